@@ -1,0 +1,67 @@
+"""PaniniFS: which meanings a text weighs on, for corpora of any size.
+
+The public API, and nothing else; each name is imported when it is first used.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from .engine.cluster import connect as connect
+    from .engine.micro_batch import MicroBatch as MicroBatch
+    from .engine.run import Run as Run
+    from .engine.run import submit as submit
+    from .engine.verify import verify as verify
+    from .graphs.ambiguity import ambiguity as ambiguity
+    from .graphs.block import MapBlock as MapBlock
+    from .graphs.block import map_block as map_block
+    from .graphs.dhatu import dhatu as dhatu
+    from .graphs.digest import digest as digest
+    from .graphs.graph import Graph as Graph
+    from .graphs.graph import default_graph as default_graph
+    from .graphs.prime_base import prime_base as prime_base
+    from .storage import errors as errors
+    from .storage.corpus import Corpus as Corpus
+    from .storage.corpus import open_corpus as open_corpus
+    from .storage.field import Field as Field
+    from .storage.results import open_results as open_results
+    from .storage.text import PackedText as PackedText
+
+_HOME = {
+    "connect": ".engine.cluster",
+    "MicroBatch": ".engine.micro_batch",
+    "Run": ".engine.run",
+    "submit": ".engine.run",
+    "verify": ".engine.verify",
+    "ambiguity": ".graphs.ambiguity",
+    "MapBlock": ".graphs.block",
+    "map_block": ".graphs.block",
+    "dhatu": ".graphs.dhatu",
+    "digest": ".graphs.digest",
+    "Graph": ".graphs.graph",
+    "default_graph": ".graphs.graph",
+    "prime_base": ".graphs.prime_base",
+    "errors": ".storage",
+    "Corpus": ".storage.corpus",
+    "open_corpus": ".storage.corpus",
+    "Field": ".storage.field",
+    "open_results": ".storage.results",
+    "PackedText": ".storage.text",
+}
+
+__version__ = "0.1.0"
+__all__ = ["__version__", *sorted(_HOME)]  # noqa: PLE0604 (the names of _HOME are strings)
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOME:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value = getattr(import_module(_HOME[name], __name__), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return [*globals(), *_HOME]

@@ -1,0 +1,1 @@
+"""engine/: starts clusters, plans, submits, watches, resumes. The only room that knows dask."""

@@ -1,0 +1,260 @@
+"""The command ``paninifs``: what a notebook does, from a shell. Words and exit codes only."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict
+from enum import StrEnum
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from .. import __version__
+from ..storage.errors import PaniniError, UsageError
+
+DONE, FAILED, USAGE, QUARANTINED, INTERRUPTED = 0, 1, 2, 3, 130
+
+app = typer.Typer(
+    name="paninifs",
+    help="Dhātu weights, prime bases and ambiguity for corpora of any size.",
+    epilog="Exit codes: 0 done, 1 failed, 2 usage, 3 done with quarantined rows.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+_out = Console(highlight=False, soft_wrap=True)
+_err = Console(stderr=True, highlight=False, soft_wrap=True)
+
+
+class OnError(StrEnum):
+    """What becomes of a row that cannot be used."""
+
+    quarantine = "quarantine"
+    raise_ = "raise"
+
+
+Results = Annotated[str, typer.Argument(help="The results store: a folder or URL.")]
+Json = Annotated[bool, typer.Option("--json", help="Print JSON, for scripts.")]
+
+
+@app.callback(invoke_without_command=True)
+def _version(
+    version: Annotated[bool, typer.Option("--version", help="Print the version.")] = False,
+) -> None:
+    if version:
+        _out.print(__version__)
+        raise typer.Exit(DONE)
+
+
+@app.command()
+def run(
+    corpus: Annotated[
+        list[str],
+        typer.Argument(help="Files, a glob in quotes, a folder or a URL; last comes RESULTS."),
+    ],
+    text: Annotated[str, typer.Option(help="Column that holds the text.")] = "text",
+    id: Annotated[
+        str | None, typer.Option(help="Column that identifies a text; 'id' where there is one.")
+    ] = None,
+    keep: Annotated[
+        list[str] | None, typer.Option(help="Column to store beside the results; repeatable.")
+    ] = None,
+    cluster: Annotated[
+        str, typer.Option(help="'cpu' for this machine, or a scheduler's address.")
+    ] = "cpu",
+    workers: Annotated[int | None, typer.Option(min=1, help="Worker processes.")] = None,
+    threads: Annotated[int | None, typer.Option(min=1, help="Threads a worker.")] = None,
+    memory: Annotated[str | None, typer.Option(help="Memory a worker, as 1GiB.")] = None,
+    shard_rows: Annotated[
+        int | None, typer.Option(min=1, help="Rows a shard, a power of two.")
+    ] = None,
+    on_error: Annotated[
+        OnError, typer.Option(help="Set rows that cannot be used aside, or stop at the first.")
+    ] = OnError.quarantine,
+    fresh: Annotated[bool, typer.Option("--fresh", help="Discard earlier results.")] = False,
+    as_json: Json = False,
+) -> None:
+    """Compute the default graph for a CORPUS and store it in RESULTS.
+
+    An interrupted run goes on where it stopped when the same command is given again.
+
+    Example: paninifs run sentences.jsonl results.zarr
+    """
+    from ..graphs.graph import default_graph
+    from ..storage.corpus import open_corpus
+    from .cluster import connect
+    from .run import submit
+
+    if len(corpus) < 2:
+        raise typer.BadParameter("give a corpus and, last, where the results go")
+    *urls, results = corpus
+    with _errors():
+        source = open_corpus(urls, text=text, id=id, keep=keep or [])
+        for name in source.ignored:
+            _err.print(f"note: {escape(name)} is of no known format and is left out")
+        with connect(
+            cluster, workers=workers, threads=threads, memory=memory, quiet=as_json
+        ) as client:
+            started = submit(
+                default_graph(),
+                source,
+                results,
+                client=client,
+                shard_rows=shard_rows,
+                on_error="raise" if on_error is OnError.raise_ else "quarantine",
+                fresh=fresh,
+                progress=not as_json,
+            )
+            try:
+                summary = started.result()
+            except KeyboardInterrupt:
+                started.cancel()
+                _err.print(f"\nstopped; {escape(results)} keeps what is done. To go on: run again")
+                raise typer.Exit(INTERRUPTED) from None
+            progress = started.status()
+    if as_json:
+        _print_json(asdict(summary) | {"seconds": progress.elapsed})
+    else:
+        _print_summary(summary, progress)
+    if summary.quarantined or summary.files_unread:
+        raise typer.Exit(QUARANTINED)
+
+
+@app.command()
+def status(results: Results, as_json: Json = False) -> None:
+    """Say how far a store is, and who is writing it."""
+    from .overview import status_of
+
+    with _errors():
+        found = status_of(results)
+    if as_json:
+        _print_json(asdict(found))
+        return
+    state = "complete" if found.complete else "unfinished; run it again to go on"
+    _pairs(
+        {
+            "store": f"{found.results} ({state})",
+            "texts": f"{found.rows_done:,} of {found.rows:,} done",
+            "shards": f"{found.shards_done:,} of {found.shards:,}, {found.shard_rows:,} texts each",
+            "quarantined": f"{found.quarantined:,} rows, {found.files_unread:,} files",
+            "being written by": found.writer or "nobody",
+            "begun": found.created,
+            "fingerprint": found.fingerprint,
+        }
+    )
+
+
+@app.command()
+def verify(
+    results: Results,
+    sample: Annotated[
+        int | None, typer.Option(min=1, help="Check about this many texts; all when left out.")
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """Read the corpus again, compute again, and compare every bit. Exit code 1 if one differs."""
+    from .verify import verify as check
+
+    with _errors():
+        found = check(results, sample=sample)
+    if as_json:
+        _print_json(asdict(found) | {"passed": found.passed})
+    else:
+        _out.print(
+            f"{found.rows:,} texts read again and recomputed ({', '.join(found.recomputed)}), "
+            f"the bytes of {found.shards:,} shards compared with their digests"
+        )
+        if found.digest_only:
+            _out.print(f"by digest only (your own blocks): {', '.join(found.digest_only)}")
+        for problem in found.problems:
+            _out.print(f"[red]wrong:[/] {escape(problem)}")
+        _out.print("[green]verified[/]" if found.passed else "[red]not verified[/]")
+    if not found.passed:
+        raise typer.Exit(FAILED)
+
+
+@app.command()
+def show(
+    results: Results,
+    by: Annotated[str, typer.Option(help="The array to rank by.")] = "ambiguity_normalised",
+    top: Annotated[int, typer.Option(min=0, help="How many texts to print.")] = 10,
+    as_json: Json = False,
+) -> None:
+    """Print what a store holds, and its most ambiguous texts."""
+    from .overview import overview
+
+    with _errors():
+        found = overview(results, by=by, top=top)
+    if as_json:
+        _print_json(asdict(found))
+        return
+    state = found.status
+    _pairs(
+        {
+            "store": f"{state.results} ({'complete' if state.complete else 'unfinished'})",
+            "texts": f"{state.rows_done:,} of {state.rows:,}, {state.quarantined:,} quarantined",
+        }
+    )
+    arrays = Table("array", "dtype and shape", "block", box=None, pad_edge=False)
+    block_of = {field: name for name, fields in found.blocks.items() for field in fields}
+    for name, kind in found.arrays.items():
+        arrays.add_row(escape(name), escape(kind), escape(block_of.get(name, "")))
+    _out.print(arrays)
+    if found.ranked:
+        _out.print(f"\nlargest [bold]{escape(by)}[/]:")
+    for one in found.ranked:
+        text = " ".join(one.text.split())
+        shown = text if len(text) <= 160 else f"{text[:157]}..."
+        _out.print(f"{one.value:.6g}  {escape(one.id)}  {escape(shown)}")
+
+
+@contextmanager
+def _errors() -> Iterator[None]:
+    """Turn the engine's errors into one sentence and an exit code."""
+    try:
+        yield
+    except UsageError as error:
+        _err.print(f"[red]error:[/] {escape(str(error))}")
+        raise typer.Exit(USAGE) from error
+    except (PaniniError, OSError) as error:
+        _err.print(f"[red]failed:[/] {escape(str(error))}")
+        raise typer.Exit(FAILED) from error
+
+
+def _print_summary(summary: Any, progress: Any) -> None:
+    _pairs(
+        {
+            "results": summary.results,
+            "texts": f"{summary.done:,} of {summary.rows:,} done, "
+            f"{summary.quarantined:,} quarantined",
+            "text": f"{summary.text_bytes / 1e6:,.1f} MB in {summary.shards:,} shards",
+            "time": f"{progress.elapsed:.1f} s ({progress.texts_per_second:,.0f} texts/s)",
+        }
+    )
+    if summary.files_unread:
+        _out.print(f"[yellow]{summary.files_unread:,} file(s) could not be read[/]")
+    if summary.null_ids or summary.repeated_ids:
+        _out.print(f"ids: {summary.null_ids:,} missing, {summary.repeated_ids:,} repeated")
+    if summary.quarantined or summary.files_unread:
+        _out.print(f"set aside, with reasons: {escape(summary.results)}/quarantine.parquet")
+    _out.print(f"next: paninifs show {escape(summary.results)}")
+
+
+def _pairs(rows: dict[str, str]) -> None:
+    for name, value in rows.items():
+        _out.print(f"[bold]{name}[/]: {escape(value)}")
+
+
+def _print_json(document: dict[str, Any]) -> None:
+    sys.stdout.write(json.dumps(document, indent=2, ensure_ascii=False) + "\n")
+
+
+def main() -> None:
+    """Run the command."""
+    app()

@@ -1,0 +1,115 @@
+"""`connect`: a dask client for a cluster made by name, or found by address.
+
+The one table of clusters is here. Local ones listen on loopback only.
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from ..storage.errors import BackendUnavailable, UsageError
+
+if TYPE_CHECKING:
+    from distributed import Client
+
+LOOPBACK = "127.0.0.1"
+DASHBOARD_PORT = 8787
+
+
+@dataclass(frozen=True)
+class ClusterSize:
+    """How large a local cluster is to be; None leaves it to dask and the machine."""
+
+    workers: int | None = None  # processes
+    threads: int | None = None  # a worker
+    memory: str | None = None  # a worker, as in "2GiB"
+
+
+def connect(
+    cluster: str = "cpu",
+    *,
+    workers: int | None = None,
+    threads: int | None = None,
+    memory: str | None = None,
+    quiet: bool = False,
+) -> Client:
+    """Start a local cluster, or connect to a running one, and print its dashboard's link.
+
+    Parameters
+    ----------
+    cluster : str
+        ``"cpu"``: worker processes on this machine, listening on loopback only; or the address
+        of a scheduler, as in ``"tcp://10.0.0.5:8786"`` or ``"tls://..."``.
+    workers, threads, memory
+        Size of a local cluster: processes (one a core when left out), threads a worker (one),
+        memory a worker (``"2GiB"``; an even share when left out).
+    quiet : bool
+        Print nothing.
+
+    Returns
+    -------
+    distributed.Client
+        Closing it closes a local cluster. `submit` finds the newest one by itself.
+
+    Raises
+    ------
+    BackendUnavailable
+        The name is unknown, or nothing answers at the address.
+
+    Examples
+    --------
+    >>> with connect(workers=1, quiet=True) as client:
+    ...     client.submit(sum, [1, 2]).result()
+    3
+    """
+    size = ClusterSize(workers, threads, memory)
+    if "://" in cluster:
+        client = _running(cluster, size)
+    elif cluster in CLUSTERS:
+        client = CLUSTERS[cluster](size)
+    else:
+        choices = ", ".join(CLUSTERS)
+        raise BackendUnavailable(
+            f"no cluster {cluster!r}; there are: {choices}, or a scheduler's address like "
+            "tcp://HOST:8786"
+        )
+    if not quiet:
+        print(f"dask dashboard: {client.dashboard_link}")  # noqa: T201 (what the user asked for)
+    return client
+
+
+def _cpu(size: ClusterSize) -> Client:
+    from dask.system import CPU_COUNT
+    from distributed import Client
+
+    options: dict[str, Any] = {
+        "n_workers": size.workers or CPU_COUNT,
+        "threads_per_worker": size.threads or 1,
+        "host": LOOPBACK,
+        # Not left to dask: it would listen on every interface, whatever `host` says.
+        "dashboard_address": f"{LOOPBACK}:{DASHBOARD_PORT}",
+    }
+    if size.memory:
+        options["memory_limit"] = size.memory
+    with warnings.catch_warnings():
+        # Where 8787 is taken dask picks another port and warns; the link printed is right.
+        warnings.filterwarnings("ignore", message=r"(?s).*Port 8787 is already in use")
+        return Client(**options)
+
+
+def _running(address: str, size: ClusterSize) -> Client:
+    from distributed import Client
+
+    if size != ClusterSize():
+        raise UsageError(f"{address} is running already: workers, threads and memory are its own")
+    try:
+        return Client(address)
+    except (OSError, ValueError) as error:
+        raise BackendUnavailable(f"no dask scheduler answers at {address}: {error}") from error
+
+
+CLUSTERS: dict[str, Callable[[ClusterSize], Client]] = {"cpu": _cpu}
+"""Every kind of local cluster, by name."""

@@ -1,0 +1,191 @@
+"""From rows of a corpus to the arrays of a shard: reading and the blocks, no cluster, no store.
+
+A run's tasks and `verify` both go through here; they differ in backend and in what becomes of the
+arrays.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+
+from ..graphs.block import TEXT, MapBlock
+from ..graphs.graph import Graph
+from ..storage.errors import BlockError, PaniniError
+from ..storage.field import Field
+from ..storage.quarantine import QuarantinedRows, merge, set_aside
+from ..storage.readers import FileOpener, read_stretch
+from ..storage.rows import Column, Fault, Rows, Stretch, Wanted
+from ..storage.text import PackedText
+from .micro_batch import MicroBatch
+
+Arrays = dict[str, npt.NDArray[Any]]
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """How rows become arrays: which columns are read, which blocks run, and on what."""
+
+    graph: Graph
+    backend: str  # a name, resolved where the work is done
+    wanted: Wanted
+    identity: Column | None  # None: a text's id is its row number
+    keep: tuple[Column, ...]  # columns that become arrays too
+    fields: tuple[Field, ...]  # every array of the store
+    opener: FileOpener
+    micro_batch: MicroBatch
+
+
+@dataclass
+class RowRange:
+    """Rows ``[start, stop)`` of the corpus, computed."""
+
+    start: int
+    stop: int
+    arrays: Arrays
+    quarantined: list[QuarantinedRows] = field(default_factory=list)
+    text_bytes: int = 0
+    seconds: dict[str, float] = field(default_factory=dict)  # by block, and "read"
+
+
+def compute(
+    recipe: Recipe, stretches: Sequence[Stretch], ranges: Sequence[tuple[int, int]]
+) -> Iterator[RowRange]:
+    """Read `stretches` once, in order, and yield each of the ascending `ranges` when it is full.
+
+    Rows outside the ranges are read over. Only one range is held at a time.
+
+    Raises
+    ------
+    BlockError
+        A block failed; the message names it, the file and the rows.
+    """
+    steps = [(block, block.bind(recipe.backend)) for block in recipe.graph.blocks]
+    todo = iter(ranges)
+    current = _begin(recipe, next(todo, None))
+    clock = time.perf_counter()
+    for stretch, row, rows in _batches(recipe, stretches):
+        while current is not None and row + len(rows) > current.start:
+            low, high = max(row, current.start), min(row + len(rows), current.stop)
+            _add_seconds(current, "read", time.perf_counter() - clock)
+            if low < high:
+                part = _slice(rows, low - row, high - row)
+                _fill(recipe, steps, current, low, stretch, part)
+            clock = time.perf_counter()
+            if high < current.stop:
+                break
+            current.quarantined = merge(current.quarantined)
+            yield current
+            current = _begin(recipe, next(todo, None))
+            clock = time.perf_counter()
+        if current is None:
+            return
+
+
+def _batches(recipe: Recipe, stretches: Iterable[Stretch]) -> Iterator[tuple[Stretch, int, Rows]]:
+    for stretch in stretches:
+        row = stretch.row
+        for rows in read_stretch(stretch, recipe.opener, recipe.wanted):
+            yield stretch, row, rows
+            row += len(rows)
+
+
+def _begin(recipe: Recipe, bounds: tuple[int, int] | None) -> RowRange | None:
+    if bounds is None:
+        return None
+    length = bounds[1] - bounds[0]
+    arrays = {
+        one.name: np.full((length, *one.shape), one.fill, one.array_dtype) for one in recipe.fields
+    }
+    return RowRange(*bounds, arrays)
+
+
+def _slice(rows: Rows, start: int, stop: int) -> Rows:
+    first, last = rows.start + start, rows.start + stop
+    faults = tuple(
+        Fault(
+            max(fault.row, first),
+            fault.reason,
+            fault.excerpt,
+            min(fault.row + fault.rows, last) - max(fault.row, first),
+        )
+        for fault in rows.faults
+        if fault.row < last and fault.row + fault.rows > first
+    )
+    columns = {name: column.slice(start, stop - start) for name, column in rows.columns.items()}
+    return Rows(first, rows.text.slice(start, stop - start), columns, faults)
+
+
+def _fill(
+    recipe: Recipe,
+    steps: Sequence[tuple[MapBlock, Callable[..., Any]]],
+    current: RowRange,
+    row: int,
+    stretch: Stretch,
+    rows: Rows,
+) -> None:
+    """Compute a batch and lay it into its place in the range."""
+    at = row - current.start
+    here = slice(at, at + len(rows))
+    usable = rows.text.is_valid().to_numpy(zero_copy_only=False)
+    current.arrays["valid"][here] = usable
+    _fill_columns(recipe, current.arrays, here, row, rows)
+    current.quarantined += [set_aside(stretch, fault) for fault in rows.faults]
+    if not usable.any():
+        return
+    text = PackedText.from_arrow(rows.text)
+    current.text_bytes += text.nbytes
+    done = at
+    for part in recipe.micro_batch.cut(text):
+        values: dict[str, Any] = {TEXT: part}
+        for block, code in steps:
+            began = time.perf_counter()
+            values |= _run(block, code, values, len(part), stretch, rows.start + done - at)
+            _add_seconds(current, block.name, time.perf_counter() - began)
+        for one in recipe.graph.fields:
+            current.arrays[one.name][done : done + len(part)] = values[one.name]
+        done += len(part)
+    if not usable.all():
+        for one in recipe.graph.fields:
+            current.arrays[one.name][here][~usable] = one.fill
+
+
+def _fill_columns(recipe: Recipe, arrays: Arrays, here: slice, row: int, rows: Rows) -> None:
+    if recipe.identity is None:
+        arrays["id"][here] = np.arange(row, row + len(rows))
+    named = [("id", recipe.identity)] if recipe.identity else []
+    for name, column in [*named, *((kept.name, kept) for kept in recipe.keep)]:
+        values = rows.columns[column.name]
+        arrays[f"{name}_valid"][here] = values.is_valid().to_numpy(zero_copy_only=False)
+        fill: Any = "" if column.kind == "string" else pa.scalar(0).cast(values.type)
+        arrays[name][here] = values.fill_null(fill).to_numpy(zero_copy_only=False)
+
+
+def _run(
+    block: MapBlock,
+    code: Callable[..., Any],
+    values: Mapping[str, Any],
+    count: int,
+    stretch: Stretch,
+    file_row: int,
+) -> dict[str, npt.NDArray[Any]]:
+    where = f"{stretch.file.url}, rows {file_row}-{file_row + count - 1}"
+    try:
+        returned = code(*(values[name] for name in block.inputs), **block.params)
+        return block.outputs(returned, count)
+    except PaniniError as error:
+        raise BlockError(f"{error} (at {where})") from error
+    except Exception as error:
+        raise BlockError(
+            f"block {block.name!r} raised {type(error).__name__}: {error} (at {where})"
+        ) from error
+
+
+def _add_seconds(current: RowRange, name: str, seconds: float) -> None:
+    current.seconds[name] = current.seconds.get(name, 0.0) + seconds

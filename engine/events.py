@@ -1,0 +1,92 @@
+"""What happens in a run, as a stream that anything may listen to: displays, metrics, timelines.
+
+Events are facts in the past tense. A listener that comes late is told everything from the start.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+
+
+@dataclass(frozen=True)
+class Indexed:
+    """The corpus's rows were counted."""
+
+    files: int
+    rows: int
+    notes: tuple[str, ...] = ()  # what a user should know of how it will be read
+
+
+@dataclass(frozen=True)
+class Planned:
+    """The work was cut up, and compared with what the store has already."""
+
+    rows: int
+    shards: int
+    shard_rows: int
+    partitions: int  # to be done now
+    rows_done: int  # by an earlier run
+    shards_done: int
+
+
+@dataclass(frozen=True)
+class ShardDone:
+    """A shard was written and marked."""
+
+    shard: int
+    rows: int
+    quarantined: int
+    text_bytes: int
+    seconds: Mapping[str, float] = field(default_factory=dict)  # by block, "read" and "write"
+    worker: str = ""
+
+
+@dataclass(frozen=True)
+class Finished:
+    """The store is complete."""
+
+    seconds: float
+
+
+@dataclass(frozen=True)
+class Failed:
+    """The run ended without finishing."""
+
+    error: BaseException
+
+
+Event = Indexed | Planned | ShardDone | Finished | Failed
+Listener = Callable[[Event], None]
+
+
+class EventStream:
+    """Publishes events in order, to listeners of now and of later.
+
+    Examples
+    --------
+    >>> stream = EventStream()
+    >>> stream.publish(Indexed(files=1, rows=129))
+    >>> stream.subscribe(print)
+    Indexed(files=1, rows=129, notes=())
+    """
+
+    def __init__(self) -> None:
+        self._past: list[Event] = []
+        self._listeners: list[Listener] = []
+        self._lock = threading.RLock()
+
+    def publish(self, event: Event) -> None:
+        """Tell every listener."""
+        with self._lock:
+            self._past.append(event)
+            for listener in self._listeners:
+                listener(event)
+
+    def subscribe(self, listener: Listener) -> None:
+        """Tell a listener what was, and from now on what is."""
+        with self._lock:
+            for event in self._past:
+                listener(event)
+            self._listeners.append(listener)

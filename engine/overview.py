@@ -1,0 +1,131 @@
+"""What `status` and `show` tell of a store: plain data, read without a cluster."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from os import PathLike
+from typing import Any
+
+import numpy as np
+
+from ..storage.errors import ColumnNotFound
+from ..storage.lease import current_owner
+from ..storage.lookup import corpus_opener, texts_at
+from ..storage.manifest import read_index, require_manifest
+from ..storage.results import StoredArrays
+from ..storage.shards import done_shards
+from ..storage.store import Summary, read_summary
+from ..storage.target import open_target
+
+
+@dataclass(frozen=True)
+class Status:
+    """How far a store is."""
+
+    results: str
+    complete: bool
+    rows: int
+    shards: int
+    shard_rows: int
+    shards_done: int
+    rows_done: int
+    quarantined: int  # rows, of the shards that are done
+    files_unread: int
+    writer: str | None  # who writes it now
+    created: str
+    fingerprint: str
+
+
+@dataclass(frozen=True)
+class Ranked:
+    """A text, and why it is shown."""
+
+    row: int
+    id: str
+    file: str
+    file_row: int  # from 0
+    value: float
+    text: str
+
+
+@dataclass(frozen=True)
+class Overview:
+    """What is in a store."""
+
+    status: Status
+    summary: Summary | None
+    arrays: dict[str, str]  # name to dtype and shape
+    blocks: dict[str, list[str]]  # name to fields
+    ranked_by: str
+    ranked: list[Ranked]
+
+
+def status_of(
+    results: str | PathLike[str], storage_options: Mapping[str, Any] | None = None
+) -> Status:
+    """Return how far a store is. Raises `ResultsNotFound`."""
+    target = open_target(results, storage_options)
+    manifest = require_manifest(target)
+    index = read_index(target)
+    layout = manifest.layout(index)
+    markers = done_shards(target, layout).values()
+    owner = current_owner(target)
+    return Status(
+        target.url,
+        read_summary(target) is not None,
+        manifest.rows,
+        layout.shards,
+        manifest.shard_rows,
+        len(markers),
+        sum(marker.rows for marker in markers),
+        sum(marker.quarantined for marker in markers),
+        len(index.unlisted),
+        f"process {owner.pid} on {owner.host.split(' ')[0]}" if owner else None,
+        manifest.created,
+        manifest.fingerprint,
+    )
+
+
+def overview(
+    results: str | PathLike[str],
+    *,
+    by: str = "ambiguity_normalised",
+    top: int = 10,
+    storage_options: Mapping[str, Any] | None = None,
+) -> Overview:
+    """Return a store's schema, counts, and the `top` texts with the largest `by`.
+
+    Raises
+    ------
+    ResultsNotFound
+    ColumnNotFound
+        `by` is no array with one number a text.
+    """
+    status = status_of(results, storage_options)
+    target = open_target(results, storage_options)
+    manifest, index = require_manifest(target), read_index(target)
+    arrays = StoredArrays(target)
+    layout = manifest.layout(index)
+    numeric = [f.name for f in manifest.fields if not f.shape and f.dtype != "string"]
+    if by not in numeric:
+        raise ColumnNotFound(f"no array {by!r} to rank by; there are: {', '.join(numeric)}")
+    values = np.asarray(arrays[by][:], np.float64)
+    values[~np.asarray(arrays["valid"][:])] = -np.inf
+    best = [int(row) for row in np.argsort(-values, kind="stable")[:top] if values[row] > -np.inf]
+    texts = texts_at(index, corpus_opener(storage_options), best)
+    ranked = []
+    for row in best:
+        file, file_row = index.locate(row)
+        identity = str(np.asarray(arrays["id"][row]).item())
+        ranked.append(
+            Ranked(row, identity, file.name, file_row, float(values[row]), texts[row] or "")
+        )
+    return Overview(
+        status,
+        read_summary(target),
+        {f.name: f"{f.dtype} {[manifest.rows, *f.shape]}" for f in layout.fields},
+        {name: list(block["fields"]) for name, block in manifest.facts["graph"].items()},
+        by,
+        ranked,
+    )

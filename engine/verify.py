@@ -1,0 +1,190 @@
+"""`verify`: read the corpus again, compute again with the reference, compare every bit."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from os import PathLike
+from typing import Any
+
+import numpy as np
+
+from ..graphs.block import MapBlock
+from ..graphs.graph import Graph
+from ..storage.index import CorpusIndex
+from ..storage.lookup import corpus_opener
+from ..storage.manifest import Manifest, read_index, require_manifest
+from ..storage.results import StoredArrays
+from ..storage.shards import Marker, StoreLayout, done_shards
+from ..storage.target import Target, open_target
+from .compute import Recipe, RowRange, compute
+from .micro_batch import MicroBatch
+
+_REFERENCE = "reference"
+_MAX_PROBLEMS = 20
+_RUN_ROWS = 256
+"""A sample is taken in runs of neighbouring rows, for those are read together."""
+
+
+@dataclass(frozen=True)
+class Verification:
+    """What `verify` saw. It passed if there are no problems."""
+
+    results: str
+    rows: int  # whose values were computed again and compared
+    shards: int  # whose stored bytes were compared with their digests
+    recomputed: tuple[str, ...]  # blocks
+    digest_only: tuple[str, ...]  # blocks of the user's own: their code is not in the store
+    problems: tuple[str, ...]
+
+    @property
+    def passed(self) -> bool:
+        """Whether everything was as it should be."""
+        return not self.problems
+
+
+def verify(
+    results: str | PathLike[str],
+    *,
+    sample: int | None = None,
+    storage_options: Mapping[str, Any] | None = None,
+) -> Verification:
+    """Check a store against its corpus and against what was written.
+
+    Every shard's stored bytes are compared with the digests in its marker. Then its texts are
+    read from the corpus again, ids and kept columns with them, the built-in blocks computed
+    again by `reference`, and all of it compared for equality.
+
+    Parameters
+    ----------
+    sample : int, optional
+        Check about this many texts, spread over the store, and the bytes of the shards they
+        lie in; everything when left out.
+    storage_options : mapping, optional
+        For fsspec, to read corpus and results.
+
+    Raises
+    ------
+    ResultsNotFound
+        There is no store.
+    CorpusChanged
+        A corpus file is no longer the one that was hashed.
+    """
+    target = open_target(results, storage_options)
+    manifest = require_manifest(target)
+    index = read_index(target)
+    layout = manifest.layout(index)
+    markers = done_shards(target, layout)
+    problems = [] if len(markers) == layout.shards else [_unfinished(markers, layout)]
+    built_in, own = _blocks(manifest)
+    recipe = Recipe(
+        Graph(built_in),
+        _REFERENCE,
+        index.wanted,
+        index.id,
+        index.keep,
+        tuple(f for f in layout.fields if f.name not in own),
+        corpus_opener(storage_options),
+        MicroBatch(),
+    )
+    ranges = _ranges(layout, sorted(markers), sample)
+    checked = sorted({start // layout.shard_rows for start, _ in ranges})
+    rows = 0
+    for shard in checked:
+        problems += _stored_bytes(target, markers[shard])
+    stored = StoredArrays(target)
+    for part in _computed(recipe, index, ranges):
+        rows += part.stop - part.start
+        problems += _differences(stored, recipe, part)
+        if len(problems) > _MAX_PROBLEMS:
+            problems = [*problems[:_MAX_PROBLEMS], "and more; stopped looking"]
+            break
+    return Verification(
+        target.url,
+        rows,
+        len(checked),
+        tuple(block.name for block in built_in),
+        tuple(dict.fromkeys(own.values())),
+        tuple(problems),
+    )
+
+
+def _blocks(manifest: Manifest) -> tuple[tuple[MapBlock, ...], dict[str, str]]:
+    """Return the built-in blocks, and the fields of the user's own with their blocks' names."""
+    fields = {field.name: field for field in manifest.fields}
+    built_in: list[MapBlock] = []
+    own: dict[str, str] = {}
+    for name, block in manifest.facts["graph"].items():
+        if "code" in block:
+            own |= dict.fromkeys(block["fields"], name)
+            continue
+        params = {key: tuple(value) for key, value in block["params"].items()}
+        made = tuple(fields[field] for field in block["fields"])
+        built_in.append(MapBlock(name, tuple(block["inputs"]), made, params))
+    return tuple(built_in), own
+
+
+def _unfinished(markers: Mapping[int, Marker], layout: StoreLayout) -> str:
+    return f"unfinished: {len(markers)} of {layout.shards} shards are done; run it again"
+
+
+def _ranges(
+    layout: StoreLayout, shards: Sequence[int], sample: int | None
+) -> list[tuple[int, int]]:
+    """Return the rows to check: whole shards, or runs of rows spread evenly over them."""
+    if sample is None or not shards:
+        return [layout.bounds(shard) for shard in shards]
+    runs = min(len(shards), max(1, -(-sample // _RUN_ROWS)))
+    length = -(-sample // runs)
+    generator = np.random.default_rng(int(layout.fingerprint[:16], 16))
+    chosen = []
+    for at in np.linspace(0, len(shards) - 1, runs).astype(int):
+        start, stop = layout.bounds(shards[at])
+        first = int(generator.integers(start, max(start, stop - length) + 1))
+        chosen.append((first, min(first + length, stop)))
+    return chosen
+
+
+def _computed(
+    recipe: Recipe, index: CorpusIndex, ranges: Sequence[tuple[int, int]]
+) -> Iterator[RowRange]:
+    """Compute neighbouring ranges in one go, so that a compressed file is read once."""
+    files = index.starts
+    at = 0
+    while at < len(ranges):
+        upto = at + 1
+        file = np.searchsorted(files, ranges[at][0], side="right")
+        while upto < len(ranges) and np.searchsorted(files, ranges[upto][0], side="right") == file:
+            upto += 1
+        group = ranges[at:upto]
+        yield from compute(recipe, index.stretches(group[0][0], group[-1][1]), group)
+        at = upto
+
+
+def _stored_bytes(target: Target, marker: Marker) -> Iterator[str]:
+    for key, (size, sha) in marker.objects.items():
+        data = target.get(key)
+        if data is None:
+            yield f"{key} is missing"
+        elif len(data) != size or hashlib.sha256(data).hexdigest() != sha:
+            yield f"{key} is not what was written: its digest differs"
+
+
+def _differences(arrays: StoredArrays, recipe: Recipe, part: RowRange) -> Iterator[str]:
+    for field in recipe.fields:
+        expected = part.arrays[field.name]
+        try:
+            stored = np.asarray(arrays[field.name][part.start : part.stop])
+        except Exception as error:  # noqa: BLE001 (whatever a codec makes of damaged bytes)
+            yield f"{field.name}, rows {part.start}-{part.stop - 1}: cannot be decoded: {error}"
+            continue
+        if field.array_dtype.kind == "f":
+            expected, stored = expected.view(np.uint32), stored.view(np.uint32)
+        unequal = expected != stored.astype(expected.dtype)
+        rows = np.flatnonzero(unequal.reshape(len(unequal), -1).any(axis=1))
+        if len(rows):
+            yield (
+                f"{field.name}, row {part.start + int(rows[0])}: stored and computed values "
+                f"differ ({len(rows)} of rows {part.start}-{part.stop - 1})"
+            )

@@ -1,0 +1,1 @@
+"""graphs/: what is computed for every text. Lazy; knows map-blocks and backends, no clusters."""

@@ -1,0 +1,43 @@
+"""The dhātu block: how much a text weighs on each semantic root."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from ..storage.errors import GraphError
+from ..storage.field import Field
+from .block import TEXT, MapBlock
+
+DHATUS = ("RELATE", "MODAL", "EXIST", "EVAL", "COMM", "CAUSE", "ITER", "DECIDE", "FEEL")
+"""The default inventory, in order."""
+
+DIMENSION = "dhatu_name"
+"""Called so, and not ``dhatu``: xarray takes an array named like one of its dimensions for an
+index, and drops it from ``mean`` and its like."""
+
+
+def dhatu(dhatus: Sequence[str] = DHATUS) -> MapBlock:
+    """Return the block that makes ``dhatu`` float32 [n, k], rows summing to one.
+
+    The weight of dhātu D for text t is b[0] + b[5] + b[13] + b[21] + b[29] with b the SHA-256 of
+    ``D::t``; all weights are zero where their sum is.
+
+    Raises
+    ------
+    GraphError
+        The inventory is empty or names a dhātu twice.
+    """
+    names = tuple(dhatus)
+    if isinstance(dhatus, str) or not all(isinstance(name, str) and name for name in names):
+        raise GraphError(f"dhatus must be names, one string each, not {dhatus!r}")
+    if not names or len(set(names)) < len(names):
+        raise GraphError(f"dhatus must be distinct, and at least one: {names}")
+    field = Field(
+        "dhatu",
+        "float32",
+        (len(names),),
+        dims=(DIMENSION,),
+        labels={DIMENSION: names},
+        description="share of each dhātu in the text's weight",
+    )
+    return MapBlock("dhatu", (TEXT,), (field,), {"dhatus": names})

@@ -1,0 +1,19 @@
+"""The digest block: SHA-256 of the text alone, the text's identity across corpora."""
+
+from __future__ import annotations
+
+from ..storage.field import Field
+from .block import TEXT, MapBlock
+
+
+def digest() -> MapBlock:
+    """Return the block that makes ``digest`` uint8 [n, 32]."""
+    field = Field(
+        "digest",
+        "uint8",
+        (32,),
+        dims=("byte",),
+        labels={"byte": tuple(range(32))},
+        description="SHA-256 of the text's UTF-8 bytes",
+    )
+    return MapBlock("digest", (TEXT,), (field,))

@@ -1,0 +1,94 @@
+"""`Graph`: blocks in an order in which each finds its inputs. Lazy: nothing is computed here."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from ..storage.errors import GraphError
+from ..storage.field import Field
+from .ambiguity import ambiguity
+from .block import TEXT, MapBlock
+from .dhatu import DHATUS, dhatu
+from .digest import digest
+from .prime_base import PRIMES, prime_base
+
+
+@dataclass(frozen=True)
+class Graph:
+    """Map-blocks in order. Add a block with ``graph + block``.
+
+    Raises
+    ------
+    GraphError
+        A block needs a field that no earlier one makes, or two make the same.
+
+    Examples
+    --------
+    >>> graph = default_graph()
+    >>> [block.name for block in graph.blocks]
+    ['digest', 'dhatu', 'prime_base', 'ambiguity']
+    >>> graph.row_bytes
+    124
+    """
+
+    blocks: tuple[MapBlock, ...] = ()
+
+    def __post_init__(self) -> None:
+        known = {TEXT}
+        names: set[str] = set()
+        for block in self.blocks:
+            if block.name in names:
+                raise GraphError(f"two blocks are called {block.name!r}; give one a name=")
+            names.add(block.name)
+            for wanted in block.inputs:
+                if wanted not in known:
+                    raise GraphError(
+                        f"block {block.name!r} needs {wanted!r}; before it there is only "
+                        f"{', '.join(sorted(known))}"
+                    )
+            for field in block.fields:
+                if field.name in known:
+                    raise GraphError(f"block {block.name!r} makes {field.name!r} a second time")
+                known.add(field.name)
+
+    def __add__(self, other: MapBlock | Graph) -> Graph:
+        """Return the graph with a block, or another graph's blocks, behind its own."""
+        if isinstance(other, MapBlock):
+            return Graph((*self.blocks, other))
+        if isinstance(other, Graph):
+            return Graph((*self.blocks, *other.blocks))
+        return NotImplemented
+
+    @property
+    def fields(self) -> tuple[Field, ...]:
+        """Every field, in the order of the blocks."""
+        return tuple(field for block in self.blocks for field in block.fields)
+
+    @property
+    def row_bytes(self) -> int:
+        """Stored bytes of one text's results, before compression."""
+        return sum(field.row_bytes for field in self.fields)
+
+    @property
+    def label(self) -> str:
+        """What a task of this graph is called on the dashboard."""
+        return "+".join(block.name for block in self.blocks)
+
+    def describe(self) -> dict[str, Any]:
+        """Return the graph's identity as JSON; see `MapBlock.describe`."""
+        return {block.name: block.describe() for block in self.blocks}
+
+
+def default_graph(*, dhatus: Sequence[str] = DHATUS, primes: Sequence[int] = PRIMES) -> Graph:
+    """Return digest → dhātu → prime base → ambiguity, over inventories of one's own if wanted.
+
+    Raises
+    ------
+    GraphError
+        An inventory is empty, repeats itself, or its variance could overflow float32.
+    """
+    weights = dhatu(dhatus)
+    signatures = prime_base(len(dhatus), primes)
+    return Graph((digest(), weights, signatures, ambiguity(primes)))

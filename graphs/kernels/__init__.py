@@ -1,0 +1,72 @@
+"""Backends: one file each, the same functions in every one, resolved here from a name.
+
+A backend is a module with ``digest``, ``dhatu``, ``prime_base`` and ``ambiguity``; `reference` is
+the oracle that says what they return. To add one, write the file and add its name to `BACKENDS`.
+"""
+
+from __future__ import annotations
+
+from functools import cache
+from importlib import import_module
+from typing import Protocol, cast
+
+import numpy as np
+import numpy.typing as npt
+
+from ...storage.errors import BackendUnavailable
+from ...storage.text import PackedText
+
+NUMERIC_VERSION = 1
+"""Raised when any bit of any field changes. Part of every run's fingerprint."""
+
+BACKENDS = {"reference": ".reference", "cpu": ".cpu"}
+
+Floats = npt.NDArray[np.float32]
+Bytes = npt.NDArray[np.uint8]
+
+
+class Kernels(Protocol):
+    """What a backend computes; n texts, k dhātus, m primes."""
+
+    def digest(self, text: PackedText) -> Bytes:
+        """SHA-256 of every text: uint8 [n, 32]."""
+
+    def dhatu(self, text: PackedText, *, dhatus: tuple[str, ...]) -> Floats:
+        """Weights of every dhātu, summing to one: float32 [n, k]."""
+
+    def prime_base(self, dhatu: Floats, *, primes: tuple[int, ...]) -> Floats:
+        """Prime-base signatures: float32 [n, m]."""
+
+    def ambiguity(
+        self, dhatu: Floats, *, primes: tuple[int, ...]
+    ) -> tuple[Floats, Floats, Floats, Floats]:
+        """Variance, entropy, ambiguity and normalised ambiguity: four float32 [n]."""
+
+
+def require(name: str) -> None:
+    """Raise `BackendUnavailable` unless a backend of this name exists; import nothing."""
+    if name not in BACKENDS:
+        choices = ", ".join(BACKENDS)
+        raise BackendUnavailable(f"no backend {name!r}; there are: {choices}")
+
+
+@cache
+def load(name: str) -> Kernels:
+    """Return a backend by its name.
+
+    Raises
+    ------
+    BackendUnavailable
+        The name is unknown, or a package that the backend needs is not installed.
+
+    Examples
+    --------
+    >>> text = PackedText.from_strings(["dhātu"])
+    >>> load("reference").digest(text)[0, :4].tolist()
+    [24, 98, 62, 103]
+    """
+    require(name)
+    try:
+        return cast(Kernels, import_module(BACKENDS[name], __name__))
+    except ImportError as error:
+        raise BackendUnavailable(f"backend {name!r} needs {error.name}: install it") from error

@@ -1,0 +1,107 @@
+"""The oracle: hashlib and plain NumPy, short and obviously right. No speed is wanted here.
+
+Every backend equals it, bit by bit.
+"""
+
+from __future__ import annotations
+
+import hashlib
+
+import numpy as np
+import numpy.typing as npt
+
+from ...storage.text import PackedText
+from .arithmetic import (
+    ENTROPY_SHARE,
+    EPSILON,
+    LN2,
+    LOG_SERIES,
+    SQRT_HALF,
+    VARIANCE_SHARE,
+    exponents,
+)
+
+Floats = npt.NDArray[np.float32]
+Doubles = npt.NDArray[np.float64]
+
+
+def digest(text: PackedText) -> npt.NDArray[np.uint8]:
+    """SHA-256 of every text: uint8 [n, 32]."""
+    joined = b"".join(hashlib.sha256(one).digest() for one in text)
+    return np.frombuffer(joined, np.uint8).reshape(len(text), 32).copy()
+
+
+def dhatu(text: PackedText, *, dhatus: tuple[str, ...]) -> Floats:
+    """Weights of every dhātu, summing to one: float32 [n, k].
+
+    The weight of D is the sum of bytes 0, 5, 13, 21 and 29 of SHA-256(``D::text``).
+    """
+    weights = np.empty((len(text), len(dhatus)), np.float64)
+    for row, one in enumerate(text):
+        for k, name in enumerate(dhatus):
+            b = hashlib.sha256(name.encode() + b"::" + bytes(one)).digest()
+            weights[row, k] = b[0] + b[5] + b[13] + b[21] + b[29]
+    total = weights.sum(axis=1, keepdims=True)  # integers: exact in any order
+    shares: Doubles = np.divide(weights, total, out=np.zeros_like(weights), where=total > 0)
+    return shares.astype(np.float32)
+
+
+def prime_base(dhatu: Floats, *, primes: tuple[int, ...]) -> Floats:
+    """Prime-base signatures: Σₖ dhatu[k] · p^(k mod p), float32 [n, m]."""
+    return _prime_base(dhatu, primes).astype(np.float32)
+
+
+def ambiguity(dhatu: Floats, *, primes: tuple[int, ...]) -> tuple[Floats, ...]:
+    """Variance, entropy, ambiguity and normalised ambiguity: four float32 [n]."""
+    base = _prime_base(dhatu, primes)
+    m = len(primes)
+    variance = _variance(base)
+    q = base / (_total(base) + EPSILON)[:, None]
+    entropy = np.zeros(len(base))
+    for j in range(m):
+        entropy = entropy - q[:, j] * log(q[:, j] + EPSILON)
+    mixed = ENTROPY_SHARE * entropy + VARIANCE_SHARE * variance
+    spread = _variance(q) * (m * m / (m - 1))
+    normalised = ENTROPY_SHARE * (entropy / log(np.array([float(m)]))[0]) + VARIANCE_SHARE * spread
+    parts = (variance, entropy, mixed, normalised)
+    return tuple(part.astype(np.float32) for part in parts)
+
+
+def log(x: Doubles) -> Doubles:
+    """Natural logarithm of positive, normal numbers by +, x, ÷ in a fixed order.
+
+    x = m · 2^e with m in [√½, √2); ln x = e · ln 2 + 2 s · Σ s^2k / (2k + 1), s = (m-1) / (m+1).
+    """
+    m, e = np.frexp(x)
+    low = m < SQRT_HALF
+    m = np.where(low, m * 2.0, m)
+    e = np.where(low, e - 1, e).astype(np.float64)
+    s = (m - 1.0) / (m + 1.0)
+    z = s * s
+    series = np.full_like(x, LOG_SERIES[-1])
+    for coefficient in reversed(LOG_SERIES[:-1]):
+        series = series * z + coefficient
+    result: Doubles = e * LN2 + (2.0 * s) * series
+    return result
+
+
+def _prime_base(dhatu: Floats, primes: tuple[int, ...]) -> Doubles:
+    base = np.zeros((len(dhatu), len(primes)))
+    for j, factors in enumerate(exponents(dhatu.shape[1], primes)):
+        for k, factor in enumerate(factors):
+            base[:, j] = base[:, j] + dhatu[:, k].astype(np.float64) * factor
+    return base
+
+
+def _total(values: Doubles) -> Doubles:
+    total = np.zeros(len(values))
+    for j in range(values.shape[1]):
+        total = total + values[:, j]
+    return total
+
+
+def _variance(values: Doubles) -> Doubles:
+    count = values.shape[1]
+    mean = _total(values) / count
+    variance: Doubles = _total((values - mean[:, None]) * (values - mean[:, None])) / count
+    return variance

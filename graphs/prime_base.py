@@ -1,0 +1,60 @@
+"""The prime-base block: a text's dhātu weights, written in the bases of some primes."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from ..storage.errors import GraphError
+from ..storage.field import Field
+from .block import MapBlock
+
+PRIMES = (2, 3, 5, 7, 11, 13, 17, 19, 23, 29)
+"""The default inventory, in order."""
+
+
+def prime_base(dhatus: int, primes: Sequence[int] = PRIMES) -> MapBlock:
+    """Return the block that makes ``prime_base`` float32 [n, m]: Σₖ dhatu[k] · p^(k mod p).
+
+    Parameters
+    ----------
+    dhatus : int
+        How many dhātus there are.
+    primes : sequence of int
+        The bases.
+
+    Raises
+    ------
+    GraphError
+        Fewer than two primes, one that is none, one named twice, or one whose powers could
+        make the variance overflow float32.
+    """
+    checked = tuple(primes)
+    for p in checked:
+        if isinstance(p, bool) or not isinstance(p, int | np.integer) or not _is_prime(int(p)):
+            raise GraphError(f"{p!r} in primes is not a prime number")
+    inventory = tuple(int(p) for p in checked)
+    if len(inventory) < 2 or len(set(inventory)) < len(inventory):
+        raise GraphError(f"primes must be distinct, and at least two: {inventory}")
+    for p in inventory:
+        # Prime bases lie within [0, M], M the largest power, so their variance is at most M²/4.
+        largest = p ** max(k % p for k in range(dhatus))
+        if largest * largest > 4 * int(np.finfo(np.float32).max):
+            raise GraphError(
+                f"with {dhatus} dhātus the prime {p} has the power {largest:.1e}, whose variance "
+                "overflows float32; leave it out"
+            )
+    field = Field(
+        "prime_base",
+        "float32",
+        (len(inventory),),
+        dims=("prime",),
+        labels={"prime": inventory},
+        description="sum over k of dhatu[k] * p ** (k mod p)",
+    )
+    return MapBlock("prime_base", ("dhatu",), (field,), {"primes": inventory})
+
+
+def _is_prime(number: int) -> bool:
+    return number > 1 and all(number % d for d in range(2, int(number**0.5) + 1))

@@ -1,0 +1,223 @@
+"""`open_corpus`: from URLs to a list of files, and the lazy corpus that they are.
+
+Opening lists files and reads none. What is in them is found by `index`, how they are read by
+`readers`, how they are cut by `partition`.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from os import PathLike, fspath
+from pathlib import PurePosixPath
+from typing import TYPE_CHECKING, Any
+
+import fsspec
+
+from .errors import CorpusNotFound, UsageError
+from .index import CorpusIndex, build_index
+from .partition import shard_rows
+from .readers import SUFFIXES, FileOpener, format_of, read_stretch, stamp_of
+from .rows import ARROW_KINDS, Rows, SourceFile, Stretch, Wanted
+
+if TYPE_CHECKING:
+    import dask.dataframe as dd
+    import pandas as pd
+
+Location = str | PathLike[str]
+
+
+@dataclass(frozen=True)
+class Corpus:
+    """Files of texts, in a fixed order, not read yet. Made by `open_corpus`."""
+
+    files: tuple[SourceFile, ...]
+    ignored: tuple[str, ...]
+    text: str
+    id: str | None
+    keep: tuple[str, ...]
+    storage_options: Mapping[str, Any] = field(default_factory=dict, repr=False)
+
+    @cached_property
+    def index(self) -> CorpusIndex:
+        """Rows of every file, counted at the first use: Parquet footers, else the records.
+
+        Raises
+        ------
+        ColumnNotFound, CorpusEmpty
+        """
+        return build_index(self.files, self.opener, self.text, self.id, self.keep)
+
+    @cached_property
+    def frame(self) -> dd.DataFrame:
+        """The corpus as a lazy `dask.dataframe`, one dask partition a partition of the plan.
+
+        Text is Arrow-backed, the index is the row of the corpus, quarantined rows have a null
+        text. Cut as for the default graph. Counts the rows (see `index`), reads no text.
+        """
+        import dask
+        import dask.dataframe as dd
+
+        index = self.index
+        partitions = index.partitions(shard_rows(index.rows))
+        divisions = (*(p.row_start for p in partitions), index.rows - 1)
+        with dask.config.set({"dataframe.convert-string": False}):
+            frame: dd.DataFrame = dd.from_map(
+                _ReadFrame(self.opener, index.wanted),
+                [index.stretches(p.row_start, p.row_stop) for p in partitions],
+                meta=_to_frame([], 0, index.wanted),
+                divisions=divisions,
+                label="corpus",
+                enforce_metadata=False,
+            )
+        return frame
+
+    @property
+    def opener(self) -> FileOpener:
+        """Opens the files with the storage options that the corpus was opened with."""
+        return FileOpener(dict(self.storage_options))
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of the files as they are stored."""
+        return sum(file.size for file in self.files)
+
+
+def open_corpus(
+    urls: Location | Sequence[Location],
+    *,
+    text: str = "text",
+    id: str | None = None,
+    keep: Sequence[str] = (),
+    storage_options: Mapping[str, Any] | None = None,
+) -> Corpus:
+    """Open a corpus: one URL, a glob, a directory, or a list of them. Lazy.
+
+    Parameters
+    ----------
+    urls : str, path or list
+        Anything that fsspec reads. A directory stands for all files in and below it whose
+        ending is known (.parquet .jsonl .csv .tsv .txt, the last four also .gz), in the order
+        of their names.
+    text : str
+        The column, or JSON key, that holds the text. Plain text files need none.
+    id : str, optional
+        The column that identifies a text; when left out the column ``id`` where there is one,
+        else the row number.
+    keep : sequence of str
+        Further columns to store beside the results.
+    storage_options : mapping, optional
+        Passed to fsspec.
+
+    Raises
+    ------
+    CorpusNotFound
+        Nothing is there, or nothing of a known format.
+    UsageError
+        A file is named twice.
+
+    Examples
+    --------
+    >>> corpus = open_corpus("deploy/demo/panini-papers.jsonl")  # doctest: +SKIP
+    >>> corpus.index.rows  # doctest: +SKIP
+    129
+    """
+    options = dict(storage_options or {})
+    given = [urls] if isinstance(urls, str | PathLike) else list(urls)
+    if isinstance(keep, str):
+        raise UsageError(f"keep must be a list of columns: keep=[{keep!r}]")
+    if not given:
+        raise CorpusNotFound("no corpus was named")
+    found: list[dict[str, Any]] = []
+    ignored: list[str] = []
+    for url in [fspath(one) for one in given]:
+        for info in _list(url, options):
+            if format_of(info["name"]):
+                found.append(info)
+            else:
+                ignored.append(info["name"])
+    if not found:
+        raise CorpusNotFound(_nothing(given, ignored))
+    names = [info["name"] for info in found]
+    twice = sorted(name for name, times in Counter(names).items() if times > 1)
+    if twice:
+        raise UsageError(f"named twice: {', '.join(twice[:5])}")
+    root = _common_folder(names)
+    files = tuple(_source(info, root) for info in found)
+    return Corpus(files, tuple(ignored), text, id, tuple(keep), options)
+
+
+def _list(url: str, options: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
+    """Yield what the filesystem says of every file that a URL stands for, sorted by name."""
+    fs, path = fsspec.url_to_fs(url, **options)
+    fs.invalidate_cache()
+    if fs.isdir(path):
+        infos = {n: i for n, i in fs.find(path, detail=True).items() if not _hidden(n, path)}
+    elif fs.exists(path):
+        infos = {path: fs.info(path)}
+    else:
+        infos = {n: i for n, i in fs.glob(path, detail=True).items() if i["type"] == "file"}
+    if not infos:
+        raise CorpusNotFound(f"no such file, and nothing that it matches: {url}")
+    for name in sorted(infos):
+        yield {**infos[name], "name": name, "url": fs.unstrip_protocol(name)}
+
+
+def _hidden(name: str, folder: str) -> bool:
+    inner = PurePosixPath(name.removeprefix(folder)).parts
+    return any(part.startswith((".", "_")) for part in inner)
+
+
+def _nothing(given: Sequence[Location], ignored: Sequence[str]) -> str:
+    endings = " ".join(SUFFIXES)
+    files = ", ".join(PurePosixPath(name).name for name in ignored[:5])
+    where = ", ".join(fspath(one) for one in given)
+    return f"no corpus file in {where}: found {files}; known endings are {endings} (and .gz)"
+
+
+def _common_folder(names: Sequence[str]) -> PurePosixPath:
+    parents = [PurePosixPath(name).parent.parts for name in names]
+    shortest = min(parents, key=len)
+    depth = 0
+    while depth < len(shortest) and len({parts[depth] for parts in parents}) == 1:
+        depth += 1
+    return PurePosixPath(*shortest[:depth])
+
+
+def _source(info: Mapping[str, Any], root: PurePosixPath) -> SourceFile:
+    known = format_of(info["name"])
+    assert known is not None  # open_corpus set the others aside
+    name = str(PurePosixPath(info["name"]).relative_to(root))
+    return SourceFile(info["url"], name, info["size"], stamp_of(dict(info)), *known)
+
+
+class _ReadFrame:
+    """Reads one partition as a frame, on whichever worker dask chooses."""
+
+    def __init__(self, opener: FileOpener, wanted: Wanted) -> None:
+        self._opener, self._wanted = opener, wanted
+
+    def __call__(self, stretches: Sequence[Stretch]) -> pd.DataFrame:
+        batches = [r for s in stretches for r in read_stretch(s, self._opener, self._wanted)]
+        return _to_frame(batches, stretches[0].row, self._wanted)
+
+
+def _to_frame(batches: Sequence[Rows], start: int, wanted: Wanted) -> pd.DataFrame:
+    """Lay batches behind one another as Arrow chunks, copying no text."""
+    import pandas as pd
+    import pyarrow as pa
+
+    rows = pd.RangeIndex(start, start + sum(map(len, batches)))
+
+    def column(chunks: Sequence[pa.Array], kind: pa.DataType) -> pd.Series:
+        same = [chunk if chunk.type == kind else chunk.cast(kind) for chunk in chunks]
+        array = pd.arrays.ArrowExtensionArray(pa.chunked_array(same, kind))
+        return pd.Series(array, index=rows)
+
+    columns = {wanted.text: column([b.text for b in batches], pa.large_string())}
+    for other in wanted.others:
+        chunks = [batch.columns[other.name] for batch in batches]
+        columns[other.name] = column(chunks, ARROW_KINDS[other.kind])
+    return pd.DataFrame(columns, index=rows)

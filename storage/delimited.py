@@ -1,0 +1,112 @@
+"""CSV and TSV with a header: Python's own strict `csv` parser, quoted newlines included.
+
+The parser that counts is the parser that reads, so the two cannot disagree about what a record
+is. Every value is a string.
+"""
+
+from __future__ import annotations
+
+import csv
+import sys
+from collections.abc import Iterator
+from itertools import islice
+from typing import BinaryIO
+
+from .linewise import BLOCK_BYTES, BOM
+from .rows import Malformed, Opener, Outline, RowBuilder, Rows, SourceFile, Span, Unit, Wanted
+
+DELIMITERS = {"csv": ",", "tsv": "\t"}
+
+
+class _Records:
+    """The records of a stream, and the byte at which each begins."""
+
+    def __init__(self, stream: BinaryIO, offset: int, delimiter: str) -> None:
+        csv.field_size_limit(sys.maxsize)
+        if offset:
+            stream.seek(offset)
+        self._stream = stream
+        self._consumed = offset
+        self._parser = csv.reader(self._lines(), delimiter=delimiter, strict=True)
+
+    def _lines(self) -> Iterator[str]:
+        for line in self._stream:
+            raw = line.removeprefix(BOM) if self._consumed == 0 else line
+            self._consumed += len(line)
+            yield raw.decode("utf-8", "surrogateescape")
+
+    def __iter__(self) -> Iterator[tuple[int, list[str] | csv.Error]]:
+        while True:
+            offset = self._consumed
+            try:
+                record: list[str] | csv.Error = next(self._parser)
+            except StopIteration:
+                return
+            except csv.Error as error:
+                record = error
+            if record != []:
+                yield offset, record
+
+
+def outline(file: SourceFile, opener: Opener) -> Outline:
+    """Count the records behind the header."""
+    with opener(file) as stream:
+        records = iter(_Records(stream, 0, DELIMITERS[file.format]))
+        header = _header(next(records, (0, []))[1])
+        units: list[Unit] = []
+        rows, start = 0, None
+        for offset, _ in records:
+            if start is not None and offset - start >= BLOCK_BYTES and file.compression is None:
+                units.append(Unit(rows, start))
+                rows, start = 0, None
+            start = offset if start is None else start
+            rows += 1
+    if start is not None:
+        units.append(Unit(rows, start))
+    return Outline(tuple(units), dict.fromkeys(header, "string"))
+
+
+def _header(record: list[str] | csv.Error) -> list[str]:
+    if isinstance(record, csv.Error):
+        raise Malformed(f"the header is not CSV: {record}")
+    twice = sorted({name for name in record if record.count(name) > 1})
+    if twice:
+        raise Malformed(f"the header names {', '.join(map(repr, twice))} more than once")
+    return record
+
+
+def read(file: SourceFile, opener: Opener, span: Span, wanted: Wanted) -> Iterator[Rows]:
+    """Read a span; a ragged or malformed record becomes a fault."""
+    delimiter = DELIMITERS[file.format]
+    with opener(file) as stream:
+        header = _header(next(iter(_Records(stream, 0, delimiter)), (0, []))[1])
+    at = header.index(wanted.text)
+    others = [header.index(c.name) if c.name in header else None for c in wanted.others]
+    rows = RowBuilder(wanted, span.start)
+    with opener(file) as stream:
+        records = iter(_Records(stream, 0 if file.compression else span.unit_offset, delimiter))
+        if file.compression or not span.unit_offset:
+            next(records)
+        ours = islice(records, span.start - span.unit_row, span.stop - span.unit_row)
+        yield from rows.collect(ours, lambda r: _add(rows, r[1], len(header), at, others))
+
+
+def _add(
+    rows: RowBuilder, record: list[str] | csv.Error, width: int, at: int, others: list[int | None]
+) -> None:
+    if isinstance(record, csv.Error):
+        return rows.fault(f"malformed record: {record}", b"")
+    if len(record) != width:
+        excerpt = "\t".join(record).encode("utf-8", "surrogateescape")
+        return rows.fault(f"{len(record)} values where the header has {width}", excerpt)
+    values = [None if c is None else _readable(record[c]) for c in others]
+    raw = record[at].encode("utf-8", "surrogateescape")
+    try:
+        raw.decode()
+    except UnicodeDecodeError as error:
+        return rows.fault(f"invalid UTF-8 at byte {error.start}: {error.reason}", raw, values)
+    return rows.add(raw, values)
+
+
+def _readable(value: str) -> str:
+    return value.encode("utf-8", "surrogateescape").decode("utf-8", "replace")

@@ -1,0 +1,240 @@
+"""The index pass: how many rows each file has, where they can be entered, which columns exist.
+
+Run once a corpus, by `frame` and `submit`, never by opening. What it finds is plain data and
+travels in the manifest, so that a resumed run does not count again.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict, dataclass
+from functools import cached_property
+from itertools import accumulate
+from typing import Any
+
+from .errors import ColumnNotFound, CorpusEmpty
+from .partition import FileRows, Partition, pieces, plan
+from .readers import FileOpener, outline
+from .rows import (
+    ANY_TEXT,
+    ARROW_KINDS,
+    Column,
+    Malformed,
+    Outline,
+    SourceFile,
+    Stretch,
+    Unit,
+    Wanted,
+)
+
+INDEX_THREADS = 16
+_TEXT_KIND = "string"
+
+
+@dataclass(frozen=True)
+class FileIndex:
+    """One file: its units, and what is wrong with it where its rows cannot be used.
+
+    A file with a problem and no units could not even be counted; one with a problem and units
+    has its rows counted, and quarantined one and all.
+    """
+
+    file: SourceFile
+    units: tuple[Unit, ...]
+    problem: str | None = None
+
+    @property
+    def rows(self) -> int:
+        """Rows of the file."""
+        return sum(unit.rows for unit in self.units)
+
+
+@dataclass(frozen=True)
+class CorpusIndex:
+    """The whole corpus: its files in order, and the columns that travel with the text."""
+
+    files: tuple[FileIndex, ...]
+    text: str
+    id: Column | None  # None: a text's id is its row number
+    keep: tuple[Column, ...]
+
+    @cached_property
+    def starts(self) -> list[int]:
+        """The first row of each file, and the total at the end."""
+        return [0, *accumulate(file.rows for file in self.files)]
+
+    @property
+    def rows(self) -> int:
+        """Rows of the corpus, those of unusable files included."""
+        return self.starts[-1]
+
+    @property
+    def unlisted(self) -> list[FileIndex]:
+        """Files whose rows could not be counted."""
+        return [file for file in self.files if file.problem and not file.units]
+
+    @property
+    def wanted(self) -> Wanted:
+        """The columns that are read."""
+        others = dict.fromkeys([*([self.id] if self.id else []), *self.keep])
+        return Wanted(self.text, tuple(others))
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What a user should know of how the corpus will be read, a sentence each."""
+        unread = [f"{f.file.name} cannot be read: {f.problem}" for f in self.unlisted]
+        packed = [f.file.name for f in self.files if f.file.compression and f.rows]
+        if packed:
+            names = ", ".join(packed[:3]) + (", ..." if len(packed) > 3 else "")
+            unread.append(f"{names}: compressed, so each file is read by one task")
+        return tuple(unread)
+
+    def locate(self, row: int) -> tuple[SourceFile, int]:
+        """Return the file that a row of the corpus came from, and its row there (from 0)."""
+        if not 0 <= row < self.rows:
+            raise IndexError(f"row {row} of a corpus of {self.rows}")
+        number = bisect_right(self.starts, row) - 1
+        return self.files[number].file, row - self.starts[number]
+
+    @cached_property
+    def _file_rows(self) -> list[FileRows]:
+        return [
+            FileRows(tuple(u.rows for u in f.units), tuple(u.offset for u in f.units))
+            for f in self.files
+        ]
+
+    def partitions(self, size: int) -> list[Partition]:
+        """Plan the corpus in shards of `size` rows."""
+        return plan(self._file_rows, size)
+
+    def stretches(self, start: int, stop: int) -> tuple[Stretch, ...]:
+        """Return what has to be read for rows ``[start, stop)`` of the corpus."""
+        return tuple(
+            Stretch(
+                self.starts[piece.file] + piece.span.start,
+                self.files[piece.file].file,
+                piece.span,
+                self.files[piece.file].problem,
+            )
+            for piece in pieces(self._file_rows, start, stop)
+        )
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the index as JSON; units as ``[rows, offset]``, for there may be many."""
+        files = [
+            {
+                "file": asdict(f.file),
+                "units": [[unit.rows, unit.offset] for unit in f.units],
+                "problem": f.problem,
+            }
+            for f in self.files
+        ]
+        return {
+            "files": files,
+            "text": self.text,
+            "id": asdict(self.id) if self.id else None,
+            "keep": [asdict(column) for column in self.keep],
+        }
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> CorpusIndex:
+        """Read what `to_json` wrote."""
+        files = [
+            FileIndex(
+                SourceFile(**f["file"]), tuple(Unit(*unit) for unit in f["units"]), f["problem"]
+            )
+            for f in data["files"]
+        ]
+        identity = Column(**data["id"]) if data["id"] else None
+        return cls(tuple(files), data["text"], identity, tuple(Column(**c) for c in data["keep"]))
+
+
+def build_index(
+    files: Sequence[SourceFile],
+    opener: FileOpener,
+    text: str,
+    id: str | None,
+    keep: Sequence[str],
+) -> CorpusIndex:
+    """Count the records of every file, in parallel, and settle the columns.
+
+    Raises
+    ------
+    ColumnNotFound
+        No file has the text column, or the id or a kept column that was named.
+    CorpusEmpty
+        There is not one row.
+    """
+    with ThreadPoolExecutor(min(INDEX_THREADS, len(files))) as pool:
+        found = list(pool.map(lambda file: _outline(file, opener), files))
+    readable = [o for o in found if isinstance(o, Outline) and (o.units or o.columns)]
+    _require_text(readable, text)
+    indexed = tuple(_file_index(f, o, text) for f, o in zip(files, found, strict=True))
+    names = {name for one in readable for name in one.columns} - {ANY_TEXT}
+    for name in (*([id] if id else []), *keep):
+        if name not in names:
+            raise ColumnNotFound(_no_column(name, names))
+    identity = id or ("id" if "id" in names else None)
+    index = CorpusIndex(
+        indexed,
+        text,
+        Column(identity, _id_kind(readable, identity)) if identity else None,
+        tuple(Column(name, _kind(readable, name)) for name in keep),
+    )
+    if not index.rows:
+        reasons = "; ".join(f"{f.file.name}: {f.problem or 'no rows'}" for f in indexed[:5])
+        raise CorpusEmpty(f"the corpus has no rows in {len(files)} file(s): {reasons}")
+    return index
+
+
+def _outline(file: SourceFile, opener: FileOpener) -> Outline | str:
+    try:
+        return outline(file, opener)
+    except Malformed as error:
+        return f"not readable as {file.format}: {error}"
+    except OSError as error:
+        return f"cannot be opened: {error}"
+
+
+def _file_index(file: SourceFile, found: Outline | str, text: str) -> FileIndex:
+    if isinstance(found, str):
+        return FileIndex(file, (), found)
+    # JSON Lines has no schema: each record says for itself which keys it has.
+    problem = None if file.format == "jsonl" else _text_problem(found, text)
+    return FileIndex(file, found.units, problem)
+
+
+def _text_problem(found: Outline, text: str) -> str | None:
+    kind = found.columns.get(text) or found.columns.get(ANY_TEXT)
+    if not found.units or kind == _TEXT_KIND:
+        return None
+    if kind is None:
+        return _no_column(text, set(found.columns))
+    return f"column {text!r} holds {kind}, not text"
+
+
+def _require_text(readable: Sequence[Outline], text: str) -> None:
+    problems = [_text_problem(found, text) for found in readable if found.units]
+    if problems and all(problems):
+        names = {name for one in readable for name in one.columns} - {ANY_TEXT}
+        if text in names:
+            raise ColumnNotFound(str(problems[0]))
+        raise ColumnNotFound(_no_column(text, names))
+
+
+def _no_column(name: str, names: set[str]) -> str:
+    choices = ", ".join(sorted(names)) or "none"
+    return f"no column {name!r}; the columns there are: {choices}"
+
+
+def _kind(readable: Sequence[Outline], name: str) -> str:
+    kinds = {one.columns[name] for one in readable if name in one.columns}
+    kind = kinds.pop()
+    return kind if not kinds and kind in ARROW_KINDS else "string"
+
+
+def _id_kind(readable: Sequence[Outline], name: str) -> str:
+    kind = _kind(readable, name)
+    return kind if kind == "int64" else "string"

@@ -1,0 +1,76 @@
+"""JSON Lines: an object a line. Nothing is inferred: "007" stays "007", a date stays a string."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from .linewise import lines_of, outline_lines
+from .rows import Opener, Outline, RowBuilder, Rows, SourceFile, Span, Wanted
+
+SAMPLE_RECORDS = 100
+
+
+def outline(file: SourceFile, opener: Opener) -> Outline:
+    """Count the records; the columns are the keys of the first hundred."""
+    columns: dict[str, str] = {}
+    with opener(file) as stream:
+        head = Span(0, SAMPLE_RECORDS, 0, 0)
+        for record in lines_of(stream, head, skip_blank=True):
+            try:
+                value = json.loads(record)
+            except (ValueError, RecursionError):
+                continue
+            if isinstance(value, dict):
+                columns |= dict.fromkeys(value, "string")
+    with opener(file) as stream:
+        seekable = file.compression is None
+        return outline_lines(stream, columns, skip_blank=True, seekable=seekable)
+
+
+def read(file: SourceFile, opener: Opener, span: Span, wanted: Wanted) -> Iterator[Rows]:
+    """Read a span line by line; a line that is no object with a text becomes a fault."""
+    rows = RowBuilder(wanted, span.start)
+    with opener(file) as stream:
+        records = lines_of(stream, span, skip_blank=True)
+        yield from rows.collect(records, lambda record: _add(rows, record, wanted))
+
+
+def _add(rows: RowBuilder, record: bytes, wanted: Wanted) -> None:
+    try:
+        value = json.loads(record.decode())
+    except UnicodeDecodeError as error:
+        return rows.fault(f"invalid UTF-8 at byte {error.start}: {error.reason}", record)
+    except (ValueError, RecursionError) as error:
+        return rows.fault(f"not JSON: {error}", record)
+    if not isinstance(value, dict):
+        return rows.fault(f"a JSON {_kind(value)} where an object belongs", record)
+    others = [_as_string(value.get(column.name)) for column in wanted.others]
+    text = value.get(wanted.text)
+    if text is None:
+        reason = "null text" if wanted.text in value else _missing(value, wanted.text)
+        return rows.fault(reason, b"", others)
+    if not isinstance(text, str):
+        return rows.fault(f"{wanted.text!r} is a JSON {_kind(text)}, not a string", record, others)
+    try:
+        return rows.add(text.encode(), others)
+    except UnicodeEncodeError as error:
+        return rows.fault(f"lone surrogate at character {error.start}", record, others)
+
+
+def _missing(value: Mapping[str, Any], text: str) -> str:
+    keys = ", ".join(sorted(value)[:8]) or "no keys"
+    return f"no {text!r} (the record has: {keys})"
+
+
+def _kind(value: Any) -> str:
+    names = {dict: "object", list: "array", str: "string", bool: "boolean", type(None): "null"}
+    return names.get(type(value), "number")
+
+
+def _as_string(value: Any) -> str | None:
+    if value is None:
+        return None
+    string = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+    return string if string.isascii() else string.encode(errors="replace").decode()

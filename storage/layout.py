@@ -1,0 +1,146 @@
+"""The Zarr store's metadata: which arrays there are, how they are cut, what their axes are called.
+
+Metadata is made once, in memory, with zarr itself, and written before any value. Nothing here
+touches a file.
+"""
+
+from __future__ import annotations
+
+import json
+import warnings
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import zarr
+from zarr.codecs import BytesCodec, ShardingCodec, VLenUTF8Codec, ZstdCodec
+from zarr.core.buffer import Buffer
+from zarr.storage import MemoryStore
+
+from .errors import UsageError
+from .field import STRING, Field
+from .rows import Column
+
+LAYOUT_VERSION = 1
+"""Raised when arrays, chunks or codecs change, so that a half-written store is not mixed."""
+
+TEXT = "text"
+ROOT_KEY = "zarr.json"
+VALID = Field("valid", "bool", description="computed; false: not done yet, or quarantined")
+
+_CHUNK_ROWS = 8192
+_ZSTD_LEVEL = 1
+
+
+def stored_fields(
+    identity: Column | None, keep: Sequence[Column], computed: Sequence[Field]
+) -> tuple[Field, ...]:
+    """Return every array of a store, in the order in which a shard is written: `valid` last.
+
+    Raises
+    ------
+    UsageError
+        Two arrays would have the same name.
+    """
+    fields = []
+    if identity is None:
+        fields.append(Field("id", "int64", description="row number in the corpus"))
+    else:
+        fields += _column_fields("id", identity.kind, f"the corpus's column {identity.name!r}")
+    for column in keep:
+        fields += _column_fields(column.name, column.kind, "kept from the corpus")
+    fields += [*computed, VALID]
+    taken: set[str] = set()
+    for name in [f.name for f in fields] + sorted({d for f in fields for d in f.dims or ()}):
+        if name in taken or name == TEXT:
+            raise UsageError(f"two arrays of the results would be called {name!r}")
+        taken.add(name)
+    return tuple(fields)
+
+
+def _column_fields(name: str, kind: str, description: str) -> list[Field]:
+    return [
+        Field(name, kind, description=description),
+        Field(f"{name}_valid", "bool", description=f"whether {name} is known (it was not null)"),
+    ]
+
+
+def new_arrays(
+    fields: Sequence[Field], rows: int, size: int
+) -> tuple[dict[str, Buffer], zarr.Group]:
+    """Return a Zarr group with every array, empty, and the dict in which its objects appear."""
+    objects: dict[str, Buffer] = {}
+    group = zarr.create_group(MemoryStore(objects), zarr_format=3)
+    for field in fields:
+        _create(group, field, rows, size)
+    return objects, group
+
+
+def _create(group: zarr.Group, field: Field, rows: int, size: int) -> None:
+    pack = VLenUTF8Codec() if field.dtype == STRING else BytesCodec(endian="little")
+    group.create_array(
+        field.name,
+        shape=(rows, *field.shape),
+        chunks=(size, *field.shape),
+        dtype=field.dtype,
+        fill_value=field.fill,
+        filters=None,
+        compressors=None,
+        # The index stands first: some object stores answer no request for a file's last bytes.
+        serializer=ShardingCodec(
+            chunk_shape=(min(size, _CHUNK_ROWS), *field.shape),
+            codecs=[pack, ZstdCodec(level=_ZSTD_LEVEL, checksum=True)],
+            index_location="start",
+        ),
+        dimension_names=(TEXT, *(field.dims or ())),
+        attributes={"description": field.description} if field.description else {},
+        # Without this a shard of nothing but fill values would not be written at all.
+        config={"write_empty_chunks": True},
+    )
+
+
+def metadata(
+    fields: Sequence[Field], rows: int, size: int, attributes: Mapping[str, Any]
+) -> dict[str, bytes]:
+    """Return the objects of a store without values: key to bytes, the root's last.
+
+    The root's metadata is consolidated; `attributes` stand on it.
+    """
+    written, group = new_arrays(fields, rows, size)
+    labels = {dim: names for field in fields for dim, names in field.labels.items()}
+    for dim, names in labels.items():
+        values = np.asarray(names)
+        text = values.dtype.kind in "US"
+        array = group.create_array(
+            dim,
+            shape=values.shape,
+            chunks=values.shape,
+            dtype=STRING if text else values.dtype,
+            fill_value="" if text else 0,
+            dimension_names=(dim,),
+        )
+        array[:] = values.astype(object) if text else values
+    # xarray reads this attribute and makes the texts' ids a coordinate.
+    group.attrs.update({**attributes, "coordinates": "id"})
+    with warnings.catch_warnings():
+        # Consolidated metadata is not in the Zarr v3 specification yet; every reader knows it.
+        warnings.simplefilter("ignore", zarr.errors.ZarrUserWarning)
+        zarr.consolidate_metadata(group.store)
+    keys = sorted(written, key=lambda key: (key == ROOT_KEY, key))
+    return {key: written[key].to_bytes() for key in keys}
+
+
+def with_attributes(root: bytes, **attributes: Any) -> bytes:
+    """Return the root's metadata with some attributes set."""
+    document = json.loads(root)
+    document["attributes"].update(attributes)
+    return json.dumps(document, indent=2).encode()
+
+
+def shard_key(field: Field, shard: int) -> str:
+    """Return the key of one shard of one array.
+
+    >>> shard_key(Field("dhatu", "float32", (9,)), 3)
+    'dhatu/c/3/0'
+    """
+    return "/".join([field.name, "c", str(shard), *("0" for _ in field.shape)])

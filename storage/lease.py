@@ -1,0 +1,187 @@
+"""One writer a store: a lease that its owner renews and that dies with it.
+
+Leases are numbered files, created only where there is none, so of two drivers that both find an
+owner dead exactly one gets the next number. The highest number owns the store; an owner that sees
+a higher one stops.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+import threading
+import time
+import uuid
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from types import TracebackType
+
+import psutil
+
+from .errors import LeaseHeld, LeaseLost
+from .target import Target
+
+LEASES = "_run/lease"
+BEAT_SECONDS = 10.0
+DEAD_AFTER_SECONDS = 60.0
+
+
+@dataclass(frozen=True)
+class Owner:
+    """Who holds a lease."""
+
+    token: str
+    host: str
+    pid: int
+    started: float  # the process's start, seconds since the epoch
+    beat: float  # the last sign of life, seconds since the epoch
+    released: bool = False
+
+    def is_alive(self) -> bool:
+        """Whether the owner still runs: asked of this host, inferred from the beat elsewhere."""
+        if self.released:
+            return False
+        if self.host != _host():
+            return time.time() - self.beat < DEAD_AFTER_SECONDS
+        try:
+            process = psutil.Process(self.pid)
+            same = abs(process.create_time() - self.started) < 1.0
+            return same and process.status() != psutil.STATUS_ZOMBIE
+        except psutil.NoSuchProcess:
+            return False
+
+
+@dataclass(frozen=True)
+class LeaseTicket:
+    """What a task carries to ask whether its driver still owns the store."""
+
+    number: int
+
+    def check(self, target: Target) -> None:
+        """Raise `LeaseLost` unless this lease is the store's newest and not released."""
+        newest = _newest(target)
+        if newest is None or newest[0] != self.number or newest[1].released:
+            raise LeaseLost(f"another driver owns {target.url} now, or its run was cancelled")
+
+
+class Lease:
+    """A held lease, renewed in the background until it is released.
+
+    Examples
+    --------
+    >>> from paninifs.storage.target import LocalTarget
+    >>> import tempfile
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     target = LocalTarget(folder)
+    ...     with Lease.acquire(target) as lease:
+    ...         lease.ticket.check(target)
+    """
+
+    def __init__(self, target: Target, number: int, owner: Owner) -> None:
+        self._target, self._number, self._owner = target, number, owner
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._renew, name="paninifs-lease", daemon=True)
+        self._thread.start()
+
+    @classmethod
+    def acquire(cls, target: Target) -> Lease:
+        """Take the lease of a store.
+
+        Raises
+        ------
+        LeaseHeld
+            Another driver holds it and lives, or takes it at this very moment.
+        """
+        newest = _newest(target)
+        if newest is not None and newest[1].is_alive():
+            _refuse(target, newest[1])
+        number = newest[0] + 1 if newest else 1
+        started = psutil.Process().create_time()
+        owner = Owner(uuid.uuid4().hex, _host(), os.getpid(), started, time.time())
+        if not target.create(_key(number), _dump(owner)):
+            winner = _newest(target)
+            _refuse(target, winner[1] if winner else owner)
+        target.delete(key for key in target.sizes(LEASES) if key < _key(number))
+        return cls(target, number, owner)
+
+    @property
+    def ticket(self) -> LeaseTicket:
+        """What tasks carry."""
+        return LeaseTicket(self._number)
+
+    def _renew(self) -> None:
+        while not self._stop.wait(BEAT_SECONDS):
+            try:
+                self.ticket.check(self._target)
+                beat = replace(self._owner, beat=time.time())
+                self._target.put(_key(self._number), _dump(beat))
+            except LeaseLost:
+                return
+            except OSError:
+                continue  # a store that cannot be reached now; tasks find out for themselves
+
+    def release(self) -> None:
+        """Give the lease up; tasks that still run stop at their next shard."""
+        if self._stop.is_set():
+            return
+        self._stop.set()
+        self._thread.join()
+        try:
+            self.ticket.check(self._target)
+        except LeaseLost:
+            return
+        self._target.put(_key(self._number), _dump(replace(self._owner, released=True)))
+
+    def __enter__(self) -> Lease:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.release()
+
+
+def current_owner(target: Target) -> Owner | None:
+    """Return who holds a store now, or None."""
+    newest = _newest(target)
+    return newest[1] if newest and newest[1].is_alive() else None
+
+
+def _refuse(target: Target, owner: Owner) -> None:
+    raise LeaseHeld(
+        f"{target.url} is being written by process {owner.pid} on {owner.host.split(' ')[0]}; "
+        "wait for it, stop it, or write elsewhere"
+    )
+
+
+def _newest(target: Target) -> tuple[int, Owner] | None:
+    for key in sorted(target.sizes(LEASES), reverse=True):
+        name = Path(key).stem
+        if not name.isdigit():
+            continue
+        data = target.get(key)
+        try:
+            return int(name), Owner(**json.loads(data or b""))
+        except (ValueError, TypeError):
+            # Torn by a crash on a mount that cannot create atomically. Should its owner be alive
+            # after all, it will see the next number and stop.
+            return int(name), Owner("", "unknown", 0, 0.0, 0.0, released=True)
+    return None
+
+
+def _key(number: int) -> str:
+    return f"{LEASES}/{number:08d}.json"
+
+
+def _dump(owner: Owner) -> bytes:
+    return json.dumps(asdict(owner)).encode()
+
+
+def _host() -> str:
+    """Name this host for as long as it runs: processes of an earlier boot are dead."""
+    boot = Path("/proc/sys/kernel/random/boot_id")
+    return f"{platform.node()} {boot.read_text().strip() if boot.exists() else ''}".strip()

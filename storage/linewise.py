@@ -1,0 +1,69 @@
+"""Finding the lines of a file: what JSON Lines and plain text have in common."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import BinaryIO
+
+import numpy as np
+
+from .rows import Outline, Span, Unit
+
+BLOCK_BYTES = 1 << 20
+BOM = b"\xef\xbb\xbf"
+
+
+def is_blank(line: bytes) -> bool:
+    r"""Whether a line, without its ``\n``, has nothing on it."""
+    return line in (b"", b"\r")
+
+
+def outline_lines(
+    stream: BinaryIO, columns: dict[str, str], *, skip_blank: bool, seekable: bool
+) -> Outline:
+    """Count the lines of a stream in blocks of 1 MiB, each block's lines a unit.
+
+    With `skip_blank`, lines with nothing on them are not records. A stream that cannot be
+    entered in the middle (a compressed one) is a single unit.
+    """
+    units: list[Unit] = []
+    base = start = 0  # offsets of this block, and of the line that is open
+    last = 0
+    while block := stream.read(BLOCK_BYTES):
+        raw = np.frombuffer(block, np.uint8)
+        ends = np.flatnonzero(raw == 10)
+        if ends.size:
+            rows = ends.size
+            if skip_blank:
+                lengths = np.diff(ends, prepend=start - base - 1) - 1
+                before = np.where(ends > 0, raw[ends - 1], last)
+                rows -= int(np.count_nonzero((lengths == 0) | ((lengths == 1) & (before == 13))))
+            if rows:
+                units.append(Unit(int(rows), start))
+            start = base + int(ends[-1]) + 1
+        base += len(block)
+        last = block[-1]
+    if base > start and not (skip_blank and base == start + 1 and last == 13):
+        units.append(Unit(1, start))
+    if not seekable and units:
+        units = [Unit(sum(unit.rows for unit in units), 0)]
+    return Outline(tuple(units), columns)
+
+
+def lines_of(stream: BinaryIO, span: Span, *, skip_blank: bool) -> Iterator[bytes]:
+    r"""Yield the records of a span, each without its line ending (``\n`` or ``\r\n``)."""
+    if span.unit_offset:
+        stream.seek(span.unit_offset)
+    row = span.unit_row
+    first = not span.unit_offset
+    for line in stream:
+        record = line[:-1] if line.endswith(b"\n") else line
+        if skip_blank and is_blank(record):
+            continue
+        if row >= span.stop:
+            return
+        if row >= span.start:
+            if first and row == 0:
+                record = record.removeprefix(BOM)
+            yield record.removesuffix(b"\r")
+        row += 1

@@ -1,0 +1,38 @@
+"""Single texts out of a corpus, by their rows: what `show` prints."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from itertools import groupby
+from typing import Any
+
+from .index import CorpusIndex
+from .readers import FileOpener, read_stretch
+from .rows import Span, Stretch
+
+
+def texts_at(index: CorpusIndex, opener: FileOpener, rows: Iterable[int]) -> dict[int, str | None]:
+    """Return the texts of some rows; None where a row was quarantined.
+
+    Rows that are decoded together are read together, so a compressed file is read once.
+    """
+    single = [index.stretches(row, row + 1)[0] for row in sorted(set(rows))]
+    found: dict[int, str | None] = {}
+    for _, group in groupby(single, key=lambda s: (s.file.url, s.span.unit_row)):
+        members = list(group)
+        first, last = members[0], members[-1]
+        span = Span(first.span.start, last.span.stop, first.span.unit_row, first.span.unit_offset)
+        whole = Stretch(first.row, first.file, span, first.problem)
+        wanted = {member.row for member in members}
+        row = whole.row
+        for batch in read_stretch(whole, opener, index.wanted):
+            for at in range(len(batch)):
+                if row + at in wanted:
+                    found[row + at] = batch.text[at].as_py()
+            row += len(batch)
+    return found
+
+
+def corpus_opener(storage_options: Mapping[str, Any] | None = None) -> FileOpener:
+    """Return what opens the files of a store's corpus."""
+    return FileOpener(dict(storage_options or {}))

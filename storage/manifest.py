@@ -1,0 +1,144 @@
+"""The manifest: what a store is the result of, and why another run may not go on with it.
+
+Its *facts* are everything that could change a bit of the results. They are compared one by one,
+so a refusal names what differs.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from .corpus import Corpus
+from .errors import ResultsMismatch, ResultsNotFound
+from .field import Field
+from .index import CorpusIndex
+from .layout import LAYOUT_VERSION, stored_fields
+from .shards import StoreLayout
+from .target import Target
+
+RUN = "_run"
+MANIFEST_KEY = f"{RUN}/manifest.json"
+INDEX_KEY = f"{RUN}/index.json"
+_FORMAT = 1
+
+
+@dataclass(frozen=True)
+class Manifest:
+    """What a store is the result of. `facts` is JSON; see `facts_of`."""
+
+    facts: Mapping[str, Any]
+    fields: tuple[Field, ...]  # those that the graph computes
+    shard_rows: int
+    rows: int
+    created: str  # ISO 8601, UTC
+    versions: Mapping[str, str]  # of the packages that began the run; they are no facts
+
+    @property
+    def fingerprint(self) -> str:
+        """A digest of the facts and of how the store is cut."""
+        canonical = json.dumps([self.facts, self.shard_rows], sort_keys=True)
+        return hashlib.sha256(canonical.encode()).hexdigest()
+
+    def layout(self, index: CorpusIndex) -> StoreLayout:
+        """Return how the store is cut."""
+        fields = stored_fields(index.id, index.keep, self.fields)
+        return StoreLayout(fields, self.rows, self.shard_rows, self.fingerprint)
+
+    def to_json(self) -> bytes:
+        """Encode the manifest."""
+        document = {
+            "format": _FORMAT,
+            "facts": self.facts,
+            "fields": [field.describe() for field in self.fields],
+            "shard_rows": self.shard_rows,
+            "rows": self.rows,
+            "created": self.created,
+            "versions": self.versions,
+        }
+        return json.dumps(document, indent=1, ensure_ascii=False).encode()
+
+    @classmethod
+    def from_json(cls, data: bytes) -> Manifest:
+        """Decode what `to_json` wrote."""
+        document = json.loads(data)
+        fields = tuple(
+            Field(f["name"], f["dtype"], tuple(f["shape"]), tuple(f["dims"]))
+            for f in document["fields"]
+        )
+        names = ("facts", "shard_rows", "rows", "created", "versions")
+        return cls(fields=fields, **{name: document[name] for name in names})
+
+
+def facts_of(corpus: Corpus, graph: Mapping[str, Any], numeric_version: int) -> dict[str, Any]:
+    """Return everything that could change a bit of the results, as JSON.
+
+    Files count by their names within the corpus, so a corpus may move as a whole.
+    """
+    return {
+        "layout version": LAYOUT_VERSION,
+        "numeric version": numeric_version,
+        "corpus": {
+            "text column": corpus.text,
+            "id column": corpus.id,
+            "kept columns": list(corpus.keep),
+            "files": {f.name: f"{f.size} bytes, {f.stamp}" for f in corpus.files},
+        },
+        "graph": dict(graph),
+    }
+
+
+def read_manifest(target: Target) -> Manifest | None:
+    """Return a store's manifest, or None where no run has begun."""
+    data = target.get(MANIFEST_KEY)
+    return Manifest.from_json(data) if data else None
+
+
+def require_manifest(target: Target) -> Manifest:
+    """Return a store's manifest, or raise `ResultsNotFound`."""
+    manifest = read_manifest(target)
+    if manifest is None:
+        raise ResultsNotFound(f"no results store of this engine at {target.url}")
+    return manifest
+
+
+def read_index(target: Target) -> CorpusIndex:
+    """Return the index that a store's run began with."""
+    data = target.get(INDEX_KEY)
+    if data is None:
+        raise ResultsNotFound(f"{target.url} has lost its {INDEX_KEY}")
+    return CorpusIndex.from_json(json.loads(data))
+
+
+def write_index(target: Target, index: CorpusIndex) -> None:
+    """Store the index beside the manifest."""
+    target.put(INDEX_KEY, json.dumps(index.to_json(), ensure_ascii=False).encode())
+
+
+def require_same(target: Target, manifest: Manifest, facts: Mapping[str, Any]) -> None:
+    """Raise `ResultsMismatch`, naming what differs, unless a store was begun with these facts."""
+    differing = list(_differences(manifest.facts, json.loads(json.dumps(facts))))
+    if differing:
+        more = f" (and {len(differing) - 3} more)" if len(differing) > 3 else ""
+        raise ResultsMismatch(
+            f"{target.url} was begun from something else: {'; '.join(differing[:3])}{more}. "
+            "Write to another place, or start over with --fresh (fresh=True)"
+        )
+
+
+def _differences(old: Any, new: Any, path: Sequence[str] = ()) -> Iterator[str]:
+    if isinstance(old, Mapping) and isinstance(new, Mapping):
+        for key in [*old, *(key for key in new if key not in old)]:
+            yield from _differences(old.get(key), new.get(key), [*path, key])
+    elif old != new:
+        yield f"{' → '.join(path)} was {_short(old)} and is {_short(new)}"
+
+
+def _short(value: Any) -> str:
+    if value is None:
+        return "absent"
+    text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+    return text if len(text) <= 80 else f"{text[:77]}..."

@@ -1,0 +1,119 @@
+"""Parquet: row groups decoded batch by batch; text that is not UTF-8 is found, not trusted."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from .rows import (
+    ARROW_KINDS,
+    BATCH_BYTES,
+    BATCH_ROWS,
+    Malformed,
+    Opener,
+    Outline,
+    Rows,
+    SourceFile,
+    Span,
+    Unit,
+    Wanted,
+    utf8_text,
+)
+
+
+def outline(file: SourceFile, opener: Opener) -> Outline:
+    """Read the footer: row groups and schema."""
+    with opener(file) as stream, pq.ParquetFile(stream) as parquet:
+        groups = [parquet.metadata.row_group(g).num_rows for g in range(parquet.num_row_groups)]
+        columns = {field.name: _kind(field.type) for field in parquet.schema_arrow}
+    return Outline(tuple(Unit(rows, g) for g, rows in enumerate(groups) if rows), columns)
+
+
+def _kind(type_: pa.DataType) -> str:
+    if pa.types.is_dictionary(type_):
+        return _kind(type_.value_type)
+    if _is_texty(type_):
+        return "string"
+    if pa.types.is_integer(type_):
+        return "int64" if type_ != pa.uint64() else str(type_)
+    if pa.types.is_floating(type_):
+        return "float64"
+    return str(type_)
+
+
+def _is_texty(type_: pa.DataType) -> bool:
+    tests = (pa.types.is_string, pa.types.is_large_string, pa.types.is_string_view)
+    return any(t(type_) for t in tests) or pa.types.is_binary(type_) or _is_large_binary(type_)
+
+
+def _is_large_binary(type_: pa.DataType) -> bool:
+    return bool(pa.types.is_large_binary(type_))
+
+
+def read(file: SourceFile, opener: Opener, span: Span, wanted: Wanted) -> Iterator[Rows]:
+    """Read a span, decoding from the row group that holds its first row."""
+    with opener(file) as stream, pq.ParquetFile(stream) as parquet:
+        row = span.unit_row
+        present = set(parquet.schema_arrow.names)
+        columns = [n for n in (wanted.text, *(c.name for c in wanted.others)) if n in present]
+        groups = list(range(span.unit_offset, parquet.num_row_groups))
+        batches = parquet.iter_batches(
+            batch_size=_batch_rows(parquet, wanted.text), row_groups=groups, columns=columns
+        )
+        for batch in _decoded(batches):
+            start, stop = max(row, span.start), min(row + len(batch), span.stop)
+            if start < stop:
+                yield _rows(batch.slice(start - row, stop - start), start, wanted)
+            row += len(batch)
+            if row >= span.stop:
+                return
+
+
+def _decoded(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+    try:
+        yield from batches
+    except (pa.ArrowException, OSError) as error:
+        # pyarrow raises OSError for broken pages as well as for a failing disk; only the errno
+        # of a real one tells them apart.
+        if isinstance(error, OSError) and error.errno is not None:
+            raise
+        raise Malformed(f"cannot decode: {error}") from error
+
+
+def _batch_rows(parquet: pq.ParquetFile, text: str) -> int:
+    """Rows whose text is about BATCH_BYTES, by the footer's uncompressed sizes."""
+    at = parquet.schema_arrow.names.index(text)
+    meta = parquet.metadata
+    total = 0
+    for group in range(meta.num_row_groups):
+        columns = meta.row_group(group)
+        if at < columns.num_columns:
+            total += columns.column(at).total_uncompressed_size
+    mean: int = max(1, total // max(1, meta.num_rows))
+    return max(1, min(BATCH_ROWS, BATCH_BYTES // mean))
+
+
+def _rows(batch: pa.RecordBatch, start: int, wanted: Wanted) -> Rows:
+    text, faults = utf8_text(_plain(batch.column(wanted.text)), start)
+    columns = {}
+    for column in wanted.others:
+        kind = ARROW_KINDS[column.kind]
+        if column.name not in batch.schema.names:
+            columns[column.name] = pa.nulls(len(batch), kind)
+            continue
+        values = _plain(batch.column(column.name))
+        if pa.types.is_binary(values.type) or _is_large_binary(values.type):
+            values, _ = utf8_text(values, start)
+        columns[column.name] = values.cast(kind)
+    return Rows(start, text, columns, faults)
+
+
+def _plain(array: pa.Array) -> pa.Array:
+    """Undo dictionary and view encodings; plain text passes untouched."""
+    if pa.types.is_dictionary(array.type):
+        array = array.dictionary_decode()
+    if pa.types.is_string_view(array.type):
+        array = array.cast(pa.large_string())
+    return array

@@ -1,0 +1,43 @@
+"""Plain text: a record a line, empty lines included, so that row ``i`` is line ``i + 1``."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pyarrow as pa
+
+from .linewise import lines_of, outline_lines
+from .rows import (
+    ANY_TEXT,
+    ARROW_KINDS,
+    Opener,
+    Outline,
+    RowBuilder,
+    Rows,
+    SourceFile,
+    Span,
+    Wanted,
+    utf8_text,
+)
+
+
+def outline(file: SourceFile, opener: Opener) -> Outline:
+    """Count the lines; the one column is the text, whatever it is called elsewhere."""
+    with opener(file) as stream:
+        seekable = file.compression is None
+        return outline_lines(stream, {ANY_TEXT: "string"}, skip_blank=False, seekable=seekable)
+
+
+def read(file: SourceFile, opener: Opener, span: Span, wanted: Wanted) -> Iterator[Rows]:
+    """Read a span of lines; the other columns are null."""
+    rows = RowBuilder(Wanted(wanted.text), span.start)
+    with opener(file) as stream:
+        records = lines_of(stream, span, skip_blank=False)
+        for batch in rows.collect(records, lambda record: rows.add(record, ())):
+            yield _checked(batch, wanted)
+
+
+def _checked(rows: Rows, wanted: Wanted) -> Rows:
+    text, faults = utf8_text(rows.text, rows.start)
+    columns = {c.name: pa.nulls(len(rows), ARROW_KINDS[c.kind]) for c in wanted.others}
+    return Rows(rows.start, text, columns, faults)

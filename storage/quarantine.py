@@ -1,0 +1,106 @@
+"""Rows that were set aside: which, from where, why. A readable Parquet beside the arrays."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from .rows import Fault, Stretch
+from .target import Target
+
+QUARANTINE_KEY = "quarantine.parquet"
+
+_SCHEMA = pa.schema(
+    [
+        pa.field("row", pa.int64()),  # of the corpus; null: a file whose rows were not counted
+        pa.field("rows", pa.int64(), nullable=False),  # how many, from this one on
+        pa.field("file", pa.string(), nullable=False),
+        pa.field("file_row", pa.int64()),  # from 0
+        pa.field("reason", pa.string(), nullable=False),
+        pa.field("excerpt", pa.binary(), nullable=False),  # the offending bytes, or their start
+    ]
+)
+
+
+@dataclass(frozen=True)
+class QuarantinedRows:
+    """One entry: consecutive rows of a file that were set aside for the same reason."""
+
+    row: int | None
+    rows: int
+    file: str
+    file_row: int | None
+    reason: str
+    excerpt: bytes = b""
+
+    def __str__(self) -> str:
+        if self.file_row is None:
+            return f"{self.file}: {self.reason}"
+        last = f"-{self.file_row + self.rows - 1}" if self.rows > 1 else ""
+        return f"{self.file}, row {self.file_row}{last}: {self.reason}"
+
+
+def set_aside(stretch: Stretch, fault: Fault) -> QuarantinedRows:
+    """Say where in the corpus a fault of a stretch lies."""
+    row = stretch.row + fault.row - stretch.span.start
+    return QuarantinedRows(
+        row, fault.rows, stretch.file.name, fault.row, fault.reason, fault.excerpt
+    )
+
+
+def merge(entries: Sequence[QuarantinedRows]) -> list[QuarantinedRows]:
+    """Join neighbouring rows of one file that share a reason and have nothing to show.
+
+    >>> [
+    ...     str(e)
+    ...     for e in merge(
+    ...         [
+    ...             QuarantinedRows(0, 1, "a", 0, "null text"),
+    ...             QuarantinedRows(1, 1, "a", 1, "null text"),
+    ...         ]
+    ...     )
+    ... ]
+    ['a, row 0-1: null text']
+    """
+    merged: list[QuarantinedRows] = []
+    for entry in entries:
+        before = merged[-1] if merged else None
+        if (
+            before is not None
+            and before.row is not None
+            and (before.file, before.reason, before.excerpt) == (entry.file, entry.reason, b"")
+            and not entry.excerpt
+            and entry.row == before.row + before.rows
+        ):
+            merged[-1] = QuarantinedRows(
+                before.row, before.rows + entry.rows, before.file, before.file_row, before.reason
+            )
+        else:
+            merged.append(entry)
+    return merged
+
+
+def to_parquet(entries: Sequence[QuarantinedRows]) -> bytes:
+    """Encode entries."""
+    columns: dict[str, list[Any]] = {
+        name: [getattr(entry, name) for entry in entries] for name in _SCHEMA.names
+    }
+    sink = io.BytesIO()
+    pq.write_table(pa.table(columns, _SCHEMA), sink, compression="zstd")
+    return sink.getvalue()
+
+
+def from_parquet(data: bytes) -> list[QuarantinedRows]:
+    """Decode what `to_parquet` wrote."""
+    return [QuarantinedRows(**row) for row in pq.read_table(io.BytesIO(data)).to_pylist()]
+
+
+def read_quarantine(target: Target) -> list[QuarantinedRows]:
+    """Return the entries of a finished store; none where nothing was set aside."""
+    data = target.get(QUARANTINE_KEY)
+    return from_parquet(data) if data else []

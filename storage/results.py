@@ -1,0 +1,77 @@
+"""`open_results`: a finished (or unfinished) store as a labelled, lazy xarray Dataset."""
+
+from __future__ import annotations
+
+import json
+import warnings
+from collections.abc import Mapping
+from os import PathLike
+from typing import TYPE_CHECKING, Any, cast
+
+import zarr
+
+from .errors import ResultsIncomplete, ResultsNotFound
+from .layout import ROOT_KEY
+from .shards import DONE
+from .target import Target, open_target
+
+if TYPE_CHECKING:
+    import xarray as xr
+
+
+def open_results(
+    url: str | PathLike[str], *, storage_options: Mapping[str, Any] | None = None
+) -> xr.Dataset:
+    """Open a results store, lazily.
+
+    Returns
+    -------
+    xarray.Dataset
+        Every array along dimension ``text``, in the order of the corpus, with the names of the
+        dhātus, primes and bytes as coordinates. Where ``valid`` is false a row was quarantined,
+        or is not done yet, and its values are zeros.
+
+    Warns
+    -----
+    ResultsIncomplete
+        The run has not finished.
+
+    Raises
+    ------
+    ResultsNotFound
+    """
+    import xarray as xr
+
+    target = open_target(url, storage_options)
+    root = target.get(ROOT_KEY)
+    if root is None:
+        raise ResultsNotFound(f"no results store at {target.url}")
+    attributes = json.loads(root)["attributes"]
+    if not attributes.get("complete"):
+        warnings.warn(
+            f"{target.url} is unfinished: {len(target.sizes(DONE))} of {attributes.get('shards')} "
+            "shards are done; rows that are not have valid == False. Run it again to finish it",
+            ResultsIncomplete,
+            stacklevel=2,
+        )
+    options = dict(target.storage_options) or None
+    dataset: xr.Dataset = xr.open_zarr(target.url, consolidated=True, storage_options=options)
+    return dataset
+
+
+class StoredArrays:
+    """The arrays of a store as they lie there, for reading by rows.
+
+    Parameters
+    ----------
+    target : Target
+        Where the store is; it need not be complete.
+    """
+
+    def __init__(self, target: Target) -> None:
+        options = dict(target.storage_options) or None
+        self._group = zarr.open_group(target.url, mode="r", storage_options=options)
+
+    def __getitem__(self, name: str) -> zarr.Array[Any]:
+        """Return an array."""
+        return cast("zarr.Array[Any]", self._group[name])

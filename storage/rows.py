@@ -1,0 +1,238 @@
+"""What passes between a file and the rest of the engine: rows, their faults, and a file's outline.
+
+Types only, and the checks that every format shares. The formats themselves are in `parquet`,
+`jsonl`, `delimited` and `plain`; `readers` is the table of them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import BinaryIO, Protocol, TypeVar
+
+import pyarrow as pa
+
+T = TypeVar("T")
+
+EXCERPT_BYTES = 1024
+"""How many of an offending row's bytes the quarantine keeps."""
+
+BATCH_ROWS = 8192
+BATCH_BYTES = 8 << 20
+"""A reader hands over at most about this many rows and bytes of text at once."""
+
+
+@dataclass(frozen=True)
+class SourceFile:
+    """One file of a corpus, as it was listed.
+
+    `stamp` is what the filesystem offers to tell one version of a file from the next: a
+    generation, an etag or a modification time.
+    """
+
+    url: str
+    name: str  # relative to the corpus, so that a corpus may be moved
+    size: int  # bytes
+    stamp: str
+    format: str  # a key of readers.READERS
+    compression: str | None  # "gzip" or None
+
+
+@dataclass(frozen=True)
+class Unit:
+    """A run of rows that is decoded as one: a row group, a block of lines, a compressed file."""
+
+    rows: int
+    offset: int  # where decoding starts: a byte, or the number of a row group
+
+
+@dataclass(frozen=True)
+class Outline:
+    """What counting a file's records found."""
+
+    units: tuple[Unit, ...]
+    columns: Mapping[str, str]  # name: "string", "int64", "float64", "bool", or an Arrow type
+
+
+ANY_TEXT = "*"
+"""The column of a format that has only text: it is the text, whatever that is called elsewhere."""
+
+
+@dataclass(frozen=True)
+class Column:
+    """A column that travels with the text: `kind` is string, int64, float64 or bool."""
+
+    name: str
+    kind: str
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """The columns to read."""
+
+    text: str
+    others: tuple[Column, ...] = ()
+
+
+@dataclass(frozen=True)
+class Span:
+    """Rows ``[start, stop)`` of a file, and where decoding has to begin to reach them."""
+
+    start: int
+    stop: int
+    unit_row: int  # first row of the unit that holds `start`
+    unit_offset: int
+
+
+@dataclass(frozen=True)
+class Stretch:
+    """A span of one file as a task reads it, and where it lies in the corpus."""
+
+    row: int  # the corpus's row number of the span's first row
+    file: SourceFile
+    span: Span
+    problem: str | None = None  # why none of its rows can be used
+
+
+@dataclass(frozen=True)
+class Fault:
+    """A row, or a run of rows, that cannot be used, and why."""
+
+    row: int  # in the file, from 0
+    reason: str
+    excerpt: bytes = b""
+    rows: int = 1
+
+
+@dataclass(frozen=True)
+class Rows:
+    """Consecutive rows of one file. A row with a fault has a null text."""
+
+    start: int  # row in the file
+    text: pa.Array
+    columns: Mapping[str, pa.Array]
+    faults: tuple[Fault, ...] = ()
+
+    def __len__(self) -> int:
+        return len(self.text)
+
+
+class Opener(Protocol):
+    """Opens a file of the corpus for reading, decompressed."""
+
+    def __call__(self, file: SourceFile) -> BinaryIO:
+        """Open a file."""
+
+
+class Malformed(Exception):
+    """The file, from here on, is not what its format says. Caught by `readers`, never escapes."""
+
+
+ARROW_KINDS = {
+    "string": pa.string(),
+    "int64": pa.int64(),
+    "float64": pa.float64(),
+    "bool": pa.bool_(),
+}
+
+
+def utf8_text(raw: pa.Array, start: int) -> tuple[pa.Array, tuple[Fault, ...]]:
+    """View a binary array as text; rows that are null or not UTF-8 become null, with a fault.
+
+    `start` is the file row of the first element. Valid text is not copied.
+    """
+    large = pa.types.is_large_binary(raw.type) or pa.types.is_large_string(raw.type)
+    kind = pa.large_string() if large else pa.string()
+    text = raw.view(kind)
+    faults = [Fault(start + row, "null text") for row in _nulls(raw)] if raw.null_count else []
+    try:
+        text.validate(full=True)
+    except pa.ArrowInvalid:
+        bad = {}
+        as_bytes = raw.view(pa.large_binary() if large else pa.binary())
+        for row, value in enumerate(as_bytes.to_pylist()):
+            try:
+                if value is not None:
+                    value.decode()
+            except UnicodeDecodeError as error:
+                bad[row] = value
+                reason = f"invalid UTF-8 at byte {error.start}: {error.reason}"
+                faults.append(Fault(start + row, reason, value[:EXCERPT_BYTES]))
+        kept = [None if row in bad else v for row, v in enumerate(as_bytes.to_pylist())]
+        text = pa.array(kept, as_bytes.type).view(kind)
+    return text, tuple(sorted(faults, key=lambda fault: fault.row))
+
+
+def _nulls(array: pa.Array) -> list[int]:
+    return [row for row, null in enumerate(array.is_null().to_pylist()) if null]
+
+
+class RowBuilder:
+    """Collects rows one by one for the formats that are read that way, and hands them on."""
+
+    def __init__(self, wanted: Wanted, start: int) -> None:
+        self._names = [column.name for column in wanted.others]
+        self._kinds = [ARROW_KINDS[column.kind] for column in wanted.others]
+        self._start = start
+        self._clear()
+
+    def _clear(self) -> None:
+        self._text: list[bytes | None] = []
+        self._values: list[Sequence[str | None]] = []
+        self._faults: list[Fault] = []
+        self._bytes = 0
+
+    @property
+    def next_row(self) -> int:
+        """The file row that is added next."""
+        return self._start + len(self._text)
+
+    @property
+    def full(self) -> bool:
+        """Whether it is time to hand the rows on."""
+        return len(self._text) >= BATCH_ROWS or self._bytes >= BATCH_BYTES
+
+    def add(self, text: bytes, values: Sequence[str | None]) -> None:
+        """Add a row: its text, and the other columns' values in order."""
+        self._text.append(text)
+        self._values.append(values)
+        self._bytes += len(text)
+
+    def fault(self, reason: str, excerpt: bytes, values: Sequence[str | None] = ()) -> None:
+        """Add a row that cannot be used."""
+        self._faults.append(Fault(self.next_row, reason, excerpt[:EXCERPT_BYTES]))
+        self._text.append(None)
+        self._values.append(values or [None] * len(self._names))
+
+    def take(self) -> Rows:
+        """Hand the rows over and start afresh behind them."""
+        binary = pa.binary() if self._bytes < 2**31 else pa.large_binary()
+        text = pa.array(self._text, binary)
+        columns = {
+            name: pa.array([values[at] for values in self._values], pa.string()).cast(kind)
+            for at, (name, kind) in enumerate(zip(self._names, self._kinds, strict=True))
+        }
+        view = text.view(pa.string() if binary == pa.binary() else pa.large_string())
+        rows = Rows(self._start, view, columns, tuple(self._faults))
+        self._start += len(rows)
+        self._clear()
+        return rows
+
+    def collect(self, records: Iterable[T], add: Callable[[T], None]) -> Iterator[Rows]:
+        """Add every record with `add` and yield the rows as they fill up.
+
+        Where `records` breaks off, the rows before the break are handed over first.
+        """
+        try:
+            for record in records:
+                add(record)
+                if self.full:
+                    yield self.take()
+        except Exception:
+            yield from self._rest()
+            raise
+        yield from self._rest()
+
+    def _rest(self) -> Iterator[Rows]:
+        if self._text:
+            yield self.take()

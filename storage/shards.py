@@ -1,0 +1,172 @@
+"""Writing one shard: the one place where results become bytes in a store, and are marked done.
+
+A shard is every array's slot for the same rows. Its objects are written whole, `valid` last; then
+its quarantine; then, last of all, its marker, which names every object with size and digest. A
+shard without a valid marker does not exist.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict, dataclass
+from functools import lru_cache
+from typing import Any, cast
+
+import numpy as np
+import numpy.typing as npt
+import zarr
+from zarr.core.buffer import Buffer
+
+from .field import Field
+from .layout import new_arrays, shard_key
+from .partition import shard_bounds
+from .quarantine import QuarantinedRows, to_parquet
+from .target import Target, is_temporary
+
+DONE = "_run/done"
+QUARANTINE = "_run/quarantine"
+_READERS = 16
+
+_Encoder = tuple[dict[str, Buffer], dict[str, "zarr.Array[Any]"]]
+"""Where zarr's bytes appear, and the arrays to assign to."""
+
+
+@dataclass(frozen=True)
+class StoreLayout:
+    """How a store is cut: what a worker has to know to write a shard of it."""
+
+    fields: tuple[Field, ...]  # in the order of writing
+    rows: int  # of the corpus
+    shard_rows: int
+    fingerprint: str  # of the run; markers of another run do not count
+
+    @property
+    def shards(self) -> int:
+        """Shards of the store."""
+        return -(-self.rows // self.shard_rows)
+
+    def bounds(self, shard: int) -> tuple[int, int]:
+        """Return the rows of a shard."""
+        return shard_bounds(shard, self.rows, self.shard_rows)
+
+
+@dataclass(frozen=True)
+class Marker:
+    """What is known of a finished shard."""
+
+    shard: int
+    rows: int
+    quarantined: int  # rows
+    null_ids: int  # rows
+    text_bytes: int
+    objects: Mapping[str, tuple[int, str]]  # key to bytes and SHA-256
+    fingerprint: str
+
+
+def commit(
+    target: Target,
+    layout: StoreLayout,
+    shard: int,
+    arrays: Mapping[str, npt.NDArray[Any]],
+    quarantined: Sequence[QuarantinedRows],
+    text_bytes: int,
+) -> Marker:
+    """Write a shard and mark it done; return its marker."""
+    start, stop = layout.bounds(shard)
+    objects = _encode(layout, shard, arrays)
+    if quarantined:
+        objects[f"{QUARANTINE}/{shard:08d}.parquet"] = to_parquet(quarantined)
+    for key, data in objects.items():
+        target.put(key, data)
+    marker = Marker(
+        shard,
+        stop - start,
+        sum(row.rows for row in quarantined),
+        int(np.count_nonzero(~arrays["id_valid"])) if "id_valid" in arrays else 0,
+        text_bytes,
+        {key: (len(data), hashlib.sha256(data).hexdigest()) for key, data in objects.items()},
+        layout.fingerprint,
+    )
+    target.put(marker_key(shard), json.dumps(asdict(marker)).encode())
+    return marker
+
+
+def _encode(
+    layout: StoreLayout, shard: int, arrays: Mapping[str, npt.NDArray[Any]]
+) -> dict[str, bytes]:
+    """Return a shard's objects, encoded by zarr itself in memory."""
+    written, empty = _encoder(layout)
+    start, stop = layout.bounds(shard)
+    objects = {}
+    for field in layout.fields:
+        empty[field.name][start:stop] = arrays[field.name]
+        key = shard_key(field, shard)
+        objects[key] = written.pop(key).to_bytes()
+    return objects
+
+
+def _encoder(layout: StoreLayout) -> _Encoder:
+    shapes = tuple((f.name, f.dtype, f.shape) for f in layout.fields)
+    return _new_arrays(shapes, layout.rows, layout.shard_rows)
+
+
+@lru_cache(maxsize=8)
+def _new_arrays(
+    shapes: tuple[tuple[str, str, tuple[int, ...]], ...], rows: int, size: int
+) -> _Encoder:
+    written, group = new_arrays([Field(*shape) for shape in shapes], rows, size)
+    return written, {name: cast("zarr.Array[Any]", group[name]) for name, _, _ in shapes}
+
+
+def marker_key(shard: int) -> str:
+    """Return the key of a shard's marker."""
+    return f"{DONE}/{shard:08d}.json"
+
+
+def read_marker(target: Target, layout: StoreLayout, shard: int) -> Marker | None:
+    """Return a shard's marker, or None where it is missing, torn or another run's."""
+    data = target.get(marker_key(shard))
+    try:
+        values = json.loads(data or b"")
+        objects = {key: (int(size), str(sha)) for key, (size, sha) in values["objects"].items()}
+        marker = Marker(**{**values, "objects": objects})
+    except (ValueError, TypeError, KeyError, AttributeError):
+        return None
+    return marker if (marker.shard, marker.fingerprint) == (shard, layout.fingerprint) else None
+
+
+def done_shards(target: Target, layout: StoreLayout) -> dict[int, Marker]:
+    """Return the markers of the shards whose objects are all there in their full size."""
+    sizes = target.sizes()
+    marked = [shard for shard in range(layout.shards) if marker_key(shard) in sizes]
+    with ThreadPoolExecutor(_READERS) as pool:
+        markers = pool.map(lambda shard: read_marker(target, layout, shard), marked)
+    return {
+        marker.shard: marker
+        for marker in markers
+        if marker and all(sizes.get(key) == size for key, (size, _) in marker.objects.items())
+    }
+
+
+def leftovers(target: Target, layout: StoreLayout, done: Iterable[int]) -> list[str]:
+    """Return the keys that a stopped run left: objects of unmarked shards, temporary files."""
+    kept = set(done)
+    names = {field.name for field in layout.fields}
+    stale = []
+    for key in target.sizes():
+        folder, _, rest = key.partition("/c/")
+        shard: str | None = None
+        if folder in names and rest:
+            shard = rest.split("/")[0]
+        elif key.startswith((f"{DONE}/", f"{QUARANTINE}/")):
+            shard = key.rsplit("/", 1)[-1].split(".")[0]
+        if is_temporary(key) or (shard is not None and not _is_in(shard, kept)):
+            stale.append(key)
+    return stale
+
+
+def _is_in(shard: str, kept: set[int]) -> bool:
+    return shard.isdigit() and int(shard) in kept

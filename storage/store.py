@@ -1,0 +1,223 @@
+"""The life of a results store: refused, begun or gone on with, and finished.
+
+The order of the writes is what makes a stop at any moment harmless: metadata, then the manifest,
+then shards with their markers, then the quarantine, then the success mark on the root.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from importlib.metadata import version
+from typing import Any
+
+import numpy as np
+
+from .. import __version__
+from .corpus import Corpus
+from .errors import ResultsMismatch
+from .field import Field
+from .index import CorpusIndex
+from .layout import ROOT_KEY, metadata, stored_fields, with_attributes
+from .lease import LEASES
+from .manifest import (
+    MANIFEST_KEY,
+    RUN,
+    Manifest,
+    read_index,
+    read_manifest,
+    require_same,
+    write_index,
+)
+from .partition import shard_rows
+from .quarantine import QUARANTINE_KEY, QuarantinedRows, from_parquet, to_parquet
+from .results import StoredArrays
+from .shards import QUARANTINE, Marker, StoreLayout, done_shards, leftovers
+from .target import Target
+
+_PACKAGES = ("dask", "distributed", "numpy", "pyarrow", "zarr", "numba")
+
+
+@dataclass(frozen=True)
+class Summary:
+    """What a finished store holds. ``rows == done + quarantined``."""
+
+    results: str
+    rows: int  # of the corpus
+    done: int
+    quarantined: int
+    files_unread: int  # whose rows could not even be counted
+    null_ids: int
+    repeated_ids: int  # rows whose id an earlier row has too
+    shards: int
+    text_bytes: int
+
+
+@dataclass(frozen=True)
+class OpenStore:
+    """A store that a run may write to."""
+
+    target: Target
+    manifest: Manifest
+    index: CorpusIndex
+    layout: StoreLayout
+    done: Mapping[int, Marker]
+
+
+def refuse_mismatch(
+    target: Target, facts: Mapping[str, Any], size: int | None, *, fresh: bool
+) -> None:
+    """Raise `ResultsMismatch` where a run may not write; read only what is cheap to read.
+
+    Parameters
+    ----------
+    facts : mapping
+        See `manifest.facts_of`.
+    size : int or None
+        Rows a shard, where the user asked for a number.
+    fresh : bool
+        Whether a store of this engine is to be discarded; anything else never is.
+    """
+    manifest = read_manifest(target)
+    if manifest is None:
+        keys = target.sizes()
+        if keys and not any(key.startswith(f"{RUN}/") for key in keys):
+            raise ResultsMismatch(
+                f"{target.url} exists and is no results store of this engine (it holds "
+                f"{min(keys)}); choose another place"
+            )
+    elif not fresh:
+        require_same(target, manifest, facts)
+        if size not in (None, manifest.shard_rows):
+            raise ResultsMismatch(
+                f"{target.url} was begun with {manifest.shard_rows} rows a shard, not {size}; "
+                "leave --shard-rows (shard_rows=) out, or start over with --fresh (fresh=True)"
+            )
+
+
+def begin(
+    target: Target,
+    corpus: Corpus,
+    facts: Mapping[str, Any],
+    computed: Sequence[Field],
+    size: int | None,
+    *,
+    fresh: bool,
+) -> OpenStore:
+    """Begin a store, or open the one that is there; the caller holds its lease.
+
+    Raises
+    ------
+    ColumnNotFound, CorpusEmpty
+        See `Corpus.index`; nothing has been written then.
+    """
+    manifest = None if fresh else read_manifest(target)
+    if manifest is not None:
+        index = read_index(target)
+        layout = manifest.layout(index)
+        done = done_shards(target, layout)
+        target.delete(leftovers(target, layout, done))
+        return OpenStore(target, manifest, index, layout, done)
+    index = corpus.index
+    fields = stored_fields(index.id, index.keep, computed)
+    row_bytes = sum(field.row_bytes for field in fields)
+    manifest = Manifest(
+        facts,
+        tuple(computed),
+        size or shard_rows(index.rows, row_bytes),
+        index.rows,
+        datetime.now(UTC).isoformat(timespec="seconds"),
+        {"paninifs": __version__, **{name: version(name) for name in _PACKAGES}},
+    )
+    layout = manifest.layout(index)
+    attributes = {
+        "complete": False,
+        "created": manifest.created,
+        "fingerprint": manifest.fingerprint,
+        "rows": index.rows,
+        "shards": layout.shards,
+        "versions": dict(manifest.versions),
+    }
+    # The manifest goes first and comes last: without one there is no store to go on with.
+    target.delete([MANIFEST_KEY])
+    target.delete([key for key in target.sizes() if not key.startswith(f"{LEASES}/")])
+    for key, data in metadata(fields, index.rows, manifest.shard_rows, attributes).items():
+        target.put(key, data)
+    write_index(target, index)
+    target.put(MANIFEST_KEY, manifest.to_json())
+    return OpenStore(target, manifest, index, layout, {})
+
+
+def finish(store: OpenStore) -> Summary:
+    """Gather the quarantine, count, check, and mark the store complete.
+
+    Raises
+    ------
+    RuntimeError
+        Shards are missing, or the counts do not add up: a defect of the engine.
+    """
+    target, layout = store.target, store.layout
+    markers = done_shards(target, layout)
+    if len(markers) != layout.shards or sum(m.rows for m in markers.values()) != layout.rows:
+        missing = sorted(set(range(layout.shards)) - set(markers))
+        raise RuntimeError(f"{target.url}: shards {missing[:5]} are not done, yet no task failed")
+    entries = _quarantined(store, markers)
+    quarantined = sum(marker.quarantined for marker in markers.values())
+    summary = Summary(
+        target.url,
+        layout.rows,
+        layout.rows - quarantined,
+        quarantined,
+        len(store.index.unlisted),
+        sum(marker.null_ids for marker in markers.values()),
+        _repeated_ids(store) if store.index.id else 0,
+        layout.shards,
+        sum(marker.text_bytes for marker in markers.values()),
+    )
+    if entries:
+        target.put(QUARANTINE_KEY, to_parquet(entries))
+    root = target.get(ROOT_KEY)
+    if root is None:
+        raise RuntimeError(f"{target.url} has lost its {ROOT_KEY}")
+    counts = asdict(summary)
+    del counts["results"]
+    target.put(ROOT_KEY, with_attributes(root, complete=True, summary=counts))
+    return summary
+
+
+def read_summary(target: Target) -> Summary | None:
+    """Return what a store holds, or None where it is not complete."""
+    root = target.get(ROOT_KEY)
+    attributes = json.loads(root)["attributes"] if root else {}
+    if not attributes.get("complete"):
+        return None
+    return Summary(results=target.url, **attributes["summary"])
+
+
+def _quarantined(store: OpenStore, markers: Mapping[int, Marker]) -> list[QuarantinedRows]:
+    entries = [
+        QuarantinedRows(None, 0, file.file.name, None, str(file.problem))
+        for file in store.index.unlisted
+    ]
+    for shard, marker in sorted(markers.items()):
+        if marker.quarantined:
+            data = store.target.get(f"{QUARANTINE}/{shard:08d}.parquet")
+            entries += from_parquet(data or b"")
+    return entries
+
+
+def _repeated_ids(store: OpenStore) -> int:
+    """Count rows whose id came before; holds eight bytes a row."""
+    arrays = StoredArrays(store.target)
+    seen = []
+    for shard in range(store.layout.shards):
+        start, stop = store.layout.bounds(shard)
+        ids = np.asarray(arrays["id"][start:stop])
+        known = np.asarray(arrays["id_valid"][start:stop])
+        if ids.dtype != np.int64:
+            ids = np.fromiter(map(hash, ids.tolist()), np.int64, len(ids))
+        seen.append(ids[known])
+    every = np.concatenate(seen)
+    return len(every) - len(np.unique(every))

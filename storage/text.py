@@ -1,0 +1,101 @@
+"""`PackedText`: a run of texts as two flat buffers, the form in which kernels read them.
+
+Only the layout belongs here. How texts come to lie in memory is the readers' business, what is
+computed from them the kernels'.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+@dataclass(frozen=True)
+class PackedText:
+    """Texts laid end to end: Arrow's string layout, without the validity bitmap.
+
+    Text ``i`` is ``data[offsets[i]:offsets[i + 1]]``. The first offset may be non-zero, so a
+    slice shares its parent's buffers; a null text has a slot whose bytes mean nothing.
+
+    Parameters
+    ----------
+    data : uint8 array, shape (bytes,)
+        UTF-8, read-only.
+    offsets : int32 or int64 array, shape (n + 1,)
+        Ascending byte positions in `data`.
+
+    Examples
+    --------
+    >>> text = PackedText.from_strings(["dhātu", "", "racine"])
+    >>> len(text), text.nbytes, text.offsets.dtype
+    (3, 12, dtype('int64'))
+    >>> text[1:].to_bytes()
+    [b'', b'racine']
+    """
+
+    data: npt.NDArray[np.uint8]
+    offsets: npt.NDArray[np.int32] | npt.NDArray[np.int64]
+
+    @classmethod
+    def from_arrow(cls, array: pa.Array) -> PackedText:
+        """View an Arrow ``string``, ``large_string`` or binary array, copying nothing."""
+        if pa.types.is_string(array.type) or pa.types.is_binary(array.type):
+            width: Any = np.int32
+        elif pa.types.is_large_string(array.type) or pa.types.is_large_binary(array.type):
+            width = np.int64
+        else:
+            raise TypeError(f"text must be an Arrow string array, not {array.type}")
+        if len(array) == 0:
+            return cls(np.empty(0, np.uint8), np.zeros(1, width))
+        _, offsets, data = array.buffers()
+        flat = np.empty(0, np.uint8) if data is None else np.frombuffer(data, np.uint8)
+        ends = np.frombuffer(offsets, width)
+        return cls(flat, ends[array.offset : array.offset + len(array) + 1])
+
+    @classmethod
+    def from_series(cls, series: pd.Series) -> list[PackedText]:
+        """View a pandas column of Arrow-backed text: one `PackedText` an Arrow chunk, no copy."""
+        column = pa.chunked_array(series.array.__arrow_array__())
+        return [cls.from_arrow(chunk) for chunk in column.chunks if len(chunk)]
+
+    @classmethod
+    def from_strings(cls, texts: Sequence[str | bytes]) -> PackedText:
+        """Pack Python strings (UTF-8) or bytes: for tests and small experiments."""
+        raw = [t.encode() if isinstance(t, str) else t for t in texts]
+        return cls.from_arrow(pa.array(raw, pa.large_binary()))
+
+    def __len__(self) -> int:
+        return len(self.offsets) - 1
+
+    def __getitem__(self, rows: slice) -> PackedText:
+        """Return a run of consecutive texts, sharing the buffers."""
+        start, stop, step = rows.indices(len(self))
+        if step != 1:
+            raise ValueError("a PackedText is cut in runs of consecutive rows; step must be 1")
+        stop = max(start, stop)
+        return PackedText(self.data, self.offsets[start : stop + 1])
+
+    def __iter__(self) -> Iterator[memoryview]:
+        """Yield each text as a read-only view of its bytes."""
+        view = self.data.data
+        ends = self.offsets.tolist()
+        for start, stop in pairwise(ends):
+            yield view[start:stop]
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of text (not of the whole buffer, which a slice shares)."""
+        return int(self.offsets[-1] - self.offsets[0])
+
+    def to_bytes(self) -> list[bytes]:
+        """Return the texts as Python bytes."""
+        return [bytes(view) for view in self]
