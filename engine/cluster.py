@@ -5,7 +5,7 @@ The one table of clusters is here. Local ones listen on loopback only.
 
 from __future__ import annotations
 
-import warnings
+import socket
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -90,14 +90,22 @@ def _cpu(size: ClusterSize) -> Client:
         "threads_per_worker": size.threads or 1,
         "host": LOOPBACK,
         # Not left to dask: it would listen on every interface, whatever `host` says.
-        "dashboard_address": f"{LOOPBACK}:{DASHBOARD_PORT}",
+        "dashboard_address": f"{LOOPBACK}:{_dashboard_port()}",
     }
     if size.memory:
         options["memory_limit"] = size.memory
-    with warnings.catch_warnings():
-        # Where 8787 is taken dask picks another port and warns; the link printed is right.
-        warnings.filterwarnings("ignore", message=r"(?s).*Port 8787 is already in use")
-        return Client(**options)
+    return Client(**options)
+
+
+def _dashboard_port() -> int:
+    """Return dask's usual port, or 0 (any) where somebody has it: dask would warn and leak."""
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((LOOPBACK, DASHBOARD_PORT))
+        except OSError:
+            return 0
+    return DASHBOARD_PORT
 
 
 def _running(address: str, size: ClusterSize) -> Client:

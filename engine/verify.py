@@ -16,7 +16,7 @@ from ..storage.index import CorpusIndex
 from ..storage.lookup import corpus_opener
 from ..storage.manifest import Manifest, read_index, require_manifest
 from ..storage.results import StoredArrays
-from ..storage.shards import Marker, StoreLayout, done_shards
+from ..storage.shards import Marker, StoreLayout, marked_shards
 from ..storage.target import Target, open_target
 from .compute import Recipe, RowRange, compute
 from .micro_batch import MicroBatch
@@ -75,7 +75,7 @@ def verify(
     manifest = require_manifest(target)
     index = read_index(target)
     layout = manifest.layout(index)
-    markers = done_shards(target, layout)
+    markers = marked_shards(target, layout)
     problems = [] if len(markers) == layout.shards else [_unfinished(markers, layout)]
     built_in, own = _blocks(manifest)
     recipe = Recipe(

@@ -112,6 +112,10 @@ class MapBlock:
                 f"of shape {one.shape} make {(rows, *one.shape)}"
             )
         array: npt.NDArray[Any] = np.asarray(value)
+        if one.dtype == STRING:  # zarr would store None as the text "None"
+            odd = next((item for item in array.ravel() if not isinstance(item, str)), "")
+            if not isinstance(odd, str):
+                raise self._error(f"returned {odd!r} for {one.name!r}, which holds strings")
         return array
 
     def _error(self, problem: str) -> BlockError:

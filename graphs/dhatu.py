@@ -30,6 +30,8 @@ def dhatu(dhatus: Sequence[str] = DHATUS) -> MapBlock:
     names = tuple(dhatus)
     if isinstance(dhatus, str) or not all(isinstance(name, str) and name for name in names):
         raise GraphError(f"dhatus must be names, one string each, not {dhatus!r}")
+    if any("\ud800" <= letter <= "\udfff" for name in names for letter in name):
+        raise GraphError(f"dhatus must be Unicode, without surrogates: {names!r}")
     if not names or len(set(names)) < len(names):
         raise GraphError(f"dhatus must be distinct, and at least one: {names}")
     field = Field(

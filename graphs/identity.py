@@ -7,12 +7,16 @@ comments, blank lines and the decorator do not count.
 from __future__ import annotations
 
 import ast
+import dis
 import hashlib
 import inspect
-import textwrap
-from collections.abc import Callable, Mapping, Sequence, Set
+import sys
+import sysconfig
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import fields, is_dataclass
-from types import CodeType, FunctionType, ModuleType
+from functools import partial
+from pathlib import Path
+from types import BuiltinFunctionType, CodeType, FunctionType, MethodType, ModuleType
 from typing import Any
 
 import numpy as np
@@ -20,9 +24,11 @@ import numpy as np
 from ..storage.errors import GraphError
 
 _PLAIN = (type(None), bool, int, float, complex, str, bytes)
+_PACKAGE = __name__.partition(".")[0]
+_LIBRARIES = tuple({sysconfig.get_path(name) for name in ("stdlib", "purelib", "platlib")})
 
 
-def of_function(function: Callable[..., Any], block: str, versioned: bool) -> dict[str, Any]:
+def of_function(function: Callable[..., Any], block: str, versioned: bool) -> Any:
     """Return the identity of a block's function.
 
     Parameters
@@ -35,7 +41,10 @@ def of_function(function: Callable[..., Any], block: str, versioned: bool) -> di
     GraphError
         A value cannot be pinned down and nobody vouches for it.
     """
-    return _Walk(block, versioned).function(function)
+    walk = _Walk(block, versioned)
+    if isinstance(function, FunctionType):
+        return walk.function(function)
+    return walk.value(getattr(function, "__name__", type(function).__name__), function)
 
 
 class _Walk:
@@ -43,37 +52,33 @@ class _Walk:
         self._block, self._versioned = block, versioned
         self._seen: set[int] = set()
 
-    def function(self, function: Callable[..., Any]) -> dict[str, Any]:
-        function = inspect.unwrap(function)
+    def function(self, function: FunctionType) -> dict[str, Any]:
         self._seen.add(id(function))
         described: dict[str, Any] = {"source": _source(function)}
-        if not isinstance(function, FunctionType):
-            return described
-        names = inspect.getclosurevars(function)
-        refers = {**names.globals, **names.nonlocals}
-        for parameter in inspect.signature(function).parameters.values():
-            if parameter.default is not parameter.empty:
-                refers[f"{parameter.name}="] = parameter.default
-        values = {name: self.value(name, value) for name, value in sorted(refers.items())}
-        if values:
-            described["refers to"] = values
+        refers = _refers_to(function)
+        if refers:
+            described["refers to"] = {name: self.value(name, refers[name]) for name in refers}
         return described
 
-    def value(self, name: str, value: Any) -> Any:
+    def value(self, name: str, value: Any) -> Any:  # noqa: PLR0911 (a case a line)
         if isinstance(value, _PLAIN):
             return repr(value)
         if isinstance(value, ModuleType):
-            return f"module {value.__name__}"
-        if isinstance(value, np.ndarray | np.generic) and value.dtype.kind != "O":
-            array = np.ascontiguousarray(value)
-            return f"array {array.dtype} {array.shape} {_sha(array.tobytes())}"
-        if isinstance(value, Mapping | Set | Sequence):
-            return self._collection(name, value)
+            return _module(value)
+        if isinstance(value, np.ndarray | np.generic) and _flat(value):
+            return f"array {value.dtype} {value.shape} {_sha(value.tobytes())}"
+        if isinstance(value, Mapping):
+            return [[self.value(name, k), self.value(name, v)] for k, v in value.items()]
+        if isinstance(value, set | frozenset):
+            return sorted(str(self.value(name, one)) for one in value)
+        if isinstance(value, Sequence):
+            return [type(value).__name__, *(self.value(name, one) for one in value)]
         if is_dataclass(value) and not isinstance(value, type):
             parts = {f.name: self.value(name, getattr(value, f.name)) for f in fields(value)}
-            return {type(value).__qualname__: parts}
-        if callable(value):
-            return self._callable(value)
+            return [self.value(name, type(value)), parts]
+        described = self._code(name, value)
+        if described is not None:
+            return described
         if self._versioned:
             return f"a {type(value).__qualname__}"
         raise GraphError(
@@ -82,51 +87,144 @@ class _Walk:
             "version= of your own and raise it with every change"
         )
 
-    def _collection(self, name: str, value: Mapping[Any, Any] | Set[Any] | Sequence[Any]) -> Any:
-        if isinstance(value, Mapping):
-            return [[self.value(name, k), self.value(name, v)] for k, v in value.items()]
-        items = [self.value(name, one) for one in value]
-        return [
-            type(value).__name__,
-            *(sorted(items, key=str) if isinstance(value, Set) else items),
-        ]
+    def _code(self, name: str, value: Any) -> Any:
+        """Describe the user's own code by its source, a library's by its name; None for objects."""
+        if isinstance(value, partial):
+            return ["partial", *(self.value(name, part) for part in value.__reduce__()[2][:3])]
+        if isinstance(value, MethodType):
+            return [self.value(name, value.__self__), self.value(name, value.__func__)]
+        owner = getattr(value, "__self__", None)
+        if isinstance(value, BuiltinFunctionType) and not isinstance(owner, ModuleType | None):
+            return [self.value(name, owner), value.__name__]
+        label = f"{getattr(value, '__module__', '')}.{getattr(value, '__qualname__', '')}"
+        if isinstance(value, type):
+            return self._class(name, label, value)
+        if not callable(value):
+            return None
+        # A library's wrapper (a cache, a compiler) around the user's own function is looked into.
+        own = inspect.unwrap(value, stop=_ours)
+        if _ours(own):
+            return label if id(own) in self._seen else {label: self.function(own)}
+        if isinstance(value, np.ufunc):
+            return f"numpy.{value.__name__}"
+        return label if isinstance(getattr(value, "__name__", None), str) else None
 
-    def _callable(self, value: Callable[..., Any]) -> Any:
-        """Describe the user's own helpers by their code, a library's by their name."""
-        module = getattr(value, "__module__", None) or ""
-        name = f"{module}.{getattr(value, '__qualname__', type(value).__qualname__)}"
-        ours = isinstance(value, FunctionType) and not _installed(value)
-        if ours and id(value) not in self._seen:
-            return {name: self.function(value)}
-        return name
+    def _class(self, name: str, label: str, value: type) -> Any:
+        if id(value) in self._seen or _library(_file(sys.modules.get(value.__module__))):
+            return label
+        self._seen.add(id(value))
+        members: dict[str, Any] = {}
+        for key, member in sorted(vars(value).items()):
+            code = getattr(member, "__func__", getattr(member, "fget", member))
+            own = inspect.unwrap(code, stop=_ours)
+            # What a dataclass generates follows from its fields.
+            counts = _ours(own) and not (key[:2] == "__" and own.__code__.co_filename == "<string>")
+            if counts or (isinstance(member, (*_PLAIN, np.ndarray)) and key[:2] != "__"):
+                members[key] = self.value(f"{name}.{key}", code)
+        return {label: [*(self.value(name, base) for base in value.__bases__), members]}
 
 
-def _installed(function: FunctionType) -> bool:
-    file = function.__code__.co_filename
-    return any(part in file for part in ("site-packages", "dist-packages", "lib/python"))
+def _refers_to(function: FunctionType) -> dict[str, Any]:
+    """Return by name what a function's code, functions inside it included, takes from outside."""
+    refers = {
+        name: function.__globals__[name]
+        for name in _global_names(function.__code__)
+        if name in function.__globals__
+    }
+    for name, cell in zip(function.__code__.co_freevars, function.__closure__ or (), strict=True):
+        try:
+            refers[name] = cell.cell_contents
+        except ValueError:  # not assigned yet
+            continue
+    names = function.__code__.co_varnames[: function.__code__.co_argcount]
+    defaults = function.__defaults__ or ()
+    refers |= {f"{name}=": v for name, v in zip(names[::-1], defaults[::-1], strict=False)}
+    refers |= {f"{name}=": v for name, v in (function.__kwdefaults__ or {}).items()}
+    return dict(sorted(refers.items()))
 
 
-def _source(function: Callable[..., Any]) -> str:
-    """Return the normalised source; the compiled code's digest where there is no source."""
+def _global_names(code: CodeType) -> set[str]:
+    # Not inspect.getclosurevars: that takes attributes for globals, and misses nested code.
+    names = {
+        step.argval
+        for step in dis.get_instructions(code)
+        if step.opname.startswith("LOAD_") and ("GLOBAL" in step.opname or "NAME" in step.opname)
+    }
+    return names.union(*(_global_names(c) for c in code.co_consts if isinstance(c, CodeType)))
+
+
+def _flat(value: Any) -> bool:
+    """Whether an array is what its bytes are."""
+    return not value.dtype.hasobject and not isinstance(value, np.ma.MaskedArray)
+
+
+def _module(module: ModuleType) -> str:
+    """Describe a library's module by its name, the user's own by its whole source."""
+    file = _file(module)
+    if _library(file) or not file.endswith(".py"):
+        return f"module {module.__name__}"
+    source = ast.unparse(ast.parse(Path(file).read_text(encoding="utf-8")))
+    return f"module {module.__name__} {_sha(source.encode())}"
+
+
+def _file(module: Any) -> str:
+    if module is not None and module.__name__.partition(".")[0] == _PACKAGE:
+        return ""  # a library like any other, also where it is installed as editable
+    return getattr(module, "__file__", None) or ("" if module and module.__spec__ else "<own>")
+
+
+def _library(file: str) -> bool:
+    installed = any(part in file for part in ("site-packages", "dist-packages"))
+    return not file or installed or file.startswith(_LIBRARIES)
+
+
+def _ours(value: Any) -> bool:
+    if not isinstance(value, FunctionType):
+        return False
+    package = (value.__module__ or "").partition(".")[0]
+    return package != _PACKAGE and not _library(value.__code__.co_filename)
+
+
+def _source(function: FunctionType) -> str:
+    """Return the normalised source; the compiled code's digest where there is none to be sure of.
+
+    The definition is looked up in its file by its place, for `inspect.getsource` cuts a lambda
+    at the end of its first line and takes one lambda of a line for another.
+    """
+    code = function.__code__
     try:
-        tree = ast.parse(textwrap.dedent(inspect.getsource(function)))
-        definition = next(
-            node for node in ast.walk(tree) if isinstance(node, ast.FunctionDef | ast.Lambda)
-        )
-    except (OSError, TypeError, SyntaxError, StopIteration):
-        code = getattr(function, "__code__", None)
-        return f"bytecode {_sha(_code(code))}" if code else repr(type(function))
-    if isinstance(definition, ast.FunctionDef):
+        tree = ast.parse("".join(inspect.findsource(code)[0]))
+    except (OSError, TypeError, SyntaxError):
+        return f"bytecode {_sha(_bytecode(code))}"
+    found = [
+        node
+        for node in ast.walk(tree)
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda)
+        and getattr(node, "name", "<lambda>") == code.co_name
+        and min(n.lineno for n in [node, *getattr(node, "decorator_list", [])])
+        == code.co_firstlineno
+    ]
+    if len(found) != 1:
+        return f"bytecode {_sha(_bytecode(code))}"
+    (definition,) = found
+    if not isinstance(definition, ast.Lambda):
         definition.decorator_list = []
     return ast.unparse(definition)
 
 
-def _code(code: CodeType) -> bytes:
-    inner = [
-        _code(constant).hex() if isinstance(constant, CodeType) else repr(constant)
-        for constant in code.co_consts
-    ]
-    return repr([code.co_code, code.co_names, code.co_varnames, inner]).encode()
+def _bytecode(code: CodeType) -> bytes:
+    names = (code.co_names, code.co_varnames, code.co_freevars, code.co_cellvars)
+    constants = [_constant(one) for one in code.co_consts]
+    return repr([code.co_code, code.co_exceptiontable, names, constants]).encode()
+
+
+def _constant(value: Any) -> Any:
+    if isinstance(value, CodeType):
+        return _bytecode(value)
+    if isinstance(value, tuple):
+        return tuple(_constant(one) for one in value)
+    # The order of a set's members differs from process to process.
+    return sorted(map(repr, value)) if isinstance(value, frozenset) else repr(value)
 
 
 def _sha(data: bytes) -> str:

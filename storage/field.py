@@ -70,10 +70,10 @@ class Field:
                 raise GraphError(
                     f"field {self.name!r}: {self.dtype!r} is not a NumPy dtype"
                 ) from error
-            if dtype.kind not in _KINDS:
+            if dtype.kind not in _KINDS or dtype.itemsize > 8:
                 raise GraphError(
                     f"field {self.name!r}: {self.dtype!r} cannot be stored; "
-                    "use a boolean, integer or float dtype"
+                    "use a boolean, integer or float dtype of at most 64 bits"
                 )
             object.__setattr__(self, "dtype", dtype.name)
         shape = tuple(int(length) for length in self.shape)

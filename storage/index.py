@@ -118,7 +118,7 @@ class CorpusIndex:
                 piece.span,
                 self.files[piece.file].problem,
             )
-            for piece in pieces(self._file_rows, start, stop)
+            for piece in pieces(self._file_rows, self.starts, start, stop)
         )
 
     def to_json(self) -> dict[str, Any]:

@@ -65,20 +65,25 @@ def _column_fields(name: str, kind: str, description: str) -> list[Field]:
     ]
 
 
+Written = dict[str, Buffer]
+"""What zarr has written in memory: key to bytes."""
+
+
 def new_arrays(
     fields: Sequence[Field], rows: int, size: int
-) -> tuple[dict[str, Buffer], zarr.Group]:
-    """Return a Zarr group with every array, empty, and the dict in which its objects appear."""
-    objects: dict[str, Buffer] = {}
-    group = zarr.create_group(MemoryStore(objects), zarr_format=3)
-    for field in fields:
-        _create(group, field, rows, size)
-    return objects, group
+) -> tuple[Written, dict[str, zarr.Array[Any]]]:
+    """Return every array, empty, by name, and the dict in which what they write appears.
+
+    Assign to these arrays only: opened again, they would leave shards of zeros unwritten.
+    """
+    written: Written = {}
+    group = zarr.create_group(MemoryStore(written), zarr_format=3)
+    return written, {field.name: _create(group, field, rows, size) for field in fields}
 
 
-def _create(group: zarr.Group, field: Field, rows: int, size: int) -> None:
+def _create(group: zarr.Group, field: Field, rows: int, size: int) -> zarr.Array[Any]:
     pack = VLenUTF8Codec() if field.dtype == STRING else BytesCodec(endian="little")
-    group.create_array(
+    array: zarr.Array[Any] = group.create_array(
         field.name,
         shape=(rows, *field.shape),
         chunks=(size, *field.shape),
@@ -97,6 +102,7 @@ def _create(group: zarr.Group, field: Field, rows: int, size: int) -> None:
         # Without this a shard of nothing but fill values would not be written at all.
         config={"write_empty_chunks": True},
     )
+    return array
 
 
 def metadata(
@@ -106,7 +112,8 @@ def metadata(
 
     The root's metadata is consolidated; `attributes` stand on it.
     """
-    written, group = new_arrays(fields, rows, size)
+    written, _ = new_arrays(fields, rows, size)
+    group = zarr.open_group(MemoryStore(written), mode="r+")
     labels = {dim: names for field in fields for dim, names in field.labels.items()}
     for dim, names in labels.items():
         values = np.asarray(names)

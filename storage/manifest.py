@@ -92,9 +92,11 @@ def facts_of(corpus: Corpus, graph: Mapping[str, Any], numeric_version: int) -> 
 
 
 def read_manifest(target: Target) -> Manifest | None:
-    """Return a store's manifest, or None where no run has begun."""
-    data = target.get(MANIFEST_KEY)
-    return Manifest.from_json(data) if data else None
+    """Return a store's manifest, or None where no run has begun (or it was torn in writing)."""
+    try:
+        return Manifest.from_json(target.get(MANIFEST_KEY) or b"")
+    except ValueError:
+        return None
 
 
 def require_manifest(target: Target) -> Manifest:

@@ -8,6 +8,7 @@ from __future__ import annotations
 from bisect import bisect_right
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from itertools import accumulate, pairwise
 
 from .rows import Span
@@ -25,10 +26,15 @@ class FileRows:
     units: tuple[int, ...]  # rows of each unit
     offsets: tuple[int, ...]  # where decoding of each unit starts
 
+    @cached_property
+    def starts(self) -> list[int]:
+        """First row of each unit, and the file's rows at the end."""
+        return [0, *accumulate(self.units)]
+
     @property
     def rows(self) -> int:
         """Rows of the whole file."""
-        return sum(self.units)
+        return self.starts[-1]
 
 
 @dataclass(frozen=True)
@@ -92,7 +98,7 @@ def plan(files: Sequence[FileRows], size: int) -> list[Partition]:
     [(0, 5)]
     >>> lines = FileRows(units=(5_000, 5_000, 5_000, 5_000), offsets=(0, 1, 2, 3))
     >>> [(p.shard_start, p.shard_stop) for p in plan([lines], 4096)]
-    [(0, 1), (1, 2), (2, 3), (3, 5)]
+    [(0, 2), (2, 3), (3, 4), (4, 5)]
     """
     total = sum(file.rows for file in files)
     shards = -(-total // size)
@@ -114,22 +120,25 @@ def _cheap_cuts(files: Sequence[FileRows], size: int, total: int) -> Iterator[in
             start += rows
 
 
-def pieces(files: Sequence[FileRows], row: int, stop: int) -> Iterator[Piece]:
-    """Yield the stretches of files that rows ``[row, stop)`` of the corpus are.
+def pieces(
+    files: Sequence[FileRows], starts: Sequence[int], row: int, stop: int
+) -> Iterator[Piece]:
+    """Yield the pieces of files that rows ``[row, stop)`` of the corpus are.
+
+    `starts` are the files' first rows in the corpus, and its rows at the end.
 
     >>> files = [FileRows((3,), (0,)), FileRows((2, 2), (0, 90))]
-    >>> [(p.file, p.span.start, p.span.stop, p.span.unit_offset) for p in pieces(files, 2, 7)]
+    >>> spans = [(p.file, p.span) for p in pieces(files, [0, 3, 7], 2, 7)]
+    >>> [(file, span.start, span.stop, span.unit_offset) for file, span in spans]
     [(0, 2, 3, 0), (1, 0, 4, 0)]
     """
-    starts = [0, *accumulate(file.rows for file in files)]
     number = bisect_right(starts, row) - 1
     while row < stop:
         file = files[number]
         end = min(stop, starts[number + 1])
         if end > row:
             first, last = row - starts[number], end - starts[number]
-            units = [0, *accumulate(file.units)]
-            unit = bisect_right(units, first) - 1
-            yield Piece(number, Span(first, last, units[unit], file.offsets[unit]))
+            unit = bisect_right(file.starts, first) - 1
+            yield Piece(number, Span(first, last, file.starts[unit], file.offsets[unit]))
             row = end
         number += 1

@@ -43,10 +43,9 @@ def open_results(
     import xarray as xr
 
     target = open_target(url, storage_options)
-    root = target.get(ROOT_KEY)
-    if root is None:
+    attributes = read_attributes(target)
+    if attributes is None:
         raise ResultsNotFound(f"no results store at {target.url}")
-    attributes = json.loads(root)["attributes"]
     if not attributes.get("complete"):
         warnings.warn(
             f"{target.url} is unfinished: {len(target.sizes(DONE))} of {attributes.get('shards')} "
@@ -57,6 +56,15 @@ def open_results(
     options = dict(target.storage_options) or None
     dataset: xr.Dataset = xr.open_zarr(target.url, consolidated=True, storage_options=options)
     return dataset
+
+
+def read_attributes(target: Target) -> dict[str, Any] | None:
+    """Return the root's attributes; None where there is no store, or its root was torn."""
+    try:
+        attributes: dict[str, Any] = json.loads(target.get(ROOT_KEY) or b"")["attributes"]
+    except (ValueError, KeyError):
+        return None
+    return attributes
 
 
 class StoredArrays:

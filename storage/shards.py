@@ -13,15 +13,14 @@ from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from functools import lru_cache
-from typing import Any, cast
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import zarr
-from zarr.core.buffer import Buffer
 
 from .field import Field
-from .layout import new_arrays, shard_key
+from .layout import Written, new_arrays, shard_key
 from .partition import shard_bounds
 from .quarantine import QuarantinedRows, to_parquet
 from .target import Target, is_temporary
@@ -29,9 +28,6 @@ from .target import Target, is_temporary
 DONE = "_run/done"
 QUARANTINE = "_run/quarantine"
 _READERS = 16
-
-_Encoder = tuple[dict[str, Buffer], dict[str, "zarr.Array[Any]"]]
-"""Where zarr's bytes appear, and the arrays to assign to."""
 
 
 @dataclass(frozen=True)
@@ -60,7 +56,7 @@ class Marker:
     shard: int
     rows: int
     quarantined: int  # rows
-    null_ids: int  # rows
+    null_ids: int  # rows that are computed and have no id
     text_bytes: int
     objects: Mapping[str, tuple[int, str]]  # key to bytes and SHA-256
     fingerprint: str
@@ -85,7 +81,7 @@ def commit(
         shard,
         stop - start,
         sum(row.rows for row in quarantined),
-        int(np.count_nonzero(~arrays["id_valid"])) if "id_valid" in arrays else 0,
+        int(np.count_nonzero(arrays["valid"] & ~arrays["id_valid"])) if "id_valid" in arrays else 0,
         text_bytes,
         {key: (len(data), hashlib.sha256(data).hexdigest()) for key, data in objects.items()},
         layout.fingerprint,
@@ -108,7 +104,7 @@ def _encode(
     return objects
 
 
-def _encoder(layout: StoreLayout) -> _Encoder:
+def _encoder(layout: StoreLayout) -> tuple[Written, dict[str, zarr.Array[Any]]]:
     shapes = tuple((f.name, f.dtype, f.shape) for f in layout.fields)
     return _new_arrays(shapes, layout.rows, layout.shard_rows)
 
@@ -116,9 +112,8 @@ def _encoder(layout: StoreLayout) -> _Encoder:
 @lru_cache(maxsize=8)
 def _new_arrays(
     shapes: tuple[tuple[str, str, tuple[int, ...]], ...], rows: int, size: int
-) -> _Encoder:
-    written, group = new_arrays([Field(*shape) for shape in shapes], rows, size)
-    return written, {name: cast("zarr.Array[Any]", group[name]) for name, _, _ in shapes}
+) -> tuple[Written, dict[str, zarr.Array[Any]]]:
+    return new_arrays([Field(*shape) for shape in shapes], rows, size)
 
 
 def marker_key(shard: int) -> str:
@@ -138,16 +133,22 @@ def read_marker(target: Target, layout: StoreLayout, shard: int) -> Marker | Non
     return marker if (marker.shard, marker.fingerprint) == (shard, layout.fingerprint) else None
 
 
+def marked_shards(target: Target, layout: StoreLayout) -> dict[int, Marker]:
+    """Return every valid marker, whatever has become of the objects that it names."""
+    keys = target.sizes(DONE)
+    marked = [shard for shard in range(layout.shards) if marker_key(shard) in keys]
+    with ThreadPoolExecutor(_READERS) as pool:
+        markers = pool.map(lambda shard: read_marker(target, layout, shard), marked)
+        return {marker.shard: marker for marker in markers if marker}
+
+
 def done_shards(target: Target, layout: StoreLayout) -> dict[int, Marker]:
     """Return the markers of the shards whose objects are all there in their full size."""
     sizes = target.sizes()
-    marked = [shard for shard in range(layout.shards) if marker_key(shard) in sizes]
-    with ThreadPoolExecutor(_READERS) as pool:
-        markers = pool.map(lambda shard: read_marker(target, layout, shard), marked)
     return {
-        marker.shard: marker
-        for marker in markers
-        if marker and all(sizes.get(key) == size for key, (size, _) in marker.objects.items())
+        shard: marker
+        for shard, marker in marked_shards(target, layout).items()
+        if all(sizes.get(key) == size for key, (size, _) in marker.objects.items())
     }
 
 

@@ -6,7 +6,6 @@ then shards with their markers, then the quarantine, then the success mark on th
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
@@ -33,7 +32,7 @@ from .manifest import (
 )
 from .partition import shard_rows
 from .quarantine import QUARANTINE_KEY, QuarantinedRows, from_parquet, to_parquet
-from .results import StoredArrays
+from .results import StoredArrays, read_attributes
 from .shards import QUARANTINE, Marker, StoreLayout, done_shards, leftovers
 from .target import Target
 
@@ -49,8 +48,8 @@ class Summary:
     done: int
     quarantined: int
     files_unread: int  # whose rows could not even be counted
-    null_ids: int
-    repeated_ids: int  # rows whose id an earlier row has too
+    null_ids: int  # computed rows without an id
+    repeated_ids: int  # computed rows whose id an earlier one has too
     shards: int
     text_bytes: int
 
@@ -64,6 +63,7 @@ class OpenStore:
     index: CorpusIndex
     layout: StoreLayout
     done: Mapping[int, Marker]
+    root: bytes  # the root's metadata of a store that is not complete
 
 
 def refuse_mismatch(
@@ -119,7 +119,10 @@ def begin(
         layout = manifest.layout(index)
         done = done_shards(target, layout)
         target.delete(leftovers(target, layout, done))
-        return OpenStore(target, manifest, index, layout, done)
+        root = _metadata(manifest, index, computed)[ROOT_KEY]
+        if read_summary(target) is None:
+            target.put(ROOT_KEY, root)
+        return OpenStore(target, manifest, index, layout, done, root)
     index = corpus.index
     fields = stored_fields(index.id, index.keep, computed)
     row_bytes = sum(field.row_bytes for field in fields)
@@ -131,23 +134,32 @@ def begin(
         datetime.now(UTC).isoformat(timespec="seconds"),
         {"paninifs": __version__, **{name: version(name) for name in _PACKAGES}},
     )
+    objects = _metadata(manifest, index, computed)
+    # The manifest goes first and comes last: without one there is no store to go on with.
+    target.delete([MANIFEST_KEY])
+    target.delete([key for key in target.sizes() if not key.startswith(f"{LEASES}/")])
+    for key, data in objects.items():
+        target.put(key, data)
+    write_index(target, index)
+    target.put(MANIFEST_KEY, manifest.to_json())
+    return OpenStore(target, manifest, index, manifest.layout(index), {}, objects[ROOT_KEY])
+
+
+def _metadata(
+    manifest: Manifest, index: CorpusIndex, computed: Sequence[Field]
+) -> dict[str, bytes]:
+    """Return the store's metadata; `computed` are the graph's fields, with their labels."""
     layout = manifest.layout(index)
     attributes = {
         "complete": False,
         "created": manifest.created,
         "fingerprint": manifest.fingerprint,
-        "rows": index.rows,
+        "rows": manifest.rows,
         "shards": layout.shards,
         "versions": dict(manifest.versions),
     }
-    # The manifest goes first and comes last: without one there is no store to go on with.
-    target.delete([MANIFEST_KEY])
-    target.delete([key for key in target.sizes() if not key.startswith(f"{LEASES}/")])
-    for key, data in metadata(fields, index.rows, manifest.shard_rows, attributes).items():
-        target.put(key, data)
-    write_index(target, index)
-    target.put(MANIFEST_KEY, manifest.to_json())
-    return OpenStore(target, manifest, index, layout, {})
+    fields = stored_fields(index.id, index.keep, computed)
+    return metadata(fields, manifest.rows, manifest.shard_rows, attributes)
 
 
 def finish(store: OpenStore) -> Summary:
@@ -178,19 +190,15 @@ def finish(store: OpenStore) -> Summary:
     )
     if entries:
         target.put(QUARANTINE_KEY, to_parquet(entries))
-    root = target.get(ROOT_KEY)
-    if root is None:
-        raise RuntimeError(f"{target.url} has lost its {ROOT_KEY}")
     counts = asdict(summary)
     del counts["results"]
-    target.put(ROOT_KEY, with_attributes(root, complete=True, summary=counts))
+    target.put(ROOT_KEY, with_attributes(store.root, complete=True, summary=counts))
     return summary
 
 
 def read_summary(target: Target) -> Summary | None:
     """Return what a store holds, or None where it is not complete."""
-    root = target.get(ROOT_KEY)
-    attributes = json.loads(root)["attributes"] if root else {}
+    attributes = read_attributes(target) or {}
     if not attributes.get("complete"):
         return None
     return Summary(results=target.url, **attributes["summary"])
@@ -215,7 +223,7 @@ def _repeated_ids(store: OpenStore) -> int:
     for shard in range(store.layout.shards):
         start, stop = store.layout.bounds(shard)
         ids = np.asarray(arrays["id"][start:stop])
-        known = np.asarray(arrays["id_valid"][start:stop])
+        known = np.asarray(arrays["id_valid"][start:stop]) & np.asarray(arrays["valid"][start:stop])
         if ids.dtype != np.int64:
             ids = np.fromiter(map(hash, ids.tolist()), np.int64, len(ids))
         seen.append(ids[known])

@@ -31,7 +31,7 @@ Bytes = npt.NDArray[np.uint8]
 Floats = npt.NDArray[np.float32]
 Doubles = npt.NDArray[np.float64]
 
-_SERIES = tuple(reversed(LOG_SERIES))
+_SERIES = tuple(reversed(LOG_SERIES[1:]))
 
 
 def dhatu(text: PackedText, *, dhatus: tuple[str, ...]) -> Floats:
@@ -85,12 +85,14 @@ def _log(x: float) -> float:
     if m < SQRT_HALF:
         m *= 2.0
         e -= 1
-    s = (m - 1.0) / (m + 1.0)
+    f = m - 1.0
+    s = f / (f + 2.0)
     z = s * s
     series = 0.0
     for coefficient in _SERIES:
         series = series * z + coefficient
-    return np.float64(e) * LN2 + (2.0 * s) * series
+    half = 0.5 * f * f
+    return np.float64(e) * LN2 - ((half - s * (half + 2.0 * z * series)) - f)
 
 
 @numba.njit(nogil=True, cache=True, error_model="numpy")

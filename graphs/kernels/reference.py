@@ -70,18 +70,21 @@ def ambiguity(dhatu: Floats, *, primes: tuple[int, ...]) -> tuple[Floats, ...]:
 def log(x: Doubles) -> Doubles:
     """Natural logarithm of positive, normal numbers by +, x, ÷ in a fixed order.
 
-    x = m · 2^e with m in [√½, √2); ln x = e · ln 2 + 2 s · Σ s^2k / (2k + 1), s = (m-1) / (m+1).
+    x = (1 + f) · 2^e with 1 + f in [√½, √2); ln x = e · ln 2 + f − (h − s · (h + R)), where
+    h = f²/2, s = f / (2 + f) and R = 2 Σ s^2k / (2k + 1) from k = 1. Within 2 ulp on (0, 1].
     """
     m, e = np.frexp(x)
     low = m < SQRT_HALF
     m = np.where(low, m * 2.0, m)
     e = np.where(low, e - 1, e).astype(np.float64)
-    s = (m - 1.0) / (m + 1.0)
+    f = m - 1.0
+    s = f / (f + 2.0)
     z = s * s
     series = np.full_like(x, LOG_SERIES[-1])
-    for coefficient in reversed(LOG_SERIES[:-1]):
+    for coefficient in reversed(LOG_SERIES[1:-1]):
         series = series * z + coefficient
-    result: Doubles = e * LN2 + (2.0 * s) * series
+    half = 0.5 * f * f
+    result: Doubles = e * LN2 - ((half - s * (half + 2.0 * z * series)) - f)
     return result
 
 

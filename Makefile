@@ -1,0 +1,162 @@
+# Every command sets up what it needs by itself; `make help` lists them.
+#
+#   PYTHON=…    the Python to build the environment with (3.11 to 3.13); else the first that runs of
+#               python3.13, python3.12, python3.11, python3
+#   WORKERS=…   processes that run the tests (2)
+#   TESTS=…     what `make unit` runs (tests/)
+
+SHELL := /bin/bash
+VENV ?= .venv
+BIN := $(VENV)/bin
+WORKERS ?= 2
+TESTS ?= tests
+DEMO_STORE ?= demo-results.zarr
+PIP_INSTALL := $(BIN)/python -m pip install -qq --disable-pip-version-check --no-input
+
+# Doctests and mypy see the package under its own name through this link, whatever the clone is called.
+LINK := .link/paninifs
+PACKAGE := $(addprefix $(LINK)/,__init__.py storage graphs engine)
+PYTEST = $(BIN)/python -P -m pytest -c tests/pytest.ini --rootdir tests -n $(WORKERS)
+
+.DELETE_ON_ERROR:
+.DEFAULT_GOAL := help
+.PHONY: help demo test unit lint format bench test-matrix requirements clean FORCE
+
+help: ## list the commands
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' $(firstword $(MAKEFILE_LIST)) | expand -t 22
+
+demo: $(VENV)/.run ## run the engine over the demo corpus, then show the results
+	$(BIN)/paninifs run deploy/demo/panini-papers.jsonl $(DEMO_STORE) --fresh
+	$(BIN)/paninifs show $(DEMO_STORE)
+
+test: lint ## lint, then run every test and doctest
+	@$(MAKE) --no-print-directory unit
+
+unit: $(VENV)/.dev | $(LINK) ## run every test and doctest, without lint
+	$(PYTEST) --doctest-modules $(TESTS) $(PACKAGE)
+
+lint: $(VENV)/.dev | $(LINK) ## check style, format and types
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+	cd .link && "$(abspath $(BIN))/python" -m mypy --config-file ../pyproject.toml --cache-dir ../.mypy_cache -p paninifs
+
+format: $(VENV)/.dev ## format the code and put right what ruff can
+	$(BIN)/ruff check --fix
+	$(BIN)/ruff format
+
+bench: $(VENV)/.run ## measure the kernels on this machine
+	$(BIN)/python tests/benchmarks/kernels.py
+
+# --- environments ---------------------------------------------------------------------------------
+
+# Is the interpreter $$python one to build an environment with? Says why not.
+define fitness
+import sys
+if not (3, 11) <= sys.version_info[:2] < (3, 14):
+    sys.exit("is Python %d.%d; 3.11 to 3.13 is needed" % sys.version_info[:2])
+try:
+    import ensurepip, venv
+except ImportError:
+    sys.exit("has no venv with pip (Debian and Ubuntu: apt install python3-venv)")
+endef
+export fitness
+
+# Sets $$python to the first that fits of its arguments; else says what is wrong with each, and stops.
+define pick_python
+pick_python() { \
+	local reasons= reason; \
+	for python in "$$@"; do \
+		if ! command -v "$$python" >/dev/null 2>&1; then reason="is not there"; \
+		elif reason=$$("$$python" -c "$$fitness" 2>&1); then return 0; \
+		else reason=$$(grep -v '^$$' <<<"$$reason" | head -n 1); fi; \
+		reasons+="  $$python: $$reason"$$'\n'; \
+	done; \
+	printf 'No Python to build %s with. Name one: make PYTHON=/path/to/python3.12 …\n%s' "$(VENV)" "$$reasons" >&2; \
+	return 1; \
+}
+endef
+
+# Another PYTHON than the one that the environment was built with: build it anew.
+ifneq ($(PYTHON),)
+ifneq ($(shell cat "$(VENV)/.created" 2>/dev/null),$(shell "$(PYTHON)" -c 'import sys; print(sys.version)' 2>/dev/null))
+STALE := FORCE
+endif
+endif
+
+$(VENV)/.created: requirements.txt requirements-dev.txt $(STALE)
+	@$(pick_python); \
+	pick_python $(if $(PYTHON),"$(PYTHON)",python3.13 python3.12 python3.11 python3) || exit 1; \
+	echo "Building $(VENV) with $$python ($$("$$python" -c 'import platform; print(platform.python_version())'))"; \
+	rm -rf "$(VENV)" && "$$python" -m venv "$(VENV)" && "$$python" -c 'import sys; print(sys.version)' >$@
+
+$(VENV)/.run: $(VENV)/.created pyproject.toml
+	@echo "Installing paninifs and requirements.txt into $(VENV)"
+	@$(PIP_INSTALL) --require-hashes -r requirements.txt
+	@$(PIP_INSTALL) --no-deps --no-build-isolation --editable .
+	@touch $@
+
+$(VENV)/.dev: $(VENV)/.run
+	@echo "Installing requirements-dev.txt into $(VENV)"
+	@$(PIP_INSTALL) --require-hashes -r requirements-dev.txt
+	@touch $@
+
+$(VENV)/.colab: $(VENV)/.created pyproject.toml tests/colab-constraints.txt
+	@echo "Installing paninifs[dev] under tests/colab-constraints.txt into $(VENV)"
+	@$(PIP_INSTALL) 'setuptools>=77' wheel
+	@$(PIP_INSTALL) --no-build-isolation -c tests/colab-constraints.txt --editable '.[dev]'
+	@touch $@
+
+$(LINK):
+	@mkdir -p .link && ln -s .. $@
+
+# --- every Python, and Colab's versions -----------------------------------------------------------
+
+# The whole suite on each Python that is found, each in an environment of its own; then with the
+# versions that Colab ships, on 3.12 (else 3.13). Lint runs once, in `make test`.
+test-matrix: | $(LINK) ## the tests on Python 3.11, 3.12 and 3.13, and with Colab's versions
+	@declare -A found=(); failed=(); ran=(); \
+	for version in 3.11 3.12 3.13; do \
+		for python in "python$$version" "$$HOME"/.pyenv/versions/$$version.*/bin/python; do \
+			if path=$$("$$python" -c 'import ensurepip, sys, venv; print(sys.executable)' 2>/dev/null); then \
+				found[$$version]=$$path; break; \
+			fi; \
+		done; \
+		echo "Python $$version: $${found[$$version]:-not found}"; \
+	done; \
+	[[ $${#found[@]} -gt 0 ]] || { echo "No Python 3.11, 3.12 or 3.13 on PATH or under ~/.pyenv/versions" >&2; exit 1; }; \
+	for version in 3.11 3.12 3.13; do \
+		[[ -n $${found[$$version]:-} ]] || continue; \
+		echo "=== Python $$version"; ran+=("$$version"); \
+		$(MAKE) --no-print-directory VENV=.venvs/$$version PYTHON="$${found[$$version]}" unit || failed+=("$$version"); \
+	done; \
+	colab=$${found[3.12]:-$${found[3.13]:-}}; \
+	if [[ -n $$colab ]]; then \
+		echo "=== Colab's versions, $$colab"; ran+=(colab); \
+		$(MAKE) --no-print-directory VENV=.venvs/colab PYTHON="$$colab" unit-colab || failed+=(colab); \
+	else echo "Colab's versions: not run, they need Python 3.12 or 3.13"; fi; \
+	echo "Ran: $${ran[*]}. Failed: $${failed[*]:-none}."; \
+	[[ $${#failed[@]} -eq 0 ]]
+
+.PHONY: unit-colab
+unit-colab: $(VENV)/.colab | $(LINK)
+	$(PYTEST) --doctest-modules $(TESTS) $(PACKAGE)
+
+# --- pins -----------------------------------------------------------------------------------------
+
+COMPILE = .venvs/uv/bin/uv pip compile pyproject.toml --quiet --universal --generate-hashes --upgrade \
+	--python-version 3.11 --group build --no-emit-index-url --no-emit-find-links \
+	--custom-compile-command "make requirements"
+
+# The second set is cut from the first, so that the two agree.
+requirements: ## pin the newest versions that suit both the CPU and RAPIDS
+	@$(pick_python); \
+	pick_python $(if $(PYTHON),"$(PYTHON)",python3.13 python3.12 python3.11 python3) || exit 1; \
+	[[ -x .venvs/uv/bin/uv ]] || { "$$python" -m venv .venvs/uv && \
+		.venvs/uv/bin/python -m pip install -qq --disable-pip-version-check uv; }
+	$(COMPILE) --extra dev --output-file requirements-dev.txt
+	$(COMPILE) --constraint requirements-dev.txt --output-file requirements.txt
+
+clean: ## remove everything that these commands made
+	rm -rf .venv .venvs .link .mypy_cache .ruff_cache .pytest_cache .hypothesis tests/.pytest_cache tests/.hypothesis \
+		build dist paninifs.egg-info "$(DEMO_STORE)"
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -1,0 +1,46 @@
+"""What every test may rely on."""
+
+from __future__ import annotations
+
+import gzip
+import json
+import os
+from pathlib import Path
+
+import pytest
+
+# Worker processes import blocks and targets that tests define in modules beside this file.
+_TESTS = str(Path(__file__).parent)
+os.environ["PYTHONPATH"] = os.pathsep.join(
+    part for part in (_TESTS, os.environ.get("PYTHONPATH", "")) if part
+)
+
+DATA = Path(__file__).parent / "data"
+
+
+@pytest.fixture(scope="session")
+def client():
+    """A real local cluster, two worker processes."""
+    import paninifs as pf
+
+    with pf.connect(workers=2, quiet=True) as connected:
+        yield connected
+
+
+@pytest.fixture(scope="session")
+def glosses():
+    """Two thousand WordNet glosses, as dicts with id and text."""
+    with gzip.open(DATA / "wordnet-2000.jsonl.gz", "rt") as lines:
+        return [json.loads(line) for line in lines]
+
+
+@pytest.fixture
+def write_jsonl(tmp_path):
+    """Write rows to a JSON Lines file of the test's own; return its path."""
+
+    def write(rows, name="corpus.jsonl"):
+        path = tmp_path / name
+        path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+        return path
+
+    return write

@@ -1,0 +1,174 @@
+"""The command line as a user meets it: a process, its output, its exit code."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+
+COMMAND = [sys.executable, "-c", "from paninifs.engine.cli import main; main()"]
+SMALL = ["--workers", "1"]
+
+
+def paninifs(*arguments, cwd):
+    environment = {**os.environ, "COLUMNS": "100", "NO_COLOR": "1"}
+    return subprocess.run(
+        [*COMMAND, *map(str, arguments)],
+        cwd=cwd,
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory, glosses):
+    """A folder with a corpus and a finished store, and what `run` printed."""
+    folder = tmp_path_factory.mktemp("cli")
+    lines = "".join(json.dumps(row) + "\n" for row in glosses[:600])
+    (folder / "c.jsonl").write_text(lines)
+    ran = paninifs("run", "c.jsonl", "out.zarr", *SMALL, "--shard-rows", "256", cwd=folder)
+    assert ran.returncode == 0, ran.stderr
+    return folder, ran
+
+
+def test_run_says_what_it_did_and_where_the_dashboard_is(finished):
+    _, ran = finished
+    assert "dask dashboard: http://127.0.0.1:" in ran.stdout
+    assert "600 of 600 done, 0 quarantined" in ran.stdout
+    assert "next: paninifs show" in ran.stdout
+    assert "Traceback" not in ran.stderr
+
+
+def test_status_show_and_verify_print_json_for_scripts(finished):
+    folder, _ = finished
+    status = json.loads(paninifs("status", "out.zarr", "--json", cwd=folder).stdout)
+    assert (status["complete"], status["rows_done"], status["shards"]) == (True, 600, 3)
+    assert status["writer"] is None
+    shown = json.loads(paninifs("show", "out.zarr", "--top", "3", "--json", cwd=folder).stdout)
+    assert shown["arrays"]["dhatu"] == "float32 [600, 9]"
+    assert len(shown["ranked"]) == 3
+    values = [one["value"] for one in shown["ranked"]]
+    assert values == sorted(values, reverse=True)
+    lines = (folder / "c.jsonl").read_text().splitlines()
+    for one in shown["ranked"]:
+        row = json.loads(lines[one["file_row"]])
+        assert (row["id"], row["text"]) == (one["id"], one["text"])
+    verified = json.loads(paninifs("verify", "out.zarr", "--json", cwd=folder).stdout)
+    assert verified["passed"] is True
+    assert verified["rows"] == 600
+
+
+def test_show_and_status_print_for_people(finished):
+    folder, _ = finished
+    shown = paninifs("show", "out.zarr", "--by", "entropy", cwd=folder).stdout
+    assert "prime_base" in shown
+    assert "float32 [600, 10]" in shown
+    assert "largest entropy" in shown
+    assert "3 of 3, 256 texts each" in paninifs("status", "out.zarr", cwd=folder).stdout
+    wrong = paninifs("show", "out.zarr", "--by", "dhatu", cwd=folder)
+    assert wrong.returncode == 2
+    assert "there are: variance, entropy" in wrong.stderr
+
+
+def test_run_again_does_nothing_and_another_corpus_is_refused(finished):
+    folder, _ = finished
+    again = paninifs("run", "c.jsonl", "out.zarr", *SMALL, "--json", cwd=folder)
+    assert again.returncode == 0
+    assert json.loads(again.stdout)["done"] == 600
+    (folder / "d.jsonl").write_text('{"text": "another"}\n')
+    refused = paninifs("run", "d.jsonl", "out.zarr", *SMALL, cwd=folder)
+    assert refused.returncode == 2
+    assert "was begun from something else" in refused.stderr
+    assert "--fresh" in refused.stderr
+
+
+def test_verify_exits_1_after_a_single_changed_value(finished, tmp_path):
+    import shutil
+
+    import zarr
+
+    folder, _ = finished
+    shutil.copytree(folder / "out.zarr", tmp_path / "out.zarr")
+    array = zarr.open_group(tmp_path / "out.zarr")["dhatu"]
+    array[300, 4] = array[300, 4] + 0.25
+    found = paninifs("verify", "out.zarr", cwd=tmp_path)
+    assert found.returncode == 1
+    assert "wrong: dhatu, row 300:" in found.stdout
+    assert "not verified" in found.stdout
+
+
+def test_quarantined_rows_exit_3(tmp_path):
+    (tmp_path / "c.jsonl").write_text('{"text": "good"}\n{"text": null}\n')
+    ran = paninifs("run", "c.jsonl", "out.zarr", *SMALL, cwd=tmp_path)
+    assert ran.returncode == 3
+    assert "1 of 2 done, 1 quarantined" in ran.stdout
+    assert "quarantine.parquet" in ran.stdout
+    ran = paninifs("run", "c.jsonl", "two.zarr", *SMALL, "--on-error", "raise", cwd=tmp_path)
+    assert ran.returncode == 1
+    assert "c.jsonl, row 1: null text" in ran.stderr
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["run", "nowhere.jsonl", "out.zarr"], "no such file"),
+        (["run", "c.jsonl"], "last, where the results go"),
+        (["run", "c.jsonl", "out.zarr", "--cluster", "abacus"], "there are: cpu, or a scheduler"),
+        (["run", "c.jsonl", "out.zarr", "--shard-rows", "100"], "power of two"),
+        (["run", "c.jsonl", "out.zarr", "--text", "gloss"], "no column 'gloss'"),
+        (["status", "nowhere.zarr"], "no results store"),
+        (["show", "nowhere.zarr"], "no results store"),
+        (["verify", "nowhere.zarr"], "no results store"),
+        (["fly"], "No such command"),
+    ],
+)
+def test_what_cannot_be_done_is_one_sentence_and_exit_code_2(arguments, words, tmp_path):
+    (tmp_path / "c.jsonl").write_text('{"text": "good"}\n')
+    ran = paninifs(*arguments, *(SMALL if arguments[0] == "run" else []), cwd=tmp_path)
+    assert ran.returncode == 2, ran.stderr
+    assert words in " ".join(ran.stderr.replace("│", " ").split())
+    assert "Traceback" not in ran.stderr
+
+
+@pytest.mark.parametrize("command", ["run", "status", "verify", "show"])
+def test_help_explains_every_option(command, tmp_path):
+    helped = paninifs(command, "--help", cwd=tmp_path)
+    assert helped.returncode == 0
+    for line in helped.stdout.splitlines():
+        if line.startswith("│ --"):
+            assert len(line.split()) > 3, line
+
+
+def test_ctrl_c_leaves_a_store_that_resumes(tmp_path, glosses):
+    lines = "".join(json.dumps(row) + "\n" for row in glosses)
+    (tmp_path / "c.jsonl").write_text(lines * 5)
+    arguments = ["run", "c.jsonl", "out.zarr", "--workers", "2", "--shard-rows", "16"]
+    process = subprocess.Popen(
+        [*COMMAND, *arguments],
+        cwd=tmp_path,
+        start_new_session=True,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    done = tmp_path / "out.zarr" / "_run" / "done"
+    while not done.exists() or len(list(done.iterdir())) < 3:
+        assert process.poll() is None
+        time.sleep(0.02)
+    os.killpg(process.pid, signal.SIGINT)  # as a terminal does: to the workers too
+    _, said = process.communicate(timeout=60)
+    assert process.returncode == 130, said
+    assert "To go on: run again" in said
+    kept = len(list(done.glob("*.json")))
+    assert 3 <= kept < 625
+    again = paninifs(*arguments, "--json", cwd=tmp_path)
+    assert again.returncode == 0, again.stderr
+    assert json.loads(again.stdout)["done"] == 10_000

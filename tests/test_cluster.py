@@ -1,0 +1,99 @@
+"""Clusters by name and by address, and who can reach them."""
+
+from __future__ import annotations
+
+import socket
+import urllib.request
+
+import psutil
+import pytest
+
+import paninifs as pf
+from paninifs.storage.errors import BackendUnavailable, UsageError
+
+
+def test_printed_dashboard_link_answers(capsys):
+    with pf.connect(workers=1):
+        link = capsys.readouterr().out.strip().rsplit(" ", 1)[-1]
+        with urllib.request.urlopen(link, timeout=30) as page:
+            assert page.status == 200
+            assert b"Dask" in page.read()
+
+
+def test_local_cluster_and_dashboard_listen_on_loopback_only():
+    before = listening()
+    with pf.connect(workers=2, quiet=True):
+        opened = listening() - before
+        assert len(opened) >= 4  # scheduler, dashboard, two workers
+        assert {address for address, _ in opened} == {"127.0.0.1"}
+
+
+def listening():
+    me = psutil.Process()
+    return {
+        connection.laddr
+        for process in [me, *me.children(recursive=True)]
+        for connection in process.net_connections("tcp")
+        if connection.status == psutil.CONN_LISTEN
+    }
+
+
+def test_taken_dashboard_port_is_no_obstacle():
+    with socket.socket() as taken:
+        taken.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            taken.bind(("127.0.0.1", 8787))
+            taken.listen()
+        except OSError:
+            pass  # somebody else has it: as good
+        with pf.connect(workers=1, quiet=True) as client:
+            assert ":8787/" not in client.dashboard_link
+
+
+def test_size_of_a_local_cluster_is_as_asked():
+    with pf.connect(workers=2, threads=3, memory="512MiB", quiet=True) as client:
+        workers = client.scheduler_info(n_workers=-1)["workers"].values()
+        assert [worker["nthreads"] for worker in workers] == [3, 3]
+        assert [worker["memory_limit"] for worker in workers] == [512 << 20] * 2
+
+
+def test_running_scheduler_is_joined_by_its_address(client):
+    with pf.connect(client.scheduler.address, quiet=True) as joined:
+        assert joined.submit(sum, [1, 2]).result() == 3
+    assert client.submit(sum, [3, 4]).result() == 7  # it is still there
+
+
+def test_address_where_nothing_answers_is_an_error(monkeypatch):
+    import dask
+
+    with (
+        dask.config.set({"distributed.comm.timeouts.connect": "1s"}),
+        pytest.raises(
+            BackendUnavailable, match=r"no dask scheduler answers at tcp://127\.0\.0\.1:9"
+        ),
+    ):
+        pf.connect("tcp://127.0.0.1:9", quiet=True)
+
+
+def test_unknown_name_lists_the_choices_and_a_size_needs_a_local_cluster(client):
+    with pytest.raises(BackendUnavailable, match=r"no cluster 'cuda'; there are: cpu"):
+        pf.connect("cuda")
+    with pytest.raises(UsageError, match="is running already"):
+        pf.connect(client.scheduler.address, workers=2)
+
+
+def test_submit_without_a_cluster_says_what_to_call(tmp_path):
+    import subprocess
+    import sys
+
+    (tmp_path / "c.txt").write_text("one\n")
+    code = (
+        "import paninifs as pf\n"
+        "try: pf.submit(pf.default_graph(), pf.open_corpus('c.txt'), 'out.zarr')\n"
+        "except pf.errors.UsageError as error: print(error)\n"
+    )
+    ran = subprocess.run(
+        [sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, check=True
+    )
+    assert "call paninifs.connect() first" in ran.stdout
+    assert not (tmp_path / "out.zarr").exists()

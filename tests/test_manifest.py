@@ -1,0 +1,308 @@
+"""The manifest, the index beside it, and the quarantine: written, read back, compared."""
+
+import copy
+import json
+import shutil
+from itertools import pairwise
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from paninifs import Field, default_graph, open_corpus
+from paninifs.storage import store
+from paninifs.storage.errors import ResultsMismatch, ResultsNotFound
+from paninifs.storage.index import CorpusIndex
+from paninifs.storage.manifest import (
+    INDEX_KEY,
+    MANIFEST_KEY,
+    Manifest,
+    facts_of,
+    read_index,
+    read_manifest,
+    require_manifest,
+    require_same,
+    write_index,
+)
+from paninifs.storage.quarantine import (
+    QUARANTINE_KEY,
+    QuarantinedRows,
+    from_parquet,
+    merge,
+    read_quarantine,
+    set_aside,
+    to_parquet,
+)
+from paninifs.storage.readers import read_stretch
+from paninifs.storage.rows import Fault, SourceFile, Span, Stretch
+from paninifs.storage.target import LocalTarget
+
+PAPERS = Path(__file__).parents[1] / "deploy/demo/panini-papers.jsonl"
+PROMPTS = Path(__file__).parent / "data/panini-prompts.jsonl"
+
+many = settings(deadline=None, database=None, max_examples=100)
+
+
+@pytest.fixture
+def folder(tmp_path):
+    here = tmp_path / "corpus"
+    here.mkdir()
+    shutil.copy2(PAPERS, here / "papers.jsonl")
+    shutil.copy2(PROMPTS, here / "prompts.jsonl")
+    return here
+
+
+@pytest.fixture
+def target(tmp_path):
+    return LocalTarget(tmp_path / "store.zarr")
+
+
+@pytest.fixture
+def facts(folder):
+    return facts_of(open_corpus(folder, keep=["lang"]), default_graph().describe(), 1)
+
+
+def manifest_of(facts):
+    fields = (
+        Field("dhatu", "float32", (2,), ("root",), {"root": ("RELATE", "MODAL")}),
+        Field("note", "string"),
+    )
+    return Manifest(facts, fields, 4096, 129, "2026-11-21T00:00:00+00:00", {"zarr": "3.1.6"})
+
+
+def refusal(target, old, new):
+    with pytest.raises(ResultsMismatch) as caught:
+        require_same(target, Manifest.from_json(manifest_of(old).to_json()), new)
+    return str(caught.value)
+
+
+# --- the manifest -------------------------------------------------------------------------------
+
+
+def test_a_manifest_survives_json(facts):
+    manifest = manifest_of(facts)
+    again = Manifest.from_json(manifest.to_json())
+    assert again.facts == json.loads(json.dumps(facts))
+    assert again.fingerprint == manifest.fingerprint
+    assert (again.shard_rows, again.rows, again.created, again.versions) == (
+        4096,
+        129,
+        "2026-11-21T00:00:00+00:00",
+        {"zarr": "3.1.6"},
+    )
+    kinds = [(f.name, f.dtype, f.shape, f.dims) for f in manifest.fields]
+    assert [(f.name, f.dtype, f.shape, f.dims) for f in again.fields] == kinds
+    assert Manifest.from_json(again.to_json()) == again
+
+
+def test_the_fingerprint_is_of_the_facts_and_the_cut_and_not_of_their_order(facts):
+    manifest = manifest_of(facts)
+    backwards = dict(reversed(facts.items()))
+    assert list(backwards) != list(facts)
+    assert manifest_of(backwards).fingerprint == manifest.fingerprint
+    changed = copy.deepcopy(facts)
+    changed["corpus"]["text column"] = "body"
+    assert manifest_of(changed).fingerprint != manifest.fingerprint
+    other = Manifest(facts, manifest.fields, 8192, 129, manifest.created, manifest.versions)
+    assert other.fingerprint != manifest.fingerprint
+    later = Manifest(facts, manifest.fields, 4096, 129, "2027-01-01T00:00:00+00:00", {})
+    assert later.fingerprint == manifest.fingerprint
+
+
+def test_the_same_facts_are_the_same_also_after_json(target, folder, facts):
+    again = facts_of(open_corpus(folder, keep=["lang"]), default_graph().describe(), 1)
+    require_same(target, Manifest.from_json(manifest_of(facts).to_json()), again)
+
+
+def test_a_corpus_file_that_changed_is_named(target, folder, facts):
+    with (folder / "papers.jsonl").open("ab") as file:
+        file.write(b'{"text": "one more"}\n')
+    new = facts_of(open_corpus(folder, keep=["lang"]), default_graph().describe(), 1)
+    message = refusal(target, facts, new)
+    assert "corpus → files → papers.jsonl was 135688 bytes, mtime=" in message
+    assert "and is 135709 bytes, mtime=" in message
+    assert "prompts.jsonl" not in message
+    assert str(target.url) in message
+    assert "fresh=True" in message
+
+
+def test_a_corpus_file_that_came_or_went_is_named(target, folder, facts):
+    (folder / "prompts.jsonl").rename(folder / "questions.jsonl")
+    new = facts_of(open_corpus(folder, keep=["lang"]), default_graph().describe(), 1)
+    message = refusal(target, facts, new)
+    assert "files → prompts.jsonl was 15565 bytes" in message
+    assert "files → questions.jsonl was absent and is 15565 bytes" in message
+
+
+def test_another_order_of_the_files_is_another_corpus(target, folder):
+    # Rows are numbered through the files in order, so it would change every id and every slot.
+    files = [folder / "papers.jsonl", folder / "prompts.jsonl"]
+    old, new = (facts_of(open_corpus(order), {}, 1) for order in (files, files[::-1]))
+    assert manifest_of(old).fingerprint != manifest_of(new).fingerprint
+    assert "files" in refusal(target, old, new)
+
+
+def test_other_columns_are_named(target, folder, facts):
+    new = facts_of(
+        open_corpus(folder, text="body", id="key", keep=["lang", "x"]),
+        default_graph().describe(),
+        1,
+    )
+    message = refusal(target, facts, new)
+    assert "corpus → text column was text and is body" in message
+    assert "corpus → id column was absent and is key" in message
+    assert 'corpus → kept columns was ["lang"] and is ["lang", "x"]' in message
+
+
+def test_another_parameter_of_the_graph_is_named(target, folder):
+    corpus = open_corpus(folder)
+    old = facts_of(corpus, default_graph().describe(), 1)
+    new = facts_of(corpus, default_graph(primes=(2, 3, 5)).describe(), 1)
+    message = refusal(target, old, new)
+    assert "graph → " in message
+    assert "[2, 3, 5]" in message
+
+
+def test_another_source_of_a_block_and_another_numeric_version_are_named(target, facts):
+    old, new = ({**facts, "graph": {"mine": {"source": digest}}} for digest in ("aaa", "bbb"))
+    new["numeric version"] = 2
+    message = refusal(target, old, new)
+    assert "graph → mine → source was aaa and is bbb" in message
+    assert "numeric version was 1 and is 2" in message
+
+
+def test_of_many_differences_three_are_named_and_the_rest_are_counted(target, facts):
+    new = {**facts, **{f"fact {n}": "x" * 1000 for n in range(5)}}
+    message = refusal(target, facts, new)
+    assert message.count("was absent and is xxx") == 3
+    assert "(and 2 more)" in message
+    assert len(message) < 800
+
+
+def test_a_store_without_a_manifest_is_no_store(target):
+    assert read_manifest(target) is None
+    with pytest.raises(ResultsNotFound, match="no results store of this engine at"):
+        require_manifest(target)
+    with pytest.raises(ResultsNotFound, match="has lost its _run/index"):
+        read_index(target)
+
+
+def test_a_stored_manifest_is_read_and_a_torn_one_is_none(target, facts):
+    data = manifest_of(facts).to_json()
+    target.put(MANIFEST_KEY, data)
+    assert require_manifest(target).fingerprint == manifest_of(facts).fingerprint
+    target.put(MANIFEST_KEY, data[: len(data) // 2])
+    assert read_manifest(target) is None
+
+
+# --- the index ----------------------------------------------------------------------------------
+
+
+def test_an_index_survives_json(folder, target):
+    (folder / "broken.parquet").write_bytes(b"no Parquet")
+    (folder / "other.csv").write_text("body,lang\nx,san\n", "utf-8")
+    (folder / "notes.txt").write_text("a\nb\n", "utf-8")
+    index = open_corpus(folder, keep=["lang"]).index
+    assert any(f.problem and f.units for f in index.files)
+    assert any(f.problem and not f.units for f in index.files)
+    again = CorpusIndex.from_json(json.loads(json.dumps(index.to_json())))
+    assert again == index
+    write_index(target, index)
+    assert read_index(target) == index
+    assert read_index(target).stretches(0, index.rows) == index.stretches(0, index.rows)
+    assert target.get(INDEX_KEY)
+
+
+def test_a_corpus_that_moved_as_a_whole_is_gone_on_with_where_it_is_now(folder, target):
+    def begin(corpus):
+        facts = facts_of(corpus, {}, 1)
+        store.refuse_mismatch(target, facts, None, fresh=False)
+        return store.begin(target, corpus, facts, (Field("n", "int64"),), None, fresh=False)
+
+    first = begin(open_corpus(folder))
+    moved = folder.rename(folder.with_name("elsewhere"))
+    corpus = open_corpus(moved)
+    opened = begin(corpus)
+    assert opened.manifest.fingerprint == first.manifest.fingerprint
+    index = opened.index
+    stretches = index.stretches(0, index.rows)
+    read = [r for s in stretches for r in read_stretch(s, corpus.opener, index.wanted)]
+    assert sum(map(len, read)) == index.rows == first.index.rows
+
+
+# --- the quarantine -----------------------------------------------------------------------------
+
+entries = st.builds(
+    QuarantinedRows,
+    row=st.none() | st.integers(0, 50),
+    rows=st.integers(1, 3),
+    file=st.sampled_from(["a", "b"]),
+    file_row=st.none() | st.integers(0, 50),
+    reason=st.sampled_from(["null text", "not JSON: ā"]),
+    excerpt=st.binary(max_size=2),
+)
+
+
+@given(st.lists(entries, max_size=10))
+@many
+def test_the_quarantine_survives_parquet(found):
+    assert from_parquet(to_parquet(found)) == found
+
+
+@st.composite
+def runs(draw):
+    """Entries as a partition makes them: rows ascend, and a file's rows with the corpus's."""
+    found, row = [], 0
+    for _ in range(draw(st.integers(0, 12))):
+        row += draw(st.integers(0, 1))
+        rows = draw(st.integers(1, 3))
+        file = "a" if row < 8 else "b"
+        reason = draw(st.sampled_from(["null text", "not JSON"]))
+        excerpt = draw(st.sampled_from([b"", b"", b"x"]))
+        at = row if file == "a" else row - 8
+        found.append(QuarantinedRows(row, rows, file, at, reason, excerpt))
+        row += rows
+    return found
+
+
+def one_by_one(found):
+    return [
+        (e.row + n, e.file, e.file_row + n, e.reason, e.excerpt)
+        for e in found
+        for n in range(e.rows)
+    ]
+
+
+@given(runs())
+@many
+def test_merging_keeps_every_row_and_joins_all_that_can_be_joined(found):
+    merged = merge(found)
+    assert one_by_one(merged) == one_by_one(found)
+    for before, after in pairwise(merged):
+        assert (
+            before.excerpt
+            or after.excerpt
+            or before.row + before.rows != after.row
+            or (before.file, before.reason) != (after.file, after.reason)
+        )
+
+
+def test_files_that_were_not_counted_are_not_merged():
+    unread = [QuarantinedRows(None, 0, "a", None, "torn"), QuarantinedRows(None, 0, "a", None, "x")]
+    assert merge([unread[0], unread[0], unread[1]]) == [unread[0], unread[0], unread[1]]
+    assert str(unread[0]) == "a: torn"
+
+
+def test_a_fault_is_found_in_the_corpus_and_in_its_file():
+    file = SourceFile("file:///a.txt", "a.txt", 9, "", "text", None)
+    stretch = Stretch(1000, file, Span(10, 20, 0, 0))
+    found = set_aside(stretch, Fault(13, "null text", b"", 2))
+    assert found == QuarantinedRows(1003, 2, "a.txt", 13, "null text", b"")
+    assert str(found) == "a.txt, row 13-14: null text"
+
+
+def test_a_store_without_a_quarantine_set_nothing_aside(target):
+    assert read_quarantine(target) == []
+    target.put(QUARANTINE_KEY, to_parquet([QuarantinedRows(1, 1, "a", 1, "null text")]))
+    assert [str(entry) for entry in read_quarantine(target)] == ["a, row 1: null text"]

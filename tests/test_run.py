@@ -1,0 +1,375 @@
+"""Whole runs on a real cluster: what is stored, what is refused, what is set aside."""
+
+from __future__ import annotations
+
+import json
+import time
+import warnings
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+import xarray as xr
+from distributed import Client
+
+import paninifs as pf
+from paninifs.engine import run as run_module
+from paninifs.engine.events import Finished, Indexed, Planned, ShardDone
+from paninifs.graphs.kernels import reference
+from paninifs.storage.errors import (
+    BlockError,
+    ColumnNotFound,
+    CorpusEmpty,
+    LeaseHeld,
+    ResultsIncomplete,
+    ResultsMismatch,
+    RowsQuarantined,
+    RunCancelled,
+    UsageError,
+)
+from paninifs.storage.target import LocalTarget
+
+
+@pf.map_block(fields=[pf.Field("n_bytes", "int32")])
+def n_bytes(text):
+    return (text.offsets[1:] - text.offsets[:-1]).astype("int32")
+
+
+@pytest.fixture
+def submit(client, tmp_path):
+    """Submit to the test's own store; return the run."""
+
+    def begin(corpus, graph=None, **options):
+        graph = graph or pf.default_graph()
+        options = {"client": client, "progress": False, **options}
+        return pf.submit(graph, corpus, tmp_path / "out.zarr", **options)
+
+    return begin
+
+
+@pytest.fixture
+def store(tmp_path):
+    return tmp_path / "out.zarr"
+
+
+def values_of(store):
+    target = LocalTarget(store)
+    return {key: target.get(key) for key in target.sizes() if "/c/" in key}
+
+
+def test_results_are_a_labelled_dataset_equal_to_the_reference(submit, store, glosses, write_jsonl):
+    summary = submit(pf.open_corpus(write_jsonl(glosses)), pf.default_graph() + n_bytes).result()
+    assert (summary.rows, summary.done, summary.quarantined) == (2000, 2000, 0)
+    text = pf.PackedText.from_strings([row["text"] for row in glosses])
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        dataset = xr.open_zarr(store)
+    assert list(dataset.id.values) == [row["id"] for row in glosses]
+    assert dataset.dhatu.dims == ("text", "dhatu_name")
+    assert list(dataset.dhatu_name.values)[-1] == "FEEL"
+    assert list(dataset.prime.values) == list(pf.default_graph().blocks[2].params["primes"])
+    shares = reference.dhatu(text, dhatus=pf.default_graph().blocks[1].params["dhatus"])
+    np.testing.assert_array_equal(dataset.dhatu.values, shares)
+    np.testing.assert_array_equal(dataset.digest.values, reference.digest(text))
+    np.testing.assert_array_equal(dataset.n_bytes.values, np.diff(text.offsets))
+    assert bool(dataset.valid.all())
+    np.testing.assert_allclose(
+        dataset.mean("text").dhatu.sel(dhatu_name="FEEL"), shares[:, 8].mean(), rtol=1e-5
+    )
+
+
+def test_open_results_of_a_finished_store_is_lazy_and_silent(submit, store, glosses, write_jsonl):
+    submit(pf.open_corpus(write_jsonl(glosses[:100]))).result()
+    dataset = pf.open_results(store)
+    assert dataset.attrs["complete"] is True
+    assert dataset.dhatu.chunks is not None
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "size",
+    [
+        {"n_workers": 1, "threads_per_worker": 1, "processes": True},
+        {"n_workers": 4, "threads_per_worker": 1, "processes": True},
+        {"n_workers": 1, "threads_per_worker": 4, "processes": False},
+        {"n_workers": 2, "threads_per_worker": 2, "processes": True},
+    ],
+    ids=str,
+)
+@pytest.mark.parametrize("rows", [37, 4096])
+def test_store_is_the_same_bit_for_bit_whatever_computes_it(
+    size, rows, submit, store, glosses, write_jsonl, tmp_path
+):
+    for part in range(8):
+        write_jsonl(glosses[part * 250 : (part + 1) * 250], f"{part}.jsonl")
+    corpus = pf.open_corpus(tmp_path / "*.jsonl")
+    submit(corpus, shard_rows=128).result()
+    expected = values_of(store)
+    with Client(dashboard_address="127.0.0.1:0", **size) as other:
+        batch = pf.MicroBatch(rows=rows)
+        submit(corpus, shard_rows=128, client=other, micro_batch=batch, fresh=True).result()
+    assert values_of(store) == expected
+
+
+def test_task_is_named_after_its_blocks_and_block_times_are_fine_metrics(
+    submit, client, glosses, write_jsonl
+):
+    submit(pf.open_corpus(write_jsonl(glosses[:100])), pf.default_graph() + n_bytes).result()
+    name = "digest+dhatu+prime_base+ambiguity+n_bytes"
+
+    def measured(dask_scheduler):
+        return [key for key in dask_scheduler.cumulative_worker_metrics if name in key]
+
+    # Workers report with their heartbeat.
+    deadline = time.monotonic() + 30
+    labels = set()
+    while "n_bytes" not in labels and time.monotonic() < deadline:
+        labels = {part for key in client.run_on_scheduler(measured) for part in key}
+        time.sleep(0.2)
+    assert {"digest", "dhatu", "prime_base", "ambiguity", "n_bytes", "read", "write"} <= labels
+
+
+def test_events_tell_the_whole_run_to_a_late_listener(submit, glosses, write_jsonl):
+    run = submit(pf.open_corpus(write_jsonl(glosses)), shard_rows=512)
+    run.result()
+    told = []
+    run.events.subscribe(told.append)
+    assert [type(event) for event in told] == [
+        Indexed,
+        Planned,
+        *[ShardDone] * 4,
+        Finished,
+    ]
+    assert sorted(event.shard for event in told[2:-1]) == [0, 1, 2, 3]
+    status = run.status()
+    assert (status.state, status.rows_done, status.shards_done) == ("finished", 2000, 4)
+    assert set(status.seconds) >= {"read", "dhatu", "write"}
+    assert "2,000 of 2,000" in repr(run)
+
+
+def change_text(path, rows):
+    path.write_text("".join(json.dumps(row) + "\n" for row in [*rows, {"text": "one more"}]))
+
+
+def test_changed_corpus_is_refused_by_name_and_fresh_starts_over(submit, glosses, write_jsonl):
+    path = write_jsonl(glosses[:50])
+    submit(pf.open_corpus(path)).result()
+    change_text(path, glosses[:50])
+    with pytest.raises(ResultsMismatch, match=r"corpus → files → corpus.jsonl was .* --fresh"):
+        submit(pf.open_corpus(path))
+    assert submit(pf.open_corpus(path), fresh=True).result().rows == 51
+
+
+def test_changed_graph_inventory_block_and_numeric_version_are_refused_by_name(
+    submit, glosses, write_jsonl, monkeypatch
+):
+    corpus = pf.open_corpus(write_jsonl(glosses[:50]))
+    submit(corpus, pf.default_graph() + n_bytes).result()
+
+    @pf.map_block(fields=[pf.Field("n_bytes", "int32")], name="n_bytes")
+    def edited(text):
+        return (text.offsets[1:] - text.offsets[:-1] + 1).astype("int32")
+
+    for graph, named in [
+        (pf.default_graph(), "n_bytes"),
+        (pf.default_graph() + edited, "n_bytes → code → source"),
+        (pf.default_graph(primes=(2, 3)) + n_bytes, "primes"),
+        (pf.default_graph(dhatus=("FEEL",)) + n_bytes, "dhatus"),
+    ]:
+        with pytest.raises(ResultsMismatch, match=named):
+            submit(corpus, graph)
+    with pytest.raises(ResultsMismatch, match="rows a shard"):
+        submit(corpus, pf.default_graph() + n_bytes, shard_rows=8)
+    monkeypatch.setattr(run_module, "NUMERIC_VERSION", 99)
+    with pytest.raises(ResultsMismatch, match="numeric version was 1 and is 99"):
+        submit(corpus, pf.default_graph() + n_bytes)
+
+
+def test_place_that_holds_something_else_is_never_touched(submit, store, glosses, write_jsonl):
+    store.mkdir()
+    (store / "thesis.txt").write_text("precious")
+    for fresh in (False, True):
+        with pytest.raises(ResultsMismatch, match=r"thesis\.txt"):
+            submit(pf.open_corpus(write_jsonl(glosses[:5])), fresh=fresh)
+    assert [path.name for path in store.iterdir()] == ["thesis.txt"]
+
+
+def test_failing_block_is_named_with_file_and_rows_and_the_rest_stays(
+    submit, store, glosses, write_jsonl
+):
+    trouble = glosses[300]["text"].encode()
+
+    @pf.map_block(fields=[pf.Field("picky", "int8")])
+    def picky(text):
+        if trouble in text.to_bytes():
+            raise ZeroDivisionError("this text")
+        return np.zeros(len(text), "int8")
+
+    path = write_jsonl(glosses)
+    with pytest.raises(BlockError, match=r"'picky' raised ZeroDivisionError.*corpus\.jsonl, rows"):
+        submit(pf.open_corpus(path), pf.default_graph() + picky, shard_rows=256).result()
+    with pytest.warns(ResultsIncomplete, match="1 of 8 shards"):
+        dataset = pf.open_results(store)
+    assert dataset.valid.values[:256].all()
+    assert not dataset.valid.values[256:].any()
+    assert dataset.attrs["complete"] is False
+
+
+def test_block_that_returns_the_wrong_dtype_is_named(submit, glosses, write_jsonl):
+    @pf.map_block(fields=[pf.Field("wrong", "int32")])
+    def wrong(text):
+        return np.zeros(len(text), "int64")
+
+    with pytest.raises(BlockError, match=r"'wrong'.*int64.*astype\('int32'\)"):
+        submit(pf.open_corpus(write_jsonl(glosses[:10])), pf.Graph() + wrong).result()
+
+
+def test_cancelled_run_resumes(submit, store, glosses, write_jsonl):
+    @pf.map_block(fields=[pf.Field("slow", "int8")])
+    def slow(text):
+        time.sleep(0.05)
+        return np.zeros(len(text), "int8")
+
+    corpus = pf.open_corpus(write_jsonl(glosses))
+    graph = pf.default_graph() + slow
+    run = submit(corpus, graph, shard_rows=32)
+    while run.status().shards_done < 2:
+        time.sleep(0.01)
+    with pytest.raises(LeaseHeld, match="is being written by process"):
+        submit(corpus, graph)
+    run.cancel()
+    with pytest.raises(RunCancelled):
+        run.result()
+    deadline = time.monotonic() + 30
+    done = -1
+    while time.monotonic() < deadline and (now := len(list(store.glob("_run/done/*")))) != done:
+        done = now  # a shard in flight may still be finished; none is begun
+        time.sleep(0.5)
+    assert 2 <= done < 63
+    again = submit(corpus, graph)
+    assert again.result().done == 2000
+    assert again.status().shards_done == 63
+    assert again.status().rows_before == done * 32
+
+
+def test_rows_that_cannot_be_used_are_set_aside_with_file_row_and_reason(submit, store, tmp_path):
+    corpus = tmp_path / "corpus"
+    corpus.mkdir()
+    lines = [
+        b'{"id": 1, "text": "good"}',
+        b'{"id": 2, "text": null}',
+        b'{"id": 3, "text": "caf\xe9"}',
+        b'{"id": 4, "text": 7}',
+        b'{"id": 5}',
+        b"not json",
+        b'{"id": null, "text": "also good"}',
+        b'{"id": 1, "text": "a repeated id"}',
+    ]
+    (corpus / "a.jsonl").write_bytes(b"\n".join(lines) + b"\n")
+    pq.write_table(pa.table({"id": ["p"], "other": ["no text here"]}), corpus / "b.parquet")
+    (corpus / "c.parquet").write_bytes(b"this is no Parquet file")
+    summary = submit(pf.open_corpus(corpus)).result()
+    assert (summary.rows, summary.done, summary.quarantined) == (9, 3, 6)
+    assert (summary.files_unread, summary.null_ids, summary.repeated_ids) == (1, 1, 1)
+    dataset = pf.open_results(store)
+    assert dataset.valid.values.tolist() == [True, *[False] * 5, True, True, False]
+    assert not dataset.dhatu.values[1:6].any()
+    assert not dataset.digest.values[8].any()
+    listed = pd.read_parquet(store / "quarantine.parquet")
+    found = {
+        (entry.file, None if pd.isna(entry.file_row) else int(entry.file_row)): entry.reason
+        for entry in listed.itertuples()
+    }
+    assert found.keys() == {
+        *(("a.jsonl", row) for row in range(1, 6)),
+        ("b.parquet", 0),
+        ("c.parquet", None),
+    }
+    assert found["a.jsonl", 1] == "null text"
+    assert "invalid UTF-8 at byte" in found["a.jsonl", 2]
+    assert "a JSON number" in found["a.jsonl", 3]
+    assert "no 'text' (the record has: id)" in found["a.jsonl", 4]
+    assert "not JSON" in found["a.jsonl", 5]
+    assert "no column 'text'; the columns there are: id, other" in found["b.parquet", 0]
+    assert "not readable as parquet" in found["c.parquet", None]
+    excerpt = listed.set_index("file_row").loc[2].excerpt
+    assert b"caf\xe9" in excerpt
+
+
+def test_on_error_raise_stops_at_the_first_bad_row(submit, write_jsonl):
+    corpus = pf.open_corpus(write_jsonl([{"text": "good"}, {"text": None}]))
+    with pytest.raises(RowsQuarantined, match=r"corpus\.jsonl, row 1: null text"):
+        submit(corpus, on_error="raise").result()
+
+
+@pytest.mark.parametrize(
+    ("rows", "error", "words"),
+    [
+        ([{"gloss": "x"}], ColumnNotFound, "no column 'text'; the columns there are: gloss"),
+        ([], CorpusEmpty, "no rows"),
+    ],
+)
+def test_what_only_reading_shows_is_raised_by_result_and_nothing_is_stored(
+    rows, error, words, submit, store, write_jsonl
+):
+    run = submit(pf.open_corpus(write_jsonl(rows)))
+    with pytest.raises(error, match=words):
+        run.result()
+    assert not (store / "zarr.json").exists()
+
+
+def test_kept_columns_become_arrays(submit, store, tmp_path):
+    table = pa.table(
+        {
+            "text": ["a", "b", "c"],
+            "lang": ["fr", None, "sa"],
+            "year": pa.array([1900, None, 2000], pa.int64()),
+        }
+    )
+    pq.write_table(table, tmp_path / "c.parquet")
+    submit(pf.open_corpus(tmp_path / "c.parquet", keep=["lang", "year"])).result()
+    dataset = pf.open_results(store)
+    assert dataset.lang.values.tolist() == ["fr", "", "sa"]
+    assert dataset.lang_valid.values.tolist() == [True, False, True]
+    assert dataset.year.values.tolist() == [1900, 0, 2000]
+    assert dataset.id.values.tolist() == [0, 1, 2]  # no id column: the row number
+
+
+def test_usage_errors_come_from_submit(submit, store, glosses, write_jsonl, tmp_path):
+    corpus = pf.open_corpus(write_jsonl(glosses[:5]))
+    for options in ({"shard_rows": 100}, {"on_error": "ignore"}, {"backend": "abacus"}):
+        with pytest.raises(UsageError):
+            submit(corpus, **options)
+    with pytest.raises(UsageError):
+        submit("corpus.jsonl")
+    store.write_text("a file")
+    with pytest.raises(ResultsMismatch, match="is a file"):
+        submit(corpus)
+
+
+def test_verify_passes_and_notices_a_single_changed_value(submit, store, glosses, write_jsonl):
+    import zarr
+
+    submit(
+        pf.open_corpus(write_jsonl(glosses)), pf.default_graph() + n_bytes, shard_rows=256
+    ).result()
+    found = pf.verify(store)
+    assert found.passed
+    assert (found.rows, found.shards, found.digest_only) == (2000, 8, ("n_bytes",))
+    sampled = pf.verify(store, sample=100)
+    assert sampled.passed
+    assert 100 <= sampled.rows <= 256
+    array = zarr.open_group(store)["entropy"]
+    array[777] = np.nextafter(array[777], np.float32(9))
+    assert [p for p in pf.verify(store).problems if p.startswith("entropy, row 777:")]
+
+
+def test_verify_notices_a_changed_byte_of_a_users_field(submit, store, glosses, write_jsonl):
+    submit(pf.open_corpus(write_jsonl(glosses)), pf.default_graph() + n_bytes).result()
+    path = store / "n_bytes/c/0"
+    data = bytearray(path.read_bytes())
+    data[-1] ^= 1
+    path.write_bytes(data)
+    assert [p for p in pf.verify(store).problems if "n_bytes/c/0 is not what was written" in p]

@@ -1,0 +1,268 @@
+"""Targets: whole objects, on a disk and behind fsspec, by one suite."""
+
+import os
+import pickle
+import threading
+import uuid
+from pathlib import Path
+
+import fsspec
+import pytest
+
+from paninifs.storage import target as module
+from paninifs.storage.errors import ResultsMismatch
+from paninifs.storage.target import FsspecTarget, LocalTarget, is_temporary, open_target
+
+
+@pytest.fixture(params=["local", "fsspec"])
+def target(request, tmp_path):
+    """A target of each kind, empty."""
+    if request.param == "local":
+        yield LocalTarget(tmp_path / "store.zarr")
+        return
+    name = uuid.uuid4().hex
+    yield FsspecTarget(f"memory://{name}/store.zarr/", {})
+    memory = fsspec.filesystem("memory")
+    if memory.exists(f"/{name}"):
+        memory.rm(f"/{name}", recursive=True)
+
+
+@pytest.fixture
+def local(tmp_path):
+    return LocalTarget(tmp_path / "store.zarr")
+
+
+def race(count, work):
+    """Run `work(number)` in threads that all start at once; return what they return."""
+    barrier, results = threading.Barrier(count), [None] * count
+
+    def run(number):
+        barrier.wait()
+        results[number] = work(number)
+
+    threads = [threading.Thread(target=run, args=(number,)) for number in range(count)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    return results
+
+
+# --- every target -------------------------------------------------------------------------------
+
+
+def test_what_is_put_is_got(target):
+    assert target.get("a/b/c") is None
+    target.put("a/b/c", b"one")
+    target.put("zarr.json", b"")
+    assert (target.get("a/b/c"), target.get("zarr.json")) == (b"one", b"")
+    assert target.get("a/b/d") is None
+    assert target.get("a/b/c/d") is None
+
+
+def test_a_put_replaces(target):
+    target.put("a", b"a long one")
+    target.put("a", b"short")
+    assert target.get("a") == b"short"
+    assert target.sizes() == {"a": 5}
+
+
+def test_create_writes_only_where_there_is_nothing(target):
+    assert target.create("a/b", b"first") is True
+    assert target.create("a/b", b"second") is False
+    assert target.get("a/b") == b"first"
+    target.delete(["a/b"])
+    assert target.create("a/b", b"third") is True
+    assert target.get("a/b") == b"third"
+
+
+def test_of_eight_that_create_at_once_one_does(target):
+    for number in range(30):
+        won = race(8, lambda n, key=f"folder-{number}/key": target.create(key, b"from %d" % n))
+        assert sorted(won) == [False] * 7 + [True]
+        assert target.get(f"folder-{number}/key") == b"from %d" % won.index(True)
+    assert len(target.sizes()) == 30
+
+
+def test_create_is_exclusive_also_when_the_object_came_after_it_looked(monkeypatch):
+    target = FsspecTarget(f"memory://{uuid.uuid4().hex}", {})
+    target.put("a", b"first")
+    memory = type(fsspec.filesystem("memory"))
+    exists, looked = memory.exists, []
+
+    def too_early(self, path, **options):
+        looked.append(path)
+        return len(looked) > 1 and exists(self, path, **options)
+
+    monkeypatch.setattr(memory, "exists", too_early)
+    assert target.create("a", b"second") is False
+    assert len(looked) > 1
+    assert target.get("a") == b"first"
+    looked.clear()
+    assert target.create("a", b"first") is True  # its own write, whose answer was lost
+    target.delete(["a"])
+
+
+def test_delete_removes_and_takes_what_is_not_there(target):
+    for key in ("a/b/c", "a/d", "e"):
+        target.put(key, b".")
+    target.delete(["a/b/c", "not/there", "e"])
+    assert target.sizes() == {"a/d": 1}
+    assert target.get("a/b/c") is None
+    target.delete(iter(["a/d"]))
+    target.delete([])
+    assert target.sizes() == {}
+
+
+def test_sizes_lists_a_folder_and_no_other(target):
+    assert target.sizes() == {}
+    assert target.sizes("a") == {}
+    written = {"a/b/c": 3, "a/d": 1, "ab/e": 2, "a.json": 4, "f": 0}
+    for key, size in written.items():
+        target.put(key, bytes(size))
+    assert target.sizes() == written
+    assert target.sizes("a") == {"a/b/c": 3, "a/d": 1}
+    assert target.sizes("a/b") == {"a/b/c": 3}
+    assert target.sizes("a/x") == {}
+
+
+def test_sizes_sees_what_another_target_wrote(target):
+    assert target.sizes("a") == {}
+    other = pickle.loads(pickle.dumps(target))
+    other.put("a/b", b"..")
+    assert target.sizes("a") == {"a/b": 2}
+    assert (other.url, dict(other.storage_options)) == (target.url, dict(target.storage_options))
+
+
+def test_writing_leaves_nothing_but_what_was_written(target):
+    target.put("a/b", b"1")
+    target.create("a/c", b"2")
+    target.create("a/c", b"3")
+    assert target.sizes() == {"a/b": 1, "a/c": 1}
+
+
+# --- a folder -----------------------------------------------------------------------------------
+
+
+def test_a_reader_never_sees_a_torn_object(local):
+    versions = [bytes([number]) * 300_000 for number in range(8)]
+    local.put("a/b", versions[0])
+    seen, done = [], threading.Event()
+
+    def read():
+        while not done.is_set():
+            seen.append(local.get("a/b"))
+
+    readers = [threading.Thread(target=read) for _ in range(2)]
+    for reader in readers:
+        reader.start()
+    for version in versions * 4:
+        local.put("a/b", version)
+    done.set()
+    for reader in readers:
+        reader.join()
+    assert {data in versions for data in seen} == {True}
+    assert len({data[0] for data in seen}) > 1  # the readers were there meanwhile
+    assert local.sizes() == {"a/b": 300_000}
+
+
+def test_a_put_that_is_stopped_leaves_the_old_object_and_a_temporary_file(local, monkeypatch):
+    local.put("a/b", b"old")
+
+    class Killed(BaseException):
+        pass
+
+    def killed(handle):
+        raise Killed
+
+    monkeypatch.setattr(module.os, "fsync", killed)
+    with pytest.raises(Killed):
+        local.put("a/b", b"new")
+    monkeypatch.undo()
+    assert local.get("a/b") == b"old"
+    left = set(local.sizes()) - {"a/b"}
+    assert len(left) == 1
+    assert all(is_temporary(key) for key in left)
+
+
+def test_a_put_syncs_the_data_before_the_name_and_then_the_folder(local, monkeypatch):
+    steps, sync, replace = [], os.fsync, module.Path.replace
+
+    def fsync(handle):
+        name = Path(f"/proc/self/fd/{handle}").readlink().name
+        steps.append("folder" if name == "a" else "data")
+        sync(handle)
+
+    def renaming(self, path):
+        steps.append("name")
+        return replace(self, path)
+
+    if not Path("/proc/self/fd").is_dir():
+        pytest.skip("needs /proc to see what is synced")
+    monkeypatch.setattr(module.os, "fsync", fsync)
+    monkeypatch.setattr(module.Path, "replace", renaming)
+    local.put("a/b", b"1")
+    assert steps == ["data", "name", "folder"]
+
+
+def test_temporary_files_are_known_by_their_names():
+    assert is_temporary("dhatu/c/0/.writing-0a1b")
+    assert is_temporary(".writing-0a1b")
+    assert not is_temporary("dhatu/c/0/0")
+    assert not is_temporary(".writing-folder/c")
+
+
+def test_create_is_exclusive_where_there_are_no_hard_links(local, monkeypatch):
+    def no_links(*args):
+        raise OSError(module.errno.ENOTSUP, "no links here")
+
+    monkeypatch.setattr(module.os, "link", no_links)
+    won = race(8, lambda number: local.create("a/b", b"from %d" % number))
+    assert sorted(won) == [False] * 7 + [True]
+    assert local.get("a/b") == b"from %d" % won.index(True)
+    assert local.sizes() == {"a/b": 6}
+
+
+def test_a_disk_that_fails_is_an_error(local, monkeypatch):
+    def fails(*args):
+        raise OSError(module.errno.EIO, "broken")
+
+    monkeypatch.setattr(module.os, "link", fails)
+    with pytest.raises(OSError, match="broken"):
+        local.create("a/b", b"1")
+    assert local.sizes() == {}
+
+
+def test_folders_that_are_empty_go_with_their_last_object(local, tmp_path):
+    local.put("a/b/c", b"1")
+    local.put("a/d", b"1")
+    local.delete(["a/b/c"])
+    assert not (tmp_path / "store.zarr/a/b").exists()
+    assert (tmp_path / "store.zarr/a/d").exists()
+
+
+# --- opening ------------------------------------------------------------------------------------
+
+
+def test_a_path_is_a_folder_and_a_url_is_fsspecs(tmp_path):
+    here = tmp_path / "store.zarr"
+    for given in (here, str(here), f"file://{here}"):
+        opened = open_target(given)
+        assert isinstance(opened, LocalTarget)
+        assert opened.url == str(here)
+    assert isinstance(open_target("memory://somewhere/else"), FsspecTarget)
+    assert not here.exists()  # opening creates nothing
+
+
+def test_a_file_is_refused(tmp_path):
+    (tmp_path / "notes").write_text("mine")
+    with pytest.raises(ResultsMismatch, match="notes is a file; results are a folder"):
+        open_target(tmp_path / "notes")
+    assert (tmp_path / "notes").read_text() == "mine"
+    memory = fsspec.filesystem("memory")
+    memory.pipe_file("/notes", b"mine")
+    try:
+        with pytest.raises(ResultsMismatch, match="memory://notes is a file"):
+            open_target("memory://notes")
+    finally:
+        memory.rm("/notes")
