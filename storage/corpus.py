@@ -141,7 +141,8 @@ def open_corpus(
     if not found:
         raise CorpusNotFound(_nothing(given, ignored))
     names = [info["name"] for info in found]
-    twice = sorted(name for name, times in Counter(names).items() if times > 1)
+    urls_found = Counter(info["url"] for info in found)
+    twice = sorted(url for url, times in urls_found.items() if times > 1)
     if twice:
         raise UsageError(f"named twice: {', '.join(twice[:5])}")
     root = _common_folder(names)

@@ -89,6 +89,8 @@ def read(file: SourceFile, opener: Opener, span: Span, wanted: Wanted) -> Iterat
             next(records)
         ours = islice(records, span.start - span.unit_row, span.stop - span.unit_row)
         yield from rows.collect(ours, lambda r: _add(rows, r[1], len(header), at, others))
+        if file.compression:
+            next(records, None)  # behind the last record stands the checksum
 
 
 def _add(

@@ -9,7 +9,7 @@ from __future__ import annotations
 from bisect import bisect_right
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from functools import cached_property
 from itertools import accumulate
 from typing import Any
@@ -121,6 +121,11 @@ class CorpusIndex:
             for piece in pieces(self._file_rows, self.starts, start, stop)
         )
 
+    def at(self, files: Sequence[SourceFile]) -> CorpusIndex:
+        """Return the index of the same files where they are now: a corpus may move as a whole."""
+        moved = tuple(replace(one, file=file) for one, file in zip(self.files, files, strict=True))
+        return replace(self, files=moved)
+
     def to_json(self) -> dict[str, Any]:
         """Return the index as JSON; units as ``[rows, offset]``, for there may be many."""
         files = [
@@ -231,6 +236,9 @@ def _no_column(name: str, names: set[str]) -> str:
 
 def _kind(readable: Sequence[Outline], name: str) -> str:
     kinds = {one.columns[name] for one in readable if name in one.columns}
+    nested = [kind for kind in kinds if "<" in kind]
+    if nested:
+        raise ColumnNotFound(f"column {name!r} holds {nested[0]}, which cannot be stored")
     kind = kinds.pop()
     return kind if not kinds and kind in ARROW_KINDS else "string"
 

@@ -20,7 +20,7 @@ from types import TracebackType
 import psutil
 
 from .errors import LeaseHeld, LeaseLost
-from .target import Target
+from .target import Target, is_temporary
 
 LEASES = "_run/lease"
 BEAT_SECONDS = 10.0
@@ -102,7 +102,13 @@ class Lease:
         if not target.create(_key(number), _dump(owner)):
             winner = _newest(target)
             _refuse(target, winner[1] if winner else owner)
-        target.delete(key for key in target.sizes(LEASES) if key < _key(number))
+        owning = _newest(target)
+        if owning is None or owning[0] != number:
+            # It was taken over, and given up or taken again, since this driver looked.
+            target.delete([_key(number)])
+            _refuse(target, owning[1] if owning else owner)
+        older = [key for key in target.sizes(LEASES) if key < _key(number)]
+        target.delete(key for key in older if not is_temporary(key))
         return cls(target, number, owner)
 
     @property

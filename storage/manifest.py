@@ -85,7 +85,9 @@ def facts_of(corpus: Corpus, graph: Mapping[str, Any], numeric_version: int) -> 
             "text column": corpus.text,
             "id column": corpus.id,
             "kept columns": list(corpus.keep),
-            "files": {f.name: f"{f.size} bytes, {f.stamp}" for f in corpus.files},
+            "files": {
+                f.name: f"{f.size} bytes, {f.stamp}, file {n}" for n, f in enumerate(corpus.files)
+            },
         },
         "graph": dict(graph),
     }

@@ -54,7 +54,10 @@ def _is_large_binary(type_: pa.DataType) -> bool:
 
 def read(file: SourceFile, opener: Opener, span: Span, wanted: Wanted) -> Iterator[Rows]:
     """Read a span, decoding from the row group that holds its first row."""
-    with opener(file) as stream, pq.ParquetFile(stream) as parquet:
+    with (
+        opener(file) as stream,
+        pq.ParquetFile(stream, page_checksum_verification=True) as parquet,
+    ):
         row = span.unit_row
         present = set(parquet.schema_arrow.names)
         columns = [n for n in (wanted.text, *(c.name for c in wanted.others)) if n in present]
@@ -104,7 +107,7 @@ def _rows(batch: pa.RecordBatch, start: int, wanted: Wanted) -> Rows:
             columns[column.name] = pa.nulls(len(batch), kind)
             continue
         values = _plain(batch.column(column.name))
-        if pa.types.is_binary(values.type) or _is_large_binary(values.type):
+        if _is_texty(values.type):
             values, _ = utf8_text(values, start)
         columns[column.name] = values.cast(kind)
     return Rows(start, text, columns, faults)
@@ -116,4 +119,6 @@ def _plain(array: pa.Array) -> pa.Array:
         array = array.dictionary_decode()
     if pa.types.is_string_view(array.type):
         array = array.cast(pa.large_string())
+    if pa.types.is_fixed_size_binary(array.type):
+        array = array.cast(pa.binary())
     return array

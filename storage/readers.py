@@ -9,11 +9,13 @@ from __future__ import annotations
 import gzip
 import zlib
 from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Any, BinaryIO, cast
 
 import fsspec
 import pyarrow as pa
+from fsspec.core import OpenFile
 
 from . import delimited, jsonl, parquet, plain
 from .errors import CorpusChanged
@@ -92,10 +94,11 @@ class FileOpener:
     def __init__(self, storage_options: dict[str, Any]) -> None:
         self._options = storage_options
 
-    def __call__(self, file: SourceFile) -> BinaryIO:
-        """Open a file for reading, decompressed."""
+    def __call__(self, file: SourceFile) -> AbstractContextManager[BinaryIO]:
+        """Open a file for reading, decompressed; leaving the context closes both."""
         fs, path = fsspec.url_to_fs(file.url, **self._options)
-        return cast(BinaryIO, fs.open(path, "rb", compression=file.compression))
+        opened = OpenFile(fs, path, "rb", compression=file.compression)
+        return cast(AbstractContextManager[BinaryIO], opened)
 
     def check(self, file: SourceFile) -> None:
         """Raise `CorpusChanged` unless the file is still the one that was listed."""
@@ -140,6 +143,10 @@ def read_stretch(stretch: Stretch, opener: FileOpener, wanted: Wanted) -> Iterat
                 row += len(rows)
         except _BROKEN as error:
             reason = _why(error)
+            if row >= stretch.span.stop:  # a checksum at the end: the rows were read, and wrong
+                raise CorpusChanged(
+                    f"{file.url} is damaged since it was indexed: {reason}"
+                ) from error
     for first in range(row, stretch.span.stop, BATCH_ROWS):
         count = min(BATCH_ROWS, stretch.span.stop - first)
         columns = {c.name: pa.nulls(count, ARROW_KINDS[c.kind]) for c in wanted.others}

@@ -7,6 +7,7 @@ Types only, and the checks that every format shares. The formats themselves are 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import BinaryIO, Protocol, TypeVar
 
@@ -120,7 +121,7 @@ class Rows:
 class Opener(Protocol):
     """Opens a file of the corpus for reading, decompressed."""
 
-    def __call__(self, file: SourceFile) -> BinaryIO:
+    def __call__(self, file: SourceFile) -> AbstractContextManager[BinaryIO]:
         """Open a file."""
 
 

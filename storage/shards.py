@@ -21,6 +21,7 @@ import zarr
 
 from .field import Field
 from .layout import Written, new_arrays, shard_key
+from .lease import LEASES
 from .partition import shard_bounds
 from .quarantine import QuarantinedRows, to_parquet
 from .target import Target, is_temporary
@@ -164,6 +165,8 @@ def leftovers(target: Target, layout: StoreLayout, done: Iterable[int]) -> list[
             shard = rest.split("/")[0]
         elif key.startswith((f"{DONE}/", f"{QUARANTINE}/")):
             shard = key.rsplit("/", 1)[-1].split(".")[0]
+        elif key.startswith(f"{LEASES}/"):
+            continue  # perhaps another driver's, which is being refused at this moment
         if is_temporary(key) or (shard is not None and not _is_in(shard, kept)):
             stale.append(key)
     return stale

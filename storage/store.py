@@ -115,7 +115,7 @@ def begin(
     """
     manifest = None if fresh else read_manifest(target)
     if manifest is not None:
-        index = read_index(target)
+        index = read_index(target).at(corpus.files)
         layout = manifest.layout(index)
         done = done_shards(target, layout)
         target.delete(leftovers(target, layout, done))

@@ -59,11 +59,14 @@ class PackedText:
         _, offsets, data = array.buffers()
         flat = np.empty(0, np.uint8) if data is None else np.frombuffer(data, np.uint8)
         ends = np.frombuffer(offsets, width)
+        flat.flags.writeable = ends.flags.writeable = False
         return cls(flat, ends[array.offset : array.offset + len(array) + 1])
 
     @classmethod
     def from_series(cls, series: pd.Series) -> list[PackedText]:
         """View a pandas column of Arrow-backed text: one `PackedText` an Arrow chunk, no copy."""
+        if not hasattr(series.array, "__arrow_array__"):
+            raise TypeError(f"text must be an Arrow-backed column, not {series.dtype}")
         column = pa.chunked_array(series.array.__arrow_array__())
         return [cls.from_arrow(chunk) for chunk in column.chunks if len(chunk)]
 

@@ -26,7 +26,7 @@ from paninifs.storage.rows import Column
 ROOT = Path(__file__).parents[1]
 PAPERS = ROOT / "deploy/demo/panini-papers.jsonl"
 PROMPTS = Path(__file__).parent / "data/panini-prompts.jsonl"
-GLOSSES = Path(__file__).parent / "data/wordnet-300.jsonl.gz"
+GLOSSES = Path(__file__).parent / "data/wordnet-2000.jsonl.gz"
 
 
 def records_of(path):
@@ -254,7 +254,7 @@ def test_the_index_is_made_once(folder, counting):
 
 
 def test_the_index_of_parquet_reads_the_footer_only(tmp_path, counting):
-    glosses = [record["text"] for record in records_of(GLOSSES)]
+    glosses = [record["text"] for record in records_of(GLOSSES)][:300]
     path = tmp_path / "glosses.parquet"
     table = pa.table({"text": [f"{n} {g}" for n in range(60) for g in glosses]})
     pq.write_table(table, path, compression="none", use_dictionary=False, row_group_size=6000)

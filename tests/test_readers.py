@@ -256,18 +256,18 @@ def test_reading_a_span_begins_at_its_unit_not_at_the_files_head(write, monkeypa
 
 
 def test_real_glosses_in_every_format_are_the_same_texts(tmp_path):
-    with gzip.open(DATA / "wordnet-300.jsonl.gz", "rt", encoding="utf-8") as file:
+    with gzip.open(DATA / "wordnet-2000.jsonl.gz", "rt", encoding="utf-8") as file:
         records = [json.loads(line) for line in file]
     texts, ids = [r["text"] for r in records], [r["id"] for r in records]
-    assert len(texts) == 300
+    assert len(texts) == 2000
     (tmp_path / "b.jsonl").write_text("".join(json.dumps(r) + "\n" for r in records))
-    pq.write_table(pa.table({"id": ids, "text": texts}), tmp_path / "c.parquet", row_group_size=99)
+    pq.write_table(pa.table({"id": ids, "text": texts}), tmp_path / "c.parquet", row_group_size=999)
     for name, delimiter in (("d.csv", ","), ("e.tsv", "\t")):
         with (tmp_path / name).open("w", newline="", encoding="utf-8") as file:
             writer = csv.writer(file, delimiter=delimiter)
             writer.writerows([("id", "text"), *zip(ids, texts, strict=True)])
     (tmp_path / "f.txt").write_text("\n".join(texts), "utf-8")
-    for path in [DATA / "wordnet-300.jsonl.gz", *sorted(tmp_path.iterdir())]:
+    for path in [DATA / "wordnet-2000.jsonl.gz", *sorted(tmp_path.iterdir())]:
         text, others, faults = read(open_corpus(path))
         assert (text, faults) == (texts, [])
         assert path.suffix == ".txt" or others["id"] == ids
