@@ -16,7 +16,7 @@ PIP_INSTALL := $(BIN)/python -m pip install -qq --disable-pip-version-check --no
 # Doctests and mypy see the package under its own name through this link, whatever the clone is called.
 LINK := .link/paninifs
 PACKAGE := $(addprefix $(LINK)/,__init__.py storage graphs engine)
-PYTEST = $(BIN)/python -P -m pytest -c tests/pytest.ini --rootdir tests -n $(WORKERS)
+PYTEST = $(BIN)/python -P -m pytest -c tests/pytest.ini --rootdir tests -n $(WORKERS) --dist worksteal
 
 .DELETE_ON_ERROR:
 .DEFAULT_GOAL := help

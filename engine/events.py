@@ -5,6 +5,7 @@ Events are facts in the past tense. A listener that comes late is told everythin
 
 from __future__ import annotations
 
+import logging
 import threading
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -60,6 +61,8 @@ class Failed:
 Event = Indexed | Planned | ShardDone | Finished | Failed
 Listener = Callable[[Event], None]
 
+_log = logging.getLogger(__name__)
+
 
 class EventStream:
     """Publishes events in order, to listeners of now and of later.
@@ -82,11 +85,18 @@ class EventStream:
         with self._lock:
             self._past.append(event)
             for listener in self._listeners:
-                listener(event)
+                _tell(listener, event)
 
     def subscribe(self, listener: Listener) -> None:
         """Tell a listener what was, and from now on what is."""
         with self._lock:
             for event in self._past:
-                listener(event)
+                _tell(listener, event)
             self._listeners.append(listener)
+
+
+def _tell(listener: Listener, event: Event) -> None:
+    try:
+        listener(event)
+    except Exception:  # noqa: BLE001 (a display that breaks must not break the run)
+        _log.exception("a listener failed at %s", type(event).__name__)

@@ -1,26 +1,12 @@
-"""How far a run has come, folded from its events, and the two displays that show it.
-
-In a terminal the display is rich's; in a notebook a piece of HTML that is replaced in place
-through the kernel's own channel, so no port need be open.
-"""
+"""How far a run has come, folded from its events. Numbers only; `display` shows them."""
 
 from __future__ import annotations
 
-import html
 import time
-from collections.abc import Callable
 from copy import copy
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
 
 from .events import Event, Failed, Finished, Indexed, Planned, ShardDone
-
-if TYPE_CHECKING:
-    from rich.console import Console
-
-    from .run import Run
-
-_HTML_SECONDS = 0.5
 
 
 @dataclass
@@ -107,76 +93,3 @@ class Progress:
         aside = f", {self.quarantined:,} quarantined" if self.quarantined else ""
         rate = f", {self.texts_per_second:,.0f} texts/s" if self.elapsed else ""
         return f"{self.state}, {self.rows_done:,} of {self.rows:,} texts{aside}{rate}"
-
-
-def show(run: Run) -> None:
-    """Show a run's progress wherever its user sits."""
-    from rich.console import Console
-
-    console = Console(stderr=True)
-    run.events.subscribe(_in_notebook(run) if console.is_jupyter else _in_terminal(console))
-
-
-def _in_terminal(console: Console) -> Callable[[Event], None]:
-    from rich import progress as bars
-
-    display = bars.Progress(
-        bars.TextColumn("{task.description}"),
-        bars.BarColumn(),
-        bars.MofNCompleteColumn(),
-        bars.TextColumn("texts {task.fields[rate]}"),
-        bars.TimeRemainingColumn(),
-        console=console,
-        transient=not console.is_terminal,
-    )
-    task = display.add_task("counting rows", total=None, rate="")
-    progress = Progress()
-    display.start()
-
-    def listen(event: Event) -> None:
-        progress.listen(event)
-        now = progress.snapshot()
-        if isinstance(event, Indexed):
-            for note in event.notes:
-                console.print(f"note: {note}", markup=False, highlight=False)
-        rate = f"({now.texts_per_second:,.0f}/s)" if now.elapsed else ""
-        display.update(
-            task,
-            description=now.state,
-            completed=now.rows_done,
-            total=now.rows or None,
-            rate=rate,
-        )
-        if isinstance(event, Finished | Failed):
-            display.stop()
-
-    return listen
-
-
-def _in_notebook(run: Run) -> Callable[[Event], None]:
-    from IPython import display as notebook
-
-    progress = Progress()
-    handle: Any = notebook.DisplayHandle()  # type: ignore[no-untyped-call]
-    handle.display(notebook.HTML(_as_html(progress, run)))  # type: ignore[no-untyped-call]
-    last = 0.0
-
-    def listen(event: Event) -> None:
-        nonlocal last
-        progress.listen(event)
-        now = time.monotonic()
-        if now - last > _HTML_SECONDS or not isinstance(event, ShardDone):
-            last = now
-            page = _as_html(progress.snapshot(), run)
-            handle.update(notebook.HTML(page))  # type: ignore[no-untyped-call]
-
-    return listen
-
-
-def _as_html(progress: Progress, run: Run) -> str:
-    link = html.escape(run.dashboard_link, quote=True)
-    return (
-        f'<progress max="{max(progress.rows, 1)}" value="{progress.rows_done}"></progress> '
-        f"{html.escape(progress.line())} &rarr; <code>{html.escape(run.results)}</code> "
-        f'(<a href="{link}" target="_blank">dask dashboard</a>)'
-    )

@@ -1,58 +1,30 @@
-"""`submit` and `Run`: one corpus through one graph into one store.
-
-The driver lives here: a thread that indexes, plans, begins or resumes the store, keeps a bounded
-number of tasks in flight and marks the store complete. What a task does is in `task`.
-"""
+"""`submit` and `Run`: one corpus through one graph into one store, and the handle on it."""
 
 from __future__ import annotations
 
 import os
 import threading
 import time
-import uuid
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
-from itertools import islice
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Literal
 
 from ..graphs.graph import Graph
 from ..graphs.kernels import NUMERIC_VERSION
 from ..graphs.kernels import require as require_backend
 from ..storage.corpus import Corpus
-from ..storage.errors import PaniniError, RunCancelled, RunFailed, UsageError
-from ..storage.lease import Lease, LeaseTicket
+from ..storage.errors import UsageError
+from ..storage.lease import Lease
 from ..storage.manifest import facts_of
-from ..storage.rows import Stretch
-from ..storage.store import OpenStore, Summary, begin, finish, read_summary, refuse_mismatch
+from ..storage.store import Summary, refuse_mismatch
 from ..storage.target import Target, open_target
-from .compute import Recipe
-from .events import EventStream, Failed, Finished, Indexed, Planned, ShardDone
+from .display import show
+from .driver import Driver, Order
+from .events import EventStream, Failed, Finished
 from .micro_batch import MicroBatch
-from .progress import Progress, show
-from .task import Job, Outcome, run_task
+from .progress import Progress
 
 if TYPE_CHECKING:
-    from distributed import Client, Future
-
-TASK_RETRIES = 3
-TASKS_A_THREAD = 2
-"""Tasks in flight for every worker thread: one running, one waiting."""
-
-
-@dataclass(frozen=True)
-class _Order:
-    """What `submit` was asked for, checked."""
-
-    graph: Graph
-    corpus: Corpus
-    target: Target
-    facts: Mapping[str, Any]
-    client: Client
-    backend: str
-    shard_rows: int | None
-    raise_on_error: bool
-    fresh: bool
-    micro_batch: MicroBatch
+    from distributed import Client
 
 
 def submit(
@@ -69,7 +41,7 @@ def submit(
     storage_options: Mapping[str, Any] | None = None,
     progress: bool = True,
 ) -> Run:
-    """Send a corpus through a graph into a store; return at once.
+    r"""Send a corpus through a graph into a store; return at once.
 
     A store that an earlier run began with the same corpus and graph is gone on with: only what
     is missing is computed.
@@ -105,6 +77,20 @@ def submit(
         Whatever can be refused before work begins: a graph that cannot be identified, a place
         that holds something else (`ResultsMismatch`) or is being written (`LeaseHeld`), no
         client. What only reading the corpus shows is raised by `Run.result`.
+
+    Examples
+    --------
+    >>> from pathlib import Path
+    >>> from tempfile import mkdtemp
+    >>> import paninifs as pf
+    >>> folder = Path(mkdtemp())
+    >>> _ = (folder / "a.txt").write_text("un\ndeux\n")
+    >>> with pf.connect(workers=1, quiet=True) as client:
+    ...     corpus = pf.open_corpus(folder / "a.txt")
+    ...     run = pf.submit(pf.default_graph(), corpus, folder / "out.zarr", progress=False)
+    ...     summary = run.result()
+    >>> summary.done, pf.open_results(folder / "out.zarr").dhatu.shape
+    (2, (2, 9))
     """
     if not isinstance(graph, Graph) or not graph.blocks:
         raise UsageError("submit needs a graph with blocks: default_graph() + your_block")
@@ -119,7 +105,7 @@ def submit(
         results = open_target(results, storage_options)
     facts = facts_of(corpus, graph.describe(), NUMERIC_VERSION)
     refuse_mismatch(results, facts, shard_rows, fresh=fresh)
-    order = _Order(
+    order = Order(
         graph,
         corpus,
         results,
@@ -133,7 +119,7 @@ def submit(
     )
     run = Run(order, Lease.acquire(results))
     if progress:
-        show(run)
+        show(run.events, run.results, run.dashboard_link)
     return run
 
 
@@ -158,17 +144,13 @@ class Run:
         Where the store is.
     """
 
-    def __init__(self, order: _Order, lease: Lease) -> None:
+    def __init__(self, order: Order, lease: Lease) -> None:
         self.events = EventStream()
         self.results = order.target.url
-        self._order, self._lease = order, lease
+        self._client = order.client
+        self._driver = Driver(order, lease, self.events)
         self._progress = Progress()
         self.events.subscribe(self._progress.listen)
-        self._cancelled = threading.Event()
-        self._announcing = threading.Lock()
-        self._announced: set[int] = set()
-        self._partitions: dict[Any, int] = {}  # by the key of its task
-        self._in_flight: set[Future[Outcome]] = set()
         self._summary: Summary | None = None
         self._error: BaseException | None = None
         self._thread = threading.Thread(target=self._drive, name="paninifs-run", daemon=True)
@@ -194,8 +176,7 @@ class Run:
 
     def cancel(self) -> None:
         """Stop: no further shard is begun, finished ones stay, the store resumes."""
-        self._cancelled.set()
-        self._order.client.cancel(list(self._in_flight))
+        self._driver.cancel()
 
     def status(self) -> Progress:
         """Return how far the run has come, now."""
@@ -209,7 +190,7 @@ class Run:
     @property
     def dashboard_link(self) -> str:
         """Where dask shows its tasks."""
-        return str(self._order.client.dashboard_link)
+        return str(self._client.dashboard_link)
 
     def __repr__(self) -> str:
         return f"<Run {self.results}: {self._progress.snapshot().line()}>"
@@ -217,149 +198,9 @@ class Run:
     def _drive(self) -> None:
         began = time.perf_counter()
         try:
-            with self._lease:
-                self._summary = self._work()
-            self.events.publish(Finished(time.perf_counter() - began))
+            self._summary = self._driver.work()
         except BaseException as error:  # noqa: BLE001 (raised again by result)
             self._error = error
             self.events.publish(Failed(error))
-
-    def _work(self) -> Summary:
-        order = self._order
-        store = begin(
-            order.target,
-            order.corpus,
-            order.facts,
-            order.graph.fields,
-            order.shard_rows,
-            fresh=order.fresh,
-        )
-        self.events.publish(Indexed(len(store.index.files), store.index.rows, store.index.notes))
-        tasks = list(_tasks(store))
-        self.events.publish(
-            Planned(
-                store.layout.rows,
-                store.layout.shards,
-                store.layout.shard_rows,
-                len(tasks),
-                sum(marker.rows for marker in store.done.values()),
-                len(store.done),
-            )
-        )
-        finished = read_summary(order.target)
-        if not tasks and finished:
-            return finished
-        if tasks:
-            self._compute(self._job(store, self._lease.ticket), tasks)
-        return finish(store)
-
-    def _job(self, store: OpenStore, ticket: LeaseTicket) -> Job:
-        order, index = self._order, store.index
-        recipe = Recipe(
-            order.graph,
-            order.backend,
-            index.wanted,
-            index.id,
-            index.keep,
-            store.layout.fields,
-            order.corpus.opener,
-            order.micro_batch,
-        )
-        topic = f"paninifs-{uuid.uuid4().hex}"
-        return Job(recipe, order.target, store.layout, ticket, order.raise_on_error, topic)
-
-    def _compute(self, job: Job, tasks: list[_Task]) -> None:
-        """Keep a bounded number of tasks in flight until all are done."""
-        from distributed import as_completed
-
-        client = self._order.client
-        client.subscribe_topic(job.topic, lambda event: self._announce(ShardDone(**event[1])))
-        queue = iter(tasks)
-        width = max(2, TASKS_A_THREAD * sum(client.nthreads().values()))
-        try:
-            finished = as_completed(loop=client.loop)
-            for task in islice(queue, width):
-                finished.add(self._send(job, task))
-            for future in finished:
-                outcome = self._outcome(future)
-                for shard in outcome.shards:
-                    self._announce(shard)
-                if outcome.error is not None:
-                    raise outcome.error
-                for task in islice(queue, 1):
-                    finished.add(self._send(job, task))
-        except BaseException:
-            client.cancel(list(self._in_flight))
-            raise
-        finally:
-            client.unsubscribe_topic(job.topic)
-
-    def _send(self, job: Job, task: _Task) -> Future[Outcome]:
-        future = self._order.client.submit(
-            run_task,
-            job,
-            task.stretches,
-            task.shards,
-            key=(self._order.graph.label, job.topic, task.partition),
-            retries=TASK_RETRIES,
-            pure=False,
-        )
-        self._in_flight.add(future)
-        self._partitions[future.key] = task.partition
-        return future
-
-    def _outcome(self, future: Future[Outcome]) -> Outcome:
-        from distributed import CancelledError, KilledWorker
-
-        self._in_flight.discard(future)
-        if self._cancelled.is_set():
-            raise RunCancelled(f"cancelled; {self.results} keeps what is done and resumes")
-        partition = self._partitions[future.key]
-        try:
-            outcome = future.result()
-        except CancelledError as error:
-            raise RunFailed(
-                f"the cluster went away during partition {partition}; submit again to go on"
-            ) from error
-        except KilledWorker as error:
-            raise RunFailed(
-                f"partition {partition} killed its worker {error.allowed_failures + 1} times, "
-                "most likely for want of memory; use fewer workers or give each more "
-                "(--memory), then submit again to go on"
-            ) from error
-        except PaniniError:
-            raise
-        except Exception as error:
-            raise RunFailed(
-                f"partition {partition} failed {TASK_RETRIES + 1} times, last with "
-                f"{type(error).__name__}: {error}; submit again to go on"
-            ) from error
-        finally:
-            future.release()
-        return outcome
-
-    def _announce(self, shard: ShardDone) -> None:
-        """Publish a finished shard once: its worker tells of it, and so does its task."""
-        with self._announcing:
-            if shard.shard in self._announced:
-                return
-            self._announced.add(shard.shard)
-        self.events.publish(shard)
-
-
-@dataclass(frozen=True)
-class _Task:
-    partition: int
-    shards: tuple[int, ...]
-    stretches: tuple[Stretch, ...]
-
-
-def _tasks(store: OpenStore) -> Iterator[_Task]:
-    """Yield what is left to do, a task a partition."""
-    for partition in store.index.partitions(store.layout.shard_rows):
-        numbers = range(partition.shard_start, partition.shard_stop)
-        pending = tuple(shard for shard in numbers if shard not in store.done)
-        if pending:
-            start, _ = store.layout.bounds(pending[0])
-            _, stop = store.layout.bounds(pending[-1])
-            yield _Task(partition.number, pending, store.index.stretches(start, stop))
+        else:
+            self.events.publish(Finished(time.perf_counter() - began))

@@ -120,9 +120,13 @@ def open_corpus(
 
     Examples
     --------
-    >>> corpus = open_corpus("deploy/demo/panini-papers.jsonl")  # doctest: +SKIP
-    >>> corpus.index.rows  # doctest: +SKIP
-    129
+    >>> from pathlib import Path
+    >>> from tempfile import mkdtemp
+    >>> file = Path(mkdtemp(), "a.jsonl")
+    >>> _ = file.write_text('{"id": "x", "text": "un"}')
+    >>> corpus = open_corpus(file)
+    >>> corpus.frame.compute().text.tolist()
+    ['un']
     """
     options = dict(storage_options or {})
     given = [urls] if isinstance(urls, str | PathLike) else list(urls)

@@ -110,9 +110,12 @@ def begin(
 
     Raises
     ------
+    ResultsMismatch
+        See `refuse_mismatch`.
     ColumnNotFound, CorpusEmpty
         See `Corpus.index`; nothing has been written then.
     """
+    refuse_mismatch(target, facts, size, fresh=fresh)  # again: now nobody else can begin it
     manifest = None if fresh else read_manifest(target)
     if manifest is not None:
         index = read_index(target).at(corpus.files)

@@ -1,0 +1,212 @@
+"""What a run's thread does: index, plan, begin or resume the store, keep tasks in flight, finish.
+
+What a task does is in `task`, what the user holds in `run`.
+"""
+
+from __future__ import annotations
+
+import threading
+import uuid
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from itertools import islice
+from typing import TYPE_CHECKING, Any
+
+from ..graphs.graph import Graph
+from ..storage.corpus import Corpus
+from ..storage.errors import PaniniError, RunCancelled, RunFailed
+from ..storage.lease import Lease, LeaseTicket
+from ..storage.rows import Stretch
+from ..storage.store import OpenStore, Summary, begin, finish, read_summary
+from ..storage.target import Target
+from .compute import Recipe
+from .events import EventStream, Indexed, Planned, ShardDone
+from .micro_batch import MicroBatch
+from .task import Job, Outcome, run_task
+
+if TYPE_CHECKING:
+    from distributed import Client, Future
+
+TASK_RETRIES = 3
+TASKS_A_THREAD = 2
+"""Tasks in flight for every worker thread: one running, one waiting."""
+
+
+@dataclass(frozen=True)
+class Order:
+    """What a run is to do, checked by `submit`."""
+
+    graph: Graph
+    corpus: Corpus
+    target: Target
+    facts: Mapping[str, Any]
+    client: Client
+    backend: str
+    shard_rows: int | None
+    raise_on_error: bool
+    fresh: bool
+    micro_batch: MicroBatch
+
+
+class Driver:
+    """Does what an `Order` asks for, telling `events`; holds the lease while it does."""
+
+    def __init__(self, order: Order, lease: Lease, events: EventStream) -> None:
+        self._order, self._lease, self._events = order, lease, events
+        self._cancelled = threading.Event()
+        self._announcing = threading.Lock()
+        self._announced: set[int] = set()
+        self._partitions: dict[Any, int] = {}  # by the key of its task
+        self._in_flight: set[Future[Outcome]] = set()
+
+    def cancel(self) -> None:
+        """Stop as soon as a task ends or is found cancelled."""
+        self._cancelled.set()
+        self._order.client.cancel(list(self._in_flight))
+
+    def work(self) -> Summary:
+        """Do it, from first to last; return what the store holds."""
+        with self._lease:
+            return self._work()
+
+    def _work(self) -> Summary:
+        order = self._order
+        store = begin(
+            order.target,
+            order.corpus,
+            order.facts,
+            order.graph.fields,
+            order.shard_rows,
+            fresh=order.fresh,
+        )
+        self._events.publish(Indexed(len(store.index.files), store.index.rows, store.index.notes))
+        tasks = list(_tasks(store))
+        self._events.publish(
+            Planned(
+                store.layout.rows,
+                store.layout.shards,
+                store.layout.shard_rows,
+                len(tasks),
+                sum(marker.rows for marker in store.done.values()),
+                len(store.done),
+            )
+        )
+        finished = read_summary(order.target)
+        if not tasks and finished:
+            return finished
+        if tasks:
+            self._compute(self._job(store, self._lease.ticket), tasks)
+        return finish(store)
+
+    def _job(self, store: OpenStore, ticket: LeaseTicket) -> Job:
+        order, index = self._order, store.index
+        recipe = Recipe(
+            order.graph,
+            order.backend,
+            index.wanted,
+            index.id,
+            index.keep,
+            store.layout.fields,
+            order.corpus.opener,
+            order.micro_batch,
+        )
+        topic = f"paninifs-{uuid.uuid4().hex}"
+        return Job(recipe, order.target, store.layout, ticket, order.raise_on_error, topic)
+
+    def _compute(self, job: Job, tasks: list[_Task]) -> None:
+        """Keep a bounded number of tasks in flight until all are done."""
+        from distributed import as_completed
+
+        client = self._order.client
+        client.subscribe_topic(job.topic, lambda event: self._announce(ShardDone(**event[1])))
+        queue = iter(tasks)
+        width = max(2, TASKS_A_THREAD * sum(client.nthreads().values()))
+        try:
+            finished = as_completed(loop=client.loop)
+            for task in islice(queue, width):
+                finished.add(self._send(job, task))
+            for future in finished:
+                outcome = self._outcome(future)
+                for shard in outcome.shards:
+                    self._announce(shard)
+                if outcome.error is not None:
+                    raise outcome.error
+                for task in islice(queue, 1):
+                    finished.add(self._send(job, task))
+        except BaseException:
+            client.cancel(list(self._in_flight))
+            raise
+        finally:
+            client.unsubscribe_topic(job.topic)
+
+    def _send(self, job: Job, task: _Task) -> Future[Outcome]:
+        future = self._order.client.submit(
+            run_task,
+            job,
+            task.stretches,
+            task.shards,
+            key=(self._order.graph.label, job.topic, task.partition),
+            retries=TASK_RETRIES,
+            pure=False,
+        )
+        self._in_flight.add(future)
+        self._partitions[future.key] = task.partition
+        return future
+
+    def _outcome(self, future: Future[Outcome]) -> Outcome:
+        from distributed import CancelledError, KilledWorker
+
+        self._in_flight.discard(future)
+        if self._cancelled.is_set():
+            raise RunCancelled(
+                f"cancelled; {self._order.target.url} keeps what is done and resumes"
+            )
+        partition = self._partitions.pop(future.key)
+        try:
+            outcome = future.result()
+        except CancelledError as error:
+            raise RunFailed(
+                f"the cluster went away during partition {partition}; submit again to go on"
+            ) from error
+        except KilledWorker as error:
+            raise RunFailed(
+                f"partition {partition} killed its worker {error.allowed_failures + 1} times, "
+                "most likely for want of memory; use fewer workers or give each more "
+                "(--memory), then submit again to go on"
+            ) from error
+        except PaniniError:
+            raise
+        except Exception as error:
+            raise RunFailed(
+                f"partition {partition} failed {TASK_RETRIES + 1} times, last with "
+                f"{type(error).__name__}: {error}; submit again to go on"
+            ) from error
+        finally:
+            future.release()
+        return outcome
+
+    def _announce(self, shard: ShardDone) -> None:
+        """Publish a finished shard once: its worker tells of it, and so does its task."""
+        with self._announcing:
+            if shard.shard in self._announced:
+                return
+            self._announced.add(shard.shard)
+        self._events.publish(shard)
+
+
+@dataclass(frozen=True)
+class _Task:
+    partition: int
+    shards: tuple[int, ...]
+    stretches: tuple[Stretch, ...]
+
+
+def _tasks(store: OpenStore) -> Iterator[_Task]:
+    """Yield what is left to do, a task a partition."""
+    for partition in store.index.partitions(store.layout.shard_rows):
+        numbers = range(partition.shard_start, partition.shard_stop)
+        pending = tuple(shard for shard in numbers if shard not in store.done)
+        if pending:
+            start, _ = store.layout.bounds(pending[0])
+            _, stop = store.layout.bounds(pending[-1])
+            yield _Task(partition.number, pending, store.index.stretches(start, stop))
