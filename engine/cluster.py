@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
 LOOPBACK = "127.0.0.1"
 DASHBOARD_PORT = 8787
+LOST_WORKER_TIMEOUT = "1 day"
 
 
 @dataclass(frozen=True)
@@ -82,8 +83,13 @@ def connect(
 
 
 def _cpu(size: ClusterSize) -> Client:
+    import dask
     from dask.system import CPU_COUNT
     from distributed import Client
+
+    # 15 s after a worker died dask looks whether one of its name is there, and gives the place up
+    # for ever where it is not: as when the next one has just died too, and is being started again.
+    dask.config.set({"distributed.deploy.lost-worker-timeout": LOST_WORKER_TIMEOUT})
 
     options: dict[str, Any] = {
         "n_workers": size.workers or CPU_COUNT,

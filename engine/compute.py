@@ -21,7 +21,7 @@ from ..storage.errors import BlockError, PaniniError
 from ..storage.field import Field
 from ..storage.quarantine import QuarantinedRows, merge, set_aside
 from ..storage.readers import FileOpener, read_stretch
-from ..storage.rows import Column, Fault, Rows, Stretch, Wanted
+from ..storage.rows import Column, Rows, Stretch, Wanted
 from ..storage.text import PackedText
 from .micro_batch import MicroBatch
 
@@ -75,7 +75,7 @@ def compute(
             low, high = max(row, current.start), min(row + len(rows), current.stop)
             _add_seconds(current, "read", time.perf_counter() - clock)
             if low < high:
-                part = _slice(rows, low - row, high - row)
+                part = rows.slice(low - row, high - row)
                 _fill(recipe, steps, current, low, stretch, part)
             clock = time.perf_counter()
             if high < current.stop:
@@ -104,22 +104,6 @@ def _begin(recipe: Recipe, bounds: tuple[int, int] | None) -> RowRange | None:
         one.name: np.full((length, *one.shape), one.fill, one.array_dtype) for one in recipe.fields
     }
     return RowRange(*bounds, arrays)
-
-
-def _slice(rows: Rows, start: int, stop: int) -> Rows:
-    first, last = rows.start + start, rows.start + stop
-    faults = tuple(
-        Fault(
-            max(fault.row, first),
-            fault.reason,
-            fault.excerpt,
-            min(fault.row + fault.rows, last) - max(fault.row, first),
-        )
-        for fault in rows.faults
-        if fault.row < last and fault.row + fault.rows > first
-    )
-    columns = {name: column.slice(start, stop - start) for name, column in rows.columns.items()}
-    return Rows(first, rows.text.slice(start, stop - start), columns, faults)
 
 
 def _fill(

@@ -111,7 +111,8 @@ class MapBlock:
                 f"returned shape {tuple(value.shape)} for {one.name!r}; {rows} texts with values "
                 f"of shape {one.shape} make {(rows, *one.shape)}"
             )
-        array: npt.NDArray[Any] = np.asarray(value)
+        array: npt.NDArray[Any] = np.asarray(value).view()
+        array.flags.writeable = False  # the next block's input is what is stored
         if one.dtype == STRING:  # zarr would store None as the text "None"
             odd = next((item for item in array.ravel() if not isinstance(item, str)), "")
             if not isinstance(odd, str):

@@ -117,6 +117,22 @@ class Rows:
     def __len__(self) -> int:
         return len(self.text)
 
+    def slice(self, start: int, stop: int) -> Rows:
+        """Return the rows ``[start, stop)`` of these, counted from 0, copying nothing."""
+        first, last = self.start + start, self.start + stop
+        faults = tuple(
+            Fault(
+                max(fault.row, first),
+                fault.reason,
+                fault.excerpt,
+                min(fault.row + fault.rows, last) - max(fault.row, first),
+            )
+            for fault in self.faults
+            if fault.row < last and fault.row + fault.rows > first
+        )
+        columns = {name: column.slice(start, stop - start) for name, column in self.columns.items()}
+        return Rows(first, self.text.slice(start, stop - start), columns, faults)
+
 
 class Opener(Protocol):
     """Opens a file of the corpus for reading, decompressed."""

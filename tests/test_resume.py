@@ -16,14 +16,14 @@ import numpy as np
 import psutil
 import pytest
 import zarr
-from distributed import LocalCluster
+from distributed import Status
 from faults import KILL_MODES, Attempt
 
+import paninifs as pf
 from paninifs.storage.target import LocalTarget
 
 SHARD_ROWS = 64
 SHARDS = 6
-LOOPBACK = "127.0.0.1:0"
 PRELOAD = ["faults", "distributed", "paninifs.engine.run", "paninifs.graphs.kernels.cpu"]
 
 
@@ -60,8 +60,19 @@ def start():
 @pytest.fixture(scope="module")
 def workers():
     """A cluster that outlives the drivers, as a remote one does."""
-    with LocalCluster(n_workers=2, threads_per_worker=1, dashboard_address=LOOPBACK) as cluster:
-        yield cluster.scheduler_address
+    with pf.connect(workers=2, quiet=True) as client:
+        yield client.cluster
+
+
+def wait_until_up(cluster):
+    """A worker killed while its nanny still counts it as starting would not be started again."""
+    deadline = time.monotonic() + 60
+    while not (
+        len(cluster.scheduler.workers) == 2
+        and all(nanny.status is Status.running for nanny in cluster.workers.values())
+    ):
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
 
 
 def attempt_at(corpus, folder, shards=SHARDS, **options):
@@ -140,15 +151,17 @@ def test_worker_or_client_killed_at_every_write_of_a_worker_ends_in_the_same_sto
     for at in range(1, 1000):
         folder = tmp_path / str(at)
         folder.mkdir()
+        wait_until_up(workers)
+        address = workers.scheduler_address
         mode = KILL_MODES[at % 3]
-        options = {"kill_at": at, "mode": mode, "victim": victim, "scheduler": workers}
+        options = {"kill_at": at, "mode": mode, "victim": victim, "scheduler": address}
         process = start(attempt_at(corpus, folder, 2, **options))
         process.join()
         if (folder / "log.writes").stat().st_size // 2 < at:
             break
         if victim == "client":
             assert process.exitcode == -signal.SIGKILL
-            run_to_the_end(start, corpus, folder, 2, scheduler=workers)
+            run_to_the_end(start, corpus, folder, 2, scheduler=address)
         assert process.exitcode == (0 if victim == "writer" else -signal.SIGKILL)
         assert_same_and_no_shard_twice(corpus, folder, undisturbed[2])
     assert at > 20  # two shards of a dozen objects

@@ -226,6 +226,17 @@ def test_block_that_returns_the_wrong_dtype_is_named(submit, glosses, write_json
         submit(pf.open_corpus(write_jsonl(glosses[:10])), pf.Graph() + wrong).result()
 
 
+def test_block_cannot_change_an_earlier_field_behind_its_back(submit, glosses, write_jsonl):
+    @pf.map_block(fields=[pf.Field("top", "float32")])
+    def top(dhatu):
+        dhatu.sort(axis=1)
+        return dhatu[:, -1]
+
+    corpus = pf.open_corpus(write_jsonl(glosses[:10]))
+    with pytest.raises(BlockError, match=r"'top' raised ValueError.*read-only"):
+        submit(corpus, pf.default_graph() + top).result()
+
+
 def test_cancelled_run_resumes(submit, store, glosses, write_jsonl):
     @pf.map_block(fields=[pf.Field("slow", "int8")])
     def slow(text):
