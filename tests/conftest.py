@@ -18,6 +18,15 @@ os.environ["PYTHONPATH"] = os.pathsep.join(
 DATA = Path(__file__).parent / "data"
 
 
+@pytest.fixture(scope="session", autouse=True)
+def _dashboard_port_of_its_own(worker_id):
+    """Keep pytest's parallel processes from reaching for one dashboard port in one moment."""
+    from paninifs.engine import cluster
+
+    number = int(worker_id.removeprefix("gw")) if worker_id.startswith("gw") else 0
+    cluster.DASHBOARD_PORT += number
+
+
 @pytest.fixture(scope="session")
 def client():
     """A real local cluster, two worker processes."""

@@ -9,6 +9,7 @@ import psutil
 import pytest
 
 import paninifs as pf
+from paninifs.engine import cluster
 from paninifs.storage.errors import BackendUnavailable, UsageError
 
 
@@ -42,12 +43,12 @@ def test_taken_dashboard_port_is_no_obstacle():
     with socket.socket() as taken:
         taken.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
-            taken.bind(("127.0.0.1", 8787))
+            taken.bind(("127.0.0.1", cluster.DASHBOARD_PORT))
             taken.listen()
         except OSError:
             pass  # somebody else has it: as good
         with pf.connect(workers=1, quiet=True) as client:
-            assert ":8787/" not in client.dashboard_link
+            assert f":{cluster.DASHBOARD_PORT}/" not in client.dashboard_link
 
 
 def test_size_of_a_local_cluster_is_as_asked():
