@@ -100,7 +100,10 @@ def _cpu(size: ClusterSize) -> Client:
     }
     if size.memory:
         options["memory_limit"] = size.memory
-    return Client(**options)
+    try:
+        return Client(**options)
+    except ValueError as error:
+        raise UsageError(f"no cluster with {size}: {error}") from error
 
 
 def _dashboard_port() -> int:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..graphs.graph import Graph
 from ..storage.corpus import Corpus
-from ..storage.errors import PaniniError, RunCancelled, RunFailed
+from ..storage.errors import PaniniError, RowsQuarantined, RunCancelled, RunFailed
 from ..storage.lease import Lease, LeaseTicket
 from ..storage.rows import Stretch
 from ..storage.store import OpenStore, Summary, begin, finish, read_summary
@@ -77,9 +77,13 @@ class Driver:
             order.facts,
             order.graph.fields,
             order.shard_rows,
+            self._lease.ticket,
             fresh=order.fresh,
         )
         self._events.publish(Indexed(len(store.index.files), store.index.rows, store.index.notes))
+        if order.raise_on_error and store.index.unlisted:
+            unread = store.index.unlisted[0]
+            raise RowsQuarantined(f"{unread.file.url}: {unread.problem} (on_error='raise')")
         tasks = list(_tasks(store))
         self._events.publish(
             Planned(
@@ -96,7 +100,7 @@ class Driver:
             return finished
         if tasks:
             self._compute(self._job(store, self._lease.ticket), tasks)
-        return finish(store)
+        return finish(store, self._lease.ticket)
 
     def _job(self, store: OpenStore, ticket: LeaseTicket) -> Job:
         order, index = self._order, store.index
@@ -120,10 +124,9 @@ class Driver:
         client = self._order.client
         client.subscribe_topic(job.topic, lambda event: self._announce(ShardDone(**event[1])))
         queue = iter(tasks)
-        width = max(2, TASKS_A_THREAD * sum(client.nthreads().values()))
         try:
             finished = as_completed(loop=client.loop)
-            for task in islice(queue, width):
+            for task in islice(queue, self._room()):
                 finished.add(self._send(job, task))
             for future in finished:
                 outcome = self._outcome(future)
@@ -131,13 +134,18 @@ class Driver:
                     self._announce(shard)
                 if outcome.error is not None:
                     raise outcome.error
-                for task in islice(queue, 1):
+                for task in islice(queue, self._room()):
                     finished.add(self._send(job, task))
         except BaseException:
             client.cancel(list(self._in_flight))
             raise
         finally:
             client.unsubscribe_topic(job.topic)
+
+    def _room(self) -> int:
+        """How many more tasks may be in flight, with the workers that there are now."""
+        threads: int = sum(self._order.client.nthreads().values())
+        return max(0, max(2, TASKS_A_THREAD * threads) - len(self._in_flight))
 
     def _send(self, job: Job, task: _Task) -> Future[Outcome]:
         future = self._order.client.submit(

@@ -16,7 +16,7 @@ from distributed.worker import get_worker
 from ..storage.errors import PaniniError, RowsQuarantined
 from ..storage.lease import LeaseTicket
 from ..storage.rows import Stretch
-from ..storage.shards import StoreLayout, commit, read_marker
+from ..storage.shards import StoreLayout, commit, is_intact, read_marker
 from ..storage.target import Target
 from .compute import Recipe, RowRange, compute
 from .events import ShardDone
@@ -52,7 +52,7 @@ def run_task(job: Job, stretches: Sequence[Stretch], shards: Sequence[int]) -> O
     """
     done: list[ShardDone] = []
     try:
-        pending = [s for s in shards if read_marker(job.target, job.layout, s) is None]
+        pending = [s for s in shards if not _is_done(job, s)]
         ranges = [job.layout.bounds(shard) for shard in pending]
         job.ticket.check(job.target)
         for shard, part in zip(pending, compute(job.recipe, stretches, ranges), strict=True):
@@ -63,6 +63,13 @@ def run_task(job: Job, stretches: Sequence[Stretch], shards: Sequence[int]) -> O
     except PaniniError as error:
         return Outcome(tuple(done), error)
     return Outcome(tuple(done))
+
+
+def _is_done(job: Job, shard: int) -> bool:
+    # By an earlier try of this task; or by a task of a cancelled run, which may have written its
+    # marker after this run had removed the objects: so they are looked at.
+    marker = read_marker(job.target, job.layout, shard)
+    return marker is not None and is_intact(job.target, marker)
 
 
 def _commit(job: Job, shard: int, part: RowRange) -> ShardDone:

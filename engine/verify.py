@@ -180,7 +180,8 @@ def _differences(arrays: StoredArrays, recipe: Recipe, part: RowRange) -> Iterat
             yield f"{field.name}, rows {part.start}-{part.stop - 1}: cannot be decoded: {error}"
             continue
         if field.array_dtype.kind == "f":
-            expected, stored = expected.view(np.uint32), stored.view(np.uint32)
+            bits = f"u{field.array_dtype.itemsize}"
+            expected, stored = expected.view(bits), stored.view(bits)
         unequal = expected != stored.astype(expected.dtype)
         rows = np.flatnonzero(unequal.reshape(len(unequal), -1).any(axis=1))
         if len(rows):

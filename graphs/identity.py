@@ -163,8 +163,29 @@ def _module(module: ModuleType) -> str:
     file = _file(module)
     if _library(file) or not file.endswith(".py"):
         return f"module {module.__name__}"
-    source = ast.unparse(ast.parse(Path(file).read_text(encoding="utf-8")))
-    return f"module {module.__name__} {_sha(source.encode())}"
+    digests = [f"{own.__name__} {_sha(_text_of(own))}" for own in _own_modules(module)]
+    return f"module {module.__name__} {_sha(repr(sorted(digests)).encode())}"
+
+
+def _text_of(module: ModuleType) -> bytes:
+    return ast.unparse(ast.parse(Path(_file(module)).read_text(encoding="utf-8"))).encode()
+
+
+def _own_modules(module: ModuleType) -> list[ModuleType]:
+    """Return a module of the user's and every other of theirs that it takes something from."""
+    found, todo = {}, [module]
+    while todo:
+        one = todo.pop()
+        file = _file(one)
+        if one.__name__ in found or _library(file) or not file.endswith(".py"):
+            continue
+        found[one.__name__] = one
+        for value in list(vars(one).values()):
+            home = value if isinstance(value, ModuleType) else getattr(value, "__module__", None)
+            home = sys.modules.get(home) if isinstance(home, str) else home
+            if isinstance(home, ModuleType):
+                todo.append(home)
+    return list(found.values())
 
 
 def _file(module: Any) -> str:

@@ -14,9 +14,8 @@ from os import PathLike, fspath
 from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, Any
 
-import fsspec
-
 from .errors import CorpusNotFound, UsageError
+from .filesystem import filesystem_of
 from .index import CorpusIndex, build_index
 from .partition import shard_rows
 from .readers import SUFFIXES, FileOpener, format_of, read_stretch, stamp_of
@@ -25,6 +24,8 @@ from .rows import ARROW_KINDS, Rows, SourceFile, Stretch, Wanted
 if TYPE_CHECKING:
     import dask.dataframe as dd
     import pandas as pd
+
+_IN_A_STORE = "/_run/manifest.json"
 
 Location = str | PathLike[str]
 
@@ -156,10 +157,18 @@ def open_corpus(
 
 def _list(url: str, options: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
     """Yield what the filesystem says of every file that a URL stands for, sorted by name."""
-    fs, path = fsspec.url_to_fs(url, **options)
+    fs, path = filesystem_of(url, options)
+    # Of a chained URL (zip://*.txt::gs://bucket/a.zip) each file keeps what stands behind.
+    head, _, behind = url.partition("::")
+    tail = f"::{behind}" if behind and "://" in head else ""
     fs.invalidate_cache()
     if fs.isdir(path):
-        infos = {n: i for n, i in fs.find(path, detail=True).items() if not _hidden(n, path)}
+        found = fs.find(path, detail=True)
+        # A results store in or below the folder is no corpus, though it may hold a Parquet file.
+        stores = tuple(n.removesuffix(_IN_A_STORE) + "/" for n in found if n.endswith(_IN_A_STORE))
+        infos = {
+            n: i for n, i in found.items() if not _hidden(n, path) and not n.startswith(stores)
+        }
     elif fs.exists(path):
         infos = {path: fs.info(path)}
     else:
@@ -167,7 +176,7 @@ def _list(url: str, options: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
     if not infos:
         raise CorpusNotFound(f"no such file, and nothing that it matches: {url}")
     for name in sorted(infos):
-        yield {**infos[name], "name": name, "url": fs.unstrip_protocol(name)}
+        yield {**infos[name], "name": name, "url": fs.unstrip_protocol(name) + tail}
 
 
 def _hidden(name: str, folder: str) -> bool:

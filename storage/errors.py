@@ -13,6 +13,7 @@
     │   ├── ResultsMismatch                the store holds another run's results
     │   └── LeaseHeld                      another driver is writing the store
     ├── CorpusChanged (OSError)            a file is not the one that was indexed
+    ├── CorpusUnreadable (OSError)         the storage failed while the rows were counted
     ├── LeaseLost (OSError)                another driver took the store over
     ├── BlockError (RuntimeError)          a map-block failed, or returned the wrong thing
     ├── RowsQuarantined (RuntimeError)     ``on_error="raise"`` and there was a bad row
@@ -69,6 +70,10 @@ class LeaseHeld(UsageError):
 
 class CorpusChanged(PaniniError, OSError):
     """A corpus file is not the one that was indexed."""
+
+
+class CorpusUnreadable(PaniniError, OSError):
+    """The storage failed while the rows were counted; nothing was written."""
 
 
 class LeaseLost(PaniniError, OSError):

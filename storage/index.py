@@ -14,7 +14,7 @@ from functools import cached_property
 from itertools import accumulate
 from typing import Any
 
-from .errors import ColumnNotFound, CorpusEmpty
+from .errors import ColumnNotFound, CorpusEmpty, CorpusUnreadable
 from .partition import FileRows, Partition, pieces, plan
 from .readers import FileOpener, outline
 from .rows import (
@@ -199,8 +199,15 @@ def _outline(file: SourceFile, opener: FileOpener) -> Outline | str:
         return outline(file, opener)
     except Malformed as error:
         return f"not readable as {file.format}: {error}"
-    except OSError as error:
+    except (FileNotFoundError, PermissionError) as error:
         return f"cannot be opened: {error}"
+    except OSError as error:
+        if error.errno is None and not isinstance(error, TimeoutError | ConnectionError):
+            return f"cannot be opened: {error}"  # pyarrow's word for a footer that is none
+        # What is found here stays in the manifest for good, so a passing fault must not.
+        raise CorpusUnreadable(
+            f"{file.url} could not be read: {error}; nothing was written, try again"
+        ) from error
 
 
 def _file_index(file: SourceFile, found: Outline | str, text: str) -> FileIndex:

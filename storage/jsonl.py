@@ -7,17 +7,21 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from .linewise import lines_of, outline_lines
-from .rows import Opener, Outline, RowBuilder, Rows, SourceFile, Span, Wanted
+from .rows import BATCH_BYTES, Opener, Outline, RowBuilder, Rows, SourceFile, Span, Wanted
 
 SAMPLE_RECORDS = 100
 
 
 def outline(file: SourceFile, opener: Opener) -> Outline:
-    """Count the records; the columns are the keys of the first hundred."""
+    """Count the records; the columns are the keys of the first hundred (or 8 MiB of them)."""
     columns: dict[str, str] = {}
+    sampled = 0
     with opener(file) as stream:
         head = Span(0, SAMPLE_RECORDS, 0, 0)
         for record in lines_of(stream, head, skip_blank=True):
+            if sampled > BATCH_BYTES:
+                break
+            sampled += len(record)
             try:
                 value = json.loads(record)
             except (ValueError, RecursionError):

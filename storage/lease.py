@@ -8,6 +8,7 @@ a higher one stops.
 from __future__ import annotations
 
 import json
+import logging
 import os
 import platform
 import threading
@@ -21,6 +22,8 @@ import psutil
 
 from .errors import LeaseHeld, LeaseLost
 from .target import Target, is_temporary
+
+_log = logging.getLogger(__name__)
 
 LEASES = "_run/lease"
 BEAT_SECONDS = 10.0
@@ -124,8 +127,9 @@ class Lease:
                 self._target.put(_key(self._number), _dump(beat))
             except LeaseLost:
                 return
-            except OSError:
-                continue  # a store that cannot be reached now; tasks find out for themselves
+            except Exception:  # noqa: BLE001 (gcsfs's and aiohttp's errors are no OSError)
+                # The store cannot be reached now; tasks find out for themselves.
+                _log.warning("could not renew the lease of %s", self._target.url, exc_info=True)
 
     def release(self) -> None:
         """Give the lease up; tasks that still run stop at their next shard."""
@@ -190,4 +194,11 @@ def _dump(owner: Owner) -> bytes:
 def _host() -> str:
     """Name this host for as long as it runs: processes of an earlier boot are dead."""
     boot = Path("/proc/sys/kernel/random/boot_id")
-    return f"{platform.node()} {boot.read_text().strip() if boot.exists() else ''}".strip()
+    space = Path("/proc/self/ns/pid")  # a container's process numbers mean nothing outside it
+    return " ".join(
+        [
+            platform.node(),
+            boot.read_text().strip() if boot.exists() else "",
+            str(space.readlink()) if space.is_symlink() else "",
+        ]
+    ).strip()

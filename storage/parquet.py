@@ -22,6 +22,8 @@ from .rows import (
     utf8_text,
 )
 
+_BUFFER_BYTES = 8 << 20
+
 
 def outline(file: SourceFile, opener: Opener) -> Outline:
     """Read the footer: row groups and schema."""
@@ -56,20 +58,33 @@ def read(file: SourceFile, opener: Opener, span: Span, wanted: Wanted) -> Iterat
     """Read a span, decoding from the row group that holds its first row."""
     with (
         opener(file) as stream,
-        pq.ParquetFile(stream, page_checksum_verification=True) as parquet,
+        # Without a buffer size pyarrow holds a row group's whole column, however long.
+        pq.ParquetFile(
+            stream, page_checksum_verification=True, buffer_size=_BUFFER_BYTES
+        ) as parquet,
     ):
         row = span.unit_row
         present = set(parquet.schema_arrow.names)
         columns = [n for n in (wanted.text, *(c.name for c in wanted.others)) if n in present]
         groups = list(range(span.unit_offset, parquet.num_row_groups))
-        batches = parquet.iter_batches(
-            batch_size=_batch_rows(parquet, wanted.text), row_groups=groups, columns=columns
-        )
-        for batch in _decoded(batches):
-            start, stop = max(row, span.start), min(row + len(batch), span.stop)
-            if start < stop:
-                yield _rows(batch.slice(start - row, stop - start), start, wanted)
-            row += len(batch)
+        size = _batch_rows(parquet, wanted.text)
+        for group in groups:
+            end = row + parquet.metadata.row_group(group).num_rows
+            batches = parquet.iter_batches(batch_size=size, row_groups=[group], columns=columns)
+            try:
+                for batch in _decoded(batches):
+                    start, stop = max(row, span.start), min(row + len(batch), span.stop)
+                    if start < stop:
+                        yield _rows(batch.slice(start - row, stop - start), start, wanted)
+                    row += len(batch)
+                    if row >= span.stop:
+                        return
+            except Malformed as error:
+                # The rest of this row group and no more, wherever a partition begins or ends.
+                start, stop = max(row, span.start), min(end, span.stop)
+                if start < stop:
+                    yield Rows.lost(start, stop, str(error), wanted)
+            row = end
             if row >= span.stop:
                 return
 
@@ -87,15 +102,13 @@ def _decoded(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
 
 def _batch_rows(parquet: pq.ParquetFile, text: str) -> int:
     """Rows whose text is about BATCH_BYTES, by the footer's uncompressed sizes."""
-    at = parquet.schema_arrow.names.index(text)
     meta = parquet.metadata
-    total = 0
-    for group in range(meta.num_row_groups):
-        columns = meta.row_group(group)
-        if at < columns.num_columns:
-            total += columns.column(at).total_uncompressed_size
-    mean: int = max(1, total // max(1, meta.num_rows))
-    return max(1, min(BATCH_ROWS, BATCH_BYTES // mean))
+    # Columns of a row group are leaves: a struct before the text moves it.
+    at = [meta.schema.column(leaf).path for leaf in range(meta.num_columns)].index(text)
+    # The row group with the longest texts decides, not the mean of the file.
+    groups = [meta.row_group(group) for group in range(meta.num_row_groups)]
+    mean: int = max(g.column(at).total_uncompressed_size // max(1, g.num_rows) for g in groups)
+    return max(1, min(BATCH_ROWS, BATCH_BYTES // max(1, mean)))
 
 
 def _rows(batch: pa.RecordBatch, start: int, wanted: Wanted) -> Rows:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -92,6 +92,15 @@ def to_parquet(entries: Sequence[QuarantinedRows]) -> bytes:
     }
     sink = io.BytesIO()
     pq.write_table(pa.table(columns, _SCHEMA), sink, compression="zstd")
+    return sink.getvalue()
+
+
+def join(parts: Iterable[bytes]) -> bytes:
+    """Join what `to_parquet` wrote, holding one part decoded at a time."""
+    sink = io.BytesIO()
+    with pq.ParquetWriter(sink, _SCHEMA, compression="zstd") as writer:
+        for part in parts:
+            writer.write_table(pq.read_table(io.BytesIO(part)).cast(_SCHEMA))
     return sink.getvalue()
 
 

@@ -7,22 +7,21 @@ that a broken file no longer gives come out as faults that name it.
 from __future__ import annotations
 
 import gzip
+import io
 import zlib
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from typing import Any, BinaryIO, cast
 
-import fsspec
 import pyarrow as pa
 from fsspec.core import OpenFile
 
 from . import delimited, jsonl, parquet, plain
 from .errors import CorpusChanged
+from .filesystem import filesystem_of
 from .rows import (
-    ARROW_KINDS,
     BATCH_ROWS,
-    Fault,
     Malformed,
     Opener,
     Outline,
@@ -62,6 +61,8 @@ SUFFIXES = {
 
 COMPRESSIONS = {".gz": "gzip"}
 
+_BUFFER_BYTES = 1 << 20
+
 _BROKEN = (Malformed, EOFError, zlib.error, gzip.BadGzipFile, pa.ArrowException)
 """What a file that is not what it claims makes its decoder raise."""
 
@@ -96,13 +97,15 @@ class FileOpener:
 
     def __call__(self, file: SourceFile) -> AbstractContextManager[BinaryIO]:
         """Open a file for reading, decompressed; leaving the context closes both."""
-        fs, path = fsspec.url_to_fs(file.url, **self._options)
+        fs, path = filesystem_of(file.url, self._options)
         opened = OpenFile(fs, path, "rb", compression=file.compression)
-        return cast(AbstractContextManager[BinaryIO], opened)
+        if file.format == "parquet" or file.compression:
+            return cast(AbstractContextManager[BinaryIO], opened)
+        return _buffered(opened)
 
     def check(self, file: SourceFile) -> None:
         """Raise `CorpusChanged` unless the file is still the one that was listed."""
-        fs, path = fsspec.url_to_fs(file.url, **self._options)
+        fs, path = filesystem_of(file.url, self._options)
         try:
             fs.invalidate_cache(path)
             info = fs.info(path)
@@ -113,6 +116,13 @@ class FileOpener:
                 f"{file.url} changed after it was indexed: {file.size} bytes ({file.stamp}) then, "
                 f"{info['size']} bytes ({stamp_of(info)}) now; run again with --fresh"
             )
+
+
+@contextmanager
+def _buffered(opened: OpenFile) -> Iterator[BinaryIO]:
+    """Buffer a remote file: fsspec's own `readline` copies a whole block (5 MiB) for every line."""
+    with opened as raw:
+        yield cast(BinaryIO, io.BufferedReader(raw, _BUFFER_BYTES))
 
 
 def outline(file: SourceFile, opener: Opener) -> Outline:
@@ -148,10 +158,8 @@ def read_stretch(stretch: Stretch, opener: FileOpener, wanted: Wanted) -> Iterat
                     f"{file.url} is damaged since it was indexed: {reason}"
                 ) from error
     for first in range(row, stretch.span.stop, BATCH_ROWS):
-        count = min(BATCH_ROWS, stretch.span.stop - first)
-        columns = {c.name: pa.nulls(count, ARROW_KINDS[c.kind]) for c in wanted.others}
-        fault = Fault(first, reason, rows=count)
-        yield Rows(first, pa.nulls(count, pa.string()), columns, (fault,))
+        last = min(first + BATCH_ROWS, stretch.span.stop)
+        yield Rows.lost(first, last, reason, wanted)
 
 
 def _why(error: BaseException) -> str:

@@ -114,6 +114,14 @@ class Rows:
     columns: Mapping[str, pa.Array]
     faults: tuple[Fault, ...] = ()
 
+    @classmethod
+    def lost(cls, start: int, stop: int, reason: str, wanted: Wanted) -> Rows:
+        """Return the rows ``[start, stop)`` of a file that can no longer be read, as one fault."""
+        count = stop - start
+        columns = {c.name: pa.nulls(count, ARROW_KINDS[c.kind]) for c in wanted.others}
+        fault = Fault(start, reason, rows=count)
+        return cls(start, pa.nulls(count, pa.string()), columns, (fault,))
+
     def __len__(self) -> int:
         return len(self.text)
 

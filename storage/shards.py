@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import threading
 from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
@@ -107,13 +108,14 @@ def _encode(
 
 def _encoder(layout: StoreLayout) -> tuple[Written, dict[str, zarr.Array[Any]]]:
     shapes = tuple((f.name, f.dtype, f.shape) for f in layout.fields)
-    return _new_arrays(shapes, layout.rows, layout.shard_rows)
+    return _new_arrays(threading.get_ident(), shapes, layout.rows, layout.shard_rows)
 
 
-@lru_cache(maxsize=8)
+@lru_cache(maxsize=64)
 def _new_arrays(
-    shapes: tuple[tuple[str, str, tuple[int, ...]], ...], rows: int, size: int
+    _thread: int, shapes: tuple[tuple[str, str, tuple[int, ...]], ...], rows: int, size: int
 ) -> tuple[Written, dict[str, zarr.Array[Any]]]:
+    # One set a thread: two runs whose stores are cut alike would take each other's bytes.
     return new_arrays([Field(*shape) for shape in shapes], rows, size)
 
 
@@ -132,6 +134,15 @@ def read_marker(target: Target, layout: StoreLayout, shard: int) -> Marker | Non
     except (ValueError, TypeError, KeyError, AttributeError):
         return None
     return marker if (marker.shard, marker.fingerprint) == (shard, layout.fingerprint) else None
+
+
+def is_intact(target: Target, marker: Marker) -> bool:
+    """Whether every object that a marker names is there, as it was written."""
+    for key, (size, sha) in marker.objects.items():
+        data = target.get(key)
+        if data is None or len(data) != size or hashlib.sha256(data).hexdigest() != sha:
+            return False
+    return True
 
 
 def marked_shards(target: Target, layout: StoreLayout) -> dict[int, Marker]:

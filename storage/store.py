@@ -6,7 +6,7 @@ then shards with their markers, then the quarantine, then the success mark on th
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from importlib.metadata import version
@@ -20,7 +20,7 @@ from .errors import ResultsMismatch
 from .field import Field
 from .index import CorpusIndex
 from .layout import ROOT_KEY, metadata, stored_fields, with_attributes
-from .lease import LEASES
+from .lease import LEASES, LeaseTicket
 from .manifest import (
     MANIFEST_KEY,
     RUN,
@@ -31,10 +31,10 @@ from .manifest import (
     write_index,
 )
 from .partition import shard_rows
-from .quarantine import QUARANTINE_KEY, QuarantinedRows, from_parquet, to_parquet
+from .quarantine import QUARANTINE_KEY, QuarantinedRows, join, to_parquet
 from .results import StoredArrays, read_attributes
 from .shards import QUARANTINE, Marker, StoreLayout, done_shards, leftovers
-from .target import Target
+from .target import Target, is_temporary
 
 _PACKAGES = ("dask", "distributed", "numpy", "pyarrow", "zarr", "numba")
 
@@ -82,11 +82,11 @@ def refuse_mismatch(
     """
     manifest = read_manifest(target)
     if manifest is None:
-        keys = target.sizes()
-        if keys and not any(key.startswith(f"{RUN}/") for key in keys):
+        foreign = [key for key in target.sizes() if not _is_ours(key)]
+        if foreign:
             raise ResultsMismatch(
                 f"{target.url} exists and is no results store of this engine (it holds "
-                f"{min(keys)}); choose another place"
+                f"{min(foreign)}); choose another place"
             )
     elif not fresh:
         require_same(target, manifest, facts)
@@ -97,21 +97,32 @@ def refuse_mismatch(
             )
 
 
+def _is_ours(key: str) -> bool:
+    """Whether a key can be one of a store's; whatever else lies in its folder is never deleted."""
+    top, _, rest = key.partition("/")
+    if is_temporary(key) or key in (ROOT_KEY, QUARANTINE_KEY):
+        return True
+    return top == RUN or rest == ROOT_KEY or rest.startswith("c/")
+
+
 def begin(
     target: Target,
     corpus: Corpus,
     facts: Mapping[str, Any],
     computed: Sequence[Field],
     size: int | None,
+    ticket: LeaseTicket,
     *,
     fresh: bool,
 ) -> OpenStore:
-    """Begin a store, or open the one that is there; the caller holds its lease.
+    """Begin a store, or open the one that is there; the caller holds its lease, by `ticket`.
 
     Raises
     ------
     ResultsMismatch
         See `refuse_mismatch`.
+    LeaseLost
+        Another driver took the store over.
     ColumnNotFound, CorpusEmpty
         See `Corpus.index`; nothing has been written then.
     """
@@ -121,10 +132,15 @@ def begin(
         index = read_index(target).at(corpus.files)
         layout = manifest.layout(index)
         done = done_shards(target, layout)
+        objects = _metadata(manifest, index, computed)
+        root = objects.pop(ROOT_KEY)
+        if len(done) < layout.shards or read_summary(target) is None:
+            target.put(ROOT_KEY, root)  # before anything goes: a damaged store is not complete
+        sizes = target.sizes()
+        for key, data in objects.items():
+            if sizes.get(key) != len(data):
+                target.put(key, data)
         target.delete(leftovers(target, layout, done))
-        root = _metadata(manifest, index, computed)[ROOT_KEY]
-        if read_summary(target) is None:
-            target.put(ROOT_KEY, root)
         return OpenStore(target, manifest, index, layout, done, root)
     index = corpus.index
     fields = stored_fields(index.id, index.keep, computed)
@@ -138,9 +154,11 @@ def begin(
         {"paninifs": __version__, **{name: version(name) for name in _PACKAGES}},
     )
     objects = _metadata(manifest, index, computed)
+    ticket.check(target)  # counting may have taken long
     # The manifest goes first and comes last: without one there is no store to go on with.
     target.delete([MANIFEST_KEY])
-    target.delete([key for key in target.sizes() if not key.startswith(f"{LEASES}/")])
+    keys = [key for key in target.sizes() if _is_ours(key)]
+    target.delete(key for key in keys if not key.startswith(f"{LEASES}/"))
     for key, data in objects.items():
         target.put(key, data)
     write_index(target, index)
@@ -165,11 +183,13 @@ def _metadata(
     return metadata(fields, manifest.rows, manifest.shard_rows, attributes)
 
 
-def finish(store: OpenStore) -> Summary:
+def finish(store: OpenStore, ticket: LeaseTicket) -> Summary:
     """Gather the quarantine, count, check, and mark the store complete.
 
     Raises
     ------
+    LeaseLost
+        Another driver took the store over.
     RuntimeError
         Shards are missing, or the counts do not add up: a defect of the engine.
     """
@@ -178,7 +198,6 @@ def finish(store: OpenStore) -> Summary:
     if len(markers) != layout.shards or sum(m.rows for m in markers.values()) != layout.rows:
         missing = sorted(set(range(layout.shards)) - set(markers))
         raise RuntimeError(f"{target.url}: shards {missing[:5]} are not done, yet no task failed")
-    entries = _quarantined(store, markers)
     quarantined = sum(marker.quarantined for marker in markers.values())
     summary = Summary(
         target.url,
@@ -191,8 +210,9 @@ def finish(store: OpenStore) -> Summary:
         layout.shards,
         sum(marker.text_bytes for marker in markers.values()),
     )
-    if entries:
-        target.put(QUARANTINE_KEY, to_parquet(entries))
+    if quarantined or store.index.unlisted:
+        target.put(QUARANTINE_KEY, join(_quarantined(store, markers)))
+    ticket.check(target)
     counts = asdict(summary)
     del counts["results"]
     target.put(ROOT_KEY, with_attributes(store.root, complete=True, summary=counts))
@@ -207,28 +227,32 @@ def read_summary(target: Target) -> Summary | None:
     return Summary(results=target.url, **attributes["summary"])
 
 
-def _quarantined(store: OpenStore, markers: Mapping[int, Marker]) -> list[QuarantinedRows]:
-    entries = [
+def _quarantined(store: OpenStore, markers: Mapping[int, Marker]) -> Iterator[bytes]:
+    unlisted = [
         QuarantinedRows(None, 0, file.file.name, None, str(file.problem))
         for file in store.index.unlisted
     ]
+    yield to_parquet(unlisted)
     for shard, marker in sorted(markers.items()):
         if marker.quarantined:
             data = store.target.get(f"{QUARANTINE}/{shard:08d}.parquet")
-            entries += from_parquet(data or b"")
-    return entries
+            yield data or b""
 
 
 def _repeated_ids(store: OpenStore) -> int:
     """Count rows whose id came before; holds eight bytes a row."""
     arrays = StoredArrays(store.target)
-    seen = []
+    every = np.empty(store.layout.rows, np.int64)
+    count = 0
     for shard in range(store.layout.shards):
         start, stop = store.layout.bounds(shard)
         ids = np.asarray(arrays["id"][start:stop])
         known = np.asarray(arrays["id_valid"][start:stop]) & np.asarray(arrays["valid"][start:stop])
         if ids.dtype != np.int64:
             ids = np.fromiter(map(hash, ids.tolist()), np.int64, len(ids))
-        seen.append(ids[known])
-    every = np.concatenate(seen)
-    return len(every) - len(np.unique(every))
+        ids = ids[known]
+        every[count : count + len(ids)] = ids
+        count += len(ids)
+    every = every[:count]
+    every.sort()  # in place: np.unique holds the ids three times
+    return int(np.count_nonzero(every[1:] == every[:-1]))

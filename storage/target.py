@@ -14,9 +14,8 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, Protocol
 
-import fsspec
-
 from .errors import ResultsMismatch
+from .filesystem import filesystem_of
 
 _TEMPORARY = ".writing-"
 
@@ -57,7 +56,7 @@ def open_target(url: str | os.PathLike[str], options: Mapping[str, Any] | None =
         There is a file of that name.
     """
     name = os.fspath(url)
-    fs, path = fsspec.url_to_fs(name, **(options or {}))
+    fs, path = filesystem_of(name, options)
     if fs.isfile(path):
         raise ResultsMismatch(f"{name} is a file; results are a folder: choose another place")
     if "file" in (fs.protocol if isinstance(fs.protocol, tuple) else (fs.protocol,)):
@@ -188,7 +187,7 @@ class FsspecTarget:
         return self._options
 
     def _fs(self) -> tuple[Any, str]:
-        fs, path = fsspec.url_to_fs(self._url, **self._options)
+        fs, path = filesystem_of(self._url, self._options)
         return fs, path.rstrip("/")
 
     def get(self, key: str) -> bytes | None:

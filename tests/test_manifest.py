@@ -14,6 +14,7 @@ from paninifs import Field, default_graph, open_corpus
 from paninifs.storage import store
 from paninifs.storage.errors import ResultsMismatch, ResultsNotFound
 from paninifs.storage.index import CorpusIndex
+from paninifs.storage.lease import Lease
 from paninifs.storage.manifest import (
     INDEX_KEY,
     MANIFEST_KEY,
@@ -218,7 +219,9 @@ def test_a_corpus_that_moved_as_a_whole_is_gone_on_with_where_it_is_now(folder, 
     def begin(corpus):
         facts = facts_of(corpus, {}, 1)
         store.refuse_mismatch(target, facts, None, fresh=False)
-        return store.begin(target, corpus, facts, (Field("n", "int64"),), None, fresh=False)
+        with Lease.acquire(target) as lease:
+            fields = (Field("n", "int64"),)
+            return store.begin(target, corpus, facts, fields, None, lease.ticket, fresh=False)
 
     first = begin(open_corpus(folder))
     moved = folder.rename(folder.with_name("elsewhere"))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import time
 import warnings
@@ -15,20 +16,26 @@ import xarray as xr
 from distributed import Client
 
 import paninifs as pf
+from paninifs.engine import driver as driver_module
 from paninifs.engine import run as run_module
 from paninifs.engine.events import Finished, Indexed, Planned, ShardDone
 from paninifs.graphs.kernels import reference
+from paninifs.storage import index as index_module
+from paninifs.storage import store as store_module
 from paninifs.storage.errors import (
     BlockError,
     ColumnNotFound,
     CorpusEmpty,
+    CorpusUnreadable,
     LeaseHeld,
+    LeaseLost,
     ResultsIncomplete,
     ResultsMismatch,
     RowsQuarantined,
     RunCancelled,
     UsageError,
 )
+from paninifs.storage.shards import leftovers
 from paninifs.storage.target import LocalTarget
 
 
@@ -194,6 +201,131 @@ def test_place_that_holds_something_else_is_never_touched(submit, store, glosses
         with pytest.raises(ResultsMismatch, match=r"thesis\.txt"):
             submit(pf.open_corpus(write_jsonl(glosses[:5])), fresh=fresh)
     assert [path.name for path in store.iterdir()] == ["thesis.txt"]
+
+
+def test_fresh_leaves_what_is_not_the_stores_alone(submit, store, glosses, write_jsonl):
+    corpus = pf.open_corpus(write_jsonl(glosses[:5]))
+    submit(corpus).result()
+    (store / "notes").mkdir()
+    (store / "notes" / "thesis.txt").write_text("precious")
+    submit(corpus, fresh=True).result()
+    assert (store / "notes" / "thesis.txt").read_text() == "precious"
+
+
+def test_lost_metadata_is_mended_and_a_damaged_store_is_not_complete(
+    submit, store, glosses, write_jsonl, monkeypatch
+):
+    corpus = pf.open_corpus(write_jsonl(glosses))
+    submit(corpus, shard_rows=256).result()
+    expected = values_of(store)
+    (store / "dhatu" / "zarr.json").unlink()
+    (store / "digest" / "c" / "3" / "0").unlink()
+    seen = []
+
+    def looking(*arguments):
+        seen.append(json.loads((store / "zarr.json").read_text())["attributes"]["complete"])
+        return leftovers(*arguments)
+
+    monkeypatch.setattr(store_module, "leftovers", looking)
+    run = submit(corpus, shard_rows=256)
+    run.result()
+    assert seen == [False]  # before anything of the damaged shard is removed
+    assert run.status().rows_before == 2000 - 256
+    assert values_of(store) == expected
+    assert pf.verify(store).passed
+
+
+def test_two_runs_at_once_with_stores_cut_alike_keep_their_bytes_apart(
+    glosses, write_jsonl, tmp_path
+):
+    corpora = [pf.open_corpus(write_jsonl(glosses[i::2], f"{i}.jsonl")) for i in range(2)]
+    with Client(
+        n_workers=1, threads_per_worker=4, processes=False, dashboard_address="127.0.0.1:0"
+    ) as threads:
+        options = {"client": threads, "shard_rows": 16, "progress": False}
+        runs = [
+            pf.submit(pf.default_graph(), corpus, tmp_path / f"{i}.zarr", **options)
+            for i, corpus in enumerate(corpora)
+        ]
+        for run in runs:
+            run.result()
+    for i in range(2):
+        assert pf.verify(tmp_path / f"{i}.zarr").passed
+
+
+def test_driver_that_lost_its_lease_does_not_finish_the_store(
+    submit, store, glosses, write_jsonl, monkeypatch
+):
+    finish = driver_module.finish
+
+    def taken_over(opened, ticket):
+        target = opened.target
+        target.put("_run/lease/00000009.json", (store / "_run/lease/00000001.json").read_bytes())
+        return finish(opened, ticket)
+
+    monkeypatch.setattr(driver_module, "finish", taken_over)
+    with pytest.raises(LeaseLost):
+        submit(pf.open_corpus(write_jsonl(glosses[:10]))).result()
+    assert json.loads((store / "zarr.json").read_text())["attributes"]["complete"] is False
+
+
+def test_marker_whose_objects_are_gone_does_not_count_for_a_task(
+    submit, store, glosses, write_jsonl, monkeypatch
+):
+    """A task of a cancelled run may write its marker after this run has tidied up."""
+    corpus = pf.open_corpus(write_jsonl(glosses[:100]))
+    submit(corpus).result()
+    marker = (store / "_run/done/00000000.json").read_bytes()
+    begin = driver_module.begin
+
+    def haunted(target, *arguments, **options):
+        (store / "dhatu/c/0/0").unlink()
+        opened = begin(target, *arguments, **options)
+        target.put("_run/done/00000000.json", marker)
+        return opened
+
+    monkeypatch.setattr(driver_module, "begin", haunted)
+    submit(corpus).result()
+    assert pf.verify(store).passed
+
+
+def test_results_inside_the_corpus_folder_are_no_corpus(client, glosses, tmp_path, write_jsonl):
+    lines = [*glosses[:5], {"id": "x", "text": None}]
+    write_jsonl(lines)
+    for _ in range(2):
+        corpus = pf.open_corpus(tmp_path)
+        results = tmp_path / "results.zarr"
+        run = pf.submit(pf.default_graph(), corpus, results, client=client, progress=False)
+        assert run.result().rows == 6
+    assert (results / "quarantine.parquet").exists()
+
+
+def test_storage_that_fails_while_counting_is_an_error_not_a_lost_file(
+    submit, glosses, write_jsonl, monkeypatch
+):
+    corpus = pf.open_corpus(write_jsonl(glosses[:5]))
+
+    def failing(*_):
+        raise OSError(errno.EIO, "Input/output error")
+
+    monkeypatch.setattr(index_module, "outline", failing)
+    with pytest.raises(CorpusUnreadable, match=r"corpus\.jsonl could not be read.*try again"):
+        submit(corpus).result()
+    monkeypatch.undo()
+    assert submit(pf.open_corpus(corpus.files[0].url)).result().done == 5
+
+
+def test_memory_targets_work_where_workers_are_threads(glosses, write_jsonl):
+    with Client(
+        n_workers=1, threads_per_worker=2, processes=False, dashboard_address="127.0.0.1:0"
+    ) as threads:
+        corpus = pf.open_corpus(write_jsonl(glosses[:300]))
+        options = {"client": threads, "shard_rows": 64, "progress": False}
+        for _ in range(2):
+            run = pf.submit(pf.default_graph(), corpus, "memory://out.zarr", **options)
+            assert run.result().done == 300
+    assert pf.verify("memory://out.zarr").passed
+    assert pf.open_results("memory://out.zarr").dhatu.shape == (300, 9)
 
 
 def test_failing_block_is_named_with_file_and_rows_and_the_rest_stays(
