@@ -9,13 +9,33 @@ from __future__ import annotations
 import csv
 import sys
 from collections.abc import Iterator
+from dataclasses import dataclass
 from itertools import islice
 from typing import BinaryIO
 
 from .linewise import BLOCK_BYTES, BOM
-from .rows import Malformed, Opener, Outline, RowBuilder, Rows, SourceFile, Span, Unit, Wanted
+from .rows import (
+    EXCERPT_BYTES,
+    Malformed,
+    Opener,
+    Outline,
+    RowBuilder,
+    Rows,
+    SourceFile,
+    Span,
+    Unit,
+    Wanted,
+)
 
 DELIMITERS = {"csv": ",", "tsv": "\t"}
+
+
+@dataclass(frozen=True)
+class _Broken:
+    """A record that is not CSV."""
+
+    reason: str
+    raw: bytes  # its beginning
 
 
 class _Records:
@@ -27,23 +47,26 @@ class _Records:
             stream.seek(offset)
         self._stream = stream
         self._consumed = offset
+        self._raw = b""  # the beginning of the record that is being read
         self._parser = csv.reader(self._lines(), delimiter=delimiter, strict=True)
 
     def _lines(self) -> Iterator[str]:
         for line in self._stream:
+            self._raw += line[: EXCERPT_BYTES - len(self._raw)]
             raw = line.removeprefix(BOM) if self._consumed == 0 else line
             self._consumed += len(line)
             yield raw.decode("utf-8", "surrogateescape")
 
-    def __iter__(self) -> Iterator[tuple[int, list[str] | csv.Error]]:
+    def __iter__(self) -> Iterator[tuple[int, list[str] | _Broken]]:
         while True:
             offset = self._consumed
+            self._raw = b""
             try:
-                record: list[str] | csv.Error = next(self._parser)
+                record: list[str] | _Broken = next(self._parser)
             except StopIteration:
                 return
             except csv.Error as error:
-                record = error
+                record = _Broken(f"malformed record: {error}", self._raw)
             if record != []:
                 yield offset, record
 
@@ -66,9 +89,9 @@ def outline(file: SourceFile, opener: Opener) -> Outline:
     return Outline(tuple(units), dict.fromkeys(header, "string"))
 
 
-def _header(record: list[str] | csv.Error) -> list[str]:
-    if isinstance(record, csv.Error):
-        raise Malformed(f"the header is not CSV: {record}")
+def _header(record: list[str] | _Broken) -> list[str]:
+    if isinstance(record, _Broken):
+        raise Malformed(f"the header is not CSV: {record.reason}")
     twice = sorted({name for name in record if record.count(name) > 1})
     if twice:
         raise Malformed(f"the header names {', '.join(map(repr, twice))} more than once")
@@ -94,10 +117,10 @@ def read(file: SourceFile, opener: Opener, span: Span, wanted: Wanted) -> Iterat
 
 
 def _add(
-    rows: RowBuilder, record: list[str] | csv.Error, width: int, at: int, others: list[int | None]
+    rows: RowBuilder, record: list[str] | _Broken, width: int, at: int, others: list[int | None]
 ) -> None:
-    if isinstance(record, csv.Error):
-        return rows.fault(f"malformed record: {record}", b"")
+    if isinstance(record, _Broken):
+        return rows.fault(record.reason, record.raw)
     if len(record) != width:
         excerpt = "\t".join(record).encode("utf-8", "surrogateescape")
         return rows.fault(f"{len(record)} values where the header has {width}", excerpt)

@@ -23,7 +23,6 @@ from .target import Target
 RUN = "_run"
 MANIFEST_KEY = f"{RUN}/manifest.json"
 INDEX_KEY = f"{RUN}/index.json"
-_FORMAT = 1
 
 
 @dataclass(frozen=True)
@@ -51,7 +50,6 @@ class Manifest:
     def to_json(self) -> bytes:
         """Encode the manifest."""
         document = {
-            "format": _FORMAT,
             "facts": self.facts,
             "fields": [field.describe() for field in self.fields],
             "shard_rows": self.shard_rows,

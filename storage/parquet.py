@@ -58,9 +58,12 @@ def read(file: SourceFile, opener: Opener, span: Span, wanted: Wanted) -> Iterat
     """Read a span, decoding from the row group that holds its first row."""
     with (
         opener(file) as stream,
-        # Without a buffer size pyarrow holds a row group's whole column, however long.
+        # By default pyarrow holds a row group's whole column, however long.
         pq.ParquetFile(
-            stream, page_checksum_verification=True, buffer_size=_BUFFER_BYTES
+            stream,
+            page_checksum_verification=True,
+            pre_buffer=False,
+            buffer_size=_BUFFER_BYTES,
         ) as parquet,
     ):
         row = span.unit_row

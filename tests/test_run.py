@@ -441,6 +441,14 @@ def test_rows_that_cannot_be_used_are_set_aside_with_file_row_and_reason(submit,
     assert b"caf\xe9" in excerpt
 
 
+def test_malformed_csv_record_is_kept_for_its_owner_to_see(submit, store, tmp_path):
+    path = tmp_path / "c.csv"
+    path.write_bytes(b'text\ngood\n"a"b\ngood\n')
+    assert submit(pf.open_corpus(path)).result().quarantined == 1
+    (entry,) = pd.read_parquet(store / "quarantine.parquet").itertuples()
+    assert (entry.file_row, entry.excerpt) == (1, b'"a"b\n')
+
+
 def test_on_error_raise_stops_at_the_first_bad_row(submit, write_jsonl):
     corpus = pf.open_corpus(write_jsonl([{"text": "good"}, {"text": None}]))
     with pytest.raises(RowsQuarantined, match=r"corpus\.jsonl, row 1: null text"):
