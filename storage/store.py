@@ -82,7 +82,9 @@ def refuse_mismatch(
     """
     manifest = read_manifest(target)
     if manifest is None:
-        foreign = [key for key in target.sizes() if not _is_ours(key)]
+        keys = target.sizes()
+        begun = any(key.startswith(f"{RUN}/") for key in keys)  # else: somebody's own Zarr store
+        foreign = [key for key in keys if not (begun and _is_ours(key))]
         if foreign:
             raise ResultsMismatch(
                 f"{target.url} exists and is no results store of this engine (it holds "

@@ -203,6 +203,18 @@ def test_place_that_holds_something_else_is_never_touched(submit, store, glosses
     assert [path.name for path in store.iterdir()] == ["thesis.txt"]
 
 
+def test_somebody_elses_zarr_store_is_never_touched(submit, store, glosses, write_jsonl):
+    import zarr
+
+    zarr.create_array(store / "mine", data=np.arange(3))
+    zarr.open_group(store, mode="a")
+    before = values_of(store)
+    for fresh in (False, True):
+        with pytest.raises(ResultsMismatch, match="no results store of this engine"):
+            submit(pf.open_corpus(write_jsonl(glosses[:5])), fresh=fresh)
+    assert values_of(store) == before != {}
+
+
 def test_fresh_leaves_what_is_not_the_stores_alone(submit, store, glosses, write_jsonl):
     corpus = pf.open_corpus(write_jsonl(glosses[:5]))
     submit(corpus).result()
