@@ -17,17 +17,20 @@ from rich.table import Table
 
 from .. import __version__
 from ..storage.errors import PaniniError, UsageError
+from ..storage.quarantine import read_quarantine
+from ..storage.target import open_target
 
 DONE, FAILED, USAGE, QUARANTINED, INTERRUPTED = 0, 1, 2, 3, 130
 
 app = typer.Typer(
     name="paninifs",
     help="Dhātu weights, prime bases and ambiguity for corpora of any size.",
-    epilog="Exit codes: 0 done, 1 failed, 2 usage, 3 done with quarantined rows.",
+    epilog="Exit codes: 0 done, 1 failed, 2 usage, 3 done with quarantined rows, 130 stopped.",
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
 )
+_REASONS = 5
 _out = Console(highlight=False, soft_wrap=True)
 _err = Console(stderr=True, highlight=False, soft_wrap=True)
 
@@ -56,7 +59,10 @@ def _version(
 def run(
     corpus: Annotated[
         list[str],
-        typer.Argument(help="Files, a glob in quotes, a folder or a URL; last comes RESULTS."),
+        typer.Argument(
+            metavar="CORPUS... RESULTS",
+            help="Files, a glob in quotes, a folder or a URL; last, where the results go.",
+        ),
     ],
     text: Annotated[str, typer.Option(help="Column that holds the text.")] = "text",
     id: Annotated[
@@ -140,9 +146,10 @@ def status(results: Results, as_json: Json = False) -> None:
     _pairs(
         {
             "store": f"{found.results} ({state})",
-            "texts": f"{found.rows_done:,} of {found.rows:,} done",
+            "texts": f"{found.rows_done:,} done and {found.quarantined:,} quarantined "
+            f"of {found.rows:,}",
             "shards": f"{found.shards_done:,} of {found.shards:,}, {found.shard_rows:,} texts each",
-            "quarantined": f"{found.quarantined:,} rows, {found.files_unread:,} files",
+            "files that could not be read": f"{found.files_unread:,}",
             "being written by": found.writer or "nobody",
             "begun": found.created,
             "fingerprint": found.fingerprint,
@@ -198,7 +205,8 @@ def show(
     _pairs(
         {
             "store": f"{state.results} ({'complete' if state.complete else 'unfinished'})",
-            "texts": f"{state.rows_done:,} of {state.rows:,}, {state.quarantined:,} quarantined",
+            "texts": f"{state.rows_done:,} done and {state.quarantined:,} quarantined "
+            f"of {state.rows:,}",
         }
     )
     arrays = Table("array", "dtype and shape", "block", box=None, pad_edge=False)
@@ -241,8 +249,12 @@ def _print_summary(summary: Any, progress: Any) -> None:
         _out.print(f"[yellow]{summary.files_unread:,} file(s) could not be read[/]")
     if summary.null_ids or summary.repeated_ids:
         _out.print(f"ids: {summary.null_ids:,} missing, {summary.repeated_ids:,} repeated")
-    if summary.quarantined or summary.files_unread:
-        _out.print(f"set aside, with reasons: {escape(summary.results)}/quarantine.parquet")
+    entries = read_quarantine(open_target(summary.results))
+    for entry in entries[:_REASONS]:
+        _out.print(f"[yellow]set aside:[/] {escape(str(entry))}")
+    if entries:
+        more = f"all {len(entries):,} entries" if len(entries) > _REASONS else "and their bytes"
+        _out.print(f"{more}: {escape(summary.results)}/quarantine.parquet")
     _out.print(f"next: paninifs show {escape(summary.results)}")
 
 

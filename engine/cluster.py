@@ -5,8 +5,13 @@ The one table of clusters is here. Local ones listen on loopback only.
 
 from __future__ import annotations
 
+import multiprocessing
+import signal
 import socket
-from collections.abc import Callable
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -17,6 +22,10 @@ if TYPE_CHECKING:
 
 LOOPBACK = "127.0.0.1"
 DASHBOARD_PORT = 8787
+_GUARD = (
+    'in a script, put everything from connect() on under  if __name__ == "__main__":  for the '
+    "workers import it"
+)
 LOST_WORKER_TIMEOUT = "1 day"
 
 
@@ -66,6 +75,8 @@ def connect(
     ...     client.submit(sum, [1, 2]).result()
     3
     """
+    if _is_importing_main():
+        sys.exit(f"a worker was asked to start a cluster of its own: {_GUARD}")
     size = ClusterSize(workers, threads, memory)
     if "://" in cluster:
         client = _running(cluster, size)
@@ -80,6 +91,27 @@ def connect(
     if not quiet:
         print(f"dask dashboard: {client.dashboard_link}")  # noqa: T201 (what the user asked for)
     return client
+
+
+def _is_importing_main() -> bool:
+    """Whether this is a worker process that has come no further than importing the script."""
+    return bool(getattr(multiprocessing.current_process(), "_inheriting", False))
+
+
+@contextmanager
+def _ctrl_c_spared() -> Iterator[None]:
+    """Start processes that Ctrl-C, which a terminal sends to all of them, does not reach.
+
+    The client alone decides what it means; workers that died of it would bury its answer.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 def _cpu(size: ClusterSize) -> Client:
@@ -101,9 +133,12 @@ def _cpu(size: ClusterSize) -> Client:
     if size.memory:
         options["memory_limit"] = size.memory
     try:
-        return Client(**options)
+        with _ctrl_c_spared():
+            return Client(**options)
     except ValueError as error:
         raise UsageError(f"no cluster with {size}: {error}") from error
+    except RuntimeError as error:
+        raise BackendUnavailable(f"the cluster's workers did not start; {_GUARD}") from error
 
 
 def _dashboard_port() -> int:

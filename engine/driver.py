@@ -16,6 +16,7 @@ from ..graphs.graph import Graph
 from ..storage.corpus import Corpus
 from ..storage.errors import PaniniError, RowsQuarantined, RunCancelled, RunFailed
 from ..storage.lease import Lease, LeaseTicket
+from ..storage.manifest import read_manifest
 from ..storage.rows import Stretch
 from ..storage.store import OpenStore, Summary, begin, finish, read_summary
 from ..storage.target import Target
@@ -66,8 +67,14 @@ class Driver:
 
     def work(self) -> Summary:
         """Do it, from first to last; return what the store holds."""
-        with self._lease:
+        try:
             return self._work()
+        except BaseException:
+            if read_manifest(self._order.target) is None:
+                self._lease.withdraw()  # nothing was begun: leave nothing behind
+            raise
+        finally:
+            self._lease.release()
 
     def _work(self) -> Summary:
         order = self._order

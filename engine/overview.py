@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from ..storage.errors import ColumnNotFound
+from ..storage.errors import ColumnNotFound, CorpusChanged
 from ..storage.lease import current_owner
 from ..storage.lookup import corpus_opener, texts_at
 from ..storage.manifest import read_index, require_manifest
@@ -29,7 +29,7 @@ class Status:
     shards: int
     shard_rows: int
     shards_done: int
-    rows_done: int
+    rows_done: int  # computed
     quarantined: int  # rows, of the shards that are done
     files_unread: int
     writer: str | None  # who writes it now
@@ -78,7 +78,7 @@ def status_of(
         layout.shards,
         manifest.shard_rows,
         len(markers),
-        sum(marker.rows for marker in markers),
+        sum(marker.rows - marker.quarantined for marker in markers),
         sum(marker.quarantined for marker in markers),
         len(index.unlisted),
         f"process {owner.pid} on {owner.host.split(' ')[0]}" if owner else None,
@@ -113,13 +113,19 @@ def overview(
     values = np.asarray(arrays[by][:], np.float64)
     values[~np.asarray(arrays["valid"][:])] = -np.inf
     best = [int(row) for row in np.argsort(-values, kind="stable")[:top] if values[row] > -np.inf]
-    texts = texts_at(index, corpus_opener(storage_options), best)
+    try:
+        texts = texts_at(index, corpus_opener(storage_options), best)
+        missing = ""
+    except (CorpusChanged, OSError) as error:  # the results are as good as they were
+        texts, missing = {}, f"(text not available: {error})"
     ranked = []
     for row in best:
         file, file_row = index.locate(row)
         identity = str(np.asarray(arrays["id"][row]).item())
         ranked.append(
-            Ranked(row, identity, file.name, file_row, float(values[row]), texts[row] or "")
+            Ranked(
+                row, identity, file.name, file_row, float(values[row]), texts.get(row) or missing
+            )
         )
     return Overview(
         status,

@@ -99,7 +99,7 @@ def submit(
     if on_error not in ("quarantine", "raise"):
         raise UsageError(f"on_error is 'quarantine' or 'raise', not {on_error!r}")
     if shard_rows is not None and (shard_rows < 1 or shard_rows & (shard_rows - 1)):
-        raise UsageError(f"shard_rows must be a power of two, not {shard_rows}")
+        raise UsageError(f"shard_rows must be a power of two, as 512 or 4096, not {shard_rows}")
     require_backend(backend)
     if isinstance(results, str | os.PathLike):
         results = open_target(results, storage_options)

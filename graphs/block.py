@@ -98,7 +98,10 @@ class MapBlock:
 
     def _checked(self, one: Field, value: Any, rows: int) -> npt.NDArray[Any]:
         if not hasattr(value, "dtype") or not hasattr(value, "shape"):
-            raise self._error(f"returned {type(value).__name__} for {one.name!r}, not an array")
+            raise self._error(
+                f"returned {type(value).__name__} for {one.name!r}, not an "
+                f"array; wrap it: np.array(..., {one.dtype!r})"
+            )
         if one.dtype == STRING and value.dtype.kind in "OTU":
             value = value.astype(object)
         elif value.dtype != one.array_dtype:

@@ -85,6 +85,11 @@ class CorpusIndex:
     def notes(self) -> tuple[str, ...]:
         """What a user should know of how the corpus will be read, a sentence each."""
         unread = [f"{f.file.name} cannot be read: {f.problem}" for f in self.unlisted]
+        unread += [
+            f"{f.file.name}: {f.problem}; its {f.rows:,} rows are set aside"
+            for f in self.files
+            if f.problem and f.units
+        ]
         packed = [f.file.name for f in self.files if f.file.compression and f.rows]
         if packed:
             names = ", ".join(packed[:3]) + (", ..." if len(packed) > 3 else "")

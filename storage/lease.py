@@ -143,6 +143,11 @@ class Lease:
             return
         self._target.put(_key(self._number), _dump(replace(self._owner, released=True)))
 
+    def withdraw(self) -> None:
+        """Give the lease up and remove it, as if it had never been taken."""
+        self.release()
+        self._target.delete([_key(self._number)])
+
     def __enter__(self) -> Lease:
         return self
 

@@ -114,7 +114,8 @@ class FileOpener:
         if info["size"] != file.size or stamp_of(info) != file.stamp:
             raise CorpusChanged(
                 f"{file.url} changed after it was indexed: {file.size} bytes ({file.stamp}) then, "
-                f"{info['size']} bytes ({stamp_of(info)}) now; run again with --fresh"
+                f"{info['size']} bytes ({stamp_of(info)}) now; a fresh run (--fresh) reads it "
+                "as it is, and discards the results there are"
             )
 
 

@@ -99,6 +99,14 @@ class PackedText:
         """Bytes of text (not of the whole buffer, which a slice shares)."""
         return int(self.offsets[-1] - self.offsets[0])
 
+    def to_strings(self) -> list[str]:
+        """Return the texts as Python strings, to look at their words.
+
+        >>> PackedText.from_strings(["dhātu", "le mot"]).to_strings()
+        ['dhātu', 'le mot']
+        """
+        return [str(view, "utf-8") for view in self]
+
     def to_bytes(self) -> list[bytes]:
         """Return the texts as Python bytes."""
         return [bytes(view) for view in self]

@@ -105,12 +105,24 @@ def test_verify_exits_1_after_a_single_changed_value(finished, tmp_path):
     assert "not verified" in found.stdout
 
 
+def test_show_does_without_the_texts_of_a_corpus_that_changed(finished, tmp_path):
+    (tmp_path / "c.txt").write_text("one\n")
+    assert paninifs("run", "c.txt", "out.zarr", *SMALL, cwd=tmp_path).returncode == 0
+    (tmp_path / "c.txt").write_text("another\n")
+    shown = paninifs("show", "out.zarr", cwd=tmp_path)
+    assert shown.returncode == 0
+    assert "(text not available: " in shown.stdout
+
+
 def test_quarantined_rows_exit_3(tmp_path):
     (tmp_path / "c.jsonl").write_text('{"text": "good"}\n{"text": null}\n')
     ran = paninifs("run", "c.jsonl", "out.zarr", *SMALL, cwd=tmp_path)
     assert ran.returncode == 3
     assert "1 of 2 done, 1 quarantined" in ran.stdout
+    assert "set aside: c.jsonl, row 1: null text" in ran.stdout
     assert "quarantine.parquet" in ran.stdout
+    status = paninifs("status", "out.zarr", cwd=tmp_path).stdout
+    assert "1 done and 1 quarantined of 2" in status
     ran = paninifs("run", "c.jsonl", "two.zarr", *SMALL, "--on-error", "raise", cwd=tmp_path)
     assert ran.returncode == 1
     assert "c.jsonl, row 1: null text" in ran.stderr
@@ -167,6 +179,8 @@ def test_ctrl_c_leaves_a_store_that_resumes(tmp_path, glosses):
     _, said = process.communicate(timeout=60)
     assert process.returncode == 130, said
     assert "To go on: run again" in said
+    assert "Traceback" not in said
+    assert "KeyboardInterrupt" not in said
     kept = len(list(done.glob("*.json")))
     assert 3 <= kept < 625
     again = paninifs(*arguments, "--json", cwd=tmp_path)

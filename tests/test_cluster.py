@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import socket
+import subprocess
+import sys
 import urllib.request
 
 import psutil
@@ -83,10 +85,21 @@ def test_unknown_name_lists_the_choices_and_a_size_needs_a_local_cluster(client)
         pf.connect(client.scheduler.address, workers=2)
 
 
-def test_submit_without_a_cluster_says_what_to_call(tmp_path):
-    import subprocess
-    import sys
+def test_script_without_a_main_guard_is_told_what_to_do(tmp_path):
+    (tmp_path / "script.py").write_text("import paninifs as pf\npf.connect(workers=1)\n")
+    ran = subprocess.run(
+        [sys.executable, "script.py"],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert ran.returncode == 1
+    assert 'under  if __name__ == "__main__":' in ran.stderr.splitlines()[-1]
 
+
+def test_submit_without_a_cluster_says_what_to_call(tmp_path):
     (tmp_path / "c.txt").write_text("one\n")
     code = (
         "import paninifs as pf\n"

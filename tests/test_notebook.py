@@ -2,7 +2,13 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
+from pathlib import Path
+
 import nbformat
+import pyarrow as pa
+import pyarrow.parquet as pq
 from nbclient import NotebookClient
 
 NOTEBOOK = """
@@ -34,3 +40,24 @@ def test_notebook_runs_from_connect_to_dataset_with_a_live_display(tmp_path):
     assert '<progress max="2" value="2">' in page  # replaced in place, up to the end
     assert "finished, 2 of 2 texts" in page
     assert notebook.cells[3].outputs[0].data["text/plain"] == "[2, 6]"
+
+
+def test_notebook_section_of_the_readme_runs_as_it_stands(tmp_path, glosses):
+    readme = (Path(__file__).parents[1] / "README.md").read_text()
+    section = readme.split("## In a notebook")[1].split("## ")[0]
+    blocks = [part.split("```")[0] for part in section.split("```python")[1:]]
+    assert len(blocks) == 3
+    (tmp_path / "corpora").mkdir()
+    for part in range(2):
+        rows = glosses[part * 50 : (part + 1) * 50]
+        columns = {"text": [row["text"] for row in rows], "id": [row["id"] for row in rows]}
+        pq.write_table(pa.table(columns), tmp_path / "corpora" / f"{part}.parquet")
+    (tmp_path / "sentences.jsonl").write_text('{"text": "one"}\n')
+    words = 'run = pf.submit(pf.default_graph() + n_words, corpus, "words.zarr")\nrun.result().done'
+    cells = [nbformat.v4.new_code_cell(c) for c in [*blocks[:2], words, "client.close()"]]
+    notebook = nbformat.v4.new_notebook(cells=cells)
+    NotebookClient(notebook, timeout=120, resources={"metadata": {"path": str(tmp_path)}}).execute()
+    assert notebook.cells[2].outputs[-1].data["text/plain"] == "100"
+    (tmp_path / "script.py").write_text(blocks[2].replace("results.zarr", "script.zarr"))
+    subprocess.run([sys.executable, "script.py"], cwd=tmp_path, check=True, capture_output=True)
+    assert (tmp_path / "script.zarr" / "zarr.json").exists()
