@@ -7,6 +7,7 @@ import json
 import os
 from pathlib import Path
 
+import dask
 import pytest
 
 # Worker processes import blocks and targets that tests define in modules beside this file.
@@ -25,6 +26,13 @@ def _dashboard_port_of_its_own(worker_id):
 
     number = int(worker_id.removeprefix("gw")) if worker_id.startswith("gw") else 0
     cluster.DASHBOARD_PORT += number
+
+
+@pytest.fixture(autouse=True)
+def _lazy_arrays_are_read_in_this_process():
+    """Whatever cluster another test has made dask's default: it knows no ``memory://`` of ours."""
+    with dask.config.set(scheduler="synchronous"):
+        yield
 
 
 @pytest.fixture(scope="session")
