@@ -246,6 +246,7 @@ def test_what_is_written_is_what_zarr_and_xarray_read(full, values):
 
 def test_tensorstore_reads_the_numbers(full, values):
     import tensorstore
+
     read = 0
     for field in FIELDS:
         if field.dtype == "string":  # tensorstore knows no strings in Zarr
