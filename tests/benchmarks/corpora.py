@@ -28,7 +28,8 @@ def _stream() -> tuple[np.ndarray, np.ndarray]:
     """The stream's bytes, and for every position the start of the character that it lies in."""
     with gzip.open(DATA / "wordnet-2000.jsonl.gz", "rt") as lines:
         texts = [json.loads(line)["text"] for line in lines]
-    texts += [json.loads(line)["text"] for line in open(DATA / "panini-prompts.jsonl")]
+    with (DATA / "panini-prompts.jsonl").open() as lines:
+        texts += [json.loads(line)["text"] for line in lines]
     words = np.array(" ".join(texts).split())
     rng = np.random.default_rng(0)
     joined = " ".join(rng.choice(words, STREAM_BYTES // 6)).encode()
@@ -66,7 +67,7 @@ def parquet(path: Path, count: int, mean_bytes: int) -> Path:
 
 def jsonl(path: Path, source: Path) -> Path:
     """Write a Parquet corpus again as JSON Lines, ids as strings."""
-    with open(path, "w") as out:
+    with path.open("w") as out:
         for batch in pq.ParquetFile(source).iter_batches():
             ids, lines = batch["id"].to_pylist(), batch["text"].to_pylist()
             out.writelines(

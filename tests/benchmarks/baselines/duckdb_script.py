@@ -51,11 +51,12 @@ def _chunks(reader: pa.RecordBatchReader):
     """Regroup batches of any size into runs of CHUNK_ROWS rows, copying nothing."""
     held, count = [], 0
     for batch in reader:
-        while len(batch):
-            part = batch.slice(0, arrays.CHUNK_ROWS - count)
+        at = 0
+        while at < len(batch):
+            part = batch.slice(at, arrays.CHUNK_ROWS - count)
             held.append(part)
             count += len(part)
-            batch = batch.slice(len(part))
+            at += len(part)
             if count == arrays.CHUNK_ROWS:
                 yield held
                 held, count = [], 0

@@ -49,7 +49,7 @@ def _row_group(corpus: str, store: str, start: int, group: int) -> None:
 
 
 def _lines(corpus: str, store: str, start: int, piece: tuple[int, int]) -> None:
-    with open(corpus, "rb") as file:
+    with Path(corpus).open("rb") as file:
         file.seek(piece[0])
         lines = file.read(piece[1] - piece[0]).splitlines()
     records = [json.loads(line) for line in lines]
@@ -79,7 +79,7 @@ def _write(store: str, start: int, ids: np.ndarray, texts: list[bytes]) -> None:
 def _line_pieces(corpus: str) -> tuple[int, list[tuple[int, int]]]:
     """Rows of the file, and where every run of CHUNK_ROWS lines begins and ends."""
     size, rows, at, cuts = Path(corpus).stat().st_size, 0, 0, [0]
-    with open(corpus, "rb") as file:
+    with Path(corpus).open("rb") as file:
         while block := file.read(BLOCK_BYTES):
             ends = np.flatnonzero(np.frombuffer(block, np.uint8) == ord("\n"))
             inner = ends[-(rows + 1) % arrays.CHUNK_ROWS :: arrays.CHUNK_ROWS]
