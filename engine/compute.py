@@ -16,6 +16,7 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from ..graphs.block import TEXT, MapBlock
+from ..graphs.fusion import fuse
 from ..graphs.graph import Graph
 from ..storage.errors import BlockError, PaniniError
 from ..storage.field import Field
@@ -66,7 +67,7 @@ def compute(
     BlockError
         A block failed; the message names it, the file and the rows.
     """
-    steps = [(block, block.bind(recipe.backend)) for block in recipe.graph.blocks]
+    steps = [(block, block.bind(recipe.backend)) for block in fuse(recipe.graph).blocks]
     todo = iter(ranges)
     current = _begin(recipe, next(todo, None))
     clock = time.perf_counter()

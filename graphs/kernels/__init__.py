@@ -1,7 +1,7 @@
 """Backends: one file each, the same functions in every one, resolved here from a name.
 
-A backend is a module with ``digest``, ``dhatu``, ``prime_base`` and ``ambiguity``; `reference` is
-the oracle that says what they return. To add one, write the file and add its name to `BACKENDS`.
+A backend is a module with the functions of `Kernels`; `reference` is the oracle that says what they
+return. To add one, write the file and add its name to `BACKENDS`.
 """
 
 from __future__ import annotations
@@ -41,6 +41,14 @@ class Kernels(Protocol):
         self, dhatu: Floats, *, primes: tuple[int, ...]
     ) -> tuple[Floats, Floats, Floats, Floats]:
         """Variance, entropy, ambiguity and normalised ambiguity: four float32 [n]."""
+
+    def default_graph(
+        self, text: PackedText, *, dhatus: tuple[str, ...], primes: tuple[int, ...]
+    ) -> tuple[Bytes | Floats, ...]:
+        """All of these in their order, fused: the same bits by one pass over the texts."""
+
+    def prepare(self) -> None:
+        """Make ready, once a process, what takes time before the first call."""
 
 
 def require(name: str) -> None:

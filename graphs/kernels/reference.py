@@ -6,6 +6,7 @@ Every backend equals it, bit by bit.
 from __future__ import annotations
 
 import hashlib
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -67,6 +68,15 @@ def ambiguity(dhatu: Floats, *, primes: tuple[int, ...]) -> tuple[Floats, ...]:
     return tuple(part.astype(np.float32) for part in parts)
 
 
+def default_graph(
+    text: PackedText, *, dhatus: tuple[str, ...], primes: tuple[int, ...]
+) -> tuple[npt.NDArray[Any], ...]:
+    """Digest, dhātu, prime base and the four parts of ambiguity."""
+    weights = dhatu(text, dhatus=dhatus)
+    base = prime_base(weights, primes=primes)
+    return digest(text), weights, base, *ambiguity(weights, primes=primes)
+
+
 def log(x: Doubles) -> Doubles:
     """Natural logarithm of positive, normal numbers by +, x, ÷ in a fixed order.
 
@@ -108,3 +118,7 @@ def _variance(values: Doubles) -> Doubles:
     mean = _total(values) / count
     variance: Doubles = _total((values - mean[:, None]) * (values - mean[:, None])) / count
     return variance
+
+
+def prepare() -> None:
+    """Nothing has to be made ready."""

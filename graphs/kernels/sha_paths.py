@@ -1,0 +1,75 @@
+"""Which way to SHA-256 this process takes, and why: chosen once, from what Numba compiles for.
+
+What the processor can do is not enough: LLVM ends the process when it is asked for an instruction
+that its target lacks, and Numba's target may be less than the processor (``NUMBA_CPU_NAME``).
+"""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from functools import cache
+
+import numba
+from numba.core.registry import cpu_target
+
+from ...storage.errors import BackendUnavailable
+from . import sha_hashlib, sha_lanes, sha_ni
+from .sha256 import HashTexts
+
+VARIABLE = "PANINIFS_SHA256"
+"""Environment variable that names the path to take."""
+
+
+@dataclass(frozen=True)
+class HashPath:
+    """A way to SHA-256."""
+
+    name: str
+    what: str
+    features: frozenset[str]  # of LLVM's x86-64 target
+    hash_texts: HashTexts
+
+
+PATHS = {
+    path.name: path
+    for path in (
+        HashPath("sha-ni", "x86 SHA instructions", sha_ni.FEATURES, sha_ni.hash_texts),
+        HashPath("avx512", "16 texts a vector", sha_lanes.AVX512_FEATURES, sha_lanes.avx512),
+        HashPath("avx2", "8 texts a vector", sha_lanes.AVX2_FEATURES, sha_lanes.avx2),
+        HashPath("hashlib", "Python's hashlib", frozenset(), sha_hashlib.hash_texts),
+    )
+}
+"""Every path, the fastest first."""
+
+
+@cache
+def usable() -> tuple[str, ...]:
+    """Return the paths that this process can take, the fastest first."""
+    features = _target_features()
+    return tuple(name for name, path in PATHS.items() if path.features <= features)
+
+
+@cache
+def chosen() -> HashPath:
+    """Return the path that this process takes: the fastest, or the one that the user names.
+
+    Raises
+    ------
+    BackendUnavailable
+        ``PANINIFS_SHA256`` names none, or one that the processor or Numba's target cannot do.
+    """
+    wanted = os.environ.get(VARIABLE) or usable()[0]
+    if wanted not in usable():
+        can = ", ".join(usable())
+        raise BackendUnavailable(f"{VARIABLE}={wanted}: this process can take {can}")
+    return PATHS[wanted]
+
+
+def _target_features() -> frozenset[str]:
+    if numba.config.DISABLE_JIT:
+        return frozenset()
+    triple, _, features = cpu_target.target_context.codegen().magic_tuple()
+    if not triple.startswith("x86_64"):
+        return frozenset()
+    return frozenset(one[1:] for one in features.split(",") if one.startswith("+"))
