@@ -8,11 +8,13 @@ import hashlib
 import inspect
 import json
 import math
+import os
+import platform
 import signal
 import subprocess
 import sys
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from decimal import Context, Decimal
 from functools import cache
@@ -27,7 +29,19 @@ from hypothesis import strategies as st
 
 from paninifs import PackedText, default_graph
 from paninifs.graphs.dhatu import DHATUS
-from paninifs.graphs.kernels import BACKENDS, NUMERIC_VERSION, Kernels, load, reference
+from paninifs.graphs.kernels import (
+    BACKENDS,
+    NUMERIC_VERSION,
+    Kernels,
+    cpu,
+    load,
+    moments,
+    reference,
+    sha_hashlib,
+    sha_ni,
+    sha_paths,
+)
+from paninifs.graphs.kernels.sha256 import Chain
 from paninifs.graphs.prime_base import PRIMES
 from paninifs.storage.errors import BackendUnavailable
 
@@ -61,15 +75,27 @@ PRIME_INVENTORIES = {
 }
 
 
-@pytest.fixture(params=OTHERS, scope="session")
-def kernels(request: pytest.FixtureRequest) -> Kernels:
-    """Every backend but the reference; one that this machine cannot run is skipped."""
-    try:
-        return load(request.param)
-    except BackendUnavailable as error:
-        if request.param == "cpu":
-            raise
-        pytest.skip(str(error))
+# Every backend but the reference, and every way in which the CPU can make hashes here.
+CHOSEN = sha_paths.chosen  # the fixture below puts others in its place
+VARIANTS = [
+    *(f"cpu {path}" for path in sha_paths.usable()),
+    *(name for name in OTHERS if name != "cpu"),
+]
+
+
+@pytest.fixture(params=VARIANTS, scope="session")
+def kernels(request: pytest.FixtureRequest) -> Iterator[Kernels]:
+    """Every variant; a backend that this machine cannot run is skipped."""
+    backend, _, path = request.param.partition(" ")
+    with pytest.MonkeyPatch.context() as patch:
+        if path:
+            patch.setattr(sha_paths, "chosen", lambda: sha_paths.PATHS[path])
+        try:
+            yield load(backend)
+        except BackendUnavailable as error:
+            if backend == "cpu":
+                raise
+            pytest.skip(str(error))
 
 
 def lines(path: Path) -> list[str]:
@@ -129,6 +155,8 @@ def check(
     wanted = compute(reference, text, dhatus, primes)
     assert len(wanted["digest"]) == len(text)
     assert_same_bits(compute(kernels, text, dhatus, primes), wanted)
+    fused = kernels.default_graph(text, dhatus=tuple(dhatus), primes=tuple(primes))
+    assert_same_bits(dict(zip(FIELDS, fused, strict=True)), wanted)
 
 
 def filler(length: int) -> bytes:
@@ -141,6 +169,7 @@ def filler(length: int) -> bytes:
 
 def test_the_cpu_backend_is_among_those_compared() -> None:
     assert "cpu" in OTHERS
+    assert "cpu hashlib" in VARIANTS
     assert load("cpu") is not load("reference")
 
 
@@ -154,7 +183,17 @@ def test_the_comparison_sees_one_bit_in_any_field(field: str) -> None:
         assert_same_bits(got, wanted)
 
 
-@pytest.mark.parametrize("function", ["digest", "dhatu", "prime_base", "ambiguity"])
+@pytest.mark.parametrize(
+    "function",
+    [
+        "digest",
+        "dhatu",
+        "prime_base",
+        "ambiguity",
+        "default_graph",
+        "prepare",
+    ],
+)
 def test_every_backend_has_the_functions_of_the_reference_with_its_parameters(
     kernels: Kernels, function: str
 ) -> None:
@@ -365,11 +404,7 @@ MATHS = ("math", "np", "numpy", "jnp", "cp", "cupy", "libdevice")
 
 
 def test_all_zero_hash_bytes_make_zero_shares_on_the_cpu() -> None:
-    from paninifs.graphs.kernels import cpu
-
-    hashed = np.full((2, 9, 32), 255, np.uint8)
-    hashed[1][:, [0, 5, 13, 21, 29]] = 0
-    shares = cpu._shares(hashed)
+    shares = moments.shares(np.array([[1275] * 9, [0] * 9], np.int32))
     assert (shares[0] == np.float32(1 / 9)).all()
     assert not bits(shares[1]).any()
 
@@ -411,10 +446,12 @@ def test_many_threads_at_once_get_the_same_on_every_backend(kernels: Kernels) ->
 GUARDED = """
 import ctypes, mmap, sys
 import numpy as np
-from paninifs.graphs.kernels import load
+from paninifs.graphs.kernels import load, sha_paths
 from paninifs.storage.text import PackedText
 
-backend, what = sys.argv[1:]
+backend, what, path = sys.argv[1:]
+if path:
+    sha_paths.chosen = lambda: sha_paths.PATHS[path]
 page = mmap.PAGESIZE
 libc = ctypes.CDLL(None, use_errno=True)
 libc.mprotect.argtypes = [ctypes.c_void_p, ctypes.c_size_t, ctypes.c_int]
@@ -426,7 +463,7 @@ for guard in (start, start + 2 * page):
     assert libc.mprotect(guard, page, 0) == 0, ctypes.get_errno()
 if what != "exact":
     print(whole[page - 1 if what == "before" else 2 * page])
-for length in (1, 3, 4, 5, 55, 56, 64, 120, 1000, page):
+for length in (1, 3, 4, 5, 55, 56, 64, 120, 191, 192, 193, 255, 256, 257, 1000, page):
     for data in (whole[page : page + length], whole[2 * page - length : 2 * page]):
         for width in (np.int32, np.int64):
             for ends in ([0, length], [0, length // 2, length], [0, 0, length, length]):
@@ -437,9 +474,10 @@ print("done")
 """
 
 
-@pytest.mark.parametrize("backend", BACKENDS)
+@pytest.mark.parametrize("variant", ["reference", *VARIANTS])
 @pytest.mark.parametrize("what", ["exact", "before", "behind"])
-def test_no_backend_reads_a_byte_outside_the_buffer(backend: str, what: str) -> None:
+def test_no_backend_reads_a_byte_outside_the_buffer(variant: str, what: str) -> None:
+    backend, _, path = variant.partition(" ")
     try:
         load(backend)
     except BackendUnavailable as error:
@@ -447,7 +485,7 @@ def test_no_backend_reads_a_byte_outside_the_buffer(backend: str, what: str) -> 
     if what != "exact" and backend != "reference":
         return  # the guard pages are seen to work once
     ran = subprocess.run(
-        [sys.executable, "-P", "-c", GUARDED, backend, what],
+        [sys.executable, "-P", "-c", GUARDED, backend, what, path],
         capture_output=True,
         text=True,
         check=False,
@@ -606,8 +644,129 @@ def test_the_log_of_one_is_zero() -> None:
 
 
 def test_the_log_of_the_cpu_backend_is_the_reference_s_bit_for_bit() -> None:
-    from paninifs.graphs.kernels import cpu
-
     numbers = np.array([*points(), 2.0, 3.0, 10.0, 12.0, 1e300, 1e-300])
-    got = np.array([cpu._log(x) for x in numbers.tolist()])
+    got, used = np.empty_like(numbers), numbers.copy()
+    moments._log(used, used.view(np.int64), got, moments._CONSTANTS, moments._SERIES)
     assert np.array_equal(bits(got), bits(reference.log(numbers)))
+
+
+# --- the paths of the CPU -------------------------------------------------------------------------
+
+# The features of a lesser processor, as Numba's target; this one may have more.
+TARGETS = {
+    "hashlib": ("generic", ""),
+    "avx2": ("haswell", "+sse4.2,+avx,+avx2,+bmi,+bmi2,+fma"),
+    "avx512": ("skylake-avx512", "+sse4.2,+avx,+avx2,+bmi2,+fma,+avx512f,+avx512bw,+avx512vl"),
+    "sha-ni": ("goldmont", "+sse4.2,+sha"),
+}
+
+RESTRICTED = """
+import hashlib, sys
+import numpy as np
+from paninifs.graphs.kernels import load, reference, sha_paths
+from paninifs.storage.text import PackedText
+
+assert sha_paths.chosen().name == sys.argv[1], sha_paths.usable()
+texts = [hashlib.shake_128(str(n).encode()).digest(n) for n in [*range(0, 400, 3), 5000, 10_000]]
+text = PackedText.from_strings(texts)
+load("cpu").prepare()
+what = {"dhatus": ("RELATE", "MODAL", "EVAL", "FEEL"), "primes": (2, 3, 5)}
+wanted = reference.default_graph(text, **what)
+for got, wanted in zip(load("cpu").default_graph(text, **what), wanted, strict=True):
+    assert got.tobytes() == wanted.tobytes()
+print("same")
+"""
+
+
+def lesser(path: str, code: str, folder: Path) -> subprocess.CompletedProcess[str]:
+    name, features = TARGETS[path]
+    target = {"NUMBA_CPU_NAME": name, "NUMBA_CPU_FEATURES": features}
+    return subprocess.run(
+        [sys.executable, "-P", "-c", code, path],
+        env={**os.environ, **target, "NUMBA_CACHE_DIR": str(folder)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+@pytest.mark.skipif(platform.machine() not in ("x86_64", "AMD64"), reason="targets of x86-64")
+@pytest.mark.parametrize("path", TARGETS)
+def test_a_lesser_processor_takes_its_own_path_and_gets_the_same(path: str, tmp_path: Path) -> None:
+    if path not in sha_paths.usable():
+        pytest.skip(f"this processor has no {path} to run")
+    ran = lesser(path, RESTRICTED, tmp_path)
+    assert (ran.returncode, ran.stdout) == (0, "same\n"), ran.stderr
+
+
+def test_a_path_that_is_named_is_taken(tmp_path: Path) -> None:
+    path = sha_paths.usable()[-2 if len(sha_paths.usable()) > 1 else -1]
+    code = "import sys; from paninifs.graphs.kernels import sha_paths as s; print(s.chosen().name)"
+    ran = subprocess.run(
+        [sys.executable, "-P", "-c", code],
+        env={**os.environ, sha_paths.VARIABLE: path},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert ran.stdout.strip() == path
+
+
+@pytest.mark.parametrize("wanted", ["sha-ni", "sse9"])
+def test_a_path_that_the_target_lacks_is_refused_naming_those_it_has(
+    monkeypatch: pytest.MonkeyPatch, wanted: str
+) -> None:
+    monkeypatch.setenv(sha_paths.VARIABLE, wanted)
+    monkeypatch.setattr(sha_paths, "usable", lambda: ("avx2", "hashlib"))
+    with pytest.raises(BackendUnavailable, match=f"{wanted}: this process can take avx2, hashlib"):
+        CHOSEN.__wrapped__()
+
+
+def test_prepare_finds_a_path_that_hashes_wrongly(monkeypatch: pytest.MonkeyPatch) -> None:
+    def wrong(text: PackedText, chains: Any, weights: Any, digests: Any) -> None:
+        sha_hashlib.hash_texts(text, chains, weights, digests)
+        weights[-1, 0] += 1
+
+    monkeypatch.setattr(
+        sha_paths, "chosen", lambda: sha_paths.HashPath("odd", "", frozenset(), wrong)
+    )
+    with pytest.raises(BackendUnavailable, match=r"odd.* hash wrongly on this machine"):
+        cpu.prepare.__wrapped__()
+
+
+@given(lengths=st.lists(st.integers(1, 70), min_size=1, max_size=24))
+def test_lots_hold_every_chain_once_and_never_more_than_five(lengths: list[int]) -> None:
+    chains = [Chain(b"x" * length, column) for column, length in enumerate(lengths)]
+    lots = sha_ni.lots_of(chains)
+    assert sorted(c.column for lot in lots for c in lot) == list(range(len(chains)))
+    assert max(map(len, lots)) <= 5
+    # What is paid for the rounds: a lot of fewer than four costs as much as four.
+    assert sum(max(4, len(lot)) for lot in lots) <= len(chains) + 4
+
+
+# With another stamp: what a change of any source of the hashing makes.
+STAMPED = """
+import sys
+from paninifs.graphs.kernels import sha256
+if len(sys.argv) > 2:
+    sha256.stamp = lambda: 1
+from paninifs.graphs.kernels import cpu, sha_lanes, sha_ni
+cpu.prepare()
+print(sum(sha_ni._hash_texts.stats.cache_hits.values()))
+"""
+
+
+def test_a_change_of_any_source_of_the_hashing_compiles_it_anew(tmp_path: Path) -> None:
+    def cache_hits(*more: str) -> int:
+        ran = subprocess.run(
+            [sys.executable, "-P", "-c", STAMPED, "", *more],
+            env={**os.environ, "NUMBA_CACHE_DIR": str(tmp_path), sha_paths.VARIABLE: "sha-ni"},
+            capture_output=True,
+            text=True,
+            check=True,
+        )
+        return int(ran.stdout)
+
+    if "sha-ni" not in sha_paths.usable():
+        pytest.skip("this processor has no SHA instructions")
+    assert [cache_hits(), cache_hits(), cache_hits("changed")] == [0, 1, 0]

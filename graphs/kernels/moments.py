@@ -7,6 +7,8 @@ runs over rows, which do not depend on one another, and becomes vector instructi
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import numpy.typing as npt
 from numba import njit
@@ -29,9 +31,8 @@ BLOCK = 64
 """Rows in hand at once: their columns stay in the first-level cache."""
 
 # Arguments and not globals: Numba's cache would keep the values of an older `arithmetic`.
-_CONSTANTS = np.array(
-    [*LOG_SERIES[:0:-1], LN2, SQRT_HALF, EPSILON, ENTROPY_SHARE, VARIANCE_SHARE]
-)
+_CONSTANTS = (LN2, SQRT_HALF, EPSILON, ENTROPY_SHARE, VARIANCE_SHARE)
+_SERIES = LOG_SERIES[:0:-1]
 
 
 def shares(weights: npt.NDArray[np.int32]) -> Floats:
@@ -47,20 +48,18 @@ def prime_base(dhatu: Floats, primes: tuple[int, ...]) -> Floats:
 
 
 def moments(dhatu: Floats, primes: tuple[int, ...]) -> tuple[Floats, Floats]:
-    """Return prime bases, float32 [n, m], and variance, entropy, ambiguity and its normalised
-    form, float32 [4, n].
-    """
+    """Return prime bases float32 [n, m], and the four parts of ambiguity float32 [4, n]."""
     rows, m = len(dhatu), len(primes)
     base = np.empty((rows, m), np.float32)
     parts = np.empty((4, rows), np.float32)
     log_count = log(np.array([float(m)]))[0]
     factors = np.array(exponents(dhatu.shape[1], primes))
-    _moments(np.ascontiguousarray(dhatu), factors, log_count, _CONSTANTS, base, parts)
+    _moments(np.ascontiguousarray(dhatu), factors, log_count, _CONSTANTS, _SERIES, base, parts)
     return base, parts
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
-def _shares(weights, out):
+def _shares(weights: Any, out: Any) -> None:
     rows, count = weights.shape
     for row in range(rows):
         total = 0
@@ -72,86 +71,100 @@ def _shares(weights, out):
             out[row, k] = np.float32(share) if total > 0 else np.float32(0)
 
 
+@njit(forceinline=True, error_model="numpy")
+def _log(x: Any, bits: Any, logarithm: Any, constants: Any, series: Any) -> None:
+    """Write ln x of positive, normal numbers; `bits` is x seen as integers, and x is used up."""
+    ln2, sqrt_half = constants[0], constants[1]
+    c0, c1, c2, c3, c4, c5, c6, c7, c8 = series
+    for i in range(len(x)):
+        # frexp: the exponent, and the mantissa within [1/2, 1).
+        exponent = (bits[i] >> 52) - 1022
+        bits[i] = (bits[i] & 0xFFFFFFFFFFFFF) | 0x3FE0000000000000
+        low = x[i] < sqrt_half
+        logarithm[i] = np.float64(exponent - 1) if low else np.float64(exponent)
+        x[i] = x[i] * 2.0 if low else x[i]
+    for i in range(len(x)):
+        f = x[i] - 1.0
+        s = f / (f + 2.0)
+        z = s * s
+        r = ((((c0 * z + c1) * z + c2) * z + c3) * z + c4) * z + c5
+        r = ((r * z + c6) * z + c7) * z + c8
+        half = 0.5 * f * f
+        logarithm[i] = logarithm[i] * ln2 - ((half - s * (half + 2.0 * z * r)) - f)
+
+
+@njit(forceinline=True, error_model="numpy")
+def _add_squares(values: Any, mean: Any, total: Any) -> None:
+    """Add the squared distances from the mean."""
+    for i in range(len(values)):
+        total[i] += (values[i] - mean[i]) * (values[i] - mean[i])
+
+
+@njit(forceinline=True, error_model="numpy")
+def _bases(weights: Any, factors: Any, base: Any, total: Any) -> None:
+    """Write every prime base of a block, and their sum."""
+    total[:] = 0.0
+    for j in range(len(base)):
+        base[j, :] = 0.0
+        for k in range(len(weights)):
+            factor, column, here = factors[j, k], weights[k], base[j]
+            for i in range(BLOCK):
+                here[i] += column[i] * factor
+        for i in range(BLOCK):
+            total[i] += base[j, i]
+
+
 @njit(nogil=True, cache=True, error_model="numpy")
-def _moments(dhatu, factors, log_count, constants, base_out, parts):
+def _moments(
+    dhatu: Any,
+    factors: Any,
+    log_count: float,
+    constants: Any,
+    series: Any,
+    base_out: Any,
+    parts: Any,
+) -> None:
     rows, count = dhatu.shape
     m = factors.shape[0]
-    series = constants[:9]
-    ln2, sqrt_half, epsilon, entropy_share, variance_share = constants[9:]
+    _, _, epsilon, entropy_share, variance_share = constants
     scale = np.float64(m * m) / np.float64(m - 1)
-    weight = np.zeros(count * BLOCK)
-    base = np.zeros(m * BLOCK)
-    q = np.zeros(BLOCK)
-    x = np.zeros(BLOCK)
+    weights, base = np.zeros((count, BLOCK)), np.zeros((m, BLOCK))
+    x, logarithm = np.zeros(BLOCK), np.zeros(BLOCK)
     bits = x.view(np.int64)
-    mean, total, variance = np.zeros(BLOCK), np.zeros(BLOCK), np.zeros(BLOCK)
-    entropy, spread, q_mean = np.zeros(BLOCK), np.zeros(BLOCK), np.zeros(BLOCK)
+    total, mean, q_mean = np.zeros(BLOCK), np.zeros(BLOCK), np.zeros(BLOCK)
+    variance, entropy, spread = np.zeros(BLOCK), np.zeros(BLOCK), np.zeros(BLOCK)
     for begin in range(0, rows, BLOCK):
         size = min(BLOCK, rows - begin)
         for i in range(size):
             for k in range(count):
-                weight[k * BLOCK + i] = np.float64(dhatu[begin + i, k])
-        total[:] = 0.0
-        for j in range(m):
-            here = base[j * BLOCK : (j + 1) * BLOCK]
-            here[:] = 0.0
-            for k in range(count):
-                factor = factors[j, k]
-                column = weight[k * BLOCK : (k + 1) * BLOCK]
-                for i in range(BLOCK):
-                    here[i] += column[i] * factor
-            for i in range(BLOCK):
-                total[i] += here[i]
+                weights[k, i] = np.float64(dhatu[begin + i, k])
+        _bases(weights, factors, base, total)
+        for i in range(size):
+            for j in range(m):
+                base_out[begin + i, j] = np.float32(base[j, i])
         for i in range(BLOCK):
             mean[i] = total[i] / m
             total[i] += epsilon
-        variance[:] = 0.0
-        entropy[:] = 0.0
-        q_mean[:] = 0.0
+            variance[i] = entropy[i] = spread[i] = q_mean[i] = 0.0
         for j in range(m):
-            here = base[j * BLOCK : (j + 1) * BLOCK]
+            _add_squares(base[j], mean, variance)
+            q = base[j]
             for i in range(BLOCK):
-                variance[i] += (here[i] - mean[i]) * (here[i] - mean[i])
-            for i in range(size):
-                base_out[begin + i, j] = np.float32(here[i])
+                q[i] = q[i] / total[i]
+                q_mean[i] += q[i]
+                x[i] = q[i] + epsilon
+            _log(x, bits, logarithm, constants, series)
             for i in range(BLOCK):
-                here[i] = here[i] / total[i]
-                q_mean[i] += here[i]
-                x[i] = here[i] + epsilon
-            for i in range(BLOCK):
-                # frexp: the exponent, and the mantissa within [1/2, 1).
-                exponent = (bits[i] >> 52) - 1022
-                bits[i] = (bits[i] & 0xFFFFFFFFFFFFF) | 0x3FE0000000000000
-                low = x[i] < sqrt_half
-                q[i] = np.float64(exponent - 1) if low else np.float64(exponent)
-                x[i] = x[i] * 2.0 if low else x[i]
-            for i in range(BLOCK):
-                f = x[i] - 1.0
-                s = f / (f + 2.0)
-                z = s * s
-                r = series[0]
-                r = r * z + series[1]
-                r = r * z + series[2]
-                r = r * z + series[3]
-                r = r * z + series[4]
-                r = r * z + series[5]
-                r = r * z + series[6]
-                r = r * z + series[7]
-                r = r * z + series[8]
-                half = 0.5 * f * f
-                logarithm = q[i] * ln2 - ((half - s * (half + 2.0 * z * r)) - f)
-                entropy[i] -= here[i] * logarithm
-        spread[:] = 0.0
+                entropy[i] -= q[i] * logarithm[i]
         for i in range(BLOCK):
             variance[i] = variance[i] / m
             q_mean[i] = q_mean[i] / m
         for j in range(m):
-            here = base[j * BLOCK : (j + 1) * BLOCK]
-            for i in range(BLOCK):
-                spread[i] += (here[i] - q_mean[i]) * (here[i] - q_mean[i])
+            _add_squares(base[j], q_mean, spread)
         for i in range(size):
-            share = entropy[i] / log_count
+            mixed = entropy_share * entropy[i] + variance_share * variance[i]
+            even = entropy_share * (entropy[i] / log_count)
             parts[0, begin + i] = np.float32(variance[i])
             parts[1, begin + i] = np.float32(entropy[i])
-            parts[2, begin + i] = np.float32(entropy_share * entropy[i] + variance_share * variance[i])
-            parts[3, begin + i] = np.float32(entropy_share * share + variance_share * (spread[i] / m * scale))
+            parts[2, begin + i] = np.float32(mixed)
+            parts[3, begin + i] = np.float32(even + variance_share * (spread[i] / m * scale))

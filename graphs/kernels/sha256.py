@@ -1,8 +1,8 @@
 """What the compiled SHA-256 paths share: chains, staged texts, and the building of LLVM code.
 
 A *chain* is one hash of a text behind a prefix (``RELATE::``; none for the digest). Chains whose
-prefixes are of one length see the same message from the second block on, so they share its schedule:
-they are a *group*. A text is *staged* between zeros and its padding, where every block of a short
+prefixes are of one length see the same message from the second block on, so they share its
+schedule: they are a *group*. A text is *staged* between zeros and its padding, where every block of a short
 one, and the first and the last of a long one, can be read as it stands; all other blocks are read
 where the text lies. So nothing outside the text is ever read.
 """
@@ -30,21 +30,32 @@ PREFIX_LIMIT = BLOCK - 1
 """Bytes of the longest prefix: the first block of a message holds all of it."""
 
 INITIAL = np.array(
-    [0x6A09E667, 0xBB67AE85, 0x3C6EF372, 0xA54FF53A, 0x510E527F, 0x9B05688C, 0x1F83D9AB, 0x5BE0CD19],
+    [
+        0x6A09E667,
+        0xBB67AE85,
+        0x3C6EF372,
+        0xA54FF53A,
+        0x510E527F,
+        0x9B05688C,
+        0x1F83D9AB,
+        0x5BE0CD19,
+    ],
     np.uint32,
 )
 """The state before the first block, words A to H (FIPS 180-4, 5.3.3)."""
 
-ROUND_CONSTANTS = (
-    (0x428A2F98, 0x71374491, 0xB5C0FBCF, 0xE9B5DBA5, 0x3956C25B, 0x59F111F1, 0x923F82A4, 0xAB1C5ED5)
-    + (0xD807AA98, 0x12835B01, 0x243185BE, 0x550C7DC3, 0x72BE5D74, 0x80DEB1FE, 0x9BDC06A7)
-    + (0xC19BF174, 0xE49B69C1, 0xEFBE4786, 0x0FC19DC6, 0x240CA1CC, 0x2DE92C6F, 0x4A7484AA)
-    + (0x5CB0A9DC, 0x76F988DA, 0x983E5152, 0xA831C66D, 0xB00327C8, 0xBF597FC7, 0xC6E00BF3)
-    + (0xD5A79147, 0x06CA6351, 0x14292967, 0x27B70A85, 0x2E1B2138, 0x4D2C6DFC, 0x53380D13)
-    + (0x650A7354, 0x766A0ABB, 0x81C2C92E, 0x92722C85, 0xA2BFE8A1, 0xA81A664B, 0xC24B8B70)
-    + (0xC76C51A3, 0xD192E819, 0xD6990624, 0xF40E3585, 0x106AA070, 0x19A4C116, 0x1E376C08)
-    + (0x2748774C, 0x34B0BCB5, 0x391C0CB3, 0x4ED8AA4A, 0x5B9CCA4F, 0x682E6FF3, 0x748F82EE)
-    + (0x78A5636F, 0x84C87814, 0x8CC70208, 0x90BEFFFA, 0xA4506CEB, 0xBEF9A3F7, 0xC67178F2)
+ROUND_CONSTANTS = tuple(
+    int(word, 16)
+    for word in (
+        "428a2f98 71374491 b5c0fbcf e9b5dba5 3956c25b 59f111f1 923f82a4 ab1c5ed5 "
+        "d807aa98 12835b01 243185be 550c7dc3 72be5d74 80deb1fe 9bdc06a7 c19bf174 "
+        "e49b69c1 efbe4786 0fc19dc6 240ca1cc 2de92c6f 4a7484aa 5cb0a9dc 76f988da "
+        "983e5152 a831c66d b00327c8 bf597fc7 c6e00bf3 d5a79147 06ca6351 14292967 "
+        "27b70a85 2e1b2138 4d2c6dfc 53380d13 650a7354 766a0abb 81c2c92e 92722c85 "
+        "a2bfe8a1 a81a664b c24b8b70 c76c51a3 d192e819 d6990624 f40e3585 106aa070 "
+        "19a4c116 1e376c08 2748774c 34b0bcb5 391c0cb3 4ed8aa4a 5b9cca4f 682e6ff3 "
+        "748f82ee 78a5636f 84c87814 8cc70208 90befffa a4506ceb bef9a3f7 c67178f2 "
+    ).split()
 )
 """FIPS 180-4, 4.2.2."""
 
@@ -107,7 +118,7 @@ def stamp() -> int:
     return int.from_bytes(hashlib.sha256(joined).digest()[:6], "big")
 
 
-# --- building LLVM code -----------------------------------------------------------------------------
+# --- building LLVM code ---------------------------------------------------------------------------
 
 I1, I8, I32, I64 = ir.IntType(1), ir.IntType(8), ir.IntType(32), ir.IntType(64)
 
@@ -155,7 +166,7 @@ def outlined(builder: Any, arguments: Sequence[Any], emit: Callable[..., None]) 
     builder.call(function, arguments)
 
 
-# --- staging ----------------------------------------------------------------------------------------
+# --- staging --------------------------------------------------------------------------------------
 
 HEAD = 64
 WHOLE = 192
@@ -165,7 +176,7 @@ longer one, then its padding: 0x80 and zeros, as many as a block that begins ins
 SLOT = HEAD + WHOLE + 144
 
 
-@intrinsic  # type: ignore[untyped-decorator]
+@intrinsic
 def _copy(typing: Any, target: Any, source: Any, count: Any) -> Any:
     """Copy `count` bytes from address to address."""
 
@@ -178,7 +189,7 @@ def _copy(typing: Any, target: Any, source: Any, count: Any) -> Any:
     return types.void(types.uint64, types.uint64, types.int64), emit
 
 
-@intrinsic  # type: ignore[untyped-decorator]
+@intrinsic
 def _pad(typing: Any, target: Any) -> Any:
     """Write what follows a message: the byte 0x80, and zeros up to 144 bytes."""
 
@@ -190,7 +201,7 @@ def _pad(typing: Any, target: Any) -> Any:
     return types.void(types.uint64), emit
 
 
-@njit(nogil=True, error_model="numpy")
+@njit(forceinline=True, error_model="numpy")
 def stage(slot: int, text: int, length: int) -> None:
     """Lay a text at an address, `HEAD` bytes of zeros in front, its padding behind."""
     if length <= WHOLE:
@@ -202,7 +213,7 @@ def stage(slot: int, text: int, length: int) -> None:
         _pad(slot + np.uint64(WHOLE))
 
 
-@njit(error_model="numpy")
+@njit(forceinline=True, error_model="numpy")
 def blocks_of(prefix: int, length: int) -> int:
     """How many blocks a text has behind a prefix, with the nine bytes or more that end it."""
     return (prefix + length + 72) >> 6

@@ -60,7 +60,7 @@ def _plan(chains: tuple[Chain, ...]) -> tuple[npt.NDArray[Any], ...]:
     return overlays, lengths, columns, np.cumsum([0, *map(len, groups)])
 
 
-# --- vectors of lanes -------------------------------------------------------------------------------
+# --- vectors of lanes -----------------------------------------------------------------------------
 
 
 def _splat(value: int, lanes: int) -> Any:
@@ -95,7 +95,7 @@ def _transposed(builder: Any, rows: list[Any]) -> list[Any]:
     return rows
 
 
-@intrinsic(prefer_literal=True)  # type: ignore[untyped-decorator]
+@intrinsic(prefer_literal=True)
 def _gather(typing: Any, lanes: Any, blocks: Any, bits: Any, words: Any) -> Any:
     """Write the sixteen words of each lane's block to `words`, word by word.
 
@@ -121,7 +121,7 @@ def _gather(typing: Any, lanes: Any, blocks: Any, bits: Any, words: Any) -> Any:
     return types.void(lanes, types.uint64, types.uint64, types.uint64), emit
 
 
-@intrinsic(prefer_literal=True)  # type: ignore[untyped-decorator]
+@intrinsic(prefer_literal=True)
 def _expand(typing: Any, lanes: Any, words: Any, overlay: Any, schedule: Any) -> Any:
     """Write the 64 words of a schedule with their constants, behind the prefix at `overlay`."""
     n = lanes.literal_value
@@ -131,7 +131,9 @@ def _expand(typing: Any, lanes: Any, words: Any, overlay: Any, schedule: Any) ->
         w: list[Any] = []
         for i in range(64):
             if i < 16:
-                one = builder.insert_element(_splat(0, n), load(builder, overlay, 4 * i, I32), I32(0))
+                one = builder.insert_element(
+                    _splat(0, n), load(builder, overlay, 4 * i, I32), I32(0)
+                )
                 prefix = builder.shuffle_vector(one, one, _splat(0, n))
                 w.append(builder.or_(load(builder, words, 4 * n * i, vector), prefix))
             else:
@@ -150,7 +152,7 @@ def _expand(typing: Any, lanes: Any, words: Any, overlay: Any, schedule: Any) ->
     return types.void(lanes, types.uint64, types.uint64, types.uint64), emit
 
 
-@intrinsic(prefer_literal=True)  # type: ignore[untyped-decorator]
+@intrinsic(prefer_literal=True)
 def _compress(typing: Any, lanes: Any, before: Any, after: Any, schedules: Any, live: Any) -> Any:
     """Take as many chains as there are `schedules` through a block, in the lanes that are live."""
     n = lanes.literal_value
@@ -191,10 +193,10 @@ def _round(builder: Any, state: list[Any], word: Any) -> list[Any]:
     return [builder.add(first, second), a, b, c, builder.add(d, first), e, f, g]
 
 
-# --- all texts --------------------------------------------------------------------------------------
+# --- all texts ------------------------------------------------------------------------------------
 
 
-@njit(nogil=True, error_model="numpy")
+@njit(forceinline=True, error_model="numpy")
 def _collect(
     lanes: int, state: Any, columns: Any, rows: Any, count: int, weights: Any, digests: Any
 ) -> None:
@@ -216,7 +218,7 @@ def _collect(
                         digests[row, 4 * word + byte] = shifted & np.uint32(255)
 
 
-@njit(nogil=True, error_model="numpy")
+@njit(forceinline=True, error_model="numpy")
 def _locate(
     block: int, prefix: int, texts: Any, stages_at: int, places: Any, bits: Any, live: Any
 ) -> None:
@@ -279,7 +281,9 @@ def _compile(lanes: int, abreast: int, version: int) -> Any:
                     _locate(block, prefix, (addresses, sizes), stages_at, places, bits, live)
                     _gather(lanes, places_at, bits_at, words_at)
                     if block:
-                        _expand(lanes, words_at, overlays_at + np.uint64(64 * len(lengths)), first_at)
+                        _expand(
+                            lanes, words_at, overlays_at + np.uint64(64 * len(lengths)), first_at
+                        )
                     chain = groups[group]
                     while chain < groups[group + 1]:
                         after = state_at + np.uint64(8 * vector * chain)

@@ -29,7 +29,6 @@ from .sha256 import (
     INITIAL,
     ROUND_CONSTANTS,
     SLOT,
-    TAIL,
     WHOLE,
     Chain,
     Digests,
@@ -47,7 +46,7 @@ from .sha256 import (
     store,
 )
 
-FEATURES = frozenset({"sha", "sse4.1"})
+FEATURES = frozenset({"sha"})
 """What LLVM's target must have: it ends the process where it is told of none."""
 
 _LOT = 5
@@ -78,8 +77,11 @@ def lots_of(chains: Sequence[Chain]) -> list[list[Chain]]:
 
     >>> names = "RELATE MODAL EXIST EVAL COMM CAUSE ITER DECIDE FEEL".split()
     >>> chains = [Chain(f"{name}::".encode(), k) for k, name in enumerate(names)]
-    >>> [[chain.prefix.decode() for chain in lot] for lot in lots_of(chains)]
-    [['EVAL::', 'COMM::', 'ITER::', 'FEEL::'], ['MODAL::', 'EXIST::', 'CAUSE::', 'RELATE::', 'DECIDE::']]
+    >>> [
+    ...     [chain.prefix.decode() for chain in lot] for lot in lots_of(chains)
+    ... ]  # doctest: +NORMALIZE_WHITESPACE
+    [['EVAL::', 'COMM::', 'ITER::', 'FEEL::'],
+     ['MODAL::', 'EXIST::', 'CAUSE::', 'RELATE::', 'DECIDE::']]
     """
     bins: list[list[list[Chain]]] = []
     for group in groups_of(chains):
@@ -109,7 +111,9 @@ def _plan(chains: tuple[Chain, ...]) -> tuple[npt.NDArray[Any], ...]:
     others. `leaders` are the chains whose schedules an item makes, `slots` says which of them a
     chain of the lot uses, in bytes.
     """
-    lots = [lot + [Chain(lot[-1].prefix, _NOBODY)] * (_LATENCY - len(lot)) for lot in lots_of(chains)]
+    lots = [
+        lot + [Chain(lot[-1].prefix, _NOBODY)] * (_LATENCY - len(lot)) for lot in lots_of(chains)
+    ]
     flat = list(joined.from_iterable(lots))
     bounds = np.cumsum([0, *map(len, lots)])
     counts = np.zeros(2 * len(lots), np.int64)
@@ -125,17 +129,22 @@ def _plan(chains: tuple[Chain, ...]) -> tuple[npt.NDArray[Any], ...]:
                     seen[shared] = len(seen)
                 slots[item, c] = _SCHEDULE * seen[shared]
             counts[item] = len(seen)
-    states = np.tile(INITIAL[_HELD], (len(flat), 1))
     overlays = overlays_of([*flat, Chain(b"", _NOBODY)])  # the last: nothing in front
     lengths = np.array([len(one.prefix) for one in flat])
+    # What a step reads of a leader: the bytes of its prefix, and the overlay's address.
+    behind = np.full_like(leaders, len(flat))
+    behind[0::2] = leaders[0::2]
+    addresses = overlays.ctypes.data + overlays.strides[0] * behind
+    places = np.stack([lengths[leaders], addresses], axis=-1).astype(np.uint64)
+    states = np.tile(INITIAL[_HELD], (len(flat), 1))
     columns = np.array([one.column for one in flat])
-    return states, overlays, lengths, columns, bounds, counts, leaders, slots
+    return states, overlays, lengths, columns, bounds, counts, leaders, places, slots
 
 
-# --- one lot, one block -----------------------------------------------------------------------------
+# --- one lot, one block ---------------------------------------------------------------------------
 
 
-@intrinsic(prefer_literal=True)  # type: ignore[untyped-decorator]
+@intrinsic(prefer_literal=True)
 def _step(typing: Any, chains: Any, blocks: Any, rounds: Any, expansion: Any) -> Any:
     """Take `chains` through a block and, between their rounds, write the schedules of `blocks`.
 
@@ -197,7 +206,7 @@ def _pick(builder: Any, low: Any, high: Any, lanes: Sequence[int]) -> Any:
 
 
 def _message(builder: Any, block: Any, overlay: Any, bits: Any) -> list[Any]:
-    """A block's sixteen words: its bytes, OR-ed with a prefix and with the message's length."""
+    """Return a block's sixteen words: its bytes, OR-ed with a prefix and the message's length."""
     words = []
     for i in range(4):
         raw = load(builder, block, 16 * i, _X16)
@@ -211,7 +220,7 @@ def _message(builder: Any, block: Any, overlay: Any, bits: Any) -> list[Any]:
 
 
 def _expand(builder: Any, words: list[Any], step: int) -> Any:
-    """Four words of the schedule with their constants; append the four that they lead to."""
+    """Return four words of the schedule with their constants; append those they lead to."""
     if step < 12:
         first, second, third, fourth = words[step : step + 4]
         between = _pick(builder, third, fourth, (1, 2, 3, 4))
@@ -220,7 +229,7 @@ def _expand(builder: Any, words: list[Any], step: int) -> Any:
     return builder.add(words[step], constant(ROUND_CONSTANTS[4 * step : 4 * step + 4]))
 
 
-@intrinsic  # type: ignore[untyped-decorator]
+@intrinsic
 def _weight(typing: Any, state: Any) -> Any:
     """Sum bytes 0, 5, 13, 21 and 29 of the hash that a state is."""
 
@@ -247,10 +256,10 @@ def _weight(typing: Any, state: Any) -> Any:
     return types.int32(types.uint64), emit
 
 
-# --- all texts --------------------------------------------------------------------------------------
+# --- all texts ------------------------------------------------------------------------------------
 
 
-@njit(nogil=True, error_model="numpy")
+@njit(forceinline=True, error_model="numpy")
 def _take(chains: int, blocks: int, rounds: Any, expansion: Any) -> None:
     """Call the step of the right size; with no chains in hand yet, only write schedules."""
     if chains == 5:
@@ -279,9 +288,25 @@ def _take(chains: int, blocks: int, rounds: Any, expansion: Any) -> None:
         _step(0, 5, rounds, expansion)
 
 
-@njit(nogil=True, error_model="numpy")
+@njit(forceinline=True, error_model="numpy")
+def _close(leaders: Any, lengths: Any, block: int, length: int, bits: Any) -> None:
+    """Say what each leader's schedule ends with: the message's bits, or nothing yet."""
+    for e in range(len(leaders)):
+        prefix = lengths[leaders[e]]
+        ends = block + 1 == blocks_of(prefix, length)
+        bits[e] = np.uint64(8 * (prefix + length) if ends else 0)
+
+
+@njit(forceinline=True, error_model="numpy")
 def _collect(
-    state: Any, at: int, lengths: Any, columns: Any, chains: Any, text: Any, weights: Any, digests: Any
+    state: Any,
+    at: int,
+    lengths: Any,
+    columns: Any,
+    chains: Any,
+    text: Any,
+    weights: Any,
+    digests: Any,
 ) -> None:
     """Take the hashes of those chains of a lot that this block was the last of."""
     row, block, length = text
@@ -301,24 +326,17 @@ def _collect(
 def _compile(version: int) -> Any:
     @njit(nogil=True, cache=True, error_model="numpy")
     def loop(data_at: Any, offsets: Any, plan: Any, weights: Any, digests: Any) -> int:
-        states, overlays, lengths, columns, lots, counts, leaders, slots = plan
+        states, _, lengths, columns, lots, counts, leaders, places, slots = plan
         rows = len(offsets) - 1
         stages = np.zeros((_AHEAD + 1) * SLOT, np.uint8)
         schedules = np.zeros(2 * _LOT * _SCHEDULE, np.uint8)
         state = np.zeros(len(lengths) * 8, np.uint32)
         none, bits = np.zeros(_LOT, np.uint64), np.zeros(_LOT, np.uint64)
-        places = np.zeros((len(counts), _LOT, 2), np.uint64)
         stages_at = np.uint64(stages.ctypes.data)
         initial_at, state_at = np.uint64(states.ctypes.data), np.uint64(state.ctypes.data)
         schedules_at, slots_at = np.uint64(schedules.ctypes.data), np.uint64(slots.ctypes.data)
-        places_at, overlays_at = np.uint64(places.ctypes.data), np.uint64(overlays.ctypes.data)
         none_at, bits_at = np.uint64(none.ctypes.data), np.uint64(bits.ctypes.data)
-        for item in range(len(counts)):
-            for e in range(_LOT):
-                chain = leaders[item, e]
-                overlay = len(lengths) if item & 1 else chain
-                places[item, e, 0] = np.uint64(lengths[chain])
-                places[item, e, 1] = overlays_at + np.uint64(64 * overlay)
+        places_at = np.uint64(places.ctypes.data)
         shortest, longest = lengths.min(), lengths.max()
         # In hand is the lot whose schedules are written and whose rounds come next.
         held, held_text, held_least = (np.int64(0), np.int64(0)), (0, 0, np.int64(0)), np.int64(2)
@@ -356,10 +374,7 @@ def _compile(version: int) -> Any:
                         sizes = none_at
                         if block + 1 >= least:
                             sizes = bits_at
-                            for e in range(counts[item]):
-                                prefix = lengths[leaders[item, e]]
-                                ends = block + 1 == blocks_of(prefix, length)
-                                bits[e] = np.uint64(8 * (prefix + length) if ends else 0)
+                            _close(leaders[item, : counts[item]], lengths, block, length, bits)
                         here = places_at + np.uint64(16 * _LOT * item)
                         _take(held[1], counts[item], rounds, (into, where, here, sizes))
                         if held_text[1] + 1 >= held_least:
