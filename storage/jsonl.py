@@ -3,13 +3,25 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
+from .jsonl_blocks import SAMPLE_RECORDS, Lines, blocks_of, parse
 from .linewise import lines_of, outline_lines
-from .rows import BATCH_BYTES, Opener, Outline, RowBuilder, Rows, SourceFile, Span, Wanted
+from .rows import (
+    BATCH_BYTES,
+    BATCH_ROWS,
+    Opener,
+    Outline,
+    RowBuilder,
+    Rows,
+    SourceFile,
+    Span,
+    Wanted,
+)
 
-SAMPLE_RECORDS = 100
+PARTS = 16
+"""In how many parts a block is tried again, so that a bad line slows only those near it."""
 
 
 def outline(file: SourceFile, opener: Opener) -> Outline:
@@ -34,11 +46,35 @@ def outline(file: SourceFile, opener: Opener) -> Outline:
 
 
 def read(file: SourceFile, opener: Opener, span: Span, wanted: Wanted) -> Iterator[Rows]:
-    """Read a span line by line; a line that is no object with a text becomes a fault."""
-    rows = RowBuilder(wanted, span.start)
+    """Read a span; a line that is no object with a text becomes a fault."""
     with opener(file) as stream:
-        records = lines_of(stream, span, skip_blank=True)
-        yield from rows.collect(records, lambda record: _add(rows, record, wanted))
+        for lines in blocks_of(stream, span):
+            yield from _rows_of(lines, wanted)
+
+
+def _rows_of(lines: Lines, wanted: Wanted) -> Iterator[Rows]:
+    """Parse a block at once, or those parts of it that can be; the rest is read line by line."""
+    rows = parse(lines, wanted)
+    if rows is not None:
+        yield from _in_batches(rows)
+        return
+    for part in lines.split(PARTS):
+        rows = parse(part, wanted)
+        if rows is None:
+            yield from by_line(part.records(), part.row, wanted)
+        else:
+            yield from _in_batches(rows)
+
+
+def _in_batches(rows: Rows) -> Iterator[Rows]:
+    for start in range(0, len(rows), BATCH_ROWS):
+        yield rows.slice(start, min(start + BATCH_ROWS, len(rows)))
+
+
+def by_line(records: Iterable[bytes], row: int, wanted: Wanted) -> Iterator[Rows]:
+    """Read records one by one, the first of them the file's `row`. It decides what a line means."""
+    rows = RowBuilder(wanted, row)
+    yield from rows.collect(records, lambda record: _add(rows, record, wanted))
 
 
 def _add(rows: RowBuilder, record: bytes, wanted: Wanted) -> None:

@@ -16,7 +16,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from paninifs import open_corpus
-from paninifs.storage import delimited, linewise, plain, rows
+from paninifs.storage import delimited, jsonl, jsonl_blocks, linewise, plain, rows
 from paninifs.storage.errors import CorpusChanged
 from paninifs.storage.readers import format_of, read_stretch
 
@@ -39,12 +39,15 @@ def small_blocks(request, monkeypatch):
     """Blocks so small that every file has many."""
     monkeypatch.setattr(linewise, "BLOCK_BYTES", request.param)
     monkeypatch.setattr(delimited, "BLOCK_BYTES", request.param)
+    monkeypatch.setattr(jsonl_blocks, "BLOCK_BYTES", request.param)
+    monkeypatch.setattr(jsonl_blocks, "PIECE_BYTES", request.param)
 
 
 @pytest.fixture
 def small_batches(monkeypatch):
     """Batches so small that a file is handed over in several."""
     monkeypatch.setattr(rows, "BATCH_ROWS", 3)
+    monkeypatch.setattr(jsonl, "BATCH_ROWS", 3)
 
 
 @pytest.fixture(scope="module")
