@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import atexit
+import gc
 import json
 import sys
 from collections.abc import Iterator
@@ -72,8 +74,12 @@ def run(
         list[str] | None, typer.Option(help="Column to store beside the results; repeatable.")
     ] = None,
     cluster: Annotated[
-        str, typer.Option(help="'cpu' for this machine, or a scheduler's address.")
-    ] = "cpu",
+        str | None,
+        typer.Option(
+            help="'cpu': processes of this machine; 'threads': threads of one process; or a "
+            "scheduler's address. Chosen by the corpus's size when left out."
+        ),
+    ] = None,
     workers: Annotated[int | None, typer.Option(min=1, help="Worker processes.")] = None,
     threads: Annotated[int | None, typer.Option(min=1, help="Threads a worker.")] = None,
     memory: Annotated[str | None, typer.Option(help="Memory a worker, as 1GiB.")] = None,
@@ -94,7 +100,7 @@ def run(
     """
     from ..graphs.graph import default_graph
     from ..storage.corpus import open_corpus
-    from .cluster import connect
+    from .cluster import cluster_for, connect
     from .run import submit
 
     if len(corpus) < 2:
@@ -104,6 +110,11 @@ def run(
         source = open_corpus(urls, text=text, id=id, keep=keep or [])
         for name in source.ignored:
             _err.print(f"note: {escape(name)} is of no known format and is left out")
+        if cluster is None:
+            sized = workers or threads or memory
+            cluster = "cpu" if sized else cluster_for(source.nbytes)
+            if cluster == "threads":
+                _err.print("note: a small corpus; threads of this process do it (--cluster cpu)")
         with connect(
             cluster, workers=workers, threads=threads, memory=memory, quiet=as_json
         ) as client:
@@ -269,4 +280,8 @@ def _print_json(document: dict[str, Any]) -> None:
 
 def main() -> None:
     """Run the command."""
+    # Imports make a million objects and no garbage; looking for some in them takes half a second
+    # on the way in, and as much on the way out.
+    gc.set_threshold(100_000)
+    atexit.register(gc.freeze)
     app()

@@ -11,10 +11,12 @@ import socket
 import sys
 import threading
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from ..graphs.kernels import load
 from ..storage.errors import BackendUnavailable, UsageError
 
 if TYPE_CHECKING:
@@ -27,6 +29,7 @@ _GUARD = (
     "workers import it"
 )
 LOST_WORKER_TIMEOUT = "1 day"
+SMALL_CORPUS = 64 << 20  # bytes; done in a second or two, as long as worker processes take to start
 
 
 @dataclass(frozen=True)
@@ -51,11 +54,12 @@ def connect(
     Parameters
     ----------
     cluster : str
-        ``"cpu"``: worker processes on this machine, listening on loopback only; or the address
-        of a scheduler, as in ``"tcp://10.0.0.5:8786"`` or ``"tls://..."``.
+        ``"cpu"``: worker processes on this machine, listening on loopback only; ``"threads"``:
+        one worker in this process, there in a second, for small corpora; or the address of a
+        scheduler, as in ``"tcp://10.0.0.5:8786"`` or ``"tls://..."``.
     workers, threads, memory
-        Size of a local cluster: processes (one a core when left out), threads a worker (one),
-        memory a worker (``"2GiB"``; an even share when left out).
+        Size of a local cluster: processes (one a core when left out), threads a worker (one; of
+        ``"threads"`` one a core), memory a worker (``"2GiB"``; an even share when left out).
     quiet : bool
         Print nothing.
 
@@ -114,26 +118,68 @@ def _ctrl_c_spared() -> Iterator[None]:
         signal.signal(signal.SIGINT, before)
 
 
+@contextmanager
+def _kernels_prepared() -> Iterator[None]:
+    """Compile the kernels meanwhile, once for all workers of this host, if they are not cached.
+
+    Whatever goes wrong is left to the worker that needs them: it prepares them too, and reports.
+    """
+    with ThreadPoolExecutor(1) as pool:
+        pool.submit(lambda: load("cpu").prepare())
+        yield
+
+
+def cluster_for(corpus_bytes: int) -> str:
+    """Return the local cluster that a corpus is done with soonest.
+
+    The kernels let go of the GIL, so threads keep up with processes; what they lack is a memory of
+    their own, which can be watched and given back.
+
+    >>> cluster_for(10_000_000), cluster_for(10_000_000_000)
+    ('threads', 'cpu')
+    """
+    return "threads" if corpus_bytes <= SMALL_CORPUS else "cpu"
+
+
 def _cpu(size: ClusterSize) -> Client:
     import dask
     from dask.system import CPU_COUNT
-    from distributed import Client
 
     # 15 s after a worker died dask looks whether one of its name is there, and gives the place up
     # for ever where it is not: as when the next one has just died too, and is being started again.
     dask.config.set({"distributed.deploy.lost-worker-timeout": LOST_WORKER_TIMEOUT})
 
-    options: dict[str, Any] = {
-        "n_workers": size.workers or CPU_COUNT,
-        "threads_per_worker": size.threads or 1,
-        "host": LOOPBACK,
-        # Not left to dask: it would listen on every interface, whatever `host` says.
-        "dashboard_address": f"{LOOPBACK}:{_dashboard_port()}",
-    }
+    return _local(
+        size,
+        n_workers=size.workers or CPU_COUNT,
+        threads_per_worker=size.threads or 1,
+    )
+
+
+def _threads(size: ClusterSize) -> Client:
+    from dask.system import CPU_COUNT
+
+    if size.workers not in (None, 1):
+        raise UsageError("'threads' is one worker, in this process; 'cpu' has as many as you like")
+    return _local(
+        size,
+        n_workers=1,
+        threads_per_worker=size.threads or CPU_COUNT,
+        processes=False,
+        protocol="tcp://",  # dask's own way within a process knows no loopback
+    )
+
+
+def _local(size: ClusterSize, **options: Any) -> Client:
+    from distributed import Client
+
+    # The second not left to dask: it would listen on every interface, whatever `host` says.
+    options["host"] = LOOPBACK
+    options["dashboard_address"] = f"{LOOPBACK}:{_dashboard_port()}"
     if size.memory:
         options["memory_limit"] = size.memory
     try:
-        with _ctrl_c_spared():
+        with _kernels_prepared(), _ctrl_c_spared():
             return Client(**options)
     except ValueError as error:
         raise UsageError(f"no cluster with {size}: {error}") from error
@@ -163,5 +209,5 @@ def _running(address: str, size: ClusterSize) -> Client:
         raise BackendUnavailable(f"no dask scheduler answers at {address}: {error}") from error
 
 
-CLUSTERS: dict[str, Callable[[ClusterSize], Client]] = {"cpu": _cpu}
+CLUSTERS: dict[str, Callable[[ClusterSize], Client]] = {"cpu": _cpu, "threads": _threads}
 """Every kind of local cluster, by name."""

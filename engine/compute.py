@@ -7,7 +7,9 @@ arrays.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -19,14 +21,15 @@ from ..graphs.block import TEXT, MapBlock
 from ..graphs.fusion import fuse
 from ..graphs.graph import Graph
 from ..storage.errors import BlockError, PaniniError
-from ..storage.field import Field
+from ..storage.field import STRING, Field
 from ..storage.quarantine import QuarantinedRows, merge, set_aside
 from ..storage.readers import FileOpener, read_stretch
-from ..storage.rows import Column, Rows, Stretch, Wanted
+from ..storage.rows import Column, Rows, Stretch, Wanted, validity
 from ..storage.text import PackedText
 from .micro_batch import MicroBatch
 
-Arrays = dict[str, npt.NDArray[Any]]
+Arrays = dict[str, Any]
+"""A field's values by its name: a NumPy array, or an Arrow one for strings of the corpus."""
 
 
 @dataclass(frozen=True)
@@ -52,7 +55,8 @@ class RowRange:
     arrays: Arrays
     quarantined: list[QuarantinedRows] = field(default_factory=list)
     text_bytes: int = 0
-    seconds: dict[str, float] = field(default_factory=dict)  # by block, and "read"
+    seconds: dict[str, float] = field(default_factory=dict)  # by block, and waiting to "read"
+    strings: dict[str, list[pa.Array]] = field(default_factory=dict)  # columns, as they come
 
 
 def compute(
@@ -71,7 +75,7 @@ def compute(
     todo = iter(ranges)
     current = _begin(recipe, next(todo, None))
     clock = time.perf_counter()
-    for stretch, row, rows in _batches(recipe, stretches):
+    for stretch, row, rows in _read_ahead(recipe, stretches):
         while current is not None and row + len(rows) > current.start:
             low, high = max(row, current.start), min(row + len(rows), current.stop)
             _add_seconds(current, "read", time.perf_counter() - clock)
@@ -82,6 +86,8 @@ def compute(
             if high < current.stop:
                 break
             current.quarantined = merge(current.quarantined)
+            for name, parts in current.strings.items():
+                current.arrays[name] = pa.concat_arrays(parts)
             yield current
             current = _begin(recipe, next(todo, None))
             clock = time.perf_counter()
@@ -89,7 +95,20 @@ def compute(
             return
 
 
-def _batches(recipe: Recipe, stretches: Iterable[Stretch]) -> Iterator[tuple[Stretch, int, Rows]]:
+Batch = tuple[Stretch, int, Rows]  # what was read, where from, and its first row in the corpus
+
+
+def _read_ahead(recipe: Recipe, stretches: Iterable[Stretch]) -> Iterator[Batch]:
+    """Read one batch while the one before it is computed."""
+    batches = _batches(recipe, stretches)
+    with closing(batches), ThreadPoolExecutor(1, "paninifs-read") as reader:
+        coming = reader.submit(next, batches, None)
+        while (batch := coming.result()) is not None:
+            coming = reader.submit(next, batches, None)
+            yield batch
+
+
+def _batches(recipe: Recipe, stretches: Iterable[Stretch]) -> Generator[Batch]:
     for stretch in stretches:
         row = stretch.row
         for rows in read_stretch(stretch, recipe.opener, recipe.wanted):
@@ -101,8 +120,11 @@ def _begin(recipe: Recipe, bounds: tuple[int, int] | None) -> RowRange | None:
     if bounds is None:
         return None
     length = bounds[1] - bounds[0]
+    columns = {"id" if recipe.identity else "", *(kept.name for kept in recipe.keep)}
     arrays = {
-        one.name: np.full((length, *one.shape), one.fill, one.array_dtype) for one in recipe.fields
+        one.name: np.full((length, *one.shape), one.fill, one.array_dtype)
+        for one in recipe.fields
+        if one.dtype != STRING or one.name not in columns
     }
     return RowRange(*bounds, arrays)
 
@@ -118,9 +140,9 @@ def _fill(
     """Compute a batch and lay it into its place in the range."""
     at = row - current.start
     here = slice(at, at + len(rows))
-    usable = rows.text.is_valid().to_numpy(zero_copy_only=False)
+    usable = validity(rows.text)
     current.arrays["valid"][here] = usable
-    _fill_columns(recipe, current.arrays, here, row, rows)
+    _fill_columns(recipe, current, here, row, rows)
     current.quarantined += [set_aside(stretch, fault) for fault in rows.faults]
     if not usable.any():
         return
@@ -141,15 +163,20 @@ def _fill(
             current.arrays[one.name][here][~usable] = one.fill
 
 
-def _fill_columns(recipe: Recipe, arrays: Arrays, here: slice, row: int, rows: Rows) -> None:
+def _fill_columns(recipe: Recipe, current: RowRange, here: slice, row: int, rows: Rows) -> None:
+    arrays = current.arrays
     if recipe.identity is None:
         arrays["id"][here] = np.arange(row, row + len(rows))
     named = [("id", recipe.identity)] if recipe.identity else []
     for name, column in [*named, *((kept.name, kept) for kept in recipe.keep)]:
         values = rows.columns[column.name]
-        arrays[f"{name}_valid"][here] = values.is_valid().to_numpy(zero_copy_only=False)
-        fill: Any = "" if column.kind == "string" else pa.scalar(0).cast(values.type)
-        arrays[name][here] = values.fill_null(fill).to_numpy(zero_copy_only=False)
+        arrays[f"{name}_valid"][here] = known = validity(values)
+        if column.kind == "string":
+            filled = values if known.all() else values.fill_null("")
+            current.strings.setdefault(name, []).append(filled.cast(pa.large_string()))
+        else:
+            filled = values if known.all() else values.fill_null(pa.scalar(0).cast(values.type))
+            arrays[name][here] = filled.to_numpy(zero_copy_only=False)
 
 
 def _run(

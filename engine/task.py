@@ -8,11 +8,13 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 
 from distributed.metrics import context_meter
-from distributed.worker import get_worker
+from distributed.worker import Worker, get_worker
 
+from ..graphs.kernels import load
 from ..storage.errors import PaniniError, RowsQuarantined
 from ..storage.lease import LeaseTicket
 from ..storage.rows import Stretch
@@ -20,6 +22,11 @@ from ..storage.shards import StoreLayout, commit, is_intact, read_marker
 from ..storage.target import Target
 from .compute import Recipe, RowRange, compute
 from .events import ShardDone
+
+MAX_WRITES = 4
+WRITE_BYTES = 64 << 20
+"""Shards that a task may have on their way to the store while it computes the next: so many, and so
+many bytes. Most of a write is waiting for the disk or the network."""
 
 
 @dataclass(frozen=True)
@@ -50,18 +57,27 @@ def run_task(job: Job, stretches: Sequence[Stretch], shards: Sequence[int]) -> O
     OSError
         When the disk or the network fails; dask tries the task again.
     """
-    done: list[ShardDone] = []
+    writes: list[Future[ShardDone]] = []
     try:
+        load(job.recipe.backend).prepare()
         pending = [s for s in shards if not _is_done(job, s)]
         ranges = [job.layout.bounds(shard) for shard in pending]
         job.ticket.check(job.target)
-        for shard, part in zip(pending, compute(job.recipe, stretches, ranges), strict=True):
-            if part.quarantined and job.raise_on_error:
-                raise RowsQuarantined(f"{part.quarantined[0]} (on_error='raise')")
-            job.ticket.check(job.target)
-            done.append(_commit(job, shard, part))
+        in_hand = max(1, min(MAX_WRITES, WRITE_BYTES // job.layout.shard_bytes))
+        with ThreadPoolExecutor(in_hand, "paninifs-write") as writer:
+            for shard, part in zip(pending, compute(job.recipe, stretches, ranges), strict=True):
+                if part.quarantined and job.raise_on_error:
+                    raise RowsQuarantined(f"{part.quarantined[0]} (on_error='raise')")
+                if len(writes) >= in_hand:
+                    writes[-in_hand].result()
+                job.ticket.check(job.target)
+                writes.append(writer.submit(_commit, job, shard, part, get_worker()))
+        done = [write.result() for write in writes]
     except PaniniError as error:
-        return Outcome(tuple(done), error)
+        return Outcome(tuple(w.result() for w in writes if w.exception() is None), error)
+    for shard_done in done:
+        for label, seconds in shard_done.seconds.items():
+            context_meter.digest_metric(label, seconds, "seconds")
     return Outcome(tuple(done))
 
 
@@ -72,13 +88,10 @@ def _is_done(job: Job, shard: int) -> bool:
     return marker is not None and is_intact(job.target, marker)
 
 
-def _commit(job: Job, shard: int, part: RowRange) -> ShardDone:
+def _commit(job: Job, shard: int, part: RowRange, worker: Worker) -> ShardDone:
     began = time.perf_counter()
     marker = commit(job.target, job.layout, shard, part.arrays, part.quarantined, part.text_bytes)
     part.seconds["write"] = time.perf_counter() - began
-    for label, seconds in part.seconds.items():
-        context_meter.digest_metric(label, seconds, "seconds")
-    worker = get_worker()
     done = ShardDone(
         shard, marker.rows, marker.quarantined, part.text_bytes, part.seconds, worker.address
     )

@@ -9,6 +9,7 @@ from os import PathLike
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
 
 from ..graphs.block import MapBlock
 from ..graphs.graph import Graph
@@ -174,6 +175,8 @@ def _stored_bytes(target: Target, marker: Marker) -> Iterator[str]:
 def _differences(arrays: StoredArrays, recipe: Recipe, part: RowRange) -> Iterator[str]:
     for field in recipe.fields:
         expected = part.arrays[field.name]
+        if isinstance(expected, pa.Array):
+            expected = np.array(expected.to_pylist(), object)
         try:
             stored = np.asarray(arrays[field.name][part.start : part.stop])
         except Exception as error:  # noqa: BLE001 (whatever a codec makes of damaged bytes)

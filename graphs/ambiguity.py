@@ -24,5 +24,8 @@ def ambiguity(primes: Sequence[int] = PRIMES) -> MapBlock:
     0.3·variance; ``ambiguity_normalised`` is 0.7·entropy / ln m + 0.3·var(q)·m² / (m − 1).
     It starts from ``dhatu`` because the stored ``prime_base`` is already rounded to float32.
     """
-    fields = tuple(Field(name, "float32", description=d) for name, d in _DESCRIPTIONS.items())
+    fields = tuple(
+        Field(name, "float32", description=text, compress=False)
+        for name, text in _DESCRIPTIONS.items()
+    )
     return MapBlock("ambiguity", ("dhatu",), fields, {"primes": tuple(int(p) for p in primes)})

@@ -41,5 +41,6 @@ def dhatu(dhatus: Sequence[str] = DHATUS) -> MapBlock:
         dims=(DIMENSION,),
         labels={DIMENSION: names},
         description="share of each dhātu in the text's weight",
+        compress=False,
     )
     return MapBlock("dhatu", (TEXT,), (field,), {"dhatus": names})

@@ -15,5 +15,6 @@ def digest() -> MapBlock:
         dims=("byte",),
         labels={"byte": tuple(range(32))},
         description="SHA-256 of the text's UTF-8 bytes",
+        compress=False,
     )
     return MapBlock("digest", (TEXT,), (field,))

@@ -52,6 +52,7 @@ def prime_base(dhatus: int, primes: Sequence[int] = PRIMES) -> MapBlock:
         dims=("prime",),
         labels={"prime": inventory},
         description="sum over k of dhatu[k] * p ** (k mod p)",
+        compress=False,
     )
     return MapBlock("prime_base", ("dhatu",), (field,), {"primes": inventory})
 

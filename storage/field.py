@@ -33,6 +33,8 @@ class Field:
         What the positions along a dimension are called; stored as its coordinate.
     description : str
         One line, stored with the array.
+    compress : bool
+        Whether its values are worth the time that compressing them takes: hashes are not.
 
     Raises
     ------
@@ -57,6 +59,7 @@ class Field:
     dims: tuple[str, ...] | None = None
     labels: Mapping[str, tuple[Any, ...]] = field(default_factory=dict)
     description: str = ""
+    compress: bool = True
 
     def __post_init__(self) -> None:
         if not self.name.isidentifier() or self.name.startswith("_"):

@@ -13,23 +13,21 @@ from typing import Any
 
 import numpy as np
 import zarr
-from zarr.codecs import BytesCodec, ShardingCodec, VLenUTF8Codec, ZstdCodec
+from zarr.codecs import BytesCodec, Crc32cCodec, ShardingCodec, VLenUTF8Codec, ZstdCodec
 from zarr.core.buffer import Buffer
 from zarr.storage import MemoryStore
 
+from .encoding import ZSTD_LEVEL, chunk_rows
 from .errors import UsageError
 from .field import STRING, Field
 from .rows import Column
 
-LAYOUT_VERSION = 1
+LAYOUT_VERSION = 2
 """Raised when arrays, chunks or codecs change, so that a half-written store is not mixed."""
 
 TEXT = "text"
 ROOT_KEY = "zarr.json"
 VALID = Field("valid", "bool", description="computed; false: not done yet, or quarantined")
-
-_CHUNK_ROWS = 8192
-_ZSTD_LEVEL = 1
 
 
 def stored_fields(
@@ -65,25 +63,10 @@ def _column_fields(name: str, kind: str, description: str) -> list[Field]:
     ]
 
 
-Written = dict[str, Buffer]
-"""What zarr has written in memory: key to bytes."""
-
-
-def new_arrays(
-    fields: Sequence[Field], rows: int, size: int
-) -> tuple[Written, dict[str, zarr.Array[Any]]]:
-    """Return every array, empty, by name, and the dict in which what they write appears.
-
-    Assign to these arrays only: opened again, they would leave shards of zeros unwritten.
-    """
-    written: Written = {}
-    group = zarr.create_group(MemoryStore(written), zarr_format=3)
-    return written, {field.name: _create(group, field, rows, size) for field in fields}
-
-
-def _create(group: zarr.Group, field: Field, rows: int, size: int) -> zarr.Array[Any]:
+def _create(group: zarr.Group, field: Field, rows: int, size: int) -> None:
     pack = VLenUTF8Codec() if field.dtype == STRING else BytesCodec(endian="little")
-    array: zarr.Array[Any] = group.create_array(
+    last = ZstdCodec(level=ZSTD_LEVEL, checksum=True) if field.compress else Crc32cCodec()
+    group.create_array(
         field.name,
         shape=(rows, *field.shape),
         chunks=(size, *field.shape),
@@ -93,16 +76,13 @@ def _create(group: zarr.Group, field: Field, rows: int, size: int) -> zarr.Array
         compressors=None,
         # The index stands first: some object stores answer no request for a file's last bytes.
         serializer=ShardingCodec(
-            chunk_shape=(min(size, _CHUNK_ROWS), *field.shape),
-            codecs=[pack, ZstdCodec(level=_ZSTD_LEVEL, checksum=True)],
+            chunk_shape=(chunk_rows(size), *field.shape),
+            codecs=[pack, last],
             index_location="start",
         ),
         dimension_names=(TEXT, *(field.dims or ())),
         attributes={"description": field.description} if field.description else {},
-        # Without this a shard of nothing but fill values would not be written at all.
-        config={"write_empty_chunks": True},
     )
-    return array
 
 
 def metadata(
@@ -112,8 +92,10 @@ def metadata(
 
     The root's metadata is consolidated; `attributes` stand on it.
     """
-    written, _ = new_arrays(fields, rows, size)
-    group = zarr.open_group(MemoryStore(written), mode="r+")
+    written: dict[str, Buffer] = {}
+    group = zarr.create_group(MemoryStore(written), zarr_format=3)
+    for field in fields:
+        _create(group, field, rows, size)
     labels = {dim: names for field in fields for dim, names in field.labels.items()}
     for dim, names in labels.items():
         values = np.asarray(names)

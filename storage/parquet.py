@@ -73,7 +73,9 @@ def read(file: SourceFile, opener: Opener, span: Span, wanted: Wanted) -> Iterat
         size = _batch_rows(parquet, wanted.text)
         for group in groups:
             end = row + parquet.metadata.row_group(group).num_rows
-            batches = parquet.iter_batches(batch_size=size, row_groups=[group], columns=columns)
+            batches = parquet.iter_batches(
+                batch_size=size, row_groups=[group], columns=columns, use_threads=False
+            )
             try:
                 for batch in _decoded(batches):
                     start, stop = max(row, span.start), min(row + len(batch), span.stop)

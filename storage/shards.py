@@ -9,19 +9,17 @@ from __future__ import annotations
 
 import hashlib
 import json
-import threading
 from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
-from functools import lru_cache
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-import zarr
 
+from .encoding import encode_shard
 from .field import Field
-from .layout import Written, new_arrays, shard_key
+from .layout import shard_key
 from .lease import LEASES
 from .partition import shard_bounds
 from .quarantine import QuarantinedRows, to_parquet
@@ -45,6 +43,11 @@ class StoreLayout:
     def shards(self) -> int:
         """Shards of the store."""
         return -(-self.rows // self.shard_rows)
+
+    @property
+    def shard_bytes(self) -> int:
+        """Bytes of a shard's values, before compression."""
+        return self.shard_rows * sum(field.row_bytes for field in self.fields)
 
     def bounds(self, shard: int) -> tuple[int, int]:
         """Return the rows of a shard."""
@@ -74,49 +77,31 @@ def commit(
 ) -> Marker:
     """Write a shard and mark it done; return its marker."""
     start, stop = layout.bounds(shard)
-    objects = _encode(layout, shard, arrays)
+
+    objects = {}
+    for field in layout.fields:
+        key = shard_key(field, shard)
+        objects[key] = _put(target, key, encode_shard(field, arrays[field.name], layout.shard_rows))
     if quarantined:
-        objects[f"{QUARANTINE}/{shard:08d}.parquet"] = to_parquet(quarantined)
-    for key, data in objects.items():
-        target.put(key, data)
+        key = f"{QUARANTINE}/{shard:08d}.parquet"
+        objects[key] = _put(target, key, to_parquet(quarantined))
     marker = Marker(
         shard,
         stop - start,
         sum(row.rows for row in quarantined),
         int(np.count_nonzero(arrays["valid"] & ~arrays["id_valid"])) if "id_valid" in arrays else 0,
         text_bytes,
-        {key: (len(data), hashlib.sha256(data).hexdigest()) for key, data in objects.items()},
+        objects,
         layout.fingerprint,
     )
     target.put(marker_key(shard), json.dumps(asdict(marker)).encode())
     return marker
 
 
-def _encode(
-    layout: StoreLayout, shard: int, arrays: Mapping[str, npt.NDArray[Any]]
-) -> dict[str, bytes]:
-    """Return a shard's objects, encoded by zarr itself in memory."""
-    written, empty = _encoder(layout)
-    start, stop = layout.bounds(shard)
-    objects = {}
-    for field in layout.fields:
-        empty[field.name][start:stop] = arrays[field.name]
-        key = shard_key(field, shard)
-        objects[key] = written.pop(key).to_bytes()
-    return objects
-
-
-def _encoder(layout: StoreLayout) -> tuple[Written, dict[str, zarr.Array[Any]]]:
-    shapes = tuple((f.name, f.dtype, f.shape) for f in layout.fields)
-    return _new_arrays(threading.get_ident(), shapes, layout.rows, layout.shard_rows)
-
-
-@lru_cache(maxsize=64)
-def _new_arrays(
-    _thread: int, shapes: tuple[tuple[str, str, tuple[int, ...]], ...], rows: int, size: int
-) -> tuple[Written, dict[str, zarr.Array[Any]]]:
-    # One set a thread: two runs whose stores are cut alike would take each other's bytes.
-    return new_arrays([Field(*shape) for shape in shapes], rows, size)
+def _put(target: Target, key: str, data: bytes) -> tuple[int, str]:
+    """Write an object; return its size and digest."""
+    target.put(key, data)
+    return len(data), hashlib.sha256(data).hexdigest()
 
 
 def marker_key(shard: int) -> str:

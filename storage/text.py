@@ -74,7 +74,11 @@ class PackedText:
     def from_strings(cls, texts: Sequence[str | bytes]) -> PackedText:
         """Pack Python strings (UTF-8) or bytes: for tests and small experiments."""
         raw = [t.encode() if isinstance(t, str) else t for t in texts]
-        return cls.from_arrow(pa.array(raw, pa.large_binary()))
+        # Not through pyarrow.array, which would import pandas to see whether this is a Series.
+        offsets = np.cumsum([0, *map(len, raw)], dtype=np.int64)
+        data = np.frombuffer(b"".join(raw), np.uint8)
+        offsets.flags.writeable = False
+        return cls(data, offsets)
 
     def __len__(self) -> int:
         return len(self.offsets) - 1

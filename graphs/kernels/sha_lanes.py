@@ -50,14 +50,31 @@ AVX2_FEATURES = frozenset({"avx2"})
 
 
 @lru_cache(maxsize=32)
-def _plan(chains: tuple[Chain, ...]) -> tuple[npt.NDArray[Any], ...]:
+def _plan(chains: tuple[Chain, ...], lanes: int) -> tuple[npt.NDArray[Any], ...]:
     """Return what the compiled loop knows of its chains: groups follow one another."""
     groups = groups_of(chains)
     flat = list(joined.from_iterable(groups))
     lengths = np.array([len(one.prefix) for one in flat])
     columns = np.array([one.column for one in flat])
     overlays = overlays_of([*flat, Chain(b"", 0)])  # the last: nothing in front
-    return overlays, lengths, columns, np.cumsum([0, *map(len, groups)])
+    initial = np.tile(np.repeat(INITIAL, lanes), 2)  # two chains abreast begin alike
+    return overlays, lengths, columns, np.cumsum([0, *map(len, groups)]), initial
+
+
+def _scratch(chains: int, lanes: int) -> tuple[npt.NDArray[Any], ...]:
+    # Made out here: Numba lets go of an array when all that is still used of it is its address.
+    return (
+        np.zeros(lanes * SLOT, np.uint8),
+        np.zeros(16 * lanes, np.uint32),
+        np.zeros((2, 64 * lanes), np.uint32),
+        np.zeros(chains * 8 * lanes, np.uint32),
+        np.zeros(2 * lanes, np.uint32),
+        np.zeros(lanes, np.int32),
+        np.zeros(lanes, np.uint64),
+        np.zeros(lanes, np.uint64),
+        np.zeros(lanes, np.int64),
+        np.zeros(lanes, np.int64),
+    )
 
 
 # --- vectors of lanes -----------------------------------------------------------------------------
@@ -250,16 +267,17 @@ def _compile(lanes: int, abreast: int, version: int) -> Any:
 
     @njit(nogil=True, cache=True, error_model="numpy")
     def loop(
-        data_at: Any, offsets: Any, order: Any, initial: Any, plan: Any, weights: Any, digests: Any
+        data_at: Any,
+        offsets: Any,
+        order: Any,
+        plan: Any,
+        scratch: Any,
+        weights: Any,
+        digests: Any,
     ) -> int:
-        overlays, lengths, columns, groups = plan
+        overlays, lengths, columns, groups, initial = plan
         texts = len(order)
-        stages, words = np.zeros(lanes * SLOT, np.uint8), np.empty(16 * lanes, np.uint32)
-        schedules = np.empty((2, 64 * lanes), np.uint32)
-        state = np.empty(len(lengths) * 8 * lanes, np.uint32)
-        bits, live = np.zeros(2 * lanes, np.uint32), np.zeros(lanes, np.int32)
-        places, addresses = np.zeros(lanes, np.uint64), np.zeros(lanes, np.uint64)
-        sizes, rows = np.zeros(lanes, np.int64), np.zeros(lanes, np.int64)
+        stages, words, schedules, state, bits, live, places, addresses, sizes, rows = scratch
         stages_at = np.uint64(stages.ctypes.data)
         words_at, bits_at = np.uint64(words.ctypes.data), np.uint64(bits.ctypes.data)
         places_at, live_at = np.uint64(places.ctypes.data), np.uint64(live.ctypes.data)
@@ -311,19 +329,18 @@ def _compile(lanes: int, abreast: int, version: int) -> Any:
 
 def _path(lanes: int, abreast: int) -> HashTexts:
     loop = _compile(lanes, abreast, stamp())
-    # Two chains abreast begin alike.
-    initial = np.tile(np.repeat(INITIAL, lanes), 2)
 
     def hash_texts(
         text: PackedText, chains: Sequence[Chain], weights: Weights, digests: Digests
     ) -> None:
-        plan = _plan(tuple(chains))
+        plan = _plan(tuple(chains), lanes)
         # Sixteen bits make it a radix sort; longer texts than that are one class.
         data_at, offsets = addressed(text)
         most = (np.diff(offsets) + int(plan[1].max()) + 72) >> 6
         blocks = np.minimum(most, 65_535).astype(np.uint16)
         order = np.argsort(blocks, kind="stable")
-        loop(data_at, offsets, order, initial, plan, weights, digests)
+        scratch = _scratch(len(plan[1]), lanes)
+        loop(data_at, offsets, order, plan, scratch, weights, digests)
 
     return hash_texts
 

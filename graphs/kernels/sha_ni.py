@@ -66,7 +66,19 @@ def hash_texts(
     text: PackedText, chains: Sequence[Chain], weights: Weights, digests: Digests
 ) -> None:
     """Fill weights int32 [n, columns] and, where a chain wants it, digests uint8 [n, 32]."""
-    _hash_texts(*addressed(text), _plan(tuple(chains)), weights, digests)
+    plan = _plan(tuple(chains))
+    _hash_texts(*addressed(text), plan, _scratch(len(plan[2])), weights, digests)
+
+
+def _scratch(chains: int) -> tuple[npt.NDArray[Any], ...]:
+    # Made out here: Numba lets go of an array when all that is still used of it is its address.
+    return (
+        np.zeros((_AHEAD + 1) * SLOT, np.uint8),
+        np.zeros(2 * _LOT * _SCHEDULE, np.uint8),
+        np.zeros(chains * 8, np.uint32),
+        np.zeros(_LOT, np.uint64),
+        np.zeros(_LOT, np.uint64),
+    )
 
 
 def lots_of(chains: Sequence[Chain]) -> list[list[Chain]]:
@@ -325,13 +337,12 @@ def _collect(
 
 def _compile(version: int) -> Any:
     @njit(nogil=True, cache=True, error_model="numpy")
-    def loop(data_at: Any, offsets: Any, plan: Any, weights: Any, digests: Any) -> int:
+    def loop(
+        data_at: Any, offsets: Any, plan: Any, scratch: Any, weights: Any, digests: Any
+    ) -> int:
         states, _, lengths, columns, lots, counts, leaders, places, slots = plan
         rows = len(offsets) - 1
-        stages = np.zeros((_AHEAD + 1) * SLOT, np.uint8)
-        schedules = np.zeros(2 * _LOT * _SCHEDULE, np.uint8)
-        state = np.zeros(len(lengths) * 8, np.uint32)
-        none, bits = np.zeros(_LOT, np.uint64), np.zeros(_LOT, np.uint64)
+        stages, schedules, state, none, bits = scratch
         stages_at = np.uint64(stages.ctypes.data)
         initial_at, state_at = np.uint64(states.ctypes.data), np.uint64(state.ctypes.data)
         schedules_at, slots_at = np.uint64(schedules.ctypes.data), np.uint64(slots.ctypes.data)
