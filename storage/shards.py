@@ -15,7 +15,6 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
 from .encoding import encode_shard
 from .field import Field
@@ -62,6 +61,7 @@ class Marker:
     rows: int
     quarantined: int  # rows
     null_ids: int  # rows that are computed and have no id
+    ascending: tuple[int, int] | None  # first and last id, if each is larger than the one before
     text_bytes: int
     objects: Mapping[str, tuple[int, str]]  # key to bytes and SHA-256
     fingerprint: str
@@ -71,7 +71,7 @@ def commit(
     target: Target,
     layout: StoreLayout,
     shard: int,
-    arrays: Mapping[str, npt.NDArray[Any]],
+    arrays: Mapping[str, Any],
     quarantined: Sequence[QuarantinedRows],
     text_bytes: int,
 ) -> Marker:
@@ -90,12 +90,23 @@ def commit(
         stop - start,
         sum(row.rows for row in quarantined),
         int(np.count_nonzero(arrays["valid"] & ~arrays["id_valid"])) if "id_valid" in arrays else 0,
+        _ascending(arrays),
         text_bytes,
         objects,
         layout.fingerprint,
     )
     target.put(marker_key(shard), json.dumps(asdict(marker)).encode())
     return marker
+
+
+def _ascending(arrays: Mapping[str, Any]) -> tuple[int, int] | None:
+    """Return the first and the last of ids that need not be looked at again to know them unlike."""
+    ids = arrays["id"]
+    if not isinstance(ids, np.ndarray) or ids.dtype != np.int64 or not arrays["valid"].all():
+        return None
+    if "id_valid" in arrays and not arrays["id_valid"].all():
+        return None
+    return (int(ids[0]), int(ids[-1])) if (ids[1:] > ids[:-1]).all() else None
 
 
 def _put(target: Target, key: str, data: bytes) -> tuple[int, str]:
@@ -115,7 +126,8 @@ def read_marker(target: Target, layout: StoreLayout, shard: int) -> Marker | Non
     try:
         values = json.loads(data or b"")
         objects = {key: (int(size), str(sha)) for key, (size, sha) in values["objects"].items()}
-        marker = Marker(**{**values, "objects": objects})
+        ends = values["ascending"] and (int(values["ascending"][0]), int(values["ascending"][1]))
+        marker = Marker(**{**values, "objects": objects, "ascending": ends})
     except (ValueError, TypeError, KeyError, AttributeError):
         return None
     return marker if (marker.shard, marker.fingerprint) == (shard, layout.fingerprint) else None
