@@ -3,6 +3,7 @@
 #   PYTHON=…    the Python to build the environment with (3.11 to 3.13); else the first that runs of
 #               python3.13, python3.12, python3.11, python3
 #   WORKERS=…   processes that run the tests (2)
+#   BENCH_RESULTS=…  where `make bench` writes its figures and their page (bench-results)
 #   TESTS=…     what `make unit` runs (tests/)
 
 SHELL := /bin/bash
@@ -11,6 +12,7 @@ BIN := $(VENV)/bin
 WORKERS ?= 2
 TESTS ?= tests
 DEMO_STORE ?= demo-results.zarr
+BENCH_RESULTS ?= bench-results
 PIP_INSTALL := $(BIN)/python -m pip install -qq --disable-pip-version-check --no-input
 
 # Doctests and mypy see the package under its own name through this link, whatever the clone is called.
@@ -44,8 +46,8 @@ format: $(VENV)/.dev ## format the code and put right what ruff can
 	$(BIN)/ruff check --fix
 	$(BIN)/ruff format
 
-bench: $(VENV)/.run ## measure the kernels on this machine
-	$(BIN)/python tests/benchmarks/kernels.py
+bench: $(VENV)/.dev ## measure on this machine: QUICK=1 in two minutes, else half an hour and 12 GB
+	$(BIN)/python tests/benchmarks/bench.py $(if $(QUICK),--quick) --out $(BENCH_RESULTS)
 
 # --- environments ---------------------------------------------------------------------------------
 

@@ -144,6 +144,24 @@ def run(
 
 
 @app.command()
+def devices(as_json: Json = False) -> None:
+    """Say what this machine computes with, and which kernels it takes."""
+    from .hardware import cpu
+
+    with _errors():
+        found = cpu()
+    if as_json:
+        _print_json({"cpu": asdict(found)})
+        return
+    _pairs(
+        {
+            "cpu": f"{found.name}, {found.cores} cores",
+            "SHA-256": f"{found.hashing} ({found.what}); can take {', '.join(found.usable)}",
+        }
+    )
+
+
+@app.command()
 def status(results: Results, as_json: Json = False) -> None:
     """Say how far a store is, and who is writing it."""
     from .overview import status_of

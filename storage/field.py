@@ -114,6 +114,12 @@ class Field:
         """The NumPy dtype of an in-memory array of this field (strings are objects)."""
         return np.dtype(object) if self.dtype == STRING else np.dtype(self.dtype)
 
+    @classmethod
+    def described(cls, found: Mapping[str, Any]) -> Field:
+        """Return the field that `describe` told of, without labels and description."""
+        shape, dims = tuple(found["shape"]), tuple(found["dims"])
+        return cls(found["name"], found["dtype"], shape, dims, compress=found["compress"])
+
     def describe(self) -> dict[str, Any]:
         """Return what of the declaration belongs in a manifest, as JSON."""
         return {
@@ -121,4 +127,5 @@ class Field:
             "dtype": self.dtype,
             "shape": list(self.shape),
             "dims": list(self.dims or ()),
+            "compress": self.compress,
         }

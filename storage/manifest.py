@@ -63,10 +63,7 @@ class Manifest:
     def from_json(cls, data: bytes) -> Manifest:
         """Decode what `to_json` wrote."""
         document = json.loads(data)
-        fields = tuple(
-            Field(f["name"], f["dtype"], tuple(f["shape"]), tuple(f["dims"]))
-            for f in document["fields"]
-        )
+        fields = tuple(Field.described(f) for f in document["fields"])
         names = ("facts", "shard_rows", "rows", "created", "versions")
         return cls(fields=fields, **{name: document[name] for name in names})
 

@@ -14,6 +14,7 @@ import pytest
 import paninifs
 from paninifs import Field, Graph, MapBlock, PackedText, default_graph, map_block
 from paninifs.graphs.dhatu import DHATUS
+from paninifs.graphs.fusion import fuse
 from paninifs.graphs.prime_base import PRIMES
 from paninifs.storage.errors import BackendUnavailable, BlockError, GraphError
 
@@ -504,3 +505,40 @@ def test_no_dhatus_are_refused() -> None:
 def test_a_dhatu_that_is_not_unicode_is_refused() -> None:
     with pytest.raises(GraphError, match="dhatus"):
         default_graph(dhatus=["A", "\ud800"])
+
+
+# --- fusing ---------------------------------------------------------------------------------------
+
+
+def test_a_default_graph_with_blocks_of_ones_own_is_fused_around_them():
+    @map_block(fields=[Field("twice", "float32")])
+    def twice(entropy):
+        return entropy * np.float32(2)
+
+    graph = default_graph(dhatus=("A", "B"), primes=(2, 3)) + twice
+    fused = fuse(graph)
+    assert [block.name for block in fused.blocks] == ["default_graph", "twice"]
+    assert fused.fields == graph.fields
+    assert dict(fused.blocks[0].params) == {"dhatus": ("A", "B"), "primes": (2, 3)}
+
+
+@pytest.mark.parametrize("left", ["digest", "dhatu", "prime_base", "ambiguity"])
+def test_a_graph_that_lacks_a_default_block_is_left_as_it_is(left):
+    blocks = [block for block in default_graph().blocks if left not in (block.name, *block.inputs)]
+    graph = Graph(tuple(blocks))
+    assert fuse(graph) is graph
+
+
+def test_bases_and_ambiguity_of_different_primes_are_not_fused():
+    blocks = [*default_graph(primes=(2, 3)).blocks[:3], default_graph(primes=(5, 7)).blocks[3]]
+    graph = Graph(tuple(blocks))
+    assert fuse(graph) is graph
+
+
+def test_a_block_of_ones_own_with_a_default_blocks_name_is_not_fused():
+    @map_block(fields=[Field("mine", "int32")], name="digest")
+    def mine(text):
+        return np.zeros(len(text), np.int32)
+
+    graph = Graph((mine, *default_graph().blocks[1:]))
+    assert fuse(graph) is graph

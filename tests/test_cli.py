@@ -90,6 +90,30 @@ def test_run_again_does_nothing_and_another_corpus_is_refused(finished):
     assert "--fresh" in refused.stderr
 
 
+def test_devices_names_the_processor_and_the_path_to_its_hashes(tmp_path):
+    found = json.loads(paninifs("devices", "--json", cwd=tmp_path).stdout)["cpu"]
+    assert found["hashing"] == found["usable"][0]
+    assert found["usable"][-1] == "hashlib"
+    assert found["name"] in paninifs("devices", cwd=tmp_path).stdout
+
+
+def test_devices_refuses_a_path_that_is_none(tmp_path, monkeypatch):
+    monkeypatch.setenv("PANINIFS_SHA256", "sse9")
+    told = paninifs("devices", cwd=tmp_path)
+    assert told.returncode == 2
+    assert "PANINIFS_SHA256=sse9: this process can take" in told.stderr
+
+
+def test_a_small_corpus_is_done_by_threads_unless_processes_are_asked_for(finished, tmp_path):
+    folder, sized = finished
+    note = "a small corpus; threads of this process do it"
+    assert note not in sized.stderr
+    ran = paninifs("run", folder / "c.jsonl", "out.zarr", cwd=tmp_path)
+    assert (ran.returncode, note in ran.stderr) == (0, True)
+    same = paninifs("verify", "out.zarr", cwd=tmp_path)
+    assert same.returncode == 0, same.stdout
+
+
 def test_verify_exits_1_after_a_single_changed_value(finished, tmp_path):
     import shutil
 
@@ -133,7 +157,7 @@ def test_quarantined_rows_exit_3(tmp_path):
     [
         (["run", "nowhere.jsonl", "out.zarr"], "no such file"),
         (["run", "c.jsonl"], "last, where the results go"),
-        (["run", "c.jsonl", "out.zarr", "--cluster", "abacus"], "there are: cpu, or a scheduler"),
+        (["run", "c.jsonl", "out.zarr", "--cluster", "abacus"], "there are: cpu, threads, or a scheduler"),
         (["run", "c.jsonl", "out.zarr", "--shard-rows", "100"], "power of two"),
         (["run", "c.jsonl", "out.zarr", "--text", "gloss"], "no column 'gloss'"),
         (["status", "nowhere.zarr"], "no results store"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import socket
 import subprocess
 import sys
@@ -12,6 +13,7 @@ import pytest
 
 import paninifs as pf
 from paninifs.engine import cluster
+from paninifs.graphs.kernels import cpu
 from paninifs.storage.errors import BackendUnavailable, UsageError
 
 
@@ -23,11 +25,12 @@ def test_printed_dashboard_link_answers(capsys):
             assert b"Dask" in page.read()
 
 
-def test_local_cluster_and_dashboard_listen_on_loopback_only():
+@pytest.mark.parametrize(("name", "workers"), [("cpu", 2), ("threads", 1)])
+def test_local_cluster_and_dashboard_listen_on_loopback_only(name, workers):
     before = listening()
-    with pf.connect(workers=2, quiet=True):
+    with pf.connect(name, workers=workers, quiet=True):
         opened = listening() - before
-        assert len(opened) >= 4  # scheduler, dashboard, two workers
+        assert len(opened) >= 2 + workers  # scheduler, dashboard, workers
         assert {address for address, _ in opened} == {"127.0.0.1"}
 
 
@@ -51,6 +54,28 @@ def test_taken_dashboard_port_is_no_obstacle():
             pass  # somebody else has it: as good
         with pf.connect(workers=1, quiet=True) as client:
             assert f":{cluster.DASHBOARD_PORT}/" not in client.dashboard_link
+
+
+def test_threads_are_one_worker_in_this_process():
+    with pf.connect("threads", threads=3, quiet=True) as client:
+        assert list(client.run(os.getpid).values()) == [os.getpid()]
+        assert list(client.nthreads().values()) == [3]
+        assert client.dashboard_link.startswith(f"http://{cluster.LOOPBACK}:")
+    with pytest.raises(UsageError, match="'threads' is one worker"):
+        pf.connect("threads", workers=2)
+
+
+def test_workers_find_the_kernels_compiled():
+    with pf.connect(workers=1, quiet=True):
+        hits = cpu.prepare.cache_info()
+    assert hits.currsize == 1  # by the client, before a worker asked
+
+
+def test_workers_keep_the_memory_that_they_will_need_again():
+    with pf.connect(workers=1, quiet=True) as client:
+        found = client.run(lambda: dict(os.environ))
+    for name, value in cluster.WORKER_ENVIRONMENT.items():
+        assert [one[name] for one in found.values()] == [str(value)]
 
 
 def test_size_of_a_local_cluster_is_as_asked():

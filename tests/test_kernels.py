@@ -683,7 +683,8 @@ def lesser(path: str, code: str, folder: Path) -> subprocess.CompletedProcess[st
     target = {"NUMBA_CPU_NAME": name, "NUMBA_CPU_FEATURES": features}
     return subprocess.run(
         [sys.executable, "-P", "-c", code, path],
-        env={**os.environ, **target, "NUMBA_CACHE_DIR": str(folder)},
+        # Freed memory is overwritten, so that its use shows (glibc).
+        env={**os.environ, **target, "NUMBA_CACHE_DIR": str(folder), "MALLOC_PERTURB_": "165"},
         capture_output=True,
         text=True,
         check=False,

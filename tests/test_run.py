@@ -135,7 +135,7 @@ def test_task_is_named_after_its_blocks_and_block_times_are_fine_metrics(
     while "n_bytes" not in labels and time.monotonic() < deadline:
         labels = {part for key in client.run_on_scheduler(measured) for part in key}
         time.sleep(0.2)
-    assert {"digest", "dhatu", "prime_base", "ambiguity", "n_bytes", "read", "write"} <= labels
+    assert {"default_graph", "n_bytes", "read", "write"} <= labels
 
 
 def test_events_tell_the_whole_run_to_a_late_listener(submit, glosses, write_jsonl):
@@ -152,7 +152,7 @@ def test_events_tell_the_whole_run_to_a_late_listener(submit, glosses, write_jso
     assert sorted(event.shard for event in told[2:-1]) == [0, 1, 2, 3]
     status = run.status()
     assert (status.state, status.rows_done, status.shards_done) == ("finished", 2000, 4)
-    assert set(status.seconds) >= {"read", "dhatu", "write"}
+    assert set(status.seconds) >= {"read", "default_graph", "write"}
     assert "2,000 of 2,000" in repr(run)
 
 

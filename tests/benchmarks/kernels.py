@@ -12,13 +12,13 @@ from typing import Any
 
 os.environ.setdefault("POLARS_MAX_THREADS", "1")
 
+import corpora
 import numpy as np
 import polars as pl
 import pyarrow as pa
-
-import corpora
 from baselines import hashing
 from measure import Table, clock_ghz, in_turn
+
 from paninifs.graphs.dhatu import DHATUS
 from paninifs.graphs.kernels import load, sha_paths
 from paninifs.graphs.kernels.sha256 import Chain
@@ -128,7 +128,7 @@ def _inventory(quick: bool, rounds: int) -> Table:
 
 
 def _lesser(quick: bool) -> list[Table]:
-    """Processors that lack what this one has: Numba's target restricted, in a process of its own."""
+    """Processors that lack what this one has: Numba's target restricted, in its own process."""
     table = Table(
         "Kernel on lesser targets, one thread",
         "LLVM's target restricted to the instructions of the named processor; hashlib, in the same "

@@ -1,8 +1,8 @@
-"""How the benchmarks time, and what they write: contenders in turn, medians, the machine's facts."""
+"""How the benchmarks time, and what they write: contenders in turn, medians, the machine."""
 
 from __future__ import annotations
 
-import datetime
+import datetime as dt
 import os
 import platform
 import statistics
@@ -113,7 +113,7 @@ def _seconds(call: Callable[[], Any]) -> float:
 def machine() -> dict[str, Any]:
     """What the figures were taken on."""
     return {
-        "date": datetime.datetime.now(datetime.UTC).date().isoformat(),
+        "date": dt.datetime.now(dt.UTC).date().isoformat(),
         "cpu": llvmlite.binding.get_host_cpu_name(),
         "cores": os.cpu_count(),
         "clock, measured (GHz)": round(clock_ghz(), 2),
