@@ -96,6 +96,7 @@ def test_a_field_that_fits_is_kept_as_declared() -> None:
         "dtype": "float32",
         "shape": [2, 3],
         "dims": ["a", "b"],
+        "compress": True,
     }
 
 

@@ -157,7 +157,10 @@ def test_quarantined_rows_exit_3(tmp_path):
     [
         (["run", "nowhere.jsonl", "out.zarr"], "no such file"),
         (["run", "c.jsonl"], "last, where the results go"),
-        (["run", "c.jsonl", "out.zarr", "--cluster", "abacus"], "there are: cpu, threads, or a scheduler"),
+        (
+            ["run", "c.jsonl", "out.zarr", "--cluster", "abacus"],
+            "there are: cpu, threads, or a scheduler",
+        ),
         (["run", "c.jsonl", "out.zarr", "--shard-rows", "100"], "power of two"),
         (["run", "c.jsonl", "out.zarr", "--text", "gloss"], "no column 'gloss'"),
         (["status", "nowhere.zarr"], "no results store"),
