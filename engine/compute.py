@@ -122,7 +122,7 @@ def _begin(recipe: Recipe, bounds: tuple[int, int] | None) -> RowRange | None:
     length = bounds[1] - bounds[0]
     columns = {"id" if recipe.identity else "", *(kept.name for kept in recipe.keep)}
     arrays = {
-        one.name: np.full((length, *one.shape), one.fill, one.array_dtype)
+        one.name: np.empty((length, *one.shape), one.array_dtype)
         for one in recipe.fields
         if one.dtype != STRING or one.name not in columns
     }
@@ -144,8 +144,21 @@ def _fill(
     current.arrays["valid"][here] = usable
     _fill_columns(recipe, current, here, row, rows)
     current.quarantined += [set_aside(stretch, fault) for fault in rows.faults]
-    if not usable.any():
-        return
+    if usable.any():
+        _run_blocks(recipe, steps, current, at, stretch, rows)
+    if not usable.all():
+        for one in recipe.graph.fields:
+            current.arrays[one.name][here][~usable] = one.fill
+
+
+def _run_blocks(
+    recipe: Recipe,
+    steps: Sequence[tuple[MapBlock, Callable[..., Any]]],
+    current: RowRange,
+    at: int,
+    stretch: Stretch,
+    rows: Rows,
+) -> None:
     text = PackedText.from_arrow(rows.text)
     current.text_bytes += text.nbytes
     done = at
@@ -158,9 +171,6 @@ def _fill(
         for one in recipe.graph.fields:
             current.arrays[one.name][done : done + len(part)] = values[one.name]
         done += len(part)
-    if not usable.all():
-        for one in recipe.graph.fields:
-            current.arrays[one.name][here][~usable] = one.fill
 
 
 def _fill_columns(recipe: Recipe, current: RowRange, here: slice, row: int, rows: Rows) -> None:

@@ -47,18 +47,19 @@ def encode_shard(field: Field, values: npt.NDArray[Any] | pa.Array, size: int) -
     rows = chunk_rows(size)
     index = np.full((-(-size // rows), 2), _MISSING, "<u8")
     at = index.nbytes + 4
-    chunks = []
+    pieces: list[Any] = []  # joined once, so that values are copied once
     for number, start in enumerate(range(0, len(values), rows)):
-        part = values[start : start + rows]
-        chunks.append(_encode_chunk(field, part, rows))
-        index[number] = at, len(chunks[-1])
-        at += len(chunks[-1])
-    return b"".join([_checked(index.tobytes()), *chunks])
+        chunk = _encode_chunk(field, values[start : start + rows], rows)
+        length = sum(map(len, chunk))
+        index[number] = at, length
+        at += length
+        pieces += chunk
+    return b"".join([*_checked(index.tobytes()), *pieces])
 
 
-def _encode_chunk(field: Field, values: Any, rows: int) -> bytes:
+def _encode_chunk(field: Field, values: Any, rows: int) -> list[Any]:
     if isinstance(values, pa.Array):
-        raw = _pack_strings(PackedText.from_arrow(values), rows)
+        raw: Any = _pack_strings(PackedText.from_arrow(values), rows)
     else:
         if len(values) < rows:
             full = np.full((rows, *field.shape), field.fill, field.array_dtype)
@@ -67,11 +68,14 @@ def _encode_chunk(field: Field, values: Any, rows: int) -> bytes:
         if field.dtype == STRING:
             raw = VLenUTF8().encode(values)
         else:
-            raw = values.astype(values.dtype.newbyteorder("<"), copy=False).tobytes()
-    if not field.compress:
-        return _checked(raw)
-    packed: bytes = Zstd(level=ZSTD_LEVEL, checksum=True).encode(raw)
-    return packed
+            raw = _bytes_of(values)
+    return [Zstd(level=ZSTD_LEVEL, checksum=True).encode(raw)] if field.compress else _checked(raw)
+
+
+def _bytes_of(values: npt.NDArray[Any]) -> memoryview:
+    """Return the little-endian bytes of an array, where they lie if they are so already."""
+    little = np.ascontiguousarray(values, values.dtype.newbyteorder("<"))
+    return memoryview(little.reshape(-1).view(np.uint8)).toreadonly()
 
 
 def _pack_strings(text: PackedText, rows: int) -> bytes:
@@ -94,5 +98,5 @@ def _pack_strings(text: PackedText, rows: int) -> bytes:
     return packed.tobytes()
 
 
-def _checked(raw: bytes) -> bytes:
-    return raw + struct.pack("<I", google_crc32c.value(raw))
+def _checked(raw: Any) -> list[Any]:
+    return [raw, struct.pack("<I", google_crc32c.value(raw))]

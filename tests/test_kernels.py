@@ -771,3 +771,18 @@ def test_a_change_of_any_source_of_the_hashing_compiles_it_anew(tmp_path: Path) 
     if "sha-ni" not in sha_paths.usable():
         pytest.skip("this processor has no SHA instructions")
     assert [cache_hits(), cache_hits(), cache_hits("changed")] == [0, 1, 0]
+
+
+def test_of_two_processes_at_once_one_compiles_and_the_other_loads(tmp_path: Path) -> None:
+    if "sha-ni" not in sha_paths.usable():
+        pytest.skip("this processor has no SHA instructions")
+    both = [
+        subprocess.Popen(
+            [sys.executable, "-P", "-c", STAMPED, ""],
+            env={**os.environ, "NUMBA_CACHE_DIR": str(tmp_path), sha_paths.VARIABLE: "sha-ni"},
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        for _ in range(2)
+    ]
+    assert sorted(int(one.communicate(timeout=200)[0]) for one in both) == [0, 1]

@@ -6,8 +6,8 @@ How the hashes are made is the business of the path that `sha_paths` chooses, th
 
 from __future__ import annotations
 
-import getpass
 import hashlib
+import os
 import tempfile
 from collections.abc import Sequence
 from functools import cache
@@ -88,7 +88,7 @@ def prepare() -> None:
     BackendUnavailable
         The compiled code is wrong on this machine.
     """
-    lock = Path(tempfile.gettempdir()) / f"paninifs-{getpass.getuser()}.compiling"
+    lock = Path(tempfile.gettempdir()) / f"paninifs-{os.getuid()}.compiling"
     texts = [b"\xe0\xa4\xa7" * (length // 3) + b"." * (length % 3) for length in range(0, 400, 7)]
     names = ("A", "RELATE")
     with locket.lock_file(lock):

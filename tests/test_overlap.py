@@ -1,0 +1,86 @@
+"""Reading, computing and writing overlap, within bounds."""
+
+from __future__ import annotations
+
+import threading
+import time
+
+import pytest
+
+import paninifs as pf
+from paninifs.engine import compute, task
+from paninifs.storage.target import LocalTarget
+
+
+def soon(condition) -> bool:
+    deadline = time.monotonic() + 10
+    while not condition() and time.monotonic() < deadline:
+        time.sleep(0.01)
+    return condition()
+
+
+def test_one_batch_is_read_while_the_one_before_it_is_computed_and_no_more(monkeypatch):
+    read = []
+
+    def batches(recipe, stretches):
+        for number in range(5):
+            read.append(number)
+            yield number
+
+    monkeypatch.setattr(compute, "_batches", batches)
+    ahead = compute._read_ahead(None, ())
+    for number in range(4):
+        assert next(ahead) == number
+        assert soon(lambda: len(read) == number + 2)  # noqa: B023
+        time.sleep(0.05)
+        assert len(read) == number + 2
+    ahead.close()
+
+
+def test_what_goes_wrong_in_reading_comes_after_what_was_read(monkeypatch):
+    def batches(recipe, stretches):
+        yield 1
+        raise OSError("the disk")
+
+    monkeypatch.setattr(compute, "_batches", batches)
+    ahead = compute._read_ahead(None, ())
+    assert next(ahead) == 1
+    with pytest.raises(OSError, match="the disk"):
+        next(ahead)
+
+
+class Slow(LocalTarget):
+    """Counts the shards that are being written at once."""
+
+    now: set[int] = set()
+    most = 0
+    lock = threading.Lock()
+
+    def put(self, key, data):
+        if "/c/" not in key:
+            return super().put(key, data)
+        writer = threading.get_ident()
+        with self.lock:
+            self.now.add(writer)
+            type(self).most = max(self.most, len(self.now))
+        time.sleep(0.02)
+        super().put(key, data)
+        with self.lock:
+            self.now.discard(writer)
+
+
+@pytest.mark.parametrize(("bytes_", "most"), [(task.WRITE_BYTES, task.MAX_WRITES), (1, 1)])
+def test_several_shards_are_written_at_once_as_far_as_memory_allows(
+    glosses, write_jsonl, tmp_path, monkeypatch, bytes_, most
+):
+    monkeypatch.setattr(task, "WRITE_BYTES", bytes_)
+    Slow.most, Slow.now = 0, set()
+    corpus = pf.open_corpus(write_jsonl(glosses[:1000]))
+    target = Slow(tmp_path / "out.zarr")
+    with pf.connect("threads", threads=1, quiet=True) as client:
+        run = pf.submit(
+            pf.default_graph(), corpus, target, client=client, shard_rows=64, progress=False
+        )
+        assert run.result().done == 1000
+    assert Slow.most == most
+    assert pf.verify(tmp_path / "out.zarr").passed
