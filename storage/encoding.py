@@ -47,7 +47,7 @@ def encode_shard(field: Field, values: npt.NDArray[Any] | pa.Array, size: int) -
     rows = chunk_rows(size)
     index = np.full((-(-size // rows), 2), _MISSING, "<u8")
     at = index.nbytes + 4
-    pieces: list[Any] = []  # joined once, so that values are copied once
+    pieces: list[bytes] = []
     for number, start in enumerate(range(0, len(values), rows)):
         chunk = _encode_chunk(field, values[start : start + rows], rows)
         length = sum(map(len, chunk))
@@ -57,25 +57,18 @@ def encode_shard(field: Field, values: npt.NDArray[Any] | pa.Array, size: int) -
     return b"".join([*_checked(index.tobytes()), *pieces])
 
 
-def _encode_chunk(field: Field, values: Any, rows: int) -> list[Any]:
+def _encode_chunk(field: Field, values: Any, rows: int) -> list[bytes]:
     if isinstance(values, pa.Array):
-        raw: Any = _pack_strings(PackedText.from_arrow(values), rows)
+        raw: bytes = _pack_strings(PackedText.from_arrow(values), rows)
     else:
         if len(values) < rows:
             full = np.full((rows, *field.shape), field.fill, field.array_dtype)
             full[: len(values)] = values
             values = full
-        if field.dtype == STRING:
-            raw = VLenUTF8().encode(values)
-        else:
-            raw = _bytes_of(values)
+        little = values.dtype.newbyteorder("<")
+        is_text = field.dtype == STRING
+        raw = VLenUTF8().encode(values) if is_text else values.astype(little, copy=False).tobytes()
     return [Zstd(level=ZSTD_LEVEL, checksum=True).encode(raw)] if field.compress else _checked(raw)
-
-
-def _bytes_of(values: npt.NDArray[Any]) -> memoryview:
-    """Return the little-endian bytes of an array, where they lie if they are so already."""
-    little = np.ascontiguousarray(values, values.dtype.newbyteorder("<"))
-    return memoryview(little.reshape(-1).view(np.uint8)).toreadonly()
 
 
 def _pack_strings(text: PackedText, rows: int) -> bytes:
@@ -98,5 +91,5 @@ def _pack_strings(text: PackedText, rows: int) -> bytes:
     return packed.tobytes()
 
 
-def _checked(raw: Any) -> list[Any]:
+def _checked(raw: bytes) -> list[bytes]:
     return [raw, struct.pack("<I", google_crc32c.value(raw))]

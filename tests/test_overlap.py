@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
+from typing import ClassVar
 
 import pytest
 
@@ -52,13 +53,14 @@ def test_what_goes_wrong_in_reading_comes_after_what_was_read(monkeypatch):
 class Slow(LocalTarget):
     """Counts the shards that are being written at once."""
 
-    now: set[int] = set()
+    now: ClassVar[set[int]] = set()
     most = 0
     lock = threading.Lock()
 
     def put(self, key, data):
         if "/c/" not in key:
-            return super().put(key, data)
+            super().put(key, data)
+            return
         writer = threading.get_ident()
         with self.lock:
             self.now.add(writer)
