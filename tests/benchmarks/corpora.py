@@ -53,11 +53,11 @@ def texts(count: int, mean_bytes: int, seed: int = 0) -> PackedText:
     return PackedText(data, offsets)
 
 
-def parquet(path: Path, count: int, mean_bytes: int) -> Path:
+def parquet(path: Path, count: int, mean_bytes: int, compression: str = "snappy") -> Path:
     """Write a Parquet corpus of int64 ids and texts, row groups of one size."""
     rows = min(GROUP_ROWS, max(1024, GROUP_BYTES // mean_bytes // 1024 * 1024))
     schema = pa.schema([("id", pa.int64()), ("text", pa.large_string())])
-    with pq.ParquetWriter(path, schema) as writer:
+    with pq.ParquetWriter(path, schema, compression=compression) as writer:
         for group, start in enumerate(range(0, count, rows)):
             part = texts(min(rows, count - start), mean_bytes, seed=group)
             ids = pa.array(np.arange(start, start + len(part)))
