@@ -46,7 +46,7 @@ format: $(VENV)/.dev ## format the code and put right what ruff can
 	$(BIN)/ruff check --fix
 	$(BIN)/ruff format
 
-bench: $(VENV)/.dev ## measure on this machine: QUICK=1 in two minutes, else half an hour and 12 GB
+bench: $(VENV)/.dev ## measure on this machine: QUICK=1 in two minutes, else a quarter of an hour and 12 GB
 	$(BIN)/python tests/benchmarks/bench.py $(if $(QUICK),--quick) --out $(BENCH_RESULTS)
 
 # --- environments ---------------------------------------------------------------------------------

@@ -178,8 +178,8 @@ def _threads(size: ClusterSize) -> Client:
 def _local(size: ClusterSize, **options: Any) -> Client:
     from distributed import Client
 
-    # The second not left to dask: it would listen on every interface, whatever `host` says.
     options["host"] = LOOPBACK
+    # Not left to dask: it would listen on every interface, whatever `host` says.
     options["dashboard_address"] = f"{LOOPBACK}:{_dashboard_port()}"
     if size.memory:
         options["memory_limit"] = size.memory

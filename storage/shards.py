@@ -100,7 +100,7 @@ def commit(
 
 
 def _ascending(arrays: Mapping[str, Any]) -> tuple[int, int] | None:
-    """Return the first and the last of ids that need not be looked at again to know them unlike."""
+    """Return the first and the last id of a shard whose ids, all known, ascend; else None."""
     ids = arrays["id"]
     if not isinstance(ids, np.ndarray) or ids.dtype != np.int64 or not arrays["valid"].all():
         return None
@@ -126,7 +126,10 @@ def read_marker(target: Target, layout: StoreLayout, shard: int) -> Marker | Non
     try:
         values = json.loads(data or b"")
         objects = {key: (int(size), str(sha)) for key, (size, sha) in values["objects"].items()}
-        ends = values["ascending"] and (int(values["ascending"][0]), int(values["ascending"][1]))
+        ends = values["ascending"]
+        if ends is not None:
+            first, last = ends
+            ends = int(first), int(last)
         marker = Marker(**{**values, "objects": objects, "ascending": ends})
     except (ValueError, TypeError, KeyError, AttributeError):
         return None

@@ -38,6 +38,8 @@ from .shards import QUARANTINE, Marker, StoreLayout, done_shards, leftovers
 from .target import Target, is_temporary
 
 _PACKAGES = ("dask", "distributed", "numpy", "pyarrow", "zarr", "numba")
+_IDS_READ = 131_072
+"""Ids that are read at once: small shards one by one would take longer than the run did."""
 
 
 @dataclass(frozen=True)
@@ -242,9 +244,6 @@ def _quarantined(store: OpenStore, markers: Mapping[int, Marker]) -> Iterator[by
             yield data or b""
 
 
-_ROWS_READ = 131_072
-
-
 def _repeated_ids(store: OpenStore, markers: Mapping[int, Marker]) -> int:
     """Count rows whose id came before; holds eight bytes a row, unless ids ascend throughout."""
     ends = [marker.ascending for _, marker in sorted(markers.items())]
@@ -253,9 +252,8 @@ def _repeated_ids(store: OpenStore, markers: Mapping[int, Marker]) -> int:
     arrays = StoredArrays(store.target)
     every = np.empty(store.layout.rows, np.int64)
     count = 0
-    step = max(
-        store.layout.shard_rows, _ROWS_READ // store.layout.shard_rows * store.layout.shard_rows
-    )
+    size = store.layout.shard_rows
+    step = size * max(1, _IDS_READ // size)
     for start in range(0, store.layout.rows, step):
         stop = min(start + step, store.layout.rows)
         ids = np.asarray(arrays["id"][start:stop])

@@ -42,11 +42,6 @@ def shares(weights: npt.NDArray[np.int32]) -> Floats:
     return out
 
 
-def prime_base(dhatu: Floats, primes: tuple[int, ...]) -> Floats:
-    """Return prime-base signatures: float32 [n, m]."""
-    return moments(dhatu, primes)[0]
-
-
 def moments(dhatu: Floats, primes: tuple[int, ...]) -> tuple[Floats, Floats]:
     """Return prime bases float32 [n, m], and the four parts of ambiguity float32 [4, n]."""
     rows, m = len(dhatu), len(primes)
