@@ -723,10 +723,13 @@ def test_a_path_that_the_target_lacks_is_refused_naming_those_it_has(
         CHOSEN.__wrapped__()
 
 
-def test_prepare_finds_a_path_that_hashes_wrongly(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("what", ["weights", "digests"])
+def test_prepare_finds_a_path_that_hashes_wrongly(
+    monkeypatch: pytest.MonkeyPatch, what: str
+) -> None:
     def wrong(text: PackedText, chains: Any, weights: Any, digests: Any) -> None:
         sha_hashlib.hash_texts(text, chains, weights, digests)
-        weights[-1, 0] += 1
+        {"weights": weights, "digests": digests}[what][-1, 0] ^= 1
 
     monkeypatch.setattr(
         sha_paths, "chosen", lambda: sha_paths.HashPath("odd", "", frozenset(), wrong)

@@ -19,6 +19,7 @@ from paninifs import open_corpus
 from paninifs.storage import delimited, jsonl, jsonl_blocks, linewise, plain, rows
 from paninifs.storage.errors import CorpusChanged
 from paninifs.storage.readers import format_of, read_stretch
+from paninifs.storage.rows import validity
 
 DATA = Path(__file__).parent / "data"
 
@@ -635,3 +636,12 @@ def test_a_file_with_a_problem_is_not_opened_and_all_its_rows_are_faults(tmp_pat
     assert text == ["a"] + [None] * 20_000
     assert others["id"] == [None] * 20_001
     assert len(faults) == 1 + (20_000 - 1) // rows.BATCH_ROWS  # in batches
+
+
+@pytest.mark.parametrize("start", [0, 1, 7, 8, 9, 17])
+@pytest.mark.parametrize("length", [0, 1, 8, 20])
+def test_validity_of_a_slice_is_that_of_its_elements(start, length):
+    values = [None if row % 3 == 0 else "x" for row in range(60)]
+    part = pa.array(values, pa.string()).slice(start, length)
+    assert validity(part).tolist() == [value is not None for value in values[start:][:length]]
+    assert validity(pa.nulls(length, pa.string())).tolist() == [False] * length

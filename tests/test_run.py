@@ -536,3 +536,19 @@ def test_verify_notices_a_changed_byte_of_a_users_field(submit, store, glosses, 
     data[-1] ^= 1
     path.write_bytes(data)
     assert [p for p in pf.verify(store).problems if "n_bytes/c/0 is not what was written" in p]
+
+
+@pytest.mark.parametrize(
+    ("ids", "repeated"),
+    [
+        ([*range(1000)], 0),
+        ([*range(0, 2000, 2), 5, 7], 0),  # the last shard goes back, to ids that are new
+        ([*range(512), *range(512)], 512),  # every shard ascends, and none repeats within
+        ([*range(500), *range(500)], 500),
+        ([1, 1, *range(2, 900)], 1),  # within a shard
+    ],
+)
+def test_repeated_numbers_are_counted_within_and_across_shards(submit, tmp_path, ids, repeated):
+    path = tmp_path / "c.parquet"
+    pq.write_table(pa.table({"id": ids, "text": [f"text {row}" for row in range(len(ids))]}), path)
+    assert submit(pf.open_corpus(path), shard_rows=64).result().repeated_ids == repeated
