@@ -7,29 +7,30 @@ arrays.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Generator, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from dataclasses import dataclass, field
+from itertools import groupby
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import pyarrow as pa
 
-from ..graphs.block import TEXT, MapBlock
-from ..graphs.fusion import fuse
 from ..graphs.graph import Graph
-from ..storage.errors import BlockError, PaniniError
 from ..storage.field import STRING, Field
 from ..storage.quarantine import QuarantinedRows, merge, set_aside
 from ..storage.readers import FileOpener, read_stretch
 from ..storage.rows import Column, Rows, Stretch, Wanted, validity
 from ..storage.text import PackedText
+from .blocks import Blocks
 from .micro_batch import MicroBatch
 
 Arrays = dict[str, Any]
 """A field's values by its name: a NumPy array, or an Arrow one for strings of the corpus."""
+
+GATHERED_BYTES = 64 << 20
+"""Text that is enough to keep any backend busy, however few rows it is."""
 
 
 @dataclass(frozen=True)
@@ -71,17 +72,18 @@ def compute(
     BlockError
         A block failed; the message names it, the file and the rows.
     """
-    steps = [(block, block.bind(recipe.backend)) for block in fuse(recipe.graph).blocks]
+    blocks = Blocks(recipe.graph, recipe.backend, recipe.micro_batch)
+    batches = _gathered(_batches(recipe, stretches), blocks.batch_rows)
     todo = iter(ranges)
     current = _begin(recipe, next(todo, None))
     clock = time.perf_counter()
-    for stretch, row, rows in _read_ahead(recipe, stretches):
+    for stretch, row, rows in _read_ahead(batches):
         while current is not None and row + len(rows) > current.start:
             low, high = max(row, current.start), min(row + len(rows), current.stop)
             _add_seconds(current, "read", time.perf_counter() - clock)
             if low < high:
                 part = rows.slice(low - row, high - row)
-                _fill(recipe, steps, current, low, stretch, part)
+                _fill(recipe, blocks, current, low, stretch, part)
             clock = time.perf_counter()
             if high < current.stop:
                 break
@@ -98,14 +100,33 @@ def compute(
 Batch = tuple[Stretch, int, Rows]  # what was read, where from, and its first row in the corpus
 
 
-def _read_ahead(recipe: Recipe, stretches: Iterable[Stretch]) -> Iterator[Batch]:
+def _read_ahead(batches: Generator[Batch]) -> Iterator[Batch]:
     """Read one batch while the one before it is computed."""
-    batches = _batches(recipe, stretches)
     with closing(batches), ThreadPoolExecutor(1, "paninifs-read") as reader:
         coming = reader.submit(next, batches, None)
         while (batch := coming.result()) is not None:
             coming = reader.submit(next, batches, None)
             yield batch
+
+
+def _gathered(batches: Generator[Batch], enough: int) -> Generator[Batch]:
+    """Join the batches of a stretch until they have rows, or text, enough."""
+    with closing(batches):
+        for _, same in groupby(batches, key=lambda batch: batch[0]):
+            held: list[Batch] = []
+            for batch in same:
+                held.append(batch)
+                nbytes = sum(rows.text.nbytes for *_, rows in held)
+                if nbytes >= GATHERED_BYTES or sum(len(rows) for *_, rows in held) >= enough:
+                    yield _joined(held)
+                    held = []
+            if held:
+                yield _joined(held)
+
+
+def _joined(held: Sequence[Batch]) -> Batch:
+    stretch, row, rows = held[0]
+    return stretch, row, Rows.joined([rows for *_, rows in held]) if len(held) > 1 else rows
 
 
 def _batches(recipe: Recipe, stretches: Iterable[Stretch]) -> Generator[Batch]:
@@ -130,12 +151,7 @@ def _begin(recipe: Recipe, bounds: tuple[int, int] | None) -> RowRange | None:
 
 
 def _fill(
-    recipe: Recipe,
-    steps: Sequence[tuple[MapBlock, Callable[..., Any]]],
-    current: RowRange,
-    row: int,
-    stretch: Stretch,
-    rows: Rows,
+    recipe: Recipe, blocks: Blocks, current: RowRange, row: int, stretch: Stretch, rows: Rows
 ) -> None:
     """Compute a batch and lay it into its place in the range."""
     at = row - current.start
@@ -145,32 +161,24 @@ def _fill(
     _fill_columns(recipe, current, here, row, rows)
     current.quarantined += [set_aside(stretch, fault) for fault in rows.faults]
     if usable.any():
-        _run_blocks(recipe, steps, current, at, stretch, rows)
+        _run_blocks(blocks, current, at, stretch, rows)
     if not usable.all():
         for one in recipe.graph.fields:
             current.arrays[one.name][here][~usable] = one.fill
 
 
-def _run_blocks(
-    recipe: Recipe,
-    steps: Sequence[tuple[MapBlock, Callable[..., Any]]],
-    current: RowRange,
-    at: int,
-    stretch: Stretch,
-    rows: Rows,
-) -> None:
+def _run_blocks(blocks: Blocks, current: RowRange, at: int, stretch: Stretch, rows: Rows) -> None:
     text = PackedText.from_arrow(rows.text)
     current.text_bytes += text.nbytes
-    done = at
-    for part in recipe.micro_batch.cut(text):
-        values: dict[str, Any] = {TEXT: part}
-        for block, code in steps:
-            began = time.perf_counter()
-            values |= _run(block, code, values, len(part), stretch, rows.start + done - at)
-            _add_seconds(current, block.name, time.perf_counter() - began)
-        for one in recipe.graph.fields:
-            current.arrays[one.name][done : done + len(part)] = values[one.name]
-        done += len(part)
+
+    def where(start: int, stop: int) -> str:
+        return f"{stretch.file.url}, rows {rows.start + start}-{rows.start + stop - 1}"
+
+    for part in blocks.run(text, where):
+        for name, array in part.arrays.items():
+            current.arrays[name][at + part.start : at + part.stop] = array
+        for name, seconds in part.seconds.items():
+            _add_seconds(current, name, seconds)
 
 
 def _fill_columns(recipe: Recipe, current: RowRange, here: slice, row: int, rows: Rows) -> None:
@@ -187,26 +195,6 @@ def _fill_columns(recipe: Recipe, current: RowRange, here: slice, row: int, rows
         else:
             filled = values if known.all() else values.fill_null(pa.scalar(0).cast(values.type))
             arrays[name][here] = filled.to_numpy(zero_copy_only=False)
-
-
-def _run(
-    block: MapBlock,
-    code: Callable[..., Any],
-    values: Mapping[str, Any],
-    count: int,
-    stretch: Stretch,
-    file_row: int,
-) -> dict[str, npt.NDArray[Any]]:
-    where = f"{stretch.file.url}, rows {file_row}-{file_row + count - 1}"
-    try:
-        returned = code(*(values[name] for name in block.inputs), **block.params)
-        return block.outputs(returned, count)
-    except PaniniError as error:
-        raise BlockError(f"{error} (at {where})") from error
-    except Exception as error:
-        raise BlockError(
-            f"block {block.name!r} raised {type(error).__name__}: {error} (at {where})"
-        ) from error
 
 
 def _add_seconds(current: RowRange, name: str, seconds: float) -> None:

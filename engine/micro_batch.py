@@ -25,8 +25,8 @@ class MicroBatch:
     Examples
     --------
     >>> text = PackedText.from_strings(["aa", "b", "cccc", ""])
-    >>> [part.to_bytes() for part in MicroBatch(rows=3, text_bytes=4).cut(text)]
-    [[b'aa', b'b'], [b'cccc', b'']]
+    >>> list(MicroBatch(rows=3, text_bytes=4).bounds(text))
+    [(0, 2), (2, 4)]
     """
 
     rows: int = 16_384
@@ -36,12 +36,12 @@ class MicroBatch:
         if self.rows < 1 or self.text_bytes < 1:
             raise UsageError(f"a micro-batch holds at least a row and a byte: {self}")
 
-    def cut(self, text: PackedText) -> Iterator[PackedText]:
-        """Yield runs of consecutive texts that each fit the budget."""
+    def bounds(self, text: PackedText) -> Iterator[tuple[int, int]]:
+        """Yield runs of consecutive texts, ``[start, stop)``, that each fit the budget."""
         start = 0
         while start < len(text):
             limit = int(text.offsets[start]) + self.text_bytes
             fitting = int(np.searchsorted(text.offsets, limit, side="right")) - 1
             stop = min(max(fitting, start + 1), start + self.rows, len(text))
-            yield text[start:stop]
+            yield start, stop
             start = stop

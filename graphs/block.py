@@ -9,7 +9,7 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import numpy.typing as npt
@@ -114,6 +114,8 @@ class MapBlock:
                 f"returned shape {tuple(value.shape)} for {one.name!r}; {rows} texts with values "
                 f"of shape {one.shape} make {(rows, *one.shape)}"
             )
+        if hasattr(value, "__cuda_array_interface__"):  # it stays on the device
+            return cast("npt.NDArray[Any]", value)
         array: npt.NDArray[Any] = np.asarray(value).view()
         array.flags.writeable = False  # the next block's input is what is stored
         if one.dtype == STRING:  # zarr would store None as the text "None"

@@ -15,6 +15,7 @@
     ├── CorpusChanged (OSError)            a file is not the one that was indexed
     ├── CorpusUnreadable (OSError)         the storage failed while the rows were counted
     ├── LeaseLost (OSError)                another driver took the store over
+    ├── DeviceLost (RuntimeError)          a GPU failed, and with it all that its process asks of it
     ├── BlockError (RuntimeError)          a map-block failed, or returned the wrong thing
     ├── RowsQuarantined (RuntimeError)     ``on_error="raise"`` and there was a bad row
     ├── RunFailed (RuntimeError)           the run ended without finishing; its cause is chained
@@ -78,6 +79,10 @@ class CorpusUnreadable(PaniniError, OSError):
 
 class LeaseLost(PaniniError, OSError):
     """Another driver took the store over; this one must stop writing."""
+
+
+class DeviceLost(PaniniError, RuntimeError):
+    """A GPU failed; its process cannot use it any more, another device can go on."""
 
 
 class BlockError(PaniniError, RuntimeError):

@@ -124,6 +124,14 @@ class Rows:
         fault = Fault(start, reason, rows=count)
         return cls(start, pa.nulls(count, pa.string()), columns, (fault,))
 
+    @classmethod
+    def joined(cls, parts: Sequence[Rows]) -> Rows:
+        """Return rows that follow one another as one."""
+        first = parts[0]
+        columns = {name: _concat([part.columns[name] for part in parts]) for name in first.columns}
+        faults = tuple(fault for part in parts for fault in part.faults)
+        return cls(first.start, _concat([part.text for part in parts]), columns, faults)
+
     def __len__(self) -> int:
         return len(self.text)
 
@@ -142,6 +150,13 @@ class Rows:
         )
         columns = {name: column.slice(start, stop - start) for name, column in self.columns.items()}
         return Rows(first, self.text.slice(start, stop - start), columns, faults)
+
+
+def _concat(arrays: Sequence[pa.Array]) -> pa.Array:
+    kinds = {array.type for array in arrays}
+    if len(kinds) > 1:  # a reader gives short and long strings as they come
+        arrays = [array.cast(pa.large_string()) for array in arrays]
+    return pa.concat_arrays(arrays)
 
 
 class Opener(Protocol):

@@ -5,6 +5,8 @@ from __future__ import annotations
 import gzip
 import json
 import os
+import sys
+from contextlib import contextmanager
 from pathlib import Path
 
 import dask
@@ -17,6 +19,34 @@ os.environ["PYTHONPATH"] = os.pathsep.join(
 )
 
 DATA = Path(__file__).parent / "data"
+CUDA_ON_HOST = Path(__file__).parent / "cuda_on_host"
+
+
+@contextmanager
+def _cuda_on_host():
+    """Let the backend ``cuda`` find a CuPy that runs its kernels compiled for this processor."""
+    from paninifs.graphs.kernels import cuda
+
+    def forget():
+        for name in ("cupy", "cupyx"):
+            sys.modules.pop(name, None)
+        cuda._program.cache_clear()
+        cuda._device.cache_clear()
+        cuda.prepare.cache_clear()
+        cuda._idle.clear()
+
+    forget()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.syspath_prepend(CUDA_ON_HOST)
+        yield
+    forget()
+
+
+@pytest.fixture
+def cuda_on_host():
+    """The backend ``cuda`` without a GPU."""
+    with _cuda_on_host():
+        yield
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -16,14 +16,16 @@ import sys
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, contextmanager
 from decimal import Context, Decimal
-from functools import cache
+from functools import cache, wraps
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
 import pytest
+from conftest import _cuda_on_host
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
@@ -41,13 +43,12 @@ from paninifs.graphs.kernels import (
     sha_ni,
     sha_paths,
 )
-from paninifs.graphs.kernels.sha256 import Chain
+from paninifs.graphs.kernels.chains import Chain
 from paninifs.graphs.prime_base import PRIMES
 from paninifs.storage.errors import BackendUnavailable
 
 HERE = Path(__file__).parent
 GOLDEN = ("edge", "panini-papers", "panini-prompts", "wordnet-glosses")
-OTHERS = [name for name in BACKENDS if name != "reference"]
 FIELDS = (
     "digest",
     "dhatu",
@@ -75,27 +76,69 @@ PRIME_INVENTORIES = {
 }
 
 
-# Every backend but the reference, and every way in which the CPU can make hashes here.
-CHOSEN = sha_paths.chosen  # the fixture below puts others in its place
-VARIANTS = [
-    *(f"cpu {path}" for path in sha_paths.usable()),
-    *(name for name in OTHERS if name != "cpu"),
-]
+# Every way in which the CPU can make hashes here; CUDA's kernels, compiled for the host; a GPU.
+CHOSEN = sha_paths.chosen  # `variant` puts others in its place
+CUDA_ON_HOST = "cuda on-host"
+CUDA = [CUDA_ON_HOST, pytest.param("cuda", marks=pytest.mark.gpu)]
+VARIANTS = [*(f"cpu {path}" for path in sha_paths.usable()), *CUDA]
+
+
+class Offloaded:
+    """A backend with a device, its functions taking and returning what lies on the host."""
+
+    def __init__(self, kernels: Kernels) -> None:
+        self._kernels = kernels
+
+    def __getattr__(self, name: str) -> Any:
+        function = getattr(self._kernels, name)
+        if name in ("prepare", "asarray", "offload") or not callable(function):
+            return function
+
+        @wraps(function)
+        def call(given: Any, **parameters: Any) -> Any:
+            if isinstance(given, PackedText):
+                made = self._kernels.offload(
+                    given, lambda there: dict(enumerate(several(function(there, **parameters))))
+                )
+                arrays = tuple(made.values())
+            else:
+                made = function(self._kernels.asarray(given), **parameters)
+                arrays = tuple(array.get() for array in several(made))
+            return arrays if len(arrays) > 1 else arrays[0]
+
+        return call
+
+
+def several(made: Any) -> tuple[Any, ...]:
+    return made if isinstance(made, tuple) else (made,)
+
+
+@contextmanager
+def variant(name: str) -> Iterator[Kernels]:
+    """A backend, and how it is to make its hashes."""
+    backend, _, way = name.partition(" ")
+    with ExitStack() as stack:
+        if way == "on-host":
+            stack.enter_context(_cuda_on_host())
+        elif way:
+            patch = stack.enter_context(pytest.MonkeyPatch.context())
+            patch.setattr(sha_paths, "chosen", lambda: sha_paths.PATHS[way])
+        kernels = load(backend)
+        yield Offloaded(kernels) if backend == "cuda" else kernels
 
 
 @pytest.fixture(params=VARIANTS, scope="session")
 def kernels(request: pytest.FixtureRequest) -> Iterator[Kernels]:
-    """Every variant; a backend that this machine cannot run is skipped."""
-    backend, _, path = request.param.partition(" ")
-    with pytest.MonkeyPatch.context() as patch:
-        if path:
-            patch.setattr(sha_paths, "chosen", lambda: sha_paths.PATHS[path])
-        try:
-            yield load(backend)
-        except BackendUnavailable as error:
-            if backend == "cpu":
-                raise
-            pytest.skip(str(error))
+    """Every variant."""
+    with variant(request.param) as found:
+        yield found
+
+
+@pytest.fixture(params=["reference", "cpu", *CUDA], scope="session")
+def every_backend(request: pytest.FixtureRequest) -> Iterator[Kernels]:
+    """Every backend, the reference among them."""
+    with variant(request.param) as found:
+        yield found
 
 
 def lines(path: Path) -> list[str]:
@@ -167,8 +210,8 @@ def filler(length: int) -> bytes:
 # --- the suite itself -----------------------------------------------------------------------------
 
 
-def test_the_cpu_backend_is_among_those_compared() -> None:
-    assert "cpu" in OTHERS
+def test_every_backend_is_among_those_compared() -> None:
+    assert {name.partition(" ")[0] for name in (*VARIANTS[:-1], "reference")} == set(BACKENDS)
     assert "cpu hashlib" in VARIANTS
     assert load("cpu") is not load("reference")
 
@@ -374,9 +417,8 @@ def test_the_arithmetic_is_the_same_for_any_weights_on_every_backend(
     assert np.array_equal(bits(weights), bits(before)), "the weights were written to"
 
 
-@pytest.mark.parametrize("backend", BACKENDS)
-def test_all_zero_weights_make_zeros_everywhere(backend: str) -> None:
-    kernels = load(backend)
+def test_all_zero_weights_make_zeros_everywhere(every_backend: Kernels) -> None:
+    kernels = every_backend
     zeros = np.zeros((3, 9), np.float32)
     base = kernels.prime_base(zeros, primes=PRIMES)
     for array in (base, *kernels.ambiguity(zeros, primes=PRIMES)):
@@ -450,8 +492,11 @@ from paninifs.graphs.kernels import load, sha_paths
 from paninifs.storage.text import PackedText
 
 backend, what, path = sys.argv[1:]
-if path:
+if backend == "cpu":
     sha_paths.chosen = lambda: sha_paths.PATHS[path]
+kernels, there = load(backend), np.asarray
+if backend == "cuda":
+    from cupy import ndarray as there  # which views the memory that it is given
 page = mmap.PAGESIZE
 libc = ctypes.CDLL(None, use_errno=True)
 libc.mprotect.argtypes = [ctypes.c_void_p, ctypes.c_size_t, ctypes.c_int]
@@ -467,25 +512,22 @@ for length in (1, 3, 4, 5, 55, 56, 64, 120, 191, 192, 193, 255, 256, 257, 1000, 
     for data in (whole[page : page + length], whole[2 * page - length : 2 * page]):
         for width in (np.int32, np.int64):
             for ends in ([0, length], [0, length // 2, length], [0, 0, length, length]):
-                text = PackedText(data, np.array(ends, width))
-                load(backend).digest(text)
-                load(backend).dhatu(text, dhatus=("RELATE", "EVAL", "FEEL"))
+                text = PackedText(there(data), there(np.array(ends, width)))
+                kernels.digest(text)
+                kernels.dhatu(text, dhatus=("RELATE", "EVAL", "FEEL"))
 print("done")
 """
 
 
-@pytest.mark.parametrize("variant", ["reference", *VARIANTS])
+@pytest.mark.parametrize("name", ["reference", *VARIANTS[:-1]])
 @pytest.mark.parametrize("what", ["exact", "before", "behind"])
-def test_no_backend_reads_a_byte_outside_the_buffer(variant: str, what: str) -> None:
-    backend, _, path = variant.partition(" ")
-    try:
-        load(backend)
-    except BackendUnavailable as error:
-        pytest.skip(str(error))
+def test_no_backend_reads_a_byte_outside_the_buffer(name: str, what: str) -> None:
+    backend, _, path = name.partition(" ")
     if what != "exact" and backend != "reference":
         return  # the guard pages are seen to work once
     ran = subprocess.run(
         [sys.executable, "-P", "-c", GUARDED, backend, what, path],
+        env={**os.environ, "PYTHONPATH": os.pathsep.join([*sys.path, str(HERE / "cuda_on_host")])},
         capture_output=True,
         text=True,
         check=False,
@@ -504,17 +546,13 @@ def test_the_default_inventories_are_the_definition_s() -> None:
     assert PRIMES == (2, 3, 5, 7, 11, 13, 17, 19, 23, 29)
 
 
-@pytest.mark.parametrize("backend", BACKENDS)
 @pytest.mark.parametrize("name", GOLDEN)
-def test_the_user_s_own_numbers_come_out(backend: str, name: str) -> None:
+def test_the_user_s_own_numbers_come_out(every_backend: Kernels, name: str) -> None:
     wanted = golden(name)
     assert len(wanted["digest"]) == {"edge": 71, "panini-papers": 129, "panini-prompts": 200}.get(
         name, 2000
     )
-    try:
-        got = compute(load(backend), PackedText.from_strings(golden_texts(name)))
-    except BackendUnavailable as error:
-        pytest.skip(str(error))
+    got = compute(every_backend, PackedText.from_strings(golden_texts(name)))
     for field in ("dhatu", "digest"):
         assert got[field].dtype == wanted[field].dtype
         assert np.array_equal(bits(got[field]), bits(wanted[field])), field
@@ -522,15 +560,11 @@ def test_the_user_s_own_numbers_come_out(backend: str, name: str) -> None:
         np.testing.assert_allclose(got[field], wanted[field], rtol=1e-5, atol=0, err_msg=field)
 
 
-@pytest.mark.parametrize("backend", BACKENDS)
-def test_hashes_are_those_of_plain_hashlib(backend: str) -> None:
+def test_hashes_are_those_of_plain_hashlib(every_backend: Kernels) -> None:
     texts = [*golden_texts("edge"), *golden_texts("panini-prompts")]
     packed = PackedText.from_strings(texts)
     for dhatus in (DHATUS, *INVENTORIES.values()):
-        try:
-            got = load(backend).dhatu(packed, dhatus=dhatus)
-        except BackendUnavailable as error:
-            pytest.skip(str(error))
+        got = every_backend.dhatu(packed, dhatus=dhatus)
         for row, text in enumerate(texts):
             weights = []
             for name in dhatus:
@@ -538,7 +572,7 @@ def test_hashes_are_those_of_plain_hashlib(backend: str) -> None:
                 weights.append(sum(b[i] for i in (0, 5, 13, 21, 29)))
             shares = [np.float32(weight / sum(weights)) for weight in weights]
             assert got[row].tolist() == shares, (text, dhatus)
-    digests = load(backend).digest(packed)
+    digests = every_backend.digest(packed)
     assert [bytes(row) for row in digests] == [hashlib.sha256(t.encode()).digest() for t in texts]
 
 

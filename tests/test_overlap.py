@@ -20,16 +20,15 @@ def soon(condition) -> bool:
     return condition()
 
 
-def test_one_batch_is_read_while_the_one_before_it_is_computed_and_no_more(monkeypatch):
+def test_one_batch_is_read_while_the_one_before_it_is_computed_and_no_more():
     read = []
 
-    def batches(recipe, stretches):
+    def batches():
         for number in range(5):
             read.append(number)
             yield number
 
-    monkeypatch.setattr(compute, "_batches", batches)
-    ahead = compute._read_ahead(None, ())
+    ahead = compute._read_ahead(batches())
     for number in range(4):
         assert next(ahead) == number
         assert soon(lambda: len(read) == number + 2)  # noqa: B023
@@ -38,13 +37,12 @@ def test_one_batch_is_read_while_the_one_before_it_is_computed_and_no_more(monke
     ahead.close()
 
 
-def test_what_goes_wrong_in_reading_comes_after_what_was_read(monkeypatch):
-    def batches(recipe, stretches):
+def test_what_goes_wrong_in_reading_comes_after_what_was_read():
+    def batches():
         yield 1
         raise OSError("the disk")
 
-    monkeypatch.setattr(compute, "_batches", batches)
-    ahead = compute._read_ahead(None, ())
+    ahead = compute._read_ahead(batches())
     assert next(ahead) == 1
     with pytest.raises(OSError, match="the disk"):
         next(ahead)

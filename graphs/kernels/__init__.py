@@ -6,11 +6,11 @@ return. To add one, write the file and add its name to `BACKENDS`.
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from functools import cache
 from importlib import import_module
-from typing import Protocol, cast
+from typing import Any, Protocol, cast
 
-import numpy as np
 import numpy.typing as npt
 
 from ...storage.errors import BackendUnavailable
@@ -19,36 +19,53 @@ from ...storage.text import PackedText
 NUMERIC_VERSION = 1
 """Raised when any bit of any field changes. Part of every run's fingerprint."""
 
-BACKENDS = {"reference": ".reference", "cpu": ".cpu"}
+BACKENDS = {"reference": ".reference", "cpu": ".cpu", "cuda": ".cuda"}
 
-Floats = npt.NDArray[np.float32]
-Bytes = npt.NDArray[np.uint8]
+Array = Any
+"""Of NumPy, or of the library that keeps arrays where a backend computes (CuPy)."""
 
 
 class Kernels(Protocol):
-    """What a backend computes; n texts, k dhātus, m primes."""
+    """What a backend computes; n texts, k dhātus, m primes.
 
-    def digest(self, text: PackedText) -> Bytes:
+    Texts and arrays lie where it computes; `offload` brings them there and back.
+    """
+
+    IN_FLIGHT: int
+    """Micro-batches that keep it busy at once."""
+
+    BATCH_ROWS: int
+    """Texts that it takes to have as many."""
+
+    def digest(self, text: PackedText) -> Array:
         """SHA-256 of every text: uint8 [n, 32]."""
 
-    def dhatu(self, text: PackedText, *, dhatus: tuple[str, ...]) -> Floats:
+    def dhatu(self, text: PackedText, *, dhatus: tuple[str, ...]) -> Array:
         """Weights of every dhātu, summing to one: float32 [n, k]."""
 
-    def prime_base(self, dhatu: Floats, *, primes: tuple[int, ...]) -> Floats:
+    def prime_base(self, dhatu: Array, *, primes: tuple[int, ...]) -> Array:
         """Prime-base signatures: float32 [n, m]."""
 
     def ambiguity(
-        self, dhatu: Floats, *, primes: tuple[int, ...]
-    ) -> tuple[Floats, Floats, Floats, Floats]:
+        self, dhatu: Array, *, primes: tuple[int, ...]
+    ) -> tuple[Array, Array, Array, Array]:
         """Variance, entropy, ambiguity and normalised ambiguity: four float32 [n]."""
 
     def default_graph(
         self, text: PackedText, *, dhatus: tuple[str, ...], primes: tuple[int, ...]
-    ) -> tuple[Bytes | Floats, ...]:
+    ) -> tuple[Array, ...]:
         """All of these in their order, fused: the same bits by one pass over the texts."""
 
     def prepare(self) -> None:
-        """Make ready, once a process, what takes time before the first call."""
+        """Make ready, once a process, what takes time before the first call; try it."""
+
+    def asarray(self, values: Array) -> Array:
+        """Return an array where the backend computes."""
+
+    def offload(
+        self, text: PackedText, work: Callable[[PackedText], Mapping[str, Array]]
+    ) -> Mapping[str, npt.NDArray[Any]]:
+        """Bring texts of the host to where it computes, do `work`, bring back what it makes."""
 
 
 def require(name: str) -> None:

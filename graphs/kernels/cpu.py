@@ -6,7 +6,6 @@ How the hashes are made is the business of the path that `sha_paths` chooses, th
 
 from __future__ import annotations
 
-import hashlib
 import os
 import tempfile
 from collections.abc import Sequence
@@ -19,10 +18,23 @@ import numpy.typing as npt
 
 from ...storage.errors import BackendUnavailable
 from ...storage.text import PackedText
-from . import moments, sha_hashlib, sha_paths
-from .sha256 import DIGEST, PREFIX_LIMIT, Chain, HashTexts
+from . import moments, sha_hashlib, sha_paths, trial
+from .chains import Chain, chains_of
+from .host import BATCH_ROWS, IN_FLIGHT, asarray, offload
+from .sha256 import PREFIX_LIMIT, HashTexts
 
-__all__ = ["ambiguity", "default_graph", "dhatu", "digest", "prepare", "prime_base"]
+__all__ = [
+    "BATCH_ROWS",
+    "IN_FLIGHT",
+    "ambiguity",
+    "asarray",
+    "default_graph",
+    "dhatu",
+    "digest",
+    "offload",
+    "prepare",
+    "prime_base",
+]
 
 Bytes = npt.NDArray[np.uint8]
 Floats = npt.NDArray[np.float32]
@@ -61,9 +73,7 @@ def default_graph(
 def _hashed(
     text: PackedText, dhatus: Sequence[str], *, digest: bool
 ) -> tuple[npt.NDArray[np.int32], Bytes]:
-    chains = [Chain(f"{name}::".encode(), k) for k, name in enumerate(dhatus)]
-    if digest:
-        chains.append(Chain(b"", DIGEST))
+    chains = chains_of(dhatus, digest=digest)
     weights = np.empty((len(text), len(dhatus)), np.int32)
     digests = np.empty((len(text) if digest else 0, 32), np.uint8)
     _path_for(chains)(text, chains, weights, digests)
@@ -89,22 +99,10 @@ def prepare() -> None:
         The compiled code is wrong on this machine.
     """
     lock = Path(tempfile.gettempdir()) / f"paninifs-{os.getuid()}.compiling"
-    texts = [b"\xe0\xa4\xa7" * (length // 3) + b"." * (length % 3) for length in range(0, 400, 7)]
-    names = ("A", "RELATE")
     with locket.lock_file(lock):
-        digests, shares, *_ = default_graph(
-            PackedText.from_strings(texts), dhatus=names, primes=(2, 3)
-        )
-    weights = np.array([_weights(text, names) for text in texts])
-    expected = (weights / weights.sum(axis=1, keepdims=True)).astype(np.float32)
-    exact = [hashlib.sha256(text).digest() for text in texts]
-    if digests.tobytes() != b"".join(exact) or not np.array_equal(shares, expected):
+        digests, shares, *_ = default_graph(trial.texts(), dhatus=trial.DHATUS, primes=trial.PRIMES)
+    if not trial.passed(digests, shares):
         raise BackendUnavailable(
             f"the compiled kernels ({sha_paths.chosen().name}) hash wrongly on this machine; empty "
             f"{Path(__file__).parent / '__pycache__'}, or set {sha_paths.VARIABLE}=hashlib"
         )
-
-
-def _weights(text: bytes, names: Sequence[str]) -> list[int]:
-    hashes = (hashlib.sha256(name.encode() + b"::" + text).digest() for name in names)
-    return [h[0] + h[5] + h[13] + h[21] + h[29] for h in hashes]

@@ -21,6 +21,21 @@ from .arithmetic import (
     VARIANCE_SHARE,
     exponents,
 )
+from .host import BATCH_ROWS, IN_FLIGHT, asarray, offload
+
+__all__ = [
+    "BATCH_ROWS",
+    "IN_FLIGHT",
+    "ambiguity",
+    "asarray",
+    "default_graph",
+    "dhatu",
+    "digest",
+    "log",
+    "offload",
+    "prepare",
+    "prime_base",
+]
 
 Floats = npt.NDArray[np.float32]
 Doubles = npt.NDArray[np.float64]

@@ -8,7 +8,8 @@ from collections.abc import Sequence
 import numpy as np
 
 from ...storage.text import PackedText
-from .sha256 import DIGEST, WEIGHED_BYTES, Chain, Digests, Weights
+from .chains import DIGEST, WEIGHED_BYTES, Chain
+from .sha256 import Digests, Weights
 
 
 def hash_texts(

@@ -19,16 +19,14 @@ from numba import njit, types
 from numba.extending import intrinsic
 
 from ...storage.text import PackedText
+from .chains import INITIAL, ROUND_CONSTANTS, Chain, groups_of
 from .sha256 import (
     HEAD,
     I1,
     I32,
     I64,
-    INITIAL,
-    ROUND_CONSTANTS,
     SLOT,
     WHOLE,
-    Chain,
     Digests,
     HashTexts,
     Weights,
@@ -36,7 +34,6 @@ from .sha256 import (
     blocks_of,
     call,
     constant,
-    groups_of,
     load,
     outlined,
     overlays_of,

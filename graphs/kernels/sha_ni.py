@@ -20,24 +20,20 @@ from numba.core import cgutils
 from numba.extending import intrinsic
 
 from ...storage.text import PackedText
+from .chains import DIGEST, INITIAL, ROUND_CONSTANTS, Chain, groups_of
 from .sha256 import (
-    DIGEST,
     HEAD,
     I8,
     I32,
     I64,
-    INITIAL,
-    ROUND_CONSTANTS,
     SLOT,
     WHOLE,
-    Chain,
     Digests,
     Weights,
     addressed,
     blocks_of,
     call,
     constant,
-    groups_of,
     load,
     outlined,
     overlays_of,

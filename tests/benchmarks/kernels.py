@@ -21,7 +21,7 @@ from measure import Table, clock_ghz, in_turn
 
 from paninifs.graphs.dhatu import DHATUS
 from paninifs.graphs.kernels import load, sha_paths
-from paninifs.graphs.kernels.sha256 import Chain
+from paninifs.graphs.kernels.chains import Chain
 from paninifs.graphs.prime_base import PRIMES
 from paninifs.storage.text import PackedText
 

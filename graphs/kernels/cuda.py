@@ -1,0 +1,238 @@
+"""NVIDIA GPUs: every hash of a text and what follows from it in one kernel, compiled by NVRTC.
+
+Texts and results are CuPy arrays on the device; `offload` brings them there and back. The CUDA C++
+is beside this file, `cuda_source` makes a program of it for an inventory, and CuPy keeps what it
+compiled on disk. Needs CuPy and nothing else of RAPIDS.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import replace
+from functools import cache
+from importlib import import_module
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from ...storage.errors import BackendUnavailable, DeviceLost
+from ...storage.text import PackedText
+from . import trial
+from .cuda_source import OPTIONS, WARP, Specification, source_of, threads_a_text
+
+IN_FLIGHT = 3
+"""One micro-batch on its way in, one computed, one on its way out."""
+
+BATCH_ROWS = 131_072
+"""Texts that it takes to have several micro-batches under way, each of a thousand warps."""
+
+TEXTS_A_BLOCK = 2 * WARP  # as in texts.cu
+_ORDER_THREADS = 256
+_TEXTS_A_RUN = 4096  # whose lengths one block counts
+_BINS = 1024 + 32 * 50  # as in texts.cu
+_OUT_OF_MEMORY = 2  # cudaErrorMemoryAllocation
+_INSTEAD = "--cluster cpu computes the same, and goes on with what is done"
+
+Array = Any  # of CuPy
+
+
+def digest(text: PackedText) -> Array:
+    """SHA-256 of every text: uint8 [n, 32]."""
+    return _of_texts(text, Specification(digest=True))[0]
+
+
+def dhatu(text: PackedText, *, dhatus: tuple[str, ...]) -> Array:
+    """Weights of every dhātu, summing to one: float32 [n, k]."""
+    return _of_texts(text, Specification(dhatus))[1]
+
+
+def prime_base(dhatu: Array, *, primes: tuple[int, ...]) -> Array:
+    """Prime-base signatures: float32 [n, m]."""
+    return _of_shares(dhatu, primes)[0]
+
+
+def ambiguity(dhatu: Array, *, primes: tuple[int, ...]) -> tuple[Array, ...]:
+    """Variance, entropy, ambiguity and normalised ambiguity: four float32 [n]."""
+    return tuple(_of_shares(dhatu, primes)[1])
+
+
+def default_graph(
+    text: PackedText, *, dhatus: tuple[str, ...], primes: tuple[int, ...]
+) -> tuple[Array, ...]:
+    """Digest, dhātu, prime base and the four parts of ambiguity, in one pass over the texts."""
+    digests, shares, base, parts = _of_texts(text, Specification(dhatus, True, primes))
+    return digests, shares, base, *parts
+
+
+def _of_texts(text: PackedText, wanted: Specification) -> tuple[Array, Array, Array, Array]:
+    cupy, texts = _cupy(), len(text)
+    wanted = replace(wanted, wide=text.offsets.dtype.itemsize == 8)
+    digests = cupy.empty((texts if wanted.digest else 0, 32), np.uint8)
+    shares = cupy.empty((texts, len(wanted.dhatus)), np.float32)
+    base = cupy.empty((texts, len(wanted.primes)), np.float32)
+    parts = cupy.empty((4, texts if wanted.primes else 0), np.float32)
+    if texts:
+        threads = TEXTS_A_BLOCK * threads_a_text(wanted)
+        # The last number is a one that the compiler must not know for one: see sha256.cu.
+        arguments = (text.data, text.offsets, _order(text, wanted), np.int64(texts), np.uint32(1))
+        outputs = (digests, shares, base, parts)
+        _launch(wanted, "compute_texts", -(-texts // TEXTS_A_BLOCK), threads, *arguments, *outputs)
+    return digests, shares, base, parts
+
+
+def _of_shares(dhatu: Array, primes: tuple[int, ...]) -> tuple[Array, Array]:
+    cupy, (texts, given) = _cupy(), dhatu.shape
+    base = cupy.empty((texts, len(primes)), np.float32)
+    parts = cupy.empty((4, texts), np.float32)
+    if texts:
+        wanted = Specification(primes=primes, given=given)
+        arguments = (cupy.ascontiguousarray(dhatu), np.int64(texts), base, parts)
+        _launch(wanted, "compute_moments", -(-texts // 128), 128, *arguments)
+    return base, parts
+
+
+def _order(text: PackedText, wanted: Specification) -> Array:
+    """Return the numbers of the texts, the longest first: uint32 [n]."""
+    cupy, texts = _cupy(), len(text)
+    counts = cupy.zeros(_BINS, np.uint32)
+    order = cupy.empty(texts, np.uint32)
+    runs = -(-texts // _TEXTS_A_RUN)
+    lengths = (text.offsets, np.int64(texts), np.int32(_TEXTS_A_RUN), counts)
+    _launch(wanted, "count_lengths", runs, _ORDER_THREADS, *lengths)
+    _launch(wanted, "place_bins", 1, _ORDER_THREADS, counts)
+    _launch(wanted, "order_texts", runs, _ORDER_THREADS, *lengths, order)
+    return order
+
+
+def _launch(wanted: Specification, kernel: str, blocks: int, threads: int, *arguments: Any) -> None:
+    _program(wanted).get_function(kernel)((blocks,), (threads,), arguments)
+
+
+@cache
+def _program(wanted: Specification) -> Any:
+    return _cupy().RawModule(code=source_of(wanted), options=OPTIONS)
+
+
+def _cupy() -> Any:
+    return import_module("cupy")
+
+
+# --- to the device and back -----------------------------------------------------------------------
+
+
+def asarray(values: Any) -> Array:
+    """Return an array on the device; one of strings stays where it is."""
+    return values if values.dtype.kind in "OTU" else _cupy().asarray(values)
+
+
+def offload(
+    text: PackedText, work: Callable[[PackedText], Mapping[str, Array]]
+) -> dict[str, npt.NDArray[Any]]:
+    """Bring texts to the device, do `work` there, bring back what it returns.
+
+    Copies go through pinned memory and everything through one stream, so that several threads
+    keep the device's copy engines and its processors at work at once.
+
+    Raises
+    ------
+    MemoryError
+        The device has no room for that many texts.
+    DeviceLost
+        The device failed, and so will everything else that this process asks of it.
+    """
+    cupy = _cupy()
+    try:
+        with _stream() as stream:
+            staged = _staged(text)
+            there = PackedText(*(_sent(array, stream) for array in staged))
+            back = {name: _fetched(array, stream) for name, array in work(there).items()}
+            stream.synchronize()  # until now `staged` must live
+            return back
+    except MemoryError:
+        cupy.get_default_memory_pool().free_all_blocks()
+        raise
+    except cupy.cuda.runtime.CUDARuntimeError as error:
+        if error.status == _OUT_OF_MEMORY:
+            raise MemoryError(str(error)) from error
+        raise DeviceLost(f"{_device()} failed: {error}") from error
+    except cupy.cuda.driver.CUDADriverError as error:
+        raise DeviceLost(f"{_device()} failed: {error}") from error
+
+
+_idle: list[Any] = []  # streams; CuPy keeps memory by stream, so they are used again
+
+
+@contextmanager
+def _stream() -> Iterator[Any]:
+    try:
+        stream = _idle.pop()
+    except IndexError:
+        stream = _cupy().cuda.Stream(non_blocking=True)
+    with stream:
+        yield stream
+    _idle.append(stream)
+
+
+def _staged(text: PackedText) -> tuple[npt.NDArray[Any], npt.NDArray[Any]]:
+    """Copy texts to pinned memory, their offsets counted from 0."""
+    pinned = import_module("cupyx").empty_pinned
+    begin, end = int(text.offsets[0]), int(text.offsets[-1])
+    data = pinned(end - begin, np.uint8)
+    data[...] = text.data[begin:end]
+    offsets = pinned(len(text.offsets), text.offsets.dtype)
+    np.subtract(text.offsets, begin, out=offsets)
+    return data, offsets
+
+
+def _sent(array: npt.NDArray[Any], stream: Any) -> Array:
+    there = _cupy().empty(array.shape, array.dtype)
+    there.set(array, stream=stream)
+    return there
+
+
+def _fetched(array: Array, stream: Any) -> npt.NDArray[Any]:
+    if isinstance(array, np.ndarray):  # a block of the user's made it on the host
+        return array
+    there: npt.NDArray[Any] = import_module("cupyx").empty_pinned(array.shape, array.dtype)
+    array.get(stream=stream, out=there, blocking=False)
+    return there
+
+
+# --- is it sound? ---------------------------------------------------------------------------------
+
+
+@cache
+def prepare() -> None:
+    """Compile what is not in the cache yet, and try the device against hashlib.
+
+    Raises
+    ------
+    BackendUnavailable
+        There is no device, its driver does not do, or what it computes is wrong.
+    """
+    try:
+        device = _device()
+    except RuntimeError as error:
+        raise BackendUnavailable(f"no NVIDIA device can be used: {error}; {_INSTEAD}") from error
+    try:
+        found = offload(trial.texts(), _tried)
+    except DeviceLost as error:
+        raise BackendUnavailable(f"{error}; {_INSTEAD}") from error
+    if not trial.passed(found["digest"], found["shares"]):
+        raise BackendUnavailable(f"{device} hashes wrongly, so it is not used; {_INSTEAD}")
+
+
+def _tried(text: PackedText) -> dict[str, Array]:
+    digests, shares, *_ = default_graph(text, dhatus=trial.DHATUS, primes=trial.PRIMES)
+    return {"digest": digests, "shares": shares}
+
+
+@cache
+def _device() -> str:
+    """Return the name of the device and its driver's CUDA version, for messages."""
+    runtime = _cupy().cuda.runtime
+    name = runtime.getDeviceProperties(runtime.getDevice())["name"].decode()
+    version = runtime.driverGetVersion()
+    return f"{name} (driver for CUDA {version // 1000}.{version % 1000 // 10})"

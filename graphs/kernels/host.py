@@ -1,0 +1,26 @@
+"""What backends that compute in the host's memory have in common: nothing has to be moved."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from ...storage.text import PackedText
+
+IN_FLIGHT = 1
+BATCH_ROWS = 1
+
+
+def asarray(values: Any) -> npt.NDArray[Any]:
+    """Return an array as it is."""
+    return np.asarray(values)
+
+
+def offload(
+    text: PackedText, work: Callable[[PackedText], Mapping[str, npt.NDArray[Any]]]
+) -> Mapping[str, npt.NDArray[Any]]:
+    """Do `work` on the texts where they lie."""
+    return work(text)

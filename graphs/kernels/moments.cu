@@ -1,0 +1,61 @@
+// What follows from a text's shares: prime bases, variance, entropy and two mixtures of them.
+//
+// The arithmetic is `reference`'s, operation for operation and in its order, in IEEE double
+// precision; it is compiled without contraction (--fmad=false).
+
+#if PRIMES
+static __device__ constexpr double SERIES[SERIES_LENGTH] = SERIES_TERMS;
+static __device__ constexpr double FACTOR[PRIMES][DHATUS] = FACTORS;
+
+__device__ __forceinline__ double logarithm(double x) {
+    long long bits = __double_as_longlong(x);
+    int exponent = (int)(bits >> 52) - 1022;
+    double m = __longlong_as_double((bits & 0xfffffffffffffLL) | 0x3fe0000000000000LL);
+    bool low = m < SQRT_HALF;
+    double e = (double)(low ? exponent - 1 : exponent);
+    double f = (low ? m * 2.0 : m) - 1.0;
+    double s = f / (f + 2.0);
+    double z = s * s;
+    double series = SERIES[SERIES_LENGTH - 1];
+#pragma unroll
+    for (int k = SERIES_LENGTH - 2; k > 0; --k) series = series * z + SERIES[k];
+    double half = 0.5 * f * f;
+    return e * LN2 - ((half - s * (half + 2.0 * z * series)) - f);
+}
+
+__device__ __forceinline__ double squares(const double (&x)[PRIMES], double mean) {
+    double total = 0.0;
+#pragma unroll
+    for (int j = 0; j < PRIMES; ++j) total += (x[j] - mean) * (x[j] - mean);
+    return total / PRIMES;
+}
+
+// Prime bases, then variance, entropy, ambiguity and normalised ambiguity of text `row` of `rows`.
+__device__ __forceinline__ void moments(
+    const float (&shares)[DHATUS], float *base_out, float *parts, long long row, long long rows
+) {
+    double base[PRIMES], total = 0.0, q_total = 0.0, entropy = 0.0;
+#pragma unroll
+    for (int j = 0; j < PRIMES; ++j) {
+        base[j] = 0.0;
+#pragma unroll
+        for (int k = 0; k < DHATUS; ++k) base[j] += (double)shares[k] * FACTOR[j][k];
+        base_out[row * PRIMES + j] = (float)base[j];
+        total += base[j];
+    }
+    double variance = squares(base, total / PRIMES);
+    total += EPSILON;
+#pragma unroll
+    for (int j = 0; j < PRIMES; ++j) {
+        base[j] = base[j] / total;  // from here on it is q
+        q_total += base[j];
+        entropy -= base[j] * logarithm(base[j] + EPSILON);
+    }
+    double spread = squares(base, q_total / PRIMES) * SPREAD_SCALE;
+    parts[row] = (float)variance;
+    parts[rows + row] = (float)entropy;
+    parts[2 * rows + row] = (float)(ENTROPY_SHARE * entropy + VARIANCE_SHARE * variance);
+    parts[3 * rows + row] =
+        (float)(ENTROPY_SHARE * (entropy / LOG_COUNT) + VARIANCE_SHARE * spread);
+}
+#endif

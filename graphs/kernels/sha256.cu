@@ -1,0 +1,188 @@
+// SHA-256 of texts behind prefixes: words, rounds, and the chains of a group (FIPS 180-4).
+//
+// The bound of this code is the integer ALU, which does shifts and logic; the multipliers beside it
+// would stand idle. So every sum is written as a multiplication by `one`, a number that the compiler
+// cannot know: it makes an IMAD of it. That takes a sixth of the work off the ALU.
+
+typedef unsigned char u8;
+typedef unsigned int u32;
+typedef unsigned long long u64;
+
+__constant__ u32 ROUND[64] = ROUND_WORDS;
+#if HASHES
+static __device__ constexpr u32 START[HASHES][8] = START_WORDS;
+static __device__ constexpr u32 ENTERED[HASHES][8] = ENTERED_WORDS;
+static __device__ constexpr u32 HEAD[HASHES][16] = HEAD_WORDS;
+static __device__ constexpr int COLUMN[HASHES] = COLUMNS;
+#endif
+
+__device__ __forceinline__ u32 add(u32 a, u32 b, u32 one) { return a * one + b; }
+
+__device__ __forceinline__ u32 rotated(u32 x, int n) { return __funnelshift_r(x, x, n); }
+
+// x >> n, and 0 for every n of 32 and more; in C++ such a shift is undefined.
+__device__ __forceinline__ u32 shifted(u32 x, u32 n) { return __funnelshift_rc(x, 0, n); }
+
+// The next sixteen words of the message schedule, in place of the last sixteen.
+__device__ __forceinline__ void extend(u32 (&w)[16], u32 one) {
+#pragma unroll
+    for (int j = 0; j < 16; ++j) {
+        u32 near = w[(j + 14) & 15], far = w[(j + 1) & 15];
+        u32 s1 = rotated(near, 17) ^ rotated(near, 19) ^ (near >> 10);
+        u32 s0 = rotated(far, 7) ^ rotated(far, 18) ^ (far >> 3);
+        w[j] = add(add(w[j], w[(j + 9) & 15], one), add(s0, s1, one), one);
+    }
+}
+
+// Round j of sixteen; `word` is the message's word plus the round's constant. The names a to h move
+// on by one place a round instead of the values.
+__device__ __forceinline__ void round(u32 (&s)[8], int j, u32 word, u32 one) {
+    u32 a = s[(16 - j) & 7], b = s[(17 - j) & 7], c = s[(18 - j) & 7];
+    u32 e = s[(20 - j) & 7], f = s[(21 - j) & 7], g = s[(22 - j) & 7];
+    u32 &d = s[(19 - j) & 7], &h = s[(23 - j) & 7];
+    u32 s1 = rotated(e, 6) ^ rotated(e, 11) ^ rotated(e, 25);
+    u32 s0 = rotated(a, 2) ^ rotated(a, 13) ^ rotated(a, 22);
+    u32 t = add(add(add(h, word, one), (e & f) ^ (~e & g), one), s1, one);
+    d = add(d, t, one);
+    h = add(add(t, (a & b) ^ (a & c) ^ (b & c), one), s0, one);
+}
+
+// Sixty-four rounds of every chain of a group over one message, which they all see: they share its
+// schedule. The first `DONE` rounds are in `s` already. Rolled up by four: unrolled, the loop would
+// not fit the instruction caches.
+template <int CHAINS, int DONE>
+__device__ __forceinline__ void rounds(u32 (&s)[CHAINS][8], u32 (&w)[16], u32 one) {
+#pragma unroll 1
+    for (int i = 0; i < 64; i += 16) {
+        if (i) extend(w, one);
+#pragma unroll
+        for (int j = 0; j < 16; ++j) {
+            if (j < DONE && !i) continue;
+            u32 word = add(w[j], ROUND[i + j], one);
+#pragma unroll
+            for (int c = 0; c < CHAINS; ++c) round(s[c], j, word, one);
+        }
+    }
+}
+
+// A text, and where its bytes come to stand in a message. The words of a message are put together
+// from aligned words of memory, of which only those are read that hold a byte of the text.
+struct Source {
+    const u32 *aligned;  // the word of memory that holds the next block's first byte
+    u32 skew;            // where in that word it is, 0 to 3
+    u32 selector;        // for __byte_perm: four bytes of two words, the first on top
+    long long left;      // bytes of text from the next block's first byte on
+    bool empty;
+
+    // `tail` bytes of prefix stand before the text in its first block.
+    __device__ __forceinline__ Source(const u8 *text, long long length, int tail) {
+        u64 at = (u64)text - tail;
+        skew = (u32)at & 3;
+        aligned = (const u32 *)(at - skew);
+        selector = 0x0123 + 0x1111 * skew;
+        left = length + tail;
+        empty = length == 0;
+    }
+
+    __device__ __forceinline__ void next() {
+        aligned += 16;
+        left -= 64;
+    }
+
+    // Read a block that is all text.
+    __device__ __forceinline__ void whole(u32 (&w)[16]) const {
+        u32 low = __ldg(aligned);
+#pragma unroll
+        for (int j = 0; j < 16; ++j) {
+            u32 high = j < 15 || skew ? __ldg(aligned + j + 1) : 0;
+            w[j] = __byte_perm(low, high, selector);
+            low = high;
+        }
+    }
+
+    // Read a block in which the text begins, behind `TAIL` bytes that are left zero, or ends, or
+    // both; 0x80 and zeros follow it.
+    template <int TAIL>
+    __device__ __forceinline__ void part(u32 (&w)[16]) const {
+        constexpr int FIRST = TAIL / 4;
+        int here = left < 96 ? (int)left : 96;  // no byte of this block is further away
+        int held = empty ? 0 : here + (int)skew;
+        u32 low = 4 * FIRST < held && TAIL % 4 + skew < 4 ? __ldg(aligned + FIRST) : 0;
+#pragma unroll
+        for (int j = 0; j < 16; ++j) {
+            if (j < FIRST) {
+                w[j] = 0;
+                continue;
+            }
+            u32 high = 4 * (j + 1) < held ? __ldg(aligned + j + 1) : 0;
+            int bits = 8 * (here - 4 * j);
+            u32 beyond = shifted(0xffffffffu, bits > 0 ? bits : 0);
+            u32 end = shifted(0x80000000u, (u32)bits);
+            w[j] = (__byte_perm(low, high, selector) & ~beyond) | end;
+            low = high;
+        }
+        w[FIRST] &= 0xffffffffu >> 8 * (TAIL % 4);
+    }
+};
+
+#if HASHES
+// The hashes of one text behind every prefix of a group: `CHAINS` of them, from number `FIRST` on,
+// each with `WHOLE` blocks and `TAIL` bytes. `START` is a chain's state before the block in which
+// the text begins, `ENTERED` that after the rounds whose words are all prefix, `HEAD` its words.
+template <int CHAINS, int FIRST, int WHOLE, int TAIL>
+__device__ __forceinline__ void hash(
+    const u8 *text, long long length, u32 one, u32 (&state)[CHAINS][8]
+) {
+    Source source(text, length, TAIL);
+    u64 bits = 8 * (u64)(length + TAIL + 64 * WHOLE);
+    long long blocks = (length + TAIL + 72) >> 6;
+    u32 w[16];
+#pragma unroll
+    for (int c = 0; c < CHAINS; ++c)
+#pragma unroll
+        for (int i = 0; i < 8; ++i) state[c][i] = START[FIRST + c][i];
+    if (TAIL) {
+        source.part<TAIL>(w);
+        if (--blocks == 0) w[14] = (u32)(bits >> 32), w[15] = (u32)bits;
+#pragma unroll
+        for (int c = 0; c < CHAINS; ++c) {
+            u32 s[1][8], own[16];
+#pragma unroll
+            for (int i = 0; i < 8; ++i) s[0][i] = ENTERED[FIRST + c][i];
+#pragma unroll
+            for (int j = 0; j < 16; ++j) own[j] = 4 * j < TAIL ? w[j] | HEAD[FIRST + c][j] : w[j];
+            rounds<1, TAIL / 4>(s, own, one);
+#pragma unroll
+            for (int i = 0; i < 8; ++i) state[c][i] = add(state[c][i], s[0][i], one);
+        }
+        source.next();
+    }
+#pragma unroll 1
+    for (; blocks > 0; --blocks, source.next()) {
+        if (source.left >= 64) {
+            source.whole(w);
+        } else {
+            source.part<0>(w);
+            if (blocks == 1) w[14] = (u32)(bits >> 32), w[15] = (u32)bits;
+        }
+        u32 s[CHAINS][8];
+#pragma unroll
+        for (int c = 0; c < CHAINS; ++c)
+#pragma unroll
+            for (int i = 0; i < 8; ++i) s[c][i] = state[c][i];
+        rounds<CHAINS, 0>(s, w, one);
+#pragma unroll
+        for (int c = 0; c < CHAINS; ++c)
+#pragma unroll
+            for (int i = 0; i < 8; ++i) state[c][i] = add(state[c][i], s[c][i], one);
+    }
+}
+#endif
+
+// The sum of bytes 0, 5, 13, 21 and 29 of a hash.
+__device__ __forceinline__ u32 weight(const u32 (&hash)[8]) {
+    u32 sum = hash[0] >> 24;
+#pragma unroll
+    for (int i = 1; i < 8; i += 2) sum += hash[i] >> 16 & 255;
+    return sum;
+}

@@ -1,0 +1,151 @@
+// The kernels: texts in order of length, and what is computed of each.
+
+typedef OFFSET Offset;
+
+// --- order ----------------------------------------------------------------------------------------
+// Threads of a warp go through as many blocks as the longest of their texts, so texts are worked on
+// in order of length, the longest first. Lengths fall into bins: eight bytes wide up to 8 KiB, then
+// thirty-two to every power of two.
+
+constexpr int NARROW = 1024;
+constexpr int BINS = NARROW + 32 * 50;
+
+__device__ __forceinline__ int bin_of(long long length) {
+    if (length < 8 * NARROW) return BINS - 1 - (int)(length >> 3);
+    int power = 63 - __clzll(length);
+    return BINS - 1 - (NARROW + 32 * (power - 13) + (int)(length >> (power - 5) & 31));
+}
+
+__device__ __forceinline__ long long length_of(const Offset *offsets, long long text) {
+    return (long long)offsets[text + 1] - (long long)offsets[text];
+}
+
+// Count the texts of this block's run by bin, into shared memory.
+__device__ __forceinline__ void tally(const Offset *offsets, long long texts, int run, u32 *counts) {
+    for (int bin = threadIdx.x; bin < BINS; bin += blockDim.x) counts[bin] = 0;
+    __syncthreads();
+    long long begin = (long long)blockIdx.x * run, end = begin + run < texts ? begin + run : texts;
+    for (long long text = begin + threadIdx.x; text < end; text += blockDim.x)
+        atomicAdd(&counts[bin_of(length_of(offsets, text))], 1u);
+    __syncthreads();
+}
+
+// How many texts there are in every bin: u32 [BINS], zero before.
+extern "C" __global__ void count_lengths(
+    const Offset *offsets, long long texts, int run, u32 *counts
+) {
+    __shared__ u32 here[BINS];
+    tally(offsets, texts, run, here);
+    for (int bin = threadIdx.x; bin < BINS; bin += blockDim.x)
+        if (here[bin]) atomicAdd(&counts[bin], here[bin]);
+}
+
+// Turn the counts into the place where every bin begins. One block.
+extern "C" __global__ void place_bins(u32 *counts) {
+    __shared__ u32 sums[1024];
+    int each = (BINS + blockDim.x - 1) / blockDim.x, begin = threadIdx.x * each;
+    u32 sum = 0;
+    for (int bin = begin; bin < begin + each && bin < BINS; ++bin) sum += counts[bin];
+    sums[threadIdx.x] = sum;
+    __syncthreads();
+    u32 before = 0;
+    for (int thread = 0; thread < threadIdx.x; ++thread) before += sums[thread];
+    for (int bin = begin; bin < begin + each && bin < BINS; ++bin) {
+        u32 count = counts[bin];
+        counts[bin] = before;
+        before += count;
+    }
+}
+
+// Write the numbers of the texts bin by bin: u32 [texts]. `places` are used up.
+extern "C" __global__ void order_texts(
+    const Offset *offsets, long long texts, int run, u32 *places, u32 *order
+) {
+    __shared__ u32 next[BINS];
+    tally(offsets, texts, run, next);
+    for (int bin = threadIdx.x; bin < BINS; bin += blockDim.x)
+        if (next[bin]) next[bin] = atomicAdd(&places[bin], next[bin]);
+    __syncthreads();
+    long long begin = (long long)blockIdx.x * run, end = begin + run < texts ? begin + run : texts;
+    for (long long text = begin + threadIdx.x; text < end; text += blockDim.x)
+        order[atomicAdd(&next[bin_of(length_of(offsets, text))], 1u)] = (u32)text;
+}
+
+// --- texts ----------------------------------------------------------------------------------------
+// A text is hashed by as many threads as there are teams, each in a warp of its own with that
+// team's share of the groups, so no warp diverges. Then its first thread does the rest.
+
+constexpr int WARPS_A_TEAM = 2;
+constexpr int TEXTS_A_BLOCK = 32 * WARPS_A_TEAM;
+
+#if HASHES
+template <int CHAINS, int FIRST, int WHOLE, int TAIL>
+__device__ __forceinline__ void hash_group(
+    const u8 *text, long long length, u32 one, u32 *weights, u8 *digest
+) {
+    u32 state[CHAINS][8];
+    hash<CHAINS, FIRST, WHOLE, TAIL>(text, length, one, state);
+#pragma unroll
+    for (int c = 0; c < CHAINS; ++c) {
+        if (COLUMN[FIRST + c] >= 0) {
+            weights[COLUMN[FIRST + c] * TEXTS_A_BLOCK] = weight(state[c]);
+        } else {
+#pragma unroll
+            for (int i = 0; i < 8; ++i)
+                ((u32 *)digest)[i] = __byte_perm(state[c][i], 0, 0x0123);
+        }
+    }
+}
+
+__device__ __forceinline__ void work_of(
+    int team, const u8 *text, long long length, u32 one, u32 *weights, u8 *digest
+) {
+    TEAM_WORK
+}
+
+extern "C" __global__ void __launch_bounds__(TEAMS * TEXTS_A_BLOCK)
+    compute_texts(
+        const u8 *data, const Offset *offsets, const u32 *order, long long texts, u32 one,
+        u8 *digests, float *shares_out, float *base, float *parts
+    ) {
+    __shared__ u32 weights[DHATUS + 1][TEXTS_A_BLOCK];
+    int warp = threadIdx.x / 32, team = warp % TEAMS;
+    int mine = warp / TEAMS * 32 + threadIdx.x % 32;
+    long long place = (long long)blockIdx.x * TEXTS_A_BLOCK + mine;
+    bool there = place < texts;
+    long long text = there ? order[place] : 0;
+    if (there)
+        work_of(
+            team, data + (long long)offsets[text], length_of(offsets, text), one,
+            &weights[0][mine], digests + 32 * text
+        );
+#if DHATUS
+    __syncthreads();
+    if (!there || team) return;
+    u32 total = 0;
+#pragma unroll
+    for (int k = 0; k < DHATUS; ++k) total += weights[k][mine];
+    float shares[DHATUS];
+#pragma unroll
+    for (int k = 0; k < DHATUS; ++k) {
+        // Integers below 2^24: the quotient is the correctly rounded one.
+        shares[k] = total ? __fdiv_rn((float)weights[k][mine], (float)total) : 0.0f;
+        shares_out[text * DHATUS + k] = shares[k];
+    }
+#if PRIMES
+    moments(shares, base, parts, text, texts);
+#endif
+#endif
+}
+#elif PRIMES
+extern "C" __global__ void compute_moments(
+    const float *dhatu, long long texts, float *base, float *parts
+) {
+    long long text = (long long)blockIdx.x * blockDim.x + threadIdx.x;
+    if (text >= texts) return;
+    float shares[DHATUS];
+#pragma unroll
+    for (int k = 0; k < DHATUS; ++k) shares[k] = dhatu[text * DHATUS + k];
+    moments(shares, base, parts, text, texts);
+}
+#endif
