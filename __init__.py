@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from .graphs.block import map_block as map_block
     from .graphs.dhatu import dhatu as dhatu
     from .graphs.digest import digest as digest
+    from .graphs.frames import frame as frame
     from .graphs.graph import Graph as Graph
     from .graphs.graph import default_graph as default_graph
     from .graphs.prime_base import prime_base as prime_base
@@ -40,6 +41,7 @@ _HOME = {
     "map_block": ".graphs.block",
     "dhatu": ".graphs.dhatu",
     "digest": ".graphs.digest",
+    "frame": ".graphs.frames",
     "Graph": ".graphs.graph",
     "default_graph": ".graphs.graph",
     "prime_base": ".graphs.prime_base",

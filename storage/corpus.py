@@ -7,12 +7,14 @@ Opening lists files and reads none. What is in them is found by `index`, how the
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from os import PathLike, fspath
 from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, Any
+
+import pyarrow as pa
 
 from .errors import CorpusNotFound, UsageError
 from .filesystem import filesystem_of
@@ -58,6 +60,18 @@ class Corpus:
         Text is Arrow-backed, the index is the row of the corpus, quarantined rows have a null
         text. Cut as for the default graph. Counts the rows (see `index`), reads no text.
         """
+        return self.frame_of(_to_pandas)
+
+    def frame_of(self, convert: Callable[[pa.Table, int], Any]) -> dd.DataFrame:
+        """Return the lazy frame whose partitions `convert` makes; `frame` is that of pandas.
+
+        Parameters
+        ----------
+        convert : callable
+            Makes a frame of a partition's rows, given as an Arrow table, and the number of their
+            first row, from which its index counts. Called on the workers, and once here without
+            rows. It travels with every task, so it is a function of a module.
+        """
         import dask
         import dask.dataframe as dd
 
@@ -66,9 +80,9 @@ class Corpus:
         divisions = (*(p.row_start for p in partitions), index.rows - 1)
         with dask.config.set({"dataframe.convert-string": False}):
             frame: dd.DataFrame = dd.from_map(
-                _ReadFrame(self.opener, index.wanted),
+                _ReadFrame(self.opener, index.wanted, convert),
                 [index.stretches(p.row_start, p.row_stop) for p in partitions],
-                meta=_to_frame([], 0, index.wanted),
+                meta=convert(_schema(index.wanted).empty_table(), 0),
                 divisions=divisions,
                 label="corpus",
                 enforce_metadata=False,
@@ -210,28 +224,43 @@ def _source(info: Mapping[str, Any], root: PurePosixPath) -> SourceFile:
 class _ReadFrame:
     """Reads one partition as a frame, on whichever worker dask chooses."""
 
-    def __init__(self, opener: FileOpener, wanted: Wanted) -> None:
-        self._opener, self._wanted = opener, wanted
+    def __init__(
+        self, opener: FileOpener, wanted: Wanted, convert: Callable[[pa.Table, int], Any]
+    ) -> None:
+        self._opener, self._wanted, self._convert = opener, wanted, convert
 
-    def __call__(self, stretches: Sequence[Stretch]) -> pd.DataFrame:
+    def __call__(self, stretches: Sequence[Stretch]) -> Any:
         batches = [r for s in stretches for r in read_stretch(s, self._opener, self._wanted)]
-        return _to_frame(batches, stretches[0].row, self._wanted)
+        return self._convert(_to_table(batches, self._wanted), stretches[0].row)
 
 
-def _to_frame(batches: Sequence[Rows], start: int, wanted: Wanted) -> pd.DataFrame:
+def _schema(wanted: Wanted) -> pa.Schema:
+    others = {column.name: ARROW_KINDS[column.kind] for column in wanted.others}
+    return pa.schema({wanted.text: pa.large_string(), **others})
+
+
+def _to_table(batches: Sequence[Rows], wanted: Wanted) -> pa.Table:
     """Lay batches behind one another as Arrow chunks, copying no text."""
-    import pandas as pd
-    import pyarrow as pa
-
-    rows = pd.RangeIndex(start, start + sum(map(len, batches)))
-
-    def column(chunks: Sequence[pa.Array], kind: pa.DataType) -> pd.Series:
-        same = [chunk if chunk.type == kind else chunk.cast(kind) for chunk in chunks]
-        array = pd.arrays.ArrowExtensionArray(pa.chunked_array(same, kind))
-        return pd.Series(array, index=rows)
-
-    columns = {wanted.text: column([b.text for b in batches], pa.large_string())}
+    schema = _schema(wanted)
+    columns = {wanted.text: [batch.text for batch in batches]}
     for other in wanted.others:
-        chunks = [batch.columns[other.name] for batch in batches]
-        columns[other.name] = column(chunks, ARROW_KINDS[other.kind])
+        columns[other.name] = [batch.columns[other.name] for batch in batches]
+    arrays = [
+        pa.chunked_array(
+            [chunk if chunk.type == field.type else chunk.cast(field.type) for chunk in chunks],
+            field.type,
+        )
+        for field, chunks in zip(schema, columns.values(), strict=True)
+    ]
+    return pa.Table.from_arrays(arrays, schema=schema)
+
+
+def _to_pandas(table: pa.Table, start: int) -> pd.DataFrame:
+    import pandas as pd
+
+    rows = pd.RangeIndex(start, start + len(table))
+    columns = {
+        name: pd.Series(pd.arrays.ArrowExtensionArray(column), index=rows)
+        for name, column in zip(table.column_names, table.columns, strict=True)
+    }
     return pd.DataFrame(columns, index=rows)
