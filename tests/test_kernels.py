@@ -357,16 +357,17 @@ def test_any_text_is_the_same_on_every_backend(
     check(kernels, text)
 
 
-@settings(deadline=None, max_examples=25)
-@given(
-    st.lists(st.text(min_size=1, max_size=70), min_size=1, max_size=12, unique=True),
-    st.lists(st.sampled_from([2, 3, 5, 7, 11, 13, 31, 47]), min_size=2, unique=True),
-    st.lists(st.text(max_size=80), min_size=1, max_size=4),
-)
-def test_any_inventory_is_the_same_on_every_backend(
-    kernels: Kernels, dhatus: list[str], primes: list[int], texts: list[str]
-) -> None:
-    check(kernels, PackedText.from_strings(texts), dhatus, primes)
+def test_any_inventory_is_the_same_on_every_backend(kernels: Kernels) -> None:
+    @settings(deadline=None, max_examples=4 if isinstance(kernels, Offloaded) else 25)
+    @given(
+        st.lists(st.text(min_size=1, max_size=70), min_size=1, max_size=12, unique=True),
+        st.lists(st.sampled_from([2, 3, 5, 7, 11, 13, 31, 47]), min_size=2, unique=True),
+        st.lists(st.text(max_size=80), min_size=1, max_size=4),
+    )
+    def any_inventory(dhatus: list[str], primes: list[int], texts: list[str]) -> None:
+        check(kernels, PackedText.from_strings(texts), dhatus, primes)
+
+    any_inventory()  # of CUDA each is a program to compile, so there are few
 
 
 def rows_of_weights(count: int = 9) -> np.ndarray:

@@ -2,7 +2,8 @@
 //
 // The bound of this code is the integer ALU, which does shifts and logic; the multipliers beside it
 // would stand idle. So every sum is written as a multiplication by `one`, a number that the compiler
-// cannot know: it makes an IMAD of it. That takes a sixth of the work off the ALU.
+// cannot know: it makes an IMAD of it. With the schedule's shifts, which are products as well, that
+// takes a fifth of the work off the ALU.
 
 typedef unsigned char u8;
 typedef unsigned int u32;
@@ -23,13 +24,16 @@ __device__ __forceinline__ u32 rotated(u32 x, int n) { return __funnelshift_r(x,
 // x >> n, and 0 for every n of 32 and more; in C++ such a shift is undefined.
 __device__ __forceinline__ u32 shifted(u32 x, u32 n) { return __funnelshift_rc(x, 0, n); }
 
+// x >> n, by the multiplier too: the upper half of a product.
+__device__ __forceinline__ u32 right(u32 x, int n, u32 one) { return __umulhi(x, one << (32 - n)); }
+
 // The next sixteen words of the message schedule, in place of the last sixteen.
 __device__ __forceinline__ void extend(u32 (&w)[16], u32 one) {
 #pragma unroll
     for (int j = 0; j < 16; ++j) {
         u32 near = w[(j + 14) & 15], far = w[(j + 1) & 15];
-        u32 s1 = rotated(near, 17) ^ rotated(near, 19) ^ (near >> 10);
-        u32 s0 = rotated(far, 7) ^ rotated(far, 18) ^ (far >> 3);
+        u32 s1 = rotated(near, 17) ^ rotated(near, 19) ^ right(near, 10, one);
+        u32 s0 = rotated(far, 7) ^ rotated(far, 18) ^ right(far, 3, one);
         w[j] = add(add(w[j], w[(j + 9) & 15], one), add(s0, s1, one), one);
     }
 }

@@ -103,7 +103,9 @@ __device__ __forceinline__ void work_of(
     TEAM_WORK
 }
 
-extern "C" __global__ void __launch_bounds__(TEAMS * TEXTS_A_BLOCK)
+// Four blocks a processor leave every thread 128 registers, of which the largest group needs most.
+// Four blocks a processor leave a thread 128 registers; the largest group needs nearly all.
+extern "C" __global__ void __launch_bounds__(TEAMS * TEXTS_A_BLOCK, 4)
     compute_texts(
         const u8 *data, const Offset *offsets, const u32 *order, long long texts, u32 one,
         u8 *digests, float *shares_out, float *base, float *parts

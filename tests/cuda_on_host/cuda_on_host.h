@@ -30,6 +30,9 @@ static inline unsigned __byte_perm(unsigned low, unsigned high, unsigned selecto
         result |= (unsigned)(both >> 8 * (selector >> 4 * i & 7) & 255) << 8 * i;
     return result;
 }
+static inline unsigned __umulhi(unsigned a, unsigned b) {
+    return (unsigned)((unsigned long long)a * b >> 32);
+}
 static inline int __clzll(long long x) { return x ? __builtin_clzll((unsigned long long)x) : 64; }
 static inline float __fdiv_rn(float a, float b) { return a / b; }
 template <class T> static inline T __ldg(const T *address) { return *address; }

@@ -1,0 +1,147 @@
+"""The CUDA program: how its work is shared out, and what compilers make of it. No GPU is needed."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from paninifs.graphs.dhatu import DHATUS
+from paninifs.graphs.kernels import cuda, cuda_source
+from paninifs.graphs.kernels.chains import Chain, chains_of
+from paninifs.graphs.kernels.cuda_source import LARGEST, Specification, groups_of, teams_of
+from paninifs.graphs.prime_base import PRIMES
+
+sys.path.insert(0, str(Path(__file__).parent / "benchmarks"))
+import sass
+
+DEFAULT = Specification(DHATUS, digest=True, primes=PRIMES)
+OTHERS = {
+    "digest": Specification(digest=True, wide=False),
+    "dhatu": Specification(DHATUS),
+    "moments": Specification(primes=PRIMES, given=9),
+    "twelve": Specification((*DHATUS, "dhātu", "धातु-मूल", "語根"), digest=True, primes=PRIMES),
+    "long": Specification(tuple("x" * n for n in (53, 61, 62, 63, 126, 200)), primes=(2, 277)),
+}
+
+prefixes = st.lists(st.binary(max_size=130), min_size=1, max_size=20, unique=True)
+
+
+def chains(prefixes: list[bytes]) -> list[Chain]:
+    return [Chain(prefix, column) for column, prefix in enumerate(prefixes)]
+
+
+@given(prefixes)
+def test_every_chain_is_in_one_group_with_those_of_its_length(prefixes: list[bytes]) -> None:
+    groups = groups_of(chains(prefixes))
+    grouped = [chain for group in groups for chain in group.chains]
+    assert sorted(grouped, key=lambda chain: chain.column) == chains(prefixes)
+    for group in groups:
+        assert 1 <= len(group.chains) <= LARGEST
+        (length,) = {len(chain.prefix) for chain in group.chains}
+        assert (group.whole, group.tail) == divmod(length, 64)
+        same = [len(other.chains) for other in groups if len(other.chains[0].prefix) == length]
+        assert max(same) - min(same) <= 1
+        assert len(same) == -(-sum(same) // LARGEST)
+
+
+@given(prefixes)
+def test_every_group_is_in_one_team_and_none_has_nothing_to_do(prefixes: list[bytes]) -> None:
+    groups = groups_of(chains(prefixes))
+    teams = teams_of(groups)
+    assert len(teams) == min(2, len(groups))
+    assert all(teams)
+    assert sorted(map(id, groups)) == sorted(id(group) for team in teams for group in team)
+    work = [sum(group.cost for group in team) for team in teams]
+    assert max(work) - min(work) <= max(group.cost for group in groups)
+
+
+@given(st.binary(max_size=200))
+def test_the_state_behind_a_prefix_is_that_after_its_blocks_and_rounds(prefix: bytes) -> None:
+    start, head = cuda_source._start(prefix), cuda_source._head(prefix)
+    done = len(prefix) % 64 // 4
+    entered = cuda_source._entered(prefix)
+    # `round` takes its a at place 16 - j of round j, and so on.
+    assert [entered[(16 - done + k) % 8] for k in range(8)] == cuda_source._rounds(
+        start, head[:done]
+    )
+    if not len(prefix) // 64:
+        assert start == cuda_source.INITIAL.tolist()
+
+
+def test_the_numbers_that_python_and_cuda_must_agree_on_do() -> None:
+    source = cuda_source.source_of(DEFAULT)
+    assert "constexpr int WARPS_A_TEAM = 2;" in source
+    assert cuda.TEXTS_A_BLOCK == 2 * cuda_source.WARP
+    assert "constexpr int NARROW = 1024;" in source
+    assert "constexpr int BINS = NARROW + 32 * 50;" in source
+    assert cuda._BINS == 1024 + 32 * 50
+    assert len(teams_of(groups_of(chains_of(DHATUS, digest=True)))) == 2
+
+
+@pytest.mark.parametrize("architecture", sass.ARCHITECTURES)
+def test_the_default_program_spills_nothing_on_any_architecture(architecture: int) -> None:
+    made = sass.compiled(DEFAULT, architecture)
+    assert made.cubin[:4] == b"\x7fELF"
+    assert set(made.registers) == {"compute_texts", "count_lengths", "place_bins", "order_texts"}
+    assert not any(made.spilled.values())
+    assert max(made.registers.values()) <= 128  # four blocks of 128 threads a multiprocessor
+
+
+@pytest.mark.parametrize("specification", OTHERS.values(), ids=OTHERS)
+def test_other_programs_spill_nothing(specification: Specification) -> None:
+    made = sass.compiled(specification, 90)
+    main = "compute_moments" if specification.given else "compute_texts"
+    assert main in made.registers
+    assert not any(made.spilled.values())
+
+
+def test_a_program_that_does_not_compile_is_said_to(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sass, "source_of", lambda _: "none of this is C++")
+    with pytest.raises(RuntimeError, match="sm_90"):
+        sass.compiled(DEFAULT, 90)
+
+
+def hashes(loops: list[sass.Steady]) -> list[sass.Steady]:
+    """The loops of the nine dhātus: the digest's, of one chain, left out."""
+    assert [loop.chains for loop in loops] == [1, 2, 3, 4]
+    return loops[1:]
+
+
+def test_a_hashed_block_takes_few_instructions_of_the_alu() -> None:
+    assert sass.compiler() == "NVRTC 12.9"
+    loops = hashes(sass.steady_loops(DEFAULT, 90))
+    assert sass.weighted(loops) <= 830
+    for loop in loops:
+        # 64 rounds of ten instructions a chain at the least, and 48 words of six for all.
+        assert loop.pipes["ALU"] >= 640 * loop.chains + 288
+        # So the ALU, which takes a warp's instruction in two clocks, is the bound: not the issue,
+        # which takes one a clock, nor the multiplier.
+        assert 2 * loop.pipes["ALU"] >= loop.pipes["ALU"] + loop.pipes["multiplier"]
+
+
+def test_sums_by_the_alu_would_be_seen(monkeypatch: pytest.MonkeyPatch) -> None:
+    whole = sass.source_of
+
+    def plain(specification: Specification) -> str:
+        source = whole(specification)
+        assert "return a * one + b;" in source
+        return source.replace("return a * one + b;", "return a + b;")
+
+    monkeypatch.setattr(sass, "source_of", plain)
+    assert sass.weighted(hashes(sass.steady_loops(DEFAULT, 90))) > 940
+
+
+def test_a_spill_would_be_seen(monkeypatch: pytest.MonkeyPatch) -> None:
+    whole = sass.source_of
+    bound = "TEAMS * TEXTS_A_BLOCK, 4"
+
+    def crowded(specification: Specification) -> str:
+        assert bound in whole(specification)
+        return whole(specification).replace(bound, "TEAMS * TEXTS_A_BLOCK, 6")
+
+    monkeypatch.setattr(sass, "source_of", crowded)
+    assert sass.compiled(DEFAULT, 90).spilled["compute_texts"] > 0
