@@ -5,12 +5,14 @@
 #   WORKERS=…   processes that run the tests (2)
 #   BENCH_RESULTS=…  where `make bench` writes its figures and their page (bench-results)
 #   TESTS=…     what `make unit` runs (tests/)
+#   GPU_PYTHON=…  the Python that `make test-gpu` runs with, as it is (PYTHON, else python3)
 
 SHELL := /bin/bash
 VENV ?= .venv
 BIN := $(VENV)/bin
 WORKERS ?= 2
 TESTS ?= tests
+GPU_PYTHON ?= $(or $(PYTHON),python3)
 DEMO_STORE ?= demo-results.zarr
 BENCH_RESULTS ?= bench-results
 PIP_INSTALL := $(BIN)/python -m pip install -qq --disable-pip-version-check --no-input
@@ -22,7 +24,7 @@ PYTEST = $(BIN)/python -P -m pytest -c tests/pytest.ini --rootdir tests -n $(WOR
 
 .DELETE_ON_ERROR:
 .DEFAULT_GOAL := help
-.PHONY: help demo test unit lint format bench test-matrix requirements clean FORCE
+.PHONY: help demo test unit lint format bench test-rapids test-gpu test-matrix requirements clean FORCE
 
 help: ## list the commands
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' $(firstword $(MAKEFILE_LIST)) | expand -t 22
@@ -48,6 +50,22 @@ format: $(VENV)/.dev ## format the code and put right what ruff can
 
 bench: $(VENV)/.dev ## measure on this machine: QUICK=1 in two minutes, else a quarter of an hour and 12 GB
 	$(BIN)/python tests/benchmarks/bench.py $(if $(QUICK),--quick) --out $(BENCH_RESULTS)
+
+test-rapids: ## the tests against the real RAPIDS that need no GPU, in an environment of 4 GB (Linux)
+	@$(MAKE) --no-print-directory VENV=.venvs/rapids unit-rapids
+
+.PHONY: unit-rapids
+unit-rapids: $(VENV)/.rapids | $(LINK)
+	$(PYTEST) tests/rapids
+
+# On a machine with a GPU, whatever else it lacks: nothing is installed, pytest's plugins may be
+# missing (hence the -o), and of the tests only the files that hold such ones are imported. One that
+# wants more than there is counts as an error, and the others run.
+test-gpu: | $(LINK) ## the tests that need a GPU, with GPU_PYTHON and what it has: CuPy and pytest at least
+	PYTHONPATH="$(abspath $(dir $(LINK)))$${PYTHONPATH:+:$$PYTHONPATH}" $(GPU_PYTHON) -P -m pytest \
+		-c tests/pytest.ini --rootdir tests -o required_plugins= -o addopts='-ra --strict-markers' \
+		-W ignore::pytest.PytestConfigWarning --continue-on-collection-errors \
+		-m gpu $$(grep -lw 'mark\.gpu' tests/test_*.py)
 
 # --- environments ---------------------------------------------------------------------------------
 
@@ -85,7 +103,7 @@ STALE := FORCE
 endif
 endif
 
-$(VENV)/.created: requirements.txt requirements-dev.txt $(STALE)
+$(VENV)/.created: requirements.txt requirements-dev.txt requirements-rapids.txt $(STALE)
 	@$(pick_python); \
 	pick_python $(if $(PYTHON),"$(PYTHON)",python3.13 python3.12 python3.11 python3) || exit 1; \
 	echo "Building $(VENV) with $$python ($$("$$python" -c 'import platform; print(platform.python_version())'))"; \
@@ -100,6 +118,12 @@ $(VENV)/.run: $(VENV)/.created pyproject.toml
 $(VENV)/.dev: $(VENV)/.run
 	@echo "Installing requirements-dev.txt into $(VENV)"
 	@$(PIP_INSTALL) --require-hashes -r requirements-dev.txt
+	@touch $@
+
+$(VENV)/.rapids: $(VENV)/.created pyproject.toml
+	@echo "Installing paninifs and requirements-rapids.txt into $(VENV)"
+	@$(PIP_INSTALL) --require-hashes -r requirements-rapids.txt
+	@$(PIP_INSTALL) --no-deps --no-build-isolation --editable .
 	@touch $@
 
 $(VENV)/.colab: $(VENV)/.created pyproject.toml tests/colab-constraints.txt
@@ -149,7 +173,7 @@ COMPILE = .venvs/uv/bin/uv pip compile pyproject.toml --quiet --universal --gene
 	--python-version 3.11 --group build --no-emit-index-url --no-emit-find-links \
 	--custom-compile-command "make requirements"
 
-# The second set is cut from the first, so that the two agree.
+# The other sets are cut from the first, so that they agree.
 requirements: ## pin the newest versions that suit both the CPU and RAPIDS
 	@$(pick_python); \
 	pick_python $(if $(PYTHON),"$(PYTHON)",python3.13 python3.12 python3.11 python3) || exit 1; \
@@ -157,6 +181,8 @@ requirements: ## pin the newest versions that suit both the CPU and RAPIDS
 		.venvs/uv/bin/python -m pip install -qq --disable-pip-version-check uv; }
 	$(COMPILE) --extra dev --output-file requirements-dev.txt
 	$(COMPILE) --constraint requirements-dev.txt --output-file requirements.txt
+	$(COMPILE) --constraint requirements-dev.txt --extra cuda13 --extra test \
+		--output-file requirements-rapids.txt
 
 clean: ## remove everything that these commands made
 	rm -rf .venv .venvs .link .mypy_cache .ruff_cache .pytest_cache .hypothesis tests/.pytest_cache tests/.hypothesis \

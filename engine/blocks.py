@@ -8,6 +8,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from contextvars import copy_context
 from dataclasses import dataclass
 from typing import Any
 
@@ -71,7 +72,9 @@ class Blocks:
             yield from (compute(*pair) for pair in bounds)
         else:
             with ThreadPoolExecutor(self._kernels.IN_FLIGHT, "paninifs-offload") as pool:
-                yield from pool.map(lambda pair: compute(*pair), bounds)
+                # In the task's own context, by which dask tells which worker this is.
+                sent = [pool.submit(copy_context().run, compute, *pair) for pair in bounds]
+                yield from (part.result() for part in sent)
 
     def _part(self, text: PackedText, start: int, stop: int, where: Where) -> Part:
         try:

@@ -18,7 +18,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from .. import __version__
-from ..storage.errors import PaniniError, UsageError
+from ..storage.errors import BackendUnavailable, PaniniError, UsageError
 from ..storage.quarantine import read_quarantine
 from ..storage.target import open_target
 
@@ -76,11 +76,11 @@ def run(
     cluster: Annotated[
         str | None,
         typer.Option(
-            help="'cpu': processes of this machine; 'threads': threads of one process; or a "
-            "scheduler's address. Chosen by the corpus's size when left out."
+            help="'cpu': processes of this machine; 'threads': threads of one process; 'cuda': its "
+            "NVIDIA GPUs; or a scheduler's address. Chosen by the corpus's size when left out."
         ),
     ] = None,
-    workers: Annotated[int | None, typer.Option(min=1, help="Worker processes.")] = None,
+    workers: Annotated[int | None, typer.Option(min=1, help="Worker processes, or GPUs.")] = None,
     threads: Annotated[int | None, typer.Option(min=1, help="Threads a worker.")] = None,
     memory: Annotated[str | None, typer.Option(help="Memory a worker, as 1GiB.")] = None,
     shard_rows: Annotated[
@@ -98,13 +98,16 @@ def run(
 
     Example: paninifs run sentences.jsonl results.zarr
     """
+    if len(corpus) < 2:
+        raise typer.BadParameter("give a corpus and, last, where the results go")
+    if cluster == "cuda":
+        with _errors():
+            _require_gpus(workers)
     from ..graphs.graph import default_graph
     from ..storage.corpus import open_corpus
     from .cluster import cluster_for, connect
     from .run import submit
 
-    if len(corpus) < 2:
-        raise typer.BadParameter("give a corpus and, last, where the results go")
     *urls, results = corpus
     with _errors():
         source = open_corpus(urls, text=text, id=id, keep=keep or [])
@@ -145,20 +148,44 @@ def run(
 
 @app.command()
 def devices(as_json: Json = False) -> None:
-    """Say what this machine computes with, and which kernels it takes."""
-    from .hardware import cpu
+    """Say what this machine computes with, and what to install for it."""
+    from .hardware import cpu, gpus, rapids, why_no_gpu
 
     with _errors():
-        found = cpu()
+        processor = cpu()
+    found, why, installed = gpus(), why_no_gpu(), rapids()
     if as_json:
-        _print_json({"cpu": asdict(found)})
+        _print_json(
+            {
+                "cpu": asdict(processor),
+                "gpus": [
+                    asdict(gpu)
+                    | {
+                        "extra": gpu.extra,
+                        "advice": gpu.advice,
+                        "trouble": installed and installed.trouble_with(gpu),
+                    }
+                    for gpu in found
+                ],
+                "why_no_gpu": why,
+                "rapids": installed and asdict(installed),
+            }
+        )
         return
     _pairs(
         {
-            "cpu": f"{found.name}, {found.cores} cores",
-            "SHA-256": f"{found.hashing} ({found.what}); can take {', '.join(found.usable)}",
+            "cpu": f"{processor.name}, {processor.cores} cores",
+            "SHA-256": f"{processor.hashing} ({processor.what}); "
+            f"can take {', '.join(processor.usable)}",
         }
     )
+    for gpu in found:
+        _pairs({f"gpu {gpu.cuda_name}": f"{gpu}; {gpu.advice}"})
+        trouble = installed and gpu.extra and installed.trouble_with(gpu)
+        if trouble:
+            _out.print(f"[yellow]but[/] {escape(trouble)}")
+    if why:
+        _pairs({"gpu": f"none ({why})"})
 
 
 @app.command()
@@ -249,6 +276,17 @@ def show(
         text = " ".join(one.text.split())
         shown = text if len(text) <= 160 else f"{text[:157]}..."
         _out.print(f"{one.value:.6g}  {escape(one.id)}  {escape(shown)}")
+
+
+def _require_gpus(workers: int | None) -> None:
+    """End at once where there is no GPU to use: the machine's fault, not the command's."""
+    from .cuda_cluster import require_gpus
+
+    try:
+        require_gpus(workers)
+    except BackendUnavailable as error:
+        _err.print(f"[red]failed:[/] {escape(str(error))}")
+        raise typer.Exit(FAILED) from error
 
 
 @contextmanager

@@ -16,11 +16,12 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from ..graphs.kernels import load
 from ..storage.errors import BackendUnavailable, UsageError
+from . import cuda_cluster
 
 if TYPE_CHECKING:
     from distributed import Client
+    from distributed.deploy.cluster import Cluster
 
 LOOPBACK = "127.0.0.1"
 DASHBOARD_PORT = 8787
@@ -56,11 +57,13 @@ def connect(
     ----------
     cluster : str
         ``"cpu"``: worker processes on this machine, listening on loopback only; ``"threads"``:
-        one worker in this process, there in a second, for small corpora; or the address of a
-        scheduler, as in ``"tcp://10.0.0.5:8786"`` or ``"tls://..."``.
+        one worker in this process, there in a second, for small corpora; ``"cuda"``: a worker
+        process for each of this machine's GPUs that CUDA_VISIBLE_DEVICES leaves; or the address of
+        a scheduler, as in ``"tcp://10.0.0.5:8786"`` or ``"tls://..."``.
     workers, threads, memory
-        Size of a local cluster: processes (one a core when left out), threads a worker (one; of
-        ``"threads"`` one a core), memory a worker (``"2GiB"``; an even share when left out).
+        Size of a local cluster: processes (one a core, or a GPU, when left out), threads a worker
+        (one; of ``"threads"`` one a core), memory of the host a worker (``"2GiB"``; an even share
+        when left out).
     quiet : bool
         Print nothing.
 
@@ -72,7 +75,8 @@ def connect(
     Raises
     ------
     BackendUnavailable
-        The name is unknown, or nothing answers at the address.
+        The name is unknown, this machine has not got what the cluster needs, or nothing answers at
+        the address.
 
     Examples
     --------
@@ -125,6 +129,8 @@ def _kernels_prepared() -> Iterator[None]:
 
     Whatever goes wrong is left to the worker that needs them: it prepares them too, and reports.
     """
+    from ..graphs.kernels import load
+
     with ThreadPoolExecutor(1) as pool:
         pool.submit(lambda: load("cpu").prepare())
         yield
@@ -143,22 +149,39 @@ def cluster_for(corpus_bytes: int) -> str:
 
 
 def _cpu(size: ClusterSize) -> Client:
-    import dask
     from dask.system import CPU_COUNT
 
-    # dask has workers give memory back at once, and glibc then maps every array of a shard anew: a
-    # fifth of their time went into clearing pages.
-    environment = "distributed.nanny.pre-spawn-environ"
-    dask.config.set({f"{environment}.{name}": value for name, value in WORKER_ENVIRONMENT.items()})
-    # 15 s after a worker died dask looks whether one of its name is there, and gives the place up
-    # for ever where it is not: as when the next one has just died too, and is being started again.
-    dask.config.set({"distributed.deploy.lost-worker-timeout": LOST_WORKER_TIMEOUT})
-
+    _configure_dask(WORKER_ENVIRONMENT)
     return _local(
         size,
         n_workers=size.workers or CPU_COUNT,
         threads_per_worker=size.threads or 1,
     )
+
+
+def _cuda(size: ClusterSize) -> Client:
+    gpus = cuda_cluster.require_gpus(size.workers)  # before anything heavy is imported
+    from dask_cuda import LocalCUDACluster
+
+    _configure_dask(WORKER_ENVIRONMENT | cuda_cluster.ENVIRONMENT)
+    arguments = cuda_cluster.cluster_arguments(
+        gpus, **_loopback(), threads=size.threads, memory=size.memory
+    )
+    with _starting(size):
+        return _client_of(LocalCUDACluster(**arguments))
+
+
+def _configure_dask(environment: dict[str, Any]) -> None:
+    """Set what holds for every kind of worker process, and has no argument."""
+    import dask
+
+    # dask has workers give memory back at once, and glibc then maps every array of a shard anew: a
+    # fifth of their time went into clearing pages.
+    key = "distributed.nanny.pre-spawn-environ"
+    dask.config.set({f"{key}.{name}": value for name, value in environment.items()})
+    # 15 s after a worker died dask looks whether one of its name is there, and gives the place up
+    # for ever where it is not: as when the next one has just died too, and is being started again.
+    dask.config.set({"distributed.deploy.lost-worker-timeout": LOST_WORKER_TIMEOUT})
 
 
 def _threads(size: ClusterSize) -> Client:
@@ -178,18 +201,41 @@ def _threads(size: ClusterSize) -> Client:
 def _local(size: ClusterSize, **options: Any) -> Client:
     from distributed import Client
 
-    options["host"] = LOOPBACK
-    # Not left to dask: it would listen on every interface, whatever `host` says.
-    options["dashboard_address"] = f"{LOOPBACK}:{_dashboard_port()}"
     if size.memory:
         options["memory_limit"] = size.memory
+    with _kernels_prepared(), _starting(size):
+        return Client(**options, **_loopback())
+
+
+def _client_of(cluster: Cluster) -> Client:
+    """Return a client that closes the cluster when it is closed, as of one that it has started."""
+    from distributed import Client
+
+    class Owner(Client):
+        def close(self, *arguments: Any, **options: Any) -> Any:
+            super().close(*arguments, **options)  # type: ignore[no-untyped-call]
+            return cluster.close()
+
+    return Owner(cluster)  # type: ignore[no-untyped-call]
+
+
+@contextmanager
+def _starting(size: ClusterSize) -> Iterator[None]:
+    """Start worker processes in peace, and say in the user's words why they did not."""
     try:
-        with _kernels_prepared(), _ctrl_c_spared():
-            return Client(**options)
+        with _ctrl_c_spared():
+            yield
     except ValueError as error:
         raise UsageError(f"no cluster with {size}: {error}") from error
     except RuntimeError as error:
-        raise BackendUnavailable(f"the cluster's workers did not start; {_GUARD}") from error
+        raise BackendUnavailable(
+            f"the cluster's workers did not start ({error}); {_GUARD}"
+        ) from error
+
+
+def _loopback() -> dict[str, str]:
+    # The dashboard is not left to dask: it would listen on every interface, whatever `host` says.
+    return {"host": LOOPBACK, "dashboard_address": f"{LOOPBACK}:{_dashboard_port()}"}
 
 
 def _dashboard_port() -> int:
@@ -214,5 +260,9 @@ def _running(address: str, size: ClusterSize) -> Client:
         raise BackendUnavailable(f"no dask scheduler answers at {address}: {error}") from error
 
 
-CLUSTERS: dict[str, Callable[[ClusterSize], Client]] = {"cpu": _cpu, "threads": _threads}
+CLUSTERS: dict[str, Callable[[ClusterSize], Client]] = {
+    "cpu": _cpu,
+    "threads": _threads,
+    "cuda": _cuda,
+}
 """Every kind of local cluster, by name."""

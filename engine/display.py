@@ -10,7 +10,16 @@ import html
 import time
 from typing import TYPE_CHECKING, Any
 
-from .events import Event, EventStream, Failed, Finished, Indexed, Listener, ShardDone
+from .events import (
+    Event,
+    EventStream,
+    Failed,
+    Finished,
+    Indexed,
+    Listener,
+    ShardDone,
+    WorkerRetired,
+)
 from .progress import Progress
 
 if TYPE_CHECKING:
@@ -52,6 +61,9 @@ def _in_terminal(console: Console) -> Listener:
         if isinstance(event, Indexed):
             for note in event.notes:
                 console.print(f"note: {note}", markup=False, highlight=False)
+        elif isinstance(event, WorkerRetired):
+            note = f"note: worker {event.worker} is retired: {event.reason}"
+            console.print(note, markup=False, highlight=False)
         rate = f"({now.texts_per_second:,.0f}/s)" if now.elapsed else ""
         display.update(
             task,

@@ -9,19 +9,19 @@ import threading
 import uuid
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from itertools import islice
+from itertools import count, islice
 from typing import TYPE_CHECKING, Any
 
 from ..graphs.graph import Graph
 from ..storage.corpus import Corpus
-from ..storage.errors import PaniniError, RowsQuarantined, RunCancelled, RunFailed
+from ..storage.errors import DeviceLost, PaniniError, RowsQuarantined, RunCancelled, RunFailed
 from ..storage.lease import Lease, LeaseTicket
 from ..storage.manifest import read_manifest
 from ..storage.rows import Stretch
 from ..storage.store import OpenStore, Summary, begin, finish, read_summary
 from ..storage.target import Target
 from .compute import Recipe
-from .events import EventStream, Indexed, Planned, ShardDone
+from .events import EventStream, Indexed, Planned, ShardDone, WorkerRetired
 from .micro_batch import MicroBatch
 from .task import Job, Outcome, run_task
 
@@ -57,8 +57,9 @@ class Driver:
         self._cancelled = threading.Event()
         self._announcing = threading.Lock()
         self._announced: set[int] = set()
-        self._partitions: dict[Any, int] = {}  # by the key of its task
+        self._sent: dict[Any, _Task] = {}  # by key
         self._in_flight: set[Future[Outcome]] = set()
+        self._numbers = count()  # of tasks: one that is sent again is another to dask
 
     def cancel(self) -> None:
         """Stop as soon as a task ends or is found cancelled."""
@@ -136,10 +137,14 @@ class Driver:
             for task in islice(queue, self._room()):
                 finished.add(self._send(job, task))
             for future in finished:
-                outcome = self._outcome(future)
+                task = self._sent.pop(future.key)
+                outcome = self._outcome(future, task.partition)
                 for shard in outcome.shards:
                     self._announce(shard)
-                if outcome.error is not None:
+                if isinstance(outcome.error, DeviceLost):
+                    self._retire(outcome.worker, outcome.error)
+                    finished.add(self._send(job, task))
+                elif outcome.error is not None:
                     raise outcome.error
                 for task in islice(queue, self._room()):
                     finished.add(self._send(job, task))
@@ -160,15 +165,26 @@ class Driver:
             job,
             task.stretches,
             task.shards,
-            key=(self._order.graph.label, job.topic, task.partition),
+            key=(self._order.graph.label, job.topic, next(self._numbers), task.partition),
             retries=TASK_RETRIES,
             pure=False,
         )
         self._in_flight.add(future)
-        self._partitions[future.key] = task.partition
+        self._sent[future.key] = task
         return future
 
-    def _outcome(self, future: Future[Outcome]) -> Outcome:
+    def _retire(self, worker: str, error: DeviceLost) -> None:
+        """Do without a worker, whose process can do nothing more with its device."""
+        client = self._order.client
+        client.retire_workers([worker])
+        if not client.nthreads():
+            raise DeviceLost(
+                f"{error}; no other worker is left. {self._order.target.url} keeps what is done: "
+                "run again, on this device or with --cluster cpu, to go on"
+            ) from error
+        self._events.publish(WorkerRetired(worker, str(error)))
+
+    def _outcome(self, future: Future[Outcome], partition: int) -> Outcome:
         from distributed import CancelledError, KilledWorker
 
         self._in_flight.discard(future)
@@ -176,7 +192,6 @@ class Driver:
             raise RunCancelled(
                 f"cancelled; {self._order.target.url} keeps what is done and resumes"
             )
-        partition = self._partitions.pop(future.key)
         try:
             outcome = future.result()
         except CancelledError as error:

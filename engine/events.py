@@ -45,6 +45,14 @@ class ShardDone:
 
 
 @dataclass(frozen=True)
+class WorkerRetired:
+    """A worker lost its device; others take its work."""
+
+    worker: str
+    reason: str
+
+
+@dataclass(frozen=True)
 class Finished:
     """The store is complete."""
 
@@ -58,7 +66,7 @@ class Failed:
     error: BaseException
 
 
-Event = Indexed | Planned | ShardDone | Finished | Failed
+Event = Indexed | Planned | ShardDone | WorkerRetired | Finished | Failed
 Listener = Callable[[Event], None]
 
 _log = logging.getLogger(__name__)

@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 
+import cloudpickle
 from distributed.metrics import context_meter
 from distributed.worker import Worker, get_worker
 
@@ -43,8 +44,9 @@ class Job:
 
 @dataclass(frozen=True)
 class Outcome:
-    """What became of a task. An `error` is one that trying again cannot mend."""
+    """What became of a task. An `error` is one that trying again on that worker cannot mend."""
 
+    worker: str
     shards: tuple[ShardDone, ...]
     error: PaniniError | None = None
 
@@ -57,6 +59,7 @@ def run_task(job: Job, stretches: Sequence[Stretch], shards: Sequence[int]) -> O
     OSError
         When the disk or the network fails; dask tries the task again.
     """
+    worker = get_worker()
     writes: list[Future[ShardDone]] = []
     try:
         load(job.recipe.backend).prepare()
@@ -71,14 +74,24 @@ def run_task(job: Job, stretches: Sequence[Stretch], shards: Sequence[int]) -> O
                 if len(writes) >= in_hand:
                     writes[-in_hand].result()
                 job.ticket.check(job.target)
-                writes.append(writer.submit(_commit, job, shard, part, get_worker()))
+                writes.append(writer.submit(_commit, job, shard, part, worker))
         done = [write.result() for write in writes]
     except PaniniError as error:
-        return Outcome(tuple(w.result() for w in writes if w.exception() is None), error)
+        kept = tuple(w.result() for w in writes if w.exception() is None)
+        return Outcome(worker.address, kept, _sendable(error))
     for shard_done in done:
         for label, seconds in shard_done.seconds.items():
             context_meter.digest_metric(label, seconds, "seconds")
-    return Outcome(tuple(done))
+    return Outcome(worker.address, tuple(done))
+
+
+def _sendable(error: PaniniError) -> PaniniError:
+    """Return the error without its cause, where that holds what cannot be sent to the client."""
+    try:
+        cloudpickle.dumps(error)
+    except Exception:  # noqa: BLE001 (whatever a user's own class does when it is pickled)
+        return type(error)(*error.args)
+    return error
 
 
 def _is_done(job: Job, shard: int) -> bool:

@@ -44,6 +44,8 @@ class MapBlock:
         Raise it when the block's results change though its source does not.
     exact : bool
         False where results may differ in the last bits between backends or batches.
+    cuda : str
+        CUDA C++ that takes the function's place on a GPU; see `map_block`.
     """
 
     name: str
@@ -53,6 +55,7 @@ class MapBlock:
     function: Callable[..., Any] | None = None
     version: str = ""
     exact: bool = True
+    cuda: str = ""
 
     def __post_init__(self) -> None:
         if not self.fields:
@@ -62,6 +65,8 @@ class MapBlock:
                 f"block {self.name!r} takes no inputs; name its parameters 'text' or after "
                 "fields of earlier blocks"
             )
+        if self.cuda and any(one.dtype == STRING for one in self.fields):
+            raise GraphError(f"block {self.name!r}: a CUDA kernel makes numbers, no strings")
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         """Call a user's own block like the plain function it was written as."""
@@ -71,7 +76,8 @@ class MapBlock:
 
     def bind(self, backend: str) -> Callable[..., Any]:
         """Return the code that computes the block on a backend."""
-        return self.function or getattr(load(backend), self.name)
+        kernels = load(backend)
+        return getattr(kernels, self.name) if self.function is None else kernels.own(self)
 
     def outputs(self, returned: Any, rows: int) -> dict[str, npt.NDArray[Any]]:
         """Check what the block's code returned and name it.
@@ -146,17 +152,28 @@ class MapBlock:
         }
         if self.function is not None:
             described["code"] = identity.of_function(self.function, self.name, bool(self.version))
+        if self.cuda:
+            described["cuda"] = self.cuda
         return described
 
 
 def map_block(
-    *, fields: Sequence[Field], name: str | None = None, version: str = "", exact: bool = True
+    *,
+    fields: Sequence[Field],
+    name: str | None = None,
+    version: str = "",
+    exact: bool = True,
+    cuda: str = "",
 ) -> Callable[[Callable[..., Any]], MapBlock]:
     """Make a block of one's own from a function; its parameter names are its inputs.
 
     The function is called with a micro-batch: ``text`` is a `PackedText` of n texts, any other
     parameter an array of n rows of an earlier field. It returns one array a field, n rows each.
     Texts come in runs of any length, so a row's result may depend on that row alone.
+
+    On the backend ``cuda`` it is given arrays of CuPy, which do what NumPy's do; functions of the
+    library are found by ``text.offsets.__array_namespace__()``. What cannot be said with arrays may
+    go through `PackedText.to_strings`, which brings texts back to the host, and return NumPy's.
 
     Parameters
     ----------
@@ -166,6 +183,11 @@ def map_block(
         The function's name when left out.
     version, exact
         See `MapBlock`.
+    cuda : str, optional
+        CUDA C++ with a kernel ``extern "C" __global__`` of the block's name, which a GPU runs in
+        the function's place, a thread a text, in blocks of 256. Its parameters: for ``text``
+        ``const unsigned char *data, const long long *offsets``, for a field a pointer to its
+        values; then ``long long n``, then a pointer for every field that it fills.
 
     Examples
     --------
@@ -183,6 +205,6 @@ def map_block(
         if any(p.kind in (p.VAR_POSITIONAL, p.VAR_KEYWORD, p.KEYWORD_ONLY) for p in parameters):
             raise GraphError(f"block {label!r}: give each input a plain parameter of its own")
         inputs = tuple(p.name for p in parameters if p.default is p.empty)
-        return MapBlock(label, inputs, tuple(fields), {}, function, version, exact)
+        return MapBlock(label, inputs, tuple(fields), {}, function, version, exact, cuda)
 
     return decorate

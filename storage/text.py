@@ -26,6 +26,8 @@ class PackedText:
     Text ``i`` is ``data[offsets[i]:offsets[i + 1]]``. The first offset may be non-zero, so a
     slice shares its parent's buffers; a null text has a slot whose bytes mean nothing.
 
+    On a GPU the two are arrays of CuPy; texts are brought to the host to be looked at one by one.
+
     Parameters
     ----------
     data : uint8 array, shape (bytes,)
@@ -93,8 +95,8 @@ class PackedText:
 
     def __iter__(self) -> Iterator[memoryview]:
         """Yield each text as a read-only view of its bytes."""
-        view = self.data.data
-        ends = self.offsets.tolist()
+        view = _on_host(self.data).data
+        ends = _on_host(self.offsets).tolist()
         for start, stop in pairwise(ends):
             yield view[start:stop]
 
@@ -114,3 +116,8 @@ class PackedText:
     def to_bytes(self) -> list[bytes]:
         """Return the texts as Python bytes."""
         return [bytes(view) for view in self]
+
+
+def _on_host(array: Any) -> npt.NDArray[Any]:
+    brought: npt.NDArray[Any] = array if isinstance(array, np.ndarray) else array.get()
+    return brought

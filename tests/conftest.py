@@ -7,9 +7,9 @@ import json
 import os
 import sys
 from contextlib import contextmanager
+from importlib.util import find_spec
 from pathlib import Path
 
-import dask
 import pytest
 
 # Worker processes import blocks and targets that tests define in modules beside this file.
@@ -31,6 +31,7 @@ def _cuda_on_host():
         for name in ("cupy", "cupyx"):
             sys.modules.pop(name, None)
         cuda._program.cache_clear()
+        cuda._own_program.cache_clear()
         cuda._device.cache_clear()
         cuda.prepare.cache_clear()
         cuda._idle.clear()
@@ -50,17 +51,22 @@ def cuda_on_host():
 
 
 @pytest.fixture(scope="session", autouse=True)
-def _dashboard_port_of_its_own(worker_id):
+def _dashboard_port_of_its_own():
     """Keep pytest's parallel processes from reaching for one dashboard port in one moment."""
     from paninifs.engine import cluster
 
-    number = int(worker_id.removeprefix("gw")) if worker_id.startswith("gw") else 0
-    cluster.DASHBOARD_PORT += number
+    number = os.environ.get("PYTEST_XDIST_WORKER", "gw0")  # as pytest-xdist, where it is, says
+    cluster.DASHBOARD_PORT += int(number.removeprefix("gw"))
 
 
 @pytest.fixture(autouse=True)
 def _lazy_arrays_are_read_in_this_process():
     """Whatever cluster another test has made dask's default: it knows no ``memory://`` of ours."""
+    if find_spec("dask") is None:  # a machine with a GPU, CuPy and little else: `make test-gpu`
+        yield
+        return
+    import dask
+
     with dask.config.set(scheduler="synchronous"):
         yield
 

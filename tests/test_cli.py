@@ -159,7 +159,7 @@ def test_quarantined_rows_exit_3(tmp_path):
         (["run", "c.jsonl"], "last, where the results go"),
         (
             ["run", "c.jsonl", "out.zarr", "--cluster", "abacus"],
-            "there are: cpu, threads, or a scheduler",
+            "there are: cpu, threads, cuda, or a scheduler",
         ),
         (["run", "c.jsonl", "out.zarr", "--shard-rows", "100"], "power of two"),
         (["run", "c.jsonl", "out.zarr", "--text", "gloss"], "no column 'gloss'"),

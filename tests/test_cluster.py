@@ -104,8 +104,8 @@ def test_address_where_nothing_answers_is_an_error(monkeypatch):
 
 
 def test_unknown_name_lists_the_choices_and_a_size_needs_a_local_cluster(client):
-    with pytest.raises(BackendUnavailable, match=r"no cluster 'cuda'; there are: cpu"):
-        pf.connect("cuda")
+    with pytest.raises(BackendUnavailable, match="no cluster 'gpu'; there are: cpu, threads, cuda"):
+        pf.connect("gpu")
     with pytest.raises(UsageError, match="is running already"):
         pf.connect(client.scheduler.address, workers=2)
 

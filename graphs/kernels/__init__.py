@@ -59,6 +59,9 @@ class Kernels(Protocol):
     def prepare(self) -> None:
         """Make ready, once a process, what takes time before the first call; try it."""
 
+    def own(self, block: Any) -> Callable[..., Any]:
+        """Return the code that computes a user's own block."""
+
     def asarray(self, values: Array) -> Array:
         """Return an array where the backend computes."""
 

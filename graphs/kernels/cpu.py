@@ -20,7 +20,7 @@ from ...storage.errors import BackendUnavailable
 from ...storage.text import PackedText
 from . import moments, sha_hashlib, sha_paths, trial
 from .chains import Chain, chains_of
-from .host import BATCH_ROWS, IN_FLIGHT, asarray, offload
+from .host import BATCH_ROWS, IN_FLIGHT, asarray, offload, own
 from .sha256 import PREFIX_LIMIT, HashTexts
 
 __all__ = [
@@ -32,6 +32,7 @@ __all__ = [
     "dhatu",
     "digest",
     "offload",
+    "own",
     "prepare",
     "prime_base",
 ]

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
-from functools import cache
+from functools import cache, partial
 from importlib import import_module
 from typing import Any
 
@@ -30,6 +30,7 @@ BATCH_ROWS = 131_072
 
 TEXTS_A_BLOCK = 2 * WARP  # as in texts.cu
 _ORDER_THREADS = 256
+_OWN_THREADS = 256
 _TEXTS_A_RUN = 4096  # whose lengths one block counts
 _BINS = 1024 + 32 * 50  # as in texts.cu
 _OUT_OF_MEMORY = 2  # cudaErrorMemoryAllocation
@@ -116,7 +117,39 @@ def _program(wanted: Specification) -> Any:
 
 
 def _cupy() -> Any:
-    return import_module("cupy")
+    try:
+        return import_module("cupy")
+    except ImportError as error:
+        raise BackendUnavailable(
+            f"backend 'cuda' needs CuPy ({error}): pip install 'paninifs[cuda12]' or "
+            f"'paninifs[cuda13]', as the driver is; {_INSTEAD}"
+        ) from error
+
+
+def own(block: Any) -> Callable[..., Any]:
+    """Return the code of a user's own block: its CUDA kernel where it brings one."""
+    function: Callable[..., Any] = partial(_run_own, block) if block.cuda else block.function
+    return function
+
+
+def _run_own(block: Any, *inputs: Any) -> tuple[Array, ...]:
+    cupy, rows = _cupy(), len(inputs[0])
+    arguments: list[Array] = []
+    for one in inputs:
+        if isinstance(one, PackedText):
+            arguments += [one.data, one.offsets.astype(np.int64)]
+        else:
+            arguments.append(cupy.ascontiguousarray(one))
+    made = tuple(cupy.empty((rows, *field.shape), field.array_dtype) for field in block.fields)
+    if rows:
+        kernel = _own_program(block.cuda).get_function(block.name)
+        kernel((-(-rows // _OWN_THREADS),), (_OWN_THREADS,), (*arguments, np.int64(rows), *made))
+    return made if len(made) > 1 else made[0]
+
+
+@cache
+def _own_program(source: str) -> Any:
+    return _cupy().RawModule(code=source, options=OPTIONS)
 
 
 # --- to the device and back -----------------------------------------------------------------------

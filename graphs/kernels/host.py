@@ -24,3 +24,9 @@ def offload(
 ) -> Mapping[str, npt.NDArray[Any]]:
     """Do `work` on the texts where they lie."""
     return work(text)
+
+
+def own(block: Any) -> Callable[..., Any]:
+    """Return the function of a user's own block."""
+    function: Callable[..., Any] = block.function
+    return function

@@ -21,7 +21,7 @@ from .arithmetic import (
     VARIANCE_SHARE,
     exponents,
 )
-from .host import BATCH_ROWS, IN_FLIGHT, asarray, offload
+from .host import BATCH_ROWS, IN_FLIGHT, asarray, offload, own
 
 __all__ = [
     "BATCH_ROWS",
@@ -33,6 +33,7 @@ __all__ = [
     "digest",
     "log",
     "offload",
+    "own",
     "prepare",
     "prime_base",
 ]

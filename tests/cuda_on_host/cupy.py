@@ -92,6 +92,18 @@ def asarray(values):
 ascontiguousarray = asarray
 
 
+def max(array, axis):
+    return ndarray(array._on_host.max(axis))
+
+
+def min(array, axis):
+    return ndarray(array._on_host.min(axis))
+
+
+def stack(arrays, axis):
+    return ndarray(np.stack([one._on_host for one in arrays], axis))
+
+
 class RawModule:
     """The program, compiled by the host's C++ compiler once for every text of it."""
 
@@ -165,7 +177,12 @@ class CUDADriverError(RuntimeError):
     pass
 
 
+class OutOfMemoryError(MemoryError):
+    pass
+
+
 cuda = types.SimpleNamespace(
+    memory=types.SimpleNamespace(OutOfMemoryError=OutOfMemoryError),
     Stream=_Stream,
     runtime=types.SimpleNamespace(
         CUDARuntimeError=CUDARuntimeError,

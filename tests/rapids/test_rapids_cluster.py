@@ -1,0 +1,250 @@
+"""`connect("cuda")` with the real dask-cuda, cuDF, CuPy and RMM, on a machine without a GPU.
+
+What asks for a device is left out, by dask-cuda's own switches for its tests: all that is before it
+runs for real.
+"""
+
+from __future__ import annotations
+
+import inspect
+import os
+import subprocess
+import sys
+from importlib.util import find_spec
+
+import pytest
+
+pytest.importorskip("dask_cuda", reason="needs RAPIDS; see `make test-rapids`")
+
+import cudf
+import cupy
+import dask_cuda
+import distributed
+import psutil
+import rmm
+from dask_cuda.plugins import RMMSetup
+from rmm.allocators.cupy import rmm_cupy_allocator
+
+import paninifs as pf
+from paninifs.engine import cluster, cuda_cluster, hardware
+from paninifs.engine.hardware import Gpu
+
+GIB = 2**30
+T4 = Gpu(0, "Tesla T4", 15 * GIB, (7, 5), "580.95", (13, 0), 40, "GPU-0a1b")
+A100 = Gpu(1, "A100", 40 * GIB, (8, 0), "580.95", (13, 0), 108, "GPU-2c3d")
+PLACE = {"host": "127.0.0.1", "dashboard_address": "127.0.0.1:0"}
+WITHOUT_A_DEVICE = {"DASK_CUDA_TEST_DISABLE_DEVICE_SPECIFIC": "1", "DASK_CUDA_TEST_SINGLE_GPU": "1"}
+
+
+@pytest.fixture
+def asked():
+    """Every argument that there can be."""
+    return cuda_cluster.cluster_arguments([T4, A100], **PLACE, threads=2, memory="4GiB")
+
+
+# --- names ------------------------------------------------------------------------------------
+
+
+def strays(arguments):
+    """Return the arguments that are nobody's, which dask would only find in a worker, or never."""
+    known = {
+        name
+        for made in (dask_cuda.LocalCUDACluster, distributed.LocalCluster)
+        for name, parameter in inspect.signature(made.__init__).parameters.items()
+        if parameter.kind is parameter.POSITIONAL_OR_KEYWORD and name != "self"
+    }
+    return set(arguments) - known
+
+
+def test_every_argument_is_one_of_dask_cuda_or_of_its_base(asked):
+    inspect.signature(dask_cuda.LocalCUDACluster).bind(**asked)
+    assert not strays(asked)
+    assert len(asked) >= 12
+
+
+def test_a_wrong_name_is_seen(asked):
+    assert strays(asked | {"rmm_pool_sise": 1}) == {"rmm_pool_sise"}
+
+
+def test_the_modules_that_are_named_are_there(asked):
+    for name in (*cuda_cluster.PACKAGES, *asked["pre_import"]):
+        assert find_spec(name), name
+
+
+def parts(version):
+    return [int(part) for part in version.split(".")]
+
+
+def test_the_rapids_that_is_installed_is_recognised():
+    found = hardware.rapids()
+    assert parts(found.version) == parts(cudf.__version__)  # 26.10.2 and 26.10.02 are the same
+    assert found.cuda in (12, 13)
+
+
+# --- what they come to on a worker ----------------------------------------------------------------
+
+
+@pytest.fixture
+def pools(asked, monkeypatch):
+    """Set RMM up as a worker does; return what it was called with, bound to what it takes."""
+    calls, allocators = [], []
+    takes = inspect.signature(rmm.reinitialize)
+    monkeypatch.setattr(rmm, "reinitialize", lambda **given: calls.append(takes.bind(**given)))
+    monkeypatch.setattr(cupy.cuda, "set_allocator", allocators.append)
+    RMMSetup(
+        initial_pool_size=asked["rmm_pool_size"],
+        maximum_pool_size=asked["rmm_maximum_pool_size"],
+        managed_memory=False,
+        async_alloc=False,
+        release_threshold=None,
+        log_directory=None,
+        track_allocations=False,
+        external_lib_list=asked["rmm_allocator_external_lib_list"],
+    ).setup()
+    return calls, allocators
+
+
+def test_rmm_gets_a_pool_in_bytes_and_cupy_takes_from_it(pools, asked):
+    (call,), allocators = pools
+    assert call.arguments["pool_allocator"] is True
+    assert call.arguments["initial_pool_size"] == asked["rmm_pool_size"] == 7.5 * GIB
+    rounded = asked["rmm_maximum_pool_size"] // 256 * 256
+    assert call.arguments["maximum_pool_size"] == rounded == int(13.5 * GIB)
+    assert allocators == [rmm_cupy_allocator]
+
+
+def test_cudf_spills_when_the_pool_is_full():
+    """On demand is cuDF's default: the pool's end, not another limit, is when it spills."""
+    before = cudf.get_option("spill")
+    cudf.set_option("spill", True)
+    assert cudf.get_option("spill") is True
+    assert cudf.get_option("spill_on_demand") is True
+    assert cudf.get_option("spill_device_limit") is None
+    cudf.set_option("spill", before)
+
+
+# --- the real cluster -------------------------------------------------------------------------
+
+
+@pytest.fixture
+def cuda(monkeypatch):
+    """A client of a LocalCUDACluster of the real kind, on two GPUs that nobody looks for."""
+    for name, value in WITHOUT_A_DEVICE.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setattr(hardware, "gpus", lambda: (A100, T4))  # CUDA_VISIBLE_DEVICES=1,0
+    before = cudf.get_option("spill")
+    with pf.connect("cuda", memory="1GiB", quiet=True) as client:
+        yield client
+    cudf.set_option("spill", before)
+
+
+def state_of_worker(dask_worker):
+    return {
+        "environment": dict(os.environ),
+        "spill": sys.modules["cudf"].get_option("spill"),
+        "threads": dask_worker.state.nthreads,
+        "memory": dask_worker.memory_manager.memory_limit,
+    }
+
+
+def test_the_cluster_is_dask_cudas_a_worker_a_gpu_set_up_as_asked(cuda):
+    assert type(cuda.cluster) is dask_cuda.LocalCUDACluster
+    assert cuda.cluster.device_memory_limit == 7.5 * GIB
+    assert cuda.cluster.rmm_pool_size == 7.5 * GIB
+    workers = list(cuda.run(state_of_worker).values())
+    assert {one["environment"]["CUDA_VISIBLE_DEVICES"] for one in workers} == {"1,0", "0,1"}
+    assert [(one["spill"], one["threads"], one["memory"]) for one in workers] == [
+        (True, 1, GIB)
+    ] * 2
+    for name, value in (cluster.WORKER_ENVIRONMENT | cuda_cluster.ENVIRONMENT).items():
+        assert {one["environment"][name] for one in workers} == {str(value)}
+
+
+def test_the_cluster_listens_on_loopback_only_and_ends_with_its_client(cuda):
+    me = psutil.Process()
+    listening = {
+        connection.laddr.ip
+        for process in [me, *me.children(recursive=True)]
+        for connection in process.net_connections("tcp")
+        if connection.status == psutil.CONN_LISTEN
+    }
+    assert listening == {cluster.LOOPBACK}
+    made = cuda.cluster
+    cuda.close()
+    assert made.status.name == "closed"
+
+
+# A driver whose every function writes down the process that called it, and fails.
+DRIVER = r"""
+#include <stdio.h>
+#include <stdlib.h>
+#include <unistd.h>
+static int called(void) {
+    FILE *log = fopen(getenv("DRIVER_LOG"), "a");
+    fprintf(log, "%d\n", getpid());
+    fclose(log);
+    return 100; /* CUDA_ERROR_NO_DEVICE */
+}
+int cuInit(unsigned flags) { return called(); }
+int cuDriverGetVersion(int *version) { *version = 13000; return 0; }
+int cuGetProcAddress_v2(const char *name, void **found, int version, long flags, int *how) {
+    *found = name[2] == 'D' && name[3] == 'r' ? (void *)cuDriverGetVersion : (void *)called;
+    if (how) *how = 0;
+    return 0;
+}
+"""
+SCRIPT = """
+import os
+
+import paninifs as pf
+from paninifs.engine import hardware
+
+
+def ask():
+    import cupy
+
+    try:
+        cupy.zeros(1)
+    except cupy.cuda.runtime.CUDARuntimeError:
+        return os.getpid()
+
+
+if __name__ == "__main__":
+    gpu = hardware.Gpu(0, "T4", 15 << 30, (7, 5), "580.95", (13, 0), 40, "GPU-0a1b")
+    hardware.gpus = lambda: (gpu,)
+    with pf.connect("cuda", quiet=True) as client:
+        (worker,) = client.run(ask).values()
+        print(os.getpid(), worker)
+"""
+
+
+def test_the_client_does_not_so_much_as_initialise_cuda(tmp_path):
+    """Importing dask-cuda and cuDF, and starting the cluster, call nothing of the driver there."""
+    (tmp_path / "driver.c").write_text(DRIVER)
+    (tmp_path / "script.py").write_text(SCRIPT)
+    library = str(tmp_path / "libcuda.so.1")
+    try:
+        subprocess.run(
+            ["cc", "-shared", "-fPIC", "-o", library, str(tmp_path / "driver.c")], check=True
+        )
+    except FileNotFoundError:
+        pytest.skip("needs a C compiler, to stand in for the driver")
+    log = tmp_path / "calls"
+    ran = subprocess.run(
+        [sys.executable, "script.py"],
+        cwd=tmp_path,
+        env={
+            **os.environ,
+            **WITHOUT_A_DEVICE,
+            "LD_LIBRARY_PATH": str(tmp_path),
+            "DRIVER_LOG": str(log),
+        },
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+    assert ran.returncode == 0, ran.stderr
+    client, worker = ran.stdout.split()
+    assert set(log.read_text().split()) == {worker}  # which shows that a call is seen
+    assert client != worker

@@ -1,0 +1,299 @@
+"""Runs on the backend `cuda`, its kernels compiled for the host: everything above the kernels."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import paninifs as pf
+from paninifs.engine.blocks import Blocks
+from paninifs.engine.micro_batch import MicroBatch
+from paninifs.graphs.kernels import cuda, load
+from paninifs.storage.errors import BlockError, DeviceLost, GraphError
+
+LENGTHS = r"""
+extern "C" __global__ void measures(
+    const unsigned char *data, const long long *offsets, const float *dhatu, long long n,
+    int *n_bytes, float *two
+) {
+    long long i = (long long)blockIdx.x * blockDim.x + threadIdx.x;
+    if (i >= n) return;
+    n_bytes[i] = (int)(offsets[i + 1] - offsets[i]);
+    two[2 * i] = dhatu[9 * i];
+    two[2 * i + 1] = dhatu[9 * i + 8];
+}
+"""
+
+
+@pf.map_block(fields=[pf.Field("n_bytes", "int32"), pf.Field("two", "float32", (2,))], cuda=LENGTHS)
+def measures(text, dhatu):
+    xp = dhatu.__array_namespace__()
+    n_bytes = (text.offsets[1:] - text.offsets[:-1]).astype(np.int32)
+    return n_bytes, xp.stack([dhatu[:, 0], dhatu[:, 8]], axis=1)
+
+
+@pf.map_block(fields=[pf.Field("spread", "float32"), pf.Field("heavy", "bool")])
+def spread(dhatu, prime_base):
+    """Written against arrays alone: NumPy's or CuPy's."""
+    xp = dhatu.__array_namespace__()
+    return xp.max(dhatu, axis=1) - xp.min(dhatu, axis=1), prime_base[:, 0] > prime_base[:, 1]
+
+
+@pf.map_block(fields=[pf.Field("first", "string"), pf.Field("n_words", "int64")])
+def words(text):
+    """Written against Python's strings."""
+    found = [one.split() for one in text.to_strings()]
+    first = np.array([one[0] if one else "" for one in found], object)
+    return first, np.array([len(one) for one in found], np.int64)
+
+
+@pf.map_block(fields=[pf.Field("n_words_twice", "int64")])
+def twice(n_words):
+    return n_words + n_words
+
+
+def graph():
+    return pf.default_graph() + measures + spread + words + twice
+
+
+def files(store: Path) -> dict[str, bytes]:
+    """The arrays of a store: every object that a reader reads."""
+    return {
+        str(path.relative_to(store)): path.read_bytes()
+        for path in sorted(store.rglob("*"))
+        if path.is_file() and "/c/" in str(path)
+    }
+
+
+@pytest.fixture
+def corpus(glosses, write_jsonl):
+    return pf.open_corpus(write_jsonl([*glosses[:1000], {"id": "none"}, *glosses[1000:]]))
+
+
+@pytest.fixture
+def threads():
+    with pf.connect("threads", quiet=True) as client:
+        yield client
+
+
+def run(corpus, store, client, backend, graph=graph, **options):
+    options = {"shard_rows": 256, "progress": False, **options}
+    return pf.submit(graph(), corpus, store, client=client, backend=backend, **options)
+
+
+def test_a_run_on_cuda_makes_the_bytes_of_one_on_the_cpu(corpus, tmp_path, threads, cuda_on_host):
+    one = run(corpus, tmp_path / "cpu", threads, "cpu").result()
+    other = run(corpus, tmp_path / "cuda", threads, "cuda").result()
+    assert (one.rows, one.done, one.quarantined) == (2001, 2000, 1)
+    assert (other.rows, other.done, other.quarantined) == (2001, 2000, 1)
+    wanted = files(tmp_path / "cpu")
+    assert len(wanted) > 8 * 15
+    assert files(tmp_path / "cuda") == wanted
+    assert pf.verify(tmp_path / "cuda").passed
+
+
+@pf.map_block(fields=[pf.Field("on_device", "bool")], version="1")
+def whereabouts(text, dhatu):
+    there = {type(one).__module__ for one in (text.data, text.offsets, dhatu)} == {"cupy"}
+    return (text.offsets[1:] > -1) if there else np.zeros(len(text), bool)
+
+
+@pytest.mark.parametrize("backend", ["cpu", "cuda"])
+def test_blocks_are_given_arrays_that_lie_where_the_backend_computes(
+    corpus, tmp_path, threads, cuda_on_host, backend
+):
+    def looking():
+        return pf.default_graph() + whereabouts
+
+    run(corpus, tmp_path / "r", threads, backend, looking).result()
+    found = pf.open_results(tmp_path / "r")
+    assert found.on_device.values[found.valid.values].tolist() == [backend == "cuda"] * 2000
+
+
+CALLS: list[int] = []
+
+
+@pf.map_block(fields=[pf.Field("faded", "int32")], version="1")
+def lost_at_the_fourth_call(text):
+    on_device = type(text.data).__module__ == "cupy"
+    CALLS.extend([len(text)] * on_device)
+    if len(CALLS) == 4:
+        raise sys.modules["cupy"].cuda.runtime.CUDARuntimeError(719)
+    return (text.offsets[1:] - text.offsets[:-1]).astype(np.int32)
+
+
+def fading():
+    return graph() + lost_at_the_fourth_call
+
+
+def test_a_run_begun_on_cuda_ends_on_the_cpu(corpus, tmp_path, threads, cuda_on_host):
+    run(corpus, tmp_path / "whole", threads, "cpu", fading).result()
+
+    CALLS.clear()
+    with pytest.raises(DeviceLost):
+        run(corpus, tmp_path / "both", threads, "cuda", fading).result()
+    assert 0 < len(list((tmp_path / "both" / "_run" / "done").iterdir())) < 8
+    with pf.connect("threads", quiet=True) as other:
+        CALLS.clear()
+        run(corpus, tmp_path / "both", other, "cpu", fading).result()
+    assert files(tmp_path / "both") == files(tmp_path / "whole")
+
+
+def test_workers_in_processes_of_their_own_run_it_too(corpus, tmp_path, cuda_on_host):
+    with pf.connect(workers=2, quiet=True) as client:
+        run(corpus, tmp_path / "cuda", client, "cuda").result()
+    with pf.connect("threads", quiet=True) as client:
+        run(corpus, tmp_path / "cpu", client, "cpu").result()
+    assert files(tmp_path / "cuda") == files(tmp_path / "cpu")
+
+
+# --- memory ---------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def room(cuda_on_host, monkeypatch):
+    """Let no array on the device have more than so many bytes; says how often one was refused."""
+    import cupy
+
+    refused = []
+    empty = cupy.empty
+
+    def limited(limit):
+        def allocate(shape, dtype):
+            made = empty(shape, dtype)
+            if made._on_host.nbytes > limit:
+                refused.append(shape)
+                raise cupy.cuda.memory.OutOfMemoryError
+            return made
+
+        monkeypatch.setattr(cupy, "empty", allocate)
+        return refused
+
+    return limited
+
+
+def arrays(blocks, text):
+    parts = list(blocks.run(text, lambda a, b: f"{a}-{b}"))
+    assert [part.start for part in parts[1:]] == [part.stop for part in parts[:-1]]
+    assert (parts[0].start, parts[-1].stop) == (0, len(text))
+    names = parts[0].arrays
+    return {name: np.concatenate([part.arrays[name] for part in parts]) for name in names}
+
+
+@pytest.mark.parametrize("limit", [8_000, 4_000, 900])
+def test_a_micro_batch_too_large_for_the_device_is_halved_until_it_fits(glosses, room, limit):
+    text = pf.PackedText.from_strings([one["text"] for one in glosses[:700]])
+    wanted = arrays(Blocks(graph(), "reference", MicroBatch()), text)
+    blocks = Blocks(graph(), "cuda", MicroBatch(rows=300))
+    refused = room(limit)
+    got = arrays(blocks, text)
+    assert len(refused) >= 3
+    for name, array in wanted.items():
+        assert array.dtype == got[name].dtype
+        assert array.tolist() == got[name].tolist(), name
+
+
+def test_memory_that_cuda_refuses_as_an_error_of_its_own_is_halved_too(glosses, cuda_on_host):
+    import cupy
+
+    kernels = load("cuda")
+    text = pf.PackedText.from_strings(["a", "b"])
+
+    def fail(_):
+        raise cupy.cuda.runtime.CUDARuntimeError(2)
+
+    with pytest.raises(MemoryError):
+        kernels.offload(text, fail)
+
+
+def test_a_text_that_does_not_fit_at_all_is_named(room):
+    blocks = Blocks(pf.default_graph(), "cuda", MicroBatch())
+    room(2000)
+    text = pf.PackedText.from_strings(["a", "b" * 5000, "c"])
+    with pytest.raises(BlockError, match=r"a text of 5,000 bytes is too much .*at row 1"):
+        list(blocks.run(text, lambda a, b: f"row {a}"))
+
+
+# --- a device that fails --------------------------------------------------------------------------
+
+
+@pf.map_block(fields=[pf.Field("late", "int32")], version="1")
+def lost_on_worker_0(text):
+    import cupy
+    from distributed import get_worker
+
+    if get_worker().name == 0 and type(text.data) is cupy.ndarray:
+        raise cupy.cuda.runtime.CUDARuntimeError(719)
+    return (text.offsets[1:] - text.offsets[1:]).astype(np.int32)
+
+
+def losing():
+    return pf.default_graph() + lost_on_worker_0
+
+
+def test_the_work_of_a_lost_device_is_done_by_the_others(
+    glosses, write_jsonl, tmp_path, cuda_on_host
+):
+    for part in range(8):
+        write_jsonl(glosses[part * 250 : (part + 1) * 250], f"{part}.jsonl")
+    corpus = pf.open_corpus(tmp_path / "*.jsonl")
+    retired = []
+    with pf.connect(workers=2, quiet=True) as client:
+        begun = run(corpus, tmp_path / "r", client, "cuda", losing)
+        begun.events.subscribe(lambda event: retired.append(getattr(event, "reason", "")))
+        assert begun.result().done == 2000
+        assert len(client.nthreads()) == 1
+    assert [reason for reason in retired if reason] == [
+        "the host's processor (driver for CUDA 13.0) failed: cudaError 719"
+    ]
+
+
+def test_a_sole_device_lost_is_an_error_that_says_how_to_go_on(
+    corpus, tmp_path, threads, cuda_on_host
+):
+    with pytest.raises(DeviceLost, match=r"CUDA 13.0\) failed.*--cluster cpu, to go on"):
+        run(corpus, tmp_path / "r", threads, "cuda", losing).result()
+    with pf.connect("threads", quiet=True) as client:
+        assert run(corpus, tmp_path / "r", client, "cpu", losing).result().done == 2000
+
+
+@pytest.mark.parametrize("bit", ["digest", "weights"])
+def test_a_device_that_hashes_wrongly_is_not_used(
+    corpus, tmp_path, threads, cuda_on_host, monkeypatch, bit
+):
+    right = cuda.default_graph
+
+    def wrong(text, **inventory):
+        digests, shares, *rest = right(text, **inventory)
+        one = digests if bit == "digest" else shares
+        one._on_host.view(np.uint8)[-1, 0] ^= 1
+        return (digests, shares, *rest)
+
+    monkeypatch.setattr(cuda, "default_graph", wrong)
+    with pytest.raises(pf.errors.BackendUnavailable, match=r"host's processor .* hashes wrongly"):
+        run(corpus, tmp_path / "r", threads, "cuda").result()
+
+
+def test_without_cupy_the_error_says_what_to_install(corpus, tmp_path, threads, monkeypatch):
+    monkeypatch.setitem(__import__("sys").modules, "cupy", None)
+    cuda.prepare.cache_clear()
+    with pytest.raises(pf.errors.BackendUnavailable, match=r"needs CuPy.*paninifs\[cuda12\]"):
+        run(corpus, tmp_path / "r", threads, "cuda").result()
+
+
+# --- blocks of the user's own ---------------------------------------------------------------------
+
+
+def test_a_kernel_of_the_user_s_own_is_part_of_the_graph_s_identity():
+    other = pf.map_block(fields=measures.fields, cuda=LENGTHS + "\n")(measures.function)
+    assert measures.describe()["cuda"] == LENGTHS
+    assert other.describe() != measures.describe()
+    assert "cuda" not in spread.describe()
+
+
+def test_a_kernel_that_is_to_make_strings_is_refused():
+    with pytest.raises(GraphError, match=r"'words': a CUDA kernel makes numbers, no strings"):
+        pf.map_block(fields=words.fields, cuda="...")(words.function)
