@@ -65,15 +65,15 @@ class Blocks:
         """
         bounds = self._micro_batch.bounds(text)
 
-        def compute(start: int, stop: int) -> Part:
-            return self._part(text, start, stop, where)
+        def compute(pair: tuple[int, int]) -> Part:
+            return self._part(text, *pair, where)
 
         if self._kernels.IN_FLIGHT == 1:
-            yield from (compute(*pair) for pair in bounds)
+            yield from map(compute, bounds)
         else:
             with ThreadPoolExecutor(self._kernels.IN_FLIGHT, "paninifs-offload") as pool:
                 # In the task's own context, by which dask tells which worker this is.
-                sent = [pool.submit(copy_context().run, compute, *pair) for pair in bounds]
+                sent = [pool.submit(copy_context().run, compute, pair) for pair in bounds]
                 yield from (part.result() for part in sent)
 
     def _part(self, text: PackedText, start: int, stop: int, where: Where) -> Part:

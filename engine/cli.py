@@ -80,6 +80,12 @@ def run(
             "NVIDIA GPUs; or a scheduler's address. Chosen by the corpus's size when left out."
         ),
     ] = None,
+    backend: Annotated[
+        str | None,
+        typer.Option(
+            help="'cpu' or 'cuda': what workers compute on. As the cluster is, if not said."
+        ),
+    ] = None,
     workers: Annotated[int | None, typer.Option(min=1, help="Worker processes, or GPUs.")] = None,
     threads: Annotated[int | None, typer.Option(min=1, help="Threads a worker.")] = None,
     memory: Annotated[str | None, typer.Option(help="Memory a worker, as 1GiB.")] = None,
@@ -126,6 +132,7 @@ def run(
                 source,
                 results,
                 client=client,
+                backend=backend,
                 shard_rows=shard_rows,
                 on_error="raise" if on_error is OnError.raise_ else "quarantine",
                 fresh=fresh,

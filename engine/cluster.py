@@ -31,6 +31,7 @@ _GUARD = (
 )
 LOST_WORKER_TIMEOUT = "1 day"
 WORKER_ENVIRONMENT = {"MALLOC_TRIM_THRESHOLD_": 256 << 20, "MALLOC_MMAP_THRESHOLD_": 32 << 20}
+_BACKEND = ["paninifs", "backend"]  # where the scheduler keeps it, for every client
 SMALL_CORPUS = 64 << 20  # bytes; done in a second or two, as long as worker processes take to start
 
 
@@ -168,7 +169,17 @@ def _cuda(size: ClusterSize) -> Client:
         gpus, **_loopback(), threads=size.threads, memory=size.memory
     )
     with _starting(size):
-        return _client_of(LocalCUDACluster(**arguments))
+        client = _client_of(LocalCUDACluster(**arguments))
+    client.set_metadata(_BACKEND, "cuda")
+    return client
+
+
+def backend_of(client: Client) -> str:
+    """Return the backend that a cluster's workers are meant for: the GPUs', where it was made so.
+
+    A scheduler that was started by other means says nothing; then it is ``"cpu"``.
+    """
+    return str(client.get_metadata(_BACKEND, "cpu"))
 
 
 def _configure_dask(environment: dict[str, Any]) -> None:

@@ -18,7 +18,7 @@ from .events import (
     Indexed,
     Listener,
     ShardDone,
-    WorkerRetired,
+    WorkerLost,
 )
 from .progress import Progress
 
@@ -61,8 +61,8 @@ def _in_terminal(console: Console) -> Listener:
         if isinstance(event, Indexed):
             for note in event.notes:
                 console.print(f"note: {note}", markup=False, highlight=False)
-        elif isinstance(event, WorkerRetired):
-            note = f"note: worker {event.worker} is retired: {event.reason}"
+        elif isinstance(event, WorkerLost):
+            note = f"note: {event.reason}; the other workers go on without {event.worker}"
             console.print(note, markup=False, highlight=False)
         rate = f"({now.texts_per_second:,.0f}/s)" if now.elapsed else ""
         display.update(

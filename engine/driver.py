@@ -21,7 +21,7 @@ from ..storage.rows import Stretch
 from ..storage.store import OpenStore, Summary, begin, finish, read_summary
 from ..storage.target import Target
 from .compute import Recipe
-from .events import EventStream, Indexed, Planned, ShardDone, WorkerRetired
+from .events import EventStream, Indexed, Planned, ShardDone, WorkerLost
 from .micro_batch import MicroBatch
 from .task import Job, Outcome, run_task
 
@@ -59,6 +59,7 @@ class Driver:
         self._announced: set[int] = set()
         self._sent: dict[Any, _Task] = {}  # by key
         self._in_flight: set[Future[Outcome]] = set()
+        self._lost: set[str] = set()  # addresses
         self._numbers = count()  # of tasks: one that is sent again is another to dask
 
     def cancel(self) -> None:
@@ -142,7 +143,7 @@ class Driver:
                 for shard in outcome.shards:
                     self._announce(shard)
                 if isinstance(outcome.error, DeviceLost):
-                    self._retire(outcome.worker, outcome.error)
+                    self._do_without(outcome.worker, outcome.error)
                     finished.add(self._send(job, task))
                 elif outcome.error is not None:
                     raise outcome.error
@@ -156,7 +157,7 @@ class Driver:
 
     def _room(self) -> int:
         """How many more tasks may be in flight, with the workers that there are now."""
-        threads: int = sum(self._order.client.nthreads().values())
+        threads = sum(self._workers().values())
         return max(0, max(2, TASKS_A_THREAD * threads) - len(self._in_flight))
 
     def _send(self, job: Job, task: _Task) -> Future[Outcome]:
@@ -167,22 +168,29 @@ class Driver:
             task.shards,
             key=(self._order.graph.label, job.topic, next(self._numbers), task.partition),
             retries=TASK_RETRIES,
+            workers=list(self._workers()) if self._lost else None,
             pure=False,
         )
         self._in_flight.add(future)
         self._sent[future.key] = task
         return future
 
-    def _retire(self, worker: str, error: DeviceLost) -> None:
-        """Do without a worker, whose process can do nothing more with its device."""
-        client = self._order.client
-        client.retire_workers([worker])
-        if not client.nthreads():
+    def _do_without(self, worker: str, error: DeviceLost) -> None:
+        """Send a worker nothing more: its process cannot use its device again."""
+        if worker in self._lost:
+            return
+        self._lost.add(worker)
+        if not self._workers():
             raise DeviceLost(
                 f"{error}; no other worker is left. {self._order.target.url} keeps what is done: "
                 "run again, on this device or with --cluster cpu, to go on"
             ) from error
-        self._events.publish(WorkerRetired(worker, str(error)))
+        self._events.publish(WorkerLost(worker, str(error)))
+
+    def _workers(self) -> dict[str, int]:
+        """Return the threads of every worker that there is now and that can be used."""
+        threads = self._order.client.nthreads()
+        return {worker: n for worker, n in threads.items() if worker not in self._lost}
 
     def _outcome(self, future: Future[Outcome], partition: int) -> Outcome:
         from distributed import CancelledError, KilledWorker

@@ -45,7 +45,7 @@ class ShardDone:
 
 
 @dataclass(frozen=True)
-class WorkerRetired:
+class WorkerLost:
     """A worker lost its device; others take its work."""
 
     worker: str
@@ -66,7 +66,7 @@ class Failed:
     error: BaseException
 
 
-Event = Indexed | Planned | ShardDone | WorkerRetired | Finished | Failed
+Event = Indexed | Planned | ShardDone | WorkerLost | Finished | Failed
 Listener = Callable[[Event], None]
 
 _log = logging.getLogger(__name__)

@@ -17,6 +17,7 @@ from ..storage.lease import Lease
 from ..storage.manifest import facts_of
 from ..storage.store import Summary, refuse_mismatch
 from ..storage.target import Target, open_target
+from .cluster import backend_of
 from .display import show
 from .driver import Driver, Order
 from .events import EventStream, Failed, Finished
@@ -33,7 +34,7 @@ def submit(
     results: str | os.PathLike[str] | Target,
     *,
     client: Client | None = None,
-    backend: str = "cpu",
+    backend: str | None = None,
     shard_rows: int | None = None,
     on_error: Literal["quarantine", "raise"] = "quarantine",
     fresh: bool = False,
@@ -56,8 +57,9 @@ def submit(
         Where the Zarr store is, or is to be.
     client : distributed.Client, optional
         The newest one when left out; see `connect`.
-    backend : str
-        What computes the blocks on the workers.
+    backend : str, optional
+        What computes the blocks on the workers, ``"cpu"`` or ``"cuda"``; when left out that which
+        `connect` made the cluster for. Name it where workers with GPUs were started by hand.
     shard_rows : int, optional
         Rows a shard, a power of two; chosen from the corpus when left out.
     on_error : "quarantine" or "raise"
@@ -100,18 +102,20 @@ def submit(
         raise UsageError(f"on_error is 'quarantine' or 'raise', not {on_error!r}")
     if shard_rows is not None and (shard_rows < 1 or shard_rows & (shard_rows - 1)):
         raise UsageError(f"shard_rows must be a power of two, as 512 or 4096, not {shard_rows}")
-    require_backend(backend)
+    if backend is not None:
+        require_backend(backend)
     if isinstance(results, str | os.PathLike):
         results = open_target(results, storage_options)
     facts = facts_of(corpus, graph.describe(), NUMERIC_VERSION)
     refuse_mismatch(results, facts, shard_rows, fresh=fresh)
+    client = client or _newest_client()
     order = Order(
         graph,
         corpus,
         results,
         facts,
-        client or _newest_client(),
-        backend,
+        client,
+        backend or backend_of(client),
         shard_rows,
         on_error == "raise",
         fresh,

@@ -13,10 +13,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
-import pyarrow as pa
 
 if TYPE_CHECKING:
     import pandas as pd
+    import pyarrow as pa
 
 
 @dataclass(frozen=True)
@@ -50,6 +50,8 @@ class PackedText:
     @classmethod
     def from_arrow(cls, array: pa.Array) -> PackedText:
         """View an Arrow ``string``, ``large_string`` or binary array, copying nothing."""
+        import pyarrow as pa  # here, for kernels do without
+
         if pa.types.is_string(array.type) or pa.types.is_binary(array.type):
             width: Any = np.int32
         elif pa.types.is_large_string(array.type) or pa.types.is_large_binary(array.type):
@@ -69,6 +71,8 @@ class PackedText:
         """View a pandas column of Arrow-backed text: one `PackedText` an Arrow chunk, no copy."""
         if not hasattr(series.array, "__arrow_array__"):
             raise TypeError(f"text must be an Arrow-backed column, not {series.dtype}")
+        import pyarrow as pa
+
         column = pa.chunked_array(series.array.__arrow_array__())
         return [cls.from_arrow(chunk) for chunk in column.chunks if len(chunk)]
 

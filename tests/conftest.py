@@ -7,6 +7,7 @@ import json
 import os
 import sys
 from contextlib import contextmanager
+from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -20,6 +21,22 @@ os.environ["PYTHONPATH"] = os.pathsep.join(
 
 DATA = Path(__file__).parent / "data"
 CUDA_ON_HOST = Path(__file__).parent / "cuda_on_host"
+
+
+@cache
+def _why_no_gpu() -> str:
+    try:
+        import cupy
+
+        cupy.cuda.runtime.getDeviceCount()
+    except Exception as error:  # noqa: BLE001 (whatever a broken installation raises)
+        return f"needs CuPy and an NVIDIA GPU: {error}"
+    return ""
+
+
+def pytest_runtest_setup(item):
+    if item.get_closest_marker("gpu") and (reason := _why_no_gpu()):
+        pytest.skip(reason)
 
 
 @contextmanager

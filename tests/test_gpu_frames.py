@@ -1,28 +1,21 @@
 """`frame` and `packed` on a device: real cuDF columns, real dask-cuDF frames."""
 
-import dask
-import pandas as pd
-import pyarrow as pa
 import pytest
-from hypothesis import HealthCheck, given, settings
-from hypothesis import strategies as st
-
-import paninifs as pf
-from paninifs.graphs import frames
-from paninifs.storage import partition
-
-pytestmark = pytest.mark.gpu
 
 cudf = pytest.importorskip("cudf", reason="needs RAPIDS: paninifs[cuda12] or paninifs[cuda13]")
 cupy = pytest.importorskip("cupy", reason="needs CuPy")
 
+import dask  # noqa: E402
+import pandas as pd  # noqa: E402
+import pyarrow as pa  # noqa: E402
+from hypothesis import HealthCheck, given, settings  # noqa: E402
+from hypothesis import strategies as st  # noqa: E402
 
-@pytest.fixture(scope="module", autouse=True)
-def _a_gpu():
-    try:
-        cupy.cuda.runtime.getDeviceCount()
-    except cupy.cuda.runtime.CUDARuntimeError as error:
-        pytest.skip(f"needs a GPU: {error}")
+import paninifs as pf  # noqa: E402
+from paninifs.graphs import frames  # noqa: E402
+from paninifs.storage import partition  # noqa: E402
+
+pytestmark = pytest.mark.gpu
 
 
 @pytest.fixture

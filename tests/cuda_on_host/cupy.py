@@ -187,6 +187,7 @@ cuda = types.SimpleNamespace(
     runtime=types.SimpleNamespace(
         CUDARuntimeError=CUDARuntimeError,
         getDevice=lambda: 0,
+        getDeviceCount=lambda: 1,
         getDeviceProperties=lambda device: {"name": b"the host's processor"},
         driverGetVersion=lambda: 13000,
     ),
