@@ -5,7 +5,7 @@
 #   WORKERS=…   processes that run the tests (2)
 #   BENCH_RESULTS=…  where `make bench` writes its figures and their page (bench-results)
 #   TESTS=…     what `make unit` runs (tests/)
-#   GPU_PYTHON=…  the Python that `make test-gpu` runs with, as it is (PYTHON, else python3)
+#   GPU_PYTHON=…  the Python that `make test-gpu` and `make bench-gpu` run with, as it is (PYTHON, else python3)
 
 SHELL := /bin/bash
 VENV ?= .venv
@@ -24,7 +24,7 @@ PYTEST = $(BIN)/python -P -m pytest -c tests/pytest.ini --rootdir tests -n $(WOR
 
 .DELETE_ON_ERROR:
 .DEFAULT_GOAL := help
-.PHONY: help demo test unit lint format bench test-rapids test-gpu test-matrix requirements clean FORCE
+.PHONY: help demo test unit lint format bench test-rapids test-gpu bench-gpu test-matrix requirements clean FORCE
 
 help: ## list the commands
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' $(firstword $(MAKEFILE_LIST)) | expand -t 22
@@ -66,6 +66,10 @@ test-gpu: | $(LINK) ## the tests that need a GPU, with GPU_PYTHON and what it ha
 		-c tests/pytest.ini --rootdir tests -o required_plugins= -o addopts='-ra --strict-markers' \
 		-W ignore::pytest.PytestConfigWarning --continue-on-collection-errors \
 		-m gpu $$(grep -lw 'mark\.gpu' tests/test_*.py)
+
+bench-gpu: | $(LINK) ## measure this machine's GPU, with GPU_PYTHON: CuPy is enough (QUICK=1: rough figures)
+	PYTHONPATH="$(abspath $(dir $(LINK)))$${PYTHONPATH:+:$$PYTHONPATH}" $(GPU_PYTHON) \
+		tests/benchmarks/gpu.py $(if $(QUICK),--quick) --out $(BENCH_RESULTS)
 
 # --- environments ---------------------------------------------------------------------------------
 

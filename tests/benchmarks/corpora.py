@@ -10,12 +10,14 @@ import gzip
 import json
 from functools import cache
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
-import pyarrow as pa
-import pyarrow.parquet as pq
 
 from paninifs.storage.text import PackedText
+
+if TYPE_CHECKING:
+    import pyarrow as pa  # a machine with a GPU may lack it, and needs `texts` alone
 
 DATA = Path(__file__).parents[1] / "data"
 STREAM_BYTES = 8 << 20
@@ -55,6 +57,9 @@ def texts(count: int, mean_bytes: int, seed: int = 0) -> PackedText:
 
 def parquet(path: Path, count: int, mean_bytes: int, compression: str = "snappy") -> Path:
     """Write a Parquet corpus of int64 ids and texts, row groups of one size."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
     rows = min(GROUP_ROWS, max(1024, GROUP_BYTES // mean_bytes // 1024 * 1024))
     schema = pa.schema([("id", pa.int64()), ("text", pa.large_string())])
     with pq.ParquetWriter(path, schema, compression=compression) as writer:
@@ -67,6 +72,8 @@ def parquet(path: Path, count: int, mean_bytes: int, compression: str = "snappy"
 
 def jsonl(path: Path, source: Path) -> Path:
     """Write a Parquet corpus again as JSON Lines, ids as strings."""
+    import pyarrow.parquet as pq
+
     with path.open("w") as out:
         for batch in pq.ParquetFile(source).iter_batches():
             ids, lines = batch["id"].to_pylist(), batch["text"].to_pylist()
@@ -79,5 +86,7 @@ def jsonl(path: Path, source: Path) -> Path:
 
 def arrow(text: PackedText) -> pa.Array:
     """The same texts as Arrow, copying nothing."""
+    import pyarrow as pa
+
     buffers = [None, pa.py_buffer(text.offsets), pa.py_buffer(text.data)]
     return pa.Array.from_buffers(pa.large_string(), len(text), buffers)
