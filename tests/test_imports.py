@@ -7,6 +7,7 @@ import json
 import shutil
 import subprocess
 import sys
+import tomllib
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -291,3 +292,27 @@ def test_a_star_import_brings_every_public_name() -> None:
     names: dict[str, object] = {}
     exec("from paninifs import *", names)  # the namespace is thrown away
     assert set(paninifs.__all__) <= set(names)
+
+
+# --- what is installed ----------------------------------------------------------------------------
+
+
+def test_whatever_stands_beside_the_modules_is_installed_with_them():
+    settings = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["tool"]["setuptools"]
+    inner = set(settings["packages"]) - {"paninifs"}
+    folders = {name: ROOT.joinpath(*name.split(".")[1:]) for name in inner}
+    assert {path.parent for room in ROOMS for path in (ROOT / room).rglob("*.py")} == set(
+        folders.values()
+    )
+    beside = {
+        (name, path.suffix)
+        for name, folder in folders.items()
+        for path in folder.iterdir()
+        if path.is_file() and path.suffix != ".py"
+    }
+    installed = {
+        (name, pattern.removeprefix("*"))
+        for name, patterns in settings["package-data"].items()
+        for pattern in patterns
+    }
+    assert beside == installed - {("paninifs", "py.typed")}

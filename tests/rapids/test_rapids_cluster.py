@@ -11,6 +11,7 @@ import os
 import subprocess
 import sys
 from importlib.util import find_spec
+from pathlib import Path
 
 import pytest
 
@@ -248,3 +249,13 @@ def test_the_client_does_not_so_much_as_initialise_cuda(tmp_path):
     client, worker = ran.stdout.split()
     assert set(log.read_text().split()) == {worker}  # which shows that a call is seen
     assert client != worker
+
+
+def test_the_documented_worker_command_is_one_that_dask_cuda_knows():
+    from dask_cuda.cli import worker
+
+    documented = (Path(pf.__file__).parent / "deploy" / "README.md").read_text("utf-8")
+    (line,) = [one for one in documented.splitlines() if "dask cuda worker tcp" in one]
+    asked = {word for word in line.split() if word.startswith("--")}
+    assert len(asked) == 3
+    assert asked <= {name for parameter in worker.params for name in parameter.opts}
