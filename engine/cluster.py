@@ -169,7 +169,7 @@ def _cuda(size: ClusterSize) -> Client:
         gpus, **_loopback(), threads=size.threads, memory=size.memory
     )
     with _starting(size):
-        client = _client_of(LocalCUDACluster(**arguments))
+        client = _owner_of(LocalCUDACluster(**arguments))
     client.set_metadata(_BACKEND, "cuda")
     return client
 
@@ -218,12 +218,19 @@ def _local(size: ClusterSize, **options: Any) -> Client:
         return Client(**options, **_loopback())
 
 
-def _client_of(cluster: Cluster) -> Client:
-    """Return a client that closes the cluster when it is closed, as of one that it has started."""
+def _owner_of(cluster: Cluster) -> Client:
+    """Return a client that closes the cluster when it is closed, as of one that it has started.
+
+    Until then dask's frames, and `paninifs.frame`, are cuDF's.
+    """
+    import dask
     from distributed import Client
+
+    frames = dask.config.set({"dataframe.backend": "cudf"})
 
     class Owner(Client):
         def close(self, *arguments: Any, **options: Any) -> Any:
+            frames.__exit__(None, None, None)
             super().close(*arguments, **options)  # type: ignore[no-untyped-call]
             return cluster.close()
 

@@ -10,7 +10,7 @@ import inspect
 import os
 import subprocess
 import sys
-from importlib.util import find_spec
+from importlib.util import find_spec, module_from_spec, spec_from_file_location
 from pathlib import Path
 
 import pytest
@@ -19,6 +19,7 @@ pytest.importorskip("dask_cuda", reason="needs RAPIDS; see `make test-rapids`")
 
 import cudf
 import cupy
+import dask
 import dask_cuda
 import distributed
 import psutil
@@ -29,6 +30,9 @@ from rmm.allocators.cupy import rmm_cupy_allocator
 import paninifs as pf
 from paninifs.engine import cluster, cuda_cluster, hardware
 from paninifs.engine.hardware import Gpu
+
+DATA = Path(__file__).parents[1] / "data"
+DASK_FRAMES = "dask.dataframe.dask_expr._collection"
 
 GIB = 2**30
 T4 = Gpu(0, "Tesla T4", 15 * GIB, (7, 5), "580.95", (13, 0), 40, "GPU-0a1b")
@@ -249,6 +253,37 @@ def test_the_client_does_not_so_much_as_initialise_cuda(tmp_path):
     client, worker = ran.stdout.split()
     assert set(log.read_text().split()) == {worker}  # which shows that a call is seen
     assert client != worker
+
+
+def test_frames_are_cudfs_while_the_cluster_is_up(cuda):
+    assert dask.config.get("dataframe.backend") == "cudf"
+    with pytest.raises(pf.errors.BackendUnavailable, match="need a GPU in this process"):
+        pf.frame(pf.open_corpus(DATA / "panini-prompts.jsonl"))
+    cuda.close()
+    assert dask.config.get("dataframe.backend", "pandas") == "pandas"
+    assert type(pf.frame(pf.open_corpus(DATA / "panini-prompts.jsonl"))).__module__ == DASK_FRAMES
+
+
+def compile_kernels_for_the_host(folder):
+    """In a worker, where cuDF has imported the real CuPy long since: put the stand-in beside it."""
+    for name in ("cupy", "cupyx"):
+        spec = spec_from_file_location(name, Path(folder) / f"{name}.py")
+        sys.modules[name] = module_from_spec(spec)
+        spec.loader.exec_module(sys.modules[name])
+
+
+def test_a_run_on_the_cluster_takes_the_gpus_kernels_and_makes_the_same_bits(cuda, tmp_path):
+    corpus = pf.open_corpus(DATA / "panini-prompts.jsonl")
+    options = {"shard_rows": 32, "progress": False}
+    with pytest.raises(pf.errors.BackendUnavailable, match="no NVIDIA device can be used"):
+        pf.submit(pf.default_graph(), corpus, tmp_path / "none", **options).result()
+    cuda.run(compile_kernels_for_the_host, str(DATA.parent / "cuda_on_host"))
+    pf.submit(pf.default_graph(), corpus, tmp_path / "cuda", **options).result()
+    other = pf.submit(pf.default_graph(), corpus, tmp_path / "cpu", backend="cpu", **options)
+    assert other.result().done == 200
+    made, wanted = (pf.open_results(tmp_path / name) for name in ("cuda", "cpu"))
+    assert made.identical(wanted.assign_attrs(made.attrs))
+    assert pf.verify(tmp_path / "cuda").passed
 
 
 def test_the_documented_worker_command_is_one_that_dask_cuda_knows():
