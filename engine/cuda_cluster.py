@@ -69,7 +69,7 @@ def _require_packages(gpus: Sequence[Gpu]) -> None:
     missing = [name for name in PACKAGES if find_spec(name) is None]
     if missing:
         raise BackendUnavailable(
-            f"cluster 'cuda' needs {', '.join(missing)}: pip install 'paninifs[{gpu.extra}]' "
+            f"cluster 'cuda' needs {', '.join(missing)}: in the clone, pip install -e '.[{gpu.extra}]' "
             f"(for the {gpu.name} and its driver, CUDA {gpu.cuda[0]}.{gpu.cuda[1]}){OTHERWISE}"
         )
     installed = hardware.rapids()

@@ -70,8 +70,8 @@ class Gpu:
         if self.extra is None:
             return f"not usable: its driver runs CUDA {_dotted(self.cuda)}, and 12.0 is needed"
         if self.capability < OLDEST_CAPABILITY_CUDA13:
-            return "only paninifs[cuda12] (CUDA 13 builds dropped it)"
-        return f"paninifs[{self.extra}]"
+            return "only the extra cuda12 (CUDA 13 builds dropped it)"
+        return f"the extra {self.extra}"
 
     @property
     def cuda_name(self) -> int | str:
@@ -99,8 +99,8 @@ class Rapids:
 
         >>> gpu = Gpu(0, "Tesla V100", 16 << 30, (7, 0), "580.1", (13, 0), 80, "GPU-0a1b")
         >>> Rapids("26.10.2", cuda=13).trouble_with(gpu)
-        "RAPIDS 26.10.2 for CUDA 13 has no code for compute capability 7.0: pip install \
-'paninifs[cuda12]' in a new environment"
+        "RAPIDS 26.10.2 for CUDA 13 has no code for compute capability 7.0: pip install -e \
+'.[cuda12]' in a new environment"
         """
         year, month = (int(part) for part in self.version.split(".")[:2])
         built = f"RAPIDS {self.version}" + (f" for CUDA {self.cuda}" if self.cuda else "")
@@ -112,7 +112,7 @@ class Rapids:
             problem = f"needs a newer driver: {gpu.driver} runs CUDA {_dotted(gpu.cuda)}"
         else:
             return None
-        return f"{built} {problem}: pip install 'paninifs[{gpu.extra}]' in a new environment"
+        return f"{built} {problem}: pip install -e '.[{gpu.extra}]' in a new environment"
 
 
 def cpu() -> Cpu:

@@ -125,7 +125,7 @@ def _cudf_frame(corpus: Corpus) -> dd.DataFrame:
         cupy, _, _ = map(import_module, ("cupy", "cudf", "dask_cudf"))
     except ImportError as error:
         raise BackendUnavailable(
-            f"no frames on 'cuda' here: {error}; install paninifs[cuda12] or paninifs[cuda13], "
+            f"no frames on 'cuda' here: {error}; install the extra cuda12 or cuda13, "
             "or take backend='cpu'"
         ) from error
     runtime = cupy.cuda.runtime

@@ -34,6 +34,10 @@ def _why_no_gpu() -> str:
     return ""
 
 
+def pytest_configure():
+    _why_no_gpu()  # now: later a stand-in for CuPy may be about
+
+
 def pytest_runtest_setup(item):
     if item.get_closest_marker("gpu") and (reason := _why_no_gpu()):
         pytest.skip(reason)
@@ -45,8 +49,6 @@ def _cuda_on_host():
     from paninifs.graphs.kernels import cuda
 
     def forget():
-        for name in ("cupy", "cupyx"):
-            sys.modules.pop(name, None)
         cuda._program.cache_clear()
         cuda._own_program.cache_clear()
         cuda._device.cache_clear()
@@ -55,8 +57,12 @@ def _cuda_on_host():
 
     forget()
     with pytest.MonkeyPatch.context() as patch:
+        for name in ("cupy", "cupyx"):
+            patch.delitem(sys.modules, name, raising=False)
         patch.syspath_prepend(CUDA_ON_HOST)
         yield
+        for name in ("cupy", "cupyx"):
+            sys.modules.pop(name, None)
     forget()
 
 

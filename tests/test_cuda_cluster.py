@@ -240,11 +240,11 @@ def test_what_a_gpu_does_not_tell_is_left_open(machine):
     ("capability", "cuda", "extra", "advice"),
     [
         ((6, 1), (13, 0), None, "not usable: RAPIDS needs compute capability 7.0"),
-        ((7, 0), (13, 0), "cuda12", "only paninifs[cuda12] (CUDA 13 builds dropped it)"),
-        ((7, 2), (12, 2), "cuda12", "only paninifs[cuda12] (CUDA 13 builds dropped it)"),
-        ((7, 5), (12, 8), "cuda12", "paninifs[cuda12]"),
-        ((7, 5), (13, 0), "cuda13", "paninifs[cuda13]"),
-        ((12, 0), (13, 2), "cuda13", "paninifs[cuda13]"),
+        ((7, 0), (13, 0), "cuda12", "only the extra cuda12 (CUDA 13 builds dropped it)"),
+        ((7, 2), (12, 2), "cuda12", "only the extra cuda12 (CUDA 13 builds dropped it)"),
+        ((7, 5), (12, 8), "cuda12", "the extra cuda12"),
+        ((7, 5), (13, 0), "cuda13", "the extra cuda13"),
+        ((12, 0), (13, 2), "cuda13", "the extra cuda13"),
         ((8, 0), (11, 8), None, "not usable: its driver runs CUDA 11.8, and 12.0 is needed"),
     ],
 )
@@ -284,7 +284,7 @@ def test_devices_prints_each_gpu_and_what_suits_it(machine, packages, capsys):
     cli.devices()
     said = " ".join(capsys.readouterr().out.split())
     assert "gpu 0: V100, 15.0 GiB, compute capability 7.0, 40 SMs; driver 550" in said
-    assert "only paninifs[cuda12] (CUDA 13 builds dropped it)" in said
+    assert "only the extra cuda12 (CUDA 13 builds dropped it)" in said
     assert "but RAPIDS 26.10.2 for CUDA 13 has no code for compute capability 7.0" in said
     assert "gpu 1: A100, 40.0 GiB" in said
     assert "none" not in said
@@ -330,11 +330,11 @@ def test_missing_packages_are_named_with_the_extra_that_brings_them(machine, pac
     machine(T4, cuda=13000)
     with pytest.raises(
         BackendUnavailable,
-        match=r"needs dask_cuda, cudf: pip install 'paninifs\[cuda13\]' .*CUDA 13\.0.*cpu",
+        match=r"needs dask_cuda, cudf: .*pip install -e '\.\[cuda13\]' .*CUDA 13\.0.*cpu",
     ):
         pf.connect("cuda")
     machine(T4, Device(capability=(7, 0)), cuda=13000)  # one that fewer builds run on
-    with pytest.raises(BackendUnavailable, match=r"'paninifs\[cuda12\]'"):
+    with pytest.raises(BackendUnavailable, match=r"'\.\[cuda12\]'"):
         pf.connect("cuda")
 
 

@@ -121,8 +121,8 @@ def _cupy() -> Any:
         return import_module("cupy")
     except ImportError as error:
         raise BackendUnavailable(
-            f"backend 'cuda' needs CuPy ({error}): pip install 'paninifs[cuda12]' or "
-            f"'paninifs[cuda13]', as the driver is; {_INSTEAD}"
+            f"backend 'cuda' needs CuPy ({error}): in the clone, pip install -e '.[cuda12]' or "
+            f"'.[cuda13]', as the driver is; {_INSTEAD}"
         ) from error
 
 
