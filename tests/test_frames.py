@@ -7,6 +7,7 @@ from itertools import pairwise
 from types import ModuleType, SimpleNamespace
 
 import dask
+import dask.array  # now: it registers the arrays of whatever `cupy` it finds
 import numpy as np
 import pandas as pd
 import pyarrow as pa
