@@ -50,7 +50,7 @@ def _cuda_on_host():
 
     def forget():
         cuda._program.cache_clear()
-        cuda._own_program.cache_clear()
+        cuda._kernel.cache_clear()
         cuda._device.cache_clear()
         cuda.prepare.cache_clear()
         cuda._idle.clear()

@@ -9,7 +9,9 @@ import numpy as np
 import pytest
 
 import paninifs as pf
+from paninifs.engine import cluster
 from paninifs.engine.blocks import Blocks
+from paninifs.engine.events import WorkerLost
 from paninifs.engine.micro_batch import MicroBatch
 from paninifs.graphs.kernels import cuda, load
 from paninifs.storage.errors import BlockError, DeviceLost, GraphError
@@ -129,6 +131,21 @@ def fading():
     return graph() + lost_at_the_fourth_call
 
 
+def test_the_backend_is_that_which_the_cluster_was_made_for(
+    corpus, tmp_path, threads, cuda_on_host
+):
+    graph = pf.default_graph() + whereabouts
+    for name, of_cluster, asked, on_device in (
+        ("a", None, None, False),
+        ("b", "cuda", None, True),
+        ("c", "cuda", "cpu", False),
+    ):
+        threads.set_metadata(cluster._BACKEND, of_cluster or "cpu")
+        options = {"client": threads, "backend": asked, "progress": False}
+        pf.submit(graph, corpus, tmp_path / name, **options).result()
+        assert pf.open_results(tmp_path / name).on_device.values.any() == on_device
+
+
 def test_a_run_begun_on_cuda_ends_on_the_cpu(corpus, tmp_path, threads, cuda_on_host):
     run(corpus, tmp_path / "whole", threads, "cpu", fading).result()
 
@@ -235,19 +252,27 @@ def losing():
 
 
 def test_the_work_of_a_lost_device_is_done_by_the_others(
-    glosses, write_jsonl, tmp_path, cuda_on_host
+    glosses, write_jsonl, tmp_path, cuda_on_host, monkeypatch
 ):
     for part in range(8):
         write_jsonl(glosses[part * 250 : (part + 1) * 250], f"{part}.jsonl")
     corpus = pf.open_corpus(tmp_path / "*.jsonl")
-    lost = []
+    events, sent_to = [], []
     with pf.connect(workers=2, quiet=True) as client:
+        submit = client.submit
+
+        def watched(*arguments, **options):
+            sent_to.append(options["workers"])
+            return submit(*arguments, **options)
+
+        monkeypatch.setattr(client, "submit", watched)
         begun = run(corpus, tmp_path / "r", client, "cuda", losing)
-        begun.events.subscribe(lambda event: lost.append(getattr(event, "reason", "")))
+        begun.events.subscribe(events.append)
         assert begun.result().done == 2000
-    assert [reason for reason in lost if reason] == [
-        "the host's processor (driver for CUDA 13.0) failed: cudaError 719"
-    ]
+        (lost,) = (event for event in events if isinstance(event, WorkerLost))
+        (healthy,) = set(client.nthreads()) - {lost.worker}
+    assert lost.reason == "the host's processor (driver for CUDA 13.0) failed: cudaError 719"
+    assert (sent_to[0], sent_to[-1]) == (None, [healthy])
 
 
 def test_a_sole_device_lost_is_an_error_that_says_how_to_go_on(

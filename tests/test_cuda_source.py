@@ -5,15 +5,17 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from paninifs.graphs.dhatu import DHATUS
-from paninifs.graphs.kernels import cuda, cuda_source
+from paninifs.graphs.kernels import cuda, cuda_source, reference
 from paninifs.graphs.kernels.chains import Chain, chains_of
 from paninifs.graphs.kernels.cuda_source import LARGEST, Specification, groups_of, teams_of
 from paninifs.graphs.prime_base import PRIMES
+from paninifs.storage.text import PackedText
 
 sys.path.insert(0, str(Path(__file__).parent / "benchmarks"))
 import sass
@@ -145,3 +147,46 @@ def test_a_spill_would_be_seen(monkeypatch: pytest.MonkeyPatch) -> None:
 
     monkeypatch.setattr(sass, "source_of", crowded)
     assert sass.compiled(DEFAULT, 90).spilled["compute_texts"] > 0
+
+
+# --- pieces of the program, run on the host -------------------------------------------------------
+
+
+@pytest.mark.parametrize("width", [np.int32, np.int64])
+def test_texts_are_taken_in_order_of_length_the_longest_first(cuda_on_host, width) -> None:
+    from cupy import ndarray
+
+    random = np.random.default_rng(0)
+    lengths = np.concatenate([random.integers(0, 9000, 9000), 2 ** random.integers(0, 29, 100)])
+    random.shuffle(lengths)
+    ends = np.concatenate([[0], np.cumsum(lengths)]) if width == np.int64 else None
+    if ends is None:
+        lengths = np.minimum(lengths, 100_000)
+        ends = np.concatenate([[0], np.cumsum(lengths)])
+    text = PackedText(np.empty(0, np.uint8), ndarray(ends.astype(width)))
+    order = cuda._order(text, Specification(digest=True, wide=width == np.int64)).get()
+    assert np.array_equal(np.sort(order), np.arange(len(lengths)))
+    taken = lengths[order]
+    # Within a bin in any order: eight bytes of short texts, a thirty-second of a long one's length.
+    assert (taken[1:] <= np.maximum(taken[:-1] + 7, taken[:-1] * 33 // 32)).all()
+    assert (np.minimum.accumulate(taken) + 7 >= np.minimum(taken, 8192)).all()
+
+
+LOGARITHMS = """
+extern "C" __global__ void logarithms(const double *x, long long n, double *result) {
+    long long i = (long long)blockIdx.x * blockDim.x + threadIdx.x;
+    if (i < n) result[i] = logarithm(x[i]);
+}
+"""
+
+
+def test_the_logarithm_is_the_project_s_to_the_last_bit(cuda_on_host) -> None:
+    import cupy
+
+    random = np.random.default_rng(0)
+    x = np.concatenate([random.random(100_000), 10.0 ** random.uniform(-300, 300, 100_000)])
+    code = cuda_source.source_of(OTHERS["moments"]) + LOGARITHMS
+    kernel = cupy.RawModule(code=code, options=cuda_source.OPTIONS).get_function("logarithms")
+    made = cupy.empty(x.shape, np.float64)
+    kernel((-(-len(x) // 256),), (256,), (cupy.asarray(x), np.int64(len(x)), made))
+    assert made.get().tobytes() == reference.log(x).tobytes()

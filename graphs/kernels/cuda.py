@@ -7,6 +7,7 @@ compiled on disk. Needs CuPy and nothing else of RAPIDS.
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
@@ -35,6 +36,8 @@ _TEXTS_A_RUN = 4096  # whose lengths one block counts
 _BINS = 1024 + 32 * 50  # as in texts.cu
 _OUT_OF_MEMORY = 2  # cudaErrorMemoryAllocation
 _INSTEAD = "--cluster cpu computes the same, and goes on with what is done"
+
+_compiling = threading.Lock()
 
 Array = Any  # of CuPy
 
@@ -107,13 +110,20 @@ def _order(text: PackedText, wanted: Specification) -> Array:
     return order
 
 
-def _launch(wanted: Specification, kernel: str, blocks: int, threads: int, *arguments: Any) -> None:
-    _program(wanted).get_function(kernel)((blocks,), (threads,), arguments)
+def _launch(wanted: Specification, name: str, blocks: int, threads: int, *arguments: Any) -> None:
+    with _compiling:  # one thread compiles, the others wait for it
+        kernel = _kernel(source_of(wanted), name)
+    kernel((blocks,), (threads,), arguments)
 
 
 @cache
-def _program(wanted: Specification) -> Any:
-    return _cupy().RawModule(code=source_of(wanted), options=OPTIONS)
+def _kernel(source: str, name: str) -> Any:
+    return _program(source).get_function(name)
+
+
+@cache
+def _program(source: str) -> Any:
+    return _cupy().RawModule(code=source, options=OPTIONS)
 
 
 def _cupy() -> Any:
@@ -142,14 +152,10 @@ def _run_own(block: Any, *inputs: Any) -> tuple[Array, ...]:
             arguments.append(cupy.ascontiguousarray(one))
     made = tuple(cupy.empty((rows, *field.shape), field.array_dtype) for field in block.fields)
     if rows:
-        kernel = _own_program(block.cuda).get_function(block.name)
+        with _compiling:
+            kernel = _kernel(block.cuda, block.name)
         kernel((-(-rows // _OWN_THREADS),), (_OWN_THREADS,), (*arguments, np.int64(rows), *made))
     return made if len(made) > 1 else made[0]
-
-
-@cache
-def _own_program(source: str) -> Any:
-    return _cupy().RawModule(code=source, options=OPTIONS)
 
 
 # --- to the device and back -----------------------------------------------------------------------

@@ -70,13 +70,13 @@ __device__ __forceinline__ void rounds(u32 (&s)[CHAINS][8], u32 (&w)[16], u32 on
 }
 
 // A text, and where its bytes come to stand in a message. The words of a message are put together
-// from aligned words of memory, of which only those are read that hold a byte of the text.
+// from aligned words of memory, of which only those are read that hold a byte of the text, or, of an
+// empty one, the byte before it.
 struct Source {
     const u32 *aligned;  // the word of memory that holds the next block's first byte
     u32 skew;            // where in that word it is, 0 to 3
     u32 selector;        // for __byte_perm: four bytes of two words, the first on top
     long long left;      // bytes of text from the next block's first byte on
-    bool empty;
 
     // `tail` bytes of prefix stand before the text in its first block.
     __device__ __forceinline__ Source(const u8 *text, long long length, int tail) {
@@ -85,7 +85,6 @@ struct Source {
         aligned = (const u32 *)(at - skew);
         selector = 0x0123 + 0x1111 * skew;
         left = length + tail;
-        empty = length == 0;
     }
 
     __device__ __forceinline__ void next() {
@@ -110,7 +109,7 @@ struct Source {
     __device__ __forceinline__ void part(u32 (&w)[16]) const {
         constexpr int FIRST = TAIL / 4;
         int here = left < 96 ? (int)left : 96;  // no byte of this block is further away
-        int held = empty ? 0 : here + (int)skew;
+        int held = here + (int)skew;
         u32 low = 4 * FIRST < held && TAIL % 4 + skew < 4 ? __ldg(aligned + FIRST) : 0;
 #pragma unroll
         for (int j = 0; j < 16; ++j) {
