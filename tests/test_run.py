@@ -12,6 +12,7 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+import tblib.pickling_support
 import xarray as xr
 from distributed import Client
 
@@ -546,6 +547,9 @@ def stumbles(text):
 def test_an_error_that_cannot_be_sent_to_the_client_is_told_all_the_same(
     submit, glosses, write_jsonl
 ):
+    # As distributed does, once it is imported, with every error that there is by then: from now on
+    # they are sent with their causes.
+    tblib.pickling_support.install(BlockError, ValueError)
     graph = pf.default_graph() + stumbles
     with pytest.raises(BlockError, match=r"'stumbles' raised ValueError.*rows 0-"):
         submit(pf.open_corpus(write_jsonl(glosses[:10])), graph).result()
