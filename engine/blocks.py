@@ -40,16 +40,22 @@ class Part:
 class Blocks:
     """The blocks of a graph, bound to a backend."""
 
-    def __init__(self, graph: Graph, backend: str, micro_batch: MicroBatch) -> None:
+    def __init__(self, graph: Graph, backend: str, micro_batch: MicroBatch | None = None) -> None:
         self._kernels = load(backend)
         self._steps = [(block, block.bind(backend)) for block in fuse(graph).blocks]
         self._fields = [one.name for one in graph.fields]
-        self._micro_batch = micro_batch
+        self._micro_batch = micro_batch or MicroBatch(*self._kernels.MICRO_BATCH)
 
     @property
-    def batch_rows(self) -> int:
-        """Texts that keep the backend busy."""
-        return self._kernels.BATCH_ROWS
+    def enough(self) -> MicroBatch | None:
+        """What keeps the backend busy, so that batches are joined until they are as much.
+
+        None where one micro-batch at a time does: then they are taken as they are read.
+        """
+        several = self._kernels.IN_FLIGHT
+        if several == 1:
+            return None
+        return MicroBatch(several * self._micro_batch.rows, several * self._micro_batch.text_bytes)
 
     def run(self, text: PackedText, where: Where) -> Iterator[Part]:
         """Compute every field of the texts, and yield them part by part, in order.

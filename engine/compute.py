@@ -29,9 +29,6 @@ from .micro_batch import MicroBatch
 Arrays = dict[str, Any]
 """A field's values by its name: a NumPy array, or an Arrow one for strings of the corpus."""
 
-GATHERED_BYTES = 64 << 20
-"""Text that is enough to keep any backend busy, however few rows it is."""
-
 
 @dataclass(frozen=True)
 class Recipe:
@@ -44,7 +41,7 @@ class Recipe:
     keep: tuple[Column, ...]  # columns that become arrays too
     fields: tuple[Field, ...]  # every array of the store
     opener: FileOpener
-    micro_batch: MicroBatch
+    micro_batch: MicroBatch | None  # None: as suits the backend
 
 
 @dataclass
@@ -73,7 +70,9 @@ def compute(
         A block failed; the message names it, the file and the rows.
     """
     blocks = Blocks(recipe.graph, recipe.backend, recipe.micro_batch)
-    batches = _gathered(_batches(recipe, stretches), blocks.batch_rows)
+    batches = _batches(recipe, stretches)
+    if blocks.enough:
+        batches = _gathered(batches, blocks.enough)
     todo = iter(ranges)
     current = _begin(recipe, next(todo, None))
     clock = time.perf_counter()
@@ -109,15 +108,16 @@ def _read_ahead(batches: Generator[Batch]) -> Iterator[Batch]:
             yield batch
 
 
-def _gathered(batches: Generator[Batch], enough: int) -> Generator[Batch]:
+def _gathered(batches: Generator[Batch], enough: MicroBatch) -> Generator[Batch]:
     """Join the batches of a stretch until they have rows, or text, enough."""
     with closing(batches):
         for _, same in groupby(batches, key=lambda batch: batch[0]):
             held: list[Batch] = []
             for batch in same:
                 held.append(batch)
+                rows = sum(len(rows) for *_, rows in held)
                 nbytes = sum(rows.text.nbytes for *_, rows in held)
-                if nbytes >= GATHERED_BYTES or sum(len(rows) for *_, rows in held) >= enough:
+                if rows >= enough.rows or nbytes >= enough.text_bytes:
                     yield _joined(held)
                     held = []
             if held:

@@ -69,8 +69,9 @@ def _require_packages(gpus: Sequence[Gpu]) -> None:
     missing = [name for name in PACKAGES if find_spec(name) is None]
     if missing:
         raise BackendUnavailable(
-            f"cluster 'cuda' needs {', '.join(missing)}: in the clone, pip install -e '.[{gpu.extra}]' "
-            f"(for the {gpu.name} and its driver, CUDA {gpu.cuda[0]}.{gpu.cuda[1]}){OTHERWISE}"
+            f"cluster 'cuda' needs {', '.join(missing)}: in the clone, pip install -e "
+            f"'.[{gpu.extra}]' (for the {gpu.name} and its driver, CUDA {gpu.cuda[0]}."
+            f"{gpu.cuda[1]}){OTHERWISE}"
         )
     installed = hardware.rapids()
     trouble = installed and installed.trouble_with(gpu)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import threading
 import uuid
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from itertools import count, islice
@@ -30,7 +31,9 @@ if TYPE_CHECKING:
 
 TASK_RETRIES = 3
 TASKS_A_THREAD = 2
-"""Tasks in flight for every worker thread: one running, one waiting."""
+MAX_LOSSES = 2
+"""Tasks in flight for every worker thread: one running, one waiting. Devices that a partition may
+lose before it, and not they, is taken to be at fault."""
 
 
 @dataclass(frozen=True)
@@ -46,7 +49,7 @@ class Order:
     shard_rows: int | None
     raise_on_error: bool
     fresh: bool
-    micro_batch: MicroBatch
+    micro_batch: MicroBatch | None
 
 
 class Driver:
@@ -59,7 +62,8 @@ class Driver:
         self._announced: set[int] = set()
         self._sent: dict[Any, _Task] = {}  # by key
         self._in_flight: set[Future[Outcome]] = set()
-        self._lost: set[str] = set()  # addresses
+        self._lost: set[str] = set()  # addresses of workers without their device
+        self._losses: Counter[int] = Counter()  # by partition
         self._numbers = count()  # of tasks: one that is sent again is another to dask
 
     def cancel(self) -> None:
@@ -143,7 +147,7 @@ class Driver:
                 for shard in outcome.shards:
                     self._announce(shard)
                 if isinstance(outcome.error, DeviceLost):
-                    self._do_without(outcome.worker, outcome.error)
+                    self._do_without(outcome.worker, task, outcome.error)
                     finished.add(self._send(job, task))
                 elif outcome.error is not None:
                     raise outcome.error
@@ -154,6 +158,8 @@ class Driver:
             raise
         finally:
             client.unsubscribe_topic(job.topic)
+            if self._lost and self._workers():  # else the next run would meet them again
+                client.retire_workers(list(self._lost))
 
     def _room(self) -> int:
         """How many more tasks may be in flight, with the workers that there are now."""
@@ -168,24 +174,32 @@ class Driver:
             task.shards,
             key=(self._order.graph.label, job.topic, next(self._numbers), task.partition),
             retries=TASK_RETRIES,
+            # A wish: a worker that is killed may come back by another address.
             workers=list(self._workers()) if self._lost else None,
+            allow_other_workers=bool(self._lost),
             pure=False,
         )
         self._in_flight.add(future)
         self._sent[future.key] = task
         return future
 
-    def _do_without(self, worker: str, error: DeviceLost) -> None:
+    def _do_without(self, worker: str, task: _Task, error: DeviceLost) -> None:
         """Send a worker nothing more: its process cannot use its device again."""
-        if worker in self._lost:
-            return
+        news = worker not in self._lost
         self._lost.add(worker)
+        self._losses[task.partition] += 1
         if not self._workers():
             raise DeviceLost(
                 f"{error}; no other worker is left. {self._order.target.url} keeps what is done: "
-                "run again, on this device or with --cluster cpu, to go on"
+                "start the cluster anew, or one with --cluster cpu, and run again to go on"
             ) from error
-        self._events.publish(WorkerLost(worker, str(error)))
+        if self._losses[task.partition] > MAX_LOSSES:
+            raise RunFailed(
+                f"partition {task.partition} ended {MAX_LOSSES + 1} devices, last: {error}; a "
+                "kernel may reach where it must not. Start the cluster anew and run again to go on"
+            ) from error
+        if news:
+            self._events.publish(WorkerLost(worker, str(error)))
 
     def _workers(self) -> dict[str, int]:
         """Return the threads of every worker that there is now and that can be used."""

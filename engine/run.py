@@ -67,7 +67,7 @@ def submit(
     fresh : bool
         Discard what the store holds and start over.
     micro_batch : MicroBatch, optional
-        How much a block is given at once.
+        How much a block is given at once; what suits the backend when left out.
     storage_options : mapping, optional
         For fsspec, where `results` is a URL.
     progress : bool
@@ -119,7 +119,7 @@ def submit(
         shard_rows,
         on_error == "raise",
         fresh,
-        micro_batch or MicroBatch(),
+        micro_batch,
     )
     run = Run(order, Lease.acquire(results))
     if progress:

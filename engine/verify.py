@@ -20,7 +20,6 @@ from ..storage.results import StoredArrays
 from ..storage.shards import Marker, StoreLayout, marked_shards
 from ..storage.target import Target, open_target
 from .compute import Recipe, RowRange, compute
-from .micro_batch import MicroBatch
 
 _REFERENCE = "reference"
 _MAX_PROBLEMS = 20
@@ -87,7 +86,7 @@ def verify(
         index.keep,
         tuple(f for f in layout.fields if f.name not in own),
         corpus_opener(storage_options),
-        MicroBatch(),
+        None,
     )
     ranges = _ranges(layout, sorted(markers), sample)
     checked = sorted({start // layout.shard_rows for start, _ in ranges})

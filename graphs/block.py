@@ -171,9 +171,10 @@ def map_block(
     parameter an array of n rows of an earlier field. It returns one array a field, n rows each.
     Texts come in runs of any length, so a row's result may depend on that row alone.
 
-    On the backend ``cuda`` it is given arrays of CuPy, which do what NumPy's do; functions of the
-    library are found by ``text.offsets.__array_namespace__()``. What cannot be said with arrays may
-    go through `PackedText.to_strings`, which brings texts back to the host, and return NumPy's.
+    On the backend ``cuda`` it is given arrays of CuPy, and NumPy's functions work on them too
+    (``np.max(dhatu, axis=1)``); of those that make an array out of nothing CuPy's own are needed.
+    What cannot be said with arrays may go through `PackedText.to_strings`, which brings texts back
+    to the host, and return NumPy's. Nothing may be kept on the device from one call to the next.
 
     Parameters
     ----------
@@ -187,7 +188,8 @@ def map_block(
         CUDA C++ with a kernel ``extern "C" __global__`` of the block's name, which a GPU runs in
         the function's place, a thread a text, in blocks of 256. Its parameters: for ``text``
         ``const unsigned char *data, const long long *offsets``, for a field a pointer to its
-        values; then ``long long n``, then a pointer for every field that it fills.
+        values; then ``long long n``, then a pointer for every field that it fills. CuPy compiles
+        it so that subnormal floats count as zero.
 
     Examples
     --------

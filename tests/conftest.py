@@ -27,10 +27,12 @@ CUDA_ON_HOST = Path(__file__).parent / "cuda_on_host"
 def _why_no_gpu() -> str:
     try:
         import cupy
-
-        cupy.cuda.runtime.getDeviceCount()
-    except Exception as error:  # noqa: BLE001 (whatever a broken installation raises)
+    except ImportError as error:
         return f"needs CuPy and an NVIDIA GPU: {error}"
+    try:
+        cupy.cuda.runtime.getDeviceCount()
+    except cupy.cuda.runtime.CUDARuntimeError as error:
+        return f"needs an NVIDIA GPU: {error}"
     return ""
 
 

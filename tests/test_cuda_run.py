@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import sys
+import time
+import weakref
 from pathlib import Path
 
 import numpy as np
@@ -14,7 +16,7 @@ from paninifs.engine.blocks import Blocks
 from paninifs.engine.events import WorkerLost
 from paninifs.engine.micro_batch import MicroBatch
 from paninifs.graphs.kernels import cuda, load
-from paninifs.storage.errors import BlockError, DeviceLost, GraphError
+from paninifs.storage.errors import BlockError, DeviceLost, GraphError, RunFailed
 
 LENGTHS = r"""
 extern "C" __global__ void measures(
@@ -32,16 +34,14 @@ extern "C" __global__ void measures(
 
 @pf.map_block(fields=[pf.Field("n_bytes", "int32"), pf.Field("two", "float32", (2,))], cuda=LENGTHS)
 def measures(text, dhatu):
-    xp = dhatu.__array_namespace__()
     n_bytes = (text.offsets[1:] - text.offsets[:-1]).astype(np.int32)
-    return n_bytes, xp.stack([dhatu[:, 0], dhatu[:, 8]], axis=1)
+    return n_bytes, np.stack([dhatu[:, 0], dhatu[:, 8]], axis=1)
 
 
 @pf.map_block(fields=[pf.Field("spread", "float32"), pf.Field("heavy", "bool")])
 def spread(dhatu, prime_base):
     """Written against arrays alone: NumPy's or CuPy's."""
-    xp = dhatu.__array_namespace__()
-    return xp.max(dhatu, axis=1) - xp.min(dhatu, axis=1), prime_base[:, 0] > prime_base[:, 1]
+    return np.max(dhatu, axis=1) - np.min(dhatu, axis=1), prime_base[:, 0] > prime_base[:, 1]
 
 
 @pf.map_block(fields=[pf.Field("first", "string"), pf.Field("n_words", "int64")])
@@ -203,7 +203,7 @@ def arrays(blocks, text):
 @pytest.mark.parametrize("limit", [8_000, 4_000, 900])
 def test_a_micro_batch_too_large_for_the_device_is_halved_until_it_fits(glosses, room, limit):
     text = pf.PackedText.from_strings([one["text"] for one in glosses[:700]])
-    wanted = arrays(Blocks(graph(), "reference", MicroBatch()), text)
+    wanted = arrays(Blocks(graph(), "reference"), text)
     blocks = Blocks(graph(), "cuda", MicroBatch(rows=300))
     refused = room(limit)
     got = arrays(blocks, text)
@@ -227,7 +227,7 @@ def test_memory_that_cuda_refuses_as_an_error_of_its_own_is_halved_too(glosses, 
 
 
 def test_a_text_that_does_not_fit_at_all_is_named(room):
-    blocks = Blocks(pf.default_graph(), "cuda", MicroBatch())
+    blocks = Blocks(pf.default_graph(), "cuda")
     room(2000)
     text = pf.PackedText.from_strings(["a", "b" * 5000, "c"])
     with pytest.raises(BlockError, match=r"a text of 5,000 bytes is too much .*at row 1"):
@@ -278,26 +278,106 @@ def test_the_work_of_a_lost_device_is_done_by_the_others(
 def test_a_sole_device_lost_is_an_error_that_says_how_to_go_on(
     corpus, tmp_path, threads, cuda_on_host
 ):
-    with pytest.raises(DeviceLost, match=r"CUDA 13.0\) failed.*--cluster cpu, to go on"):
+    with pytest.raises(
+        DeviceLost, match=r"CUDA 13.0\) failed.*--cluster cpu, and run again to go on"
+    ):
         run(corpus, tmp_path / "r", threads, "cuda", losing).result()
     with pf.connect("threads", quiet=True) as client:
         assert run(corpus, tmp_path / "r", client, "cpu", losing).result().done == 2000
 
 
-@pytest.mark.parametrize("bit", ["digest", "weights"])
-def test_a_device_that_hashes_wrongly_is_not_used(
-    corpus, tmp_path, threads, cuda_on_host, monkeypatch, bit
+@pf.map_block(fields=[pf.Field("reached", "int32")], version="1")
+def reaches_too_far(text):
+    raise sys.modules["cupy"].cuda.runtime.CUDARuntimeError(700)
+
+
+def test_a_kernel_that_ends_every_device_is_found_out_before_it_has(
+    glosses, write_jsonl, tmp_path, cuda_on_host
+):
+    corpus = pf.open_corpus(write_jsonl(glosses[:10]))
+    with pf.connect(workers=4, quiet=True) as client:
+        lost = []
+        graph = pf.default_graph() + reaches_too_far
+        begun = pf.submit(
+            graph, corpus, tmp_path / "r", client=client, backend="cuda", progress=False
+        )
+        begun.events.subscribe(lambda event: lost.extend([event] * isinstance(event, WorkerLost)))
+        with pytest.raises(RunFailed, match=r"partition 0 ended 3 devices.* kernel may reach"):
+            begun.result()
+        assert len(lost) == 2
+        deadline = time.monotonic() + 30
+        while len(client.nthreads()) > 1 and time.monotonic() < deadline:
+            time.sleep(0.1)
+        assert len(client.nthreads()) == 1  # those without a device are gone
+
+
+def test_a_kernel_that_is_called_by_another_name_is_no_lost_device(
+    corpus, tmp_path, threads, cuda_on_host
+):
+    misnamed = pf.map_block(fields=measures.fields, name="other", cuda=LENGTHS)(measures.function)
+    with pytest.raises(BlockError, match=r"'other' raised CUDADriverError: cudaError 500"):
+        run(corpus, tmp_path / "r", threads, "cuda", lambda: pf.default_graph() + misnamed).result()
+
+
+def test_what_a_stream_may_still_write_to_is_kept_until_it_is_done(cuda_on_host, monkeypatch):
+    import cupy
+    import cupyx
+
+    pinned, alive = [], []
+    empty = cupyx.empty_pinned
+
+    def watched(shape, dtype):
+        made = empty(shape, dtype)
+        pinned.append(weakref.ref(made))
+        return made
+
+    def full(array, **_):
+        if len(pinned) == 5:
+            raise cupy.cuda.memory.OutOfMemoryError
+        return get(array, **_)
+
+    get = cupy.ndarray.get
+    monkeypatch.setattr(cupyx, "empty_pinned", watched)
+    monkeypatch.setattr(cupy.ndarray, "get", full)
+    monkeypatch.setattr(
+        cupy._Stream, "synchronize", lambda _: alive.append([r() is not None for r in pinned])
+    )
+    kernels = load("cuda")
+    text = pf.PackedText.from_strings(["a", "b"])
+    with pytest.raises(MemoryError):
+        kernels.offload(
+            text,
+            lambda there: dict(
+                enumerate(kernels.default_graph(there, dhatus=("A",), primes=(2, 3)))
+            ),
+        )
+    assert alive == [[True] * 5]
+    assert len(cuda._idle) == 1  # the stream is used again
+
+
+def test_an_inventory_too_large_for_a_device_is_refused_by_its_size(cuda_on_host):
+    kernels = load("cuda")
+    many = tuple(f"D{n}" for n in range(257))
+    with pytest.raises(pf.errors.BackendUnavailable, match=r"up to 256 dhātus, and these are 257"):
+        kernels.offload(
+            pf.PackedText.from_strings(["a"]),
+            lambda there: {"dhatu": kernels.dhatu(there, dhatus=many)},
+        )
+
+
+@pytest.mark.parametrize("field", range(7))
+def test_a_device_that_computes_wrongly_is_not_used(
+    corpus, tmp_path, threads, cuda_on_host, monkeypatch, field
 ):
     right = cuda.default_graph
 
     def wrong(text, **inventory):
-        digests, shares, *rest = right(text, **inventory)
-        one = digests if bit == "digest" else shares
-        one._on_host.view(np.uint8)[-1, 0] ^= 1
-        return (digests, shares, *rest)
+        made = right(text, **inventory)
+        made[field]._on_host.reshape(-1).view(np.uint8)[-1] ^= 1
+        return made
 
     monkeypatch.setattr(cuda, "default_graph", wrong)
-    with pytest.raises(pf.errors.BackendUnavailable, match=r"host's processor .* hashes wrongly"):
+    with pytest.raises(pf.errors.BackendUnavailable, match=r"host's processor .* computes wrongly"):
         run(corpus, tmp_path / "r", threads, "cuda").result()
 
 

@@ -768,7 +768,7 @@ def test_prepare_finds_a_path_that_hashes_wrongly(
     monkeypatch.setattr(
         sha_paths, "chosen", lambda: sha_paths.HashPath("odd", "", frozenset(), wrong)
     )
-    with pytest.raises(BackendUnavailable, match=r"odd.* hash wrongly on this machine"):
+    with pytest.raises(BackendUnavailable, match=r"odd.* compute wrongly on this machine"):
         cpu.prepare.__wrapped__()
 
 

@@ -34,8 +34,8 @@ class Kernels(Protocol):
     IN_FLIGHT: int
     """Micro-batches that keep it busy at once."""
 
-    BATCH_ROWS: int
-    """Texts that it takes to have as many."""
+    MICRO_BATCH: tuple[int, int]
+    """Texts and bytes of text that it is best given at once."""
 
     def digest(self, text: PackedText) -> Array:
         """SHA-256 of every text: uint8 [n, 32]."""

@@ -20,12 +20,12 @@ from ...storage.errors import BackendUnavailable
 from ...storage.text import PackedText
 from . import moments, sha_hashlib, sha_paths, trial
 from .chains import Chain, chains_of
-from .host import BATCH_ROWS, IN_FLIGHT, asarray, offload, own
+from .host import IN_FLIGHT, MICRO_BATCH, asarray, offload, own
 from .sha256 import PREFIX_LIMIT, HashTexts
 
 __all__ = [
-    "BATCH_ROWS",
     "IN_FLIGHT",
+    "MICRO_BATCH",
     "ambiguity",
     "asarray",
     "default_graph",
@@ -101,9 +101,9 @@ def prepare() -> None:
     """
     lock = Path(tempfile.gettempdir()) / f"paninifs-{os.getuid()}.compiling"
     with locket.lock_file(lock):
-        digests, shares, *_ = default_graph(trial.texts(), dhatus=trial.DHATUS, primes=trial.PRIMES)
-    if not trial.passed(digests, shares):
+        fields = default_graph(trial.texts(), dhatus=trial.DHATUS, primes=trial.PRIMES)
+    if not trial.passed(fields):
         raise BackendUnavailable(
-            f"the compiled kernels ({sha_paths.chosen().name}) hash wrongly on this machine; empty "
-            f"{Path(__file__).parent / '__pycache__'}, or set {sha_paths.VARIABLE}=hashlib"
+            f"the compiled kernels ({sha_paths.chosen().name}) compute wrongly on this machine; "
+            f"empty {Path(__file__).parent / '__pycache__'}, or set {sha_paths.VARIABLE}=hashlib"
         )

@@ -26,8 +26,11 @@ from .cuda_source import OPTIONS, WARP, Specification, source_of, threads_a_text
 IN_FLIGHT = 3
 """One micro-batch on its way in, one computed, one on its way out."""
 
-BATCH_ROWS = 131_072
-"""Texts that it takes to have several micro-batches under way, each of a thousand warps."""
+MICRO_BATCH = (65_536, 64 << 20)
+"""A thousand blocks of threads, which fill the largest device; of long texts as many bytes."""
+
+LARGEST_INVENTORY = 256
+"""Dhātus; more would not fit a block's shared memory, and take minutes to compile."""
 
 TEXTS_A_BLOCK = 2 * WARP  # as in texts.cu
 _ORDER_THREADS = 256
@@ -72,6 +75,11 @@ def default_graph(
 
 def _of_texts(text: PackedText, wanted: Specification) -> tuple[Array, Array, Array, Array]:
     cupy, texts = _cupy(), len(text)
+    if len(wanted.dhatus) > LARGEST_INVENTORY:
+        raise BackendUnavailable(
+            f"backend 'cuda' takes up to {LARGEST_INVENTORY} dhātus, and these are "
+            f"{len(wanted.dhatus)}; {_INSTEAD}"
+        )
     wanted = replace(wanted, wide=text.offsets.dtype.itemsize == 8)
     digests = cupy.empty((texts if wanted.digest else 0, 32), np.uint8)
     shares = cupy.empty((texts, len(wanted.dhatus)), np.float32)
@@ -177,27 +185,29 @@ def offload(
     Raises
     ------
     MemoryError
-        The device has no room for that many texts.
+        The device, or pinned memory, has no room for that many texts.
     DeviceLost
         The device failed, and so will everything else that this process asks of it.
     """
-    cupy = _cupy()
+    cupy, device = _cupy(), _device()
+    back: dict[str, npt.NDArray[Any]] = {}
+    pinned: list[npt.NDArray[Any]] = []
     try:
         with _stream() as stream:
-            staged = _staged(text)
-            there = PackedText(*(_sent(array, stream) for array in staged))
-            back = {name: _fetched(array, stream) for name, array in work(there).items()}
-            stream.synchronize()  # until now `staged` must live
-            return back
+            there = PackedText(*(_sent(array, stream) for array in _staged(text, pinned)))
+            for name, array in work(there).items():
+                back[name] = _fetched(array, stream, pinned)
+        return back
     except MemoryError:
         cupy.get_default_memory_pool().free_all_blocks()
         raise
-    except cupy.cuda.runtime.CUDARuntimeError as error:
+    except (cupy.cuda.runtime.CUDARuntimeError, cupy.cuda.driver.CUDADriverError) as error:
         if error.status == _OUT_OF_MEMORY:
+            cupy.get_default_memory_pool().free_all_blocks()
             raise MemoryError(str(error)) from error
-        raise DeviceLost(f"{_device()} failed: {error}") from error
-    except cupy.cuda.driver.CUDADriverError as error:
-        raise DeviceLost(f"{_device()} failed: {error}") from error
+        if _answers():
+            raise  # it was asked for something odd, no more
+        raise DeviceLost(f"{device} failed: {error}") from error
 
 
 _idle: list[Any] = []  # streams; CuPy keeps memory by stream, so they are used again
@@ -205,24 +215,32 @@ _idle: list[Any] = []  # streams; CuPy keeps memory by stream, so they are used 
 
 @contextmanager
 def _stream() -> Iterator[Any]:
+    """Lend a stream that has nothing to do, and wait until it has nothing to do again.
+
+    Come what may: memory that is let go is given out again at once, and what the stream has yet to
+    do would be done to whoever has it then.
+    """
     try:
         stream = _idle.pop()
     except IndexError:
         stream = _cupy().cuda.Stream(non_blocking=True)
-    with stream:
-        yield stream
-    _idle.append(stream)
+    try:
+        with stream:
+            yield stream
+    finally:
+        stream.synchronize()
+        _idle.append(stream)
 
 
-def _staged(text: PackedText) -> tuple[npt.NDArray[Any], npt.NDArray[Any]]:
-    """Copy texts to pinned memory, their offsets counted from 0."""
-    pinned = import_module("cupyx").empty_pinned
+def _staged(text: PackedText, held: list[npt.NDArray[Any]]) -> Iterator[npt.NDArray[Any]]:
+    """Copy texts to pinned memory: their bytes, and their offsets counted from 0."""
     begin, end = int(text.offsets[0]), int(text.offsets[-1])
-    data = pinned(end - begin, np.uint8)
+    data = _pinned((end - begin,), np.uint8, held)
     data[...] = text.data[begin:end]
-    offsets = pinned(len(text.offsets), text.offsets.dtype)
+    yield data
+    offsets = _pinned(text.offsets.shape, text.offsets.dtype, held)
     np.subtract(text.offsets, begin, out=offsets)
-    return data, offsets
+    yield offsets
 
 
 def _sent(array: npt.NDArray[Any], stream: Any) -> Array:
@@ -231,12 +249,19 @@ def _sent(array: npt.NDArray[Any], stream: Any) -> Array:
     return there
 
 
-def _fetched(array: Array, stream: Any) -> npt.NDArray[Any]:
+def _fetched(array: Array, stream: Any, held: list[npt.NDArray[Any]]) -> npt.NDArray[Any]:
     if isinstance(array, np.ndarray):  # a block of the user's made it on the host
         return array
-    there: npt.NDArray[Any] = import_module("cupyx").empty_pinned(array.shape, array.dtype)
-    array.get(stream=stream, out=there, blocking=False)
-    return there
+    here = _pinned(array.shape, array.dtype, held)
+    array.get(stream=stream, out=here, blocking=False)
+    return here
+
+
+def _pinned(shape: Any, dtype: Any, held: list[npt.NDArray[Any]]) -> npt.NDArray[Any]:
+    """Return pinned memory, which whoever `held` belongs to keeps until the stream is done."""
+    array: npt.NDArray[Any] = import_module("cupyx").empty_pinned(shape, dtype)
+    held.append(array)
+    return array
 
 
 # --- is it sound? ---------------------------------------------------------------------------------
@@ -252,20 +277,31 @@ def prepare() -> None:
         There is no device, its driver does not do, or what it computes is wrong.
     """
     try:
-        device = _device()
-    except RuntimeError as error:
-        raise BackendUnavailable(f"no NVIDIA device can be used: {error}; {_INSTEAD}") from error
-    try:
         found = offload(trial.texts(), _tried)
-    except DeviceLost as error:
-        raise BackendUnavailable(f"{error}; {_INSTEAD}") from error
-    if not trial.passed(found["digest"], found["shares"]):
-        raise BackendUnavailable(f"{device} hashes wrongly, so it is not used; {_INSTEAD}")
+    except MemoryError:
+        raise
+    except Exception as error:
+        # CuPy raises a class of its own for every step: driver, compiler, its headers, launch.
+        raise BackendUnavailable(
+            f"no NVIDIA device can be used: {type(error).__name__}: {error}; {_INSTEAD}"
+        ) from error
+    if not trial.passed(list(found.values())):
+        raise BackendUnavailable(f"{_device()} computes wrongly, so it is not used; {_INSTEAD}")
 
 
 def _tried(text: PackedText) -> dict[str, Array]:
-    digests, shares, *_ = default_graph(text, dhatus=trial.DHATUS, primes=trial.PRIMES)
-    return {"digest": digests, "shares": shares}
+    made = default_graph(text, dhatus=trial.DHATUS, primes=trial.PRIMES)
+    return {str(number): array for number, array in enumerate(made)}
+
+
+def _answers() -> bool:
+    """Say whether the device still does; an error that took it away comes back from every call."""
+    runtime = _cupy().cuda.runtime
+    try:
+        runtime.deviceSynchronize()
+    except runtime.CUDARuntimeError:
+        return False
+    return True
 
 
 @cache

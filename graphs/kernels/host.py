@@ -11,7 +11,9 @@ import numpy.typing as npt
 from ...storage.text import PackedText
 
 IN_FLIGHT = 1
-BATCH_ROWS = 1
+
+MICRO_BATCH = (16_384, 16 << 20)
+"""What it makes of these stays in the processor's caches."""
 
 
 def asarray(values: Any) -> npt.NDArray[Any]:

@@ -1,7 +1,24 @@
 // What follows from a text's shares: prime bases, variance, entropy and two mixtures of them.
 //
 // The arithmetic is `reference`'s, operation for operation and in its order, in IEEE double
-// precision; it is compiled without contraction (--fmad=false).
+// precision; it is compiled without contraction (--fmad=false). CuPy has the compiler flush subnormal
+// floats to zero (-ftz=true), which `widened` and `narrowed` are not touched by.
+
+#ifdef __CUDA_ARCH__
+__device__ __forceinline__ double widened(float x) {
+    double result;
+    asm("cvt.f64.f32 %0, %1;" : "=d"(result) : "f"(x));
+    return result;
+}
+__device__ __forceinline__ float narrowed(double x) {
+    float result;
+    asm("cvt.rn.f32.f64 %0, %1;" : "=f"(result) : "d"(x));
+    return result;
+}
+#else
+__device__ __forceinline__ double widened(float x) { return x; }
+__device__ __forceinline__ float narrowed(double x) { return (float)x; }
+#endif
 
 #if PRIMES
 static __device__ constexpr double SERIES[SERIES_LENGTH] = SERIES_TERMS;
@@ -39,8 +56,8 @@ __device__ __forceinline__ void moments(
     for (int j = 0; j < PRIMES; ++j) {
         base[j] = 0.0;
 #pragma unroll
-        for (int k = 0; k < DHATUS; ++k) base[j] += (double)shares[k] * FACTOR[j][k];
-        base_out[row * PRIMES + j] = (float)base[j];
+        for (int k = 0; k < DHATUS; ++k) base[j] += widened(shares[k]) * FACTOR[j][k];
+        base_out[row * PRIMES + j] = narrowed(base[j]);
         total += base[j];
     }
     double variance = squares(base, total / PRIMES);
@@ -52,10 +69,10 @@ __device__ __forceinline__ void moments(
         entropy -= base[j] * logarithm(base[j] + EPSILON);
     }
     double spread = squares(base, q_total / PRIMES) * SPREAD_SCALE;
-    parts[row] = (float)variance;
-    parts[rows + row] = (float)entropy;
-    parts[2 * rows + row] = (float)(ENTROPY_SHARE * entropy + VARIANCE_SHARE * variance);
+    parts[row] = narrowed(variance);
+    parts[rows + row] = narrowed(entropy);
+    parts[2 * rows + row] = narrowed(ENTROPY_SHARE * entropy + VARIANCE_SHARE * variance);
     parts[3 * rows + row] =
-        (float)(ENTROPY_SHARE * (entropy / LOG_COUNT) + VARIANCE_SHARE * spread);
+        narrowed(ENTROPY_SHARE * (entropy / LOG_COUNT) + VARIANCE_SHARE * spread);
 }
 #endif

@@ -21,11 +21,11 @@ from .arithmetic import (
     VARIANCE_SHARE,
     exponents,
 )
-from .host import BATCH_ROWS, IN_FLIGHT, asarray, offload, own
+from .host import IN_FLIGHT, MICRO_BATCH, asarray, offload, own
 
 __all__ = [
-    "BATCH_ROWS",
     "IN_FLIGHT",
+    "MICRO_BATCH",
     "ambiguity",
     "asarray",
     "default_graph",

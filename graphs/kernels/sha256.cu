@@ -6,6 +6,7 @@
 // takes a fifth of the work off the ALU.
 
 typedef unsigned char u8;
+typedef unsigned short u16;
 typedef unsigned int u32;
 typedef unsigned long long u64;
 

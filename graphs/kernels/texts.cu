@@ -81,14 +81,14 @@ constexpr int TEXTS_A_BLOCK = 32 * WARPS_A_TEAM;
 #if HASHES
 template <int CHAINS, int FIRST, int WHOLE, int TAIL>
 __device__ __forceinline__ void hash_group(
-    const u8 *text, long long length, u32 one, u32 *weights, u8 *digest
+    const u8 *text, long long length, u32 one, u16 *weights, u8 *digest
 ) {
     u32 state[CHAINS][8];
     hash<CHAINS, FIRST, WHOLE, TAIL>(text, length, one, state);
 #pragma unroll
     for (int c = 0; c < CHAINS; ++c) {
         if (COLUMN[FIRST + c] >= 0) {
-            weights[COLUMN[FIRST + c] * TEXTS_A_BLOCK] = weight(state[c]);
+            weights[COLUMN[FIRST + c] * TEXTS_A_BLOCK] = (u16)weight(state[c]);
         } else {
 #pragma unroll
             for (int i = 0; i < 8; ++i)
@@ -98,19 +98,18 @@ __device__ __forceinline__ void hash_group(
 }
 
 __device__ __forceinline__ void work_of(
-    int team, const u8 *text, long long length, u32 one, u32 *weights, u8 *digest
+    int team, const u8 *text, long long length, u32 one, u16 *weights, u8 *digest
 ) {
     TEAM_WORK
 }
 
-// Four blocks a processor leave every thread 128 registers, of which the largest group needs most.
 // Four blocks a processor leave a thread 128 registers; the largest group needs nearly all.
 extern "C" __global__ void __launch_bounds__(TEAMS * TEXTS_A_BLOCK, 4)
     compute_texts(
         const u8 *data, const Offset *offsets, const u32 *order, long long texts, u32 one,
         u8 *digests, float *shares_out, float *base, float *parts
     ) {
-    __shared__ u32 weights[DHATUS + 1][TEXTS_A_BLOCK];
+    __shared__ u16 weights[DHATUS + 1][TEXTS_A_BLOCK];  // up to 5 * 255 each
     int warp = threadIdx.x / 32, team = warp % TEAMS;
     int mine = warp / TEAMS * 32 + threadIdx.x % 32;
     long long place = (long long)blockIdx.x * TEXTS_A_BLOCK + mine;

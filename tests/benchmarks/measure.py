@@ -12,8 +12,6 @@ from dataclasses import asdict, dataclass, field
 from importlib.metadata import version
 from typing import Any
 
-import llvmlite.binding
-import numba
 import numpy as np
 
 PACKAGES = (
@@ -85,22 +83,23 @@ def in_turn(contenders: Mapping[str, Callable[[], Any]], rounds: int) -> dict[st
     return {name: Spread(tuple(seconds)) for name, seconds in seen.items()}
 
 
-@numba.njit(nogil=True)
-def _dependent_multiplications(count: int) -> int:
-    value = np.uint64(1)
-    for i in range(count):
-        value = value * value + np.uint64(i)  # 3 cycles and 1, each waiting for the one before
-    return value
-
-
 def clock_ghz() -> float:
     """Cycles a nanosecond, by a chain of multiplications whose latency is known: 4 cycles a turn.
 
     The processor's nominal clock says little on a shared machine.
     """
+    import numba
+
+    @numba.njit(nogil=True)
+    def dependent_multiplications(count: int) -> int:
+        value = np.uint64(1)
+        for i in range(count):
+            value = value * value + np.uint64(i)  # 3 cycles and 1, each waiting for the one before
+        return value
+
     count = 20_000_000
-    _dependent_multiplications(10)
-    best = min(_seconds(lambda: _dependent_multiplications(count)) for _ in range(5))
+    dependent_multiplications(10)
+    best = min(_seconds(lambda: dependent_multiplications(count)) for _ in range(5))
     return 4 * count / best / 1e9
 
 
@@ -112,6 +111,8 @@ def _seconds(call: Callable[[], Any]) -> float:
 
 def machine() -> dict[str, Any]:
     """What the figures were taken on."""
+    import llvmlite.binding
+
     return {
         "date": dt.datetime.now(dt.UTC).date().isoformat(),
         "cpu": llvmlite.binding.get_host_cpu_name(),

@@ -24,6 +24,9 @@ from paninifs.graphs.kernels.cuda_source import OPTIONS, Specification, groups_o
 ARCHITECTURES = (70, 75, 80, 86, 89, 90, 100, 120)
 """V100, T4, A100, A10, L4, H100 and H200, B200, RTX PRO 6000."""
 
+CUPYS = ("-ftz=true", "--device-as-default-execution-space")
+"""What CuPy adds to the options of every program."""
+
 ROUNDS_A_TURN = 16  # of the loop that is rolled up
 
 # By the first part of an instruction's name; whatever is in none of these counts as ALU.
@@ -78,7 +81,7 @@ def compiler() -> str:
 def compiled(specification: Specification, architecture: int) -> Compiled:
     """Compile a program as the backend does, to machine code."""
     nvrtc, program = _nvrtc(), ctypes.c_void_p()
-    options = [*OPTIONS, f"--gpu-architecture=sm_{architecture}", "--ptxas-options=-v"]
+    options = [*OPTIONS, *CUPYS, f"--gpu-architecture=sm_{architecture}", "--ptxas-options=-v"]
     given = (ctypes.c_char_p * len(options))(*(option.encode() for option in options))
     source = source_of(specification).encode()
     nvrtc.nvrtcCreateProgram(ctypes.byref(program), source, b"texts.cu", 0, None, None)

@@ -12,6 +12,7 @@ import os
 import re
 import subprocess
 import tempfile
+import threading
 import types
 from pathlib import Path
 
@@ -21,8 +22,11 @@ HERE = Path(__file__).parent
 COMPILED = Path(tempfile.gettempdir()) / f"paninifs-cuda-on-host-{os.getuid()}"
 
 
-class ndarray:  # noqa: N801 (CuPy's name)
-    """An array on the "device": NumPy's functions refuse it, as they do CuPy's."""
+class ndarray(np.lib.mixins.NDArrayOperatorsMixin):  # noqa: N801 (CuPy's name)
+    """An array on the "device": NumPy's functions take it, and give such a one; `asarray` does not.
+
+    Like CuPy's it has no ``__array_namespace__``.
+    """
 
     def __init__(self, on_host):
         self._on_host = np.ascontiguousarray(on_host)
@@ -31,12 +35,15 @@ class ndarray:  # noqa: N801 (CuPy's name)
     def __array__(self, dtype=None, copy=None):
         raise TypeError("Implicit conversion to a NumPy array is not allowed; use .get()")
 
+    def __array_ufunc__(self, ufunc, method, *inputs, **kwargs):
+        return _wrapped(getattr(ufunc, method)(*map(_plain, inputs), **kwargs))
+
+    def __array_function__(self, function, types, args, kwargs):
+        return _wrapped(function(*map(_plain, args), **kwargs))
+
     @property
     def __cuda_array_interface__(self):
         return {"version": 3}
-
-    def __array_namespace__(self, api_version=None):
-        return types.SimpleNamespace(**globals())
 
     def __len__(self):
         return len(self._on_host)
@@ -44,14 +51,11 @@ class ndarray:  # noqa: N801 (CuPy's name)
     def __getitem__(self, key):
         return ndarray(np.asarray(self._on_host[key]))
 
-    def __iter__(self):
-        return (ndarray(row) for row in self._on_host)
+    def __int__(self):
+        return int(self._on_host)
 
     def astype(self, dtype):
         return ndarray(self._on_host.astype(dtype))
-
-    def sum(self, axis=None):
-        return ndarray(np.asarray(self._on_host.sum(axis)))
 
     def set(self, values, stream=None):
         assert type(values) is np.ndarray
@@ -65,16 +69,14 @@ class ndarray:  # noqa: N801 (CuPy's name)
         return out
 
 
-def _operator(name):
-    def apply(self, other):
-        other = other._on_host if isinstance(other, ndarray) else other
-        return ndarray(np.asarray(getattr(self._on_host, name)(other)))
-
-    return apply
+def _plain(value):
+    if isinstance(value, (list, tuple)):
+        return type(value)(map(_plain, value))
+    return value._on_host if isinstance(value, ndarray) else value
 
 
-for _name in ("add", "sub", "mul", "truediv", "gt", "lt", "and", "rshift"):
-    setattr(ndarray, f"__{_name}__", _operator(f"__{_name}__"))
+def _wrapped(value):
+    return ndarray(np.asarray(value))
 
 
 def empty(shape, dtype):
@@ -90,18 +92,6 @@ def asarray(values):
 
 
 ascontiguousarray = asarray
-
-
-def max(array, axis):
-    return ndarray(array._on_host.max(axis))
-
-
-def min(array, axis):
-    return ndarray(array._on_host.min(axis))
-
-
-def stack(arrays, axis):
-    return ndarray(np.stack([one._on_host for one in arrays], axis))
 
 
 class RawModule:
@@ -127,7 +117,7 @@ class RawModule:
         library = COMPILED / f"{key}.so"
         if not library.exists():
             COMPILED.mkdir(exist_ok=True)
-            fresh = COMPILED / f"{key}.{os.getpid()}"
+            fresh = COMPILED / f"{key}.{os.getpid()}.{threading.get_ident()}"
             command = ["g++", "-std=c++17", "-O1", "-ffp-contract=off", "-fPIC", "-shared"]
             command += ["-fsanitize=undefined", "-fsanitize-undefined-trap-on-error", "-w"]
             command += [f"-I{HERE}", "-x", "c++", "-", "-o", str(fresh)]
@@ -136,9 +126,10 @@ class RawModule:
         self._library = ctypes.CDLL(str(library))
 
     def get_function(self, name):
-        launcher = getattr(self._library, f"launch_{name}")
-
         def launch(grid, block, arguments):
+            launcher = getattr(self._library, f"launch_{name}", None)
+            if launcher is None:
+                raise CUDADriverError(500)  # not found
             values = [_argument(one) for one in arguments]
             pointers = (ctypes.c_void_p * len(values))(*(ctypes.addressof(v) for v in values))
             launcher(*grid, *block, pointers)
@@ -167,14 +158,25 @@ class _Stream:
         pass
 
 
+STICKY = (700, 719)  # an illegal address, a failed launch: the process's device is lost
+_errors = []
+
+
 class CUDARuntimeError(RuntimeError):
     def __init__(self, status):
         self.status = status
         super().__init__(f"cudaError {status}")
+        _errors.append(status)
 
 
-class CUDADriverError(RuntimeError):
+class CUDADriverError(CUDARuntimeError):
     pass
+
+
+def _device_synchronize():
+    for status in _errors:
+        if status in STICKY:
+            raise CUDARuntimeError(status)
 
 
 class OutOfMemoryError(MemoryError):
@@ -186,6 +188,7 @@ cuda = types.SimpleNamespace(
     Stream=_Stream,
     runtime=types.SimpleNamespace(
         CUDARuntimeError=CUDARuntimeError,
+        deviceSynchronize=_device_synchronize,
         getDevice=lambda: 0,
         getDeviceCount=lambda: 1,
         getDeviceProperties=lambda device: {"name": b"the host's processor"},
