@@ -2,8 +2,8 @@
 
     python gpu.py [--quick] [--out DIR]
 
-Needs CuPy and NumPy alone, and compares with cuDF where that is installed. Prints tables and writes
-DIR/gpu.json.
+Needs CuPy and NumPy alone; with RAPIDS it compares with cuDF, and does a whole run. Prints tables
+and writes DIR/gpu.json.
 """
 
 from __future__ import annotations
@@ -13,9 +13,13 @@ import datetime as dt
 import hashlib
 import json
 import platform
+import tempfile
+import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import asdict
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -53,6 +57,12 @@ def main() -> None:
         for table in (_resident(text, mean, rounds), _from_host(text, mean, rounds)):
             print(table.markdown(), flush=True)
             tables.append(asdict(table))
+    if all(find_spec(name) for name in ("dask_cuda", "cudf", "pyarrow")):
+        table = _whole_run(1_000_000 if options.quick else 10_000_000)
+        print(table.markdown(), flush=True)
+        tables.append(asdict(table))
+    else:
+        print("no whole run: RAPIDS is not installed\n")
     options.out.mkdir(parents=True, exist_ok=True)
     results = {"machine": facts, "tables": tables}
     (options.out / "gpu.json").write_text(json.dumps(results, indent=1) + "\n")
@@ -180,6 +190,60 @@ def _from_host(text: PackedText, mean: int, rounds: int) -> Table:
     )
     table.rows = [{"what": name, **spread.rate(len(text))} for name, spread in seen.items()]
     return table
+
+
+def _whole_run(texts: int) -> Table:
+    """A run from Parquet to a store on every GPU, and how busy it kept the machine meanwhile."""
+    import paninifs as pf
+
+    with tempfile.TemporaryDirectory() as folder, pf.connect("cuda", quiet=True) as client:
+        corpus = pf.open_corpus(corpora.parquet(Path(folder, "corpus.parquet"), texts, 100))
+        options = {"client": client, "progress": False}
+        pf.submit(pf.default_graph(), corpus, Path(folder, "warm.zarr"), **options).result()
+        began = time.perf_counter()
+        with _watched() as seen:
+            pf.submit(pf.default_graph(), corpus, Path(folder, "run.zarr"), **options).result()
+        seconds = time.perf_counter() - began
+    table = Table(
+        "GPU: whole run from Parquet, texts of ~100 bytes",
+        f"{texts:,} texts, {texts / seconds:,.0f} a second, file to store, a worker a GPU. Busy: "
+        "what NVML and the system say of the machine every tenth of a second while it ran.",
+    )
+    for name, values in seen.items():
+        table.rows.append(
+            {"busy, in %": name, "median": float(np.median(values)), "most": float(max(values))}
+        )
+    return table
+
+
+@contextmanager
+def _watched() -> Iterator[dict[str, list[float]]]:
+    """Note how busy GPUs, their memory and the processor are, until the block ends."""
+    import psutil
+    import pynvml
+
+    pynvml.nvmlInit()
+    handles = [pynvml.nvmlDeviceGetHandleByIndex(n) for n in range(pynvml.nvmlDeviceGetCount())]
+    seen: dict[str, list[float]] = {"GPU": [], "GPU memory": [], "CPU": []}
+    stop = threading.Event()
+    psutil.cpu_percent()
+
+    def watch() -> None:
+        while not stop.wait(0.1):
+            memory = [pynvml.nvmlDeviceGetMemoryInfo(handle) for handle in handles]
+            busy = [pynvml.nvmlDeviceGetUtilizationRates(handle).gpu for handle in handles]
+            seen["GPU"].append(float(np.mean(busy)))
+            seen["GPU memory"].append(float(np.mean([100 * m.used / m.total for m in memory])))
+            seen["CPU"].append(psutil.cpu_percent())
+
+    watcher = threading.Thread(target=watch)
+    watcher.start()
+    try:
+        yield seen
+    finally:
+        stop.set()
+        watcher.join()
+        pynvml.nvmlShutdown()
 
 
 if __name__ == "__main__":
