@@ -83,7 +83,8 @@ def run(
     backend: Annotated[
         str | None,
         typer.Option(
-            help="'cpu' or 'cuda': what workers compute on. As the cluster is, if not said."
+            help="'cpu', 'cuda' or, slow, 'reference': what the workers compute with. As the "
+            "cluster is, when left out."
         ),
     ] = None,
     workers: Annotated[int | None, typer.Option(min=1, help="Worker processes, or GPUs.")] = None,
@@ -110,12 +111,15 @@ def run(
         with _errors():
             _require_gpus(workers)
     from ..graphs.graph import default_graph
+    from ..graphs.kernels import require as require_backend
     from ..storage.corpus import open_corpus
     from .cluster import cluster_for, connect
     from .run import submit
 
     *urls, results = corpus
     with _errors():
+        if backend is not None:
+            require_backend(backend)
         source = open_corpus(urls, text=text, id=id, keep=keep or [])
         for name in source.ignored:
             _err.print(f"note: {escape(name)} is of no known format and is left out")
@@ -123,7 +127,9 @@ def run(
             sized = workers or threads or memory
             cluster = "cpu" if sized else cluster_for(source.nbytes)
             if cluster == "threads":
-                _err.print("note: a small corpus; threads of this process do it (--cluster cpu)")
+                _err.print(
+                    "note: a small corpus; threads of this process do it (processes: --cluster cpu)"
+                )
         with connect(
             cluster, workers=workers, threads=threads, memory=memory, quiet=as_json
         ) as client:
@@ -316,7 +322,9 @@ def _print_summary(summary: Any, progress: Any) -> None:
             "texts": f"{summary.done:,} of {summary.rows:,} done, "
             f"{summary.quarantined:,} quarantined",
             "text": f"{summary.text_bytes / 1e6:,.1f} MB in {summary.shards:,} shards",
-            "time": f"{progress.elapsed:.1f} s ({progress.texts_per_second:,.0f} texts/s)",
+            "time": f"{progress.elapsed:.1f} s ({progress.texts_per_second:,.0f} texts/s)"
+            if progress.rows_done > progress.rows_before
+            else "none; it was complete",
         }
     )
     if summary.files_unread:

@@ -17,7 +17,7 @@ from .hardware import Gpu
 
 PACKAGES = ("dask_cuda", "cudf", "cupy", "rmm")
 UCX = ("ucxx", "distributed_ucxx")
-OTHERWISE = "; --cluster cpu, or connect('cpu'), computes the same bits without"
+OTHERWISE = "; --cluster cpu, or connect('cpu'), computes the same bits without one"
 
 # CUDA's own order is the fastest first, NVML's is the bus's; dask-cuda takes them for one.
 ENVIRONMENT = {"CUDA_DEVICE_ORDER": "PCI_BUS_ID"}

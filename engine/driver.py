@@ -24,7 +24,7 @@ from ..storage.target import Target
 from .compute import Recipe
 from .events import EventStream, Indexed, Planned, ShardDone, WorkerLost
 from .micro_batch import MicroBatch
-from .task import Job, Outcome, run_task
+from .task import Job, Outcome, run_task, try_backend
 
 if TYPE_CHECKING:
     from distributed import Client, Future
@@ -61,7 +61,7 @@ class Driver:
         self._announcing = threading.Lock()
         self._announced: set[int] = set()
         self._sent: dict[Any, _Task] = {}  # by key
-        self._in_flight: set[Future[Outcome]] = set()
+        self._in_flight: set[Future[Any]] = set()
         self._lost: set[str] = set()  # addresses of workers without their device
         self._losses: Counter[int] = Counter()  # by partition
         self._numbers = count()  # of tasks: one that is sent again is another to dask
@@ -84,6 +84,8 @@ class Driver:
 
     def _work(self) -> Summary:
         order = self._order
+        if order.fresh:
+            self._try_backend()  # before what is there is discarded
         store = begin(
             order.target,
             order.corpus,
@@ -114,6 +116,23 @@ class Driver:
         if tasks:
             self._compute(self._job(store, self._lease.ticket), tasks)
         return finish(store, self._lease.ticket)
+
+    def _try_backend(self) -> None:
+        from distributed import CancelledError, KilledWorker
+
+        future = self._order.client.submit(try_backend, self._order.backend, pure=False)
+        self._in_flight.add(future)
+        try:
+            problem = future.result()
+        except (CancelledError, KilledWorker) as error:
+            if self._cancelled.is_set():
+                raise RunCancelled("cancelled before anything was done") from error
+            raise RunFailed("the cluster went away before the run began") from error
+        finally:
+            self._in_flight.discard(future)
+            future.release()
+        if problem is not None:
+            raise problem
 
     def _job(self, store: OpenStore, ticket: LeaseTicket) -> Job:
         order, index = self._order, store.index

@@ -51,6 +51,18 @@ class Outcome:
     error: PaniniError | None = None
 
 
+def try_backend(name: str) -> PaniniError | None:
+    """Make a backend ready on this worker; return why it cannot be used, or None.
+
+    Asked before results are discarded for a run that then could not begin.
+    """
+    try:
+        load(name).prepare()
+    except PaniniError as error:
+        return _sendable(error)
+    return None
+
+
 def run_task(job: Job, stretches: Sequence[Stretch], shards: Sequence[int]) -> Outcome:
     """Compute and commit the shards that are not done yet; `stretches` hold their rows.
 

@@ -7,6 +7,7 @@ When it runs, and on what, is the engine's business.
 from __future__ import annotations
 
 import inspect
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, cast
@@ -65,8 +66,18 @@ class MapBlock:
                 f"block {self.name!r} takes no inputs; name its parameters 'text' or after "
                 "fields of earlier blocks"
             )
-        if self.cuda and any(one.dtype == STRING for one in self.fields):
+        if self.cuda:
+            self._check_kernel()
+
+    def _check_kernel(self) -> None:
+        if any(one.dtype == STRING for one in self.fields):
             raise GraphError(f"block {self.name!r}: a CUDA kernel makes numbers, no strings")
+        declared = rf'extern\s+"C"\s+__global__\s[^;{{]*?\b{re.escape(self.name)}\s*\('
+        if not isinstance(self.cuda, str) or not re.search(declared, self.cuda):
+            raise GraphError(
+                f"block {self.name!r}: cuda= is CUDA C++ with a kernel "
+                f'extern "C" __global__ void {self.name}(...)'
+            )
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         """Call a user's own block like the plain function it was written as."""

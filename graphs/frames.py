@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ..storage.corpus import Corpus
-from ..storage.errors import BackendUnavailable
+from ..storage.errors import BackendUnavailable, UsageError
 from ..storage.text import PackedText
 
 if TYPE_CHECKING:
@@ -59,6 +59,8 @@ def frame(corpus: Corpus, backend: str | None = None) -> dd.DataFrame:
     >>> texts[texts.str.len() > 2].compute().to_dict()
     {1: 'deux'}
     """
+    if not isinstance(corpus, Corpus):
+        raise UsageError("frame needs a corpus from open_corpus(...)")
     name = _backend_of_dask() if backend is None else backend
     if name not in _FRAMES:
         raise BackendUnavailable(f"no frames on {name!r}; there are: {', '.join(_FRAMES)}")
@@ -125,8 +127,9 @@ def _cudf_frame(corpus: Corpus) -> dd.DataFrame:
         cupy, _, _ = map(import_module, ("cupy", "cudf", "dask_cudf"))
     except ImportError as error:
         raise BackendUnavailable(
-            f"no frames on 'cuda' here: {error}; install the extra cuda12 or cuda13, "
-            "or take backend='cpu'"
+            f"no frames on 'cuda' here: they need an NVIDIA GPU and RAPIDS ({error}); `paninifs "
+            "devices` says whether there is a GPU, and what to install for it; or take "
+            "backend='cpu'"
         ) from error
     runtime = cupy.cuda.runtime
     try:

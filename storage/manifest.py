@@ -10,6 +10,7 @@ import hashlib
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from os.path import commonprefix
 from typing import Any
 
 from .corpus import Corpus
@@ -133,11 +134,22 @@ def _differences(old: Any, new: Any, path: Sequence[str] = ()) -> Iterator[str]:
         for key in [*old, *(key for key in new if key not in old)]:
             yield from _differences(old.get(key), new.get(key), [*path, key])
     elif old != new:
-        yield f"{' → '.join(path)} was {_short(old)} and is {_short(new)}"
+        texts = [_text(old), _text(new)]
+        shared = len(commonprefix(texts))  # noqa: RUF071 (of characters, as it should)
+        was, now = (_short(text, shared) for text in texts)
+        yield f"{' → '.join(path)} was {was} and is {now}"
 
 
-def _short(value: Any) -> str:
+def _text(value: Any) -> str:
     if value is None:
         return "absent"
     text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
-    return text if len(text) <= 80 else f"{text[:77]}..."
+    return " ".join(text.split()) or text
+
+
+def _short(text: str, shared: int) -> str:
+    """Return as much of a text as a message has room for, with what comes after `shared` in it."""
+    if len(text) <= 80:
+        return text
+    start = max(0, shared - 20) if shared > 60 else 0
+    return f"{'...' if start else ''}{text[start : start + 74]}..."

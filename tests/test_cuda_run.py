@@ -15,6 +15,7 @@ from paninifs.engine import cluster
 from paninifs.engine.blocks import Blocks
 from paninifs.engine.events import WorkerLost
 from paninifs.engine.micro_batch import MicroBatch
+from paninifs.engine.task import run_task
 from paninifs.graphs.kernels import cuda, load
 from paninifs.storage.errors import BlockError, DeviceLost, GraphError, RunFailed
 
@@ -262,7 +263,7 @@ def test_the_work_of_a_lost_device_is_done_by_the_others(
         submit = client.submit
 
         def watched(*arguments, **options):
-            sent_to.append(options["workers"])
+            sent_to.extend([options.get("workers")] * (arguments[0] is run_task))
             return submit(*arguments, **options)
 
         monkeypatch.setattr(client, "submit", watched)
@@ -314,9 +315,24 @@ def test_a_kernel_that_ends_every_device_is_found_out_before_it_has(
 def test_a_kernel_that_is_called_by_another_name_is_no_lost_device(
     corpus, tmp_path, threads, cuda_on_host
 ):
-    misnamed = pf.map_block(fields=measures.fields, name="other", cuda=LENGTHS)(measures.function)
-    with pytest.raises(BlockError, match=r"'other' raised CUDADriverError: cudaError 500"):
+    source = f"#if 0\n{LENGTHS}\n#endif"  # it looks as if there were a kernel
+    misnamed = pf.map_block(fields=measures.fields, name="measures", cuda=source)(measures.function)
+    with pytest.raises(BlockError, match=r"'measures' raised CUDADriverError: cudaError 500"):
         run(corpus, tmp_path / "r", threads, "cuda", lambda: pf.default_graph() + misnamed).result()
+
+
+def test_a_store_is_not_discarded_for_a_run_that_cannot_begin(
+    corpus, tmp_path, threads, monkeypatch
+):
+    run(corpus, tmp_path / "r", threads, "cpu").result()
+    before = files(tmp_path / "r")
+    monkeypatch.setitem(sys.modules, "cupy", None)
+    cuda.prepare.cache_clear()
+    cuda._device.cache_clear()
+    with pytest.raises(pf.errors.BackendUnavailable):
+        run(corpus, tmp_path / "r", threads, "cuda", fresh=True).result()
+    assert files(tmp_path / "r") == before
+    assert pf.verify(tmp_path / "r").passed
 
 
 def test_what_a_stream_may_still_write_to_is_kept_until_it_is_done(cuda_on_host, monkeypatch):
@@ -401,7 +417,7 @@ def test_a_device_that_computes_wrongly_is_not_used(
 def test_without_cupy_the_error_says_what_to_install(corpus, tmp_path, threads, monkeypatch):
     monkeypatch.setitem(__import__("sys").modules, "cupy", None)
     cuda.prepare.cache_clear()
-    with pytest.raises(pf.errors.BackendUnavailable, match=r"needs CuPy.*'\.\[cuda12\]'"):
+    with pytest.raises(pf.errors.BackendUnavailable, match=r"GPU and CuPy .*paninifs devices"):
         run(corpus, tmp_path / "r", threads, "cuda").result()
 
 
@@ -413,6 +429,20 @@ def test_a_kernel_of_the_user_s_own_is_part_of_the_graph_s_identity():
     assert measures.describe()["cuda"] == LENGTHS
     assert other.describe() != measures.describe()
     assert "cuda" not in spread.describe()
+
+
+@pytest.mark.parametrize(
+    "source",
+    [True, b"x", "hello", LENGTHS.replace("measures", "other"), LENGTHS.replace('extern "C"', "")],
+)
+def test_a_source_without_the_kernel_is_refused_where_it_is_declared(source):
+    with pytest.raises(GraphError, match=r'with a kernel extern "C" __global__ void measures\('):
+        pf.map_block(fields=measures.fields, cuda=source)(measures.function)
+
+
+def test_a_kernel_may_state_its_launch_bounds():
+    source = LENGTHS.replace("void measures", "void __launch_bounds__(256) measures")
+    assert pf.map_block(fields=measures.fields, cuda=source)(measures.function).cuda == source
 
 
 def test_a_kernel_that_is_to_make_strings_is_refused():

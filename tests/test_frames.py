@@ -21,7 +21,7 @@ from paninifs import PackedText
 from paninifs.graphs import frames
 from paninifs.storage import corpus as corpus_module
 from paninifs.storage import partition
-from paninifs.storage.errors import BackendUnavailable
+from paninifs.storage.errors import BackendUnavailable, UsageError
 
 anywhere = settings(deadline=None, database=None)
 
@@ -431,7 +431,9 @@ def test_what_is_missing_is_named_before_anything_is_counted(
     (tmp_path / "a.txt").write_text("a")
     corpus = pf.open_corpus(tmp_path)
     monkeypatch.setitem(sys.modules, missing, None)
-    with pytest.raises(BackendUnavailable, match=rf"{missing}.*extra cuda12.*'cpu'") as raised:
+    with pytest.raises(
+        BackendUnavailable, match=rf"{missing}.*`paninifs devices`.*'cpu'"
+    ) as raised:
         pf.frame(corpus, "cuda")
     assert isinstance(raised.value.__cause__, ImportError)
     assert "index" not in vars(corpus)
@@ -442,3 +444,8 @@ def test_without_a_gpu_it_says_so(device, corpus):
     with pytest.raises(BackendUnavailable, match=r"a GPU in this process \(cudaErrorNoDevice.*cpu"):
         pf.frame(corpus, "cuda")
     assert device.tables == []
+
+
+def test_a_frame_is_of_a_corpus():
+    with pytest.raises(UsageError, match="a corpus from open_corpus"):
+        pf.frame("texts.jsonl")

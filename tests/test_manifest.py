@@ -173,6 +173,18 @@ def test_another_source_of_a_block_and_another_numeric_version_are_named(target,
     assert "numeric version was 1 and is 2" in message
 
 
+def test_of_long_texts_that_begin_alike_the_difference_is_shown(target, facts):
+    old, new = (
+        {**facts, "graph": {"mine": {"cuda": "line\n" * 40 + end}}} for end in ("i < n", "i <= n")
+    )
+    message = refusal(target, old, new)
+    was, now = message.split("graph → mine → cuda was ")[1].split(" and is ")
+    assert was.startswith("...")
+    assert was.endswith("line line i < n...")
+    assert now.startswith("...")
+    assert "line line i <= n" in now
+
+
 def test_of_many_differences_three_are_named_and_the_rest_are_counted(target, facts):
     new = {**facts, **{f"fact {n}": "x" * 1000 for n in range(5)}}
     message = refusal(target, facts, new)

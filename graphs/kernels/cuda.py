@@ -38,7 +38,10 @@ _OWN_THREADS = 256
 _TEXTS_A_RUN = 4096  # whose lengths one block counts
 _BINS = 1024 + 32 * 50  # as in texts.cu
 _OUT_OF_MEMORY = 2  # cudaErrorMemoryAllocation
-_INSTEAD = "--cluster cpu computes the same, and goes on with what is done"
+_INSTEAD = (
+    "the CPU computes the same, and goes on with what is done: leave the backend out, or take the "
+    "cluster 'cpu'"
+)
 
 _compiling = threading.Lock()
 
@@ -139,8 +142,8 @@ def _cupy() -> Any:
         return import_module("cupy")
     except ImportError as error:
         raise BackendUnavailable(
-            f"backend 'cuda' needs CuPy ({error}): in the clone, pip install -e '.[cuda12]' or "
-            f"'.[cuda13]', as the driver is; {_INSTEAD}"
+            f"backend 'cuda' needs an NVIDIA GPU and CuPy ({error}); `paninifs devices` says "
+            f"whether there is a GPU, and what to install for it; {_INSTEAD}"
         ) from error
 
 
@@ -278,8 +281,10 @@ def prepare() -> None:
     """
     try:
         found = offload(trial.texts(), _tried)
-    except MemoryError:
+    except (BackendUnavailable, MemoryError):
         raise
+    except DeviceLost as error:
+        raise BackendUnavailable(f"{error}; {_INSTEAD}") from error
     except Exception as error:
         # CuPy raises a class of its own for every step: driver, compiler, its headers, launch.
         raise BackendUnavailable(
