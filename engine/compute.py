@@ -58,11 +58,12 @@ class RowRange:
 
 
 def compute(
-    recipe: Recipe, stretches: Sequence[Stretch], ranges: Sequence[tuple[int, int]]
+    recipe: Recipe, stretches: Sequence[Stretch], ranges: Iterable[tuple[int, int]]
 ) -> Iterator[RowRange]:
     """Read `stretches` once, in order, and yield each of the ascending `ranges` when it is full.
 
-    Rows outside the ranges are read over. Only one range is held at a time.
+    Rows outside the ranges are read over. Only one range is held, and the next one asked for when
+    it was taken.
 
     Raises
     ------

@@ -75,12 +75,14 @@ def run_task(job: Job, stretches: Sequence[Stretch], shards: Sequence[int]) -> O
     writes: list[Future[ShardDone]] = []
     try:
         load(job.recipe.backend).prepare()
-        pending = [s for s in shards if not _is_done(job, s)]
-        ranges = [job.layout.bounds(shard) for shard in pending]
+        # Each is looked for just before it is computed: a task of a run that was killed may go on
+        # for a while beside this one.
+        pending = (job.layout.bounds(shard) for shard in shards if not _is_done(job, shard))
         job.ticket.check(job.target)
         in_hand = max(1, min(MAX_WRITES, WRITE_BYTES // job.layout.shard_bytes))
         with ThreadPoolExecutor(in_hand, "paninifs-write") as writer:
-            for shard, part in zip(pending, compute(job.recipe, stretches, ranges), strict=True):
+            for part in compute(job.recipe, stretches, pending):
+                shard = part.start // job.layout.shard_rows
                 if part.quarantined and job.raise_on_error:
                     raise RowsQuarantined(f"{part.quarantined[0]} (on_error='raise')")
                 if len(writes) >= in_hand:

@@ -7,6 +7,7 @@ touches a file.
 from __future__ import annotations
 
 import json
+import threading
 import warnings
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -85,6 +86,11 @@ def _create(group: zarr.Group, field: Field, rows: int, size: int) -> None:
     )
 
 
+# Python keeps warnings' filters for all threads at once: two runs that begin together would each
+# put back what the other had set.
+_quietly = threading.Lock()
+
+
 def metadata(
     fields: Sequence[Field], rows: int, size: int, attributes: Mapping[str, Any]
 ) -> dict[str, bytes]:
@@ -111,7 +117,7 @@ def metadata(
         array[:] = values.astype(object) if text else values
     # xarray reads this attribute and makes the texts' ids a coordinate.
     group.attrs.update({**attributes, "coordinates": "id"})
-    with warnings.catch_warnings():
+    with _quietly, warnings.catch_warnings():
         # Consolidated metadata is not in the Zarr v3 specification yet; every reader knows it.
         warnings.simplefilter("ignore", zarr.errors.ZarrUserWarning)
         zarr.consolidate_metadata(group.store)

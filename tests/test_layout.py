@@ -4,6 +4,7 @@ import hashlib
 import json
 import threading
 import warnings
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
@@ -145,6 +146,15 @@ def test_the_metadata_is_consolidated_and_the_root_is_written_last(layout):
     assert set(consolidated) == {field.name for field in FIELDS} | {"root", "prime"}
     for name, document in consolidated.items():
         assert json.loads(objects[f"{name}/zarr.json"]) == document
+
+
+def test_stores_that_are_begun_together_begin_without_a_warning(layout):
+    def begin(_):
+        return metadata(layout.fields, layout.rows, layout.shard_rows, {})
+
+    with ThreadPoolExecutor(8) as pool:  # warnings are errors here
+        made = list(pool.map(begin, range(64)))
+    assert all(one == made[0] for one in made)
 
 
 def test_an_array_has_the_true_rows_as_shape_whole_shards_as_chunks_and_a_checksum():

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import errno
 import json
+import os
+import shutil
 import time
 import warnings
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -264,6 +267,41 @@ def test_two_runs_at_once_with_stores_cut_alike_keep_their_bytes_apart(
             run.result()
     for i in range(2):
         assert pf.verify(tmp_path / f"{i}.zarr").passed
+
+
+@pf.map_block(fields=[pf.Field("seen", "int32")], version="1")
+def puts_the_next_shard_back(text):
+    folder = Path(os.environ["PANINIFS_TEST_FOLDER"])
+    with (folder / "log").open("a") as log:
+        log.write(f"{len(text)}\n")
+    if (folder / "kept").exists():  # as a task does that goes on beside this one
+        for path in (folder / "kept").glob("*/c/1*"):
+            there = folder / "r" / path.relative_to(folder / "kept")
+            shutil.copytree(path, there, dirs_exist_ok=True) if path.is_dir() else shutil.copy(
+                path, there
+            )
+        marker = "_run/done/00000001.json"
+        shutil.copy(folder / "kept" / marker, folder / "r" / marker)
+    return (text.offsets[1:] - text.offsets[1:]).astype("int32")
+
+
+def test_a_shard_that_another_task_finished_meanwhile_is_not_computed_again(
+    glosses, write_jsonl, tmp_path, monkeypatch
+):
+    monkeypatch.setenv("PANINIFS_TEST_FOLDER", str(tmp_path))
+    graph = pf.default_graph() + puts_the_next_shard_back
+    corpus = pf.open_corpus(write_jsonl(glosses[:60]))
+    with pf.connect("threads", quiet=True) as threads:
+        options = {"client": threads, "shard_rows": 16, "progress": False}
+        pf.submit(graph, corpus, tmp_path / "r", **options).result()
+        done = tmp_path / "r" / "_run" / "done"
+        shutil.copytree(tmp_path / "r", tmp_path / "kept")
+        for shard in range(3):
+            (done / f"{shard:08d}.json").unlink()
+        (tmp_path / "log").unlink()
+        assert pf.submit(graph, corpus, tmp_path / "r", **options).result().done == 60
+    assert (tmp_path / "log").read_text().split() == ["16", "16"]  # of shards 0 and 2
+    assert pf.verify(tmp_path / "r").passed
 
 
 def test_driver_that_lost_its_lease_does_not_finish_the_store(
