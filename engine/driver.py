@@ -31,9 +31,10 @@ if TYPE_CHECKING:
 
 TASK_RETRIES = 3
 TASKS_A_THREAD = 2
+"""Tasks in flight for every worker thread: one running, one waiting."""
+
 MAX_LOSSES = 2
-"""Tasks in flight for every worker thread: one running, one waiting. Devices that a partition may
-lose before it, and not they, is taken to be at fault."""
+"""Devices that a partition may lose before it, and not they, is taken to be at fault."""
 
 
 @dataclass(frozen=True)

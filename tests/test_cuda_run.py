@@ -374,18 +374,18 @@ def test_what_a_stream_may_still_write_to_is_kept_until_it_is_done(cuda_on_host,
 def test_threads_that_begin_together_compile_once(cuda_on_host, monkeypatch):
     import cupy
 
-    made = []
-    compiled = cupy.RawModule
+    compiled = []
+    compile_ = cupy.RawModule.compile
 
-    def slowly(**program):
-        made.append(program)
+    def slowly(program):
+        compiled.append(program)
         time.sleep(0.2)
-        return compiled(**program)
+        compile_(program)
 
-    monkeypatch.setattr(cupy, "RawModule", slowly)
+    monkeypatch.setattr(cupy.RawModule, "compile", slowly)
     blocks = Blocks(pf.default_graph(), "cuda", MicroBatch(rows=1))
     assert len(list(blocks.run(pf.PackedText.from_strings("abc"), lambda a, b: ""))) == 3
-    assert len(made) == 1
+    assert len(compiled) == 1
 
 
 def test_an_inventory_too_large_for_a_device_is_refused_by_its_size(cuda_on_host):

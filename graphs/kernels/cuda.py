@@ -134,7 +134,9 @@ def _kernel(source: str, name: str) -> Any:
 
 @cache
 def _program(source: str) -> Any:
-    return _cupy().RawModule(code=source, options=OPTIONS)
+    program = _cupy().RawModule(code=source, options=OPTIONS)
+    program.compile()  # else CuPy does at the first launch, in every thread that comes to it
+    return program
 
 
 def _cupy() -> Any:

@@ -100,6 +100,10 @@ class RawModule:
 
     def __init__(self, *, code, options):
         assert "--fmad=false" in options
+        self._code, self._library = code, None
+
+    def compile(self):
+        code = self._code
         whole = '#include "cuda_on_host.h"\n' + code
         kept = subprocess.run(
             ["cpp", "-P"], input=code.encode(), stdout=subprocess.PIPE, check=True
@@ -128,6 +132,8 @@ class RawModule:
 
     def get_function(self, name):
         def launch(grid, block, arguments):
+            if self._library is None:  # as late as this, like CuPy
+                self.compile()
             launcher = getattr(self._library, f"launch_{name}", None)
             if launcher is None:
                 raise CUDADriverError(500)  # not found
