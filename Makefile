@@ -124,9 +124,10 @@ $(VENV)/.dev: $(VENV)/.run
 	@$(PIP_INSTALL) --require-hashes -r requirements-dev.txt
 	@touch $@
 
+# The pins are all there is: of what is wanted with an extra pip would look for newer ones.
 $(VENV)/.rapids: $(VENV)/.created pyproject.toml
 	@echo "Installing paninifs and requirements-rapids.txt into $(VENV)"
-	@$(PIP_INSTALL) --require-hashes -r requirements-rapids.txt
+	@$(PIP_INSTALL) --require-hashes --no-deps -r requirements-rapids.txt
 	@$(PIP_INSTALL) --no-deps --no-build-isolation --editable .
 	@touch $@
 
