@@ -1,4 +1,8 @@
-"""`filesystem_of`: the one door to fsspec, with errors that say what is wrong with a URL."""
+"""`filesystem_of`: the one door to fsspec, with errors that say what is wrong with a URL.
+
+Also what the engine has to know of a filesystem that fsspec does not say, and a listing that
+leaves nothing out.
+"""
 
 from __future__ import annotations
 
@@ -8,6 +12,12 @@ from typing import Any
 import fsspec
 
 from .errors import BackendUnavailable, UsageError
+
+LOCAL = frozenset({"file", "local"})
+OBJECT_STORES = frozenset({"gs", "gcs", "s3", "s3a", "abfs", "abfss", "az", "adl"})
+"""Where a name is a whole object, replaced at once or not at all, and there are no folders."""
+
+_EXTRAS = {"gs": "gcs", "gcs": "gcs", "gdrive": "drive"}
 
 
 def filesystem_of(url: str, options: Mapping[str, Any] | None = None) -> tuple[Any, str]:
@@ -23,7 +33,35 @@ def filesystem_of(url: str, options: Mapping[str, Any] | None = None) -> tuple[A
     try:
         fs, path = fsspec.url_to_fs(url, **(options or {}))
     except ImportError as error:
-        raise BackendUnavailable(f"{url}: {error}") from error
+        extra = _EXTRAS.get(url.partition("://")[0])
+        advice = f"; pip install 'paninifs[{extra}]'" if extra else ""
+        raise BackendUnavailable(f"{url}: {error}{advice}") from error
     except (ValueError, TypeError) as error:
         raise UsageError(f"{url}: {error}") from error
     return fs, path
+
+
+def protocols_of(fs: Any) -> frozenset[str]:
+    """Return the names that a filesystem goes by."""
+    return frozenset((fs.protocol,) if isinstance(fs.protocol, str) else fs.protocol)
+
+
+def files_below(fs: Any, path: str) -> dict[str, dict[str, Any]]:
+    """List the files in and below a folder: path to what the filesystem says of it.
+
+    A folder that is not there has none. One that cannot be listed raises; fsspec's own `find`
+    leaves it out, as if what lies in it were gone.
+    """
+    fs.invalidate_cache()
+    if protocols_of(fs) & OBJECT_STORES:
+        listed: dict[str, dict[str, Any]] = fs.find(path, detail=True)
+        return listed
+    found = {}
+    for _, _, files in fs.walk(path, detail=True, on_error=_raise_unless_missing):
+        found.update({info["name"]: info for info in files.values()})
+    return found
+
+
+def _raise_unless_missing(error: OSError) -> None:
+    if not isinstance(error, FileNotFoundError):
+        raise error

@@ -21,7 +21,8 @@ from types import TracebackType
 import psutil
 
 from .errors import LeaseHeld, LeaseLost
-from .target import Target, is_temporary
+from .local_target import is_temporary
+from .target import Target
 
 _log = logging.getLogger(__name__)
 
@@ -60,11 +61,14 @@ class LeaseTicket:
     """What a task carries to ask whether its driver still owns the store."""
 
     number: int
+    token: str
 
     def check(self, target: Target) -> None:
         """Raise `LeaseLost` unless this lease is the store's newest and not released."""
         newest = _newest(target)
-        if newest is None or newest[0] != self.number or newest[1].released:
+        # By the token too: not every place can keep two writers from creating one object.
+        ours = newest and (newest[0], newest[1].token) == (self.number, self.token)
+        if newest is None or not ours or newest[1].released:
             raise LeaseLost(f"another driver owns {target.url} now, or its run was cancelled")
 
 
@@ -73,7 +77,7 @@ class Lease:
 
     Examples
     --------
-    >>> from paninifs.storage.target import LocalTarget
+    >>> from paninifs.storage.local_target import LocalTarget
     >>> import tempfile
     >>> with tempfile.TemporaryDirectory() as folder:
     ...     target = LocalTarget(folder)
@@ -106,9 +110,10 @@ class Lease:
             winner = _newest(target)
             _refuse(target, winner[1] if winner else owner)
         owning = _newest(target)
-        if owning is None or owning[0] != number:
+        if owning is None or (owning[0], owning[1].token) != (number, owner.token):
             # It was taken over, and given up or taken again, since this driver looked.
-            target.delete([_key(number)])
+            if owning is None or owning[0] != number:
+                target.delete([_key(number)])
             _refuse(target, owning[1] if owning else owner)
         older = [key for key in target.sizes(LEASES) if key < _key(number)]
         target.delete(key for key in older if not is_temporary(key))
@@ -117,7 +122,7 @@ class Lease:
     @property
     def ticket(self) -> LeaseTicket:
         """What tasks carry."""
-        return LeaseTicket(self._number)
+        return LeaseTicket(self._number, self._owner.token)
 
     def _renew(self) -> None:
         while not self._stop.wait(BEAT_SECONDS):

@@ -20,9 +20,10 @@ from .encoding import encode_shard
 from .field import Field
 from .layout import shard_key
 from .lease import LEASES
+from .local_target import is_temporary
 from .partition import shard_bounds
 from .quarantine import QuarantinedRows, to_parquet
-from .target import Target, is_temporary
+from .target import Target
 
 DONE = "_run/done"
 QUARANTINE = "_run/quarantine"

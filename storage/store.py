@@ -22,6 +22,7 @@ from .field import Field
 from .index import CorpusIndex
 from .layout import ROOT_KEY, metadata, stored_fields, with_attributes
 from .lease import LEASES, LeaseTicket
+from .local_target import is_temporary
 from .manifest import (
     MANIFEST_KEY,
     RUN,
@@ -35,7 +36,7 @@ from .partition import shard_rows
 from .quarantine import QUARANTINE_KEY, QuarantinedRows, join, to_parquet
 from .results import StoredArrays, read_attributes
 from .shards import QUARANTINE, Marker, StoreLayout, done_shards, leftovers
-from .target import Target, is_temporary
+from .target import Target
 
 _PACKAGES = ("dask", "distributed", "numpy", "pyarrow", "zarr", "numba")
 _IDS_READ = 131_072

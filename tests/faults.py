@@ -15,8 +15,8 @@ from pathlib import Path
 import numpy as np
 
 import paninifs as pf
+from paninifs.storage.local_target import LocalTarget
 from paninifs.storage.shards import DONE
-from paninifs.storage.target import LocalTarget
 
 KILL_MODES = ("before", "torn", "after")
 

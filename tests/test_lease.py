@@ -15,12 +15,12 @@ import pytest
 from paninifs.storage import lease as module
 from paninifs.storage.errors import LeaseHeld, LeaseLost
 from paninifs.storage.lease import LEASES, Lease, LeaseTicket, current_owner
-from paninifs.storage.target import LocalTarget, is_temporary
+from paninifs.storage.local_target import LocalTarget, is_temporary
 
 HOLD = """
 import sys, time
 from paninifs.storage.lease import Lease
-from paninifs.storage.target import LocalTarget
+from paninifs.storage.local_target import LocalTarget
 Lease.acquire(LocalTarget(sys.argv[1]))
 print("held", flush=True)
 sys.stdin.readline()
@@ -32,7 +32,7 @@ TRY = """
 import sys
 from paninifs.storage.errors import LeaseHeld
 from paninifs.storage.lease import Lease
-from paninifs.storage.target import LocalTarget
+from paninifs.storage.local_target import LocalTarget
 try:
     Lease.acquire(LocalTarget(sys.argv[1])).release()
 except LeaseHeld as error:
@@ -116,7 +116,7 @@ def test_a_killed_processes_lease_is_taken_over_at_once(target, holder):
     holder.wait()
     assert current_owner(target) is None
     with Lease.acquire(target) as lease:
-        assert lease.ticket == LeaseTicket(2)
+        assert lease.ticket.number == 2
         lease.ticket.check(target)
         assert numbers(target) == [2]
 
@@ -165,14 +165,14 @@ def test_a_torn_lease_does_not_block(target, torn):
     target.put(f"{LEASES}/00000007.json", torn)
     assert current_owner(target) is None
     with Lease.acquire(target) as lease:
-        assert lease.ticket == LeaseTicket(8)
+        assert lease.ticket.number == 8
 
 
 def test_files_that_are_no_leases_do_not_block(target):
     target.put(f"{LEASES}/notes.json", b"mine")
     target.put(f"{LEASES}/.writing-0a1b", b"half")
     with Lease.acquire(target) as lease:
-        assert lease.ticket == LeaseTicket(1)
+        assert lease.ticket.number == 1
         lease.ticket.check(target)
 
 
@@ -261,7 +261,7 @@ def test_a_ticket_is_no_good_after_a_takeover(target):
 
 def test_a_ticket_is_no_good_without_a_lease(target):
     with pytest.raises(LeaseLost):
-        LeaseTicket(1).check(target)
+        LeaseTicket(1, "mine").check(target)
 
 
 def test_releasing_after_a_takeover_leaves_the_new_owner_alone(target):
@@ -269,7 +269,7 @@ def test_releasing_after_a_takeover_leaves_the_new_owner_alone(target):
     write(target, number=2)
     lease.release()
     assert current_owner(target).token == "another's"
-    LeaseTicket(2).check(target)
+    LeaseTicket(2, "another's").check(target)
 
 
 # --- the beat -----------------------------------------------------------------------------------

@@ -15,6 +15,7 @@ from paninifs.storage import store
 from paninifs.storage.errors import ResultsMismatch, ResultsNotFound
 from paninifs.storage.index import CorpusIndex
 from paninifs.storage.lease import Lease
+from paninifs.storage.local_target import LocalTarget
 from paninifs.storage.manifest import (
     INDEX_KEY,
     MANIFEST_KEY,
@@ -37,7 +38,6 @@ from paninifs.storage.quarantine import (
 )
 from paninifs.storage.readers import read_stretch
 from paninifs.storage.rows import Fault, SourceFile, Span, Stretch
-from paninifs.storage.target import LocalTarget
 
 PAPERS = Path(__file__).parents[1] / "deploy/demo/panini-papers.jsonl"
 PROMPTS = Path(__file__).parent / "data/panini-prompts.jsonl"

@@ -10,7 +10,7 @@ import pytest
 
 import paninifs as pf
 from paninifs.engine import compute, task
-from paninifs.storage.target import LocalTarget
+from paninifs.storage.local_target import LocalTarget
 
 
 def soon(condition) -> bool:

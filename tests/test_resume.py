@@ -20,7 +20,7 @@ from distributed import Status
 from faults import KILL_MODES, Attempt
 
 import paninifs as pf
-from paninifs.storage.target import LocalTarget
+from paninifs.storage.local_target import LocalTarget
 
 SHARD_ROWS = 64
 SHARDS = 6

@@ -39,8 +39,8 @@ from paninifs.storage.errors import (
     RunCancelled,
     UsageError,
 )
+from paninifs.storage.local_target import LocalTarget
 from paninifs.storage.shards import leftovers
-from paninifs.storage.target import LocalTarget
 
 
 @pf.map_block(fields=[pf.Field("n_bytes", "int32")])

@@ -9,19 +9,24 @@ from pathlib import Path
 import fsspec
 import pytest
 
-from paninifs.storage import target as module
+from paninifs.storage import local_target as module
 from paninifs.storage.errors import ResultsMismatch
-from paninifs.storage.target import FsspecTarget, LocalTarget, is_temporary, open_target
+from paninifs.storage.fsspec_target import FsspecTarget
+from paninifs.storage.guarded_target import PatientTarget, ReadBackTarget
+from paninifs.storage.local_target import LocalTarget, is_temporary
+from paninifs.storage.target import open_target
 
 
-@pytest.fixture(params=["local", "fsspec"])
+@pytest.fixture(params=["local", "fsspec", "guarded local", "guarded fsspec"])
 def target(request, tmp_path):
     """A target of each kind, empty."""
-    if request.param == "local":
-        yield LocalTarget(tmp_path / "store.zarr")
-        return
+    guarded, kind = "guarded" in request.param, request.param.split()[-1]
     name = uuid.uuid4().hex
-    yield FsspecTarget(f"memory://{name}/store.zarr/", {})
+    if kind == "local":
+        plain = LocalTarget(tmp_path / "store.zarr")
+    else:
+        plain = FsspecTarget(f"memory://{name}/store.zarr/", {})
+    yield PatientTarget(ReadBackTarget(plain)) if guarded else plain
     memory = fsspec.filesystem("memory")
     if memory.exists(f"/{name}"):
         memory.rm(f"/{name}", recursive=True)
@@ -98,8 +103,9 @@ def test_create_is_exclusive_also_when_the_object_came_after_it_looked(monkeypat
     assert target.create("a", b"second") is False
     assert len(looked) > 1
     assert target.get("a") == b"first"
-    looked.clear()
-    assert target.create("a", b"first") is True  # its own write, whose answer was lost
+    assert PatientTarget(target).create("a", b"second") is False
+    # One's own write, whose answer was lost:
+    assert PatientTarget(target).create("a", b"first") is True
     target.delete(["a"])
 
 
@@ -248,9 +254,11 @@ def test_a_path_is_a_folder_and_a_url_is_fsspecs(tmp_path):
     here = tmp_path / "store.zarr"
     for given in (here, str(here), f"file://{here}"):
         opened = open_target(given)
-        assert isinstance(opened, LocalTarget)
-        assert opened.url == str(here)
-    assert isinstance(open_target("memory://somewhere/else"), FsspecTarget)
+        assert (opened.url, opened.storage_options) == (str(here), {})
+        opened.put("a", b"1")
+        assert (here / "a").read_bytes() == b"1"
+        opened.delete(["a"])
+    assert open_target("memory://somewhere/else").url == "memory://somewhere/else"
     assert not here.exists()  # opening creates nothing
 
 

@@ -1,0 +1,91 @@
+"""A store behind fsspec: a write is one whole-object put."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+from .filesystem import OBJECT_STORES, files_below, filesystem_of, protocols_of
+
+_DELETES = 16
+"""Objects that are deleted at once: of each a request, and there may be tens of thousands."""
+
+
+class FsspecTarget:
+    """A folder of any filesystem that fsspec knows."""
+
+    def __init__(self, url: str, options: Mapping[str, Any]) -> None:
+        self._url = url.rstrip("/")
+        self._options = dict(options)
+
+    @property
+    def url(self) -> str:
+        """The folder's URL."""
+        return self._url
+
+    @property
+    def storage_options(self) -> Mapping[str, Any]:
+        """What was given for fsspec."""
+        return self._options
+
+    @property
+    def slow_to_create(self) -> bool:
+        """Not for an object store; what else is behind fsspec mostly makes objects one by one."""
+        fs, _ = self._fs()
+        return not protocols_of(fs) & (OBJECT_STORES | {"memory"})
+
+    def _fs(self) -> tuple[Any, str]:
+        fs, path = filesystem_of(self._url, self._options)
+        return fs, path.rstrip("/")
+
+    def get(self, key: str) -> bytes | None:
+        """Return an object, or None where there is none."""
+        fs, root = self._fs()
+        try:
+            return bytes(fs.cat_file(f"{root}/{key}"))
+        except FileNotFoundError:
+            return None
+
+    def put(self, key: str, data: bytes) -> None:
+        """Write a whole object."""
+        fs, root = self._fs()
+        self._make_folder(fs, f"{root}/{key}")
+        fs.pipe_file(f"{root}/{key}", data)
+
+    def create(self, key: str, data: bytes) -> bool:
+        """Write an object only where there is none.
+
+        Atomic on an object store, by its precondition; elsewhere as surely as the filesystem can.
+        """
+        fs, root = self._fs()
+        self._make_folder(fs, f"{root}/{key}")
+        fs.invalidate_cache()  # some look there whether the object exists
+        try:
+            fs.pipe_file(f"{root}/{key}", data, mode="create")
+        except FileExistsError:
+            return False
+        return True
+
+    @staticmethod
+    def _make_folder(fs: Any, path: str) -> None:
+        if path.count("/") and not protocols_of(fs) & OBJECT_STORES:
+            fs.makedirs(path.rsplit("/", 1)[0], exist_ok=True)
+
+    def delete(self, keys: Iterable[str]) -> None:
+        """Remove objects."""
+        fs, root = self._fs()
+
+        def remove(key: str) -> None:
+            with contextlib.suppress(FileNotFoundError):
+                fs.rm_file(f"{root}/{key}")
+
+        with ThreadPoolExecutor(_DELETES) as pool:
+            list(pool.map(remove, keys))
+
+    def sizes(self, prefix: str = "") -> dict[str, int]:
+        """List the objects under a folder."""
+        fs, root = self._fs()
+        found = files_below(fs, f"{root}/{prefix}".rstrip("/"))
+        return {name.removeprefix(f"{root}/"): info["size"] for name, info in found.items()}
