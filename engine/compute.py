@@ -20,8 +20,9 @@ import pyarrow as pa
 from ..graphs.graph import Graph
 from ..storage.field import STRING, Field
 from ..storage.quarantine import QuarantinedRows, merge, set_aside
-from ..storage.readers import FileOpener, read_stretch
 from ..storage.rows import Column, Rows, Stretch, Wanted, validity
+from ..storage.source import FileOpener
+from ..storage.stretches import read_stretches
 from ..storage.text import PackedText
 from .blocks import Blocks
 from .micro_batch import MicroBatch
@@ -71,7 +72,7 @@ def compute(
         A block failed; the message names it, the file and the rows.
     """
     blocks = Blocks(recipe.graph, recipe.backend, recipe.micro_batch)
-    batches = _batches(recipe, stretches)
+    batches = read_stretches(stretches, recipe.opener, recipe.wanted)
     if blocks.enough:
         batches = _gathered(batches, blocks.enough)
     todo = iter(ranges)
@@ -128,14 +129,6 @@ def _gathered(batches: Generator[Batch], enough: MicroBatch) -> Generator[Batch]
 def _joined(held: Sequence[Batch]) -> Batch:
     stretch, row, rows = held[0]
     return stretch, row, Rows.joined([rows for *_, rows in held]) if len(held) > 1 else rows
-
-
-def _batches(recipe: Recipe, stretches: Iterable[Stretch]) -> Generator[Batch]:
-    for stretch in stretches:
-        row = stretch.row
-        for rows in read_stretch(stretch, recipe.opener, recipe.wanted):
-            yield stretch, row, rows
-            row += len(rows)
 
 
 def _begin(recipe: Recipe, bounds: tuple[int, int] | None) -> RowRange | None:

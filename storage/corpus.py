@@ -17,11 +17,14 @@ from typing import TYPE_CHECKING, Any
 import pyarrow as pa
 
 from .errors import CorpusNotFound, UsageError
-from .filesystem import filesystem_of
+from .filesystem import files_below, filesystem_of, raise_unless_missing
 from .index import CorpusIndex, build_index
 from .partition import shard_rows
-from .readers import SUFFIXES, FileOpener, format_of, read_stretch, stamp_of
+from .patience import patiently
+from .readers import SUFFIXES, format_of
 from .rows import ARROW_KINDS, Rows, SourceFile, Stretch, Wanted
+from .source import FileOpener, stamp_of
+from .stretches import read_stretches
 
 if TYPE_CHECKING:
     import dask.dataframe as dd
@@ -175,22 +178,26 @@ def _list(url: str, options: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
     # Of a chained URL (zip://*.txt::gs://bucket/a.zip) each file keeps what stands behind.
     head, _, behind = url.partition("::")
     tail = f"::{behind}" if behind and "://" in head else ""
-    fs.invalidate_cache()
-    if fs.isdir(path):
-        found = fs.find(path, detail=True)
-        # A results store in or below the folder is no corpus, though it may hold a Parquet file.
-        stores = tuple(n.removesuffix(_IN_A_STORE) + "/" for n in found if n.endswith(_IN_A_STORE))
-        infos = {
-            n: i for n, i in found.items() if not _hidden(n, path) and not n.startswith(stores)
-        }
-    elif fs.exists(path):
-        infos = {path: fs.info(path)}
-    else:
-        infos = {n: i for n, i in fs.glob(path, detail=True).items() if i["type"] == "file"}
+    infos = patiently(f"listing {url}", lambda: _found(fs, path))
     if not infos:
         raise CorpusNotFound(f"no such file, and nothing that it matches: {url}")
     for name in sorted(infos):
         yield {**infos[name], "name": name, "url": fs.unstrip_protocol(name) + tail}
+
+
+def _found(fs: Any, path: str) -> dict[str, dict[str, Any]]:
+    fs.invalidate_cache()
+    try:  # fsspec's own isdir and exists take a failing disk for a no
+        here = fs.info(path)
+    except (FileNotFoundError, NotADirectoryError):
+        matching = fs.glob(path, detail=True, on_error=raise_unless_missing)
+        return {name: info for name, info in matching.items() if info["type"] == "file"}
+    if here["type"] != "directory":
+        return {path: here}
+    found = files_below(fs, path)
+    # A results store in or below the folder is no corpus, though it may hold a Parquet file.
+    stores = tuple(n.removesuffix(_IN_A_STORE) + "/" for n in found if n.endswith(_IN_A_STORE))
+    return {n: i for n, i in found.items() if not _hidden(n, path) and not n.startswith(stores)}
 
 
 def _hidden(name: str, folder: str) -> bool:
@@ -230,7 +237,7 @@ class _ReadFrame:
         self._opener, self._wanted, self._convert = opener, wanted, convert
 
     def __call__(self, stretches: Sequence[Stretch]) -> Any:
-        batches = [r for s in stretches for r in read_stretch(s, self._opener, self._wanted)]
+        batches = [rows for *_, rows in read_stretches(stretches, self._opener, self._wanted)]
         return self._convert(_to_table(batches, self._wanted), stretches[0].row)
 
 

@@ -13,7 +13,6 @@
     │   ├── ResultsMismatch                the store holds another run's results
     │   └── LeaseHeld                      another driver is writing the store
     ├── CorpusChanged (OSError)            a file is not the one that was indexed
-    ├── CorpusUnreadable (OSError)         the storage failed while the rows were counted
     ├── StorageUnreachable (OSError)       a place failed for longer than it is waited for
     ├── LeaseLost (OSError)                another driver took the store over
     ├── DeviceLost (RuntimeError)          a GPU failed, and with it all that its process asks of it
@@ -72,10 +71,6 @@ class LeaseHeld(UsageError):
 
 class CorpusChanged(PaniniError, OSError):
     """A corpus file is not the one that was indexed."""
-
-
-class CorpusUnreadable(PaniniError, OSError):
-    """The storage failed while the rows were counted; nothing was written."""
 
 
 class StorageUnreachable(PaniniError, OSError):

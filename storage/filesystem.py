@@ -57,11 +57,12 @@ def files_below(fs: Any, path: str) -> dict[str, dict[str, Any]]:
         listed: dict[str, dict[str, Any]] = fs.find(path, detail=True)
         return listed
     found = {}
-    for _, _, files in fs.walk(path, detail=True, on_error=_raise_unless_missing):
+    for _, _, files in fs.walk(path, detail=True, on_error=raise_unless_missing):
         found.update({info["name"]: info for info in files.values()})
     return found
 
 
-def _raise_unless_missing(error: OSError) -> None:
+def raise_unless_missing(error: OSError) -> None:
+    """Raise an error that a listing met, for its ``on_error``, unless nothing is there."""
     if not isinstance(error, FileNotFoundError):
         raise error

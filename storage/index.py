@@ -14,9 +14,9 @@ from functools import cached_property
 from itertools import accumulate
 from typing import Any
 
-from .errors import ColumnNotFound, CorpusEmpty, CorpusUnreadable
+from .errors import ColumnNotFound, CorpusEmpty, PaniniError, StorageUnreachable
 from .partition import FileRows, Partition, pieces, plan
-from .readers import FileOpener, outline
+from .readers import outline
 from .rows import (
     ANY_TEXT,
     ARROW_KINDS,
@@ -28,6 +28,7 @@ from .rows import (
     Unit,
     Wanted,
 )
+from .source import FileOpener
 
 INDEX_THREADS = 16
 _TEXT_KIND = "string"
@@ -201,16 +202,18 @@ def build_index(
 
 def _outline(file: SourceFile, opener: FileOpener) -> Outline | str:
     try:
-        return outline(file, opener)
+        return outline(file, opener.in_hand(file))
+    except PaniniError:
+        raise
     except Malformed as error:
         return f"not readable as {file.format}: {error}"
     except (FileNotFoundError, PermissionError) as error:
         return f"cannot be opened: {error}"
     except OSError as error:
-        if error.errno is None and not isinstance(error, TimeoutError | ConnectionError):
+        if error.errno is None:
             return f"cannot be opened: {error}"  # pyarrow's word for a footer that is none
         # What is found here stays in the manifest for good, so a passing fault must not.
-        raise CorpusUnreadable(
+        raise StorageUnreachable(
             f"{file.url} could not be read: {error}; nothing was written, try again"
         ) from error
 

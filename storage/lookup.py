@@ -7,8 +7,9 @@ from itertools import groupby
 from typing import Any
 
 from .index import CorpusIndex
-from .readers import FileOpener, read_stretch
+from .readers import read_stretch
 from .rows import Span, Stretch
+from .source import FileOpener
 
 
 def texts_at(index: CorpusIndex, opener: FileOpener, rows: Iterable[int]) -> dict[int, str | None]:

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from .errors import StorageUnreachable
 from .rows import (
     ARROW_KINDS,
     BATCH_BYTES,
@@ -97,6 +98,8 @@ def read(file: SourceFile, opener: Opener, span: Span, wanted: Wanted) -> Iterat
 def _decoded(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
     try:
         yield from batches
+    except StorageUnreachable:
+        raise
     except (pa.ArrowException, OSError) as error:
         # pyarrow raises OSError for broken pages as well as for a failing disk; only the errno
         # of a real one tells them apart.

@@ -7,19 +7,14 @@ that a broken file no longer gives come out as faults that name it.
 from __future__ import annotations
 
 import gzip
-import io
 import zlib
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
-from typing import Any, BinaryIO, cast
 
 import pyarrow as pa
-from fsspec.core import OpenFile
 
 from . import delimited, jsonl, parquet, plain
 from .errors import CorpusChanged
-from .filesystem import filesystem_of
 from .rows import (
     BATCH_ROWS,
     Malformed,
@@ -31,6 +26,7 @@ from .rows import (
     Stretch,
     Wanted,
 )
+from .source import CorpusOpener
 
 
 @dataclass(frozen=True)
@@ -61,8 +57,6 @@ SUFFIXES = {
 
 COMPRESSIONS = {".gz": "gzip"}
 
-_BUFFER_BYTES = 1 << 20
-
 _BROKEN = (Malformed, EOFError, zlib.error, gzip.BadGzipFile, pa.ArrowException)
 """What a file that is not what it claims makes its decoder raise."""
 
@@ -81,51 +75,6 @@ def format_of(name: str) -> tuple[str, str | None] | None:
     return next(((f, None) for suffix, f in SUFFIXES.items() if lower.endswith(suffix)), None)
 
 
-def stamp_of(info: dict[str, Any]) -> str:
-    """Return what the filesystem offers to tell this version of a file from the next."""
-    for key in ("generation", "etag", "ETag", "mtime", "updated", "LastModified", "created"):
-        if info.get(key) is not None:
-            return f"{key}={info[key]}"
-    return ""
-
-
-class FileOpener:
-    """Opens files of a corpus through fsspec, with the caller's storage options."""
-
-    def __init__(self, storage_options: dict[str, Any]) -> None:
-        self._options = storage_options
-
-    def __call__(self, file: SourceFile) -> AbstractContextManager[BinaryIO]:
-        """Open a file for reading, decompressed; leaving the context closes both."""
-        fs, path = filesystem_of(file.url, self._options)
-        opened = OpenFile(fs, path, "rb", compression=file.compression)
-        if file.format == "parquet" or file.compression:
-            return cast(AbstractContextManager[BinaryIO], opened)
-        return _buffered(opened)
-
-    def check(self, file: SourceFile) -> None:
-        """Raise `CorpusChanged` unless the file is still the one that was listed."""
-        fs, path = filesystem_of(file.url, self._options)
-        try:
-            fs.invalidate_cache(path)
-            info = fs.info(path)
-        except FileNotFoundError as error:
-            raise CorpusChanged(f"{file.url} vanished after it was indexed") from error
-        if info["size"] != file.size or stamp_of(info) != file.stamp:
-            raise CorpusChanged(
-                f"{file.url} changed after it was indexed: {file.size} bytes ({file.stamp}) then, "
-                f"{info['size']} bytes ({stamp_of(info)}) now; a fresh run (--fresh) reads it "
-                "as it is, and discards the results there are"
-            )
-
-
-@contextmanager
-def _buffered(opened: OpenFile) -> Iterator[BinaryIO]:
-    """Buffer a remote file: fsspec's own `readline` copies a whole block (5 MiB) for every line."""
-    with opened as raw:
-        yield cast(BinaryIO, io.BufferedReader(raw, _BUFFER_BYTES))
-
-
 def outline(file: SourceFile, opener: Opener) -> Outline:
     """Count a file's records. Raises `Malformed` (or OSError) where it cannot be read."""
     try:
@@ -134,7 +83,7 @@ def outline(file: SourceFile, opener: Opener) -> Outline:
         raise Malformed(_why(error)) from error
 
 
-def read_stretch(stretch: Stretch, opener: FileOpener, wanted: Wanted) -> Iterator[Rows]:
+def read_stretch(stretch: Stretch, opener: CorpusOpener, wanted: Wanted) -> Iterator[Rows]:
     """Yield exactly the rows of a stretch, in order.
 
     Raises

@@ -325,7 +325,7 @@ def test_a_partitions_types_are_the_frames_types(several):
 
 
 def test_a_partitions_text_is_the_readers_text_uncopied(several, monkeypatch):
-    from paninifs.storage import corpus as module
+    from paninifs.storage import stretches as module
 
     corpus, records = several
     handed = []

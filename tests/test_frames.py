@@ -19,8 +19,8 @@ from hypothesis import strategies as st
 import paninifs as pf
 from paninifs import PackedText
 from paninifs.graphs import frames
-from paninifs.storage import corpus as corpus_module
 from paninifs.storage import partition
+from paninifs.storage import stretches as stretches_module
 from paninifs.storage.errors import BackendUnavailable, UsageError
 
 anywhere = settings(deadline=None, database=None)
@@ -337,8 +337,8 @@ def read(monkeypatch):
         seen.append(stretch)
         return read_stretch(stretch, *args)
 
-    read_stretch = corpus_module.read_stretch
-    monkeypatch.setattr(corpus_module, "read_stretch", reading)
+    read_stretch = stretches_module.read_stretch
+    monkeypatch.setattr(stretches_module, "read_stretch", reading)
     return seen
 
 
@@ -369,8 +369,8 @@ def test_cudf_is_given_arrow_text_of_the_readers_uncopied(device, corpus, monkey
             handed.append(rows.text)
             yield rows
 
-    read_stretch = corpus_module.read_stretch
-    monkeypatch.setattr(corpus_module, "read_stretch", recording)
+    read_stretch = stretches_module.read_stretch
+    monkeypatch.setattr(stretches_module, "read_stretch", recording)
     pf.frame(corpus, "cuda").partitions[0].compute()
     empty, table = device.tables
     assert (len(empty), len(table)) == (0, corpus.frame.divisions[1])

@@ -16,8 +16,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from paninifs import open_corpus
-from paninifs.storage import delimited, jsonl, jsonl_blocks, linewise, plain, rows
-from paninifs.storage.errors import CorpusChanged
+from paninifs.storage import delimited, jsonl, jsonl_blocks, linewise, plain, rows, source
+from paninifs.storage.errors import CorpusChanged, StorageUnreachable
 from paninifs.storage.readers import format_of, read_stretch
 from paninifs.storage.rows import validity
 
@@ -622,7 +622,9 @@ def test_a_disk_that_fails_is_an_error_not_a_bad_row(tmp_path, monkeypatch, name
         return Failing(path) if name == "a.parquet" else io.BufferedReader(Failing(path))
 
     monkeypatch.setattr(LocalFileSystem, "_open", open_failing)
-    with pytest.raises(OSError, match="Input/output error"):
+    monkeypatch.setattr(source, "SMALL_BYTES", 0)
+    monkeypatch.setenv("PANINIFS_PATIENCE", "0.1")
+    with pytest.raises(StorageUnreachable, match=r"reading file://.*Input/output error"):
         list(read_stretch(stretch, corpus.opener, corpus.index.wanted))
 
 

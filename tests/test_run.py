@@ -30,13 +30,13 @@ from paninifs.storage.errors import (
     BlockError,
     ColumnNotFound,
     CorpusEmpty,
-    CorpusUnreadable,
     LeaseHeld,
     LeaseLost,
     ResultsIncomplete,
     ResultsMismatch,
     RowsQuarantined,
     RunCancelled,
+    StorageUnreachable,
     UsageError,
 )
 from paninifs.storage.local_target import LocalTarget
@@ -360,7 +360,7 @@ def test_storage_that_fails_while_counting_is_an_error_not_a_lost_file(
         raise OSError(errno.EIO, "Input/output error")
 
     monkeypatch.setattr(index_module, "outline", failing)
-    with pytest.raises(CorpusUnreadable, match=r"corpus\.jsonl could not be read.*try again"):
+    with pytest.raises(StorageUnreachable, match=r"corpus\.jsonl could not be read.*try again"):
         submit(corpus).result()
     monkeypatch.undo()
     assert submit(pf.open_corpus(corpus.files[0].url)).result().done == 5

@@ -1,0 +1,230 @@
+"""How the bytes of a corpus's files arrive: the listed ones, all of them, or with an error.
+
+What they mean is the formats' business. Large files are read as they are needed and opened again
+where they were left when the storage fails; small ones are fetched whole, by one request.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import io
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager
+from functools import partial
+from typing import Any, BinaryIO, Protocol, cast
+
+from fsspec.compression import compr
+
+from .errors import CorpusChanged
+from .filesystem import LOCAL, filesystem_of, protocols_of
+from .patience import patiently
+from .rows import Opener, SourceFile
+
+SMALL_BYTES = 1 << 20
+"""A file of at most this size is fetched whole."""
+
+_REQUEST_BYTES = 8 << 20
+_BUFFER_BYTES = 1 << 20
+
+
+class SteadyFile(io.RawIOBase):
+    """A file of known size that outlasts resets, dropped mounts and downloads that end early.
+
+    Parameters
+    ----------
+    name : str
+        What to call it in messages.
+    size : int
+        Bytes, as it was listed.
+    opened : callable
+        Opens it anew, after making sure that it still is the file that was listed.
+    """
+
+    def __init__(self, name: str, size: int, opened: Callable[[], BinaryIO]) -> None:
+        super().__init__()
+        self._name, self._size, self._opened = name, size, opened
+        self._file: Any = None
+        self._at = 0
+
+    def readable(self) -> bool:
+        """Return True."""
+        return True
+
+    def seekable(self) -> bool:
+        """Return True."""
+        return True
+
+    def tell(self) -> int:
+        """Return the position, in bytes."""
+        return self._at
+
+    def seek(self, offset: int, whence: int = io.SEEK_SET, /) -> int:
+        """Move; nothing is read before `read`."""
+        base = {io.SEEK_SET: 0, io.SEEK_CUR: self._at, io.SEEK_END: self._size}[whence]
+        self._at = base + offset
+        return self._at
+
+    def read(self, size: int | None = -1, /) -> bytes:
+        """Return that many bytes, fewer only at the end.
+
+        Raises
+        ------
+        StorageUnreachable
+            The storage failed for longer than it is waited for.
+        """
+        left = max(0, self._size - self._at)
+        wanted = left if size is None or size < 0 else min(size, left)
+        parts: list[bytes] = []
+        while wanted:
+            parts.append(patiently(f"reading {self._name}", partial(self._attempt, wanted)))
+            self._at += len(parts[-1])
+            wanted -= len(parts[-1])
+        return parts[0] if len(parts) == 1 else b"".join(parts)
+
+    def _attempt(self, size: int) -> bytes:
+        try:
+            if self._file is None:
+                self._file = self._opened()
+            if self._file.tell() != self._at:
+                self._file.seek(self._at)
+            part: bytes = self._file.read(size)
+        except BaseException:
+            self._drop()
+            raise
+        if not part:  # its size was the listed one a moment ago
+            self._drop()
+            raise OSError(errno.EIO, f"nothing came at byte {self._at} of {self._size}")
+        return part
+
+    def readinto(self, buffer: Any, /) -> int:
+        """Fill a buffer."""
+        view = memoryview(buffer).cast("B")
+        part = self.read(len(view))
+        view[: len(part)] = part
+        return len(part)
+
+    def _drop(self) -> None:
+        file, self._file = self._file, None
+        if file is not None:
+            with contextlib.suppress(Exception):  # it failed, and is done with
+                file.close()
+
+    def close(self) -> None:
+        """Close the file behind it."""
+        self._drop()
+        super().close()
+
+
+def stamp_of(info: Mapping[str, Any]) -> str:
+    """Return what the filesystem offers to tell this version of a file from the next."""
+    for key in (
+        "generation",
+        "etag",
+        "ETag",
+        "mtime",
+        "modifiedTime",
+        "updated",
+        "LastModified",
+        "created",
+    ):
+        if info.get(key) is not None:
+            return f"{key}={info[key]}"
+    return ""
+
+
+class CorpusOpener(Opener, Protocol):
+    """Opens files of a corpus, and can tell whether they are still the listed ones."""
+
+    def check(self, file: SourceFile) -> None:
+        """Raise `CorpusChanged` unless the file is still the one that was listed."""
+
+
+class FileOpener:
+    """Opens files of a corpus through fsspec, with the caller's storage options."""
+
+    def __init__(self, storage_options: dict[str, Any]) -> None:
+        self._options = storage_options
+
+    def __call__(self, file: SourceFile) -> AbstractContextManager[BinaryIO]:
+        """Open a file for reading, decompressed; leaving the context closes both."""
+        return _decoded(self._raw(file), file)
+
+    def _raw(self, file: SourceFile) -> BinaryIO:
+        fs, path = filesystem_of(file.url, self._options)
+        large = {} if protocols_of(fs) & LOCAL else {"block_size": _REQUEST_BYTES}
+        first = True
+
+        def opened() -> BinaryIO:
+            nonlocal first
+            if not first:
+                self._check(file)
+            first = False
+            return cast(BinaryIO, fs.open(path, "rb", **large))
+
+        if file.size <= SMALL_BYTES:
+            return io.BytesIO(self._fetch(file))
+        return cast(BinaryIO, SteadyFile(file.url, file.size, opened))
+
+    def _fetch(self, file: SourceFile) -> bytes:
+        fs, path = filesystem_of(file.url, self._options)
+
+        def whole() -> bytes:
+            data = bytes(fs.cat_file(path))
+            if len(data) != file.size:
+                self._check(file)
+                raise OSError(errno.EIO, f"{len(data)} bytes came of {file.size}")
+            return data
+
+        return patiently(f"reading {file.url}", whole)
+
+    def in_hand(self, file: SourceFile) -> CorpusOpener:
+        """Return what opens this one file; if it is small its bytes are fetched now, and once."""
+        if file.size > SMALL_BYTES:
+            return self
+        self.check(file)
+        return _Held(self._fetch(file))
+
+    def check(self, file: SourceFile) -> None:
+        """Raise `CorpusChanged` unless the file is still the one that was listed."""
+        patiently(f"looking at {file.url}", lambda: self._check(file))
+
+    def _check(self, file: SourceFile) -> None:
+        fs, path = filesystem_of(file.url, self._options)
+        try:
+            fs.invalidate_cache(path)
+            info = fs.info(path)
+        except FileNotFoundError as error:
+            raise CorpusChanged(f"{file.url} vanished after it was indexed") from error
+        if info["size"] != file.size or stamp_of(info) != file.stamp:
+            raise CorpusChanged(
+                f"{file.url} changed after it was indexed: {file.size} bytes ({file.stamp}) then, "
+                f"{info['size']} bytes ({stamp_of(info)}) now; a fresh run (--fresh) reads it "
+                "as it is, and discards the results there are"
+            )
+
+
+class _Held:
+    """The opener of a file whose bytes have been fetched, and checked, already."""
+
+    def __init__(self, data: bytes) -> None:
+        self._data = data
+
+    def __call__(self, file: SourceFile) -> AbstractContextManager[BinaryIO]:
+        return _decoded(io.BytesIO(self._data), file)
+
+    def check(self, file: SourceFile) -> None:
+        """Do nothing: it was, when it was fetched."""
+
+
+@contextmanager
+def _decoded(raw: BinaryIO, file: SourceFile) -> Iterator[BinaryIO]:
+    with raw:
+        if file.compression:
+            with compr[file.compression](raw) as stream:
+                yield stream
+        elif file.format == "parquet" or isinstance(raw, io.BytesIO):
+            yield raw
+        else:
+            with io.BufferedReader(cast(io.RawIOBase, raw), _BUFFER_BYTES) as stream:
+                yield cast(BinaryIO, stream)
