@@ -126,6 +126,23 @@ def gcs(gcs_server):
 
 
 @pytest.fixture(scope="session")
+def drive_server():
+    """A Google Drive on loopback, for fixtures that outlive a test."""
+    from fake_drive import Drive
+
+    with Drive() as drive:
+        yield drive
+
+
+@pytest.fixture
+def drive(drive_server):
+    """A Google Drive on loopback where nothing goes wrong until the test says so."""
+    drive_server.reset()
+    yield drive_server
+    drive_server.reset()
+
+
+@pytest.fixture(scope="session")
 def glosses():
     """Two thousand WordNet glosses, as dicts with id and text."""
     with gzip.open(DATA / "wordnet-2000.jsonl.gz", "rt") as lines:

@@ -103,7 +103,7 @@ class Gcs(Service):
             return answer
         if asked.path.endswith("/o"):
             return _page(asked, json.loads(answer.body))
-        return _ranged(answer, span) if span else answer
+        return answer.part(span) if span else answer
 
 
 class _Call:
@@ -199,19 +199,6 @@ def _page(asked: Asked, listing: dict[str, Any]) -> Answer:
     if last < len(found):
         page["nextPageToken"] = str(last)
     return Answer.of(page)
-
-
-def _ranged(answer: Answer, span: str) -> Answer:
-    """Cut an object: ``bytes=FIRST-LAST``, ``bytes=FIRST-`` or ``bytes=-COUNT``."""
-    size = len(answer.body)
-    first, last = re.fullmatch(r"bytes=(\d*)-(\d*)", span).groups()
-    start = int(first) if first else max(size - int(last), 0)
-    stop = min(int(last) + 1, size) if first and last else size
-    if start >= stop:
-        return Answer.error(416, "requestedRangeNotSatisfiable")
-    headers = {k: v for k, v in answer.headers.items() if k != "X-Goog-Hash"}
-    headers["Content-Range"] = f"bytes {start}-{stop - 1}/{size}"
-    return Answer(206, answer.body[start:stop], headers)
 
 
 if __name__ == "__main__":

@@ -4,8 +4,9 @@ The server's side is a `Service`: it answers requests one at a time, whatever nu
 asks. The test's side is a `Server`: it starts the process, ends it, and says what goes wrong.
 
 What can go wrong with a request: ``429``, ``403``, ``503`` (refused with that status), ``reset``
-(the connection is closed before anything is done), ``lost`` (it is closed after all is done),
-``slow`` (answered late), ``truncated`` (the answer to a GET ends in its middle).
+(the connection is broken before anything is done), ``lost`` (it is broken after all is done),
+``closed`` (the same, but in good order: some clients then ask again without a word), ``slow``
+(answered late), ``truncated`` (the answer to a GET ends in its middle).
 """
 
 from __future__ import annotations
@@ -109,10 +110,24 @@ class Answer(NamedTuple):
         return cls(status, json.dumps(value).encode(), kind)
 
     @classmethod
-    def error(cls, status: int, reason: str) -> Answer:
+    def error(cls, status: int, reason: str, message: str = "") -> Answer:
         """Refuse, in the form that Google's services share."""
-        errors = [{"domain": "global", "reason": reason, "message": reason}]
-        return cls.of({"error": {"code": status, "message": reason, "errors": errors}}, status)
+        message = message or reason
+        errors = [{"domain": "global", "reason": reason, "message": message}]
+        return cls.of({"error": {"code": status, "message": message, "errors": errors}}, status)
+
+    def part(self, span: str) -> Answer:
+        """Cut what is sent: ``bytes=FIRST-LAST``, ``bytes=FIRST-`` or ``bytes=-COUNT``."""
+        size = len(self.body)
+        first, last = re.fullmatch(r"bytes=(\d*)-(\d*)", span).groups()
+        start = int(first) if first else max(size - int(last), 0)
+        stop = min(int(last) + 1, size) if first and last else size
+        if start >= stop:
+            why = "Request range not satisfiable"
+            return self.error(416, "requestedRangeNotSatisfiable", why)
+        headers = {k: v for k, v in self.headers.items() if k != "X-Goog-Hash"}
+        headers["Content-Range"] = f"bytes {start}-{stop - 1}/{size}"
+        return Answer(206, self.body[start:stop], headers)
 
 
 def parts(asked: Asked) -> tuple[bytes, bytes]:
@@ -186,6 +201,8 @@ class _Handler(BaseHTTPRequestHandler):
         answer = None if fault == "reset" else self.server.answer(asked)
         if answer is None or fault == "lost":
             self._hang_up()
+        elif fault == "closed":
+            self.close_connection = True
         elif fault == "truncated":
             self._send(answer, len(answer.body) // 2)
             self.close_connection = True

@@ -61,7 +61,7 @@ def test_every_form_of_a_range(fs, bucket):
     assert fs.cat_file(f"{bucket}/a", 95) == bytes(range(95, 100))
     assert fs.cat_file(f"{bucket}/a", -3) == bytes(range(97, 100))
     assert fs.cat_file(f"{bucket}/a", -300) == bytes(range(100))
-    with pytest.raises(Exception, match="requestedRangeNotSatisfiable"):
+    with pytest.raises(Exception, match="not satisfiable"):
         fs.cat_file(f"{bucket}/a", 100, 200)
 
 
@@ -132,7 +132,7 @@ def test_a_generation_can_be_a_condition(fs, bucket):
 # --- what goes wrong ----------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("kind", ["429", "503", "reset", "lost", "truncated"])
+@pytest.mark.parametrize("kind", ["429", "503", "reset", "lost", "closed", "truncated"])
 def test_gcsfs_tries_a_read_again(gcs, fs, bucket, kind):
     fs.pipe_file(f"{bucket}/a", b"whole")
     gcs.inject(rate=1, kinds=[kind], match="^GET /download", limit=1)
