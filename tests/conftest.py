@@ -19,6 +19,9 @@ os.environ["PYTHONPATH"] = os.pathsep.join(
     part for part in (_TESTS, os.environ.get("PYTHONPATH", "")) if part
 )
 
+# gcsfs would otherwise ask Google's control service, at every path, what kind of bucket it is in.
+os.environ["GCSFS_EXPERIMENTAL_ZB_HNS_SUPPORT"] = "false"
+
 DATA = Path(__file__).parent / "data"
 CUDA_ON_HOST = Path(__file__).parent / "cuda_on_host"
 
@@ -103,6 +106,40 @@ def client():
 
     with pf.connect(workers=2, quiet=True) as connected:
         yield connected
+
+
+@pytest.fixture(scope="session")
+def gcs_server():
+    """A Google Cloud Storage on loopback, for fixtures that outlive a test."""
+    from gcs_emulator import Emulator
+
+    with Emulator() as emulator:
+        yield emulator
+
+
+@pytest.fixture
+def gcs(gcs_server):
+    """A Google Cloud Storage on loopback where nothing goes wrong until the test says so."""
+    gcs_server.reset()
+    yield gcs_server
+    gcs_server.reset()
+
+
+@pytest.fixture(scope="session")
+def drive_server():
+    """A Google Drive on loopback, for fixtures that outlive a test."""
+    from fake_drive import Drive
+
+    with Drive() as drive:
+        yield drive
+
+
+@pytest.fixture
+def drive(drive_server):
+    """A Google Drive on loopback where nothing goes wrong until the test says so."""
+    drive_server.reset()
+    yield drive_server
+    drive_server.reset()
 
 
 @pytest.fixture(scope="session")

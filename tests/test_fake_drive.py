@@ -1,0 +1,241 @@
+"""The stand-in for Google Drive does what it claims, seen through gdrive_fsspec.
+
+What `gdrive_fsspec` itself makes of a Drive, and a target has to cope with, is kept here too.
+"""
+
+import os
+import uuid
+from http.client import IncompleteRead
+from threading import Barrier, Thread
+
+import fsspec
+import pytest
+from fake_drive import FOLDER
+from googleapiclient.errors import HttpError
+from googleapiclient.http import MediaInMemoryUpload
+
+import paninifs as pf
+
+PIECE = 256 << 10
+
+
+def connected(drive, **options):
+    """Return a filesystem that knows nothing yet."""
+    return fsspec.filesystem("gdrive", **drive.storage_options, skip_instance_cache=True, **options)
+
+
+@pytest.fixture
+def fs(drive):
+    return connected(drive)
+
+
+@pytest.fixture
+def folder(fs):
+    """A folder of the test's own, its name."""
+    name = f"folder-{uuid.uuid4().hex}"
+    fs.mkdir(name)
+    fs.ls(name)
+    return name
+
+
+def listed(fs, folder, **more):
+    """Ask for a folder's files by the API itself."""
+    query = f"'{fs.info(folder)['id']}' in parents and trashed = false"
+    return fs.files.list(q=query, **more).execute()
+
+
+# --- an honest Drive ----------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("data", [b"", b"hello", os.urandom(PIECE), os.urandom(3 * PIECE + 5)])
+def test_what_is_written_is_read_to_the_byte(drive, fs, folder, data):
+    with fs.open(f"{folder}/a", "wb", block_size=1 << 20) as file:
+        file.write(data)
+    other = connected(drive)
+    assert other.cat_file(f"{folder}/a") == data
+    assert other.info(f"{folder}/a")["size"] == len(data)
+    assert other.cat_file(f"{folder}/a", 2, 4) == data[2:4]
+    (found,) = listed(other, folder, fields="files(size, md5Checksum, version)")["files"]
+    assert set(found) == {"size", "md5Checksum", "version"}
+
+
+def test_pieces_of_full_length_make_a_file(drive, fs, folder):
+    data = os.urandom(4 * PIECE + 5)
+    with fs.open(f"{folder}/a", "wb", block_size=PIECE) as file:
+        for start in range(0, len(data), PIECE):
+            file.write(data[start : start + PIECE])
+    assert connected(drive).cat_file(f"{folder}/a") == data
+    assert len(drive.requests(f"^PUT .*/{folder}/a$")) == 5
+
+
+def written_by_a_worker(url, options):
+    fs, path = fsspec.url_to_fs(url, **options)
+    fs.ls(path)
+    fs.pipe_file(f"{path}/of a worker", b"%d" % os.getpid())
+    return os.getpid()
+
+
+def test_workers_share_it_and_need_not_be_told(drive, fs, folder, client):
+    url, options = drive.url(folder), drive.storage_options
+    writer = client.submit(written_by_a_worker, url, options, pure=False).result()
+    assert writer != os.getpid()
+    assert connected(drive).cat_file(f"{folder}/of a worker") == b"%d" % writer
+
+
+def test_a_corpus_is_read_from_it(drive, fs, folder):
+    fs.pipe_file(f"{folder}/a.jsonl", b'{"text": "one"}\n{"text": "two"}\n')
+    corpus = pf.open_corpus(drive.url(f"{folder}/a.jsonl"), storage_options=drive.storage_options)
+    assert corpus.index.rows == 2
+
+
+def test_a_listing_has_pages_an_order_and_terms(fs, folder):
+    parent = fs.info(folder)["id"]
+    for name in ("b", "it's", "a"):
+        fs.files.create(body={"name": name, "parents": [parent]}).execute()
+    first = listed(fs, folder, orderBy="name", pageSize=2, fields="nextPageToken, files(name)")
+    assert first["files"] == [{"name": "a"}, {"name": "b"}]
+    second = listed(fs, folder, orderBy="name", pageSize=2, pageToken=first["nextPageToken"])
+    assert [file["name"] for file in second["files"]] == ["it's"]
+    assert "nextPageToken" not in second
+    found = fs.files.list(q=rf"name = 'it\'s' and '{parent}' in parents").execute()["files"]
+    assert len(found) == 1
+    fs.files.update(fileId=found[0]["id"], body={"trashed": True}).execute()
+    assert len(listed(fs, folder)["files"]) == 2
+    assert fs.files.list(q=f"mimeType = '{FOLDER}' and name = '{folder}'").execute()["files"]
+    with pytest.raises(HttpError, match="Invalid Value"):
+        fs.files.list(q="size > 3").execute()
+
+
+def test_an_id_is_created_once_and_its_content_replaced(fs, folder):
+    (key,) = fs.files.generateIds(count=1).execute()["ids"]
+    meta = {"id": key, "name": "a", "parents": [fs.info(folder)["id"]]}
+
+    def create(data):
+        fs.files.create(body=meta, media_body=MediaInMemoryUpload(data)).execute()
+
+    create(b"first\r")
+    with pytest.raises(HttpError, match="already exists"):
+        create(b"second")
+    assert fs.files.get_media(fileId=key).execute() == b"first\r"
+    before = fs.files.get(fileId=key, fields="version").execute()
+    fs.files.update(fileId=key, media_body=MediaInMemoryUpload(b"third")).execute()
+    assert fs.files.get_media(fileId=key).execute() == b"third"
+    assert fs.files.get(fileId=key, fields="version").execute() != before
+    fs.files.update(fileId=key, body={"name": "b"}).execute()
+    assert [file["name"] for file in listed(fs, folder)["files"]] == ["b"]
+
+
+def test_a_file_may_move_and_a_folder_goes_with_what_is_in_it(fs, folder):
+    fs.makedirs(f"{folder}/in")
+    fs.ls(f"{folder}/in")
+    fs.pipe_file(f"{folder}/in/a", b".")
+    inside, here = fs.info(f"{folder}/in")["id"], fs.info(folder)["id"]
+    (file,) = listed(fs, f"{folder}/in")["files"]
+    fs.files.update(fileId=file["id"], addParents=here, removeParents=inside).execute()
+    assert {f["name"] for f in listed(fs, folder)["files"]} == {"a", "in"}
+    fs.rm(folder)
+    with pytest.raises(HttpError, match="File not found"):
+        fs.files.get_media(fileId=file["id"]).execute()
+
+
+# --- what goes wrong ----------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("kind", "error"),
+    [
+        ("429", HttpError),
+        ("403", HttpError),
+        ("503", HttpError),
+        ("reset", ConnectionResetError),
+        ("lost", ConnectionResetError),
+        ("truncated", IncompleteRead),
+    ],
+)
+def test_nothing_is_tried_again(drive, fs, folder, kind, error):
+    fs.pipe_file(f"{folder}/a", b"whole")
+    drive.inject(rate=1, kinds=[kind], match=f"^GET /drive/v3/files/{folder}/a$", limit=1)
+    with pytest.raises(error):
+        fs.cat_file(f"{folder}/a")
+    assert drive.injected() == {kind: 1}
+    assert fs.cat_file(f"{folder}/a") == b"whole"
+
+
+@pytest.mark.parametrize("method", ["POST", "PUT"])
+def test_an_upload_that_is_refused_is_an_assertion_that_fails(drive, fs, folder, method):
+    drive.inject(rate=1, kinds=["429"], match=f"^{method} /upload.*/{folder}/a$", limit=1)
+    with pytest.raises(AssertionError, match="Init upload failed"):
+        fs.pipe_file(f"{folder}/a", b"first")
+    assert drive.injected() == {"429": 1}
+    assert listed(fs, folder)["files"] == []
+
+
+def test_an_upload_whose_answer_was_lost_is_there_and_again_it_is_there_twice(drive, fs, folder):
+    drive.inject(rate=1, kinds=["lost"], match=f"^PUT .*/{folder}/a$", limit=1)
+    with pytest.raises(ConnectionResetError):
+        fs.pipe_file(f"{folder}/a", b"first")
+    fs.pipe_file(f"{folder}/a", b"second")
+    assert drive.injected() == {"lost": 1}
+    assert [file["name"] for file in listed(fs, folder)["files"]] == ["a", "a"]
+
+
+def test_a_folder_whose_answer_did_not_come_is_made_twice_without_a_word(drive, fs, folder):
+    drive.inject(rate=1, kinds=["closed"], match="^POST", limit=1)
+    fs.mkdir(f"{folder}/a")
+    assert drive.injected() == {"closed": 1}
+    assert [file["name"] for file in listed(fs, folder)["files"]] == ["a", "a"]
+
+
+# --- what gdrive_fsspec makes of it -------------------------------------------------------------
+
+
+def test_writing_a_name_again_makes_another_and_the_first_is_read(drive, fs, folder):
+    fs.pipe_file(f"{folder}/a", b"first")
+    fs.pipe_file(f"{folder}/a", b"second")
+    other = connected(drive)
+    assert other.ls(folder) == [f"{folder}/a"] * 2
+    assert other.cat_file(f"{folder}/a") == b"first"
+    fs.rm_file(f"{folder}/a")  # one of the two
+    other.dircache.clear()
+    assert other.cat_file(f"{folder}/a") == b"second"
+
+
+def test_two_that_make_one_folder_make_two(drive, folder):
+    meet = Barrier(2)
+
+    def make():
+        fs = connected(drive)
+        fs.ls(folder)
+        meet.wait()
+        fs.mkdir(f"{folder}/a")
+
+    threads = [Thread(target=make) for _ in range(2)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert [f["name"] for f in listed(connected(drive), folder)["files"]] == ["a", "a"]
+    with pytest.raises(FileNotFoundError):  # MultipleFilesError
+        connected(drive).ls(f"{folder}/a")
+
+
+def test_a_listing_is_never_forgotten(drive, fs, folder):
+    other = connected(drive)
+    other.ls(folder)
+    other.pipe_file(f"{folder}/a", b".")
+    fs.invalidate_cache()
+    assert not fs.exists(f"{folder}/a")
+    fs.dircache.clear()
+    assert fs.exists(f"{folder}/a")
+
+
+def test_a_file_in_a_folder_that_was_not_listed_is_written_and_an_error(drive, folder):
+    other = connected(drive)
+    with pytest.raises(KeyError):
+        other.pipe_file(f"{folder}/a", b".")
+    assert [file["name"] for file in listed(connected(drive), folder)["files"]] == ["a"]
+
+
+def test_a_long_file_in_one_piece_that_is_not_the_last_vanishes_without_a_word(drive, fs, folder):
+    fs.pipe_file(f"{folder}/a", bytes((5 << 20) + 1))
+    assert connected(drive).exists(f"{folder}/a") is False
