@@ -97,6 +97,10 @@ def run(
         OnError, typer.Option(help="Set rows that cannot be used aside, or stop at the first.")
     ] = OnError.quarantine,
     fresh: Annotated[bool, typer.Option("--fresh", help="Discard earlier results.")] = False,
+    extend: Annotated[
+        bool,
+        typer.Option("--extend", help="Append the texts of new files; what is done is kept."),
+    ] = False,
     as_json: Json = False,
 ) -> None:
     """Compute the default graph for a CORPUS and store it in RESULTS.
@@ -142,6 +146,7 @@ def run(
                 shard_rows=shard_rows,
                 on_error="raise" if on_error is OnError.raise_ else "quarantine",
                 fresh=fresh,
+                extend=extend,
                 progress=not as_json,
             )
             try:

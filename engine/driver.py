@@ -19,7 +19,7 @@ from ..storage.errors import DeviceLost, PaniniError, RowsQuarantined, RunCancel
 from ..storage.lease import Lease, LeaseTicket
 from ..storage.manifest import read_manifest
 from ..storage.rows import Stretch
-from ..storage.store import OpenStore, Summary, begin, finish, read_summary
+from ..storage.store import Existing, OpenStore, Summary, begin, finish, read_summary
 from ..storage.target import Target
 from .compute import Recipe
 from .events import EventStream, Indexed, Planned, ShardDone, WorkerLost
@@ -49,7 +49,7 @@ class Order:
     backend: str
     shard_rows: int | None
     raise_on_error: bool
-    fresh: bool
+    existing: Existing
     micro_batch: MicroBatch | None
 
 
@@ -85,7 +85,7 @@ class Driver:
 
     def _work(self) -> Summary:
         order = self._order
-        if order.fresh:
+        if order.existing == "discard":
             self._try_backend()  # before what is there is discarded
         store = begin(
             order.target,
@@ -94,7 +94,7 @@ class Driver:
             order.graph.fields,
             order.shard_rows,
             self._lease.ticket,
-            fresh=order.fresh,
+            order.existing,
         )
         self._events.publish(Indexed(len(store.index.files), store.index.rows, store.index.notes))
         if order.raise_on_error and store.index.unlisted:

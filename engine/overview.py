@@ -67,7 +67,7 @@ def status_of(
     """Return how far a store is. Raises `ResultsNotFound`."""
     target = open_target(results, storage_options)
     manifest = require_manifest(target)
-    index = read_index(target)
+    index = read_index(target, manifest)
     layout = manifest.layout(index)
     markers = done_shards(target, layout).values()
     owner = current_owner(target)
@@ -104,7 +104,8 @@ def overview(
     """
     status = status_of(results, storage_options)
     target = open_target(results, storage_options)
-    manifest, index = require_manifest(target), read_index(target)
+    manifest = require_manifest(target)
+    index = read_index(target, manifest)
     arrays = StoredArrays(target)
     layout = manifest.layout(index)
     numeric = [f.name for f in manifest.fields if not f.shape and f.dtype != "string"]

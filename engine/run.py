@@ -13,9 +13,10 @@ from ..graphs.kernels import NUMERIC_VERSION
 from ..graphs.kernels import require as require_backend
 from ..storage.corpus import Corpus
 from ..storage.errors import UsageError
+from ..storage.extension import as_known
 from ..storage.lease import Lease
-from ..storage.manifest import facts_of
-from ..storage.store import Summary, refuse_mismatch
+from ..storage.manifest import facts_of, read_manifest
+from ..storage.store import Existing, Summary, refuse_mismatch
 from ..storage.target import Target, open_target
 from .cluster import backend_of
 from .display import show
@@ -38,6 +39,7 @@ def submit(
     shard_rows: int | None = None,
     on_error: Literal["quarantine", "raise"] = "quarantine",
     fresh: bool = False,
+    extend: bool = False,
     micro_batch: MicroBatch | None = None,
     storage_options: Mapping[str, Any] | None = None,
     progress: bool = True,
@@ -66,6 +68,9 @@ def submit(
         Whether a row that cannot be used is set aside and listed, or ends the run.
     fresh : bool
         Discard what the store holds and start over.
+    extend : bool
+        Files were added to the corpus: append their texts behind those that the store has, and
+        keep what is done. It is an error if an old file has changed.
     micro_batch : MicroBatch, optional
         How much a block is given at once; what suits the backend when left out.
     storage_options : mapping, optional
@@ -106,8 +111,14 @@ def submit(
         require_backend(backend)
     if isinstance(results, str | os.PathLike):
         results = open_target(results, storage_options)
+    if fresh and extend:
+        raise UsageError("fresh discards what extend would keep; choose one of the two")
+    existing: Existing = "discard" if fresh else "extend" if extend else "resume"
+    manifest = read_manifest(results)
+    if manifest is not None and not fresh:
+        corpus = as_known(corpus, manifest)
     facts = facts_of(corpus, graph.describe(), NUMERIC_VERSION)
-    refuse_mismatch(results, facts, shard_rows, fresh=fresh)
+    refuse_mismatch(results, facts, shard_rows, existing)
     client = client or _newest_client()
     order = Order(
         graph,
@@ -118,7 +129,7 @@ def submit(
         backend or backend_of(client),
         shard_rows,
         on_error == "raise",
-        fresh,
+        existing,
         micro_batch,
     )
     run = Run(order, Lease.acquire(results))

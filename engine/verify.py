@@ -73,7 +73,7 @@ def verify(
     """
     target = open_target(results, storage_options)
     manifest = require_manifest(target)
-    index = read_index(target)
+    index = read_index(target, manifest)
     layout = manifest.layout(index)
     markers = marked_shards(target, layout)
     problems = [] if len(markers) == layout.shards else [_unfinished(markers, layout)]

@@ -178,8 +178,7 @@ def build_index(
     CorpusEmpty
         There is not one row.
     """
-    with ThreadPoolExecutor(min(INDEX_THREADS, len(files))) as pool:
-        found = list(pool.map(lambda file: _outline(file, opener), files))
+    found = _outlines(files, opener)
     readable = [o for o in found if isinstance(o, Outline) and (o.units or o.columns)]
     _require_text(readable, text)
     indexed = tuple(_file_index(f, o, text) for f, o in zip(files, found, strict=True))
@@ -198,6 +197,38 @@ def build_index(
         reasons = "; ".join(f"{f.file.name}: {f.problem or 'no rows'}" for f in indexed[:5])
         raise CorpusEmpty(f"the corpus has no rows in {len(files)} file(s): {reasons}")
     return index
+
+
+def extend_index(
+    index: CorpusIndex, files: Sequence[SourceFile], opener: FileOpener
+) -> CorpusIndex:
+    """Return the index with further files behind its own; the columns stay what they are.
+
+    A file whose columns do not fit has its rows counted, and set aside.
+    """
+    added = []
+    for file, found in zip(files, _outlines(files, opener), strict=True):
+        one = _file_index(file, found, index.text)
+        if isinstance(found, Outline) and not one.problem:
+            one = replace(one, problem=_misfit(found, index))
+        added.append(one)
+    return replace(index, files=(*index.files, *added))
+
+
+def _misfit(found: Outline, index: CorpusIndex) -> str | None:
+    for column in index.wanted.others:
+        kind = found.columns.get(column.name, column.kind)
+        fits = column.kind in (kind, "string") or (kind, column.kind) == ("int64", "float64")
+        if not fits or "<" in kind:
+            return f"column {column.name!r} holds {kind}, and in the results {column.kind}"
+    return None
+
+
+def _outlines(files: Sequence[SourceFile], opener: FileOpener) -> list[Outline | str]:
+    if not files:
+        return []
+    with ThreadPoolExecutor(min(INDEX_THREADS, len(files))) as pool:
+        return list(pool.map(lambda file: _outline(file, opener), files))
 
 
 def _outline(file: SourceFile, opener: FileOpener) -> Outline | str:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from os.path import commonprefix
 from typing import Any
 
@@ -23,7 +23,16 @@ from .target import Target
 
 RUN = "_run"
 MANIFEST_KEY = f"{RUN}/manifest.json"
-INDEX_KEY = f"{RUN}/index.json"
+INDEXES = f"{RUN}/index-"
+
+
+@dataclass(frozen=True)
+class Stage:
+    """What a store held before it was extended."""
+
+    fingerprint: str
+    rows: int
+    files: int
 
 
 @dataclass(frozen=True)
@@ -36,6 +45,7 @@ class Manifest:
     rows: int
     created: str  # ISO 8601, UTC
     versions: Mapping[str, str]  # of the packages that began the run; they are no facts
+    stages: tuple[Stage, ...] = ()  # before each extension, the oldest first
 
     @property
     def fingerprint(self) -> str:
@@ -43,10 +53,16 @@ class Manifest:
         canonical = json.dumps([self.facts, self.shard_rows], sort_keys=True)
         return hashlib.sha256(canonical.encode()).hexdigest()
 
+    @property
+    def index_key(self) -> str:
+        """Where the index is: with every extension elsewhere, so that the two always fit."""
+        return f"{INDEXES}{self.fingerprint[:16]}.json"
+
     def layout(self, index: CorpusIndex) -> StoreLayout:
         """Return how the store is cut."""
         fields = stored_fields(index.id, index.keep, self.fields)
-        return StoreLayout(fields, self.rows, self.shard_rows, self.fingerprint)
+        earlier = {stage.fingerprint: stage.rows for stage in self.stages}
+        return StoreLayout(fields, self.rows, self.shard_rows, self.fingerprint, earlier)
 
     def to_json(self) -> bytes:
         """Encode the manifest."""
@@ -57,6 +73,7 @@ class Manifest:
             "rows": self.rows,
             "created": self.created,
             "versions": self.versions,
+            "stages": [asdict(stage) for stage in self.stages],
         }
         return json.dumps(document, indent=1, ensure_ascii=False).encode()
 
@@ -66,7 +83,8 @@ class Manifest:
         document = json.loads(data)
         fields = tuple(Field.described(f) for f in document["fields"])
         names = ("facts", "shard_rows", "rows", "created", "versions")
-        return cls(fields=fields, **{name: document[name] for name in names})
+        stages = tuple(Stage(**stage) for stage in document["stages"])
+        return cls(fields=fields, stages=stages, **{name: document[name] for name in names})
 
 
 def facts_of(corpus: Corpus, graph: Mapping[str, Any], numeric_version: int) -> dict[str, Any]:
@@ -105,28 +123,33 @@ def require_manifest(target: Target) -> Manifest:
     return manifest
 
 
-def read_index(target: Target) -> CorpusIndex:
-    """Return the index that a store's run began with."""
-    data = target.get(INDEX_KEY)
+def read_index(target: Target, manifest: Manifest) -> CorpusIndex:
+    """Return the index that belongs to a manifest."""
+    data = target.get(manifest.index_key)
     if data is None:
-        raise ResultsNotFound(f"{target.url} has lost its {INDEX_KEY}")
+        raise ResultsNotFound(f"{target.url} has lost its {manifest.index_key}")
     return CorpusIndex.from_json(json.loads(data))
 
 
-def write_index(target: Target, index: CorpusIndex) -> None:
-    """Store the index beside the manifest."""
-    target.put(INDEX_KEY, json.dumps(index.to_json(), ensure_ascii=False).encode())
+def write_index(target: Target, manifest: Manifest, index: CorpusIndex) -> None:
+    """Store the index that belongs to a manifest; before the manifest itself."""
+    target.put(manifest.index_key, json.dumps(index.to_json(), ensure_ascii=False).encode())
 
 
 def require_same(target: Target, manifest: Manifest, facts: Mapping[str, Any]) -> None:
     """Raise `ResultsMismatch`, naming what differs, unless a store was begun with these facts."""
-    differing = list(_differences(manifest.facts, json.loads(json.dumps(facts))))
+    differing = list(differences(manifest.facts, facts))
     if differing:
         more = f" (and {len(differing) - 3} more)" if len(differing) > 3 else ""
         raise ResultsMismatch(
             f"{target.url} was begun from something else: {'; '.join(differing[:3])}{more}. "
             "Write to another place, or start over with --fresh (fresh=True)"
         )
+
+
+def differences(facts: Mapping[str, Any], others: Mapping[str, Any]) -> Iterator[str]:
+    """Yield what differs between a store's facts and others, a phrase each."""
+    yield from _differences(facts, json.loads(json.dumps(others)))
 
 
 def _differences(old: Any, new: Any, path: Sequence[str] = ()) -> Iterator[str]:

@@ -11,7 +11,7 @@ import hashlib
 import json
 from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 import numpy as np
@@ -38,6 +38,7 @@ class StoreLayout:
     rows: int  # of the corpus
     shard_rows: int
     fingerprint: str  # of the run; markers of another run do not count
+    earlier: Mapping[str, int] = field(default_factory=dict)  # before extensions: to rows then
 
     @property
     def shards(self) -> int:
@@ -52,6 +53,18 @@ class StoreLayout:
     def bounds(self, shard: int) -> tuple[int, int]:
         """Return the rows of a shard."""
         return shard_bounds(shard, self.rows, self.shard_rows)
+
+    def counts(self, marker: Marker) -> bool:
+        """Whether a marker is this run's, or of a shard that was full before it was extended."""
+        _, stop = self.bounds(marker.shard)
+        rows = self.rows if marker.fingerprint == self.fingerprint else 0
+        return stop <= self.earlier.get(marker.fingerprint, rows)
+
+    @property
+    def growing(self) -> int | None:
+        """The shard that the last extension found half full: it is replaced, never removed."""
+        rows = max(self.earlier.values(), default=0)
+        return rows // self.shard_rows if rows % self.shard_rows else None
 
 
 @dataclass(frozen=True)
@@ -80,9 +93,9 @@ def commit(
     start, stop = layout.bounds(shard)
 
     objects = {}
-    for field in layout.fields:
-        key = shard_key(field, shard)
-        objects[key] = _put(target, key, encode_shard(field, arrays[field.name], layout.shard_rows))
+    for one in layout.fields:
+        key = shard_key(one, shard)
+        objects[key] = _put(target, key, encode_shard(one, arrays[one.name], layout.shard_rows))
     if quarantined:
         key = f"{QUARANTINE}/{shard:08d}.parquet"
         objects[key] = _put(target, key, to_parquet(quarantined))
@@ -134,7 +147,7 @@ def read_marker(target: Target, layout: StoreLayout, shard: int) -> Marker | Non
         marker = Marker(**{**values, "objects": objects, "ascending": ends})
     except (ValueError, TypeError, KeyError, AttributeError):
         return None
-    return marker if (marker.shard, marker.fingerprint) == (shard, layout.fingerprint) else None
+    return marker if marker.shard == shard and layout.counts(marker) else None
 
 
 def is_intact(target: Target, marker: Marker) -> bool:
@@ -167,7 +180,7 @@ def done_shards(target: Target, layout: StoreLayout) -> dict[int, Marker]:
 
 def leftovers(target: Target, layout: StoreLayout, done: Iterable[int]) -> list[str]:
     """Return the keys that a stopped run left: objects of unmarked shards, temporary files."""
-    kept = set(done)
+    kept = {*done, layout.growing}  # its rows from before must stay readable
     names = {field.name for field in layout.fields}
     stale = []
     for key in target.sizes():
@@ -184,5 +197,5 @@ def leftovers(target: Target, layout: StoreLayout, done: Iterable[int]) -> list[
     return stale
 
 
-def _is_in(shard: str, kept: set[int]) -> bool:
+def _is_in(shard: str, kept: set[int | None]) -> bool:
     return shard.isdigit() and int(shard) in kept

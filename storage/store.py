@@ -11,19 +11,21 @@ from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from importlib.metadata import version
 from itertools import pairwise
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
 from .. import __version__
 from .corpus import Corpus
 from .errors import ResultsMismatch
+from .extension import added_files, extended, refuse_unasked_extension, require_extension
 from .field import Field
 from .index import CorpusIndex
 from .layout import ROOT_KEY, metadata, stored_fields, with_attributes
 from .lease import LEASES, LeaseTicket
 from .local_target import is_temporary
 from .manifest import (
+    INDEXES,
     MANIFEST_KEY,
     RUN,
     Manifest,
@@ -70,8 +72,12 @@ class OpenStore:
     root: bytes  # the root's metadata of a store that is not complete
 
 
+Existing = Literal["resume", "extend", "discard"]
+"""What becomes of a store that is there already."""
+
+
 def refuse_mismatch(
-    target: Target, facts: Mapping[str, Any], size: int | None, *, fresh: bool
+    target: Target, facts: Mapping[str, Any], size: int | None, existing: Existing
 ) -> None:
     """Raise `ResultsMismatch` where a run may not write; read only what is cheap to read.
 
@@ -81,8 +87,9 @@ def refuse_mismatch(
         See `manifest.facts_of`.
     size : int or None
         Rows a shard, where the user asked for a number.
-    fresh : bool
-        Whether a store of this engine is to be discarded; anything else never is.
+    existing : str
+        Whether a store of this engine is gone on with, has files appended, or is discarded;
+        anything else never is.
     """
     manifest = read_manifest(target)
     if manifest is None:
@@ -94,8 +101,12 @@ def refuse_mismatch(
                 f"{target.url} exists and is no results store of this engine (it holds "
                 f"{min(foreign)}); choose another place"
             )
-    elif not fresh:
-        require_same(target, manifest, facts)
+    elif existing != "discard":
+        if existing == "extend":
+            require_extension(target, manifest, facts)
+        else:
+            refuse_unasked_extension(target, manifest, facts)
+            require_same(target, manifest, facts)
         if size not in (None, manifest.shard_rows):
             raise ResultsMismatch(
                 f"{target.url} was begun with {manifest.shard_rows} rows a shard, not {size}; "
@@ -118,8 +129,7 @@ def begin(
     computed: Sequence[Field],
     size: int | None,
     ticket: LeaseTicket,
-    *,
-    fresh: bool,
+    existing: Existing,
 ) -> OpenStore:
     """Begin a store, or open the one that is there; the caller holds its lease, by `ticket`.
 
@@ -132,22 +142,23 @@ def begin(
     ColumnNotFound, CorpusEmpty
         See `Corpus.index`; nothing has been written then.
     """
-    refuse_mismatch(target, facts, size, fresh=fresh)  # again: now nobody else can begin it
-    manifest = None if fresh else read_manifest(target)
-    if manifest is not None:
-        index = read_index(target).at(corpus.files)
-        layout = manifest.layout(index)
-        done = done_shards(target, layout)
-        objects = _metadata(manifest, index, computed)
-        root = objects.pop(ROOT_KEY)
-        if len(done) < layout.shards or read_summary(target) is None:
-            target.put(ROOT_KEY, root)  # before anything goes: a damaged store is not complete
-        sizes = target.sizes()
-        for key, data in objects.items():
-            if sizes.get(key) != len(data):
-                target.put(key, data)
-        target.delete(leftovers(target, layout, done))
-        return OpenStore(target, manifest, index, layout, done, root)
+    refuse_mismatch(target, facts, size, existing)  # again: now nobody else can begin it
+    manifest = None if existing == "discard" else read_manifest(target)
+    if manifest is None:
+        return _begun(target, corpus, facts, computed, size, ticket)
+    if existing == "extend" and added_files(manifest, facts):
+        manifest = _extended(target, corpus, facts, manifest, computed, ticket)
+    return _resumed(target, corpus, manifest, computed)
+
+
+def _begun(
+    target: Target,
+    corpus: Corpus,
+    facts: Mapping[str, Any],
+    computed: Sequence[Field],
+    size: int | None,
+    ticket: LeaseTicket,
+) -> OpenStore:
     index = corpus.index
     fields = stored_fields(index.id, index.keep, computed)
     row_bytes = sum(field.row_bytes for field in fields)
@@ -167,9 +178,51 @@ def begin(
     target.delete(key for key in keys if not key.startswith(f"{LEASES}/"))
     for key, data in objects.items():
         target.put(key, data)
-    write_index(target, index)
+    write_index(target, manifest, index)
     target.put(MANIFEST_KEY, manifest.to_json())
     return OpenStore(target, manifest, index, manifest.layout(index), {}, objects[ROOT_KEY])
+
+
+def _extended(
+    target: Target,
+    corpus: Corpus,
+    facts: Mapping[str, Any],
+    manifest: Manifest,
+    computed: Sequence[Field],
+    ticket: LeaseTicket,
+) -> Manifest:
+    """Append a corpus's new files to a store; return its manifest from now on.
+
+    Until that is written the store is what it was; and what it holds stays readable throughout.
+    """
+    manifest, index = extended(manifest, read_index(target, manifest), corpus, facts)
+    ticket.check(target)
+    write_index(target, manifest, index)
+    objects = _metadata(manifest, index, computed)
+    target.put(ROOT_KEY, objects.pop(ROOT_KEY))  # first: from here on it is not complete
+    for key, data in objects.items():
+        target.put(key, data)
+    target.put(MANIFEST_KEY, manifest.to_json())
+    return manifest
+
+
+def _resumed(
+    target: Target, corpus: Corpus, manifest: Manifest, computed: Sequence[Field]
+) -> OpenStore:
+    index = read_index(target, manifest).at(corpus.files)
+    layout = manifest.layout(index)
+    done = done_shards(target, layout)
+    objects = _metadata(manifest, index, computed)
+    root = objects.pop(ROOT_KEY)
+    if len(done) < layout.shards or read_summary(target) is None:
+        target.put(ROOT_KEY, root)  # before anything goes: a damaged store is not complete
+    for key, data in objects.items():
+        if target.get(key) != data:
+            target.put(key, data)
+    indexes = [key for key in target.sizes(RUN) if key.startswith(INDEXES)]
+    target.delete(key for key in indexes if key != manifest.index_key)
+    target.delete(leftovers(target, layout, done))
+    return OpenStore(target, manifest, index, layout, done, root)
 
 
 def _metadata(

@@ -119,6 +119,7 @@ class Attempt:
     scheduler: str | None = None  # None: a cluster of its own
     processes: bool = False  # of its own cluster: worker processes, or threads of this one
     seconds: float = 0.0  # that every array's write takes longer
+    extend: bool = False
 
     def __call__(self) -> None:
         os.setpgid(0, 0)  # so that a test can kill it with all its workers
@@ -129,7 +130,7 @@ class Attempt:
         graph = pf.default_graph() + logged_length(self.log)
         corpus = pf.open_corpus(self.corpus)
         with self._client() as client:
-            options = {"shard_rows": self.shard_rows, "progress": False}
+            options = {"shard_rows": self.shard_rows, "progress": False, "extend": self.extend}
             pf.submit(graph, corpus, target, client=client, **options).result()
 
     def _client(self):

@@ -17,7 +17,6 @@ from paninifs.storage.index import CorpusIndex
 from paninifs.storage.lease import Lease
 from paninifs.storage.local_target import LocalTarget
 from paninifs.storage.manifest import (
-    INDEX_KEY,
     MANIFEST_KEY,
     Manifest,
     facts_of,
@@ -197,8 +196,9 @@ def test_a_store_without_a_manifest_is_no_store(target):
     assert read_manifest(target) is None
     with pytest.raises(ResultsNotFound, match="no results store of this engine at"):
         require_manifest(target)
-    with pytest.raises(ResultsNotFound, match="has lost its _run/index"):
-        read_index(target)
+    manifest = manifest_of({})
+    with pytest.raises(ResultsNotFound, match=f"has lost its {manifest.index_key}"):
+        read_index(target, manifest)
 
 
 def test_a_stored_manifest_is_read_and_a_torn_one_is_none(target, facts):
@@ -221,19 +221,20 @@ def test_an_index_survives_json(folder, target):
     assert any(f.problem and not f.units for f in index.files)
     again = CorpusIndex.from_json(json.loads(json.dumps(index.to_json())))
     assert again == index
-    write_index(target, index)
-    assert read_index(target) == index
-    assert read_index(target).stretches(0, index.rows) == index.stretches(0, index.rows)
-    assert target.get(INDEX_KEY)
+    manifest = manifest_of({})
+    write_index(target, manifest, index)
+    assert read_index(target, manifest) == index
+    assert read_index(target, manifest).stretches(0, 5) == index.stretches(0, 5)
+    assert list(target.sizes()) == [manifest.index_key]
 
 
 def test_a_corpus_that_moved_as_a_whole_is_gone_on_with_where_it_is_now(folder, target):
     def begin(corpus):
         facts = facts_of(corpus, {}, 1)
-        store.refuse_mismatch(target, facts, None, fresh=False)
+        store.refuse_mismatch(target, facts, None, "resume")
         with Lease.acquire(target) as lease:
             fields = (Field("n", "int64"),)
-            return store.begin(target, corpus, facts, fields, None, lease.ticket, fresh=False)
+            return store.begin(target, corpus, facts, fields, None, lease.ticket, "resume")
 
     first = begin(open_corpus(folder))
     moved = folder.rename(folder.with_name("elsewhere"))

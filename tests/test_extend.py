@@ -1,0 +1,330 @@
+"""Corpora that grow: what is done stays, what is new comes behind it, in the same store."""
+
+import gzip
+import json
+import multiprocessing
+import os
+import shutil
+import signal
+import warnings
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from faults import Attempt, KillingTarget, logged_length
+from typer.testing import CliRunner
+
+import paninifs as pf
+from paninifs.engine.cli import app
+from paninifs.storage.errors import ResultsIncomplete, ResultsMismatch, UsageError
+from paninifs.storage.local_target import LocalTarget
+from paninifs.storage.manifest import read_manifest
+from paninifs.storage.shards import DONE, read_marker
+
+S = 64
+
+
+def lines(rows):
+    return "".join(json.dumps(row) + "\n" for row in rows)
+
+
+@pytest.fixture
+def submit(client):
+    def run(corpus, results, **options):
+        options = {"shard_rows": S, "client": client, "progress": False, **options}
+        return pf.submit(pf.default_graph(), corpus, results, **options).result()
+
+    return run
+
+
+def arrays_of(store):
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ResultsIncomplete)
+        opened = pf.open_results(store)
+    return {name: np.asarray(opened[name]) for name in opened.variables}
+
+
+def assert_equal_stores(one, other):
+    first, second = arrays_of(one), arrays_of(other)
+    assert first.keys() == second.keys()
+    for name, values in second.items():
+        np.testing.assert_array_equal(first[name], values, err_msg=name)
+
+
+# Sorted by name they come in another order than they were added in.
+BATCHES = [["m.jsonl"], ["c.jsonl.gz", "z.parquet"], ["a.csv"], ["0.txt"], ["deeper/b.jsonl"]]
+ROWS = {"m.jsonl": 100, "c.jsonl.gz": 28, "z.parquet": 150, "a.csv": 7, "0.txt": 64}
+ROWS["deeper/b.jsonl"] = 200
+
+
+def write(folder, name, rows):
+    path = folder / name
+    path.parent.mkdir(exist_ok=True)
+    if name.endswith(".parquet"):
+        pq.write_table(pa.Table.from_pylist(rows), path, row_group_size=40)
+    elif name.endswith(".csv"):
+        path.write_text("id,text\n" + "".join(f'{r["id"]},"' + r["text"] + '"\n' for r in rows))
+    elif name.endswith(".txt"):
+        path.write_text("".join(row["text"] + "\n" for row in rows))
+    elif name.endswith(".gz"):
+        path.write_bytes(gzip.compress(lines(rows).encode()))
+    else:
+        # A bad row in each, so that what is set aside is carried along as well.
+        path.write_text(lines([*rows[:-1], {"id": "bad", "text": None}]))
+    return path
+
+
+@pytest.mark.parametrize("through", ["a folder", "a list"])
+def test_extended_five_times_it_is_what_one_run_makes(submit, glosses, tmp_path, through):
+    store, folder = tmp_path / "grown.zarr", tmp_path / "corpus"
+    folder.mkdir()
+    rows, files, at = [r for r in glosses if '"' not in r["text"]], [], 0
+    for batch in BATCHES:
+        for name in batch:
+            files.append(write(folder, name, rows[at : at + ROWS[name]]))
+            at += ROWS[name]
+        given = folder if through == "a folder" else files
+        summary = submit(pf.open_corpus(given), store, extend=True)
+        assert summary.rows == at
+        assert submit(pf.open_corpus(given), store) == summary  # and an ordinary rerun finds it
+    assert summary.quarantined == 2
+    submit(pf.open_corpus(files), tmp_path / "at-once.zarr")
+    assert_equal_stores(store, tmp_path / "at-once.zarr")
+    assert pf.verify(store).passed
+    keys = LocalTarget(store).sizes()
+    assert len([key for key in keys if key.startswith("_run/index-")]) == 1
+    assert {k for k in keys if "/c/" in k} == {
+        k for k in LocalTarget(tmp_path / "at-once.zarr").sizes() if "/c/" in k
+    }
+
+
+def test_what_is_done_is_not_computed_again(submit, glosses, tmp_path, write_jsonl):
+    store = tmp_path / "out.zarr"
+    first = write_jsonl(glosses[: 3 * S + 10], "1.jsonl")
+    submit(pf.open_corpus(first), store)
+    before = {p: p.stat().st_mtime_ns for p in store.rglob("c/*") if p.is_file()}
+    written = {str(path.relative_to(store)) for path in before}
+    second = write_jsonl(glosses[500 : 500 + 2 * S], "2.jsonl")
+    submit(pf.open_corpus([first, second]), store, extend=True)
+    kept = [p for p, time in before.items() if p.stat().st_mtime_ns == time]
+    assert {str(p.relative_to(store)) for p in kept} == {k for k in written if "/c/3" not in k}
+    assert kept
+
+
+def test_a_full_last_shard_is_left_alone(submit, glosses, tmp_path, write_jsonl):
+    store = tmp_path / "out.zarr"
+    first = write_jsonl(glosses[: 2 * S], "1.jsonl")
+    submit(pf.open_corpus(first), store)
+    marker = (store / DONE / "00000001.json").read_bytes()
+    second = write_jsonl(glosses[500:510], "2.jsonl")
+    submit(pf.open_corpus([first, second]), store, extend=True)
+    assert (store / DONE / "00000001.json").read_bytes() == marker
+    assert arrays_of(store)["valid"].sum() == 2 * S + 10
+
+
+def test_nothing_new_is_a_resume(submit, glosses, tmp_path, write_jsonl):
+    store = tmp_path / "out.zarr"
+    corpus = pf.open_corpus(write_jsonl(glosses[:100]))
+    summary = submit(corpus, store, extend=True)  # nor is it an error where nothing is there yet
+    assert submit(corpus, store, extend=True) == summary
+    assert read_manifest(LocalTarget(store)).stages == ()
+
+
+# --- refused --------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def begun(submit, glosses, tmp_path, write_jsonl):
+    store = tmp_path / "out.zarr"
+    first = write_jsonl(glosses[:100], "corpus-1.jsonl")
+    submit(pf.open_corpus(first), store)
+    return store, first, write_jsonl(glosses[100:200], "corpus-2.jsonl")
+
+
+def test_new_files_are_not_appended_unasked(submit, begun):
+    store, *files = begun
+    before = arrays_of(store)
+    with pytest.raises(ResultsMismatch, match=r"begun without corpus-2\.jsonl; --extend"):
+        submit(pf.open_corpus(files), store)
+    assert arrays_of(store).keys() == before.keys()
+    assert submit(pf.open_corpus(files[0]), store).rows == 100
+
+
+@pytest.mark.parametrize("what", ["changed", "touched", "gone"])
+def test_an_old_file_that_is_not_what_it_was_is_refused_by_name(submit, begun, what):
+    store, first, second = begun
+    if what == "gone":
+        first.rename(first.with_suffix(".away"))
+        files = [second]
+    else:
+        files = [first, second]
+        if what == "changed":
+            first.write_text(first.read_text().replace("a", "b", 1))
+        os.utime(first, (1, 1))
+    before = {key: size for key, size in LocalTarget(store).sizes().items() if "lease" not in key}
+    with pytest.raises(ResultsMismatch, match=r"files → corpus-1\.jsonl was .* and is "):
+        submit(pf.open_corpus(files), store, extend=True)
+    sizes = LocalTarget(store).sizes()
+    assert {key: size for key, size in sizes.items() if "lease" not in key} == before
+
+
+def test_another_graph_or_column_is_refused_as_ever(submit, client, begun):
+    store, *files = begun
+    with pytest.raises(ResultsMismatch, match="graph"):
+        pf.submit(pf.default_graph(primes=(2, 3, 5)), pf.open_corpus(files), store, client=client,
+                  extend=True, progress=False)  # fmt: skip
+    with pytest.raises(ResultsMismatch, match="kept columns"):
+        submit(pf.open_corpus(files, keep=["lang"]), store, extend=True)
+    with pytest.raises(ResultsMismatch, match="64 rows a shard, not 128"):
+        submit(pf.open_corpus(files), store, extend=True, shard_rows=128)
+    with pytest.raises(UsageError, match="choose one of the two"):
+        submit(pf.open_corpus(files), store, extend=True, fresh=True)
+
+
+def test_after_an_extension_the_old_order_is_the_order(submit, begun):
+    store, first, second = begun
+    zeroth = first.with_name("corpus-0.jsonl")
+    shutil.copy(second, zeroth)
+    submit(pf.open_corpus([first, zeroth]), store, extend=True)
+    rows = arrays_of(store)["id"]
+    assert submit(pf.open_corpus([zeroth, first]), store).rows == 200  # sorted, as a folder would
+    np.testing.assert_array_equal(arrays_of(store)["id"], rows)
+    with pytest.raises(ResultsMismatch, match="corpus-1"):
+        submit(pf.open_corpus([zeroth]), store)
+
+
+def test_two_files_of_one_time_may_not_change_places(submit, begun):
+    store, first, second = begun
+    third = first.with_name("corpus-3.jsonl")
+    shutil.copy(second, third)
+    submit(pf.open_corpus([first, third, second]), store, extend=True)
+    with pytest.raises(ResultsMismatch, match="file 1"):
+        submit(pf.open_corpus([first, second, third]), store)
+
+
+# --- columns --------------------------------------------------------------------------------------
+
+
+def test_columns_stay_what_they_are(submit, tmp_path):
+    store, folder = tmp_path / "out.zarr", tmp_path / "corpus"
+    folder.mkdir()
+
+    def add(name, **columns):
+        pq.write_table(pa.table(columns), folder / f"{name}.parquet")
+        return submit(pf.open_corpus(folder, keep=["year"]), store, extend=True)
+
+    add("5", text=["a", "b"], year=[1, 2])
+    add("4", text=["c"], year=pa.array([3], pa.int16()), id=["x"])  # ids were row numbers
+    summary = add("3", text=["d", "e"], year=["MCMXC", "MM"])
+    assert (summary.done, summary.quarantined) == (3, 2)
+    add("2", text=["f"])
+    summary = add("1", body=["g"])
+    assert (summary.done, summary.quarantined) == (4, 3)
+    stored = arrays_of(store)
+    assert stored["id"].tolist() == list(range(7))
+    assert stored["year"].tolist() == [1, 2, 3, 0, 0, 0, 0]
+    assert stored["year_valid"].tolist() == [True] * 3 + [False] * 4
+    assert stored["valid"].tolist() == [True] * 3 + [False] * 2 + [True, False]
+    reasons = pa.parquet.read_table(store / "quarantine.parquet")["reason"].to_pylist()
+    assert reasons == [
+        "column 'year' holds string, and in the results int64",
+        "no column 'text'; the columns there are: body",
+    ]
+
+
+# --- killed ---------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def start():
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(["faults", "paninifs.engine.run", "distributed"])
+
+    def begin(attempt):
+        process = context.Process(target=attempt)
+        process.start()
+        process.join()
+        return process.exitcode
+
+    return begin
+
+
+@pytest.fixture(scope="module")
+def grown(start, tmp_path_factory):
+    """A store of the first file, a store of both, the corpus, and the first one's arrays."""
+    folder = tmp_path_factory.mktemp("grown")
+    data = Path(__file__).parent / "data" / "wordnet-2000.jsonl.gz"
+    with gzip.open(data, "rt") as rows:
+        rows = [json.loads(row) for row in rows]
+    (folder / "2.jsonl").write_text(lines(rows[: S + 40]))
+    attempt = Attempt(f"{folder}/*.jsonl", str(folder / "first.zarr"), str(folder / "log"), S)
+    assert start(attempt) == 0
+    (folder / "1.jsonl").write_text(lines(rows[S + 40 : 2 * S + 50]))
+    shutil.copytree(folder / "first.zarr", folder / "both.zarr")
+    both = Attempt(str(folder), str(folder / "both.zarr"), str(folder / "log"), S, extend=True)
+    assert start(both) == 0
+    writes = len((folder / "log.writes").read_text().splitlines())
+    return folder, arrays_of(folder / "first.zarr"), writes
+
+
+@pytest.mark.parametrize("mode", ["before", "after"])
+@pytest.mark.parametrize("share", [k / 12 for k in range(13)])
+def test_killed_in_the_middle_no_row_that_was_there_is_lost(
+    start, grown, tmp_path, monkeypatch, mode, share
+):
+    folder, before, writes = grown
+    at = 1 + round(share * 30)
+    store, log = tmp_path / "out.zarr", str(tmp_path / "log")
+    shutil.copytree(folder / "first.zarr", store)
+    options = {"kill_at": at, "mode": mode, "extend": True}
+    killed = start(Attempt(str(folder), str(store), log, S, **options))
+    assert killed == -signal.SIGKILL
+    found = arrays_of(store)
+    for name, values in before.items():
+        along_text = len(values) == S + 40
+        np.testing.assert_array_equal(
+            found[name][: S + 40] if along_text else found[name], values, err_msg=name
+        )
+    assert start(Attempt(str(folder), str(store), log, S, extend=True)) == 0
+    assert_equal_stores(store, folder / "both.zarr")
+
+
+def test_the_half_full_shard_of_a_stopped_extension_is_kept(submit, begun, client, tmp_path):
+    """What a resume removes is what nobody can read yet, not rows that were there."""
+    store, *files = begun
+    log = str(tmp_path / "log")
+    block = logged_length(log)
+    target = LocalTarget(store)
+    removed = []
+
+    class Watching(LocalTarget):
+        def delete(self, keys):
+            keys = list(keys)
+            removed.extend(keys)
+            super().delete(keys)
+
+    submit(pf.open_corpus(files), Watching(store), extend=True)
+    assert not [key for key in removed if "/c/" in key]
+    manifest = read_manifest(target)
+    layout = manifest.layout(pf.open_corpus(files).index)
+    assert layout.growing == 1
+    assert read_marker(target, layout, 0).fingerprint == manifest.stages[0].fingerprint
+    assert read_marker(target, layout, 1).fingerprint == manifest.fingerprint
+    assert block.name == "logged_length"
+    assert KillingTarget
+
+
+def test_the_command(begun, tmp_path):
+    store, first, second = begun
+    runner = CliRunner()
+    refused = runner.invoke(app, ["run", str(first), str(second), str(store)])
+    assert refused.exit_code == 2
+    assert "--extend" in refused.stderr
+    command = ["run", str(first), str(second), str(store), "--extend", "--json"]
+    ended = runner.invoke(app, command)
+    assert ended.exit_code == 0, ended.stderr
+    assert json.loads(ended.stdout)["rows"] == 200
+    status = runner.invoke(app, ["status", str(store), "--json"])
+    assert json.loads(status.stdout)["rows_done"] == 200
