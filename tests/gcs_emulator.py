@@ -29,7 +29,7 @@ class Emulator(Server):
     """The test's side. Use as a context manager."""
 
     def __init__(self) -> None:
-        super().__init__(__name__)
+        super().__init__(__file__)
 
     @property
     def storage_options(self) -> dict[str, Any]:

@@ -243,13 +243,13 @@ class _Handler(BaseHTTPRequestHandler):
 class Server:
     """A service's process, seen from a test; a context manager."""
 
-    def __init__(self, module: str) -> None:
-        self._module = module
+    def __init__(self, script: str) -> None:
+        self._script = script
 
     def __enter__(self) -> Server:
         self._errors = tempfile.TemporaryFile()
         self._process = subprocess.Popen(
-            [sys.executable, "-m", self._module],
+            [sys.executable, self._script],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=self._errors,
@@ -259,7 +259,7 @@ class Server:
             self._errors.seek(0)
             complaint = self._errors.read().decode()
             self.__exit__()
-            raise RuntimeError(f"{self._module} did not start: {complaint}")
+            raise RuntimeError(f"{self._script} did not start: {complaint}")
         self.endpoint = f"http://127.0.0.1:{int(port)}"
         return self
 

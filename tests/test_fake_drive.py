@@ -239,3 +239,20 @@ def test_a_file_in_a_folder_that_was_not_listed_is_written_and_an_error(drive, f
 def test_a_long_file_in_one_piece_that_is_not_the_last_vanishes_without_a_word(drive, fs, folder):
     fs.pipe_file(f"{folder}/a", bytes((5 << 20) + 1))
     assert connected(drive).exists(f"{folder}/a") is False
+
+
+def test_what_cannot_be_looked_at_is_said_not_to_exist_and_made_again(drive, fs, folder):
+    fs.mkdir(f"{folder}/a")
+    other = connected(drive)
+    drive.inject(rate=1, kinds=["429"], match=f"in={folder}$", limit=1)
+    other.makedirs(f"{folder}/a", exist_ok=True)
+    assert drive.injected() == {"429": 1}
+    assert [file["name"] for file in listed(fs, folder)["files"]] == ["a", "a"]
+
+
+def test_a_folder_that_cannot_be_listed_is_found_empty_unless_it_is_to_raise(drive, fs, folder):
+    fs.pipe_file(f"{folder}/a", b".")
+    drive.inject(rate=1, kinds=["reset"], match=f"in={folder}$")
+    assert connected(drive).find(folder) == []
+    with pytest.raises(ConnectionResetError):
+        connected(drive).find(folder, on_error="raise")
