@@ -200,8 +200,7 @@ def _extended(
     write_index(target, manifest, index)
     objects = _metadata(manifest, index, computed)
     target.put(ROOT_KEY, objects.pop(ROOT_KEY))  # first: from here on it is not complete
-    for key, data in objects.items():
-        target.put(key, data)
+    _renew(target, objects)
     target.put(MANIFEST_KEY, manifest.to_json())
     return manifest
 
@@ -216,13 +215,18 @@ def _resumed(
     root = objects.pop(ROOT_KEY)
     if len(done) < layout.shards or read_summary(target) is None:
         target.put(ROOT_KEY, root)  # before anything goes: a damaged store is not complete
-    for key, data in objects.items():
-        if target.get(key) != data:
-            target.put(key, data)
+    _renew(target, objects)
     indexes = [key for key in target.sizes(RUN) if key.startswith(INDEXES)]
     target.delete(key for key in indexes if key != manifest.index_key)
     target.delete(leftovers(target, layout, done))
     return OpenStore(target, manifest, index, layout, done, root)
+
+
+def _renew(target: Target, objects: Mapping[str, bytes]) -> None:
+    """Write those objects that are not what they should be."""
+    for key, data in objects.items():
+        if target.get(key) != data:
+            target.put(key, data)
 
 
 def _metadata(
