@@ -7,6 +7,7 @@ leaves nothing out.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from importlib.util import find_spec
 from typing import Any
 
 import fsspec
@@ -14,8 +15,14 @@ import fsspec
 from .errors import BackendUnavailable, UsageError
 
 LOCAL = frozenset({"file", "local"})
-OBJECT_STORES = frozenset({"gs", "gcs", "s3", "s3a", "abfs", "abfss", "az", "adl"})
+GCS = frozenset({"gs", "gcs"})
+OBJECT_STORES = GCS | frozenset({"s3", "s3a", "abfs", "abfss", "az", "adl"})
 """Where a name is a whole object, replaced at once or not at all, and there are no folders."""
+
+DRIVE = frozenset({"gdrive"})
+
+LISTING_SECONDS = 10
+"""How long a Drive's listings are believed; its `invalidate_cache` does nothing."""
 
 _EXTRAS = {"gs": "gcs", "gcs": "gcs", "gdrive": "drive"}
 
@@ -31,7 +38,7 @@ def filesystem_of(url: str, options: Mapping[str, Any] | None = None) -> tuple[A
         The package for the protocol is not installed.
     """
     try:
-        fs, path = fsspec.url_to_fs(url, **(options or {}))
+        fs, path = fsspec.url_to_fs(url, **{**_defaults(url), **(options or {})})
     except ImportError as error:
         extra = _EXTRAS.get(url.partition("://")[0])
         advice = f"; pip install 'paninifs[{extra}]'" if extra else ""
@@ -39,6 +46,19 @@ def filesystem_of(url: str, options: Mapping[str, Any] | None = None) -> tuple[A
     except (ValueError, TypeError) as error:
         raise UsageError(f"{url}: {error}") from error
     return fs, path
+
+
+def _defaults(url: str) -> dict[str, Any]:
+    """Return options that a place should have been given."""
+    protocol = fsspec.utils.get_protocol(url)
+    if protocol in DRIVE:
+        return {"listings_expiry_time": LISTING_SECONDS}
+    if protocol in GCS and find_spec("aiohttp"):
+        import aiohttp
+
+        # gcsfs sets none: a connection that stalls would be waited for as long as it likes.
+        return {"requests_timeout": aiohttp.ClientTimeout(sock_connect=30, sock_read=60)}
+    return {}
 
 
 def protocols_of(fs: Any) -> frozenset[str]:

@@ -10,8 +10,9 @@ import os
 from collections.abc import Iterable, Mapping
 from typing import Any, Protocol
 
+from .drive_target import DriveTarget
 from .errors import ResultsMismatch
-from .filesystem import LOCAL, OBJECT_STORES, filesystem_of, protocols_of
+from .filesystem import DRIVE, LOCAL, OBJECT_STORES, filesystem_of, protocols_of
 from .fsspec_target import FsspecTarget
 from .guarded_target import PatientTarget, ReadBackTarget
 from .local_target import LocalTarget
@@ -65,7 +66,7 @@ def open_target(url: str | os.PathLike[str], options: Mapping[str, Any] | None =
     if protocols & LOCAL:
         folder = LocalTarget(path)
         return PatientTarget(ReadBackTarget(folder) if folder.slow_to_create else folder)
-    behind = FsspecTarget(name, options or {})
+    behind = (DriveTarget if protocols & DRIVE else FsspecTarget)(name, options or {})
     atomic = protocols & (OBJECT_STORES | {"memory"})
     return PatientTarget(behind if atomic else ReadBackTarget(behind))
 

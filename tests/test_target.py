@@ -17,16 +17,23 @@ from paninifs.storage.local_target import LocalTarget, is_temporary
 from paninifs.storage.target import open_target
 
 
-@pytest.fixture(params=["local", "fsspec", "guarded local", "guarded fsspec"])
+@pytest.fixture(params=["local", "fsspec", "guarded local", "guarded fsspec", "gcs", "drive"])
 def target(request, tmp_path):
     """A target of each kind, empty."""
-    guarded, kind = "guarded" in request.param, request.param.split()[-1]
-    name = uuid.uuid4().hex
-    if kind == "local":
+    kind, name = request.param, uuid.uuid4().hex
+    if kind == "gcs":
+        gcs = request.getfixturevalue("gcs")
+        yield open_target(f"gs://{gcs.make_bucket(name)}/store.zarr/", gcs.storage_options)
+        return
+    if kind == "drive":
+        drive = request.getfixturevalue("drive")
+        yield open_target(f"gdrive://{name}/store.zarr/", drive.storage_options)
+        return
+    if "local" in kind:
         plain = LocalTarget(tmp_path / "store.zarr")
     else:
         plain = FsspecTarget(f"memory://{name}/store.zarr/", {})
-    yield PatientTarget(ReadBackTarget(plain)) if guarded else plain
+    yield PatientTarget(ReadBackTarget(plain)) if "guarded" in kind else plain
     memory = fsspec.filesystem("memory")
     if memory.exists(f"/{name}"):
         memory.rm(f"/{name}", recursive=True)

@@ -1,0 +1,223 @@
+"""A store on Google Drive without a mount: names there are not unique, so files go by their ids.
+
+Writing a name that is there makes a second file of that name, and two workers that make one folder
+make two. Here a name stands for the oldest file, or folder, that has it; content is replaced under
+its id; and a new file gets an id beforehand, so that repeating a request whose answer was lost
+makes no second one.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterable, Iterator, Mapping
+from io import BytesIO
+from typing import Any
+
+from .filesystem import filesystem_of
+
+_FOLDER = "application/vnd.google-apps.folder"
+_BINARY = "application/octet-stream"
+_FIELDS = "nextPageToken,files(id,name,size,mimeType,createdTime)"
+_PAGE = 1000
+_GONE = 404
+
+File = Mapping[str, Any]
+
+
+class DriveTarget:
+    """A folder of a Drive, as fsspec's ``gdrive://`` opens it."""
+
+    def __init__(self, url: str, options: Mapping[str, Any]) -> None:
+        self._url = url.rstrip("/")
+        self._options = dict(options)
+        self._forget()
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Leave out what is known of folders; each process finds it out."""
+        return {"_url": self._url, "_options": self._options}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        """Begin as made anew."""
+        self.__dict__.update(state)
+        self._forget()
+
+    def _forget(self) -> None:
+        self._folders: dict[str, str] = {}  # path below the root folder, to id
+        self._making = threading.Lock()
+
+    @property
+    def url(self) -> str:
+        """The folder's URL."""
+        return self._url
+
+    @property
+    def storage_options(self) -> Mapping[str, Any]:
+        """What was given for fsspec."""
+        return self._options
+
+    @property
+    def slow_to_create(self) -> bool:
+        """Of each file several requests, and few a second are allowed."""
+        return True
+
+    def _drive(self) -> tuple[Any, str]:
+        # A filesystem of this thread's own, for the client behind it serves no two.
+        fs, path = filesystem_of(self._url, self._options)
+        return fs, path.strip("/")
+
+    def get(self, key: str) -> bytes | None:
+        """Return an object, or None where there is none."""
+        fs, _ = self._drive()
+        found = self._find(fs, key)
+        if found is None:
+            return None
+        if not int(found["size"]):
+            return b""
+        from googleapiclient.errors import HttpError
+
+        try:
+            return bytes(fs.files.get_media(fileId=found["id"], supportsAllDrives=True).execute())
+        except HttpError as error:
+            if error.resp.status == _GONE:
+                return None
+            raise
+
+    def put(self, key: str, data: bytes) -> None:
+        """Write a whole object."""
+        fs, _ = self._drive()
+        found = self._find(fs, key)
+        if found is None:
+            self._upload(fs, key, data)
+        else:
+            fs.files.update(
+                fileId=found["id"], media_body=_media(data), supportsAllDrives=True
+            ).execute()
+
+    def create(self, key: str, data: bytes) -> bool:
+        """Write an object only where there is none; of two that do so at once the older stays."""
+        fs, _ = self._drive()
+        if self._find(fs, key) is not None:
+            return False
+        made = self._upload(fs, key, data)
+        found = self._find(fs, key)
+        if found is None or found["id"] == made:
+            return True
+        fs.files.delete(fileId=made, supportsAllDrives=True).execute()
+        return False
+
+    def delete(self, keys: Iterable[str]) -> None:
+        """Remove objects."""
+        from googleapiclient.errors import HttpError
+
+        fs, _ = self._drive()
+        for key in keys:
+            while (found := self._find(fs, key)) is not None:
+                try:
+                    fs.files.delete(fileId=found["id"], supportsAllDrives=True).execute()
+                except HttpError as error:
+                    if error.resp.status != _GONE:
+                        raise
+
+    def sizes(self, prefix: str = "") -> dict[str, int]:
+        """List the objects under a folder."""
+        fs, _ = self._drive()
+        folder = self._folder(fs, prefix)
+        return dict(self._below(fs, folder, prefix)) if folder else {}
+
+    def _below(self, fs: Any, folder: str, path: str) -> Iterator[tuple[str, int]]:
+        seen: set[str] = set()
+        for file in self._listed(fs, f"'{folder}' in parents"):
+            name = f"{path}/{file['name']}".lstrip("/")
+            if name in seen:
+                continue  # a younger one of a name that is taken
+            seen.add(name)
+            if file["mimeType"] == _FOLDER:
+                yield from self._below(fs, file["id"], name)
+            else:
+                yield name, int(file["size"])
+
+    def _find(self, fs: Any, key: str) -> File | None:
+        folder, _, name = key.rpartition("/")
+        parent = self._folder(fs, folder)
+        return self._child(fs, parent, name, "!=") if parent else None
+
+    def _child(self, fs: Any, parent: str, name: str, is_folder: str) -> File | None:
+        quoted = name.replace("\\", "\\\\").replace("'", "\\'")
+        query = f"'{parent}' in parents and name='{quoted}' and mimeType{is_folder}'{_FOLDER}'"
+        return next(iter(self._listed(fs, query)), None)
+
+    @staticmethod
+    def _listed(fs: Any, query: str) -> list[File]:
+        """Return what a query finds, the oldest first."""
+        found: list[File] = []
+        token = None
+        while True:
+            page = fs.files.list(
+                q=f"{query} and trashed=false",
+                spaces=fs.spaces,
+                fields=_FIELDS,
+                pageSize=_PAGE,
+                pageToken=token,
+                **fs._drive_kw(),
+            ).execute()
+            found += page.get("files", [])
+            token = page.get("nextPageToken")
+            if token is None:
+                return sorted(found, key=lambda file: (file["createdTime"], file["id"]))
+
+    def _folder(self, fs: Any, path: str, *, make: bool = False) -> str | None:
+        """Return the id of a folder below the root folder; None where it is not there."""
+        _, root = self._drive()
+        whole = f"{root}/{path}".strip("/")
+        if whole in self._folders:
+            return self._folders[whole]
+        parent: str = fs.root_file_id
+        for end, part in enumerate(whole.split("/"), 1):
+            here = "/".join(whole.split("/")[:end])
+            if here not in self._folders:
+                found = self._child(fs, parent, part, "=")
+                if found is None and make:
+                    found = self._made(fs, parent, part)
+                if found is None:
+                    return None
+                self._folders[here] = found["id"]
+            parent = self._folders[here]
+        return parent
+
+    def _made(self, fs: Any, parent: str, name: str) -> File | None:
+        """Make a folder; return the oldest of that name, which another worker may have made."""
+        (made,) = fs.files.generateIds(count=1).execute()["ids"]
+        body = {"id": made, "name": name, "parents": [parent], "mimeType": _FOLDER}
+        _once(fs.files.create(body=body, supportsAllDrives=True))
+        found = self._child(fs, parent, name, "=")
+        if found is not None and found["id"] != made:
+            fs.files.delete(fileId=made, supportsAllDrives=True).execute()  # nothing is in it yet
+        return found
+
+    def _upload(self, fs: Any, key: str, data: bytes) -> str:
+        folder, _, name = key.rpartition("/")
+        with self._making:  # threads of one process need not make a folder twice
+            parent = self._folder(fs, folder, make=True)
+        made: str
+        (made,) = fs.files.generateIds(count=1).execute()["ids"]
+        body = {"id": made, "name": name, "parents": [parent]}
+        _once(fs.files.create(body=body, media_body=_media(data), supportsAllDrives=True))
+        return made
+
+
+def _media(data: bytes) -> Any:
+    from googleapiclient.http import MediaIoBaseUpload
+
+    return MediaIoBaseUpload(BytesIO(data), _BINARY, chunksize=-1, resumable=bool(data))
+
+
+def _once(request: Any) -> None:
+    """Carry a request out that makes a file of a given id; repeated, it finds its own."""
+    from googleapiclient.errors import HttpError
+
+    try:
+        # The client repeats it here, with the same id: repeated from outside it would get another.
+        request.execute(num_retries=5)
+    except HttpError as error:
+        if error.resp.status != 409:
+            raise
