@@ -101,6 +101,13 @@ def run(
         bool,
         typer.Option("--extend", help="Append the texts of new files; what is done is kept."),
     ] = False,
+    mirror: Annotated[
+        str | None,
+        typer.Option(
+            help="A second place, as gs://bucket/results.zarr or a mounted Drive: finished shards "
+            "are copied there as the run goes on, and brought back where they are missing."
+        ),
+    ] = None,
     as_json: Json = False,
 ) -> None:
     """Compute the default graph for a CORPUS and store it in RESULTS.
@@ -147,6 +154,7 @@ def run(
                 on_error="raise" if on_error is OnError.raise_ else "quarantine",
                 fresh=fresh,
                 extend=extend,
+                mirror=mirror,
                 progress=not as_json,
             )
             try:

@@ -17,6 +17,7 @@ from .events import (
     Finished,
     Indexed,
     Listener,
+    Restored,
     ShardDone,
     WorkerLost,
 )
@@ -61,6 +62,9 @@ def _in_terminal(console: Console) -> Listener:
         if isinstance(event, Indexed):
             for note in event.notes:
                 console.print(f"note: {note}", markup=False, highlight=False)
+        elif isinstance(event, Restored):
+            note = f"note: {event.shards:,} finished shards brought back from {event.mirror}"
+            console.print(note, markup=False, highlight=False)
         elif isinstance(event, WorkerLost):
             note = f"note: {event.reason}; the other workers go on without {event.worker}"
             console.print(note, markup=False, highlight=False)

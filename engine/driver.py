@@ -5,29 +5,41 @@ What a task does is in `task`, what the user holds in `run`.
 
 from __future__ import annotations
 
+import logging
 import threading
 import uuid
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import count, islice
 from typing import TYPE_CHECKING, Any
 
 from ..graphs.graph import Graph
 from ..storage.corpus import Corpus
-from ..storage.errors import DeviceLost, PaniniError, RowsQuarantined, RunCancelled, RunFailed
+from ..storage.errors import (
+    DeviceLost,
+    PaniniError,
+    RowsQuarantined,
+    RunCancelled,
+    RunFailed,
+    StorageUnreachable,
+)
 from ..storage.lease import Lease, LeaseTicket
 from ..storage.manifest import read_manifest
+from ..storage.mirror import restore
 from ..storage.rows import Stretch
-from ..storage.store import Existing, OpenStore, Summary, begin, finish, read_summary
+from ..storage.store import Existing, OpenStore, Summary, begin, discard, finish, read_summary
 from ..storage.target import Target
 from .compute import Recipe
-from .events import EventStream, Indexed, Planned, ShardDone, WorkerLost
+from .events import EventStream, Indexed, Planned, Restored, ShardDone, WorkerLost
 from .micro_batch import MicroBatch
+from .mirroring import Mirroring
 from .task import Job, Outcome, run_task, try_backend
 
 if TYPE_CHECKING:
     from distributed import Client, Future
+
+_log = logging.getLogger(__name__)
 
 TASK_RETRIES = 3
 TASKS_A_THREAD = 2
@@ -37,6 +49,22 @@ MAX_LOSSES = 2
 """Devices that a partition may lose before it, and not they, is taken to be at fault."""
 
 
+Leases = Sequence[tuple[Target, Lease]]
+"""The places that a run writes to, the results first, then the mirror; and their leases."""
+
+
+def give_up(leases: Leases) -> None:
+    """Release leases; where nothing was begun, leave nothing behind."""
+    for place, lease in leases:
+        try:
+            if read_manifest(place) is None:
+                lease.withdraw()
+            else:
+                lease.release()
+        except StorageUnreachable as error:  # it will be taken over when its beat has stopped
+            _log.warning("the lease of %s could not be given up: %s", place.url, error)
+
+
 @dataclass(frozen=True)
 class Order:
     """What a run is to do, checked by `submit`."""
@@ -44,6 +72,7 @@ class Order:
     graph: Graph
     corpus: Corpus
     target: Target
+    mirror: Target | None
     facts: Mapping[str, Any]
     client: Client
     backend: str
@@ -54,10 +83,11 @@ class Order:
 
 
 class Driver:
-    """Does what an `Order` asks for, telling `events`; holds the lease while it does."""
+    """Does what an `Order` asks for, telling `events`; holds the leases while it does."""
 
-    def __init__(self, order: Order, lease: Lease, events: EventStream) -> None:
-        self._order, self._lease, self._events = order, lease, events
+    def __init__(self, order: Order, leases: Leases, events: EventStream) -> None:
+        self._order, self._leases, self._events = order, leases, events
+        self._mirroring: Mirroring | None = None
         self._cancelled = threading.Event()
         self._announcing = threading.Lock()
         self._announced: set[int] = set()
@@ -76,27 +106,44 @@ class Driver:
         """Do it, from first to last; return what the store holds."""
         try:
             return self._work()
-        except BaseException:
-            if read_manifest(self._order.target) is None:
-                self._lease.withdraw()  # nothing was begun: leave nothing behind
-            raise
         finally:
-            self._lease.release()
+            give_up(self._leases)
 
     def _work(self) -> Summary:
         order = self._order
         if order.existing == "discard":
             self._try_backend()  # before what is there is discarded
+        elif order.mirror is not None:
+            restored = restore(order.mirror, order.target)
+            if restored:
+                self._events.publish(Restored(restored, order.mirror.url))
         store = begin(
             order.target,
             order.corpus,
             order.facts,
             order.graph.fields,
             order.shard_rows,
-            self._lease.ticket,
+            self._ticket,
             order.existing,
         )
         self._events.publish(Indexed(len(store.index.files), store.index.rows, store.index.notes))
+        if order.mirror is None:
+            return self._finished(store)
+        mirror, lease = self._leases[1]
+        if order.existing == "discard":
+            discard(mirror)
+        with Mirroring(store, mirror, lease.ticket, self._events) as self._mirroring:
+            summary = self._finished(store)
+        self._mirroring.finish()
+        return summary
+
+    @property
+    def _ticket(self) -> LeaseTicket:
+        return self._leases[0][1].ticket
+
+    def _finished(self, store: OpenStore) -> Summary:
+        """Do what is left of a store, and mark it complete."""
+        order = self._order
         if order.raise_on_error and store.index.unlisted:
             unread = store.index.unlisted[0]
             raise RowsQuarantined(f"{unread.file.url}: {unread.problem} (on_error='raise')")
@@ -115,8 +162,8 @@ class Driver:
         if not tasks and finished:
             return finished
         if tasks:
-            self._compute(self._job(store, self._lease.ticket), tasks)
-        return finish(store, self._lease.ticket)
+            self._compute(self._job(store, self._ticket), tasks)
+        return finish(store, self._ticket)
 
     def _try_backend(self) -> None:
         from distributed import CancelledError, KilledWorker
@@ -264,6 +311,8 @@ class Driver:
                 return
             self._announced.add(shard.shard)
         self._events.publish(shard)
+        if self._mirroring is not None:
+            self._mirroring.begin(shard.shard)
 
 
 @dataclass(frozen=True)

@@ -45,6 +45,21 @@ class ShardDone:
 
 
 @dataclass(frozen=True)
+class Mirrored:
+    """A finished shard is in the second place too."""
+
+    shard: int
+
+
+@dataclass(frozen=True)
+class Restored:
+    """Shards were brought back from the mirror."""
+
+    shards: int
+    mirror: str
+
+
+@dataclass(frozen=True)
 class WorkerLost:
     """A worker lost its device; others take its work."""
 
@@ -66,7 +81,7 @@ class Failed:
     error: BaseException
 
 
-Event = Indexed | Planned | ShardDone | WorkerLost | Finished | Failed
+Event = Restored | Indexed | Planned | ShardDone | Mirrored | WorkerLost | Finished | Failed
 Listener = Callable[[Event], None]
 
 _log = logging.getLogger(__name__)

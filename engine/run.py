@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Literal
 
 from ..graphs.graph import Graph
@@ -16,11 +16,12 @@ from ..storage.errors import UsageError
 from ..storage.extension import as_known
 from ..storage.lease import Lease
 from ..storage.manifest import facts_of, read_manifest
+from ..storage.mirror import refuse_other_mirror
 from ..storage.store import Existing, Summary, refuse_mismatch
 from ..storage.target import Target, open_target
 from .cluster import backend_of
 from .display import show
-from .driver import Driver, Order
+from .driver import Driver, Leases, Order, give_up
 from .events import EventStream, Failed, Finished
 from .micro_batch import MicroBatch
 from .progress import Progress
@@ -40,6 +41,7 @@ def submit(
     on_error: Literal["quarantine", "raise"] = "quarantine",
     fresh: bool = False,
     extend: bool = False,
+    mirror: str | os.PathLike[str] | Target | None = None,
     micro_batch: MicroBatch | None = None,
     storage_options: Mapping[str, Any] | None = None,
     progress: bool = True,
@@ -71,10 +73,14 @@ def submit(
     extend : bool
         Files were added to the corpus: append their texts behind those that the store has, and
         keep what is done. It is an error if an old file has changed.
+    mirror : str, path or Target, optional
+        A second place, as a Drive or a bucket behind a scratch disk. Finished shards are copied
+        there in the background and read back; where `results` lacks what it holds, that is brought
+        back first. So a machine that vanishes takes with it only what was in flight.
     micro_batch : MicroBatch, optional
         How much a block is given at once; what suits the backend when left out.
     storage_options : mapping, optional
-        For fsspec, where `results` is a URL.
+        For fsspec, where `results` or `mirror` is a URL.
     progress : bool
         Show progress, in a terminal or a notebook.
 
@@ -99,6 +105,47 @@ def submit(
     >>> summary.done, pf.open_results(folder / "out.zarr").dhatu.shape
     (2, (2, 9))
     """
+    _require_usable(graph, corpus, shard_rows, on_error, backend)
+    if fresh and extend:
+        raise UsageError("fresh discards what extend would keep; choose one of the two")
+    existing: Existing = "discard" if fresh else "extend" if extend else "resume"
+    if isinstance(results, str | os.PathLike):
+        results = open_target(results, storage_options)
+    if isinstance(mirror, str | os.PathLike):
+        mirror = open_target(mirror, storage_options)
+    places = [results] if mirror is None else [results, mirror]
+    if len({place.url for place in places}) < len(places):
+        raise UsageError(f"the mirror has to be another place than the results, {results.url}")
+    manifest = next(filter(None, map(read_manifest, places)), None)
+    if manifest is not None and not fresh:
+        corpus = as_known(corpus, manifest)
+    facts = facts_of(corpus, graph.describe(), NUMERIC_VERSION)
+    refuse_mismatch(results, facts, shard_rows, existing)
+    if mirror is not None:
+        refuse_other_mirror(mirror, results, facts, shard_rows, existing)
+    client = client or _newest_client()
+    order = Order(
+        graph,
+        corpus,
+        results,
+        mirror,
+        facts,
+        client,
+        backend or backend_of(client),
+        shard_rows,
+        on_error == "raise",
+        existing,
+        micro_batch,
+    )
+    run = Run(order, _acquire(places))
+    if progress:
+        show(run.events, run.results, run.dashboard_link)
+    return run
+
+
+def _require_usable(
+    graph: Graph, corpus: Corpus, shard_rows: int | None, on_error: str, backend: str | None
+) -> None:
     if not isinstance(graph, Graph) or not graph.blocks:
         raise UsageError("submit needs a graph with blocks: default_graph() + your_block")
     if not isinstance(corpus, Corpus):
@@ -109,33 +156,17 @@ def submit(
         raise UsageError(f"shard_rows must be a power of two, as 512 or 4096, not {shard_rows}")
     if backend is not None:
         require_backend(backend)
-    if isinstance(results, str | os.PathLike):
-        results = open_target(results, storage_options)
-    if fresh and extend:
-        raise UsageError("fresh discards what extend would keep; choose one of the two")
-    existing: Existing = "discard" if fresh else "extend" if extend else "resume"
-    manifest = read_manifest(results)
-    if manifest is not None and not fresh:
-        corpus = as_known(corpus, manifest)
-    facts = facts_of(corpus, graph.describe(), NUMERIC_VERSION)
-    refuse_mismatch(results, facts, shard_rows, existing)
-    client = client or _newest_client()
-    order = Order(
-        graph,
-        corpus,
-        results,
-        facts,
-        client,
-        backend or backend_of(client),
-        shard_rows,
-        on_error == "raise",
-        existing,
-        micro_batch,
-    )
-    run = Run(order, Lease.acquire(results))
-    if progress:
-        show(run.events, run.results, run.dashboard_link)
-    return run
+
+
+def _acquire(places: Sequence[Target]) -> Leases:
+    held: list[tuple[Target, Lease]] = []
+    try:
+        for place in places:
+            held.append((place, Lease.acquire(place)))  # noqa: PERF401 (those held are given up)
+    except BaseException:
+        give_up(held)
+        raise
+    return held
 
 
 def _newest_client() -> Client:
@@ -159,11 +190,11 @@ class Run:
         Where the store is.
     """
 
-    def __init__(self, order: Order, lease: Lease) -> None:
+    def __init__(self, order: Order, leases: Leases) -> None:
         self.events = EventStream()
         self.results = order.target.url
         self._client = order.client
-        self._driver = Driver(order, lease, self.events)
+        self._driver = Driver(order, leases, self.events)
         self._progress = Progress()
         self.events.subscribe(self._progress.listen)
         self._summary: Summary | None = None

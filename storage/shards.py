@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Container, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, field
 from typing import Any
@@ -181,20 +181,25 @@ def done_shards(target: Target, layout: StoreLayout) -> dict[int, Marker]:
 def leftovers(target: Target, layout: StoreLayout, done: Iterable[int]) -> list[str]:
     """Return the keys that a stopped run left: objects of unmarked shards, temporary files."""
     kept = {*done, layout.growing}  # its rows from before must stay readable
-    names = {field.name for field in layout.fields}
+    names = {one.name for one in layout.fields}
     stale = []
     for key in target.sizes():
-        folder, _, rest = key.partition("/c/")
-        shard: str | None = None
-        if folder in names and rest:
-            shard = rest.split("/")[0]
-        elif key.startswith((f"{DONE}/", f"{QUARANTINE}/")):
-            shard = key.rsplit("/", 1)[-1].split(".")[0]
-        elif key.startswith(f"{LEASES}/"):
+        if key.startswith(f"{LEASES}/"):
             continue  # perhaps another driver's, which is being refused at this moment
+        shard = shard_of(key, names)
         if is_temporary(key) or (shard is not None and not _is_in(shard, kept)):
             stale.append(key)
     return stale
+
+
+def shard_of(key: str, fields: Container[str]) -> str | None:
+    """Return what of a key says which shard it is of; None for what is of the whole store."""
+    folder, _, rest = key.partition("/c/")
+    if folder in fields and rest:
+        return rest.split("/")[0]
+    if key.startswith((f"{DONE}/", f"{QUARANTINE}/")):
+        return key.rsplit("/", 1)[-1].split(".", maxsplit=1)[0]
+    return None
 
 
 def _is_in(shard: str, kept: set[int | None]) -> bool:

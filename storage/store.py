@@ -172,15 +172,22 @@ def _begun(
     )
     objects = _metadata(manifest, index, computed)
     ticket.check(target)  # counting may have taken long
-    # The manifest goes first and comes last: without one there is no store to go on with.
-    target.delete([MANIFEST_KEY])
-    keys = [key for key in target.sizes() if _is_ours(key)]
-    target.delete(key for key in keys if not key.startswith(f"{LEASES}/"))
+    discard(target)
     for key, data in objects.items():
         target.put(key, data)
     write_index(target, manifest, index)
     target.put(MANIFEST_KEY, manifest.to_json())
     return OpenStore(target, manifest, index, manifest.layout(index), {}, objects[ROOT_KEY])
+
+
+def discard(target: Target) -> None:
+    """Remove a store, but for the lease; the caller holds it.
+
+    The manifest goes first, as it comes last: without one there is no store to go on with.
+    """
+    target.delete([MANIFEST_KEY])
+    keys = [key for key in target.sizes() if _is_ours(key)]
+    target.delete(key for key in keys if not key.startswith(f"{LEASES}/"))
 
 
 def _extended(

@@ -1,0 +1,143 @@
+"""A second place that holds what a store holds: whole shards, verified, in the order of a store.
+
+So at any moment a mirror is a store itself, of as many shards as have come over, and a run can go
+on from it alone. Nothing here knows of time or threads; `engine.mirroring` does.
+"""
+
+from __future__ import annotations
+
+import errno
+import hashlib
+from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from typing import Any
+
+from .errors import ResultsMismatch, RunFailed
+from .layout import ROOT_KEY, with_attributes
+from .lease import LEASES
+from .local_target import is_temporary
+from .manifest import MANIFEST_KEY, read_index, read_manifest
+from .patience import patiently
+from .shards import (
+    StoreLayout,
+    done_shards,
+    leftovers,
+    marker_key,
+    read_marker,
+    shard_of,
+)
+from .store import Existing, OpenStore, refuse_mismatch
+from .target import Target
+
+COPIES = 4
+"""Shards that are copied at once."""
+
+
+def refuse_other_mirror(
+    mirror: Target,
+    target: Target,
+    facts: Mapping[str, Any],
+    size: int | None,
+    existing: Existing,
+) -> None:
+    """Raise `ResultsMismatch` where a mirror holds something else than the store or its past."""
+    manifest, there = read_manifest(target), read_manifest(mirror)
+    if manifest and there:
+        stages = (stage.fingerprint for stage in manifest.stages)
+        if there.fingerprint in (manifest.fingerprint, *stages):
+            return
+    refuse_mismatch(mirror, facts, size, existing)
+
+
+def restore(mirror: Target, target: Target) -> int:
+    """Bring over what a mirror has and a store has not; return how many shards that were.
+
+    A store of something else, or of another stage of the same corpus, is left alone.
+    """
+    manifest, there = read_manifest(mirror), read_manifest(target)
+    if manifest is None or (there is not None and there.fingerprint != manifest.fingerprint):
+        return 0
+    if there is None:
+        # The manifest before the shards: stopped in between, it is a store that has some of them.
+        _copy(mirror, target, manifest.index_key)
+        _copy(mirror, target, MANIFEST_KEY)
+    layout = manifest.layout(read_index(mirror, manifest))
+    missing = sorted(set(done_shards(mirror, layout)) - set(done_shards(target, layout)))
+    with ThreadPoolExecutor(COPIES, "paninifs-restore") as pool:
+        list(pool.map(partial(copy_shard, mirror, target, layout), missing))
+    return len(missing)
+
+
+def follow(store: OpenStore, mirror: Target) -> list[int]:
+    """Make a mirror a store of the same manifest; return the finished shards that it lacks.
+
+    Raises
+    ------
+    ResultsMismatch
+        It holds the results of a run that was cut in another way.
+    """
+    layout, there = store.layout, read_manifest(mirror)
+    if there is not None and there.fingerprint not in (layout.fingerprint, *layout.earlier):
+        raise ResultsMismatch(
+            f"{mirror.url} holds results with {there.shard_rows} rows a shard, {store.target.url} "
+            f"has {layout.shard_rows}; mirror to another place, or start over with --fresh"
+        )
+    mirrored = done_shards(mirror, layout)
+    equal = [shard for shard, marker in store.done.items() if mirrored.get(shard) == marker]
+    missing = sorted(set(store.done) - set(equal))
+    root = store.target.get(ROOT_KEY)
+    if not missing and mirror.get(ROOT_KEY) == root:
+        return []
+    mirror.put(ROOT_KEY, with_attributes(store.root, complete=False))
+    _copy_metadata(store, mirror)
+    mirror.delete(leftovers(mirror, layout, equal))
+    return missing
+
+
+def copy_shard(source: Target, target: Target, layout: StoreLayout, shard: int) -> None:
+    """Copy a finished shard, its marker last.
+
+    Raises
+    ------
+    RunFailed
+        It is not what was written there: its bytes have another digest than its marker says.
+    """
+    marker = read_marker(source, layout, shard)
+    if marker is None:
+        raise RunFailed(f"{source.url}/{marker_key(shard)} is gone; run again to compute the shard")
+    for key, (_, digest) in marker.objects.items():
+        _copy(source, target, key, digest)
+    _copy(source, target, marker_key(shard))
+
+
+def complete(store: OpenStore, mirror: Target) -> None:
+    """Copy what a finished store has beside its shards, and last that it is complete."""
+    _copy_metadata(store, mirror)
+    _copy(store.target, mirror, ROOT_KEY)
+
+
+def _copy_metadata(store: OpenStore, mirror: Target) -> None:
+    """Copy whatever is of the whole store, the manifest last, without the root."""
+    fields = {field.name for field in store.layout.fields}
+    for key in sorted(store.target.sizes(), key=lambda key: (key == MANIFEST_KEY, key)):
+        own = key == ROOT_KEY or key.startswith(f"{LEASES}/") or is_temporary(key)
+        if not own and shard_of(key, fields) is None:
+            _copy(store.target, mirror, key)
+
+
+def _copy(source: Target, target: Target, key: str, digest: str | None = None) -> None:
+    """Copy an object where it is not there as it is here, and read it back."""
+    data = source.get(key)
+    if data is None or (digest and hashlib.sha256(data).hexdigest() != digest):
+        raise RunFailed(
+            f"{source.url}/{key} is not what was written; paninifs verify finds all that is not"
+        )
+
+    def verified() -> None:
+        if target.get(key) != data:
+            target.put(key, data)
+            if target.get(key) != data:
+                raise OSError(errno.EIO, f"{target.url}/{key} is not what was written")
+
+    patiently(f"copying to {target.url}/{key}", verified)
