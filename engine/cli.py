@@ -167,7 +167,7 @@ def run(
     if as_json:
         _print_json(asdict(summary) | {"seconds": progress.elapsed})
     else:
-        _print_summary(summary, progress)
+        _print_summary(summary, progress, mirror)
     if summary.quarantined or summary.files_unread:
         raise typer.Exit(QUARANTINED)
 
@@ -328,10 +328,10 @@ def _errors() -> Iterator[None]:
         raise typer.Exit(FAILED) from error
 
 
-def _print_summary(summary: Any, progress: Any) -> None:
+def _print_summary(summary: Any, progress: Any, mirror: str | None) -> None:
     _pairs(
         {
-            "results": summary.results,
+            "results": summary.results + (f", mirrored to {mirror}" if mirror else ""),
             "texts": f"{summary.done:,} of {summary.rows:,} done, "
             f"{summary.quarantined:,} quarantined",
             "text": f"{summary.text_bytes / 1e6:,.1f} MB in {summary.shards:,} shards",

@@ -136,6 +136,12 @@ def write_index(target: Target, manifest: Manifest, index: CorpusIndex) -> None:
     target.put(manifest.index_key, json.dumps(index.to_json(), ensure_ascii=False).encode())
 
 
+def stale_indexes(target: Target, manifest: Manifest) -> list[str]:
+    """Return the keys of the indexes of other stages."""
+    keys = [key for key in target.sizes(RUN) if key.startswith(INDEXES)]
+    return [key for key in keys if key != manifest.index_key]
+
+
 def require_same(target: Target, manifest: Manifest, facts: Mapping[str, Any]) -> None:
     """Raise `ResultsMismatch`, naming what differs, unless a store was begun with these facts."""
     differing = list(differences(manifest.facts, facts))

@@ -17,7 +17,7 @@ from .errors import ResultsMismatch, RunFailed
 from .layout import ROOT_KEY, with_attributes
 from .lease import LEASES
 from .local_target import is_temporary
-from .manifest import MANIFEST_KEY, read_index, read_manifest
+from .manifest import MANIFEST_KEY, read_index, read_manifest, stale_indexes
 from .patience import patiently
 from .shards import (
     StoreLayout,
@@ -86,12 +86,12 @@ def follow(store: OpenStore, mirror: Target) -> list[int]:
     mirrored = done_shards(mirror, layout)
     equal = [shard for shard, marker in store.done.items() if mirrored.get(shard) == marker]
     missing = sorted(set(store.done) - set(equal))
-    root = store.target.get(ROOT_KEY)
-    if not missing and mirror.get(ROOT_KEY) == root:
+    if len(equal) == layout.shards and mirror.get(ROOT_KEY) == store.target.get(ROOT_KEY):
         return []
     mirror.put(ROOT_KEY, with_attributes(store.root, complete=False))
     _copy_metadata(store, mirror)
-    mirror.delete(leftovers(mirror, layout, equal))
+    stale = stale_indexes(mirror, store.manifest)
+    mirror.delete([*stale, *leftovers(mirror, layout, equal)])
     return missing
 
 

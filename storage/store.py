@@ -25,13 +25,13 @@ from .layout import ROOT_KEY, metadata, stored_fields, with_attributes
 from .lease import LEASES, LeaseTicket
 from .local_target import is_temporary
 from .manifest import (
-    INDEXES,
     MANIFEST_KEY,
     RUN,
     Manifest,
     read_index,
     read_manifest,
     require_same,
+    stale_indexes,
     write_index,
 )
 from .partition import shard_rows
@@ -223,9 +223,7 @@ def _resumed(
     if len(done) < layout.shards or read_summary(target) is None:
         target.put(ROOT_KEY, root)  # before anything goes: a damaged store is not complete
     _renew(target, objects)
-    indexes = [key for key in target.sizes(RUN) if key.startswith(INDEXES)]
-    target.delete(key for key in indexes if key != manifest.index_key)
-    target.delete(leftovers(target, layout, done))
+    target.delete([*stale_indexes(target, manifest), *leftovers(target, layout, done)])
     return OpenStore(target, manifest, index, layout, done, root)
 
 

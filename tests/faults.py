@@ -120,6 +120,7 @@ class Attempt:
     processes: bool = False  # of its own cluster: worker processes, or threads of this one
     seconds: float = 0.0  # that every array's write takes longer
     extend: bool = False
+    mirror: str | None = None
 
     def __call__(self) -> None:
         os.setpgid(0, 0)  # so that a test can kill it with all its workers
@@ -131,6 +132,7 @@ class Attempt:
         corpus = pf.open_corpus(self.corpus)
         with self._client() as client:
             options = {"shard_rows": self.shard_rows, "progress": False, "extend": self.extend}
+            options["mirror"] = self.mirror
             pf.submit(graph, corpus, target, client=client, **options).result()
 
     def _client(self):

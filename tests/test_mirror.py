@@ -1,0 +1,342 @@
+"""A mirror: a second place that survives the machine, and from which a run goes on."""
+
+import json
+import multiprocessing
+import shutil
+import signal
+import threading
+import time
+import warnings
+
+import numpy as np
+import pytest
+from faults import Attempt
+from typer.testing import CliRunner
+
+import paninifs as pf
+from paninifs.engine.cli import app
+from paninifs.engine.events import Mirrored, Restored, ShardDone
+from paninifs.storage.errors import (
+    LeaseHeld,
+    ResultsIncomplete,
+    ResultsMismatch,
+    StorageUnreachable,
+    UsageError,
+)
+from paninifs.storage.lease import Lease
+from paninifs.storage.local_target import LocalTarget
+from paninifs.storage.manifest import read_manifest
+from paninifs.storage.shards import DONE
+
+S = 64
+
+
+@pytest.fixture
+def corpus(glosses, write_jsonl):
+    rows = [*glosses[:500], {"id": "bad", "text": None}]
+    return pf.open_corpus(write_jsonl(rows))
+
+
+@pytest.fixture
+def submit(client, corpus, tmp_path):
+    def begin(results="out.zarr", mirror="mirror.zarr", of=corpus, graph=None, **options):
+        options = {"shard_rows": S, "client": client, "progress": False, **options}
+        place = tmp_path / mirror if isinstance(mirror, str) else mirror
+        chosen = graph or pf.default_graph()
+        return pf.submit(chosen, of, tmp_path / results, mirror=place, **options)
+
+    return begin
+
+
+def lasting(folder):
+    """Every object of a store, but for who holds it."""
+    target = LocalTarget(folder)
+    return {key: target.get(key) for key in target.sizes() if not key.startswith("_run/lease/")}
+
+
+def events_of(run):
+    seen = []
+    run.result()
+    run.events.subscribe(seen.append)
+    return seen
+
+
+def test_a_mirror_is_the_store_again(submit, tmp_path):
+    seen = events_of(submit())
+    assert lasting(tmp_path / "mirror.zarr") == lasting(tmp_path / "out.zarr")
+    done = [event.shard for event in seen if isinstance(event, ShardDone)]
+    mirrored = [event.shard for event in seen if isinstance(event, Mirrored)]
+    assert sorted(mirrored) == sorted(done) == list(range(8))
+    assert pf.verify(tmp_path / "mirror.zarr").passed
+    assert len(pf.open_results(tmp_path / "mirror.zarr").text) == 501  # complete: no warning
+
+
+def test_a_complete_mirror_is_left_as_it_is(submit, tmp_path):
+    submit().result()
+    before = {p: p.stat().st_mtime_ns for p in tmp_path.rglob("*") if "lease" not in str(p)}
+    seen = events_of(submit())
+    assert not [event for event in seen if isinstance(event, ShardDone | Mirrored | Restored)]
+    files = {p: p.stat().st_mtime_ns for p in tmp_path.rglob("*") if "lease" not in str(p)}
+    assert {p: t for p, t in files.items() if p.is_file()} == {
+        p: t for p, t in before.items() if p.is_file()
+    }
+
+
+def test_a_store_that_was_begun_without_one_is_copied_whole(submit, tmp_path):
+    submit(mirror=None).result()
+    seen = events_of(submit())
+    assert len([event for event in seen if isinstance(event, Mirrored)]) == 8
+    assert lasting(tmp_path / "mirror.zarr") == lasting(tmp_path / "out.zarr")
+
+
+def test_what_the_mirror_lost_is_copied_again(submit, tmp_path):
+    submit().result()
+    expected = lasting(tmp_path / "mirror.zarr")
+    (tmp_path / "mirror.zarr/dhatu/c/3/0").write_bytes(b"torn")
+    (tmp_path / f"mirror.zarr/{DONE}/00000005.json").unlink()
+    seen = events_of(submit())
+    assert sorted(event.shard for event in seen if isinstance(event, Mirrored)) == [3, 5]
+    assert lasting(tmp_path / "mirror.zarr") == expected
+
+
+def test_from_the_mirror_alone_nothing_is_computed_again(submit, tmp_path):
+    submit().result()
+    expected = lasting(tmp_path / "out.zarr")
+    shutil.rmtree(tmp_path / "out.zarr")
+    seen = events_of(submit())
+    assert [event.shards for event in seen if isinstance(event, Restored)] == [8]
+    assert not [event for event in seen if isinstance(event, ShardDone)]
+    assert lasting(tmp_path / "out.zarr") == lasting(tmp_path / "mirror.zarr") == expected
+
+
+def test_a_mirror_can_be_gone_on_with_as_a_store(submit, tmp_path):
+    submit().result()
+    expected = lasting(tmp_path / "out.zarr")
+    shutil.rmtree(tmp_path / "out.zarr")
+    (tmp_path / f"mirror.zarr/{DONE}/00000005.json").unlink()
+    submit("mirror.zarr", None).result()
+    assert lasting(tmp_path / "mirror.zarr") == expected
+
+
+def test_a_shard_that_is_not_what_was_written_is_not_copied(submit, tmp_path):
+    submit(mirror=None).result()
+    path = tmp_path / "out.zarr/digest/c/2/0"
+    path.write_bytes(path.read_bytes()[:-1] + b"x")
+    with pytest.raises(StorageUnreachable, match=r"1 of its shards.*digest/c/2/0 is not what was"):
+        submit().result()
+    with pytest.warns(ResultsIncomplete):
+        pf.open_results(tmp_path / "mirror.zarr")
+    assert not (tmp_path / f"mirror.zarr/{DONE}/00000002.json").exists()
+
+
+# --- refused --------------------------------------------------------------------------------------
+
+
+def test_a_mirror_of_something_else_is_refused(submit, tmp_path, glosses, write_jsonl):
+    other = pf.open_corpus(write_jsonl(glosses[600:700], "other.jsonl"))
+    submit("other.zarr", "mirror.zarr", other).result()
+    before = lasting(tmp_path / "mirror.zarr")
+    with pytest.raises(ResultsMismatch, match=r"mirror\.zarr was begun from something else"):
+        submit()
+    assert not (tmp_path / "out.zarr").exists()
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine/notes.txt").write_text("mine")
+    with pytest.raises(ResultsMismatch, match="no results store of this engine"):
+        submit(mirror="mine")
+    with pytest.raises(ResultsMismatch, match="no results store of this engine"):
+        submit(mirror="mine", fresh=True)
+    assert lasting(tmp_path / "mirror.zarr") == before
+    submit(fresh=True).result()
+    assert lasting(tmp_path / "mirror.zarr") == lasting(tmp_path / "out.zarr")
+
+
+def test_a_mirror_that_is_cut_in_another_way_is_refused(submit, tmp_path):
+    submit("other.zarr", shard_rows=2 * S).result()
+    submit(mirror=None).result()
+    with pytest.raises(ResultsMismatch, match="holds results with 128 rows a shard"):
+        submit(shard_rows=None).result()
+
+
+def test_a_mirror_has_one_writer(submit, tmp_path):
+    with Lease.acquire(LocalTarget(tmp_path / "mirror.zarr")):
+        with pytest.raises(LeaseHeld, match=r"mirror\.zarr is being written"):
+            submit()
+        assert not (tmp_path / "out.zarr").exists()
+    submit().result()
+
+
+def test_a_mirror_is_another_place(submit):
+    with pytest.raises(UsageError, match="has to be another place"):
+        submit(mirror="out.zarr")
+
+
+def test_nothing_is_left_where_nothing_was_begun(submit, tmp_path, write_jsonl):
+    empty = pf.open_corpus(write_jsonl([], "empty.jsonl"))
+    with pytest.raises(UsageError, match="no rows"):
+        submit(of=empty).result()
+    assert not list(tmp_path.glob("*.zarr/**/*.json"))
+
+
+# --- in the background ----------------------------------------------------------------------------
+
+
+class Held(LocalTarget):
+    """Takes a shard only when it is let; holds the rest up."""
+
+    def __init__(self, path):
+        super().__init__(path)
+        self.let = threading.Event()
+
+    def put(self, key, data):
+        if key.startswith("dhatu/c/"):
+            self.let.wait(60)
+        super().put(key, data)
+
+
+def test_the_run_does_not_wait_for_its_mirror(submit, tmp_path):
+    mirror = Held(tmp_path / "mirror.zarr")
+    run = submit(mirror=mirror)
+    deadline = time.monotonic() + 60
+    while run.status().shards_done < 8:
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+    assert not run.done
+    assert not mirror.sizes(DONE)
+    mirror.let.set()
+    run.result()
+    assert lasting(tmp_path / "mirror.zarr") == lasting(tmp_path / "out.zarr")
+
+
+class Away(LocalTarget):
+    """Cannot be reached for some of its keys."""
+
+    def put(self, key, data):
+        if key.startswith("dhatu/c/"):
+            raise StorageUnreachable(f"writing {key} failed for 120 s")
+        super().put(key, data)
+
+
+def test_a_mirror_that_stays_away_is_told_of_and_caught_up_with(submit, tmp_path):
+    run = submit(mirror=Away(tmp_path / "mirror.zarr"))
+    with pytest.raises(StorageUnreachable, match="is complete, but 8 of its shards could not be"):
+        run.result()
+    assert len(pf.open_results(tmp_path / "out.zarr").text) == 501  # complete: no warning
+    with pytest.warns(ResultsIncomplete):
+        pf.open_results(tmp_path / "mirror.zarr")
+    submit().result()
+    assert lasting(tmp_path / "mirror.zarr") == lasting(tmp_path / "out.zarr")
+
+
+def test_what_was_finished_before_a_failure_is_mirrored(submit, tmp_path, write_jsonl):
+    numbered = pf.open_corpus(write_jsonl([{"text": f"{n:04} {n // S}"} for n in range(501)]))
+    target = tmp_path / "mirror.zarr"
+
+    @pf.map_block(fields=[pf.Field("n_bytes", "int32")])
+    def fails_late(text):
+        if bytes(next(iter(text))).endswith(b" 7"):
+            raise ValueError("no")
+        return np.diff(text.offsets).astype("int32")
+
+    with pytest.raises(pf.errors.BlockError):
+        submit(of=numbered, graph=pf.default_graph() + fails_late).result()
+    done = set(LocalTarget(tmp_path / "out.zarr").sizes(DONE))
+    assert done
+    assert set(LocalTarget(target).sizes(DONE)) == done
+
+
+# --- extensions -----------------------------------------------------------------------------------
+
+
+def test_an_extension_goes_to_the_mirror_too(submit, corpus, tmp_path, glosses, write_jsonl):
+    submit().result()
+    files = [corpus.files[0].url, write_jsonl(glosses[600:700], "more.jsonl")]
+    submit(of=pf.open_corpus(files), extend=True).result()
+    assert lasting(tmp_path / "mirror.zarr") == lasting(tmp_path / "out.zarr")
+    assert len(read_manifest(LocalTarget(tmp_path / "mirror.zarr")).stages) == 1
+    shutil.rmtree(tmp_path / "out.zarr")
+    more = [*files, write_jsonl(glosses[700:900], "and-more.jsonl")]
+    seen = events_of(submit(of=pf.open_corpus(more), extend=True))
+    assert [event.shards for event in seen if isinstance(event, Restored)] == [10]
+    assert lasting(tmp_path / "mirror.zarr") == lasting(tmp_path / "out.zarr")
+    submit("at-once.zarr", None, pf.open_corpus(more)).result()
+    with warnings.catch_warnings():
+        one, other = (pf.open_results(tmp_path / f"{name}.zarr") for name in ("out", "at-once"))
+    for name in other.variables:
+        np.testing.assert_array_equal(np.asarray(one[name]), np.asarray(other[name]))
+
+
+def test_a_mirror_that_missed_an_extension_catches_up(
+    submit, corpus, tmp_path, glosses, write_jsonl
+):
+    submit().result()
+    files = [corpus.files[0].url, write_jsonl(glosses[600:700], "more.jsonl")]
+    submit(mirror=None, of=pf.open_corpus(files), extend=True).result()
+    submit(of=pf.open_corpus(files)).result()
+    assert lasting(tmp_path / "mirror.zarr") == lasting(tmp_path / "out.zarr")
+
+
+# --- the machine vanishes -------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def start():
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(["faults", "paninifs.engine.run", "distributed"])
+
+    def begin(attempt):
+        process = context.Process(target=attempt)
+        process.start()
+        return process
+
+    return begin
+
+
+def test_killed_disk_and_all_it_resumes_from_the_mirror_alone(start, corpus, tmp_path):
+    log = str(tmp_path / "log")
+    file = corpus.files[0].url.removeprefix("file://")
+
+    def attempt(scratch, **options):
+        folder = tmp_path / scratch
+        mirror = None if scratch == "undisturbed" else str(tmp_path / "mirror.zarr")
+        return Attempt(file, str(folder / "out.zarr"), log, S, mirror=mirror, **options)
+
+    undisturbed = start(attempt("undisturbed"))
+    undisturbed.join()
+    assert undisturbed.exitcode == 0
+    mirrored = 0
+    for number in range(3):
+        process = start(attempt(f"machine-{number}", seconds=0.02))
+        deadline = time.monotonic() + 120
+        while len(list(tmp_path.glob(f"mirror.zarr/{DONE}/*.json"))) < mirrored + 2:
+            assert process.is_alive()
+            assert time.monotonic() < deadline
+            time.sleep(0.005)
+        process.kill()
+        process.join()
+        assert process.exitcode == -signal.SIGKILL
+        shutil.rmtree(tmp_path / f"machine-{number}")
+        mirrored = len(list(tmp_path.glob(f"mirror.zarr/{DONE}/*.json")))
+        assert mirrored < 8
+    last = start(attempt("last"))
+    last.join()
+    assert last.exitcode == 0
+    expected = {k: v for k, v in lasting(tmp_path / "undisturbed/out.zarr").items() if "/c/" in k}
+    for store in ("last/out.zarr", "mirror.zarr"):
+        assert {k: v for k, v in lasting(tmp_path / store).items() if "/c/" in k} == expected
+    assert lasting(tmp_path / "last/out.zarr") == lasting(tmp_path / "mirror.zarr")
+
+
+def test_the_command(corpus, tmp_path):
+    runner = CliRunner()
+    file = corpus.files[0].url.removeprefix("file://")
+    store, mirror = str(tmp_path / "out.zarr"), str(tmp_path / "mirror.zarr")
+    command = ["run", file, store, "--mirror", mirror, "--shard-rows", str(S)]
+    ended = runner.invoke(app, command)
+    assert ended.exit_code == 3, ended.stderr
+    assert f"mirrored to {mirror}" in ended.stdout.replace("\n", "")
+    shutil.rmtree(store)
+    ended = runner.invoke(app, command)
+    assert ended.exit_code == 3, ended.stderr
+    assert "note: 8 finished shards brought back from" in ended.stderr
+    status = runner.invoke(app, ["status", mirror, "--json"])
+    assert json.loads(status.stdout)["complete"] is True
