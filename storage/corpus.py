@@ -16,11 +16,21 @@ from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 
+from .compression import SUFFIXES as COMPRESSED
 from .errors import CorpusNotFound, UsageError
 from .filesystem import filesystem_of
 from .index import CorpusIndex, build_index
 from .partition import shard_rows
-from .readers import SUFFIXES, FileOpener, format_of, read_stretch, stamp_of
+from .readers import (
+    READERS,
+    SUFFIXES,
+    FileOpener,
+    format_of,
+    read_as,
+    read_stretch,
+    require_format,
+    stamp_of,
+)
 from .rows import ARROW_KINDS, Rows, SourceFile, Stretch, Wanted
 
 if TYPE_CHECKING:
@@ -106,6 +116,7 @@ def open_corpus(
     text: str = "text",
     id: str | None = None,
     keep: Sequence[str] = (),
+    format: str | None = None,
     storage_options: Mapping[str, Any] | None = None,
 ) -> Corpus:
     """Open a corpus: one URL, a glob, a directory, or a list of them. Lazy.
@@ -114,8 +125,8 @@ def open_corpus(
     ----------
     urls : str, path or list
         Anything that fsspec reads. A directory stands for all files in and below it whose
-        ending is known (.parquet .jsonl .csv .tsv .txt, the last four also .gz), in the order
-        of their names.
+        ending is known (.parquet .jsonl .csv .tsv .txt, the last four also .gz .zst .bz2), in
+        the order of their names.
     text : str
         The column, or JSON key, that holds the text. Plain text files need none.
     id : str, optional
@@ -123,6 +134,11 @@ def open_corpus(
         else the row number.
     keep : sequence of str
         Further columns to store beside the results.
+    format : str, optional
+        "parquet", "jsonl", "csv", "tsv", "text" (a line is a row) or "document" (a file is); when
+        left out, each file's ending says it. A directory then stands for the files whose endings
+        belong to the format (.md to both of the last two, .html .xml .tex .rst to the last);
+        files that are named, or matched by a glob, are read so whatever their endings are.
     storage_options : mapping, optional
         Passed to fsspec.
 
@@ -131,7 +147,7 @@ def open_corpus(
     CorpusNotFound
         Nothing is there, or nothing of a known format.
     UsageError
-        A file is named twice.
+        A file is named twice, or there is no such format.
 
     Examples
     --------
@@ -149,16 +165,19 @@ def open_corpus(
         raise UsageError(f"keep must be a list of columns: keep=[{keep!r}]")
     if not given:
         raise CorpusNotFound("no corpus was named")
+    if format is not None:
+        require_format(format)
     found: list[dict[str, Any]] = []
     ignored: list[str] = []
     for url in [fspath(one) for one in given]:
         for info in _list(url, options):
-            if format_of(info["name"]):
-                found.append(info)
+            known = _format(info, format)
+            if known:
+                found.append({**info, "known": known})
             else:
                 ignored.append(info["name"])
     if not found:
-        raise CorpusNotFound(_nothing(given, ignored))
+        raise CorpusNotFound(_nothing(given, ignored, format))
     names = [info["name"] for info in found]
     urls_found = Counter(info["url"] for info in found)
     twice = sorted(url for url, times in urls_found.items() if times > 1)
@@ -176,7 +195,8 @@ def _list(url: str, options: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
     head, _, behind = url.partition("::")
     tail = f"::{behind}" if behind and "://" in head else ""
     fs.invalidate_cache()
-    if fs.isdir(path):
+    in_folder = fs.isdir(path)
+    if in_folder:
         found = fs.find(path, detail=True)
         # A results store in or below the folder is no corpus, though it may hold a Parquet file.
         stores = tuple(n.removesuffix(_IN_A_STORE) + "/" for n in found if n.endswith(_IN_A_STORE))
@@ -190,7 +210,15 @@ def _list(url: str, options: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
     if not infos:
         raise CorpusNotFound(f"no such file, and nothing that it matches: {url}")
     for name in sorted(infos):
-        yield {**infos[name], "name": name, "url": fs.unstrip_protocol(name) + tail}
+        url = fs.unstrip_protocol(name) + tail
+        yield {**infos[name], "name": name, "url": url, "in_folder": in_folder}
+
+
+def _format(info: Mapping[str, Any], format: str | None) -> tuple[str, str | None] | None:
+    """Return the format and compression to read a file in, or None to leave it out."""
+    if format is None or info["in_folder"]:
+        return format_of(info["name"], within=format)
+    return read_as(info["name"], format)
 
 
 def _hidden(name: str, folder: str) -> bool:
@@ -198,11 +226,15 @@ def _hidden(name: str, folder: str) -> bool:
     return any(part.startswith((".", "_")) for part in inner)
 
 
-def _nothing(given: Sequence[Location], ignored: Sequence[str]) -> str:
-    endings = " ".join(SUFFIXES)
+def _nothing(given: Sequence[Location], ignored: Sequence[str], format: str | None) -> str:
+    known = SUFFIXES if format is None else (*READERS[format].endings, *READERS[format].further)
     files = ", ".join(PurePosixPath(name).name for name in ignored[:5])
     where = ", ".join(fspath(one) for one in given)
-    return f"no corpus file in {where}: found {files}; known endings are {endings} (and .gz)"
+    whose = "known endings are" if format is None else f"the endings of {format} are"
+    return (
+        f"no corpus file in {where}: found {files}; {whose} {' '.join(known)} "
+        f"(and {' '.join(COMPRESSED)})"
+    )
 
 
 def _common_folder(names: Sequence[str]) -> PurePosixPath:
@@ -215,10 +247,8 @@ def _common_folder(names: Sequence[str]) -> PurePosixPath:
 
 
 def _source(info: Mapping[str, Any], root: PurePosixPath) -> SourceFile:
-    known = format_of(info["name"])
-    assert known is not None  # open_corpus set the others aside
     name = str(PurePosixPath(info["name"]).relative_to(root))
-    return SourceFile(info["url"], name, info["size"], stamp_of(dict(info)), *known)
+    return SourceFile(info["url"], name, info["size"], stamp_of(dict(info)), *info["known"])
 
 
 class _ReadFrame:

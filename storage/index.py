@@ -14,7 +14,7 @@ from functools import cached_property
 from itertools import accumulate
 from typing import Any
 
-from .errors import ColumnNotFound, CorpusEmpty, CorpusUnreadable
+from .errors import ColumnNotFound, CorpusEmpty, CorpusUnreadable, ResultsMismatch
 from .partition import FileRows, Partition, pieces, plan
 from .readers import FileOpener, outline
 from .rows import (
@@ -127,7 +127,19 @@ class CorpusIndex:
         )
 
     def at(self, files: Sequence[SourceFile]) -> CorpusIndex:
-        """Return the index of the same files where they are now: a corpus may move as a whole."""
+        """Return the index of the same files where they are now: a corpus may move as a whole.
+
+        Raises
+        ------
+        ResultsMismatch
+            A file is to be read in another format than when its rows were counted.
+        """
+        for was, now in zip(self.files, files, strict=True):
+            if was.file.format != now.format:
+                raise ResultsMismatch(
+                    f"{now.url} was read as {was.file.format}, and is to be read as {now.format}: "
+                    "write to another place, or start over with --fresh (fresh=True)"
+                )
         moved = tuple(replace(one, file=file) for one, file in zip(self.files, files, strict=True))
         return replace(self, files=moved)
 
@@ -207,8 +219,6 @@ def _outline(file: SourceFile, opener: FileOpener) -> Outline | str:
     except (FileNotFoundError, PermissionError) as error:
         return f"cannot be opened: {error}"
     except OSError as error:
-        if error.errno is None and not isinstance(error, TimeoutError | ConnectionError):
-            return f"cannot be opened: {error}"  # pyarrow's word for a footer that is none
         # What is found here stays in the manifest for good, so a passing fault must not.
         raise CorpusUnreadable(
             f"{file.url} could not be read: {error}; nothing was written, try again"

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from .decoding import StoredFile
 from .rows import (
     ARROW_KINDS,
     BATCH_BYTES,
@@ -27,7 +28,7 @@ _BUFFER_BYTES = 8 << 20
 
 def outline(file: SourceFile, opener: Opener) -> Outline:
     """Read the footer: row groups and schema."""
-    with opener(file) as stream, pq.ParquetFile(stream) as parquet:
+    with opener(file) as raw, _opened(StoredFile(raw)) as parquet:
         groups = [parquet.metadata.row_group(g).num_rows for g in range(parquet.num_row_groups)]
         columns = {field.name: _kind(field.type) for field in parquet.schema_arrow}
     return Outline(tuple(Unit(rows, g) for g, rows in enumerate(groups) if rows), columns)
@@ -56,16 +57,7 @@ def _is_large_binary(type_: pa.DataType) -> bool:
 
 def read(file: SourceFile, opener: Opener, span: Span, wanted: Wanted) -> Iterator[Rows]:
     """Read a span, decoding from the row group that holds its first row."""
-    with (
-        opener(file) as stream,
-        # By default pyarrow holds a row group's whole column, however long.
-        pq.ParquetFile(
-            stream,
-            page_checksum_verification=True,
-            pre_buffer=False,
-            buffer_size=_BUFFER_BYTES,
-        ) as parquet,
-    ):
+    with opener(file) as raw, _opened(stored := StoredFile(raw)) as parquet:
         row = span.unit_row
         present = set(parquet.schema_arrow.names)
         columns = [n for n in (wanted.text, *(c.name for c in wanted.others)) if n in present]
@@ -77,7 +69,7 @@ def read(file: SourceFile, opener: Opener, span: Span, wanted: Wanted) -> Iterat
                 batch_size=size, row_groups=[group], columns=columns, use_threads=False
             )
             try:
-                for batch in _decoded(batches):
+                for batch in _decoded(batches, stored):
                     start, stop = max(row, span.start), min(row + len(batch), span.stop)
                     if start < stop:
                         yield _rows(batch.slice(start - row, stop - start), start, wanted)
@@ -94,15 +86,20 @@ def read(file: SourceFile, opener: Opener, span: Span, wanted: Wanted) -> Iterat
                 return
 
 
-def _decoded(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
-    try:
+def _opened(stored: StoredFile) -> pq.ParquetFile:
+    with stored.decoding("no footer"):
+        return pq.ParquetFile(
+            stored,
+            page_checksum_verification=True,
+            # By default pyarrow holds a row group's whole column, however long.
+            pre_buffer=False,
+            buffer_size=_BUFFER_BYTES,
+        )
+
+
+def _decoded(batches: Iterator[pa.RecordBatch], stored: StoredFile) -> Iterator[pa.RecordBatch]:
+    with stored.decoding("cannot decode"):
         yield from batches
-    except (pa.ArrowException, OSError) as error:
-        # pyarrow raises OSError for broken pages as well as for a failing disk; only the errno
-        # of a real one tells them apart.
-        if isinstance(error, OSError) and error.errno is not None:
-            raise
-        raise Malformed(f"cannot decode: {error}") from error
 
 
 def _batch_rows(parquet: pq.ParquetFile, text: str) -> int:

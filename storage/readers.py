@@ -6,19 +6,18 @@ that a broken file no longer gives come out as faults that name it.
 
 from __future__ import annotations
 
-import gzip
 import io
-import zlib
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, BinaryIO, cast
 
 import pyarrow as pa
 from fsspec.core import OpenFile
 
-from . import delimited, jsonl, parquet, plain
-from .errors import CorpusChanged
+from . import delimited, document, jsonl, parquet, plain
+from .compression import decompressed, split_suffix
+from .errors import CorpusChanged, UsageError
 from .filesystem import filesystem_of
 from .rows import (
     BATCH_ROWS,
@@ -35,50 +34,72 @@ from .rows import (
 
 @dataclass(frozen=True)
 class Reader:
-    """A format: how its records are counted, and how a span of them is read."""
+    """A format: how its records are counted, how a span of them is read, and in which files."""
 
     outline: Callable[[SourceFile, Opener], Outline]
     read: Callable[[SourceFile, Opener, Span, Wanted], Iterator[Rows]]
+    endings: tuple[str, ...]  # of the files that are read so when no format is named
+    further: tuple[str, ...] = ()  # of files in a folder that are, too, when this one is
 
 
 READERS = {
-    "parquet": Reader(parquet.outline, parquet.read),
-    "jsonl": Reader(jsonl.outline, jsonl.read),
-    "csv": Reader(delimited.outline, delimited.read),
-    "tsv": Reader(delimited.outline, delimited.read),
-    "text": Reader(plain.outline, plain.read),
+    "parquet": Reader(parquet.outline, parquet.read, (".parquet", ".pq")),
+    "jsonl": Reader(jsonl.outline, jsonl.read, (".jsonl", ".ndjson")),
+    "csv": Reader(delimited.outline, delimited.read, (".csv",)),
+    "tsv": Reader(delimited.outline, delimited.read, (".tsv",)),
+    "text": Reader(plain.outline, plain.read, (".txt",), (".md",)),
+    "document": Reader(
+        document.outline, document.read, (), (".txt", ".md", ".html", ".xml", ".tex", ".rst")
+    ),
 }
 
-SUFFIXES = {
-    ".parquet": "parquet",
-    ".pq": "parquet",
-    ".jsonl": "jsonl",
-    ".ndjson": "jsonl",
-    ".csv": "csv",
-    ".tsv": "tsv",
-    ".txt": "text",
-}
-
-COMPRESSIONS = {".gz": "gzip"}
+SUFFIXES = {ending: name for name, reader in READERS.items() for ending in reader.endings}
 
 _BUFFER_BYTES = 1 << 20
 
-_BROKEN = (Malformed, EOFError, zlib.error, gzip.BadGzipFile, pa.ArrowException)
-"""What a file that is not what it claims makes its decoder raise."""
+_BROKEN = (Malformed, pa.ArrowException)
+"""What a file that is not what it claims makes its reader raise."""
 
 
-def format_of(name: str) -> tuple[str, str | None] | None:
-    """Return format and compression by a file's name, or None where it has no known ending.
+def format_of(name: str, within: str | None = None) -> tuple[str, str | None] | None:
+    """Return format and compression by a file's name, or None where its ending is of no format.
+
+    With a format named, `within` that one: None where the ending is not one of its own.
 
     >>> format_of("glosses.jsonl.gz"), format_of("notes.docx")
     (('jsonl', 'gzip'), None)
+    >>> format_of("notes.md"), format_of("notes.md", within="document")
+    (None, ('document', None))
     """
-    lower = name.lower()
-    for suffix, compression in COMPRESSIONS.items():
-        if lower.endswith(suffix):
-            inner = format_of(lower.removesuffix(suffix))
-            return (inner[0], compression) if inner and inner[0] != "parquet" else None
-    return next(((f, None) for suffix, f in SUFFIXES.items() if lower.endswith(suffix)), None)
+    inner, compression = split_suffix(name.lower())
+    endings = SUFFIXES
+    if within is not None:
+        reader = READERS[within]
+        endings = dict.fromkeys((*reader.endings, *reader.further), within)
+    known = next((f for suffix, f in endings.items() if inner.endswith(suffix)), None)
+    if known is None or (known == "parquet" and compression):
+        return None
+    return known, compression
+
+
+def read_as(name: str, format: str) -> tuple[str, str | None]:
+    """Return format and compression of a file that is to be read as `format`, however it is called.
+
+    Raises
+    ------
+    UsageError
+        Parquet inside another compression.
+    """
+    _, compression = split_suffix(name)
+    if format == "parquet" and compression:
+        raise UsageError(f"{name}: Parquet is not read out of {compression}; unpack the file")
+    return format, compression
+
+
+def require_format(format: str) -> None:
+    """Raise `UsageError`, listing the formats, where this is none of them."""
+    if format not in READERS:
+        raise UsageError(f"no format {format!r}; the formats are: {', '.join(READERS)}")
 
 
 def stamp_of(info: dict[str, Any]) -> str:
@@ -95,13 +116,18 @@ class FileOpener:
     def __init__(self, storage_options: dict[str, Any]) -> None:
         self._options = storage_options
 
-    def __call__(self, file: SourceFile) -> AbstractContextManager[BinaryIO]:
-        """Open a file for reading, decompressed; leaving the context closes both."""
+    @contextmanager
+    def __call__(self, file: SourceFile) -> Iterator[BinaryIO]:
+        """Open a file for reading, decompressed; leaving the context closes it."""
         fs, path = filesystem_of(file.url, self._options)
-        opened = OpenFile(fs, path, "rb", compression=file.compression)
-        if file.format == "parquet" or file.compression:
-            return cast(AbstractContextManager[BinaryIO], opened)
-        return _buffered(opened)
+        with OpenFile(fs, path, "rb") as raw:
+            if file.compression:
+                yield decompressed(raw, file.compression)
+            elif file.format == "parquet":
+                yield cast(BinaryIO, raw)
+            else:
+                # fsspec's own `readline` copies a whole block (5 MiB) for every line.
+                yield io.BufferedReader(raw, _BUFFER_BYTES)
 
     def check(self, file: SourceFile) -> None:
         """Raise `CorpusChanged` unless the file is still the one that was listed."""
@@ -117,13 +143,6 @@ class FileOpener:
                 f"{info['size']} bytes ({stamp_of(info)}) now; a fresh run (--fresh) reads it "
                 "as it is, and discards the results there are"
             )
-
-
-@contextmanager
-def _buffered(opened: OpenFile) -> Iterator[BinaryIO]:
-    """Buffer a remote file: fsspec's own `readline` copies a whole block (5 MiB) for every line."""
-    with opened as raw:
-        yield cast(BinaryIO, io.BufferedReader(raw, _BUFFER_BYTES))
 
 
 def outline(file: SourceFile, opener: Opener) -> Outline:

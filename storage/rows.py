@@ -38,7 +38,7 @@ class SourceFile:
     size: int  # bytes
     stamp: str
     format: str  # a key of readers.READERS
-    compression: str | None  # "gzip" or None
+    compression: str | None  # "gzip", "zstd", "bz2" or None
 
 
 @dataclass(frozen=True)
