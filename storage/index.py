@@ -31,6 +31,7 @@ from .rows import (
 
 INDEX_THREADS = 16
 _TEXT_KIND = "string"
+_NULL_KIND = "null"
 
 
 @dataclass(frozen=True)
@@ -239,7 +240,8 @@ def _text_problem(found: Outline, text: str) -> str | None:
         return None
     if kind is None:
         return _no_column(text, set(found.columns))
-    return f"column {text!r} holds {kind}, not text"
+    inner = ", ".join(sorted(name for name in found.columns if name.startswith(f"{text}.")))
+    return f"column {text!r} holds {kind}, not text" + (f"; in it are {inner}" if inner else "")
 
 
 def _require_text(readable: Sequence[Outline], text: str) -> None:
@@ -257,12 +259,16 @@ def _no_column(name: str, names: set[str]) -> str:
 
 
 def _kind(readable: Sequence[Outline], name: str) -> str:
+    """Return the kind that a column has, or that all its kinds are read as."""
     kinds = {one.columns[name] for one in readable if name in one.columns}
     nested = [kind for kind in kinds if "<" in kind]
     if nested:
         raise ColumnNotFound(f"column {name!r} holds {nested[0]}, which cannot be stored")
-    kind = kinds.pop()
-    return kind if not kinds and kind in ARROW_KINDS else "string"
+    kinds.discard(_NULL_KIND)  # in such a file every value is missing
+    if kinds == {"int64", "float64"}:
+        return "float64"
+    kind = kinds.pop() if len(kinds) == 1 else "string"
+    return kind if kind in ARROW_KINDS else "string"
 
 
 def _id_kind(readable: Sequence[Outline], name: str) -> str:
