@@ -6,6 +6,7 @@ end, and checks what checksums there are. A compressed file cannot be entered in
 
 from __future__ import annotations
 
+import bz2
 import gzip
 import io
 from collections.abc import Callable
@@ -31,15 +32,41 @@ def _gzip(stored: io.BufferedReader) -> Decoder:
     return gzip.GzipFile(fileobj=stored).read1
 
 
-def _by_arrow(name: str) -> Callable[[io.BufferedReader], Decoder]:
-    def decoder(stored: io.BufferedReader) -> Decoder:
-        read: Decoder = pa.CompressedInputStream(pa.PythonFile(stored, mode="r"), name).read
-        return read
-
-    return decoder
+def _zstd(stored: io.BufferedReader) -> Decoder:
+    # fsspec's way, through the package zstandard, ends in silence behind the first frame.
+    read: Decoder = pa.CompressedInputStream(pa.PythonFile(stored, mode="r"), "zstd").read
+    return read
 
 
-_DECODERS = {"gzip": _gzip, "zstd": _by_arrow("zstd"), "bz2": _by_arrow("bz2")}
+class _Bz2:
+    """Decodes bz2. Python's `BZ2File` ends in silence where a further stream is damaged."""
+
+    def __init__(self, stored: io.BufferedReader) -> None:
+        self._stored = stored
+        self._stream: bz2.BZ2Decompressor | None = None  # None: before a stream, if there is one
+        self._ahead = b""
+
+    def __call__(self, size: int) -> bytes:
+        data = b""
+        while not data:
+            if self._stream is None or self._stream.needs_input:
+                self._ahead = self._ahead or self._stored.read1(io.DEFAULT_BUFFER_SIZE)
+                if not self._ahead:
+                    break
+            self._stream = self._stream or bz2.BZ2Decompressor()
+            data, self._ahead = self._stream.decompress(self._ahead, size), b""
+            if self._stream.eof:
+                self._ahead, self._stream = self._stream.unused_data, None
+        if not data and self._stream is not None:
+            raise EOFError("the file ends before its last stream does")
+        return data
+
+
+_DECODERS: dict[str, Callable[[io.BufferedReader], Decoder]] = {
+    "gzip": _gzip,
+    "zstd": _zstd,
+    "bz2": _Bz2,
+}
 
 
 def split_suffix(name: str) -> tuple[str, str | None]:
