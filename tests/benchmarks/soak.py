@@ -2,7 +2,8 @@
 
     python soak.py [--gigabytes 2] [--memory 1GiB] [--folder DIR] [--out DIR]
 
-Two things are to be seen: the seconds grow with the file, and the worker's memory does not. Writes
+Two things are to be seen: the seconds grow with the file (the CPU's do, whatever else the machine
+is busy with), and the worker's memory does not. Writes
 DIR/soak.json. Files and stores go to a temporary folder (three times the gigabytes; --folder says
 where); a worker's peak is read from /proc, so it takes Linux.
 """
@@ -85,10 +86,10 @@ def write_parquet(path: Path, size: int) -> int:
     return len(table)
 
 
-def memory_peak() -> tuple[int, int]:
-    """Process and peak of its memory in bytes. getrusage would tell a parent's."""
+def standing() -> tuple[int, int, float]:
+    """Process, peak of its memory in bytes (getrusage tells a parent's), CPU seconds."""
     status = Path("/proc/self/status").read_text()
-    return os.getpid(), int(status.split("VmHWM:")[1].split()[0]) * 1024
+    return os.getpid(), int(status.split("VmHWM:")[1].split()[0]) * 1024, time.process_time()
 
 
 def soaked(path: Path, rows: int, memory: str, folder: Path) -> dict[str, object]:
@@ -99,11 +100,12 @@ def soaked(path: Path, rows: int, memory: str, folder: Path) -> dict[str, object
     with pf.connect(workers=1, threads=1, memory=memory, quiet=True) as client:
         options = {"client": client, "progress": False, "fresh": True}
         pf.submit(graph, pf.open_corpus(warm), folder / "warm.zarr", **options).result()
-        ((worker, before),) = client.run(memory_peak).values()
-        began = time.perf_counter()
+        ((worker, before, cpu),) = client.run(standing).values()
+        began, own_cpu = time.perf_counter(), time.process_time()
         summary = pf.submit(graph, pf.open_corpus(path), folder / "soak.zarr", **options).result()
         seconds = time.perf_counter() - began
-        ((same, peak),) = client.run(memory_peak).values()
+        own_cpu = time.process_time() - own_cpu
+        ((same, peak, cpu_after),) = client.run(standing).values()
     shutil.rmtree(folder / "soak.zarr")
     assert worker == same, "the worker was started again on the way"
     assert (summary.done, summary.quarantined) == (rows, 0)
@@ -112,6 +114,7 @@ def soaked(path: Path, rows: int, memory: str, folder: Path) -> dict[str, object
         "text (MB)": summary.text_bytes / 1e6,
         "texts": rows,
         "seconds": seconds,
+        "CPU seconds": own_cpu + cpu_after - cpu,
         "text, MB a second": summary.text_bytes / 1e6 / seconds,
         "worker's peak (MB)": peak / 1e6,
         "of it before (MB)": before / 1e6,
