@@ -141,6 +141,14 @@ def test_only_the_leaf_is_read(tmp_path, monkeypatch):
     assert [field.name for field in seen[0].schema.field("translation").type] == ["fr"]
 
 
+def test_a_leaf_that_is_never_null_is_missing_where_its_struct_is(tmp_path):
+    always = pa.struct([pa.field("fr", pa.string(), nullable=False)])
+    table = pa.table({"translation": pa.array([{"fr": "chien"}, None, {"fr": ""}], always)})
+    write(tmp_path, a=table)
+    columns, _ = rows_of(open_corpus(tmp_path, text="translation.fr"))
+    assert columns["translation.fr"] == ["chien", None, ""]
+
+
 def test_a_column_that_bears_the_dotted_name_itself_is_meant(tmp_path):
     nested = pa.array([{"body": "nested", "lang": "a"}])
     write(tmp_path, a={"article": nested, "article.body": ["literal"]})
