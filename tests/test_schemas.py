@@ -8,7 +8,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from paninifs import open_corpus
+from paninifs import default_graph, open_corpus, open_results, submit
+from paninifs.engine.verify import verify
 from paninifs.storage import parquet, partition
 from paninifs.storage.errors import ColumnNotFound
 from paninifs.storage.readers import read_stretch
@@ -278,6 +279,32 @@ def test_a_file_whose_every_text_is_missing_costs_its_rows_and_no_others(tmp_pat
     columns, faults = rows_of(open_corpus(tmp_path))
     assert columns["text"] == ["t", None, None]
     assert sum(rows for _, _, rows, _ in faults) == 2
+
+
+def test_leaves_and_changing_schemas_reach_the_store(tmp_path, client):
+    (tmp_path / "corpus").mkdir()
+    articles = [{"body": "un", "score": 1, "none": None}, None, {"body": "deux", "score": None}]
+    later = [{"none": "z", "score": 0.5, "body": "trois"}]
+    coded = pa.StructArray.from_arrays([pa.array(["quatre"]).dictionary_encode()], ["body"])
+    write(
+        tmp_path / "corpus",
+        a={"article": pa.array(articles), "id": [1, 2, 3], "n": [1, 2, 3]},
+        b={"id": ["x"], "n": pa.nulls(1), "article": pa.array(later)},
+        c={"article": coded},
+    )
+    keep = ["article.score", "article.none", "n"]
+    corpus = open_corpus(tmp_path / "corpus", text="article.body", keep=keep)
+    store = str(tmp_path / "results.zarr")
+    summary = submit(default_graph(), corpus, store, client=client, progress=False).result()
+    assert (summary.done, summary.quarantined, summary.null_ids) == (4, 1, 1)
+    found = open_results(store)
+    assert found.id.values.tolist() == ["1", "2", "3", "x", ""]
+    assert found.valid.values.tolist() == [True, False, True, True, True]
+    assert found.article_score.values.tolist() == [1.0, 0.0, 0.0, 0.5, 0.0]
+    assert found.article_score_valid.values.tolist() == [True, False, False, True, False]
+    assert found.article_none.values.tolist() == ["", "", "", "z", ""]
+    assert found.n.values.tolist() == [1, 2, 3, 0, 0]
+    assert verify(store).passed
 
 
 def test_a_folder_as_hugging_face_keeps_it(tmp_path, glosses):
