@@ -260,6 +260,16 @@ def test_a_footer_that_the_storage_does_not_give_is_no_bad_file(tmp_path, monkey
         corpus.index  # noqa: B018
 
 
+@ENDINGS
+def test_damage_in_a_stream_that_cannot_say_where_it_is_is_damage(ending):
+    class Pipe(io.BytesIO):
+        def tell(self):
+            raise io.UnsupportedOperation("tell")
+
+    with pytest.raises(Malformed, match=f"^damaged {SUFFIXES[ending]}: "):
+        decompressed(Pipe(PACK[ending](b"words")[:-3]), SUFFIXES[ending]).read()
+
+
 def test_a_footer_that_is_broken_is_a_bad_file_and_the_others_are_read(tmp_path):
     stored(tmp_path, "a.parquet")
     data = (tmp_path / "a.parquet").read_bytes()
