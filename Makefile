@@ -3,7 +3,8 @@
 #   PYTHON=…    the Python to build the environment with (3.11 to 3.13); else the first that runs of
 #               python3.13, python3.12, python3.11, python3
 #   WORKERS=…   processes that run the tests (2)
-#   BENCH_RESULTS=…  where `make bench` writes its figures and their page (bench-results)
+#   BENCH_RESULTS=…  where `make bench` and `make soak` write their figures (bench-results)
+#   GIGABYTES=…  the larger of the files that `make soak` makes (2)
 #   TESTS=…     what `make unit` runs (tests/)
 #   GPU_PYTHON=…  the Python that `make test-gpu` and `make bench-gpu` run with, as it is (PYTHON, else python3)
 
@@ -24,7 +25,7 @@ PYTEST = $(BIN)/python -P -m pytest -c tests/pytest.ini --rootdir tests -n $(WOR
 
 .DELETE_ON_ERROR:
 .DEFAULT_GOAL := help
-.PHONY: help demo test unit lint format bench test-rapids test-gpu bench-gpu test-matrix requirements clean FORCE
+.PHONY: help demo test unit lint format bench soak test-rapids test-gpu bench-gpu test-matrix requirements clean FORCE
 
 help: ## list the commands
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' $(firstword $(MAKEFILE_LIST)) | expand -t 22
@@ -50,6 +51,9 @@ format: $(VENV)/.dev ## format the code and put right what ruff can
 
 bench: $(VENV)/.dev ## measure on this machine: QUICK=1 in two minutes, else a quarter of an hour and 12 GB
 	$(BIN)/python tests/benchmarks/bench.py $(if $(QUICK),--quick) --out $(BENCH_RESULTS)
+
+soak: $(VENV)/.dev ## files larger than a worker's memory, end to end: GIGABYTES=2, a quarter of an hour (Linux)
+	$(BIN)/python tests/benchmarks/soak.py $(if $(GIGABYTES),--gigabytes $(GIGABYTES)) --out $(BENCH_RESULTS)
 
 test-rapids: ## the tests against the real RAPIDS that need no GPU, in an environment of 4 GB (Linux)
 	@$(MAKE) --no-print-directory VENV=.venvs/rapids unit-rapids

@@ -73,6 +73,13 @@ def run(
     keep: Annotated[
         list[str] | None, typer.Option(help="Column to store beside the results; repeatable.")
     ] = None,
+    format: Annotated[
+        str | None,
+        typer.Option(
+            help="'parquet', 'jsonl', 'csv', 'tsv', 'text' (a line is a text) or 'document' (a "
+            "file is). By each file's ending when left out."
+        ),
+    ] = None,
     cluster: Annotated[
         str | None,
         typer.Option(
@@ -131,7 +138,7 @@ def run(
     with _errors():
         if backend is not None:
             require_backend(backend)
-        source = open_corpus(urls, text=text, id=id, keep=keep or [])
+        source = open_corpus(urls, text=text, id=id, keep=keep or [], format=format)
         for name in source.ignored:
             _err.print(f"note: {escape(name)} is of no known format and is left out")
         if cluster is None:

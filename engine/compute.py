@@ -135,7 +135,7 @@ def _begin(recipe: Recipe, bounds: tuple[int, int] | None) -> RowRange | None:
     if bounds is None:
         return None
     length = bounds[1] - bounds[0]
-    columns = {"id" if recipe.identity else "", *(kept.name for kept in recipe.keep)}
+    columns = {"id" if recipe.identity else "", *(kept.array for kept in recipe.keep)}
     arrays = {
         one.name: np.empty((length, *one.shape), one.array_dtype)
         for one in recipe.fields
@@ -180,7 +180,7 @@ def _fill_columns(recipe: Recipe, current: RowRange, here: slice, row: int, rows
     if recipe.identity is None:
         arrays["id"][here] = np.arange(row, row + len(rows))
     named = [("id", recipe.identity)] if recipe.identity else []
-    for name, column in [*named, *((kept.name, kept) for kept in recipe.keep)]:
+    for name, column in [*named, *((kept.array, kept) for kept in recipe.keep)]:
         values = rows.columns[column.name]
         arrays[f"{name}_valid"][here] = known = validity(values)
         if column.kind == "string":

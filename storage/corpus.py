@@ -16,12 +16,13 @@ from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 
+from .compression import SUFFIXES as COMPRESSED
 from .errors import CorpusNotFound, UsageError
 from .filesystem import files_below, filesystem_of, raise_unless_missing
 from .index import CorpusIndex, build_index
 from .partition import shard_rows
 from .patience import patiently
-from .readers import SUFFIXES, format_of
+from .readers import READERS, SUFFIXES, format_of, read_as, require_format
 from .rows import ARROW_KINDS, Rows, SourceFile, Stretch, Wanted
 from .source import FileOpener, stamp_of
 from .stretches import read_stretches
@@ -109,6 +110,7 @@ def open_corpus(
     text: str = "text",
     id: str | None = None,
     keep: Sequence[str] = (),
+    format: str | None = None,
     storage_options: Mapping[str, Any] | None = None,
 ) -> Corpus:
     """Open a corpus: one URL, a glob, a directory, or a list of them. Lazy.
@@ -117,8 +119,8 @@ def open_corpus(
     ----------
     urls : str, path or list
         Anything that fsspec reads. A directory stands for all files in and below it whose
-        ending is known (.parquet .jsonl .csv .tsv .txt, the last four also .gz), in the order
-        of their names.
+        ending is known (.parquet .jsonl .csv .tsv .txt, the last four also .gz .zst .bz2), in
+        the order of their names.
     text : str
         The column, or JSON key, that holds the text. Plain text files need none.
     id : str, optional
@@ -126,6 +128,11 @@ def open_corpus(
         else the row number.
     keep : sequence of str
         Further columns to store beside the results.
+    format : str, optional
+        "parquet", "jsonl", "csv", "tsv", "text" (a line is a row) or "document" (a file is); when
+        left out, each file's ending says it. A directory then stands for the files whose endings
+        belong to the format (.md to both of the last two, .html .xml .tex .rst to the last);
+        files that are named, or matched by a glob, are read so whatever their endings are.
     storage_options : mapping, optional
         Passed to fsspec.
 
@@ -134,7 +141,7 @@ def open_corpus(
     CorpusNotFound
         Nothing is there, or nothing of a known format.
     UsageError
-        A file is named twice.
+        A file is named twice, or there is no such format.
 
     Examples
     --------
@@ -152,16 +159,19 @@ def open_corpus(
         raise UsageError(f"keep must be a list of columns: keep=[{keep!r}]")
     if not given:
         raise CorpusNotFound("no corpus was named")
+    if format is not None:
+        require_format(format)
     found: list[dict[str, Any]] = []
     ignored: list[str] = []
     for url in [fspath(one) for one in given]:
         for info in _list(url, options):
-            if format_of(info["name"]):
-                found.append(info)
+            known = _format(info, format)
+            if known:
+                found.append({**info, "known": known})
             else:
                 ignored.append(info["name"])
     if not found:
-        raise CorpusNotFound(_nothing(given, ignored))
+        raise CorpusNotFound(_nothing(given, ignored, format))
     names = [info["name"] for info in found]
     urls_found = Counter(info["url"] for info in found)
     twice = sorted(url for url, times in urls_found.items() if times > 1)
@@ -178,26 +188,36 @@ def _list(url: str, options: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
     # Of a chained URL (zip://*.txt::gs://bucket/a.zip) each file keeps what stands behind.
     head, _, behind = url.partition("::")
     tail = f"::{behind}" if behind and "://" in head else ""
-    infos = patiently(f"listing {url}", lambda: _found(fs, path))
+    in_folder, infos = patiently(f"listing {url}", lambda: _found(fs, path))
     if not infos:
         raise CorpusNotFound(f"no such file, and nothing that it matches: {url}")
     for name in sorted(infos):
-        yield {**infos[name], "name": name, "url": fs.unstrip_protocol(name) + tail}
+        url = fs.unstrip_protocol(name) + tail
+        yield {**infos[name], "name": name, "url": url, "in_folder": in_folder}
 
 
-def _found(fs: Any, path: str) -> dict[str, dict[str, Any]]:
+def _format(info: Mapping[str, Any], format: str | None) -> tuple[str, str | None] | None:
+    """Return the format and compression to read a file in, or None to leave it out."""
+    if format is None or info["in_folder"]:
+        return format_of(info["name"], within=format)
+    return read_as(info["name"], format)
+
+
+def _found(fs: Any, path: str) -> tuple[bool, dict[str, dict[str, Any]]]:
+    """Return whether a path is a folder, and the files that it stands for."""
     fs.invalidate_cache()
     try:  # fsspec's own isdir and exists take a failing disk for a no
         here = fs.info(path)
     except (FileNotFoundError, NotADirectoryError):
         matching = fs.glob(path, detail=True, on_error=raise_unless_missing)
-        return {name: info for name, info in matching.items() if info["type"] == "file"}
+        return False, {name: info for name, info in matching.items() if info["type"] == "file"}
     if here["type"] != "directory":
-        return {path: here}
+        return False, {path: here}
     found = files_below(fs, path)
     # A results store in or below the folder is no corpus, though it may hold a Parquet file.
     stores = tuple(n.removesuffix(_IN_A_STORE) + "/" for n in found if n.endswith(_IN_A_STORE))
-    return {n: i for n, i in found.items() if not _hidden(n, path) and not n.startswith(stores)}
+    visible = {n: i for n, i in found.items() if not _hidden(n, path) and not n.startswith(stores)}
+    return True, visible
 
 
 def _hidden(name: str, folder: str) -> bool:
@@ -205,11 +225,15 @@ def _hidden(name: str, folder: str) -> bool:
     return any(part.startswith((".", "_")) for part in inner)
 
 
-def _nothing(given: Sequence[Location], ignored: Sequence[str]) -> str:
-    endings = " ".join(SUFFIXES)
+def _nothing(given: Sequence[Location], ignored: Sequence[str], format: str | None) -> str:
+    known = SUFFIXES if format is None else (*READERS[format].endings, *READERS[format].further)
     files = ", ".join(PurePosixPath(name).name for name in ignored[:5])
     where = ", ".join(fspath(one) for one in given)
-    return f"no corpus file in {where}: found {files}; known endings are {endings} (and .gz)"
+    whose = "known endings are" if format is None else f"the endings of {format} are"
+    return (
+        f"no corpus file in {where}: found {files}; {whose} {' '.join(known)} "
+        f"(and {' '.join(COMPRESSED)})"
+    )
 
 
 def _common_folder(names: Sequence[str]) -> PurePosixPath:
@@ -222,10 +246,8 @@ def _common_folder(names: Sequence[str]) -> PurePosixPath:
 
 
 def _source(info: Mapping[str, Any], root: PurePosixPath) -> SourceFile:
-    known = format_of(info["name"])
-    assert known is not None  # open_corpus set the others aside
     name = str(PurePosixPath(info["name"]).relative_to(root))
-    return SourceFile(info["url"], name, info["size"], stamp_of(dict(info)), *known)
+    return SourceFile(info["url"], name, info["size"], stamp_of(dict(info)), *info["known"])
 
 
 class _ReadFrame:

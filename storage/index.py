@@ -14,7 +14,12 @@ from functools import cached_property
 from itertools import accumulate
 from typing import Any
 
-from .errors import ColumnNotFound, CorpusEmpty, PaniniError, StorageUnreachable
+from .errors import (
+    ColumnNotFound,
+    CorpusEmpty,
+    PaniniError,
+    StorageUnreachable,
+)
 from .partition import FileRows, Partition, pieces, plan
 from .readers import outline
 from .rows import (
@@ -28,10 +33,11 @@ from .rows import (
     Unit,
     Wanted,
 )
-from .source import FileOpener
+from .source import SMALL_BYTES, FileOpener, InHand
 
 INDEX_THREADS = 16
 _TEXT_KIND = "string"
+_NULL_KIND = "null"
 
 
 @dataclass(frozen=True)
@@ -233,7 +239,7 @@ def _outlines(files: Sequence[SourceFile], opener: FileOpener) -> list[Outline |
 
 def _outline(file: SourceFile, opener: FileOpener) -> Outline | str:
     try:
-        return outline(file, opener.in_hand(file))
+        return outline(file, InHand(opener, file) if file.size <= SMALL_BYTES else opener)
     except PaniniError:
         raise
     except Malformed as error:
@@ -241,8 +247,6 @@ def _outline(file: SourceFile, opener: FileOpener) -> Outline | str:
     except (FileNotFoundError, PermissionError) as error:
         return f"cannot be opened: {error}"
     except OSError as error:
-        if error.errno is None:
-            return f"cannot be opened: {error}"  # pyarrow's word for a footer that is none
         # What is found here stays in the manifest for good, so a passing fault must not.
         raise StorageUnreachable(
             f"{file.url} could not be read: {error}; nothing was written, try again"
@@ -263,7 +267,8 @@ def _text_problem(found: Outline, text: str) -> str | None:
         return None
     if kind is None:
         return _no_column(text, set(found.columns))
-    return f"column {text!r} holds {kind}, not text"
+    inner = ", ".join(sorted(name for name in found.columns if name.startswith(f"{text}.")))
+    return f"column {text!r} holds {kind}, not text" + (f"; in it are {inner}" if inner else "")
 
 
 def _require_text(readable: Sequence[Outline], text: str) -> None:
@@ -281,12 +286,16 @@ def _no_column(name: str, names: set[str]) -> str:
 
 
 def _kind(readable: Sequence[Outline], name: str) -> str:
+    """Return the kind that a column has, or that all its kinds are read as."""
     kinds = {one.columns[name] for one in readable if name in one.columns}
     nested = [kind for kind in kinds if "<" in kind]
     if nested:
         raise ColumnNotFound(f"column {name!r} holds {nested[0]}, which cannot be stored")
-    kind = kinds.pop()
-    return kind if not kinds and kind in ARROW_KINDS else "string"
+    kinds.discard(_NULL_KIND)  # in such a file every value is missing
+    if kinds == {"int64", "float64"}:
+        return "float64"
+    kind = kinds.pop() if len(kinds) == 1 else "string"
+    return kind if kind in ARROW_KINDS else "string"
 
 
 def _id_kind(readable: Sequence[Outline], name: str) -> str:

@@ -47,7 +47,7 @@ def stored_fields(
     else:
         fields += _column_fields("id", identity.kind, f"the corpus's column {identity.name!r}")
     for column in keep:
-        fields += _column_fields(column.name, column.kind, "kept from the corpus")
+        fields += _column_fields(column.array, column.kind, "kept from the corpus")
     fields += [*computed, VALID]
     taken: set[str] = set()
     for name in [f.name for f in fields] + sorted({d for f in fields for d in f.dims or ()}):

@@ -100,7 +100,8 @@ def facts_of(corpus: Corpus, graph: Mapping[str, Any], numeric_version: int) -> 
             "id column": corpus.id,
             "kept columns": list(corpus.keep),
             "files": {
-                f.name: f"{f.size} bytes, {f.stamp}, file {n}" for n, f in enumerate(corpus.files)
+                f.name: f"{f.size} bytes, {f.stamp}, {f.format}, file {n}"
+                for n, f in enumerate(corpus.files)
             },
         },
         "graph": dict(graph),

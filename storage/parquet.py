@@ -1,13 +1,16 @@
-"""Parquet: row groups decoded batch by batch; text that is not UTF-8 is found, not trusted."""
+"""Parquet: row groups decoded batch by batch; text that is not UTF-8 is found, not trusted.
+
+A struct's leaf is a column too, under its dotted path, unless a column bears that very name.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from .errors import StorageUnreachable
+from .decoding import StoredFile
 from .rows import (
     ARROW_KINDS,
     BATCH_BYTES,
@@ -25,13 +28,33 @@ from .rows import (
 
 _BUFFER_BYTES = 8 << 20
 
+Path = tuple[str, ...]
+"""The names that lead to a column: its own, or those of the structs above it too."""
+
 
 def outline(file: SourceFile, opener: Opener) -> Outline:
     """Read the footer: row groups and schema."""
-    with opener(file) as stream, pq.ParquetFile(stream) as parquet:
+    with opener(file) as raw, _opened(StoredFile(raw)) as parquet:
         groups = [parquet.metadata.row_group(g).num_rows for g in range(parquet.num_row_groups)]
-        columns = {field.name: _kind(field.type) for field in parquet.schema_arrow}
+        columns = {name: _kind(type_) for name, (_, type_) in _columns(parquet).items()}
     return Outline(tuple(Unit(rows, g) for g, rows in enumerate(groups) if rows), columns)
+
+
+def _columns(parquet: pq.ParquetFile) -> dict[str, tuple[Path, pa.DataType]]:
+    """Return path and type of every column by its name: the top ones, structs included, first."""
+    schema = parquet.schema_arrow
+    found: dict[str, tuple[Path, pa.DataType]] = {}
+    level: list[tuple[Path, pa.DataType]] = [((field.name,), field.type) for field in schema]
+    while level:
+        for path, type_ in level:
+            found.setdefault(".".join(path), (path, type_))
+        level = [
+            ((*path, field.name), field.type)
+            for path, type_ in level
+            if pa.types.is_struct(type_)
+            for field in type_
+        ]
+    return found
 
 
 def _kind(type_: pa.DataType) -> str:
@@ -47,41 +70,39 @@ def _kind(type_: pa.DataType) -> str:
 
 
 def _is_texty(type_: pa.DataType) -> bool:
-    tests = (pa.types.is_string, pa.types.is_large_string, pa.types.is_string_view)
-    return any(t(type_) for t in tests) or pa.types.is_binary(type_) or _is_large_binary(type_)
-
-
-def _is_large_binary(type_: pa.DataType) -> bool:
-    return bool(pa.types.is_large_binary(type_))
+    tests = (
+        pa.types.is_string,
+        pa.types.is_large_string,
+        pa.types.is_string_view,
+        pa.types.is_binary,
+        pa.types.is_large_binary,
+        pa.types.is_binary_view,
+    )
+    return any(test(type_) for test in tests)
 
 
 def read(file: SourceFile, opener: Opener, span: Span, wanted: Wanted) -> Iterator[Rows]:
     """Read a span, decoding from the row group that holds its first row."""
-    with (
-        opener(file) as stream,
-        # By default pyarrow holds a row group's whole column, however long.
-        pq.ParquetFile(
-            stream,
-            page_checksum_verification=True,
-            pre_buffer=False,
-            buffer_size=_BUFFER_BYTES,
-        ) as parquet,
-    ):
+    with opener(file) as raw, _opened(stored := StoredFile(raw)) as parquet:
         row = span.unit_row
-        present = set(parquet.schema_arrow.names)
-        columns = [n for n in (wanted.text, *(c.name for c in wanted.others)) if n in present]
+        columns = _columns(parquet)
+        paths = {
+            name: columns[name][0]
+            for name in (wanted.text, *(c.name for c in wanted.others))
+            if name in columns
+        }
         groups = list(range(span.unit_offset, parquet.num_row_groups))
         size = _batch_rows(parquet, wanted.text)
         for group in groups:
             end = row + parquet.metadata.row_group(group).num_rows
             batches = parquet.iter_batches(
-                batch_size=size, row_groups=[group], columns=columns, use_threads=False
+                batch_size=size, row_groups=[group], columns=list(paths), use_threads=False
             )
             try:
-                for batch in _decoded(batches):
+                for batch in _decoded(batches, stored):
                     start, stop = max(row, span.start), min(row + len(batch), span.stop)
                     if start < stop:
-                        yield _rows(batch.slice(start - row, stop - start), start, wanted)
+                        yield _rows(batch.slice(start - row, stop - start), start, wanted, paths)
                     row += len(batch)
                     if row >= span.stop:
                         return
@@ -95,17 +116,20 @@ def read(file: SourceFile, opener: Opener, span: Span, wanted: Wanted) -> Iterat
                 return
 
 
-def _decoded(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
-    try:
+def _opened(stored: StoredFile) -> pq.ParquetFile:
+    with stored.decoding("no footer"):
+        return pq.ParquetFile(
+            stored,
+            page_checksum_verification=True,
+            # By default pyarrow holds a row group's whole column, however long.
+            pre_buffer=False,
+            buffer_size=_BUFFER_BYTES,
+        )
+
+
+def _decoded(batches: Iterator[pa.RecordBatch], stored: StoredFile) -> Iterator[pa.RecordBatch]:
+    with stored.decoding("cannot decode"):
         yield from batches
-    except StorageUnreachable:
-        raise
-    except (pa.ArrowException, OSError) as error:
-        # pyarrow raises OSError for broken pages as well as for a failing disk; only the errno
-        # of a real one tells them apart.
-        if isinstance(error, OSError) and error.errno is not None:
-            raise
-        raise Malformed(f"cannot decode: {error}") from error
 
 
 def _batch_rows(parquet: pq.ParquetFile, text: str) -> int:
@@ -119,19 +143,28 @@ def _batch_rows(parquet: pq.ParquetFile, text: str) -> int:
     return max(1, min(BATCH_ROWS, BATCH_BYTES // max(1, mean)))
 
 
-def _rows(batch: pa.RecordBatch, start: int, wanted: Wanted) -> Rows:
-    text, faults = utf8_text(_plain(batch.column(wanted.text)), start)
+def _rows(batch: pa.RecordBatch, start: int, wanted: Wanted, paths: Mapping[str, Path]) -> Rows:
+    text, faults = utf8_text(_plain(_column(batch, paths[wanted.text])), start)
     columns = {}
     for column in wanted.others:
         kind = ARROW_KINDS[column.kind]
-        if column.name not in batch.schema.names:
+        if column.name not in paths:
             columns[column.name] = pa.nulls(len(batch), kind)
             continue
-        values = _plain(batch.column(column.name))
+        values = _plain(_column(batch, paths[column.name]))
         if _is_texty(values.type):
             values, _ = utf8_text(values, start)
-        columns[column.name] = values.cast(kind)
+        # An integer that float64 cannot hold is the nearest that it can.
+        columns[column.name] = values.cast(kind, safe=kind != pa.float64())
     return Rows(start, text, columns, faults)
+
+
+def _column(batch: pa.RecordBatch, path: Path) -> pa.Array:
+    """Return a column, or a struct's leaf, null where a struct on the way is."""
+    values = batch.column(path[0])
+    for name in path[1:]:
+        values = values.flatten()[values.type.get_field_index(name)]
+    return values
 
 
 def _plain(array: pa.Array) -> pa.Array:
@@ -140,6 +173,8 @@ def _plain(array: pa.Array) -> pa.Array:
         array = array.dictionary_decode()
     if pa.types.is_string_view(array.type):
         array = array.cast(pa.large_string())
+    if pa.types.is_binary_view(array.type):
+        array = array.cast(pa.large_binary())
     if pa.types.is_fixed_size_binary(array.type):
         array = array.cast(pa.binary())
     return array

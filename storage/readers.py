@@ -6,15 +6,14 @@ that a broken file no longer gives come out as faults that name it.
 
 from __future__ import annotations
 
-import gzip
-import zlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import pyarrow as pa
 
-from . import delimited, jsonl, parquet, plain
-from .errors import CorpusChanged
+from . import delimited, document, jsonl, parquet, plain
+from .compression import split_suffix
+from .errors import CorpusChanged, UsageError
 from .rows import (
     BATCH_ROWS,
     Malformed,
@@ -31,48 +30,70 @@ from .source import CorpusOpener
 
 @dataclass(frozen=True)
 class Reader:
-    """A format: how its records are counted, and how a span of them is read."""
+    """A format: how its records are counted, how a span of them is read, and in which files."""
 
     outline: Callable[[SourceFile, Opener], Outline]
     read: Callable[[SourceFile, Opener, Span, Wanted], Iterator[Rows]]
+    endings: tuple[str, ...]  # of the files that are read so when no format is named
+    further: tuple[str, ...] = ()  # of files in a folder that are, too, when this one is
 
 
 READERS = {
-    "parquet": Reader(parquet.outline, parquet.read),
-    "jsonl": Reader(jsonl.outline, jsonl.read),
-    "csv": Reader(delimited.outline, delimited.read),
-    "tsv": Reader(delimited.outline, delimited.read),
-    "text": Reader(plain.outline, plain.read),
+    "parquet": Reader(parquet.outline, parquet.read, (".parquet", ".pq")),
+    "jsonl": Reader(jsonl.outline, jsonl.read, (".jsonl", ".ndjson")),
+    "csv": Reader(delimited.outline, delimited.read, (".csv",)),
+    "tsv": Reader(delimited.outline, delimited.read, (".tsv",)),
+    "text": Reader(plain.outline, plain.read, (".txt",), (".md",)),
+    "document": Reader(
+        document.outline, document.read, (), (".txt", ".md", ".html", ".xml", ".tex", ".rst")
+    ),
 }
 
-SUFFIXES = {
-    ".parquet": "parquet",
-    ".pq": "parquet",
-    ".jsonl": "jsonl",
-    ".ndjson": "jsonl",
-    ".csv": "csv",
-    ".tsv": "tsv",
-    ".txt": "text",
-}
+SUFFIXES = {ending: name for name, reader in READERS.items() for ending in reader.endings}
 
-COMPRESSIONS = {".gz": "gzip"}
-
-_BROKEN = (Malformed, EOFError, zlib.error, gzip.BadGzipFile, pa.ArrowException)
-"""What a file that is not what it claims makes its decoder raise."""
+_BROKEN = (Malformed, pa.ArrowException)
+"""What a file that is not what it claims makes its reader raise."""
 
 
-def format_of(name: str) -> tuple[str, str | None] | None:
-    """Return format and compression by a file's name, or None where it has no known ending.
+def format_of(name: str, within: str | None = None) -> tuple[str, str | None] | None:
+    """Return format and compression by a file's name, or None where its ending is of no format.
+
+    With a format named, `within` that one: None where the ending is not one of its own.
 
     >>> format_of("glosses.jsonl.gz"), format_of("notes.docx")
     (('jsonl', 'gzip'), None)
+    >>> format_of("notes.md"), format_of("notes.md", within="document")
+    (None, ('document', None))
     """
-    lower = name.lower()
-    for suffix, compression in COMPRESSIONS.items():
-        if lower.endswith(suffix):
-            inner = format_of(lower.removesuffix(suffix))
-            return (inner[0], compression) if inner and inner[0] != "parquet" else None
-    return next(((f, None) for suffix, f in SUFFIXES.items() if lower.endswith(suffix)), None)
+    inner, compression = split_suffix(name.lower())
+    endings = SUFFIXES
+    if within is not None:
+        reader = READERS[within]
+        endings = dict.fromkeys((*reader.endings, *reader.further), within)
+    known = next((f for suffix, f in endings.items() if inner.endswith(suffix)), None)
+    if known is None or (known == "parquet" and compression):
+        return None
+    return known, compression
+
+
+def read_as(name: str, format: str) -> tuple[str, str | None]:
+    """Return format and compression of a file that is to be read as `format`, however it is called.
+
+    Raises
+    ------
+    UsageError
+        Parquet inside another compression.
+    """
+    _, compression = split_suffix(name)
+    if format == "parquet" and compression:
+        raise UsageError(f"{name}: Parquet is not read out of {compression}; unpack the file")
+    return format, compression
+
+
+def require_format(format: str) -> None:
+    """Raise `UsageError`, listing the formats, where this is none of them."""
+    if format not in READERS:
+        raise UsageError(f"no format {format!r}; the formats are: {', '.join(READERS)}")
 
 
 def outline(file: SourceFile, opener: Opener) -> Outline:

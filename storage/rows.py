@@ -1,7 +1,7 @@
 """What passes between a file and the rest of the engine: rows, their faults, and a file's outline.
 
 Types only, and the checks that every format shares. The formats themselves are in `parquet`,
-`jsonl`, `delimited` and `plain`; `readers` is the table of them.
+`jsonl`, `delimited`, `plain` and `document`; `readers` is the table of them.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ class SourceFile:
     size: int  # bytes
     stamp: str
     format: str  # a key of readers.READERS
-    compression: str | None  # "gzip" or None
+    compression: str | None  # "gzip", "zstd", "bz2" or None
 
 
 @dataclass(frozen=True)
@@ -67,6 +67,15 @@ class Column:
 
     name: str
     kind: str
+
+    @property
+    def array(self) -> str:
+        """What its array is called in the results: a leaf's path is no name for one.
+
+        >>> Column("translation.fr", "string").array
+        'translation_fr'
+        """
+        return self.name.replace(".", "_")
 
 
 @dataclass(frozen=True)

@@ -14,8 +14,7 @@ from contextlib import AbstractContextManager, contextmanager
 from functools import partial
 from typing import Any, BinaryIO, Protocol, cast
 
-from fsspec.compression import compr
-
+from .compression import decompressed
 from .errors import CorpusChanged
 from .filesystem import LOCAL, filesystem_of, protocols_of
 from .patience import patiently
@@ -163,10 +162,11 @@ class FileOpener:
             return cast(BinaryIO, fs.open(path, "rb", **large))
 
         if file.size <= SMALL_BYTES:
-            return io.BytesIO(self._fetch(file))
+            return io.BytesIO(self.fetch(file))
         return cast(BinaryIO, SteadyFile(file.url, file.size, opened))
 
-    def _fetch(self, file: SourceFile) -> bytes:
+    def fetch(self, file: SourceFile) -> bytes:
+        """Return all of a file's bytes, as they are stored."""
         fs, path = filesystem_of(file.url, self._options)
 
         def whole() -> bytes:
@@ -177,13 +177,6 @@ class FileOpener:
             return data
 
         return patiently(f"reading {file.url}", whole)
-
-    def in_hand(self, file: SourceFile) -> CorpusOpener:
-        """Return what opens this one file; if it is small its bytes are fetched now, and once."""
-        if file.size > SMALL_BYTES:
-            return self
-        self.check(file)
-        return _Held(self._fetch(file))
 
     def check(self, file: SourceFile) -> None:
         """Raise `CorpusChanged` unless the file is still the one that was listed."""
@@ -204,25 +197,44 @@ class FileOpener:
             )
 
 
-class _Held:
-    """The opener of a file whose bytes have been fetched, and checked, already."""
+class InHand:
+    """The opener of one small file, whose bytes are fetched once, when they are first needed."""
 
-    def __init__(self, data: bytes) -> None:
-        self._data = data
+    def __init__(self, opener: FileOpener, file: SourceFile) -> None:
+        self._opener, self._file = opener, file
+        self._data: bytes | None = None
+
+    def fetch(self) -> InHand:
+        """Fetch the bytes now.
+
+        Raises
+        ------
+        CorpusChanged
+            The file is no longer the one that was listed.
+        """
+        self._bytes()
+        return self
+
+    def _bytes(self) -> bytes:
+        # Not a cached_property: on Python 3.11 its lock is one for all files.
+        if self._data is None:
+            self._opener.check(self._file)
+            self._data = self._opener.fetch(self._file)
+        return self._data
 
     def __call__(self, file: SourceFile) -> AbstractContextManager[BinaryIO]:
-        return _decoded(io.BytesIO(self._data), file)
+        """Open the file, decompressed."""
+        return _decoded(io.BytesIO(self._bytes()), file)
 
     def check(self, file: SourceFile) -> None:
-        """Do nothing: it was, when it was fetched."""
+        """Do nothing: it is checked when it is fetched."""
 
 
 @contextmanager
 def _decoded(raw: BinaryIO, file: SourceFile) -> Iterator[BinaryIO]:
     with raw:
         if file.compression:
-            with compr[file.compression](raw) as stream:
-                yield stream
+            yield cast(BinaryIO, decompressed(raw, file.compression))
         elif file.format == "parquet" or isinstance(raw, io.BytesIO):
             yield raw
         else:

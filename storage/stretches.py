@@ -13,7 +13,7 @@ from itertools import islice
 
 from .readers import read_stretch
 from .rows import Rows, Stretch, Wanted
-from .source import SMALL_BYTES, CorpusOpener, FileOpener
+from .source import SMALL_BYTES, FileOpener, InHand
 
 FETCHES = 16
 """Small files that are fetched at once."""
@@ -35,12 +35,12 @@ def read_stretches(
         The storage failed for longer than it is waited for.
     """
     coming = iter(stretches)
-    ahead: deque[tuple[Stretch, Future[CorpusOpener] | None]] = deque()
+    ahead: deque[tuple[Stretch, Future[InHand] | None]] = deque()
     pool = ThreadPoolExecutor(FETCHES, "paninifs-fetch")
 
-    def begun(stretch: Stretch) -> tuple[Stretch, Future[CorpusOpener] | None]:
+    def begun(stretch: Stretch) -> tuple[Stretch, Future[InHand] | None]:
         alone = stretch.problem or stretch.file.size > SMALL_BYTES
-        return stretch, None if alone else pool.submit(opener.in_hand, stretch.file)
+        return stretch, None if alone else pool.submit(InHand(opener, stretch.file).fetch)
 
     try:
         ahead.extend(begun(stretch) for stretch in islice(coming, AHEAD))

@@ -213,3 +213,25 @@ def test_ctrl_c_leaves_a_store_that_resumes(tmp_path, glosses):
     again = paninifs(*arguments, "--json", cwd=tmp_path)
     assert again.returncode == 0, again.stderr
     assert json.loads(again.stdout)["done"] == 10_000
+
+
+def test_a_folder_of_documents_is_a_text_a_file(tmp_path):
+    (tmp_path / "docs/deep").mkdir(parents=True)
+    (tmp_path / "docs/a.md").write_text("# One\n\nText.\n")
+    (tmp_path / "docs/deep/b.html").write_text("<p>Two</p>\n")
+    (tmp_path / "docs/c.bin").write_bytes(b"\0")
+    ran = paninifs("run", "docs", "out.zarr", "--format", "document", cwd=tmp_path)
+    assert ran.returncode == 0, ran.stderr
+    assert "2 of 2 done, 0 quarantined" in ran.stdout
+    assert "c.bin is of no known format and is left out" in ran.stderr
+    shown = json.loads(paninifs("show", "out.zarr", "--json", cwd=tmp_path).stdout)
+    assert {(one["id"], one["text"]) for one in shown["ranked"]} == {
+        ("a.md", "# One\n\nText.\n"),
+        ("deep/b.html", "<p>Two</p>\n"),
+    }
+    assert paninifs("verify", "out.zarr", cwd=tmp_path).returncode == 0
+    again = paninifs("run", "docs/a.md", "out.zarr", "--format", "text", cwd=tmp_path)
+    assert again.returncode == 2
+    refused = paninifs("run", "docs", "x.zarr", "--format", "pdf", cwd=tmp_path)
+    assert refused.returncode == 2
+    assert "no format 'pdf'" in refused.stderr

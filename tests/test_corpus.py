@@ -16,6 +16,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from fsspec.implementations.local import LocalFileSystem
+from packed import PACK
 
 from paninifs import PackedText, open_corpus
 from paninifs.storage import partition
@@ -230,10 +231,14 @@ def test_opening_reads_nothing_and_indexing_reads(folder, counting):
     assert counting.bytes >= corpus.nbytes
 
 
-@pytest.mark.parametrize("name", ["a.jsonl", "e.txt", "f.csv.gz", "g.csv", "h.parquet", "i.txt.gz"])
+@pytest.mark.parametrize(
+    "name",
+    ["a.jsonl", "e.txt", "f.csv.gz", "g.csv", "h.parquet", "i.txt.gz", "j.txt.zst", "k.txt.bz2"],
+)
 def test_every_file_is_closed_after_counting_and_after_reading(folder, counting, name):
     (folder / "g.csv").write_bytes(b"text\ng0\n")
-    (folder / "i.txt.gz").write_bytes(gzip.compress(b"i0\n"))
+    for name in ("i.txt.gz", "j.txt.zst", "k.txt.bz2"):
+        (folder / name).write_bytes(PACK[Path(name).suffix](b"i0\n"))
     pq.write_table(pa.table({"text": ["h0"]}), folder / "h.parquet")
     corpus = open_corpus(f"counting://{folder}/{name}")
     gc.disable()  # the collector must not be what closes them

@@ -1,0 +1,45 @@
+"""Documents: a file is a row, and its text is all that it holds, decoded as UTF-8.
+
+A file is not opened to be counted. Its name within the corpus is the column `id`, and so its id
+where no other column is named.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pyarrow as pa
+
+from .linewise import BOM
+from .rows import (
+    ANY_TEXT,
+    ARROW_KINDS,
+    Opener,
+    Outline,
+    Rows,
+    SourceFile,
+    Span,
+    Unit,
+    Wanted,
+    utf8_text,
+)
+
+_NAME = "id"
+
+
+def outline(file: SourceFile, opener: Opener) -> Outline:  # noqa: ARG001
+    """Return one row, whatever is in the file."""
+    return Outline((Unit(1, 0),), {ANY_TEXT: "string", _NAME: "string"})
+
+
+def read(file: SourceFile, opener: Opener, span: Span, wanted: Wanted) -> Iterator[Rows]:
+    """Read the file; the columns but `id` are null."""
+    with opener(file) as stream:
+        data = stream.read().removeprefix(BOM)
+    raw = pa.array([data], pa.binary() if len(data) < 2**31 else pa.large_binary())
+    text, faults = utf8_text(raw, span.start)
+    columns = {
+        c.name: pa.array([file.name if c.name == _NAME else None], ARROW_KINDS[c.kind])
+        for c in wanted.others
+    }
+    yield Rows(span.start, text, columns, faults)
