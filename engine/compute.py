@@ -19,6 +19,7 @@ import pyarrow as pa
 
 from ..graphs.graph import Graph
 from ..storage.field import STRING, Field
+from ..storage.normal_forms import NONE_MET, NormalForms
 from ..storage.quarantine import QuarantinedRows, merge, set_aside
 from ..storage.readers import FileOpener, read_stretch
 from ..storage.rows import Column, Rows, Stretch, Wanted, validity
@@ -53,6 +54,7 @@ class RowRange:
     arrays: Arrays
     quarantined: list[QuarantinedRows] = field(default_factory=list)
     text_bytes: int = 0
+    forms: NormalForms = NONE_MET  # not looked for where texts are brought into one
     seconds: dict[str, float] = field(default_factory=dict)  # by block, and waiting to "read"
     strings: dict[str, list[pa.Array]] = field(default_factory=dict)  # columns, as they come
 
@@ -161,6 +163,8 @@ def _fill(
     current.arrays["valid"][here] = usable
     _fill_columns(recipe, current, here, row, rows)
     current.quarantined += [set_aside(stretch, fault) for fault in rows.faults]
+    if recipe.wanted.cleaning.unicode is None:
+        current.forms = current.forms.met(rows.text, row)
     if usable.any():
         _run_blocks(blocks, current, at, stretch, rows)
     if not usable.all():

@@ -17,7 +17,7 @@ import pyarrow.compute as pc
 
 from .errors import UsageError
 from .markup import without_markup
-from .normal_forms import FORMS, normalised
+from .normal_forms import FORMS, Form, normalised
 
 # The 25 characters with the property White_Space, which has not changed since Unicode 6.3.
 _SPACE = "\t-\r \x85\xa0\u1680\u2000-\u200a\u2028\u2029\u202f\u205f\u3000"
@@ -62,7 +62,7 @@ class Cleaning:
     """
 
     markup: bool = False
-    unicode: str | None = None
+    unicode: Form | None = None
     whitespace: bool = False
     min_chars: int | None = None
     max_chars: int | None = None
@@ -115,6 +115,10 @@ class Cleaning:
         if self.max_chars:
             many = f"more than the {self.max_chars:,} asked for"
             yield from _with_reason(lengths, pc.greater(lengths, self.max_chars), many)
+
+
+NO_CLEANING = Cleaning()
+"""Texts as they come."""
 
 
 def _with_reason(lengths: pa.Array, misfit: pa.Array, why: str) -> Iterator[tuple[int, str]]:

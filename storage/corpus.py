@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 
-from .cleaning import Cleaning
+from .cleaning import NO_CLEANING, Cleaning
 from .errors import CorpusNotFound, UsageError
 from .filesystem import filesystem_of
 from .index import CorpusIndex, build_index
@@ -43,7 +43,7 @@ class Corpus:
     id: str | None
     keep: tuple[str, ...]
     storage_options: Mapping[str, Any] = field(default_factory=dict, repr=False)
-    cleaning: Cleaning = Cleaning()
+    cleaning: Cleaning = NO_CLEANING
 
     @cached_property
     def index(self) -> CorpusIndex:
@@ -174,7 +174,7 @@ def open_corpus(
         raise UsageError(f"named twice: {', '.join(twice[:5])}")
     root = _common_folder(names)
     files = tuple(_source(info, root) for info in found)
-    return Corpus(files, tuple(ignored), text, id, tuple(keep), options, clean or Cleaning())
+    return Corpus(files, tuple(ignored), text, id, tuple(keep), options, clean or NO_CLEANING)
 
 
 def _list(url: str, options: Mapping[str, Any]) -> Iterator[dict[str, Any]]:

@@ -14,7 +14,7 @@ from functools import cached_property
 from itertools import accumulate
 from typing import Any
 
-from .cleaning import Cleaning
+from .cleaning import NO_CLEANING, Cleaning
 from .errors import ColumnNotFound, CorpusEmpty, CorpusUnreadable
 from .partition import FileRows, Partition, pieces, plan
 from .readers import FileOpener, outline
@@ -60,7 +60,7 @@ class CorpusIndex:
     text: str
     id: Column | None  # None: a text's id is its row number
     keep: tuple[Column, ...]
-    cleaning: Cleaning = Cleaning()
+    cleaning: Cleaning = NO_CLEANING
 
     @cached_property
     def starts(self) -> list[int]:

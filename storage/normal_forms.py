@@ -9,13 +9,14 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import Literal, get_args
 from unicodedata import is_normalized, normalize
 
-import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-FORMS = ("NFC", "NFD", "NFKC", "NFKD")
+Form = Literal["NFC", "NFD", "NFKC", "NFKD"]
+FORMS: tuple[Form, ...] = get_args(Form)
 
 MAX_LOOKED_AT = 1024
 """Of a batch at most so many texts, spread over those that are not ASCII, are looked at."""
@@ -28,7 +29,7 @@ _AFTER_UNICODE_14 = re.compile(
 )
 
 
-def normalised(text: str, form: str) -> str:
+def normalised(text: str, form: Form) -> str:
     r"""Return a text in a normal form of Unicode 14, whatever version this Python knows.
 
     Characters that came later stay as they are, and nothing is composed or ordered across them.
@@ -81,11 +82,13 @@ class NormalForms:
         rows = rows[:: -(-len(rows) // MAX_LOOKED_AT) or 1]
         texts = text.take(pa.array(rows)).to_pylist()
 
-        def first(known: int | None, form: str) -> int | None:
+        def first(known: int | None, form: Form) -> int | None:
             if known is not None:
                 return known
-            unlike = (at for at, one in zip(rows, texts, strict=True) if one != normalised(one, form))
-            at = next(unlike, None)
-            return None if at is None else row + int(at)
+            pairs = zip(rows, texts, strict=True)
+            return next((row + int(at) for at, one in pairs if one != normalised(one, form)), None)
 
         return NormalForms(first(self.not_nfc, "NFC"), first(self.not_nfd, "NFD"))
+
+
+NONE_MET = NormalForms()

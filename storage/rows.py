@@ -16,7 +16,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from .cleaning import Cleaning
+from .cleaning import NO_CLEANING, Cleaning
 
 T = TypeVar("T")
 
@@ -78,7 +78,7 @@ class Wanted:
 
     text: str
     others: tuple[Column, ...] = ()
-    cleaning: Cleaning = Cleaning()
+    cleaning: Cleaning = NO_CLEANING
 
 
 @dataclass(frozen=True)
