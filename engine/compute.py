@@ -54,7 +54,7 @@ class RowRange:
     arrays: Arrays
     quarantined: list[QuarantinedRows] = field(default_factory=list)
     text_bytes: int = 0
-    forms: NormalForms = NONE_MET  # not looked for where texts are brought into one
+    forms: NormalForms = NONE_MET  # met up to `stop`, if texts are not brought into one
     seconds: dict[str, float] = field(default_factory=dict)  # by block, and waiting to "read"
     strings: dict[str, list[pa.Array]] = field(default_factory=dict)  # columns, as they come
 
@@ -93,7 +93,8 @@ def compute(
             for name, parts in current.strings.items():
                 current.arrays[name] = pa.concat_arrays(parts)
             yield current
-            current = _begin(recipe, next(todo, None))
+            # A form that was met is not looked for in the ranges behind.
+            current = _begin(recipe, next(todo, None), current.forms)
             clock = time.perf_counter()
         if current is None:
             return
@@ -140,7 +141,9 @@ def _batches(recipe: Recipe, stretches: Iterable[Stretch]) -> Generator[Batch]:
             row += len(rows)
 
 
-def _begin(recipe: Recipe, bounds: tuple[int, int] | None) -> RowRange | None:
+def _begin(
+    recipe: Recipe, bounds: tuple[int, int] | None, forms: NormalForms = NONE_MET
+) -> RowRange | None:
     if bounds is None:
         return None
     length = bounds[1] - bounds[0]
@@ -150,7 +153,7 @@ def _begin(recipe: Recipe, bounds: tuple[int, int] | None) -> RowRange | None:
         for one in recipe.fields
         if one.dtype != STRING or one.name not in columns
     }
-    return RowRange(*bounds, arrays)
+    return RowRange(*bounds, arrays, forms=forms)
 
 
 def _fill(

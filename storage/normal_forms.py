@@ -12,14 +12,16 @@ from dataclasses import dataclass
 from typing import Literal, get_args
 from unicodedata import is_normalized, normalize
 
+import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
+
+from .text import PackedText
 
 Form = Literal["NFC", "NFD", "NFKC", "NFKD"]
 FORMS: tuple[Form, ...] = get_args(Form)
 
-MAX_LOOKED_AT = 1024
-"""Of a batch at most so many texts, spread over those that are not ASCII, are looked at."""
+MAX_LOOKED_AT = 256
+"""Of a batch at most so many texts, spread over it, are looked at; of a small one all."""
 
 # All that later versions, up to 15.1, give a decomposition or a combining class. A test pins what
 # comes out for every code point, so that a Python with a newer Unicode is not overlooked.
@@ -78,15 +80,19 @@ class NormalForms:
         """
         if self.not_nfc is not None and self.not_nfd is not None:
             return self
-        rows = pc.indices_nonzero(pc.invert(pc.string_is_ascii(text))).to_numpy()
-        rows = rows[:: -(-len(rows) // MAX_LOOKED_AT) or 1]
-        texts = text.take(pa.array(rows)).to_pylist()
+        rows = np.arange(0, len(text), -(-len(text) // MAX_LOOKED_AT) or 1)
+        sample = text.take(pa.array(rows))
+        packed = PackedText.from_arrow(sample)
+        together = packed.data[: packed.nbytes].tobytes().decode()
 
         def first(known: int | None, form: Form) -> int | None:
-            if known is not None:
+            # Whatever is part of a text in a normal form is in it too.
+            if known is not None or normalised(together, form) == together:
                 return known
-            pairs = zip(rows, texts, strict=True)
-            return next((row + int(at) for at, one in pairs if one != normalised(one, form)), None)
+            pairs = zip(rows.tolist(), sample.to_pylist(), strict=True)
+            unlike = (at for at, one in pairs if one and normalised(one, form) != one)
+            at = next(unlike, None)
+            return None if at is None else row + at
 
         return NormalForms(first(self.not_nfc, "NFC"), first(self.not_nfd, "NFD"))
 

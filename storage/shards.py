@@ -66,7 +66,7 @@ class Marker:
     text_bytes: int
     objects: Mapping[str, tuple[int, str]]  # key to bytes and SHA-256
     fingerprint: str
-    not_nfc: int | None = None  # a row whose text NFC would change, if such a one was met
+    not_nfc: int | None = None  # a row whose text NFC would change, if one was met in its task
     not_nfd: int | None = None
 
     @property

@@ -477,16 +477,32 @@ def test_the_first_text_of_each_kind_is_remembered():
     )
 
 
-def test_a_few_texts_among_many_in_ascii_are_found(monkeypatch):
-    texts = ["ascii"] * 5000
-    texts[777], texts[4321] = NFD, NFC
-    assert NONE_MET.met(pa.array(texts), 0) == NormalForms(777, 4321)
-    looked_at = []
-    monkeypatch.setattr(
-        normal_forms, "normalised", lambda text, form: looked_at.append(text) or text
+@many
+@given(st.lists(st.none() | texts, max_size=8), st.integers(0, 2), st.sampled_from(range(3)))
+def test_in_a_small_batch_every_text_is_looked_at(given_texts, offset, known):
+    def first(form):
+        changed = (text and normalised(text, form) != text for text in given_texts)
+        return next((100 + row for row, one in enumerate(changed) if one), None)
+
+    before = (NONE_MET, NormalForms(1, None), NormalForms(None, 2))[known]
+    batch = pa.array([*["\u0304"] * offset, *given_texts], pa.string()).slice(offset)
+    assert before.met(batch, 100) == NormalForms(
+        first("NFC") if before.not_nfc is None else 1, first("NFD") if before.not_nfd is None else 2
     )
-    NONE_MET.met(pa.array([NFC] * 16_384), 0)
-    assert len(looked_at) == 2 * normal_forms.MAX_LOOKED_AT
+
+
+def test_of_a_large_batch_a_bounded_number_of_texts_all_over_it_is_looked_at(monkeypatch):
+    texts = pa.array([NFC] * 10_000 + [NFD] * 240)
+    found = NONE_MET.met(texts, 0)
+    assert found.not_nfd == 0
+    assert found.not_nfc >= 10_000
+    looked_at = []
+    monkeypatch.setattr(normal_forms, "normalised", lambda text, form: looked_at.append(text))
+    NONE_MET.met(texts, 0)
+    together, *singly = looked_at
+    assert normal_forms.MAX_LOOKED_AT == 256
+    assert len(together) <= 256 * len(NFD)
+    assert len(singly) <= 2 * 256 + 1
 
 
 def test_a_run_notices_mixed_forms_and_cleaning_ends_them(submit, store, corpus):
