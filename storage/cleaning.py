@@ -141,5 +141,4 @@ def _edited(text: pa.Array, suspects: pa.Array, edit: Callable[[str], str]) -> p
     # A character has four bytes at most; a short string array is left one for its kernels' sake.
     if text.nbytes + 4 * sum(map(len, after)) > _LONGEST_STRING:
         text = text.cast(pa.large_string())
-    mask = pc.fill_null(suspects, False)
-    return pc.replace_with_mask(text, mask, pa.array(after, text.type))
+    return pc.replace_with_mask(text, suspects, pa.array(after, text.type))

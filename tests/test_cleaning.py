@@ -25,11 +25,12 @@ from paninifs.storage import duplicates as duplicates_module
 from paninifs.storage import normal_forms
 from paninifs.storage.cleaning import NO_CLEANING, Cleaning
 from paninifs.storage.errors import ResultsMismatch, UsageError
-from paninifs.storage.manifest import facts_of
+from paninifs.storage.manifest import facts_of, read_index, require_manifest
 from paninifs.storage.markup import without_markup
 from paninifs.storage.normal_forms import FORMS, NONE_MET, NormalForms, normalised
 from paninifs.storage.quarantine import read_quarantine
 from paninifs.storage.rows import Fault, Rows
+from paninifs.storage.shards import marked_shards
 from paninifs.storage.target import LocalTarget
 
 many = settings(deadline=None, database=None, max_examples=200)
@@ -433,14 +434,32 @@ def test_marks_are_exact_however_many_passes_they_take(data, rows, shard_rows, r
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(duplicates_module, "ROWS_A_PASS", rows_a_pass)
         patch.setattr(duplicates_module, "_ROWS_READ", 4)
-        found = duplicates_module.find_duplicates({"digest": digests, "valid": valid}, layout)
+        arrays = {"digest": digests, "valid": valid}
+        found = duplicates_module.find_duplicates(arrays, layout)
+        passes = -(-rows // rows_a_pass)
+        shares = [
+            {
+                int(row)
+                for part, _ in duplicates_module._share(arrays, layout, one, passes)
+                for row in part
+            }
+            for one in range(passes)
+        ]
+    assert sorted(chain(*shares)) == np.flatnonzero(valid).tolist()  # each is compared in one pass
     assert found.tolist() == marked_by_hand(texts)
+
+
+@pf.map_block(fields=[pf.Field("digest", "uint8", (8,))])
+def short_digest(text):
+    return np.zeros((len(text), 8), "uint8")
 
 
 def test_duplicates_need_the_digest(submit, store, corpus):
     graph = pf.Graph((pf.dhatu(),))
     with pytest.raises(UsageError, match=r"add paninifs.digest\(\), or leave --mark-duplicates"):
         submit(corpus(["un"], duplicates=True), graph)
+    with pytest.raises(UsageError, match=r"uint8 \[n, 32\], which no block of this graph computes"):
+        submit(corpus(None, duplicates=True), pf.Graph((short_digest,)))
     assert not store.exists()
     assert submit(corpus(None, duplicates=True), pf.Graph((digest(),))).duplicates == 0
 
@@ -511,6 +530,12 @@ def test_a_run_notices_mixed_forms_and_cleaning_ends_them(submit, store, corpus)
     assert (summary.not_nfc, summary.not_nfd) == (200, 100)
     status = status_of(store)
     assert (status.not_nfc, status.not_nfd) == (200, 100)
+    # The task that met one does not look for another.
+    target = LocalTarget(store)
+    layout = require_manifest(target).layout(read_index(target))
+    assert [marked_shards(target, layout)[shard].not_nfd for shard in range(5)] == [None] + [
+        100
+    ] * 4
     summary = submit(corpus(None, unicode="NFD"), shard_rows=64, fresh=True)
     assert (summary.not_nfc, summary.not_nfd) == (None, None)
 
