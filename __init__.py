@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from .graphs.graph import default_graph as default_graph
     from .graphs.prime_base import prime_base as prime_base
     from .storage import errors as errors
+    from .storage.cleaning import Cleaning as Cleaning
     from .storage.corpus import Corpus as Corpus
     from .storage.corpus import open_corpus as open_corpus
     from .storage.field import Field as Field
@@ -46,6 +47,7 @@ _HOME = {
     "default_graph": ".graphs.graph",
     "prime_base": ".graphs.prime_base",
     "errors": ".storage",
+    "Cleaning": ".storage.cleaning",
     "Corpus": ".storage.corpus",
     "open_corpus": ".storage.corpus",
     "Field": ".storage.field",

@@ -19,6 +19,7 @@ from rich.table import Table
 
 from .. import __version__
 from ..storage.errors import BackendUnavailable, PaniniError, UsageError
+from ..storage.normal_forms import NormalForms
 from ..storage.quarantine import read_quarantine
 from ..storage.target import open_target
 
@@ -42,6 +43,15 @@ class OnError(StrEnum):
 
     quarantine = "quarantine"
     raise_ = "raise"
+
+
+class Unicode(StrEnum):
+    """The normal forms that texts can be brought into."""
+
+    NFC = "NFC"
+    NFD = "NFD"
+    NFKC = "NFKC"
+    NFKD = "NFKD"
 
 
 Results = Annotated[str, typer.Argument(help="The results store: a folder or URL.")]
@@ -80,6 +90,24 @@ def run(
             "file is). By each file's ending when left out."
         ),
     ] = None,
+    strip_markup: Annotated[
+        bool, typer.Option("--strip-markup", help="Take the text of HTML or XML: no tags.")
+    ] = False,
+    unicode: Annotated[
+        Unicode | None, typer.Option(help="Bring texts into a Unicode normal form.")
+    ] = None,
+    collapse_whitespace: Annotated[
+        bool, typer.Option("--collapse-whitespace", help="One space for every run of white space.")
+    ] = False,
+    min_chars: Annotated[
+        int | None, typer.Option(min=1, help="Quarantine a text that is shorter, once cleaned.")
+    ] = None,
+    max_chars: Annotated[
+        int | None, typer.Option(min=1, help="Quarantine a text that is longer, once cleaned.")
+    ] = None,
+    mark_duplicates: Annotated[
+        bool, typer.Option("--mark-duplicates", help="Mark texts that came before.")
+    ] = False,
     cluster: Annotated[
         str | None,
         typer.Option(
@@ -130,6 +158,7 @@ def run(
             _require_gpus(workers)
     from ..graphs.graph import default_graph
     from ..graphs.kernels import require as require_backend
+    from ..storage.cleaning import Cleaning
     from ..storage.corpus import open_corpus
     from .cluster import cluster_for, connect
     from .run import submit
@@ -138,7 +167,15 @@ def run(
     with _errors():
         if backend is not None:
             require_backend(backend)
-        source = open_corpus(urls, text=text, id=id, keep=keep or [], format=format)
+        clean = Cleaning(
+            markup=strip_markup,
+            unicode=unicode.value if unicode else None,
+            whitespace=collapse_whitespace,
+            min_chars=min_chars,
+            max_chars=max_chars,
+            duplicates=mark_duplicates,
+        )
+        source = open_corpus(urls, text=text, id=id, keep=keep or [], format=format, clean=clean)
         for name in source.ignored:
             _err.print(f"note: {escape(name)} is of no known format and is left out")
         if cluster is None:
@@ -298,6 +335,9 @@ def show(
             f"of {state.rows:,}",
         }
     )
+    if found.summary:
+        _print_duplicates(found.summary)
+    _warn_of_forms(state)
     arrays = Table("array", "dtype and shape", "block", box=None, pad_edge=False)
     block_of = {field: name for name, fields in found.blocks.items() for field in fields}
     for name, kind in found.arrays.items():
@@ -351,6 +391,8 @@ def _print_summary(summary: Any, progress: Any, mirror: str | None) -> None:
         _out.print(f"[yellow]{summary.files_unread:,} file(s) could not be read[/]")
     if summary.null_ids or summary.repeated_ids:
         _out.print(f"ids: {summary.null_ids:,} missing, {summary.repeated_ids:,} repeated")
+    _print_duplicates(summary)
+    _warn_of_forms(summary)
     entries = read_quarantine(open_target(summary.results))
     for entry in entries[:_REASONS]:
         _out.print(f"[yellow]set aside:[/] {escape(str(entry))}")
@@ -358,6 +400,17 @@ def _print_summary(summary: Any, progress: Any, mirror: str | None) -> None:
         more = f"all {len(entries):,} entries" if len(entries) > _REASONS else "and their bytes"
         _out.print(f"{more}: {escape(summary.results)}/quarantine.parquet")
     _out.print(f"next: paninifs show {escape(summary.results)}")
+
+
+def _print_duplicates(summary: Any) -> None:
+    if summary.duplicates is not None:
+        _pairs({"duplicates": f"{summary.duplicates:,}, marked in the array 'duplicate'"})
+
+
+def _warn_of_forms(found: Any) -> None:
+    warning = NormalForms(found.not_nfc, found.not_nfd).warning
+    if warning:
+        _err.print(f"[yellow]warning:[/] {escape(warning)}")
 
 
 def _pairs(rows: dict[str, str]) -> None:

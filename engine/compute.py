@@ -19,6 +19,7 @@ import pyarrow as pa
 
 from ..graphs.graph import Graph
 from ..storage.field import STRING, Field
+from ..storage.normal_forms import NONE_MET, NormalForms
 from ..storage.quarantine import QuarantinedRows, merge, set_aside
 from ..storage.rows import Column, Rows, Stretch, Wanted, validity
 from ..storage.source import FileOpener
@@ -54,6 +55,7 @@ class RowRange:
     arrays: Arrays
     quarantined: list[QuarantinedRows] = field(default_factory=list)
     text_bytes: int = 0
+    forms: NormalForms = NONE_MET  # met up to `stop`, if texts are not brought into one
     seconds: dict[str, float] = field(default_factory=dict)  # by block, and waiting to "read"
     strings: dict[str, list[pa.Array]] = field(default_factory=dict)  # columns, as they come
 
@@ -92,7 +94,8 @@ def compute(
             for name, parts in current.strings.items():
                 current.arrays[name] = pa.concat_arrays(parts)
             yield current
-            current = _begin(recipe, next(todo, None))
+            # A form that was met is not looked for in the ranges behind.
+            current = _begin(recipe, next(todo, None), current.forms)
             clock = time.perf_counter()
         if current is None:
             return
@@ -131,7 +134,9 @@ def _joined(held: Sequence[Batch]) -> Batch:
     return stretch, row, Rows.joined([rows for *_, rows in held]) if len(held) > 1 else rows
 
 
-def _begin(recipe: Recipe, bounds: tuple[int, int] | None) -> RowRange | None:
+def _begin(
+    recipe: Recipe, bounds: tuple[int, int] | None, forms: NormalForms = NONE_MET
+) -> RowRange | None:
     if bounds is None:
         return None
     length = bounds[1] - bounds[0]
@@ -141,7 +146,7 @@ def _begin(recipe: Recipe, bounds: tuple[int, int] | None) -> RowRange | None:
         for one in recipe.fields
         if one.dtype != STRING or one.name not in columns
     }
-    return RowRange(*bounds, arrays)
+    return RowRange(*bounds, arrays, forms=forms)
 
 
 def _fill(
@@ -154,6 +159,8 @@ def _fill(
     current.arrays["valid"][here] = usable
     _fill_columns(recipe, current, here, row, rows)
     current.quarantined += [set_aside(stretch, fault) for fault in rows.faults]
+    if recipe.wanted.cleaning.unicode is None:
+        current.forms = current.forms.met(rows.text, row)
     if usable.any():
         _run_blocks(blocks, current, at, stretch, rows)
     if not usable.all():

@@ -9,12 +9,13 @@ from typing import Any
 
 import numpy as np
 
+from ..storage.duplicates import mark_fields
 from ..storage.errors import ColumnNotFound, CorpusChanged
 from ..storage.lease import current_owner
 from ..storage.lookup import corpus_opener, texts_at
 from ..storage.manifest import read_index, require_manifest
 from ..storage.results import StoredArrays
-from ..storage.shards import done_shards
+from ..storage.shards import done_shards, met_forms
 from ..storage.store import Summary, read_summary
 from ..storage.target import open_target
 
@@ -35,6 +36,8 @@ class Status:
     writer: str | None  # who writes it now
     created: str
     fingerprint: str
+    not_nfc: int | None  # a row whose text NFC would change, if such a one was met
+    not_nfd: int | None
 
 
 @dataclass(frozen=True)
@@ -69,7 +72,8 @@ def status_of(
     manifest = require_manifest(target)
     index = read_index(target, manifest)
     layout = manifest.layout(index)
-    markers = done_shards(target, layout).values()
+    done = done_shards(target, layout)
+    markers, forms = done.values(), met_forms(done)
     owner = current_owner(target)
     return Status(
         target.url,
@@ -84,6 +88,8 @@ def status_of(
         f"process {owner.pid} on {owner.host.split(' ')[0]}" if owner else None,
         manifest.created,
         manifest.fingerprint,
+        forms.not_nfc,
+        forms.not_nfd,
     )
 
 
@@ -128,10 +134,11 @@ def overview(
                 row, identity, file.name, file_row, float(values[row]), texts.get(row) or missing
             )
         )
+    fields = (*layout.fields, *mark_fields(index.cleaning))
     return Overview(
         status,
         read_summary(target),
-        {f.name: f"{f.dtype} {[manifest.rows, *f.shape]}" for f in layout.fields},
+        {f.name: f"{f.dtype} {[manifest.rows, *f.shape]}" for f in fields},
         {name: list(block["fields"]) for name, block in manifest.facts["graph"].items()},
         by,
         ranked,

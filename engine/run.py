@@ -12,6 +12,7 @@ from ..graphs.graph import Graph
 from ..graphs.kernels import NUMERIC_VERSION
 from ..graphs.kernels import require as require_backend
 from ..storage.corpus import Corpus
+from ..storage.duplicates import require_digest
 from ..storage.errors import UsageError
 from ..storage.extension import as_known
 from ..storage.lease import Lease
@@ -154,6 +155,7 @@ def _require_usable(
         raise UsageError(f"on_error is 'quarantine' or 'raise', not {on_error!r}")
     if shard_rows is not None and (shard_rows < 1 or shard_rows & (shard_rows - 1)):
         raise UsageError(f"shard_rows must be a power of two, as 512 or 4096, not {shard_rows}")
+    require_digest(corpus.cleaning, corpus.keep, graph.fields)
     if backend is not None:
         require_backend(backend)
 

@@ -117,7 +117,9 @@ def _is_done(job: Job, shard: int) -> bool:
 
 def _commit(job: Job, shard: int, part: RowRange, worker: Worker) -> ShardDone:
     began = time.perf_counter()
-    marker = commit(job.target, job.layout, shard, part.arrays, part.quarantined, part.text_bytes)
+    marker = commit(
+        job.target, job.layout, shard, part.arrays, part.quarantined, part.text_bytes, part.forms
+    )
     part.seconds["write"] = time.perf_counter() - began
     done = ShardDone(
         shard, marker.rows, marker.quarantined, part.text_bytes, part.seconds, worker.address

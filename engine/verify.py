@@ -13,6 +13,7 @@ import pyarrow as pa
 
 from ..graphs.block import MapBlock
 from ..graphs.graph import Graph
+from ..storage.duplicates import DUPLICATE, find_duplicates
 from ..storage.index import CorpusIndex
 from ..storage.lookup import corpus_opener
 from ..storage.manifest import Manifest, read_index, require_manifest
@@ -54,7 +55,8 @@ def verify(
 
     Every shard's stored bytes are compared with the digests in its marker. Then its texts are
     read from the corpus again, ids and kept columns with them, the built-in blocks computed
-    again by `reference`, and all of it compared for equality.
+    again by `reference`, and all of it compared for equality. Marks of duplicates are made again
+    from the stored digests, when everything is checked.
 
     Parameters
     ----------
@@ -100,6 +102,8 @@ def verify(
         if len(problems) > _MAX_PROBLEMS:
             problems = [*problems[:_MAX_PROBLEMS], "and more; stopped looking"]
             break
+    if index.cleaning.duplicates and sample is None and not problems:
+        problems += _marks(stored, layout)
     return Verification(
         target.url,
         rows,
@@ -169,6 +173,21 @@ def _stored_bytes(target: Target, marker: Marker) -> Iterator[str]:
             yield f"{key} is missing"
         elif len(data) != size or hashlib.sha256(data).hexdigest() != sha:
             yield f"{key} is not what was written: its digest differs"
+
+
+def _marks(stored: StoredArrays, layout: StoreLayout) -> Iterator[str]:
+    name = DUPLICATE.name
+    try:
+        written = np.asarray(stored[name][:])
+    except Exception as error:  # noqa: BLE001 (whatever a codec makes of damaged bytes)
+        yield f"{name}: cannot be decoded: {error}"
+        return
+    rows = np.flatnonzero(written != find_duplicates(stored, layout))
+    if len(rows):
+        yield (
+            f"{name}, row {int(rows[0])}: stored and computed marks differ "
+            f"({len(rows)} of {layout.rows} rows)"
+        )
 
 
 def _differences(arrays: StoredArrays, recipe: Recipe, part: RowRange) -> Iterator[str]:

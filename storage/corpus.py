@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from os import PathLike, fspath
 from pathlib import PurePosixPath
@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 
+from .cleaning import NO_CLEANING, Cleaning
 from .compression import SUFFIXES as COMPRESSED
 from .errors import CorpusNotFound, UsageError
 from .filesystem import files_below, filesystem_of, raise_unless_missing
@@ -46,6 +47,7 @@ class Corpus:
     id: str | None
     keep: tuple[str, ...]
     storage_options: Mapping[str, Any] = field(default_factory=dict, repr=False)
+    cleaning: Cleaning = NO_CLEANING
 
     @cached_property
     def index(self) -> CorpusIndex:
@@ -55,7 +57,8 @@ class Corpus:
         ------
         ColumnNotFound, CorpusEmpty
         """
-        return build_index(self.files, self.opener, self.text, self.id, self.keep)
+        index = build_index(self.files, self.opener, self.text, self.id, self.keep)
+        return replace(index, cleaning=self.cleaning)
 
     @cached_property
     def frame(self) -> dd.DataFrame:
@@ -111,6 +114,7 @@ def open_corpus(
     id: str | None = None,
     keep: Sequence[str] = (),
     format: str | None = None,
+    clean: Cleaning | None = None,
     storage_options: Mapping[str, Any] | None = None,
 ) -> Corpus:
     """Open a corpus: one URL, a glob, a directory, or a list of them. Lazy.
@@ -133,6 +137,8 @@ def open_corpus(
         left out, each file's ending says it. A directory then stands for the files whose endings
         belong to the format (.md to both of the last two, .html .xml .tex .rst to the last);
         files that are named, or matched by a glob, are read so whatever their endings are.
+    clean : Cleaning, optional
+        What is done to each text before it is hashed; nothing when left out.
     storage_options : mapping, optional
         Passed to fsspec.
 
@@ -157,6 +163,8 @@ def open_corpus(
     given = [urls] if isinstance(urls, str | PathLike) else list(urls)
     if isinstance(keep, str):
         raise UsageError(f"keep must be a list of columns: keep=[{keep!r}]")
+    if not isinstance(clean, Cleaning | None):
+        raise UsageError(f"clean is a Cleaning, as Cleaning(unicode='NFC'), not {clean!r}")
     if not given:
         raise CorpusNotFound("no corpus was named")
     if format is not None:
@@ -179,7 +187,7 @@ def open_corpus(
         raise UsageError(f"named twice: {', '.join(twice[:5])}")
     root = _common_folder(names)
     files = tuple(_source(info, root) for info in found)
-    return Corpus(files, tuple(ignored), text, id, tuple(keep), options)
+    return Corpus(files, tuple(ignored), text, id, tuple(keep), options, clean or NO_CLEANING)
 
 
 def _list(url: str, options: Mapping[str, Any]) -> Iterator[dict[str, Any]]:

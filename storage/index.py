@@ -14,12 +14,8 @@ from functools import cached_property
 from itertools import accumulate
 from typing import Any
 
-from .errors import (
-    ColumnNotFound,
-    CorpusEmpty,
-    PaniniError,
-    StorageUnreachable,
-)
+from .cleaning import NO_CLEANING, Cleaning
+from .errors import ColumnNotFound, CorpusEmpty, PaniniError, StorageUnreachable
 from .partition import FileRows, Partition, pieces, plan
 from .readers import outline
 from .rows import (
@@ -60,12 +56,13 @@ class FileIndex:
 
 @dataclass(frozen=True)
 class CorpusIndex:
-    """The whole corpus: its files in order, and the columns that travel with the text."""
+    """The whole corpus: its files in order, the columns to read, and how texts are cleaned."""
 
     files: tuple[FileIndex, ...]
     text: str
     id: Column | None  # None: a text's id is its row number
     keep: tuple[Column, ...]
+    cleaning: Cleaning = NO_CLEANING
 
     @cached_property
     def starts(self) -> list[int]:
@@ -84,9 +81,9 @@ class CorpusIndex:
 
     @property
     def wanted(self) -> Wanted:
-        """The columns that are read."""
+        """What is read."""
         others = dict.fromkeys([*([self.id] if self.id else []), *self.keep])
-        return Wanted(self.text, tuple(others))
+        return Wanted(self.text, tuple(others), self.cleaning)
 
     @property
     def notes(self) -> tuple[str, ...]:
@@ -153,6 +150,7 @@ class CorpusIndex:
             "text": self.text,
             "id": asdict(self.id) if self.id else None,
             "keep": [asdict(column) for column in self.keep],
+            "cleaning": self.cleaning.describe(),
         }
 
     @classmethod
@@ -165,7 +163,9 @@ class CorpusIndex:
             for f in data["files"]
         ]
         identity = Column(**data["id"]) if data["id"] else None
-        return cls(tuple(files), data["text"], identity, tuple(Column(**c) for c in data["keep"]))
+        keep = tuple(Column(**column) for column in data["keep"])
+        cleaning = Cleaning(**data.get("cleaning", {}))  # older stores are of texts as they came
+        return cls(tuple(files), data["text"], identity, keep, cleaning)
 
 
 def build_index(

@@ -99,6 +99,7 @@ def facts_of(corpus: Corpus, graph: Mapping[str, Any], numeric_version: int) -> 
             "text column": corpus.text,
             "id column": corpus.id,
             "kept columns": list(corpus.keep),
+            "cleaning": corpus.cleaning.describe(),
             "files": {
                 f.name: f"{f.size} bytes, {f.stamp}, {f.format}, file {n}"
                 for n, f in enumerate(corpus.files)

@@ -105,7 +105,7 @@ def outline(file: SourceFile, opener: Opener) -> Outline:
 
 
 def read_stretch(stretch: Stretch, opener: CorpusOpener, wanted: Wanted) -> Iterator[Rows]:
-    """Yield exactly the rows of a stretch, in order.
+    """Yield exactly the rows of a stretch, in order, their texts cleaned.
 
     Raises
     ------
@@ -120,7 +120,7 @@ def read_stretch(stretch: Stretch, opener: CorpusOpener, wanted: Wanted) -> Iter
         opener.check(file)
         try:
             for rows in READERS[file.format].read(file, opener, stretch.span, wanted):
-                yield rows
+                yield rows.cleaned(wanted.cleaning)
                 row += len(rows)
         except _BROKEN as error:
             reason = _why(error)

@@ -14,6 +14,9 @@ from typing import BinaryIO, Protocol, TypeVar
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
+import pyarrow.compute as pc
+
+from .cleaning import NO_CLEANING, Cleaning
 
 T = TypeVar("T")
 
@@ -80,10 +83,11 @@ class Column:
 
 @dataclass(frozen=True)
 class Wanted:
-    """The columns to read."""
+    """The columns to read, and what is done to the text on its way."""
 
     text: str
     others: tuple[Column, ...] = ()
+    cleaning: Cleaning = NO_CLEANING
 
 
 @dataclass(frozen=True)
@@ -143,6 +147,23 @@ class Rows:
 
     def __len__(self) -> int:
         return len(self.text)
+
+    def cleaned(self, cleaning: Cleaning) -> Rows:
+        """Return these rows with their texts cleaned; one that is too short or long is a fault."""
+        text = cleaning.text(self.text)
+        misfits = dict(cleaning.misfits(text))
+        if text is self.text and not misfits:
+            return self
+        faults = [
+            Fault(self.start + at, reason, text[at].as_buffer()[:EXCERPT_BYTES].to_pybytes())
+            for at, reason in misfits.items()
+        ]
+        if misfits:
+            unfit = np.zeros(len(text), np.bool_)
+            unfit[list(misfits)] = True
+            text = pc.if_else(pa.array(unfit), pa.scalar(None, text.type), text)
+        both = sorted((*self.faults, *faults), key=lambda fault: fault.row)
+        return Rows(self.start, text, self.columns, tuple(both))
 
     def slice(self, start: int, stop: int) -> Rows:
         """Return the rows ``[start, stop)`` of these, counted from 0, copying nothing."""

@@ -21,6 +21,7 @@ from .field import Field
 from .layout import shard_key
 from .lease import LEASES
 from .local_target import is_temporary
+from .normal_forms import NONE_MET, NormalForms
 from .partition import shard_bounds
 from .quarantine import QuarantinedRows, to_parquet
 from .target import Target
@@ -79,6 +80,13 @@ class Marker:
     text_bytes: int
     objects: Mapping[str, tuple[int, str]]  # key to bytes and SHA-256
     fingerprint: str
+    not_nfc: int | None = None  # a row whose text NFC would change, if one was met in its task
+    not_nfd: int | None = None
+
+    @property
+    def forms(self) -> NormalForms:
+        """The normal forms that were met, where texts were not brought into one."""
+        return NormalForms(self.not_nfc, self.not_nfd)
 
 
 def commit(
@@ -88,6 +96,7 @@ def commit(
     arrays: Mapping[str, Any],
     quarantined: Sequence[QuarantinedRows],
     text_bytes: int,
+    forms: NormalForms = NONE_MET,
 ) -> Marker:
     """Write a shard and mark it done; return its marker."""
     start, stop = layout.bounds(shard)
@@ -108,6 +117,8 @@ def commit(
         text_bytes,
         objects,
         layout.fingerprint,
+        forms.not_nfc,
+        forms.not_nfd,
     )
     target.put(marker_key(shard), json.dumps(asdict(marker)).encode())
     return marker
@@ -176,6 +187,11 @@ def done_shards(target: Target, layout: StoreLayout) -> dict[int, Marker]:
         for shard, marker in marked_shards(target, layout).items()
         if all(sizes.get(key) == size for key, (size, _) in marker.objects.items())
     }
+
+
+def met_forms(markers: Mapping[int, Marker]) -> NormalForms:
+    """Return the normal forms that were met in some shards."""
+    return NormalForms.joined(markers[shard].forms for shard in sorted(markers))
 
 
 def leftovers(target: Target, layout: StoreLayout, done: Iterable[int]) -> list[str]:

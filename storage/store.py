@@ -17,6 +17,7 @@ import numpy as np
 
 from .. import __version__
 from .corpus import Corpus
+from .duplicates import mark_duplicates, mark_fields
 from .errors import ResultsMismatch
 from .extension import added_files, extended, refuse_unasked_extension, require_extension
 from .field import Field
@@ -37,7 +38,7 @@ from .manifest import (
 from .partition import shard_rows
 from .quarantine import QUARANTINE_KEY, QuarantinedRows, join, to_parquet
 from .results import StoredArrays, read_attributes
-from .shards import QUARANTINE, Marker, StoreLayout, done_shards, leftovers
+from .shards import QUARANTINE, Marker, StoreLayout, done_shards, leftovers, met_forms
 from .target import Target
 
 _PACKAGES = ("dask", "distributed", "numpy", "pyarrow", "zarr", "numba")
@@ -58,6 +59,9 @@ class Summary:
     repeated_ids: int  # computed rows whose id an earlier one has too
     shards: int
     text_bytes: int
+    duplicates: int | None = None  # computed rows whose text came before; None: not asked for
+    not_nfc: int | None = None  # a row whose text NFC would change, if such a one was met
+    not_nfd: int | None = None
 
 
 @dataclass(frozen=True)
@@ -247,7 +251,7 @@ def _metadata(
         "shards": layout.shards,
         "versions": dict(manifest.versions),
     }
-    fields = stored_fields(index.id, index.keep, computed)
+    fields = (*stored_fields(index.id, index.keep, computed), *mark_fields(index.cleaning))
     return metadata(fields, manifest.rows, manifest.shard_rows, attributes)
 
 
@@ -267,6 +271,7 @@ def finish(store: OpenStore, ticket: LeaseTicket) -> Summary:
         missing = sorted(set(range(layout.shards)) - set(markers))
         raise RuntimeError(f"{target.url}: shards {missing[:5]} are not done, yet no task failed")
     quarantined = sum(marker.quarantined for marker in markers.values())
+    forms = met_forms(markers)
     summary = Summary(
         target.url,
         layout.rows,
@@ -277,6 +282,9 @@ def finish(store: OpenStore, ticket: LeaseTicket) -> Summary:
         _repeated_ids(store, markers) if store.index.id else 0,
         layout.shards,
         sum(marker.text_bytes for marker in markers.values()),
+        mark_duplicates(target, layout) if store.index.cleaning.duplicates else None,
+        forms.not_nfc,
+        forms.not_nfd,
     )
     if quarantined or store.index.unlisted:
         target.put(QUARANTINE_KEY, join(_quarantined(store, markers)))

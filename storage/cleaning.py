@@ -1,0 +1,144 @@
+"""`Cleaning`: what is done to a text before anything is computed from it. Nothing, if not asked.
+
+The steps are declared, and part of what a store is the result of; they are applied where rows come
+out of a file (`readers.read_stretch`), so a run, a frame, `verify` and `show` see the same text.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, dataclass
+from functools import partial
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from .errors import UsageError
+from .markup import without_markup
+from .normal_forms import FORMS, Form, normalised
+
+# The 25 characters with the property White_Space, which has not changed since Unicode 6.3.
+_SPACE = "\t-\r \x85\xa0\u1680\u2000-\u200a\u2028\u2029\u202f\u205f\u3000"
+_SPACES = re.compile(f"[{_SPACE}]+")
+# For RE2, which finds those that `_one_space` would change faster than Python does.
+_UNEVEN = f"[{_SPACE}]{{2}}|[{_SPACE.replace(' ', '')}]|^ | $"
+
+_LONGEST_STRING = 2**31 - 1  # bytes of all texts of an Arrow `string` array
+
+
+@dataclass(frozen=True, kw_only=True)
+class Cleaning:
+    """The steps between a file and the first block, in the order in which they are taken.
+
+    Parameters
+    ----------
+    markup : bool
+        Take the text of HTML or XML: tags and comments go, character references are replaced.
+        `storage.markup` has the grammar.
+    unicode : str, optional
+        Bring texts into a normal form: NFC, NFD, NFKC or NFKD, by Unicode 14.
+    whitespace : bool
+        Make one space of every run of white space, and none of one at either end. White space are
+        the characters with Unicode's property White_Space: U+0009 to U+000D, space, U+0085,
+        U+00A0, U+1680, U+2000 to U+200A, U+2028, U+2029, U+202F, U+205F and U+3000.
+    min_chars, max_chars : int, optional
+        Quarantine a text that is now shorter, or longer; in characters (code points).
+    duplicates : bool
+        Mark every text that came before, by its digest, in an array ``duplicate``. All of them
+        stay.
+
+    Raises
+    ------
+    UsageError
+        There is no such form, or no length between the two.
+
+    Examples
+    --------
+    >>> cleaning = Cleaning(markup=True, whitespace=True)
+    >>> cleaning.text(pa.array(["<p>le  mot</p>", None, "la chose"])).to_pylist()
+    ['le mot', None, 'la chose']
+    """
+
+    markup: bool = False
+    unicode: Form | None = None
+    whitespace: bool = False
+    min_chars: int | None = None
+    max_chars: int | None = None
+    duplicates: bool = False
+
+    def __post_init__(self) -> None:
+        if self.unicode not in (None, *FORMS):
+            raise UsageError(f"unicode is one of {', '.join(FORMS)}, not {self.unicode!r}")
+        for name in ("markup", "whitespace", "duplicates"):
+            if not isinstance(getattr(self, name), bool):
+                raise UsageError(f"{name} is True or False, not {getattr(self, name)!r}")
+        for name in ("min_chars", "max_chars"):
+            asked = getattr(self, name)
+            if asked is not None and (type(asked) is not int or asked < 1):
+                raise UsageError(f"{name} is a number of characters, 1 or more, not {asked!r}")
+        if self.min_chars and self.max_chars and self.min_chars > self.max_chars:
+            raise UsageError(
+                f"no text has {self.min_chars} characters at least (min_chars) and "
+                f"{self.max_chars} at most (max_chars)"
+            )
+
+    def describe(self) -> dict[str, Any]:
+        """Return the steps that are taken, as JSON; ``Cleaning(**described)`` is the same again.
+
+        >>> Cleaning(unicode="NFC", min_chars=3).describe()
+        {'unicode': 'NFC', 'min_chars': 3}
+        """
+        return {name: asked for name, asked in asdict(self).items() if asked}
+
+    def text(self, text: pa.Array) -> pa.Array:
+        """Return the texts, null ones included, with all steps taken that change a text.
+
+        An Arrow ``string`` or ``large_string`` array; the same one where nothing changes.
+        """
+        if self.markup:
+            text = _edited(text, pc.match_substring_regex(text, "[<&]"), without_markup)
+        if self.unicode:  # ASCII is in every form
+            to_form = partial(normalised, form=self.unicode)
+            text = _edited(text, pc.invert(pc.string_is_ascii(text)), to_form)
+        if self.whitespace:
+            text = _edited(text, pc.match_substring_regex(text, _UNEVEN), _one_space)
+        return text
+
+    def misfits(self, text: pa.Array) -> Iterator[tuple[int, str]]:
+        """Yield the place, from 0, of every text that is too short or too long, and why."""
+        lengths = pc.utf8_length(text)
+        if self.min_chars:
+            few = f"fewer than the {self.min_chars:,} asked for"
+            yield from _with_reason(lengths, pc.less(lengths, self.min_chars), few)
+        if self.max_chars:
+            many = f"more than the {self.max_chars:,} asked for"
+            yield from _with_reason(lengths, pc.greater(lengths, self.max_chars), many)
+
+
+NO_CLEANING = Cleaning()
+"""Texts as they come."""
+
+
+def _with_reason(lengths: pa.Array, misfit: pa.Array, why: str) -> Iterator[tuple[int, str]]:
+    for row in pc.indices_nonzero(misfit).to_pylist():
+        count = lengths[row].as_py()
+        yield row, f"{count:,} character{'s' if count != 1 else ''}, {why}"
+
+
+def _one_space(text: str) -> str:
+    return _SPACES.sub(" ", text).strip(" ")
+
+
+def _edited(text: pa.Array, suspects: pa.Array, edit: Callable[[str], str]) -> pa.Array:
+    """Return the texts with `edit` applied to those that are suspect (bool [n], null: no text)."""
+    rows = pc.indices_nonzero(suspects)
+    before = text.take(rows).to_pylist()
+    after = [edit(one) for one in before]
+    if after == before:
+        return text
+    # A character has four bytes at most; a short string array is left one for its kernels' sake.
+    if text.nbytes + 4 * sum(map(len, after)) > _LONGEST_STRING:
+        text = text.cast(pa.large_string())
+    return pc.replace_with_mask(text, suspects, pa.array(after, text.type))
