@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from .engine.micro_batch import MicroBatch as MicroBatch
     from .engine.run import Run as Run
     from .engine.run import submit as submit
+    from .engine.staging import stage as stage
     from .engine.verify import verify as verify
     from .graphs.ambiguity import ambiguity as ambiguity
     from .graphs.block import MapBlock as MapBlock
@@ -36,6 +37,7 @@ _HOME = {
     "MicroBatch": ".engine.micro_batch",
     "Run": ".engine.run",
     "submit": ".engine.run",
+    "stage": ".engine.staging",
     "verify": ".engine.verify",
     "ambiguity": ".graphs.ambiguity",
     "MapBlock": ".graphs.block",

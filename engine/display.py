@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import html
 import time
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from .events import (
@@ -17,6 +18,8 @@ from .events import (
     Finished,
     Indexed,
     Listener,
+    Notice,
+    Planned,
     Restored,
     ShardDone,
     WorkerLost,
@@ -59,15 +62,8 @@ def _in_terminal(console: Console) -> Listener:
     def listen(event: Event) -> None:
         progress.listen(event)
         now = progress.snapshot()
-        if isinstance(event, Indexed):
-            for note in event.notes:
-                console.print(f"note: {note}", markup=False, highlight=False)
-        elif isinstance(event, Restored):
-            note = f"note: {event.shards:,} finished shards brought back from {event.mirror}"
-            console.print(note, markup=False, highlight=False)
-        elif isinstance(event, WorkerLost):
-            note = f"note: {event.reason}; the other workers go on without {event.worker}"
-            console.print(note, markup=False, highlight=False)
+        for note in _notes(event):
+            console.print(f"note: {note}", markup=False, highlight=False)
         rate = f"({now.texts_per_second:,.0f}/s)" if now.elapsed else ""
         display.update(
             task,
@@ -80,6 +76,23 @@ def _in_terminal(console: Console) -> Listener:
             display.stop()
 
     return listen
+
+
+def _notes(event: Event) -> Sequence[str]:
+    """Return what an event has to say to a reader, a sentence each."""
+    match event:
+        case Indexed():
+            return event.notes
+        case Planned(rows_at_risk=at_risk) if event.shards > 1 and event.partitions:
+            work = f", {event.seconds_at_risk:.0f} s of work" if event.seconds_at_risk else ""
+            return [f"a stop loses at most {at_risk:,} texts a thread{work}; the rest is kept"]
+        case Restored():
+            return [f"{event.shards:,} finished shards brought back from {event.mirror}"]
+        case Notice():
+            return [event.text]
+        case WorkerLost():
+            return [f"{event.reason}; the other workers go on without {event.worker}"]
+    return []
 
 
 def _in_notebook(results: str, dashboard_link: str) -> Listener:

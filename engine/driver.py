@@ -27,14 +27,15 @@ from ..storage.errors import (
 from ..storage.lease import Lease, LeaseTicket
 from ..storage.manifest import read_manifest
 from ..storage.mirror import restore
+from ..storage.partition import MAX_SHARD_SECONDS, Sharding
 from ..storage.rows import Stretch
 from ..storage.store import Existing, OpenStore, Summary, begin, discard, finish, read_summary
 from ..storage.target import Target
 from .compute import Recipe
-from .events import EventStream, Indexed, Planned, Restored, ShardDone, WorkerLost
+from .events import EventStream, Indexed, Notice, Planned, Restored, ShardDone, WorkerLost
 from .micro_batch import MicroBatch
 from .mirroring import Mirroring
-from .task import Job, Outcome, run_task, try_backend
+from .task import Job, Outcome, run_task, shards_in_flight, try_backend
 
 if TYPE_CHECKING:
     from distributed import Client, Future
@@ -76,7 +77,7 @@ class Order:
     facts: Mapping[str, Any]
     client: Client
     backend: str
-    shard_rows: int | None
+    sharding: Sharding
     raise_on_error: bool
     existing: Existing
     micro_batch: MicroBatch | None
@@ -88,6 +89,7 @@ class Driver:
     def __init__(self, order: Order, leases: Leases, events: EventStream) -> None:
         self._order, self._leases, self._events = order, leases, events
         self._mirroring: Mirroring | None = None
+        self._warned = False
         self._cancelled = threading.Event()
         self._announcing = threading.Lock()
         self._announced: set[int] = set()
@@ -122,7 +124,7 @@ class Driver:
             order.corpus,
             order.facts,
             order.graph.fields,
-            order.shard_rows,
+            order.sharding,
             self._ticket,
             order.existing,
         )
@@ -147,15 +149,18 @@ class Driver:
         if order.raise_on_error and store.index.unlisted:
             unread = store.index.unlisted[0]
             raise RowsQuarantined(f"{unread.file.url}: {unread.problem} (on_error='raise')")
-        tasks = list(_tasks(store))
+        tasks, layout = list(_tasks(store)), store.layout
+        at_risk = min(layout.rows, shards_in_flight(layout) * layout.shard_rows)
         self._events.publish(
             Planned(
-                store.layout.rows,
-                store.layout.shards,
-                store.layout.shard_rows,
+                layout.rows,
+                layout.shards,
+                layout.shard_rows,
                 len(tasks),
                 sum(marker.rows for marker in store.done.values()),
                 len(store.done),
+                at_risk,
+                at_risk * order.graph.text_seconds,
             )
         )
         finished = read_summary(order.target)
@@ -311,8 +316,24 @@ class Driver:
                 return
             self._announced.add(shard.shard)
         self._events.publish(shard)
+        self._warn_of_slow(shard)
         if self._mirroring is not None:
             self._mirroring.begin(shard.shard)
+
+    def _warn_of_slow(self, shard: ShardDone) -> None:
+        """Say once that a shard takes longer than one should, and what to do."""
+        spent = {name: s for name, s in shard.seconds.items() if name not in ("read", "write")}
+        if self._warned or sum(spent.values()) <= MAX_SHARD_SECONDS:
+            return
+        self._warned = True
+        slowest = max(spent, key=lambda name: spent[name])
+        self._events.publish(
+            Notice(
+                f"a shard took {sum(spent.values()):.0f} s, most of it in {slowest!r}, and as much "
+                f"is lost by a stop: give that block text_seconds={spent[slowest] / shard.rows:.2g}"
+                ", or the next run fewer rows a shard (--shard-rows, shard_rows=)"
+            )
+        )
 
 
 @dataclass(frozen=True)

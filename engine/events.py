@@ -30,6 +30,8 @@ class Planned:
     partitions: int  # to be done now
     rows_done: int  # by an earlier run
     shards_done: int
+    rows_at_risk: int = 0  # that a worker's thread has in flight at most
+    seconds_at_risk: float = 0.0  # of its work, as far as slow blocks say; 0: none does
 
 
 @dataclass(frozen=True)
@@ -42,6 +44,13 @@ class ShardDone:
     text_bytes: int
     seconds: Mapping[str, float] = field(default_factory=dict)  # by block, "read" and "write"
     worker: str = ""
+
+
+@dataclass(frozen=True)
+class Notice:
+    """Something that the user should know, in a sentence."""
+
+    text: str
 
 
 @dataclass(frozen=True)
@@ -81,7 +90,9 @@ class Failed:
     error: BaseException
 
 
-Event = Restored | Indexed | Planned | ShardDone | Mirrored | WorkerLost | Finished | Failed
+Event = (
+    Restored | Indexed | Planned | ShardDone | Notice | Mirrored | WorkerLost | Finished | Failed
+)
 Listener = Callable[[Event], None]
 
 _log = logging.getLogger(__name__)

@@ -18,6 +18,7 @@ from ..storage.extension import as_known
 from ..storage.lease import Lease
 from ..storage.manifest import facts_of, read_manifest
 from ..storage.mirror import refuse_other_mirror
+from ..storage.partition import FEW_SHARDS, SHARDS_AIMED_AT, Sharding
 from ..storage.store import Existing, Summary, refuse_mismatch
 from ..storage.target import Target, open_target
 from .cluster import backend_of
@@ -133,7 +134,11 @@ def submit(
         facts,
         client,
         backend or backend_of(client),
-        shard_rows,
+        Sharding(
+            shard_rows,
+            FEW_SHARDS if any(place.slow_to_create for place in places) else SHARDS_AIMED_AT,
+            graph.text_seconds,
+        ),
         on_error == "raise",
         existing,
         micro_batch,

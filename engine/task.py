@@ -63,6 +63,11 @@ def try_backend(name: str) -> PaniniError | None:
     return None
 
 
+def shards_in_flight(layout: StoreLayout) -> int:
+    """Return how many shards a task has unfinished at most: one computed, the others written."""
+    return 1 + max(1, min(MAX_WRITES, WRITE_BYTES // layout.shard_bytes))
+
+
 def run_task(job: Job, stretches: Sequence[Stretch], shards: Sequence[int]) -> Outcome:
     """Compute and commit the shards that are not done yet; `stretches` hold their rows.
 
@@ -79,7 +84,7 @@ def run_task(job: Job, stretches: Sequence[Stretch], shards: Sequence[int]) -> O
         # for a while beside this one.
         pending = (job.layout.bounds(shard) for shard in shards if not _is_done(job, shard))
         job.ticket.check(job.target)
-        in_hand = max(1, min(MAX_WRITES, WRITE_BYTES // job.layout.shard_bytes))
+        in_hand = shards_in_flight(job.layout) - 1
         with ThreadPoolExecutor(in_hand, "paninifs-write") as writer:
             for part in compute(job.recipe, stretches, pending):
                 shard = part.start // job.layout.shard_rows

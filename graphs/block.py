@@ -47,6 +47,8 @@ class MapBlock:
         False where results may differ in the last bits between backends or batches.
     cuda : str
         CUDA C++ that takes the function's place on a GPU; see `map_block`.
+    text_seconds : float
+        How long a text takes, where that is long; see `map_block`. No part of its identity.
     """
 
     name: str
@@ -57,6 +59,7 @@ class MapBlock:
     version: str = ""
     exact: bool = True
     cuda: str = ""
+    text_seconds: float = 0.0
 
     def __post_init__(self) -> None:
         if not self.fields:
@@ -68,6 +71,8 @@ class MapBlock:
             )
         if self.cuda:
             self._check_kernel()
+        if not 0 <= self.text_seconds < float("inf"):
+            raise GraphError(f"block {self.name!r}: text_seconds={self.text_seconds} is no time")
 
     def _check_kernel(self) -> None:
         if any(one.dtype == STRING for one in self.fields):
@@ -175,6 +180,7 @@ def map_block(
     version: str = "",
     exact: bool = True,
     cuda: str = "",
+    text_seconds: float = 0.0,
 ) -> Callable[[Callable[..., Any]], MapBlock]:
     """Make a block of one's own from a function; its parameter names are its inputs.
 
@@ -201,6 +207,10 @@ def map_block(
         ``const unsigned char *data, const long long *offsets``, for a field a pointer to its
         values; then ``long long n``, then a pointer for every field that it fills. CuPy compiles
         it so that subnormal floats count as zero.
+    text_seconds : float, optional
+        A slow block, as an embedding, says how many seconds a text takes it on the slowest machine
+        that it is to run on. Shards are made so small that what is in flight is never more than
+        five minutes of a worker's work.
 
     Examples
     --------
@@ -218,6 +228,8 @@ def map_block(
         if any(p.kind in (p.VAR_POSITIONAL, p.VAR_KEYWORD, p.KEYWORD_ONLY) for p in parameters):
             raise GraphError(f"block {label!r}: give each input a plain parameter of its own")
         inputs = tuple(p.name for p in parameters if p.default is p.empty)
-        return MapBlock(label, inputs, tuple(fields), {}, function, version, exact, cuda)
+        return MapBlock(
+            label, inputs, tuple(fields), {}, function, version, exact, cuda, text_seconds
+        )
 
     return decorate

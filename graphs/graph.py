@@ -72,6 +72,11 @@ class Graph:
         return sum(field.row_bytes for field in self.fields)
 
     @property
+    def text_seconds(self) -> float:
+        """Seconds that the blocks which say so take for a text."""
+        return sum(block.text_seconds for block in self.blocks)
+
+    @property
     def label(self) -> str:
         """What a task of this graph is called on the dashboard."""
         return "+".join(block.name for block in self.blocks)

@@ -21,7 +21,7 @@ from .compression import SUFFIXES as COMPRESSED
 from .errors import CorpusNotFound, UsageError
 from .filesystem import files_below, filesystem_of, raise_unless_missing
 from .index import CorpusIndex, build_index
-from .partition import shard_rows
+from .partition import Sharding
 from .patience import patiently
 from .readers import READERS, SUFFIXES, format_of, read_as, require_format
 from .rows import ARROW_KINDS, Rows, SourceFile, Stretch, Wanted
@@ -83,7 +83,7 @@ class Corpus:
         import dask.dataframe as dd
 
         index = self.index
-        partitions = index.partitions(shard_rows(index.rows))
+        partitions = index.partitions(Sharding().choose(index.rows))
         divisions = (*(p.row_start for p in partitions), index.rows - 1)
         with dask.config.set({"dataframe.convert-string": False}):
             frame: dd.DataFrame = dd.from_map(

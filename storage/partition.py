@@ -16,7 +16,10 @@ from .rows import Span
 MIN_SHARD_ROWS = 4096
 MAX_SHARD_ROWS = 131_072
 MAX_SHARD_BYTES = 64 << 20
+MAX_SHARD_SECONDS = 60.0
 SHARDS_AIMED_AT = 64
+FEW_SHARDS = 16
+"""Aimed at where each object costs a second or so: a mounted Drive."""
 
 
 @dataclass(frozen=True)
@@ -61,21 +64,46 @@ class Partition:
         return self.row_stop - self.row_start
 
 
-def shard_rows(rows: int, row_bytes: int = 0) -> int:
-    """Return S, the rows of a shard: a power of two.
+@dataclass(frozen=True)
+class Sharding:
+    """How S, the rows of a shard, is chosen. Neither the machine nor the number of workers enters.
 
-    The largest with S ≤ rows / 64, within 4,096 and 131,072, and S × `row_bytes` (stored bytes
-    of one text's results) ≤ 64 MiB. Neither the machine nor the number of workers enters.
-
-    >>> shard_rows(129), shard_rows(1_000_000), shard_rows(10**9)
-    (4096, 8192, 131072)
-    >>> shard_rows(10**9, row_bytes=1536)  # a 384-dimensional float32 embedding
-    32768
+    Parameters
+    ----------
+    rows : int, optional
+        S itself, as the user says.
+    shards : int
+        How many shards a corpus of ordinary size is cut into; fewer where an object takes long to
+        make, however small it is.
+    text_seconds : float
+        Seconds that the graph's slow blocks say a text takes.
     """
-    wanted = min(max(rows // SHARDS_AIMED_AT, MIN_SHARD_ROWS), MAX_SHARD_ROWS)
-    if row_bytes:
-        wanted = max(1, min(wanted, MAX_SHARD_BYTES // row_bytes))
-    return 1 << (wanted.bit_length() - 1)
+
+    rows: int | None = None
+    shards: int = SHARDS_AIMED_AT
+    text_seconds: float = 0.0
+
+    def choose(self, rows: int, row_bytes: int = 0) -> int:
+        """Return S for a corpus of `rows` whose results take `row_bytes` a text, a power of two.
+
+        The largest with S ≤ `rows` / `shards`, within 4,096 and 131,072; S × `row_bytes` ≤ 64 MiB;
+        and S × `text_seconds` ≤ 60 s, for a task has up to five shards in flight.
+
+        >>> [Sharding().choose(rows) for rows in (129, 1_000_000, 10**9)]
+        [4096, 8192, 131072]
+        >>> Sharding().choose(10**9, row_bytes=1536)  # a 384-dimensional float32 embedding
+        32768
+        >>> Sharding(text_seconds=0.02).choose(10**9)  # fifty texts a second
+        2048
+        """
+        if self.rows:
+            return self.rows
+        wanted = min(max(rows // self.shards, MIN_SHARD_ROWS), MAX_SHARD_ROWS)
+        if row_bytes:
+            wanted = min(wanted, MAX_SHARD_BYTES // row_bytes)
+        if self.text_seconds:
+            wanted = min(wanted, int(MAX_SHARD_SECONDS / self.text_seconds))
+        return 1 << (max(1, wanted).bit_length() - 1)
 
 
 def shard_bounds(shard: int, rows: int, size: int) -> tuple[int, int]:

@@ -35,7 +35,7 @@ from .manifest import (
     stale_indexes,
     write_index,
 )
-from .partition import shard_rows
+from .partition import Sharding
 from .quarantine import QUARANTINE_KEY, QuarantinedRows, join, to_parquet
 from .results import StoredArrays, read_attributes
 from .shards import QUARANTINE, Marker, StoreLayout, done_shards, leftovers, met_forms
@@ -131,7 +131,7 @@ def begin(
     corpus: Corpus,
     facts: Mapping[str, Any],
     computed: Sequence[Field],
-    size: int | None,
+    sharding: Sharding,
     ticket: LeaseTicket,
     existing: Existing,
 ) -> OpenStore:
@@ -146,10 +146,10 @@ def begin(
     ColumnNotFound, CorpusEmpty
         See `Corpus.index`; nothing has been written then.
     """
-    refuse_mismatch(target, facts, size, existing)  # again: now nobody else can begin it
+    refuse_mismatch(target, facts, sharding.rows, existing)  # again: now nobody else can begin it
     manifest = None if existing == "discard" else read_manifest(target)
     if manifest is None:
-        return _begun(target, corpus, facts, computed, size, ticket)
+        return _begun(target, corpus, facts, computed, sharding, ticket)
     if existing == "extend" and added_files(manifest, facts):
         manifest = _extended(target, corpus, facts, manifest, computed, ticket)
     return _resumed(target, corpus, manifest, computed)
@@ -160,7 +160,7 @@ def _begun(
     corpus: Corpus,
     facts: Mapping[str, Any],
     computed: Sequence[Field],
-    size: int | None,
+    sharding: Sharding,
     ticket: LeaseTicket,
 ) -> OpenStore:
     index = corpus.index
@@ -169,7 +169,7 @@ def _begun(
     manifest = Manifest(
         facts,
         tuple(computed),
-        size or shard_rows(index.rows, row_bytes),
+        sharding.choose(index.rows, row_bytes),
         index.rows,
         datetime.now(UTC).isoformat(timespec="seconds"),
         {"paninifs": __version__, **{name: version(name) for name in _PACKAGES}},

@@ -26,6 +26,7 @@ from paninifs.storage.manifest import (
     require_same,
     write_index,
 )
+from paninifs.storage.partition import Sharding
 from paninifs.storage.quarantine import (
     QUARANTINE_KEY,
     QuarantinedRows,
@@ -234,7 +235,7 @@ def test_a_corpus_that_moved_as_a_whole_is_gone_on_with_where_it_is_now(folder, 
         store.refuse_mismatch(target, facts, None, "resume")
         with Lease.acquire(target) as lease:
             fields = (Field("n", "int64"),)
-            return store.begin(target, corpus, facts, fields, None, lease.ticket, "resume")
+            return store.begin(target, corpus, facts, fields, Sharding(), lease.ticket, "resume")
 
     first = begin(open_corpus(folder))
     moved = folder.rename(folder.with_name("elsewhere"))

@@ -8,14 +8,17 @@ from hypothesis import strategies as st
 
 from paninifs.storage import partition
 from paninifs.storage.partition import (
+    FEW_SHARDS,
     MAX_SHARD_BYTES,
     MAX_SHARD_ROWS,
+    MAX_SHARD_SECONDS,
     MIN_SHARD_ROWS,
+    SHARDS_AIMED_AT,
     FileRows,
+    Sharding,
     pieces,
     plan,
     shard_bounds,
-    shard_rows,
 )
 
 many = settings(deadline=None, database=None, max_examples=150)
@@ -53,23 +56,35 @@ def units_of(files):
     return found
 
 
-@given(st.integers(0, 10**11), st.integers(0, 10**8))
+@given(
+    st.integers(0, 10**11),
+    st.integers(0, 10**8),
+    st.sampled_from([0.0, 1e-7, 1e-4, 0.02, 1.0, 59.0, 1e4]),
+    st.sampled_from([FEW_SHARDS, SHARDS_AIMED_AT]),
+)
 @many
-def test_the_rows_of_a_shard_are_a_power_of_two_within_bounds(rows, row_bytes):
-    size = shard_rows(rows, row_bytes)
+def test_the_rows_of_a_shard_are_a_power_of_two_within_bounds(rows, row_bytes, seconds, shards):
+    size = Sharding(None, shards, seconds).choose(rows, row_bytes)
     assert size & (size - 1) == 0
     assert 1 <= size <= MAX_SHARD_ROWS
     assert size * row_bytes <= MAX_SHARD_BYTES or size == 1
+    assert size * seconds <= MAX_SHARD_SECONDS or size == 1
     small = row_bytes * MIN_SHARD_ROWS <= MAX_SHARD_BYTES
-    assert size >= MIN_SHARD_ROWS or not small
-    assert size * 64 <= rows or size <= MIN_SHARD_ROWS
+    quick = seconds * MIN_SHARD_ROWS <= MAX_SHARD_SECONDS
+    assert size >= MIN_SHARD_ROWS or not (small and quick)
+    assert size * shards <= rows or size <= MIN_SHARD_ROWS
     # The largest: twice as many rows would break a bound.
     double = 2 * size
     assert (
-        double > max(rows // 64, MIN_SHARD_ROWS)
+        double > max(rows // shards, MIN_SHARD_ROWS)
         or double > MAX_SHARD_ROWS
         or double * row_bytes > MAX_SHARD_BYTES
+        or double * seconds > MAX_SHARD_SECONDS
     )
+
+
+def test_the_rows_of_a_shard_are_what_the_user_says():
+    assert Sharding(512, FEW_SHARDS, 1.0).choose(10**9, 10**6) == 512
 
 
 @given(st.integers(1, 10_000), sizes)
@@ -184,9 +199,10 @@ def test_the_plan_is_a_function_of_the_files_and_the_size_alone(monkeypatch):
         monkeypatch.setattr("os.cpu_count", lambda cpus=cpus: cpus)
         monkeypatch.setenv("DASK_DISTRIBUTED__WORKER__NTHREADS", str(cpus))
         assert plan(files, 4096) == expected
-        assert shard_rows(200_000) == 4096
+        assert Sharding().choose(200_000) == 4096
     assert list(inspect.signature(plan).parameters) == ["files", "size"]
-    assert list(inspect.signature(shard_rows).parameters) == ["rows", "row_bytes"]
+    assert list(inspect.signature(Sharding).parameters) == ["rows", "shards", "text_seconds"]
+    assert list(inspect.signature(Sharding.choose).parameters) == ["self", "rows", "row_bytes"]
 
 
 @pytest.mark.parametrize("name", ["os", "pathlib", "fsspec", "psutil", "dask", "numpy"])

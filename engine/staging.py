@@ -1,0 +1,143 @@
+"""`stage`: a dask frame that the user has filtered, joined or mapped becomes an ordinary corpus.
+
+A frame has no row numbers before it is computed, and may come out otherwise the second time. So it
+is computed once, into Parquet files, and what is hashed, resumed and verified are those.
+"""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from ..storage.cleaning import Cleaning
+from ..storage.corpus import Corpus, open_corpus
+from ..storage.errors import ColumnNotFound, ResultsMismatch, UsageError
+from ..storage.lease import LEASES, Lease
+from ..storage.target import Target, open_target
+
+if TYPE_CHECKING:
+    import dask.dataframe as dd
+
+STAGED_KEY = "_staged.json"
+ROW_GROUP_ROWS = 65_536
+
+
+def stage(
+    frame: dd.DataFrame,
+    folder: str | os.PathLike[str],
+    *,
+    text: str = "text",
+    id: str | None = None,
+    keep: Sequence[str] = (),
+    clean: Cleaning | None = None,
+    storage_options: Mapping[str, Any] | None = None,
+) -> Corpus:
+    r"""Compute a dask frame once, into a folder of Parquet files, and return the corpus they are.
+
+    A partition becomes a file, in order. Computed on the newest client, where there is one. A
+    folder that has been staged from the same frame is taken as it is.
+
+    Parameters
+    ----------
+    frame : dask.dataframe.DataFrame
+        Of pandas or of cuDF; from `Corpus.frame`, say. Its index is not kept: what identifies a
+        text has to be a column.
+    folder : str or path
+        Where the files go: beside the results, best.
+    text, id, keep, clean, storage_options
+        As for `open_corpus`; the other columns are left out.
+
+    Raises
+    ------
+    ColumnNotFound
+        The frame has no such column.
+    ResultsMismatch
+        The folder holds something else, or another frame.
+
+    Examples
+    --------
+    >>> from pathlib import Path
+    >>> from tempfile import mkdtemp
+    >>> from paninifs import open_corpus
+    >>> folder = Path(mkdtemp())
+    >>> _ = (folder / "a.txt").write_text("un\ndeux\ntrois\n")
+    >>> frame = open_corpus(folder / "a.txt").frame
+    >>> corpus = stage(frame[frame.text.str.len() > 2], folder / "long")
+    >>> corpus.index.rows
+    2
+    """
+    from dask.base import is_dask_collection, tokenize
+
+    if not is_dask_collection(frame) or not hasattr(frame, "to_delayed"):
+        raise UsageError(
+            f"stage needs a dask DataFrame, not {type(frame).__name__}; "
+            "dask.dataframe.from_pandas(df, npartitions=4) makes one"
+        )
+    columns = _columns(list(frame.columns), text, id, keep)
+    target = open_target(folder, storage_options)
+    token: str = tokenize(frame[columns])
+    with Lease.acquire(target):
+        if not _is_staged(target, token):
+            _write(frame[columns], target, token)
+    return open_corpus(
+        target.url, text=text, id=id, keep=keep, clean=clean, storage_options=storage_options
+    )
+
+
+def _columns(names: Sequence[str], text: str, id: str | None, keep: Sequence[str]) -> list[str]:
+    wanted = dict.fromkeys([text, *([id] if id else ["id"] if "id" in names else []), *keep])
+    missing = [name for name in wanted if name not in names]
+    if missing:
+        raise ColumnNotFound(f"no column {missing[0]!r}; the frame has: {', '.join(names)}")
+    return list(wanted)
+
+
+def _is_staged(target: Target, token: str) -> bool:
+    data = target.get(STAGED_KEY)
+    if data is None:
+        foreign = [
+            key
+            for key in target.sizes()
+            if not key.startswith(("part-", f"{LEASES}/")) and key != STAGED_KEY
+        ]
+        if foreign:
+            raise ResultsMismatch(
+                f"{target.url} holds {min(foreign)}, which is not of a staged frame; choose "
+                "another folder"
+            )
+        return False
+    if json.loads(data)["frame"] != token:
+        raise ResultsMismatch(
+            f"{target.url} was staged from another frame; open what it holds with "
+            f"open_corpus({target.url!r}), remove the folder, or choose another one"
+        )
+    return True
+
+
+def _write(frame: dd.DataFrame, target: Target, token: str) -> None:
+    from dask import base
+    from dask.delayed import delayed
+
+    target.delete(key for key in target.sizes() if key.startswith("part-"))  # of one that stopped
+    write = delayed(_write_part, pure=False)
+    parts = [write(part, target, number) for number, part in enumerate(frame.to_delayed())]
+    rows = base.compute(*parts)
+    said = {"frame": token, "files": sum(n > 0 for n in rows), "rows": sum(rows)}
+    target.put(STAGED_KEY, json.dumps(said).encode())
+
+
+def _write_part(part: Any, target: Target, number: int) -> int:
+    """Write a partition, unless it is empty; return its rows."""
+    table = part.to_arrow() if hasattr(part, "to_arrow") else pa.Table.from_pandas(part)
+    table = table.select(list(part.columns)).replace_schema_metadata(None)
+    if len(table):
+        sink = io.BytesIO()
+        pq.write_table(table, sink, row_group_size=ROW_GROUP_ROWS, compression="zstd")
+        target.put(f"part-{number:06d}.parquet", sink.getvalue())
+    return len(table)

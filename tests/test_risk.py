@@ -1,0 +1,124 @@
+"""What a stop can lose: a slow block says that it is slow, and shards are made to suit."""
+
+import json
+import time
+
+import numpy as np
+import pytest
+
+import paninifs as pf
+from paninifs.engine.events import Notice, Planned, ShardDone
+from paninifs.engine.task import shards_in_flight
+from paninifs.storage.local_target import LocalTarget
+from paninifs.storage.manifest import read_manifest
+from paninifs.storage.partition import MAX_SHARD_SECONDS
+
+TEXT_SECONDS = 0.02
+
+
+def slow(text_seconds, seconds=TEXT_SECONDS):
+    @pf.map_block(
+        fields=[pf.Field("n_bytes", "int32")], text_seconds=text_seconds, name="slow", version="1"
+    )
+    def block(text):
+        time.sleep(seconds * len(text))
+        return np.diff(text.offsets).astype("int32")
+
+    return block
+
+
+@pytest.fixture
+def events(client, tmp_path):
+    def run(graph, corpus, **options):
+        options = {"client": client, "progress": False, **options}
+        run = pf.submit(graph, corpus, tmp_path / "out.zarr", **options)
+        run.result()
+        seen = []
+        run.events.subscribe(seen.append)
+        return seen
+
+    return run
+
+
+@pytest.fixture
+def corpus(glosses, write_jsonl):
+    return pf.open_corpus(write_jsonl(glosses[:300]))
+
+
+def test_what_is_in_flight_of_a_slow_block_is_measured_under_the_limit(
+    events, corpus, tmp_path, monkeypatch
+):
+    """At a hundredth of the scale: five minutes are three seconds."""
+    monkeypatch.setattr("paninifs.storage.partition.MAX_SHARD_SECONDS", MAX_SHARD_SECONDS / 100)
+    seen = events(pf.default_graph() + slow(TEXT_SECONDS), corpus)
+    (planned,) = (event for event in seen if isinstance(event, Planned))
+    assert planned.shard_rows == 16  # 0.32 s; 32 would take 0.64 s
+    layout = read_manifest(LocalTarget(tmp_path / "out.zarr")).layout(corpus.index)
+    at_once = shards_in_flight(layout)
+    assert planned.rows_at_risk == at_once * 16 == 80
+    assert planned.seconds_at_risk == pytest.approx(80 * TEXT_SECONDS)
+    spent = [event.seconds["slow"] for event in seen if isinstance(event, ShardDone)]
+    assert len(spent) == 19
+    # As a task would have them unfinished: one computed, and as many as it may have on their way.
+    assert float(np.median(spent)) * at_once * 100 < 300
+    assert float(np.median(spent)) >= 16 * TEXT_SECONDS
+
+
+def test_without_slow_blocks_nothing_changes(events, corpus):
+    (planned,) = (
+        event for event in events(pf.default_graph(), corpus) if isinstance(event, Planned)
+    )
+    assert (planned.shard_rows, planned.rows_at_risk, planned.seconds_at_risk) == (4096, 300, 0.0)
+
+
+def test_being_slow_is_no_part_of_what_a_block_is(events, corpus):
+    events(pf.default_graph() + slow(0.0, 0.0), corpus, shard_rows=64)
+    seen = events(pf.default_graph() + slow(7.0, 0.0), corpus)  # gone on with
+    assert not [event for event in seen if isinstance(event, ShardDone)]
+
+
+def test_a_block_that_did_not_say_so_is_told_of(events, corpus, monkeypatch):
+    monkeypatch.setattr("paninifs.engine.driver.MAX_SHARD_SECONDS", 0.5)
+    seen = events(pf.default_graph() + slow(0.0, 0.01), corpus, shard_rows=64)
+    (notice,) = (event for event in seen if isinstance(event, Notice))
+    assert "most of it in 'slow'" in notice.text
+    assert "text_seconds=0.01" in notice.text
+
+
+@pytest.mark.parametrize("seconds", [-1.0, float("nan"), float("inf")])
+def test_no_time_is_refused(seconds):
+    with pytest.raises(pf.errors.GraphError, match="is no time"):
+        slow(seconds)
+
+
+def test_a_run_says_what_is_at_risk(client, corpus, tmp_path, capsys):
+    graph = pf.default_graph() + slow(0.5, 0.0)
+    pf.submit(graph, corpus, tmp_path / "out.zarr", client=client).result()
+    said = " ".join(capsys.readouterr().err.split())
+    # 64 rows a shard are 32 s, 128 would be 64; five at once are 160 s.
+    assert "a stop loses at most 300 texts a thread, 150 s of work" in said
+    assert json.loads((tmp_path / "out.zarr/_run/manifest.json").read_text())["shard_rows"] == 64
+
+
+def test_where_objects_are_slow_to_make_there_are_fewer(client, glosses, tmp_path, write_jsonl):
+    class Mounted(LocalTarget):
+        slow_to_create = True
+
+    corpus = pf.open_corpus(write_jsonl([{"text": f"{n}"} for n in range(300_000)]))
+
+    def planned(store, **options):
+        target = Mounted(store) if options.pop("mounted", False) else store
+        with pf.connect("threads", quiet=True) as threads:
+            run = pf.submit(
+                pf.default_graph(), corpus, target, client=threads, progress=False, **options
+            )
+            run.cancel()
+            with pytest.raises(pf.errors.PaniniError):
+                run.result()
+        seen = []
+        run.events.subscribe(seen.append)
+        return next(event for event in seen if isinstance(event, Planned)).shard_rows
+
+    assert planned(tmp_path / "1.zarr") == 4096
+    assert planned(tmp_path / "2.zarr", mounted=True) == 16_384
+    assert planned(tmp_path / "3.zarr", mirror=Mounted(tmp_path / "4.zarr")) == 16_384

@@ -1,0 +1,103 @@
+"""Frames that the user has filtered, joined or mapped, computed once and then a corpus."""
+
+import dask
+import dask.dataframe as dd
+import numpy as np
+import pandas as pd
+import pytest
+
+import paninifs as pf
+from paninifs.storage.errors import ColumnNotFound, ResultsMismatch, UsageError
+
+
+@pytest.fixture
+def corpus(glosses, write_jsonl):
+    return pf.open_corpus([write_jsonl(glosses[:900], "1.jsonl"), write_jsonl(glosses[900:])])
+
+
+def long_nouns(corpus):
+    """A filter, a join and a map over a corpus."""
+    ranks = pd.DataFrame({"id": [f"{n}" for n in range(10)], "rank": range(10)})
+    frame = corpus.frame
+    ranks = ranks.astype({"id": frame.id.dtype})
+    kept = frame[frame.text.str.len() > 60]
+    joined = kept.merge(dd.from_pandas(ranks, npartitions=1), on="id", how="left")
+    return joined.assign(text=joined.text.str.upper(), lang="en")
+
+
+def test_a_filtered_and_joined_frame_runs_end_to_end(client, corpus, glosses, tmp_path):
+    with dask.config.set(scheduler=client):
+        staged = pf.stage(long_nouns(corpus), tmp_path / "out.corpus", keep=["lang"])
+    texts = sorted(row["text"].upper() for row in glosses if len(row["text"]) > 60)
+    store = tmp_path / "out.zarr"
+    run = pf.submit(
+        pf.default_graph(), staged, store, client=client, shard_rows=128, progress=False
+    )
+    assert run.result().done == len(texts)
+    stored = pf.open_results(store)
+    ids = {row["text"].upper(): row["id"] for row in glosses}
+    assert sorted(stored.id.values) == sorted(ids[text] for text in texts)
+    assert set(stored.lang.values) == {"en"}
+    expected = pf.PackedText.from_strings(staged.frame.text.compute().tolist())
+    digests = pf.default_graph().blocks[0].bind("reference")(expected)
+    np.testing.assert_array_equal(stored.digest.values, digests)
+    assert pf.verify(store).passed
+
+
+def test_it_is_computed_once(corpus, tmp_path):
+    calls = []
+
+    def seen(part):
+        calls.append(len(part))
+        return part
+
+    frame = corpus.frame.map_partitions(seen, meta=corpus.frame._meta)
+    first = pf.stage(frame, tmp_path / "staged")
+    assert sum(calls) == 2000
+    times = {path: path.stat().st_mtime_ns for path in (tmp_path / "staged").glob("*.parquet")}
+    assert pf.stage(frame, tmp_path / "staged").index.rows == first.index.rows == 2000
+    assert sum(calls) == 2000
+    assert {path: path.stat().st_mtime_ns for path in times} == times
+
+
+def test_staging_that_was_stopped_is_begun_again(corpus, tmp_path):
+    staged = tmp_path / "staged"
+    pf.stage(corpus.frame, staged)
+    (staged / "_staged.json").unlink()
+    (staged / "part-000000.parquet").write_bytes(b"half")
+    (staged / "part-000099.parquet").write_bytes(b"of another time")
+    assert pf.stage(corpus.frame, staged).index.rows == 2000
+
+
+def test_another_frame_or_folder_is_refused(corpus, tmp_path):
+    pf.stage(corpus.frame, tmp_path / "staged")
+    other = corpus.frame[corpus.frame.text.str.len() > 10]
+    with pytest.raises(ResultsMismatch, match=r"staged from another frame; open .* open_corpus"):
+        pf.stage(other, tmp_path / "staged")
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine/notes.txt").write_text("mine")
+    with pytest.raises(ResultsMismatch, match=r"holds notes\.txt"):
+        pf.stage(corpus.frame, tmp_path / "mine")
+    assert (tmp_path / "mine/notes.txt").read_text() == "mine"
+
+
+def test_what_is_no_frame_or_lacks_a_column_is_refused(corpus, tmp_path):
+    with pytest.raises(UsageError, match=r"not DataFrame; dask\.dataframe\.from_pandas"):
+        pf.stage(pd.DataFrame({"text": ["a"]}), tmp_path / "staged")
+    with pytest.raises(ColumnNotFound, match="no column 'body'; the frame has: text, id"):
+        pf.stage(corpus.frame, tmp_path / "staged", text="body")
+    assert not (tmp_path / "staged").exists()
+
+
+@pytest.mark.parametrize("kind", ["object", "string", "large_string[pyarrow]", "category"])
+def test_every_kind_of_text_column(tmp_path, kind):
+    dtype = pd.ArrowDtype(__import__("pyarrow").large_string()) if "arrow" in kind else kind
+    with dask.config.set({"dataframe.convert-string": False}):
+        frame = dd.from_pandas(
+            pd.DataFrame({"text": pd.Series(["un", None, "deux"], dtype=dtype), "n": [1, 2, 3]}),
+            npartitions=2,
+        )
+        staged = pf.stage(frame[frame.n != 3], tmp_path / "staged", keep=["n"])
+        assert staged.frame.text.compute().tolist()[0] == "un"
+    assert staged.index.rows == 2
+    assert [column.kind for column in staged.index.keep] == ["int64"]
