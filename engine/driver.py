@@ -102,7 +102,11 @@ class Driver:
     def cancel(self) -> None:
         """Stop as soon as a task ends or is found cancelled."""
         self._cancelled.set()
-        self._order.client.cancel(list(self._in_flight))
+        client, futures = self._order.client, list(self._in_flight)
+        if client.asynchronous:  # by a listener, which is told of shards on the client's own loop
+            threading.Thread(target=client.cancel, args=[futures], daemon=True).start()
+        else:
+            client.cancel(futures)
 
     def work(self) -> Summary:
         """Do it, from first to last; return what the store holds."""

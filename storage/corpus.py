@@ -19,7 +19,7 @@ import pyarrow as pa
 from .cleaning import NO_CLEANING, Cleaning
 from .compression import SUFFIXES as COMPRESSED
 from .errors import CorpusNotFound, UsageError
-from .filesystem import files_below, filesystem_of, raise_unless_missing
+from .filesystem import files_below, files_matching, filesystem_of, forget_listings, settled
 from .index import CorpusIndex, build_index
 from .partition import Sharding
 from .patience import patiently
@@ -213,12 +213,12 @@ def _format(info: Mapping[str, Any], format: str | None) -> tuple[str, str | Non
 
 def _found(fs: Any, path: str) -> tuple[bool, dict[str, dict[str, Any]]]:
     """Return whether a path is a folder, and the files that it stands for."""
-    fs.invalidate_cache()
+    forget_listings(fs)
     try:  # fsspec's own isdir and exists take a failing disk for a no
-        here = fs.info(path)
+        with settled(fs):
+            here = fs.info(path)
     except (FileNotFoundError, NotADirectoryError):
-        matching = fs.glob(path, detail=True, on_error=raise_unless_missing)
-        return False, {name: info for name, info in matching.items() if info["type"] == "file"}
+        return False, files_matching(fs, path)
     if here["type"] != "directory":
         return False, {path: here}
     found = files_below(fs, path)

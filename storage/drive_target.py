@@ -9,17 +9,20 @@ makes no second one.
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from functools import partial
 from io import BytesIO
 from typing import Any
 
 from .filesystem import filesystem_of
+from .patience import patiently
 
 _FOLDER = "application/vnd.google-apps.folder"
 _BINARY = "application/octet-stream"
 _FIELDS = "nextPageToken,files(id,name,size,mimeType,createdTime)"
 _PAGE = 1000
 _GONE = 404
+_TAKEN = 409
 
 File = Mapping[str, Any]
 
@@ -152,14 +155,16 @@ class DriveTarget:
         found: list[File] = []
         token = None
         while True:
-            page = fs.files.list(
+            request = partial(
+                fs.files.list,
                 q=f"{query} and trashed=false",
                 spaces=fs.spaces,
                 fields=_FIELDS,
                 pageSize=_PAGE,
                 pageToken=token,
                 **fs._drive_kw(),
-            ).execute()
+            )
+            page = patiently("listing a Drive", lambda: request().execute())  # noqa: B023 (now)
             found += page.get("files", [])
             token = page.get("nextPageToken")
             if token is None:
@@ -188,7 +193,7 @@ class DriveTarget:
         """Make a folder; return the oldest of that name, which another worker may have made."""
         (made,) = fs.files.generateIds(count=1).execute()["ids"]
         body = {"id": made, "name": name, "parents": [parent], "mimeType": _FOLDER}
-        _once(fs.files.create(body=body, supportsAllDrives=True))
+        _once(name, lambda: fs.files.create(body=body, supportsAllDrives=True))
         found = self._child(fs, parent, name, "=")
         if found is not None and found["id"] != made:
             fs.files.delete(fileId=made, supportsAllDrives=True).execute()  # nothing is in it yet
@@ -201,7 +206,10 @@ class DriveTarget:
         made: str
         (made,) = fs.files.generateIds(count=1).execute()["ids"]
         body = {"id": made, "name": name, "parents": [parent]}
-        _once(fs.files.create(body=body, media_body=_media(data), supportsAllDrives=True))
+        _once(
+            key,
+            lambda: fs.files.create(body=body, media_body=_media(data), supportsAllDrives=True),
+        )
         return made
 
 
@@ -211,13 +219,19 @@ def _media(data: bytes) -> Any:
     return MediaIoBaseUpload(BytesIO(data), _BINARY, chunksize=-1, resumable=bool(data))
 
 
-def _once(request: Any) -> None:
-    """Carry a request out that makes a file of a given id; repeated, it finds its own."""
+def _once(name: str, request: Callable[[], Any]) -> None:
+    """Carry a request out that makes a file of a given id; repeated, it finds its own.
+
+    It is made anew each time: the client's own repetition (``num_retries``) sends an upload without
+    its content, and waits for an answer for ever.
+    """
     from googleapiclient.errors import HttpError
 
-    try:
-        # The client repeats it here, with the same id: repeated from outside it would get another.
-        request.execute(num_retries=5)
-    except HttpError as error:
-        if error.resp.status != 409:
-            raise
+    def attempt() -> None:
+        try:
+            request().execute()
+        except HttpError as error:
+            if error.resp.status != _TAKEN:
+                raise
+
+    patiently(f"creating {name}", attempt)

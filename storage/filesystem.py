@@ -6,13 +6,19 @@ leaves nothing out.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import errno
+import math
+import re
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from importlib.util import find_spec
 from typing import Any
 
 import fsspec
+from fsspec.utils import glob_translate
 
 from .errors import BackendUnavailable, UsageError
+from .patience import patiently
 
 LOCAL = frozenset({"file", "local"})
 GCS = frozenset({"gs", "gcs"})
@@ -22,7 +28,7 @@ OBJECT_STORES = GCS | frozenset({"s3", "s3a", "abfs", "abfss", "az", "adl"})
 DRIVE = frozenset({"gdrive"})
 
 LISTING_SECONDS = 10
-"""How long a Drive's listings are believed; its `invalidate_cache` does nothing."""
+"""How long a Drive's listings are believed: asking what a file is lists its whole folder."""
 
 _EXTRAS = {"gs": "gcs", "gcs": "gcs", "gdrive": "drive"}
 
@@ -66,20 +72,83 @@ def protocols_of(fs: Any) -> frozenset[str]:
     return frozenset((fs.protocol,) if isinstance(fs.protocol, str) else fs.protocol)
 
 
-def files_below(fs: Any, path: str) -> dict[str, dict[str, Any]]:
+def forget_listings(fs: Any) -> None:
+    """Make a filesystem list anew what it has listed before."""
+    fs.invalidate_cache()
+    if protocols_of(fs) & DRIVE:
+        fs.dircache.clear()  # its invalidate_cache does nothing
+
+
+@contextmanager
+def settled(fs: Any) -> Iterator[None]:
+    """Around what looks into a filesystem's listings: where they do not fit together, try again.
+
+    gdrive_fsspec lists a path level by level; when a level was cached before the next one was
+    made, it finds a folder that it has no id of, and raises KeyError.
+    """
+    try:
+        yield
+    except KeyError as error:
+        if not protocols_of(fs) & DRIVE:
+            raise
+        forget_listings(fs)
+        raise OSError(errno.EIO, f"the listings do not fit together: no {error}") from error
+
+
+def files_below(fs: Any, path: str, depth: float = math.inf) -> dict[str, dict[str, Any]]:
     """List the files in and below a folder: path to what the filesystem says of it.
 
-    A folder that is not there has none. One that cannot be listed raises; fsspec's own `find`
-    leaves it out, as if what lies in it were gone.
+    A folder that is not there has none. One that cannot be listed raises; fsspec's own `find` and
+    `walk` leave it out, as if what lies in it were gone.
+
+    Parameters
+    ----------
+    depth : int, optional
+        How many levels of folders are listed.
     """
-    fs.invalidate_cache()
-    if protocols_of(fs) & OBJECT_STORES:
+    if protocols_of(fs) & OBJECT_STORES and depth == math.inf:
+        fs.invalidate_cache()
         listed: dict[str, dict[str, Any]] = fs.find(path, detail=True)
         return listed
     found = {}
-    for _, _, files in fs.walk(path, detail=True, on_error=raise_unless_missing):
-        found.update({info["name"]: info for info in files.values()})
-    return found
+    folders = [(path, 1)]
+    while folders:
+        folder, level = folders.pop()
+        for info in _listed(fs, folder):
+            name = info["name"].rstrip("/")
+            if info["type"] != "directory":
+                found[name] = info
+            elif name != folder and level < depth:
+                folders.append((name, level + 1))
+    return dict(sorted(found.items()))
+
+
+def _listed(fs: Any, folder: str) -> list[dict[str, Any]]:
+    def attempt() -> list[dict[str, Any]]:
+        # A Drive that knows a folder's parent would list the folder as its own content.
+        forget_listings(fs)
+        try:
+            with settled(fs):
+                listed: list[dict[str, Any]] = fs.ls(folder, detail=True)
+        except (FileNotFoundError, NotADirectoryError):
+            return []
+        return listed
+
+    # One by one: where every tenth request fails, a listing of many folders never would succeed.
+    return patiently(f"listing {folder}", attempt)
+
+
+def files_matching(fs: Any, pattern: str) -> dict[str, dict[str, Any]]:
+    """List the files that a glob matches, as `files_below` does."""
+    magic = re.search(r"[*?\[]", pattern)
+    if magic is None:
+        return {}
+    folder = pattern[: magic.start()].rpartition("/")[0]
+    levels = pattern.count("/") - folder.count("/") if folder else pattern.count("/") + 1
+    depth = math.inf if "**" in pattern else levels
+    matches = re.compile(glob_translate(pattern))
+    found = files_below(fs, folder or fs.root_marker, depth)
+    return {name: info for name, info in found.items() if matches.match(name)}
 
 
 def raise_unless_missing(error: OSError) -> None:

@@ -14,6 +14,7 @@ from .errors import ResultsIncomplete, ResultsNotFound
 from .layout import ROOT_KEY
 from .shards import DONE
 from .target import Target, open_target
+from .target_store import TargetStore
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -53,8 +54,12 @@ def open_results(
             ResultsIncomplete,
             stacklevel=2,
         )
-    options = dict(target.storage_options) or None
-    dataset: xr.Dataset = xr.open_zarr(target.url, consolidated=True, storage_options=options)
+    dataset: xr.Dataset
+    if target.slow_to_create:  # a mount, a Drive: where a plain reader meets errors, or worse
+        dataset = xr.open_zarr(TargetStore(target), consolidated=True)
+    else:
+        options = dict(target.storage_options) or None
+        dataset = xr.open_zarr(target.url, consolidated=True, storage_options=options)
     return dataset
 
 
@@ -77,8 +82,7 @@ class StoredArrays:
     """
 
     def __init__(self, target: Target) -> None:
-        options = dict(target.storage_options) or None
-        self._group = zarr.open_group(target.url, mode="r", storage_options=options)
+        self._group = zarr.open_group(TargetStore(target), mode="r")
 
     def __getitem__(self, name: str) -> zarr.Array[Any]:
         """Return an array."""

@@ -16,7 +16,7 @@ from typing import Any, BinaryIO, Protocol, cast
 
 from .compression import decompressed
 from .errors import CorpusChanged
-from .filesystem import LOCAL, filesystem_of, protocols_of
+from .filesystem import LOCAL, filesystem_of, forget_listings, protocols_of, settled
 from .patience import patiently
 from .rows import Opener, SourceFile
 
@@ -159,7 +159,8 @@ class FileOpener:
             if not first:
                 self._check(file)
             first = False
-            return cast(BinaryIO, fs.open(path, "rb", **large))
+            with settled(fs):
+                return cast(BinaryIO, fs.open(path, "rb", **large))
 
         if file.size <= SMALL_BYTES:
             return io.BytesIO(self.fetch(file))
@@ -170,7 +171,8 @@ class FileOpener:
         fs, path = filesystem_of(file.url, self._options)
 
         def whole() -> bytes:
-            data = bytes(fs.cat_file(path))
+            with settled(fs):
+                data = bytes(fs.cat_file(path))
             if len(data) != file.size:
                 self._check(file)
                 raise OSError(errno.EIO, f"{len(data)} bytes came of {file.size}")
@@ -184,17 +186,29 @@ class FileOpener:
 
     def _check(self, file: SourceFile) -> None:
         fs, path = filesystem_of(file.url, self._options)
-        try:
-            fs.invalidate_cache(path)
-            info = fs.info(path)
-        except FileNotFoundError as error:
-            raise CorpusChanged(f"{file.url} vanished after it was indexed") from error
-        if info["size"] != file.size or stamp_of(info) != file.stamp:
+        fs.invalidate_cache(path)
+        found = _described(fs, path)
+        if found != (file.size, file.stamp):
+            forget_listings(fs)  # a Drive's are old; they are believed where they agree
+            found = _described(fs, path)
+        if found is None:
+            raise CorpusChanged(f"{file.url} vanished after it was indexed")
+        if found != (file.size, file.stamp):
             raise CorpusChanged(
                 f"{file.url} changed after it was indexed: {file.size} bytes ({file.stamp}) then, "
-                f"{info['size']} bytes ({stamp_of(info)}) now; a fresh run (--fresh) reads it "
-                "as it is, and discards the results there are"
+                f"{found[0]} bytes ({found[1]}) now; a fresh run (--fresh) reads it as it is, and "
+                "discards the results there are"
             )
+
+
+def _described(fs: Any, path: str) -> tuple[int, str] | None:
+    """Return a file's size and stamp; None where it is not there."""
+    try:
+        with settled(fs):
+            info = fs.info(path)
+    except FileNotFoundError:
+        return None
+    return info["size"], stamp_of(info)
 
 
 class InHand:

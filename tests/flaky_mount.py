@@ -18,6 +18,7 @@ import os
 import random
 import re
 import time
+import uuid
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -107,8 +108,9 @@ class FlakyMount:
 
     def outage(self, seconds: float) -> None:
         """Let the whole mount be gone from now on, for so long."""
-        self._until.with_suffix(".new").write_text(str(time.time() + seconds))
-        self._until.with_suffix(".new").replace(self._until)
+        new = self._until.with_suffix(f".{uuid.uuid4().hex}")
+        new.write_text(str(time.time() + seconds))
+        new.replace(self._until)
 
     def injected(self) -> dict[str, int]:
         """Return how often each kind of fault has happened; ``away``: asked during an outage."""
