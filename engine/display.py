@@ -98,7 +98,7 @@ def _notes(event: Event) -> Sequence[str]:
 def _in_notebook(results: str, dashboard_link: str) -> Listener:
     from IPython import display as notebook
 
-    progress = Progress()
+    progress, notes = Progress(), list[str]()
     handle: Any = notebook.DisplayHandle()  # type: ignore[no-untyped-call]
     handle.display(notebook.HTML(_as_html(progress, results, dashboard_link)))  # type: ignore[no-untyped-call]
     last = 0.0
@@ -106,10 +106,12 @@ def _in_notebook(results: str, dashboard_link: str) -> Listener:
     def listen(event: Event) -> None:
         nonlocal last
         progress.listen(event)
+        notes.extend(_notes(event))
         now = time.monotonic()
         if now - last > _HTML_SECONDS or not isinstance(event, ShardDone):
             last = now
             page = _as_html(progress.snapshot(), results, dashboard_link)
+            page += "".join(f"<br>note: {html.escape(note)}" for note in notes)
             handle.update(notebook.HTML(page))  # type: ignore[no-untyped-call]
 
     return listen

@@ -255,6 +255,10 @@ def _common_folder(names: Sequence[str]) -> PurePosixPath:
 
 def _source(info: Mapping[str, Any], root: PurePosixPath) -> SourceFile:
     name = str(PurePosixPath(info["name"]).relative_to(root))
+    if info["size"] is None:  # a web server may not; then it may also not give a part of a file
+        raise UsageError(
+            f"{info['url']}: the server does not say how long it is; download it first"
+        )
     return SourceFile(info["url"], name, info["size"], stamp_of(dict(info)), *info["known"])
 
 

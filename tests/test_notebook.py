@@ -18,7 +18,7 @@ corpus = pf.open_corpus("c.txt")
 # %%
 @pf.map_block(fields=[pf.Field("n_bytes", "int32")])
 def n_bytes(text): return (text.offsets[1:] - text.offsets[:-1]).astype("int32")
-run = pf.submit(pf.default_graph() + n_bytes, corpus, "results.zarr")
+run = pf.submit(pf.default_graph() + n_bytes, corpus, "results.zarr", shard_rows=1)
 # %%
 run.result()
 # %%
@@ -39,6 +39,7 @@ def test_notebook_runs_from_connect_to_dataset_with_a_live_display(tmp_path):
     page = shown.data["text/html"]
     assert '<progress max="2" value="2">' in page  # replaced in place, up to the end
     assert "finished, 2 of 2 texts" in page
+    assert "note: a stop loses at most 2 texts a thread; the rest is kept" in page
     assert notebook.cells[3].outputs[0].data["text/plain"] == "[2, 6]"
 
 

@@ -4,7 +4,12 @@ Everything here is done by worker processes, while the place fails as it is told
 """
 
 import io
+import json
+import os
 import shutil
+import subprocess
+import sys
+import threading
 import uuid
 import warnings
 from dataclasses import replace
@@ -234,7 +239,31 @@ def test_a_place_has_one_writer(client, place, corpus):
         pf.submit(pf.default_graph(), corpus(), place.url("out.zarr"), **options)
 
 
-def test_the_demo_of_a_place_that_stays_away(client, place, corpus, monkeypatch):
+def test_of_two_that_begin_at_once_one_does(client, place, corpus):
+    """On a bucket by its own preconditions, which the emulator enforces; elsewhere as can be."""
+    opened, outcomes = corpus(), []
+    options = {"storage_options": place.options, "client": client, "progress": False}
+    options["shard_rows"] = S
+    at_once = threading.Barrier(2)
+
+    def begin():
+        at_once.wait()
+        try:
+            outcomes.append(pf.submit(pf.default_graph(), opened, place.url("out.zarr"), **options))
+        except pf.errors.LeaseHeld as error:
+            outcomes.append(error)
+
+    threads = [threading.Thread(target=begin) for _ in range(2)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    (run,) = (outcome for outcome in outcomes if not isinstance(outcome, Exception))
+    assert sum(isinstance(outcome, pf.errors.LeaseHeld) for outcome in outcomes) == 1
+    assert run.result().done == ROWS
+
+
+def test_a_place_that_stays_away(client, place, corpus, monkeypatch):
     monkeypatch.setenv("PANINIFS_PATIENCE", "1")
     opened = corpus()
     if isinstance(place, Mount):
@@ -246,3 +275,29 @@ def test_the_demo_of_a_place_that_stays_away(client, place, corpus, monkeypatch)
     place.mend()
     assert opened.index.rows == ROWS
     assert np.array_equal([file.size for file in opened.files], [f.size for f in corpus().files])
+
+
+def test_the_command_in_a_bucket(gcs, glosses, tmp_path):
+    """With options from the environment, as on a machine that is logged in."""
+    place = Bucket(gcs)
+    for name, data in parts(glosses).items():
+        place.write(f"corpus/{name}", data)
+    environment = {
+        **os.environ,
+        "FSSPEC_GS_TOKEN": "anon",
+        "FSSPEC_GS_ENDPOINT_URL": gcs.endpoint,
+        "PYTHONPATH": os.pathsep.join(sys.path),
+    }
+
+    def paninifs(*words):
+        command = [sys.executable, "-c", "from paninifs.engine.cli import main; main()", *words]
+        ended = subprocess.run(command, env=environment, capture_output=True, text=True, check=True)
+        return json.loads(ended.stdout)
+
+    corpus, store, mirror = (place.url(name) for name in ("corpus", "out.zarr", "mirror.zarr"))
+    done = paninifs("run", corpus, store, "--mirror", mirror, "--workers", "2", "--json")
+    assert done["done"] == ROWS
+    for url in (store, mirror):
+        assert paninifs("status", url, "--json")["complete"]
+    assert paninifs("verify", store, "--sample", "100", "--json")["passed"]
+    assert len(paninifs("show", store, "--json")["ranked"]) == 10
