@@ -23,8 +23,8 @@ from .errors import UsageError
 from .field import STRING, Field
 from .rows import Column
 
-LAYOUT_VERSION = 2
-"""Raised when arrays, chunks or codecs change, so that a half-written store is not mixed."""
+LAYOUT_VERSION = 3
+"""Raised when arrays, chunks, codecs or what a run notes change, so that no store is mixed."""
 
 TEXT = "text"
 ROOT_KEY = "zarr.json"

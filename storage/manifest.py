@@ -83,7 +83,7 @@ class Manifest:
         document = json.loads(data)
         fields = tuple(Field.described(f) for f in document["fields"])
         names = ("facts", "shard_rows", "rows", "created", "versions")
-        stages = tuple(Stage(**stage) for stage in document["stages"])
+        stages = tuple(Stage(**stage) for stage in document.get("stages", ()))  # from layout 3 on
         return cls(fields=fields, stages=stages, **{name: document[name] for name in names})
 
 

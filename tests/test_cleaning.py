@@ -532,32 +532,13 @@ def test_a_run_notices_mixed_forms_and_cleaning_ends_them(submit, store, corpus)
     assert (status.not_nfc, status.not_nfd) == (200, 100)
     # The task that met one does not look for another.
     target = LocalTarget(store)
-    layout = require_manifest(target).layout(read_index(target))
+    manifest = require_manifest(target)
+    layout = manifest.layout(read_index(target, manifest))
     assert [marked_shards(target, layout)[shard].not_nfd for shard in range(5)] == [None] + [
         100
     ] * 4
     summary = submit(corpus(None, unicode="NFD"), shard_rows=64, fresh=True)
     assert (summary.not_nfc, summary.not_nfd) == (None, None)
-
-
-def test_a_store_from_before_there_was_cleaning_is_shown_and_verified(submit, store, corpus):
-    submit(corpus(["un", "deux"]))
-    index, marker, root = (
-        store / "_run/index.json",
-        store / "_run/done/00000000.json",
-        store / "zarr.json",
-    )
-    for path, keys in [(index, ["cleaning"]), (marker, ["not_nfc", "not_nfd"])]:
-        document = json.loads(path.read_text())
-        path.write_text(json.dumps({k: v for k, v in document.items() if k not in keys}))
-    document = json.loads(root.read_text())
-    for name in ("duplicates", "not_nfc", "not_nfd"):
-        del document["attributes"]["summary"][name]
-    root.write_text(json.dumps(document))
-    assert overview(store).summary.duplicates is None
-    assert pf.verify(store).passed
-    with pytest.raises(ResultsMismatch, match="corpus → cleaning"):
-        submit(corpus(None, whitespace=True))
 
 
 def test_facts_name_the_steps(corpus):
