@@ -22,7 +22,6 @@ from ..storage.errors import (
     RowsQuarantined,
     RunCancelled,
     RunFailed,
-    StorageUnreachable,
 )
 from ..storage.lease import Lease, LeaseTicket
 from ..storage.manifest import read_manifest
@@ -58,12 +57,11 @@ def give_up(leases: Leases) -> None:
     """Release leases; where nothing was begun, leave nothing behind."""
     for place, lease in leases:
         try:
+            lease.release()  # before anything else is asked of a place that may be away
             if read_manifest(place) is None:
                 lease.withdraw()
-            else:
-                lease.release()
-        except StorageUnreachable as error:  # it will be taken over when its beat has stopped
-            _log.warning("the lease of %s could not be given up: %s", place.url, error)
+        except Exception:  # noqa: BLE001 (why the run ended is what its user has to hear)
+            _log.warning("the lease of %s could not be given up", place.url, exc_info=True)
 
 
 @dataclass(frozen=True)
@@ -120,7 +118,7 @@ class Driver:
         if order.existing == "discard":
             self._try_backend()  # before what is there is discarded
         elif order.mirror is not None:
-            restored = restore(order.mirror, order.target)
+            restored = restore(order.mirror, order.target, self._ticket)
             if restored:
                 self._events.publish(Restored(restored, order.mirror.url))
         store = begin(
@@ -140,7 +138,7 @@ class Driver:
             discard(mirror)
         with Mirroring(store, mirror, lease.ticket, self._events) as self._mirroring:
             summary = self._finished(store)
-        self._mirroring.finish()
+            self._mirroring.finish()
         return summary
 
     @property

@@ -15,7 +15,7 @@ from ..storage.lease import LeaseTicket
 from ..storage.mirror import COPIES, complete, copy_shard, follow
 from ..storage.store import OpenStore
 from ..storage.target import Target
-from .events import EventStream, Mirrored
+from .events import EventStream, Mirrored, Notice
 
 _log = logging.getLogger(__name__)
 
@@ -33,43 +33,70 @@ class Mirroring:
         self._store, self._mirror, self._ticket, self._events = store, mirror, ticket, events
         self._pool = ThreadPoolExecutor(COPIES, "paninifs-mirror")
         self._copies: dict[int, Future[None]] = {}
+        self._there: set[int] = set()
+        self._away: StorageUnreachable | None = None
+        self._closed = False
         self._lock = threading.Lock()
 
     def __enter__(self) -> Mirroring:
-        for shard in follow(self._store, self._mirror):
+        missing = follow(self._store, self._mirror, self._ticket)
+        self._there = set(self._store.done) - set(missing)
+        for shard in missing:
             self.begin(shard)
         return self
 
     def begin(self, shard: int) -> None:
         """Copy a shard that is finished, soon."""
         with self._lock:
-            self._copies[shard] = self._pool.submit(self._copy, shard)
+            if not self._closed:
+                self._copies[shard] = self._pool.submit(self._copy, shard)
 
     def _copy(self, shard: int) -> None:
+        if self._away is not None:
+            raise self._away  # each would wait for as long as the first did
         self._ticket.check(self._mirror)
-        copy_shard(self._store.target, self._mirror, self._store.layout, shard)
+        try:
+            copy_shard(self._store.target, self._mirror, self._store.layout, shard)
+        except StorageUnreachable as error:
+            with self._lock:
+                first, self._away = self._away is None, error
+            if first:
+                self._events.publish(Notice(f"not mirrored for now: {error}"))
+            raise
         self._events.publish(Mirrored(shard))
 
     def finish(self) -> None:
-        """Wait for every copy, and mark the mirror complete.
+        """Copy whatever is not there yet, and mark the mirror complete.
 
         Raises
         ------
         StorageUnreachable
             Shards could not be copied; the results themselves are complete.
+        RunFailed, LeaseLost
+            A shard is not what was written; or another driver took the mirror over.
         """
         failed = self._failed()
-        if failed:
-            shard, error = failed[0]
+        self._away = None  # it has had time to come back
+        # Also what no event told of: a shard whose worker was killed just after it was marked.
+        known = self._there | set(self._copies) - set(failed)
+        for shard in set(range(self._store.layout.shards)) - known:
+            self.begin(shard)
+        for shard, error in self._failed().items():
+            if isinstance(error, PaniniError) and not isinstance(error, StorageUnreachable):
+                raise error
             raise StorageUnreachable(
-                f"{self._store.target.url} is complete, but {len(failed)} of its shards could not "
-                f"be copied to {self._mirror.url} (shard {shard}: {error}); run again to copy them"
+                f"{self._store.target.url} is complete, but {len(self._failed())} of its shards "
+                f"could not be copied to {self._mirror.url} (shard {shard}: {error}); run again "
+                "to copy them"
             ) from error
-        complete(self._store, self._mirror)
+        complete(self._store, self._mirror, self._ticket)
 
-    def _failed(self) -> list[tuple[int, BaseException]]:
-        ended = [(shard, copy.exception()) for shard, copy in sorted(self._copies.items())]
-        return [(shard, error) for shard, error in ended if error is not None]
+    def _failed(self) -> dict[int, BaseException]:
+        """Wait for every copy; return what those that failed met, by shard."""
+        with self._lock:
+            copies = sorted(self._copies.items())
+        ended = ((shard, copy.exception()) for shard, copy in copies)
+        return {shard: error for shard, error in ended if error is not None}
 
     def __exit__(
         self,
@@ -77,8 +104,10 @@ class Mirroring:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
+        with self._lock:
+            self._closed = True
         self._pool.shutdown()
         if error is not None:
-            for shard, why in self._failed():
+            for shard, why in self._failed().items():
                 known = isinstance(why, PaniniError)
                 _log.warning("shard %d was not mirrored: %s", shard, why, exc_info=not known)

@@ -18,7 +18,8 @@ import pyarrow.parquet as pq
 from ..storage.cleaning import Cleaning
 from ..storage.corpus import Corpus, open_corpus
 from ..storage.errors import ColumnNotFound, ResultsMismatch, UsageError
-from ..storage.lease import LEASES, Lease
+from ..storage.lease import LEASES, Lease, LeaseTicket
+from ..storage.local_target import is_temporary
 from ..storage.target import Target, open_target
 
 if TYPE_CHECKING:
@@ -59,6 +60,8 @@ def stage(
         The frame has no such column.
     ResultsMismatch
         The folder holds something else, or another frame.
+    LeaseHeld
+        Somebody else is staging there.
 
     Examples
     --------
@@ -82,9 +85,9 @@ def stage(
     columns = _columns(list(frame.columns), text, id, keep)
     target = open_target(folder, storage_options)
     token: str = tokenize(frame[columns])
-    with Lease.acquire(target):
+    with Lease.acquire(target) as lease:
         if not _is_staged(target, token):
-            _write(frame[columns], target, token)
+            _write(frame[columns], target, token, lease.ticket)
     return open_corpus(
         target.url, text=text, id=id, keep=keep, clean=clean, storage_options=storage_options
     )
@@ -104,7 +107,7 @@ def _is_staged(target: Target, token: str) -> bool:
         foreign = [
             key
             for key in target.sizes()
-            if not key.startswith(("part-", f"{LEASES}/")) and key != STAGED_KEY
+            if not (key.startswith(("part-", f"{LEASES}/")) or is_temporary(key))
         ]
         if foreign:
             raise ResultsMismatch(
@@ -120,24 +123,28 @@ def _is_staged(target: Target, token: str) -> bool:
     return True
 
 
-def _write(frame: dd.DataFrame, target: Target, token: str) -> None:
+def _write(frame: dd.DataFrame, target: Target, token: str, ticket: LeaseTicket) -> None:
     from dask import base
     from dask.delayed import delayed
 
-    target.delete(key for key in target.sizes() if key.startswith("part-"))  # of one that stopped
+    stopped = [k for k in target.sizes() if k.startswith("part-") or is_temporary(k)]
+    target.delete(key for key in stopped if not key.startswith(f"{LEASES}/"))
     write = delayed(_write_part, pure=False)
-    parts = [write(part, target, number) for number, part in enumerate(frame.to_delayed())]
+    delayed_parts = enumerate(frame.to_delayed())
+    parts = [write(part, target, ticket, number) for number, part in delayed_parts]
     rows = base.compute(*parts)
     said = {"frame": token, "files": sum(n > 0 for n in rows), "rows": sum(rows)}
+    ticket.check(target)
     target.put(STAGED_KEY, json.dumps(said).encode())
 
 
-def _write_part(part: Any, target: Target, number: int) -> int:
+def _write_part(part: Any, target: Target, ticket: LeaseTicket, number: int) -> int:
     """Write a partition, unless it is empty; return its rows."""
     table = part.to_arrow() if hasattr(part, "to_arrow") else pa.Table.from_pandas(part)
     table = table.select(list(part.columns)).replace_schema_metadata(None)
     if len(table):
         sink = io.BytesIO()
         pq.write_table(table, sink, row_group_size=ROW_GROUP_ROWS, compression="zstd")
+        ticket.check(target)  # a task may outlive the client that it worked for
         target.put(f"part-{number:06d}.parquet", sink.getvalue())
     return len(table)

@@ -114,7 +114,9 @@ class DriveTarget:
 
         fs, _ = self._drive()
         for key in keys:
-            while (found := self._find(fs, key)) is not None:
+            folder, _, name = key.rpartition("/")
+            parent = self._folder(fs, folder)
+            for found in self._children(fs, parent, name, "!=") if parent else []:
                 try:
                     fs.files.delete(fileId=found["id"], supportsAllDrives=True).execute()
                 except HttpError as error:
@@ -145,9 +147,12 @@ class DriveTarget:
         return self._child(fs, parent, name, "!=") if parent else None
 
     def _child(self, fs: Any, parent: str, name: str, is_folder: str) -> File | None:
+        return next(iter(self._children(fs, parent, name, is_folder)), None)
+
+    def _children(self, fs: Any, parent: str, name: str, is_folder: str) -> list[File]:
         quoted = name.replace("\\", "\\\\").replace("'", "\\'")
         query = f"'{parent}' in parents and name='{quoted}' and mimeType{is_folder}'{_FOLDER}'"
-        return next(iter(self._listed(fs, query)), None)
+        return self._listed(fs, query)
 
     @staticmethod
     def _listed(fs: Any, query: str) -> list[File]:
@@ -195,7 +200,9 @@ class DriveTarget:
         body = {"id": made, "name": name, "parents": [parent], "mimeType": _FOLDER}
         _once(name, lambda: fs.files.create(body=body, supportsAllDrives=True))
         found = self._child(fs, parent, name, "=")
-        if found is not None and found["id"] != made:
+        if found is None:  # it is not listed yet
+            return body
+        if found["id"] != made:
             fs.files.delete(fileId=made, supportsAllDrives=True).execute()  # nothing is in it yet
         return found
 

@@ -106,5 +106,8 @@ def extended(
     at_hand = index.at(corpus.files[: len(index.files)])
     grown = extend_index(at_hand, corpus.files[len(index.files) :], corpus.opener)
     stage = Stage(manifest.fingerprint, manifest.rows, len(index.files))
-    new = replace(manifest, facts=facts, rows=grown.rows, stages=(*manifest.stages, stage))
-    return new, grown
+    stages = (*manifest.stages, stage)
+    digest = grown.digest
+    return replace(
+        manifest, facts=facts, rows=grown.rows, stages=stages, index_digest=digest
+    ), grown

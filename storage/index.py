@@ -6,6 +6,8 @@ travels in the manifest, so that a resumed run does not count again.
 
 from __future__ import annotations
 
+import hashlib
+import json
 from bisect import bisect_right
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -134,6 +136,13 @@ class CorpusIndex:
         """Return the index of the same files where they are now: a corpus may move as a whole."""
         moved = tuple(replace(one, file=file) for one, file in zip(self.files, files, strict=True))
         return replace(self, files=moved)
+
+    @property
+    def digest(self) -> str:
+        """A digest of what was found: rows, where they are, what is wrong, kinds of columns."""
+        found = self.to_json()
+        found["files"] = [[file["units"], file["problem"]] for file in found["files"]]
+        return hashlib.sha256(json.dumps(found, sort_keys=True).encode()).hexdigest()
 
     def to_json(self) -> dict[str, Any]:
         """Return the index as JSON; units as ``[rows, offset]``, for there may be many."""

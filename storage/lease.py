@@ -27,6 +27,9 @@ from .target import Target
 _log = logging.getLogger(__name__)
 
 LEASES = "_run/lease"
+_given_up: set[str] = set()
+"""The tokens of the leases that this process had, and has no more."""
+
 BEAT_SECONDS = 10.0
 DEAD_AFTER_SECONDS = 60.0
 
@@ -48,6 +51,8 @@ class Owner:
             return False
         if self.host != _host():
             return time.time() - self.beat < DEAD_AFTER_SECONDS
+        if self.pid == os.getpid() and self.token in _given_up:
+            return False  # where the place could not be reached to say so
         try:
             process = psutil.Process(self.pid)
             same = abs(process.create_time() - self.started) < 1.0
@@ -141,6 +146,7 @@ class Lease:
         if self._stop.is_set():
             return
         self._stop.set()
+        _given_up.add(self._owner.token)
         self._thread.join()
         try:
             self.ticket.check(self._target)

@@ -84,10 +84,15 @@ class LocalTarget:
     def _write_beside(self, path: Path, data: bytes) -> Path:
         path.parent.mkdir(parents=True, exist_ok=True)
         temporary = path.with_name(f"{_TEMPORARY}{uuid.uuid4().hex}")
-        with temporary.open("wb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
+        try:
+            with temporary.open("wb") as file:
+                file.write(data)
+                file.flush()
+                os.fsync(file.fileno())
+        except OSError:
+            with contextlib.suppress(OSError):  # a disk that is full should not become fuller
+                temporary.unlink()
+            raise
         return temporary
 
     def delete(self, keys: Iterable[str]) -> None:

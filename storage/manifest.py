@@ -46,11 +46,12 @@ class Manifest:
     created: str  # ISO 8601, UTC
     versions: Mapping[str, str]  # of the packages that began the run; they are no facts
     stages: tuple[Stage, ...] = ()  # before each extension, the oldest first
+    index_digest: str = ""  # of what was found in the files; see `CorpusIndex.digest`
 
     @property
     def fingerprint(self) -> str:
-        """A digest of the facts and of how the store is cut."""
-        canonical = json.dumps([self.facts, self.shard_rows], sort_keys=True)
+        """A digest of the facts, of what the files held, and of how the store is cut."""
+        canonical = json.dumps([self.facts, self.shard_rows, self.index_digest], sort_keys=True)
         return hashlib.sha256(canonical.encode()).hexdigest()
 
     @property
@@ -74,6 +75,7 @@ class Manifest:
             "created": self.created,
             "versions": self.versions,
             "stages": [asdict(stage) for stage in self.stages],
+            "index_digest": self.index_digest,
         }
         return json.dumps(document, indent=1, ensure_ascii=False).encode()
 
@@ -84,7 +86,9 @@ class Manifest:
         fields = tuple(Field.described(f) for f in document["fields"])
         names = ("facts", "shard_rows", "rows", "created", "versions")
         stages = tuple(Stage(**stage) for stage in document.get("stages", ()))  # from layout 3 on
-        return cls(fields=fields, stages=stages, **{name: document[name] for name in names})
+        digest = document.get("index_digest", "")
+        values = {name: document[name] for name in names}
+        return cls(fields=fields, stages=stages, index_digest=digest, **values)
 
 
 def facts_of(corpus: Corpus, graph: Mapping[str, Any], numeric_version: int) -> dict[str, Any]:

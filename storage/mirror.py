@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import errno
 import hashlib
+import logging
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
@@ -15,11 +16,12 @@ from typing import Any
 
 from .errors import ResultsMismatch, RunFailed
 from .layout import ROOT_KEY, with_attributes
-from .lease import LEASES
+from .lease import LEASES, LeaseTicket
 from .local_target import is_temporary
 from .manifest import MANIFEST_KEY, read_index, read_manifest, stale_indexes
 from .patience import patiently
 from .shards import (
+    DONE,
     StoreLayout,
     done_shards,
     leftovers,
@@ -27,8 +29,10 @@ from .shards import (
     read_marker,
     shard_of,
 )
-from .store import Existing, OpenStore, refuse_mismatch
+from .store import Existing, OpenStore, is_ours, refuse_mismatch
 from .target import Target
+
+_log = logging.getLogger(__name__)
 
 COPIES = 4
 """Shards that are copied at once."""
@@ -50,10 +54,16 @@ def refuse_other_mirror(
     refuse_mismatch(mirror, facts, size, existing)
 
 
-def restore(mirror: Target, target: Target) -> int:
+def restore(mirror: Target, target: Target, ticket: LeaseTicket) -> int:
     """Bring over what a mirror has and a store has not; return how many shards that were.
 
-    A store of something else, or of another stage of the same corpus, is left alone.
+    A store of something else, or of another stage of the same corpus, is left alone. A shard that
+    is damaged in the mirror counts as not finished there from now on, and is computed again.
+
+    Raises
+    ------
+    LeaseLost
+        Another driver took the store over; `ticket` is for it.
     """
     manifest, there = read_manifest(mirror), read_manifest(target)
     if manifest is None or (there is not None and there.fingerprint != manifest.fingerprint):
@@ -65,33 +75,51 @@ def restore(mirror: Target, target: Target) -> int:
     layout = manifest.layout(read_index(mirror, manifest))
     missing = sorted(set(done_shards(mirror, layout)) - set(done_shards(target, layout)))
     with ThreadPoolExecutor(COPIES, "paninifs-restore") as pool:
-        list(pool.map(partial(copy_shard, mirror, target, layout), missing))
-    return len(missing)
+        return sum(pool.map(partial(_restored, mirror, target, layout, ticket), missing))
 
 
-def follow(store: OpenStore, mirror: Target) -> list[int]:
+def _restored(
+    mirror: Target, target: Target, layout: StoreLayout, ticket: LeaseTicket, shard: int
+) -> bool:
+    ticket.check(target)
+    try:
+        copy_shard(mirror, target, layout, shard)
+    except RunFailed as error:
+        _log.warning("shard %d is computed again: %s", shard, error)
+        mirror.delete([marker_key(shard)])
+        return False
+    return True
+
+
+def follow(store: OpenStore, mirror: Target, ticket: LeaseTicket) -> list[int]:
     """Make a mirror a store of the same manifest; return the finished shards that it lacks.
+
+    What is finished there, and not in the store, stays.
 
     Raises
     ------
     ResultsMismatch
-        It holds the results of a run that was cut in another way.
+        It holds the results of another run.
+    LeaseLost
+        Another driver took the mirror over; `ticket` is for it.
     """
     layout, there = store.layout, read_manifest(mirror)
     if there is not None and there.fingerprint not in (layout.fingerprint, *layout.earlier):
         raise ResultsMismatch(
-            f"{mirror.url} holds results with {there.shard_rows} rows a shard, {store.target.url} "
-            f"has {layout.shard_rows}; mirror to another place, or start over with --fresh"
+            f"{mirror.url} holds the results of another run ({there.rows:,} texts, "
+            f"{there.shard_rows} rows a shard; {store.target.url} has {layout.rows:,} and "
+            f"{layout.shard_rows}); mirror to another place, or start over with --fresh"
         )
     mirrored = done_shards(mirror, layout)
     equal = [shard for shard, marker in store.done.items() if mirrored.get(shard) == marker]
     missing = sorted(set(store.done) - set(equal))
     if len(equal) == layout.shards and mirror.get(ROOT_KEY) == store.target.get(ROOT_KEY):
         return []
+    ticket.check(mirror)
     mirror.put(ROOT_KEY, with_attributes(store.root, complete=False))
     _copy_metadata(store, mirror)
     stale = stale_indexes(mirror, store.manifest)
-    mirror.delete([*stale, *leftovers(mirror, layout, equal)])
+    mirror.delete([*stale, *leftovers(mirror, layout, mirrored)])
     return missing
 
 
@@ -111,9 +139,19 @@ def copy_shard(source: Target, target: Target, layout: StoreLayout, shard: int) 
     _copy(source, target, marker_key(shard))
 
 
-def complete(store: OpenStore, mirror: Target) -> None:
-    """Copy what a finished store has beside its shards, and last that it is complete."""
+def complete(store: OpenStore, mirror: Target, ticket: LeaseTicket) -> None:
+    """Copy what a finished store has beside its shards, and last that it is complete.
+
+    Raises
+    ------
+    RunFailed
+        Shards are missing: somebody has removed them meanwhile.
+    """
     _copy_metadata(store, mirror)
+    ticket.check(mirror)
+    missing = set(range(store.layout.shards)) - set(done_shards(mirror, store.layout))
+    if missing:
+        raise RunFailed(f"{mirror.url} lacks shards {sorted(missing)[:5]}; run again to copy them")
     _copy(store.target, mirror, ROOT_KEY)
 
 
@@ -121,8 +159,8 @@ def _copy_metadata(store: OpenStore, mirror: Target) -> None:
     """Copy whatever is of the whole store, the manifest last, without the root."""
     fields = {field.name for field in store.layout.fields}
     for key in sorted(store.target.sizes(), key=lambda key: (key == MANIFEST_KEY, key)):
-        own = key == ROOT_KEY or key.startswith(f"{LEASES}/") or is_temporary(key)
-        if not own and shard_of(key, fields) is None:
+        left = key == ROOT_KEY or key.startswith(f"{LEASES}/") or is_temporary(key)
+        if is_ours(key) and not left and shard_of(key, fields) is None:
             _copy(store.target, mirror, key)
 
 
@@ -131,7 +169,8 @@ def _copy(source: Target, target: Target, key: str, digest: str | None = None) -
     data = source.get(key)
     if data is None or (digest and hashlib.sha256(data).hexdigest() != digest):
         raise RunFailed(
-            f"{source.url}/{key} is not what was written; paninifs verify finds all that is not"
+            f"{source.url}/{key} is not what was written (paninifs verify finds all that is not); "
+            f"remove its marker below {DONE}, and run again to compute the shard anew"
         )
 
     def verified() -> None:

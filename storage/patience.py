@@ -14,7 +14,7 @@ from typing import Any, TypeVar
 
 import tenacity
 
-from .errors import StorageUnreachable
+from .errors import StorageUnreachable, UsageError
 
 T = TypeVar("T")
 
@@ -116,13 +116,14 @@ def patiently(doing: str, call: Callable[[], T]) -> T:
         It still failed when `PATIENCE_SECONDS` (or as many as the environment variable
         ``PANINIFS_PATIENCE`` says) had gone by. The last failure is chained.
     """
-    seconds = float(os.environ.get(PATIENCE, PATIENCE_SECONDS))
+    seconds = _seconds()
     attempts = tenacity.Retrying(
         retry=tenacity.retry_if_exception(is_passing),
         wait=tenacity.wait_random_exponential(
             multiplier=FIRST_WAIT_SECONDS, max=LONGEST_WAIT_SECONDS
         ),
-        stop=tenacity.stop_after_delay(seconds),
+        # Twice at least: a single upload may take longer than that, and then be cut off.
+        stop=tenacity.stop_all(tenacity.stop_after_delay(seconds), tenacity.stop_after_attempt(2)),
         before_sleep=lambda state: _tell(doing, state),
     )
     try:
@@ -135,6 +136,14 @@ def patiently(doing: str, call: Callable[[], T]) -> T:
             f"{type(last).__name__}: {last}. Whatever is finished is kept: once the place can be "
             "reached again, run again to go on"
         ) from last
+
+
+def _seconds() -> float:
+    said = os.environ.get(PATIENCE, str(PATIENCE_SECONDS))
+    try:
+        return float(said)
+    except ValueError as error:
+        raise UsageError(f"{PATIENCE} is a number of seconds, not {said!r}") from error
 
 
 def _tell(doing: str, state: tenacity.RetryCallState) -> None:

@@ -57,9 +57,10 @@ class StoreLayout:
 
     def counts(self, marker: Marker) -> bool:
         """Whether a marker is this run's, or of a shard that was full before it was extended."""
-        _, stop = self.bounds(marker.shard)
+        start, stop = self.bounds(marker.shard)
         rows = self.rows if marker.fingerprint == self.fingerprint else 0
-        return stop <= self.earlier.get(marker.fingerprint, rows)
+        full = stop <= self.earlier.get(marker.fingerprint, rows)
+        return full and marker.rows == stop - start
 
     @property
     def growing(self) -> int | None:

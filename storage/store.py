@@ -99,7 +99,7 @@ def refuse_mismatch(
     if manifest is None:
         keys = target.sizes()
         begun = any(key.startswith(f"{RUN}/") for key in keys)  # else: somebody's own Zarr store
-        foreign = [key for key in keys if not (begun and _is_ours(key))]
+        foreign = [key for key in keys if not (begun and is_ours(key))]
         if foreign:
             raise ResultsMismatch(
                 f"{target.url} exists and is no results store of this engine (it holds "
@@ -118,7 +118,7 @@ def refuse_mismatch(
             )
 
 
-def _is_ours(key: str) -> bool:
+def is_ours(key: str) -> bool:
     """Whether a key can be one of a store's; whatever else lies in its folder is never deleted."""
     top, _, rest = key.partition("/")
     if is_temporary(key) or key in (ROOT_KEY, QUARANTINE_KEY):
@@ -150,6 +150,7 @@ def begin(
     manifest = None if existing == "discard" else read_manifest(target)
     if manifest is None:
         return _begun(target, corpus, facts, computed, sharding, ticket)
+    ticket.check(target)  # bringing shards back from a mirror may have taken long
     if existing == "extend" and added_files(manifest, facts):
         manifest = _extended(target, corpus, facts, manifest, computed, ticket)
     return _resumed(target, corpus, manifest, computed)
@@ -173,6 +174,7 @@ def _begun(
         index.rows,
         datetime.now(UTC).isoformat(timespec="seconds"),
         {"paninifs": __version__, **{name: version(name) for name in _PACKAGES}},
+        index_digest=index.digest,
     )
     objects = _metadata(manifest, index, computed)
     ticket.check(target)  # counting may have taken long
@@ -190,7 +192,7 @@ def discard(target: Target) -> None:
     The manifest goes first, as it comes last: without one there is no store to go on with.
     """
     target.delete([MANIFEST_KEY])
-    keys = [key for key in target.sizes() if _is_ours(key)]
+    keys = [key for key in target.sizes() if is_ours(key)]
     target.delete(key for key in keys if not key.startswith(f"{LEASES}/"))
 
 

@@ -324,3 +324,24 @@ def test_an_owner_that_was_overtaken_stops_beating(target, monkeypatch):
 
 def test_beats_are_far_more_frequent_than_death():
     assert 4 * module.BEAT_SECONDS < module.DEAD_AFTER_SECONDS == 60
+
+
+def test_a_lease_whose_place_went_away_is_given_up_all_the_same(tmp_path):
+    """In the process that held it: it need not be started anew to go on."""
+
+    class Away(LocalTarget):
+        away = False
+
+        def put(self, key, data):
+            if self.away:
+                raise OSError(107, "Transport endpoint is not connected")
+            super().put(key, data)
+
+    target = Away(tmp_path)
+    lease = Lease.acquire(target)
+    target.away = True
+    with pytest.raises(OSError, match="107"):
+        lease.release()
+    target.away = False
+    assert current_owner(target) is None
+    Lease.acquire(target).release()

@@ -15,11 +15,14 @@ from typer.testing import CliRunner
 
 import paninifs as pf
 from paninifs.engine.cli import app
-from paninifs.engine.events import Mirrored, Restored, ShardDone
+from paninifs.engine.events import Mirrored, Notice, Restored, ShardDone
+from paninifs.engine.mirroring import Mirroring
+from paninifs.storage import index as index_module
 from paninifs.storage.errors import (
     LeaseHeld,
     ResultsIncomplete,
     ResultsMismatch,
+    RunFailed,
     StorageUnreachable,
     UsageError,
 )
@@ -122,7 +125,7 @@ def test_a_shard_that_is_not_what_was_written_is_not_copied(submit, tmp_path):
     submit(mirror=None).result()
     path = tmp_path / "out.zarr/digest/c/2/0"
     path.write_bytes(path.read_bytes()[:-1] + b"x")
-    with pytest.raises(StorageUnreachable, match=r"1 of its shards.*digest/c/2/0 is not what was"):
+    with pytest.raises(RunFailed, match=r"digest/c/2/0 is not what was written .*run again"):
         submit().result()
     with pytest.warns(ResultsIncomplete):
         pf.open_results(tmp_path / "mirror.zarr")
@@ -153,7 +156,9 @@ def test_a_mirror_of_something_else_is_refused(submit, tmp_path, glosses, write_
 def test_a_mirror_that_is_cut_in_another_way_is_refused(submit, tmp_path):
     submit("other.zarr", shard_rows=2 * S).result()
     submit(mirror=None).result()
-    with pytest.raises(ResultsMismatch, match="holds results with 128 rows a shard"):
+    with pytest.raises(
+        ResultsMismatch, match=r"holds the results of another run \(501 texts, 128 rows a shard"
+    ):
         submit(shard_rows=None).result()
 
 
@@ -242,6 +247,105 @@ def test_what_was_finished_before_a_failure_is_mirrored(submit, tmp_path, write_
     done = set(LocalTarget(tmp_path / "out.zarr").sizes(DONE))
     assert done
     assert set(LocalTarget(target).sizes(DONE)) == done
+
+
+def test_a_shard_that_nobody_told_of_is_mirrored_too(submit, tmp_path, monkeypatch):
+    """As when its worker is killed between the marker and the message."""
+    begin = Mirroring.begin
+    forgotten = {3, 5}
+
+    def forgetful(self, shard):
+        if shard in forgotten:
+            forgotten.remove(shard)
+        else:
+            begin(self, shard)
+
+    monkeypatch.setattr(Mirroring, "begin", forgetful)
+    submit().result()
+    assert forgotten == set()
+    assert lasting(tmp_path / "mirror.zarr") == lasting(tmp_path / "out.zarr")
+
+
+def test_a_mirror_is_not_complete_without_all_its_shards(submit, tmp_path, monkeypatch):
+    monkeypatch.setattr("paninifs.engine.mirroring.copy_shard", lambda *_: None)
+    with pytest.raises(RunFailed, match=r"mirror\.zarr lacks shards \[0, 1, 2, 3, 4\]"):
+        submit().result()
+    with pytest.warns(ResultsIncomplete):
+        pf.open_results(tmp_path / "mirror.zarr")
+
+
+def test_a_damaged_shard_of_the_mirror_is_computed_again(submit, tmp_path):
+    submit().result()
+    expected = lasting(tmp_path / "out.zarr")
+    shutil.rmtree(tmp_path / "out.zarr")
+    path = tmp_path / "mirror.zarr/digest/c/2/0"
+    path.write_bytes(path.read_bytes()[:-1] + b"x")
+    seen = events_of(submit())
+    assert [event.shards for event in seen if isinstance(event, Restored)] == [7]
+    assert [event.shard for event in seen if isinstance(event, ShardDone)] == [2]
+    assert lasting(tmp_path / "out.zarr") == lasting(tmp_path / "mirror.zarr") == expected
+
+
+def test_a_mirror_that_is_away_is_waited_for_once(submit, tmp_path):
+    asked = []
+
+    class Counted(Away):
+        def put(self, key, data):
+            if key.startswith("dhatu/c/"):
+                asked.append(key)
+            super().put(key, data)
+
+    run = submit(mirror=Counted(tmp_path / "mirror.zarr"))
+    with pytest.raises(StorageUnreachable):
+        run.result()
+    assert len(asked) <= 2 * 4  # those at once, and once more at the end
+    notices = []
+    run.events.subscribe(lambda event: notices.append(event) if isinstance(event, Notice) else None)
+    assert 1 <= len(notices) <= 2
+    assert "not mirrored for now" in notices[0].text
+
+
+def test_what_a_mirror_has_finished_is_not_removed(submit, tmp_path, corpus, glosses, write_jsonl):
+    """Also when the store at hand is an older one, and has to be extended first."""
+    submit().result()
+    files = [corpus.files[0].url, write_jsonl(glosses[600:900], "more.jsonl")]
+    shutil.copytree(tmp_path / "out.zarr", tmp_path / "older.zarr")
+    submit(of=pf.open_corpus(files), extend=True).result()
+    removed = []
+
+    class Watched(LocalTarget):
+        def delete(self, keys):
+            keys = list(keys)
+            removed.extend(keys)
+            super().delete(keys)
+
+    mirror = Watched(tmp_path / "mirror.zarr")
+    submit("older.zarr", mirror, pf.open_corpus(files), extend=True).result()
+    assert not [key for key in removed if "/c/" in key or key.startswith(DONE)]
+    assert lasting(tmp_path / "older.zarr") == lasting(tmp_path / "mirror.zarr")
+
+
+def test_shards_of_other_rows_are_not_brought_back(submit, tmp_path, monkeypatch):
+    """The same files, of which one could not be read the first time: facts alone are equal."""
+    for number in range(2):
+        (tmp_path / f"{number}.txt").write_text("".join(f"{number} {n}\n" for n in range(100)))
+    corpus = pf.open_corpus([tmp_path / "0.txt", tmp_path / "1.txt"])
+    outline = index_module.outline
+
+    def failing(file, opener):
+        if file.name == "0.txt":
+            raise PermissionError("not allowed")
+        return outline(file, opener)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(index_module, "outline", failing)
+        assert submit(of=corpus).result().rows == 100
+    shutil.rmtree(tmp_path / "out.zarr")
+    again = pf.open_corpus([tmp_path / "0.txt", tmp_path / "1.txt"])
+    submit(mirror=None, of=again).result()
+    with pytest.raises(ResultsMismatch, match=r"of another run \(100 texts"):
+        submit(of=again).result()
+    assert pf.verify(tmp_path / "out.zarr").passed
 
 
 # --- extensions -----------------------------------------------------------------------------------

@@ -12,7 +12,7 @@ import requests
 from googleapiclient.errors import HttpError as DriveError
 from httplib2 import Response
 
-from paninifs.storage.errors import PaniniError, StorageUnreachable
+from paninifs.storage.errors import PaniniError, StorageUnreachable, UsageError
 from paninifs.storage.guarded_target import PatientTarget, ReadBackTarget
 from paninifs.storage.local_target import LocalTarget
 from paninifs.storage.patience import is_passing, patiently
@@ -117,6 +117,18 @@ def test_patience_ends_and_says_so(quick, monkeypatch, caplog):
     levels = [record.levelno for record in caplog.records]
     assert levels[:3] == [logging.INFO] * 3  # one failure is nobody's business
     assert set(levels[3:]) == {logging.WARNING}
+
+
+def test_what_took_longer_than_patience_lasts_is_tried_again(quick, monkeypatch):
+    monkeypatch.setenv("PANINIFS_PATIENCE", "0")
+    call = Failing(ConnectionResetError("after a long upload"))
+    assert patiently("writing a", call) == "answer"
+
+
+def test_patience_is_a_number(monkeypatch):
+    monkeypatch.setenv("PANINIFS_PATIENCE", "long")
+    with pytest.raises(UsageError, match="PANINIFS_PATIENCE is a number of seconds, not 'long'"):
+        patiently("reading a", Failing())
 
 
 # --- targets ------------------------------------------------------------------------------------

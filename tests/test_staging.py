@@ -66,6 +66,7 @@ def test_staging_that_was_stopped_is_begun_again(corpus, tmp_path):
     (staged / "_staged.json").unlink()
     (staged / "part-000000.parquet").write_bytes(b"half")
     (staged / "part-000099.parquet").write_bytes(b"of another time")
+    (staged / ".writing-0123").write_bytes(b"of a worker that was killed")
     assert pf.stage(corpus.frame, staged).index.rows == 2000
 
 
