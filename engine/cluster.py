@@ -29,6 +29,10 @@ _GUARD = (
     'in a script, put everything from connect() on under  if __name__ == "__main__":  for the '
     "workers import it"
 )
+PROFILING_DEADLOCKS = sys.version_info < (3, 11, 8) or (3, 12) <= sys.version_info < (3, 12, 2)
+"""There `sys._current_frames`, of which dask's profiler asks a hundred times a second, stops the
+whole process for good when a thread begins or ends at a bad moment (CPython issue 106883)."""
+
 LOST_WORKER_TIMEOUT = "1 day"
 WORKER_ENVIRONMENT = {"MALLOC_TRIM_THRESHOLD_": 256 << 20, "MALLOC_MMAP_THRESHOLD_": 32 << 20}
 _BACKEND = ["paninifs", "backend"]  # where the scheduler keeps it, for every client
@@ -193,6 +197,8 @@ def _configure_dask(environment: dict[str, Any]) -> None:
     # 15 s after a worker died dask looks whether one of its name is there, and gives the place up
     # for ever where it is not: as when the next one has just died too, and is being started again.
     dask.config.set({"distributed.deploy.lost-worker-timeout": LOST_WORKER_TIMEOUT})
+    if PROFILING_DEADLOCKS:
+        dask.config.set({"distributed.worker.profile.enabled": False})
 
 
 def _threads(size: ClusterSize) -> Client:

@@ -22,6 +22,9 @@ os.environ["PYTHONPATH"] = os.pathsep.join(
 # gcsfs would otherwise ask Google's control service, at every path, what kind of bucket it is in.
 os.environ["GCSFS_EXPERIMENTAL_ZB_HNS_SUPPORT"] = "false"
 
+# Clusters that tests start by themselves need it too: see `engine.cluster.PROFILING_DEADLOCKS`.
+os.environ["DASK_DISTRIBUTED__WORKER__PROFILE__ENABLED"] = "False"
+
 DATA = Path(__file__).parent / "data"
 CUDA_ON_HOST = Path(__file__).parent / "cuda_on_host"
 
