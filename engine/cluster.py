@@ -95,6 +95,7 @@ def connect(
     if "://" in cluster:
         client = _running(cluster, size)
     elif cluster in CLUSTERS:
+        _leave_profiling_off()
         client = CLUSTERS[cluster](size)
     else:
         choices = ", ".join(CLUSTERS)
@@ -186,6 +187,14 @@ def backend_of(client: Client) -> str:
     return str(client.get_metadata(_BACKEND, "cpu"))
 
 
+def _leave_profiling_off() -> None:
+    """Keep dask from asking for Python's frames where that can stop the process for good."""
+    import dask
+
+    if PROFILING_DEADLOCKS:
+        dask.config.set({"distributed.worker.profile.enabled": False})
+
+
 def _configure_dask(environment: dict[str, Any]) -> None:
     """Set what holds for every kind of worker process, and has no argument."""
     import dask
@@ -197,8 +206,6 @@ def _configure_dask(environment: dict[str, Any]) -> None:
     # 15 s after a worker died dask looks whether one of its name is there, and gives the place up
     # for ever where it is not: as when the next one has just died too, and is being started again.
     dask.config.set({"distributed.deploy.lost-worker-timeout": LOST_WORKER_TIMEOUT})
-    if PROFILING_DEADLOCKS:
-        dask.config.set({"distributed.worker.profile.enabled": False})
 
 
 def _threads(size: ClusterSize) -> Client:

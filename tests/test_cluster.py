@@ -8,6 +8,7 @@ import subprocess
 import sys
 import urllib.request
 
+import dask
 import psutil
 import pytest
 
@@ -136,3 +137,18 @@ def test_submit_without_a_cluster_says_what_to_call(tmp_path):
     )
     assert "call paninifs.connect() first" in ran.stdout
     assert not (tmp_path / "out.zarr").exists()
+
+
+@pytest.mark.parametrize("kind", ["threads", "cpu"])
+@pytest.mark.parametrize("deadlocks", [False, True])
+def test_dask_does_not_profile_where_that_can_stop_a_worker(monkeypatch, kind, deadlocks):
+    monkeypatch.setattr(cluster, "PROFILING_DEADLOCKS", deadlocks)
+
+    def profiles(dask_worker):
+        return "profile" in dask_worker.periodic_callbacks
+
+    with (
+        dask.config.set({"distributed.worker.profile.enabled": True}),
+        pf.connect(kind, workers=1, quiet=True) as client,
+    ):
+        assert set(client.run(profiles).values()) == {not deadlocks}
