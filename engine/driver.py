@@ -5,11 +5,10 @@ What a task does is in `task`, what the user holds in `run`.
 
 from __future__ import annotations
 
-import logging
 import threading
 import uuid
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from itertools import count, islice
 from typing import TYPE_CHECKING, Any
@@ -23,8 +22,7 @@ from ..storage.errors import (
     RunCancelled,
     RunFailed,
 )
-from ..storage.lease import Lease, LeaseTicket
-from ..storage.manifest import read_manifest
+from ..storage.lease import LeaseTicket
 from ..storage.mirror import restore
 from ..storage.partition import MAX_SHARD_SECONDS, Sharding
 from ..storage.rows import Stretch
@@ -32,6 +30,7 @@ from ..storage.store import Existing, OpenStore, Summary, begin, discard, finish
 from ..storage.target import Target
 from .compute import Recipe
 from .events import EventStream, Indexed, Notice, Planned, Restored, ShardDone, WorkerLost
+from .leases import Leases, give_up
 from .micro_batch import MicroBatch
 from .mirroring import Mirroring
 from .task import Job, Outcome, run_task, shards_in_flight, try_backend
@@ -39,29 +38,12 @@ from .task import Job, Outcome, run_task, shards_in_flight, try_backend
 if TYPE_CHECKING:
     from distributed import Client, Future
 
-_log = logging.getLogger(__name__)
-
 TASK_RETRIES = 3
 TASKS_A_THREAD = 2
 """Tasks in flight for every worker thread: one running, one waiting."""
 
 MAX_LOSSES = 2
 """Devices that a partition may lose before it, and not they, is taken to be at fault."""
-
-
-Leases = Sequence[tuple[Target, Lease]]
-"""The places that a run writes to, the results first, then the mirror; and their leases."""
-
-
-def give_up(leases: Leases) -> None:
-    """Release leases; where nothing was begun, leave nothing behind."""
-    for place, lease in leases:
-        try:
-            lease.release()  # before anything else is asked of a place that may be away
-            if read_manifest(place) is None:
-                lease.withdraw()
-        except Exception:  # noqa: BLE001 (why the run ended is what its user has to hear)
-            _log.warning("the lease of %s could not be given up", place.url, exc_info=True)
 
 
 @dataclass(frozen=True)
@@ -135,6 +117,7 @@ class Driver:
             return self._finished(store)
         mirror, lease = self._leases[1]
         if order.existing == "discard":
+            lease.ticket.check(mirror)
             discard(mirror)
         with Mirroring(store, mirror, lease.ticket, self._events) as self._mirroring:
             summary = self._finished(store)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import threading
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Literal
 
 from ..graphs.graph import Graph
@@ -15,7 +15,6 @@ from ..storage.corpus import Corpus
 from ..storage.duplicates import require_digest
 from ..storage.errors import UsageError
 from ..storage.extension import as_known
-from ..storage.lease import Lease
 from ..storage.manifest import facts_of, read_manifest
 from ..storage.mirror import refuse_other_mirror
 from ..storage.partition import FEW_SHARDS, SHARDS_AIMED_AT, Sharding
@@ -23,8 +22,9 @@ from ..storage.store import Existing, Summary, refuse_mismatch
 from ..storage.target import Target, open_target
 from .cluster import backend_of
 from .display import show
-from .driver import Driver, Leases, Order, give_up
+from .driver import Driver, Order
 from .events import EventStream, Failed, Finished
+from .leases import Leases, acquire
 from .micro_batch import MicroBatch
 from .progress import Progress
 
@@ -143,7 +143,7 @@ def submit(
         existing,
         micro_batch,
     )
-    run = Run(order, _acquire(places))
+    run = Run(order, acquire(places))
     if progress:
         show(run.events, run.results, run.dashboard_link)
     return run
@@ -163,17 +163,6 @@ def _require_usable(
     require_digest(corpus.cleaning, corpus.keep, graph.fields)
     if backend is not None:
         require_backend(backend)
-
-
-def _acquire(places: Sequence[Target]) -> Leases:
-    held: list[tuple[Target, Lease]] = []
-    try:
-        for place in places:
-            held.append((place, Lease.acquire(place)))  # noqa: PERF401 (those held are given up)
-    except BaseException:
-        give_up(held)
-        raise
-    return held
 
 
 def _newest_client() -> Client:

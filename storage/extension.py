@@ -6,6 +6,7 @@ had, and new ones come behind them in theirs.
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from posixpath import join, normpath, relpath
@@ -41,16 +42,10 @@ def as_known(corpus: Corpus, manifest: Manifest) -> Corpus:
     """
     known = list(manifest.facts["corpus"]["files"])
     files = _renamed(corpus.files, known)
-    stage = {
-        name: number for number, names in enumerate(_stages(manifest, known)) for name in names
-    }
-    ordered = sorted(files, key=lambda file: stage.get(file.name, len(known)))
-    return replace(corpus, files=tuple(ordered))
-
-
-def _stages(manifest: Manifest, known: Sequence[str]) -> list[Sequence[str]]:
+    place = {name: number for number, name in enumerate(known)}
     ends = [*(stage.files for stage in manifest.stages), len(known)]
-    return [known[start:end] for start, end in zip([0, *ends], ends, strict=False)]
+    ordered = sorted(files, key=lambda file: bisect_right(ends, place.get(file.name, len(known))))
+    return replace(corpus, files=tuple(ordered))
 
 
 def _renamed(files: Sequence[SourceFile], known: Sequence[str]) -> list[SourceFile]:
@@ -84,8 +79,7 @@ def require_extension(target: Target, manifest: Manifest, facts: Mapping[str, An
 def refuse_unasked_extension(target: Target, manifest: Manifest, facts: Mapping[str, Any]) -> None:
     """Raise `ResultsMismatch`, with what to do, where nothing but new files sets facts apart."""
     added = added_files(manifest, facts)
-    files = {name: facts["corpus"]["files"][name] for name in added}
-    if added and len(list(differences(manifest.facts, facts))) == len(files):
+    if added and len(list(differences(manifest.facts, facts))) == len(added):
         more = f" and {len(added) - 3} more" if len(added) > 3 else ""
         raise ResultsMismatch(
             f"{target.url} was begun without {', '.join(added[:3])}{more}; --extend (extend=True) "
@@ -106,8 +100,11 @@ def extended(
     at_hand = index.at(corpus.files[: len(index.files)])
     grown = extend_index(at_hand, corpus.files[len(index.files) :], corpus.opener)
     stage = Stage(manifest.fingerprint, manifest.rows, len(index.files))
-    stages = (*manifest.stages, stage)
-    digest = grown.digest
-    return replace(
-        manifest, facts=facts, rows=grown.rows, stages=stages, index_digest=digest
-    ), grown
+    new = replace(
+        manifest,
+        facts=facts,
+        rows=grown.rows,
+        stages=(*manifest.stages, stage),
+        index_digest=grown.digest,
+    )
+    return new, grown

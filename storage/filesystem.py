@@ -149,9 +149,3 @@ def files_matching(fs: Any, pattern: str) -> dict[str, dict[str, Any]]:
     matches = re.compile(glob_translate(pattern))
     found = files_below(fs, folder or fs.root_marker, depth)
     return {name: info for name, info in found.items() if matches.match(name)}
-
-
-def raise_unless_missing(error: OSError) -> None:
-    """Raise an error that a listing met, for its ``on_error``, unless nothing is there."""
-    if not isinstance(error, FileNotFoundError):
-        raise error

@@ -12,8 +12,6 @@ from typing import Any
 
 import psutil
 
-from .filesystem import raise_unless_missing
-
 _TEMPORARY = ".writing-"
 
 _NETWORK_MOUNTS = frozenset({"9p", "afs", "cifs", "nfs", "nfs4", "smb3", "smbfs", "vboxsf"})
@@ -111,7 +109,7 @@ class LocalTarget:
         top = self._root / prefix
         found = {}
         # Without onerror a folder that cannot be listed is left out, as if it were empty.
-        for folder, _, names in os.walk(top, onerror=raise_unless_missing):
+        for folder, _, names in os.walk(top, onerror=_raise_unless_missing):
             for name in names:
                 path = Path(folder, name)
                 with contextlib.suppress(FileNotFoundError):
@@ -133,6 +131,11 @@ def _sync_folder(folder: Path) -> None:
 def is_temporary(key: str) -> bool:
     """Whether a key is the temporary file of a writer that was killed."""
     return _TEMPORARY in key.rsplit("/", 1)[-1]
+
+
+def _raise_unless_missing(error: OSError) -> None:
+    if not isinstance(error, FileNotFoundError):
+        raise error
 
 
 def is_mount(path: Path) -> bool:

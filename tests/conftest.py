@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import json
+import multiprocessing
 import os
 import sys
 from contextlib import contextmanager
@@ -143,6 +144,21 @@ def drive(drive_server):
     drive_server.reset()
     yield drive_server
     drive_server.reset()
+
+
+@pytest.fixture(scope="session")
+def start():
+    """Start an attempt in a process of its own, forked from one that has imported everything."""
+    context = multiprocessing.get_context("forkserver")
+    modules = ["faults", "distributed", "paninifs.engine.run", "paninifs.graphs.kernels.cpu"]
+    context.set_forkserver_preload(modules)
+
+    def begin(attempt):
+        process = context.Process(target=attempt)
+        process.start()
+        return process
+
+    return begin
 
 
 @pytest.fixture(scope="session")

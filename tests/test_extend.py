@@ -2,7 +2,6 @@
 
 import gzip
 import json
-import multiprocessing
 import os
 import shutil
 import signal
@@ -238,21 +237,19 @@ def test_columns_stay_what_they_are(submit, tmp_path):
 
 
 @pytest.fixture(scope="module")
-def start():
-    context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["faults", "paninifs.engine.run", "distributed"])
+def ended(start):
+    """Run an attempt to whatever end it comes to; return the exit code."""
 
-    def begin(attempt):
-        process = context.Process(target=attempt)
-        process.start()
+    def run(attempt):
+        process = start(attempt)
         process.join()
         return process.exitcode
 
-    return begin
+    return run
 
 
 @pytest.fixture(scope="module")
-def grown(start, tmp_path_factory):
+def grown(ended, tmp_path_factory):
     """A store of the first file, a store of both, the corpus, and the first one's arrays."""
     folder = tmp_path_factory.mktemp("grown")
     data = Path(__file__).parent / "data" / "wordnet-2000.jsonl.gz"
@@ -260,17 +257,17 @@ def grown(start, tmp_path_factory):
         rows = [json.loads(row) for row in stored]
     (folder / "2.jsonl").write_text(lines(rows[: S + 40]))
     log = str(folder / "log")  # one for all: its name is part of what the block is
-    assert start(Attempt(f"{folder}/*.jsonl", str(folder / "first.zarr"), log, S)) == 0
+    assert ended(Attempt(f"{folder}/*.jsonl", str(folder / "first.zarr"), log, S)) == 0
     (folder / "1.jsonl").write_text(lines(rows[S + 40 : 2 * S + 50]))
     shutil.copytree(folder / "first.zarr", folder / "both.zarr")
     (folder / "log.writes").unlink()
-    assert start(Attempt(str(folder), str(folder / "both.zarr"), log, S, extend=True)) == 0
+    assert ended(Attempt(str(folder), str(folder / "both.zarr"), log, S, extend=True)) == 0
     writes = len((folder / "log.writes").read_text().splitlines())
     return folder, arrays_of(folder / "first.zarr"), writes
 
 
 @pytest.mark.parametrize("share", [k / 7 for k in range(7)])
-def test_killed_in_the_middle_no_row_that_was_there_is_lost(start, grown, tmp_path, share):
+def test_killed_in_the_middle_no_row_that_was_there_is_lost(ended, grown, tmp_path, share):
     folder, before, writes = grown
     store, log = tmp_path / "out.zarr", str(folder / "log")
     shutil.copytree(folder / "first.zarr", store)
@@ -278,12 +275,12 @@ def test_killed_in_the_middle_no_row_that_was_there_is_lost(start, grown, tmp_pa
     for at in (1 + round(share * (writes - 1)), 4):  # and again, soon after it was gone on with
         Path(f"{log}.writes").unlink(missing_ok=True)
         attempt = Attempt(str(folder), str(store), log, S, at, mode, extend=True)
-        assert start(attempt) == -signal.SIGKILL
+        assert ended(attempt) == -signal.SIGKILL
         found = arrays_of(store)
         for name, values in before.items():
             rows = slice(0, S + 40) if len(values) == S + 40 else slice(None)
             np.testing.assert_array_equal(found[name][rows], values, err_msg=name)
-    assert start(Attempt(str(folder), str(store), log, S, extend=True)) == 0
+    assert ended(Attempt(str(folder), str(store), log, S, extend=True)) == 0
     assert_equal_stores(store, folder / "both.zarr")
 
 

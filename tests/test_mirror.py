@@ -1,7 +1,6 @@
 """A mirror: a second place that survives the machine, and from which a run goes on."""
 
 import json
-import multiprocessing
 import shutil
 import signal
 import threading
@@ -380,19 +379,6 @@ def test_a_mirror_that_missed_an_extension_catches_up(
 
 
 # --- the machine vanishes -------------------------------------------------------------------------
-
-
-@pytest.fixture(scope="module")
-def start():
-    context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["faults", "paninifs.engine.run", "distributed"])
-
-    def begin(attempt):
-        process = context.Process(target=attempt)
-        process.start()
-        return process
-
-    return begin
 
 
 def test_killed_disk_and_all_it_resumes_from_the_mirror_alone(start, corpus, tmp_path):

@@ -5,7 +5,6 @@ from __future__ import annotations
 import gzip
 import hashlib
 import json
-import multiprocessing
 import os
 import random
 import signal
@@ -24,7 +23,6 @@ from paninifs.storage.local_target import LocalTarget
 
 SHARD_ROWS = 64
 SHARDS = 6
-PRELOAD = ["faults", "distributed", "paninifs.engine.run", "paninifs.graphs.kernels.cpu"]
 
 
 @pytest.fixture(scope="module")
@@ -41,20 +39,6 @@ def corpus(tmp_path_factory):
         lines = "".join(json.dumps(row) + "\n" for row in part)
         (folder / f"{shard}.jsonl").write_text(lines)
     return folder, firsts
-
-
-@pytest.fixture(scope="module")
-def start():
-    """Start an attempt in a process of its own, forked from one that has imported everything."""
-    context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(PRELOAD)
-
-    def begin(attempt):
-        process = context.Process(target=attempt)
-        process.start()
-        return process
-
-    return begin
 
 
 @pytest.fixture(scope="module")
