@@ -95,7 +95,6 @@ def connect(
     if "://" in cluster:
         client = _running(cluster, size)
     elif cluster in CLUSTERS:
-        _leave_profiling_off()
         client = CLUSTERS[cluster](size)
     else:
         choices = ", ".join(CLUSTERS)
@@ -252,7 +251,8 @@ def _owner_of(cluster: Cluster) -> Client:
 
 @contextmanager
 def _starting(size: ClusterSize) -> Iterator[None]:
-    """Start worker processes in peace, and say in the user's words why they did not."""
+    """Start workers in peace, and say in the user's words why they did not start."""
+    _leave_profiling_off()
     try:
         with _ctrl_c_spared():
             yield
