@@ -32,18 +32,21 @@ def log_line(log: str, line: str) -> int:
 
 
 class LoggingTarget(LocalTarget):
-    """Logs ``done SHARD`` once a marker is written; may be slow at every array."""
+    """Logs ``done SHARD PROCESS`` once a marker is written; may be slow at every array.
+
+    The process is the one that made the target: the client of the run.
+    """
 
     def __init__(self, path: str, log: str, seconds: float = 0.0) -> None:
         super().__init__(path)
-        self.log, self.seconds = log, seconds
+        self.log, self.seconds, self.run = log, seconds, os.getpid()
 
     def put(self, key: str, data: bytes) -> None:
         if "/c/" in key:
             time.sleep(self.seconds)
         super().put(key, data)
         if key.startswith(f"{DONE}/"):
-            log_line(self.log, f"done {int(Path(key).stem)}")
+            log_line(self.log, f"done {int(Path(key).stem)} {self.run}")
 
 
 class KillingTarget(LoggingTarget):
@@ -130,6 +133,7 @@ class Attempt:
         )
         graph = pf.default_graph() + logged_length(self.log)
         corpus = pf.open_corpus(self.corpus)
+        log_line(self.log, f"begun {os.getpid()}")
         with self._client() as client:
             options = {"shard_rows": self.shard_rows, "progress": False, "extend": self.extend}
             options["mirror"] = self.mirror
