@@ -223,7 +223,8 @@ def _resumed(
 ) -> OpenStore:
     index = read_index(target, manifest).at(corpus.files)
     layout = manifest.layout(index)
-    done = done_shards(target, layout)
+    markers = done_shards(target, layout)
+    done = {shard: marker for shard, marker in markers.items() if not marker.provisional}
     objects = _metadata(manifest, index, computed)
     root = objects.pop(ROOT_KEY)
     if len(done) < layout.shards or read_summary(target) is None:

@@ -195,5 +195,6 @@ def test_a_finished_run_computes_nothing_again(corpus, start, undisturbed, tmp_p
     before = (tmp_path / "log").read_text()
     run_to_the_end(start, corpus, tmp_path, 2)
     after = (tmp_path / "log").read_text().removeprefix(before)
-    assert after.startswith("begun") and after.count("\n") == 1
+    assert after.startswith("begun")
+    assert after.count("\n") == 1
     assert before.count("computed") == 2
