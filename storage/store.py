@@ -291,6 +291,8 @@ def finish(store: OpenStore, ticket: LeaseTicket) -> Summary:
     )
     if quarantined or store.index.unlisted:
         target.put(QUARANTINE_KEY, join(_quarantined(store, markers)))
+    else:
+        target.delete([QUARANTINE_KEY])  # of an earlier run, which had set rows aside for now
     ticket.check(target)
     counts = asdict(summary)
     del counts["results"]
