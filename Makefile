@@ -3,8 +3,9 @@
 #   PYTHON=…    the Python to build the environment with (3.11 to 3.13); else the first that runs of
 #               python3.13, python3.12, python3.11, python3
 #   WORKERS=…   processes that run the tests (2)
-#   BENCH_RESULTS=…  where `make bench` and `make soak` write their figures (bench-results)
-#   GIGABYTES=…  the larger of the files that `make soak` makes (2)
+#   BENCH_RESULTS=…  where `make bench`, `make soak` and `make large-files` write their figures (bench-results)
+#   MINUTES=… SEED=…  how long `make soak` goes on killing (30), and what chooses its moments (0)
+#   GIGABYTES=…  the larger of the files that `make large-files` makes (2)
 #   TESTS=…     what `make unit` runs (tests/)
 #   GPU_PYTHON=…  the Python that `make test-gpu` and `make bench-gpu` run with, as it is (PYTHON, else python3)
 
@@ -25,7 +26,7 @@ PYTEST = $(BIN)/python -P -m pytest -c tests/pytest.ini --rootdir tests -n $(WOR
 
 .DELETE_ON_ERROR:
 .DEFAULT_GOAL := help
-.PHONY: help demo test unit lint format bench soak test-rapids test-gpu bench-gpu test-matrix requirements clean FORCE
+.PHONY: help demo test unit lint format bench soak large-files test-rapids test-gpu bench-gpu test-matrix requirements clean FORCE
 
 help: ## list the commands
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' $(firstword $(MAKEFILE_LIST)) | expand -t 22
@@ -52,8 +53,11 @@ format: $(VENV)/.dev ## format the code and put right what ruff can
 bench: $(VENV)/.dev ## measure on this machine: QUICK=1 in two minutes, else a quarter of an hour and 12 GB
 	$(BIN)/python tests/benchmarks/bench.py $(if $(QUICK),--quick) --out $(BENCH_RESULTS)
 
-soak: $(VENV)/.dev ## files larger than a worker's memory, end to end: GIGABYTES=2, a quarter of an hour (Linux)
-	$(BIN)/python tests/benchmarks/soak.py $(if $(GIGABYTES),--gigabytes $(GIGABYTES)) --out $(BENCH_RESULTS)
+soak: $(VENV)/.dev ## kill workers, nannies, scheduler and client for MINUTES=30 over a real corpus; nothing may be lost (Linux)
+	$(BIN)/python tests/benchmarks/chaos.py $(if $(MINUTES),--minutes $(MINUTES)) $(if $(SEED),--seed $(SEED)) --out $(BENCH_RESULTS)
+
+large-files: $(VENV)/.dev ## files larger than a worker's memory, end to end: GIGABYTES=2, a quarter of an hour (Linux)
+	$(BIN)/python tests/benchmarks/large_files.py $(if $(GIGABYTES),--gigabytes $(GIGABYTES)) --out $(BENCH_RESULTS)
 
 test-rapids: ## the tests against the real RAPIDS that need no GPU, in an environment of 4 GB (Linux)
 	@$(MAKE) --no-print-directory VENV=.venvs/rapids unit-rapids

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import hashlib
 import json
 import multiprocessing
 import os
@@ -150,8 +151,7 @@ def drive(drive_server):
 def start():
     """Start an attempt in a process of its own, forked from one that has imported everything."""
     context = multiprocessing.get_context("forkserver")
-    modules = ["faults", "distributed", "paninifs.engine.run", "paninifs.graphs.kernels.cpu"]
-    context.set_forkserver_preload(modules)
+    context.set_forkserver_preload(["faults", "prepared"])
 
     def begin(attempt):
         process = context.Process(target=attempt)
@@ -178,3 +178,34 @@ def write_jsonl(tmp_path):
         return path
 
     return write
+
+
+@pytest.fixture(scope="session")
+def file_a_shard(tmp_path_factory):
+    """Unique glosses in one file a shard, and which shard each shard's first text is of."""
+    from resuming import SHARD_ROWS, SHARDS
+
+    folder = tmp_path_factory.mktemp("corpus")
+    with gzip.open(DATA / "wordnet-2000.jsonl.gz", "rt") as lines:
+        unique = {row["text"]: row for row in map(json.loads, lines)}
+    rows = list(unique.values())[: SHARDS * SHARD_ROWS]
+    firsts = {}
+    for shard in range(SHARDS):
+        part = rows[shard * SHARD_ROWS : (shard + 1) * SHARD_ROWS]
+        firsts[hashlib.sha256(part[0]["text"].encode()).hexdigest()] = shard
+        lines = "".join(json.dumps(row) + "\n" for row in part)
+        (folder / f"{shard}.jsonl").write_text(lines)
+    return folder, firsts
+
+
+@pytest.fixture(scope="session")
+def undisturbed(file_a_shard, start, tmp_path_factory):
+    """The stores of runs that nobody disturbed, by their number of shards."""
+    from resuming import SHARDS, run_to_the_end
+
+    stores = {}
+    for shards in (2, SHARDS):
+        folder = tmp_path_factory.mktemp("undisturbed")
+        run_to_the_end(start, file_a_shard, folder, shards)
+        stores[shards] = folder / "out.zarr"
+    return stores

@@ -5,6 +5,7 @@ The log lies outside the store: one line an event, appended atomically by any pr
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import os
 import signal
@@ -15,6 +16,7 @@ from pathlib import Path
 import numpy as np
 
 import paninifs as pf
+from paninifs.storage.errors import PaniniError
 from paninifs.storage.local_target import LocalTarget
 from paninifs.storage.shards import DONE
 
@@ -50,7 +52,7 @@ class LoggingTarget(LocalTarget):
 
 
 class KillingTarget(LoggingTarget):
-    """Kills a process with SIGKILL at the n-th write, counted over all processes.
+    """Sends a process a signal, SIGKILL as a rule, at the n-th write, counted over all processes.
 
     The victim is the process that writes, or the `client`. Where a `client` is given its own
     writes do not count: those of the workers do. The kill comes ``before`` the write, ``after``
@@ -67,9 +69,11 @@ class KillingTarget(LoggingTarget):
         mode: str,
         victim: str,
         client: int | None,
+        number: int,
     ) -> None:
         super().__init__(path, log, seconds)
         self.at, self.mode, self.victim, self.client = at, mode, victim, client
+        self.signal = number
 
     def put(self, key: str, data: bytes) -> None:
         self._write(key, data, super().put)
@@ -93,7 +97,21 @@ class KillingTarget(LoggingTarget):
         return written
 
     def _kill(self) -> None:
-        os.kill(self.client if self.victim == "client" else os.getpid(), signal.SIGKILL)
+        os.kill(self.client if self.victim == "client" else os.getpid(), self.signal)
+
+
+class FullTarget(LoggingTarget):
+    """A disk that is full after so many writes, of all processes, until ``LOG.room`` is there."""
+
+    def __init__(self, path: str, log: str, writes: int) -> None:
+        super().__init__(path, log)
+        self.writes = writes
+
+    def put(self, key: str, data: bytes) -> None:
+        number = log_line(f"{self.log}.writes", "w") // 2
+        if number > self.writes and not Path(f"{self.log}.room").exists():
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        super().put(key, data)
 
 
 def logged_length(log: str) -> pf.MapBlock:
@@ -124,20 +142,36 @@ class Attempt:
     seconds: float = 0.0  # that every array's write takes longer
     extend: bool = False
     mirror: str | None = None
+    signal: int = int(signal.SIGKILL)  # that the victim gets
+    full_after: int | None = None  # writes: see FullTarget
 
     def __call__(self) -> None:
         os.setpgid(0, 0)  # so that a test can kill it with all its workers
-        client = os.getpid() if self.scheduler else None
-        target = KillingTarget(
-            self.results, self.log, self.seconds, self.kill_at, self.mode, self.victim, client
-        )
         graph = pf.default_graph() + logged_length(self.log)
         corpus = pf.open_corpus(self.corpus)
         log_line(self.log, f"begun {os.getpid()}")
         with self._client() as client:
             options = {"shard_rows": self.shard_rows, "progress": False, "extend": self.extend}
             options["mirror"] = self.mirror
-            pf.submit(graph, corpus, target, client=client, **options).result()
+            try:
+                pf.submit(graph, corpus, self._target(), client=client, **options).result()
+            except PaniniError as error:
+                Path(f"{self.log}.error").write_text(f"{type(error).__name__}: {error}")
+                raise
+
+    def _target(self):
+        if self.full_after is not None:
+            return FullTarget(self.results, self.log, self.full_after)
+        return KillingTarget(
+            self.results,
+            self.log,
+            self.seconds,
+            self.kill_at,
+            self.mode,
+            self.victim,
+            os.getpid() if self.scheduler else None,
+            self.signal,
+        )
 
     def _client(self):
         from distributed import Client

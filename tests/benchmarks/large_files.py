@@ -1,11 +1,11 @@
-"""Files larger than memory, end to end: ``make soak``, ``make soak GIGABYTES=0.2``.
+"""Files larger than memory, end to end: ``make large-files``, ``make large-files GIGABYTES=0.2``.
 
-    python soak.py [--gigabytes 2] [--memory 1GiB] [--folder DIR] [--out DIR]
+    python large_files.py [--gigabytes 2] [--memory 1GiB] [--folder DIR] [--out DIR]
 
 Two things are to be seen: the seconds grow with the file (the CPU's do, whatever else the machine
-is busy with), and the worker's memory does not. Writes
-DIR/soak.json. Files and stores go to a temporary folder (three times the gigabytes; --folder says
-where); a worker's peak is read from /proc, so it takes Linux.
+is busy with), and the worker's memory does not. Writes DIR/large-files.json. Files and stores go to
+a temporary folder (three times the gigabytes; --folder says where); a worker's peak is read from
+/proc, so it takes Linux.
 """
 
 from __future__ import annotations
@@ -92,7 +92,7 @@ def standing() -> tuple[int, int, float]:
     return os.getpid(), int(status.split("VmHWM:")[1].split()[0]) * 1024, time.process_time()
 
 
-def soaked(path: Path, rows: int, memory: str, folder: Path) -> dict[str, object]:
+def measured(path: Path, rows: int, memory: str, folder: Path) -> dict[str, object]:
     """Run a file on a fresh worker with a memory limit; return what it took."""
     warm = folder / "warm.txt"
     warm.write_text("warm\n")
@@ -102,11 +102,11 @@ def soaked(path: Path, rows: int, memory: str, folder: Path) -> dict[str, object
         pf.submit(graph, pf.open_corpus(warm), folder / "warm.zarr", **options).result()
         ((worker, before, cpu),) = client.run(standing).values()
         began, own_cpu = time.perf_counter(), time.process_time()
-        summary = pf.submit(graph, pf.open_corpus(path), folder / "soak.zarr", **options).result()
+        summary = pf.submit(graph, pf.open_corpus(path), folder / "out.zarr", **options).result()
         seconds = time.perf_counter() - began
         own_cpu = time.process_time() - own_cpu
         ((same, peak, cpu_after),) = client.run(standing).values()
-    shutil.rmtree(folder / "soak.zarr")
+    shutil.rmtree(folder / "out.zarr")
     assert worker == same, "the worker was started again on the way"
     assert (summary.done, summary.quarantined) == (rows, 0)
     return {
@@ -121,7 +121,7 @@ def soaked(path: Path, rows: int, memory: str, folder: Path) -> dict[str, object
     }
 
 
-def soak(gigabytes: float, memory: str, folder: Path) -> Table:
+def run(gigabytes: float, memory: str, folder: Path) -> Table:
     """Run every format at half the size and at the whole."""
     table = Table(
         "Files larger than memory",
@@ -130,9 +130,9 @@ def soak(gigabytes: float, memory: str, folder: Path) -> Table:
     writers: dict[str, Callable[[Path, int], int]] = {"parquet": write_parquet}
     for name, ending in FORMATS.items():
         for size in (gigabytes / 2, gigabytes):
-            path = folder / f"soak.{ending}"
+            path = folder / f"large.{ending}"
             rows = writers.get(ending, write_jsonl)(path, int(size * 1e9))
-            table.rows.append({"what": name, **soaked(path, rows, memory, folder)})
+            table.rows.append({"what": name, **measured(path, rows, memory, folder)})
             print(json.dumps(table.rows[-1]), flush=True)
             path.unlink()
     return table
@@ -147,10 +147,12 @@ def main() -> None:
     options = parser.parse_args()
     facts = machine()
     with tempfile.TemporaryDirectory(dir=options.folder) as folder:
-        table = soak(options.gigabytes, options.memory, Path(folder))
+        table = run(options.gigabytes, options.memory, Path(folder))
     print(table.markdown())
     options.out.mkdir(parents=True, exist_ok=True)
-    (options.out / "soak.json").write_text(json.dumps(as_json(facts, [table]), indent=1) + "\n")
+    (options.out / "large-files.json").write_text(
+        json.dumps(as_json(facts, [table]), indent=1) + "\n"
+    )
 
 
 if __name__ == "__main__":

@@ -1,0 +1,161 @@
+"""A target and a block that testify in a log, and what the log proves: was anything done twice?
+
+Imported by workers and clients too. The log lies outside the store: one line an event, appended
+atomically by any process, so its order is the order in which things were said.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import re
+import time
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+
+import paninifs as pf
+from paninifs.storage.lease import LEASES
+from paninifs.storage.local_target import LocalTarget
+from paninifs.storage.shards import DONE
+
+_SHARD = re.compile(rf"(?:/c/|^{DONE}/)0*(\d+)")
+
+
+def say(log: str, event: str, what: str) -> None:
+    """Append what this process did."""
+    handle = os.open(log, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o644)
+    try:
+        os.write(handle, f"{event} {what} {os.getpid()}\n".encode())
+    finally:
+        os.close(handle)
+
+
+class WitnessTarget(LocalTarget):
+    """Says what becomes of leases and markers; takes `seconds` longer over every array's object."""
+
+    def __init__(self, path: str, log: str, seconds: float) -> None:
+        super().__init__(path)
+        self.log, self.seconds = log, seconds
+
+    def get(self, key: str) -> bytes | None:
+        if key.startswith(f"{DONE}/"):
+            say(self.log, "looked", _shard(key))  # before: whoever is done by now is seen
+        return super().get(key)
+
+    def put(self, key: str, data: bytes) -> None:
+        if "/c/" in key:
+            time.sleep(self.seconds)
+        if key.startswith(f"{DONE}/"):
+            say(self.log, "marking", _shard(key))
+            super().put(key, data)
+            say(self.log, "done", _shard(key))
+        else:
+            super().put(key, data)
+
+    def create(self, key: str, data: bytes) -> bool:
+        created = super().create(key, data)
+        if created and key.startswith(f"{LEASES}/"):
+            say(self.log, "leased", "-")
+        return created
+
+    def delete(self, keys: Iterable[str]) -> None:
+        every = list(keys)
+        for shard in dict.fromkeys(_shard(key) for key in every if _SHARD.search(key)):
+            say(self.log, "removed", shard)
+        super().delete(every)
+
+
+def _shard(key: str) -> str:
+    found = _SHARD.search(key)
+    assert found, key
+    return found[1]
+
+
+def witness_block(log: str, text_seconds: float) -> pf.MapBlock:
+    """Return a slow block that says the digest of the first text of all that it is given."""
+
+    @pf.map_block(fields=[pf.Field("n_bytes", "int32")], name="witness", version="1")
+    def block(text):  # type: ignore[no-untyped-def]
+        say(log, "computed", hashlib.sha256(bytes(next(iter(text)))).hexdigest())
+        time.sleep(text_seconds * len(text))
+        return np.diff(text.offsets).astype("int32")
+
+    return block
+
+
+@dataclass
+class Testimony:
+    """What a log proves."""
+
+    computed: int = 0  # times that a shard was begun
+    again: int = 0  # of them for shards that were begun before: in flight when something died
+    swept: int = 0  # shards that a dead driver's task finished after another driver took over
+    problems: list[str] = field(default_factory=list)
+
+    def __add__(self, other: Testimony) -> Testimony:
+        return Testimony(
+            self.computed + other.computed,
+            self.again + other.again,
+            self.swept + other.swept,
+            self.problems + other.problems,
+        )
+
+
+def testimony(log: Path, first_texts: Mapping[str, int]) -> Testimony:
+    """Read a log; `first_texts` are the digests of every shard's first text."""
+    court = _Court(first_texts)
+    for number, line in enumerate(log.read_text().splitlines(), 1):
+        court.hear(number, *line.split())
+    return court.findings
+
+
+class _Court:
+    """Follows a log, line by line.
+
+    A computation is wrong if its process had last looked for the shard's marker when that was
+    there already. A removal is wrong if the shard was done before the driver that removes took
+    the lease: what is finished later is a dead driver's, and may come too late to be seen.
+    """
+
+    def __init__(self, first_texts: Mapping[str, int]) -> None:
+        self.findings = Testimony()
+        self._first_texts = first_texts
+        self._begun: set[int] = set()
+        self._leased = 0  # lines, as all that follow
+        self._done: dict[int, int] = {}
+        self._removed: dict[int, int] = {}
+        self._marking: dict[tuple[int, str], int] = {}
+        self._looked: dict[tuple[int, str], int] = {}
+
+    def hear(self, number: int, event: str, what: str, process: str) -> None:
+        if event == "leased":
+            self._leased = number
+        elif event == "computed":
+            if what in self._first_texts:  # else it goes on with a shard that it has begun
+                self._computed(number, self._first_texts[what], process)
+        elif event == "removed":
+            self._remove(number, int(what))
+        elif event == "looked":
+            self._looked[int(what), process] = number
+        elif event == "marking":
+            self._marking[int(what), process] = number
+        elif self._removed.get(int(what), 0) < self._marking[int(what), process]:
+            self._done.setdefault(int(what), number)
+
+    def _computed(self, number: int, shard: int, process: str) -> None:
+        self.findings.computed += 1
+        self.findings.again += shard in self._begun
+        self._begun.add(shard)
+        if self._done.get(shard, number) < self._looked.get((shard, process), number):
+            self.findings.problems.append(f"line {number}: shard {shard} was done, and computed")
+
+    def _remove(self, number: int, shard: int) -> None:
+        self._removed[shard] = number
+        since = self._done.pop(shard, number)
+        if since < self._leased:
+            self.findings.problems.append(f"line {number}: shard {shard} was done, and removed")
+        elif since < number:
+            self.findings.swept += 1

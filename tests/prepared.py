@@ -1,0 +1,17 @@
+"""What a run needs of Python, done before a process is forked for it: imports, and the kernels.
+
+Imported by the server that `conftest.start` forks from. It starts no thread.
+"""
+
+# dask, Arrow and fsspec import these when a cluster starts or a file is read: a second each time.
+import distributed.dashboard.scheduler
+import distributed.dashboard.worker
+import distributed.http.scheduler.info  # noqa: F401
+import fsspec.implementations.local  # noqa: F401
+import pandas as pd  # noqa: F401
+import pyarrow.pandas_compat  # noqa: F401
+
+import paninifs.engine.run  # noqa: F401
+from paninifs.graphs.kernels import load
+
+load("cpu").prepare()

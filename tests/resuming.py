@@ -1,0 +1,52 @@
+"""What the tests of stopped runs share: attempts at one corpus, and what has to hold in the end."""
+
+from __future__ import annotations
+
+import numpy as np
+import zarr
+from faults import Attempt
+
+from paninifs.storage.local_target import LocalTarget
+
+SHARD_ROWS = 64
+SHARDS = 6
+
+
+def attempt_at(corpus, folder, shards=SHARDS, **options):
+    files = f"{corpus[0]}/[0-{shards - 1}].jsonl"
+    return Attempt(files, str(folder / "out.zarr"), str(folder / "log"), SHARD_ROWS, **options)
+
+
+def keys_and_bytes(store):
+    target = LocalTarget(store)
+    keys = {key for key in target.sizes() if not key.startswith("_run/lease/")}
+    # Named after the fingerprint, and the log's path is a part of that.
+    keys = {"_run/index" if key.startswith("_run/index-") else key for key in keys}
+    return keys, {key: target.get(key) for key in keys if "/c/" in key}
+
+
+def assert_same_and_no_shard_twice(corpus, folder, undisturbed):
+    keys, values = keys_and_bytes(folder / "out.zarr")
+    expected_keys, expected = keys_and_bytes(undisturbed)
+    assert keys == expected_keys
+    assert values == expected
+    one, other = (zarr.open_group(store, mode="r") for store in (folder / "out.zarr", undisturbed))
+    assert one.attrs["complete"] is True
+    for name, array in other.arrays():
+        np.testing.assert_array_equal(one[name][:], array[:])
+    done, run = set(), ""
+    for line in (folder / "log").read_text().splitlines():
+        match line.split():
+            case ["begun", run]:
+                pass
+            # Else a task that outlived its client finished what the next run had begun meanwhile.
+            case ["done", shard, by] if by == run:
+                done.add(int(shard))
+            case ["computed", text]:
+                assert corpus[1][text] not in done, f"shard {corpus[1][text]} was computed again"
+
+
+def run_to_the_end(start, corpus, folder, shards=SHARDS, **options):
+    process = start(attempt_at(corpus, folder, shards, **options))
+    process.join()
+    assert process.exitcode == 0
