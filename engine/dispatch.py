@@ -23,6 +23,7 @@ from ..storage.store import OpenStore
 from .events import Event, Notice, ShardDone, WorkerLost
 from .micro_batch import MicroBatch
 from .task import Job, Outcome, Readiness, readiness, run_task
+from .watch import Watch
 
 if TYPE_CHECKING:
     from distributed import Client, Future, KilledWorker
@@ -130,7 +131,8 @@ class Dispatch:
         try:
             if self._stopped is not None:
                 raise self._stopped
-            found = future.result()
+            with Watch(self._client, self._publish, self.stop):
+                found = future.result()
         except (CancelledError, KilledWorker) as error:
             gone = RunFailed("the cluster went away before the run began; start it, and run again")
             raise (self._stopped or gone) from error
@@ -158,11 +160,12 @@ class Dispatch:
         client.subscribe_topic(self._topic, lambda event: self._announce(ShardDone(**event[1])))
         client.subscribe_topic(KILLED_FOR_MEMORY, self._note_memory)
         try:
-            for task, killed in self._killing(job, tasks):
-                died = f"{self._died(killed)} at {task}"
-                self._publish(Notice(f"{died}; it is tried again alone, in small pieces"))
-                for shard in task.shards:
-                    self._alone(job, _task(store, task.partition, (shard,)))
+            with Watch(client, self._publish, self.stop):
+                for task, killed in self._killing(job, tasks):
+                    died = f"{self._died(killed)} at {task}"
+                    self._publish(Notice(f"{died}; it is tried again alone, in small pieces"))
+                    for shard in task.shards:
+                        self._alone(job, _task(store, task.partition, (shard,)))
         except BaseException:
             client.cancel(list(self._in_flight))
             raise

@@ -26,7 +26,6 @@ from .memory import project
 from .micro_batch import MicroBatch
 from .mirroring import Mirroring
 from .task import Job, shards_in_flight
-from .watch import Watch
 
 if TYPE_CHECKING:
     from distributed import Client
@@ -153,8 +152,7 @@ class Driver:
             order.micro_batch,
         )
         job = Job(recipe, order.target, store.layout, self._ticket, order.raise_on_error)
-        with Watch(order.client, self._events.publish, self._dispatch.stop):
-            self._dispatch.run(job, store, tasks)
+        self._dispatch.run(job, store, tasks)
 
     def _announce(self, shard: ShardDone) -> None:
         """Publish a finished shard once: its worker tells of it, and so does its task."""

@@ -47,9 +47,9 @@ class WitnessTarget(LocalTarget):
 
     def put(self, key: str, data: bytes) -> None:
         if "/c/" in key:
+            say(self.log, "writing", _shard(key))
             time.sleep(self.seconds)
         if key.startswith(f"{DONE}/"):
-            say(self.log, "marking", _shard(key))
             super().put(key, data)
             say(self.log, "done", _shard(key))
         else:
@@ -116,7 +116,8 @@ class _Court:
     """Follows a log, line by line.
 
     A computation is wrong if its process had last looked for the shard's marker when that was
-    there already. A removal is wrong if the shard was done before the driver that removes took
+    there already, and nothing of the shard had been removed since the first of its objects: so a
+    dead driver's task may mark what the next driver has swept half of. A removal is wrong if the shard was done before the driver that removes took
     the lease: what is finished later is a dead driver's, and may come too late to be seen.
     """
 
@@ -127,7 +128,7 @@ class _Court:
         self._leased = 0  # lines, as all that follow
         self._done: dict[int, int] = {}
         self._removed: dict[int, int] = {}
-        self._marking: dict[tuple[int, str], int] = {}
+        self._writing: dict[tuple[int, str], int] = {}  # since when
         self._looked: dict[tuple[int, str], int] = {}
 
     def hear(self, number: int, event: str, what: str, process: str) -> None:
@@ -140,9 +141,9 @@ class _Court:
             self._remove(number, int(what))
         elif event == "looked":
             self._looked[int(what), process] = number
-        elif event == "marking":
-            self._marking[int(what), process] = number
-        elif self._removed.get(int(what), 0) < self._marking[int(what), process]:
+        elif event == "writing":
+            self._writing.setdefault((int(what), process), number)
+        elif self._removed.get(int(what), 0) < self._writing.pop((int(what), process)):
             self._done.setdefault(int(what), number)
 
     def _computed(self, number: int, shard: int, process: str) -> None:
