@@ -20,7 +20,7 @@ from rich.table import Table
 from .. import __version__
 from ..storage.errors import BackendUnavailable, PaniniError, UsageError
 from ..storage.normal_forms import NormalForms
-from ..storage.quarantine import read_quarantine
+from ..storage.quarantine import first_quarantined
 from ..storage.target import open_target
 
 DONE, FAILED, USAGE, QUARANTINED, INTERRUPTED = 0, 1, 2, 3, 130
@@ -393,11 +393,11 @@ def _print_summary(summary: Any, progress: Any, mirror: str | None) -> None:
         _out.print(f"ids: {summary.null_ids:,} missing, {summary.repeated_ids:,} repeated")
     _print_duplicates(summary)
     _warn_of_forms(summary)
-    entries = read_quarantine(open_target(summary.results))
-    for entry in entries[:_REASONS]:
+    entries, every = first_quarantined(open_target(summary.results), _REASONS)
+    for entry in entries:
         _out.print(f"[yellow]set aside:[/] {escape(str(entry))}")
     if entries:
-        more = f"all {len(entries):,} entries" if len(entries) > _REASONS else "and their bytes"
+        more = f"all {every:,} entries" if every > _REASONS else "and their bytes"
         _out.print(f"{more}: {escape(summary.results)}/quarantine.parquet")
     _out.print(f"next: paninifs show {escape(summary.results)}")
 

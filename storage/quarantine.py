@@ -109,7 +109,11 @@ def from_parquet(data: bytes) -> list[QuarantinedRows]:
     return [QuarantinedRows(**row) for row in pq.read_table(io.BytesIO(data)).to_pylist()]
 
 
-def read_quarantine(target: Target) -> list[QuarantinedRows]:
-    """Return the entries of a finished store; none where nothing was set aside."""
+def first_quarantined(target: Target, most: int) -> tuple[list[QuarantinedRows], int]:
+    """Return the first entries of a finished store, and how many there are: perhaps millions."""
     data = target.get(QUARANTINE_KEY)
-    return from_parquet(data) if data else []
+    if not data:
+        return [], 0
+    stored = pq.ParquetFile(io.BytesIO(data))
+    first = next(stored.iter_batches(batch_size=most))
+    return [QuarantinedRows(**row) for row in first.to_pylist()], stored.metadata.num_rows

@@ -28,7 +28,7 @@ from paninifs.storage.errors import ResultsMismatch, UsageError
 from paninifs.storage.manifest import facts_of, read_index, require_manifest
 from paninifs.storage.markup import without_markup
 from paninifs.storage.normal_forms import FORMS, NONE_MET, NormalForms, normalised
-from paninifs.storage.quarantine import read_quarantine
+from paninifs.storage.quarantine import first_quarantined
 from paninifs.storage.rows import Fault, Rows
 from paninifs.storage.shards import marked_shards
 from paninifs.storage.target import LocalTarget
@@ -362,7 +362,7 @@ def test_texts_of_the_wrong_length_are_quarantined_in_their_slots(submit, store,
     fits = [text is not None and 2 <= len(text) <= 8 for text in texts]
     assert pf.open_results(store).valid.values.tolist() == fits
     assert (summary.done, summary.quarantined) == (sum(fits), 300 - sum(fits))
-    entries = read_quarantine(LocalTarget(store))
+    entries, _ = first_quarantined(LocalTarget(store), 100)
     assert [entry.row for entry in entries] == [row for row in range(300) if not fits[row]]
     for entry in entries:
         text = texts[entry.row]

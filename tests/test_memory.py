@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from pathlib import Path
 
@@ -15,7 +16,7 @@ import paninifs as pf
 from paninifs.engine.events import Notice, Planned
 from paninifs.engine.verify import verify
 from paninifs.storage.local_target import LocalTarget
-from paninifs.storage.quarantine import read_quarantine
+from paninifs.storage.quarantine import first_quarantined
 
 MIB = 1 << 20
 
@@ -107,7 +108,7 @@ def test_a_shard_that_ends_every_worker_is_set_aside_and_tried_again_by_the_next
     summary, notices = run(graph, corpus, store, small_workers)
     assert (summary.rows, summary.done, summary.quarantined) == (300, 236, 64)
     assert "a.txt, rows 64-127 is set aside, not computed" in notices[-1]
-    (entry,) = read_quarantine(LocalTarget(store))
+    ((entry,), _) = first_quarantined(LocalTarget(store), 5)
     assert (entry.file, entry.file_row, entry.rows) == ("a.txt", 64, 64)
     assert "for want of memory: it held" in entry.reason
     assert "--memory" in entry.reason
@@ -123,7 +124,7 @@ def test_a_shard_that_ends_every_worker_is_set_aside_and_tried_again_by_the_next
         again = started.result()
     assert (again.done, again.quarantined) == (300, 0)
     assert started.status().rows_before == 300 - 64  # and nothing else was done again
-    assert read_quarantine(LocalTarget(store)) == []
+    assert first_quarantined(LocalTarget(store), 5) == ([], 0)
     assert pf.open_results(store).held.values.tolist() == [len(line.encode()) for line in lines]
     assert verify(store).passed
 
@@ -193,3 +194,24 @@ def test_what_is_projected_is_what_is_held(make, glosses, tmp_path):
     started.events.subscribe(seen.append)
     (projected,) = [event.memory.nbytes for event in seen if isinstance(event, Planned)]
     assert 0.7 * peak < projected < 1.3 * peak, (projected / MIB, peak / MIB)
+
+
+@pytest.mark.slow
+def test_a_partition_may_hold_more_text_than_32_bits_count(tmp_path):
+    """A sparse file: 34 lines of 64 MiB of NUL, one partition, one shard."""
+    size, lines = 64 << 20, 34
+    with (tmp_path / "a.txt").open("wb") as file:
+        for line in range(1, lines + 1):
+            file.seek(line * (size + 1) - 1)
+            file.write(b"\n")
+    assert lines * size > 2**31
+    corpus, store = pf.open_corpus(tmp_path / "a.txt"), tmp_path / "s"
+    with pf.connect(workers=1, memory="2GiB", quiet=True) as client:
+        run = pf.submit(pf.default_graph(), corpus, store, client=client, progress=False)
+        summary = run.result()
+        (peak,) = client.run(peak_bytes).values()
+    assert (summary.done, summary.text_bytes) == (lines, lines * size)
+    assert peak < 1 << 30
+    expected = hashlib.sha256(bytes(size)).digest()
+    digests = pf.open_results(store).digest.values
+    assert {bytes(one) for one in digests} == {expected}

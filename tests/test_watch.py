@@ -68,7 +68,9 @@ def test_a_cluster_without_workers_is_waited_for_then_the_run_ends_and_resumes(c
         run, told = begun(client, corpus, tmp_path)
         until(lambda: any(isinstance(event, ShardDone) for event in told))
         client.cluster.scale(0)
-        with pytest.raises(pf.errors.RunFailed, match=r"no worker left, and that for [3-9] s; what"):
+        with pytest.raises(
+            pf.errors.RunFailed, match=r"no worker left, and that for [3-9] s; what"
+        ):
             run.result(timeout=60)
         assert "the cluster has no worker left" in notices(told)
         client.cluster.scale(1)

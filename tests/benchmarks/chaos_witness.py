@@ -117,8 +117,9 @@ class _Court:
 
     A computation is wrong if its process had last looked for the shard's marker when that was
     there already, and nothing of the shard had been removed since the first of its objects: so a
-    dead driver's task may mark what the next driver has swept half of. A removal is wrong if the shard was done before the driver that removes took
-    the lease: what is finished later is a dead driver's, and may come too late to be seen.
+    dead driver's task may mark what the next driver has swept half of. A removal is wrong if the
+    shard was done before the driver that removes took the lease: what is finished later is a dead
+    driver's, and may come too late to be seen.
     """
 
     def __init__(self, first_texts: Mapping[str, int]) -> None:
