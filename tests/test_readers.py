@@ -651,3 +651,30 @@ def test_validity_of_a_slice_is_that_of_its_elements(start, length):
     part = pa.array(values, pa.string()).slice(start, length)
     assert validity(part).tolist() == [value is not None for value in values[start:][:length]]
     assert validity(pa.nulls(length, pa.string())).tolist() == [False] * length
+
+
+def test_counting_json_lines_holds_no_line_that_is_longer_than_a_batch(write):
+    """The client counts; a line of a gigibyte is the workers' business."""
+    data = b'{"text": "' + b"a" * (20 << 20) + b'"}\n{"text": "b"}\n'
+    (file,) = write("a.jsonl", data).files
+
+    class Bounded(io.BytesIO):
+        def read(self, size=-1):
+            assert 0 < size <= rows.BATCH_BYTES
+            return super().read(size)
+
+        def __next__(self):
+            raise AssertionError("a line of any length")
+
+    found = jsonl.outline(file, lambda file: Bounded(data))
+    assert sum(unit.rows for unit in found.units) == 2
+    assert found.lengths[rows.ANY_TEXT] == rows.Lengths(len(data), (20 << 20) + 12, 0)
+
+
+def test_a_csv_value_without_an_end_gathers_no_more_than_the_limit(write, monkeypatch):
+    monkeypatch.setattr(delimited, "LONGEST_FIELD", 1000)
+    ending = b"".join(b"line %d\n" % line for line in range(300))
+    texts, _, faults = read(write("a.csv", b'text\nun\n"' + ending))
+    assert texts[:2] == ["un", None]
+    assert "field larger than field limit" in faults[0][2]
+    assert texts[-1] == "line 299"
