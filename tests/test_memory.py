@@ -14,9 +14,14 @@ from distributed import Client
 
 import paninifs as pf
 from paninifs.engine.events import Notice, Planned
+from paninifs.engine.memory import project
+from paninifs.engine.task import Readiness
 from paninifs.engine.verify import verify
+from paninifs.storage.index import CorpusIndex, FileIndex
 from paninifs.storage.local_target import LocalTarget
 from paninifs.storage.quarantine import first_quarantined
+from paninifs.storage.rows import Lengths, SourceFile, Unit
+from paninifs.storage.shards import StoreLayout
 
 MIB = 1 << 20
 
@@ -215,3 +220,16 @@ def test_a_partition_may_hold_more_text_than_32_bits_count(tmp_path):
     expected = hashlib.sha256(bytes(size)).digest()
     digests = pf.open_results(store).digest.values
     assert {bytes(one) for one in digests} == {expected}
+
+
+def test_every_part_of_the_projection_counts_for_every_thread():
+    lengths = Lengths(nbytes=1 << 40, longest=100 << 20, row=7)
+    file = SourceFile("a.txt", "a.txt", 1 << 40, "", "text", None)
+    index = CorpusIndex((FileIndex(file, (Unit(1 << 30, 0),), None, lengths),), "text", None, ())
+    layout = StoreLayout((pf.Field("wide", "float32", shape=(1024,)),), 1 << 30, 4096, "")
+    ready = Readiness(None, resident=300, limit=1 << 40, threads=3)
+    found = project(ready, index, layout, None)
+    batches = 2 * 5 * ((8 << 20) + 1024)  # two in hand, in five forms; a text has a kilobyte
+    shards = 2 * (1 + 4) * 4096 * 1024 * 4  # arrays and objects; one computed, four written
+    assert found.nbytes == 300 + 3 * (batches + shards + 5 * (100 << 20))
+    assert found.longest == (index.files[0], lengths)
