@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import zarr
 from faults import Attempt
+from witness import testimony
 
 from paninifs.storage.local_target import LocalTarget
 
@@ -34,13 +35,7 @@ def assert_same_and_no_shard_twice(corpus, folder, undisturbed):
     assert one.attrs["complete"] is True
     for name, array in other.arrays():
         np.testing.assert_array_equal(one[name][:], array[:])
-    done = set()
-    for line in (folder / "log").read_text().splitlines():
-        event, what = line.split()
-        if event == "done":
-            done.add(int(what))
-        else:
-            assert corpus[1][what] not in done, f"shard {corpus[1][what]} was computed again"
+    assert testimony(folder / "log", corpus[1]).problems == []
 
 
 def run_to_the_end(start, corpus, folder, shards=SHARDS, **options):

@@ -24,19 +24,25 @@ from paninifs.storage.shards import DONE
 _SHARD = re.compile(rf"(?:/c/|^{DONE}/)0*(\d+)")
 
 
-def say(log: str, event: str, what: str) -> None:
-    """Append what this process did."""
+def log_line(log: str, line: str) -> int:
+    """Append a line; return how many bytes the log has up to and with it."""
     handle = os.open(log, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o644)
     try:
-        os.write(handle, f"{event} {what} {os.getpid()}\n".encode())
+        os.write(handle, f"{line}\n".encode())
+        return os.lseek(handle, 0, os.SEEK_CUR)
     finally:
         os.close(handle)
+
+
+def say(log: str, event: str, what: str) -> None:
+    """Append what this process did."""
+    log_line(log, f"{event} {what} {os.getpid()}")
 
 
 class WitnessTarget(LocalTarget):
     """Says what becomes of leases and markers; takes `seconds` longer over every array's object."""
 
-    def __init__(self, path: str, log: str, seconds: float) -> None:
+    def __init__(self, path: str, log: str, seconds: float = 0.0) -> None:
         super().__init__(path)
         self.log, self.seconds = log, seconds
 
@@ -74,8 +80,8 @@ def _shard(key: str) -> str:
     return found[1]
 
 
-def witness_block(log: str, text_seconds: float) -> pf.MapBlock:
-    """Return a slow block that says the digest of the first text of all that it is given."""
+def witness_block(log: str, text_seconds: float = 0.0) -> pf.MapBlock:
+    """Return a block, slow if need be, that says the digest of the first text it is given."""
 
     @pf.map_block(fields=[pf.Field("n_bytes", "int32")], name="witness", version="1")
     def block(text):  # type: ignore[no-untyped-def]
