@@ -54,12 +54,9 @@ class WitnessTarget(LocalTarget):
     def put(self, key: str, data: bytes) -> None:
         if "/c/" in key:
             time.sleep(self.seconds)
+        super().put(key, data)
         if key.startswith(f"{DONE}/"):
-            say(self.log, "marking", _shard(key))
-            super().put(key, data)
             say(self.log, "done", _shard(key))
-        else:
-            super().put(key, data)
 
     def create(self, key: str, data: bytes) -> bool:
         created = super().create(key, data)
@@ -123,7 +120,9 @@ class _Court:
 
     A computation is wrong if its process had last looked for the shard's marker when that was
     there already. A removal is wrong if the shard was done before the driver that removes took
-    the lease: what is finished later is a dead driver's, and may come too late to be seen.
+    the lease: what is finished later is a dead driver's, and may come too late to be seen. And a
+    shard is done only if nothing of it was removed since it was computed: the marker that a dead
+    driver's task then writes names objects that are not there.
     """
 
     def __init__(self, first_texts: Mapping[str, int]) -> None:
@@ -133,7 +132,7 @@ class _Court:
         self._leased = 0  # lines, as all that follow
         self._done: dict[int, int] = {}
         self._removed: dict[int, int] = {}
-        self._marking: dict[tuple[int, str], int] = {}
+        self._computed: dict[tuple[int, str], int] = {}
         self._looked: dict[tuple[int, str], int] = {}
 
     def hear(self, number: int, event: str, what: str, process: str) -> None:
@@ -141,17 +140,16 @@ class _Court:
             self._leased = number
         elif event == "computed":
             if what in self._first_texts:  # else it goes on with a shard that it has begun
-                self._computed(number, self._first_texts[what], process)
+                self._compute(number, self._first_texts[what], process)
         elif event == "removed":
             self._remove(number, int(what))
         elif event == "looked":
             self._looked[int(what), process] = number
-        elif event == "marking":
-            self._marking[int(what), process] = number
-        elif self._removed.get(int(what), 0) < self._marking[int(what), process]:
+        elif self._removed.get(int(what), 0) < self._computed.get((int(what), process), number):
             self._done.setdefault(int(what), number)
 
-    def _computed(self, number: int, shard: int, process: str) -> None:
+    def _compute(self, number: int, shard: int, process: str) -> None:
+        self._computed[shard, process] = number
         self.findings.computed += 1
         self.findings.again += shard in self._begun
         self._begun.add(shard)
