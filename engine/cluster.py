@@ -252,6 +252,12 @@ def _owner_of(cluster: Cluster) -> Client:
 @contextmanager
 def _starting(size: ClusterSize) -> Iterator[None]:
     """Start workers in peace, and say in the user's words why they did not start."""
+    import dask
+    from dask.system import CPU_COUNT
+
+    from .spilling import spill_settings
+
+    dask.config.set(spill_settings(size.workers or CPU_COUNT))
     _leave_profiling_off()
     try:
         with _ctrl_c_spared():

@@ -83,9 +83,14 @@ def _notes(event: Event) -> Sequence[str]:
     match event:
         case Indexed():
             return event.notes
-        case Planned(rows_at_risk=at_risk) if event.shards > 1 and event.partitions:
-            work = f", {event.seconds_at_risk:.0f} s of work" if event.seconds_at_risk else ""
-            return [f"a stop loses at most {at_risk:,} texts a thread{work}; the rest is kept"]
+        case Planned(rows_at_risk=at_risk, memory=memory) if memory:
+            notes = [f"a worker will need about {memory}"]
+            if event.shards > 1:
+                work = f", {event.seconds_at_risk:.0f} s of work" if event.seconds_at_risk else ""
+                notes += [
+                    f"a stop loses at most {at_risk:,} texts a thread{work}; the rest is kept"
+                ]
+            return notes
         case Restored():
             return [f"{event.shards:,} finished shards brought back from {event.mirror}"]
         case Notice():

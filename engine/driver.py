@@ -1,49 +1,34 @@
-"""What a run's thread does: index, plan, begin or resume the store, keep tasks in flight, finish.
+"""What a run's thread does: index, plan, begin or resume the store, have it filled, finish.
 
-What a task does is in `task`, what the user holds in `run`.
+How tasks get to workers is in `dispatch`, what a task does in `task`, what the user holds in `run`.
 """
 
 from __future__ import annotations
 
 import threading
-import uuid
-from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from itertools import count, islice
 from typing import TYPE_CHECKING, Any
 
 from ..graphs.graph import Graph
 from ..storage.corpus import Corpus
-from ..storage.errors import (
-    DeviceLost,
-    PaniniError,
-    RowsQuarantined,
-    RunCancelled,
-    RunFailed,
-)
+from ..storage.errors import RowsQuarantined, RunCancelled
 from ..storage.lease import LeaseTicket
 from ..storage.mirror import restore
 from ..storage.partition import MAX_SHARD_SECONDS, Sharding
-from ..storage.rows import Stretch
 from ..storage.store import Existing, OpenStore, Summary, begin, discard, finish, read_summary
 from ..storage.target import Target
 from .compute import Recipe
-from .events import EventStream, Indexed, Notice, Planned, Restored, ShardDone, WorkerLost
+from .dispatch import Dispatch, Task, tasks_left
+from .events import EventStream, Indexed, Notice, Planned, Restored, ShardDone
 from .leases import Leases, give_up
+from .memory import project
 from .micro_batch import MicroBatch
 from .mirroring import Mirroring
-from .task import Job, Outcome, run_task, shards_in_flight, try_backend
+from .task import Job, shards_in_flight
 
 if TYPE_CHECKING:
-    from distributed import Client, Future
-
-TASK_RETRIES = 3
-TASKS_A_THREAD = 2
-"""Tasks in flight for every worker thread: one running, one waiting."""
-
-MAX_LOSSES = 2
-"""Devices that a partition may lose before it, and not they, is taken to be at fault."""
+    from distributed import Client
 
 
 @dataclass(frozen=True)
@@ -70,23 +55,15 @@ class Driver:
         self._order, self._leases, self._events = order, leases, events
         self._mirroring: Mirroring | None = None
         self._warned = False
-        self._cancelled = threading.Event()
         self._announcing = threading.Lock()
         self._announced: set[int] = set()
-        self._sent: dict[Any, _Task] = {}  # by key
-        self._in_flight: set[Future[Any]] = set()
-        self._lost: set[str] = set()  # addresses of workers without their device
-        self._losses: Counter[int] = Counter()  # by partition
-        self._numbers = count()  # of tasks: one that is sent again is another to dask
+        self._dispatch = Dispatch(order.client, order.graph.label, self._announce, events.publish)
 
     def cancel(self) -> None:
         """Stop as soon as a task ends or is found cancelled."""
-        self._cancelled.set()
-        client, futures = self._order.client, list(self._in_flight)
-        if client.asynchronous:  # by a listener, which is told of shards on the client's own loop
-            threading.Thread(target=client.cancel, args=[futures], daemon=True).start()
-        else:
-            client.cancel(futures)
+        self._dispatch.stop(
+            RunCancelled(f"cancelled; {self._order.target.url} keeps what is done and resumes")
+        )
 
     def work(self) -> Summary:
         """Do it, from first to last; return what the store holds."""
@@ -98,7 +75,7 @@ class Driver:
     def _work(self) -> Summary:
         order = self._order
         if order.existing == "discard":
-            self._try_backend()  # before what is there is discarded
+            self._dispatch.ask(order.backend)  # before what is there is discarded
         elif order.mirror is not None:
             restored = restore(order.mirror, order.target, self._ticket)
             if restored:
@@ -134,7 +111,12 @@ class Driver:
         if order.raise_on_error and store.index.unlisted:
             unread = store.index.unlisted[0]
             raise RowsQuarantined(f"{unread.file.url}: {unread.problem} (on_error='raise')")
-        tasks, layout = list(_tasks(store)), store.layout
+        tasks, layout = list(tasks_left(store)), store.layout
+        projection = None
+        if tasks:
+            projection = project(
+                self._dispatch.ask(order.backend), store.index, layout, order.corpus.opener
+            )
         at_risk = min(layout.rows, shards_in_flight(layout) * layout.shard_rows)
         self._events.publish(
             Planned(
@@ -146,33 +128,18 @@ class Driver:
                 len(store.done),
                 at_risk,
                 at_risk * order.graph.text_seconds,
+                projection,
             )
         )
         finished = read_summary(order.target)
         if not tasks and finished:
             return finished
-        if tasks:
-            self._compute(self._job(store, self._ticket), tasks)
+        if projection:
+            projection.require_room()
+            self._compute(store, tasks)
         return finish(store, self._ticket)
 
-    def _try_backend(self) -> None:
-        from distributed import CancelledError, KilledWorker
-
-        future = self._order.client.submit(try_backend, self._order.backend, pure=False)
-        self._in_flight.add(future)
-        try:
-            problem = future.result()
-        except (CancelledError, KilledWorker) as error:
-            if self._cancelled.is_set():
-                raise RunCancelled("cancelled before anything was done") from error
-            raise RunFailed("the cluster went away before the run began") from error
-        finally:
-            self._in_flight.discard(future)
-            future.release()
-        if problem is not None:
-            raise problem
-
-    def _job(self, store: OpenStore, ticket: LeaseTicket) -> Job:
+    def _compute(self, store: OpenStore, tasks: Sequence[Task]) -> None:
         order, index = self._order, store.index
         recipe = Recipe(
             order.graph,
@@ -184,115 +151,8 @@ class Driver:
             order.corpus.opener,
             order.micro_batch,
         )
-        topic = f"paninifs-{uuid.uuid4().hex}"
-        return Job(recipe, order.target, store.layout, ticket, order.raise_on_error, topic)
-
-    def _compute(self, job: Job, tasks: list[_Task]) -> None:
-        """Keep a bounded number of tasks in flight until all are done."""
-        from distributed import as_completed
-
-        client = self._order.client
-        client.subscribe_topic(job.topic, lambda event: self._announce(ShardDone(**event[1])))
-        queue = iter(tasks)
-        try:
-            finished = as_completed(loop=client.loop)
-            for task in islice(queue, self._room()):
-                finished.add(self._send(job, task))
-            for future in finished:
-                task = self._sent.pop(future.key)
-                outcome = self._outcome(future, task.partition)
-                for shard in outcome.shards:
-                    self._announce(shard)
-                if isinstance(outcome.error, DeviceLost):
-                    self._do_without(outcome.worker, task, outcome.error)
-                    finished.add(self._send(job, task))
-                elif outcome.error is not None:
-                    raise outcome.error
-                for task in islice(queue, self._room()):
-                    finished.add(self._send(job, task))
-        except BaseException:
-            client.cancel(list(self._in_flight))
-            raise
-        finally:
-            client.unsubscribe_topic(job.topic)
-            if self._lost and self._workers():  # else the next run would meet them again
-                client.retire_workers(list(self._lost))
-
-    def _room(self) -> int:
-        """How many more tasks may be in flight, with the workers that there are now."""
-        threads = sum(self._workers().values())
-        return max(0, max(2, TASKS_A_THREAD * threads) - len(self._in_flight))
-
-    def _send(self, job: Job, task: _Task) -> Future[Outcome]:
-        future = self._order.client.submit(
-            run_task,
-            job,
-            task.stretches,
-            task.shards,
-            key=(self._order.graph.label, job.topic, next(self._numbers), task.partition),
-            retries=TASK_RETRIES,
-            # A wish: a worker that is killed may come back by another address.
-            workers=list(self._workers()) if self._lost else None,
-            allow_other_workers=bool(self._lost),
-            pure=False,
-        )
-        self._in_flight.add(future)
-        self._sent[future.key] = task
-        return future
-
-    def _do_without(self, worker: str, task: _Task, error: DeviceLost) -> None:
-        """Send a worker nothing more: its process cannot use its device again."""
-        news = worker not in self._lost
-        self._lost.add(worker)
-        self._losses[task.partition] += 1
-        if not self._workers():
-            raise DeviceLost(
-                f"{error}; no other worker is left. {self._order.target.url} keeps what is done: "
-                "start the cluster anew, or one with --cluster cpu, and run again to go on"
-            ) from error
-        if self._losses[task.partition] > MAX_LOSSES:
-            raise RunFailed(
-                f"partition {task.partition} ended {MAX_LOSSES + 1} devices, last: {error}; a "
-                "kernel may reach where it must not. Start the cluster anew and run again to go on"
-            ) from error
-        if news:
-            self._events.publish(WorkerLost(worker, str(error)))
-
-    def _workers(self) -> dict[str, int]:
-        """Return the threads of every worker that there is now and that can be used."""
-        threads = self._order.client.nthreads()
-        return {worker: n for worker, n in threads.items() if worker not in self._lost}
-
-    def _outcome(self, future: Future[Outcome], partition: int) -> Outcome:
-        from distributed import CancelledError, KilledWorker
-
-        self._in_flight.discard(future)
-        if self._cancelled.is_set():
-            raise RunCancelled(
-                f"cancelled; {self._order.target.url} keeps what is done and resumes"
-            )
-        try:
-            outcome = future.result()
-        except CancelledError as error:
-            raise RunFailed(
-                f"the cluster went away during partition {partition}; submit again to go on"
-            ) from error
-        except KilledWorker as error:
-            raise RunFailed(
-                f"partition {partition} killed its worker {error.allowed_failures + 1} times, "
-                "most likely for want of memory; use fewer workers or give each more "
-                "(--memory), then submit again to go on"
-            ) from error
-        except PaniniError:
-            raise
-        except Exception as error:
-            raise RunFailed(
-                f"partition {partition} failed {TASK_RETRIES + 1} times, last with "
-                f"{type(error).__name__}: {error}; submit again to go on"
-            ) from error
-        finally:
-            future.release()
-        return outcome
+        job = Job(recipe, order.target, store.layout, self._ticket, order.raise_on_error)
+        self._dispatch.run(job, store, tasks)
 
     def _announce(self, shard: ShardDone) -> None:
         """Publish a finished shard once: its worker tells of it, and so does its task."""
@@ -319,21 +179,3 @@ class Driver:
                 ", or the next run fewer rows a shard (--shard-rows, shard_rows=)"
             )
         )
-
-
-@dataclass(frozen=True)
-class _Task:
-    partition: int
-    shards: tuple[int, ...]
-    stretches: tuple[Stretch, ...]
-
-
-def _tasks(store: OpenStore) -> Iterator[_Task]:
-    """Yield what is left to do, a task a partition."""
-    for partition in store.index.partitions(store.layout.shard_rows):
-        numbers = range(partition.shard_start, partition.shard_stop)
-        pending = tuple(shard for shard in numbers if shard not in store.done)
-        if pending:
-            start, _ = store.layout.bounds(pending[0])
-            _, stop = store.layout.bounds(pending[-1])
-            yield _Task(partition.number, pending, store.index.stretches(start, stop))

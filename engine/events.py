@@ -9,6 +9,10 @@ import logging
 import threading
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from .memory import Projection
 
 
 @dataclass(frozen=True)
@@ -32,6 +36,7 @@ class Planned:
     shards_done: int
     rows_at_risk: int = 0  # that a worker's thread has in flight at most
     seconds_at_risk: float = 0.0  # of its work, as far as slow blocks say; 0: none does
+    memory: Projection | None = None  # of a worker; None: there is nothing to do
 
 
 @dataclass(frozen=True)

@@ -12,6 +12,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 
 import cloudpickle
+import psutil
 from distributed.metrics import context_meter
 from distributed.worker import Worker, get_worker
 
@@ -39,7 +40,8 @@ class Job:
     layout: StoreLayout
     ticket: LeaseTicket
     raise_on_error: bool
-    topic: str  # where finished shards are announced
+    max_writes: int = MAX_WRITES
+    provisional: bool = False  # its shards are set aside for now: a later run tries them again
 
 
 @dataclass(frozen=True)
@@ -51,25 +53,40 @@ class Outcome:
     error: PaniniError | None = None
 
 
-def try_backend(name: str) -> PaniniError | None:
-    """Make a backend ready on this worker; return why it cannot be used, or None.
+@dataclass(frozen=True)
+class Readiness:
+    """What a worker says of itself once it is ready to work, or why it cannot be."""
 
-    Asked before results are discarded for a run that then could not begin.
+    problem: PaniniError | None
+    resident: int = 0  # bytes that its process holds
+    limit: int | None = None  # bytes that it may hold; None: nobody says
+    threads: int = 1
+
+
+def readiness(backend: str) -> Readiness:
+    """Make a backend ready on this worker; return what it takes.
+
+    Asked before results are discarded for a run that then could not begin, and to tell whether
+    the work fits the memory.
     """
+    worker = get_worker()
     try:
-        load(name).prepare()
+        load(backend).prepare()
     except PaniniError as error:
-        return _sendable(error)
-    return None
+        return Readiness(_sendable(error))
+    resident = psutil.Process().memory_info().rss
+    return Readiness(None, resident, worker.memory_manager.memory_limit, worker.state.nthreads)
 
 
-def shards_in_flight(layout: StoreLayout) -> int:
+def shards_in_flight(layout: StoreLayout, max_writes: int = MAX_WRITES) -> int:
     """Return how many shards a task has unfinished at most: one computed, the others written."""
-    return 1 + max(1, min(MAX_WRITES, WRITE_BYTES // layout.shard_bytes))
+    return 1 + max(1, min(max_writes, WRITE_BYTES // layout.shard_bytes))
 
 
-def run_task(job: Job, stretches: Sequence[Stretch], shards: Sequence[int]) -> Outcome:
+def run_task(job: Job, stretches: Sequence[Stretch], shards: Sequence[int], topic: str) -> Outcome:
     """Compute and commit the shards that are not done yet; `stretches` hold their rows.
+
+    Each is announced under `topic` as soon as it is done.
 
     Raises
     ------
@@ -84,7 +101,7 @@ def run_task(job: Job, stretches: Sequence[Stretch], shards: Sequence[int]) -> O
         # for a while beside this one.
         pending = (job.layout.bounds(shard) for shard in shards if not _is_done(job, shard))
         job.ticket.check(job.target)
-        in_hand = shards_in_flight(job.layout) - 1
+        in_hand = shards_in_flight(job.layout, job.max_writes) - 1
         with ThreadPoolExecutor(in_hand, "paninifs-write") as writer:
             for part in compute(job.recipe, stretches, pending):
                 shard = part.start // job.layout.shard_rows
@@ -93,7 +110,7 @@ def run_task(job: Job, stretches: Sequence[Stretch], shards: Sequence[int]) -> O
                 if len(writes) >= in_hand:
                     writes[-in_hand].result()
                 job.ticket.check(job.target)
-                writes.append(writer.submit(_commit, job, shard, part, worker))
+                writes.append(writer.submit(_commit, job, shard, part, topic, worker))
         done = [write.result() for write in writes]
     except PaniniError as error:
         kept = tuple(w.result() for w in writes if w.exception() is None)
@@ -120,14 +137,21 @@ def _is_done(job: Job, shard: int) -> bool:
     return marker is not None and is_intact(job.target, marker)
 
 
-def _commit(job: Job, shard: int, part: RowRange, worker: Worker) -> ShardDone:
+def _commit(job: Job, shard: int, part: RowRange, topic: str, worker: Worker) -> ShardDone:
     began = time.perf_counter()
     marker = commit(
-        job.target, job.layout, shard, part.arrays, part.quarantined, part.text_bytes, part.forms
+        job.target,
+        job.layout,
+        shard,
+        part.arrays,
+        part.quarantined,
+        part.text_bytes,
+        part.forms,
+        job.provisional,
     )
     part.seconds["write"] = time.perf_counter() - began
     done = ShardDone(
         shard, marker.rows, marker.quarantined, part.text_bytes, part.seconds, worker.address
     )
-    worker.log_event(job.topic, asdict(done))
+    worker.log_event(topic, asdict(done))
     return done

@@ -55,8 +55,9 @@ def verify(
 
     Every shard's stored bytes are compared with the digests in its marker. Then its texts are
     read from the corpus again, ids and kept columns with them, the built-in blocks computed
-    again by `reference`, and all of it compared for equality. Marks of duplicates are made again
-    from the stored digests, when everything is checked.
+    again by `reference`, and all of it compared for equality; but for those of shards that were
+    set aside until a later run, of which only the bytes are compared. Marks of duplicates are made
+    again from the stored digests, when everything is checked.
 
     Parameters
     ----------
@@ -90,8 +91,10 @@ def verify(
         corpus_opener(storage_options),
         None,
     )
-    ranges = _ranges(layout, sorted(markers), sample)
-    checked = sorted({start // layout.shard_rows for start, _ in ranges})
+    aside = [shard for shard, marker in markers.items() if marker.provisional]
+    ranges = _ranges(layout, sorted(set(markers) - set(aside)), sample)
+    looked_at = {start // layout.shard_rows for start, _ in ranges}
+    checked = sorted(looked_at.union(aside if sample is None else []))
     rows = 0
     for shard in checked:
         problems += _stored_bytes(target, markers[shard])

@@ -7,7 +7,6 @@ is. Every value is a string.
 from __future__ import annotations
 
 import csv
-import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import islice
@@ -15,7 +14,9 @@ from typing import BinaryIO
 
 from .linewise import BLOCK_BYTES, BOM
 from .rows import (
+    ANY_TEXT,
     EXCERPT_BYTES,
+    Lengths,
     Malformed,
     Opener,
     Outline,
@@ -26,6 +27,9 @@ from .rows import (
     Unit,
     Wanted,
 )
+
+LONGEST_FIELD = 1 << 28
+"""Characters. A quote that nothing closes would gather the rest of the file, however long."""
 
 DELIMITERS = {"csv": ",", "tsv": "\t"}
 
@@ -42,7 +46,7 @@ class _Records:
     """The records of a stream, and the byte at which each begins."""
 
     def __init__(self, stream: BinaryIO, offset: int, delimiter: str) -> None:
-        csv.field_size_limit(sys.maxsize)
+        csv.field_size_limit(LONGEST_FIELD)
         if offset:
             stream.seek(offset)
         self._stream = stream
@@ -78,7 +82,12 @@ def outline(file: SourceFile, opener: Opener) -> Outline:
         header = _header(next(records, (0, []))[1])
         units: list[Unit] = []
         rows, start = 0, None
-        for offset, _ in records:
+        longest = longest_row = total = 0
+        for row, (offset, record) in enumerate(records):
+            nbytes = len(record.raw) if isinstance(record, _Broken) else sum(map(len, record))
+            total += nbytes
+            if nbytes > longest:
+                longest, longest_row = nbytes, row
             if start is not None and offset - start >= BLOCK_BYTES and file.compression is None:
                 units.append(Unit(rows, start))
                 rows, start = 0, None
@@ -86,7 +95,8 @@ def outline(file: SourceFile, opener: Opener) -> Outline:
             rows += 1
     if start is not None:
         units.append(Unit(rows, start))
-    return Outline(tuple(units), dict.fromkeys(header, "string"))
+    lengths = {ANY_TEXT: Lengths(total, longest, longest_row)}
+    return Outline(tuple(units), dict.fromkeys(header, "string"), lengths)
 
 
 def _header(record: list[str] | _Broken) -> list[str]:

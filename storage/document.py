@@ -14,6 +14,7 @@ from .linewise import BOM
 from .rows import (
     ANY_TEXT,
     ARROW_KINDS,
+    Lengths,
     Opener,
     Outline,
     Rows,
@@ -28,8 +29,9 @@ _NAME = "id"
 
 
 def outline(file: SourceFile, opener: Opener) -> Outline:  # noqa: ARG001
-    """Return one row, whatever is in the file."""
-    return Outline((Unit(1, 0),), {ANY_TEXT: "string", _NAME: "string"})
+    """Return one row, whatever is in the file. How long it is once unpacked is not known."""
+    lengths = {ANY_TEXT: Lengths(file.size, file.size, 0)}
+    return Outline((Unit(1, 0),), {ANY_TEXT: "string", _NAME: "string"}, lengths)
 
 
 def read(file: SourceFile, opener: Opener, span: Span, wanted: Wanted) -> Iterator[Rows]:

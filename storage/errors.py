@@ -22,6 +22,7 @@
     └── RunCancelled (RuntimeError)
 
     ResultsIncomplete (UserWarning)        a store was opened before its run had finished
+    ScarceDisk (UserWarning)               there is hardly any room to put memory on disk
 
 Each also subclasses a builtin, so that ``except FileNotFoundError`` does what its reader expects.
 """
@@ -103,3 +104,7 @@ class RunCancelled(PaniniError, RuntimeError):
 
 class ResultsIncomplete(UserWarning):
     """A results store was opened whose run has not finished."""
+
+
+class ScarceDisk(UserWarning):
+    """There is hardly any room on disk for what workers have no memory for."""

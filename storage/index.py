@@ -24,6 +24,7 @@ from .rows import (
     ANY_TEXT,
     ARROW_KINDS,
     Column,
+    Lengths,
     Malformed,
     Outline,
     SourceFile,
@@ -49,6 +50,7 @@ class FileIndex:
     file: SourceFile
     units: tuple[Unit, ...]
     problem: str | None = None
+    lengths: Lengths | None = None  # of the texts, or of the records that hold them
 
     @property
     def rows(self) -> int:
@@ -151,6 +153,7 @@ class CorpusIndex:
                 "file": asdict(f.file),
                 "units": [[unit.rows, unit.offset] for unit in f.units],
                 "problem": f.problem,
+                "lengths": asdict(f.lengths) if f.lengths else None,
             }
             for f in self.files
         ]
@@ -167,7 +170,10 @@ class CorpusIndex:
         """Read what `to_json` wrote."""
         files = [
             FileIndex(
-                SourceFile(**f["file"]), tuple(Unit(*unit) for unit in f["units"]), f["problem"]
+                SourceFile(**f["file"]),
+                tuple(Unit(*unit) for unit in f["units"]),
+                f["problem"],
+                Lengths(**f["lengths"]) if f.get("lengths") else None,
             )
             for f in data["files"]
         ]
@@ -267,7 +273,9 @@ def _file_index(file: SourceFile, found: Outline | str, text: str) -> FileIndex:
         return FileIndex(file, (), found)
     # JSON Lines has no schema: each record says for itself which keys it has.
     problem = None if file.format == "jsonl" else _text_problem(found, text)
-    return FileIndex(file, found.units, problem)
+    return FileIndex(
+        file, found.units, problem, found.lengths.get(text) or found.lengths.get(ANY_TEXT)
+    )
 
 
 def _text_problem(found: Outline, text: str) -> str | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
@@ -25,15 +26,11 @@ PARTS = 16
 
 
 def outline(file: SourceFile, opener: Opener) -> Outline:
-    """Count the records; the columns are the keys of the first hundred (or 8 MiB of them)."""
+    """Count the records; the columns are the keys of the first hundred, in the first 8 MiB."""
     columns: dict[str, str] = {}
-    sampled = 0
     with opener(file) as stream:
-        head = Span(0, SAMPLE_RECORDS, 0, 0)
-        for record in lines_of(stream, head, skip_blank=True):
-            if sampled > BATCH_BYTES:
-                break
-            sampled += len(record)
+        head = io.BytesIO(stream.read(BATCH_BYTES))
+        for record in lines_of(head, Span(0, SAMPLE_RECORDS, 0, 0), skip_blank=True):
             try:
                 value = json.loads(record)
             except (ValueError, RecursionError):

@@ -7,7 +7,7 @@ from typing import BinaryIO
 
 import numpy as np
 
-from .rows import Outline, Span, Unit
+from .rows import ANY_TEXT, Lengths, Outline, Span, Unit
 
 BLOCK_BYTES = 1 << 20
 BOM = b"\xef\xbb\xbf"
@@ -28,26 +28,35 @@ def outline_lines(
     """
     units: list[Unit] = []
     base = start = 0  # offsets of this block, and of the line that is open
-    last = 0
+    last = seen = 0
+    longest = longest_row = 0
     while block := stream.read(BLOCK_BYTES):
         raw = np.frombuffer(block, np.uint8)
         ends = np.flatnonzero(raw == 10)
         if ends.size:
-            rows = ends.size
+            lengths = np.diff(ends, prepend=start - base - 1) - 1
+            filled = np.ones(len(ends), np.bool_)
             if skip_blank:
-                lengths = np.diff(ends, prepend=start - base - 1) - 1
                 before = np.where(ends > 0, raw[ends - 1], last)
-                rows -= int(np.count_nonzero((lengths == 0) | ((lengths == 1) & (before == 13))))
+                filled = ~((lengths == 0) | ((lengths == 1) & (before == 13)))
+            rows = int(np.count_nonzero(filled))
             if rows:
-                units.append(Unit(int(rows), start))
+                units.append(Unit(rows, start))
+                at = int(lengths.argmax())
+                if lengths[at] > longest:
+                    longest = int(lengths[at])
+                    longest_row = seen + int(np.count_nonzero(filled[:at]))
+            seen += rows
             start = base + int(ends[-1]) + 1
         base += len(block)
         last = block[-1]
     if base > start and not (skip_blank and base == start + 1 and last == 13):
         units.append(Unit(1, start))
+        if base - start > longest:
+            longest, longest_row = base - start, seen
     if not seekable and units:
         units = [Unit(sum(unit.rows for unit in units), 0)]
-    return Outline(tuple(units), columns)
+    return Outline(tuple(units), columns, {ANY_TEXT: Lengths(base, longest, longest_row)})
 
 
 def lines_of(stream: BinaryIO, span: Span, *, skip_blank: bool) -> Iterator[bytes]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from .decoding import StoredFile
@@ -15,6 +16,7 @@ from .rows import (
     ARROW_KINDS,
     BATCH_BYTES,
     BATCH_ROWS,
+    Lengths,
     Malformed,
     Opener,
     Outline,
@@ -28,16 +30,47 @@ from .rows import (
 
 _BUFFER_BYTES = 8 << 20
 
+TEXT = "string"
+
 Path = tuple[str, ...]
 """The names that lead to a column: its own, or those of the structs above it too."""
 
 
 def outline(file: SourceFile, opener: Opener) -> Outline:
-    """Read the footer: row groups and schema."""
+    """Read the footer: row groups and schema. No text is longer than its row group's texts."""
     with opener(file) as raw, _opened(StoredFile(raw)) as parquet:
-        groups = [parquet.metadata.row_group(g).num_rows for g in range(parquet.num_row_groups)]
+        meta = parquet.metadata
+        groups = [meta.row_group(g).num_rows for g in range(meta.num_row_groups)]
         columns = {name: _kind(type_) for name, (_, type_) in _columns(parquet).items()}
-    return Outline(tuple(Unit(rows, g) for g, rows in enumerate(groups) if rows), columns)
+        texts = {name: leaf for name, leaf in _leaves(parquet).items() if columns.get(name) == TEXT}
+        lengths = (
+            {name: _lengths(meta, leaf) for name, leaf in texts.items()} if any(groups) else {}
+        )
+    return Outline(tuple(Unit(rows, g) for g, rows in enumerate(groups) if rows), columns, lengths)
+
+
+def _lengths(meta: pq.FileMetaData, leaf: int) -> Lengths:
+    groups = [meta.row_group(g) for g in range(meta.num_row_groups)]
+    sizes = [group.column(leaf).total_uncompressed_size for group in groups]
+    at = sizes.index(max(sizes))
+    before = sum(group.num_rows for group in groups[:at])
+    return Lengths(sum(sizes), sizes[at], before, groups[at].num_rows)
+
+
+def exact_lengths(file: SourceFile, opener: Opener, text: str) -> Lengths:
+    """Return how long a column's values are, by decoding them all, some at a time."""
+    total = longest = longest_row = row = 0
+    with opener(file) as raw, _opened(stored := StoredFile(raw)) as parquet:
+        path, _ = _columns(parquet)[text]
+        batches = parquet.iter_batches(batch_size=1024, columns=[text], use_threads=False)
+        for batch in _decoded(batches, stored):
+            sizes = pc.binary_length(_plain(_column(batch, path)))
+            total += pc.sum(sizes).as_py() or 0
+            largest = pc.max(sizes).as_py() or 0
+            if largest > longest:
+                longest, longest_row = largest, row + pc.index(sizes, largest).as_py()
+            row += len(batch)
+    return Lengths(total, longest, longest_row)
 
 
 def _columns(parquet: pq.ParquetFile) -> dict[str, tuple[Path, pa.DataType]]:
@@ -61,7 +94,7 @@ def _kind(type_: pa.DataType) -> str:
     if pa.types.is_dictionary(type_):
         return _kind(type_.value_type)
     if _is_texty(type_):
-        return "string"
+        return TEXT
     if pa.types.is_integer(type_):
         return "int64" if type_ != pa.uint64() else str(type_)
     if pa.types.is_floating(type_):
@@ -134,13 +167,17 @@ def _decoded(batches: Iterator[pa.RecordBatch], stored: StoredFile) -> Iterator[
 
 def _batch_rows(parquet: pq.ParquetFile, text: str) -> int:
     """Rows whose text is about BATCH_BYTES, by the footer's uncompressed sizes."""
-    meta = parquet.metadata
-    # Columns of a row group are leaves: a struct before the text moves it.
-    at = [meta.schema.column(leaf).path for leaf in range(meta.num_columns)].index(text)
+    meta, at = parquet.metadata, _leaves(parquet)[text]
     # The row group with the longest texts decides, not the mean of the file.
     groups = [meta.row_group(group) for group in range(meta.num_row_groups)]
     mean: int = max(g.column(at).total_uncompressed_size // max(1, g.num_rows) for g in groups)
     return max(1, min(BATCH_ROWS, BATCH_BYTES // max(1, mean)))
+
+
+def _leaves(parquet: pq.ParquetFile) -> dict[str, int]:
+    """Return where in a row group each column lies: they are leaves, so a struct moves them."""
+    meta = parquet.metadata
+    return {meta.schema.column(leaf).path: leaf for leaf in range(meta.num_columns)}
 
 
 def _rows(batch: pa.RecordBatch, start: int, wanted: Wanted, paths: Mapping[str, Path]) -> Rows:

@@ -116,7 +116,7 @@ def patiently(doing: str, call: Callable[[], T]) -> T:
         It still failed when `PATIENCE_SECONDS` (or as many as the environment variable
         ``PANINIFS_PATIENCE`` says) had gone by. The last failure is chained.
     """
-    seconds = _seconds()
+    seconds = patience_seconds()
     attempts = tenacity.Retrying(
         retry=tenacity.retry_if_exception(is_passing),
         wait=tenacity.wait_random_exponential(
@@ -138,7 +138,8 @@ def patiently(doing: str, call: Callable[[], T]) -> T:
         ) from last
 
 
-def _seconds() -> float:
+def patience_seconds() -> float:
+    """Return how long a failing place is waited for, as the user says."""
     said = os.environ.get(PATIENCE, str(PATIENCE_SECONDS))
     try:
         return float(said)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import BinaryIO, Protocol, TypeVar
 
 import numpy as np
@@ -53,11 +53,23 @@ class Unit:
 
 
 @dataclass(frozen=True)
+class Lengths:
+    """How long a file's records are, decoded; the memory that reading them takes depends on it."""
+
+    nbytes: int  # of all records
+    longest: int  # bytes of the longest one, or a bound of them
+    row: int  # the longest one, in the file; or the first of those that are within the bound
+    rows: int = 1  # more than 1: one of so many, for which `longest` is a bound
+
+
+@dataclass(frozen=True)
 class Outline:
     """What counting a file's records found."""
 
     units: tuple[Unit, ...]
     columns: Mapping[str, str]  # name: "string", "int64", "float64", "bool", or an Arrow type
+    lengths: Mapping[str, Lengths] = field(default_factory=dict)
+    """By column, where each is decoded by itself; else of whole records, under `ANY_TEXT`."""
 
 
 ANY_TEXT = "*"

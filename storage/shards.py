@@ -83,6 +83,7 @@ class Marker:
     fingerprint: str
     not_nfc: int | None = None  # a row whose text NFC would change, if one was met in its task
     not_nfd: int | None = None
+    provisional: bool = False  # its rows are set aside until a later run tries them again
 
     @property
     def forms(self) -> NormalForms:
@@ -98,6 +99,7 @@ def commit(
     quarantined: Sequence[QuarantinedRows],
     text_bytes: int,
     forms: NormalForms = NONE_MET,
+    provisional: bool = False,
 ) -> Marker:
     """Write a shard and mark it done; return its marker."""
     start, stop = layout.bounds(shard)
@@ -120,6 +122,7 @@ def commit(
         layout.fingerprint,
         forms.not_nfc,
         forms.not_nfd,
+        provisional,
     )
     target.put(marker_key(shard), json.dumps(asdict(marker)).encode())
     return marker

@@ -223,7 +223,8 @@ def _resumed(
 ) -> OpenStore:
     index = read_index(target, manifest).at(corpus.files)
     layout = manifest.layout(index)
-    done = done_shards(target, layout)
+    markers = done_shards(target, layout)
+    done = {shard: marker for shard, marker in markers.items() if not marker.provisional}
     objects = _metadata(manifest, index, computed)
     root = objects.pop(ROOT_KEY)
     if len(done) < layout.shards or read_summary(target) is None:
@@ -290,6 +291,8 @@ def finish(store: OpenStore, ticket: LeaseTicket) -> Summary:
     )
     if quarantined or store.index.unlisted:
         target.put(QUARANTINE_KEY, join(_quarantined(store, markers)))
+    else:
+        target.delete([QUARANTINE_KEY])  # of an earlier run, which had set rows aside for now
     ticket.check(target)
     counts = asdict(summary)
     del counts["results"]

@@ -2,12 +2,20 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
+import greedy
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from distributed import Client
 
 import paninifs as pf
+from paninifs.engine.events import Notice, Planned
+from paninifs.engine.verify import verify
+from paninifs.storage.local_target import LocalTarget
+from paninifs.storage.quarantine import read_quarantine
 
 MIB = 1 << 20
 
@@ -55,3 +63,133 @@ def test_worker_memory_does_not_grow_with_the_corpus(kind, glosses, tmp_path):
 def folders(tmp_path):
     for name in "ab":
         (tmp_path / name).mkdir()
+
+
+@pytest.fixture
+def small_workers():
+    with pf.connect(workers=2, memory="700MiB", quiet=True) as client:
+        yield client
+
+
+def run(graph, corpus, store, client, **options):
+    """Return the summary, and the notices."""
+    options = {"client": client, "progress": False, "shard_rows": 64} | options
+    started = pf.submit(graph, corpus, store, **options)
+    seen = []
+    started.events.subscribe(seen.append)
+    return started.result(), [event.text for event in seen if isinstance(event, Notice)]
+
+
+@pytest.mark.slow
+def test_what_is_too_much_at_once_is_done_in_small_pieces(glosses, small_workers, tmp_path):
+    texts = tmp_path / "a.txt"
+    texts.write_text("".join(f"{row['text']}\n" for row in glosses) * 4)
+    graph = pf.default_graph() + greedy.greedy_by_row
+    options = {"shard_rows": 8192}
+    summary, notices = run(graph, pf.open_corpus(texts), tmp_path / "s", small_workers, **options)
+    assert (summary.done, summary.quarantined) == (8000, 0)
+    (notice,) = notices
+    assert "a worker died 4 times (for want of memory: it held " in notice
+    assert "a.txt, rows 0-7,999" in notice
+    expected = [len(row["text"].encode()) for row in glosses] * 4
+    assert pf.open_results(tmp_path / "s").held.values.tolist() == expected
+
+
+@pytest.mark.slow
+def test_a_shard_that_ends_every_worker_is_set_aside_and_tried_again_by_the_next_run(
+    glosses, small_workers, tmp_path
+):
+    texts, store = tmp_path / "a.txt", tmp_path / "s"
+    lines = [row["text"] for row in glosses[:300]]
+    lines[100] = "poison"
+    texts.write_text("\n".join(lines) + "\n")
+    corpus, graph = pf.open_corpus(texts), pf.default_graph() + greedy.greedy_at_one
+    summary, notices = run(graph, corpus, store, small_workers)
+    assert (summary.rows, summary.done, summary.quarantined) == (300, 236, 64)
+    assert "a.txt, rows 64-127 is set aside, not computed" in notices[-1]
+    (entry,) = read_quarantine(LocalTarget(store))
+    assert (entry.file, entry.file_row, entry.rows) == ("a.txt", 64, 64)
+    assert "for want of memory: it held" in entry.reason
+    assert "--memory" in entry.reason
+    results = pf.open_results(store)
+    valid = results.valid.values
+    assert valid.tolist() == [not 64 <= row < 128 for row in range(300)]
+    good = [len(line.encode()) for row, line in enumerate(lines) if not 64 <= row < 128]
+    assert results.held.values[valid].tolist() == good
+    assert verify(store).passed
+
+    with pf.connect(workers=1, memory="3GiB", quiet=True) as enough:
+        started = pf.submit(graph, corpus, store, client=enough, progress=False)
+        again = started.result()
+    assert (again.done, again.quarantined) == (300, 0)
+    assert started.status().rows_before == 300 - 64  # and nothing else was done again
+    assert read_quarantine(LocalTarget(store)) == []
+    assert pf.open_results(store).held.values.tolist() == [len(line.encode()) for line in lines]
+    assert verify(store).passed
+
+
+@pytest.mark.slow
+def test_with_on_error_raise_it_ends_the_run_by_name(glosses, small_workers, tmp_path):
+    texts = tmp_path / "a.txt"
+    texts.write_text("poison\n")
+    graph, corpus = pf.default_graph() + greedy.greedy_at_one, pf.open_corpus(texts)
+    with pytest.raises(pf.errors.RowsQuarantined, match=r"a.txt, row 0: not computed: a worker"):
+        run(graph, corpus, tmp_path / "s", small_workers, on_error="raise")
+
+
+def test_a_text_that_no_worker_has_room_for_is_refused_by_name(client, tmp_path):
+    """A sparse file: a gibibyte of NUL on one line, between two others."""
+    texts = tmp_path / "a.txt"
+    with texts.open("wb") as file:
+        file.write(b"un\n")
+        file.truncate(3 + (1 << 30))
+        file.seek(0, 2)
+        file.write(b"\ntrois\n")
+    with pf.connect(workers=1, memory="2GiB", quiet=True) as small:
+        started = pf.submit(
+            pf.default_graph(), pf.open_corpus(texts), tmp_path / "s", client=small, progress=False
+        )
+        with pytest.raises(pf.errors.RunFailed) as caught:
+            started.result()
+    for word in ("a.txt, row 1 (from 0), has 1.00 GiB", "--memory", "has 2.00 GiB"):
+        assert word in str(caught.value)
+    assert not LocalTarget(tmp_path / "s").sizes("_run/done")
+
+
+def long_text(folder, glosses):
+    """One text of 60 MB among short ones, as JSON Lines."""
+    rows = [row["text"] for row in glosses]
+    rows[700] = " ".join(rows)[:60_000] * 1000
+    (folder / "a.jsonl").write_text("".join(json.dumps({"text": row}) + "\n" for row in rows))
+    return folder / "a.jsonl"
+
+
+def five_kilobytes(folder, glosses):
+    """Forty thousand texts of about 5 kB, as Parquet."""
+    texts = [row["text"] for row in glosses]
+    rows = [f"{row} {' '.join(texts[row % 1900 : row % 1900 + 70])}" for row in range(40_000)]
+    pq.write_table(pa.table({"text": rows}), folder / "a.parquet")
+    return folder / "a.parquet"
+
+
+def short_lines(folder, glosses):
+    """Two million short lines."""
+    lines = "".join(f"{row['text'][:20]}\n" for row in glosses)
+    (folder / "a.txt").write_text(lines * 1000)
+    return folder / "a.txt"
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("make", [long_text, five_kilobytes, short_lines])
+def test_what_is_projected_is_what_is_held(make, glosses, tmp_path):
+    corpus = pf.open_corpus(make(tmp_path, glosses))
+    with pf.connect(workers=1, quiet=True) as client:
+        started = pf.submit(
+            pf.default_graph(), corpus, tmp_path / "s", client=client, progress=False
+        )
+        started.result()
+        (peak,) = client.run(peak_bytes).values()
+    seen = []
+    started.events.subscribe(seen.append)
+    (projected,) = [event.memory.nbytes for event in seen if isinstance(event, Planned)]
+    assert 0.7 * peak < projected < 1.3 * peak, (projected / MIB, peak / MIB)

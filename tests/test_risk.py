@@ -112,7 +112,7 @@ def test_where_objects_are_slow_to_make_there_are_fewer(client, glosses, tmp_pat
             run = pf.submit(
                 pf.default_graph(), corpus, target, client=threads, progress=False, **options
             )
-            run.cancel()
+            run.events.subscribe(lambda event: isinstance(event, Planned) and run.cancel())
             with pytest.raises(pf.errors.PaniniError):
                 run.result()
         seen = []

@@ -1,0 +1,301 @@
+"""Tasks to workers: a bounded number in flight, and what becomes of those whose workers fail.
+
+A device that is lost is done without. A task whose worker died again and again may have had a bad
+neighbour, so it is not blamed before it was tried alone, in small pieces; what ends its worker even
+then is set aside, and the run goes on.
+"""
+
+from __future__ import annotations
+
+import threading
+import uuid
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from itertools import count, islice
+from typing import TYPE_CHECKING, Any
+
+from dask.utils import format_bytes
+
+from ..storage.errors import DeviceLost, PaniniError, RunFailed
+from ..storage.rows import Stretch
+from ..storage.store import OpenStore
+from .events import Event, Notice, ShardDone, WorkerLost
+from .micro_batch import MicroBatch
+from .task import Job, Outcome, Readiness, readiness, run_task
+from .watch import Watch
+
+if TYPE_CHECKING:
+    from distributed import Client, Future, KilledWorker
+
+TASK_RETRIES = 3
+TASKS_A_THREAD = 2
+"""Tasks in flight for every worker thread: one running, one waiting."""
+
+MAX_LOSSES = 2
+"""Devices that a partition may lose before it, and not they, is taken to be at fault."""
+
+SMALL_PIECES = MicroBatch(rows=256, text_bytes=1 << 20)
+"""What a block is given at once by a task that is tried alone."""
+
+KILLED_FOR_MEMORY = "worker-restart-memory"
+"""The topic under which dask's nannies tell that they ended a worker, and what it held."""
+
+
+@dataclass(frozen=True)
+class Task:
+    """Shards of one partition that are to be done, and where their rows are read."""
+
+    partition: int
+    shards: tuple[int, ...]
+    stretches: tuple[Stretch, ...]
+
+    def __str__(self) -> str:
+        """Name the files and rows, for messages."""
+        first, last = self.stretches[0], self.stretches[-1]
+        if first.file == last.file:
+            return f"{first.file.url}, rows {first.span.start:,}-{last.span.stop - 1:,}"
+        return (
+            f"{first.file.url}, row {first.span.start:,}, to {last.file.url}, "
+            f"row {last.span.stop - 1:,}"
+        )
+
+
+def tasks_left(store: OpenStore) -> Iterator[Task]:
+    """Yield what is left to do, a task a partition."""
+    for partition in store.index.partitions(store.layout.shard_rows):
+        numbers = range(partition.shard_start, partition.shard_stop)
+        pending = tuple(shard for shard in numbers if shard not in store.done)
+        if pending:
+            yield _task(store, partition.number, pending)
+
+
+def _task(store: OpenStore, partition: int, shards: tuple[int, ...]) -> Task:
+    start, _ = store.layout.bounds(shards[0])
+    _, stop = store.layout.bounds(shards[-1])
+    return Task(partition, shards, store.index.stretches(start, stop))
+
+
+class Dispatch:
+    """Has a run's tasks done on a cluster.
+
+    Parameters
+    ----------
+    label : str
+        What the tasks are called on dask's dashboard.
+    announce, publish : callable
+        Are told of every finished shard, perhaps twice; and of what the user should know.
+    """
+
+    def __init__(
+        self,
+        client: Client,
+        label: str,
+        announce: Callable[[ShardDone], None],
+        publish: Callable[[Event], None],
+    ) -> None:
+        self._client, self._label = client, label
+        self._announce, self._publish = announce, publish
+        self._topic = f"paninifs-{uuid.uuid4().hex}"  # this run's alone, where others run too
+        self._numbers = count()  # of tasks: one that is sent again is another to dask
+        self._sent: dict[Any, Task] = {}  # by key
+        self._in_flight: set[Future[Any]] = set()
+        self._lost: set[str] = set()  # addresses of workers without their device
+        self._losses: Counter[int] = Counter()  # by partition
+        self._stopped: PaniniError | None = None
+        self._held: dict[str, int] = {}  # bytes, by the addresses of workers ended for memory
+
+    def stop(self, reason: PaniniError) -> None:
+        """Send nothing more, cancel what is in flight, and have `run` raise the reason."""
+        if self._stopped is not None:
+            return
+        self._stopped = reason
+        client, futures = self._client, list(self._in_flight)
+        if client.asynchronous:  # by a listener, which is told of shards on the client's own loop
+            threading.Thread(target=client.cancel, args=[futures], daemon=True).start()
+        else:
+            client.cancel(futures)
+
+    def ask(self, backend: str) -> Readiness:
+        """Make a backend ready on some worker, and return what that worker says of itself.
+
+        Raises
+        ------
+        PaniniError
+            The backend cannot be used, or the cluster is gone.
+        """
+        from distributed import CancelledError, KilledWorker
+
+        future = self._client.submit(readiness, backend, pure=False)
+        self._in_flight.add(future)
+        try:
+            if self._stopped is not None:
+                raise self._stopped
+            with Watch(self._client, self._publish, self.stop):
+                found = future.result()
+        except (CancelledError, KilledWorker) as error:
+            gone = RunFailed("the cluster went away before the run began; start it, and run again")
+            raise (self._stopped or gone) from error
+        finally:
+            self._in_flight.discard(future)
+            future.release()
+        if found.problem is not None:
+            raise found.problem
+        return found
+
+    def run(self, job: Job, store: OpenStore, tasks: Sequence[Task]) -> None:
+        """Do all tasks; last, one by one, those whose workers kept dying.
+
+        Parameters
+        ----------
+        store : OpenStore
+            What the tasks fill; knows where each shard's rows are read.
+
+        Raises
+        ------
+        PaniniError
+            Why they are not all done.
+        """
+        client = self._client
+        client.subscribe_topic(self._topic, lambda event: self._announce(ShardDone(**event[1])))
+        client.subscribe_topic(KILLED_FOR_MEMORY, self._note_memory)
+        try:
+            with Watch(client, self._publish, self.stop):
+                for task, killed in self._killing(job, tasks):
+                    died = f"{self._died(killed)} at {task}"
+                    self._publish(Notice(f"{died}; it is tried again alone, in small pieces"))
+                    for shard in task.shards:
+                        self._alone(job, _task(store, task.partition, (shard,)))
+        except BaseException:
+            client.cancel(list(self._in_flight))
+            raise
+        finally:
+            client.unsubscribe_topic(self._topic)
+            client.unsubscribe_topic(KILLED_FOR_MEMORY)
+            if self._lost and self._workers():  # else the next run would meet them again
+                client.retire_workers(list(self._lost))
+
+    def _alone(self, job: Job, task: Task) -> None:
+        """Do one shard while nothing else runs; set its rows aside where that ends its worker."""
+        careful = replace(job, recipe=replace(job.recipe, micro_batch=SMALL_PIECES), max_writes=1)
+        for _, killed in self._killing(careful, [task]):
+            reason = (
+                f"not computed: {self._died(killed)}, also alone and in small pieces; with more "
+                "memory a worker (--memory, fewer --workers) run again, and it is tried again"
+            )
+            self._publish(Notice(f"{task} is set aside, {reason}"))
+            aside = tuple(replace(stretch, problem=reason) for stretch in task.stretches)
+            for _, last in self._killing(
+                replace(careful, provisional=True), [replace(task, stretches=aside)]
+            ):
+                raise RunFailed(
+                    f"{self._died(last)} at {task}, though it had nothing to compute; look at the "
+                    "workers' logs, then run again to go on"
+                ) from last
+
+    def _killing(self, job: Job, tasks: Iterable[Task]) -> list[tuple[Task, KilledWorker]]:
+        """Do tasks side by side; return those whose workers died more often than dask allows."""
+        from distributed import KilledWorker, as_completed
+
+        killing: list[tuple[Task, KilledWorker]] = []
+        queue = iter(tasks)
+        finished = as_completed(loop=self._client.loop)
+        for task in islice(queue, self._room()):
+            finished.add(self._send(job, task))
+        for future in finished:
+            task = self._sent.pop(future.key)
+            try:
+                outcome = self._outcome(future, task)
+            except KilledWorker as error:
+                killing.append((task, error))
+            else:
+                for shard in outcome.shards:
+                    self._announce(shard)
+                if isinstance(outcome.error, DeviceLost):
+                    self._do_without(outcome.worker, task, outcome.error)
+                    finished.add(self._send(job, task))
+                elif outcome.error is not None:
+                    raise outcome.error
+            room = self._room() - len(self._in_flight)
+            for task in islice(queue, max(0, room)):
+                finished.add(self._send(job, task))
+        return killing
+
+    def _room(self) -> int:
+        """Return how many tasks may be in flight: there may be other workers now than before."""
+        return TASKS_A_THREAD * max(1, sum(self._workers().values()))
+
+    def _send(self, job: Job, task: Task) -> Future[Outcome]:
+        future = self._client.submit(
+            run_task,
+            job,
+            task.stretches,
+            task.shards,
+            self._topic,
+            key=(self._label, self._topic, next(self._numbers), task.partition),
+            retries=TASK_RETRIES,
+            # A wish: a worker that is killed may come back by another address.
+            workers=list(self._workers()) if self._lost else None,
+            allow_other_workers=bool(self._lost),
+            pure=False,
+        )
+        self._in_flight.add(future)
+        self._sent[future.key] = task
+        return future
+
+    def _outcome(self, future: Future[Outcome], task: Task) -> Outcome:
+        from distributed import CancelledError, KilledWorker
+
+        self._in_flight.discard(future)
+        if self._stopped is not None:
+            raise self._stopped
+        try:
+            return future.result()
+        except CancelledError as error:
+            raise self._stopped or RunFailed(
+                f"the cluster went away during partition {task.partition}; submit again to go on"
+            ) from error
+        except (PaniniError, KilledWorker):
+            raise
+        except Exception as error:
+            raise RunFailed(
+                f"partition {task.partition} ({task}) failed {TASK_RETRIES + 1} times, last with "
+                f"{type(error).__name__}: {error}; submit again to go on"
+            ) from error
+        finally:
+            future.release()
+
+    def _do_without(self, worker: str, task: Task, error: DeviceLost) -> None:
+        """Send a worker nothing more: its process cannot use its device again."""
+        news = worker not in self._lost
+        self._lost.add(worker)
+        self._losses[task.partition] += 1
+        if not self._workers():
+            raise DeviceLost(
+                f"{error}; no other worker is left. What is done is kept: "
+                "start the cluster anew, or one with --cluster cpu, and run again to go on"
+            ) from error
+        if self._losses[task.partition] > MAX_LOSSES:
+            raise RunFailed(
+                f"partition {task.partition} ended {MAX_LOSSES + 1} devices, last: {error}; a "
+                "kernel may reach where it must not. Start the cluster anew and run again to go on"
+            ) from error
+        if news:
+            self._publish(WorkerLost(worker, str(error)))
+
+    def _workers(self) -> dict[str, int]:
+        """Return the threads of every worker that there is now and that can be used."""
+        threads = self._client.nthreads()
+        return {worker: n for worker, n in threads.items() if worker not in self._lost}
+
+    def _note_memory(self, event: tuple[float, dict[str, Any]]) -> None:
+        self._held[event[1]["worker"]] = event[1]["rss"]
+
+    def _died(self, killed: KilledWorker) -> str:
+        """Say how often a worker died, and of what as far as is known."""
+        worker = killed.last_worker
+        why = "how is not known; want of memory is likely"
+        if worker.address in self._held:
+            held, limit = self._held[worker.address], worker.memory_limit
+            why = f"for want of memory: it held {format_bytes(held)} of {format_bytes(limit)}"
+        return f"a worker died {killed.allowed_failures + 1} times ({why})"

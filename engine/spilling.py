@@ -1,0 +1,51 @@
+"""How much dask's workers may put on disk of what they hold: never the room that results need."""
+
+from __future__ import annotations
+
+import tempfile
+import warnings
+from pathlib import Path
+
+import psutil
+from dask.utils import format_bytes
+
+from ..storage.errors import ScarceDisk
+
+SHARE = 0.5
+"""Of the free space, for all workers of this machine together."""
+
+SCARCE_BYTES = 1 << 30
+
+
+def spill_settings(workers: int) -> dict[str, object]:
+    """Return dask's settings for spilling, with the free space that there is now.
+
+    Without a limit workers fill the disk; then results cannot be written, and the workers are
+    paused for good all the same.
+
+    Warns
+    -----
+    ScarceDisk
+        There is too little for anything worth the name.
+
+    >>> sorted(spill_settings(workers=2))
+    ['distributed.worker.memory.max-spill']
+    """
+    folder = _folder()
+    free = psutil.disk_usage(str(folder)).free
+    if free < SCARCE_BYTES:
+        warnings.warn(
+            f"{folder}, where dask puts what the memory has no room for, has only "
+            f"{format_bytes(free)} free; set DASK_TEMPORARY_DIRECTORY to a folder with more",
+            ScarceDisk,
+            stacklevel=2,
+        )
+    return {"distributed.worker.memory.max-spill": int(SHARE * free / workers)}
+
+
+def _folder() -> Path:
+    """Return where dask will put it, or what there is of that so far."""
+    import dask
+
+    folder = Path(dask.config.get("temporary-directory") or tempfile.gettempdir()).absolute()
+    return next(one for one in (folder, *folder.parents) if one.exists())

@@ -1,0 +1,133 @@
+"""`Watch`: looks at a run's workers every few seconds, and says what keeps the run from going on.
+
+dask waits in silence for a worker that is gone, stopped, or paused for want of memory or of room to
+spill. Here the user is told; and a run that nobody can do any more ends.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping
+from types import TracebackType
+from typing import TYPE_CHECKING, Any
+
+from dask.utils import format_bytes
+
+from ..storage.errors import PaniniError, RunFailed
+from ..storage.patience import patience_seconds
+from .events import Event, Notice
+
+if TYPE_CHECKING:
+    from distributed import Client
+
+_log = logging.getLogger(__name__)
+
+LOOK_SECONDS = 2.0
+QUIET_SECONDS = 20.0
+"""How long something may be wrong before the user hears of it: dask mends most by itself."""
+
+
+class Watch:
+    """Watches a run's workers in the background, for as long as the context lasts.
+
+    Parameters
+    ----------
+    publish : callable
+        Is told what the user should know.
+    stop : callable
+        Ends the run, with the reason, once no worker could have gone on for as long as a failing
+        place is waited for (see `patience`).
+    """
+
+    def __init__(
+        self,
+        client: Client,
+        publish: Callable[[Event], None],
+        stop: Callable[[PaniniError], None],
+    ) -> None:
+        self._client, self._publish, self._stop = client, publish, stop
+        self._since: dict[str, float] = {}  # when what is wrong was seen first
+        self._told: set[str] = set()
+        self._ended = threading.Event()
+        self._thread = threading.Thread(target=self._look, name="paninifs-watch", daemon=True)
+
+    def __enter__(self) -> Watch:
+        self._thread.start()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._ended.set()
+        self._thread.join()
+
+    def _look(self) -> None:
+        while not self._ended.wait(LOOK_SECONDS):
+            try:
+                workers = self._client.scheduler_info(n_workers=-1)["workers"]
+            except Exception:  # noqa: BLE001 (a scheduler that is gone is the futures' business)
+                _log.debug("the scheduler does not say who its workers are", exc_info=True)
+                continue
+            self._judge(dict(_wrong_with(workers, time.time())), time.monotonic())
+
+    def _judge(self, wrong: Mapping[str, str], now: float) -> None:
+        self._since = {what: self._since.get(what, now) for what in wrong}
+        self._told &= set(wrong)
+        lasting = {what for what, since in self._since.items() if now - since >= QUIET_SECONDS}
+        for what in sorted(lasting - self._told):
+            self._publish(Notice(wrong[what]))
+        self._told |= lasting
+        if STUCK in wrong and now - self._since[STUCK] >= max(QUIET_SECONDS, patience_seconds()):
+            self._stop(
+                RunFailed(
+                    f"{wrong[STUCK]}, and that for {now - self._since[STUCK]:.0f} s; what is "
+                    "finished is kept: mend the cluster, then run again to go on"
+                )
+            )
+
+
+STUCK = "no worker goes on"
+
+
+def _wrong_with(workers: Mapping[str, Any], now: float) -> Iterator[tuple[str, str]]:
+    """Yield what is wrong with a cluster's workers: a name for it, and a sentence."""
+    if not workers:
+        yield STUCK, "the cluster has no worker left"
+    for address, worker in workers.items():
+        metrics = worker["metrics"]
+        silent = now - worker["last_seen"]
+        if silent > QUIET_SECONDS:
+            told = (
+                f"worker {address} has not been heard of for {silent:.0f} s: its process is "
+                "stopped, its machine too busy, or a block holds Python; dask starts it anew "
+                "after five minutes unless set otherwise"
+            )
+            yield f"{address} is silent", told
+        spilled = metrics.get("spilled_bytes", {}).get("disk", 0)
+        if spilled:
+            told = (
+                f"worker {address} has put {format_bytes(spilled)} of what it holds on disk "
+                f"({worker['local_directory']}): frames that are kept on the cluster take the "
+                "memory that a run needs"
+            )
+            yield f"{address} spills", told
+    paused = {a: w for a, w in workers.items() if w["status"] == "paused"}
+    for address, worker in paused.items():
+        yield (f"{address} is paused", f"worker {address} is paused: {_memory_of(worker)}")
+    if workers and len(paused) == len(workers):
+        worst = next(iter(paused.values()))
+        yield STUCK, f"every worker is paused, the first one since {_memory_of(worst)}"
+
+
+def _memory_of(worker: Mapping[str, Any]) -> str:
+    held, spilled = worker["metrics"]["memory"], worker["metrics"].get("spilled_bytes", {})
+    return (
+        f"it holds {format_bytes(held)} of {format_bytes(worker['memory_limit'])}, "
+        f"{format_bytes(spilled.get('memory', 0))} of it results and frames of other work, of "
+        f"which dask could not put enough on disk ({worker['local_directory']})"
+    )

@@ -1,0 +1,139 @@
+"""What a run's user is told of workers that are gone, stopped or paused; real ones, all of them."""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+
+import dask
+import pytest
+
+import paninifs as pf
+from paninifs.engine import spilling, watch
+from paninifs.engine.events import Notice, ShardDone
+from paninifs.storage.patience import PATIENCE
+
+
+@pf.map_block(fields=[pf.Field("n", "int32")], name="unhurried", version="1")
+def unhurried(text):
+    import time
+
+    import numpy as np
+
+    time.sleep(0.3)
+    return np.diff(text.offsets).astype("int32")
+
+
+@pytest.fixture(autouse=True)
+def impatient(monkeypatch):
+    monkeypatch.setattr(watch, "LOOK_SECONDS", 0.2)
+    monkeypatch.setattr(watch, "QUIET_SECONDS", 1.0)
+    monkeypatch.setenv(PATIENCE, "3")
+
+
+@pytest.fixture
+def corpus(glosses, write_jsonl):
+    return pf.open_corpus(write_jsonl(glosses[:256]))
+
+
+def begun(client, corpus, tmp_path):
+    """Begin a run of 16 shards; return it, and what it tells."""
+    run = pf.submit(
+        pf.default_graph() + unhurried,
+        corpus,
+        tmp_path / "out.zarr",
+        client=client,
+        shard_rows=16,
+        progress=False,
+    )
+    told = []
+    run.events.subscribe(told.append)
+    return run, told
+
+
+def until(condition, seconds=30):
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+
+
+def notices(told):
+    return [event.text for event in told if isinstance(event, Notice)]
+
+
+def test_a_cluster_without_workers_is_waited_for_then_the_run_ends_and_resumes(corpus, tmp_path):
+    with pf.connect(workers=1, quiet=True) as client:
+        run, told = begun(client, corpus, tmp_path)
+        until(lambda: any(isinstance(event, ShardDone) for event in told))
+        client.cluster.scale(0)
+        with pytest.raises(
+            pf.errors.RunFailed, match=r"no worker left, and that for [3-9] s; what"
+        ):
+            run.result(timeout=60)
+        assert "the cluster has no worker left" in notices(told)
+        client.cluster.scale(1)
+        run, _ = begun(client, corpus, tmp_path)
+        assert run.result().done == 256
+        assert run.status().rows_before > 0
+
+
+def test_a_worker_that_comes_in_time_goes_on(corpus, tmp_path, monkeypatch):
+    monkeypatch.setenv(PATIENCE, "60")
+    with pf.connect(workers=1, quiet=True) as client:
+        run, told = begun(client, corpus, tmp_path)
+        client.cluster.scale(0)
+        until(lambda: notices(told))
+        client.cluster.scale(1)
+        assert run.result(timeout=60).done == 256
+
+
+def test_a_worker_that_stands_still_is_named(corpus, tmp_path):
+    with pf.connect(workers=2, quiet=True) as client:
+        run, told = begun(client, corpus, tmp_path)
+        until(lambda: any(isinstance(event, ShardDone) for event in told))
+        address, pid = next(iter(client.run(os.getpid).items()))
+        os.kill(pid, signal.SIGSTOP)
+        try:
+            until(lambda: notices(told))
+        finally:
+            os.kill(pid, signal.SIGCONT)
+        assert notices(told)[0].startswith(f"worker {address} has not been heard of for ")
+        assert run.result(timeout=60).done == 256
+
+
+def test_workers_that_are_all_paused_end_the_run_with_the_reason(corpus, tmp_path):
+    always = {"distributed.worker.memory.pause": 0.01, "distributed.worker.memory.spill": False}
+    with dask.config.set(always), pf.connect(workers=1, memory="2GiB", quiet=True) as client:
+        until(lambda: all(w["status"] == "paused" for w in workers_of(client).values()))
+        run, told = begun(client, corpus, tmp_path)
+        with pytest.raises(pf.errors.RunFailed, match=r"every worker is paused.* of 2.00 GiB"):
+            run.result(timeout=60)
+        assert "is paused: it holds" in " ".join(notices(told))
+
+
+def workers_of(client):
+    return client.scheduler_info(n_workers=-1)["workers"]
+
+
+def test_workers_may_fill_half_of_the_free_disk_and_no_more(monkeypatch):
+    class Usage:
+        free = 8 << 30
+
+    monkeypatch.setattr(spilling.psutil, "disk_usage", lambda path: Usage)
+    with pf.connect(workers=2, quiet=True) as client:
+        limits = client.run(lambda dask_worker: dask_worker.memory_manager.max_spill)
+    assert set(limits.values()) == {2 << 30}
+
+
+def test_a_disk_with_hardly_any_room_is_named(monkeypatch, tmp_path):
+    class Usage:
+        free = 1 << 20
+
+    monkeypatch.setattr(spilling.psutil, "disk_usage", lambda path: Usage)
+    with (
+        dask.config.set({"temporary-directory": str(tmp_path / "not yet")}),
+        pytest.warns(pf.errors.ScarceDisk, match="1.00 MiB free; set"),
+    ):
+        spilling.spill_settings(1)
