@@ -6,6 +6,7 @@ Scheduler and workers are processes of their own here, started as a user starts 
 from __future__ import annotations
 
 import json
+import multiprocessing
 import os
 import platform
 import signal
@@ -91,6 +92,8 @@ def services(tmp_path):
         return started[-1]
 
     yield begin
+    for client in multiprocessing.active_children():
+        client.kill()  # one that a failed test left stopped would be waited for
     for one in started:
         one.close()
 
