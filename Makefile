@@ -54,7 +54,7 @@ bench: $(VENV)/.dev ## measure on this machine: QUICK=1 in two minutes, else a q
 	$(BIN)/python tests/benchmarks/bench.py $(if $(QUICK),--quick) --out $(BENCH_RESULTS)
 
 soak: $(VENV)/.dev ## kill workers, nannies, scheduler and client for MINUTES=30 over a real corpus; nothing may be lost (Linux)
-	$(BIN)/python tests/benchmarks/chaos.py $(if $(MINUTES),--minutes $(MINUTES)) $(if $(SEED),--seed $(SEED)) --out $(BENCH_RESULTS)
+	PYTHONPATH=tests $(BIN)/python tests/benchmarks/chaos.py $(if $(MINUTES),--minutes $(MINUTES)) $(if $(SEED),--seed $(SEED)) --out $(BENCH_RESULTS)
 
 large-files: $(VENV)/.dev ## files larger than a worker's memory, end to end: GIGABYTES=2, a quarter of an hour (Linux)
 	$(BIN)/python tests/benchmarks/large_files.py $(if $(GIGABYTES),--gigabytes $(GIGABYTES)) --out $(BENCH_RESULTS)

@@ -13,7 +13,7 @@ from ..graphs.kernels import NUMERIC_VERSION
 from ..graphs.kernels import require as require_backend
 from ..storage.corpus import Corpus
 from ..storage.duplicates import require_digest
-from ..storage.errors import UsageError
+from ..storage.errors import RunFailed, UsageError
 from ..storage.extension import as_known
 from ..storage.manifest import facts_of, read_manifest
 from ..storage.mirror import refuse_other_mirror
@@ -240,9 +240,18 @@ class Run:
     def _drive(self) -> None:
         began = time.perf_counter()
         try:
-            self._summary = self._driver.work()
+            self._summary = self._work()
         except BaseException as error:  # noqa: BLE001 (raised again by result)
             self._error = error
             self.events.publish(Failed(error))
         else:
             self.events.publish(Finished(time.perf_counter() - began))
+
+    def _work(self) -> Summary:
+        """Let the driver work, and say in the user's words that nobody answers it any more."""
+        from distributed.comm.core import CommClosedError
+
+        try:
+            return self._driver.work()
+        except CommClosedError as error:  # whatever it asked of the scheduler just then
+            raise RunFailed(f"the cluster went away ({error}); submit again to go on") from error

@@ -1,57 +1,25 @@
-"""Targets and blocks that log and kill, for the tests of resuming. Imported by workers too.
+"""Runs whose processes are killed, or whose disk is full, at a chosen write.
 
-The log lies outside the store: one line an event, appended atomically by any process.
+Imported by workers too. What they leave in their log is in `witness`.
 """
 
 from __future__ import annotations
 
 import errno
-import hashlib
 import os
 import signal
-import time
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
+from witness import WitnessTarget, log_line, witness_block
 
 import paninifs as pf
 from paninifs.storage.errors import PaniniError
-from paninifs.storage.local_target import LocalTarget
-from paninifs.storage.shards import DONE
 
 KILL_MODES = ("before", "torn", "after")
 
 
-def log_line(log: str, line: str) -> int:
-    """Append a line; return how many bytes the log has up to and with it."""
-    handle = os.open(log, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o644)
-    try:
-        os.write(handle, f"{line}\n".encode())
-        return os.lseek(handle, 0, os.SEEK_CUR)
-    finally:
-        os.close(handle)
-
-
-class LoggingTarget(LocalTarget):
-    """Logs ``done SHARD PROCESS`` once a marker is written; may be slow at every array.
-
-    The process is the one that made the target: the client of the run.
-    """
-
-    def __init__(self, path: str, log: str, seconds: float = 0.0) -> None:
-        super().__init__(path)
-        self.log, self.seconds, self.run = log, seconds, os.getpid()
-
-    def put(self, key: str, data: bytes) -> None:
-        if "/c/" in key:
-            time.sleep(self.seconds)
-        super().put(key, data)
-        if key.startswith(f"{DONE}/"):
-            log_line(self.log, f"done {int(Path(key).stem)} {self.run}")
-
-
-class KillingTarget(LoggingTarget):
+class KillingTarget(WitnessTarget):
     """Sends a process a signal, SIGKILL as a rule, at the n-th write, counted over all processes.
 
     The victim is the process that writes, or the `client`. Where a `client` is given its own
@@ -100,7 +68,7 @@ class KillingTarget(LoggingTarget):
         os.kill(self.client if self.victim == "client" else os.getpid(), self.signal)
 
 
-class FullTarget(LoggingTarget):
+class FullTarget(WitnessTarget):
     """A disk that is full after so many writes, of all processes, until ``LOG.room`` is there."""
 
     def __init__(self, path: str, log: str, writes: int) -> None:
@@ -112,18 +80,6 @@ class FullTarget(LoggingTarget):
         if number > self.writes and not Path(f"{self.log}.room").exists():
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
         super().put(key, data)
-
-
-def logged_length(log: str) -> pf.MapBlock:
-    """Return a block that logs ``computed DIGEST`` of the first text of every batch."""
-
-    @pf.map_block(fields=[pf.Field("n_bytes", "int32")], name="logged_length", version="1")
-    def block(text):
-        first = bytes(next(iter(text)))
-        log_line(log, f"computed {hashlib.sha256(first).hexdigest()}")
-        return np.diff(text.offsets).astype("int32")
-
-    return block
 
 
 @dataclass(frozen=True)
@@ -147,9 +103,8 @@ class Attempt:
 
     def __call__(self) -> None:
         os.setpgid(0, 0)  # so that a test can kill it with all its workers
-        graph = pf.default_graph() + logged_length(self.log)
+        graph = pf.default_graph() + witness_block(self.log)
         corpus = pf.open_corpus(self.corpus)
-        log_line(self.log, f"begun {os.getpid()}")
         with self._client() as client:
             options = {"shard_rows": self.shard_rows, "progress": False, "extend": self.extend}
             options["mirror"] = self.mirror

@@ -25,9 +25,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import fsspec
-from faults import log_line
 from fsspec.implementations.local import LocalFileSystem
 from fsspec.spec import AbstractFileSystem
+from witness import log_line
 
 ERRORS = {"eio": errno.EIO, "enotconn": errno.ENOTCONN, "outage": errno.ENOTCONN}
 CHANGES = ("write", "rename", "remove", "make")

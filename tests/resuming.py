@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import zarr
 from faults import Attempt
+from witness import testimony
 
 from paninifs.storage.local_target import LocalTarget
 
@@ -34,16 +35,7 @@ def assert_same_and_no_shard_twice(corpus, folder, undisturbed):
     assert one.attrs["complete"] is True
     for name, array in other.arrays():
         np.testing.assert_array_equal(one[name][:], array[:])
-    done, run = set(), ""
-    for line in (folder / "log").read_text().splitlines():
-        match line.split():
-            case ["begun", run]:
-                pass
-            # Else a task that outlived its client finished what the next run had begun meanwhile.
-            case ["done", shard, by] if by == run:
-                done.add(int(shard))
-            case ["computed", text]:
-                assert corpus[1][text] not in done, f"shard {corpus[1][text]} was computed again"
+    assert testimony(folder / "log", corpus[1]).problems == []
 
 
 def run_to_the_end(start, corpus, folder, shards=SHARDS, **options):

@@ -1,6 +1,7 @@
 """A real corpus on a real cluster whose processes are killed all the time: ``make soak``.
 
-    python chaos.py [--minutes 30] [--seed 0] [--corpus FILE] [--folder DIR] [--out DIR]
+    PYTHONPATH=tests python tests/benchmarks/chaos.py [--minutes 30] [--seed 0]
+        [--corpus FILE] [--folder DIR] [--out DIR]
 
 Scheduler, workers, nannies and client are killed with SIGKILL, or stopped with SIGSTOP for a
 while, at random moments, and started again. Whenever a run has finished, its store has to be equal,
@@ -30,8 +31,8 @@ from pathlib import Path
 import numpy as np
 import psutil
 from chaos_cast import Attempt, Cast, strike
-from chaos_witness import Testimony, testimony
 from measure import Table, as_json, machine
+from witness import Testimony, testimony
 
 import paninifs as pf
 from paninifs.storage.local_target import LocalTarget

@@ -18,7 +18,7 @@ from multiprocessing.process import BaseProcess
 from pathlib import Path
 
 import psutil
-from chaos_witness import WitnessTarget, witness_block
+from witness import WitnessTarget, witness_block
 
 import paninifs as pf
 
@@ -26,7 +26,7 @@ WORKERS = 2
 WORKER_TTL = "15 s"  # a worker that is silent for longer is replaced
 _HOST = "127.0.0.1"
 _CONTEXT = multiprocessing.get_context("forkserver")
-_CONTEXT.set_forkserver_preload(["chaos_witness", "distributed", "paninifs.engine.run"])
+_CONTEXT.set_forkserver_preload(["witness", "prepared"])
 
 
 @dataclass(frozen=True)

@@ -24,19 +24,25 @@ from paninifs.storage.shards import DONE
 _SHARD = re.compile(rf"(?:/c/|^{DONE}/)0*(\d+)")
 
 
-def say(log: str, event: str, what: str) -> None:
-    """Append what this process did."""
+def log_line(log: str, line: str) -> int:
+    """Append a line; return how many bytes the log has up to and with it."""
     handle = os.open(log, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o644)
     try:
-        os.write(handle, f"{event} {what} {os.getpid()}\n".encode())
+        os.write(handle, f"{line}\n".encode())
+        return os.lseek(handle, 0, os.SEEK_CUR)
     finally:
         os.close(handle)
+
+
+def say(log: str, event: str, what: str) -> None:
+    """Append what this process did."""
+    log_line(log, f"{event} {what} {os.getpid()}")
 
 
 class WitnessTarget(LocalTarget):
     """Says what becomes of leases and markers; takes `seconds` longer over every array's object."""
 
-    def __init__(self, path: str, log: str, seconds: float) -> None:
+    def __init__(self, path: str, log: str, seconds: float = 0.0) -> None:
         super().__init__(path)
         self.log, self.seconds = log, seconds
 
@@ -47,13 +53,10 @@ class WitnessTarget(LocalTarget):
 
     def put(self, key: str, data: bytes) -> None:
         if "/c/" in key:
-            say(self.log, "writing", _shard(key))
             time.sleep(self.seconds)
+        super().put(key, data)
         if key.startswith(f"{DONE}/"):
-            super().put(key, data)
             say(self.log, "done", _shard(key))
-        else:
-            super().put(key, data)
 
     def create(self, key: str, data: bytes) -> bool:
         created = super().create(key, data)
@@ -74,8 +77,8 @@ def _shard(key: str) -> str:
     return found[1]
 
 
-def witness_block(log: str, text_seconds: float) -> pf.MapBlock:
-    """Return a slow block that says the digest of the first text of all that it is given."""
+def witness_block(log: str, text_seconds: float = 0.0) -> pf.MapBlock:
+    """Return a block, slow if need be, that says the digest of the first text it is given."""
 
     @pf.map_block(fields=[pf.Field("n_bytes", "int32")], name="witness", version="1")
     def block(text):  # type: ignore[no-untyped-def]
@@ -116,10 +119,10 @@ class _Court:
     """Follows a log, line by line.
 
     A computation is wrong if its process had last looked for the shard's marker when that was
-    there already, and nothing of the shard had been removed since the first of its objects: so a
-    dead driver's task may mark what the next driver has swept half of. A removal is wrong if the
-    shard was done before the driver that removes took the lease: what is finished later is a dead
-    driver's, and may come too late to be seen.
+    there already. A removal is wrong if the shard was done before the driver that removes took
+    the lease: what is finished later is a dead driver's, and may come too late to be seen. And a
+    shard is done only if nothing of it was removed since it was computed: the marker that a dead
+    driver's task then writes names objects that are not there.
     """
 
     def __init__(self, first_texts: Mapping[str, int]) -> None:
@@ -129,7 +132,7 @@ class _Court:
         self._leased = 0  # lines, as all that follow
         self._done: dict[int, int] = {}
         self._removed: dict[int, int] = {}
-        self._writing: dict[tuple[int, str], int] = {}  # since when
+        self._computed: dict[tuple[int, str], int] = {}
         self._looked: dict[tuple[int, str], int] = {}
 
     def hear(self, number: int, event: str, what: str, process: str) -> None:
@@ -137,17 +140,16 @@ class _Court:
             self._leased = number
         elif event == "computed":
             if what in self._first_texts:  # else it goes on with a shard that it has begun
-                self._computed(number, self._first_texts[what], process)
+                self._compute(number, self._first_texts[what], process)
         elif event == "removed":
             self._remove(number, int(what))
         elif event == "looked":
             self._looked[int(what), process] = number
-        elif event == "writing":
-            self._writing.setdefault((int(what), process), number)
-        elif self._removed.get(int(what), 0) < self._writing.pop((int(what), process)):
+        elif self._removed.get(int(what), 0) < self._computed.get((int(what), process), number):
             self._done.setdefault(int(what), number)
 
-    def _computed(self, number: int, shard: int, process: str) -> None:
+    def _compute(self, number: int, shard: int, process: str) -> None:
+        self._computed[shard, process] = number
         self.findings.computed += 1
         self.findings.again += shard in self._begun
         self._begun.add(shard)
