@@ -25,6 +25,7 @@ from ..storage.errors import (
 from ..storage.lease import LeaseTicket
 from ..storage.mirror import restore
 from ..storage.partition import MAX_SHARD_SECONDS, Sharding
+from ..storage.redaction import presentable, scrubbed
 from ..storage.rows import Stretch
 from ..storage.store import Existing, OpenStore, Summary, begin, discard, finish, read_summary
 from ..storage.target import Target
@@ -285,11 +286,11 @@ class Driver:
             ) from error
         except PaniniError:
             raise
-        except Exception as error:
+        except Exception as error:  # noqa: BLE001 (told, and chained as it may be shown)
             raise RunFailed(
                 f"partition {partition} failed {TASK_RETRIES + 1} times, last with "
-                f"{type(error).__name__}: {error}; submit again to go on"
-            ) from error
+                f"{type(error).__name__}: {scrubbed(str(error))}; submit again to go on"
+            ) from presentable(error)
         finally:
             future.release()
         return outcome

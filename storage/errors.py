@@ -13,6 +13,7 @@
     │   ├── ResultsMismatch                the store holds another run's results
     │   └── LeaseHeld                      another driver is writing the store
     ├── CorpusChanged (OSError)            a file is not the one that was indexed
+    ├── UnsafeKey (ValueError)             a store names an object outside its own folder
     ├── StorageUnreachable (OSError)       a place failed for longer than it is waited for
     ├── LeaseLost (OSError)                another driver took the store over
     ├── DeviceLost (RuntimeError)          a GPU failed, and with it all that its process asks of it
@@ -22,6 +23,7 @@
     └── RunCancelled (RuntimeError)
 
     ResultsIncomplete (UserWarning)        a store was opened before its run had finished
+    UnencryptedScheduler (UserWarning)     other hosts can reach a scheduler that speaks plain text
 
 Each also subclasses a builtin, so that ``except FileNotFoundError`` does what its reader expects.
 """
@@ -73,6 +75,10 @@ class CorpusChanged(PaniniError, OSError):
     """A corpus file is not the one that was indexed."""
 
 
+class UnsafeKey(PaniniError, ValueError):
+    """A store, or its mirror, names an object outside its own folder; nothing was touched."""
+
+
 class StorageUnreachable(PaniniError, OSError):
     """A place failed for longer than it is waited for; what is finished is kept."""
 
@@ -103,3 +109,7 @@ class RunCancelled(PaniniError, RuntimeError):
 
 class ResultsIncomplete(UserWarning):
     """A results store was opened whose run has not finished."""
+
+
+class UnencryptedScheduler(UserWarning):
+    """Other hosts can reach a scheduler without TLS, and whoever reaches one runs code."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import warnings
 from collections.abc import Mapping
 from os import PathLike
@@ -59,7 +60,9 @@ def open_results(
         dataset = xr.open_zarr(TargetStore(target), consolidated=True)
     else:
         options = dict(target.storage_options) or None
-        dataset = xr.open_zarr(target.url, consolidated=True, storage_options=options)
+        where = os.fspath(url).rstrip("/") if "://" in target.url else target.url
+        dataset = xr.open_zarr(where, consolidated=True, storage_options=options)
+        dataset.encoding["source"] = target.url  # xarray's own would keep a password of the URL
     return dataset
 
 
