@@ -236,7 +236,8 @@ def _found(fs: Any, path: str) -> tuple[bool, dict[str, dict[str, Any]]]:
         with settled(fs):
             here = fs.info(path)
     except (FileNotFoundError, NotADirectoryError):
-        return False, files_matching(fs, path)
+        one = "://" in path and "?" in path  # of the web: there a question has no wildcard
+        return False, {} if one else files_matching(fs, path)
     if here["type"] != "directory":
         return False, {path: here}
     found = files_below(fs, path)

@@ -31,6 +31,8 @@ DRIVE = frozenset({"gdrive"})
 LISTING_SECONDS = 10
 """How long a Drive's listings are believed: asking what a file is lists its whole folder."""
 
+_REFERENCE = re.compile("(^|::)reference:")  # fsspec's, that stands for files elsewhere
+
 _EXTRAS = {"gs": "gcs", "gcs": "gcs", "gdrive": "drive"}
 
 
@@ -46,6 +48,11 @@ def filesystem_of(url: str, options: Mapping[str, Any] | None = None) -> tuple[A
         The package for the protocol is not installed.
     """
     given = options or {}
+    if _REFERENCE.search(url):
+        raise UsageError(
+            f"{shown(url)}: reference:// is not opened, for such a file says what to open instead, "
+            "in templates that are run; name the files themselves"
+        )
     try:
         fs, path = fsspec.url_to_fs(url, **{**_defaults(url), **given})
     except ImportError as error:

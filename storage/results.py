@@ -57,11 +57,11 @@ def open_results(
         )
     dataset: xr.Dataset
     if target.slow_to_create:  # a mount, a Drive: where a plain reader meets errors, or worse
-        dataset = xr.open_zarr(TargetStore(target), consolidated=True)
+        dataset = xr.open_zarr(TargetStore(target), consolidated=True, zarr_format=3)
     else:
         options = dict(target.storage_options) or None
         where = os.fspath(url).rstrip("/") if "://" in target.url else target.url
-        dataset = xr.open_zarr(where, consolidated=True, storage_options=options)
+        dataset = xr.open_zarr(where, consolidated=True, storage_options=options, zarr_format=3)
         dataset.encoding["source"] = target.url  # xarray's own would keep a password of the URL
     return dataset
 
@@ -85,7 +85,8 @@ class StoredArrays:
     """
 
     def __init__(self, target: Target) -> None:
-        self._group = zarr.open_group(TargetStore(target), mode="r")
+        # Of format 2 a store may ask for codecs that unpickle what they read.
+        self._group = zarr.open_group(TargetStore(target), mode="r", zarr_format=3)
 
     def __getitem__(self, name: str) -> zarr.Array[Any]:
         """Return an array."""
