@@ -115,8 +115,8 @@ class DriveTarget:
         from googleapiclient.errors import HttpError
 
         fs, _ = self._drive()
-        for key in keys:
-            folder, _, name = confined(key, self.url).rpartition("/")
+        for key in [confined(key, self.url) for key in keys]:
+            folder, _, name = key.rpartition("/")
             parent = self._folder(fs, folder)
             for found in self._children(fs, parent, name, "!=") if parent else []:
                 try:

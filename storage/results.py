@@ -85,7 +85,7 @@ class StoredArrays:
     """
 
     def __init__(self, target: Target) -> None:
-        # Of format 2 a store may ask for codecs that unpickle what they read.
+        # The engine writes no format 2, whose codecs go as far as to unpickle.
         self._group = zarr.open_group(TargetStore(target), mode="r", zarr_format=3)
 
     def __getitem__(self, name: str) -> zarr.Array[Any]:

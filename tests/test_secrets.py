@@ -175,7 +175,6 @@ def test_errors_and_what_caused_them_keep_the_secret(
         server.signatures.clear()
         monkeypatch.setitem(globals(), "BASIC", "no longer")
     for attempt in (
-        lambda: pf.open_corpus(urls),
         lambda: pf.open_corpus(urls).index,
         lambda: pf.submit(
             pf.default_graph(), corpus, tmp_path / "out.zarr", client=near, progress=False
