@@ -112,9 +112,9 @@ def test_a_plain_scheduler_elsewhere_is_warned_of_by_name(monkeypatch, address, 
 def test_the_command_line_warns_in_a_sentence(tmp_path):
     (tmp_path / "a.txt").write_text("un\n")
     code = "from paninifs.engine.cli import main; main()"
+    arguments = "run a.txt out.zarr --host 0.0.0.0 --cluster threads"
     ran = subprocess.run(
-        [sys.executable, "-c", code, "run", "a.txt", "out.zarr"]
-        + ["--host", "0.0.0.0", "--cluster", "threads"],
+        [sys.executable, "-c", code, *arguments.split()],
         cwd=tmp_path,
         capture_output=True,
         text=True,
