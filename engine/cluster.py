@@ -246,9 +246,8 @@ def _threads(size: ClusterSize, door: Door) -> Client:
         n_workers=1,
         threads_per_worker=size.threads or CPU_COUNT,
         processes=False,
-        protocol="tls://"
-        if door.encrypted
-        else "tcp://",  # dask's own way within a process knows no loopback
+        # dask's own way within a process knows no loopback.
+        protocol="tls://" if door.encrypted else "tcp://",
     )
 
 
