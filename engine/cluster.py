@@ -10,6 +10,7 @@ import signal
 import socket
 import sys
 import threading
+import warnings
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -289,7 +290,9 @@ def _starting(size: ClusterSize) -> Iterator[None]:
     """Start workers in peace, and say in the user's words why they did not start."""
     _leave_profiling_off()
     try:
-        with _ctrl_c_spared():
+        with _ctrl_c_spared(), warnings.catch_warnings():
+            # Of the dashboard's: another process may take it just after it was found to be free.
+            warnings.filterwarnings("ignore", "Port [0-9]+ is already in use", UserWarning)
             yield
     except ValueError as error:
         raise UsageError(f"no cluster with {size}: {error}") from error
