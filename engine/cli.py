@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import atexit
 import gc
-import json
 import sys
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict
@@ -14,14 +14,16 @@ from typing import Annotated, Any
 
 import typer
 from rich.console import Console
-from rich.markup import escape
 from rich.table import Table
 
 from .. import __version__
-from ..storage.errors import BackendUnavailable, PaniniError, UsageError
+from ..storage.errors import BackendUnavailable, PaniniError, UnencryptedScheduler, UsageError
 from ..storage.normal_forms import NormalForms
 from ..storage.quarantine import first_quarantined
+from ..storage.redaction import shown
 from ..storage.target import open_target
+from .doors import LOOPBACK
+from .terminal import as_json_text, one_line, plain
 
 DONE, FAILED, USAGE, QUARANTINED, INTERRUPTED = 0, 1, 2, 3, 130
 
@@ -34,8 +36,8 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 _REASONS = 5
-_out = Console(highlight=False, soft_wrap=True)
-_err = Console(stderr=True, highlight=False, soft_wrap=True)
+_out = Console(highlight=False, soft_wrap=True, emoji=False)
+_err = Console(stderr=True, highlight=False, soft_wrap=True, emoji=False)
 
 
 class OnError(StrEnum):
@@ -125,6 +127,13 @@ def run(
     workers: Annotated[int | None, typer.Option(min=1, help="Worker processes, or GPUs.")] = None,
     threads: Annotated[int | None, typer.Option(min=1, help="Threads a worker.")] = None,
     memory: Annotated[str | None, typer.Option(help="Memory a worker, as 1GiB.")] = None,
+    host: Annotated[
+        str,
+        typer.Option(
+            help="The interface on which a cluster of this machine listens; others than loopback "
+            "need TLS (deploy/README.md)."
+        ),
+    ] = LOOPBACK,
     shard_rows: Annotated[
         int | None, typer.Option(min=1, help="Rows a shard, a power of two.")
     ] = None,
@@ -177,16 +186,16 @@ def run(
         )
         source = open_corpus(urls, text=text, id=id, keep=keep or [], format=format, clean=clean)
         for name in source.ignored:
-            _err.print(f"note: {escape(name)} is of no known format and is left out")
+            _err.print(f"note: {plain(name)} is of no known format and is left out")
         if cluster is None:
-            sized = workers or threads or memory
+            sized = workers or threads or memory or host != LOOPBACK
             cluster = "cpu" if sized else cluster_for(source.nbytes)
             if cluster == "threads":
                 _err.print(
                     "note: a small corpus; threads of this process do it (processes: --cluster cpu)"
                 )
         with connect(
-            cluster, workers=workers, threads=threads, memory=memory, quiet=as_json
+            cluster, workers=workers, threads=threads, memory=memory, host=host, quiet=as_json
         ) as client:
             started = submit(
                 default_graph(),
@@ -205,13 +214,15 @@ def run(
                 summary = started.result()
             except KeyboardInterrupt:
                 started.cancel()
-                _err.print(f"\nstopped; {escape(results)} keeps what is done. To go on: run again")
+                _err.print(
+                    f"\nstopped; {plain(shown(results))} keeps what is done. To go on: run again"
+                )
                 raise typer.Exit(INTERRUPTED) from None
             progress = started.status()
     if as_json:
         _print_json(asdict(summary) | {"seconds": progress.elapsed})
     else:
-        _print_summary(summary, progress, mirror)
+        _print_summary(summary, progress, results, mirror)
     if summary.quarantined or summary.files_unread:
         raise typer.Exit(QUARANTINED)
 
@@ -253,7 +264,7 @@ def devices(as_json: Json = False) -> None:
         _pairs({f"gpu {gpu.cuda_name}": f"{gpu}; {gpu.advice}"})
         trouble = installed and gpu.extra and installed.trouble_with(gpu)
         if trouble:
-            _out.print(f"[yellow]but[/] {escape(trouble)}")
+            _out.print(f"[yellow]but[/] {plain(trouble)}")
     if why:
         _pairs({"gpu": f"none ({why})"})
 
@@ -306,7 +317,7 @@ def verify(
         if found.digest_only:
             _out.print(f"by digest only (your own blocks): {', '.join(found.digest_only)}")
         for problem in found.problems:
-            _out.print(f"[red]wrong:[/] {escape(problem)}")
+            _out.print(f"[red]wrong:[/] {plain(problem)}")
         _out.print("[green]verified[/]" if found.passed else "[red]not verified[/]")
     if not found.passed:
         raise typer.Exit(FAILED)
@@ -341,14 +352,14 @@ def show(
     arrays = Table("array", "dtype and shape", "block", box=None, pad_edge=False)
     block_of = {field: name for name, fields in found.blocks.items() for field in fields}
     for name, kind in found.arrays.items():
-        arrays.add_row(escape(name), escape(kind), escape(block_of.get(name, "")))
+        arrays.add_row(plain(name), plain(kind), plain(block_of.get(name, "")))
     _out.print(arrays)
     if found.ranked:
-        _out.print(f"\nlargest [bold]{escape(by)}[/]:")
+        _out.print(f"\nlargest [bold]{plain(by)}[/]:")
     for one in found.ranked:
-        text = " ".join(one.text.split())
-        shown = text if len(text) <= 160 else f"{text[:157]}..."
-        _out.print(f"{one.value:.6g}  {escape(one.id)}  {escape(shown)}")
+        text = one_line(one.text)
+        start = text if len(text) <= 160 else f"{text[:157]}..."
+        _out.print(f"{one.value:.6g}  {plain(one_line(one.id))}  {plain(start)}")
 
 
 def _require_gpus(workers: int | None) -> None:
@@ -358,7 +369,7 @@ def _require_gpus(workers: int | None) -> None:
     try:
         require_gpus(workers)
     except BackendUnavailable as error:
-        _err.print(f"[red]failed:[/] {escape(str(error))}")
+        _err.print(f"[red]failed:[/] {plain(str(error))}")
         raise typer.Exit(FAILED) from error
 
 
@@ -368,17 +379,17 @@ def _errors() -> Iterator[None]:
     try:
         yield
     except UsageError as error:
-        _err.print(f"[red]error:[/] {escape(str(error))}")
+        _err.print(f"[red]error:[/] {plain(str(error))}")
         raise typer.Exit(USAGE) from error
     except (PaniniError, OSError) as error:
-        _err.print(f"[red]failed:[/] {escape(str(error))}")
+        _err.print(f"[red]failed:[/] {plain(str(error))}")
         raise typer.Exit(FAILED) from error
 
 
-def _print_summary(summary: Any, progress: Any, mirror: str | None) -> None:
+def _print_summary(summary: Any, progress: Any, results: str, mirror: str | None) -> None:
     _pairs(
         {
-            "results": summary.results + (f", mirrored to {mirror}" if mirror else ""),
+            "results": summary.results + (f", mirrored to {shown(mirror)}" if mirror else ""),
             "texts": f"{summary.done:,} of {summary.rows:,} done, "
             f"{summary.quarantined:,} quarantined",
             "text": f"{summary.text_bytes / 1e6:,.1f} MB in {summary.shards:,} shards",
@@ -393,13 +404,13 @@ def _print_summary(summary: Any, progress: Any, mirror: str | None) -> None:
         _out.print(f"ids: {summary.null_ids:,} missing, {summary.repeated_ids:,} repeated")
     _print_duplicates(summary)
     _warn_of_forms(summary)
-    entries, every = first_quarantined(open_target(summary.results), _REASONS)
+    entries, every = first_quarantined(open_target(results), _REASONS)
     for entry in entries:
-        _out.print(f"[yellow]set aside:[/] {escape(str(entry))}")
+        _out.print(f"[yellow]set aside:[/] {plain(str(entry))}")
     if entries:
         more = f"all {every:,} entries" if every > _REASONS else "and their bytes"
-        _out.print(f"{more}: {escape(summary.results)}/quarantine.parquet")
-    _out.print(f"next: paninifs show {escape(summary.results)}")
+        _out.print(f"{more}: {plain(summary.results)}/quarantine.parquet")
+    _out.print(f"next: paninifs show {plain(summary.results)}")
 
 
 def _print_duplicates(summary: Any) -> None:
@@ -410,16 +421,28 @@ def _print_duplicates(summary: Any) -> None:
 def _warn_of_forms(found: Any) -> None:
     warning = NormalForms(found.not_nfc, found.not_nfd).warning
     if warning:
-        _err.print(f"[yellow]warning:[/] {escape(warning)}")
+        _err.print(f"[yellow]warning:[/] {plain(warning)}")
 
 
 def _pairs(rows: dict[str, str]) -> None:
     for name, value in rows.items():
-        _out.print(f"[bold]{name}[/]: {escape(value)}")
+        _out.print(f"[bold]{plain(name)}[/]: {plain(value)}")
 
 
 def _print_json(document: dict[str, Any]) -> None:
-    sys.stdout.write(json.dumps(document, indent=2, ensure_ascii=False) + "\n")
+    sys.stdout.write(as_json_text(document) + "\n")
+
+
+def _warning(
+    message: Warning | str,
+    category: type[Warning],
+    filename: str,
+    lineno: int,
+    line: str | None = None,  # noqa: ARG001 (as Python calls it)
+) -> str:
+    """Word a warning for somebody who has no code to look at."""
+    where = "warning" if issubclass(category, UnencryptedScheduler) else f"{filename}:{lineno}"
+    return f"{where}: {category.__name__}: {message}\n"
 
 
 def main() -> None:
@@ -428,4 +451,5 @@ def main() -> None:
     # on the way in, and as much on the way out.
     gc.set_threshold(100_000)
     atexit.register(gc.freeze)
+    warnings.formatwarning = _warning
     app()

@@ -1,6 +1,6 @@
 """`connect`: a dask client for a cluster made by name, or found by address.
 
-The one table of clusters is here. Local ones listen on loopback only.
+The one table of clusters is here. Local ones listen on loopback, unless asked otherwise.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ import signal
 import socket
 import sys
 import threading
+import warnings
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -18,12 +19,12 @@ from typing import TYPE_CHECKING, Any
 
 from ..storage.errors import BackendUnavailable, UsageError
 from . import cuda_cluster
+from .doors import LOOPBACK, Door, is_loopback, warn_of_open_door, warn_of_plain_address
 
 if TYPE_CHECKING:
-    from distributed import Client
+    from distributed import Client, Security
     from distributed.deploy.cluster import Cluster
 
-LOOPBACK = "127.0.0.1"
 DASHBOARD_PORT = 8787
 _GUARD = (
     'in a script, put everything from connect() on under  if __name__ == "__main__":  for the '
@@ -54,6 +55,8 @@ def connect(
     workers: int | None = None,
     threads: int | None = None,
     memory: str | None = None,
+    host: str = LOOPBACK,
+    security: Security | None = None,
     quiet: bool = False,
 ) -> Client:
     """Start a local cluster, or connect to a running one, and print its dashboard's link.
@@ -69,6 +72,14 @@ def connect(
         Size of a local cluster: processes (one a core, or a GPU, when left out), threads a worker
         (one; of ``"threads"`` one a core), memory of the host a worker (``"2GiB"``; an even share
         when left out).
+    host : str
+        The interface on which the scheduler and the workers of a local cluster listen, by address
+        or name. The dashboard stays on loopback, for TLS does not cover it: others reach it
+        through ``ssh -L 8787:127.0.0.1:8787``.
+    security : distributed.Security, optional
+        Certificates for TLS, of a local cluster or to join a running one with; what dask's
+        configuration says, and its environment (``DASK_DISTRIBUTED__COMM__TLS__...``), when left
+        out. deploy/README.md has the commands.
     quiet : bool
         Print nothing.
 
@@ -77,11 +88,16 @@ def connect(
     distributed.Client
         Closing it closes a local cluster. `submit` finds the newest one by itself.
 
+    Warns
+    -----
+    UnencryptedScheduler
+        Other hosts can reach the cluster, or it is on another host, and it does not speak TLS.
+
     Raises
     ------
     BackendUnavailable
         The name is unknown, this machine has not got what the cluster needs, or nothing answers at
-        the address.
+        the address that takes these certificates.
 
     Examples
     --------
@@ -91,11 +107,13 @@ def connect(
     """
     if _is_importing_main():
         sys.exit(f"a worker was asked to start a cluster of its own: {_GUARD}")
-    size = ClusterSize(workers, threads, memory)
+    size, door = ClusterSize(workers, threads, memory), Door(host, security)
     if "://" in cluster:
-        client = _running(cluster, size)
+        warn_of_plain_address(cluster, stacklevel=2)
+        client = _running(cluster, size, door)
     elif cluster in CLUSTERS:
-        client = CLUSTERS[cluster](size)
+        warn_of_open_door(door, stacklevel=2)
+        client = CLUSTERS[cluster](size, door)
     else:
         choices = ", ".join(CLUSTERS)
         raise BackendUnavailable(
@@ -153,27 +171,38 @@ def cluster_for(corpus_bytes: int) -> str:
     return "threads" if corpus_bytes <= SMALL_CORPUS else "cpu"
 
 
-def _cpu(size: ClusterSize) -> Client:
+def _cpu(size: ClusterSize, door: Door) -> Client:
     from dask.system import CPU_COUNT
 
     _configure_dask(WORKER_ENVIRONMENT)
     return _local(
         size,
+        door,
         n_workers=size.workers or CPU_COUNT,
         threads_per_worker=size.threads or 1,
     )
 
 
-def _cuda(size: ClusterSize) -> Client:
+def _cuda(size: ClusterSize, door: Door) -> Client:
     gpus = cuda_cluster.require_gpus(size.workers)  # before anything heavy is imported
+    import dask
     from dask_cuda import LocalCUDACluster
 
     _configure_dask(WORKER_ENVIRONMENT | cuda_cluster.ENVIRONMENT)
     arguments = cuda_cluster.cluster_arguments(
-        gpus, **_loopback(), threads=size.threads, memory=size.memory
+        gpus,
+        host=door.host,
+        dashboard_address=_dashboard(),
+        threads=size.threads,
+        memory=size.memory,
     )
+    if door.encrypted:
+        arguments["protocol"] = "tls"  # UCX knows none
     with _starting(size):
-        client = _owner_of(LocalCUDACluster(**arguments))
+        cluster = LocalCUDACluster(**arguments, **_kept_private(door))
+        # dask's frames, and `paninifs.frame`, are cuDF's until it is closed.
+        frames = dask.config.set({"dataframe.backend": "cudf"})
+        client = _owner_of(cluster, lambda: frames.__exit__(None, None, None))
     client.set_metadata(_BACKEND, "cuda")
     return client
 
@@ -207,42 +236,49 @@ def _configure_dask(environment: dict[str, Any]) -> None:
     dask.config.set({"distributed.deploy.lost-worker-timeout": LOST_WORKER_TIMEOUT})
 
 
-def _threads(size: ClusterSize) -> Client:
+def _threads(size: ClusterSize, door: Door) -> Client:
     from dask.system import CPU_COUNT
 
     if size.workers not in (None, 1):
         raise UsageError("'threads' is one worker, in this process; 'cpu' has as many as you like")
     return _local(
         size,
+        door,
         n_workers=1,
         threads_per_worker=size.threads or CPU_COUNT,
         processes=False,
-        protocol="tcp://",  # dask's own way within a process knows no loopback
+        # dask's own way within a process knows no loopback.
+        protocol="tls://" if door.encrypted else "tcp://",
     )
 
 
-def _local(size: ClusterSize, **options: Any) -> Client:
-    from distributed import Client
+def _local(size: ClusterSize, door: Door, **options: Any) -> Client:
+    from distributed import LocalCluster
 
     if size.memory:
         options["memory_limit"] = size.memory
     with _kernels_prepared(), _starting(size):
-        return Client(**options, **_loopback())
+        cluster = LocalCluster(
+            host=door.host, dashboard_address=_dashboard(), **_kept_private(door), **options
+        )
+        return _owner_of(cluster)
 
 
-def _owner_of(cluster: Cluster) -> Client:
-    """Return a client that closes the cluster when it is closed, as of one that it has started.
-
-    Until then dask's frames, and `paninifs.frame`, are cuDF's.
-    """
-    import dask
+def _owner_of(cluster: Cluster, closing: Callable[[], object] = lambda: None) -> Client:
+    """Return a client that closes the cluster when it is closed, as of one that it has started."""
     from distributed import Client
 
-    frames = dask.config.set({"dataframe.backend": "cudf"})
+    address, _, _ = cluster.scheduler_address.rpartition(":")
+    host = address.rpartition("/")[2]
 
     class Owner(Client):
+        @property
+        def dashboard_link(self) -> str:
+            # dask takes it to be where the scheduler is, and has no word to say otherwise.
+            return str(super().dashboard_link).replace(f"//{host}:", f"//{LOOPBACK}:")
+
         def close(self, *arguments: Any, **options: Any) -> Any:
-            frames.__exit__(None, None, None)
+            closing()
             super().close(*arguments, **options)  # type: ignore[no-untyped-call]
             return cluster.close()
 
@@ -260,7 +296,9 @@ def _starting(size: ClusterSize) -> Iterator[None]:
     dask.config.set(spill_settings(size.workers or CPU_COUNT))
     _leave_profiling_off()
     try:
-        with _ctrl_c_spared():
+        with _ctrl_c_spared(), warnings.catch_warnings():
+            # Of the dashboard's: another process may take it just after it was found to be free.
+            warnings.filterwarnings("ignore", "Port [0-9]+ is already in use", UserWarning)
             yield
     except ValueError as error:
         raise UsageError(f"no cluster with {size}: {error}") from error
@@ -270,9 +308,20 @@ def _starting(size: ClusterSize) -> Iterator[None]:
         ) from error
 
 
-def _loopback() -> dict[str, str]:
-    # The dashboard is not left to dask: it would listen on every interface, whatever `host` says.
-    return {"host": LOOPBACK, "dashboard_address": f"{LOOPBACK}:{_dashboard_port()}"}
+def _kept_private(door: Door) -> dict[str, Any]:
+    """Return what a local cluster is told beside where it listens."""
+    arguments: dict[str, Any] = {}
+    if door.security is not None:
+        arguments["security"] = door.security
+    if not is_loopback(door.host):
+        # Else a worker's own pages, which are never encrypted, would be where the worker is.
+        arguments["worker_dashboard_address"] = f"{LOOPBACK}:0"
+    return arguments
+
+
+def _dashboard() -> str:
+    # Not left to dask: it would listen on every interface, whatever `host` says.
+    return f"{LOOPBACK}:{_dashboard_port()}"
 
 
 def _dashboard_port() -> int:
@@ -286,18 +335,32 @@ def _dashboard_port() -> int:
     return DASHBOARD_PORT
 
 
-def _running(address: str, size: ClusterSize) -> Client:
+def _running(address: str, size: ClusterSize, door: Door) -> Client:
     from distributed import Client
 
-    if size != ClusterSize():
-        raise UsageError(f"{address} is running already: workers, threads and memory are its own")
+    if size != ClusterSize() or door.host != LOOPBACK:
+        raise UsageError(
+            f"{address} is running already: workers, threads, memory and host are its own"
+        )
     try:
-        return Client(address)
-    except (OSError, ValueError) as error:
-        raise BackendUnavailable(f"no dask scheduler answers at {address}: {error}") from error
+        return Client(address, security=door.security)
+    except (OSError, ValueError, TypeError) as error:
+        raise BackendUnavailable(
+            f"no dask scheduler answers at {address}: {error}{_advice(address)}"
+        ) from error
 
 
-CLUSTERS: dict[str, Callable[[ClusterSize], Client]] = {
+def _advice(address: str) -> str:
+    if address.startswith("tls://"):
+        return (
+            "; to a scheduler with TLS give certificates of its own authority: security=, or "
+            "DASK_DISTRIBUTED__COMM__TLS__CA_FILE and ...__TLS__CLIENT__CERT and __KEY "
+            "(deploy/README.md)"
+        )
+    return "; one that was started with certificates is at tls://, not tcp://"
+
+
+CLUSTERS: dict[str, Callable[[ClusterSize, Door], Client]] = {
     "cpu": _cpu,
     "threads": _threads,
     "cuda": _cuda,

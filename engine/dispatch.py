@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 from dask.utils import format_bytes
 
 from ..storage.errors import DeviceLost, PaniniError, RunFailed
+from ..storage.redaction import presentable, scrubbed
 from ..storage.rows import Stretch
 from ..storage.store import OpenStore
 from .events import Event, Notice, ShardDone, WorkerLost
@@ -257,11 +258,11 @@ class Dispatch:
             ) from error
         except (PaniniError, KilledWorker):
             raise
-        except Exception as error:
+        except Exception as error:  # noqa: BLE001 (told, and chained as it may be shown)
             raise RunFailed(
                 f"partition {task.partition} ({task}) failed {TASK_RETRIES + 1} times, last with "
-                f"{type(error).__name__}: {error}; submit again to go on"
-            ) from error
+                f"{type(error).__name__}: {scrubbed(str(error))}; submit again to go on"
+            ) from presentable(error)
         finally:
             future.release()
 

@@ -46,6 +46,8 @@ def show(events: EventStream, results: str, dashboard_link: str) -> None:
 def _in_terminal(console: Console) -> Listener:
     from rich import progress as bars
 
+    from .terminal import visible
+
     display = bars.Progress(
         bars.TextColumn("{task.description}"),
         bars.BarColumn(),
@@ -63,7 +65,7 @@ def _in_terminal(console: Console) -> Listener:
         progress.listen(event)
         now = progress.snapshot()
         for note in _notes(event):
-            console.print(f"note: {note}", markup=False, highlight=False)
+            console.print(f"note: {visible(note)}", markup=False, highlight=False, emoji=False)
         rate = f"({now.texts_per_second:,.0f}/s)" if now.elapsed else ""
         display.update(
             task,

@@ -89,7 +89,7 @@ def stage(
         if not _is_staged(target, token):
             _write(frame[columns], target, token, lease.ticket)
     return open_corpus(
-        target.url, text=text, id=id, keep=keep, clean=clean, storage_options=storage_options
+        folder, text=text, id=id, keep=keep, clean=clean, storage_options=storage_options
     )
 
 

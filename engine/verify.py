@@ -12,7 +12,7 @@ import numpy as np
 import pyarrow as pa
 
 from ..graphs.block import MapBlock
-from ..graphs.graph import Graph
+from ..graphs.graph import Graph, default_graph
 from ..storage.duplicates import DUPLICATE, find_duplicates
 from ..storage.index import CorpusIndex
 from ..storage.lookup import corpus_opener
@@ -23,6 +23,7 @@ from ..storage.target import Target, open_target
 from .compute import Recipe, RowRange, compute
 
 _REFERENCE = "reference"
+_BUILT_IN = frozenset(block.name for block in default_graph().blocks)
 _MAX_PROBLEMS = 20
 _RUN_ROWS = 256
 """A sample is taken in runs of neighbouring rows, for those are read together."""
@@ -123,7 +124,7 @@ def _blocks(manifest: Manifest) -> tuple[tuple[MapBlock, ...], dict[str, str]]:
     built_in: list[MapBlock] = []
     own: dict[str, str] = {}
     for name, block in manifest.facts["graph"].items():
-        if "code" in block:
+        if "code" in block or name not in _BUILT_IN:  # a store has no say in what is called here
             own |= dict.fromkeys(block["fields"], name)
             continue
         params = {key: tuple(value) for key, value in block["params"].items()}

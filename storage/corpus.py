@@ -24,6 +24,7 @@ from .index import CorpusIndex, build_index
 from .partition import Sharding
 from .patience import patiently
 from .readers import READERS, SUFFIXES, format_of, read_as, require_format
+from .redaction import scrubbed, shown
 from .rows import ARROW_KINDS, Rows, SourceFile, Stretch, Wanted
 from .source import FileOpener, stamp_of
 from .stretches import read_stretches
@@ -180,12 +181,8 @@ def open_corpus(
                 ignored.append(info["name"])
     if not found:
         raise CorpusNotFound(_nothing(given, ignored, format))
-    names = [info["name"] for info in found]
-    urls_found = Counter(info["url"] for info in found)
-    twice = sorted(url for url, times in urls_found.items() if times > 1)
-    if twice:
-        raise UsageError(f"named twice: {', '.join(twice[:5])}")
-    root = _common_folder(names)
+    _refuse_twice(found)
+    root = _common_folder([info["name"] for info in found])
     files = tuple(_source(info, root) for info in found)
     return Corpus(files, tuple(ignored), text, id, tuple(keep), options, clean or NO_CLEANING)
 
@@ -198,10 +195,31 @@ def _list(url: str, options: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
     tail = f"::{behind}" if behind and "://" in head else ""
     in_folder, infos = patiently(f"listing {url}", lambda: _found(fs, path))
     if not infos:
-        raise CorpusNotFound(f"no such file, and nothing that it matches: {url}")
+        raise CorpusNotFound(f"no such file, and nothing that it matches: {scrubbed(shown(url))}")
     for name in sorted(infos):
+        # The web's names are whole URLs; what is called by one must not be called by its password.
+        called = shown(name) if "://" in name else name
         url = fs.unstrip_protocol(name) + tail
-        yield {**infos[name], "name": name, "url": url, "in_folder": in_folder}
+        yield {**infos[name], "name": called, "url": url, "in_folder": in_folder}
+
+
+def _refuse_twice(found: Sequence[Mapping[str, Any]]) -> None:
+    """Raise `UsageError` where two files could not be told apart by what is kept of their URLs."""
+    given: dict[str, set[str]] = {}
+    times: Counter[str] = Counter()
+    for info in found:
+        given.setdefault(shown(info["url"]), set()).add(info["url"])
+        times[shown(info["url"])] += 1
+    twice = sorted(url for url, count in times.items() if count > 1)
+    if not twice:
+        return
+    advice = ""
+    if any(len(given[url]) > 1 for url in twice):
+        advice = (
+            "; behind a ? (or before an @) there may be a key, so that is written nowhere, and no "
+            "two files can differ by it alone: download them, or serve them under other names"
+        )
+    raise UsageError(f"named twice: {', '.join(twice[:5])}{advice}")
 
 
 def _format(info: Mapping[str, Any], format: str | None) -> tuple[str, str | None] | None:
@@ -218,7 +236,8 @@ def _found(fs: Any, path: str) -> tuple[bool, dict[str, dict[str, Any]]]:
         with settled(fs):
             here = fs.info(path)
     except (FileNotFoundError, NotADirectoryError):
-        return False, files_matching(fs, path)
+        one = "://" in path and "?" in path  # of the web: there a question has no wildcard
+        return False, {} if one else files_matching(fs, path)
     if here["type"] != "directory":
         return False, {path: here}
     found = files_below(fs, path)
@@ -236,7 +255,7 @@ def _hidden(name: str, folder: str) -> bool:
 def _nothing(given: Sequence[Location], ignored: Sequence[str], format: str | None) -> str:
     known = SUFFIXES if format is None else (*READERS[format].endings, *READERS[format].further)
     files = ", ".join(PurePosixPath(name).name for name in ignored[:5])
-    where = ", ".join(fspath(one) for one in given)
+    where = ", ".join(scrubbed(shown(fspath(one))) for one in given)
     whose = "known endings are" if format is None else f"the endings of {format} are"
     return (
         f"no corpus file in {where}: found {files}; {whose} {' '.join(known)} "
@@ -257,9 +276,13 @@ def _source(info: Mapping[str, Any], root: PurePosixPath) -> SourceFile:
     name = str(PurePosixPath(info["name"]).relative_to(root))
     if info["size"] is None:  # a web server may not; then it may also not give a part of a file
         raise UsageError(
-            f"{info['url']}: the server does not say how long it is; download it first"
+            f"{shown(info['url'])}: the server does not say how long it is; download it first"
         )
-    return SourceFile(info["url"], name, info["size"], stamp_of(dict(info)), *info["known"])
+    url = shown(info["url"])
+    signed = info["url"] if info["url"] != url else None
+    format, compression = info["known"]
+    stamp = stamp_of(dict(info))
+    return SourceFile(url, name, info["size"], stamp, format, compression, signed)
 
 
 class _ReadFrame:

@@ -14,8 +14,10 @@ from functools import partial
 from io import BytesIO
 from typing import Any
 
+from .confinement import confined
 from .filesystem import filesystem_of
 from .patience import patiently
+from .redaction import shown
 
 _FOLDER = "application/vnd.google-apps.folder"
 _BINARY = "application/octet-stream"
@@ -50,8 +52,8 @@ class DriveTarget:
 
     @property
     def url(self) -> str:
-        """The folder's URL."""
-        return self._url
+        """The folder's URL, without a password."""
+        return shown(self._url)
 
     @property
     def storage_options(self) -> Mapping[str, Any]:
@@ -113,7 +115,7 @@ class DriveTarget:
         from googleapiclient.errors import HttpError
 
         fs, _ = self._drive()
-        for key in keys:
+        for key in [confined(key, self.url) for key in keys]:
             folder, _, name = key.rpartition("/")
             parent = self._folder(fs, folder)
             for found in self._children(fs, parent, name, "!=") if parent else []:
@@ -126,7 +128,7 @@ class DriveTarget:
     def sizes(self, prefix: str = "") -> dict[str, int]:
         """List the objects under a folder."""
         fs, _ = self._drive()
-        folder = self._folder(fs, prefix)
+        folder = self._folder(fs, confined(prefix, self.url))
         return dict(self._below(fs, folder, prefix)) if folder else {}
 
     def _below(self, fs: Any, folder: str, path: str) -> Iterator[tuple[str, int]]:
@@ -142,7 +144,7 @@ class DriveTarget:
                 yield name, int(file["size"])
 
     def _find(self, fs: Any, key: str) -> File | None:
-        folder, _, name = key.rpartition("/")
+        folder, _, name = confined(key, self.url).rpartition("/")
         parent = self._folder(fs, folder)
         return self._child(fs, parent, name, "!=") if parent else None
 

@@ -13,6 +13,7 @@
     │   ├── ResultsMismatch                the store holds another run's results
     │   └── LeaseHeld                      another driver is writing the store
     ├── CorpusChanged (OSError)            a file is not the one that was indexed
+    ├── UnsafeKey (ValueError)             a store names an object outside its own folder
     ├── StorageUnreachable (OSError)       a place failed for longer than it is waited for
     ├── LeaseLost (OSError)                another driver took the store over
     ├── DeviceLost (RuntimeError)          a GPU failed, and with it all that its process asks of it
@@ -23,6 +24,7 @@
 
     ResultsIncomplete (UserWarning)        a store was opened before its run had finished
     ScarceDisk (UserWarning)               there is hardly any room to put memory on disk
+    UnencryptedScheduler (UserWarning)     other hosts can reach a scheduler that speaks plain text
 
 Each also subclasses a builtin, so that ``except FileNotFoundError`` does what its reader expects.
 """
@@ -74,6 +76,10 @@ class CorpusChanged(PaniniError, OSError):
     """A corpus file is not the one that was indexed."""
 
 
+class UnsafeKey(PaniniError, ValueError):
+    """A store, or its mirror, names an object outside its own folder; nothing was touched."""
+
+
 class StorageUnreachable(PaniniError, OSError):
     """A place failed for longer than it is waited for; what is finished is kept."""
 
@@ -108,3 +114,7 @@ class ResultsIncomplete(UserWarning):
 
 class ScarceDisk(UserWarning):
     """There is hardly any room on disk for what workers have no memory for."""
+
+
+class UnencryptedScheduler(UserWarning):
+    """Other hosts can reach a scheduler without TLS, and whoever reaches one runs code."""

@@ -88,6 +88,10 @@ class Field:
                 f"field {self.name!r}: dims {dims} must name each axis of shape {shape} once, "
                 f"none of them 'text' or {self.name!r}"
             )
+        if not all(dim.isidentifier() for dim in dims):  # one with labels is an array as well
+            raise GraphError(
+                f"field {self.name!r}: dims {dims} must each be letters, digits and _, as a name is"
+            )
         lengths = dict(zip(dims, shape, strict=True))
         for dim, labels in self.labels.items():
             if lengths.get(dim) != len(labels):

@@ -19,6 +19,7 @@ from fsspec.utils import glob_translate
 
 from .errors import BackendUnavailable, UsageError
 from .patience import patiently
+from .redaction import shown, without_options
 
 LOCAL = frozenset({"file", "local"})
 GCS = frozenset({"gs", "gcs"})
@@ -30,6 +31,8 @@ DRIVE = frozenset({"gdrive"})
 LISTING_SECONDS = 10
 """How long a Drive's listings are believed: asking what a file is lists its whole folder."""
 
+_REFERENCE = re.compile("(^|::)reference:")  # fsspec's, that stands for files elsewhere
+
 _EXTRAS = {"gs": "gcs", "gcs": "gcs", "gdrive": "drive"}
 
 
@@ -39,19 +42,30 @@ def filesystem_of(url: str, options: Mapping[str, Any] | None = None) -> tuple[A
     Raises
     ------
     UsageError
-        fsspec knows no such protocol, or refuses the options.
+        fsspec knows no such protocol, or refuses the options; none of their values is in the
+        message.
     BackendUnavailable
         The package for the protocol is not installed.
     """
+    given = options or {}
+    if _REFERENCE.search(url):
+        raise UsageError(
+            f"{shown(url)}: reference:// is not opened, for such a file says what to open instead, "
+            "in templates that are run; name the files themselves"
+        )
     try:
-        fs, path = fsspec.url_to_fs(url, **{**_defaults(url), **(options or {})})
+        fs, path = fsspec.url_to_fs(url, **{**_defaults(url), **given})
     except ImportError as error:
         extra = _EXTRAS.get(url.partition("://")[0])
         advice = f"; pip install 'paninifs[{extra}]'" if extra else ""
-        raise BackendUnavailable(f"{url}: {error}{advice}") from error
-    except (ValueError, TypeError) as error:
-        raise UsageError(f"{url}: {error}") from error
+        raise BackendUnavailable(f"{_why(url, error, given)}{advice}") from None
+    except (ValueError, TypeError, FileNotFoundError) as error:
+        raise UsageError(_why(url, error, given)) from None  # its cause may quote a token
     return fs, path
+
+
+def _why(url: str, error: Exception, options: Mapping[str, Any]) -> str:
+    return f"{shown(url)}: {without_options(str(error), options)}"
 
 
 def _defaults(url: str) -> dict[str, Any]:

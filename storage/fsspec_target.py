@@ -7,7 +7,9 @@ from collections.abc import Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
+from .confinement import confined
 from .filesystem import OBJECT_STORES, files_below, filesystem_of, protocols_of
+from .redaction import shown
 
 _DELETES = 16
 """Objects that are deleted at once: of each a request, and there may be tens of thousands."""
@@ -22,8 +24,8 @@ class FsspecTarget:
 
     @property
     def url(self) -> str:
-        """The folder's URL."""
-        return self._url
+        """The folder's URL, without a password."""
+        return shown(self._url)
 
     @property
     def storage_options(self) -> Mapping[str, Any]:
@@ -40,30 +42,34 @@ class FsspecTarget:
         fs, path = filesystem_of(self._url, self._options)
         return fs, path.rstrip("/")
 
+    def _object(self, key: str) -> tuple[Any, str]:
+        fs, root = self._fs()
+        return fs, f"{root}/{confined(key, self.url)}"
+
     def get(self, key: str) -> bytes | None:
         """Return an object, or None where there is none."""
-        fs, root = self._fs()
+        fs, path = self._object(key)
         try:
-            return bytes(fs.cat_file(f"{root}/{key}"))
+            return bytes(fs.cat_file(path))
         except FileNotFoundError:
             return None
 
     def put(self, key: str, data: bytes) -> None:
         """Write a whole object."""
-        fs, root = self._fs()
-        self._make_folder(fs, f"{root}/{key}")
-        fs.pipe_file(f"{root}/{key}", data)
+        fs, path = self._object(key)
+        self._make_folder(fs, path)
+        fs.pipe_file(path, data)
 
     def create(self, key: str, data: bytes) -> bool:
         """Write an object only where there is none.
 
         Atomic on an object store, by its precondition; elsewhere as surely as the filesystem can.
         """
-        fs, root = self._fs()
-        self._make_folder(fs, f"{root}/{key}")
+        fs, path = self._object(key)
+        self._make_folder(fs, path)
         fs.invalidate_cache()  # some look there whether the object exists
         try:
-            fs.pipe_file(f"{root}/{key}", data, mode="create")
+            fs.pipe_file(path, data, mode="create")
         except FileExistsError:
             return False
         return True
@@ -76,16 +82,17 @@ class FsspecTarget:
     def delete(self, keys: Iterable[str]) -> None:
         """Remove objects."""
         fs, root = self._fs()
+        paths = [f"{root}/{confined(key, self.url)}" for key in keys]  # all, before any is removed
 
-        def remove(key: str) -> None:
+        def remove(path: str) -> None:
             with contextlib.suppress(FileNotFoundError):
-                fs.rm_file(f"{root}/{key}")
+                fs.rm_file(path)
 
         with ThreadPoolExecutor(_DELETES) as pool:
-            list(pool.map(remove, keys))
+            list(pool.map(remove, paths))
 
     def sizes(self, prefix: str = "") -> dict[str, int]:
         """List the objects under a folder."""
         fs, root = self._fs()
-        found = files_below(fs, f"{root}/{prefix}".rstrip("/"))
+        found = files_below(fs, f"{root}/{confined(prefix, self.url)}".rstrip("/"))
         return {name.removeprefix(f"{root}/"): info["size"] for name, info in found.items()}

@@ -20,6 +20,7 @@ from .cleaning import NO_CLEANING, Cleaning
 from .errors import ColumnNotFound, CorpusEmpty, PaniniError, StorageUnreachable
 from .partition import FileRows, Partition, pieces, plan
 from .readers import outline
+from .redaction import presentable, scrubbed
 from .rows import (
     ANY_TEXT,
     ARROW_KINDS,
@@ -150,7 +151,7 @@ class CorpusIndex:
         """Return the index as JSON; units as ``[rows, offset]``, for there may be many."""
         files = [
             {
-                "file": asdict(f.file),
+                "file": f.file.to_json(),
                 "units": [[unit.rows, unit.offset] for unit in f.units],
                 "problem": f.problem,
                 "lengths": asdict(f.lengths) if f.lengths else None,
@@ -258,14 +259,14 @@ def _outline(file: SourceFile, opener: FileOpener) -> Outline | str:
     except PaniniError:
         raise
     except Malformed as error:
-        return f"not readable as {file.format}: {error}"
+        return scrubbed(f"not readable as {file.format}: {error}")
     except (FileNotFoundError, PermissionError) as error:
-        return f"cannot be opened: {error}"
+        return scrubbed(f"cannot be opened: {error}")
     except OSError as error:
         # What is found here stays in the manifest for good, so a passing fault must not.
         raise StorageUnreachable(
-            f"{file.url} could not be read: {error}; nothing was written, try again"
-        ) from error
+            f"{file.url} could not be read: {scrubbed(str(error))}; nothing was written, try again"
+        ) from presentable(error)
 
 
 def _file_index(file: SourceFile, found: Outline | str, text: str) -> FileIndex:

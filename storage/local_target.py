@@ -12,6 +12,8 @@ from typing import Any
 
 import psutil
 
+from .confinement import confined
+
 _TEMPORARY = ".writing-"
 
 _NETWORK_MOUNTS = frozenset({"9p", "afs", "cifs", "nfs", "nfs4", "smb3", "smbfs", "vboxsf"})
@@ -38,23 +40,26 @@ class LocalTarget:
         """Only on a mount."""
         return is_mount(self._root)
 
+    def _path(self, key: str) -> Path:
+        return self._root / confined(key, self.url)
+
     def get(self, key: str) -> bytes | None:
         """Return an object, or None where there is none."""
         try:
-            return (self._root / key).read_bytes()
+            return self._path(key).read_bytes()
         except (FileNotFoundError, NotADirectoryError):
             return None
 
     def put(self, key: str, data: bytes) -> None:
         """Write a whole object atomically and durably."""
-        path = self._root / key
+        path = self._path(key)
         temporary = self._write_beside(path, data)
         temporary.replace(path)
         _sync_folder(path.parent)
 
     def create(self, key: str, data: bytes) -> bool:
         """Write an object only where there is none, atomically."""
-        path = self._root / key
+        path = self._path(key)
         temporary = self._write_beside(path, data)
         try:
             os.link(temporary, path)
@@ -96,8 +101,7 @@ class LocalTarget:
     def delete(self, keys: Iterable[str]) -> None:
         """Remove objects, and the folders that are empty then."""
         folders: set[Path] = set()
-        for key in keys:
-            path = self._root / key
+        for path in [self._path(key) for key in keys]:
             path.unlink(missing_ok=True)
             folders.update(path.relative_to(self._root).parents)
         for folder in sorted(folders, key=lambda f: -len(f.parts)):
@@ -106,7 +110,7 @@ class LocalTarget:
 
     def sizes(self, prefix: str = "") -> dict[str, int]:
         """List the objects under a folder, temporary files of killed writers included."""
-        top = self._root / prefix
+        top = self._path(prefix)
         found = {}
         # Without onerror a folder that cannot be listed is left out, as if it were empty.
         for folder, _, names in os.walk(top, onerror=_raise_unless_missing):

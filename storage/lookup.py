@@ -19,7 +19,7 @@ def texts_at(index: CorpusIndex, opener: FileOpener, rows: Iterable[int]) -> dic
     """
     single = [index.stretches(row, row + 1)[0] for row in sorted(set(rows))]
     found: dict[int, str | None] = {}
-    for _, group in groupby(single, key=lambda s: (s.file.url, s.span.unit_row)):
+    for _, group in groupby(single, key=lambda s: (s.file, s.span.unit_row)):
         members = list(group)
         first, last = members[0], members[-1]
         span = Span(first.span.start, last.span.stop, first.span.unit_row, first.span.unit_offset)

@@ -15,6 +15,7 @@ from typing import Any, TypeVar
 import tenacity
 
 from .errors import StorageUnreachable, UsageError
+from .redaction import presentable, scrubbed
 
 T = TypeVar("T")
 
@@ -115,6 +116,9 @@ def patiently(doing: str, call: Callable[[], T]) -> T:
     StorageUnreachable
         It still failed when `PATIENCE_SECONDS` (or as many as the environment variable
         ``PANINIFS_PATIENCE`` says) had gone by. The last failure is chained.
+    Exception
+        It failed in a way that does not pass. Neither this nor a failure that is chained tells of a
+        password or a signature in a URL.
     """
     seconds = patience_seconds()
     attempts = tenacity.Retrying(
@@ -129,13 +133,24 @@ def patiently(doing: str, call: Callable[[], T]) -> T:
     try:
         return attempts(call)
     except tenacity.RetryError as given_up:
-        last = given_up.last_attempt.exception()
-        times = given_up.last_attempt.attempt_number
-        raise StorageUnreachable(
-            f"{doing} failed for {seconds:.0f} s ({times} times), last with "
-            f"{type(last).__name__}: {last}. Whatever is finished is kept: once the place can be "
-            "reached again, run again to go on"
-        ) from last
+        failure: BaseException = _given_up(doing, seconds, given_up.last_attempt)
+    except Exception as error:
+        failure = presentable(error)
+        if failure is error:
+            raise
+    raise failure  # here, for what is raised above has the failure as it was for its context
+
+
+def _given_up(doing: str, seconds: float, attempt: tenacity.Future) -> StorageUnreachable:
+    last = attempt.exception()
+    why = scrubbed(f"{type(last).__name__}: {last}")
+    failure = StorageUnreachable(
+        f"{scrubbed(doing)} failed for {seconds:.0f} s ({attempt.attempt_number} times), last with "
+        f"{why}. Whatever is finished is kept: once the place can be reached again, run again to "
+        "go on"
+    )
+    failure.__cause__ = last and presentable(last)
+    return failure
 
 
 def patience_seconds() -> float:
@@ -151,4 +166,5 @@ def _tell(doing: str, state: tenacity.RetryCallState) -> None:
     error = state.outcome.exception() if state.outcome else None
     # A single failure is nobody's business; one that lasts is why nothing seems to happen.
     level = logging.WARNING if state.attempt_number > 3 else logging.INFO
-    _log.log(level, "%s failed, trying again: %s: %s", doing, type(error).__name__, error)
+    why = scrubbed(f"{type(error).__name__}: {error}")
+    _log.log(level, "%s failed, trying again: %s", scrubbed(doing), why)

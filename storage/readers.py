@@ -14,6 +14,7 @@ import pyarrow as pa
 from . import delimited, document, jsonl, parquet, plain
 from .compression import split_suffix
 from .errors import CorpusChanged, UsageError
+from .redaction import scrubbed
 from .rows import (
     BATCH_ROWS,
     Malformed,
@@ -135,5 +136,5 @@ def read_stretch(stretch: Stretch, opener: CorpusOpener, wanted: Wanted) -> Iter
 
 def _why(error: BaseException) -> str:
     if isinstance(error, Malformed):
-        return str(error)
-    return f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
+        return scrubbed(str(error))
+    return scrubbed(f"{type(error).__name__}: {error}" if str(error) else type(error).__name__)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import warnings
 from collections.abc import Mapping
 from os import PathLike
@@ -56,10 +57,12 @@ def open_results(
         )
     dataset: xr.Dataset
     if target.slow_to_create:  # a mount, a Drive: where a plain reader meets errors, or worse
-        dataset = xr.open_zarr(TargetStore(target), consolidated=True)
+        dataset = xr.open_zarr(TargetStore(target), consolidated=True, zarr_format=3)
     else:
         options = dict(target.storage_options) or None
-        dataset = xr.open_zarr(target.url, consolidated=True, storage_options=options)
+        where = os.fspath(url).rstrip("/") if "://" in target.url else target.url
+        dataset = xr.open_zarr(where, consolidated=True, storage_options=options, zarr_format=3)
+        dataset.encoding["source"] = target.url  # xarray's own would keep a password of the URL
     return dataset
 
 
@@ -82,7 +85,8 @@ class StoredArrays:
     """
 
     def __init__(self, target: Target) -> None:
-        self._group = zarr.open_group(TargetStore(target), mode="r")
+        # The engine writes no format 2, whose codecs go as far as to unpickle.
+        self._group = zarr.open_group(TargetStore(target), mode="r", zarr_format=3)
 
     def __getitem__(self, name: str) -> zarr.Array[Any]:
         """Return an array."""

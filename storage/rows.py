@@ -8,8 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import dataclass, field
-from typing import BinaryIO, Protocol, TypeVar
+from dataclasses import asdict, dataclass, field
+from typing import Any, BinaryIO, Protocol, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -36,12 +36,23 @@ class SourceFile:
     generation, an etag or a modification time.
     """
 
-    url: str
+    url: str  # as it is shown and stored: without password or signature
     name: str  # relative to the corpus, so that a corpus may be moved
     size: int  # bytes
     stamp: str
     format: str  # a key of readers.READERS
     compression: str | None  # "gzip", "zstd", "bz2" or None
+    # With them, where it has any: stays in memory, and on the wire between client and workers.
+    signed_url: str | None = field(default=None, repr=False)
+
+    @property
+    def location(self) -> str:
+        """What is opened."""
+        return self.signed_url or self.url
+
+    def to_json(self) -> dict[str, Any]:
+        """Return what a store keeps of it."""
+        return {name: said for name, said in asdict(self).items() if name != "signed_url"}
 
 
 @dataclass(frozen=True)

@@ -109,7 +109,7 @@ def commit(
         key = shard_key(one, shard)
         objects[key] = _put(target, key, encode_shard(one, arrays[one.name], layout.shard_rows))
     if quarantined:
-        key = f"{QUARANTINE}/{shard:08d}.parquet"
+        key = _quarantine_key(shard)
         objects[key] = _put(target, key, to_parquet(quarantined))
     marker = Marker(
         shard,
@@ -149,8 +149,15 @@ def marker_key(shard: int) -> str:
     return f"{DONE}/{shard:08d}.json"
 
 
+def _quarantine_key(shard: int) -> str:
+    return f"{QUARANTINE}/{shard:08d}.parquet"
+
+
 def read_marker(target: Target, layout: StoreLayout, shard: int) -> Marker | None:
-    """Return a shard's marker, or None where it is missing, torn or another run's."""
+    """Return a shard's marker, or None where it is missing, torn, another run's or nobody's.
+
+    What names other objects than the shard's own was not written by this engine.
+    """
     data = target.get(marker_key(shard))
     try:
         values = json.loads(data or b"")
@@ -161,6 +168,9 @@ def read_marker(target: Target, layout: StoreLayout, shard: int) -> Marker | Non
             ends = int(first), int(last)
         marker = Marker(**{**values, "objects": objects, "ascending": ends})
     except (ValueError, TypeError, KeyError, AttributeError):
+        return None
+    own = {shard_key(one, shard) for one in layout.fields}
+    if set(objects) - {_quarantine_key(shard)} != own:
         return None
     return marker if marker.shard == shard and layout.counts(marker) else None
 

@@ -150,7 +150,7 @@ class FileOpener:
         return _decoded(self._raw(file), file)
 
     def _raw(self, file: SourceFile) -> BinaryIO:
-        fs, path = filesystem_of(file.url, self._options)
+        fs, path = filesystem_of(file.location, self._options)
         large = {} if protocols_of(fs) & LOCAL else {"block_size": _REQUEST_BYTES}
         first = True
 
@@ -168,7 +168,7 @@ class FileOpener:
 
     def fetch(self, file: SourceFile) -> bytes:
         """Return all of a file's bytes, as they are stored."""
-        fs, path = filesystem_of(file.url, self._options)
+        fs, path = filesystem_of(file.location, self._options)
 
         def whole() -> bytes:
             with settled(fs):
@@ -185,7 +185,7 @@ class FileOpener:
         patiently(f"looking at {file.url}", lambda: self._check(file))
 
     def _check(self, file: SourceFile) -> None:
-        fs, path = filesystem_of(file.url, self._options)
+        fs, path = filesystem_of(file.location, self._options)
         fs.invalidate_cache(path)
         found = _described(fs, path)
         if found != (file.size, file.stamp):

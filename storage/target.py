@@ -17,6 +17,7 @@ from .fsspec_target import FsspecTarget
 from .guarded_target import PatientTarget, ReadBackTarget
 from .local_target import LocalTarget
 from .patience import patiently
+from .redaction import shown
 
 
 class Target(Protocol):
@@ -24,7 +25,7 @@ class Target(Protocol):
 
     @property
     def url(self) -> str:
-        """What the user calls the place."""
+        """What the user calls the place, without a password in it."""
 
     @property
     def storage_options(self) -> Mapping[str, Any]:
@@ -61,7 +62,7 @@ def open_target(url: str | os.PathLike[str], options: Mapping[str, Any] | None =
     name = os.fspath(url)
     fs, path = filesystem_of(name, options)
     if patiently(f"looking at {name}", lambda: _is_file(fs, path)):
-        raise ResultsMismatch(f"{name} is a file; results are a folder: choose another place")
+        raise ResultsMismatch(f"{shown(name)} is a file; results are a folder: choose another")
     protocols = protocols_of(fs)
     if protocols & LOCAL:
         folder = LocalTarget(path)

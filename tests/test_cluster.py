@@ -7,15 +7,17 @@ import socket
 import subprocess
 import sys
 import urllib.request
+import warnings
 
 import dask
 import psutil
 import pytest
+from distributed import Security
 
 import paninifs as pf
 from paninifs.engine import cluster
 from paninifs.graphs.kernels import cpu
-from paninifs.storage.errors import BackendUnavailable, UsageError
+from paninifs.storage.errors import BackendUnavailable, UnencryptedScheduler, UsageError
 
 
 def test_printed_dashboard_link_answers(capsys):
@@ -43,6 +45,86 @@ def listening():
         for connection in process.net_connections("tcp")
         if connection.status == psutil.CONN_LISTEN
     }
+
+
+@pytest.mark.parametrize("encrypted", [False, True])
+def test_a_cluster_asked_to_is_open_to_others_but_for_its_pages(encrypted):
+    before, security = listening(), Security.temporary() if encrypted else None
+    with warnings.catch_warnings(record=True) as warned:
+        warnings.simplefilter("always", UnencryptedScheduler)
+        client = pf.connect("cpu", workers=1, host="0.0.0.0", security=security, quiet=True)
+    with client:
+        opened = listening() - before
+        assert {address for address, _ in opened} == {"0.0.0.0", "127.0.0.1"}
+        for address, port in opened:
+            with socket.create_connection(("127.0.0.1", port), timeout=10) as to:
+                to.sendall(b"GET /status HTTP/1.0\r\n\r\n")
+                to.settimeout(5)
+                try:
+                    answer = to.recv(1 << 16)
+                except OSError:
+                    answer = b""
+            assert answer.startswith(b"HTTP/") == (address == "127.0.0.1")
+        assert client.dashboard_link.startswith("http://127.0.0.1:")
+        assert client.scheduler.address.startswith("tls://" if encrypted else "tcp://")
+        assert client.submit(sum, [1, 2]).result() == 3
+    told = [one for one in warned if one.category is UnencryptedScheduler]
+    assert len(told) == (not encrypted)
+    if told:
+        assert told[0].filename == __file__
+        assert "0.0.0.0 is open to other hosts" in str(told[0].message)
+
+
+def test_threads_speak_tls_too():
+    with pf.connect("threads", security=Security.temporary(), quiet=True) as client:
+        assert client.scheduler.address.startswith("tls://127.0.0.1:")
+        assert client.submit(sum, [1, 2]).result() == 3
+
+
+@pytest.mark.parametrize(
+    ("address", "warns"),
+    [
+        ("tcp://192.0.2.1:8786", True),
+        ("tcp://no-such-host.invalid:8786", True),
+        ("ucx://192.0.2.1:8786", True),
+        ("tcp://[2001:db8::1]:8786", True),
+        ("tls://192.0.2.1:8786", False),
+        ("tcp://127.0.0.1:8786", False),
+        ("tcp://[::1]:8786", False),
+        ("tcp://localhost:8786", False),
+    ],
+)
+def test_a_plain_scheduler_elsewhere_is_warned_of_by_name(monkeypatch, address, warns):
+    def away(*_, **__):
+        raise OSError("away")
+
+    monkeypatch.setattr("distributed.Client", away)
+    with warnings.catch_warnings(record=True) as warned:
+        warnings.simplefilter("always")
+        with pytest.raises(BackendUnavailable, match="no dask scheduler answers at"):
+            pf.connect(address)
+    assert [one.category for one in warned] == [UnencryptedScheduler] * warns
+    if warns:
+        assert f"connect to tls://{address.partition('://')[2]}" in str(warned[0].message)
+        assert warned[0].filename == __file__
+
+
+def test_the_command_line_warns_in_a_sentence(tmp_path):
+    (tmp_path / "a.txt").write_text("un\n")
+    code = "from paninifs.engine.cli import main; main()"
+    arguments = "run a.txt out.zarr --host 0.0.0.0 --cluster threads"
+    ran = subprocess.run(
+        [sys.executable, "-c", code, *arguments.split()],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert ran.returncode == 0, ran.stderr
+    assert "warning: UnencryptedScheduler: the scheduler on 0.0.0.0 is open" in ran.stderr
+    assert "cli.py" not in ran.stderr
+    assert "dask dashboard: http://127.0.0.1:" in ran.stdout
 
 
 def test_taken_dashboard_port_is_no_obstacle():

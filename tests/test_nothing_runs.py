@@ -1,0 +1,210 @@
+"""Results that somebody else has made, or has been at: whatever is in them, it is never run."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import pickle
+import shutil
+import warnings
+
+import numcodecs
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+import zarr
+
+import paninifs as pf
+from paninifs.engine.overview import overview, status_of
+from paninifs.storage.errors import UsageError
+from paninifs.storage.quarantine import read_quarantine
+from paninifs.storage.results import StoredArrays
+from paninifs.storage.target import open_target
+
+
+class Bomb:
+    """Makes a folder when it is unpickled."""
+
+    def __init__(self, canary):
+        self.canary = str(canary)
+
+    def __reduce__(self):
+        return os.mkdir, (self.canary,)
+
+
+@pytest.fixture
+def canary(tmp_path, monkeypatch):
+    # Newer numcodecs unpickle nothing unless told to; here it is the engine that is looked at.
+    monkeypatch.setattr(numcodecs.pickles, "ALLOW_UNSAFE_PICKLE_DECODE", True, raising=False)
+    return tmp_path / "canary"
+
+
+@pytest.fixture(scope="module")
+def near():
+    with pf.connect("threads", threads=2, quiet=True) as client:
+        yield client
+
+
+@pytest.fixture(scope="module")
+def made(near, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("made")
+    (folder / "a.jsonl").write_text('{"text": "un", "id": "x"}\n{"text": null}\n')
+    corpus = pf.open_corpus(folder / "a.jsonl")
+    out = folder / "out.zarr"
+    pf.submit(pf.default_graph(), corpus, out, client=near, progress=False).result()
+    return corpus, out
+
+
+@pytest.fixture
+def store(made, tmp_path):
+    return shutil.copytree(made[1], tmp_path / "out.zarr")
+
+
+def everything(store, corpus, near):
+    """Do with a store whatever there is to do, however it ends."""
+    found = []
+    for attempt in (
+        lambda: pf.open_results(store).load(),
+        lambda: status_of(store),
+        lambda: overview(store),
+        lambda: overview(store, by="entropy"),
+        lambda: pf.verify(store),
+        lambda: read_quarantine(open_target(store)),
+        lambda: pf.submit(pf.default_graph(), corpus, store, client=near, progress=False).result(),
+    ):
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            try:
+                found.append(attempt())
+            except Exception as error:  # noqa: BLE001 (any will do, as long as nothing was run)
+                found.append(error)
+    return found
+
+
+def test_a_bomb_goes_off_where_it_is_unpickled(canary, tmp_path):
+    pickle.loads(pickle.dumps(Bomb(canary)))
+    assert canary.is_dir()
+    canary.rmdir()
+    as_objects(tmp_path / "old", canary)
+    numcodecs.Pickle().decode((tmp_path / "old/0").read_bytes())
+    assert canary.is_dir()
+
+
+def test_format_2_whose_codecs_may_be_anything_is_not_read_at_all(store):
+    (store / "zarr.json").unlink()
+    (store / ".zgroup").write_text(json.dumps({"zarr_format": 2}))
+    assert zarr.open_group(str(store), mode="r").metadata.zarr_format == 2
+    with pytest.raises(FileNotFoundError):
+        StoredArrays(open_target(store))
+
+
+def as_objects(folder, canary):
+    """Make an array of format 2 whose chunk is, says its metadata, to be unpickled."""
+    folder.mkdir(exist_ok=True)
+    values = np.array([Bomb(canary)], object)
+    described = {
+        "zarr_format": 2,
+        "shape": [1],
+        "chunks": [1],
+        "dtype": "<f4",
+        "order": "C",
+        "fill_value": 0,
+        "compressor": numcodecs.Pickle().get_config(),
+        "filters": None,
+    }
+    (folder / ".zarray").write_text(json.dumps(described))
+    (folder / "0").write_bytes(numcodecs.Pickle().encode(values))
+    return described
+
+
+@pytest.mark.parametrize("which", ["zarr.json", "_run", "c", "quarantine.parquet", "*"])
+def test_files_that_are_pickles_are_not_unpickled(store, made, near, canary, which):
+    bomb = pickle.dumps(Bomb(canary))
+    replaced = 0
+    for path in store.rglob("*"):
+        if path.is_file() and (which == "*" or which in path.relative_to(store).parts):
+            path.write_bytes(bomb)
+            replaced += 1
+    assert replaced
+    everything(store, made[0], near)
+    assert not canary.exists()
+
+
+@pytest.mark.parametrize("kept", [True, False])
+def test_metadata_of_format_2_with_pickles_is_not_followed(store, made, near, canary, kept):
+    described = {}
+    for array in [path.parent for path in store.glob("*/zarr.json")]:
+        described[f"{array.name}/.zarray"] = as_objects(array, canary)
+        if not kept:
+            (array / "zarr.json").unlink()
+    described[".zgroup"] = {"zarr_format": 2}
+    (store / ".zgroup").write_text(json.dumps({"zarr_format": 2}))
+    (store / ".zmetadata").write_text(
+        json.dumps({"zarr_consolidated_format": 1, "metadata": described})
+    )
+    root = json.loads((store / "zarr.json").read_text())
+    if not kept:
+        root.pop("consolidated_metadata")
+        root["zarr_format"] = 2
+        (store / "zarr.json").write_text(json.dumps(root))
+    everything(store, made[0], near)
+    assert not canary.exists()
+
+
+@pytest.mark.parametrize("codec", ["pickle", "numcodecs.pickle", "object", "json2"])
+@pytest.mark.parametrize("where", ["codecs", "data_type"])
+def test_codecs_and_types_of_objects_are_unknown(store, made, near, canary, codec, where):
+    root = json.loads((store / "zarr.json").read_text())
+    for array in store.glob("*/zarr.json"):
+        described = json.loads(array.read_text())
+        if where == "codecs":
+            described["codecs"] = [{"name": codec, "configuration": {}}]
+        else:
+            described["data_type"] = codec
+        array.write_text(json.dumps(described))
+        root["consolidated_metadata"]["metadata"][array.parent.name] = described
+        for chunk in (array.parent / "c").rglob("*"):
+            if chunk.is_file():
+                chunk.write_bytes(numcodecs.Pickle().encode(np.array([Bomb(canary)], object)))
+    (store / "zarr.json").write_text(json.dumps(root))
+    everything(store, made[0], near)
+    assert not canary.exists()
+
+
+def test_a_quarantine_with_a_pickled_type_is_a_table_like_any_other(store, made, near, canary):
+    file = store / "quarantine.parquet"
+    table = pq.read_table(file)
+    field = table.schema.field("reason").with_metadata(
+        {
+            b"ARROW:extension:name": b"arrow.py_extension_type",
+            b"ARROW:extension:metadata": pickle.dumps(Bomb(canary)),
+        }
+    )
+    pq.write_table(table.cast(pa.schema([*list(table.schema)[:4], field, table.schema[5]])), file)
+    found = everything(store, made[0], near)
+    assert found[5][0].reason
+    assert not canary.exists()
+
+
+def test_a_store_has_no_say_in_which_function_checks_it(store):
+    manifest = store / "_run/manifest.json"
+    found = json.loads(manifest.read_text())
+    blocks = found["facts"]["graph"]
+    found["facts"]["graph"] = {"prepare": blocks.pop("digest"), **blocks}
+    manifest.write_text(json.dumps(found))
+    with contextlib.suppress(Exception):
+        assert "prepare" not in pf.verify(store).recomputed
+    from paninifs.engine.verify import _blocks
+    from paninifs.storage.manifest import require_manifest
+
+    built_in, own = _blocks(require_manifest(open_target(store)))
+    assert "prepare" not in [block.name for block in built_in]
+    assert own["digest"] == "prepare"
+
+
+@pytest.mark.parametrize("url", ["reference://x::file:///x.json", "simplecache::reference://x"])
+def test_a_file_that_says_what_to_open_instead_is_not_opened(url):
+    with pytest.raises(UsageError, match="reference:// is not opened"):
+        pf.open_corpus(url, format="text")

@@ -1,0 +1,335 @@
+"""Keys in URLs and among storage options: they open files, and are found nowhere afterwards."""
+
+from __future__ import annotations
+
+import base64
+import http.server
+import json
+import logging
+import os
+import subprocess
+import sys
+import threading
+import traceback
+from typing import ClassVar
+from urllib.parse import parse_qs, urlsplit
+
+import fsspec
+import pytest
+from fsspec.implementations.memory import MemoryFileSystem
+from typer.testing import CliRunner
+
+import paninifs as pf
+from paninifs.engine import display
+from paninifs.engine.cli import app
+from paninifs.engine.overview import overview, status_of
+from paninifs.storage.errors import (
+    CorpusNotFound,
+    PaniniError,
+    RunFailed,
+    StorageUnreachable,
+    UsageError,
+)
+from paninifs.storage.filesystem import filesystem_of
+from paninifs.storage.fsspec_target import FsspecTarget
+from paninifs.storage.local_target import LocalTarget
+from paninifs.storage.patience import patiently
+
+SIGNATURE, RENEWED, PASSWORD, TOKEN = "sIgNaTuRe0", "rEnEwEd0", "pAsSwOrD0", "tOkEn0123"
+SECRETS = (SIGNATURE, RENEWED, PASSWORD, TOKEN)
+BASIC = "Basic " + base64.b64encode(f"me:{PASSWORD}".encode()).decode()
+FILES = {
+    "a.jsonl": b'{"text": "un", "id": "x"}\nnot json\n{"text": null}\n',
+    "b.csv": b"id,text\n7,deux\n8\n",
+    "torn.parquet": b"PAR1 but no Parquet",
+    "c.txt": b"trois\n",
+}
+
+
+class Locked(http.server.BaseHTTPRequestHandler):
+    """Gives a file to whoever has a key, unless it is to fail."""
+
+    def do_GET(self):
+        url = urlsplit(self.path)
+        given = parse_qs(url.query).get("X-Goog-Signature", [None])[0]
+        with self.server.lock:
+            failing = self.server.failures > 0 and self.command == "GET"
+            self.server.failures -= failing
+        keys = (BASIC, f"Bearer {TOKEN}")
+        if failing:
+            self.send_error(503)
+        elif given not in self.server.signatures and self.headers["Authorization"] not in keys:
+            self.send_error(403)
+        elif (data := FILES.get(url.path.strip("/"))) is None:
+            self.send_error(404)
+        else:
+            self.send_response(200)
+            self.send_header("Content-Length", str(len(data)))
+            self.send_header("ETag", f'"{len(data)}"')
+            self.end_headers()
+            if self.command == "GET":
+                self.wfile.write(data)
+
+    do_HEAD = do_GET  # noqa: N815
+
+    def log_message(self, *args):
+        """Keep quiet."""
+
+
+@pytest.fixture
+def server():
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Locked) as server:
+        server.lock, server.failures = threading.Lock(), 0
+        server.signatures = {SIGNATURE, RENEWED}
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        server.host = f"127.0.0.1:{server.server_port}"
+        yield server
+        server.shutdown()
+
+
+@pytest.fixture(scope="module")
+def near():
+    with pf.connect("threads", threads=2, quiet=True) as client:
+        yield client
+
+
+@pytest.fixture
+def said(caplog, capfd):
+    """Collect whatever is logged, printed and handed in; `check` finds no secret in it."""
+    caplog.set_level(logging.DEBUG, logger="paninifs")
+
+    class Said(list):
+        def check(self, *folders):
+            self += [record.getMessage() for record in caplog.records]
+            self.append(caplog.text)  # tracebacks too
+            self.extend(capfd.readouterr())
+            every = "\n".join(map(str, self)).encode()
+            for folder in folders:
+                every += b"".join(p.read_bytes() for p in folder.rglob("*") if p.is_file())
+                every += "\n".join(map(str, folder.rglob("*"))).encode()
+            assert [secret for secret in SECRETS if secret.encode() in every] == []
+            return every
+
+    return Said()
+
+
+def signed(server, key=SIGNATURE, userinfo="", names=FILES):
+    query = f"?X-Goog-Credential=me%2Fx/y&X-Goog-Signature={key}" if key else ""
+    return [f"http://{userinfo}{server.host}/{name}{query}" for name in names]
+
+
+def run(server, results, client, said, urls=None, failures=0, **options):
+    """Run; collect what the handle, its events and the displays of them have to say."""
+    corpus = pf.open_corpus(urls or signed(server), **options.pop("corpus", {}))
+    events = []
+    server.failures = failures
+    going = pf.submit(pf.default_graph(), corpus, results, client=client, progress=False, **options)
+    going.events.subscribe(events.append)
+    summary = going.result()
+    said += [repr(corpus), repr(corpus.files), repr(going), repr(events), repr(summary)]
+    said += [repr(corpus.index), json.dumps(corpus.index.to_json()), corpus.index.notes]
+    said.append(display._as_html(going.status(), going.results, going.dashboard_link))
+    said += [note for event in events for note in display._notes(event)]
+    return summary
+
+
+@pytest.mark.parametrize("way", ["signature", "password", "token"])
+def test_a_run_tells_nobody_what_opened_its_files(server, near, said, tmp_path, way):
+    urls, corpus = signed(server, None if way != "signature" else SIGNATURE), {}
+    if way == "password":
+        urls = signed(server, None, f"me:{PASSWORD}@")
+    elif way == "token":
+        corpus = {"storage_options": {"headers": {"Authorization": f"Bearer {TOKEN}"}}}
+    places = out, mirror = tmp_path / "out.zarr", tmp_path / "mirror.zarr"
+    summary = run(server, out, near, said, urls, failures=4, corpus=corpus, mirror=mirror)
+    assert all((place / "_run/manifest.json").exists() for place in places)
+    assert (summary.done, summary.quarantined, summary.files_unread) == (3, 3, 1)
+    said += [repr(status_of(out)), repr(overview(out, **corpus)), repr(pf.open_results(out))]
+    every = said.check(tmp_path)
+    assert b"failed, trying again: ClientResponseError: 503" in every
+    assert f"http://{server.host}/a.jsonl".encode() in every
+
+
+def test_a_url_signed_anew_is_the_same_file(server, near, said, tmp_path):
+    run(server, tmp_path / "out.zarr", near, said, signed(server)[:2])
+    (tmp_path / "out.zarr/_run/done/00000000.json").unlink()  # as if it had been stopped
+    server.signatures = {RENEWED}
+    again = run(server, tmp_path / "out.zarr", near, said, signed(server, RENEWED)[:2])
+    assert again.done == 2
+    grown = run(server, tmp_path / "out.zarr", near, said, signed(server, RENEWED), extend=True)
+    assert grown.done == 3
+    said.check(tmp_path)
+
+
+def test_files_that_only_a_key_tells_apart_are_refused(server, said):
+    urls = [*signed(server, SIGNATURE, names=["c.txt"]), *signed(server, RENEWED, names=["c.txt"])]
+    with pytest.raises(UsageError, match=r"named twice: http://[\d.:]+/c.txt; behind a \?") as told:
+        pf.open_corpus(urls)
+    said += traceback.format_exception(told.value)
+    said.check()
+
+
+@pytest.mark.parametrize("status", [403, 404, 503])
+def test_errors_and_what_caused_them_keep_the_secret(
+    server, near, said, tmp_path, monkeypatch, status
+):
+    monkeypatch.setenv("PANINIFS_PATIENCE", "0.1")
+    urls = signed(server, SIGNATURE, f"me:{PASSWORD}@", names=["c.txt", "a.jsonl"])
+    corpus = pf.open_corpus(urls)
+    assert corpus.index.rows == 4
+    if status == 503:
+        server.failures = 10**9
+    elif status == 404:
+        monkeypatch.delitem(FILES, "c.txt")
+    else:
+        server.signatures.clear()
+        monkeypatch.setitem(globals(), "BASIC", "no longer")
+    for attempt in (
+        lambda: pf.open_corpus(urls).index,
+        lambda: pf.submit(
+            pf.default_graph(), corpus, tmp_path / "out.zarr", client=near, progress=False
+        ).result(),
+        lambda: list(corpus.frame.text.compute(scheduler="synchronous")),
+    ):
+        with pytest.raises((PaniniError, OSError)) as raised:
+            attempt()
+        said += [*traceback.format_exception(raised.value), repr(raised.value)]
+    every = said.check(tmp_path)
+    assert f"http://{server.host}/c.txt".encode() in every
+
+
+def test_what_another_library_raised_is_chained_as_it_may_be_shown():
+    def fail():
+        try:
+            raise ValueError(f"https://me:{PASSWORD}@host/a?sig={SIGNATURE}")
+        except ValueError as error:
+            raise ConnectionResetError(f"GET https://host/a?sig={SIGNATURE}") from error
+
+    os.environ["PANINIFS_PATIENCE"] = "0"
+    try:
+        with pytest.raises(StorageUnreachable) as raised:
+            patiently(f"reading https://host/a?sig={SIGNATURE}", fail)
+    finally:
+        del os.environ["PANINIFS_PATIENCE"]
+    told = "".join(traceback.format_exception(raised.value))
+    assert isinstance(raised.value.__cause__, ConnectionResetError)
+    assert "GET https://host/a" in told
+    assert not any(secret in told for secret in SECRETS)
+
+
+class Leaky(LocalTarget):
+    """A place of somebody's own, with errors that nobody has gone over."""
+
+    def put(self, key, data):
+        if key.startswith("dhatu/c/"):
+            raise OSError(f"PUT https://host/{key}?sig={SIGNATURE} was refused")
+        super().put(key, data)
+
+
+def test_the_error_of_a_run_passes_the_sieve_whoever_raised_it(near, tmp_path):
+    (tmp_path / "c.txt").write_text("trois\n")
+    corpus = pf.open_corpus(tmp_path / "c.txt")
+    going = pf.submit(
+        pf.default_graph(), corpus, Leaky(tmp_path / "out.zarr"), client=near, progress=False
+    )
+    with pytest.raises(RunFailed, match=r"OSError: PUT https://host/\w+/c/[\d/]+ was") as raised:
+        going.result()
+    # Of the run: dask's own log has it as it was raised, on the worker.
+    assert SIGNATURE not in "".join(traceback.format_exception(raised.value))
+
+
+class Vault(MemoryFileSystem):
+    """A place whose URLs hold a user and a password."""
+
+    protocol = "vault"
+    store: ClassVar = {}
+    pseudo_dirs: ClassVar = [""]
+
+    def __init__(self, *args, token="", **options):
+        if token == TOKEN:
+            raise ValueError(f"the token {token} is of yesterday")
+        super().__init__(*args, **options)
+
+    @classmethod
+    def _strip_protocol(cls, path):
+        path = path.removeprefix("vault://").rpartition("@")[2]
+        return "/" + path.strip("/") if path.strip("/") else ""
+
+    def unstrip_protocol(self, name):
+        return f"vault://{name.strip('/')}"
+
+
+@pytest.fixture
+def vault():
+    fsspec.register_implementation("vault", Vault, clobber=True)
+    Vault.store.clear()
+    yield f"vault://me:{PASSWORD}@host/out.zarr"
+    Vault.store.clear()
+
+
+@pytest.mark.parametrize("part", ["results", "mirror"])
+def test_the_password_of_the_results_is_not_in_them(
+    vault, server, near, said, tmp_path, monkeypatch, part
+):
+    places = {"results": tmp_path / "out.zarr", "mirror": vault}
+    if part == "results":
+        places = {"results": vault, "mirror": tmp_path / "mirror.zarr"}
+    urls = signed(server, names=["c.txt"])
+    run(server, places["results"], near, said, urls, mirror=places["mirror"])
+    slow = pf.open_results(vault)
+    monkeypatch.setattr(FsspecTarget, "slow_to_create", False)  # now as a bucket: by zarr itself
+    opened = pf.open_results(vault)
+    assert opened.load().identical(slow.load())
+    assert opened.encoding["source"] == "vault://host/out.zarr"
+    said += [repr(opened), opened._repr_html_(), repr(opened.encoding), repr(status_of(vault))]
+    said += [f"{name} {file.getvalue()!r}" for name, file in Vault.store.items()]
+    assert b"vault://host/out.zarr" in said.check(tmp_path)
+
+
+def test_a_refused_option_is_named_and_not_shown(vault):
+    with pytest.raises(UsageError, match=r"out\.zarr: the token <token> is of") as told:
+        filesystem_of(vault, {"token": TOKEN})
+    shown = "".join(traceback.format_exception(told.value))
+    assert not any(secret in shown for secret in SECRETS)
+
+
+def test_the_command_line_prints_no_key(server, said, tmp_path):
+    def paninifs(*arguments):
+        ran = subprocess.run(
+            [sys.executable, "-c", "from paninifs.engine.cli import main; main()", *arguments],
+            cwd=tmp_path,
+            env={**os.environ, "PANINIFS_PATIENCE": "0"},
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=False,
+        )
+        said.extend([ran.stdout, ran.stderr])
+        return ran.returncode
+
+    assert paninifs("run", *signed(server), "out.zarr") == 3
+    assert paninifs("show", "out.zarr") == 0  # without its texts: their key is not in the store
+    assert paninifs("show", "out.zarr", "--json") == 0
+    assert paninifs("verify", "out.zarr") == 1
+    assert paninifs("run", f"http://me:{PASSWORD}@{server.host}/none.txt", "out.zarr") == 2
+    assert paninifs("status", f"http://me:{PASSWORD}@{server.host}/out.zarr") != 0
+    said.check(tmp_path)
+
+
+def test_the_command_line_prints_no_password_of_a_mirror(vault, said, tmp_path):
+    (tmp_path / "c.txt").write_text("trois\n")
+    arguments = ["run", str(tmp_path / "c.txt"), str(tmp_path / "out.zarr"), "--mirror", vault]
+    ran = CliRunner().invoke(app, arguments)
+    assert ran.exit_code == 0, ran.output
+    assert "mirrored to vault://host/out.zarr" in ran.output
+    again = CliRunner().invoke(app, [*arguments[:2], vault])
+    assert again.exit_code == 0, again.output
+    said += [ran.output, again.output]
+    said.check(tmp_path)
+
+
+def test_a_signed_url_that_is_not_there_is_no_wildcard(server, said):
+    with pytest.raises(CorpusNotFound, match=r"no such file, .*/none\.txt$") as raised:
+        pf.open_corpus(signed(server, names=["none.txt"]))
+    said += traceback.format_exception(raised.value)
+    said.check()

@@ -1,0 +1,92 @@
+"""Texts and names of others in terminals and pages: shown, never obeyed."""
+
+from __future__ import annotations
+
+import html
+import io
+import json
+import re
+
+import pytest
+from IPython import display as notebook
+from rich.console import Console
+from typer.testing import CliRunner
+
+import paninifs as pf
+from paninifs.engine import display
+from paninifs.engine.cli import app
+from paninifs.engine.events import EventStream, Finished, Indexed, Notice, Restored, WorkerLost
+from paninifs.engine.terminal import plain, visible
+
+CLEAR, TITLE, C1, BIDI = "\x1b[2J", "\x1b]0;mine\x07", "\x9b31m", "\u202e"
+EVIL = f"[red]x[/red] :smile: {CLEAR}{TITLE}{C1}{BIDI}"
+COMMANDS = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u202e]")
+TAGS = """<script>alert("1")</script><img src=x onerror='alert(2)'>"""
+
+
+@pytest.fixture(scope="module")
+def store(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("evil")
+    rows = [{"id": EVIL, "text": EVIL}, {"id": "n", "text": None}]
+    file = folder / f"[bold]{CLEAR}.jsonl"
+    file.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    with pf.connect("threads", quiet=True) as client:
+        corpus = pf.open_corpus(file)
+        out = folder / "[blue]out.zarr"
+        pf.submit(pf.default_graph(), corpus, out, client=client, progress=False).result()
+    return file, out
+
+
+@pytest.mark.parametrize(
+    "arguments", [["show"], ["show", "--json"], ["status"], ["status", "--json"], ["verify"]]
+)
+def test_no_text_or_name_reaches_the_terminal_as_a_command(store, arguments):
+    ran = CliRunner().invoke(app, [arguments[0], str(store[1]), *arguments[1:]])
+    assert ran.exit_code == 0, ran.output
+    assert not COMMANDS.search(ran.output)
+    if "--json" in arguments and arguments[0] == "show":
+        (one,) = json.loads(ran.stdout)["ranked"]
+        assert (one["id"], one["text"]) == (EVIL, EVIL)  # whole, to whoever parses it
+    elif arguments == ["show"]:
+        assert r"[red]x[/red] :smile: \x1b[2J\x1b]0;mine\x07\x9b31m\u202e" in ran.stdout
+        assert "[blue]out.zarr" in ran.stdout
+
+
+def test_errors_and_what_was_set_aside_do_not_either(store, tmp_path):
+    again = CliRunner().invoke(app, ["run", str(store[0]), str(tmp_path / "out.zarr")])
+    assert again.exit_code == 3, again.output
+    assert r"set aside: [bold]\x1b[2J.jsonl, row 1: null text" in again.output
+    none = CliRunner().invoke(app, ["show", f"/nowhere/{EVIL}"])
+    assert none.exit_code == 2
+    assert "[red]x[/red]" in none.output
+    assert not COMMANDS.search(again.output + none.output)
+
+
+def test_notes_of_a_run_do_not_either(monkeypatch):
+    sink = io.StringIO()
+    listener = display._in_terminal(Console(file=sink, force_terminal=False, width=300))
+    listener(Indexed(1, 2, (EVIL,)))
+    listener(Finished(1.0))
+    assert visible(EVIL) in sink.getvalue()
+    assert not COMMANDS.search(sink.getvalue())
+
+
+def test_scripts_of_indian_languages_keep_their_joiners():
+    assert plain("क्‍ष\tन्‌\n") == "क्‍ष\tन्‌\n"
+
+
+def test_pages_of_a_notebook_hold_no_tag_of_others(monkeypatch):
+    pages = []
+    for name in ("display", "update"):
+        monkeypatch.setattr(
+            notebook.DisplayHandle, name, lambda _, page, **__: pages.append(page.data)
+        )
+    events = EventStream()
+    events.subscribe(display._in_notebook(TAGS, f'http://x/"{TAGS}'))
+    for event in (Indexed(1, 2, (TAGS,)), Restored(1, TAGS), Notice(TAGS), WorkerLost("w", TAGS)):
+        events.publish(event)
+    page = pages[-1]
+    assert page.count(html.escape(TAGS)) == 6
+    assert "<script" not in page
+    assert "<img" not in page
+    assert re.findall(r'href="([^"]*)"', page) == [html.escape(f'http://x/"{TAGS}')]
