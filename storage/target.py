@@ -17,6 +17,7 @@ from .fsspec_target import FsspecTarget
 from .guarded_target import PatientTarget, ReadBackTarget
 from .local_target import LocalTarget
 from .patience import patiently
+from .refusal import refusals
 
 
 class Target(Protocol):
@@ -57,10 +58,14 @@ def open_target(url: str | os.PathLike[str], options: Mapping[str, Any] | None =
     ------
     ResultsMismatch
         There is a file of that name.
+    StorageRefused
+        The place may not be looked at.
     """
     name = os.fspath(url)
     fs, path = filesystem_of(name, options)
-    if patiently(f"looking at {name}", lambda: _is_file(fs, path)):
+    with refusals(f"looking at {name}"):
+        is_file = patiently(f"looking at {name}", lambda: _is_file(fs, path))
+    if is_file:
         raise ResultsMismatch(f"{name} is a file; results are a folder: choose another place")
     protocols = protocols_of(fs)
     if protocols & LOCAL:
