@@ -42,6 +42,7 @@ class SourceFile:
     stamp: str
     format: str  # a key of readers.READERS
     compression: str | None  # "gzip", "zstd", "bz2" or None
+    problem: str | None = None  # why it cannot be opened, where its listing says so
 
 
 @dataclass(frozen=True)
