@@ -530,6 +530,7 @@ def test_a_gzip_file_whose_checksum_no_longer_fits_is_not_taken_for_good(tmp_pat
         read(corpus)
 
 
+@pytest.mark.readme("damaged-later")
 @pytest.mark.parametrize("what", ["a page's header", "a digit"])
 def test_a_parquet_page_damaged_after_it_was_counted_gives_faults(tmp_path, what):
     path = tmp_path / "a.parquet"
@@ -588,7 +589,7 @@ def test_a_file_that_changes_after_it_was_counted_is_refused(tmp_path, name, wha
         os.utime(path, ns=(time, time + 10**9))
     else:
         path.unlink()
-    words = "vanished after it was indexed" if what == "gone" else "changed after it was indexed"
+    words = "vanished after it was listed" if what == "gone" else "changed after it was indexed"
     with pytest.raises(CorpusChanged, match=words) as caught:
         list(read_stretch(stretch, corpus.opener, corpus.index.wanted))
     assert str(path) in str(caught.value)
