@@ -652,3 +652,30 @@ def test_validity_of_a_slice_is_that_of_its_elements(start, length):
     part = pa.array(values, pa.string()).slice(start, length)
     assert validity(part).tolist() == [value is not None for value in values[start:][:length]]
     assert validity(pa.nulls(length, pa.string())).tolist() == [False] * length
+
+
+def test_texts_too_long_together_for_32_bit_offsets_get_64(monkeypatch):
+    monkeypatch.setattr(rows, "SHORT_BYTES", 40)
+    parts = [rows.Rows(n, pa.array(["x" * 9]), {"id": pa.array(["y" * 9])}) for n in range(4)]
+    few, many = rows.Rows.joined(parts[:2]), rows.Rows.joined(parts)
+    assert (few.text.type, many.text.type) == (pa.string(), pa.large_string())
+    assert many.columns["id"].to_pylist() == ["y" * 9] * 4
+
+
+@pytest.mark.parametrize("values", [["a", "b"], [b"a", b"b"]])
+def test_a_text_that_a_dictionary_repeats_is_decoded_with_64_bit_offsets(tmp_path, values):
+    column = pa.array([values[0]] * 3 + [values[1]]).dictionary_encode()
+    pq.write_table(pa.table({"text": column}), tmp_path / "a.parquet")
+    corpus = open_corpus(tmp_path)
+    (stretch,) = corpus.index.stretches(0, 4)
+    (batch,) = read_stretch(stretch, corpus.opener, corpus.index.wanted)
+    assert batch.text.type == pa.large_string()
+    assert batch.text.to_pylist() == ["a", "a", "a", "b"]
+
+
+def test_long_values_beside_the_text_fill_a_batch_too(write, monkeypatch):
+    monkeypatch.setattr(rows, "BATCH_BYTES", 100)
+    corpus = write("a.csv", b"id,text\n" + b"%s,a\n" % (b"x" * 60) * 6)
+    (stretch,) = corpus.index.stretches(0, 6)
+    batches = list(read_stretch(stretch, corpus.opener, corpus.index.wanted))
+    assert [len(batch) for batch in batches] == [2, 2, 2]
