@@ -23,8 +23,6 @@ _TOO_LONG = "the name is too long", "choose a shorter one"
 _BY_ERRNO = {
     errno.ENOSPC: _NO_ROOM,
     errno.EDQUOT: _NO_QUOTA,
-    errno.EACCES: _DENIED,
-    errno.EPERM: _DENIED,
     errno.EROFS: _READ_ONLY,
     errno.ENOTDIR: _NO_FOLDER,
     errno.EEXIST: _NO_FOLDER,  # of a folder that is to be made; objects are asked for otherwise
@@ -51,12 +49,12 @@ def refusals(doing: str) -> Iterator[None]:
 
     Examples
     --------
-    >>> with refusals("writing /mnt/a"):
-    ...     raise OSError(28, "No space left on device")
-    Traceback (most recent call last):
-    ...
-    paninifs.storage.errors.StorageRefused: writing /mnt/a was refused: there is no room left
-    ([Errno 28] No space left on device). Make room there, or choose another place. ...
+    >>> try:
+    ...     with refusals("writing /mnt/a"):
+    ...         raise OSError(28, "No space left on device")
+    ... except StorageRefused as error:
+    ...     print(str(error)[:82])
+    writing /mnt/a was refused: there is no room left ([Errno 28] No space left on dev
     """
     try:
         yield
@@ -76,6 +74,8 @@ def refusals(doing: str) -> Iterator[None]:
 def _known(error: Exception) -> tuple[str, str] | None:
     if any(reason in str(error) for reason in _QUOTA_REASONS):
         return _NO_QUOTA
+    if isinstance(error, PermissionError):  # not every filesystem gives it a number
+        return _DENIED
     if isinstance(error, OSError) and error.errno is not None:
         return _BY_ERRNO.get(error.errno)
     if isinstance(error, OSError) and str(error).startswith("Forbidden: "):  # gcsfs's 403

@@ -164,7 +164,7 @@ class FileOpener:
             if not first:
                 self._check(file)
             first = False
-            with settled(fs), _there(file):
+            with settled(fs), self._there(file):
                 return cast(BinaryIO, fs.open(path, "rb", **large))
 
         if file.size <= SMALL_BYTES:
@@ -176,7 +176,7 @@ class FileOpener:
         fs, path = filesystem_of(file.url, self._options)
 
         def whole() -> bytes:
-            with settled(fs), _there(file):
+            with settled(fs), self._there(file):
                 data = bytes(fs.cat_file(path))
             if len(data) != file.size:
                 self._check(file)
@@ -185,6 +185,14 @@ class FileOpener:
 
         with refusals(f"reading {file.url}"):
             return patiently(f"reading {file.url}", whole)
+
+    @contextmanager
+    def _there(self, file: SourceFile) -> Iterator[None]:
+        try:
+            yield
+        except FileNotFoundError as error:
+            self._check(file)  # also where an old listing, which it renews, lacks the file
+            raise OSError(errno.EIO, "it is listed, and was not found") from error
 
     def check(self, file: SourceFile) -> None:
         """Raise `CorpusChanged` unless the file is still the one that was listed."""
@@ -199,25 +207,13 @@ class FileOpener:
             forget_listings(fs)  # a Drive's are old; they are believed where they agree
             found = _described(fs, path)
         if found is None:
-            raise _vanished(file)
+            raise CorpusChanged(f"{file.url} vanished after it was listed")
         if found != (file.size, file.stamp):
             raise CorpusChanged(
                 f"{file.url} changed after it was indexed: {file.size} bytes ({file.stamp}) then, "
                 f"{found[0]} bytes ({found[1]}) now; a fresh run (--fresh) reads it as it is, and "
                 "discards the results there are"
             )
-
-
-@contextmanager
-def _there(file: SourceFile) -> Iterator[None]:
-    try:
-        yield
-    except FileNotFoundError as error:
-        raise _vanished(file) from error
-
-
-def _vanished(file: SourceFile) -> CorpusChanged:
-    return CorpusChanged(f"{file.url} vanished after it was listed")
 
 
 def _described(fs: Any, path: str) -> tuple[int, str] | None:
