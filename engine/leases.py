@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Sequence
 
+from ..storage.errors import PaniniError
 from ..storage.lease import Lease
 from ..storage.manifest import read_manifest
 from ..storage.target import Target
@@ -40,5 +41,7 @@ def give_up(leases: Leases) -> None:
             lease.release()  # before anything else is asked of a place that may be away
             if read_manifest(place) is None:
                 lease.withdraw()
+        except PaniniError as error:
+            _log.warning("the lease of %s could not be given up: %s", place.url, error)
         except Exception:  # noqa: BLE001 (why the run ended is what its user has to hear)
             _log.warning("the lease of %s could not be given up", place.url, exc_info=True)

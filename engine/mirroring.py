@@ -10,7 +10,7 @@ import threading
 from concurrent.futures import Future, ThreadPoolExecutor
 from types import TracebackType
 
-from ..storage.errors import PaniniError, StorageUnreachable
+from ..storage.errors import PaniniError, StorageRefused, StorageUnreachable
 from ..storage.lease import LeaseTicket
 from ..storage.mirror import COPIES, complete, copy_shard, follow
 from ..storage.store import OpenStore
@@ -18,6 +18,9 @@ from ..storage.target import Target
 from .events import EventStream, Mirrored, Notice
 
 _log = logging.getLogger(__name__)
+
+_AWAY = (StorageUnreachable, StorageRefused)
+"""After one of these no further copy is tried before all is computed."""
 
 
 class Mirroring:
@@ -34,7 +37,7 @@ class Mirroring:
         self._pool = ThreadPoolExecutor(COPIES, "paninifs-mirror")
         self._copies: dict[int, Future[None]] = {}
         self._there: set[int] = set()
-        self._away: StorageUnreachable | None = None
+        self._away: StorageUnreachable | StorageRefused | None = None
         self._closed = False
         self._lock = threading.Lock()
 
@@ -57,7 +60,7 @@ class Mirroring:
         self._ticket.check(self._mirror)
         try:
             copy_shard(self._store.target, self._mirror, self._store.layout, shard)
-        except StorageUnreachable as error:
+        except _AWAY as error:
             with self._lock:
                 first, self._away = self._away is None, error
             if first:
@@ -70,7 +73,7 @@ class Mirroring:
 
         Raises
         ------
-        StorageUnreachable
+        StorageUnreachable, StorageRefused
             Shards could not be copied; the results themselves are complete.
         RunFailed, LeaseLost
             A shard is not what was written; or another driver took the mirror over.
@@ -82,9 +85,10 @@ class Mirroring:
         for shard in set(range(self._store.layout.shards)) - known:
             self.begin(shard)
         for shard, error in self._failed().items():
-            if isinstance(error, PaniniError) and not isinstance(error, StorageUnreachable):
+            if isinstance(error, PaniniError) and not isinstance(error, _AWAY):
                 raise error
-            raise StorageUnreachable(
+            kind = type(error) if isinstance(error, _AWAY) else StorageUnreachable
+            raise kind(
                 f"{self._store.target.url} is complete, but {len(self._failed())} of its shards "
                 f"could not be copied to {self._mirror.url} (shard {shard}: {error}); run again "
                 "to copy them"

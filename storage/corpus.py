@@ -6,6 +6,7 @@ Opening lists files and reads none. What is in them is found by `index`, how the
 
 from __future__ import annotations
 
+import stat
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -25,6 +26,7 @@ from .partition import Sharding
 from .patience import patiently
 from .readers import READERS, SUFFIXES, format_of, read_as, require_format
 from .redaction import scrubbed, shown
+from .refusal import refusals
 from .rows import ARROW_KINDS, Rows, SourceFile, Stretch, Wanted
 from .source import FileOpener, stamp_of
 from .stretches import read_stretches
@@ -32,6 +34,15 @@ from .stretches import read_stretches
 if TYPE_CHECKING:
     import dask.dataframe as dd
     import pandas as pd
+
+_NO_FILES = (
+    (stat.S_ISFIFO, "a named pipe, and no file"),
+    (stat.S_ISSOCK, "a socket, and no file"),
+    (stat.S_ISCHR, "a device, and no file"),
+    (stat.S_ISBLK, "a device, and no file"),
+    (stat.S_ISLNK, "a link that leads to no file (one to a folder is not followed)"),
+)
+"""What opening would wait for, or read, for ever; and how to tell."""
 
 _IN_A_STORE = "/_run/manifest.json"
 
@@ -149,6 +160,8 @@ def open_corpus(
         Nothing is there, or nothing of a known format.
     UsageError
         A file is named twice, or there is no such format.
+    StorageRefused
+        A folder may not be listed.
 
     Examples
     --------
@@ -193,7 +206,8 @@ def _list(url: str, options: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
     # Of a chained URL (zip://*.txt::gs://bucket/a.zip) each file keeps what stands behind.
     head, _, behind = url.partition("::")
     tail = f"::{behind}" if behind and "://" in head else ""
-    in_folder, infos = patiently(f"listing {url}", lambda: _found(fs, path))
+    with refusals(f"listing {scrubbed(shown(url))}"):
+        in_folder, infos = patiently(f"listing {url}", lambda: _found(fs, path))
     if not infos:
         raise CorpusNotFound(f"no such file, and nothing that it matches: {scrubbed(shown(url))}")
     for name in sorted(infos):
@@ -273,16 +287,39 @@ def _common_folder(names: Sequence[str]) -> PurePosixPath:
 
 
 def _source(info: Mapping[str, Any], root: PurePosixPath) -> SourceFile:
-    name = str(PurePosixPath(info["name"]).relative_to(root))
+    name = _printable(str(PurePosixPath(info["name"]).relative_to(root)))
     if info["size"] is None:  # a web server may not; then it may also not give a part of a file
         raise UsageError(
             f"{shown(info['url'])}: the server does not say how long it is; download it first"
         )
-    url = shown(info["url"])
+    url, stamp = shown(info["url"]), stamp_of(dict(info))
     signed = info["url"] if info["url"] != url else None
     format, compression = info["known"]
-    stamp = stamp_of(dict(info))
-    return SourceFile(url, name, info["size"], stamp, format, compression, signed)
+    return SourceFile(
+        _printable(url), name, info["size"], stamp, format, compression, _problem(info), signed
+    )
+
+
+def _problem(info: Mapping[str, Any]) -> str | None:
+    """Return why a file cannot be opened, where its name or its kind says so."""
+    name = info["name"]
+    if name != _printable(name):
+        return "its name is not UTF-8; rename it"
+    if "::" in name:
+        return "its name holds '::', which joins URLs; rename it"
+    if info["type"] != "other":
+        return None
+    kind = next((what for test, what in _NO_FILES if test(info.get("mode", 0))), "no file")
+    return f"it is {kind}"
+
+
+def _printable(name: str) -> str:
+    r"""Return a name that can be written down: what is not UTF-8 in it is escaped.
+
+    >>> _printable("a\udcff.txt"), _printable("ā.txt")
+    ('a\\udcff.txt', 'ā.txt')
+    """
+    return name.encode("utf-8", "backslashreplace").decode()
 
 
 class _ReadFrame:

@@ -10,6 +10,7 @@ from collections.abc import Iterator
 
 import pyarrow as pa
 
+from .errors import StorageRefused
 from .linewise import BOM
 from .rows import (
     ANY_TEXT,
@@ -36,8 +37,14 @@ def outline(file: SourceFile, opener: Opener) -> Outline:  # noqa: ARG001
 
 def read(file: SourceFile, opener: Opener, span: Span, wanted: Wanted) -> Iterator[Rows]:
     """Read the file; the columns but `id` are null."""
-    with opener(file) as stream:
-        data = stream.read().removeprefix(BOM)
+    try:
+        with opener(file) as stream:
+            data = stream.read().removeprefix(BOM)
+    except StorageRefused as refused:  # a file that is counted is opened by then
+        if not isinstance(refused.__cause__, PermissionError):
+            raise
+        yield Rows.lost(span.start, span.stop, f"cannot be opened: {refused.__cause__}", wanted)
+        return
     raw = pa.array([data], pa.binary() if len(data) < 2**31 else pa.large_binary())
     text, faults = utf8_text(raw, span.start)
     columns = {

@@ -15,6 +15,7 @@
     ├── CorpusChanged (OSError)            a file is not the one that was indexed
     ├── UnsafeKey (ValueError)             a store names an object outside its own folder
     ├── StorageUnreachable (OSError)       a place failed for longer than it is waited for
+    ├── StorageRefused (OSError)           no room, no permission: waiting would not help
     ├── LeaseLost (OSError)                another driver took the store over
     ├── DeviceLost (RuntimeError)          a GPU failed, and with it all that its process asks of it
     ├── BlockError (RuntimeError)          a map-block failed, or returned the wrong thing
@@ -82,6 +83,10 @@ class UnsafeKey(PaniniError, ValueError):
 
 class StorageUnreachable(PaniniError, OSError):
     """A place failed for longer than it is waited for; what is finished is kept."""
+
+
+class StorageRefused(PaniniError, OSError):
+    """A place has no room, or lets nobody in; what is finished is kept."""
 
 
 class LeaseLost(PaniniError, OSError):

@@ -32,6 +32,7 @@ LISTING_SECONDS = 10
 """How long a Drive's listings are believed: asking what a file is lists its whole folder."""
 
 _REFERENCE = re.compile("(^|::)reference:")  # fsspec's, that stands for files elsewhere
+_LEADS_NOWHERE = frozenset({errno.ENOENT, errno.ENOTDIR, errno.ELOOP, errno.EACCES})
 
 _EXTRAS = {"gs": "gcs", "gcs": "gcs", "gdrive": "drive"}
 
@@ -146,10 +147,27 @@ def _listed(fs: Any, folder: str) -> list[dict[str, Any]]:
                 listed: list[dict[str, Any]] = fs.ls(folder, detail=True)
         except (FileNotFoundError, NotADirectoryError):
             return []
-        return listed
+        return [_followed(fs, info) for info in listed]
 
     # One by one: where every tenth request fails, a listing of many folders never would succeed.
     return patiently(f"listing {folder}", attempt)
+
+
+def _followed(fs: Any, info: dict[str, Any]) -> dict[str, Any]:
+    """Describe what a link leads to; the link where that is nothing, or a folder.
+
+    A listing of fsspec's describes the link, and what opens the file asks for what it leads to: the
+    times of the two differ. A link to a folder is not followed, for it may lead in a circle.
+    """
+    if not info.get("islink"):
+        return info
+    try:
+        there: dict[str, Any] = fs.info(info["name"])
+    except OSError as error:
+        if error.errno not in _LEADS_NOWHERE:
+            raise
+        return info
+    return info if there["type"] == "directory" else there
 
 
 def files_matching(fs: Any, pattern: str) -> dict[str, dict[str, Any]]:

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import errno
-from collections.abc import Iterable, Mapping
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Iterable, Mapping
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from .patience import patiently
+from .refusal import refusals
 
 if TYPE_CHECKING:
     from .target import Target
+
+T = TypeVar("T")
 
 
 class _Guard:
@@ -79,15 +82,15 @@ class ReadBackTarget(_Guard):
 
 
 class PatientTarget(_Guard):
-    """Repeats what fails in a way that may pass; see `patience`."""
+    """Repeats what fails in a way that may pass, and says what does not: `patience`, `refusal`."""
 
     def get(self, key: str) -> bytes | None:
         """Return an object, or None where there is none."""
-        return patiently(f"reading {self.url}/{key}", lambda: self._inner.get(key))
+        return _asked(f"reading {self.url}/{key}", lambda: self._inner.get(key))
 
     def put(self, key: str, data: bytes) -> None:
         """Write a whole object."""
-        patiently(f"writing {self.url}/{key}", lambda: self._inner.put(key, data))
+        _asked(f"writing {self.url}/{key}", lambda: self._inner.put(key, data))
 
     def create(self, key: str, data: bytes) -> bool:
         """Write an object only where there is none.
@@ -95,14 +98,19 @@ class PatientTarget(_Guard):
         An object that is there and holds these very bytes was written by an attempt whose answer
         was lost; so what is created has to be unique to its writer.
         """
-        created = patiently(f"creating {self.url}/{key}", lambda: self._inner.create(key, data))
+        created = _asked(f"creating {self.url}/{key}", lambda: self._inner.create(key, data))
         return created or self.get(key) == data
 
     def delete(self, keys: Iterable[str]) -> None:
         """Remove objects."""
         every = list(keys)
-        patiently(f"deleting from {self.url}", lambda: self._inner.delete(every))
+        _asked(f"deleting from {self.url}", lambda: self._inner.delete(every))
 
     def sizes(self, prefix: str = "") -> dict[str, int]:
         """List the objects under a folder."""
-        return patiently(f"listing {self.url}", lambda: self._inner.sizes(prefix))
+        return _asked(f"listing {self.url}", lambda: self._inner.sizes(prefix))
+
+
+def _asked(doing: str, call: Callable[[], T]) -> T:
+    with refusals(doing):
+        return patiently(doing, call)

@@ -17,7 +17,7 @@ from itertools import accumulate
 from typing import Any
 
 from .cleaning import NO_CLEANING, Cleaning
-from .errors import ColumnNotFound, CorpusEmpty, PaniniError, StorageUnreachable
+from .errors import ColumnNotFound, CorpusEmpty, PaniniError, StorageRefused, StorageUnreachable
 from .partition import FileRows, Partition, pieces, plan
 from .readers import outline
 from .redaction import presentable, scrubbed
@@ -254,14 +254,18 @@ def _outlines(files: Sequence[SourceFile], opener: FileOpener) -> list[Outline |
 
 
 def _outline(file: SourceFile, opener: FileOpener) -> Outline | str:
+    if file.problem:
+        return f"cannot be opened: {file.problem}"
     try:
         return outline(file, InHand(opener, file) if file.size <= SMALL_BYTES else opener)
+    except StorageRefused as refused:
+        if not isinstance(refused.__cause__, PermissionError):
+            raise
+        return f"cannot be opened: {refused.__cause__}"
     except PaniniError:
         raise
     except Malformed as error:
         return scrubbed(f"not readable as {file.format}: {error}")
-    except (FileNotFoundError, PermissionError) as error:
-        return scrubbed(f"cannot be opened: {error}")
     except OSError as error:
         # What is found here stays in the manifest for good, so a passing fault must not.
         raise StorageUnreachable(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
+import shutil
 import uuid
 from collections.abc import Iterable, Mapping
 from pathlib import Path, PurePath
@@ -92,9 +93,13 @@ class LocalTarget:
                 file.write(data)
                 file.flush()
                 os.fsync(file.fileno())
-        except OSError:
+        except OSError as error:
             with contextlib.suppress(OSError):  # a disk that is full should not become fuller
                 temporary.unlink()
+            if error.errno == errno.ENOSPC:
+                free = shutil.disk_usage(path.parent).free
+                said = f"{len(data):,} bytes were to be written, {free:,} are free"
+                raise OSError(errno.ENOSPC, said) from error
             raise
         return temporary
 

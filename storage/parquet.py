@@ -207,7 +207,13 @@ def _column(batch: pa.RecordBatch, path: Path) -> pa.Array:
 def _plain(array: pa.Array) -> pa.Array:
     """Undo dictionary and view encodings; plain text passes untouched."""
     if pa.types.is_dictionary(array.type):
-        array = array.dictionary_decode()
+        values = array.dictionary
+        if _is_texty(values.type):
+            # A long text that is repeated is short until here; 32-bit offsets would overflow.
+            values = _plain(values)
+            is_text = pa.types.is_string(values.type) or pa.types.is_large_string(values.type)
+            values = values.cast(pa.large_string() if is_text else pa.large_binary())
+        array = pa.DictionaryArray.from_arrays(array.indices, values).dictionary_decode()
     if pa.types.is_string_view(array.type):
         array = array.cast(pa.large_string())
     if pa.types.is_binary_view(array.type):

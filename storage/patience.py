@@ -74,7 +74,7 @@ def is_passing(error: BaseException) -> bool:
     """
     if isinstance(error, TimeoutError | ConnectionError):
         return True
-    status = _status(error)
+    status = status_of(error)
     if status is not None:
         return status in _PASSING_STATUSES or (
             status == 403 and any(reason in str(error) for reason in _QUOTA_REASONS)
@@ -85,7 +85,7 @@ def is_passing(error: BaseException) -> bool:
     return bool(kinds & _PASSING_KINDS)
 
 
-def _status(error: BaseException) -> int | None:
+def status_of(error: BaseException) -> int | None:
     """Return the HTTP status that an error of gcsfs, aiohttp, requests or Google's client has."""
     response: Any = getattr(error, "resp", None) or getattr(error, "response", None)
     for holder, name in (

@@ -112,6 +112,8 @@ def read_stretch(stretch: Stretch, opener: CorpusOpener, wanted: Wanted) -> Iter
     ------
     CorpusChanged
         When the file is no longer the one that was indexed.
+    StorageRefused
+        When it may not be opened any more.
     OSError
         When the disk or the network fails; the task is tried again.
     """
@@ -119,19 +121,30 @@ def read_stretch(stretch: Stretch, opener: CorpusOpener, wanted: Wanted) -> Iter
     reason = stretch.problem or "the file ends before this row"
     if not stretch.problem:
         opener.check(file)
+        batches = READERS[file.format].read(file, opener, stretch.span, wanted)
         try:
-            for rows in READERS[file.format].read(file, opener, stretch.span, wanted):
+            for rows in batches:
+                if row + len(rows) >= stretch.span.stop:
+                    # Before the last rows are handed over: nobody may ask for more behind them.
+                    _end(batches, file)
+                    opener.check(file)
                 yield rows.cleaned(wanted.cleaning)
                 row += len(rows)
         except _BROKEN as error:
+            opener.check(file)
             reason = _why(error)
-            if row >= stretch.span.stop:  # a checksum at the end: the rows were read, and wrong
-                raise CorpusChanged(
-                    f"{file.url} is damaged since it was indexed: {reason}"
-                ) from error
     for first in range(row, stretch.span.stop, BATCH_ROWS):
         last = min(first + BATCH_ROWS, stretch.span.stop)
         yield Rows.lost(first, last, reason, wanted)
+
+
+def _end(batches: Iterator[Rows], file: SourceFile) -> None:
+    """Read what stands behind the last rows: a checksum, if anything."""
+    try:
+        for _ in batches:
+            pass
+    except _BROKEN as error:
+        raise CorpusChanged(f"{file.url} is damaged since it was indexed: {_why(error)}") from error
 
 
 def _why(error: BaseException) -> str:

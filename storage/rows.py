@@ -23,6 +23,9 @@ T = TypeVar("T")
 EXCERPT_BYTES = 1024
 """How many of an offending row's bytes the quarantine keeps."""
 
+SHORT_BYTES = 2**31 - 1
+"""Of more text than this the offsets are 64-bit."""
+
 BATCH_ROWS = 16_384
 BATCH_BYTES = 8 << 20
 """A reader hands over at most about this many rows and bytes of text at once."""
@@ -42,6 +45,7 @@ class SourceFile:
     stamp: str
     format: str  # a key of readers.READERS
     compression: str | None  # "gzip", "zstd", "bz2" or None
+    problem: str | None = None  # why it cannot be opened, where its listing says so
     # With them, where it has any: stays in memory, and on the wire between client and workers.
     signed_url: str | None = field(default=None, repr=False)
 
@@ -207,7 +211,10 @@ class Rows:
 
 def _concat(arrays: Sequence[pa.Array]) -> pa.Array:
     kinds = {array.type for array in arrays}
-    if len(kinds) > 1:  # a reader gives short and long strings as they come
+    # A reader gives short and long strings as they come, and short ones may be long together.
+    if len(kinds) > 1 or (
+        kinds == {pa.string()} and sum(array.nbytes for array in arrays) > SHORT_BYTES
+    ):
         arrays = [array.cast(pa.large_string()) for array in arrays]
     return pa.concat_arrays(arrays)
 
@@ -306,7 +313,7 @@ class RowBuilder:
         """Add a row: its text, and the other columns' values in order."""
         self._text.append(text)
         self._values.append(values)
-        self._bytes += len(text)
+        self._bytes += len(text) + sum(len(value) for value in values if value)
 
     def fault(self, reason: str, excerpt: bytes, values: Sequence[str | None] = ()) -> None:
         """Add a row that cannot be used."""
@@ -316,7 +323,7 @@ class RowBuilder:
 
     def take(self) -> Rows:
         """Hand the rows over and start afresh behind them."""
-        binary = pa.binary() if self._bytes < 2**31 else pa.large_binary()
+        binary = pa.binary() if self._bytes <= SHORT_BYTES else pa.large_binary()
         text = pa.array(self._text, binary)
         columns = {
             name: pa.array([values[at] for values in self._values], pa.string()).cast(kind)

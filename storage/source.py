@@ -15,9 +15,10 @@ from functools import partial
 from typing import Any, BinaryIO, Protocol, cast
 
 from .compression import decompressed
-from .errors import CorpusChanged
+from .errors import CorpusChanged, StorageRefused
 from .filesystem import LOCAL, filesystem_of, forget_listings, protocols_of, settled
 from .patience import patiently
+from .refusal import refusals
 from .rows import Opener, SourceFile
 
 SMALL_BYTES = 1 << 20
@@ -71,14 +72,18 @@ class SteadyFile(io.RawIOBase):
         ------
         StorageUnreachable
             The storage failed for longer than it is waited for.
+        StorageRefused
+            It may not be read.
         """
         left = max(0, self._size - self._at)
         wanted = left if size is None or size < 0 else min(size, left)
         parts: list[bytes] = []
         while wanted:
-            parts.append(patiently(f"reading {self._name}", partial(self._attempt, wanted)))
-            self._at += len(parts[-1])
-            wanted -= len(parts[-1])
+            with refusals(f"reading {self._name}"):
+                part = patiently(f"reading {self._name}", partial(self._attempt, wanted))
+            parts.append(part)
+            self._at += len(part)
+            wanted -= len(part)
         return parts[0] if len(parts) == 1 else b"".join(parts)
 
     def _attempt(self, size: int) -> bytes:
@@ -159,7 +164,7 @@ class FileOpener:
             if not first:
                 self._check(file)
             first = False
-            with settled(fs):
+            with settled(fs), self._there(file):
                 return cast(BinaryIO, fs.open(path, "rb", **large))
 
         if file.size <= SMALL_BYTES:
@@ -171,18 +176,28 @@ class FileOpener:
         fs, path = filesystem_of(file.location, self._options)
 
         def whole() -> bytes:
-            with settled(fs):
+            with settled(fs), self._there(file):
                 data = bytes(fs.cat_file(path))
             if len(data) != file.size:
                 self._check(file)
                 raise OSError(errno.EIO, f"{len(data)} bytes came of {file.size}")
             return data
 
-        return patiently(f"reading {file.url}", whole)
+        with refusals(f"reading {file.url}"):
+            return patiently(f"reading {file.url}", whole)
+
+    @contextmanager
+    def _there(self, file: SourceFile) -> Iterator[None]:
+        try:
+            yield
+        except FileNotFoundError as error:
+            self._check(file)  # also where an old listing, which it renews, lacks the file
+            raise OSError(errno.EIO, "it is listed, and was not found") from error
 
     def check(self, file: SourceFile) -> None:
         """Raise `CorpusChanged` unless the file is still the one that was listed."""
-        patiently(f"looking at {file.url}", lambda: self._check(file))
+        with refusals(f"looking at {file.url}"):
+            patiently(f"looking at {file.url}", lambda: self._check(file))
 
     def _check(self, file: SourceFile) -> None:
         fs, path = filesystem_of(file.location, self._options)
@@ -192,7 +207,7 @@ class FileOpener:
             forget_listings(fs)  # a Drive's are old; they are believed where they agree
             found = _described(fs, path)
         if found is None:
-            raise CorpusChanged(f"{file.url} vanished after it was indexed")
+            raise CorpusChanged(f"{file.url} vanished after it was listed")
         if found != (file.size, file.stamp):
             raise CorpusChanged(
                 f"{file.url} changed after it was indexed: {file.size} bytes ({file.stamp}) then, "
@@ -219,21 +234,23 @@ class InHand:
         self._data: bytes | None = None
 
     def fetch(self) -> InHand:
-        """Fetch the bytes now.
+        """Fetch the bytes now; where they may not be read, whoever opens the file is told.
 
         Raises
         ------
         CorpusChanged
             The file is no longer the one that was listed.
         """
-        self._bytes()
+        with contextlib.suppress(StorageRefused):
+            self._bytes()
         return self
 
     def _bytes(self) -> bytes:
         # Not a cached_property: on Python 3.11 its lock is one for all files.
         if self._data is None:
-            self._opener.check(self._file)
-            self._data = self._opener.fetch(self._file)
+            data = self._opener.fetch(self._file)
+            self._opener.check(self._file)  # now, and not before: these are the listed file's
+            self._data = data
         return self._data
 
     def __call__(self, file: SourceFile) -> AbstractContextManager[BinaryIO]:

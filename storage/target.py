@@ -18,6 +18,7 @@ from .guarded_target import PatientTarget, ReadBackTarget
 from .local_target import LocalTarget
 from .patience import patiently
 from .redaction import shown
+from .refusal import refusals
 
 
 class Target(Protocol):
@@ -58,10 +59,14 @@ def open_target(url: str | os.PathLike[str], options: Mapping[str, Any] | None =
     ------
     ResultsMismatch
         There is a file of that name.
+    StorageRefused
+        The place may not be looked at.
     """
     name = os.fspath(url)
     fs, path = filesystem_of(name, options)
-    if patiently(f"looking at {name}", lambda: _is_file(fs, path)):
+    with refusals(f"looking at {shown(name)}"):
+        is_file = patiently(f"looking at {name}", lambda: _is_file(fs, path))
+    if is_file:
         raise ResultsMismatch(f"{shown(name)} is a file; results are a folder: choose another")
     protocols = protocols_of(fs)
     if protocols & LOCAL:

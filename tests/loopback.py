@@ -3,10 +3,11 @@
 The server's side is a `Service`: it answers requests one at a time, whatever number of processes
 asks. The test's side is a `Server`: it starts the process, ends it, and says what goes wrong.
 
-What can go wrong with a request: ``429``, ``403``, ``503`` (refused with that status), ``reset``
-(the connection is broken before anything is done), ``lost`` (it is broken after all is done),
-``closed`` (the same, but in good order: some clients then ask again without a word), ``slow``
-(answered late), ``truncated`` (the answer to a GET ends in its middle).
+What can go wrong with a request: ``429``, ``403``, ``503`` (refused for a while, with that status),
+``full``, ``denied`` (refused for good: no quota is left, it is not allowed), ``reset`` (the
+connection is broken before anything is done), ``lost`` (it is broken after all is done), ``closed``
+(the same, but in good order: some clients then ask again without a word), ``slow`` (answered late),
+``truncated`` (the answer to a GET ends in its middle).
 """
 
 from __future__ import annotations
@@ -29,7 +30,13 @@ from typing import Any, NamedTuple
 from urllib.parse import parse_qsl, unquote, urlsplit
 from urllib.request import Request, urlopen
 
-REASONS = {"403": "rateLimitExceeded", "429": "rateLimitExceeded", "503": "backendError"}
+REFUSALS = {
+    "403": (403, "rateLimitExceeded"),
+    "429": (429, "rateLimitExceeded"),
+    "503": (503, "backendError"),
+    "full": (403, "storageQuotaExceeded"),
+    "denied": (403, "forbidden"),
+}
 
 
 @dataclass(frozen=True)
@@ -195,8 +202,8 @@ class _Handler(BaseHTTPRequestHandler):
             return
         fault, seconds = self.server.admit(asked)
         time.sleep(seconds)
-        if fault in REASONS:
-            self._send(Answer.error(int(fault), REASONS[fault]))
+        if fault in REFUSALS:
+            self._send(Answer.error(*REFUSALS[fault]))
             return
         answer = None if fault == "reset" else self.server.answer(asked)
         if answer is None or fault == "lost":

@@ -321,6 +321,7 @@ def test_digests_of_nfc_and_nfd_are_equal_where_nfc_is_asked_for(submit, store, 
     assert pf.verify(store).passed
 
 
+@pytest.mark.readme("length")
 def test_frames_show_verify_and_a_run_see_one_text(submit, store, corpus):
     opened = corpus(
         ["<p>Le  mot</p>", "x", None, "la&nbsp;chose"], markup=True, whitespace=True, min_chars=2

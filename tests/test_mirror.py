@@ -28,6 +28,7 @@ from paninifs.storage.errors import (
 from paninifs.storage.lease import Lease
 from paninifs.storage.local_target import LocalTarget
 from paninifs.storage.manifest import read_manifest
+from paninifs.storage.rows import Malformed
 from paninifs.storage.shards import DONE
 
 S = 64
@@ -333,7 +334,7 @@ def test_shards_of_other_rows_are_not_brought_back(submit, tmp_path, monkeypatch
 
     def failing(file, opener):
         if file.name == "0.txt":
-            raise PermissionError("not allowed")
+            raise Malformed("cut off, then")
         return outline(file, opener)
 
     with monkeypatch.context() as patch:

@@ -530,6 +530,7 @@ def test_a_gzip_file_whose_checksum_no_longer_fits_is_not_taken_for_good(tmp_pat
         read(corpus)
 
 
+@pytest.mark.readme("damaged-later")
 @pytest.mark.parametrize("what", ["a page's header", "a digit"])
 def test_a_parquet_page_damaged_after_it_was_counted_gives_faults(tmp_path, what):
     path = tmp_path / "a.parquet"
@@ -588,7 +589,7 @@ def test_a_file_that_changes_after_it_was_counted_is_refused(tmp_path, name, wha
         os.utime(path, ns=(time, time + 10**9))
     else:
         path.unlink()
-    words = "vanished after it was indexed" if what == "gone" else "changed after it was indexed"
+    words = "vanished after it was listed" if what == "gone" else "changed after it was indexed"
     with pytest.raises(CorpusChanged, match=words) as caught:
         list(read_stretch(stretch, corpus.opener, corpus.index.wanted))
     assert str(path) in str(caught.value)
@@ -678,3 +679,30 @@ def test_a_csv_value_without_an_end_gathers_no_more_than_the_limit(write, monkey
     assert texts[:2] == ["un", None]
     assert "field larger than field limit" in faults[0][2]
     assert texts[-1] == "line 299"
+
+
+def test_texts_too_long_together_for_32_bit_offsets_get_64(monkeypatch):
+    monkeypatch.setattr(rows, "SHORT_BYTES", 40)
+    parts = [rows.Rows(n, pa.array(["x" * 9]), {"id": pa.array(["y" * 9])}) for n in range(4)]
+    few, many = rows.Rows.joined(parts[:2]), rows.Rows.joined(parts)
+    assert (few.text.type, many.text.type) == (pa.string(), pa.large_string())
+    assert many.columns["id"].to_pylist() == ["y" * 9] * 4
+
+
+@pytest.mark.parametrize("values", [["a", "b"], [b"a", b"b"]])
+def test_a_text_that_a_dictionary_repeats_is_decoded_with_64_bit_offsets(tmp_path, values):
+    column = pa.array([values[0]] * 3 + [values[1]]).dictionary_encode()
+    pq.write_table(pa.table({"text": column}), tmp_path / "a.parquet")
+    corpus = open_corpus(tmp_path)
+    (stretch,) = corpus.index.stretches(0, 4)
+    (batch,) = read_stretch(stretch, corpus.opener, corpus.index.wanted)
+    assert batch.text.type == pa.large_string()
+    assert batch.text.to_pylist() == ["a", "a", "a", "b"]
+
+
+def test_long_values_beside_the_text_fill_a_batch_too(write, monkeypatch):
+    monkeypatch.setattr(rows, "BATCH_BYTES", 100)
+    corpus = write("a.csv", b"id,text\n" + b"%s,a\n" % (b"x" * 60) * 6)
+    (stretch,) = corpus.index.stretches(0, 6)
+    batches = list(read_stretch(stretch, corpus.opener, corpus.index.wanted))
+    assert [len(batch) for batch in batches] == [2, 2, 2]

@@ -78,6 +78,7 @@ def test_worker_or_client_killed_at_every_write_of_a_worker_ends_in_the_same_sto
     assert at > 20  # two shards of a dozen objects
 
 
+@pytest.mark.readme("killed")
 @pytest.mark.slow
 @pytest.mark.parametrize("seed", range(20))
 def test_killed_at_a_random_moment_resumes_to_the_same_store(
