@@ -7,6 +7,7 @@ import random
 import signal
 import time
 
+import dask
 import psutil
 import pytest
 from distributed import Status
@@ -17,9 +18,14 @@ import paninifs as pf
 
 
 @pytest.fixture(scope="module")
-def workers():
-    """A cluster that outlives the drivers, as a remote one does."""
-    with pf.connect(workers=2, quiet=True) as client:
+def workers(undisturbed):
+    """A cluster that outlives the drivers, as a remote one does.
+
+    Its workers are killed some thirty times. They are forked like the drivers, by the server that
+    has made the stores to compare with: what they import is there, and they are back at once.
+    """
+    forked = {"distributed.worker.multiprocessing-method": "forkserver"}
+    with dask.config.set(forked), pf.connect(workers=2, quiet=True) as client:
         yield client.cluster
 
 

@@ -66,10 +66,10 @@ def write_corpus(source: Path, folder: Path) -> int:
     """Write the corpus as several files, some compressed, some rows damaged; return its rows."""
     with gzip.open(source, "rt") as lines:
         records = [json.loads(line) for line in lines]
-    if source == SAMPLE:
+    if source.resolve() == SAMPLE.resolve():
         records = [
             {"id": f"{record['id']}-{turn}", "text": f"{record['text']} ({turn})"}
-            for turn in range(10)
+            for turn in range(60)
             for record in records
         ]
     lines_of = [json.dumps({"id": r["id"], "text": r["text"]}) + "\n" for r in records]
