@@ -15,7 +15,7 @@ from typing import Any, TypeVar
 import tenacity
 
 from .errors import StorageUnreachable, UsageError
-from .redaction import presentable, scrubbed
+from .redaction import StandIn, presentable, scrubbed
 
 T = TypeVar("T")
 
@@ -138,6 +138,8 @@ def patiently(doing: str, call: Callable[[], T]) -> T:
         failure = presentable(error)
         if failure is error:
             raise
+        if isinstance(failure, StandIn):
+            failure.status = status_of(error)  # by which `refusal` knows what it is
     raise failure  # here, for what is raised above has the failure as it was for its context
 
 

@@ -75,11 +75,17 @@ def _values(options: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
             yield str(name), value
 
 
+class StandIn(OSError):
+    """Stands for an error of another library; `status` is what a server answered, if one did."""
+
+    status: int | None = None
+
+
 def presentable(error: BaseException) -> BaseException:
     """Return an error that may be logged, chained and shown: itself, or a stand-in for it.
 
     A stand-in for one of ours, or for an OSError, is of the same class, so that ``except
-    FileNotFoundError`` does what it did; anything else becomes an OSError that names its class. It
+    FileNotFoundError`` does what it did; anything else becomes a `StandIn` that names its class. It
     has no cause: that would be printed in a traceback, URL and all.
 
     >>> raised = FileNotFoundError("https://host/a.parquet?sig=0f")
@@ -93,7 +99,7 @@ def presentable(error: BaseException) -> BaseException:
     if isinstance(error, PaniniError):
         stand_in = kind(said)
     elif not isinstance(error, OSError) or kind.__module__ != "builtins":
-        stand_in = OSError(f"{kind.__name__}: {said}")
+        stand_in = StandIn(f"{kind.__name__}: {said}")
     elif error.errno is None:
         stand_in = kind(said)
     else:

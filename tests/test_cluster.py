@@ -81,6 +81,7 @@ def test_threads_speak_tls_too():
         assert client.submit(sum, [1, 2]).result() == 3
 
 
+@pytest.mark.readme("open-scheduler")
 @pytest.mark.parametrize(
     ("address", "warns"),
     [

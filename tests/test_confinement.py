@@ -87,6 +87,7 @@ def finished(corpus, near, results, **options):
     return run.result()
 
 
+@pytest.mark.readme("confinement")
 def test_a_mirrors_marker_brings_nothing_from_or_to_elsewhere(corpus, near, tmp_path):
     fs = fsspec.filesystem("memory")
     fs.store.clear()

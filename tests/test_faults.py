@@ -131,6 +131,7 @@ def why(folder):
 # --- processes die ------------------------------------------------------------------------------
 
 
+@pytest.mark.readme("nanny-killed")
 def test_a_nanny_killed_takes_its_worker_along_and_the_run_goes_on(
     services, start, file_a_shard, undisturbed, tmp_path
 ):
@@ -148,6 +149,7 @@ def test_a_nanny_killed_takes_its_worker_along_and_the_run_goes_on(
     assert_same_and_no_shard_twice(file_a_shard, tmp_path, undisturbed[SHARDS])
 
 
+@pytest.mark.readme("scheduler-killed")
 def test_a_scheduler_killed_ends_the_run_with_a_clear_error_and_a_new_one_goes_on(
     services, start, file_a_shard, undisturbed, tmp_path
 ):
@@ -187,6 +189,7 @@ def test_a_scheduler_that_goes_while_it_is_asked_something_ends_the_run_with_a_c
 # --- processes hang -----------------------------------------------------------------------------
 
 
+@pytest.mark.readme("worker-hung")
 @pytest.mark.parametrize("wake", ["never", "during the retry", "after the run"])
 def test_a_worker_that_hangs_in_the_middle_of_a_shard_is_done_without(
     wake, services, start, file_a_shard, undisturbed, tmp_path
@@ -267,6 +270,7 @@ def test_a_second_client_is_refused_while_the_first_lives_and_takes_over_when_it
     assert_same_and_no_shard_twice(file_a_shard, tmp_path, undisturbed[SHARDS])
 
 
+@pytest.mark.readme("client-hung")
 def test_a_client_that_hung_for_longer_than_a_lease_lives_stops_when_it_wakes(
     services, start, file_a_shard, undisturbed, tmp_path
 ):
@@ -406,6 +410,7 @@ def ip(*command):
     subprocess.run(["ip", *command], capture_output=True, text=True, check=True)
 
 
+@pytest.mark.readme("network-cut")
 def test_a_worker_cut_off_from_the_scheduler_is_done_without_though_it_writes_on(
     cable, services, file_a_shard, undisturbed, tmp_path
 ):

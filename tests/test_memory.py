@@ -86,6 +86,7 @@ def run(graph, corpus, store, client, **options):
     return started.result(), [event.text for event in seen if isinstance(event, Notice)]
 
 
+@pytest.mark.readme("greedy")
 @pytest.mark.slow
 def test_what_is_too_much_at_once_is_done_in_small_pieces(glosses, small_workers, tmp_path):
     texts = tmp_path / "a.txt"
@@ -101,6 +102,7 @@ def test_what_is_too_much_at_once_is_done_in_small_pieces(glosses, small_workers
     assert pf.open_results(tmp_path / "s").held.values.tolist() == expected
 
 
+@pytest.mark.readme("poison")
 @pytest.mark.slow
 def test_a_shard_that_ends_every_worker_is_set_aside_and_tried_again_by_the_next_run(
     glosses, small_workers, tmp_path
@@ -143,6 +145,7 @@ def test_with_on_error_raise_it_ends_the_run_by_name(glosses, small_workers, tmp
         run(graph, corpus, tmp_path / "s", small_workers, on_error="raise")
 
 
+@pytest.mark.readme("long-text")
 def test_a_text_that_no_worker_has_room_for_is_refused_by_name(client, tmp_path):
     """A sparse file: a gibibyte of NUL on one line, between two others."""
     texts = tmp_path / "a.txt"
@@ -201,6 +204,7 @@ def test_what_is_projected_is_what_is_held(make, glosses, tmp_path):
     assert 0.7 * peak < projected < 1.3 * peak, (projected / MIB, peak / MIB)
 
 
+@pytest.mark.readme("much-text")
 @pytest.mark.slow
 def test_a_partition_may_hold_more_text_than_32_bits_count(tmp_path):
     """A sparse file: 34 lines of 64 MiB of NUL, one partition, one shard."""

@@ -153,6 +153,7 @@ def test_metadata_of_format_2_with_pickles_is_not_followed(store, made, near, ca
     assert not canary.exists()
 
 
+@pytest.mark.readme("nothing-runs")
 @pytest.mark.parametrize("codec", ["pickle", "numcodecs.pickle", "object", "json2"])
 @pytest.mark.parametrize("where", ["codecs", "data_type"])
 def test_codecs_and_types_of_objects_are_unknown(store, made, near, canary, codec, where):

@@ -60,6 +60,7 @@ def test_everything_killed_at_every_write_resumes_to_the_same_store(
     assert killed > 40  # metadata, two shards of a dozen objects, lease and success mark
 
 
+@pytest.mark.readme("worker-killed")
 @pytest.mark.slow
 @pytest.mark.parametrize("victim", ["writer", "client"])
 def test_worker_or_client_killed_at_every_write_of_a_worker_ends_in_the_same_store(

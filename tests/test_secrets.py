@@ -133,6 +133,7 @@ def run(server, results, client, said, urls=None, failures=0, **options):
     return summary
 
 
+@pytest.mark.readme("secrets")
 @pytest.mark.parametrize("way", ["signature", "password", "token"])
 def test_a_run_tells_nobody_what_opened_its_files(server, near, said, tmp_path, way):
     urls, corpus = signed(server, None if way != "signature" else SIGNATURE), {}

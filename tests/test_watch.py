@@ -63,6 +63,7 @@ def notices(told):
     return [event.text for event in told if isinstance(event, Notice)]
 
 
+@pytest.mark.readme("no-worker")
 def test_a_cluster_without_workers_is_waited_for_then_the_run_ends_and_resumes(corpus, tmp_path):
     with pf.connect(workers=1, quiet=True) as client:
         run, told = begun(client, corpus, tmp_path)
@@ -103,6 +104,7 @@ def test_a_worker_that_stands_still_is_named(corpus, tmp_path):
         assert run.result(timeout=60).done == 256
 
 
+@pytest.mark.readme("paused")
 def test_workers_that_are_all_paused_end_the_run_with_the_reason(corpus, tmp_path):
     always = {"distributed.worker.memory.pause": 0.01, "distributed.worker.memory.spill": False}
     with dask.config.set(always), pf.connect(workers=1, memory="2GiB", quiet=True) as client:
