@@ -5,7 +5,7 @@ A struct's leaf is a column too, under its dotted path, unless a column bears th
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -125,7 +125,7 @@ def read(file: SourceFile, opener: Opener, span: Span, wanted: Wanted) -> Iterat
             if name in columns
         }
         groups = list(range(span.unit_offset, parquet.num_row_groups))
-        size = _batch_rows(parquet, wanted.text)
+        size = _batch_rows(parquet, paths)
         for group in groups:
             end = row + parquet.metadata.row_group(group).num_rows
             batches = parquet.iter_batches(
@@ -165,12 +165,14 @@ def _decoded(batches: Iterator[pa.RecordBatch], stored: StoredFile) -> Iterator[
         yield from batches
 
 
-def _batch_rows(parquet: pq.ParquetFile, text: str) -> int:
-    """Rows whose text is about BATCH_BYTES, by the footer's uncompressed sizes."""
-    meta, at = parquet.metadata, _leaves(parquet)[text]
-    # The row group with the longest texts decides, not the mean of the file.
+def _batch_rows(parquet: pq.ParquetFile, columns: Iterable[str]) -> int:
+    """Rows whose values are about BATCH_BYTES, by the footer's uncompressed sizes."""
+    meta, leaves = parquet.metadata, _leaves(parquet)
+    at = [leaves[name] for name in columns]
+    # The row group with the longest rows decides, not the mean of the file.
     groups = [meta.row_group(group) for group in range(meta.num_row_groups)]
-    mean: int = max(g.column(at).total_uncompressed_size // max(1, g.num_rows) for g in groups)
+    sizes = [sum(g.column(leaf).total_uncompressed_size for leaf in at) for g in groups]
+    mean: int = max(s // max(1, g.num_rows) for s, g in zip(sizes, groups, strict=True))
     return max(1, min(BATCH_ROWS, BATCH_BYTES // max(1, mean)))
 
 

@@ -16,7 +16,16 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from paninifs import open_corpus
-from paninifs.storage import delimited, jsonl, jsonl_blocks, linewise, plain, rows, source
+from paninifs.storage import (
+    delimited,
+    jsonl,
+    jsonl_blocks,
+    linewise,
+    parquet,
+    plain,
+    rows,
+    source,
+)
 from paninifs.storage.errors import CorpusChanged, StorageUnreachable
 from paninifs.storage.readers import format_of, read_stretch
 from paninifs.storage.rows import validity
@@ -706,3 +715,13 @@ def test_long_values_beside_the_text_fill_a_batch_too(write, monkeypatch):
     (stretch,) = corpus.index.stretches(0, 6)
     batches = list(read_stretch(stretch, corpus.opener, corpus.index.wanted))
     assert [len(batch) for batch in batches] == [2, 2, 2]
+
+
+def test_long_values_beside_parquets_text_make_a_batch_smaller(tmp_path, monkeypatch):
+    monkeypatch.setattr(parquet, "BATCH_BYTES", 10_000)
+    table = pa.table({"id": [f"{n:01000d}" for n in range(50)], "text": ["a"] * 50})
+    pq.write_table(table, tmp_path / "a.parquet", use_dictionary=False)
+    corpus = open_corpus(tmp_path)
+    (stretch,) = corpus.index.stretches(0, 50)
+    batches = list(read_stretch(stretch, corpus.opener, corpus.index.wanted))
+    assert max(len(batch) for batch in batches) < 10
