@@ -198,7 +198,7 @@ def _cuda(size: ClusterSize, door: Door) -> Client:
     )
     if door.encrypted:
         arguments["protocol"] = "tls"  # UCX knows none
-    with _starting(size):
+    with _starting(size, len(gpus)):
         cluster = LocalCUDACluster(**arguments, **_kept_private(door))
         # dask's frames, and `paninifs.frame`, are cuDF's until it is closed.
         frames = dask.config.set({"dataframe.backend": "cudf"})
@@ -257,7 +257,7 @@ def _local(size: ClusterSize, door: Door, **options: Any) -> Client:
 
     if size.memory:
         options["memory_limit"] = size.memory
-    with _kernels_prepared(), _starting(size):
+    with _kernels_prepared(), _starting(size, options["n_workers"]):
         cluster = LocalCluster(
             host=door.host, dashboard_address=_dashboard(), **_kept_private(door), **options
         )
@@ -271,7 +271,7 @@ def _owner_of(cluster: Cluster, closing: Callable[[], object] = lambda: None) ->
     address, _, _ = cluster.scheduler_address.rpartition(":")
     host = address.rpartition("/")[2]
 
-    class Owner(Client):
+    class OwningClient(Client):  # by that word in its name dask knows what it can compute with
         @property
         def dashboard_link(self) -> str:
             # dask takes it to be where the scheduler is, and has no word to say otherwise.
@@ -282,21 +282,20 @@ def _owner_of(cluster: Cluster, closing: Callable[[], object] = lambda: None) ->
             super().close(*arguments, **options)  # type: ignore[no-untyped-call]
             return cluster.close()
 
-    return Owner(cluster)  # type: ignore[no-untyped-call]
+    return OwningClient(cluster)  # type: ignore[no-untyped-call]
 
 
 @contextmanager
-def _starting(size: ClusterSize) -> Iterator[None]:
-    """Start workers in peace, and say in the user's words why they did not start."""
+def _starting(size: ClusterSize, workers: int) -> Iterator[None]:
+    """Start so many workers in peace, and say in the user's words why they did not start."""
     import dask
-    from dask.system import CPU_COUNT
 
     from .spilling import spill_settings
 
-    dask.config.set(spill_settings(size.workers or CPU_COUNT))
     _leave_profiling_off()
+    spilling = dask.config.set(spill_settings(workers))
     try:
-        with _ctrl_c_spared(), warnings.catch_warnings():
+        with spilling, _ctrl_c_spared(), warnings.catch_warnings():
             # Of the dashboard's: another process may take it just after it was found to be free.
             warnings.filterwarnings("ignore", "Port [0-9]+ is already in use", UserWarning)
             yield

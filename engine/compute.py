@@ -79,6 +79,8 @@ def compute(
         batches = _gathered(batches, blocks.enough)
     todo = iter(ranges)
     current = _begin(recipe, next(todo, None))
+    if current is None:
+        return
     clock = time.perf_counter()
     for stretch, row, rows in _read_ahead(batches):
         while current is not None and row + len(rows) > current.start:

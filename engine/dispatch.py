@@ -104,18 +104,17 @@ class Dispatch:
         self._lost: set[str] = set()  # addresses of workers without their device
         self._losses: Counter[int] = Counter()  # by partition
         self._stopped: PaniniError | None = None
-        self._held: dict[str, int] = {}  # bytes, by the addresses of workers ended for memory
+        self._done: set[int] = set()  # shards
 
     def stop(self, reason: PaniniError) -> None:
         """Send nothing more, cancel what is in flight, and have `run` raise the reason."""
         if self._stopped is not None:
             return
         self._stopped = reason
-        client, futures = self._client, list(self._in_flight)
-        if client.asynchronous:  # by a listener, which is told of shards on the client's own loop
-            threading.Thread(target=client.cancel, args=[futures], daemon=True).start()
-        else:
-            client.cancel(futures)
+        # Not here: a listener that cancels holds the stream of events, for which the client's loop
+        # may wait; and it may be called on that very loop.
+        arguments = [list(self._in_flight)]
+        threading.Thread(target=self._client.cancel, args=arguments, daemon=True).start()
 
     def ask(self, backend: str) -> Readiness:
         """Make a backend ready on some worker, and return what that worker says of itself.
@@ -134,7 +133,11 @@ class Dispatch:
                 raise self._stopped
             with Watch(self._client, self._publish, self.stop):
                 found = future.result()
-        except (CancelledError, KilledWorker) as error:
+        except KilledWorker as error:
+            raise RunFailed(
+                f"{self._died(error)} while it made itself ready to work; nothing was computed"
+            ) from error
+        except CancelledError as error:
             gone = RunFailed("the cluster went away before the run began; start it, and run again")
             raise (self._stopped or gone) from error
         finally:
@@ -158,41 +161,54 @@ class Dispatch:
             Why they are not all done.
         """
         client = self._client
-        client.subscribe_topic(self._topic, lambda event: self._announce(ShardDone(**event[1])))
-        client.subscribe_topic(KILLED_FOR_MEMORY, self._note_memory)
+        client.subscribe_topic(self._topic, lambda event: self._tell(ShardDone(**event[1])))
         try:
             with Watch(client, self._publish, self.stop):
                 for task, killed in self._killing(job, tasks):
                     died = f"{self._died(killed)} at {task}"
                     self._publish(Notice(f"{died}; it is tried again alone, in small pieces"))
-                    for shard in task.shards:
-                        self._alone(job, _task(store, task.partition, (shard,)))
+                    self._alone(job, store, task)
         except BaseException:
             client.cancel(list(self._in_flight))
             raise
         finally:
             client.unsubscribe_topic(self._topic)
-            client.unsubscribe_topic(KILLED_FOR_MEMORY)
             if self._lost and self._workers():  # else the next run would meet them again
                 client.retire_workers(list(self._lost))
 
-    def _alone(self, job: Job, task: Task) -> None:
-        """Do one shard while nothing else runs; set its rows aside where that ends its worker."""
+    def _alone(self, job: Job, store: OpenStore, task: Task) -> None:
+        """Do a task while nothing else runs; set those shards aside that end their worker."""
         careful = replace(job, recipe=replace(job.recipe, micro_batch=SMALL_PIECES), max_writes=1)
-        for _, killed in self._killing(careful, [task]):
-            reason = (
-                f"not computed: {self._died(killed)}, also alone and in small pieces; with more "
-                "memory a worker (--memory, fewer --workers) run again, and it is tried again"
-            )
-            self._publish(Notice(f"{task} is set aside, {reason}"))
-            aside = tuple(replace(stretch, problem=reason) for stretch in task.stretches)
-            for _, last in self._killing(
-                replace(careful, provisional=True), [replace(task, stretches=aside)]
-            ):
-                raise RunFailed(
-                    f"{self._died(last)} at {task}, though it had nothing to compute; look at the "
-                    "workers' logs, then run again to go on"
-                ) from last
+        while left := tuple(shard for shard in task.shards if shard not in self._done):
+            if not self._killing(careful, [_task(store, task.partition, left)]):
+                return
+            # They are done in order, so it is the first of those that are left.
+            at = next((shard for shard in left if shard not in self._done), None)
+            if at is None:
+                return
+            one = _task(store, task.partition, (at,))
+            for _, killed in self._killing(careful, [one]):
+                self._set_aside(careful, store, one, killed)
+
+    def _set_aside(self, job: Job, store: OpenStore, task: Task, killed: KilledWorker) -> None:
+        """Quarantine the rows of a shard that ended its worker, until the next run."""
+        reason = (
+            f"not computed: {self._died(killed)}, also alone and in small pieces; with more "
+            "memory a worker (--memory, fewer --workers) run again, and it is tried again"
+        )
+        if store.layout.growing in task.shards:
+            raise RunFailed(
+                f"{task}: {reason}. The shard has rows from before the corpus was extended, so it "
+                "is left as it was, and the run ends"
+            ) from killed
+        self._publish(Notice(f"{task} is set aside, {reason}"))
+        aside = tuple(replace(one, problem=one.problem or reason) for one in task.stretches)
+        provisional = replace(job, provisional=True)
+        for _, last in self._killing(provisional, [replace(task, stretches=aside)]):
+            raise RunFailed(
+                f"{self._died(last)} at {task}, though it had nothing to compute; look at the "
+                "workers' logs, then run again to go on"
+            ) from last
 
     def _killing(self, job: Job, tasks: Iterable[Task]) -> list[tuple[Task, KilledWorker]]:
         """Do tasks side by side; return those whose workers died more often than dask allows."""
@@ -211,7 +227,7 @@ class Dispatch:
                 killing.append((task, error))
             else:
                 for shard in outcome.shards:
-                    self._announce(shard)
+                    self._tell(shard)
                 if isinstance(outcome.error, DeviceLost):
                     self._do_without(outcome.worker, task, outcome.error)
                     finished.add(self._send(job, task))
@@ -242,17 +258,20 @@ class Dispatch:
         )
         self._in_flight.add(future)
         self._sent[future.key] = task
+        if self._stopped is not None:  # meanwhile, and perhaps without this one
+            raise self._stopped
         return future
 
     def _outcome(self, future: Future[Outcome], task: Task) -> Outcome:
         from distributed import CancelledError, KilledWorker
+        from distributed.comm import CommClosedError
 
         self._in_flight.discard(future)
         if self._stopped is not None:
             raise self._stopped
         try:
             return future.result()
-        except CancelledError as error:
+        except (CancelledError, CommClosedError) as error:
             raise self._stopped or RunFailed(
                 f"the cluster went away during partition {task.partition}; submit again to go on"
             ) from error
@@ -289,14 +308,17 @@ class Dispatch:
         threads = self._client.nthreads()
         return {worker: n for worker, n in threads.items() if worker not in self._lost}
 
-    def _note_memory(self, event: tuple[float, dict[str, Any]]) -> None:
-        self._held[event[1]["worker"]] = event[1]["rss"]
+    def _tell(self, shard: ShardDone) -> None:
+        self._done.add(shard.shard)
+        self._announce(shard)
 
     def _died(self, killed: KilledWorker) -> str:
         """Say how often a worker died, and of what as far as is known."""
         worker = killed.last_worker
+        events = [event for _, event in self._client.get_events(KILLED_FOR_MEMORY) or ()]
+        held = [event["rss"] for event in events if event["worker"] == worker.address]
         why = "how is not known; want of memory is likely"
-        if worker.address in self._held:
-            held, limit = self._held[worker.address], worker.memory_limit
-            why = f"for want of memory: it held {format_bytes(held)} of {format_bytes(limit)}"
+        if held:
+            of = f"{format_bytes(held[-1])} of {format_bytes(worker.memory_limit)}"
+            why = f"for want of memory: it held {of}"
         return f"a worker died {killed.allowed_failures + 1} times ({why})"

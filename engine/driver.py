@@ -25,7 +25,7 @@ from .leases import Leases, give_up
 from .memory import project
 from .micro_batch import MicroBatch
 from .mirroring import Mirroring
-from .task import Job, shards_in_flight
+from .task import Job, Readiness, shards_in_flight
 
 if TYPE_CHECKING:
     from distributed import Client
@@ -55,6 +55,7 @@ class Driver:
         self._order, self._leases, self._events = order, leases, events
         self._mirroring: Mirroring | None = None
         self._warned = False
+        self._ready: Readiness | None = None
         self._announcing = threading.Lock()
         self._announced: set[int] = set()
         self._dispatch = Dispatch(order.client, order.graph.label, self._announce, events.publish)
@@ -75,7 +76,7 @@ class Driver:
     def _work(self) -> Summary:
         order = self._order
         if order.existing == "discard":
-            self._dispatch.ask(order.backend)  # before what is there is discarded
+            self._ready = self._dispatch.ask(order.backend)  # before what is there is discarded
         elif order.mirror is not None:
             restored = restore(order.mirror, order.target, self._ticket)
             if restored:
@@ -114,9 +115,9 @@ class Driver:
         tasks, layout = list(tasks_left(store)), store.layout
         projection = None
         if tasks:
-            projection = project(
-                self._dispatch.ask(order.backend), store.index, layout, order.corpus.opener
-            )
+            ready = self._ready or self._dispatch.ask(order.backend)
+            stretches = [stretch for task in tasks for stretch in task.stretches]
+            projection = project(ready, store.index, layout, stretches, order.corpus.opener)
         at_risk = min(layout.rows, shards_in_flight(layout) * layout.shard_rows)
         self._events.publish(
             Planned(

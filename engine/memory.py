@@ -6,6 +6,9 @@ longest text, and a few shards' arrays. What a process holds before that is aske
 
 from __future__ import annotations
 
+from collections import defaultdict
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 
 from dask.utils import format_bytes
@@ -13,7 +16,15 @@ from dask.utils import format_bytes
 from ..storage import parquet
 from ..storage.errors import RunFailed
 from ..storage.index import CorpusIndex, FileIndex
-from ..storage.rows import BATCH_BYTES, BATCH_ROWS, Lengths
+from ..storage.rows import (
+    BATCH_BYTES,
+    BATCH_ROWS,
+    Lengths,
+    Malformed,
+    SourceFile,
+    Span,
+    Stretch,
+)
 from ..storage.shards import StoreLayout
 from ..storage.source import FileOpener
 from .task import Readiness, shards_in_flight
@@ -23,6 +34,9 @@ TEXT_COPIES = {"text": 5, "document": 5, "jsonl": 6, "parquet": 6, "csv": 9, "ts
 
 Measured with single texts of 200 MB (tests/test_memory.py does so again, with smaller ones).
 """
+
+DECODED_BYTES = 2 << 30
+"""How much text of Parquet files is decoded at most to find out how long the longest one is."""
 
 BATCHES = 2
 """One that is read while the one before it is computed."""
@@ -35,16 +49,23 @@ USABLE = 0.8
 
 
 @dataclass(frozen=True)
+class Long:
+    """A record that takes more than a batch does, and the bytes that its thread takes for it."""
+
+    file: SourceFile
+    row: int
+    nbytes: int
+    taken: int
+
+
+@dataclass(frozen=True)
 class Projection:
     """The most that a worker is expected to hold, in bytes, and what it may."""
 
     resident: int  # before it works
     working: int  # more, at work: all its threads
-    limit: int | None  # None: nobody says
-    longest: tuple[FileIndex, Lengths] | None = None
-    """The file whose longest record takes most, where that is more than a batch does."""
-
-    longest_bytes: int = 0  # that a thread takes for that record
+    limit: int | None = None  # None: nobody says
+    longest: Long | None = None  # is a part of what it holds at work
 
     @property
     def nbytes(self) -> int:
@@ -64,52 +85,96 @@ class Projection:
         """Raise `RunFailed` where it cannot fit, naming what takes the room."""
         if self.limit is None or self.nbytes <= USABLE * self.limit:
             return
-        why = f"a worker holds {format_bytes(self.resident)} before it works"
-        if self.longest and 2 * self.longest_bytes > self.working:
-            one, lengths = self.longest
+        why = (
+            f"it holds {format_bytes(self.resident)} before it works, and its threads take "
+            f"{format_bytes(self.working)} together"
+        )
+        long = self.longest
+        if long and 2 * long.taken > self.working:
             why = (
-                f"{one.file.url}, row {lengths.row:,} (from 0), has "
-                f"{format_bytes(lengths.longest)} in one piece, and "
-                f"{format_bytes(self.longest_bytes)} are needed to read it"
+                f"{long.file.url}, row {long.row:,} (from 0), has {format_bytes(long.nbytes)} in "
+                f"one piece, and {format_bytes(long.taken)} are needed to read it"
             )
         raise RunFailed(
             f"a worker would need about {format_bytes(int(self.nbytes / USABLE))}, and has "
             f"{format_bytes(self.limit)}: {why}. Nothing was computed; give each worker more "
-            "(--memory, or fewer --workers, --threads), or take the row out, and run again: "
-            "counted rows are not counted again"
+            "(--memory, or fewer --workers, --threads), or take the row out, and run again"
         )
 
 
 def project(
-    ready: Readiness, index: CorpusIndex, layout: StoreLayout, opener: FileOpener
+    ready: Readiness,
+    index: CorpusIndex,
+    layout: StoreLayout,
+    stretches: Sequence[Stretch],
+    opener: FileOpener,
 ) -> Projection:
-    """Return what a worker will need for a corpus.
+    """Return what a worker will need.
 
     Parameters
     ----------
     ready : Readiness
         What a worker holds, and may hold.
+    stretches : sequence of Stretch
+        What is left to be read.
     opener : FileOpener
         Used only where a Parquet footer leaves open whether the longest text fits.
     """
+    indexed = {one.file: one for one in index.files if one.lengths}
+    rows: dict[SourceFile, list[Span]] = defaultdict(list)
+    for stretch in stretches:
+        if stretch.file in indexed and not stretch.problem:
+            rows[stretch.file].append(stretch.span)
     shards = SHARD_COPIES * shards_in_flight(layout) * layout.shard_bytes
-    read = [(one, one.lengths) for one in index.files if one.rows and one.lengths]
-    batches = BATCHES * max((_batch_bytes(one, lengths) for one, lengths in read), default=0)
-    room = USABLE * (ready.limit or float("inf")) - ready.resident
-    fits = room / ready.threads - shards - batches
-    longest, longest_bytes = None, 0
-    for one, lengths in read:
-        copies, exact = TEXT_COPIES[one.file.format], lengths
-        if lengths.rows > 1 and lengths.longest > BATCH_BYTES and copies * lengths.longest > fits:
-            exact = parquet.exact_lengths(one.file, opener, index.text)
-        if exact.rows == 1 and copies * exact.longest > max(longest_bytes, copies * BATCH_BYTES):
-            longest, longest_bytes = (one, exact), copies * exact.longest
-    working = ready.threads * (shards + batches + longest_bytes)
-    return Projection(ready.resident, working, ready.limit, longest, longest_bytes)
+    batches = BATCHES * max((_batch_bytes(indexed[file]) for file in rows), default=0)
+    working = ready.threads * (shards + batches)
+    room = USABLE * ready.limit - ready.resident - working if ready.limit else float("inf")
+    found = [
+        long
+        for file, lengths in _exact(indexed, list(rows), index.text, room, opener)
+        if any(span.start <= lengths.row < span.stop for span in rows[file])
+        for long in _long(file, lengths, ready.threads)
+    ]
+    at_once = sorted(found, key=lambda long: -long.taken)[: ready.threads]
+    working += sum(long.taken for long in at_once)
+    return Projection(ready.resident, working, ready.limit, at_once[0] if at_once else None)
 
 
-def _batch_bytes(one: FileIndex, lengths: Lengths) -> int:
-    """Return the bytes that a batch of a file takes, in all its forms."""
-    mean = lengths.nbytes / one.rows
-    held = min(lengths.nbytes, BATCH_ROWS * mean, BATCH_BYTES + mean)
+def _batch_bytes(one: FileIndex) -> int:
+    """Return the bytes that a batch of a file takes, in all its forms; a long text comes apart."""
+    assert one.lengths is not None  # only such files are asked about
+    mean = one.lengths.nbytes / one.rows
+    held = min(one.lengths.nbytes, BATCH_ROWS * mean, BATCH_BYTES)
     return int(TEXT_COPIES[one.file.format] * held)
+
+
+def _long(file: SourceFile, lengths: Lengths, threads: int) -> list[Long]:
+    """Return the longest record of a file as often as there may be such ones at once."""
+    if lengths.longest <= BATCH_BYTES:
+        return []
+    taken = TEXT_COPIES[file.format] * lengths.longest
+    times = min(threads, lengths.nbytes // lengths.longest)
+    return times * [Long(file, lengths.row, lengths.longest, taken)]
+
+
+def _exact(
+    indexed: Mapping[SourceFile, FileIndex],
+    files: Sequence[SourceFile],
+    text: str,
+    room: float,
+    opener: FileOpener,
+) -> Iterator[tuple[SourceFile, Lengths]]:
+    """Yield how long files' records are; row groups that would not fit as one text are decoded.
+
+    Those with the longest texts come first, and no more than `DECODED_BYTES`: what is longer than
+    a worker has room for and found out by neither ends it, and is set aside then.
+    """
+    left = DECODED_BYTES
+    known = [(file, lengths) for file in files if (lengths := indexed[file].lengths)]
+    for file, lengths in sorted(known, key=lambda one: -one[1].longest / one[1].rows):
+        if lengths.rows == 1:
+            yield file, lengths
+        elif TEXT_COPIES[file.format] * lengths.longest > room and lengths.longest <= left:
+            left -= lengths.longest
+            with suppress(Malformed, OSError):  # its rows are set aside, or the file waited for
+                yield file, parquet.exact_lengths(file, opener, text, lengths)

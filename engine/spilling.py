@@ -15,13 +15,14 @@ SHARE = 0.5
 """Of the free space, for all workers of this machine together."""
 
 SCARCE_BYTES = 1 << 30
+_LIMIT = "distributed.worker.memory.max-spill"
 
 
 def spill_settings(workers: int) -> dict[str, object]:
     """Return dask's settings for spilling, with the free space that there is now.
 
-    Without a limit workers fill the disk; then results cannot be written, and the workers are
-    paused for good all the same.
+    None where the user's own say how much. Without a limit workers fill the disk; then results
+    cannot be written, and the workers are paused for good all the same.
 
     Warns
     -----
@@ -31,6 +32,10 @@ def spill_settings(workers: int) -> dict[str, object]:
     >>> sorted(spill_settings(workers=2))
     ['distributed.worker.memory.max-spill']
     """
+    import dask
+
+    if dask.config.get(_LIMIT, False) is not False:
+        return {}
     folder = _folder()
     free = psutil.disk_usage(str(folder)).free
     if free < SCARCE_BYTES:
@@ -40,7 +45,7 @@ def spill_settings(workers: int) -> dict[str, object]:
             ScarceDisk,
             stacklevel=2,
         )
-    return {"distributed.worker.memory.max-spill": int(SHARE * free / workers)}
+    return {_LIMIT: int(SHARE * free / workers)}
 
 
 def _folder() -> Path:

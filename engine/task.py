@@ -134,7 +134,7 @@ def _is_done(job: Job, shard: int) -> bool:
     # By an earlier try of this task; or by a task of a cancelled run, which may have written its
     # marker after this run had removed the objects: so they are looked at.
     marker = read_marker(job.target, job.layout, shard)
-    return marker is not None and is_intact(job.target, marker)
+    return marker is not None and not marker.provisional and is_intact(job.target, marker)
 
 
 def _commit(job: Job, shard: int, part: RowRange, topic: str, worker: Worker) -> ShardDone:

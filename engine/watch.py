@@ -50,6 +50,7 @@ class Watch:
         self._client, self._publish, self._stop = client, publish, stop
         self._since: dict[str, float] = {}  # when what is wrong was seen first
         self._told: set[str] = set()
+        self._heard: dict[str, tuple[float, float]] = {}  # last_seen, and when that was new here
         self._ended = threading.Event()
         self._thread = threading.Thread(target=self._look, name="paninifs-watch", daemon=True)
 
@@ -73,7 +74,15 @@ class Watch:
             except Exception:  # noqa: BLE001 (a scheduler that is gone is the futures' business)
                 _log.debug("the scheduler does not say who its workers are", exc_info=True)
                 continue
-            self._judge(dict(_wrong_with(workers, time.time())), time.monotonic())
+            now = time.monotonic()
+            self._judge(dict(_wrong_with(workers, self._silences(workers, now))), now)
+
+    def _silences(self, workers: Mapping[str, Any], now: float) -> dict[str, float]:
+        """Return for how long each worker was not heard of, by this machine's clock alone."""
+        for address, worker in workers.items():
+            if self._heard.get(address, (None,))[0] != worker["last_seen"]:
+                self._heard[address] = worker["last_seen"], now
+        return {address: now - self._heard[address][1] for address in workers}
 
     def _judge(self, wrong: Mapping[str, str], now: float) -> None:
         self._since = {what: self._since.get(what, now) for what in wrong}
@@ -94,13 +103,15 @@ class Watch:
 STUCK = "no worker goes on"
 
 
-def _wrong_with(workers: Mapping[str, Any], now: float) -> Iterator[tuple[str, str]]:
+def _wrong_with(
+    workers: Mapping[str, Any], silences: Mapping[str, float]
+) -> Iterator[tuple[str, str]]:
     """Yield what is wrong with a cluster's workers: a name for it, and a sentence."""
     if not workers:
         yield STUCK, "the cluster has no worker left"
     for address, worker in workers.items():
         metrics = worker["metrics"]
-        silent = now - worker["last_seen"]
+        silent = silences[address]
         if silent > QUIET_SECONDS:
             told = (
                 f"worker {address} has not been heard of for {silent:.0f} s: its process is "
@@ -118,16 +129,19 @@ def _wrong_with(workers: Mapping[str, Any], now: float) -> Iterator[tuple[str, s
             yield f"{address} spills", told
     paused = {a: w for a, w in workers.items() if w["status"] == "paused"}
     for address, worker in paused.items():
-        yield (f"{address} is paused", f"worker {address} is paused: {_memory_of(worker)}")
-    if workers and len(paused) == len(workers):
-        worst = next(iter(paused.values()))
-        yield STUCK, f"every worker is paused, the first one since {_memory_of(worst)}"
+        yield f"{address} is paused", f"worker {address} is paused: {_memory_of(worker)}"
+    # One that is paused begins nothing, but ends what it has begun.
+    working = any(w["metrics"]["task_counts"].get("executing") for w in workers.values())
+    if workers and len(paused) == len(workers) and not working:
+        address, worker = next(iter(paused.items()))
+        told = f"every worker is paused and idle; {address}, for one: {_memory_of(worker)}"
+        yield STUCK, told
 
 
 def _memory_of(worker: Mapping[str, Any]) -> str:
     held, spilled = worker["metrics"]["memory"], worker["metrics"].get("spilled_bytes", {})
     return (
-        f"it holds {format_bytes(held)} of {format_bytes(worker['memory_limit'])}, "
-        f"{format_bytes(spilled.get('memory', 0))} of it results and frames of other work, of "
-        f"which dask could not put enough on disk ({worker['local_directory']})"
+        f"it holds {format_bytes(held)} of {format_bytes(worker['memory_limit'])}, and has put "
+        f"{format_bytes(spilled.get('disk', 0))} of other work's results on disk "
+        f"({worker['local_directory']})"
     )

@@ -50,41 +50,47 @@ class _Records:
         if offset:
             stream.seek(offset)
         self._stream = stream
-        self._consumed = offset
+        self.consumed = offset  # bytes, up to and with the last record
         self._raw = b""  # the beginning of the record that is being read
         self._parser = csv.reader(self._lines(), delimiter=delimiter, strict=True)
 
     def _lines(self) -> Iterator[str]:
         for line in self._stream:
             self._raw += line[: EXCERPT_BYTES - len(self._raw)]
-            raw = line.removeprefix(BOM) if self._consumed == 0 else line
-            self._consumed += len(line)
+            raw = line.removeprefix(BOM) if self.consumed == 0 else line
+            self.consumed += len(line)
             yield raw.decode("utf-8", "surrogateescape")
 
     def __iter__(self) -> Iterator[tuple[int, list[str] | _Broken]]:
         while True:
-            offset = self._consumed
+            offset = self.consumed
             self._raw = b""
+            endless = False
             try:
                 record: list[str] | _Broken = next(self._parser)
             except StopIteration:
                 return
             except csv.Error as error:
-                record = _Broken(f"malformed record: {error}", self._raw)
+                endless = "larger than field limit" in str(error)
+                behind = "; nothing behind it is read" if endless else ""
+                record = _Broken(f"malformed record: {error}{behind}", self._raw)
             if record != []:
                 yield offset, record
+            if endless:  # what follows is inside its quotes
+                return
 
 
 def outline(file: SourceFile, opener: Opener) -> Outline:
     """Count the records behind the header."""
     with opener(file) as stream:
-        records = iter(_Records(stream, 0, DELIMITERS[file.format]))
+        stored = _Records(stream, 0, DELIMITERS[file.format])
+        records = iter(stored)
         header = _header(next(records, (0, []))[1])
         units: list[Unit] = []
         rows, start = 0, None
         longest = longest_row = total = 0
-        for row, (offset, record) in enumerate(records):
-            nbytes = len(record.raw) if isinstance(record, _Broken) else sum(map(len, record))
+        for row, (offset, _) in enumerate(records):
+            nbytes = stored.consumed - offset
             total += nbytes
             if nbytes > longest:
                 longest, longest_row = nbytes, row

@@ -20,6 +20,7 @@ from .lease import LEASES, LeaseTicket
 from .local_target import is_temporary
 from .manifest import MANIFEST_KEY, read_index, read_manifest, stale_indexes
 from .patience import patiently
+from .quarantine import QUARANTINE_KEY
 from .shards import (
     DONE,
     StoreLayout,
@@ -149,6 +150,8 @@ def complete(store: OpenStore, mirror: Target, ticket: LeaseTicket) -> None:
     """
     _copy_metadata(store, mirror)
     ticket.check(mirror)
+    if store.target.get(QUARANTINE_KEY) is None:
+        mirror.delete([QUARANTINE_KEY])  # of rows that were set aside until this run
     missing = set(range(store.layout.shards)) - set(done_shards(mirror, store.layout))
     if missing:
         raise RunFailed(f"{mirror.url} lacks shards {sorted(missing)[:5]}; run again to copy them")

@@ -6,6 +6,7 @@ A struct's leaf is a column too, under its dotted path, unless a column bears th
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
+from itertools import accumulate
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -57,20 +58,25 @@ def _lengths(meta: pq.FileMetaData, leaf: int) -> Lengths:
     return Lengths(sum(sizes), sizes[at], before, groups[at].num_rows)
 
 
-def exact_lengths(file: SourceFile, opener: Opener, text: str) -> Lengths:
-    """Return how long a column's values are, by decoding them all, some at a time."""
-    total = longest = longest_row = row = 0
+def exact_lengths(file: SourceFile, opener: Opener, text: str, bound: Lengths) -> Lengths:
+    """Return how long the texts of the row group with a bound are, decoding some at a time."""
+    longest = 0
+    longest_row = row = bound.row
     with opener(file) as raw, _opened(stored := StoredFile(raw)) as parquet:
         path, _ = _columns(parquet)[text]
-        batches = parquet.iter_batches(batch_size=1024, columns=[text], use_threads=False)
+        sizes = [parquet.metadata.row_group(g).num_rows for g in range(parquet.num_row_groups)]
+        starts = accumulate(sizes, initial=0)
+        group = list(zip(starts, sizes, strict=False)).index((bound.row, bound.rows))
+        batches = parquet.iter_batches(
+            batch_size=1024, row_groups=[group], columns=[text], use_threads=False
+        )
         for batch in _decoded(batches, stored):
-            sizes = pc.binary_length(_plain(_column(batch, path)))
-            total += pc.sum(sizes).as_py() or 0
-            largest = pc.max(sizes).as_py() or 0
+            lengths = pc.binary_length(_plain(_column(batch, path)))
+            largest = pc.max(lengths).as_py() or 0
             if largest > longest:
-                longest, longest_row = largest, row + pc.index(sizes, largest).as_py()
+                longest, longest_row = largest, row + pc.index(lengths, largest).as_py()
             row += len(batch)
-    return Lengths(total, longest, longest_row)
+    return Lengths(bound.nbytes, longest, longest_row)
 
 
 def _columns(parquet: pq.ParquetFile) -> dict[str, tuple[Path, pa.DataType]]:

@@ -17,6 +17,11 @@ _NAMES = frozenset({"file", "local", "memory"})
 
 _WITH_QUERY = frozenset({"http", "https"})
 
+_WITH_USERS = frozenset({"abfs", "abfss", "github", "wasb", "wasbs"})
+"""Protocols in which what stands before an ``@`` is no user, and no secret."""
+
+_KEYS = re.compile(r"[?&][^=&#]*(?:key|sig|signature|secret|token|credential)=", re.IGNORECASE)
+
 _URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://[^\s'\"<>`]+")
 _PARAMETERS = re.compile(r"\?[\w.%~-]+=[^\s'\"<>`]*")  # of a path whose host stands elsewhere
 _USERINFO = re.compile(r"(?<![\w/:@.-])[^\s/:@'\"<>()]+:[^\s/@'\"<>()]+@(?=[\w-])")
@@ -30,6 +35,8 @@ def shown(url: str) -> str:
     'https://host/a.parquet'
     >>> shown("zip://*.txt::s3://key:secret@bucket/a.zip"), shown("/data/why?.txt")
     ('zip://*.txt::s3://bucket/a.zip', '/data/why?.txt')
+    >>> shown("az://box/a?sv=2&sig=0f"), shown("gs://b/why?.txt"), shown("abfs://box@me/a")
+    ('az://box/a', 'gs://b/why?.txt', 'abfs://box@me/a')
     """
     return "::".join(_shown(part) for part in url.split("::"))
 
@@ -38,8 +45,11 @@ def _shown(url: str) -> str:
     protocol, mark, rest = url.partition("://")
     if not mark or protocol.lower() in _NAMES:
         return url
-    if protocol.lower() in _WITH_QUERY:  # elsewhere an object may well be called "why?"
+    # Elsewhere than on the web an object may well be called "why?".
+    if protocol.lower() in _WITH_QUERY or _KEYS.search(rest):
         rest = re.split(r"[?#]", rest, maxsplit=1)[0]
+    if protocol.lower() in _WITH_USERS:  # a container, or a repository, is named so elsewhere
+        return f"{protocol}{mark}{rest}"
     authority, slash, path = rest.partition("/")
     return f"{protocol}{mark}{authority.rpartition('@')[2]}{slash}{path}"
 

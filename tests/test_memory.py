@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import hashlib
 import json
 from pathlib import Path
@@ -20,7 +21,7 @@ from paninifs.engine.verify import verify
 from paninifs.storage.index import CorpusIndex, FileIndex
 from paninifs.storage.local_target import LocalTarget
 from paninifs.storage.quarantine import first_quarantined
-from paninifs.storage.rows import Lengths, SourceFile, Unit
+from paninifs.storage.rows import Lengths, SourceFile, Span, Stretch, Unit
 from paninifs.storage.shards import StoreLayout
 
 MIB = 1 << 20
@@ -137,6 +138,42 @@ def test_a_shard_that_ends_every_worker_is_set_aside_and_tried_again_by_the_next
 
 
 @pytest.mark.slow
+def test_rows_from_before_an_extension_are_not_set_aside_with_new_ones(
+    glosses, small_workers, tmp_path
+):
+    store, graph = tmp_path / "s", pf.default_graph() + greedy.greedy_at_one
+    for name, lines in (("1.txt", ["un", "deux"]), ("2.txt", ["trois", "poison"])):
+        (tmp_path / name).write_text("\n".join(lines) + "\n")
+    run(graph, pf.open_corpus(tmp_path / "1.txt"), store, small_workers)
+    corpus = pf.open_corpus([tmp_path / "1.txt", tmp_path / "2.txt"])
+    with pytest.raises(pf.errors.RunFailed, match=r"has rows from before the corpus was extended"):
+        run(graph, corpus, store, small_workers, extend=True)
+    with pytest.warns(pf.errors.ResultsIncomplete):
+        results = pf.open_results(store)
+    assert results.valid.values.tolist() == [True, True, False, False]
+    assert results.held.values[:2].tolist() == [2, 4]
+
+
+@pytest.mark.slow
+def test_what_is_done_is_left_out_when_a_task_is_tried_alone(glosses, small_workers, tmp_path):
+    """One task of five shards, for it is compressed; the third one ends its worker."""
+    lines = [row["text"] for row in glosses[:320]]
+    lines[150] = "poison"
+    with gzip.open(tmp_path / "a.txt.gz", "wt") as file:
+        file.write("\n".join(lines) + "\n")
+    mirror, store = tmp_path / "mirror", tmp_path / "s"
+    graph, corpus = pf.default_graph() + greedy.greedy_at_one, pf.open_corpus(tmp_path / "a.txt.gz")
+    summary, notices = run(graph, corpus, store, small_workers, mirror=mirror)
+    assert (summary.done, summary.quarantined) == (256, 64)
+    assert next(notice for notice in notices if "is set aside" in notice).startswith(
+        f"file://{tmp_path}/a.txt.gz, rows 128-191"
+    )
+    with pf.connect(workers=1, memory="3GiB", quiet=True) as enough:
+        assert run(graph, corpus, store, enough, mirror=mirror, shard_rows=None)[0].done == 320
+    assert first_quarantined(LocalTarget(mirror), 5) == ([], 0)
+
+
+@pytest.mark.slow
 def test_with_on_error_raise_it_ends_the_run_by_name(glosses, small_workers, tmp_path):
     texts = tmp_path / "a.txt"
     texts.write_text("poison\n")
@@ -226,14 +263,52 @@ def test_a_partition_may_hold_more_text_than_32_bits_count(tmp_path):
     assert {bytes(one) for one in digests} == {expected}
 
 
-def test_every_part_of_the_projection_counts_for_every_thread():
-    lengths = Lengths(nbytes=1 << 40, longest=100 << 20, row=7)
-    file = SourceFile("a.txt", "a.txt", 1 << 40, "", "text", None)
+def projected(lengths, threads=3, limit=1 << 40, format="text", span=(0, 1 << 30)):
+    """Project a file with such texts; 84 MB are for batches a thread, 168 for shards."""
+    file = SourceFile("a.txt", "a.txt", 1 << 40, "", format, None)
     index = CorpusIndex((FileIndex(file, (Unit(1 << 30, 0),), None, lengths),), "text", None, ())
     layout = StoreLayout((pf.Field("wide", "float32", shape=(1024,)),), 1 << 30, 4096, "")
-    ready = Readiness(None, resident=300, limit=1 << 40, threads=3)
-    found = project(ready, index, layout, None)
-    batches = 2 * 5 * ((8 << 20) + 1024)  # two in hand, in five forms; a text has a kilobyte
+    stretch = Stretch(0, file, Span(*span, 0, 0))
+    return project(Readiness(None, 300, limit, threads), index, layout, [stretch], None)
+
+
+def test_every_part_of_the_projection_counts():
+    batches = 2 * 5 * (8 << 20)  # two in hand, in five forms
     shards = 2 * (1 + 4) * 4096 * 1024 * 4  # arrays and objects; one computed, four written
-    assert found.nbytes == 300 + 3 * (batches + shards + 5 * (100 << 20))
-    assert found.longest == (index.files[0], lengths)
+    many = Lengths(nbytes=1 << 40, longest=100 << 20, row=7)
+    one = Lengths(nbytes=1 << 27, longest=100 << 20, row=7)
+    short = Lengths(nbytes=1 << 40, longest=100, row=7)
+    assert projected(short).nbytes == 300 + 3 * (batches + shards)
+    assert projected(many).nbytes == 300 + 3 * (batches + shards + 5 * (100 << 20))
+    # A file that holds one such text cannot keep three threads busy with it.
+    few = 2 * 5 * 16_384 // 8  # of the others each has an eighth of a byte, on average
+    assert projected(one).nbytes == 300 + 3 * (few + shards) + 5 * (100 << 20)
+    assert projected(many).longest.row == 7
+    assert projected(many, span=(8, 1 << 30)).nbytes == projected(short).nbytes  # it is done
+
+
+def test_a_text_is_named_where_it_takes_most_of_the_room():
+    with pytest.raises(pf.errors.RunFailed, match=r"a.txt, row 7 \(from 0\), has 4.00 GiB"):
+        projected(Lengths(4 << 30, 4 << 30, 7), threads=16, limit=4 << 30).require_room()
+    projected(Lengths(4 << 30, 4 << 30, 7), threads=16, limit=64 << 30).require_room()
+    with pytest.raises(pf.errors.RunFailed, match="its threads take"):
+        projected(Lengths(1 << 40, 100, 7), threads=16, limit=4 << 30).require_room()
+
+
+@pytest.mark.parametrize("damaged", [False, True])
+def test_the_longest_text_of_a_parquet_file_is_looked_for_where_it_might_not_fit(tmp_path, damaged):
+    path = tmp_path / "a.parquet"
+    texts = ["a"] * 500 + ["b" * (20 << 20)] + ["c"] * 500
+    pq.write_table(pa.table({"text": texts}), path, use_dictionary=False, compression="none")
+    corpus = pf.open_corpus(path)
+    if damaged:
+        with path.open("r+b") as file:
+            file.seek(4)
+            file.write(bytes(64))
+    (one,) = corpus.index.files
+    assert (one.lengths.row, one.lengths.rows) == (0, 1001)
+    layout = StoreLayout((pf.Field("n", "int32"),), 1001, 4096, "")
+    for limit, row in ((1 << 40, None), (200 << 20, 500)):
+        ready = Readiness(None, 0, limit, 1)
+        found = project(ready, corpus.index, layout, corpus.index.stretches(0, 1001), corpus.opener)
+        assert (found.longest and found.longest.row) == (None if damaged else row)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import threading
 import time
 
 import dask
@@ -110,7 +111,7 @@ def test_workers_that_are_all_paused_end_the_run_with_the_reason(corpus, tmp_pat
     with dask.config.set(always), pf.connect(workers=1, memory="2GiB", quiet=True) as client:
         until(lambda: all(w["status"] == "paused" for w in workers_of(client).values()))
         run, told = begun(client, corpus, tmp_path)
-        with pytest.raises(pf.errors.RunFailed, match=r"every worker is paused.* of 2.00 GiB"):
+        with pytest.raises(pf.errors.RunFailed, match=r"every worker is paused and idle.* of 2.00"):
             run.result(timeout=60)
         assert "is paused: it holds" in " ".join(notices(told))
 
@@ -119,14 +120,23 @@ def workers_of(client):
     return client.scheduler_info(n_workers=-1)["workers"]
 
 
-def test_workers_may_fill_half_of_the_free_disk_and_no_more(monkeypatch):
+@pytest.mark.parametrize(
+    ("cluster", "workers", "said", "limit"),
+    [("cpu", 2, False, 2 << 30), ("threads", 1, False, 4 << 30), ("threads", 1, "1GiB", 1 << 30)],
+)
+def test_workers_may_fill_half_of_the_free_disk_or_what_the_user_says(
+    monkeypatch, cluster, workers, said, limit
+):
     class Usage:
         free = 8 << 30
 
     monkeypatch.setattr(spilling.psutil, "disk_usage", lambda path: Usage)
-    with pf.connect(workers=2, quiet=True) as client:
+    with (
+        dask.config.set({"distributed.worker.memory.max-spill": said}),
+        pf.connect(cluster, workers=workers, quiet=True) as client,
+    ):
         limits = client.run(lambda dask_worker: dask_worker.memory_manager.max_spill)
-    assert set(limits.values()) == {2 << 30}
+    assert list(limits.values()) == [limit] * workers
 
 
 def test_a_disk_with_hardly_any_room_is_named(monkeypatch, tmp_path):
@@ -139,3 +149,54 @@ def test_a_disk_with_hardly_any_room_is_named(monkeypatch, tmp_path):
         pytest.warns(pf.errors.ScarceDisk, match="1.00 MiB free; set"),
     ):
         spilling.spill_settings(1)
+
+
+def test_paused_workers_that_are_still_at_work_are_let_be(glosses, tmp_path, write_jsonl):
+    """One shard of eight seconds, on a worker that is paused as soon as it has begun."""
+
+    @pf.map_block(fields=[pf.Field("n", "int32")], name="long", version="1")
+    def long(text):
+        import time
+
+        import numpy as np
+        from distributed.worker import get_worker
+
+        get_worker().memory_manager.memory_pause_fraction = 0.01
+        time.sleep(8)
+        return np.diff(text.offsets).astype("int32")
+
+    corpus = pf.open_corpus(write_jsonl(glosses[:16]))
+    with pf.connect(workers=1, memory="2GiB", quiet=True) as client:
+        run = pf.submit(
+            pf.default_graph() + long, corpus, tmp_path / "s", client=client, progress=False
+        )
+        until(lambda: all(w["status"] == "paused" for w in workers_of(client).values()))
+        assert run.result(timeout=60).done == 16
+
+
+def test_a_schedulers_clock_that_is_wrong_is_not_gone_by():
+    told = []
+    looking = watch.Watch(None, told.append, None)
+    worker = {"last_seen": 0.0, "status": "running", "metrics": {"task_counts": {}}}
+    for now in range(5):
+        workers = {"tcp://a": {**worker, "last_seen": 1e9 + now}, "tcp://b": worker}
+        looking._judge(dict(watch._wrong_with(workers, looking._silences(workers, now))), now)
+    assert [notice.text.partition(" of for ")[0] for notice in told] == [
+        "worker tcp://b has not been heard"
+    ]
+
+
+def test_a_listener_that_cancels_ends_the_run(client, corpus, tmp_path):
+    """From a thread that holds the stream of events, while the client's loop waits for that."""
+    run, _ = begun(client, corpus, tmp_path)
+
+    def cancel(event):
+        if isinstance(event, ShardDone):
+            time.sleep(0.5)  # others are announced meanwhile
+            thread = threading.Thread(target=run.cancel)
+            thread.start()
+            thread.join()
+
+    run.events.subscribe(cancel)
+    with pytest.raises(pf.errors.RunCancelled):
+        run.result(timeout=30)

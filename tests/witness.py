@@ -18,7 +18,7 @@ import numpy as np
 
 import paninifs as pf
 from paninifs.storage.lease import LEASES
-from paninifs.storage.local_target import LocalTarget
+from paninifs.storage.local_target import LocalTarget, is_temporary
 from paninifs.storage.shards import DONE
 
 _SHARD = re.compile(rf"(?:/c/|^{DONE}/)0*(\d+)")
@@ -66,7 +66,8 @@ class WitnessTarget(LocalTarget):
 
     def delete(self, keys: Iterable[str]) -> None:
         every = list(keys)
-        for shard in dict.fromkeys(_shard(key) for key in every if _SHARD.search(key)):
+        objects = [key for key in every if _SHARD.search(key) and not is_temporary(key)]
+        for shard in dict.fromkeys(_shard(key) for key in objects):
             say(self.log, "removed", shard)
         super().delete(every)
 
