@@ -264,7 +264,7 @@ class Dispatch:
 
     def _outcome(self, future: Future[Outcome], task: Task) -> Outcome:
         from distributed import CancelledError, KilledWorker
-        from distributed.comm import CommClosedError
+        from distributed.comm.core import CommClosedError
 
         self._in_flight.discard(future)
         if self._stopped is not None:
