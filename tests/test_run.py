@@ -274,9 +274,11 @@ def puts_the_next_shard_back(text):
     return (text.offsets[1:] - text.offsets[1:]).astype("int32")
 
 
+@pytest.mark.parametrize(("aside", "computed"), [(False, 2), (True, 3)])
 def test_a_shard_that_another_task_finished_meanwhile_is_not_computed_again(
-    glosses, write_jsonl, tmp_path, monkeypatch
+    glosses, write_jsonl, tmp_path, monkeypatch, aside, computed
 ):
+    """Of shards 0 to 2 the middle one; if it was not finished but set aside, it is."""
     monkeypatch.setenv("PANINIFS_TEST_FOLDER", str(tmp_path))
     graph = pf.default_graph() + puts_the_next_shard_back
     corpus = pf.open_corpus(write_jsonl(glosses[:60]))
@@ -284,12 +286,14 @@ def test_a_shard_that_another_task_finished_meanwhile_is_not_computed_again(
         options = {"client": threads, "shard_rows": 16, "progress": False}
         pf.submit(graph, corpus, tmp_path / "r", **options).result()
         done = tmp_path / "r" / "_run" / "done"
+        marker = done / "00000001.json"
+        marker.write_text(json.dumps(json.loads(marker.read_text()) | {"provisional": aside}))
         shutil.copytree(tmp_path / "r", tmp_path / "kept")
         for shard in range(3):
             (done / f"{shard:08d}.json").unlink()
         (tmp_path / "log").unlink()
         assert pf.submit(graph, corpus, tmp_path / "r", **options).result().done == 60
-    assert (tmp_path / "log").read_text().split() == ["16", "16"]  # of shards 0 and 2
+    assert (tmp_path / "log").read_text().split() == computed * ["16"]
     assert pf.verify(tmp_path / "r").passed
 
 

@@ -290,7 +290,7 @@ def test_the_documented_worker_command_is_one_that_dask_cuda_knows():
     from dask_cuda.cli import worker
 
     documented = (Path(pf.__file__).parent / "deploy" / "README.md").read_text("utf-8")
-    (line,) = [one for one in documented.splitlines() if "dask cuda worker tcp" in one]
+    (line,) = [one for one in documented.splitlines() if "dask cuda worker tls" in one]
     asked = {word for word in line.split() if word.startswith("--")}
-    assert len(asked) == 3
+    assert len(asked) == 8
     assert asked <= {name for parameter in worker.params for name in parameter.opts}
