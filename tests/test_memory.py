@@ -14,6 +14,7 @@ import pytest
 from distributed import Client
 
 import paninifs as pf
+from paninifs.engine import dispatch
 from paninifs.engine.events import Notice, Planned
 from paninifs.engine.memory import project
 from paninifs.engine.task import Readiness
@@ -155,8 +156,12 @@ def test_rows_from_before_an_extension_are_not_set_aside_with_new_ones(
 
 
 @pytest.mark.slow
-def test_what_is_done_is_left_out_when_a_task_is_tried_alone(glosses, small_workers, tmp_path):
+def test_what_is_done_is_left_out_when_a_task_is_tried_alone(
+    glosses, small_workers, tmp_path, monkeypatch
+):
     """One task of five shards, for it is compressed; the third one ends its worker."""
+    asked, task = [], dispatch._task
+    monkeypatch.setattr(dispatch, "_task", lambda *given: asked.append(given[-1]) or task(*given))
     lines = [row["text"] for row in glosses[:320]]
     lines[150] = "poison"
     with gzip.open(tmp_path / "a.txt.gz", "wt") as file:
@@ -165,6 +170,7 @@ def test_what_is_done_is_left_out_when_a_task_is_tried_alone(glosses, small_work
     graph, corpus = pf.default_graph() + greedy.greedy_at_one, pf.open_corpus(tmp_path / "a.txt.gz")
     summary, notices = run(graph, corpus, store, small_workers, mirror=mirror)
     assert (summary.done, summary.quarantined) == (256, 64)
+    assert asked == [(0, 1, 2, 3, 4), (2, 3, 4), (2,), (3, 4)]
     assert next(notice for notice in notices if "is set aside" in notice).startswith(
         f"file://{tmp_path}/a.txt.gz, rows 128-191"
     )

@@ -177,12 +177,13 @@ def test_paused_workers_that_are_still_at_work_are_let_be(glosses, tmp_path, wri
 def test_a_schedulers_clock_that_is_wrong_is_not_gone_by():
     told = []
     looking = watch.Watch(None, told.append, None)
-    worker = {"last_seen": 0.0, "status": "running", "metrics": {"task_counts": {}}}
+    worker = {"status": "running", "metrics": {"task_counts": {}}}
     for now in range(5):
-        workers = {"tcp://a": {**worker, "last_seen": 1e9 + now}, "tcp://b": worker}
+        seen = {"tcp://ahead": 1e9 + now, "tcp://behind": now - 1e9, "tcp://silent": 0.0}
+        workers = {address: {**worker, "last_seen": last} for address, last in seen.items()}
         looking._judge(dict(watch._wrong_with(workers, looking._silences(workers, now))), now)
     assert [notice.text.partition(" of for ")[0] for notice in told] == [
-        "worker tcp://b has not been heard"
+        "worker tcp://silent has not been heard"
     ]
 
 
