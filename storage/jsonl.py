@@ -21,6 +21,8 @@ from .rows import (
     Wanted,
 )
 
+_SAMPLE_PIECE = 1 << 18
+
 PARTS = 16
 """In how many parts a block is tried again, so that a bad line slows only those near it."""
 
@@ -29,8 +31,13 @@ def outline(file: SourceFile, opener: Opener) -> Outline:
     """Count the records; the columns are the keys of the first hundred, in the first 8 MiB."""
     columns: dict[str, str] = {}
     with opener(file) as stream:
-        head = io.BytesIO(stream.read(BATCH_BYTES))
-        for record in lines_of(head, Span(0, SAMPLE_RECORDS, 0, 0), skip_blank=True):
+        head = b""
+        while head.count(b"\n") < SAMPLE_RECORDS and len(head) < BATCH_BYTES:
+            if not (piece := stream.read(_SAMPLE_PIECE)):
+                break
+            head += piece
+        sample = Span(0, SAMPLE_RECORDS, 0, 0)
+        for record in lines_of(io.BytesIO(head), sample, skip_blank=True):
             try:
                 value = json.loads(record)
             except (ValueError, RecursionError):
