@@ -101,6 +101,7 @@ class Dispatch:
         self._numbers = count()  # of tasks: one that is sent again is another to dask
         self._sent: dict[Any, Task] = {}  # by key
         self._in_flight: set[Future[Any]] = set()
+        self._answers: list[Future[Readiness]] = []
         self._lost: set[str] = set()  # addresses of workers without their device
         self._losses: Counter[int] = Counter()  # by partition
         self._stopped: PaniniError | None = None
@@ -113,26 +114,38 @@ class Dispatch:
         self._stopped = reason
         # Not here: a listener that cancels holds the stream of events, for which the client's loop
         # may wait; and it may be called on that very loop.
-        arguments = [list(self._in_flight)]
+        arguments = [[*self._answers, *self._in_flight]]
         threading.Thread(target=self._client.cancel, args=arguments, daemon=True).start()
 
-    def ask(self, backend: str) -> Readiness:
-        """Make a backend ready on some worker, and return what that worker says of itself.
+    def prepare(self, backend: str) -> None:
+        """Have every worker make a backend ready, while something else is done here; once."""
+        if self._answers:
+            return
+        # One a worker, which dask spreads over them; bound to it, one would wait for a worker that
+        # is gone.
+        for _ in range(max(1, len(self._client.nthreads()))):
+            self._answers.append(self._client.submit(readiness, backend, pure=False))
+
+    def ask(self) -> Readiness:
+        """Return what the first worker that is ready says of itself; see `prepare`.
 
         Raises
         ------
         PaniniError
-            The backend cannot be used, or the cluster is gone.
+            None can use the backend, or the cluster is gone.
         """
-        from distributed import CancelledError, KilledWorker
+        from distributed import CancelledError, KilledWorker, as_completed
 
-        future = self._client.submit(readiness, backend, pure=False)
-        self._in_flight.add(future)
+        problem: PaniniError | None = None
         try:
             if self._stopped is not None:
                 raise self._stopped
             with Watch(self._client, self._publish, self.stop):
-                found = future.result()
+                for future in as_completed(self._answers, loop=self._client.loop):
+                    found: Readiness = future.result()
+                    if found.problem is None:
+                        return found
+                    problem = problem or found.problem
         except KilledWorker as error:
             raise RunFailed(
                 f"{self._died(error)} while it made itself ready to work; nothing was computed"
@@ -140,12 +153,13 @@ class Dispatch:
         except CancelledError as error:
             gone = RunFailed("the cluster went away before the run began; start it, and run again")
             raise (self._stopped or gone) from error
-        finally:
-            self._in_flight.discard(future)
+        assert problem is not None  # for some worker was asked
+        raise problem
+
+    def dismiss(self) -> None:
+        """Let go of what was asked of workers."""
+        for future in self._answers:
             future.release()
-        if found.problem is not None:
-            raise found.problem
-        return found
 
     def run(self, job: Job, store: OpenStore, tasks: Sequence[Task]) -> None:
         """Do all tasks; last, one by one, those whose workers kept dying.

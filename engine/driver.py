@@ -25,7 +25,7 @@ from .leases import Leases, give_up
 from .memory import project
 from .micro_batch import MicroBatch
 from .mirroring import Mirroring
-from .task import Job, Readiness, shards_in_flight
+from .task import Job, shards_in_flight
 
 if TYPE_CHECKING:
     from distributed import Client
@@ -55,7 +55,6 @@ class Driver:
         self._order, self._leases, self._events = order, leases, events
         self._mirroring: Mirroring | None = None
         self._warned = False
-        self._ready: Readiness | None = None
         self._announcing = threading.Lock()
         self._announced: set[int] = set()
         self._dispatch = Dispatch(order.client, order.graph.label, self._announce, events.publish)
@@ -71,12 +70,15 @@ class Driver:
         try:
             return self._work()
         finally:
+            self._dispatch.dismiss()
             give_up(self._leases)
 
     def _work(self) -> Summary:
         order = self._order
+        if order.existing != "resume" or read_summary(order.target) is None:
+            self._dispatch.prepare(order.backend)  # meanwhile the corpus is counted
         if order.existing == "discard":
-            self._ready = self._dispatch.ask(order.backend)  # before what is there is discarded
+            self._dispatch.ask()  # before what is there is discarded
         elif order.mirror is not None:
             restored = restore(order.mirror, order.target, self._ticket)
             if restored:
@@ -115,7 +117,8 @@ class Driver:
         tasks, layout = list(tasks_left(store)), store.layout
         projection = None
         if tasks:
-            ready = self._ready or self._dispatch.ask(order.backend)
+            self._dispatch.prepare(order.backend)
+            ready = self._dispatch.ask()
             stretches = [stretch for task in tasks for stretch in task.stretches]
             projection = project(ready, store.index, layout, stretches, order.corpus.opener)
         at_risk = min(layout.rows, shards_in_flight(layout) * layout.shard_rows)
