@@ -406,7 +406,7 @@ def _print_summary(summary: Any, progress: Any, results: str, mirror: str | None
     _warn_of_forms(summary)
     entries, every = first_quarantined(open_target(results), _REASONS)
     for entry in entries:
-        _out.print(f"[yellow]set aside:[/] {plain(str(entry))}")
+        _out.print(f"[yellow]set aside:[/] {plain(one_line(str(entry)))}")
     if entries:
         more = f"all {every:,} entries" if every > _REASONS else "and their bytes"
         _out.print(f"{more}: {plain(summary.results)}/quarantine.parquet")

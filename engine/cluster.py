@@ -343,7 +343,7 @@ def _running(address: str, size: ClusterSize, door: Door) -> Client:
         )
     try:
         return Client(address, security=door.security)
-    except (OSError, ValueError, TypeError) as error:
+    except (OSError, ValueError, TypeError, MemoryError) as error:  # what answers may be no dask
         raise BackendUnavailable(
             f"no dask scheduler answers at {address}: {error}{_advice(address)}"
         ) from error

@@ -14,9 +14,9 @@ from .patience import status_of
 from .redaction import presentable, scrubbed
 
 _NO_ROOM = "there is no room left", "make room there, or choose another place"
-_NO_QUOTA = "the quota is used up", "free some of it or have it raised, or choose another place"
-_DENIED = "permission is denied", "have the permissions changed, or choose another place"
-_READ_ONLY = "the place is read-only", "have it mounted for writing, or choose another place"
+_NO_QUOTA = "the quota is used up", "free some of it, or choose another place"
+_DENIED = "permission is denied", "change its permissions, or choose another place"
+_READ_ONLY = "the place is read-only", "mount it for writing, or choose another place"
 _NO_FOLDER = "what should be a folder is none", "choose another place"
 _CIRCLE = "its links lead in a circle", "name the file itself"
 _TOO_LONG = "the name is too long", "choose a shorter one"
