@@ -7,7 +7,7 @@ import gc
 import sys
 import warnings
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import asdict
 from enum import StrEnum
 from typing import Annotated, Any
@@ -36,6 +36,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 _REASONS = 5
+_STOP_SECONDS = 10.0
 _out = Console(highlight=False, soft_wrap=True, emoji=False)
 _err = Console(stderr=True, highlight=False, soft_wrap=True, emoji=False)
 
@@ -214,6 +215,8 @@ def run(
                 summary = started.result()
             except KeyboardInterrupt:
                 started.cancel()
+                with suppress(PaniniError, TimeoutError):  # before the cluster goes
+                    started.result(timeout=_STOP_SECONDS)
                 _err.print(
                     f"\nstopped; {plain(shown(results))} keeps what is done. To go on: run again"
                 )

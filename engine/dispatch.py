@@ -11,6 +11,7 @@ import threading
 import uuid
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from itertools import count, islice
 from typing import TYPE_CHECKING, Any
@@ -38,6 +39,8 @@ MAX_LOSSES = 2
 
 SMALL_PIECES = MicroBatch(rows=256, text_bytes=1 << 20)
 """What a block is given at once by a task that is tried alone."""
+
+_CANCEL_SECONDS = 10.0
 
 KILLED_FOR_MEMORY = "worker-restart-memory"
 """The topic under which dask's nannies tell that they ended a worker, and what it held."""
@@ -105,6 +108,7 @@ class Dispatch:
         self._lost: set[str] = set()  # addresses of workers without their device
         self._losses: Counter[int] = Counter()  # by partition
         self._stopped: PaniniError | None = None
+        self._cancelling: threading.Thread | None = None
         self._done: set[int] = set()  # shards
 
     def stop(self, reason: PaniniError) -> None:
@@ -114,8 +118,13 @@ class Dispatch:
         self._stopped = reason
         # Not here: a listener that cancels holds the stream of events, for which the client's loop
         # may wait; and it may be called on that very loop.
-        arguments = [[*self._answers, *self._in_flight]]
-        threading.Thread(target=self._client.cancel, args=arguments, daemon=True).start()
+        futures = [*self._answers, *self._in_flight]
+        self._cancelling = threading.Thread(target=self._cancel, args=[futures], daemon=True)
+        self._cancelling.start()
+
+    def _cancel(self, futures: list[Future[Any]]) -> None:
+        with suppress(Exception):  # the cluster may be going, and they with it
+            self._client.cancel(futures)
 
     def prepare(self, backend: str) -> None:
         """Have every worker make a backend ready, while something else is done here; once."""
@@ -157,7 +166,9 @@ class Dispatch:
         raise problem
 
     def dismiss(self) -> None:
-        """Let go of what was asked of workers."""
+        """Let go of what was asked of workers; once it is cancelled, where it has to be."""
+        if self._cancelling is not None:  # whoever waits for the run closes the client next
+            self._cancelling.join(_CANCEL_SECONDS)
         for future in self._answers:
             future.release()
 
