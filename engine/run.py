@@ -195,8 +195,9 @@ class Run:
         self.events.subscribe(self._progress.listen)
         self._summary: Summary | None = None
         self._error: BaseException | None = None
-        self._thread = threading.Thread(target=self._drive, name="paninifs-run", daemon=True)
-        self._thread.start()
+        # Not the thread is waited for: Python takes one for ended when Ctrl-C comes meanwhile.
+        self._ended = threading.Event()
+        threading.Thread(target=self._drive, name="paninifs-run", daemon=True).start()
 
     def result(self, timeout: float | None = None) -> Summary:
         """Wait until the store is complete.
@@ -208,8 +209,7 @@ class Run:
         PaniniError
             Why the run did not finish. Submitting again goes on where it stopped.
         """
-        self._thread.join(timeout)
-        if self._thread.is_alive():
+        if not self._ended.wait(timeout):
             raise TimeoutError(f"the run is still at work after {timeout} s")
         if self._error is not None:
             raise self._error
@@ -227,7 +227,7 @@ class Run:
     @property
     def done(self) -> bool:
         """Whether the run has ended, well or not."""
-        return not self._thread.is_alive()
+        return self._ended.is_set()
 
     @property
     def dashboard_link(self) -> str:
@@ -246,6 +246,8 @@ class Run:
             self.events.publish(Failed(error))
         else:
             self.events.publish(Finished(time.perf_counter() - began))
+        finally:
+            self._ended.set()
 
     def _work(self) -> Summary:
         """Let the driver work, and say in the user's words that nobody answers it any more."""

@@ -201,3 +201,13 @@ def test_a_listener_that_cancels_ends_the_run(client, corpus, tmp_path):
     run.events.subscribe(cancel)
     with pytest.raises(pf.errors.RunCancelled):
         run.result(timeout=30)
+
+
+def test_a_wait_that_ctrl_c_ends_can_be_gone_on_with(client, corpus, tmp_path):
+    """In a notebook: the kernel is interrupted, the run goes on, and is waited for again."""
+    run, _ = begun(client, corpus, tmp_path)
+    threading.Timer(0.3, lambda: os.kill(os.getpid(), signal.SIGINT)).start()
+    with pytest.raises(KeyboardInterrupt):
+        run.result()
+    assert not run.done
+    assert run.result(timeout=60).done == 256
