@@ -93,12 +93,12 @@ class Projection:
         if long and 2 * long.taken > self.working:
             why = (
                 f"{long.file.url}, row {long.row:,} (from 0), has {format_bytes(long.nbytes)} in "
-                f"one piece, and {format_bytes(long.taken)} are needed to read it"
+                f"one piece, and {format_bytes(long.taken)} are needed to read it (or take it out)"
             )
         raise RunFailed(
-            f"a worker would need about {format_bytes(int(self.nbytes / USABLE))}, and has "
-            f"{format_bytes(self.limit)}: {why}. Nothing was computed; give each worker more "
-            "(--memory, or fewer --workers, --threads), or take the row out, and run again"
+            f"a worker would hold about {format_bytes(self.nbytes)}, and may hold {USABLE:.0%} of "
+            f"its {format_bytes(self.limit)}: {why}. This run computed nothing; give each worker "
+            "more (--memory, or fewer --workers, --threads), and run again"
         )
 
 

@@ -203,7 +203,7 @@ def test_a_text_that_no_worker_has_room_for_is_refused_by_name(client, tmp_path)
         )
         with pytest.raises(pf.errors.RunFailed) as caught:
             started.result()
-    for word in ("a.txt, row 1 (from 0), has 1.00 GiB", "--memory", "has 2.00 GiB"):
+    for word in ("a.txt, row 1 (from 0), has 1.00 GiB", "--memory", "of its 2.00 GiB"):
         assert word in str(caught.value)
     assert not LocalTarget(tmp_path / "s").sizes("_run/done")
 
