@@ -18,7 +18,8 @@ from types import ModuleType, SimpleNamespace
 import pytest
 
 import paninifs as pf
-from paninifs.engine import cli, cluster, cuda_cluster, hardware
+from paninifs.engine import cluster, cuda_cluster, hardware
+from paninifs.engine.cli import machine as commands
 from paninifs.engine.hardware import Gpu, Rapids
 from paninifs.storage.errors import BackendUnavailable, UsageError
 
@@ -281,7 +282,7 @@ def test_the_rapids_that_is_installed_is_known_by_its_package(packages):
 def test_devices_prints_each_gpu_and_what_suits_it(machine, packages, capsys):
     packages(cudf_cu13="26.10.2")
     machine(Device("V100", capability=(7, 0)), A100, cuda=13000)
-    cli.devices()
+    commands.devices()
     said = " ".join(capsys.readouterr().out.split())
     assert "gpu 0: V100, 15.0 GiB, compute capability 7.0, 40 SMs; driver 550" in said
     assert "only the extra cuda12 (CUDA 13 builds dropped it)" in said
@@ -289,7 +290,7 @@ def test_devices_prints_each_gpu_and_what_suits_it(machine, packages, capsys):
     assert "gpu 1: A100, 40.0 GiB" in said
     assert "none" not in said
     assert said.count("but RAPIDS") == 1
-    cli.devices(as_json=True)
+    commands.devices(as_json=True)
     told = json.loads(capsys.readouterr().out)
     assert [one["extra"] for one in told["gpus"]] == ["cuda12", "cuda13"]
     assert [bool(one["trouble"]) for one in told["gpus"]] == [True, False]
@@ -299,9 +300,9 @@ def test_devices_prints_each_gpu_and_what_suits_it(machine, packages, capsys):
 def test_devices_says_why_there_is_no_gpu(machine, packages, capsys):
     packages()
     machine(None)
-    cli.devices()
+    commands.devices()
     assert "gpu: none (no NVIDIA driver answers (Driver Not Loaded))" in capsys.readouterr().out
-    cli.devices(as_json=True)
+    commands.devices(as_json=True)
     told = json.loads(capsys.readouterr().out)
     assert (told["gpus"], told["rapids"]) == ([], None)
     assert "no NVIDIA driver" in told["why_no_gpu"]

@@ -1,0 +1,57 @@
+"""The command ``paninifs``: a file a subject. Words and exit codes only, no work of their own."""
+
+from __future__ import annotations
+
+import atexit
+import gc
+import warnings
+from typing import Annotated
+
+import typer
+
+from ... import __version__
+from ...storage.errors import UnencryptedScheduler
+from . import machine, run, stores
+from .console import DONE, out
+
+app = typer.Typer(
+    name="paninifs",
+    help="Dhātu weights, prime bases and ambiguity for corpora of any size.",
+    epilog="Exit codes: 0 done, 1 failed, 2 usage, 3 done with quarantined rows, 130 stopped.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+for command in (run.run, machine.devices, stores.status, stores.verify, stores.show):
+    app.command()(command)
+
+
+@app.callback(invoke_without_command=True)
+def _version(
+    version: Annotated[bool, typer.Option("--version", help="Print the version.")] = False,
+) -> None:
+    if version:
+        out.print(__version__)
+        raise typer.Exit(DONE)
+
+
+def _warning(
+    message: Warning | str,
+    category: type[Warning],
+    filename: str,
+    lineno: int,
+    line: str | None = None,  # noqa: ARG001 (as Python calls it)
+) -> str:
+    """Word a warning for somebody who has no code to look at."""
+    where = "warning" if issubclass(category, UnencryptedScheduler) else f"{filename}:{lineno}"
+    return f"{where}: {category.__name__}: {message}\n"
+
+
+def main() -> None:
+    """Run the command."""
+    # Imports make a million objects and no garbage; looking for some in them takes half a second
+    # on the way in, and as much on the way out.
+    gc.set_threshold(100_000)
+    atexit.register(gc.freeze)
+    warnings.formatwarning = _warning
+    app()

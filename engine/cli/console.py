@@ -1,0 +1,60 @@
+"""What every command prints with: two consoles, the exit codes, errors as one sentence each."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+
+from ...storage.errors import PaniniError, UsageError
+from ...storage.normal_forms import NormalForms
+from ..terminal import as_json_text, plain
+
+DONE, FAILED, USAGE, QUARANTINED, INTERRUPTED = 0, 1, 2, 3, 130
+
+Results = Annotated[str, typer.Argument(help="The results store: a folder or URL.")]
+Json = Annotated[bool, typer.Option("--json", help="Print JSON, for scripts.")]
+
+out = Console(highlight=False, soft_wrap=True, emoji=False)
+err = Console(stderr=True, highlight=False, soft_wrap=True, emoji=False)
+
+
+@contextmanager
+def errors() -> Iterator[None]:
+    """Turn the engine's errors into one sentence and an exit code."""
+    try:
+        yield
+    except UsageError as error:
+        err.print(f"[red]error:[/] {plain(str(error))}")
+        raise typer.Exit(USAGE) from error
+    except (PaniniError, OSError) as error:
+        err.print(f"[red]failed:[/] {plain(str(error))}")
+        raise typer.Exit(FAILED) from error
+
+
+def pairs(rows: dict[str, str]) -> None:
+    """Print a name and a value a line."""
+    for name, value in rows.items():
+        out.print(f"[bold]{plain(name)}[/]: {plain(value)}")
+
+
+def print_json(document: dict[str, Any]) -> None:
+    """Print a document for scripts."""
+    sys.stdout.write(as_json_text(document) + "\n")
+
+
+def print_duplicates(summary: Any) -> None:
+    """Print how many texts came before, where that was asked for."""
+    if summary.duplicates is not None:
+        pairs({"duplicates": f"{summary.duplicates:,}, marked in the array 'duplicate'"})
+
+
+def warn_of_forms(found: Any) -> None:
+    """Warn of a corpus that mixes Unicode normal forms."""
+    warning = NormalForms(found.not_nfc, found.not_nfd).warning
+    if warning:
+        err.print(f"[yellow]warning:[/] {plain(warning)}")

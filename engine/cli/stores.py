@@ -1,0 +1,112 @@
+"""The commands that look at a store: ``paninifs status``, ``verify`` and ``show``."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from typing import Annotated
+
+import typer
+from rich.table import Table
+
+from ..terminal import one_line, plain
+from .console import (
+    FAILED,
+    Json,
+    Results,
+    errors,
+    out,
+    pairs,
+    print_duplicates,
+    print_json,
+    warn_of_forms,
+)
+
+
+def status(results: Results, as_json: Json = False) -> None:
+    """Say how far a store is, and who is writing it."""
+    from ..overview import status_of
+
+    with errors():
+        found = status_of(results)
+    if as_json:
+        print_json(asdict(found))
+        return
+    state = "complete" if found.complete else "unfinished; run it again to go on"
+    pairs(
+        {
+            "store": f"{found.results} ({state})",
+            "texts": f"{found.rows_done:,} done and {found.quarantined:,} quarantined "
+            f"of {found.rows:,}",
+            "shards": f"{found.shards_done:,} of {found.shards:,}, {found.shard_rows:,} texts each",
+            "files that could not be read": f"{found.files_unread:,}",
+            "being written by": found.writer or "nobody",
+            "begun": found.created,
+            "fingerprint": found.fingerprint,
+        }
+    )
+
+
+def verify(
+    results: Results,
+    sample: Annotated[
+        int | None, typer.Option(min=1, help="Check about this many texts; all when left out.")
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """Read the corpus again, compute again, and compare every bit. Exit code 1 if one differs."""
+    from ..verify import verify as check
+
+    with errors():
+        found = check(results, sample=sample)
+    if as_json:
+        print_json(asdict(found) | {"passed": found.passed})
+    else:
+        out.print(
+            f"{found.rows:,} texts read again and recomputed ({', '.join(found.recomputed)}), "
+            f"the bytes of {found.shards:,} shards compared with their digests"
+        )
+        if found.digest_only:
+            out.print(f"by digest only (your own blocks): {', '.join(found.digest_only)}")
+        for problem in found.problems:
+            out.print(f"[red]wrong:[/] {plain(problem)}")
+        out.print("[green]verified[/]" if found.passed else "[red]not verified[/]")
+    if not found.passed:
+        raise typer.Exit(FAILED)
+
+
+def show(
+    results: Results,
+    by: Annotated[str, typer.Option(help="The array to rank by.")] = "ambiguity_normalised",
+    top: Annotated[int, typer.Option(min=0, help="How many texts to print.")] = 10,
+    as_json: Json = False,
+) -> None:
+    """Print what a store holds, and its most ambiguous texts."""
+    from ..overview import overview
+
+    with errors():
+        found = overview(results, by=by, top=top)
+    if as_json:
+        print_json(asdict(found))
+        return
+    state = found.status
+    pairs(
+        {
+            "store": f"{state.results} ({'complete' if state.complete else 'unfinished'})",
+            "texts": f"{state.rows_done:,} done and {state.quarantined:,} quarantined "
+            f"of {state.rows:,}",
+        }
+    )
+    if found.summary:
+        print_duplicates(found.summary)
+    warn_of_forms(state)
+    arrays = Table("array", "dtype and shape", "block", box=None, pad_edge=False)
+    block_of = {field: name for name, fields in found.blocks.items() for field in fields}
+    for name, kind in found.arrays.items():
+        arrays.add_row(plain(name), plain(kind), plain(block_of.get(name, "")))
+    out.print(arrays)
+    if found.ranked:
+        out.print(f"\nlargest [bold]{plain(by)}[/]:")
+    for one in found.ranked:
+        text = one_line(one.text)
+        start = text if len(text) <= 160 else f"{text[:157]}..."
+        out.print(f"{one.value:.6g}  {plain(one_line(one.id))}  {plain(start)}")
