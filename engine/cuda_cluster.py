@@ -12,10 +12,11 @@ from importlib.util import find_spec
 from typing import Any
 
 from ..storage.errors import BackendUnavailable, UsageError
-from . import hardware
-from .hardware import Gpu
+from .hardware.backends import why_no_cuda
+from .hardware.gpu import TAKEN_AT_FIRST, Gpu
+from .hardware.nvml import nvidia
+from .hardware.packages import installed
 
-PACKAGES = ("dask_cuda", "cudf", "cupy", "rmm")
 UCX = ("ucxx", "distributed_ucxx")
 OTHERWISE = "; --cluster cpu, or connect('cpu'), computes the same bits without one"
 
@@ -25,7 +26,7 @@ ENVIRONMENT = {"CUDA_DEVICE_ORDER": "PCI_BUS_ID"}
 # Shares of a device's memory. The pool takes the first at once, and grows; what it never takes is
 # for the context, the kernels' code and other programs. The last is what may hold results that
 # wait: the rest of the pool is to work in.
-POOL_AT_FIRST, POOL_AT_MOST, KEPT_ON_DEVICE = 0.5, 0.9, 0.5
+POOL_AT_FIRST, POOL_AT_MOST, KEPT_ON_DEVICE = TAKEN_AT_FIRST, 0.9, 0.5
 
 _log = logging.getLogger(__name__)
 
@@ -46,37 +47,18 @@ def require_gpus(workers: int | None = None) -> tuple[Gpu, ...]:
     UsageError
         There are fewer GPUs than that.
     """
-    visible = hardware.gpus()
-    if not visible:
-        raise BackendUnavailable(f"cluster 'cuda' needs a GPU: {hardware.why_no_gpu()}{OTHERWISE}")
-    usable = tuple(gpu for gpu in visible if gpu.extra)
-    if not usable:
-        told = "; ".join(f"{gpu.name}: {gpu.advice}" for gpu in visible)
-        raise BackendUnavailable(f"cluster 'cuda' needs another GPU: {told}{OTHERWISE}")
-    if workers is not None and workers > len(usable):
+    found = nvidia()
+    usable = tuple(gpu for gpu in found.gpus if not gpu.unusable)
+    if usable and workers is not None and workers > len(usable):
         raise UsageError(f"{workers} workers need a GPU each, and {len(usable)} can be used")
-    for gpu in visible:
-        if gpu not in usable:
-            _log.warning("GPU %d, a %s, is left out, %s", gpu.index, gpu.name, gpu.advice)
     chosen = usable[:workers]
-    _require_packages(chosen)
-    return chosen
-
-
-def _require_packages(gpus: Sequence[Gpu]) -> None:
-    # Where GPUs differ, what suits the one that fewer builds run on suits all.
-    gpu = min(gpus, key=lambda gpu: gpu.capability)
-    missing = [name for name in PACKAGES if find_spec(name) is None]
+    missing = installed().trouble_with(chosen) if chosen else why_no_cuda(found, installed())
     if missing:
-        raise BackendUnavailable(
-            f"cluster 'cuda' needs {', '.join(missing)}: in the clone, pip install -e "
-            f"'.[{gpu.extra}]' (for the {gpu.name} and its driver, CUDA {gpu.cuda[0]}."
-            f"{gpu.cuda[1]}){OTHERWISE}"
-        )
-    installed = hardware.rapids()
-    trouble = installed and installed.trouble_with(gpu)
-    if trouble:
-        raise BackendUnavailable(f"cluster 'cuda': {trouble}{OTHERWISE}")
+        raise BackendUnavailable(f"cluster 'cuda' cannot start here: {missing}{OTHERWISE}")
+    for gpu in found.gpus:
+        if gpu.unusable:
+            _log.warning("GPU %d, a %s, is left out: %s", gpu.index, gpu.name, gpu.unusable)
+    return chosen
 
 
 def cluster_arguments(
@@ -102,7 +84,7 @@ def cluster_arguments(
 
     Examples
     --------
-    >>> gpu = hardware.Gpu(0, "Tesla T4", 15 << 30, (7, 5), "550.54", (12, 4), 40, "GPU-0a1b")
+    >>> gpu = Gpu(0, "Tesla T4", 15 << 30, (7, 5), "550.54", (12, 4), 40, "GPU-0a1b")
     >>> asked = cluster_arguments([gpu], host="127.0.0.1", dashboard_address="127.0.0.1:0")
     >>> asked["CUDA_VISIBLE_DEVICES"], asked["rmm_pool_size"] >> 20
     ([0], 7680)

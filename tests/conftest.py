@@ -10,6 +10,7 @@ import os
 import sys
 from contextlib import contextmanager
 from functools import cache
+from importlib import metadata
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -83,6 +84,46 @@ def cuda_on_host():
     """The backend ``cuda`` without a GPU."""
     with _cuda_on_host():
         yield
+
+
+@pytest.fixture
+def machine(monkeypatch, tmp_path):
+    """Make this a machine with other GPUs, or with none and NVML failing; say who is asked."""
+    from fake_nvml import FakeNvml
+
+    from paninifs.engine.hardware import driver, nvml
+
+    for name in (nvml.VISIBLE, "COLAB_RELEASE_TAG"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setattr(driver, "PCI", tmp_path / "no bus")
+
+    def become(*devices, **told):
+        fake = FakeNvml(devices, **told)
+        monkeypatch.setitem(sys.modules, "pynvml", fake)
+        return fake
+
+    return become
+
+
+@pytest.fixture
+def packages(monkeypatch):
+    """Say which packages are installed, and the versions of which distributions."""
+    from paninifs.engine import cuda_cluster
+    from paninifs.engine.hardware import packages
+
+    def install(*names, **versions):
+        for module in (cuda_cluster, packages):
+            monkeypatch.setattr(module, "find_spec", lambda name: name in names or None)
+
+        def version(name):
+            try:
+                return versions[name.replace("-", "_")]
+            except KeyError:
+                raise metadata.PackageNotFoundError(name) from None
+
+        monkeypatch.setattr(metadata, "version", version)
+
+    return install
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -3,47 +3,97 @@
 from __future__ import annotations
 
 from dataclasses import asdict
+from typing import TYPE_CHECKING, Any
 
 from ..terminal import plain
 from .console import Json, errors, out, pairs, print_json
 
+if TYPE_CHECKING:
+    from ..hardware import Hardware
+    from ..hardware.gpu import Gpu
+    from ..hardware.memory import Memory
+    from ..hardware.packages import Rapids
+
 
 def devices(as_json: Json = False) -> None:
-    """Say what this machine computes with, and what to install for it."""
-    from ..hardware import cpu, gpus, rapids, why_no_gpu
+    """Say what this machine is, what it computes with, and what to install for it."""
+    from ..choosing import choice
+    from ..hardware import hardware
 
     with errors():
-        processor = cpu()
-    found, why, installed = gpus(), why_no_gpu(), rapids()
+        machine = hardware()
+    chosen = choice()
     if as_json:
-        print_json(
-            {
-                "cpu": asdict(processor),
-                "gpus": [
-                    asdict(gpu)
-                    | {
-                        "extra": gpu.extra,
-                        "advice": gpu.advice,
-                        "trouble": installed and installed.trouble_with(gpu),
-                    }
-                    for gpu in found
-                ],
-                "why_no_gpu": why,
-                "rapids": installed and asdict(installed),
-            }
-        )
+        print_json(_document(machine) | {"connect": asdict(chosen)})
         return
+    processor, disk = machine.cpu, machine.disk
+    vectors = f"; {', '.join(processor.vectors)}" if processor.vectors else ""
     pairs(
         {
-            "cpu": f"{processor.name}, {processor.cores} cores",
+            "platform": str(machine.platform),
+            "cpu": f"{processor.name} ({processor.architecture}), {processor.cores} cores{vectors}",
             "SHA-256": f"{processor.hashing} ({processor.what}); "
             f"can take {', '.join(processor.usable)}",
+            "memory": _memory(machine.memory),
+            "disk": f"{_gib(disk.working_free)} free in {disk.working}, "
+            f"{_gib(disk.temporary_free)} in {disk.temporary}, where workers spill to",
         }
     )
-    for gpu in found:
+    _print_gpus(machine)
+    pairs({"tpu": str(machine.tpu or f"none ({machine.why_no_tpu})")})
+    for backend in machine.backends:
+        state = "[green]usable[/]" if backend.usable else "[yellow]not usable[/]"
+        out.print(f"[bold]backend {plain(backend.name)}[/]: {state}, {plain(backend.what)}")
+        if backend.remedy:
+            out.print(f"    [yellow]to mend it:[/] {plain(backend.remedy)}")
+    pairs({"connect() starts": str(chosen)})
+
+
+def _memory(memory: Memory) -> str:
+    free = f"{_gib(memory.free)} free now"
+    if memory.limit is None:
+        return f"{_gib(memory.total)}, {free}"
+    return (
+        f"{_gib(memory.limit)} of the machine's {_gib(memory.total)}, by its control group; {free}"
+    )
+
+
+def _print_gpus(machine: Hardware) -> None:
+    rapids, runtime = machine.packages.rapids, machine.packages.runtime
+    for gpu in machine.gpus:
         pairs({f"gpu {gpu.cuda_name}": f"{gpu}; {gpu.advice}"})
-        trouble = installed and gpu.extra and installed.trouble_with(gpu)
-        if trouble:
+        if trouble := _trouble(rapids, gpu):
             out.print(f"[yellow]but[/] {plain(trouble)}")
-    if why:
-        pairs({"gpu": f"none ({why})"})
+    if machine.why_no_gpu:
+        pairs({"gpu": f"none ({machine.why_no_gpu})"})
+    if rapids:
+        pairs({"RAPIDS": rapids.version + (f" for CUDA {rapids.cuda}" if rapids.cuda else "")})
+    if runtime:
+        pairs({"CUDA runtime": f"{runtime}, that pip installed"})
+
+
+def _trouble(rapids: Rapids | None, gpu: Gpu) -> str | None:
+    """Say what of the RAPIDS that is there does not suit a GPU that another one would suit."""
+    trouble = rapids.trouble_with(gpu) if rapids and gpu.extra else None
+    return str(trouble) if trouble else None
+
+
+def _gib(nbytes: int) -> str:
+    return f"{nbytes / 2**30:.1f} GiB"
+
+
+def _document(machine: Hardware) -> dict[str, Any]:
+    """Return it all for scripts, and with each GPU what suits it."""
+    rapids = machine.packages.rapids
+    gpus = [
+        asdict(gpu)
+        | {
+            "extra": gpu.extra,
+            "advice": gpu.advice,
+            "trouble": _trouble(rapids, gpu),
+        }
+        for gpu in machine.gpus
+    ]
+    ends = machine.platform.ends
+    platform = asdict(machine.platform) | {"ends": ends and ends.isoformat()}
+    return asdict(machine) | {"gpus": gpus, "platform": platform}

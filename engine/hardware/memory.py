@@ -1,0 +1,103 @@
+"""RAM: what the machine has, what the control groups leave of it, and what is free now.
+
+psutil knows the machine and no control group; dask knows the limit of the outermost one alone.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import psutil
+
+ROOT = Path("/")
+V1, V2 = "sys/fs/cgroup/memory", "sys/fs/cgroup"
+
+
+@dataclass(frozen=True)
+class Memory:
+    """RAM, in bytes."""
+
+    total: int  # of the machine
+    limit: int | None  # the control groups' (a container's, a job's); None where they set none
+    free: int  # that this process could still take, now
+
+    @property
+    def usable(self) -> int:
+        """The most that this process may ever have."""
+        return self.total if self.limit is None else self.limit
+
+
+@dataclass(frozen=True)
+class _Group:
+    limit: int  # bytes
+    used: int  # bytes that cannot be taken back from it
+
+
+def ram() -> Memory:
+    """Return how much RAM there is.
+
+    Examples
+    --------
+    >>> found = ram()
+    >>> 0 < found.free <= found.usable <= found.total
+    True
+    """
+    machine = psutil.virtual_memory()
+    groups = [one for one in _groups() if one.limit < machine.total]
+    free = min((one.limit - one.used for one in groups), default=machine.available)
+    return Memory(
+        machine.total,
+        min((one.limit for one in groups), default=None),
+        max(0, min(free, machine.available)),
+    )
+
+
+def _groups() -> Iterator[_Group]:
+    """Yield the control group that this process is in, and those around it, where they limit it."""
+    try:
+        lines = (ROOT / "proc/self/cgroup").read_text().splitlines()
+    except OSError:
+        return  # not Linux
+    for line in lines:
+        _, controllers, path = line.split(":", 2)
+        if not controllers:
+            yield from _around(V2, path, ("memory.max", "memory.high"), "memory.current")
+        elif "memory" in controllers.split(","):
+            yield from _around(V1, path, ("memory.limit_in_bytes",), "memory.usage_in_bytes")
+
+
+def _around(mount: str, path: str, limits: tuple[str, ...], usage: str) -> Iterator[_Group]:
+    """Yield groups from the innermost on.
+
+    In a container the path may be the host's: then only the outermost is found, the container's.
+    """
+    top = ROOT / mount
+    inner = top / path.strip("/")
+    for folder in [inner, *inner.parents]:
+        found = [number for name in limits if (number := _number(folder / name)) is not None]
+        used = _number(folder / usage)
+        if found and used is not None:
+            yield _Group(min(found), max(0, used - _file_cache(folder)))
+        if folder == top:
+            return
+
+
+def _number(path: Path) -> int | None:
+    """Return a file's number; None where there is no such file, or it says ``max``."""
+    try:
+        text = path.read_text().strip()
+    except OSError:
+        return None
+    return int(text) if text.isdigit() else None
+
+
+def _file_cache(folder: Path) -> int:
+    """Return the bytes of files that a group holds, and gives up when memory runs short."""
+    try:
+        lines = (folder / "memory.stat").read_text().splitlines()
+    except OSError:
+        return 0
+    counted = {name: int(number) for name, _, number in (line.partition(" ") for line in lines)}
+    return counted.get("total_inactive_file", counted.get("inactive_file", 0))
