@@ -6,8 +6,9 @@ Where the texts come from, and where the arrays go, is `compute`'s business.
 from __future__ import annotations
 
 import time
+from collections import deque
 from collections.abc import Callable, Iterator, Mapping
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextvars import copy_context
 from dataclasses import dataclass
 from typing import Any
@@ -21,7 +22,12 @@ from ..graphs.graph import Graph
 from ..graphs.kernels import load
 from ..storage.errors import BlockError, DeviceLost
 from ..storage.text import PackedText
+from .adaptive import Adaptive, Fixed, Turn
+from .gate import Gate
 from .micro_batch import MicroBatch
+from .room import most_times, room
+
+AnyTurn = Turn | Fixed
 
 Where = Callable[[int, int], str]
 """What to call the texts ``[start, stop)`` in a message."""
@@ -36,31 +42,66 @@ class Part:
     arrays: Mapping[str, npt.NDArray[Any]]  # by field, in the host's memory
     seconds: Mapping[str, float]  # by block, as the host sees it
 
+    @property
+    def nbytes(self) -> int:
+        """Bytes of its arrays; of strings as the host's pointers to them."""
+        return sum(array.nbytes for array in self.arrays.values())
+
+
+def _cut(text: PackedText, turn: AnyTurn) -> Iterator[tuple[int, int]]:
+    """Yield micro-batches, ``[start, stop)``, of the size that is right by then."""
+    start = 0
+    while start < len(text):
+        stop = turn.size.stop(text, start)
+        yield start, stop
+        start = stop
+
+
+_gate = Gate()
+"""Of this process's micro-batches, which share its memory."""
+
+_learnt: dict[tuple[str, str, int, float], Adaptive] = {}
+"""By backend, blocks, bytes a row and the most that there is room for: of this process's tasks."""
+
+
+def _learning(graph: Graph, backend: str) -> Adaptive:
+    """Return what was learnt in this process of a graph's blocks on a backend."""
+    kernels = load(backend)
+    key = backend, graph.label, graph.row_bytes, most_times(kernels)
+    home = MicroBatch(*kernels.MICRO_BATCH)
+    return _learnt.setdefault(key, Adaptive(home, key[-1], kernels.IN_FLIGHT, graph.row_bytes))
+
 
 class Blocks:
-    """The blocks of a graph, bound to a backend."""
+    """The blocks of a graph, bound to a backend.
+
+    Parameters
+    ----------
+    micro_batch : MicroBatch, optional
+        How much a block is given at once. When left out it is adapted to the texts, the blocks and
+        the memory, and what is learnt is kept for the process's other tasks.
+    """
 
     def __init__(self, graph: Graph, backend: str, micro_batch: MicroBatch | None = None) -> None:
         self._kernels = load(backend)
         self._steps = [(block, block.bind(backend)) for block in fuse(graph).blocks]
         self._fields = [one.name for one in graph.fields]
-        self._micro_batch = micro_batch or MicroBatch(*self._kernels.MICRO_BATCH)
+        self._sizes = Fixed(micro_batch) if micro_batch else _learning(graph, backend)
 
     @property
     def enough(self) -> MicroBatch | None:
-        """What keeps the backend busy, so that batches are joined until they are as much.
+        """What keeps the backend busy now, so that batches are joined until they are as much.
 
         None where one micro-batch at a time does: then they are taken as they are read.
         """
         several = self._kernels.IN_FLIGHT
-        if several == 1:
-            return None
-        return MicroBatch(several * self._micro_batch.rows, several * self._micro_batch.text_bytes)
+        return None if several == 1 else self._sizes.size.times(several)
 
     def run(self, text: PackedText, where: Where) -> Iterator[Part]:
         """Compute every field of the texts, and yield them part by part, in order.
 
-        A micro-batch that the memory has no room for is halved, and tried again.
+        A micro-batch that the memory has no room for is halved, and tried again; a single text
+        while nothing else is computed.
 
         Raises
         ------
@@ -69,35 +110,59 @@ class Blocks:
         DeviceLost
             The device failed.
         """
-        bounds = self._micro_batch.bounds(text)
+        turn = self._sizes.begin(room(self._kernels), len(text), text.nbytes)
 
         def compute(pair: tuple[int, int]) -> Part:
-            return self._part(text, *pair, where)
+            return self._part(text, *pair, where, turn)
 
+        began = time.perf_counter()
         if self._kernels.IN_FLIGHT == 1:
-            yield from map(compute, bounds)
+            yield from map(compute, _cut(text, turn))
         else:
             with ThreadPoolExecutor(self._kernels.IN_FLIGHT, "paninifs-offload") as pool:
                 # In the task's own context, by which dask tells which worker this is.
-                sent = [pool.submit(copy_context().run, compute, pair) for pair in bounds]
-                yield from (part.result() for part in sent)
+                sent: deque[Future[Part]] = deque()
+                for pair in _cut(text, turn):
+                    sent.append(pool.submit(copy_context().run, compute, pair))
+                    if (
+                        len(sent) > self._kernels.IN_FLIGHT
+                    ):  # one waits; more would only hold memory
+                        yield sent.popleft().result()
+                while sent:
+                    yield sent.popleft().result()
+        turn.ended(time.perf_counter() - began)
 
-    def _part(self, text: PackedText, start: int, stop: int, where: Where) -> Part:
+    def _part(self, text: PackedText, start: int, stop: int, where: Where, turn: AnyTurn) -> Part:
+        rows, nbytes = stop - start, text[start:stop].nbytes
         try:
-            return self._whole(text[start:stop], start, stop, where)
-        except MemoryError as error:
-            if stop - start == 1:
-                raise BlockError(
-                    f"a text of {text[start:stop].nbytes:,} bytes is too much for the memory "
-                    f"(at {where(start, stop)})"
-                ) from error
+            with _gate.beside_others(), self._kernels.counted() as count:
+                part = self._whole(text[start:stop], start, stop, where)
+        except MemoryError:
+            if rows > 1:
+                turn.refused(rows, nbytes)
+        else:
+            turn.took(rows, nbytes, max(count.nbytes, part.nbytes + nbytes))
+            return part
+        if rows == 1:  # others may have held what it needs
+            return self._alone(text, start, where)
         middle = (start + stop) // 2
-        halves = [self._part(text, *pair, where) for pair in ((start, middle), (middle, stop))]
+        pairs = ((start, middle), (middle, stop))
+        halves = [self._part(text, *pair, where, turn) for pair in pairs]
         joined = {
             name: np.concatenate([half.arrays[name] for half in halves]) for name in self._fields
         }
         spent = {block: sum(half.seconds[block] for half in halves) for block in halves[0].seconds}
         return Part(start, stop, joined, spent)
+
+    def _alone(self, text: PackedText, row: int, where: Where) -> Part:
+        try:
+            with _gate.alone():
+                return self._whole(text[row : row + 1], row, row + 1, where)
+        except MemoryError as error:
+            raise BlockError(
+                f"a text of {text[row : row + 1].nbytes:,} bytes is too much for the memory "
+                f"(at {where(row, row + 1)})"
+            ) from error
 
     def _whole(self, text: PackedText, start: int, stop: int, where: Where) -> Part:
         seconds: dict[str, float] = {}

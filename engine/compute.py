@@ -76,7 +76,7 @@ def compute(
     blocks = Blocks(recipe.graph, recipe.backend, recipe.micro_batch)
     batches = read_stretches(stretches, recipe.opener, recipe.wanted)
     if blocks.enough:
-        batches = _gathered(batches, blocks.enough)
+        batches = _gathered(batches, blocks)
     todo = iter(ranges)
     current = _begin(recipe, next(todo, None))
     if current is None:
@@ -115,8 +115,8 @@ def _read_ahead(batches: Generator[Batch]) -> Iterator[Batch]:
             yield batch
 
 
-def _gathered(batches: Generator[Batch], enough: MicroBatch) -> Generator[Batch]:
-    """Join the batches of a stretch until they have rows, or text, enough."""
+def _gathered(batches: Generator[Batch], blocks: Blocks) -> Generator[Batch]:
+    """Join the batches of a stretch until they have rows, or text, enough for the blocks."""
     with closing(batches):
         for _, same in groupby(batches, key=lambda batch: batch[0]):
             held: list[Batch] = []
@@ -124,7 +124,8 @@ def _gathered(batches: Generator[Batch], enough: MicroBatch) -> Generator[Batch]
                 held.append(batch)
                 rows = sum(len(rows) for *_, rows in held)
                 nbytes = sum(rows.text.nbytes for *_, rows in held)
-                if rows >= enough.rows or nbytes >= enough.text_bytes:
+                enough = blocks.enough
+                if enough is None or rows >= enough.rows or nbytes >= enough.text_bytes:
                     yield _joined(held)
                     held = []
             if held:

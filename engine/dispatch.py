@@ -10,9 +10,9 @@ from __future__ import annotations
 import threading
 import uuid
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from itertools import count, islice
 from typing import TYPE_CHECKING, Any
 
@@ -20,11 +20,11 @@ from dask.utils import format_bytes
 
 from ..storage.errors import DeviceLost, PaniniError, RunFailed
 from ..storage.redaction import presentable, scrubbed
-from ..storage.rows import Stretch
 from ..storage.store import OpenStore
 from .events import Event, Notice, ShardDone, WorkerLost
 from .micro_batch import MicroBatch
 from .task import Job, Outcome, Readiness, readiness, run_task
+from .tasks import Task, task_of
 from .watch import Watch
 
 if TYPE_CHECKING:
@@ -33,6 +33,10 @@ if TYPE_CHECKING:
 TASK_RETRIES = 3
 TASKS_A_THREAD = 2
 """Tasks in flight for every worker thread: one running, one waiting."""
+
+TASKS_WAITING = 64
+"""Tasks in flight beside those, which wait at the scheduler: a cluster that can grow sees by them
+that there is work for more workers, and those that come find some."""
 
 MAX_LOSSES = 2
 """Devices that a partition may lose before it, and not they, is taken to be at fault."""
@@ -46,40 +50,6 @@ KILLED_FOR_MEMORY = "worker-restart-memory"
 """The topic under which dask's nannies tell that they ended a worker, and what it held."""
 
 
-@dataclass(frozen=True)
-class Task:
-    """Shards of one partition that are to be done, and where their rows are read."""
-
-    partition: int
-    shards: tuple[int, ...]
-    stretches: tuple[Stretch, ...]
-
-    def __str__(self) -> str:
-        """Name the files and rows, for messages."""
-        first, last = self.stretches[0], self.stretches[-1]
-        if first.file == last.file:
-            return f"{first.file.url}, rows {first.span.start:,}-{last.span.stop - 1:,}"
-        return (
-            f"{first.file.url}, row {first.span.start:,}, to {last.file.url}, "
-            f"row {last.span.stop - 1:,}"
-        )
-
-
-def tasks_left(store: OpenStore) -> Iterator[Task]:
-    """Yield what is left to do, a task a partition."""
-    for partition in store.index.partitions(store.layout.shard_rows):
-        numbers = range(partition.shard_start, partition.shard_stop)
-        pending = tuple(shard for shard in numbers if shard not in store.done)
-        if pending:
-            yield _task(store, partition.number, pending)
-
-
-def _task(store: OpenStore, partition: int, shards: tuple[int, ...]) -> Task:
-    start, _ = store.layout.bounds(shards[0])
-    _, stop = store.layout.bounds(shards[-1])
-    return Task(partition, shards, store.index.stretches(start, stop))
-
-
 class Dispatch:
     """Has a run's tasks done on a cluster.
 
@@ -89,6 +59,8 @@ class Dispatch:
         What the tasks are called on dask's dashboard.
     announce, publish : callable
         Are told of every finished shard, perhaps twice; and of what the user should know.
+    priority : int
+        Of two runs on one cluster the tasks of that with the higher one are begun first.
     """
 
     def __init__(
@@ -97,8 +69,9 @@ class Dispatch:
         label: str,
         announce: Callable[[ShardDone], None],
         publish: Callable[[Event], None],
+        priority: int = 0,
     ) -> None:
-        self._client, self._label = client, label
+        self._client, self._label, self._priority = client, label, priority
         self._announce, self._publish = announce, publish
         self._topic = f"paninifs-{uuid.uuid4().hex}"  # this run's alone, where others run too
         self._numbers = count()  # of tasks: one that is sent again is another to dask
@@ -133,7 +106,10 @@ class Dispatch:
         # One a worker, which dask spreads over them; bound to it, one would wait for a worker that
         # is gone.
         for _ in range(max(1, len(self._client.nthreads()))):
-            self._answers.append(self._client.submit(readiness, backend, pure=False))
+            # A moment's work, which a run should not wait for behind all that others have sent.
+            first = self._priority + 1
+            answer = self._client.submit(readiness, backend, pure=False, priority=first)
+            self._answers.append(answer)
 
     def ask(self) -> Readiness:
         """Return what the first worker that is ready says of itself; see `prepare`.
@@ -205,13 +181,13 @@ class Dispatch:
         """Do a task while nothing else runs; set those shards aside that end their worker."""
         careful = replace(job, recipe=replace(job.recipe, micro_batch=SMALL_PIECES), max_writes=1)
         while left := tuple(shard for shard in task.shards if shard not in self._done):
-            if not self._killing(careful, [_task(store, task.partition, left)]):
+            if not self._killing(careful, [task_of(store, task.partition, left)]):
                 return
             # They are done in order, so it is the first of those that are left.
             at = next((shard for shard in left if shard not in self._done), None)
             if at is None:
                 return
-            one = _task(store, task.partition, (at,))
+            one = task_of(store, task.partition, (at,))
             for _, killed in self._killing(careful, [one]):
                 self._set_aside(careful, store, one, killed)
 
@@ -265,7 +241,7 @@ class Dispatch:
 
     def _room(self) -> int:
         """Return how many tasks may be in flight: there may be other workers now than before."""
-        return TASKS_A_THREAD * max(1, sum(self._workers().values()))
+        return TASKS_A_THREAD * sum(self._workers().values()) + TASKS_WAITING
 
     def _send(self, job: Job, task: Task) -> Future[Outcome]:
         future = self._client.submit(
@@ -276,6 +252,7 @@ class Dispatch:
             self._topic,
             key=(self._label, self._topic, next(self._numbers), task.partition),
             retries=TASK_RETRIES,
+            priority=self._priority,
             # A wish: a worker that is killed may come back by another address.
             workers=list(self._workers()) if self._lost else None,
             allow_other_workers=bool(self._lost),

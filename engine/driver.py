@@ -19,13 +19,14 @@ from ..storage.partition import MAX_SHARD_SECONDS, Sharding
 from ..storage.store import Existing, OpenStore, Summary, begin, discard, finish, read_summary
 from ..storage.target import Target
 from .compute import Recipe
-from .dispatch import Dispatch, Task, tasks_left
+from .dispatch import Dispatch
 from .events import EventStream, Indexed, Notice, Planned, Restored, ShardDone
 from .leases import Leases, give_up
 from .memory import project
 from .micro_batch import MicroBatch
 from .mirroring import Mirroring
 from .task import Job, shards_in_flight
+from .tasks import Task, longest_first, tasks_left
 
 if TYPE_CHECKING:
     from distributed import Client
@@ -46,6 +47,7 @@ class Order:
     raise_on_error: bool
     existing: Existing
     micro_batch: MicroBatch | None
+    priority: int
 
 
 class Driver:
@@ -57,7 +59,9 @@ class Driver:
         self._warned = False
         self._announcing = threading.Lock()
         self._announced: set[int] = set()
-        self._dispatch = Dispatch(order.client, order.graph.label, self._announce, events.publish)
+        self._dispatch = Dispatch(
+            order.client, order.graph.label, self._announce, events.publish, order.priority
+        )
 
     def cancel(self) -> None:
         """Stop as soon as a task ends or is found cancelled."""
@@ -114,7 +118,7 @@ class Driver:
         if order.raise_on_error and store.index.unlisted:
             unread = store.index.unlisted[0]
             raise RowsQuarantined(f"{unread.file.url}: {unread.problem} (on_error='raise')")
-        tasks, layout = list(tasks_left(store)), store.layout
+        tasks, layout = longest_first(list(tasks_left(store)), store.index), store.layout
         projection = None
         if tasks:
             self._dispatch.prepare(order.backend)

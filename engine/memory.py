@@ -27,6 +27,8 @@ from ..storage.rows import (
 )
 from ..storage.shards import StoreLayout
 from ..storage.source import FileOpener
+from .micro_batch import MicroBatch
+from .room import JOINED_COPIES
 from .task import Readiness, shards_in_flight
 
 TEXT_COPIES = {"text": 5, "document": 5, "jsonl": 6, "parquet": 6, "csv": 9, "tsv": 9}
@@ -126,7 +128,7 @@ def project(
         if stretch.file in indexed and not stretch.problem:
             rows[stretch.file].append(stretch.span)
     shards = SHARD_COPIES * shards_in_flight(layout) * layout.shard_bytes
-    batches = BATCHES * max((_batch_bytes(indexed[file]) for file in rows), default=0)
+    batches = max((_reading_bytes(indexed[file], ready.joined) for file in rows), default=0)
     working = ready.threads * (shards + batches)
     room = USABLE * ready.limit - ready.resident - working if ready.limit else float("inf")
     found = [
@@ -140,12 +142,22 @@ def project(
     return Projection(ready.resident, working, ready.limit, at_once[0] if at_once else None)
 
 
-def _batch_bytes(one: FileIndex) -> int:
-    """Return the bytes that a batch of a file takes, in all its forms; a long text comes apart."""
+def _reading_bytes(one: FileIndex, joined: MicroBatch | None) -> int:
+    """Return the bytes that reading a file takes; a long text comes apart.
+
+    Two batches in all their forms, and what is joined of them for a device.
+    """
     assert one.lengths is not None  # only such files are asked about
-    mean = one.lengths.nbytes / one.rows
-    held = min(one.lengths.nbytes, BATCH_ROWS * mean, BATCH_BYTES)
-    return int(TEXT_COPIES[one.file.format] * held)
+    read = BATCHES * TEXT_COPIES[one.file.format] * _held(one, BATCH_ROWS, BATCH_BYTES)
+    if joined is not None:
+        read += JOINED_COPIES * _held(one, joined.rows, joined.text_bytes)
+    return int(read)
+
+
+def _held(one: FileIndex, rows: int, nbytes: int) -> float:
+    """Return the bytes of so many of a file's texts, at most so many bytes."""
+    assert one.lengths is not None
+    return min(one.lengths.nbytes, rows * one.lengths.nbytes / one.rows, nbytes)
 
 
 def _long(file: SourceFile, lengths: Lengths, threads: int) -> list[Long]:

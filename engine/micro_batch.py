@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -25,8 +24,9 @@ class MicroBatch:
     Examples
     --------
     >>> text = PackedText.from_strings(["aa", "b", "cccc", ""])
-    >>> list(MicroBatch(rows=3, text_bytes=4).bounds(text))
-    [(0, 2), (2, 4)]
+    >>> size = MicroBatch(rows=3, text_bytes=4)
+    >>> size.stop(text, 0), size.stop(text, 2)
+    (2, 4)
     """
 
     rows: int = 16_384
@@ -36,12 +36,16 @@ class MicroBatch:
         if self.rows < 1 or self.text_bytes < 1:
             raise UsageError(f"a micro-batch holds at least a row and a byte: {self}")
 
-    def bounds(self, text: PackedText) -> Iterator[tuple[int, int]]:
-        """Yield runs of consecutive texts, ``[start, stop)``, that each fit the budget."""
-        start = 0
-        while start < len(text):
-            limit = int(text.offsets[start]) + self.text_bytes
-            fitting = int(np.searchsorted(text.offsets, limit, side="right")) - 1
-            stop = min(max(fitting, start + 1), start + self.rows, len(text))
-            yield start, stop
-            start = stop
+    def stop(self, text: PackedText, start: int) -> int:
+        """Return where the run of texts from `start` on ends that fits the budget."""
+        limit = int(text.offsets[start]) + self.text_bytes
+        fitting = int(np.searchsorted(text.offsets, limit, side="right")) - 1
+        return min(max(fitting, start + 1), start + self.rows, len(text))
+
+    def times(self, factor: float) -> MicroBatch:
+        """Return a multiple of it, a text at least.
+
+        >>> MicroBatch(rows=8, text_bytes=100).times(0.1)
+        MicroBatch(rows=1, text_bytes=10)
+        """
+        return MicroBatch(max(1, int(factor * self.rows)), max(1, int(factor * self.text_bytes)))

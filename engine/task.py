@@ -24,6 +24,8 @@ from ..storage.shards import StoreLayout, commit, is_intact, read_marker
 from ..storage.target import Target
 from .compute import Recipe, RowRange, compute
 from .events import ShardDone
+from .micro_batch import MicroBatch
+from .room import joined
 
 MAX_WRITES = 4
 WRITE_BYTES = 64 << 20
@@ -61,6 +63,7 @@ class Readiness:
     resident: int = 0  # bytes that its process holds
     limit: int | None = None  # bytes that it may hold; None: nobody says
     threads: int = 1
+    joined: MicroBatch | None = None  # so much of what is read is joined; None: nothing
 
 
 def readiness(backend: str) -> Readiness:
@@ -75,7 +78,8 @@ def readiness(backend: str) -> Readiness:
     except PaniniError as error:
         return Readiness(_sendable(error))
     resident = psutil.Process().memory_info().rss
-    return Readiness(None, resident, worker.memory_manager.memory_limit, worker.state.nthreads)
+    limit, threads = worker.memory_manager.memory_limit, worker.state.nthreads
+    return Readiness(None, resident, limit, threads, joined(load(backend)))
 
 
 def shards_in_flight(layout: StoreLayout, max_writes: int = MAX_WRITES) -> int:

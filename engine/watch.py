@@ -28,6 +28,9 @@ LOOK_SECONDS = 2.0
 QUIET_SECONDS = 20.0
 """How long something may be wrong before the user hears of it: dask mends most by itself."""
 
+GROWING_SECONDS = 1800.0
+"""How long a cluster that can grow may have no worker: a machine may have to be found for one."""
+
 
 class Watch:
     """Watches a run's workers in the background, for as long as the context lasts.
@@ -75,7 +78,25 @@ class Watch:
                 _log.debug("the scheduler does not say who its workers are", exc_info=True)
                 continue
             now = time.monotonic()
-            self._judge(dict(_wrong_with(workers, self._silences(workers, now))), now)
+            wrong = dict(_wrong_with(workers, self._silences(workers, now)))
+            if not workers and self._can_grow:
+                wrong = {
+                    GROWING: "the cluster has no worker yet; it can grow, so one is waited for"
+                }
+            self._judge(wrong, now)
+
+    @property
+    def _can_grow(self) -> bool:
+        """Whether whoever made the cluster here starts workers as there is work, as far as it says.
+
+        One of Kubernetes or a gateway is scaled elsewhere, and says nothing of it.
+        """
+        from distributed.deploy.spec import SpecCluster
+
+        cluster = self._client.cluster
+        if isinstance(cluster, SpecCluster):
+            return getattr(cluster, "_adaptive", None) is not None
+        return cluster is not None
 
     def _silences(self, workers: Mapping[str, Any], now: float) -> dict[str, float]:
         """Return for how long each worker was not heard of, by this machine's clock alone."""
@@ -91,16 +112,17 @@ class Watch:
         for what in sorted(lasting - self._told):
             self._publish(Notice(wrong[what]))
         self._told |= lasting
-        if STUCK in wrong and now - self._since[STUCK] >= max(QUIET_SECONDS, patience_seconds()):
-            self._stop(
-                RunFailed(
-                    f"{wrong[STUCK]}, and that for {now - self._since[STUCK]:.0f} s; what is "
-                    "finished is kept: mend the cluster, then run again to go on"
+        for what, seconds in ((STUCK, patience_seconds()), (GROWING, GROWING_SECONDS)):
+            if what in wrong and now - self._since[what] >= max(QUIET_SECONDS, seconds):
+                self._stop(
+                    RunFailed(
+                        f"{wrong[what]}, and that for {now - self._since[what]:.0f} s; what is "
+                        "finished is kept: mend the cluster, then run again to go on"
+                    )
                 )
-            )
 
 
-STUCK = "no worker goes on"
+STUCK, GROWING = "no worker goes on", "no worker has come"
 
 
 def _wrong_with(

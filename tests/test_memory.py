@@ -17,7 +17,9 @@ import paninifs as pf
 from paninifs.engine import dispatch
 from paninifs.engine.events import Notice, Planned
 from paninifs.engine.memory import project
-from paninifs.engine.task import Readiness
+from paninifs.engine.micro_batch import MicroBatch
+from paninifs.engine.room import JOINED_COPIES
+from paninifs.engine.task import Readiness, readiness
 from paninifs.engine.verify import verify
 from paninifs.storage.index import CorpusIndex, FileIndex
 from paninifs.storage.local_target import LocalTarget
@@ -160,8 +162,8 @@ def test_what_is_done_is_left_out_when_a_task_is_tried_alone(
     glosses, small_workers, tmp_path, monkeypatch
 ):
     """One task of five shards, for it is compressed; the third one ends its worker."""
-    asked, task = [], dispatch._task
-    monkeypatch.setattr(dispatch, "_task", lambda *given: asked.append(given[-1]) or task(*given))
+    asked, task = [], dispatch.task_of
+    monkeypatch.setattr(dispatch, "task_of", lambda *given: asked.append(given[-1]) or task(*given))
     lines = [row["text"] for row in glosses[:320]]
     lines[150] = "poison"
     with gzip.open(tmp_path / "a.txt.gz", "wt") as file:
@@ -269,13 +271,13 @@ def test_a_partition_may_hold_more_text_than_32_bits_count(tmp_path):
     assert {bytes(one) for one in digests} == {expected}
 
 
-def projected(lengths, threads=3, limit=1 << 40, format="text", span=(0, 1 << 30)):
+def projected(lengths, threads=3, limit=1 << 40, format="text", span=(0, 1 << 30), joined=None):
     """Project a file with such texts; 84 MB are for batches a thread, 168 for shards."""
     file = SourceFile("a.txt", "a.txt", 1 << 40, "", format, None)
     index = CorpusIndex((FileIndex(file, (Unit(1 << 30, 0),), None, lengths),), "text", None, ())
     layout = StoreLayout((pf.Field("wide", "float32", shape=(1024,)),), 1 << 30, 4096, "")
     stretch = Stretch(0, file, Span(*span, 0, 0))
-    return project(Readiness(None, 300, limit, threads), index, layout, [stretch], None)
+    return project(Readiness(None, 300, limit, threads, joined), index, layout, [stretch], None)
 
 
 def test_every_part_of_the_projection_counts():
@@ -291,6 +293,24 @@ def test_every_part_of_the_projection_counts():
     assert projected(one).nbytes == 300 + 3 * (few + shards) + 5 * (100 << 20)
     assert projected(many).longest.row == 7
     assert projected(many, span=(8, 1 << 30)).nbytes == projected(short).nbytes  # it is done
+
+
+def test_what_is_joined_for_a_device_counts_too():
+    many, few = (Lengths(nbytes, longest=100, row=7) for nbytes in (1 << 40, 1 << 27))
+    joined = MicroBatch(rows=1 << 30, text_bytes=192 << 20)
+    more = projected(many, joined=joined).nbytes - projected(many).nbytes
+    assert more == 3 * JOINED_COPIES * (192 << 20)
+    more = projected(few, joined=joined).nbytes - projected(few).nbytes
+    assert more == 3 * JOINED_COPIES * (1 << 27)  # there is no more of it
+
+
+@pytest.mark.parametrize(("memory", "times"), [("1GiB", 0.125), ("2GiB", 0.25)])
+def test_what_a_worker_joins_for_a_device_fits_it(cuda_on_host, memory, times):
+    with pf.connect(workers=1, memory=memory, quiet=True) as client:
+        ready = client.submit(readiness, "cuda", pure=False).result()
+        assert client.submit(readiness, "cpu", pure=False).result().joined is None
+    assert ready.joined == MicroBatch(int(times * 3 * 65_536), int(times * 3 * (64 << 20)))
+    assert JOINED_COPIES * ready.joined.text_bytes <= ready.limit / 8
 
 
 def test_a_text_is_named_where_it_takes_most_of_the_room():

@@ -7,6 +7,7 @@ return. To add one, write the file and add its name to `BACKENDS`.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager
 from functools import cache
 from importlib import import_module
 from typing import Any, Protocol, cast
@@ -15,6 +16,7 @@ import numpy.typing as npt
 
 from ...storage.errors import BackendUnavailable
 from ...storage.text import PackedText
+from .host import Count
 
 NUMERIC_VERSION = 1
 """Raised when any bit of any field changes. Part of every run's fingerprint."""
@@ -35,7 +37,7 @@ class Kernels(Protocol):
     """Micro-batches that keep it busy at once."""
 
     MICRO_BATCH: tuple[int, int]
-    """Texts and bytes of text that it is best given at once."""
+    """Texts and bytes of text that it is best given at once, where there is memory enough."""
 
     def digest(self, text: PackedText) -> Array:
         """SHA-256 of every text: uint8 [n, 32]."""
@@ -64,6 +66,12 @@ class Kernels(Protocol):
 
     def asarray(self, values: Array) -> Array:
         """Return an array where the backend computes."""
+
+    def room(self) -> int | None:
+        """Bytes that are left where it computes; None: of the host's, as many as may be taken."""
+
+    def counted(self) -> AbstractContextManager[Count]:
+        """Count the bytes that this thread takes where it computes, if that is not the host."""
 
     def offload(
         self, text: PackedText, work: Callable[[PackedText], Mapping[str, Array]]

@@ -20,7 +20,7 @@ from ...storage.errors import BackendUnavailable
 from ...storage.text import PackedText
 from . import moments, sha_hashlib, sha_paths, trial
 from .chains import Chain, chains_of
-from .host import IN_FLIGHT, MICRO_BATCH, asarray, offload, own
+from .host import IN_FLIGHT, MICRO_BATCH, asarray, counted, offload, own, room
 from .sha256 import PREFIX_LIMIT, HashTexts
 
 __all__ = [
@@ -28,6 +28,7 @@ __all__ = [
     "MICRO_BATCH",
     "ambiguity",
     "asarray",
+    "counted",
     "default_graph",
     "dhatu",
     "digest",
@@ -35,6 +36,7 @@ __all__ = [
     "own",
     "prepare",
     "prime_base",
+    "room",
 ]
 
 Bytes = npt.NDArray[np.uint8]

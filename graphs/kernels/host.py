@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -14,6 +16,24 @@ IN_FLIGHT = 1
 
 MICRO_BATCH = (16_384, 16 << 20)
 """What it makes of these stays in the processor's caches."""
+
+
+@dataclass
+class Count:
+    """Bytes that were taken where a backend computes, beside those of the host that it is given."""
+
+    nbytes: int = 0
+
+
+def room() -> int | None:
+    """Say nothing: how much of the host's memory there is for this, its worker knows."""
+    return None
+
+
+@contextmanager
+def counted() -> Iterator[Count]:
+    """Count nothing: what blocks return is seen by whoever called them."""
+    yield Count()
 
 
 def asarray(values: Any) -> npt.NDArray[Any]:

@@ -21,13 +21,14 @@ from .arithmetic import (
     VARIANCE_SHARE,
     exponents,
 )
-from .host import IN_FLIGHT, MICRO_BATCH, asarray, offload, own
+from .host import IN_FLIGHT, MICRO_BATCH, asarray, counted, offload, own, room
 
 __all__ = [
     "IN_FLIGHT",
     "MICRO_BATCH",
     "ambiguity",
     "asarray",
+    "counted",
     "default_graph",
     "dhatu",
     "digest",
@@ -36,6 +37,7 @@ __all__ = [
     "own",
     "prepare",
     "prime_base",
+    "room",
 ]
 
 Floats = npt.NDArray[np.float32]

@@ -6,8 +6,10 @@ Arrays are of a class of their own, so that what is on the "device" is told from
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import hashlib
+import math
 import os
 import re
 import subprocess
@@ -28,7 +30,8 @@ class ndarray(np.lib.mixins.NDArrayOperatorsMixin):  # noqa: N801 (CuPy's name)
     Like CuPy's it has no ``__array_namespace__``.
     """
 
-    def __init__(self, on_host):
+    def __init__(self, on_host, memory=None):
+        self._memory = memory or cuda.get_allocator()(on_host.nbytes)
         self._on_host = np.ascontiguousarray(on_host)
         self.dtype, self.shape, self.ndim = on_host.dtype, on_host.shape, on_host.ndim
 
@@ -49,7 +52,8 @@ class ndarray(np.lib.mixins.NDArrayOperatorsMixin):  # noqa: N801 (CuPy's name)
         return len(self._on_host)
 
     def __getitem__(self, key):
-        return ndarray(np.asarray(self._on_host[key]))
+        part = np.asarray(self._on_host[key])
+        return ndarray(part, self._memory if np.may_share_memory(part, self._on_host) else None)
 
     def __int__(self):
         return int(self._on_host)
@@ -80,7 +84,10 @@ def _wrapped(value):
 
 
 def empty(shape, dtype):
-    return ndarray(np.full(shape, 0x5A, np.uint8).astype(dtype))  # not zeros: nobody promised them
+    shape = (shape,) if isinstance(shape, int) else shape
+    memory = cuda.get_allocator()(math.prod(shape) * np.dtype(dtype).itemsize)
+    made = np.full(shape, 0x5A, np.uint8).astype(dtype)  # not zeros: nobody promised them
+    return ndarray(made, memory)
 
 
 def zeros(shape, dtype):
@@ -190,11 +197,63 @@ class OutOfMemoryError(MemoryError):
     pass
 
 
+class Device:
+    """The device's memory: so many bytes, given in pieces of 512 as CuPy's pool gives them."""
+
+    def __init__(self):
+        self.total, self.taken, self.peak, self.refused = 1 << 50, 0, 0, 0
+        self._lock = threading.RLock()  # memory may be let go of in the midst of taking some
+
+    def take(self, nbytes):
+        nbytes = -(-nbytes // 512) * 512
+        with self._lock:
+            if self.taken + nbytes > self.total:
+                self.refused += 1
+                raise OutOfMemoryError
+            self.taken += nbytes
+            self.peak = max(self.peak, self.taken)
+        return Memory(nbytes)
+
+    def give_back(self, nbytes):
+        with self._lock:
+            self.taken -= nbytes
+
+
+class Memory:
+    """A piece of it, which goes back when nobody has it any more."""
+
+    def __init__(self, nbytes):
+        self._nbytes = nbytes
+
+    def __del__(self):
+        device.give_back(self._nbytes)
+
+
+device = Device()
+_allocators = threading.local()
+
+
+def _get_allocator():
+    return getattr(_allocators, "own", None) or device.take
+
+
+@contextlib.contextmanager
+def _using_allocator(allocator):
+    before, _allocators.own = getattr(_allocators, "own", None), allocator
+    try:
+        yield
+    finally:
+        _allocators.own = before
+
+
 cuda = types.SimpleNamespace(
     memory=types.SimpleNamespace(OutOfMemoryError=OutOfMemoryError),
     Stream=_Stream,
+    get_allocator=_get_allocator,
+    using_allocator=_using_allocator,
     runtime=types.SimpleNamespace(
         CUDARuntimeError=CUDARuntimeError,
+        memGetInfo=lambda: (device.total - device.taken, device.total),
         deviceSynchronize=_device_synchronize,
         getDevice=lambda: 0,
         getDeviceCount=lambda: 1,
@@ -206,4 +265,4 @@ cuda = types.SimpleNamespace(
 
 
 def get_default_memory_pool():
-    return types.SimpleNamespace(free_all_blocks=lambda: None)
+    return types.SimpleNamespace(free_all_blocks=lambda: None, free_bytes=lambda: 0)

@@ -1,0 +1,130 @@
+"""In which order tasks are sent, and whose are done first where runs share a cluster."""
+
+from __future__ import annotations
+
+import gzip
+from itertools import pairwise
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+import paninifs as pf
+from paninifs.engine.events import ShardDone
+from paninifs.engine.tasks import Task, longest_first
+from paninifs.storage.index import CorpusIndex, FileIndex
+from paninifs.storage.rows import Lengths, SourceFile, Span, Stretch, Unit
+
+ROWS = 16  # a file, and a shard
+
+
+def file_index(number, rows, nbytes):
+    file = SourceFile(f"{number}.txt", f"{number}.txt", nbytes or 1, "", "text", None)
+    lengths = Lengths(nbytes, 1, 0) if nbytes is not None else None
+    return FileIndex(file, (Unit(rows, 0),), None, lengths)
+
+
+def ordered(files):
+    """Return the numbers of files, each a task, in the order in which they are sent."""
+    index = CorpusIndex(tuple(files), "text", None, ())
+    tasks = [
+        Task(number, (number,), (Stretch(0, one.file, Span(0, one.rows, 0, 0)),))
+        for number, one in enumerate(files)
+    ]
+    return [task.partition for task in longest_first(tasks, index)]
+
+
+@given(st.lists(st.tuples(st.integers(1, 50), st.integers(0, 9).map(lambda n: 1000 * n))))
+def test_tasks_with_more_text_are_sent_first_and_equal_ones_stay_in_order(sizes):
+    files = [file_index(number, *size) for number, size in enumerate(sizes)]
+
+    def work(number):
+        rows, nbytes = sizes[number]
+        return 150 * rows + nbytes
+
+    found = ordered(files)
+    assert sorted(found) == list(range(len(sizes)))
+    for one, other in pairwise(found):
+        assert work(one) > work(other) - 1e-6
+        if sizes[one] == sizes[other]:
+            assert one < other
+
+
+def test_where_lengths_are_not_known_rows_are_counted():
+    known = [file_index(0, 5, 10_000_000), file_index(1, 50, 100)]
+    assert ordered(known) == [0, 1]
+    assert ordered([*known, file_index(2, 7, None)]) == [1, 2, 0]
+
+
+def test_rows_that_cannot_be_used_are_no_work():
+    index = CorpusIndex((file_index(0, 100, 1000), file_index(1, 1, 1000)), "text", None, ())
+    file = index.files[0].file
+    lost = Task(0, (0,), (Stretch(0, file, Span(0, 100, 0, 0), problem="unreadable"),))
+    sound = Task(1, (1,), (Stretch(100, index.files[1].file, Span(0, 1, 0, 0)),))
+    assert longest_first([lost, sound], index) == [sound, lost]
+
+
+@pf.map_block(fields=[pf.Field("n", "int32")], name="steady", version="1")
+def steady(text):
+    import time
+
+    time.sleep(0.01 * len(text))
+    return np.diff(text.offsets).astype("int32")
+
+
+def write(folder, glosses, files):
+    folder.mkdir()
+    for number in range(files):
+        part = glosses[number * ROWS : (number + 1) * ROWS]
+        text = "".join(f"{row['text']}\n" for row in part)
+        (folder / f"{number:02}.txt").write_text(text)
+    return folder
+
+
+def submitted(client, folder, store, **options):
+    """Begin a run; return it, and the shards as they are done."""
+    options = {"client": client, "shard_rows": ROWS, "progress": False} | options
+    run = pf.submit(pf.default_graph() + steady, pf.open_corpus(folder), store, **options)
+    done: list[ShardDone] = []
+    run.events.subscribe(lambda event: done.extend([event] * isinstance(event, ShardDone)))
+    return run, done
+
+
+@pytest.fixture
+def two_workers():
+    with pf.connect(workers=2, quiet=True) as client:
+        yield client
+
+
+def test_a_large_file_behind_small_ones_is_begun_first(two_workers, glosses, tmp_path):
+    folder, small, large = write(tmp_path / "in", glosses, 6), 6, 5
+    with gzip.open(folder / "99.txt.gz", "wt") as last:
+        last.writelines(f"{row['text']}\n" for row in glosses[200 : 200 + large * ROWS])
+    run, done = submitted(two_workers, folder, tmp_path / "s")
+    assert run.result().done == (small + large) * ROWS
+    assert small in [shard.shard for shard in done[:3]]
+    assert pf.verify(tmp_path / "s").passed
+
+
+def arrays(store):
+    return {
+        path.relative_to(store): path.read_bytes()
+        for path in store.rglob("c/**/*")
+        if path.is_file()
+    }
+
+
+@pytest.mark.parametrize("priority", [10, 0])
+def test_of_two_runs_that_with_the_higher_priority_overtakes(glosses, tmp_path, priority):
+    folder = write(tmp_path / "in", glosses, 16)
+    with pf.connect(workers=1, quiet=True) as client:
+        first, done = submitted(client, folder, tmp_path / "first")
+        while len(done) < 2:
+            assert not first.done
+        second, _ = submitted(client, folder, tmp_path / "second", priority=priority)
+        second.result()
+        assert first.done == (priority == 0)
+        first.result()
+    assert len(arrays(tmp_path / "first")) > 100
+    assert arrays(tmp_path / "first") == arrays(tmp_path / "second")
