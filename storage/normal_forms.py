@@ -14,6 +14,7 @@ from unicodedata import is_normalized, normalize
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from .text import PackedText
 
@@ -22,6 +23,9 @@ FORMS: tuple[Form, ...] = get_args(Form)
 
 MAX_LOOKED_AT = 256
 """Of a batch at most so many texts, spread over it, are looked at; of a small one all."""
+
+MAX_CHARACTERS = 1_000
+"""Of a text that is looked at, its beginning: looking takes several times as long as hashing."""
 
 # All that later versions, up to 15.1, give a decomposition or a combining class. A test pins what
 # comes out for every code point, so that a Python with a newer Unicode is not overlooked.
@@ -81,7 +85,7 @@ class NormalForms:
         if self.not_nfc is not None and self.not_nfd is not None:
             return self
         rows = np.arange(0, len(text), -(-len(text) // MAX_LOOKED_AT) or 1)
-        sample = text.take(pa.array(rows))
+        sample = pc.utf8_slice_codeunits(text.take(pa.array(rows)), 0, MAX_CHARACTERS)
         packed = PackedText.from_arrow(sample)
         together = packed.data[: packed.nbytes].tobytes().decode()
 

@@ -525,6 +525,12 @@ def test_of_a_large_batch_a_bounded_number_of_texts_all_over_it_is_looked_at(mon
     assert len(singly) <= 2 * 256 + 1
 
 
+def test_of_a_long_text_the_beginning_is_looked_at():
+    near, far = (pa.array(["x" * at + NFD]) for at in (900, 5_000))
+    assert NONE_MET.met(near, 0).not_nfc == 0
+    assert NONE_MET.met(far, 0) == NONE_MET
+
+
 def test_a_run_notices_mixed_forms_and_cleaning_ends_them(submit, store, corpus):
     texts = ["ascii"] * 100 + [NFC] * 100 + [NFD] * 100
     summary = submit(corpus(texts), shard_rows=64)
