@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
 from ...storage.errors import UsageError
+from ...storage.partition import Sharding
+from ...storage.readers import require_format
+from ..choosing import cluster_for
 
 if TYPE_CHECKING:
     from ...storage.corpus import Corpus
@@ -14,12 +18,22 @@ Kind = Literal["hashing", "embedding"]
 KINDS: tuple[Kind, ...] = ("hashing", "embedding")
 
 
+PARAMETER_BYTES, HALF_PARAMETER_BYTES = 4, 2  # in FP32, in FP16
+LONGEST = 1e15  # bytes of a text, so that what is reckoned of it stays a number
+MODEL_ROOM = 2_000_000_000
+"""Bytes beside a model's parameters: the library itself, a batch and what becomes of it."""
+
+
 @dataclass(frozen=True)
 class Model:
     """A model that texts are embedded with."""
 
     name: str
     parameters: int
+
+    def __post_init__(self) -> None:
+        if not 1 <= self.parameters < float("inf"):
+            raise UsageError(f"a model has at least one parameter: {self}")
 
 
 @dataclass(frozen=True)
@@ -31,13 +45,17 @@ class Work:
     texts : int
         How many there are.
     mean_bytes : float
-        Of a text, in UTF-8.
+        Of a text in UTF-8, with whatever surrounds it in its file.
     kind : "hashing" or "embedding"
         The default graph, or models.
     format : str
-        How the corpus is stored; reading it takes as long as hashing. Of "embedding" no matter.
+        How the corpus is stored; reading it takes about as long as hashing.
     models : tuple of Model
         Of "embedding", one after another.
+    tasks : int, optional
+        Into how many its files can be cut; one core does each. As many as one likes if left out.
+    stored_bytes : int, optional
+        Of its files; as many as its texts have if left out.
 
     Raises
     ------
@@ -46,8 +64,9 @@ class Work:
 
     Examples
     --------
-    >>> Work(1_000_000, mean_bytes=100).text_bytes
-    100000000
+    >>> work = Work(1_000_000, mean_bytes=100)
+    >>> work.text_bytes, work.shards
+    (100000000, 123)
     """
 
     texts: int
@@ -55,35 +74,72 @@ class Work:
     kind: Kind = "hashing"
     format: str = "parquet"
     models: tuple[Model, ...] = ()
+    tasks: int | None = None
+    stored_bytes: int | None = None
 
     def __post_init__(self) -> None:
         if self.kind not in KINDS:
             raise UsageError(f"work is {' or '.join(KINDS)}, not {self.kind!r}")
-        if self.texts < 1 or self.mean_bytes < 0:
-            raise UsageError(f"work is on at least one text of no less than no bytes: {self}")
+        if not (self.texts >= 1 and 0 <= self.mean_bytes <= LONGEST):
+            raise UsageError(f"work is on at least one text, of 0 to {LONGEST:g} bytes: {self}")
+        if self.tasks is not None and self.tasks < 1:
+            raise UsageError(f"a corpus is cut into at least one task: {self}")
+        require_format(self.format)
         if bool(self.models) != (self.kind == "embedding"):
             raise UsageError("embedding is done with models, and hashing without")
 
     @classmethod
     def on(cls, corpus: Corpus) -> Work:
-        """Return the hashing of a corpus, whose records are counted for it (see `Corpus.index`)."""
+        """Return the hashing of a corpus, whose records are counted for it (see `Corpus.index`).
+
+        Raises
+        ------
+        UsageError
+            The corpus has no texts.
+        """
         index = corpus.index
-        known = [one.lengths for one in index.files if one.lengths]
-        nbytes = sum(lengths.nbytes for lengths in known)
-        rows = sum(lengths.rows for lengths in known)
-        formats = {one.file.format for one in index.files}
+        rows: Counter[str] = Counter()
+        for one in index.files:
+            rows[one.file.format] += one.rows
+        known = [one for one in index.files if one.lengths]
+        nbytes = sum(one.lengths.nbytes for one in known if one.lengths)
         return cls(
             index.rows,
-            nbytes / rows if rows else 0.0,
-            format=max(
-                formats,
-                key=lambda name: sum(one.rows for one in index.files if one.file.format == name),
-            )
-            if formats
-            else "parquet",
+            nbytes / max(1, sum(one.rows for one in known)),
+            format=rows.most_common(1)[0][0],
+            tasks=max(1, len(index.partitions(Sharding().choose(index.rows)))),
+            stored_bytes=corpus.nbytes,
         )
 
     @property
     def text_bytes(self) -> int:
         """Bytes of all texts."""
         return round(self.texts * self.mean_bytes)
+
+    @property
+    def cluster(self) -> str | None:
+        """The cluster that the command takes for it; None: the one that `connect` chooses."""
+        return cluster_for(self.text_bytes if self.stored_bytes is None else self.stored_bytes)
+
+    @property
+    def shards(self) -> int:
+        """Shards that a store of the default graph has."""
+        return -(-self.texts // Sharding().choose(self.texts))
+
+    def model_bytes(self, bytes_a_parameter: int) -> int:
+        """Return what the largest model needs: one is there at a time.
+
+        >>> models = (Model("SBERT", 278_000_000), Model("BGE-M3", 568_000_000))
+        >>> Work(1000, kind="embedding", models=models).model_bytes(PARAMETER_BYTES)
+        4272000000
+        """
+        return MODEL_ROOM + bytes_a_parameter * max(one.parameters for one in self.models)
+
+
+def at_once(tasks: int | None, cores: int) -> float:
+    """Return how many cores a corpus keeps busy, on the average: each does a task at a time.
+
+    >>> at_once(None, cores=2), at_once(3, cores=2), at_once(1, cores=2)
+    (2, 1.5, 1.0)
+    """
+    return cores if tasks is None else tasks / -(-tasks // cores)

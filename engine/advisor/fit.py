@@ -1,0 +1,60 @@
+"""`fit`: whether a piece of work fits in a machine's memory.
+
+For models it is reckoned from their parameters; nothing is taken from tables of "up to a billion
+parameters on that card", which contradict one another. A GPU or TPU is timed in FP16, so that is
+what has to fit there; a CPU computes in FP32.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from .catalogue import Machine
+from .prediction import Prediction
+from .work import HALF_PARAMETER_BYTES, PARAMETER_BYTES, Work
+
+
+@dataclass(frozen=True)
+class Fit:
+    """Whether work fits, and in which words."""
+
+    fits: bool | None  # None where the machine's memory is not known
+    reason: str  # empty where there is nothing to say
+
+
+def fit(work: Work, machine: Machine, prediction: Prediction | None) -> Fit:
+    """Say whether work fits in a machine: its models, one at a time, or what a run is predicted.
+
+    Examples
+    --------
+    >>> from paninifs.engine.advisor.work import Model
+    >>> work = Work(1000, kind="embedding", models=(Model("large", 7_000_000_000),))
+    >>> fit(work, Machine("T4", "T4", "gpu", "cuda", memory_gb=16), None).reason
+    'needs 16.0 GB in FP16 (2 bytes a parameter) of its 16.0 GB'
+    """
+    there = machine.memory_bytes
+    need, wording = _needed(work, prediction, device=machine.kind != "cpu")
+    if prediction is not None and machine.ram_gb and prediction.host_bytes > machine.ram_gb * 1e9:
+        host, ram = _gb(prediction.host_bytes), _gb(machine.ram_gb * 1e9)
+        return Fit(False, f"{host} of the host's memory needed, and it has {ram}")
+    if there is None:
+        return Fit(None, f"its memory is not known; {wording} needed" if need else "")
+    if need <= there:
+        return Fit(True, f"needs {wording} of its {_gb(there)}" if need else "")
+    return Fit(False, f"{wording} needed, and it has {_gb(there)}")
+
+
+def _needed(work: Work, prediction: Prediction | None, *, device: bool) -> tuple[int, str]:
+    """Return the bytes needed where the work is done, as a number and in words."""
+    if work.models:
+        each, precision = (HALF_PARAMETER_BYTES, "FP16") if device else (PARAMETER_BYTES, "FP32")
+        need = work.model_bytes(each)
+        return need, f"{_gb(need)} in {precision} ({each} bytes a parameter)"
+    if prediction is None:
+        return 0, ""
+    need = prediction.device_bytes if device else prediction.host_bytes
+    return need, _gb(need)
+
+
+def _gb(nbytes: float) -> str:
+    return f"{nbytes / 1e9:.1f} GB"

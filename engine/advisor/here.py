@@ -1,0 +1,136 @@
+"""The machine at hand, in a catalogue's words: to predict for it, and to say what it costs."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from dataclasses import replace
+
+from ... import __version__
+from ..hardware.backends import why_no_cuda
+from ..hardware.cpu import Cpu, processor
+from ..hardware.gpu import Gpu
+from ..hardware.memory import ram
+from ..hardware.nvml import nvidia
+from ..hardware.packages import installed
+from ..hardware.platform import where
+from ..hardware.tpu import sign
+from .calibration import Calibration, load
+from .catalogue import HERE, Catalogue, Machine, Offer
+from .catalogue_files import OWN
+
+
+def machine_here(catalogue: Catalogue) -> Machine:
+    """Return this machine: its own processor and memory, and what a catalogue knows of its GPU.
+
+    Of several GPUs the first that can be used is taken; of one that the catalogue does not know too
+    little is known to predict for it, so it is left out, with a note. In Colab the machine costs
+    what the catalogue says of such a one, and what a user's own says of "this machine"; anywhere
+    else nothing.
+
+    Examples
+    --------
+    >>> from paninifs.engine.advisor.catalogue_files import open_catalogue
+    >>> machine_here(open_catalogue()).name
+    'this machine'
+    """
+    own, memory = processor(), ram()
+    host = Machine(
+        HERE,
+        own.name,
+        "cpu",
+        "cpu",
+        cores=own.cores,
+        sha=own.hashing,
+        ram_gb=(memory.limit or memory.total) / 1e9,
+    )
+    return _with_gpu(_with_price(host, catalogue), catalogue)
+
+
+def _with_price(host: Machine, catalogue: Catalogue) -> Machine:
+    own = priced_here(catalogue)
+    if own is not None:
+        return replace(
+            host,
+            units_per_hour=own.units_per_hour,
+            usd_per_hour=own.usd_per_hour,
+            offers=own.offers,
+            sources=own.sources,
+            notes=own.notes,
+        )
+    if where().name == "Colab":
+        return replace(host, note="the catalogue does not know what Colab takes for it")
+    return replace(host, offers=dict.fromkeys(catalogue.plans, Offer(True, "always", None, OWN)))
+
+
+def _with_gpu(host: Machine, catalogue: Catalogue) -> Machine:
+    gpus = usable_gpus()
+    if not gpus:
+        return host
+    gpu = gpus[0]
+    known = of_gpu(gpu, catalogue.machines.values())
+    if known is None:
+        return replace(host, note=f"its {gpu.name} is not in the catalogue, so its cores are meant")
+    return replace(
+        host,
+        title=gpu.name,
+        kind="gpu",
+        backend="cuda",
+        memory_gb=gpu.memory / 1e9 or host.ram_gb,  # a system on a chip has the host's
+        sms=gpu.sms or known.sms,
+        capability=gpu.capability,
+        device_clock_ghz=known.device_clock_ghz,
+        fp16_tflops=known.fp16_tflops,
+        pcie_gb_s=known.pcie_gb_s,
+    )
+
+
+def usable_gpus() -> tuple[Gpu, ...]:
+    """Return the GPUs of this machine that the engine can compute with now."""
+    found = nvidia()
+    if why_no_cuda(found, installed()) is not None:
+        return ()
+    return tuple(gpu for gpu in found.gpus if not gpu.unusable)
+
+
+def calibration_of(own: Cpu) -> Calibration | None:
+    """Return what `paninifs bench` measured here, if it was on such a processor, hashing so.
+
+    Raises
+    ------
+    UsageError
+        What it left cannot be read.
+    """
+    found = load()
+    if found is None or found.version != __version__ or own.hashing not in found.hashing:
+        return None
+    return found if (found.processor, found.cores) == (own.name, own.cores) else None
+
+
+def of_gpu(gpu: Gpu, machines: Iterable[Machine]) -> Machine | None:
+    """Return the machine that has such a GPU; None where none has, and for a slice of one.
+
+    Its driver calls a T4 "Tesla T4", an A100 "NVIDIA A100-SXM4-40GB" or "...-80GB".
+    """
+    if gpu.uuid.startswith("MIG-"):
+        return None
+    like = [
+        one
+        for one in machines
+        if any(re.search(rf"\b{re.escape(name)}\b", gpu.name) for name in one.driver_names)
+    ]
+    return min(like, key=lambda one: abs((one.memory_gb or 0) - gpu.memory / 1e9), default=None)
+
+
+def priced_here(catalogue: Catalogue) -> Machine | None:
+    """Return the machine of a catalogue that this one is, where it is known to be: else None.
+
+    That is what a user's own catalogue calls "this machine"; and in Colab the one with its GPU, or
+    with none. Its TPUs cannot be told apart without taking them, so they are not.
+    """
+    if HERE in catalogue.machines:
+        return catalogue.machine(HERE)
+    if where().name != "Colab" or sign() is not None:
+        return None
+    gpus = nvidia().gpus
+    return of_gpu(gpus[0], catalogue.machines.values()) if gpus else catalogue.machine("CPU")

@@ -1,0 +1,196 @@
+"""`seed2`: the decision matrix of the project's second seed, frozen, and how it answers.
+
+A guide of November 2025 says by twelve criteria which Colab backend suits an experiment with
+sentence embeddings. Its cells do not follow from any one formula, so its thresholds are kept as it
+has them, in ``seed2.toml``. Where two criteria disagree it is silent; the order that is followed
+here is stated there, with its reasons: a limited budget, then a deadline, then a criterion that
+asks for more than the free backends, then the number of models, the corpus, the runs, the stage.
+"""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cache
+from importlib import resources
+from typing import Any, Literal
+
+from .question import Question
+
+Mark = Literal["ok", "warn", "no"]
+Answer = str | int | bool
+
+
+@dataclass(frozen=True)
+class Cell:
+    """What a criterion says of a backend."""
+
+    mark: Mark
+    minutes: float | None = None  # the guide's label; grows neither with texts nor with models
+    at_least: bool = False  # of the minutes: "1h+"
+    per: str = "run"
+    strategy: str = ""  # "sequential" or "parallel", of several models
+    roi: str = ""  # "+" or "++"
+    note: str = ""
+
+    @property
+    def time(self) -> str:
+        """The guide's minutes, in words; empty where it gives none.
+
+        >>> Cell("warn", 35).time, Cell("no", 60, at_least=True).time
+        ('35 min', 'at least 60 min')
+        """
+        if self.minutes is None:
+            return ""
+        least = "at least " if self.at_least else ""
+        return f"{least}{self.minutes:g} min" + ("" if self.per == "run" else " a month")
+
+    @property
+    def label(self) -> str:
+        """All that the guide has beside its mark."""
+        parts = (self.time, self.strategy, f"ROI {self.roi}" if self.roi else "", self.note)
+        return ", ".join(part for part in parts if part)
+
+
+@dataclass(frozen=True)
+class Criterion:
+    """A row of the matrix: when it holds, what it says of each backend, whom it recommends."""
+
+    id: str
+    line: int  # of the guide
+    input: str
+    bounds: Mapping[str, Answer]  # "lt", "le", "ge", "gt" or "eq"
+    cells: Mapping[str, Cell]  # by column: CPU, T4, L4, A100, TPU
+    recommend: tuple[str, ...]  # the first, else the next
+
+    def holds(self, answer: Answer) -> bool:
+        """Whether the criterion is met by what was said of its input."""
+        return all(_COMPARE[name](answer, bound) for name, bound in self.bounds.items())
+
+
+@dataclass(frozen=True)
+class GuideMachine:
+    """A backend as the guide has it, right or wrong."""
+
+    name: str
+    kind: Literal["cpu", "gpu", "tpu"]
+    backend: str
+    column: str  # of the matrix
+    usd_month: float
+    availability: str
+    session_hours: float
+    verdict: str
+    figures: Mapping[str, Any]  # the rest of what it says of it
+
+
+@dataclass(frozen=True)
+class Ruling:
+    """What the matrix answers."""
+
+    recommend: tuple[str, ...]
+    decided_by: Criterion | None  # None where nothing was asked: the guide's general advice
+    met: tuple[Criterion, ...]  # every criterion that holds, the one that decides first
+
+    @property
+    def overruled(self) -> tuple[Criterion, ...]:
+        """Those that would have recommended something else."""
+        return tuple(one for one in self.met if one.recommend != self.recommend)
+
+
+@dataclass(frozen=True)
+class Seed2:
+    """The whole frozen catalogue."""
+
+    title: str
+    date: str
+    backends: Mapping[str, GuideMachine]
+    criteria: tuple[Criterion, ...]
+    default: tuple[str, ...]
+    limits: tuple[str, ...]  # inputs that come before all others
+    order: tuple[str, ...]  # of the other inputs
+    limited_below: float  # US dollars a month
+    models: Mapping[str, Mapping[str, Any]]  # their parameters, with a note where it has one
+
+    def answers(self, question: Question) -> dict[str, Answer]:
+        """Return what a question says, in the guide's words."""
+        found: dict[str, Answer] = {}
+        if question.budget is not None and question.budget < self.limited_below:
+            found["budget"] = "limited"
+        if question.deadline is not None:
+            found["deadline"] = True
+        if question.work is not None:
+            found["corpus_sentences"] = question.work.texts
+            if question.work.models:
+                found["models"] = len(question.work.models)
+        if question.runs_per_month is not None:
+            found["runs_per_month"] = question.runs_per_month
+        if question.stage is not None:
+            found["stage"] = question.stage
+        return found
+
+    def rule(self, answers: Mapping[str, Answer]) -> Ruling:
+        """Return what the matrix answers to inputs, by its criteria and the stated precedence.
+
+        Examples
+        --------
+        >>> matrix = seed2()
+        >>> matrix.rule({"runs_per_month": 200, "budget": "limited"}).recommend
+        ('L4', 'T4')
+        """
+        met = [one for one in self.criteria if one.input in answers]
+        met = [one for one in met if one.holds(answers[one.input])]
+        met.sort(key=self._precedence)
+        if not met:
+            return Ruling(self.default, None, ())
+        return Ruling(met[0].recommend, met[0], tuple(met))
+
+    def _precedence(self, criterion: Criterion) -> tuple[int, bool, int]:
+        if criterion.input in self.limits:
+            return self.limits.index(criterion.input), False, 0
+        asks_for_more = self.backends[criterion.recommend[0]].usd_month > 0
+        return len(self.limits), not asks_for_more, self.order.index(criterion.input)
+
+
+_COMPARE = {
+    "lt": lambda answer, bound: answer < bound,
+    "le": lambda answer, bound: answer <= bound,
+    "ge": lambda answer, bound: answer >= bound,
+    "gt": lambda answer, bound: answer > bound,
+    "eq": lambda answer, bound: answer == bound,
+}
+
+
+@cache
+def seed2() -> Seed2:
+    """Return the frozen catalogue."""
+    text = resources.files(__package__).joinpath("seed2.toml").read_text(encoding="utf-8")
+    document = tomllib.loads(text)
+    return Seed2(
+        title=document["title"],
+        date=document["date"].isoformat(),
+        backends={name: _backend(name, table) for name, table in document["backends"].items()},
+        criteria=tuple(_criterion(table) for table in document["criteria"]),
+        default=tuple(document["recommended"]["default"]),
+        limits=tuple(document["precedence"]["limits"]),
+        order=tuple(document["precedence"]["order"]),
+        limited_below=document["limited_budget"]["usd_month_below"],
+        models=document["models"],
+    )
+
+
+def _criterion(table: dict[str, Any]) -> Criterion:
+    return Criterion(
+        table["id"],
+        table["line"],
+        table["input"],
+        {name: table[name] for name in _COMPARE if name in table},
+        {column: Cell(**cell) for column, cell in table["cells"].items()},
+        tuple(table["recommend"]),
+    )
+
+
+def _backend(name: str, table: dict[str, Any]) -> GuideMachine:
+    named = ("kind", "backend", "column", "usd_month", "availability", "session_hours", "verdict")
+    rest = {key: value for key, value in table.items() if key not in named}
+    return GuideMachine(name, **{key: table[key] for key in named}, figures=rest)

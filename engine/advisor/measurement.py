@@ -1,0 +1,268 @@
+"""`calibrate`: takes the figures of this machine, by running the engine on texts of its own.
+
+The texts are made for it, short ones and long ones, in every format that a corpus may be in. Runs
+take turns, so that a slow spell of a shared machine meets all of them; medians are kept.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import json
+import statistics
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.csv
+import pyarrow.parquet
+
+from ... import __version__
+from ...graphs.dhatu import DHATUS
+from ...graphs.graph import default_graph
+from ...graphs.kernels import moments, sha_paths
+from ...graphs.kernels.chains import chains_of
+from ...graphs.prime_base import PRIMES
+from ...storage.corpus import open_corpus
+from ...storage.errors import RunFailed
+from ...storage.text import PackedText
+from ..cluster import connect
+from ..hardware.cpu import processor
+from ..run import submit
+from .calibration import CLUSTERS, FORMATS, Calibration, Rate
+from .work import Work, at_once
+
+if TYPE_CHECKING:
+    from distributed import Client
+
+SHORT, LONG = 90, 5_000  # mean bytes of a text
+CORPUS_BYTES = {SHORT: 60 << 20, LONG: 160 << 20}  # enough for every core to have several tasks
+WORDS, LONGEST_WORD, STREAM_WORDS = 5_000, 12, 1_000_000
+KERNEL_BYTES = 4 << 20
+FEW = 64  # texts, with which a run takes as long as it must
+MANY_SHARDS, FEW_SHARDS = 1024, 65_536  # rows a shard
+ROUNDS = 3
+_GROUP_BYTES = 4 << 20
+
+
+@dataclass(frozen=True)
+class Made:
+    """A corpus that was made to be measured with: where it is, and how much is in it."""
+
+    path: Path
+    rows: int
+    nbytes: int  # of its records, as an index counts them
+    shards: int
+    tasks: int
+    few_tasks: int  # in shards of `FEW_SHARDS` rows
+
+
+def calibrate(
+    rounds: int = ROUNDS,
+    paths: Sequence[str] | None = None,
+    tell: Callable[[str], None] = lambda _: None,
+) -> Calibration:
+    """Measure this machine: a minute or two, and about half a gigabyte of temporary files.
+
+    Parameters
+    ----------
+    rounds : int
+        How often each figure is taken.
+    paths : sequence of str, optional
+        The ways to SHA-256 that are measured; that which this machine takes when left out.
+    tell : callable
+        Is told what is being done.
+    """
+    own = processor()
+    tell("the kernels, one thread")
+    hashing = {path: _hashing(path, rounds) for path in paths or [own.hashing]}
+    with TemporaryDirectory(prefix="paninifs-bench-") as name:
+        tell("writing corpora")
+        folder = Path(name)
+        few = _written(folder, "parquet", made(FEW * SHORT, SHORT))
+        corpora = {
+            (form, mean): _written(folder, form, made(nbytes, mean))
+            for mean, nbytes in CORPUS_BYTES.items()
+            for form in FORMATS
+        }
+        with connect("cpu", quiet=True) as client:
+            runs: dict[object, Callable[[], float]] = {"fixed": _run(client, few)}
+            runs |= {key: _run(client, corpus) for key, corpus in corpora.items()}
+            short = corpora["parquet", SHORT]
+            runs |= {one: partial(_command, few.path, one) for one in CLUSTERS}
+            runs |= {rows: _run(client, short, rows) for rows in (MANY_SHARDS, FEW_SHARDS)}
+            lines = corpora["jsonl", SHORT]
+            runs["few tasks"] = _run(client, lines, FEW_SHARDS)
+            took = _in_turn(runs, rounds, tell)
+    more = -(-short.rows // MANY_SHARDS) - -(-short.rows // FEW_SHARDS)
+    shard = max(0.0, took[MANY_SHARDS] - took[FEW_SHARDS]) / more
+    apart = took["jsonl", SHORT] - took["few tasks"]
+    apart -= shard * (lines.shards - -(-lines.rows // FEW_SHARDS))
+    task = max(0.0, apart) / (lines.tasks - lines.few_tasks)
+    used = hashing[own.hashing]
+    return Calibration(
+        own.name,
+        own.cores,
+        dt.datetime.now(dt.UTC).date().isoformat(),
+        __version__,
+        {one: took[one] for one in CLUSTERS},
+        shard,
+        task,
+        {form: _host(form, corpora, took, (shard, task), own.cores, used) for form in FORMATS},
+        hashing,
+    )
+
+
+def made(nbytes: int, mean: int, seed: int = 0) -> list[str]:
+    """Make texts of words: together about so many bytes, their lengths a quarter around a mean.
+
+    Some words are frequent, as in any language (by Zipf's law), so that the texts can be compressed
+    about as well as those that people write.
+    """
+    rng = np.random.default_rng((seed, mean))
+    lengths = np.maximum(4, rng.normal(mean, mean / 4, max(1, nbytes // mean))).astype(int)
+    letters = rng.choice(list("etaoinshrdlucmfwypvbgk"), (WORDS, LONGEST_WORD))
+    sizes = rng.integers(2, LONGEST_WORD, WORDS)
+    words = ["".join(one[:size]) for one, size in zip(letters, sizes, strict=True)]
+    chances = 1 / np.arange(1, WORDS + 1)
+    chosen = rng.choice(words, STREAM_WORDS, p=chances / chances.sum())
+    stream = " ".join(chosen)
+    starts = rng.integers(0, len(stream) - lengths.max(), len(lengths))
+    return [stream[a : a + n] for a, n in zip(starts.tolist(), lengths.tolist(), strict=True)]
+
+
+def _written(folder: Path, form: str, texts: Sequence[str]) -> Made:
+    path = folder / f"{len(texts)}{FORMATS[form]}"
+    table = pa.table({"id": np.arange(len(texts)), "text": pa.array(texts, pa.large_string())})
+    match form:
+        case "parquet":
+            mean = table.nbytes // len(texts)
+            pa.parquet.write_table(table, path, row_group_size=max(1, _GROUP_BYTES // mean))
+        case "csv":
+            pa.csv.write_csv(table, path)
+        case "jsonl":
+            lines = (json.dumps({"id": str(i), "text": one}) for i, one in enumerate(texts))
+            path.write_text("\n".join(lines) + "\n")
+        case _:
+            path.write_text("\n".join(texts) + "\n")
+    corpus = open_corpus(path)
+    work, few_tasks = Work.on(corpus), len(corpus.index.partitions(FEW_SHARDS))
+    return Made(path, work.texts, work.text_bytes, work.shards, work.tasks or 1, few_tasks)
+
+
+def _hashing(path: str, rounds: int) -> Rate:
+    """Measure the default graph's kernels by one way to SHA-256, on one thread."""
+    chains, hash_texts = chains_of(DHATUS, digest=True), sha_paths.PATHS[path].hash_texts
+
+    def seconds(mean: int) -> tuple[int, int, float]:
+        text = PackedText.from_strings(made(KERNEL_BYTES, mean))
+        weights = np.empty((len(text), len(DHATUS)), np.int32)
+        digests = np.empty((len(text), 32), np.uint8)
+
+        def compute() -> None:
+            hash_texts(text, chains, weights, digests)
+            moments.moments(moments.shares(weights), PRIMES)
+
+        compute()  # compiles
+        return len(text), text.nbytes, _median(compute, rounds)
+
+    return _rate(seconds(SHORT), seconds(LONG))
+
+
+def _host(
+    form: str,
+    corpora: Mapping[tuple[str, int], Made],
+    took: Mapping[object, float],
+    each: tuple[float, float],
+    cores: int,
+    hashing: Rate,
+) -> Rate:
+    """Return what is left of the runs over a format: without what is fixed, and the hashing.
+
+    `each` are the seconds of a shard, and of a task.
+    """
+    seen = []
+    for mean in (SHORT, LONG):
+        corpus = corpora[form, mean]
+        fixed = took["fixed"] + corpus.shards * each[0] + corpus.tasks * each[1]
+        seconds = took[form, mean] - fixed
+        seconds *= at_once(corpus.tasks, cores)
+        left = seconds - hashing.seconds(corpus.rows, corpus.nbytes)
+        seen.append((corpus.rows, corpus.nbytes, max(0.0, left)))
+    return _rate(*seen)
+
+
+def _rate(short: tuple[int, int, float], long: tuple[int, int, float]) -> Rate:
+    """Solve for what a text and what a byte costs; neither is less than nothing."""
+    amounts = np.array([short[:2], long[:2]], float)
+    row, byte = np.linalg.solve(amounts, np.array([short[2], long[2]]))
+    if row < 0:
+        return Rate(0.0, (short[2] + long[2]) / (short[1] + long[1]))
+    if byte < 0:
+        return Rate(short[2] / short[0], 0.0)
+    return Rate(float(row), float(byte))
+
+
+def _run(client: Client, corpus: Made, shard_rows: int | None = None) -> Callable[[], float]:
+    """Return what runs the default graph over a corpus and says how long that took."""
+
+    def run() -> float:
+        with TemporaryDirectory(prefix="paninifs-bench-") as folder:
+            source = open_corpus(corpus.path)
+            began = time.perf_counter()
+            submit(
+                default_graph(),
+                source,
+                Path(folder) / "results.zarr",
+                client=client,
+                shard_rows=shard_rows,
+                progress=False,
+            ).result()
+            return time.perf_counter() - began
+
+    return run
+
+
+def _in_turn(
+    runs: Mapping[object, Callable[[], float]], rounds: int, tell: Callable[[str], None]
+) -> dict[object, float]:
+    """Do every run once a round; return the median seconds of each."""
+    next(iter(runs.values()))()  # warm
+    seen: dict[object, list[float]] = {name: [] for name in runs}
+    for number in range(rounds):
+        tell(f"runs, round {number + 1} of {rounds}")
+        for name, run in runs.items():
+            seen[name].append(run())
+    return {name: statistics.median(seconds) for name, seconds in seen.items()}
+
+
+def _median(call: Callable[[], object], rounds: int) -> float:
+    seen = []
+    for _ in range(rounds):
+        began = time.perf_counter()
+        call()
+        seen.append(time.perf_counter() - began)
+    return statistics.median(seen)
+
+
+def _command(corpus: Path, cluster: str) -> float:
+    """Run the command as from a shell, Python's start and every import included."""
+    with TemporaryDirectory(prefix="paninifs-bench-") as folder:
+        words = ["run", str(corpus), str(Path(folder) / "results.zarr"), "--cluster", cluster]
+        program = "from paninifs.engine.cli import main; main()"
+        began = time.perf_counter()
+        ran = subprocess.run(  # noqa: S603 (Python itself, and words of our own)
+            [sys.executable, "-c", program, *words], capture_output=True, text=True, check=False
+        )
+        took = time.perf_counter() - began
+    if ran.returncode:
+        last = (ran.stderr.strip().splitlines() or ["it said nothing"])[-1]
+        raise RunFailed(f"paninifs {' '.join(words)} ended with code {ran.returncode}: {last}")
+    return took

@@ -1,0 +1,33 @@
+"""The models whose parameters are known by name, and what is to be known of them.
+
+Their figures are those of the guide in ``seed2.toml``: a model's parameters do not change.
+"""
+
+from __future__ import annotations
+
+from .matrix import seed2
+from .work import Model, Work
+
+
+def model(name: str) -> Model:
+    """Return a model whose parameters are known.
+
+    >>> model("BGE-M3").parameters
+    568000000
+    """
+    return Model(name, seed2().models[name]["parameters"])
+
+
+def known_models() -> tuple[str, ...]:
+    """Return the names of the models whose parameters are known."""
+    return tuple(seed2().models)
+
+
+def model_notes(work: Work) -> tuple[str, ...]:
+    """Return what is to be known of the models of a piece of work."""
+    known = seed2().models
+    return tuple(
+        f"{one.name}: {known[one.name]['note']}"
+        for one in work.models
+        if "note" in known.get(one.name, {})
+    )

@@ -1,0 +1,186 @@
+"""`price` and `compare`: what runs cost a month, and what a faster machine gives back for it.
+
+Arithmetic over figures that others found: no figure is made up here, and where one is not known its
+results are None. No dollars are put on time unless somebody says what an hour is worth.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+from .catalogue import RENTED, Machine, Offer, Plan
+
+MONTH_HOURS = 730.0
+"""Hours in a month: a machine runs no longer."""
+
+_ALMOST = 1e-9  # of what floating point makes of a whole number
+
+
+@dataclass(frozen=True)
+class Cost:
+    """What the runs of a month take and cost on a machine, in a plan that is paid for anyway."""
+
+    plan: str
+    hours: float  # of a run
+    hours_month: float | None  # of all; None where nobody said how many
+    units: float | None  # compute units of a run; None where they are not known
+    units_month: float | None
+    units_left: float | None  # of those paid for, after the month's runs, or one; None: were none
+    usd: float | None  # US dollars of a run, on average, beyond what the plan costs anyway
+    usd_month: float | None
+    sessions: int | None  # that a run needs; None where no limit is known
+
+    @property
+    def fits_month(self) -> bool:
+        """Whether a month is long enough for its runs."""
+        return self.hours_month is None or self.hours_month <= MONTH_HOURS
+
+
+@dataclass(frozen=True)
+class Outlay:
+    """What a run on some machine takes and costs, for `compare`."""
+
+    name: str
+    hours: float  # a run
+    usd: float  # US dollars a run
+    usd_fixed: float = 0.0  # US dollars a month, however many runs
+
+
+@dataclass(frozen=True)
+class Return:
+    """What a machine gives and costs against a rival; a month where runs are given, else a run."""
+
+    rival: str
+    hours_saved: float  # less than nothing where the rival is faster
+    usd_extra: float  # less than nothing where the rival is dearer
+    usd_net: float | None  # the worth of the time saved, less the extra; None: no value of time
+    break_even_runs: int | None  # a month, from which on it pays; None: never, or not known
+    break_even_value: float | None  # US dollars an hour from which on it pays; None: never
+
+
+def price(
+    seconds: float,
+    machine: Machine,
+    offer: Offer,
+    plan: Plan,
+    *,
+    runs_per_month: int | None = None,
+    units_left: float | None = None,
+) -> Cost:
+    """Return what runs of so many seconds cost on a machine, as a plan has it.
+
+    Units that the plan includes are paid for: they cost no more dollars, and are used up. Units
+    beyond them are bought at the plan's price. A run longer than a session goes on in the next.
+
+    Parameters
+    ----------
+    seconds : float
+        Of a run.
+    machine, offer, plan : Machine, Offer, Plan
+        The offer is the machine's in that plan.
+    runs_per_month : int, optional
+        When left out, the price is that of one run.
+    units_left : float, optional
+        Compute units that are left; what the plan includes a month when left out.
+
+    Examples
+    --------
+    The first 100 units are sunk, and 8 more are bought:
+
+    >>> plan = Plan("pro", "Pro", 9.99, 100, 0.0999, 24)
+    >>> gpu = Machine("A100", "A100", "gpu", "cuda", units_per_hour=5.4)
+    >>> cost = price(3600, gpu, Offer(False, None, 24, "x"), plan, runs_per_month=20)
+    >>> round(cost.units_month, 6), cost.units_left, round(cost.usd_month, 4)
+    (108.0, 0.0, 0.7992)
+    """
+    hours = seconds / 3600
+    runs = 1 if runs_per_month is None else runs_per_month
+    units, usd_all, left = _bill(hours * runs, machine, offer, plan, units_left)
+    sessions = None
+    if offer.session_hours:
+        sessions = max(1, math.ceil(hours / offer.session_hours - _ALMOST))
+    monthly = runs_per_month is not None
+    return Cost(
+        plan=plan.name,
+        hours=hours,
+        hours_month=hours * runs if monthly else None,
+        units=None if units is None else units / runs,
+        units_month=units if monthly else None,
+        units_left=left,
+        usd=None if usd_all is None else usd_all / runs,
+        usd_month=usd_all if monthly else None,
+        sessions=sessions,
+    )
+
+
+def _bill(
+    hours: float, machine: Machine, offer: Offer, plan: Plan, units_left: float | None
+) -> tuple[float | None, float | None, float | None]:
+    """Return units, dollars and the included units that are left, of so many hours."""
+    if offer.free:
+        return 0.0, 0.0, units_left
+    if plan.name == RENTED:
+        rate = machine.usd_per_hour
+        return 0.0, None if rate is None else hours * rate, None
+    if machine.units_per_hour is None:
+        return None, None, None
+    units = hours * machine.units_per_hour
+    included = (plan.units_included or 0.0) if units_left is None else units_left
+    left = max(0.0, included - units) if included else None
+    beyond = max(0.0, units - included)
+    if plan.usd_per_unit is None:
+        return units, None if beyond else 0.0, left
+    return units, beyond * plan.usd_per_unit, left
+
+
+def compare(
+    mine: Outlay,
+    rival: Outlay,
+    *,
+    runs_per_month: int | None = None,
+    value_of_time: float | None = None,
+) -> Return:
+    """Return what `mine` gives and costs against a rival, which the result names.
+
+    Parameters
+    ----------
+    mine, rival : Outlay
+    runs_per_month : int, optional
+        When left out, the figures are those of one run.
+    value_of_time : float, optional
+        US dollars that an hour is worth. There is no default: without it no dollars are put on
+        time, and the value is returned from which on `mine` pays.
+
+    Examples
+    --------
+    The guide's own figures, 50 runs a month and 20 dollars an hour:
+
+    >>> a100 = Outlay("A100", 3 / 60, usd=0, usd_fixed=10)
+    >>> found = compare(a100, Outlay("T4", 7 / 60, 0), runs_per_month=50, value_of_time=20)
+    >>> round(found.usd_net, 2), found.break_even_runs, found.break_even_value
+    (56.67, 8, 3.0)
+    """
+    runs = 1 if runs_per_month is None else runs_per_month
+    saved, dearer = rival.hours - mine.hours, mine.usd - rival.usd
+    fixed = mine.usd_fixed - rival.usd_fixed
+    extra = dearer * runs + fixed
+    net = None if value_of_time is None else saved * runs * value_of_time - extra
+    return Return(
+        rival=rival.name,
+        hours_saved=saved * runs,
+        usd_extra=extra,
+        usd_net=net,
+        break_even_runs=_break_even_runs(saved, dearer, fixed, value_of_time),
+        break_even_value=max(0.0, extra / (saved * runs)) if saved > 0 else None,
+    )
+
+
+def _break_even_runs(
+    saved: float, dearer: float, fixed: float, value_of_time: float | None
+) -> int | None:
+    if value_of_time is None:
+        return None
+    gain = saved * value_of_time - dearer  # of each run
+    runs = fixed / gain if gain > 0 else math.inf
+    return None if math.isinf(runs) else max(1, math.ceil(runs - _ALMOST))

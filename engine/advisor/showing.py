@@ -1,0 +1,105 @@
+"""How advice is shown: as text, and as HTML in a notebook. Whatever is in it, it is only shown."""
+
+from __future__ import annotations
+
+import html
+from typing import TYPE_CHECKING
+
+from ..terminal import visible
+from .judging import Row
+from .wording import dollars, duration, units
+
+if TYPE_CHECKING:
+    from .advice import Advice
+
+HEADINGS = ("machine", "verdict", "a run takes", "units", "dollars")
+
+
+def table(advice: Advice) -> list[tuple[str, ...]]:
+    """Return the ranking as cells of text, a tuple a machine, under `HEADINGS`."""
+    return [_cells(row) for row in advice.rows]
+
+
+def sections(advice: Advice) -> list[tuple[str, tuple[str, ...]]]:
+    """Return what stands under the table: a heading and its sentences."""
+    first = " -> ".join(advice.recommended) or "none"
+    found = [
+        ("recommended", (first,)),
+        ("why", advice.why),
+        ("each machine", tuple(f"{row.name}: {row.reasons[0]}" for row in advice.rows)),
+        ("otherwise than seed2", advice.differs),
+        ("time and money against others", tuple(_returns(advice))),
+        ("prices", advice.sources),
+    ]
+    return [(name, lines) for name, lines in found if lines]
+
+
+def as_text(advice: Advice) -> str:
+    """Return advice for a terminal."""
+    cells = [HEADINGS, *table(advice)]
+    widths = [max(len(row[column]) for row in cells) for column in range(len(HEADINGS))]
+    lines = [title(advice)]
+    for row in cells:
+        padded = (cell.ljust(width) for cell, width in zip(row, widths, strict=True))
+        lines.append("  ".join(padded).rstrip())
+    for name, sentences in sections(advice):
+        lines += ["", f"{name}:", *(f"  {one}" for one in sentences)]
+    return visible("\n".join(lines))
+
+
+def as_html(advice: Advice) -> str:
+    """Return advice for a notebook; every text in it is escaped."""
+    head = "".join(f"<th>{html.escape(one)}</th>" for one in HEADINGS)
+    body = "".join(
+        "<tr>" + "".join(f"<td>{html.escape(cell)}</td>" for cell in row) + "</tr>"
+        for row in table(advice)
+    )
+    page = f"<p>{html.escape(title(advice))}</p><table><tr>{head}</tr>{body}</table>"
+    for name, sentences in sections(advice):
+        listed = "".join(f"<li>{html.escape(one)}</li>" for one in sentences)
+        page += f"<p><b>{html.escape(name)}</b></p><ul>{listed}</ul>"
+    return page
+
+
+def title(advice: Advice) -> str:
+    """Say which catalogue answers, and what its units and dollars are of."""
+    span = advice.question.span
+    return f"catalogue {advice.catalogue!r} of {advice.as_of}; units and dollars {span}"
+
+
+def _cells(row: Row) -> tuple[str, ...]:
+    takes = duration(row.prediction.seconds) if row.prediction else row.label or "not known"
+    return (
+        row.name,
+        row.verdict,
+        takes,
+        "not known" if row.units is None else units(row.units).split(" ")[0],
+        "not known" if row.usd is None else dollars(row.usd),
+    )
+
+
+def _returns(advice: Advice) -> list[str]:
+    """Say what the recommended machines give and cost against others, each named."""
+    said = []
+    for name in advice.recommended:
+        mine = advice.row(name)
+        for one in mine.returns:
+            rival = advice.row(one.rival)
+            used = (mine.units or 0.0) - (rival.units or 0.0)
+            if not (one.hours_saved or one.usd_extra or used):
+                continue
+            line = (
+                f"{name} against {one.rival}: "
+                f"{'saves' if one.hours_saved >= 0 else 'takes'} "
+                f"{duration(abs(one.hours_saved) * 3600)}"
+                f"{'' if one.hours_saved >= 0 else ' more'} {advice.question.span}, for "
+                f"{dollars(abs(one.usd_extra))} {'more' if one.usd_extra >= 0 else 'less'}"
+            )
+            if used:
+                line += f" and {units(abs(used))} {'more' if used > 0 else 'less'}"
+            if one.usd_net is not None:
+                line += f"; {dollars(one.usd_net)} net"
+            elif one.break_even_value:
+                line += f"; it pays where an hour is worth {dollars(one.break_even_value)} or more"
+            said.append(line)
+    return said

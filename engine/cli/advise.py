@@ -1,0 +1,195 @@
+"""The command ``paninifs advise``: which machine suits a piece of work, and why."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, replace
+from typing import TYPE_CHECKING, Annotated, Any, cast
+
+import typer
+
+from ...storage.errors import UsageError
+from ..advisor.question import STAGES, Stage
+from ..advisor.work import KINDS, Kind, Model, Work
+from ..terminal import plain
+from .console import Json, errors, out, print_json
+
+if TYPE_CHECKING:
+    from ..advisor.advice import Advice
+
+
+def advise(
+    corpus: Annotated[
+        list[str] | None,
+        typer.Argument(help="Files, a glob in quotes, a folder or a URL; or say --texts."),
+    ] = None,
+    texts: Annotated[int | None, typer.Option(min=1, help="How many texts there are.")] = None,
+    mean_bytes: Annotated[
+        float | None,
+        typer.Option(min=0, help="Of a text, in UTF-8; 100 when left out. Of a corpus: counted."),
+    ] = None,
+    text: Annotated[
+        str | None,
+        typer.Option(help="Column of the corpus that holds the text; 'text' when left out."),
+    ] = None,
+    format: Annotated[
+        str | None, typer.Option(help="How the corpus is stored, as 'parquet' or 'jsonl'.")
+    ] = None,
+    kind: Annotated[
+        str | None,
+        typer.Option(help=f"What is done to them: {' or '.join(map(repr, KINDS))} with models."),
+    ] = None,
+    model: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="NAME=PARAMS",
+            help="A model to embed with, as my-model=110M; SBERT, E5-Large-V2 and BGE-M3 need no "
+            "number. Repeatable.",
+        ),
+    ] = None,
+    runs: Annotated[int | None, typer.Option(min=1, help="Runs a month.")] = None,
+    plan: Annotated[
+        str | None,
+        typer.Option(help="What you have: 'free', 'pro', 'pro+', 'payg' or 'rented'."),
+    ] = None,
+    units: Annotated[float | None, typer.Option(min=0, help="Compute units left.")] = None,
+    budget: Annotated[
+        float | None, typer.Option(min=0, help="US dollars a month, beside the plan.")
+    ] = None,
+    deadline: Annotated[
+        float | None, typer.Option(help="Hours in which a run has to be done.")
+    ] = None,
+    stage: Annotated[
+        str | None,
+        typer.Option(help=f"What the runs are for: {' or '.join(map(repr, STAGES))}."),
+    ] = None,
+    value_of_time: Annotated[
+        float | None, typer.Option(min=0, help="US dollars that an hour is worth.")
+    ] = None,
+    free: Annotated[
+        list[str] | None, typer.Option(help="A machine that costs you nothing now; repeatable.")
+    ] = None,
+    catalogue: Annotated[
+        str | None,
+        typer.Option(help="A TOML of your own over today's figures; or 'seed2', a frozen guide."),
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """Rank machines for a CORPUS, or for so many texts: time, cost, and why.
+
+    Example: paninifs advise --texts 1000000 --mean-bytes 200 --plan pro --runs 20
+    """
+    from ..advisor.advice import advise as ask
+
+    with errors():
+        found = ask(
+            _work(corpus or [], texts, mean_bytes, text, format, kind, model or [], catalogue),
+            runs_per_month=runs,
+            plan=plan,
+            units_left=units,
+            budget=budget,
+            deadline=deadline,
+            stage=cast("Stage | None", stage),  # checked there
+            value_of_time=value_of_time,
+            free=free or [],
+            catalogue=catalogue,
+        )
+    if as_json:
+        print_json(_document(found))
+    else:
+        _print(found)
+
+
+def _work(
+    corpus: list[str],
+    texts: int | None,
+    mean_bytes: float | None,
+    text: str | None,
+    format: str | None,
+    kind: str | None,
+    named: list[str],
+    catalogue: str | None,
+) -> Work | None:
+    """Return the work that was described; None where the frozen guide is asked without any."""
+    from ..advisor.advice import SEED2
+
+    if bool(corpus) and texts is not None:
+        raise UsageError("give a corpus or --texts, not both")
+    if mean_bytes is not None and texts is None:
+        raise UsageError("--mean-bytes goes with --texts; those of a corpus are counted")
+    if text is not None and not corpus:
+        raise UsageError("--text names a column of a corpus; there is none")
+    models = tuple(_model(one) for one in named)
+    what = cast("Kind", kind or ("embedding" if models else "hashing"))  # checked by `Work`
+    if corpus:
+        from ...storage.corpus import open_corpus
+
+        counted = Work.on(open_corpus(corpus, text=text or "text", format=format))
+        return replace(counted, kind=what, models=models)
+    if texts is None:
+        if catalogue == SEED2 and not (models or kind or format):
+            return None
+        raise UsageError("give a corpus, or --texts and --mean-bytes")
+    length = 100.0 if mean_bytes is None else mean_bytes
+    return Work(texts, length, what, format or "parquet", models)
+
+
+def _model(text: str) -> Model:
+    """Return a model from NAME=PARAMS, or from a name that is known."""
+    from ..advisor.models import known_models, model
+
+    name, equals, number = text.partition("=")
+    if not equals:
+        if name in known_models():
+            return model(name)
+        known = ", ".join(known_models())
+        raise UsageError(f"say how many parameters {name!r} has, as {name}=110M; known are {known}")
+    scale = {"K": 10**3, "M": 10**6, "B": 10**9, "G": 10**9}.get(number[-1:].upper(), 1)
+    try:
+        parameters = round(float(number if scale == 1 else number[:-1]) * scale)
+    except (ValueError, OverflowError) as error:
+        raise UsageError(f"{text!r}: parameters are a number as 110000000 or 110M") from error
+    if parameters < 1:
+        raise UsageError(f"{text!r}: a model has at least one parameter")
+    return Model(name, parameters)
+
+
+def _print(found: Advice) -> None:
+    from rich.table import Table
+
+    from ..advisor.showing import HEADINGS, sections, table, title
+
+    shown = Table(title=plain(title(found)), title_justify="left", box=None, pad_edge=False)
+    for heading in HEADINGS:
+        of = f" {found.question.span}" if heading in ("units", "dollars") else ""
+        shown.add_column(plain(heading + of), overflow="fold")
+    for row in table(found):
+        shown.add_row(*(plain(cell) for cell in row))
+    out.print(shown, soft_wrap=False)
+    for name, sentences in sections(found):
+        out.print(f"\n[bold]{plain(name)}[/]")
+        for sentence in sentences:
+            out.print(f"  {plain(sentence)}")
+
+
+def _document(found: Advice) -> dict[str, Any]:
+    """Return advice as JSON has it."""
+    return {
+        "catalogue": found.catalogue,
+        "as_of": found.as_of,
+        "recommended": list(found.recommended),
+        "why": list(found.why),
+        "differs": list(found.differs),
+        "sources": list(found.sources),
+        "machines": [
+            {
+                "name": row.name,
+                "verdict": row.verdict,
+                "reasons": list(row.reasons),
+                "label": row.label,
+                "prediction": row.prediction and asdict(row.prediction),
+                "cost": row.cost and asdict(row.cost),
+                "returns": [asdict(one) for one in row.returns],
+            }
+            for row in found.rows
+        ],
+    }

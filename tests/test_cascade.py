@@ -1,0 +1,362 @@
+"""Which of the machines that a user prefers is here, and what a run costs: said, never guessed."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from dataclasses import replace
+
+import pytest
+
+import paninifs as pf
+from paninifs.engine.advisor import bill as billing
+from paninifs.engine.advisor import cascade as cascades
+from paninifs.engine.advisor import here as heres
+from paninifs.engine.advisor.bill import bill
+from paninifs.engine.advisor.cascade import cascade
+from paninifs.engine.advisor.catalogue import HERE
+from paninifs.engine.advisor.catalogue_files import VARIABLE, open_catalogue
+from paninifs.engine.advisor.here import machine_here, of_gpu, priced_here
+from paninifs.engine.advisor.prediction import predict
+from paninifs.engine.advisor.pricing import Outlay, compare
+from paninifs.engine.advisor.work import Work
+from paninifs.engine.events import Finished, Notice
+from paninifs.engine.hardware import hardware
+from paninifs.engine.hardware.gpu import Gpu
+from paninifs.engine.hardware.missing import Missing
+from paninifs.engine.hardware.nvml import Nvidia
+from paninifs.engine.hardware.platform import Platform
+from paninifs.storage.errors import BackendUnavailable, UsageError
+
+GIB = 2**30
+COLAB = Platform("Colab", gpu_remedy="choose it in the menu")
+MENU = COLAB.gpu_remedy
+TODAY = open_catalogue()
+PREFER = ["L4", "T4", "A100"]
+
+OWN = """
+[machines."this machine"]
+usd_per_hour = { value = 3.6, source = "own" }
+"""
+
+
+def gpu(name, gib=15):
+    return Gpu(0, name, gib * GIB, (7, 5), "550.54", (12, 4), 40, "GPU-1")
+
+
+@pytest.mark.parametrize(
+    ("driver", "gib", "machine"),
+    [
+        ("Tesla T4", 15, "T4"),
+        ("NVIDIA L4", 22, "L4"),
+        ("Tesla V100-SXM2-16GB", 16, "V100"),
+        ("NVIDIA A100-SXM4-40GB", 40, "A100"),
+        ("NVIDIA A100-SXM4-80GB", 80, "A100 80 GB"),
+        ("NVIDIA H100 80GB HBM3", 80, "H100"),
+        ("NVIDIA H200", 140, "H200"),
+        ("NVIDIA RTX PRO 6000 Blackwell Server Edition", 95, "G4"),
+        ("NVIDIA L40S", 45, None),
+        ("NVIDIA A10G", 23, None),
+        ("NVIDIA GeForce RTX 4090", 24, None),
+    ],
+)
+def test_a_gpu_is_known_by_what_its_driver_calls_it(driver, gib, machine):
+    found = of_gpu(gpu(driver, gib), open_catalogue().machines.values())
+    assert (found and found.name) == machine
+
+
+def asked(prefer, gpus, own=None):
+    """The cascade in Colab, on a machine that is priced as one of the catalogue, or as none."""
+    return cascade(prefer, gpus, own and TODAY.machine(own), MENU, TODAY)
+
+
+def test_a_slice_of_a_gpu_is_not_taken_for_all_of_it():
+    whole = gpu("NVIDIA A100-SXM4-40GB", 40)
+    assert of_gpu(replace(whole, uuid="MIG-1"), TODAY.machines.values()) is None
+
+
+def test_the_first_of_the_preferred_is_here():
+    found = asked(PREFER, [gpu("NVIDIA L4", 22)], "L4")
+    assert found.preferred
+    assert found.told == ("L4 is here, the first of L4, T4, A100",)
+
+
+def test_a_later_one_is_here_and_what_comes_before_it_is_weighed():
+    found = asked(["A100", "T4"], [gpu("Tesla T4")], "T4")
+    assert found.preferred
+    assert found.told[0] == (
+        "T4 is here, and not A100, which you prefer: choose it in the menu (A100)"
+    )
+    assert found.told[1].startswith("A100 instead of T4: 100,000,000 texts of 100 bytes take ")
+    assert len(found.told) == 2
+
+
+def test_an_a100_of_another_size_is_the_one_that_is_preferred():
+    found = asked(PREFER, [gpu("NVIDIA A100-SXM4-80GB", 80)], "A100 80 GB")
+    assert found.preferred
+    assert found.here == "A100"
+
+
+@pytest.mark.parametrize(
+    ("saved", "dearer", "words"),
+    [
+        (2.0, 1.0, "it pays where an hour is worth $0.50 or more"),
+        (2.0, 0.0, "it pays where an hour is worth $0 or more"),
+        (2.0, -1.0, "it pays"),
+        (0.0, 1.0, "it does not pay for the hashing"),
+        (-2.0, 1.0, "it does not pay for the hashing"),
+        (-2.0, -1.0, "it pays unless an hour is worth $0.50 or more"),
+        (0.0, -1.0, "it pays"),
+    ],
+)
+def test_time_and_money_are_weighed_against_each_other(saved, dearer, words):
+    found = compare(Outlay("mine", 5.0, 5.0), Outlay("rival", 5.0 + saved, 5.0 - dearer))
+    assert cascades._whether(found) == words
+
+
+def test_none_is_here_and_each_of_them_is_weighed_against_what_is():
+    found = asked(PREFER, [], "CPU")
+    assert not found.preferred
+    assert found.told[0] == (
+        "none of L4, T4, A100 is here, but a CPU: choose it in the menu (L4, else T4, else A100)"
+    )
+    assert [one.split(" instead")[0] for one in found.told[1:4]] == PREFER
+    assert "a TPU would be next" in found.told[4]
+    assert "the CPU is last" in found.told[4]
+
+
+def test_a_preferred_tpu_is_of_no_use_as_long_as_the_engine_has_no_backend(monkeypatch):
+    found = asked(["TPU v5e-1"], [], "CPU")
+    assert "no backend 'tpu'" in found.told[1]
+    assert "of no use yet" in found.told[2]
+    monkeypatch.setitem(cascades.BACKENDS, "tpu", ".tpu")
+    found = asked(["TPU v5e-1"], [], "CPU")
+    assert found.told[2] == "where no GPU is to be had, a TPU is next, and the CPU last"
+
+
+def test_without_a_price_of_this_machine_nothing_is_said_to_pay():
+    found = asked(PREFER, [])
+    assert found.told[1].startswith("whether another one pays is not known")
+    assert "instead of" not in str(found)
+
+
+@pytest.mark.parametrize("wrong", [[], ["T5"], ["L4", "gpu"], "L4"])
+def test_a_preference_that_names_no_machine_is_refused(wrong):
+    with pytest.raises(UsageError):
+        asked(wrong, [])
+
+
+def test_connect_says_it_and_goes_on(monkeypatch, capsys):
+    with pf.connect(prefer=PREFER, workers=1) as client:
+        assert client.submit(sum, [1, 2]).result() == 3
+    said = capsys.readouterr().out.splitlines()
+    assert said[0].startswith("none of L4, T4, A100 is here, but a CPU")
+    assert any(line.startswith("cluster 'cpu': ") for line in said)
+
+
+def test_connect_stops_where_it_is_asked_to():
+    with pytest.raises(BackendUnavailable, match=r"none of L4 is here(.|\n)*otherwise='stop'"):
+        pf.connect(prefer=["L4"], otherwise="stop", quiet=True)
+
+
+def test_connect_does_not_stop_where_a_preferred_one_is_here(capsys):
+    with pf.connect(prefer=["L4", "CPU"], otherwise="stop", workers=1, quiet=True):
+        assert not capsys.readouterr().out
+
+
+@pytest.mark.parametrize("wrong", [{"cluster": "cpu"}, {"otherwise": "wait"}])
+def test_connect_refuses_what_goes_together_with_no_preference(wrong):
+    with pytest.raises(UsageError):
+        pf.connect(**{"prefer": ["L4"], "quiet": True} | wrong)
+
+
+@pytest.fixture
+def place(monkeypatch):
+    """Make this another place, with other GPUs that can be used."""
+
+    def make(platform=COLAB, gpus=(), tpu=None):
+        found = Nvidia(tuple(gpus), None if gpus else Missing("there is none"))
+        monkeypatch.setattr(heres, "where", lambda: platform)
+        monkeypatch.setattr(heres, "nvidia", lambda: found)
+        monkeypatch.setattr(heres, "why_no_cuda", lambda *_: found.missing)
+        monkeypatch.setattr(heres, "sign", lambda: tpu)
+
+    return make
+
+
+def test_this_machine_is_what_it_is(place):
+    place(Platform(None))
+    found = hardware()
+    here = machine_here(TODAY)
+    assert (here.name, here.kind, here.cores) == (HERE, "cpu", found.cpu.cores)
+    assert here.sha == found.cpu.hashing
+    assert 0 < here.ram_gb * 1e9 <= found.memory.total
+    assert here.offers.keys() == TODAY.plans.keys()
+    assert all(offer.free for offer in here.offers.values())
+
+
+def test_a_machine_with_a_known_gpu_is_predicted_as_one_and_with_another_as_its_cores(place):
+    place(Platform(None), [gpu("Tesla T4")])
+    here = machine_here(TODAY)
+    assert (here.kind, here.title, here.pcie_gb_s) == ("gpu", "Tesla T4", 15.75)
+    place(Platform(None), [gpu("NVIDIA GeForce RTX 4090", 24)])
+    other = machine_here(TODAY)
+    assert (other.kind, other.backend) == ("cpu", "cpu")
+    assert "RTX 4090 is not in the catalogue" in other.note
+
+
+def test_a_gpu_that_has_the_hosts_memory_has_the_hosts_memory(place):
+    place(Platform(None), [replace(gpu("Tesla T4"), memory=0)])
+    here = machine_here(TODAY)
+    assert here.memory_gb == here.ram_gb
+
+
+def test_a_gpu_that_cannot_be_used_is_passed_over(place):
+    old = replace(gpu("Tesla K80"), capability=(3, 7))
+    place(Platform(None), [old, gpu("Tesla T4")])
+    assert machine_here(TODAY).title == "Tesla T4"
+
+
+def test_colab_is_priced_by_its_gpu_or_as_a_cpu_and_other_places_are_not(place):
+    place(COLAB, [gpu("Tesla T4")])
+    assert priced_here(TODAY).name == "T4"
+    assert machine_here(TODAY).units_per_hour == TODAY.machine("T4").units_per_hour
+    place(COLAB)
+    assert priced_here(TODAY).name == "CPU"
+    place(Platform("Slurm"), [gpu("Tesla T4")])
+    assert priced_here(TODAY) is None
+    place(Platform(None))
+    assert priced_here(TODAY) is None
+
+
+@pytest.mark.parametrize("there", [{"tpu": "COLAB_TPU_1VM=1"}, {"gpus": [gpu("NVIDIA B200")]}])
+def test_what_colab_takes_for_a_machine_that_is_not_known_is_not_made_up(place, there):
+    place(COLAB, **there)
+    assert priced_here(TODAY) is None
+    assert not machine_here(TODAY).offers
+
+
+def test_a_run_on_an_unknown_machine_has_no_price_and_others_have(place):
+    place(Platform(None))
+    found = bill(Work(10**8, mean_bytes=100), seconds=95)
+    assert found.here.cost is None
+    assert str(found).startswith("this machine 95 s (no price of it is known). Elsewhere")
+    assert [one.machine for one in found.elsewhere] == ["CPU", "T4", "L4", "A100"]
+    assert all(one.cost.units > 0 and one.seconds > 0 for one in found.elsewhere)
+
+
+def test_elsewhere_is_counted_from_the_submission_as_here(place):
+    place(Platform(None))
+    work = Work(10**8, mean_bytes=100)
+    for one in bill(work, seconds=95).elsewhere:
+        whole = predict(TODAY.machine(one.machine), work)
+        assert one.seconds == pytest.approx(whole.seconds - whole.parts["start"])
+
+
+def test_a_graph_of_ones_own_is_not_predicted_elsewhere(place):
+    place(Platform(None))
+    assert str(bill(None, 7.9)).endswith("Elsewhere: the default graph alone is predicted")
+
+
+def test_a_run_in_colab_costs_what_its_machine_does(place):
+    place(COLAB, [gpu("Tesla T4")])
+    found = bill(Work(10**8, mean_bytes=100), seconds=3600)
+    rate = TODAY.machine("T4").units_per_hour
+    assert found.here.cost.units == pytest.approx(rate)
+    assert str(found).startswith(f"T4 60 min, {rate:.2g} units. Elsewhere")
+    assert "in the plan 'free' nothing for T4 and CPU" in str(found)
+    assert [one.machine for one in found.elsewhere] == ["CPU", "L4", "A100"]
+
+
+def test_a_cluster_elsewhere_is_not_taken_for_this_machine(place):
+    place(COLAB)
+    found = bill(Work(1000), 2.0, "the cluster at tcp://10.0.0.5:8786")
+    assert found.here.cost is None
+    assert str(found).startswith("the cluster at tcp://10.0.0.5:8786 2 s (no price")
+
+
+@pytest.fixture(scope="module")
+def corpus(tmp_path_factory):
+    path = tmp_path_factory.mktemp("corpus") / "a.txt"
+    path.write_text("".join(f"text {i}\n" for i in range(2000)))
+    return path
+
+
+def test_a_run_ends_by_saying_what_it_cost(corpus, tmp_path, monkeypatch):
+    own = tmp_path / "own.toml"
+    own.write_text(OWN)
+    monkeypatch.setenv(VARIABLE, str(own))
+    with pf.connect("threads", quiet=True):
+        run = pf.submit(
+            pf.default_graph(), pf.open_corpus(corpus), tmp_path / "out.zarr", progress=False
+        )
+        run.result()
+        events = []
+        run.events.subscribe(events.append)
+        again = pf.submit(
+            pf.default_graph(), pf.open_corpus(corpus), tmp_path / "out.zarr", progress=False
+        )
+        again.result()
+    ended = events[-1]
+    assert isinstance(ended, Finished)
+    assert ended.bill is run.bill
+    assert run.bill.here.cost.usd == pytest.approx(3.6 / 3600 * ended.seconds)
+    assert again.bill is None  # there was nothing to do
+
+
+@pytest.mark.parametrize("fault", ["a catalogue", "anything"])
+def test_what_keeps_the_cost_from_being_known_fails_no_run(corpus, tmp_path, monkeypatch, fault):
+    own = tmp_path / "own.toml"
+    own.write_text("machines = 7")
+    if fault == "a catalogue":
+        monkeypatch.setenv(VARIABLE, str(own))
+    else:
+        monkeypatch.setattr(billing, "predict", lambda *_: 1 / 0)
+    with pf.connect("threads", quiet=True):
+        run = pf.submit(
+            pf.default_graph(), pf.open_corpus(corpus), tmp_path / "out.zarr", progress=False
+        )
+        assert run.result().done == 2000
+        events = []
+        run.events.subscribe(events.append)
+    assert run.bill is None
+    [notice] = [one for one in events if isinstance(one, Notice)]
+    assert notice.text.startswith("what the run cost is not known: ")
+    assert ("own.toml" if fault == "a catalogue" else "division") in notice.text
+    assert run.status().state == "finished"
+    assert isinstance(events[-1], Finished)
+
+
+def test_a_run_of_ones_own_block_says_so(corpus, tmp_path):
+    @pf.map_block(fields=[pf.Field("n_bytes", "int32")])
+    def n_bytes(text):
+        return (text.offsets[1:] - text.offsets[:-1]).astype("int32")
+
+    with pf.connect("threads", quiet=True):
+        run = pf.submit(
+            pf.default_graph() + n_bytes,
+            pf.open_corpus(corpus),
+            tmp_path / "out.zarr",
+            progress=False,
+        )
+        run.result()
+    assert not run.bill.elsewhere
+
+
+def test_the_command_says_it_to_people_and_to_scripts(corpus, tmp_path):
+    def command(*words):
+        program = [sys.executable, "-c", "from paninifs.engine.cli import main; main()"]
+        return subprocess.run(
+            [*program, "run", str(corpus), str(tmp_path / "o.zarr"), "--fresh", *words],
+            capture_output=True,
+            text=True,
+            check=True,
+            env=os.environ | {"COLUMNS": "400"},
+        )
+
+    assert "note: cost: this machine" in command().stderr
+    found = json.loads(command("--json").stdout)["cost"]
+    assert found["here"]["machine"] == HERE
+    assert len(found["elsewhere"]) == 4

@@ -1,0 +1,359 @@
+"""What is predicted of a machine, and the measurements that it is predicted from."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from typer.testing import CliRunner
+
+import paninifs as pf
+from paninifs.engine.advisor import calibration, measurement
+from paninifs.engine.advisor.calibration import Calibration, Rate, load, reference
+from paninifs.engine.advisor.catalogue import Machine
+from paninifs.engine.advisor.here import calibration_of
+from paninifs.engine.advisor.prediction import predict
+from paninifs.engine.advisor.work import Model, Work, at_once
+from paninifs.engine.cli import app
+from paninifs.engine.hardware.cpu import processor
+from paninifs.storage.errors import RunFailed, UsageError
+
+SECONDS = st.floats(1e-9, 1e-4)
+
+
+def machine(**changed):
+    return Machine(
+        **{
+            "name": "a machine",
+            "title": "a machine",
+            "kind": "cpu",
+            "backend": "cpu",
+            "cores": 2,
+            "clock_ghz": 2.2,
+            "sha": "avx2",
+            "ram_gb": 12.0,
+        }
+        | changed
+    )
+
+
+T4 = {
+    "kind": "gpu",
+    "backend": "cuda",
+    "memory_gb": 15.0,
+    "sms": 40,
+    "device_clock_ghz": 1.59,
+    "fp16_tflops": 65.0,
+    "pcie_gb_s": 12.0,
+    "capability": (7, 5),
+}
+
+
+@given(row=SECONDS, byte=SECONDS)
+def test_a_rate_that_runs_obey_is_found_from_two_of_them(row, byte):
+    rate = Rate(row, byte)
+    found = measurement._rate(
+        *((n, b, rate.seconds(n, b)) for n, b in ((699_050, 62_914_500), (12_582, 62_910_000)))
+    )
+    assert found.row == pytest.approx(row, rel=1e-6)
+    assert found.byte == pytest.approx(byte, rel=1e-6)
+
+
+@given(short=st.floats(0, 100), long=st.floats(0, 100))
+def test_noise_never_makes_a_text_or_a_byte_cost_less_than_nothing(short, long):
+    found = measurement._rate((699_050, 62_914_500, short), (12_582, 62_910_000, long))
+    assert found.row >= 0
+    assert found.byte >= 0
+
+
+def test_a_calibration_comes_back_as_it_was_saved(tmp_path):
+    path = tmp_path / "deep" / "calibration.json"
+    reference().save(path)
+    assert load(path) == reference()
+
+
+def test_a_machine_that_was_never_calibrated_has_none(tmp_path):
+    assert load(tmp_path / "none.json") is None
+
+
+def changed(**parts):
+    return json.dumps(json.loads(json.dumps(asdict(reference()))) | parts)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "{}",
+        "[]",
+        '{"host": 1, "hashing": {}}',
+        "\x00",
+        changed(start={}),
+        changed(host={}),
+        changed(shard="a"),
+        changed(shard=-1),
+        changed(more=1),
+        changed(hashing={"avx2": {"row": float("inf"), "byte": 0}}),
+    ],
+)
+def test_a_file_that_is_no_calibration_is_refused_by_name(tmp_path, text):
+    path = tmp_path / "calibration.json"
+    path.write_text(text)
+    with pytest.raises(UsageError, match=r"calibration\.json is no calibration .*paninifs bench"):
+        load(path)
+
+
+def test_the_reference_knows_every_format_and_every_way_to_hash():
+    from paninifs.graphs.kernels.sha_paths import PATHS
+
+    known = reference()
+    assert set(known.hashing) == set(PATHS)
+    assert set(known.host) == set(measurement.FORMATS)
+    assert known.clock_ghz
+    assert set(known.start) == {"threads", "cpu"}
+
+
+@given(
+    texts=st.integers(1, 10**8),
+    more=st.integers(0, 10**8),
+    mean=st.floats(0, 10**5),
+    cores=st.integers(1, 64),
+)
+def test_more_work_takes_no_less_time_and_more_cores_no_more(texts, more, mean, cores):
+    least = predict(machine(), Work(texts, mean))
+    assert predict(machine(), Work(texts + more, mean)).parts["hashing"] >= least.parts["hashing"]
+    if cores >= 2:
+        assert predict(machine(cores=cores), Work(texts, mean)).seconds <= least.seconds
+
+
+def test_half_the_clock_takes_twice_as_long():
+    work = Work(1_000_000)
+    slow, quick = predict(machine(clock_ghz=1.1), work), predict(machine(), work)
+    assert slow.seconds == pytest.approx(2 * quick.seconds)
+    assert quick.basis == "scaled"
+
+
+def test_a_corpus_of_one_task_keeps_one_core_busy():
+    one, many = (predict(machine(cores=8), Work(10**6, tasks=n)) for n in (1, None))
+    assert one.parts["hashing"] == pytest.approx(8 * many.parts["hashing"])
+
+
+def test_a_calibrated_machine_is_predicted_from_its_own_figures():
+    own = Calibration(
+        "x",
+        2,
+        "2026-11-21",
+        "0",
+        {"threads": 1.0, "cpu": 2.0},
+        0.0,
+        0.0,
+        {"parquet": Rate(2e-6, 0.0)},
+        {"avx2": Rate(0.0, 1e-8)},
+    )
+    found = predict(machine(), Work(10**6, 100.0), own)
+    assert found.basis == "calibrated"
+    assert found.seconds == pytest.approx(2.0 + 1.0 + 0.5)
+    assert found.parts["hashing"] == pytest.approx(0.5)
+    assert found.bound == "start"
+
+
+def test_a_gpu_is_no_faster_than_one_core_of_its_host_reads():
+    work = Work(10**8, 100.0)
+    on_t4, on_cpu = predict(machine(**T4), work), predict(machine(), work)
+    reading = on_cpu.parts["reading and writing"]
+    assert on_t4.bound == "reading and writing"
+    assert on_t4.parts["reading and writing"] == pytest.approx(2 * reading)
+    assert on_t4.seconds > on_t4.parts["reading and writing"]
+    assert on_t4.basis == "arithmetic"
+    assert predict(machine(**T4 | {"cores": 96}), work).seconds == pytest.approx(on_t4.seconds)
+
+
+def test_a_device_computes_while_its_host_reads_and_a_cpu_afterwards():
+    work = Work(10**8, 100.0)
+    for kind, beside in ((T4, True), ({}, False)):
+        found = predict(machine(**kind), work)
+        parts = found.parts
+        both = (parts["reading and writing"], parts["hashing"])
+        fixed = parts["start"] + parts["shards"]
+        assert found.seconds == pytest.approx(fixed + (max(both) if beside else sum(both)))
+
+
+def test_a_bus_that_is_slower_than_its_device_is_the_bound():
+    work = Work(10**7, 20_000.0)
+    slow = predict(machine(**T4 | {"pcie_gb_s": 0.01}), work).parts["hashing"]
+    assert slow == pytest.approx((2e11 + 10**7 * 160) / 1e7)
+
+
+def test_every_shard_costs_something_and_every_task():
+    slower = reference().clock_ghz / 2.2
+    shards = 77 * reference().shard * slower
+    for tasks, counted in ((None, 77), (3, 3)):
+        found = predict(machine(), Work(10**7, 100.0, tasks=tasks))
+        assert found.parts["shards"] == pytest.approx(shards + counted * reference().task * slower)
+
+
+def test_a_device_that_is_slower_than_its_host_reads_is_the_bound():
+    found = predict(machine(**T4 | {"sms": 1, "device_clock_ghz": 0.1}), Work(10**7, 20_000.0))
+    assert found.bound == "hashing"
+
+
+def test_a_small_corpus_is_done_by_threads_and_no_gpu():
+    small = Work(10**4, 100.0)
+    assert predict(machine(**T4), small) == predict(machine(), small)
+    assert predict(machine(cores=64), small).host_bytes < 1 << 30
+    assert predict(machine(cores=64), Work(10**8)).host_bytes > 64 * (300 << 20)
+
+
+def test_the_files_and_not_the_texts_say_whether_a_corpus_is_small():
+    assert Work(10**7, 100.0, stored_bytes=1000).cluster == "threads"
+    assert Work(10, 100.0, stored_bytes=10**9).cluster is None
+
+
+@pytest.mark.parametrize(
+    ("kind", "unknown"),
+    [
+        ({}, "cores"),
+        *((T4, name) for name in ("cores", "sms", "device_clock_ghz", "pcie_gb_s", "capability")),
+    ],
+)
+def test_what_is_not_known_is_not_made_up(kind, unknown):
+    with pytest.raises(UsageError, match=f"its {unknown} is not known"):
+        predict(machine(**kind | {unknown: None}), Work(10**6))
+
+
+def test_a_host_whose_processor_nobody_tells_is_taken_for_colabs_usual_one():
+    told, untold = machine(clock_ghz=2.2, sha="avx2"), machine(clock_ghz=None, sha=None)
+    assert predict(told, Work(10**6)) == predict(untold, Work(10**6))
+
+
+def test_embedding_is_the_sum_over_models():
+    a, b = Model("a", 100_000_000), Model("b", 300_000_000)
+    one, two, both = (
+        predict(machine(**T4), Work(10**6, kind="embedding", models=models)).seconds
+        for models in ((a,), (b,), (a, b))
+    )
+    assert both == pytest.approx(one + two)
+
+
+def test_the_largest_model_says_how_much_memory_is_needed():
+    small, large = Model("small", 100_000_000), Model("large", 8_000_000_000)
+    found = predict(machine(**T4), Work(1000, kind="embedding", models=(small, large)))
+    assert 2 * large.parameters < found.device_bytes < 3 * large.parameters
+
+
+def test_work_on_a_corpus_is_what_counting_it_finds(tmp_path):
+    (tmp_path / "a.jsonl").write_text("".join(f'{{"text": "{i:04}"}}\n' for i in range(5000)))
+    work = Work.on(pf.open_corpus(tmp_path))
+    assert (work.texts, work.format) == (5000, "jsonl")
+    assert work.mean_bytes == pytest.approx(len('{"text": "0000"}'), abs=1)
+    assert work.tasks >= 1
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"texts": 0},
+        {"texts": 1, "mean_bytes": -1.0},
+        {"texts": 1, "kind": "cooking"},
+        {"texts": 1, "kind": "embedding"},
+        {"texts": 1, "models": (Model("a", 1),)},
+        {"texts": 1, "tasks": 0},
+        {"texts": 1, "mean_bytes": float("nan")},
+        {"texts": 1, "mean_bytes": float("inf")},
+        {"texts": 1, "format": "zork"},
+    ],
+)
+def test_work_that_makes_no_sense_is_refused(wrong):
+    with pytest.raises(UsageError):
+        Work(**wrong)
+
+
+@pytest.mark.parametrize("parameters", [0, -5, float("inf"), float("nan")])
+def test_a_model_without_parameters_is_refused(parameters):
+    with pytest.raises(UsageError, match="at least one parameter"):
+        Model("a", parameters)
+
+
+def test_a_calibration_is_this_machines_as_long_as_it_hashes_so(tmp_path, monkeypatch):
+    monkeypatch.setattr(calibration, "PATH", tmp_path / "calibration.json")
+    own = processor()
+    mine = replace(reference(), processor=own.name, cores=own.cores, version=pf.__version__)
+    mine.save()
+    assert calibration_of(own) == mine
+    assert calibration_of(replace(own, hashing="another")) is None
+    assert calibration_of(replace(own, name="another")) is None
+    replace(mine, version="0.0.1").save()
+    assert calibration_of(own) is None
+
+
+def test_the_command_keeps_what_it_measured(monkeypatch, tmp_path):
+    path = tmp_path / "cache" / "calibration.json"
+    monkeypatch.setattr(calibration, "PATH", path)
+    monkeypatch.setattr(measurement, "calibrate", lambda rounds, tell: reference())
+    ran = CliRunner().invoke(app, ["bench"])
+    assert ran.exit_code == 0
+    assert "hashing, sha-ni: " in ran.output
+    assert load(path) == reference()
+    assert json.loads(CliRunner().invoke(app, ["bench", "--json"]).stdout)["cores"] == 2
+
+
+def test_the_command_says_at_once_that_it_could_not_keep_it(monkeypatch, tmp_path):
+    (tmp_path / "cache").write_text("a file")
+    monkeypatch.setattr(calibration, "PATH", tmp_path / "cache" / "calibration.json")
+    monkeypatch.setattr(measurement, "calibrate", lambda **_: pytest.fail("measured all the same"))
+    ran = CliRunner().invoke(app, ["bench"])
+    assert ran.exit_code == 1
+    assert "cache" in ran.output
+
+
+def test_a_folder_that_cannot_be_written_is_seen_before_the_minutes_are_spent(monkeypatch):
+    monkeypatch.setattr(calibration, "PATH", Path("/proc/calibration.json"))
+    monkeypatch.setattr(measurement, "calibrate", lambda **_: pytest.fail("measured all the same"))
+    assert CliRunner().invoke(app, ["bench"]).exit_code == 1
+
+
+@given(row=SECONDS, byte=SECONDS, shard=st.floats(0, 0.1), cores=st.integers(1, 64))
+def test_what_is_left_of_runs_is_reading_and_writing(row, byte, shard, cores):
+    host, hashing = Rate(row, byte), Rate(3e-7, 2e-9)
+    corpora = {
+        ("csv", measurement.SHORT): measurement.Made(Path("s"), 699_050, 62_914_500, 86, 16, 2),
+        ("csv", measurement.LONG): measurement.Made(Path("l"), 12_582, 62_910_000, 4, 64, 1),
+    }
+    took = {"fixed": 0.25}
+    for key, corpus in corpora.items():
+        amounts = (corpus.rows, corpus.nbytes)
+        seconds = host.seconds(*amounts) + hashing.seconds(*amounts)
+        seconds /= at_once(corpus.tasks, cores)
+        took[key] = 0.25 + shard * (corpus.shards + 2 * corpus.tasks) + seconds
+    found = measurement._host("csv", corpora, took, (shard, 2 * shard), cores, hashing)
+    assert found.seconds(10**6, 10**8) == pytest.approx(host.seconds(10**6, 10**8), rel=1e-3)
+
+
+def test_a_command_that_fails_while_it_is_measured_is_told_of(tmp_path):
+    with pytest.raises(RunFailed, match=r"ended with code 2: error: .*none\.parquet"):
+        measurement._command(tmp_path / "none.parquet", "threads")
+
+
+def test_this_machine_is_calibrated_by_real_runs(monkeypatch, tmp_path):
+    monkeypatch.setattr(measurement, "CORPUS_BYTES", {90: 2 << 20, 5_000: 4 << 20})
+    monkeypatch.setattr(measurement, "KERNEL_BYTES", 1 << 18)
+    told = []
+    found = measurement.calibrate(rounds=1, tell=told.append)
+    assert set(found.host) == set(measurement.FORMATS)
+    assert all(found.start.values())
+    assert all(rate.row + rate.byte > 0 for rate in found.hashing.values())
+    assert told[-1] == "runs, round 1 of 1"
+    found.save(tmp_path / "c.json")
+    assert json.loads((tmp_path / "c.json").read_text())["cores"] == found.cores
+
+
+def test_the_texts_that_it_makes_have_the_length_that_was_asked_for():
+    texts = measurement.made(1 << 20, 500)
+    lengths = [len(one.encode()) for one in texts]
+    assert np.mean(lengths) == pytest.approx(500, rel=0.02)
+    assert len(set(texts)) == len(texts)
