@@ -3,7 +3,7 @@
 #   PYTHON=…    the Python to build the environment with (3.11 to 3.13); else the first that runs of
 #               python3.13, python3.12, python3.11, python3
 #   WORKERS=…   processes that run the tests (2)
-#   BENCH_RESULTS=…  where `make bench`, `make soak` and `make large-files` write their figures (bench-results)
+#   BENCH_RESULTS=…  where `make bench`, `make soak` and the like write their figures (bench-results)
 #   MINUTES=… SEED=…  how long `make soak` goes on killing (30), and what chooses its moments (0)
 #   GIGABYTES=…  the larger of the files that `make large-files` makes (2)
 #   TESTS=…     what `make unit` runs (tests/)
@@ -26,7 +26,7 @@ PYTEST = $(BIN)/python -P -m pytest -c tests/pytest.ini --rootdir tests -n $(WOR
 
 .DELETE_ON_ERROR:
 .DEFAULT_GOAL := help
-.PHONY: help demo test unit lint format bench soak large-files test-rapids test-gpu bench-gpu test-matrix requirements clean FORCE
+.PHONY: help demo test unit lint format bench bench-advice bench-micro-batches reference soak large-files test-rapids test-gpu bench-gpu test-matrix requirements clean FORCE
 
 help: ## list the commands
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' $(firstword $(MAKEFILE_LIST)) | expand -t 22
@@ -52,6 +52,15 @@ format: $(VENV)/.dev ## format the code and put right what ruff can
 
 bench: $(VENV)/.dev ## measure on this machine: QUICK=1 in two minutes, else a quarter of an hour and 12 GB
 	$(BIN)/python tests/benchmarks/bench.py $(if $(QUICK),--quick) --out $(BENCH_RESULTS)
+
+bench-advice: $(VENV)/.dev ## are the advisor's predictions right here? Calibrate, then run corpora that it has not seen: five minutes
+	$(BIN)/python tests/benchmarks/predictions.py --out $(BENCH_RESULTS)
+
+reference: $(VENV)/.dev ## measure this machine as the one that the advisor compares others with
+	$(BIN)/python tests/benchmarks/reference.py
+
+bench-micro-batches: $(VENV)/.dev ## measure sizes of micro-batches, fixed and adaptive: QUICK=1 in two minutes
+	$(BIN)/python tests/benchmarks/micro_batches.py $(if $(QUICK),--quick) --out $(BENCH_RESULTS)
 
 soak: $(VENV)/.dev ## kill workers, nannies, scheduler and client for MINUTES=30 over a real corpus; nothing may be lost (Linux)
 	PYTHONPATH=tests $(BIN)/python tests/benchmarks/chaos.py $(if $(MINUTES),--minutes $(MINUTES)) $(if $(SEED),--seed $(SEED)) --out $(BENCH_RESULTS)

@@ -9,7 +9,11 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from .engine.advisor.advice import advise as advise
+    from .engine.advisor.work import Model as Model
+    from .engine.advisor.work import Work as Work
     from .engine.cluster import connect as connect
+    from .engine.hardware import hardware as hardware
     from .engine.micro_batch import MicroBatch as MicroBatch
     from .engine.run import Run as Run
     from .engine.run import submit as submit
@@ -33,7 +37,11 @@ if TYPE_CHECKING:
     from .storage.text import PackedText as PackedText
 
 _HOME = {
+    "advise": ".engine.advisor.advice",
+    "Model": ".engine.advisor.work",
+    "Work": ".engine.advisor.work",
     "connect": ".engine.cluster",
+    "hardware": ".engine.hardware",
     "MicroBatch": ".engine.micro_batch",
     "Run": ".engine.run",
     "submit": ".engine.run",

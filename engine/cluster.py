@@ -11,14 +11,14 @@ import socket
 import sys
 import threading
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from ..storage.errors import BackendUnavailable, UsageError
-from . import cuda_cluster
+from . import choosing, cuda_cluster
 from .doors import LOOPBACK, Door, is_loopback, warn_of_open_door, warn_of_plain_address
 
 if TYPE_CHECKING:
@@ -37,41 +37,56 @@ whole process for good when a thread begins or ends at a bad moment (CPython iss
 LOST_WORKER_TIMEOUT = "1 day"
 WORKER_ENVIRONMENT = {"MALLOC_TRIM_THRESHOLD_": 256 << 20, "MALLOC_MMAP_THRESHOLD_": 32 << 20}
 _BACKEND = ["paninifs", "backend"]  # where the scheduler keeps it, for every client
-SMALL_CORPUS = 64 << 20  # bytes; done in a second or two, as long as worker processes take to start
 
 
 @dataclass(frozen=True)
 class ClusterSize:
     """How large a local cluster is to be; None leaves it to dask and the machine."""
 
-    workers: int | None = None  # processes
+    workers: int | tuple[int, int] | None = None  # processes; or how few, and how many
     threads: int | None = None  # a worker
     memory: str | None = None  # a worker, as in "2GiB"
 
+    def between(self, usual: int) -> tuple[int, int]:
+        """Return how few workers there are to be, and how many; `usual` where nobody says.
+
+        >>> ClusterSize().between(4), ClusterSize((1, 8)).between(4)
+        ((4, 4), (1, 8))
+        """
+        said = self.workers or usual
+        least, most = said if isinstance(said, tuple) else (said, said)
+        if not 0 <= least <= most or most < 1:
+            raise UsageError(f"workers={said}: a number, or the fewest (0 or more) and the most")
+        return least, most
+
 
 def connect(
-    cluster: str = "cpu",
+    cluster: str | None = None,
     *,
-    workers: int | None = None,
+    workers: int | tuple[int, int] | None = None,
     threads: int | None = None,
     memory: str | None = None,
     host: str = LOOPBACK,
     security: Security | None = None,
+    prefer: Sequence[str] | None = None,
+    otherwise: Literal["go on", "stop"] = "go on",
     quiet: bool = False,
 ) -> Client:
     """Start a local cluster, or connect to a running one, and print its dashboard's link.
 
     Parameters
     ----------
-    cluster : str
+    cluster : str, optional
         ``"cpu"``: worker processes on this machine, listening on loopback only; ``"threads"``:
         one worker in this process, there in a second, for small corpora; ``"cuda"``: a worker
         process for each of this machine's GPUs that CUDA_VISIBLE_DEVICES leaves; or the address of
-        a scheduler, as in ``"tcp://10.0.0.5:8786"`` or ``"tls://..."``.
+        a scheduler, as in ``"tcp://10.0.0.5:8786"`` or ``"tls://..."``. When left out ``"cuda"``
+        where a GPU and its packages can be used, else ``"cpu"``; which one and why is printed.
     workers, threads, memory
         Size of a local cluster: processes (one a core, or a GPU, when left out), threads a worker
         (one; of ``"threads"`` one a core), memory of the host a worker (``"2GiB"``; an even share
-        when left out).
+        when left out). With ``workers=(1, 8)`` a cluster of ``"cpu"`` grows and shrinks between the
+        two, as there is work.
     host : str
         The interface on which the scheduler and the workers of a local cluster listen, by address
         or name. The dashboard stays on loopback, for TLS does not cover it: others reach it
@@ -80,6 +95,12 @@ def connect(
         Certificates for TLS, of a local cluster or to join a running one with; what dask's
         configuration says, and its environment (``DASK_DISTRIBUTED__COMM__TLS__...``), when left
         out. deploy/README.md has the commands.
+    prefer : sequence of str, optional
+        Machines that you would rather have, the best first, as ``["L4", "T4", "A100"]``: it is
+        printed which of them is here, what to pick instead in which menu, and when that pays. A
+        process cannot get itself another one.
+    otherwise : "go on" or "stop"
+        What to do where none of them is here.
     quiet : bool
         Print nothing.
 
@@ -96,8 +117,9 @@ def connect(
     Raises
     ------
     BackendUnavailable
-        The name is unknown, this machine has not got what the cluster needs, or nothing answers at
-        the address that takes these certificates.
+        The name is unknown, this machine has not got what the cluster needs, nothing answers at
+        the address that takes these certificates, or it is none of those to be preferred and the
+        user would rather stop.
 
     Examples
     --------
@@ -108,6 +130,13 @@ def connect(
     if _is_importing_main():
         sys.exit(f"a worker was asked to start a cluster of its own: {_GUARD}")
     size, door = ClusterSize(workers, threads, memory), Door(host, security)
+    if prefer is not None:
+        _look_for(prefer, otherwise, cluster, quiet=quiet)
+    if cluster is None:
+        chosen = choosing.choice(workers)
+        cluster = chosen.cluster
+        if not quiet:
+            print(chosen)  # noqa: T201 (what the user did not ask for, and has to know)
     if "://" in cluster:
         warn_of_plain_address(cluster, stacklevel=2)
         client = _running(cluster, size, door)
@@ -123,6 +152,21 @@ def connect(
     if not quiet:
         print(f"dask dashboard: {client.dashboard_link}")  # noqa: T201 (what the user asked for)
     return client
+
+
+def _look_for(prefer: Sequence[str], otherwise: str, cluster: str | None, *, quiet: bool) -> None:
+    """Say which of the machines that the user prefers is here; stop where none is, if asked to."""
+    from .advisor.cascade import look_for
+
+    if otherwise not in ("go on", "stop"):
+        raise UsageError(f"otherwise is 'go on' or 'stop', not {otherwise!r}")
+    if cluster is not None:
+        raise UsageError(f"prefer is about the machine at hand; the cluster {cluster!r} is named")
+    found = look_for(prefer)
+    if not found.preferred and otherwise == "stop":
+        raise BackendUnavailable(f"{found}\n(otherwise='stop')")
+    if not quiet:
+        print(found)  # noqa: T201 (what the user asked for)
 
 
 def _is_importing_main() -> bool:
@@ -159,18 +203,6 @@ def _kernels_prepared() -> Iterator[None]:
         yield
 
 
-def cluster_for(corpus_bytes: int) -> str:
-    """Return the local cluster that a corpus is done with soonest.
-
-    The kernels let go of the GIL, so threads keep up with processes; what they lack is a memory of
-    their own, which can be watched and given back.
-
-    >>> cluster_for(10_000_000), cluster_for(10_000_000_000)
-    ('threads', 'cpu')
-    """
-    return "threads" if corpus_bytes <= SMALL_CORPUS else "cpu"
-
-
 def _cpu(size: ClusterSize, door: Door) -> Client:
     from dask.system import CPU_COUNT
 
@@ -178,12 +210,17 @@ def _cpu(size: ClusterSize, door: Door) -> Client:
     return _local(
         size,
         door,
-        n_workers=size.workers or CPU_COUNT,
+        workers=size.between(CPU_COUNT),
         threads_per_worker=size.threads or 1,
     )
 
 
 def _cuda(size: ClusterSize, door: Door) -> Client:
+    if isinstance(size.workers, tuple):
+        raise UsageError(
+            "a cluster 'cuda' has a worker for each GPU, busy or not: a GPU is there all the time, "
+            "and its worker takes seconds to start. Say how many, workers=2, or leave it out"
+        )
     gpus = cuda_cluster.require_gpus(size.workers)  # before anything heavy is imported
     import dask
     from dask_cuda import LocalCUDACluster
@@ -215,6 +252,13 @@ def backend_of(client: Client) -> str:
     return str(client.get_metadata(_BACKEND, "cpu"))
 
 
+def is_local(client: Client) -> bool:
+    """Whether a cluster's workers are processes, or threads, of this machine."""
+    from distributed import LocalCluster
+
+    return isinstance(client.cluster, LocalCluster)
+
+
 def _leave_profiling_off() -> None:
     """Keep dask from asking for Python's frames where that can stop the process for good."""
     import dask
@@ -244,7 +288,7 @@ def _threads(size: ClusterSize, door: Door) -> Client:
     return _local(
         size,
         door,
-        n_workers=1,
+        workers=(1, 1),
         threads_per_worker=size.threads or CPU_COUNT,
         processes=False,
         # dask's own way within a process knows no loopback.
@@ -252,15 +296,26 @@ def _threads(size: ClusterSize, door: Door) -> Client:
     )
 
 
-def _local(size: ClusterSize, door: Door, **options: Any) -> Client:
+def _local(size: ClusterSize, door: Door, *, workers: tuple[int, int], **options: Any) -> Client:
     from distributed import LocalCluster
 
+    from .spilling import spill_settings
+
+    least, most = workers
     if size.memory:
         options["memory_limit"] = size.memory
-    with _kernels_prepared(), _starting(size, options["n_workers"]):
+    if least < most:  # those that come later are to be started alike
+        options["config"] = spill_settings(most)
+    with _kernels_prepared(), _starting(size, most):
         cluster = LocalCluster(
-            host=door.host, dashboard_address=_dashboard(), **_kept_private(door), **options
+            n_workers=least,
+            host=door.host,
+            dashboard_address=_dashboard(),
+            **_kept_private(door),
+            **options,
         )
+        if least < most:
+            cluster.adapt(minimum=least, maximum=most)
         return _owner_of(cluster)
 
 

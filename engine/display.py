@@ -95,6 +95,8 @@ def _notes(event: Event) -> Sequence[str]:
             return notes
         case Restored():
             return [f"{event.shards:,} finished shards brought back from {event.mirror}"]
+        case Finished(bill=bill) if bill:
+            return [f"cost: {bill}"]
         case Notice():
             return [event.text]
         case WorkerLost():

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from .advisor.bill import Bill
     from .memory import Projection
 
 
@@ -86,6 +87,7 @@ class Finished:
     """The store is complete."""
 
     seconds: float
+    bill: Bill | None = None  # None: there was nothing to do, or the catalogue cannot be read
 
 
 @dataclass(frozen=True)

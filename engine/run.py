@@ -8,6 +8,7 @@ import time
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Literal
 
+from ..graphs.fusion import is_default
 from ..graphs.graph import Graph
 from ..graphs.kernels import NUMERIC_VERSION
 from ..graphs.kernels import require as require_backend
@@ -20,16 +21,18 @@ from ..storage.mirror import refuse_other_mirror
 from ..storage.partition import FEW_SHARDS, SHARDS_AIMED_AT, Sharding
 from ..storage.store import Existing, Summary, refuse_mismatch
 from ..storage.target import Target, open_target
-from .cluster import backend_of
+from .cluster import backend_of, is_local
 from .display import show
 from .driver import Driver, Order
-from .events import EventStream, Failed, Finished
+from .events import EventStream, Failed, Finished, Notice
 from .leases import Leases, acquire
 from .micro_batch import MicroBatch
 from .progress import Progress
 
 if TYPE_CHECKING:
     from distributed import Client
+
+    from .advisor.bill import Bill
 
 
 def submit(
@@ -45,6 +48,7 @@ def submit(
     extend: bool = False,
     mirror: str | os.PathLike[str] | Target | None = None,
     micro_batch: MicroBatch | None = None,
+    priority: int = 0,
     storage_options: Mapping[str, Any] | None = None,
     progress: bool = True,
 ) -> Run:
@@ -80,7 +84,10 @@ def submit(
         there in the background and read back; where `results` lacks what it holds, that is brought
         back first. So a machine that vanishes takes with it only what was in flight.
     micro_batch : MicroBatch, optional
-        How much a block is given at once; what suits the backend when left out.
+        How much a block is given at once; adapted to texts, blocks and memory when left out.
+    priority : int
+        Where runs share a cluster, what is left of that with the higher one is begun first; of
+        equal ones, what was sent first. What has begun goes on.
     storage_options : mapping, optional
         For fsspec, where `results` or `mirror` is a URL.
     progress : bool
@@ -142,6 +149,7 @@ def submit(
         on_error == "raise",
         existing,
         micro_batch,
+        priority,
     )
     run = Run(order, acquire(places))
     if progress:
@@ -190,6 +198,9 @@ class Run:
         self.events = EventStream()
         self.results = order.target.url
         self._client = order.client
+        largest = max(order.corpus.files, key=lambda file: file.size)
+        self._format, self._is_default = largest.format, is_default(order.graph)
+        self._bill: Bill | None = None
         self._driver = Driver(order, leases, self.events)
         self._progress = Progress()
         self.events.subscribe(self._progress.listen)
@@ -230,6 +241,11 @@ class Run:
         return self._ended.is_set()
 
     @property
+    def bill(self) -> Bill | None:
+        """What the run cost, and would have cost elsewhere; None before its end."""
+        return self._bill
+
+    @property
     def dashboard_link(self) -> str:
         """Where dask shows its tasks."""
         return str(self._client.dashboard_link)
@@ -245,9 +261,33 @@ class Run:
             self._error = error
             self.events.publish(Failed(error))
         else:
-            self.events.publish(Finished(time.perf_counter() - began))
+            seconds = time.perf_counter() - began
+            self.events.publish(Finished(seconds, self._billed(seconds)))
         finally:
             self._ended.set()
+
+    def _billed(self, seconds: float) -> Bill | None:
+        """Return what the run cost; what keeps that from being known is told, and is no failure."""
+        try:
+            self._bill = self._reckoned(seconds)
+        except Exception as error:  # noqa: BLE001 (the store is complete, whatever it cost)
+            self.events.publish(Notice(f"what the run cost is not known: {error}"))
+        return self._bill
+
+    def _reckoned(self, seconds: float) -> Bill | None:
+        from .advisor.bill import bill
+        from .advisor.work import Work
+
+        done = self._progress.snapshot()
+        rows = done.rows_done - done.rows_before
+        if not rows:
+            return None
+        work = Work(rows, done.text_bytes / rows, format=self._format)
+        scheduler = self._client.scheduler
+        cluster = None
+        if not is_local(self._client):
+            cluster = f"the cluster at {scheduler.address}" if scheduler else "a cluster elsewhere"
+        return bill(work if self._is_default else None, seconds, cluster)
 
     def _work(self) -> Summary:
         """Let the driver work, and say in the user's words that nobody answers it any more."""

@@ -36,7 +36,7 @@ def spill_settings(workers: int) -> dict[str, object]:
 
     if dask.config.get(_LIMIT, False) is not False:
         return {}
-    folder = _folder()
+    folder = spill_folder()
     free = psutil.disk_usage(str(folder)).free
     if free < SCARCE_BYTES:
         warnings.warn(
@@ -48,7 +48,7 @@ def spill_settings(workers: int) -> dict[str, object]:
     return {_LIMIT: int(SHARE * free / workers)}
 
 
-def _folder() -> Path:
+def spill_folder() -> Path:
     """Return where dask will put it, or what there is of that so far."""
     import dask
 

@@ -37,3 +37,13 @@ def fuse(graph: Graph) -> Graph:
     )
     others = [block for block in graph.blocks if block not in parts]
     return Graph((fused, *others))
+
+
+def is_default(graph: Graph) -> bool:
+    """Whether a graph is the default one and nothing else, over whatever inventories.
+
+    >>> from .graph import default_graph
+    >>> is_default(default_graph(primes=[2, 3]))
+    True
+    """
+    return [block.name for block in fuse(graph).blocks] == [NAME]

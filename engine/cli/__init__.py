@@ -11,7 +11,7 @@ import typer
 
 from ... import __version__
 from ...storage.errors import UnencryptedScheduler
-from . import machine, run, stores
+from . import advise, bench, machine, run, stores
 from .console import DONE, out
 
 app = typer.Typer(
@@ -22,7 +22,16 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
-for command in (run.run, machine.devices, stores.status, stores.verify, stores.show):
+commands = (
+    run.run,
+    advise.advise,
+    bench.bench,
+    machine.devices,
+    stores.status,
+    stores.verify,
+    stores.show,
+)
+for command in commands:
     app.command()(command)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from contextlib import suppress
 from dataclasses import asdict
 from enum import StrEnum
@@ -93,7 +94,8 @@ def run(
         str | None,
         typer.Option(
             help="'cpu': processes of this machine; 'threads': threads of one process; 'cuda': its "
-            "NVIDIA GPUs; or a scheduler's address. Chosen by the corpus's size when left out."
+            "NVIDIA GPUs; or a scheduler's address. By the corpus's size and the machine "
+            "when left out."
         ),
     ] = None,
     backend: Annotated[
@@ -103,7 +105,13 @@ def run(
             "cluster is, when left out."
         ),
     ] = None,
-    workers: Annotated[int | None, typer.Option(min=1, help="Worker processes, or GPUs.")] = None,
+    workers: Annotated[
+        str | None,
+        typer.Option(
+            metavar="N|FEW-MANY",
+            help="Worker processes, or GPUs; as 1-8, processes that come and go as there is work.",
+        ),
+    ] = None,
     threads: Annotated[int | None, typer.Option(min=1, help="Threads a worker.")] = None,
     memory: Annotated[str | None, typer.Option(help="Memory a worker, as 1GiB.")] = None,
     host: Annotated[
@@ -131,6 +139,12 @@ def run(
             "are copied there as the run goes on, and brought back where they are missing."
         ),
     ] = None,
+    priority: Annotated[
+        int,
+        typer.Option(
+            help="Where runs share a cluster, the tasks of that with the higher one come first."
+        ),
+    ] = 0,
     as_json: Json = False,
 ) -> None:
     """Compute the default graph for a CORPUS and store it in RESULTS.
@@ -141,14 +155,16 @@ def run(
     """
     if len(corpus) < 2:
         raise typer.BadParameter("give a corpus and, last, where the results go")
-    if cluster == "cuda":
+    size = None if workers is None else _workers(workers)
+    if cluster == "cuda" and not isinstance(size, tuple):
         with errors():
-            _require_gpus(workers)
+            _require_gpus(size)
     from ...graphs.graph import default_graph
     from ...graphs.kernels import require as require_backend
     from ...storage.cleaning import Cleaning
     from ...storage.corpus import open_corpus
-    from ..cluster import cluster_for, connect
+    from ..choosing import cluster_for
+    from ..cluster import connect
     from ..run import submit
 
     *urls, results = corpus
@@ -167,14 +183,14 @@ def run(
         for name in source.ignored:
             err.print(f"note: {plain(name)} is of no known format and is left out")
         if cluster is None:
-            sized = workers or threads or memory or host != LOOPBACK
-            cluster = "cpu" if sized else cluster_for(source.nbytes)
+            sized = size or threads or memory or host != LOOPBACK
+            cluster = cluster_for(source.nbytes, backend, sized=bool(sized))
             if cluster == "threads":
                 err.print(
                     "note: a small corpus; threads of this process do it (processes: --cluster cpu)"
                 )
         with connect(
-            cluster, workers=workers, threads=threads, memory=memory, host=host, quiet=as_json
+            cluster, workers=size, threads=threads, memory=memory, host=host, quiet=as_json
         ) as client:
             started = submit(
                 default_graph(),
@@ -187,6 +203,7 @@ def run(
                 fresh=fresh,
                 extend=extend,
                 mirror=mirror,
+                priority=priority,
                 progress=not as_json,
             )
             try:
@@ -201,11 +218,25 @@ def run(
                 raise typer.Exit(INTERRUPTED) from None
             progress = started.status()
     if as_json:
-        print_json(asdict(summary) | {"seconds": progress.elapsed})
+        cost = started.bill and asdict(started.bill)
+        print_json(asdict(summary) | {"seconds": progress.elapsed, "cost": cost})
     else:
         _print_summary(summary, progress, results, mirror)
     if summary.quarantined or summary.files_unread:
         raise typer.Exit(QUARANTINED)
+
+
+def _workers(said: str) -> int | tuple[int, int]:
+    """Read a number of workers, or how few and how many.
+
+    >>> _workers("4"), _workers("1-8")
+    (4, (1, 8))
+    """
+    found = re.fullmatch(r"(\d+)(?:-(\d+))?", said)
+    few, many = (int(number) for number in (found[1], found[2] or found[1])) if found else (0, 0)
+    if many < 1 or few > many:
+        raise typer.BadParameter("--workers is a number, as 4, or the fewest and most, as 1-8")
+    return (few, many) if found and found[2] else many
 
 
 def _require_gpus(workers: int | None) -> None:

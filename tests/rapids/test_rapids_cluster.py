@@ -28,8 +28,10 @@ from dask_cuda.plugins import RMMSetup
 from rmm.allocators.cupy import rmm_cupy_allocator
 
 import paninifs as pf
-from paninifs.engine import cluster, cuda_cluster, hardware
-from paninifs.engine.hardware import Gpu
+from paninifs.engine import cluster, cuda_cluster
+from paninifs.engine.hardware.gpu import Gpu
+from paninifs.engine.hardware.nvml import Nvidia
+from paninifs.engine.hardware.packages import NEEDED, rapids
 
 DATA = Path(__file__).parents[1] / "data"
 DASK_FRAMES = "dask.dataframe.dask_expr._collection"
@@ -72,7 +74,7 @@ def test_a_wrong_name_is_seen(asked):
 
 
 def test_the_modules_that_are_named_are_there(asked):
-    for name in (*cuda_cluster.PACKAGES, *asked["pre_import"]):
+    for name in (*NEEDED, *asked["pre_import"]):
         assert find_spec(name), name
 
 
@@ -81,7 +83,7 @@ def parts(version):
 
 
 def test_the_rapids_that_is_installed_is_recognised():
-    found = hardware.rapids()
+    found = rapids()
     assert parts(found.version) == parts(cudf.__version__)  # 26.10.2 and 26.10.02 are the same
     assert found.cuda in (12, 13)
 
@@ -136,7 +138,8 @@ def cuda(monkeypatch):
     """A client of a LocalCUDACluster of the real kind, on two GPUs that nobody looks for."""
     for name, value in WITHOUT_A_DEVICE.items():
         monkeypatch.setenv(name, value)
-    monkeypatch.setattr(hardware, "gpus", lambda: (A100, T4))  # CUDA_VISIBLE_DEVICES=1,0
+    found = Nvidia((A100, T4), None)  # CUDA_VISIBLE_DEVICES=1,0
+    monkeypatch.setattr(cuda_cluster, "nvidia", lambda: found)
     before = cudf.get_option("spill")
     with pf.connect("cuda", memory="1GiB", quiet=True) as client:
         yield client
@@ -202,7 +205,9 @@ SCRIPT = """
 import os
 
 import paninifs as pf
-from paninifs.engine import hardware
+from paninifs.engine import cuda_cluster
+from paninifs.engine.hardware.gpu import Gpu
+from paninifs.engine.hardware.nvml import Nvidia
 
 
 def ask():
@@ -215,8 +220,8 @@ def ask():
 
 
 if __name__ == "__main__":
-    gpu = hardware.Gpu(0, "T4", 15 << 30, (7, 5), "580.95", (13, 0), 40, "GPU-0a1b")
-    hardware.gpus = lambda: (gpu,)
+    gpu = Gpu(0, "T4", 15 << 30, (7, 5), "580.95", (13, 0), 40, "GPU-0a1b")
+    cuda_cluster.nvidia = lambda: Nvidia((gpu,), None)
     with pf.connect("cuda", quiet=True) as client:
         (worker,) = client.run(ask).values()
         print(os.getpid(), worker)
