@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from ..storage.errors import BackendUnavailable, UsageError
 from . import choosing, cuda_cluster
 from .doors import LOOPBACK, Door, is_loopback, warn_of_open_door, warn_of_plain_address
+from .hardware.memory import ram
 
 if TYPE_CHECKING:
     from distributed import Client, Security
@@ -34,6 +35,7 @@ PROFILING_DEADLOCKS = sys.version_info < (3, 11, 8) or (3, 12) <= sys.version_in
 """There `sys._current_frames`, of which dask's profiler asks a hundred times a second, stops the
 whole process for good when a thread begins or ends at a bad moment (CPython issue 106883)."""
 
+RESIDENT_BYTES = 200 << 20  # of a worker that has imported what it needs
 LOST_WORKER_TIMEOUT = "1 day"
 WORKER_ENVIRONMENT = {"MALLOC_TRIM_THRESHOLD_": 256 << 20, "MALLOC_MMAP_THRESHOLD_": 32 << 20}
 _BACKEND = ["paninifs", "backend"]  # where the scheduler keeps it, for every client
@@ -50,13 +52,23 @@ class ClusterSize:
     def between(self, usual: int) -> tuple[int, int]:
         """Return how few workers there are to be, and how many; `usual` where nobody says.
 
+        Raises `UsageError` where that makes no sense, or this machine has no memory for them.
+
         >>> ClusterSize().between(4), ClusterSize((1, 8)).between(4)
         ((4, 4), (1, 8))
         """
-        said = self.workers or usual
+        said = usual if self.workers is None else self.workers
         least, most = said if isinstance(said, tuple) else (said, said)
         if not 0 <= least <= most or most < 1:
             raise UsageError(f"workers={said}: a number, or the fewest (0 or more) and the most")
+        memory = ram()
+        there = memory.limit or memory.total
+        if most > max(1, there // RESIDENT_BYTES):
+            raise UsageError(
+                f"{most:,} workers do not fit in this machine's memory of {there / 2**30:.1f} GiB: "
+                f"each takes some {RESIDENT_BYTES >> 20} MiB before it works, so there is room for "
+                f"{there // RESIDENT_BYTES:,}"
+            )
         return least, most
 
 

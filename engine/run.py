@@ -34,6 +34,8 @@ if TYPE_CHECKING:
 
     from .advisor.bill import Bill
 
+MAX_PRIORITY = 1_000_000  # either way; what is sent to dask's scheduler has 64 bits
+
 
 def submit(
     graph: Graph,
@@ -115,6 +117,10 @@ def submit(
     (2, (2, 9))
     """
     _require_usable(graph, corpus, shard_rows, on_error, backend)
+    if not isinstance(priority, int) or abs(priority) > MAX_PRIORITY:
+        raise UsageError(
+            f"priority is a whole number, at most {MAX_PRIORITY:,} either way, not {priority!r}"
+        )
     if fresh and extend:
         raise UsageError("fresh discards what extend would keep; choose one of the two")
     existing: Existing = "discard" if fresh else "extend" if extend else "resume"

@@ -156,6 +156,15 @@ def test_connect_says_it_and_goes_on(monkeypatch, capsys):
     assert any(line.startswith("cluster 'cpu': ") for line in said)
 
 
+def test_a_price_of_ones_own_is_enough_to_weigh_others_against(tmp_path, monkeypatch):
+    own = tmp_path / "own.toml"
+    own.write_text(OWN)
+    monkeypatch.setenv(VARIABLE, str(own))
+    found = cascades.look_for(["L4"])
+    assert found.told[1].startswith("L4 instead of this machine: ")
+    assert "not known" not in found.told[1]
+
+
 def test_connect_stops_where_it_is_asked_to():
     with pytest.raises(BackendUnavailable, match=r"none of L4 is here(.|\n)*otherwise='stop'"):
         pf.connect(prefer=["L4"], otherwise="stop", quiet=True)

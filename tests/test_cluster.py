@@ -235,3 +235,15 @@ def test_dask_does_not_profile_where_that_can_stop_a_worker(monkeypatch, kind, d
         pf.connect(kind, workers=1, quiet=True) as client,
     ):
         assert set(client.run(profiles).values()) == {not deadlocks}
+
+
+@pytest.mark.parametrize("workers", [100_000, (1, 100_000)])
+def test_more_workers_than_the_memory_has_room_for_are_refused_before_any_starts(workers):
+    with pytest.raises(UsageError, match=r"100,000 workers do not fit .* there is room for \d"):
+        pf.connect("cpu", workers=workers, quiet=True)
+
+
+@pytest.mark.parametrize("workers", [0, (0, 0), (3, 1), (-1, 2)])
+def test_workers_that_are_no_number_of_workers_are_refused(workers):
+    with pytest.raises(UsageError, match="workers="):
+        pf.connect("cpu", workers=workers, quiet=True)

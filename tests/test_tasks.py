@@ -128,3 +128,15 @@ def test_of_two_runs_that_with_the_higher_priority_overtakes(glosses, tmp_path, 
         first.result()
     assert len(arrays(tmp_path / "first")) > 100
     assert arrays(tmp_path / "first") == arrays(tmp_path / "second")
+
+
+@pytest.mark.parametrize("priority", ["high", 1.5, 10**20])
+def test_a_priority_that_dask_could_not_take_is_refused_at_once(priority, tmp_path):
+    (tmp_path / "a.txt").write_text("un\n")
+    with pytest.raises(pf.errors.UsageError, match="priority is a whole number"):
+        pf.submit(
+            pf.default_graph(),
+            pf.open_corpus(tmp_path / "a.txt"),
+            tmp_path / "out.zarr",
+            priority=priority,
+        )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 from contextlib import suppress
 from dataclasses import dataclass
 
@@ -58,6 +59,9 @@ class Bill:
         none = f"; in the plan 'free' nothing for {' and '.join(free)}" if free else ""
         others = "; ".join(map(str, self.elsewhere))
         return f"{self.here}{unpriced}. Elsewhere, by the catalogue of {self.as_of}: {others}{none}"
+
+    def _repr_html_(self) -> str:
+        return f"<p>{html.escape(str(self))}</p>"
 
 
 def bill(work: Work | None, seconds: float, cluster: str | None = None) -> Bill:

@@ -15,7 +15,7 @@ from ..hardware.gpu import Gpu
 from ..hardware.platform import where
 from .catalogue import Catalogue, Machine
 from .catalogue_files import open_catalogue
-from .here import of_gpu, priced_here, usable_gpus
+from .here import machine_here, of_gpu, priced_here, usable_gpus
 from .prediction import predict
 from .pricing import Cost, Outlay, Return, compare, price
 from .wording import dollars, duration, units
@@ -89,8 +89,8 @@ def cascade(
 def look_for(prefer: Sequence[str]) -> Cascade:
     """Return the cascade of this machine, by today's catalogue or the user's own."""
     catalogue = open_catalogue()
-    remedy = where().gpu_remedy
-    return cascade(prefer, usable_gpus(), priced_here(catalogue), remedy, catalogue)
+    own = machine_here(catalogue) if priced_here(catalogue) else None
+    return cascade(prefer, usable_gpus(), own, where().gpu_remedy, catalogue)
 
 
 def _called(gpus: Sequence[Gpu], wanted: Sequence[Machine], catalogue: Catalogue) -> str:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import numpy as np
+
 
 def duration(seconds: float) -> str:
     """Return a length of time, to two or three figures.
@@ -25,7 +27,7 @@ def dollars(amount: float) -> str:
     if amount == 0:
         return "$0"
     if amount < 0.01:
-        return f"{sign}${amount:.2g}"
+        return f"{sign}${_two(amount)}"
     return f"{sign}${amount:,.2f}" if amount < 1000 else f"{sign}${amount:,.0f}"
 
 
@@ -48,5 +50,14 @@ def times(ratio: float) -> str:
     return _figure(ratio)
 
 
+def _two(value: float) -> str:
+    """Return a number to two figures, and never as a power of ten.
+
+    >>> _two(0.0000193), _two(2.0)
+    ('0.000019', '2')
+    """
+    return np.format_float_positional(value, precision=2, fractional=False, trim="-")
+
+
 def _figure(value: float) -> str:
-    return f"{value:.2g}" if value < 10 else f"{value:,.0f}"
+    return _two(value) if value < 10 else f"{value:,.0f}"
