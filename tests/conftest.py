@@ -7,6 +7,7 @@ import hashlib
 import json
 import multiprocessing
 import os
+import signal
 import sys
 from contextlib import contextmanager
 from functools import cache
@@ -29,6 +30,9 @@ os.environ["GCSFS_EXPERIMENTAL_ZB_HNS_SUPPORT"] = "false"
 
 # Clusters that tests start by themselves need it too: see `engine.cluster.PROFILING_DEADLOCKS`.
 os.environ["DASK_DISTRIBUTED__WORKER__PROFILE__ENABLED"] = "False"
+
+# What a shell starts in the background ignores Ctrl-C, and so would all that the tests start.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 DATA = Path(__file__).parent / "data"
 CUDA_ON_HOST = Path(__file__).parent / "cuda_on_host"
