@@ -6,6 +6,7 @@ shard whether its driver still owns the store, so a task that outlives its run s
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -13,6 +14,7 @@ from dataclasses import asdict, dataclass
 
 import cloudpickle
 import psutil
+from distributed.comm.core import CommClosedError
 from distributed.metrics import context_meter
 from distributed.worker import Worker, get_worker
 
@@ -26,6 +28,8 @@ from .compute import Recipe, RowRange, compute
 from .events import ShardDone
 from .micro_batch import MicroBatch
 from .room import joined
+
+_worker_log = logging.getLogger("distributed.worker")
 
 MAX_WRITES = 4
 WRITE_BYTES = 64 << 20
@@ -66,6 +70,15 @@ class Readiness:
     joined: MicroBatch | None = None  # so much of what is read is joined; None: nothing
 
 
+def tells_news(record: logging.LogRecord) -> bool:
+    """Whether a record of a worker's log is worth reading: that it is being closed is not.
+
+    A heartbeat that meets the closing would end a run, or Ctrl-C, with a traceback of dask's.
+    """
+    error = record.exc_info[1] if record.exc_info else None
+    return not (isinstance(error, CommClosedError) and "ConnectionPool closing" in str(error))
+
+
 def readiness(backend: str) -> Readiness:
     """Make a backend ready on this worker; return what it takes.
 
@@ -73,6 +86,7 @@ def readiness(backend: str) -> Readiness:
     the work fits the memory.
     """
     worker = get_worker()
+    _worker_log.addFilter(tells_news)  # once, however often it is added
     try:
         load(backend).prepare()
     except PaniniError as error:
@@ -98,6 +112,7 @@ def run_task(job: Job, stretches: Sequence[Stretch], shards: Sequence[int], topi
         When the disk or the network fails; dask tries the task again.
     """
     worker = get_worker()
+    _worker_log.addFilter(tells_news)
     writes: list[Future[ShardDone]] = []
     try:
         load(job.recipe.backend).prepare()

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import gzip
+import logging
 from itertools import pairwise
 
 import numpy as np
 import pytest
+from distributed.comm.core import CommClosedError
 from hypothesis import given
 from hypothesis import strategies as st
 
 import paninifs as pf
 from paninifs.engine.events import ShardDone
+from paninifs.engine.task import tells_news
 from paninifs.engine.tasks import Task, longest_first
 from paninifs.storage.index import CorpusIndex, FileIndex
 from paninifs.storage.rows import Lengths, SourceFile, Span, Stretch, Unit
@@ -140,3 +143,29 @@ def test_a_priority_that_dask_could_not_take_is_refused_at_once(priority, tmp_pa
             tmp_path / "out.zarr",
             priority=priority,
         )
+
+
+@pytest.mark.parametrize(
+    ("error", "told"),
+    [
+        (CommClosedError("ConnectionPool closing."), False),
+        (CommClosedError("in <TCP>: Stream is closed"), True),
+        (OSError("ConnectionPool closing."), True),
+        (None, True),
+    ],
+)
+def test_of_a_workers_log_only_its_own_closing_is_left_out(error, told):
+    caught = (type(error), error, None) if error else None
+    record = logging.LogRecord("distributed.worker", logging.ERROR, "", 1, "Failed", (), caught)
+    assert tells_news(record) is told
+
+
+def test_workers_that_compute_leave_it_out(client, tmp_path):
+    (tmp_path / "a.txt").write_text("un\n")
+    corpus = pf.open_corpus(tmp_path / "a.txt")
+    pf.submit(pf.default_graph(), corpus, tmp_path / "s", client=client, progress=False).result()
+
+    def filters():
+        return [one.__name__ for one in logging.getLogger("distributed.worker").filters]
+
+    assert ["tells_news"] in client.run(filters).values()
