@@ -124,9 +124,8 @@ class Blocks:
                 sent: deque[Future[Part]] = deque()
                 for pair in _cut(text, turn):
                     sent.append(pool.submit(copy_context().run, compute, pair))
-                    if (
-                        len(sent) > self._kernels.IN_FLIGHT
-                    ):  # one waits; more would only hold memory
+                    # One waits; more would only hold memory.
+                    if len(sent) > self._kernels.IN_FLIGHT:
                         yield sent.popleft().result()
                 while sent:
                     yield sent.popleft().result()

@@ -215,9 +215,9 @@ def test_what_is_hard_to_get_comes_after_what_is_not():
     assert advice.row("H100").verdict == "possible"
 
 
-def test_a_deadline_rules_out_what_is_slower_and_puts_the_fastest_first():
+def test_a_deadline_rules_out_what_is_slower_and_the_cheapest_of_the_others_is_first():
     advice = ask(plan="payg", deadline=2, predict=taking(T4=3.0, L4=2.0, A100=1.0))
-    assert advice.recommended == ("A100", "L4")
+    assert advice.recommended == ("L4", "A100")
     assert "misses the deadline: 3 h, not 2 h" in reasons(advice, "T4")
 
 

@@ -222,7 +222,7 @@ def test_the_files_and_not_the_texts_say_whether_a_corpus_is_small():
     ],
 )
 def test_what_is_not_known_is_not_made_up(kind, unknown):
-    with pytest.raises(UsageError, match=f"its {unknown} is not known"):
+    with pytest.raises(UsageError, match=f"no {unknown} is known of it"):
         predict(machine(**kind | {unknown: None}), Work(10**6))
 
 
@@ -258,6 +258,7 @@ def test_work_on_a_corpus_is_what_counting_it_finds(tmp_path):
     "wrong",
     [
         {"texts": 0},
+        {"texts": 1.5},
         {"texts": 1, "mean_bytes": -1.0},
         {"texts": 1, "kind": "cooking"},
         {"texts": 1, "kind": "embedding"},

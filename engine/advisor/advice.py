@@ -84,8 +84,8 @@ def advise(
     out first; last the impossible ones, each with the reason: no backend of this engine for the
     work, not enough memory, not in the plan, over the budget, past the deadline or the month.
     Within each of these, where `value_of_time` is given, the least of dollars and the worth of the
-    hours together; else for production or with a deadline the fastest; else the cheapest, and of
-    those within a tenth of it the faster.
+    hours together; else for production the fastest; else the cheapest, and of those within a tenth
+    of it the faster. A deadline rules out what is too slow, and no more.
 
     Parameters
     ----------

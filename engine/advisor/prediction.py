@@ -133,7 +133,7 @@ def _known(machine: Machine, figure: str) -> Any:
     """Return a figure of a machine's, which has to be known."""
     value = getattr(machine, figure)
     if value is None:
-        raise UsageError(f"its {figure} is not known; a catalogue of your own may say it")
+        raise UsageError(f"no {figure} is known of it; a catalogue of your own may say it")
     return value
 
 

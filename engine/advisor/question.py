@@ -55,7 +55,7 @@ class Question:
     @property
     def fastest_first(self) -> bool:
         """Whether time comes before dollars, where no value is put on time."""
-        return self.stage == "production" or self.deadline is not None
+        return self.stage == "production"
 
     @property
     def span(self) -> str:

@@ -23,7 +23,7 @@ def ranked(rows: Sequence[Row], question: Question) -> tuple[Row, ...]:
     the impossible ones. Within each:
 
     - where an hour is worth something, by dollars and the worth of the hours together;
-    - else for production or a deadline, the fastest first, then the cheapest;
+    - else for production the fastest first, then the cheapest;
     - else the cheapest first, by dollars and then by compute units, which are used up even when
       they are paid for; what differs by less than a tenth is a tie, and the faster is first.
     """
@@ -127,7 +127,7 @@ def _cpu(able: list[Row], question: Question) -> list[str]:
     elif usd == usd_other and used < used_other:
         saving = f"{units(used)} instead of {units(used_other)} {question.span}"
     elif usd == usd_other and hours <= hours_other:
-        return [f"the CPU ({cpu.name}) is as cheap as {other.name}, and no slower"]
+        return [f"{cpu.name} is as cheap as {other.name}, and no slower"]
     else:
         return []
     slower = hours / hours_other if hours_other else 1.0

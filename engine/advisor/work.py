@@ -80,8 +80,10 @@ class Work:
     def __post_init__(self) -> None:
         if self.kind not in KINDS:
             raise UsageError(f"work is {' or '.join(KINDS)}, not {self.kind!r}")
-        if not (self.texts >= 1 and 0 <= self.mean_bytes <= LONGEST):
-            raise UsageError(f"work is on at least one text, of 0 to {LONGEST:g} bytes: {self}")
+        if not isinstance(self.texts, int) or self.texts < 1:
+            raise UsageError(f"work is on a whole number of texts, and at least one: {self}")
+        if not 0 <= self.mean_bytes <= LONGEST:
+            raise UsageError(f"a text has 0 to {LONGEST:g} bytes: {self}")
         if self.tasks is not None and self.tasks < 1:
             raise UsageError(f"a corpus is cut into at least one task: {self}")
         require_format(self.format)
