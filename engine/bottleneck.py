@@ -1,8 +1,15 @@
-"""What the rest of a run waited for, in words: by what its threads did, as far as they tell."""
+"""How busy a run kept its machine, and what the rest waited for, in words.
+
+By what its threads did, as far as they tell.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+
+from dask.utils import format_bytes
+
+from ..storage.run_record import RunRecord
 
 BESIDE = ("read", "write")
 """Among what is timed beside the blocks: waiting for what is read, and writing, which goes on in
@@ -59,3 +66,50 @@ def bound_by(
         else:
             told = f"what is done once, not for every text (planning, beginning, ending): {shares}"
     return told.replace("%", " %")
+
+
+def busy_in_words(record: RunRecord) -> str:
+    """Return how busy processor, memory and device were, and what bound a run.
+
+    Examples
+    --------
+    >>> record = RunRecord(
+    ...     "",
+    ...     2.0,
+    ...     10,
+    ...     0,
+    ...     0,
+    ...     50,
+    ...     "cpu",
+    ...     "",
+    ...     1,
+    ...     2,
+    ...     "",
+    ...     "",
+    ...     {},
+    ...     {},
+    ...     0,
+    ...     peak_memory=1 << 30,
+    ...     memory_limit=4 << 30,
+    ...     spilled=0,
+    ...     cpu_busy=0.5,
+    ...     bound="reading: ...",
+    ... )
+    >>> print(busy_in_words(record))
+    processor 50 % of 2 threads; memory 1.00 GiB of 4.00 GiB at most; bound by reading: ...
+    """
+    return "; ".join(_parts(record))
+
+
+def _parts(record: RunRecord) -> Iterator[str]:
+    if record.cpu_busy is not None:
+        yield f"processor {100 * record.cpu_busy:.0f} % of {record.threads:,} threads"
+    if record.peak_memory is not None:
+        of = f" of {format_bytes(record.memory_limit)}" if record.memory_limit else ""
+        yield f"memory {format_bytes(record.peak_memory)}{of} at most"
+    if record.spilled:
+        yield f"{format_bytes(record.spilled)} spilled to disk"
+    if record.device_busy is not None:
+        yield f"device {100 * record.device_busy:.0f} % of the time"
+    if record.bound is not None:
+        yield f"bound by {record.bound}"

@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from ..storage.errors import BackendUnavailable, UsageError
 from . import choosing, cuda_cluster
+from .dashboard.telemetry import install
 from .doors import LOOPBACK, Door, is_loopback, warn_of_open_door, warn_of_plain_address
 from .hardware.memory import ram
 
@@ -161,6 +162,7 @@ def connect(
             f"no cluster {cluster!r}; there are: {choices}, or a scheduler's address like "
             "tcp://HOST:8786"
         )
+    install(client)  # what keeps a run's tab from being there, a run tells
     if not quiet:
         print(f"dask dashboard: {client.dashboard_link}")  # noqa: T201 (what the user asked for)
     return client

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from ..storage.run_record import RunRecord
     from .advisor.bill import Bill
     from .load import Load
     from .memory import Projection
@@ -105,6 +106,7 @@ class Finished:
 
     seconds: float
     bill: Bill | None = None  # None: there was nothing to do, or the catalogue cannot be read
+    record: RunRecord | None = None  # None: there was nothing to do
 
 
 @dataclass(frozen=True)

@@ -312,7 +312,7 @@ class Run:
             self.events.publish(Failed(error))
         else:
             seconds = time.perf_counter() - began
-            self.events.publish(Finished(seconds, self._billed(seconds)))
+            self.events.publish(Finished(seconds, self._billed(seconds), self.record))
         finally:
             self._ended.set()
 

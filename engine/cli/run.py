@@ -219,7 +219,8 @@ def run(
             progress = started.status()
     if as_json:
         cost = started.bill and asdict(started.bill)
-        print_json(asdict(summary) | {"seconds": progress.elapsed, "cost": cost})
+        told = started.record and started.record.to_json()
+        print_json(asdict(summary) | {"seconds": progress.elapsed, "cost": cost, "run": told})
     else:
         _print_summary(summary, progress, results, mirror)
     if summary.quarantined or summary.files_unread:

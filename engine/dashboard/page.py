@@ -7,11 +7,13 @@ from typing import TYPE_CHECKING
 
 from bokeh.layouts import column, row
 from bokeh.models import (
+    AdaptiveTicker,
     ColumnDataSource,
     Div,
     FactorRange,
     HoverTool,
     NumeralTickFormatter,
+    Range1d,
     Select,
 )
 from bokeh.plotting import figure
@@ -29,11 +31,12 @@ QUIET_SECONDS = 10.0
 """Of silence, after which the reader is told that the figures are old ones."""
 
 _NEWEST = "the newest"
+_POWERS = [2**power for power in range(10)]
 _STYLE = """
 <style>
   table.paninifs { border-collapse: collapse; font-variant-numeric: tabular-nums; }
   table.paninifs th { text-align: left; font-weight: 600; padding: 1px 14px 1px 0; }
-  .paninifs-bar { background: #ddd; height: 14px; width: 100%; }
+  .paninifs-bar { background: #ddd; height: 14px; width: 100%; margin-bottom: 6px; }
   .paninifs-bar div { background: BLUE; height: 100%; }
 </style>""".replace("BLUE", BLUE)
 
@@ -57,7 +60,7 @@ class Board:
 
     def __init__(self, monitor: Monitor) -> None:
         self._monitor = monitor
-        self._line = ColumnDataSource({name: [] for name in _COLUMNS})
+        self._line = ColumnDataSource({name: [0.0] for name in _COLUMNS})
         self._blocks = ColumnDataSource({"name": [], "seconds": [], "share": []})
         self._choice = Select(title="run", value=_NEWEST, options=[_NEWEST], width=600)
         self._told = Div(text="", width=460, name="figures")
@@ -80,8 +83,9 @@ class Board:
         left = column(self._choice, self._told, self._bars)
         self.root = row(
             left,
-            column(charts[0], charts[2], charts[4]),
-            column(charts[1], charts[3], charts[5]),
+            column(charts[0], charts[2], charts[4], sizing_mode="stretch_width"),
+            column(charts[1], charts[3], charts[5], sizing_mode="stretch_width"),
+            sizing_mode="stretch_width",
             name=TOPIC,
         )
 
@@ -151,15 +155,25 @@ def _told(run: MonitoredRun | None) -> str:
 
 
 def _chart(source: ColumnDataSource, title: str, lines: dict[str, str], numbers: str) -> figure:
-    chart = figure(title=title, height=220, width=430, tools="", toolbar_location=None)
+    chart = figure(
+        title=title,
+        height=230,
+        min_width=300,
+        sizing_mode="stretch_width",
+        tools="",
+        toolbar_location=None,
+    )
     for name, colour in lines.items():
         label = {"legend_label": name} if len(lines) > 1 else {}
         chart.line("seconds", name, source=source, color=colour, line_width=2, **label)
     chart.xaxis.axis_label = "seconds"
     chart.yaxis.formatter = NumeralTickFormatter(format=numbers)
     chart.y_range.start = 0
+    if numbers.endswith("b"):  # bytes, which are counted by 1,024
+        chart.yaxis.ticker = AdaptiveTicker(base=1024, mantissas=_POWERS)
     if len(lines) > 1:
-        chart.legend.location = "top_left"
+        chart.legend.location = "bottom_right"
+        chart.legend.orientation = "horizontal"
         chart.legend.background_fill_alpha = 0.6
     told = [(name, f"@{name}{{{numbers}}}") for name in lines]
     chart.add_tools(HoverTool(mode="vline", tooltips=[("seconds", "@seconds{0.0}"), *told]))
@@ -169,6 +183,7 @@ def _chart(source: ColumnDataSource, title: str, lines: dict[str, str], numbers:
 def _bars(source: ColumnDataSource) -> figure:
     bars = figure(
         title="share of the threads' time, by dask's fine metrics",
+        x_range=Range1d(0, 1),
         y_range=FactorRange(),
         height=220,
         width=460,
@@ -176,7 +191,6 @@ def _bars(source: ColumnDataSource) -> figure:
         toolbar_location=None,
     )
     bars.hbar(y="name", right="share", height=0.7, color=BLUE, source=source)
-    bars.x_range.start = 0
     bars.xaxis.formatter = NumeralTickFormatter(format="0 %")
     bars.add_tools(
         HoverTool(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from ..bottleneck import busy_in_words
 from ..events import Event, Finished, Indexed, Notice, Planned, Restored, WorkerLost
 
 
@@ -22,8 +23,9 @@ def notes_of(event: Event) -> Sequence[str]:
             return notes
         case Restored():
             return [f"{event.shards:,} finished shards brought back from {event.mirror}"]
-        case Finished(bill=bill) if bill:
-            return [f"cost: {bill}"]
+        case Finished(bill=bill, record=record):
+            busy = [f"busy: {busy_in_words(record)}"] if record else []
+            return [*busy, f"cost: {bill}"] if bill else busy
         case Notice():
             return [event.text]
         case WorkerLost():

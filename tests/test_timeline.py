@@ -1,0 +1,195 @@
+"""Timelines and records: what a store remembers of the runs that filled it."""
+
+from __future__ import annotations
+
+import json
+from itertools import pairwise
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+import paninifs as pf
+from paninifs.engine.events import EventStream, Finished, Looked, Planned, ShardDone, TaskBegun
+from paninifs.engine.load import Load, load_of
+from paninifs.engine.progress import Progress
+from paninifs.storage.local_target import LocalTarget
+from paninifs.storage.manifest import read_manifest
+from paninifs.storage.timeline import MOST_SAMPLES, Sample, Timeline, read_timeline, timeline_key
+
+
+def sample(seconds, rows):
+    return Sample(seconds, rows, 10 * rows, 0, 0)
+
+
+@given(st.integers(0, 3000))
+def test_a_timeline_stays_short_and_keeps_its_ends_in_order(count):
+    line = Timeline()
+    for at in range(count):
+        line.add(sample(at, at))
+    line.close(sample(count, count))
+    times = line.column("seconds")
+    assert len(times) <= MOST_SAMPLES + 1
+    assert times == sorted(set(times))
+    assert times[-1] == count
+    if count:
+        assert times[0] <= count / 100
+    steps = [later - sooner for sooner, later in pairwise(times[:-1])]
+    assert not steps or max(steps) <= 2 * min(steps)  # nowhere a hole
+
+
+@given(st.lists(st.integers(0, 1000), min_size=2, max_size=50))
+def test_rates_add_up_to_what_was_done(growth):
+    rows, line = 0, Timeline()
+    for at, more in enumerate(growth):
+        rows += more
+        line.add(sample(at, rows))
+    rates = line.rates("rows_done", window=1.0)
+    assert sum(rates) == pytest.approx(rows - growth[0])
+    assert all(rate >= 0 for rate in rates)
+
+
+def test_what_cannot_be_read_is_no_timeline(tmp_path):
+    target = LocalTarget(tmp_path / "x.zarr")
+    assert read_timeline(target, 0) is None
+    for torn in (b"", b"[]", b"null", b"{", b'{"seconds": [1]}', b'{"else": [1]}'):
+        target.put(timeline_key(0), torn)
+        assert read_timeline(target, 0) is None
+
+
+def test_a_finished_run_leaves_its_timeline_and_what_it_was_like(
+    client, glosses, write_jsonl, tmp_path
+):
+    corpus = pf.open_corpus(write_jsonl([*glosses, {"id": 1, "text": None}]))
+    run = pf.submit(
+        pf.default_graph(),
+        corpus,
+        tmp_path / "r.zarr",
+        client=client,
+        progress=False,
+        shard_rows=256,
+    )
+    assert run.record is None or run.done
+    summary = run.result()
+    target = LocalTarget(tmp_path / "r.zarr")
+    manifest = read_manifest(target)
+    (record,) = manifest.runs
+    assert record == run.record
+    assert (record.rows, record.rows_before, record.quarantined) == (2001, 0, 1)
+    assert record.text_bytes == summary.text_bytes == sum(len(r["text"].encode()) for r in glosses)
+    assert (record.workers, record.threads, record.retries) == (2, 2, 0)
+    assert (record.backend, record.cluster) == ("cpu", "processes of this machine")
+    assert record.versions["paninifs"] == pf.__version__
+    assert set(record.block_seconds) == {"read", "default_graph", "write"}
+    assert 0 < record.peak_memory < record.memory_limit
+    assert 0 <= record.cpu_busy <= 1
+    assert record.device_busy is None
+    assert record.bound
+    assert record.limit_texts_per_second > 100_000
+    assert record.seconds >= run.status().elapsed
+    line = read_timeline(target, 0)
+    assert line.samples[-1].rows_done == 2001
+    assert line.samples[-1].quarantined == 1
+    assert line.samples[-1].micro_batch > 0
+    counts = {**manifest.summary, "results": summary.results}
+    assert type(summary)(**counts) == summary
+    # A run that has nothing to do leaves none.
+    again = pf.submit(
+        pf.default_graph(), corpus, tmp_path / "r.zarr", client=client, progress=False
+    )
+    again.result()
+    assert again.record is None
+    assert read_manifest(target) == manifest
+
+
+def test_a_resumed_and_an_extended_store_has_a_record_for_each_run(
+    client, glosses, write_jsonl, tmp_path
+):
+    first, second = write_jsonl(glosses[:300], "a.jsonl"), write_jsonl(glosses[300:500], "b.jsonl")
+    options = {"client": client, "progress": False, "shard_rows": 64}
+    store = tmp_path / "r.zarr"
+    pf.submit(pf.default_graph(), pf.open_corpus(first), store, **options).result()
+    (store / "_run/done/00000001.json").unlink()
+    pf.submit(pf.default_graph(), pf.open_corpus(first), store, **options).result()
+    both = pf.open_corpus([first, second])
+    pf.submit(pf.default_graph(), both, store, extend=True, **options).result()
+    runs = read_manifest(LocalTarget(store)).runs
+    # The extension does the half-full shard anew.
+    assert [(run.rows_before, run.rows) for run in runs] == [(0, 300), (236, 64), (256, 244)]
+    assert [read_timeline(LocalTarget(store), at).samples[-1].rows_done for at in range(3)] == [
+        300,
+        300,
+        500,
+    ]
+    assert pf.verify(store).passed
+
+
+def test_a_manifest_of_another_version_of_the_engine_is_read(
+    client, glosses, write_jsonl, tmp_path
+):
+    store = tmp_path / "r.zarr"
+    corpus = pf.open_corpus(write_jsonl(glosses[:10]))
+    pf.submit(pf.default_graph(), corpus, store, client=client, progress=False).result()
+    path = store / "_run/manifest.json"
+    document = json.loads(path.read_text())
+    document["runs"][0]["of another version"] = 1
+    path.write_text(json.dumps(document))
+    assert read_manifest(LocalTarget(store)).runs[0].rows == 10
+    del document["runs"], document["summary"]
+    path.write_text(json.dumps(document))
+    assert read_manifest(LocalTarget(store)).runs == ()
+    assert (
+        pf.submit(pf.default_graph(), corpus, store, client=client, progress=False).result().done
+        == 10
+    )
+
+
+def test_a_task_that_is_begun_again_is_counted():
+    progress = Progress()
+    progress.listen(Planned(100, 2, 50, 2, 0, 0))
+    for partition in (0, 1, 0, 0):
+        progress.listen(TaskBegun(partition))
+    assert progress.retries == 2
+
+
+def test_time_left_is_that_of_the_rows_that_are_left_at_this_runs_rate():
+    progress = Progress()
+    progress.listen(Planned(1000, 4, 250, 3, 250, 1))
+    assert progress.seconds_left is None
+    progress.listen(ShardDone(1, 250, 0, 5000))
+    progress.elapsed = 10.0
+    assert progress.texts_per_second == 25.0
+    assert progress.bytes_per_second == 500.0
+    assert progress.seconds_left == 20.0
+
+
+def test_of_how_busy_the_workers_were_only_listeners_of_then_are_told():
+    """A run of weeks would keep a million of them."""
+    stream, heard, late = EventStream(), [], []
+    stream.subscribe(heard.append)
+    busy = Looked(Load(1, 1, 0.5, 1, None, None, 0))
+    for event in (busy, Finished(1.0)):
+        stream.publish(event)
+    stream.subscribe(late.append)
+    assert heard == [busy, Finished(1.0)]
+    assert late == [Finished(1.0)]
+
+
+def test_a_load_adds_workers_up_and_tells_of_devices_where_they_are():
+    told = {
+        "nthreads": 1,
+        "memory_limit": 0,
+        "metrics": {
+            "cpu": 50.0,
+            "memory": 10,
+            "spilled_bytes": {"memory": 1, "disk": 2},
+            "gpu": {"utilization": 40, "memory-used": 5},
+        },
+        "gpu": {"name": "T4", "memory-total": 16},
+    }
+    load = load_of({"a": told, "b": told})
+    assert (load.cpu, load.cpu_share, load.memory, load.spilled) == (1.0, 0.5, 20, 4)
+    assert (load.memory_limit, load.fullest) == (None, None)
+    assert (load.device, load.device_memory, load.device_memory_total) == (0.4, 10, 32)
+    assert load_of({}) == Load(0, 0, 0.0, 0, None, None, 0)
+    assert load_of({}).cpu_share == 0.0
