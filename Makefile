@@ -17,6 +17,7 @@ TESTS ?= tests
 GPU_PYTHON ?= $(or $(PYTHON),python3)
 DEMO_STORE ?= demo-results.zarr
 BENCH_RESULTS ?= bench-results
+BROWSERS := chromium chromium-browser google-chrome google-chrome-stable
 PIP_INSTALL := $(BIN)/python -m pip install -qq --disable-pip-version-check --no-input
 
 # Doctests and mypy see the package under its own name through this link, whatever the clone is called.
@@ -38,7 +39,7 @@ demo: $(VENV)/.run ## run the engine over the demo corpus, then show the results
 test: lint ## lint, then run every test and doctest
 	@$(MAKE) --no-print-directory unit
 
-unit: $(VENV)/.dev | $(LINK) ## run every test and doctest, without lint
+unit: $(VENV)/.dev $(VENV)/.browser | $(LINK) ## run every test and doctest, without lint
 	$(PYTEST) --doctest-modules $(TESTS) $(PACKAGE)
 
 lint: $(VENV)/.dev | $(LINK) ## check style, format and types
@@ -141,6 +142,19 @@ $(VENV)/.dev: $(VENV)/.run
 	@$(PIP_INSTALL) --require-hashes -r requirements-dev.txt
 	@touch $@
 
+# Some tests look at pages with a browser: with the one that is there, else the system's package, else
+# playwright's own, which takes playwright: so this comes after .dev or .colab.
+$(VENV)/.browser: $(VENV)/.created
+	@if [[ -n "$$CHROME" ]] || command -v $(BROWSERS) >/dev/null; then :; \
+	elif [[ $$(id -u) = 0 ]] && command -v apt-get >/dev/null; then \
+		echo "Installing chromium, which tests look at pages with"; \
+		apt-get update -qq && apt-get install -qq -y --no-install-recommends chromium >/dev/null; \
+	else \
+		echo "Installing playwright's chromium, which tests look at pages with"; \
+		$(BIN)/playwright install chromium; \
+	fi
+	@touch $@
+
 # The pins are all there is: of what is wanted with an extra pip would look for newer ones.
 $(VENV)/.rapids: $(VENV)/.created pyproject.toml
 	@echo "Installing paninifs and requirements-rapids.txt into $(VENV)"
@@ -186,7 +200,7 @@ test-matrix: | $(LINK) ## the tests on Python 3.11, 3.12 and 3.13, and with Cola
 	[[ $${#failed[@]} -eq 0 ]]
 
 .PHONY: unit-colab
-unit-colab: $(VENV)/.colab | $(LINK)
+unit-colab: $(VENV)/.colab $(VENV)/.browser | $(LINK)
 	$(PYTEST) --doctest-modules $(TESTS) $(PACKAGE)
 
 # --- pins -----------------------------------------------------------------------------------------

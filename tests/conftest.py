@@ -194,6 +194,23 @@ def drive(drive_server):
     drive_server.reset()
 
 
+@pytest.fixture
+def browser():
+    """A headless Chromium, by playwright."""
+    from browsing import started
+
+    with started() as chromium:
+        yield chromium
+
+
+@pytest.fixture
+def look(browser):
+    """Open pages: ``page = look(url, color_scheme="dark")``; hear of them: ``look.complaints``."""
+    from browsing import Looking
+
+    return Looking(browser)
+
+
 @pytest.fixture(scope="session")
 def start():
     """Start an attempt in a process of its own, forked from one that has imported everything."""
