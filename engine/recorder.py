@@ -58,7 +58,7 @@ class Recorder:
         backend: str,
         cluster: str,
         meter: Meter,
-        tell: Callable[[Sample], None],
+        tell: Callable[[Progress, Sample], None],
     ) -> None:
         self.timeline = Timeline()
         self.record: RunRecord | None = None
@@ -142,7 +142,7 @@ class Recorder:
             with self._lock:
                 self.timeline.add(sample)
         try:
-            self._tell(sample)
+            self._tell(now, sample)
         except Exception:  # noqa: BLE001 (who watches must not break the run)
             _log.debug("nobody takes the run's figures", exc_info=True)
 

@@ -261,8 +261,7 @@ class Run:
     @property
     def figures(self) -> Figures:
         """What is shown of the run: as `status`, with what it has cost so far."""
-        cost = self._meter.cost(self._recorder.seconds)
-        return Figures.of(self._progress.snapshot(), str(cost) if cost else None)
+        return self._figures(self._progress.snapshot())
 
     @property
     def timeline(self) -> Timeline:
@@ -300,8 +299,12 @@ class Run:
 
         return card(self.figures, self._recorder.timeline, self.results, self.dashboard_link)
 
-    def _tell(self, sample: Sample) -> None:
-        self._telemetry.send(self.figures, sample)
+    def _tell(self, now: Progress, sample: Sample) -> None:
+        self._telemetry.send(self._figures(now), sample)
+
+    def _figures(self, now: Progress) -> Figures:
+        cost = self._meter.cost(self._recorder.seconds)
+        return Figures.of(now, str(cost) if cost else None)
 
     def _drive(self) -> None:
         began = time.perf_counter()

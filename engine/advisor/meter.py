@@ -8,7 +8,7 @@ from functools import cached_property
 from ...storage.errors import PaniniError, UsageError
 from ..hardware.cpu import processor
 from ..hardware.platform import where
-from .catalogue import Catalogue
+from .catalogue import Catalogue, Machine, Offer, Plan
 from .catalogue_files import open_catalogue
 from .here import calibration_of, machine_here, priced_here, usable_gpus
 from .prediction import predict
@@ -79,14 +79,9 @@ class Meter:
 
     def cost(self, seconds: float) -> Spent | None:
         """Return what so many seconds cost; None where no price is known."""
-        catalogue = self._catalogue
-        if self._cluster is not None or catalogue is None:
+        if self._priced is None:
             return None
-        own = priced_here(catalogue)
-        had = own and catalogue.usual_offer(own, leaving_out=("free",))
-        if not own or not had:
-            return None
-        cost = price(seconds, own, *had)
+        cost = price(seconds, *self._priced)
         return Spent(cost.units, cost.usd)
 
     def limit(self, rows: int, text_bytes: int) -> Limit | None:
@@ -100,6 +95,14 @@ class Meter:
         except UsageError:  # too little is known of it
             return None
         return Limit(rows / found.parts["hashing"], found.basis)
+
+    @cached_property
+    def _priced(self) -> tuple[Machine, Offer, Plan] | None:
+        """The machine, and how it is paid for, where that is known."""
+        catalogue = self._catalogue
+        own = priced_here(catalogue) if catalogue and self._cluster is None else None
+        had = own and catalogue and catalogue.usual_offer(own, leaving_out=("free",))
+        return (own, *had) if own and had else None
 
     @cached_property
     def _catalogue(self) -> Catalogue | None:

@@ -24,6 +24,7 @@ from .telemetry import TOPIC
 if TYPE_CHECKING:
     from bokeh.document import Document
 
+    from ...storage.timeline import Timeline
     from .monitor import Monitor, MonitoredRun
 
 REFRESH_MS = 500
@@ -31,6 +32,7 @@ QUIET_SECONDS = 10.0
 """Of silence, after which the reader is told that the figures are old ones."""
 
 _NEWEST = "the newest"
+_MEMORY = {"memory": GREEN, "spilled": VERMILION}
 _POWERS = [2**power for power in range(10)]
 _STYLE = """
 <style>
@@ -60,39 +62,21 @@ class Board:
 
     def __init__(self, monitor: Monitor) -> None:
         self._monitor = monitor
-        self._line = ColumnDataSource({name: [0.0] for name in _COLUMNS})
         self._blocks = ColumnDataSource({"name": [], "seconds": [], "share": []})
         self._choice = Select(title="run", value=_NEWEST, options=[_NEWEST], width=600)
         self._told = Div(text="", width=460, name="figures")
         self._shown = ""
         self._bars = _bars(self._blocks)
-        charts = [
-            _chart(self._line, "texts a second", {"texts": BLUE}, "0.0a"),
-            _chart(self._line, "bytes of text a second", {"bytes": BLUE}, "0.0b"),
-            _chart(
-                self._line,
-                "memory of the workers, and what they spilled",
-                {"memory": GREEN, "spilled": VERMILION},
-                "0.0b",
-            ),
-            _chart(self._line, "threads at work", {"cpu": ORANGE}, "0.0"),
-            _chart(self._line, "micro-batch, texts", {"micro_batch": PURPLE}, "0,0"),
-            _chart(self._line, "device, share of the time at work", {"device": ORANGE}, "0 %"),
-        ]
-        self._device = charts[-1]
-        left = column(self._choice, self._told, self._bars)
-        self.root = row(
-            left,
-            column(charts[0], charts[2], charts[4], sizing_mode="stretch_width"),
-            column(charts[1], charts[3], charts[5], sizing_mode="stretch_width"),
-            sizing_mode="stretch_width",
-            name=TOPIC,
-        )
+        self._charts = [Chart(*one) for one in _CHARTS]
+        self._left = column(self._choice, self._told)
+        self._columns = [column(sizing_mode="stretch_width") for _ in range(2)]
+        self.root = row(self._left, *self._columns, sizing_mode="stretch_width", name=TOPIC)
 
     def update(self) -> None:
         """Show what the run has told by now."""
         runs = self._monitor.runs
-        self._choice.options = [_NEWEST, *reversed(runs)]
+        named = [(name, f"{run.results} ({run.figures.state})") for name, run in runs.items()]
+        self._choice.options = [(_NEWEST, _NEWEST), *reversed(named)]
         self._choice.visible = len(runs) > 1
         newest = next(reversed(runs.values()), None)
         run = runs.get(self._choice.value, newest)
@@ -101,16 +85,17 @@ class Board:
             self._shown = self._told.text = told
         if run is None:
             return
-        line = run.timeline
-        self._line.data = {
-            "seconds": line.column("seconds"),
-            "texts": line.rates("rows_done"),
-            "bytes": line.rates("text_bytes"),
-            **{name: line.column(name) for name in _COLUMNS[3:]},
-        }
-        self._device.visible = any(value is not None for value in line.column("device"))
-        spent = self._monitor.block_seconds(run)
-        every = sum(spent.values()) or 1.0
+        # A chart without anything to show cannot be laid out: so it is not there before.
+        known = [chart.figure for chart in self._charts if chart.update(run.timeline)]
+        for at, side in enumerate(self._columns):
+            if side.children != known[at::2]:
+                side.children = known[at::2]
+        self._update_bars(self._monitor.block_seconds(run))
+
+    def _update_bars(self, spent: dict[str, float]) -> None:
+        every = sum(spent.values())
+        if not every:
+            return
         names = sorted(spent, key=lambda name: spent[name])
         if self._bars.y_range.factors != names:
             self._bars.y_range.factors = names
@@ -119,18 +104,50 @@ class Board:
             "seconds": [spent[name] for name in names],
             "share": [spent[name] / every for name in names],
         }
+        if self._bars not in self._left.children:
+            self._left.children = [*self._left.children, self._bars]
 
 
-_COLUMNS = (
-    "seconds",
-    "texts",
-    "bytes",
-    "memory",
-    "spilled",
-    "cpu",
-    "micro_batch",
-    "device",
+_RATES = {"texts/s": "rows_done", "bytes/s": "text_bytes"}
+_CHARTS = (
+    ("texts a second", {"texts/s": BLUE}, "0.0a"),
+    ("bytes of text a second", {"bytes/s": BLUE}, "0.0b"),
+    ("memory of the workers, and what they spilled", _MEMORY, "0.0b"),
+    ("threads at work", {"cpu": ORANGE}, "0.0"),
+    ("micro-batch, texts", {"micro_batch": PURPLE}, "0,0"),
+    ("device, share of the time at work", {"device": ORANGE}, "0 %"),
 )
+"""Of each its title, its lines with their colours, and how its numbers are written."""
+
+
+class Chart:
+    """Lines over the seconds of a run.
+
+    Attributes
+    ----------
+    figure : bokeh.plotting.figure
+    """
+
+    def __init__(self, title: str, lines: dict[str, str], numbers: str) -> None:
+        self._lines = lines
+        self._source = ColumnDataSource({name: [] for name in ("seconds", *lines)})
+        self.figure = _figure(self._source, title, lines, numbers)
+
+    def update(self, timeline: Timeline) -> bool:
+        """Draw what is known by now, if anything is."""
+        columns = {
+            name: timeline.rates(_RATES[name]) if name in _RATES else timeline.column(name)
+            for name in self._lines
+        }
+        known = [
+            one
+            for one in zip(timeline.column("seconds"), *columns.values(), strict=True)
+            if None not in one
+        ]
+        if known:
+            names = ("seconds", *columns)
+            self._source.data = dict(zip(names, map(list, zip(*known, strict=True)), strict=True))
+        return bool(known)
 
 
 def _told(run: MonitoredRun | None) -> str:
@@ -150,11 +167,11 @@ def _told(run: MonitoredRun | None) -> str:
         f"<div class='paninifs-bar' role='progressbar' aria-valuenow='{share}' aria-valuemin='0' "
         f"aria-valuemax='100' aria-label='texts that are done'>"
         f"<div style='width: {share}%'></div></div>"
-        f"<table class='paninifs'>{rows}</table>"
+        f"<table class='paninifs' data-seconds='{run.figures.elapsed:.3f}'>{rows}</table>"
     )
 
 
-def _chart(source: ColumnDataSource, title: str, lines: dict[str, str], numbers: str) -> figure:
+def _figure(source: ColumnDataSource, title: str, lines: dict[str, str], numbers: str) -> figure:
     chart = figure(
         title=title,
         height=230,

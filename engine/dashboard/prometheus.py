@@ -9,20 +9,20 @@ from prometheus_client import REGISTRY
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 
 if TYPE_CHECKING:
-    from .monitor import Monitor, MonitoredRun
+    from .monitor import Monitor
 
 _STATES = ("indexing", "running", "finished", "failed")
 
 
 class Runs:
-    """Tells Prometheus of the runs of one scheduler; of the newest, where a process has several."""
+    """Tells Prometheus of the runs of every scheduler of this process."""
 
     def __init__(self) -> None:
-        self.monitor: Monitor | None = None
+        self.monitors: list[Monitor] = []
 
     def collect(self) -> Iterator[Metric]:
         """Yield every metric, with a value for each run."""
-        runs = list(self.monitor.runs.values()) if self.monitor else []
+        runs = [run for monitor in self.monitors for run in monitor.runs.values()]
         for kind, name, path, told in _METRICS:
             metric = kind(f"paninifs_{name}", told, labels=("run", "results"))
             for run in runs:
@@ -30,9 +30,9 @@ class Runs:
                 if value is not None:
                     metric.add_metric((run.name, run.results), value)
             yield metric
-        yield from self._labelled(runs)
+        yield from self._labelled()
 
-    def _labelled(self, runs: list[MonitoredRun]) -> Iterator[Metric]:
+    def _labelled(self) -> Iterator[Metric]:
         blocks = CounterMetricFamily(
             "paninifs_block_seconds",
             "Seconds that a block took, or waiting for what is read, or writing; of all threads",
@@ -41,12 +41,12 @@ class Runs:
         states = GaugeMetricFamily(
             "paninifs_state", "1 for the state that a run is in", labels=("run", "results", "state")
         )
-        for run in runs:
-            assert self.monitor is not None  # else there is no run
-            for name, seconds in self.monitor.block_seconds(run).items():
-                blocks.add_metric((run.name, run.results, name), seconds)
-            for state in _STATES:
-                states.add_metric((run.name, run.results, state), run.figures.state == state)
+        for monitor in self.monitors:
+            for run in monitor.runs.values():
+                for name, seconds in monitor.block_seconds(run).items():
+                    blocks.add_metric((run.name, run.results, name), seconds)
+                for state in _STATES:
+                    states.add_metric((run.name, run.results, state), run.figures.state == state)
         yield blocks
         yield states
 
@@ -86,14 +86,14 @@ _runs = Runs()
 
 
 def show(monitor: Monitor) -> None:
-    """Show a scheduler's runs, whatever was shown before."""
-    if _runs.monitor is None:
+    """Show a scheduler's runs."""
+    if not _runs.monitors:
         REGISTRY.register(_runs)
-    _runs.monitor = monitor
+    _runs.monitors.append(monitor)
 
 
 def forget(monitor: Monitor) -> None:
     """Show a scheduler's runs no longer."""
-    if _runs.monitor is monitor:
-        _runs.monitor = None
+    _runs.monitors.remove(monitor)
+    if not _runs.monitors:
         REGISTRY.unregister(_runs)

@@ -1,0 +1,17 @@
+"""Blocks for runs that are looked at: they take their time without taking the processor's."""
+
+from __future__ import annotations
+
+import time
+
+import numpy as np
+
+import paninifs as pf
+
+SECONDS_A_TEXT = 0.001
+
+
+@pf.map_block(fields=[pf.Field("n_bytes", "int32")])
+def n_bytes_at_leisure(text):
+    time.sleep(SECONDS_A_TEXT * len(text))
+    return np.diff(text.offsets).astype("int32")
