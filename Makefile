@@ -17,6 +17,7 @@ TESTS ?= tests
 GPU_PYTHON ?= $(or $(PYTHON),python3)
 DEMO_STORE ?= demo-results.zarr
 BENCH_RESULTS ?= bench-results
+DASKS := 2026.1.1 2026.8.0
 BROWSERS := chromium chromium-browser google-chrome google-chrome-stable
 PIP_INSTALL := $(BIN)/python -m pip install -qq --disable-pip-version-check --no-input
 
@@ -27,7 +28,7 @@ PYTEST = $(BIN)/python -P -m pytest -c tests/pytest.ini --rootdir tests -n $(WOR
 
 .DELETE_ON_ERROR:
 .DEFAULT_GOAL := help
-.PHONY: help demo test unit lint format bench bench-advice bench-micro-batches reference soak large-files test-rapids test-gpu bench-gpu test-matrix requirements clean FORCE
+.PHONY: help demo test unit lint format screenshots bench bench-advice bench-micro-batches bench-watching reference soak large-files test-rapids test-gpu bench-gpu test-dask test-matrix requirements clean FORCE
 
 help: ## list the commands
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' $(firstword $(MAKEFILE_LIST)) | expand -t 22
@@ -62,6 +63,12 @@ reference: $(VENV)/.dev ## measure this machine as the one that the advisor comp
 
 bench-micro-batches: $(VENV)/.dev ## measure sizes of micro-batches, fixed and adaptive: QUICK=1 in two minutes
 	$(BIN)/python tests/benchmarks/micro_batches.py $(if $(QUICK),--quick) --out $(BENCH_RESULTS)
+
+bench-watching: $(VENV)/.dev ## measure what it costs a run to be watched: QUICK=1 in a minute, else five
+	$(BIN)/python tests/benchmarks/watching.py $(if $(QUICK),--quick) --out $(BENCH_RESULTS)
+
+screenshots: $(VENV)/.dev $(VENV)/.browser ## make the pictures of deploy/docs anew, with a real browser
+	PYTHONPATH=tests $(BIN)/python tests/screenshots.py deploy/docs
 
 soak: $(VENV)/.dev ## kill workers, nannies, scheduler and client for MINUTES=30 over a real corpus; nothing may be lost (Linux)
 	PYTHONPATH=tests $(BIN)/python tests/benchmarks/chaos.py $(if $(MINUTES),--minutes $(MINUTES)) $(if $(SEED),--seed $(SEED)) --out $(BENCH_RESULTS)
@@ -170,6 +177,19 @@ $(VENV)/.colab: $(VENV)/.created pyproject.toml tests/colab-constraints.txt
 
 $(LINK):
 	@mkdir -p .link && ln -s .. $@
+
+# The dashboard's tab leans on what dask does not promise: its tests, with the oldest dask that is
+# allowed and with the newest that was there when this was written.
+test-dask: | $(LINK) ## the tests of the dashboard's tab with other versions of dask
+	@for version in $(DASKS); do \
+		echo "=== dask $$version"; \
+		$(MAKE) --no-print-directory VENV=.venvs/dask-$$version DASK=$$version unit-dask || exit 1; \
+	done
+
+.PHONY: unit-dask
+unit-dask: $(VENV)/.dev $(VENV)/.browser | $(LINK)
+	@$(PIP_INSTALL) --no-deps dask==$(DASK) distributed==$(DASK)
+	$(PYTEST) tests/test_dashboard.py -k "not for_a_minute"
 
 # --- every Python, and Colab's versions -----------------------------------------------------------
 

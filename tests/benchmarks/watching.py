@@ -1,0 +1,148 @@
+"""What it costs a run to be watched: ``make bench-watching``.
+
+    python watching.py [--quick] [--out DIR]
+
+One warm cluster of two workers, one Parquet corpus of short texts, the default graph. In every
+round each of these has its turn, and its seconds are compared with those of the first in it:
+
+- nobody is told anything
+- as a run is by default: dask's scheduler is told of it, for the tab and for Prometheus
+- the same with the tab open (a visitor's session in a process of its own, which follows every
+  change; what their browser does with it is not counted)
+- the same with the live card of a notebook, replaced as often as there
+
+Writes DIR/watching.json.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import multiprocessing
+import shutil
+import statistics
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
+from pathlib import Path
+from typing import Any
+from unittest import mock
+
+import corpora
+from measure import machine
+
+import paninifs as pf
+from paninifs.engine.dashboard import telemetry
+from paninifs.engine.display.notebook import Notebook
+from paninifs.engine.recorder import Recorder
+
+NOBODY = "nobody is told"
+
+
+@contextmanager
+def untold() -> Iterator[None]:
+    """Nobody is told of a run."""
+    with mock.patch.object(Recorder, "_record"), mock.patch.object(telemetry.Telemetry, "send"):
+        yield
+
+
+def visitor(url: str, there: Any, gone: Any) -> None:
+    """Have the tab open until told to go."""
+    from bokeh.client import pull_session
+
+    with pull_session(url=url) as session:
+        there.set()
+        while not gone.wait(0.5):
+            session.force_roundtrip()
+
+
+@contextmanager
+def tab_open(url: str) -> Iterator[None]:
+    context = multiprocessing.get_context("spawn")
+    there, gone = context.Event(), context.Event()
+    process = context.Process(target=visitor, args=(url, there, gone), daemon=True)
+    process.start()
+    if not there.wait(60):
+        raise SystemExit(f"nobody could open {url}")
+    try:
+        yield
+    finally:
+        gone.set()
+        process.join()
+
+
+@contextmanager
+def card_shown(_: str) -> Iterator[None]:
+    """A notebook shows the run; what its front end does with it is not counted."""
+    from IPython import display
+
+    submit = pf.submit
+
+    def shown(*arguments: Any, **options: Any) -> pf.Run:
+        run = submit(*arguments, **options)
+        run.events.subscribe(Notebook(run._repr_html_).listen)
+        return run
+
+    with (
+        mock.patch.object(display.DisplayHandle, "display"),
+        mock.patch.object(display.DisplayHandle, "update"),
+        mock.patch.object(pf, "submit", shown),
+    ):
+        yield
+
+
+WAYS: dict[str, Any] = {
+    NOBODY: lambda _: untold(),
+    "as by default": lambda _: nullcontext(),
+    "tab open": tab_open,
+    "notebook's card": card_shown,
+}
+
+
+def measure(rounds: int, texts: int) -> dict[str, list[float]]:
+    """Return the seconds of every run, by how it was watched."""
+    seconds: dict[str, list[float]] = {way: [] for way in WAYS}
+    with tempfile.TemporaryDirectory() as folder, pf.connect(workers=2, quiet=True) as client:
+        corpus = pf.open_corpus(corpora.parquet(Path(folder) / "c.parquet", texts, 100))
+        store, tab = Path(folder) / "r.zarr", client.dashboard_link.replace("/status", "/paninifs")
+        for turn in range(rounds + 1):
+            for way, watched in WAYS.items():
+                shutil.rmtree(store, ignore_errors=True)
+                with watched(tab):
+                    began = time.perf_counter()
+                    pf.submit(
+                        pf.default_graph(), corpus, store, client=client, progress=False
+                    ).result()
+                    if turn:  # the first is to warm up
+                        seconds[way].append(time.perf_counter() - began)
+    return seconds
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--quick", action="store_true")
+    parser.add_argument("--out", type=Path, default=Path("bench-results"))
+    given = parser.parse_args()
+    rounds, texts = (3, 1_000_000) if given.quick else (11, 5_000_000)
+    seconds = measure(rounds, texts)
+    found = {}
+    for way, each in seconds.items():
+        ratios = sorted(a / b for a, b in zip(each, seconds[NOBODY], strict=True))
+        found[way] = {
+            "texts a second": texts / statistics.median(each),
+            "times the first": statistics.median(ratios),
+            "from": ratios[0],
+            "to": ratios[-1],
+        }
+        print(
+            f"{way:18} {found[way]['texts a second']:12,.0f} texts/s   "
+            f"{found[way]['times the first']:.3f} of the time ({ratios[0]:.3f} to {ratios[-1]:.3f})"
+        )
+    given.out.mkdir(parents=True, exist_ok=True)
+    document = {"machine": machine(), "texts": texts, "rounds": rounds, "ways": found}
+    (given.out / "watching.json").write_text(json.dumps(document, indent=1) + "\n")
+
+
+if __name__ == "__main__":
+    main()
