@@ -131,9 +131,9 @@ def export(
     ...     corpus = pf.open_corpus(folder / "a.jsonl")
     ...     run = pf.submit(pf.default_graph(), corpus, folder / "out.zarr", progress=False)
     ...     _ = run.result()
-    >>> pf.export(folder / "out.zarr", columns=["text", "lang", "valid"], progress=False)
-      text lang  valid
-    0   un   fr   True
+    >>> table = pf.export(folder / "out.zarr", columns=["text", "lang", "valid"], progress=False)
+    >>> table.to_dict("records")
+    [{'text': 'un', 'lang': 'fr', 'valid': True}]
     """
     if isinstance(columns, str):
         raise UsageError(f"columns is a list of names: columns=[{columns!r}]")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import gzip
 import io
 import os
 from collections.abc import Callable, Iterator
@@ -33,7 +34,7 @@ def _csv(sink: Any, schema: pa.Schema) -> Iterator[Write]:
 
 @contextmanager
 def _csv_gzip(sink: Any, schema: pa.Schema) -> Iterator[Write]:
-    with pa.CompressedOutputStream(sink, "gzip") as packed, _csv(packed, schema) as write:
+    with gzip.GzipFile("", "wb", 6, sink) as packed, _csv(packed, schema) as write:
         yield write
 
 
