@@ -105,7 +105,7 @@ def export(
     overwrite : bool
         Replace the file that is there.
     progress : bool
-        Show progress, in a terminal or a notebook.
+        Show progress, in a terminal.
     storage_options : mapping, optional
         For fsspec, to read corpus and results.
 
@@ -234,7 +234,8 @@ def _bar(rows: int, shown: bool) -> Iterator[Callable[[int], None]]:
         bars.TextColumn("texts"),
         bars.TimeRemainingColumn(),
     )
-    console = Console(stderr=True)
+    # In a notebook rich would want widgets, and a frame is there before they are.
+    console = Console(stderr=True, force_jupyter=False)
     with bars.Progress(*columns, console=console, transient=True, disable=not shown) as display:
         task = display.add_task("", total=rows)
         yield lambda more: display.advance(task, more)

@@ -33,10 +33,12 @@ def own_columns(index: CorpusIndex, opener: FileOpener) -> tuple[Column, ...]:
 
     with ThreadPoolExecutor(_READERS) as pool:
         found = list(pool.map(columns, files))
+    # JSON Lines has no schema: whatever is in other files, its values are strings.
+    schemaless = {"string"} if any(file.format == "jsonl" for file in files) else set()
     kinds: dict[str, set[str]] = {}
     for one in found:
         for name, kind in one.items():
-            kinds.setdefault(name, set()).add(kind)
+            kinds.setdefault(name, set(schemaless)).add(kind)
     known = {column.name: column for column in index.keep}
     left_out = {ANY_TEXT, index.text, index.id.name if index.id else None}
     return tuple(

@@ -20,8 +20,8 @@ from typer.testing import CliRunner
 import paninifs as pf
 from paninifs.engine import export as module
 from paninifs.engine.cli import app
+from paninifs.storage import parquet, readers, shards
 from paninifs.storage import rows as storage_rows
-from paninifs.storage import shards
 from paninifs.storage.errors import ColumnNotFound, CorpusChanged, ResultsNotFound, UsageError
 
 SCALARS = ("variance", "entropy", "ambiguity", "ambiguity_normalised")
@@ -52,7 +52,7 @@ def run(near, tmp_path):
 def pieces(request, monkeypatch):
     """How much is read and written at once."""
     if request.param:
-        monkeypatch.setattr(shards, "_RUN_ROWS", 32)
+        monkeypatch.setattr(shards, "_RUN_ROWS", 40)
         monkeypatch.setattr(storage_rows, "BATCH_ROWS", 7)
         monkeypatch.setattr(module, "_GROUP_ROWS", 20)
 
@@ -316,6 +316,7 @@ def test_fields_of_one_s_own_are_spread_and_named_apart(run, tmp_path):
         assert [found[f"grid_{side}_{place}"] for place in range(3)] == [
             [first + place, None] for place in range(3)
         ]
+    assert str(pf.export(store, progress=False)["grid_l_0"].dtype) == "float[pyarrow]"
     assert found["word"] == ["à", None]
     assert found["reason_result"] == [2**62 + 1, None]
     assert found["reason"] == [None, "null text"]
@@ -411,6 +412,65 @@ def test_rows_of_an_unfinished_store_are_there_and_say_so(run, tmp_path):
     assert frame(store)["lang"] == ["fr"] * 50
 
 
+@pytest.mark.parametrize("run_rows", [1, 40, 131_072])
+def test_every_row_of_a_run_of_bad_ones_has_its_reason(run, tmp_path, monkeypatch, run_rows):
+    rows = [{"text": None if 5 <= n < 40 else f"t{n}"} for n in range(100)]
+    write_jsonl(tmp_path / "c.jsonl", rows)
+    store = run(tmp_path / "c.jsonl")
+    monkeypatch.setattr(shards, "_RUN_ROWS", run_rows)
+    found = frame(store, columns=["reason"])
+    assert found["reason"] == ["null text" if 5 <= n < 40 else None for n in range(100)]
+
+
+@pytest.mark.parametrize("nbytes", [1, 999, 1 << 40])
+def test_what_is_read_at_once_is_whole_shards(nbytes):
+    layout = shards.StoreLayout((), 1000, 16, "")
+    runs = list(layout.runs(nbytes))
+    assert [row for start, stop in runs for row in range(start, stop)] == list(range(1000))
+    assert all(start % 16 == 0 for start, _ in runs)
+    assert len(runs) == (63 if nbytes == 1 << 40 else 1)
+
+
+def test_a_kept_column_has_the_kind_that_it_has_in_the_store(run, near, tmp_path):
+    write_parquet(tmp_path / "a.parquet", [{"text": "un", "n": None}])
+    store = run(str(tmp_path / "*.parquet"), keep=["n"])
+    write_parquet(tmp_path / "b.parquet", [{"text": "deux", "n": 7}])
+    corpus = pf.open_corpus(str(tmp_path / "*.parquet"), keep=["n"])
+    graph = pf.default_graph()
+    pf.submit(graph, corpus, store, client=near, extend=True, progress=False).result()
+    assert frame(store)["n"] == frame(store, text=False)["n"] == [None, "7"]
+
+
+def test_a_column_here_of_numbers_and_there_of_anything_is_strings(run, tmp_path):
+    write_parquet(tmp_path / "a.parquet", [{"text": "un", "n": 7}])
+    rows = [{"text": f"t{n}"} for n in range(120)] + [{"text": "x", "n": "later"}]
+    write_jsonl(tmp_path / "b.jsonl", rows)
+    found = frame(run(tmp_path, shard_rows=64))
+    assert found["n"] == ["7", *[None] * 120, "later"]
+
+
+def test_a_file_that_became_something_else_is_refused_too(run, tmp_path):
+    write_parquet(tmp_path / "a.parquet", [{"text": "un", "n": 7}])
+    store = run(tmp_path / "a.parquet")
+    (tmp_path / "a.parquet").write_bytes(b"no longer")
+    with pytest.raises(CorpusChanged, match="changed after it was indexed"):
+        pf.export(store, progress=False)
+
+
+def test_lists_count_for_how_many_rows_are_read_at_once(tmp_path, monkeypatch):
+    table = pa.table({"text": ["un"] * 400, "tags": [[str(n)] * 9 for n in range(400)]})
+    pq.write_table(table, tmp_path / "a.parquet", use_dictionary=False)
+    index = pf.open_corpus(tmp_path / "a.parquet").index
+    wanted = storage_rows.Wanted("text", (storage_rows.Column("tags", "string"),))
+    monkeypatch.setattr(parquet, "BATCH_BYTES", 5000)
+    (stretch,) = index.stretches(0, 400)
+    batches = list(
+        readers.read_stretch(stretch, pf.open_corpus(tmp_path / "a.parquet").opener, wanted)
+    )
+    assert max(map(len, batches)) < 100
+    assert batches[0].columns["tags"][1].as_py() == json.dumps(["1"] * 9)
+
+
 def test_the_text_is_the_one_that_was_hashed(run, tmp_path):
     write_jsonl(tmp_path / "c.jsonl", [{"text": " <b>a</b>  word "}, {"text": "x"}])
     clean = pf.Cleaning(markup=True, whitespace=True, min_chars=2, duplicates=True)
@@ -438,6 +498,8 @@ def test_files_without_columns_have_texts_and_ids(run, tmp_path, format):
 def test_a_file_that_is_there_stays_unless_it_is_said(store, tmp_path):
     out = tmp_path / "o.csv"
     out.write_text("mine")
+    with pytest.raises(UsageError, match="is there already; --overwrite"):
+        pf.export(tmp_path / "none.zarr", out, progress=False)  # before there is anything to do
     with pytest.raises(UsageError, match="is there already; --overwrite"):
         pf.export(store[0], out, progress=False)
     assert out.read_text() == "mine"
@@ -495,12 +557,11 @@ def test_a_file_that_appears_meanwhile_stays(store, tmp_path, monkeypatch):
         ("gs://me:pw@bucket/o.csv", None, "an export is a file of this machine"),
     ],
 )
-def test_a_file_that_cannot_be_made_is_refused_first(
-    store, tmp_path, monkeypatch, out, format, words
-):
+def test_a_file_that_cannot_be_made_is_refused_first(tmp_path, monkeypatch, out, format, words):
     monkeypatch.chdir(tmp_path)
+    (tmp_path / "corpus").mkdir()
     with pytest.raises(UsageError, match=words) as caught:
-        pf.export(store[0], out, format=format, progress=False)
+        pf.export(tmp_path / "none.zarr", out, format=format, progress=False)
     assert "pw" not in str(caught.value)
 
 

@@ -139,6 +139,12 @@ def test_equal_texts_are_exactly_as_similar_and_the_earlier_one_is_first(store, 
         ]
 
 
+def test_a_text_of_the_store_is_exactly_as_similar_to_itself(store, rows):
+    for row in range(40, 70):
+        (one,) = pf.peek(rows[row]["text"], store[1], top=1).nearest
+        assert (one.row, one.similarity) == (row, 1.0)
+
+
 def test_only_a_piece_of_the_store_is_held(store, monkeypatch):
     read = []
     monkeypatch.setattr(shards, "_RUN_BYTES", 32 * 9 * 8)

@@ -12,7 +12,7 @@ from rich.table import Table
 
 from ...storage.errors import UsageError
 from ..terminal import one_line, plain
-from .console import INTERRUPTED, Json, Results, errors, out, pairs, print_json
+from .console import Json, Results, errors, out, pairs, print_json
 
 if TYPE_CHECKING:
     from ..peek import Peek
@@ -94,19 +94,16 @@ def export(
     from ..export import export as write
 
     names = [name for given in columns or () for name in given.split(",") if name] or None
-    try:
-        with errors():
-            found = write(
-                results,
-                file,
-                columns=names,
-                format=format,
-                text=text,
-                overwrite=overwrite,
-                progress=not as_json,
-            )
-    except KeyboardInterrupt:
-        raise typer.Exit(INTERRUPTED) from None
+    with errors():
+        found = write(
+            results,
+            file,
+            columns=names,
+            format=format,
+            text=text,
+            overwrite=overwrite,
+            progress=not as_json,
+        )
     if as_json:
         print_json(asdict(found))
         return
