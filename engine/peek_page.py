@@ -1,4 +1,4 @@
-"""How a peeked sentence is shown in a notebook. Whatever it says, it is only shown."""
+"""How a peeked sentence is shown: as a page of a notebook, and the words of it for a terminal."""
 
 from __future__ import annotations
 
