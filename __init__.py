@@ -13,8 +13,10 @@ if TYPE_CHECKING:
     from .engine.advisor.work import Model as Model
     from .engine.advisor.work import Work as Work
     from .engine.cluster import connect as connect
+    from .engine.export import export as export
     from .engine.hardware import hardware as hardware
     from .engine.micro_batch import MicroBatch as MicroBatch
+    from .engine.peek import peek as peek
     from .engine.run import Run as Run
     from .engine.run import submit as submit
     from .engine.staging import stage as stage
@@ -41,8 +43,10 @@ _HOME = {
     "Model": ".engine.advisor.work",
     "Work": ".engine.advisor.work",
     "connect": ".engine.cluster",
+    "export": ".engine.export",
     "hardware": ".engine.hardware",
     "MicroBatch": ".engine.micro_batch",
+    "peek": ".engine.peek",
     "Run": ".engine.run",
     "submit": ".engine.run",
     "stage": ".engine.staging",

@@ -10,14 +10,14 @@ from typing import Any
 import numpy as np
 
 from ..storage.duplicates import mark_fields
-from ..storage.errors import ColumnNotFound, CorpusChanged
+from ..storage.errors import ColumnNotFound
 from ..storage.lease import current_owner
-from ..storage.lookup import corpus_opener, texts_at
 from ..storage.manifest import read_index, require_manifest
 from ..storage.results import StoredArrays
 from ..storage.shards import done_shards, met_forms
 from ..storage.store import Summary, read_summary
 from ..storage.target import open_target
+from .located import Located, located
 
 
 @dataclass(frozen=True)
@@ -41,15 +41,10 @@ class Status:
 
 
 @dataclass(frozen=True)
-class Ranked:
+class Ranked(Located):
     """A text, and why it is shown."""
 
-    row: int
-    id: str
-    file: str
-    file_row: int  # from 0
     value: float
-    text: str
 
 
 @dataclass(frozen=True)
@@ -120,20 +115,8 @@ def overview(
     values = np.asarray(arrays[by][:], np.float64)
     values[~np.asarray(arrays["valid"][:])] = -np.inf
     best = [int(row) for row in np.argsort(-values, kind="stable")[:top] if values[row] > -np.inf]
-    try:
-        texts = texts_at(index, corpus_opener(storage_options), best)
-        missing = ""
-    except (CorpusChanged, OSError) as error:  # the results are as good as they were
-        texts, missing = {}, f"(text not available: {error})"
-    ranked = []
-    for row in best:
-        file, file_row = index.locate(row)
-        identity = str(np.asarray(arrays["id"][row]).item())
-        ranked.append(
-            Ranked(
-                row, identity, file.name, file_row, float(values[row]), texts.get(row) or missing
-            )
-        )
+    found = located(index, arrays, best, storage_options)
+    ranked = [Ranked(**vars(one), value=float(values[one.row])) for one in found]
     fields = (*layout.fields, *mark_fields(index.cleaning))
     return Overview(
         status,

@@ -105,6 +105,13 @@ def outline(file: SourceFile, opener: Opener) -> Outline:
     return Outline(tuple(units), dict.fromkeys(header, "string"), lengths)
 
 
+def columns(file: SourceFile, opener: Opener) -> dict[str, str]:
+    """Read the header."""
+    with opener(file) as stream:
+        records = iter(_Records(stream, 0, DELIMITERS[file.format]))
+        return dict.fromkeys(_header(next(records, (0, []))[1]), "string")
+
+
 def _header(record: list[str] | _Broken) -> list[str]:
     if isinstance(record, _Broken):
         raise Malformed(f"the header is not CSV: {record.reason}")
@@ -117,8 +124,7 @@ def _header(record: list[str] | _Broken) -> list[str]:
 def read(file: SourceFile, opener: Opener, span: Span, wanted: Wanted) -> Iterator[Rows]:
     """Read a span; a ragged or malformed record becomes a fault."""
     delimiter = DELIMITERS[file.format]
-    with opener(file) as stream:
-        header = _header(next(iter(_Records(stream, 0, delimiter)), (0, []))[1])
+    header = list(columns(file, opener))
     at = header.index(wanted.text)
     others = [header.index(c.name) if c.name in header else None for c in wanted.others]
     rows = RowBuilder(wanted, span.start)

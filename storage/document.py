@@ -29,10 +29,15 @@ from .rows import (
 _NAME = "id"
 
 
-def outline(file: SourceFile, opener: Opener) -> Outline:  # noqa: ARG001
+def outline(file: SourceFile, opener: Opener) -> Outline:
     """Return one row, whatever is in the file. How long it is once unpacked is not known."""
     lengths = {ANY_TEXT: Lengths(file.size, file.size, 0)}
-    return Outline((Unit(1, 0),), {ANY_TEXT: "string", _NAME: "string"}, lengths)
+    return Outline((Unit(1, 0),), columns(file, opener), lengths)
+
+
+def columns(file: SourceFile, opener: Opener) -> dict[str, str]:  # noqa: ARG001
+    """Return the two that every document has, whatever is in it."""
+    return {ANY_TEXT: "string", _NAME: "string"}
 
 
 def read(file: SourceFile, opener: Opener, span: Span, wanted: Wanted) -> Iterator[Rows]:
@@ -47,8 +52,8 @@ def read(file: SourceFile, opener: Opener, span: Span, wanted: Wanted) -> Iterat
         return
     raw = pa.array([data], pa.binary() if len(data) < 2**31 else pa.large_binary())
     text, faults = utf8_text(raw, span.start)
-    columns = {
+    others = {
         c.name: pa.array([file.name if c.name == _NAME else None], ARROW_KINDS[c.kind])
         for c in wanted.others
     }
-    yield Rows(span.start, text, columns, faults)
+    yield Rows(span.start, text, others, faults)

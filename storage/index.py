@@ -23,7 +23,6 @@ from .readers import outline
 from .redaction import presentable, scrubbed
 from .rows import (
     ANY_TEXT,
-    ARROW_KINDS,
     Column,
     Lengths,
     Malformed,
@@ -32,12 +31,12 @@ from .rows import (
     Stretch,
     Unit,
     Wanted,
+    common_kind,
 )
 from .source import SMALL_BYTES, FileOpener, InHand
 
 INDEX_THREADS = 16
 _TEXT_KIND = "string"
-_NULL_KIND = "null"
 
 
 @dataclass(frozen=True)
@@ -313,11 +312,7 @@ def _kind(readable: Sequence[Outline], name: str) -> str:
     nested = [kind for kind in kinds if "<" in kind]
     if nested:
         raise ColumnNotFound(f"column {name!r} holds {nested[0]}, which cannot be stored")
-    kinds.discard(_NULL_KIND)  # in such a file every value is missing
-    if kinds == {"int64", "float64"}:
-        return "float64"
-    kind = kinds.pop() if len(kinds) == 1 else "string"
-    return kind if kind in ARROW_KINDS else "string"
+    return common_kind(kinds)
 
 
 def _id_kind(readable: Sequence[Outline], name: str) -> str:

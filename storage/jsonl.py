@@ -28,8 +28,16 @@ PARTS = 16
 
 
 def outline(file: SourceFile, opener: Opener) -> Outline:
-    """Count the records; the columns are the keys of the first hundred, in the first 8 MiB."""
-    columns: dict[str, str] = {}
+    """Count the records."""
+    found = columns(file, opener)
+    with opener(file) as stream:
+        seekable = file.compression is None
+        return outline_lines(stream, found, skip_blank=True, seekable=seekable)
+
+
+def columns(file: SourceFile, opener: Opener) -> dict[str, str]:
+    """Return the keys of the first hundred records, in the first 8 MiB."""
+    found: dict[str, str] = {}
     with opener(file) as stream:
         head = b""
         while head.count(b"\n") < SAMPLE_RECORDS and len(head) < BATCH_BYTES:
@@ -43,10 +51,8 @@ def outline(file: SourceFile, opener: Opener) -> Outline:
             except (ValueError, RecursionError):
                 continue
             if isinstance(value, dict):
-                columns |= dict.fromkeys(value, "string")
-    with opener(file) as stream:
-        seekable = file.compression is None
-        return outline_lines(stream, columns, skip_blank=True, seekable=seekable)
+                found |= dict.fromkeys(value, "string")
+    return found
 
 
 def read(file: SourceFile, opener: Opener, span: Span, wanted: Wanted) -> Iterator[Rows]:

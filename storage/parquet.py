@@ -5,6 +5,7 @@ A struct's leaf is a column too, under its dotted path, unless a column bears th
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Iterator, Mapping
 from itertools import accumulate
 
@@ -42,12 +43,22 @@ def outline(file: SourceFile, opener: Opener) -> Outline:
     with opener(file) as raw, _opened(StoredFile(raw)) as parquet:
         meta = parquet.metadata
         groups = [meta.row_group(g).num_rows for g in range(meta.num_row_groups)]
-        columns = {name: _kind(type_) for name, (_, type_) in _columns(parquet).items()}
+        columns = _kinds(parquet)
         texts = {name: leaf for name, leaf in _leaves(parquet).items() if columns.get(name) == TEXT}
         lengths = (
             {name: _lengths(meta, leaf) for name, leaf in texts.items()} if any(groups) else {}
         )
     return Outline(tuple(Unit(rows, g) for g, rows in enumerate(groups) if rows), columns, lengths)
+
+
+def columns(file: SourceFile, opener: Opener) -> dict[str, str]:
+    """Read the footer: every column and its kind."""
+    with opener(file) as raw, _opened(StoredFile(raw)) as parquet:
+        return _kinds(parquet)
+
+
+def _kinds(parquet: pq.ParquetFile) -> dict[str, str]:
+    return {name: _kind(type_) for name, (_, type_) in _columns(parquet).items()}
 
 
 def _lengths(meta: pq.FileMetaData, leaf: int) -> Lengths:
@@ -174,7 +185,12 @@ def _decoded(batches: Iterator[pa.RecordBatch], stored: StoredFile) -> Iterator[
 def _batch_rows(parquet: pq.ParquetFile, columns: Iterable[str]) -> int:
     """Rows whose values are about BATCH_BYTES, by the footer's uncompressed sizes."""
     meta, leaves = parquet.metadata, _leaves(parquet)
-    at = [leaves[name] for name in columns]
+    at = {
+        leaf
+        for name in columns
+        for path, leaf in leaves.items()
+        if path == name or path.startswith(f"{name}.")  # a list's values are a leaf below it
+    }
     # The row group with the longest rows decides, not the mean of the file.
     groups = [meta.row_group(group) for group in range(meta.num_row_groups)]
     sizes = [sum(g.column(leaf).total_uncompressed_size for leaf in at) for g in groups]
@@ -199,9 +215,20 @@ def _rows(batch: pa.RecordBatch, start: int, wanted: Wanted, paths: Mapping[str,
         values = _plain(_column(batch, paths[column.name]))
         if _is_texty(values.type):
             values, _ = utf8_text(values, start)
+        if pa.types.is_nested(values.type):
+            values = _as_json(values)
         # An integer that float64 cannot hold is the nearest that it can.
         columns[column.name] = values.cast(kind, safe=kind != pa.float64())
     return Rows(start, text, columns, faults)
+
+
+def _as_json(values: pa.Array) -> pa.Array:
+    """Write lists and the like as JSON, as they come out of JSON Lines."""
+    written = [
+        None if value is None else json.dumps(value, ensure_ascii=False, default=str)
+        for value in values.to_pylist()
+    ]
+    return pa.array(written, pa.string())
 
 
 def _column(batch: pa.RecordBatch, path: Path) -> pa.Array:

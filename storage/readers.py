@@ -31,22 +31,30 @@ from .source import CorpusOpener
 
 @dataclass(frozen=True)
 class Reader:
-    """A format: how its records are counted, how a span of them is read, and in which files."""
+    """A format: how its records are counted, how a span of them is read, and in which files.
+
+    `columns` finds the columns and their kinds, and reads no more of a file than that takes.
+    """
 
     outline: Callable[[SourceFile, Opener], Outline]
     read: Callable[[SourceFile, Opener, Span, Wanted], Iterator[Rows]]
+    columns: Callable[[SourceFile, Opener], dict[str, str]]
     endings: tuple[str, ...]  # of the files that are read so when no format is named
     further: tuple[str, ...] = ()  # of files in a folder that are, too, when this one is
 
 
 READERS = {
-    "parquet": Reader(parquet.outline, parquet.read, (".parquet", ".pq")),
-    "jsonl": Reader(jsonl.outline, jsonl.read, (".jsonl", ".ndjson")),
-    "csv": Reader(delimited.outline, delimited.read, (".csv",)),
-    "tsv": Reader(delimited.outline, delimited.read, (".tsv",)),
-    "text": Reader(plain.outline, plain.read, (".txt",), (".md",)),
+    "parquet": Reader(parquet.outline, parquet.read, parquet.columns, (".parquet", ".pq")),
+    "jsonl": Reader(jsonl.outline, jsonl.read, jsonl.columns, (".jsonl", ".ndjson")),
+    "csv": Reader(delimited.outline, delimited.read, delimited.columns, (".csv",)),
+    "tsv": Reader(delimited.outline, delimited.read, delimited.columns, (".tsv",)),
+    "text": Reader(plain.outline, plain.read, plain.columns, (".txt",), (".md",)),
     "document": Reader(
-        document.outline, document.read, (), (".txt", ".md", ".html", ".xml", ".tex", ".rst")
+        document.outline,
+        document.read,
+        document.columns,
+        (),
+        (".txt", ".md", ".html", ".xml", ".tex", ".rst"),
     ),
 }
 

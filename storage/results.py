@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from os import PathLike
 from typing import TYPE_CHECKING, Any, cast
 
+import numpy as np
 import zarr
 
 from .errors import ResultsIncomplete, ResultsNotFound
@@ -91,3 +92,9 @@ class StoredArrays:
     def __getitem__(self, name: str) -> zarr.Array[Any]:
         """Return an array."""
         return cast("zarr.Array[Any]", self._group[name])
+
+    def labels(self, dimension: str) -> list[str] | None:
+        """Return what the positions along a dimension are called; None where they are numbers."""
+        if dimension not in self._group:
+            return None
+        return [str(label) for label in np.asarray(self[dimension][:]).tolist()]

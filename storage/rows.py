@@ -87,6 +87,8 @@ class Outline:
     """By column, where each is decoded by itself; else of whole records, under `ANY_TEXT`."""
 
 
+NULL_KIND = "null"
+
 ANY_TEXT = "*"
 """The column of a format that has only text: it is the text, whatever that is called elsewhere."""
 
@@ -106,6 +108,19 @@ class Column:
         'translation_fr'
         """
         return self.name.replace(".", "_")
+
+
+def common_kind(kinds: Iterable[str]) -> str:
+    """Return the kind as which a column is read that is of these kinds, each in some file.
+
+    >>> common_kind(["int64", "float64"]), common_kind(["int64", "null"]), common_kind(["date32"])
+    ('float64', 'int64', 'string')
+    """
+    known = set(kinds) - {NULL_KIND}  # in such a file every value is missing
+    if known == {"int64", "float64"}:
+        return "float64"
+    kind = known.pop() if len(known) == 1 else "string"
+    return kind if kind in ARROW_KINDS else "string"
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Container, Iterable, Mapping, Sequence
+from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, field
 from typing import Any
@@ -23,12 +23,15 @@ from .lease import LEASES
 from .local_target import is_temporary
 from .normal_forms import NONE_MET, NormalForms
 from .partition import shard_bounds
-from .quarantine import QuarantinedRows, to_parquet
+from .quarantine import QuarantinedRows, from_parquet, to_parquet
 from .target import Target
 
 DONE = "_run/done"
 QUARANTINE = "_run/quarantine"
 _READERS = 16
+_RUN_ROWS = 131_072
+_RUN_BYTES = 64 << 20
+"""How much of a store is read at once; small shards one by one would take long."""
 
 
 @dataclass(frozen=True)
@@ -54,6 +57,13 @@ class StoreLayout:
     def bounds(self, shard: int) -> tuple[int, int]:
         """Return the rows of a shard."""
         return shard_bounds(shard, self.rows, self.shard_rows)
+
+    def runs(self, row_bytes: int) -> Iterator[tuple[int, int]]:
+        """Yield runs of whole shards, as rows, that are read at once: of so many bytes a row."""
+        rows = min(_RUN_ROWS, _RUN_BYTES // max(1, row_bytes))
+        step = self.shard_rows * max(1, rows // self.shard_rows)
+        for start in range(0, self.rows, step):
+            yield start, min(start + step, self.rows)
 
     def counts(self, marker: Marker) -> bool:
         """Whether a marker is this run's, or of a shard that was full before it was extended."""
@@ -151,6 +161,12 @@ def marker_key(shard: int) -> str:
 
 def _quarantine_key(shard: int) -> str:
     return f"{QUARANTINE}/{shard:08d}.parquet"
+
+
+def quarantined_of(target: Target, shard: int) -> list[QuarantinedRows]:
+    """Return what was set aside of a shard, of a run that goes on as well."""
+    data = target.get(_quarantine_key(shard))
+    return from_parquet(data) if data else []
 
 
 def read_marker(target: Target, layout: StoreLayout, shard: int) -> Marker | None:

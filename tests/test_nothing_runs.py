@@ -73,6 +73,8 @@ def everything(store, corpus, near):
         lambda: pf.verify(store),
         lambda: first_quarantined(open_target(store), 5),
         lambda: pf.submit(pf.default_graph(), corpus, store, client=near, progress=False).result(),
+        lambda: pf.peek("x", store),
+        lambda: pf.export(store, progress=False),
     ):
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")

@@ -11,7 +11,7 @@ import typer
 
 from ... import __version__
 from ...storage.errors import UnencryptedScheduler
-from . import advise, bench, machine, run, stores
+from . import advise, bench, machine, results, run, stores
 from .console import DONE, out
 
 app = typer.Typer(
@@ -30,6 +30,8 @@ commands = (
     stores.status,
     stores.verify,
     stores.show,
+    results.peek,
+    results.export,
 )
 for command in commands:
     app.command()(command)

@@ -1,0 +1,118 @@
+"""The commands that look at results beside their texts: ``paninifs peek`` and ``export``."""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from rich.bar import Bar
+from rich.table import Table
+
+from ...storage.errors import UsageError
+from ..terminal import one_line, plain
+from .console import Json, Results, errors, out, pairs, print_json
+
+if TYPE_CHECKING:
+    from ..peek import Peek
+
+_BAR_WIDTH = 32
+
+
+def peek(
+    sentence: Annotated[str, typer.Argument(help="The sentence; - reads it from stdin.")],
+    results: Annotated[
+        str | None, typer.Option("--in", help="A results store to find the nearest texts in.")
+    ] = None,
+    top: Annotated[int, typer.Option(min=0, help="How many texts to find.")] = 5,
+    as_json: Json = False,
+) -> None:
+    """Compute one sentence, and find the texts of a store whose dhātu weights are nearest."""
+    from ..peek import peek as look
+
+    with errors():
+        found = look(_from_stdin() if sentence == "-" else sentence, results, top=top)
+    if as_json:
+        print_json(asdict(found))
+        return
+    _print(found)
+
+
+def _from_stdin() -> str:
+    """Return what stdin has, without the line break that a shell ends it with."""
+    try:
+        return sys.stdin.buffer.read().decode().removesuffix("\n").removesuffix("\r")
+    except UnicodeDecodeError as error:
+        raise UsageError(f"the sentence on stdin is not UTF-8: byte {error.start}") from error
+
+
+def _print(found: Peek) -> None:
+    from ..peek_page import HONESTY, beginning, notes, parts
+
+    out.print(f"{plain(beginning(found.text))}\n")
+    for note in notes(found):
+        out.print(f"note: {plain(note)}")
+    weights = Table.grid(padding=(0, 2))
+    largest = max(found.dhatu.values()) or 1.0
+    for name, weight in found.dhatu.items():
+        weights.add_row(
+            plain(one_line(name)), f"{weight:.4f}", Bar(largest, 0, weight, width=_BAR_WIDTH)
+        )
+    out.print(weights, soft_wrap=False)
+    bases = "  ".join(f"{prime}: {base:.6g}" for prime, base in found.prime_base.items())
+    out.print()
+    pairs({**parts(found), "prime_base": bases})
+    if found.results is not None:
+        out.print(f"\nnearest of {found.compared:,} texts in {plain(found.results)}:")
+        for one in found.nearest:
+            out.print(
+                f"{one.similarity:.6f}  {plain(one_line(one.id))}  {plain(beginning(one.text))}"
+            )
+    out.print(f"\n{HONESTY}")
+
+
+def export(
+    results: Results,
+    file: Annotated[str, typer.Argument(help="The file to make: .csv, .csv.gz or .parquet.")],
+    columns: Annotated[
+        list[str] | None,
+        typer.Option(help="Which columns, as a,b; all when left out. May be repeated."),
+    ] = None,
+    format: Annotated[
+        str | None, typer.Option(help="csv, csv.gz or parquet; else the file's ending says it.")
+    ] = None,
+    text: Annotated[
+        bool, typer.Option("--text/--no-text", help="Read the corpus, or export the store alone.")
+    ] = True,
+    overwrite: Annotated[
+        bool, typer.Option("--overwrite", help="Replace the file that is there.")
+    ] = False,
+    as_json: Json = False,
+) -> None:
+    """Write results, texts and the corpus's own columns as one table, a row a text."""
+    from ..export import export as write
+
+    names = [name for given in columns or () for name in given.split(",") if name] or None
+    with errors():
+        found = write(
+            results,
+            file,
+            columns=names,
+            format=format,
+            text=text,
+            overwrite=overwrite,
+            progress=not as_json,
+        )
+    if as_json:
+        print_json(asdict(found))
+        return
+    pairs(
+        {
+            "file": found.file,
+            "rows": f"{found.rows:,}, {found.rows - found.valid:,} of them without results",
+            "columns": ", ".join(map(one_line, found.columns)),
+        }
+    )
+    if found.files_unread:
+        out.print(f"{found.files_unread:,} file(s) could not be read, and have no rows")

@@ -1,0 +1,140 @@
+"""The rows of a store beside the rows of its corpus, in order, some at a time."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import closing, contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+
+from ..storage.errors import CorpusChanged, StorageRefused, StorageUnreachable
+from ..storage.index import CorpusIndex
+from ..storage.results import StoredArrays
+from ..storage.rows import Rows, Stretch, Wanted, validity
+from ..storage.shards import StoreLayout, quarantined_of
+from ..storage.source import FileOpener
+from ..storage.stretches import read_stretches
+from ..storage.target import Target
+
+Batch = tuple[Stretch, int, Rows]  # what was read, where from, and its first row in the corpus
+
+NOT_DONE = "not computed yet"
+"""The reason of a row that is not valid and was not set aside either."""
+
+
+@dataclass(frozen=True)
+class Source:
+    """A store, and what its corpus is read with."""
+
+    target: Target
+    index: CorpusIndex
+    layout: StoreLayout
+    arrays: StoredArrays
+    opener: FileOpener
+
+
+@dataclass(frozen=True)
+class Piece:
+    """The rows ``[start, stop)`` of the corpus: what the store has of them, and what was read."""
+
+    start: int
+    stop: int
+    valid: npt.NDArray[np.bool_]
+    stored: Mapping[str, npt.NDArray[Any]]  # by the array's name
+    reasons: pa.Array  # strings; null where a row is valid
+    rows: Rows | None  # None: the corpus is not read
+
+    def slice(self, start: int, stop: int, rows: Rows) -> Piece:
+        """Return the rows ``[start, stop)`` of the corpus, with what was read of them."""
+        here = slice(start - self.start, stop - self.start)
+        stored = {name: values[here] for name, values in self.stored.items()}
+        reasons = self.reasons.slice(here.start, stop - start)
+        return Piece(start, stop, self.valid[here], stored, reasons, rows)
+
+
+def pieces(source: Source, names: Sequence[str], wanted: Wanted | None) -> Iterator[Piece]:
+    """Yield all rows in order.
+
+    Parameters
+    ----------
+    names : sequence of str
+        The arrays that are read, beside `valid`.
+    wanted : Wanted or None
+        What is read of the corpus; None: nothing.
+
+    Raises
+    ------
+    CorpusChanged
+        A file is no longer the one that was indexed, or does not give a row that it gave the run.
+    """
+    stored = _stored(source, names)
+    if wanted is None:
+        yield from stored
+        return
+    stretches = source.index.stretches(0, source.index.rows)
+    block = next(stored)
+    with closing(read_stretches(stretches, source.opener, wanted)) as batches:
+        for stretch, row, rows in _read(batches):
+            start = row
+            while start < row + len(rows):
+                if start == block.stop:
+                    block = next(stored)
+                stop = min(row + len(rows), block.stop)
+                piece = block.slice(start, stop, rows.slice(start - row, stop - row))
+                with advised():
+                    _require_texts(piece, stretch.file.url)
+                yield piece
+                start = stop
+
+
+@contextmanager
+def advised() -> Iterator[None]:
+    """Say, where the corpus cannot be read, what can be had without it."""
+    try:
+        yield
+    except (CorpusChanged, StorageRefused, StorageUnreachable) as error:
+        raise type(error)(
+            f"{error}. Without the corpus, --no-text (text=False) exports what is in the store"
+        ) from error
+
+
+def _read(batches: Iterator[Batch]) -> Iterator[Batch]:
+    with advised():
+        yield from batches
+
+
+def _stored(source: Source, names: Sequence[str]) -> Iterator[Piece]:
+    row_bytes = sum(one.row_bytes for one in source.layout.fields if one.name in names)
+    for start, stop in source.layout.runs(row_bytes):
+        valid = np.asarray(source.arrays["valid"][start:stop])
+        stored = {name: np.asarray(source.arrays[name][start:stop]) for name in names}
+        yield Piece(start, stop, valid, stored, _reasons(source, start, valid), None)
+
+
+def _reasons(source: Source, start: int, valid: npt.NDArray[np.bool_]) -> pa.Array:
+    if valid.all():
+        return pa.nulls(len(valid), pa.string())
+    size = source.layout.shard_rows
+    reasons = np.full(len(valid), NOT_DONE, object)
+    for shard in np.unique((start + np.flatnonzero(~valid)) // size).tolist():
+        for entry in quarantined_of(source.target, shard):
+            if entry.row is not None:
+                first = entry.row - start
+                reasons[first : first + entry.rows] = entry.reason
+    return pa.array(reasons, pa.string(), mask=valid)
+
+
+def _require_texts(piece: Piece, url: str) -> None:
+    """Raise `CorpusChanged` where a row was computed and cannot be read any more."""
+    assert piece.rows is not None
+    lost = np.flatnonzero(piece.valid & ~validity(piece.rows.text))
+    if len(lost):
+        row = piece.rows.start + int(lost[0])
+        reasons = (f.reason for f in piece.rows.faults if f.row <= row < f.row + f.rows)
+        raise CorpusChanged(
+            f"{url}, row {row}: was computed, and cannot be read any more: {next(reasons, 'null')}"
+        )
