@@ -130,6 +130,16 @@ def test_a_mirror_can_be_gone_on_with_as_a_store(submit, tmp_path):
     assert lasting(tmp_path / "out.zarr") == lasting(tmp_path / "mirror.zarr") == found
 
 
+def test_what_a_mirror_has_seen_since_comes_to_the_store_that_is_there(submit, tmp_path):
+    submit().result()
+    for name in ("out", "mirror"):
+        (tmp_path / f"{name}.zarr/{DONE}/00000005.json").unlink()
+    submit("mirror.zarr", None).result()
+    submit().result()
+    assert len(read_manifest(LocalTarget(tmp_path / "out.zarr")).runs) == 2
+    assert lasting(tmp_path / "out.zarr") == lasting(tmp_path / "mirror.zarr")
+
+
 def test_a_shard_that_is_not_what_was_written_is_not_copied(submit, tmp_path):
     submit(mirror=None).result()
     path = tmp_path / "out.zarr/digest/c/2/0"
