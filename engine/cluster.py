@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from ..storage.errors import BackendUnavailable, UsageError
 from . import choosing, cuda_cluster
+from .dashboard_link import announce, dashboard_link
 from .doors import LOOPBACK, Door, is_loopback, warn_of_open_door, warn_of_plain_address
 from .hardware.memory import ram
 
@@ -162,7 +163,7 @@ def connect(
             "tcp://HOST:8786"
         )
     if not quiet:
-        print(f"dask dashboard: {client.dashboard_link}")  # noqa: T201 (what the user asked for)
+        announce(dashboard_link(client))
     return client
 
 
@@ -340,9 +341,13 @@ def _owner_of(cluster: Cluster, closing: Callable[[], object] = lambda: None) ->
 
     class OwningClient(Client):  # by that word in its name dask knows what it can compute with
         @property
-        def dashboard_link(self) -> str:
+        def direct_dashboard_link(self) -> str:
             # dask takes it to be where the scheduler is, and has no word to say otherwise.
             return str(super().dashboard_link).replace(f"//{host}:", f"//{LOOPBACK}:")
+
+        @property
+        def dashboard_link(self) -> str:
+            return dashboard_link(self).url
 
         def close(self, *arguments: Any, **options: Any) -> Any:
             closing()

@@ -22,6 +22,7 @@ from ..storage.partition import FEW_SHARDS, SHARDS_AIMED_AT, Sharding
 from ..storage.store import Existing, Summary, refuse_mismatch
 from ..storage.target import Target, open_target
 from .cluster import backend_of, is_local
+from .dashboard_link import dashboard_link
 from .display import show
 from .driver import Driver, Order
 from .events import EventStream, Failed, Finished, Notice
@@ -253,8 +254,8 @@ class Run:
 
     @property
     def dashboard_link(self) -> str:
-        """Where dask shows its tasks."""
-        return str(self._client.dashboard_link)
+        """Where dask shows its tasks, for a browser like that of this notebook."""
+        return dashboard_link(self._client).url
 
     def __repr__(self) -> str:
         return f"<Run {self.results}: {self._progress.snapshot().line()}>"
