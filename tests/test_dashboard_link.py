@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
 import re
@@ -19,7 +20,6 @@ import dask
 import pytest
 from distributed import Client
 from tornado.httpclient import HTTPRequest
-from tornado.ioloop import IOLoop
 from tornado.websocket import websocket_connect
 
 import paninifs as pf
@@ -256,6 +256,13 @@ def ask(url, data=None):
         return answer.read()
 
 
+async def closed(socket):
+    """Close a websocket and wait until it is; else it warns, some time, of being open."""
+    socket.close()
+    while await socket.read_message() is not None:
+        pass
+
+
 async def outputs_of(server, code):
     """Run code in a new kernel of a server; return what a notebook's cell would show."""
     kernel = json.loads(ask(f"{server}/api/kernels", b"{}"))["id"]
@@ -282,7 +289,7 @@ async def outputs_of(server, code):
         if message["msg_type"] in ("stream", "display_data", "error", "execute_result"):
             shown.append(message["content"])
         if message["msg_type"] == "status" and message["content"]["execution_state"] == "idle":
-            channel.close()
+            await closed(channel)
             return shown
 
 
@@ -292,19 +299,22 @@ async def document_of(url, origin):
     headers = {"Authorization": f"token {TOKEN}", "Host": urlsplit(origin).netloc, "Origin": origin}
     request = HTTPRequest(f"{url.replace('http://', 'ws://')}/ws", headers=headers)
     socket = await websocket_connect(request, subprotocols=["bokeh", token])
-    for part in ({"msgid": "1", "msgtype": "PULL-DOC-REQ"}, {}, {}):
-        await socket.write_message(json.dumps(part))
     kind = None
     while kind != "PULL-DOC-REPLY":
         header, _, content = [json.loads(await socket.read_message()) for _ in range(3)]
+        for _ in range(2 * header.get("num_buffers", 0)):  # each with a header of its own
+            await socket.read_message()
         kind = header["msgtype"]
-    socket.close()
+        if kind == "ACK":  # before it nothing is listened to
+            for part in ({"msgid": "1", "msgtype": "PULL-DOC-REQ"}, {}, {}):
+                await socket.write_message(json.dumps(part))
+    await closed(socket)
     return content["doc"]["roots"]
 
 
 def test_the_live_page_may_come_from_the_host_of_a_proxy():
     with pf.connect("threads", threads=1, quiet=True) as client:
-        drawn = IOLoop().run_sync(lambda: document_of(client.dashboard_link, PROXY), timeout=30)
+        drawn = asyncio.run(asyncio.wait_for(document_of(client.dashboard_link, PROXY), 30))
         assert len(drawn) > 3
 
 
@@ -320,7 +330,7 @@ client = pf.connect("threads", threads=1)
 def test_the_link_opens_through_a_jupyter_server_with_its_live_page(tmp_path, hub):
     with jupyter(tmp_path, proxy=True, hub=hub) as server:
         root = str(Path(pf.__file__).parents[1])
-        shown = IOLoop().run_sync(lambda: outputs_of(server, CELL.format(root=root)), timeout=60)
+        shown = asyncio.run(asyncio.wait_for(outputs_of(server, CELL.format(root=root)), 60))
         (page,) = [one["data"]["text/html"] for one in shown if "data" in one]
         link = page.partition('href="')[2].partition('"')[0]
         assert link.startswith("/user/x/proxy/")
@@ -330,7 +340,7 @@ def test_the_link_opens_through_a_jupyter_server_with_its_live_page(tmp_path, hu
         with urllib.request.urlopen(url, timeout=30) as page:  # it is for who may log in
             assert b"Dask" not in page.read()
         tunnel = "http://localhost:9000"  # of ssh -L
-        drawn = IOLoop().run_sync(lambda: document_of(url, tunnel), timeout=30)
+        drawn = asyncio.run(asyncio.wait_for(document_of(url, tunnel), 30))
         assert len(drawn) > 3
 
 
@@ -338,6 +348,6 @@ def test_the_link_opens_through_a_jupyter_server_with_its_live_page(tmp_path, hu
 def test_no_link_leads_through_a_jupyter_server_that_has_no_proxy(tmp_path, hub):
     with jupyter(tmp_path, proxy=False, hub=hub) as server:
         root = str(Path(pf.__file__).parents[1])
-        shown = IOLoop().run_sync(lambda: outputs_of(server, CELL.format(root=root)), timeout=60)
+        shown = asyncio.run(asyncio.wait_for(outputs_of(server, CELL.format(root=root)), 60))
         (text,) = [one["text"] for one in shown if "dask dashboard" in one.get("text", "")]
         assert "dask dashboard: http://127.0.0.1:" in text
