@@ -12,7 +12,6 @@ import json
 import os
 import threading
 from dataclasses import dataclass
-from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urljoin, urlsplit
@@ -118,7 +117,7 @@ def _in_colab(here: DashboardLink, port: int, page: str) -> DashboardLink:
         "from google.colab import output; "
         f'output.serve_kernel_port_as_iframe({port}, path="/{page}")'
     )
-    proxy = _colabs_proxy(port) if _can_ask_colab() else None
+    proxy = _colabs_proxy(port)
     if proxy is None:
         note = f"of Colab's machine, and no browser said where Colab shows it; in a cell: {inside}"
         return DashboardLink(here.url, note)
@@ -133,13 +132,19 @@ def _can_ask_colab() -> bool:
     return Console().is_jupyter and threading.current_thread() is threading.main_thread()
 
 
-@cache
-def _colabs_proxy(port: int) -> str | None:
-    """Return where Colab serves a port of its machine to this user; None where nobody says.
+_answers: dict[int, str | None] = {}
+"""Of Colab, by port. A notebook that runs without a browser would wait in vain each time."""
 
-    The page in the browser knows. It is asked once, for a notebook that runs without one, as in
-    the background, would wait in vain each time.
-    """
+
+def _colabs_proxy(port: int) -> str | None:
+    """Return where Colab serves a port of its machine to this user; None where nobody says."""
+    if port not in _answers and _can_ask_colab():
+        _answers[port] = _asked_of_colab(port)
+    return _answers.get(port)
+
+
+def _asked_of_colab(port: int) -> str | None:
+    """Return what the page in the browser says, for it alone knows."""
     question = f"google.colab.kernel.proxyPort({port}, {{'cache': false}})"
     try:
         from google.colab import output

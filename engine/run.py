@@ -215,6 +215,7 @@ class Run:
         self.events = EventStream()
         self.results = order.target.url
         self._client = order.client
+        self._dashboard_link = dashboard_link(order.client).url  # asked once, by the user's thread
         largest = max(order.corpus.files, key=lambda file: file.size)
         self._format, self._is_default = largest.format, is_default(order.graph)
         self._bill: Bill | None = None
@@ -291,7 +292,7 @@ class Run:
     @property
     def dashboard_link(self) -> str:
         """Where dask shows its tasks, for a browser like that of this notebook."""
-        return dashboard_link(self._client).url
+        return self._dashboard_link
 
     def __repr__(self) -> str:
         return f"<Run {self.results}: {self._progress.snapshot().line()}>"

@@ -43,9 +43,7 @@ SAYS = (
 def _nowhere_in_particular(monkeypatch):
     for name in SAYS:
         monkeypatch.delenv(name, raising=False)
-    links._colabs_proxy.cache_clear()
-    yield
-    links._colabs_proxy.cache_clear()
+    monkeypatch.setattr(links, "_answers", {})
 
 
 # --- which link -----------------------------------------------------------------------------------
@@ -200,14 +198,19 @@ def test_a_colab_that_does_not_answer_is_told_in_words_once(colab, answer):
     assert len(colab.asked) == 1
 
 
-def test_only_the_thread_that_runs_cells_waits_for_colab(colab):
-    said = []
-    asking = threading.Thread(target=lambda: said.append(opened(DIRECT)))
-    asking.start()
-    asking.join()
-    assert said[0].url == DIRECT
+def test_only_the_thread_that_runs_cells_waits_for_colab_and_all_know_its_answer(colab):
+    def elsewhere():
+        said = []
+        asking = threading.Thread(target=lambda: said.append(opened(DIRECT).url))
+        asking.start()
+        asking.join()
+        return said
+
+    assert elsewhere() == [DIRECT]
     assert colab.asked == []
     assert opened(DIRECT).url == f"{PROXY}/status"
+    assert elsewhere() == [f"{PROXY}/status"]
+    assert len(colab.asked) == 1
 
 
 def test_a_script_in_colab_asks_no_browser(colab, monkeypatch):
