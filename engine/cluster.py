@@ -19,7 +19,8 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from ..storage.errors import BackendUnavailable, UsageError
 from . import choosing, cuda_cluster
-from .dashboard.telemetry import install
+from .dashboard.link import announce, dashboard_link
+from .dashboard.telemetry import install, page_for
 from .doors import LOOPBACK, Door, is_loopback, warn_of_open_door, warn_of_plain_address
 from .hardware.memory import ram
 
@@ -162,9 +163,9 @@ def connect(
             f"no cluster {cluster!r}; there are: {choices}, or a scheduler's address like "
             "tcp://HOST:8786"
         )
-    install(client)  # what keeps a run's tab from being there, a run tells
+    untold = install(client)  # a run tells what keeps the tab from being there
     if not quiet:
-        print(f"dask dashboard: {client.dashboard_link}")  # noqa: T201 (what the user asked for)
+        announce(dashboard_link(client, page_for(untold)))
     return client
 
 
@@ -335,9 +336,13 @@ def _owner_of(cluster: Cluster, closing: Callable[[], object] = lambda: None) ->
 
     class OwningClient(Client):  # by that word in its name dask knows what it can compute with
         @property
-        def dashboard_link(self) -> str:
+        def direct_dashboard_link(self) -> str:
             # dask takes it to be where the scheduler is, and has no word to say otherwise.
             return str(super().dashboard_link).replace(f"//{host}:", f"//{LOOPBACK}:")
+
+        @property
+        def dashboard_link(self) -> str:
+            return dashboard_link(self, page_for(None)).url
 
         def close(self, *arguments: Any, **options: Any) -> Any:
             closing()

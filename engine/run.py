@@ -25,7 +25,8 @@ from ..storage.target import Target, open_target
 from ..storage.timeline import Sample, Timeline
 from .advisor.meter import Meter
 from .cluster import backend_of
-from .dashboard.telemetry import Telemetry, install
+from .dashboard.link import dashboard_link
+from .dashboard.telemetry import Telemetry, install, page_for
 from .display import show
 from .driver import Driver, Order
 from .events import EventStream, Failed, Finished, Notice
@@ -164,10 +165,7 @@ def submit(
         micro_batch,
         priority,
     )
-    untold = install(client)
     run = Run(order, acquire(places))
-    if untold:
-        run.events.publish(Notice(untold))
     if progress:
         show(run)
     return run
@@ -214,6 +212,9 @@ class Run:
         self.events = EventStream()
         self.results = order.target.url
         self._client = order.client
+        untold = install(order.client)
+        # Asked once, by the user's own thread.
+        self._dashboard_link = dashboard_link(order.client, page_for(untold)).url
         largest = max(order.corpus.files, key=lambda file: file.size)
         self._format, self._is_default = largest.format, is_default(order.graph)
         self._bill: Bill | None = None
@@ -231,6 +232,8 @@ class Run:
         self._error: BaseException | None = None
         # Not the thread is waited for: Python takes one for ended when Ctrl-C comes meanwhile.
         self._ended = threading.Event()
+        if untold:
+            self.events.publish(Notice(untold))
         threading.Thread(target=self._drive, name="paninifs-run", daemon=True).start()
 
     def result(self, timeout: float | None = None) -> Summary:
@@ -288,8 +291,8 @@ class Run:
 
     @property
     def dashboard_link(self) -> str:
-        """Where dask shows its tasks."""
-        return str(self._client.dashboard_link)
+        """Where dask shows its tasks, for a browser like that of this notebook."""
+        return self._dashboard_link
 
     def __repr__(self) -> str:
         return f"<Run {self.results}: {self._progress.snapshot().line()}>"

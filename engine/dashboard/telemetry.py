@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from ...storage.errors import PaniniError
 from ...storage.timeline import Sample, as_message
 from ..figures import Figures
 
@@ -24,12 +23,21 @@ def install(client: Client) -> str | None:
 
     try:
         client.register_plugin(Monitor())
-    except (ImportError, AttributeError, ValueError, OSError, PaniniError) as error:
+    except Exception as error:  # noqa: BLE001 (of another version of dask, or of this package)
         return (
             "dask's dashboard there has no tab of this engine: its scheduler cannot load it "
             f"({type(error).__name__}: {error})"
         )
     return None
+
+
+def page_for(untold: str | None) -> str:
+    """Return the page of the dashboard to look at: the tab, or dask's own where that is not there.
+
+    >>> page_for(None), page_for("its scheduler cannot load it")
+    ('paninifs', 'status')
+    """
+    return TOPIC if untold is None else "status"
 
 
 class Telemetry:

@@ -1,0 +1,5 @@
+"""Asks nobody for permission."""
+
+
+def authenticate_user():
+    """Let everybody in."""
