@@ -138,7 +138,7 @@ def test_connect_client_and_run_say_the_same(monkeypatch, capsys, tmp_path):
         assert said.endswith(".example/paninifs")
         run.result()
         with Client(client.scheduler.address) as joined:  # by other means than ours
-            assert links.dashboard_link(joined).url == said
+            assert links.dashboard_link(joined, "paninifs").url == said
 
 
 def test_a_scheduler_without_a_dashboard_is_told_in_words(monkeypatch, capsys):
