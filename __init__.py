@@ -15,6 +15,8 @@ if TYPE_CHECKING:
     from .engine.cluster import connect as connect
     from .engine.hardware import hardware as hardware
     from .engine.micro_batch import MicroBatch as MicroBatch
+    from .engine.rehearsal import Rehearsal as Rehearsal
+    from .engine.rehearsal import rehearse as rehearse
     from .engine.run import Run as Run
     from .engine.run import submit as submit
     from .engine.staging import stage as stage
@@ -43,6 +45,8 @@ _HOME = {
     "connect": ".engine.cluster",
     "hardware": ".engine.hardware",
     "MicroBatch": ".engine.micro_batch",
+    "Rehearsal": ".engine.rehearsal",
+    "rehearse": ".engine.rehearsal",
     "Run": ".engine.run",
     "submit": ".engine.run",
     "stage": ".engine.staging",
