@@ -25,6 +25,9 @@ MOST_PLACES = 64
 REACH_BYTES = 16 << 20
 """How far into a unit, which is decoded from its front, a sample goes."""
 
+_GOLDEN = (5**0.5 - 1) / 2
+"""Its multiples, without what is before the point, lie evenly and never come round."""
+
 Range = tuple[int, int]
 """Rows ``[start, stop)`` of the corpus."""
 
@@ -108,7 +111,7 @@ def spread(index: CorpusIndex, rows: int) -> list[Range]:
     >>> file = SourceFile("a.txt", "a.txt", 10, "", "text", None)
     >>> index = CorpusIndex((FileIndex(file, (Unit(1000, 0),)),), "text", None, ())
     >>> spread(index, 50)
-    [(237, 262), (737, 762)]
+    [(0, 25), (793, 818)]
     """
     if rows >= index.rows:
         return [(0, index.rows)]
@@ -118,7 +121,9 @@ def spread(index: CorpusIndex, rows: int) -> list[Range]:
     for place in range(places):
         length = (place + 1) * rows // places - place * rows // places
         lowest, highest = place * index.rows // places, (place + 1) * index.rows // places
-        wanted = max(lowest, (lowest + highest - length) // 2)
+        # Not in the middle: what comes round at regular distances would be met always, or never.
+        share = place * _GOLDEN % 1
+        wanted = lowest + int(share * max(0, highest - lowest - length))
         begin = _within_reach(index, starts, wanted, length)
         if found:
             begin = max(begin, found[-1][1])

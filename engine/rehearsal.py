@@ -138,8 +138,8 @@ def rehearse(
     >>> _ = (folder / "a.txt").write_text("un\ndeux\n" * 5000)
     >>> with pf.connect("threads", quiet=True) as client:
     ...     found = pf.rehearse(pf.default_graph(), pf.open_corpus(folder / "a.txt"))
-    >>> found.rows, found.sampled, found.quarantined, found.text_bytes
-    (10000, 1000, 0, 30000)
+    >>> found.rows, found.sampled, found.quarantined, found.shards
+    (10000, 1000, 0, 3)
     """
     if not isinstance(rows, int) or rows < 1:
         raise UsageError(f"a sample is a whole number of texts, at least one, not {rows!r}")
