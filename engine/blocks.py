@@ -89,6 +89,11 @@ class Blocks:
         self._sizes = Fixed(micro_batch) if micro_batch else _learning(graph, backend)
 
     @property
+    def size(self) -> MicroBatch:
+        """How much a block is given at once at most, as of now."""
+        return self._sizes.size
+
+    @property
     def enough(self) -> MicroBatch | None:
         """What keeps the backend busy now, so that batches are joined until they are as much.
 

@@ -264,13 +264,6 @@ def backend_of(client: Client) -> str:
     return str(client.get_metadata(_BACKEND, "cpu"))
 
 
-def is_local(client: Client) -> bool:
-    """Whether a cluster's workers are processes, or threads, of this machine."""
-    from distributed import LocalCluster
-
-    return isinstance(client.cluster, LocalCluster)
-
-
 def _leave_profiling_off() -> None:
     """Keep dask from asking for Python's frames where that can stop the process for good."""
     import dask

@@ -58,6 +58,7 @@ class RowRange:
     forms: NormalForms = NONE_MET  # met up to `stop`, if texts are not brought into one
     seconds: dict[str, float] = field(default_factory=dict)  # by block, and waiting to "read"
     strings: dict[str, list[pa.Array]] = field(default_factory=dict)  # columns, as they come
+    micro_batch: tuple[int, int] | None = None  # texts, and their bytes, that a block was given
 
 
 def compute(
@@ -178,6 +179,7 @@ def _run_blocks(blocks: Blocks, current: RowRange, at: int, stretch: Stretch, ro
     def where(start: int, stop: int) -> str:
         return f"{stretch.file.url}, rows {rows.start + start}-{rows.start + stop - 1}"
 
+    current.micro_batch = blocks.size.rows, blocks.size.text_bytes
     for part in blocks.run(text, where):
         for name, array in part.arrays.items():
             current.arrays[name][at + part.start : at + part.stop] = array

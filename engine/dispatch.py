@@ -21,9 +21,9 @@ from dask.utils import format_bytes
 from ..storage.errors import DeviceLost, PaniniError, RunFailed
 from ..storage.redaction import presentable, scrubbed
 from ..storage.store import OpenStore
-from .events import Event, Notice, ShardDone, WorkerLost
+from .events import Event, Notice, ShardDone, TaskBegun, WorkerLost
 from .micro_batch import MicroBatch
-from .task import Job, Outcome, Readiness, readiness, run_task
+from .task import BEGUN, Job, Outcome, Readiness, readiness, run_task
 from .tasks import Task, task_of
 from .watch import Watch
 
@@ -53,6 +53,11 @@ KILLED_FOR_MEMORY = "worker-restart-memory"
 class Dispatch:
     """Has a run's tasks done on a cluster.
 
+    Attributes
+    ----------
+    topic : str
+        Under which workers tell of the run, and the span under which dask counts its tasks.
+
     Parameters
     ----------
     label : str
@@ -73,7 +78,7 @@ class Dispatch:
     ) -> None:
         self._client, self._label, self._priority = client, label, priority
         self._announce, self._publish = announce, publish
-        self._topic = f"paninifs-{uuid.uuid4().hex}"  # this run's alone, where others run too
+        self.topic = f"paninifs-{uuid.uuid4().hex}"  # this run's alone, where others run too
         self._numbers = count()  # of tasks: one that is sent again is another to dask
         self._sent: dict[Any, Task] = {}  # by key
         self._in_flight: set[Future[Any]] = set()
@@ -161,10 +166,12 @@ class Dispatch:
         PaniniError
             Why they are not all done.
         """
+        from distributed import span
+
         client = self._client
-        client.subscribe_topic(self._topic, lambda event: self._tell(ShardDone(**event[1])))
+        client.subscribe_topic(self.topic, self._hear)
         try:
-            with Watch(client, self._publish, self.stop):
+            with span(self.topic), Watch(client, self._publish, self.stop):
                 for task, killed in self._killing(job, tasks):
                     died = f"{self._died(killed)} at {task}"
                     self._publish(Notice(f"{died}; it is tried again alone, in small pieces"))
@@ -173,7 +180,7 @@ class Dispatch:
             client.cancel(list(self._in_flight))
             raise
         finally:
-            client.unsubscribe_topic(self._topic)
+            client.unsubscribe_topic(self.topic)
             if self._lost and self._workers():  # else the next run would meet them again
                 client.retire_workers(list(self._lost))
 
@@ -247,10 +254,11 @@ class Dispatch:
         future = self._client.submit(
             run_task,
             job,
+            task.partition,
             task.stretches,
             task.shards,
-            self._topic,
-            key=(self._label, self._topic, next(self._numbers), task.partition),
+            self.topic,
+            key=(self._label, self.topic, next(self._numbers), task.partition),
             retries=TASK_RETRIES,
             priority=self._priority,
             # A wish: a worker that is killed may come back by another address.
@@ -309,6 +317,14 @@ class Dispatch:
         """Return the threads of every worker that there is now and that can be used."""
         threads = self._client.nthreads()
         return {worker: n for worker, n in threads.items() if worker not in self._lost}
+
+    def _hear(self, event: tuple[float, dict[str, Any]]) -> None:
+        """Take what a worker told under the run's topic, and when."""
+        _, message = event
+        if BEGUN in message:
+            self._publish(TaskBegun(message[BEGUN]))
+        else:
+            self._tell(ShardDone(**message))
 
     def _tell(self, shard: ShardDone) -> None:
         self._done.add(shard.shard)

@@ -25,6 +25,7 @@ from .leases import Leases, give_up
 from .memory import project
 from .micro_batch import MicroBatch
 from .mirroring import Mirroring
+from .recorder import Recorder
 from .task import Job, shards_in_flight
 from .tasks import Task, longest_first, tasks_left
 
@@ -51,10 +52,16 @@ class Order:
 
 
 class Driver:
-    """Does what an `Order` asks for, telling `events`; holds the leases while it does."""
+    """Does what an `Order` asks for, telling `events`; holds the leases while it does.
 
-    def __init__(self, order: Order, leases: Leases, events: EventStream) -> None:
+    What `recorder` has seen of it by its end goes into the store.
+    """
+
+    def __init__(
+        self, order: Order, leases: Leases, events: EventStream, recorder: Recorder
+    ) -> None:
         self._order, self._leases, self._events = order, leases, events
+        self._recorder = recorder
         self._mirroring: Mirroring | None = None
         self._warned = False
         self._announcing = threading.Lock()
@@ -62,6 +69,11 @@ class Driver:
         self._dispatch = Dispatch(
             order.client, order.graph.label, self._announce, events.publish, order.priority
         )
+
+    @property
+    def topic(self) -> str:
+        """What the run is called on its cluster."""
+        return self._dispatch.topic
 
     def cancel(self) -> None:
         """Stop as soon as a task ends or is found cancelled."""
@@ -145,7 +157,7 @@ class Driver:
         if projection:
             projection.require_room()
             self._compute(store, tasks)
-        return finish(store, self._ticket)
+        return finish(store, self._ticket, self._recorder.finished())
 
     def _compute(self, store: OpenStore, tasks: Sequence[Task]) -> None:
         order, index = self._order, store.index

@@ -1,6 +1,7 @@
 """What happens in a run, as a stream that anything may listen to: displays, metrics, timelines.
 
-Events are facts in the past tense. A listener that comes late is told everything from the start.
+Events are facts in the past tense. A listener that comes late is told everything from the start,
+but for how busy the workers were.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from .advisor.bill import Bill
+    from .load import Load
     from .memory import Projection
 
 
@@ -41,6 +43,13 @@ class Planned:
 
 
 @dataclass(frozen=True)
+class TaskBegun:
+    """A worker took up a partition's task, or what was left of it."""
+
+    partition: int
+
+
+@dataclass(frozen=True)
 class ShardDone:
     """A shard was written and marked."""
 
@@ -50,6 +59,14 @@ class ShardDone:
     text_bytes: int
     seconds: Mapping[str, float] = field(default_factory=dict)  # by block, "read" and "write"
     worker: str = ""
+    micro_batch: tuple[int, int] | None = None  # texts, and bytes of them, that a block is given
+
+
+@dataclass(frozen=True)
+class Looked:
+    """The workers were looked at."""
+
+    load: Load
 
 
 @dataclass(frozen=True)
@@ -98,7 +115,17 @@ class Failed:
 
 
 Event = (
-    Restored | Indexed | Planned | ShardDone | Notice | Mirrored | WorkerLost | Finished | Failed
+    Restored
+    | Indexed
+    | Planned
+    | TaskBegun
+    | ShardDone
+    | Looked
+    | Notice
+    | Mirrored
+    | WorkerLost
+    | Finished
+    | Failed
 )
 Listener = Callable[[Event], None]
 
@@ -124,7 +151,8 @@ class EventStream:
     def publish(self, event: Event) -> None:
         """Tell every listener."""
         with self._lock:
-            self._past.append(event)
+            if not isinstance(event, Looked):  # of every few seconds of a run of weeks
+                self._past.append(event)
             for listener in self._listeners:
                 _tell(listener, event)
 

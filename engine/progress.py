@@ -6,7 +6,17 @@ import time
 from copy import copy
 from dataclasses import dataclass, field
 
-from .events import Event, Failed, Finished, Indexed, Planned, ShardDone
+from .events import (
+    Event,
+    Failed,
+    Finished,
+    Indexed,
+    Looked,
+    Planned,
+    ShardDone,
+    TaskBegun,
+)
+from .load import Load
 
 
 @dataclass
@@ -31,6 +41,12 @@ class Progress:
         By block, and ``read`` and ``write``; added up over workers.
     elapsed : float
         Seconds since the plan.
+    retries : int
+        Tasks that had to be begun again.
+    micro_batch : tuple of int, optional
+        Texts that a block is given at once at most, and bytes of them.
+    load : Load, optional
+        What the workers hold and do, as was seen last.
     """
 
     state: str = "indexing"
@@ -43,7 +59,11 @@ class Progress:
     text_bytes: int = 0
     seconds: dict[str, float] = field(default_factory=dict)
     elapsed: float = 0.0
+    retries: int = 0
+    micro_batch: tuple[int, int] | None = None
+    load: Load | None = None
     _began: float | None = field(default=None, repr=False)
+    _tried: set[int] = field(default_factory=set, repr=False)  # partitions
 
     def listen(self, event: Event) -> None:
         """Take an event into account."""
@@ -56,7 +76,13 @@ class Progress:
                 self.rows_before = self.rows_done = event.rows_done
                 self.shards_done = event.shards_done
                 self._began = time.perf_counter()
+            case TaskBegun():
+                self.retries += event.partition in self._tried
+                self._tried.add(event.partition)
+            case Looked():
+                self.load = event.load
             case ShardDone():
+                self.micro_batch = event.micro_batch or self.micro_batch
                 self.shards_done += 1
                 self.rows_done += event.rows
                 self.quarantined += event.quarantined
@@ -85,6 +111,17 @@ class Progress:
     def texts_per_second(self) -> float:
         """Texts that this run has done a second."""
         return (self.rows_done - self.rows_before) / self.elapsed if self.elapsed else 0.0
+
+    @property
+    def bytes_per_second(self) -> float:
+        """Bytes of text that this run has computed a second."""
+        return self.text_bytes / self.elapsed if self.elapsed else 0.0
+
+    @property
+    def seconds_left(self) -> float | None:
+        """Seconds until every text is done, if it goes on so; None before the first shard is."""
+        rate = self.texts_per_second
+        return (self.rows - self.rows_done) / rate if rate else None
 
     def line(self) -> str:
         """Return one line for people."""

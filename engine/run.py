@@ -19,15 +19,22 @@ from ..storage.extension import as_known
 from ..storage.manifest import facts_of, read_manifest
 from ..storage.mirror import refuse_other_mirror
 from ..storage.partition import FEW_SHARDS, SHARDS_AIMED_AT, Sharding
+from ..storage.run_record import RunRecord
 from ..storage.store import Existing, Summary, refuse_mismatch
 from ..storage.target import Target, open_target
-from .cluster import backend_of, is_local
+from ..storage.timeline import Sample, Timeline
+from .advisor.meter import Meter
+from .cluster import backend_of
+from .dashboard.telemetry import Telemetry, install
 from .display import show
 from .driver import Driver, Order
 from .events import EventStream, Failed, Finished, Notice
+from .figures import Figures
 from .leases import Leases, acquire
 from .micro_batch import MicroBatch
+from .place import elsewhere, place_of
 from .progress import Progress
+from .recorder import Recorder
 
 if TYPE_CHECKING:
     from distributed import Client
@@ -157,9 +164,12 @@ def submit(
         micro_batch,
         priority,
     )
+    untold = install(client)
     run = Run(order, acquire(places))
+    if untold:
+        run.events.publish(Notice(untold))
     if progress:
-        show(run.events, run.results, run.dashboard_link)
+        show(run)
     return run
 
 
@@ -209,9 +219,16 @@ class Run:
         largest = max(order.corpus.files, key=lambda file: file.size)
         self._format, self._is_default = largest.format, is_default(order.graph)
         self._bill: Bill | None = None
-        self._driver = Driver(order, leases, self.events)
         self._progress = Progress()
+        self._elsewhere = elsewhere(order.client)
+        self._meter = Meter(self._elsewhere, is_default=self._is_default)
+        self._recorder = Recorder(
+            self._progress, order.backend, place_of(order.client), self._meter, self._tell
+        )
+        self._driver = Driver(order, leases, self.events, self._recorder)
+        self._telemetry = Telemetry(order.client, self._driver.topic, self.results)
         self.events.subscribe(self._progress.listen)
+        self.events.subscribe(self._recorder.listen)
         self._summary: Summary | None = None
         self._error: BaseException | None = None
         # Not the thread is waited for: Python takes one for ended when Ctrl-C comes meanwhile.
@@ -260,6 +277,25 @@ class Run:
         return self._progress.snapshot()
 
     @property
+    def figures(self) -> Figures:
+        """What is shown of the run: as `status`, with what it has cost so far."""
+        cost = self._meter.cost(self._recorder.seconds)
+        return Figures.of(self._progress.snapshot(), str(cost) if cost else None)
+
+    @property
+    def timeline(self) -> Timeline:
+        """How far the run had come, moment by moment, since the work was cut up."""
+        return self._recorder.timeline
+
+    @property
+    def record(self) -> RunRecord | None:
+        """What the store remembers of the run: how busy the machine was, what bound it, its cost.
+
+        None before every shard is done, and where there was nothing to do.
+        """
+        return self._recorder.record
+
+    @property
     def done(self) -> bool:
         """Whether the run has ended, well or not."""
         return self._ended.is_set()
@@ -276,6 +312,14 @@ class Run:
 
     def __repr__(self) -> str:
         return f"<Run {self.results}: {self._progress.snapshot().line()}>"
+
+    def _repr_html_(self) -> str:
+        from .display.card import card
+
+        return card(self.figures, self._recorder.timeline, self.results, self.dashboard_link)
+
+    def _tell(self, sample: Sample) -> None:
+        self._telemetry.send(self.figures, sample)
 
     def _drive(self) -> None:
         began = time.perf_counter()
@@ -307,11 +351,7 @@ class Run:
         if not rows:
             return None
         work = Work(rows, done.text_bytes / rows, format=self._format)
-        scheduler = self._client.scheduler
-        cluster = None
-        if not is_local(self._client):
-            cluster = f"the cluster at {scheduler.address}" if scheduler else "a cluster elsewhere"
-        return bill(work if self._is_default else None, seconds, cluster)
+        return bill(work if self._is_default else None, seconds, self._elsewhere)
 
     def _work(self) -> Summary:
         """Let the driver work, and say in the user's words that nobody answers it any more."""

@@ -101,10 +101,16 @@ def shards_in_flight(layout: StoreLayout, max_writes: int = MAX_WRITES) -> int:
     return 1 + max(1, min(max_writes, WRITE_BYTES // layout.shard_bytes))
 
 
-def run_task(job: Job, stretches: Sequence[Stretch], shards: Sequence[int], topic: str) -> Outcome:
-    """Compute and commit the shards that are not done yet; `stretches` hold their rows.
+BEGUN = "begun"
+"""Of a message under a run's topic: the partition that a worker has taken up. Others are shards."""
 
-    Each is announced under `topic` as soon as it is done.
+
+def run_task(
+    job: Job, partition: int, stretches: Sequence[Stretch], shards: Sequence[int], topic: str
+) -> Outcome:
+    """Compute and commit a partition's shards that are not done yet; `stretches` hold their rows.
+
+    Under `topic` it is told that the task has begun, and each shard as soon as it is done.
 
     Raises
     ------
@@ -113,6 +119,7 @@ def run_task(job: Job, stretches: Sequence[Stretch], shards: Sequence[int], topi
     """
     worker = get_worker()
     _worker_log.addFilter(tells_news)
+    worker.log_event(topic, {BEGUN: partition})
     writes: list[Future[ShardDone]] = []
     try:
         load(job.recipe.backend).prepare()
@@ -170,7 +177,13 @@ def _commit(job: Job, shard: int, part: RowRange, topic: str, worker: Worker) ->
     )
     part.seconds["write"] = time.perf_counter() - began
     done = ShardDone(
-        shard, marker.rows, marker.quarantined, part.text_bytes, part.seconds, worker.address
+        shard,
+        marker.rows,
+        marker.quarantined,
+        part.text_bytes,
+        part.seconds,
+        worker.address,
+        part.micro_batch,
     )
     worker.log_event(topic, asdict(done))
     return done

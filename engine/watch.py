@@ -1,5 +1,7 @@
 """`Watch`: looks at a run's workers every few seconds, and says what keeps the run from going on.
 
+It tells of their load at every look, and once more when the run ends.
+
 dask waits in silence for a worker that is gone, stopped, or paused for want of memory or of room to
 spill. Here the user is told; and a run that nobody can do any more ends.
 """
@@ -17,7 +19,8 @@ from dask.utils import format_bytes
 
 from ..storage.errors import PaniniError, RunFailed
 from ..storage.patience import patience_seconds
-from .events import Event, Notice
+from .events import Event, Looked, Notice
+from .load import load_of
 
 if TYPE_CHECKING:
     from distributed import Client
@@ -69,13 +72,13 @@ class Watch:
     ) -> None:
         self._ended.set()
         self._thread.join()
+        if error is None:  # of a run that was over before the first look, too
+            self._seen()
 
     def _look(self) -> None:
         while not self._ended.wait(LOOK_SECONDS):
-            try:
-                workers = self._client.scheduler_info(n_workers=-1)["workers"]
-            except Exception:  # noqa: BLE001 (a scheduler that is gone is the futures' business)
-                _log.debug("the scheduler does not say who its workers are", exc_info=True)
+            workers = self._seen()
+            if workers is None:
                 continue
             now = time.monotonic()
             wrong = dict(_wrong_with(workers, self._silences(workers, now)))
@@ -84,6 +87,16 @@ class Watch:
                     GROWING: "the cluster has no worker yet; it can grow, so one is waited for"
                 }
             self._judge(wrong, now)
+
+    def _seen(self) -> Mapping[str, Any] | None:
+        """Return what the scheduler says of the workers, and tell of their load."""
+        try:
+            workers: Mapping[str, Any] = self._client.scheduler_info(n_workers=-1)["workers"]
+            self._publish(Looked(load_of(workers)))
+        except Exception:  # noqa: BLE001 (a scheduler that is gone is the futures' business)
+            _log.debug("the scheduler does not say who its workers are", exc_info=True)
+            return None
+        return workers
 
     @property
     def _can_grow(self) -> bool:

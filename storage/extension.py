@@ -106,5 +106,6 @@ def extended(
         rows=grown.rows,
         stages=(*manifest.stages, stage),
         index_digest=grown.digest,
+        summary=None,
     )
     return new, grown

@@ -18,6 +18,7 @@ from .errors import ResultsMismatch, ResultsNotFound
 from .field import Field
 from .index import CorpusIndex
 from .layout import LAYOUT_VERSION, stored_fields
+from .run_record import RunRecord
 from .shards import StoreLayout
 from .target import Target
 
@@ -47,6 +48,8 @@ class Manifest:
     versions: Mapping[str, str]  # of the packages that began the run; they are no facts
     stages: tuple[Stage, ...] = ()  # before each extension, the oldest first
     index_digest: str = ""  # of what was found in the files; see `CorpusIndex.digest`
+    runs: tuple[RunRecord, ...] = ()  # that came to their end, the oldest first; they are no facts
+    summary: Mapping[str, Any] | None = None  # what the store held when it was complete last
 
     @property
     def fingerprint(self) -> str:
@@ -76,6 +79,8 @@ class Manifest:
             "versions": self.versions,
             "stages": [asdict(stage) for stage in self.stages],
             "index_digest": self.index_digest,
+            "runs": [run.to_json() for run in self.runs],
+            "summary": self.summary,
         }
         return json.dumps(document, indent=1, ensure_ascii=False).encode()
 
@@ -87,8 +92,10 @@ class Manifest:
         names = ("facts", "shard_rows", "rows", "created", "versions")
         stages = tuple(Stage(**stage) for stage in document.get("stages", ()))  # from layout 3 on
         digest = document.get("index_digest", "")
+        runs = tuple(map(RunRecord.from_json, document.get("runs", ())))
         values = {name: document[name] for name in names}
-        return cls(fields=fields, stages=stages, index_digest=digest, **values)
+        values["summary"] = document.get("summary")
+        return cls(fields=fields, stages=stages, index_digest=digest, runs=runs, **values)
 
 
 def facts_of(corpus: Corpus, graph: Mapping[str, Any], numeric_version: int) -> dict[str, Any]:

@@ -32,6 +32,7 @@ from .shards import (
 )
 from .store import Existing, OpenStore, is_ours, refuse_mismatch
 from .target import Target
+from .timeline import timeline_key
 
 _log = logging.getLogger(__name__)
 
@@ -69,9 +70,11 @@ def restore(mirror: Target, target: Target, ticket: LeaseTicket) -> int:
     manifest, there = read_manifest(mirror), read_manifest(target)
     if manifest is None or (there is not None and there.fingerprint != manifest.fingerprint):
         return 0
-    if there is None:
+    if there is None or len(manifest.runs) > len(there.runs):
         # The manifest before the shards: stopped in between, it is a store that has some of them.
         _copy(mirror, target, manifest.index_key)
+        for run in range(len(manifest.runs)):
+            _copy(mirror, target, timeline_key(run))
         _copy(mirror, target, MANIFEST_KEY)
     layout = manifest.layout(read_index(mirror, manifest))
     missing = sorted(set(done_shards(mirror, layout)) - set(done_shards(target, layout)))

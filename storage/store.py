@@ -7,7 +7,7 @@ then shards with their markers, then the quarantine, then the success mark on th
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from importlib.metadata import version
 from itertools import pairwise
@@ -38,8 +38,10 @@ from .manifest import (
 from .partition import Sharding
 from .quarantine import QUARANTINE_KEY, QuarantinedRows, join, to_parquet
 from .results import StoredArrays, read_attributes
+from .run_record import RunRecord
 from .shards import QUARANTINE, Marker, StoreLayout, done_shards, leftovers, met_forms
 from .target import Target
+from .timeline import Timeline, timeline_key
 
 _PACKAGES = ("dask", "distributed", "numpy", "pyarrow", "zarr", "numba")
 _IDS_READ = 131_072
@@ -258,8 +260,15 @@ def _metadata(
     return metadata(fields, manifest.rows, manifest.shard_rows, attributes)
 
 
-def finish(store: OpenStore, ticket: LeaseTicket) -> Summary:
+def finish(
+    store: OpenStore, ticket: LeaseTicket, told: tuple[RunRecord, Timeline] | None = None
+) -> Summary:
     """Gather the quarantine, count, check, and mark the store complete.
+
+    Parameters
+    ----------
+    told : tuple of RunRecord and Timeline, optional
+        What the run that finishes it tells of itself; None where it had nothing to compute.
 
     Raises
     ------
@@ -296,8 +305,22 @@ def finish(store: OpenStore, ticket: LeaseTicket) -> Summary:
     ticket.check(target)
     counts = asdict(summary)
     del counts["results"]
+    _remember(store, counts, told)
     target.put(ROOT_KEY, with_attributes(store.root, complete=True, summary=counts))
     return summary
+
+
+def _remember(
+    store: OpenStore, counts: Mapping[str, Any], told: tuple[RunRecord, Timeline] | None
+) -> None:
+    """Keep what the store holds, and what the run told of itself, with the manifest."""
+    manifest = replace(store.manifest, summary=counts)
+    if told is not None:
+        record, timeline = told
+        store.target.put(timeline_key(len(manifest.runs)), timeline.to_json())
+        manifest = replace(manifest, runs=(*manifest.runs, record))
+    if manifest != store.manifest:
+        store.target.put(MANIFEST_KEY, manifest.to_json())
 
 
 def read_summary(target: Target) -> Summary | None:

@@ -20,8 +20,8 @@ from fsspec.implementations.memory import MemoryFileSystem
 from typer.testing import CliRunner
 
 import paninifs as pf
-from paninifs.engine import display
 from paninifs.engine.cli import app
+from paninifs.engine.display.notes import notes_of
 from paninifs.engine.overview import overview, status_of
 from paninifs.storage.errors import (
     CorpusNotFound,
@@ -128,8 +128,8 @@ def run(server, results, client, said, urls=None, failures=0, **options):
     summary = going.result()
     said += [repr(corpus), repr(corpus.files), repr(going), repr(events), repr(summary)]
     said += [repr(corpus.index), json.dumps(corpus.index.to_json()), corpus.index.notes]
-    said.append(display._as_html(going.status(), going.results, going.dashboard_link))
-    said += [note for event in events for note in display._notes(event)]
+    said.append(going._repr_html_())
+    said += [note for event in events for note in notes_of(event)]
     return summary
 
 

@@ -13,10 +13,15 @@ from rich.console import Console
 from typer.testing import CliRunner
 
 import paninifs as pf
-from paninifs.engine import display
 from paninifs.engine.cli import app
+from paninifs.engine.display.bar import in_terminal
+from paninifs.engine.display.card import card
+from paninifs.engine.display.notebook import Notebook
 from paninifs.engine.events import EventStream, Finished, Indexed, Notice, Restored, WorkerLost
+from paninifs.engine.figures import Figures
+from paninifs.engine.progress import Progress
 from paninifs.engine.terminal import plain, visible
+from paninifs.storage.timeline import Timeline
 
 CLEAR, TITLE, C1, BIDI = "\x1b[2J", "\x1b]0;mine\x07", "\x9b31m", "\u202e"
 EVIL = f"[red]x[/red] :smile: {CLEAR}{TITLE}{C1}{BIDI}"
@@ -65,7 +70,7 @@ def test_errors_and_what_was_set_aside_do_not_either(store, tmp_path):
 @pytest.mark.readme("escapes")
 def test_notes_of_a_run_do_not_either(monkeypatch):
     sink = io.StringIO()
-    listener = display._in_terminal(Console(file=sink, force_terminal=False, width=300))
+    listener = in_terminal(Console(file=sink, force_terminal=False, width=300))
     listener(Indexed(1, 2, (EVIL,)))
     listener(Finished(1.0))
     assert visible(EVIL) in sink.getvalue()
@@ -83,11 +88,13 @@ def test_pages_of_a_notebook_hold_no_tag_of_others(monkeypatch):
             notebook.DisplayHandle, name, lambda _, page, **__: pages.append(page.data)
         )
     events = EventStream()
-    events.subscribe(display._in_notebook(TAGS, f'http://x/"{TAGS}'))
+    figures = Figures.of(Progress(state=TAGS, seconds={TAGS: 1.0}, elapsed=1.0))
+    link = f'http://x/"{TAGS}'
+    events.subscribe(Notebook(lambda: card(figures, Timeline(), TAGS, link)).listen)
     for event in (Indexed(1, 2, (TAGS,)), Restored(1, TAGS), Notice(TAGS), WorkerLost("w", TAGS)):
         events.publish(event)
     page = pages[-1]
-    assert page.count(html.escape(TAGS)) == 6
+    assert page.count(html.escape(TAGS)) == 8
     assert "<script" not in page
     assert "<img" not in page
     assert re.findall(r'href="([^"]*)"', page) == [html.escape(f'http://x/"{TAGS}')]

@@ -1,0 +1,4 @@
+"""A tab of the engine's own on dask's dashboard, and its metrics for Prometheus.
+
+All but `telemetry` runs where dask's scheduler does.
+"""

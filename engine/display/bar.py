@@ -1,0 +1,49 @@
+"""A run in a terminal: a bar that rich draws."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from ..events import Event, Failed, Finished, Listener
+from ..progress import Progress
+from ..terminal import visible
+from .notes import notes_of
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+
+def in_terminal(console: Console) -> Listener:
+    """Return what draws a run's bar, and prints what there is to tell of it above."""
+    from rich import progress as bars
+
+    display = bars.Progress(
+        bars.TextColumn("{task.description}"),
+        bars.BarColumn(),
+        bars.MofNCompleteColumn(),
+        bars.TextColumn("texts {task.fields[rate]}"),
+        bars.TimeRemainingColumn(),
+        console=console,
+        transient=not console.is_terminal,
+    )
+    task = display.add_task("counting rows", total=None, rate="")
+    progress = Progress()
+    display.start()
+
+    def listen(event: Event) -> None:
+        progress.listen(event)
+        now = progress.snapshot()
+        for note in notes_of(event):
+            console.print(f"note: {visible(note)}", markup=False, highlight=False, emoji=False)
+        rate = f"({now.texts_per_second:,.0f}/s)" if now.elapsed else ""
+        display.update(
+            task,
+            description=now.state,
+            completed=now.rows_done,
+            total=now.rows or None,
+            rate=rate,
+        )
+        if isinstance(event, Finished | Failed):
+            display.stop()
+
+    return listen

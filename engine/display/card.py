@@ -1,0 +1,98 @@
+"""A run, or a finished store, as a piece of HTML for notebooks: no script, no port, no network.
+
+Colours are those of the page around it, so that it can be read in a dark notebook too.
+"""
+
+from __future__ import annotations
+
+import html
+from collections.abc import Iterable, Mapping, Sequence
+
+from ...storage.timeline import Timeline
+from ..figures import Figures
+from ..palette import BLUE, COLOURS
+
+_WIDTH, _HEIGHT = 360, 48
+_TABLE = "border-collapse:collapse;font-variant-numeric:tabular-nums;margin:4px 0"
+_CELL = "text-align:left;padding:1px 12px 1px 0;font-weight:normal;background:none"
+
+
+def card(figures: Figures, timeline: Timeline, results: str, link: str) -> str:
+    """Return a run with its figures, how fast it was when, and what took its time."""
+    head = (
+        f'<progress max="{max(figures.rows, 1)}" value="{figures.rows_done}" '
+        f'aria-label="texts that are done"></progress> {html.escape(_line(figures))} '
+        f"&rarr; <code>{html.escape(results)}</code> "
+        f'(<a href="{html.escape(link, quote=True)}" target="_blank">dask dashboard</a>)'
+    )
+    if not figures.elapsed:
+        return f"<div>{head}</div>"
+    return (
+        f"<div>{head}{table(figures.in_words())}"
+        f"{sparkline(timeline)}{shares(figures.block_seconds)}</div>"
+    )
+
+
+def _line(figures: Figures) -> str:
+    if figures.state == "indexing":
+        return "counting rows"
+    return f"{figures.state}, {figures.rows_done:,} of {figures.rows:,} texts"
+
+
+def table(rows: Iterable[tuple[str, str]]) -> str:
+    """Return names and values, a line each.
+
+    >>> "&lt;b&gt;" in table([("text", "<b>")])
+    True
+    """
+    lines = "".join(
+        f'<tr style="background:none"><th scope="row" style="{_CELL}">{html.escape(name)}</th>'
+        f'<td style="{_CELL}">{html.escape(value)}</td></tr>'
+        for name, value in rows
+    )
+    return f'<table style="{_TABLE}">{lines}</table>'
+
+
+def sparkline(timeline: Timeline) -> str:
+    """Return texts a second over the run, as a small picture; nothing before there are some."""
+    rates = timeline.rates("rows_done")
+    times = [sample.seconds for sample in timeline.samples]
+    most = max(rates, default=0.0)
+    if len(rates) < 2 or not most or times[-1] <= times[0]:
+        return ""
+    span = times[-1] - times[0]
+    points = " ".join(
+        f"{(at - times[0]) / span * _WIDTH:.1f},{_HEIGHT - rate / most * (_HEIGHT - 4):.1f}"
+        for at, rate in zip(times, rates, strict=True)
+    )
+    told = f"texts a second, over {span:,.0f} s; at most {most:,.0f}"
+    return (
+        f'<svg width="{_WIDTH}" height="{_HEIGHT}" role="img" aria-label="{told}">'
+        f"<title>{told}</title>"
+        f'<polyline points="{points}" fill="none" stroke="{BLUE}" stroke-width="2"/></svg>'
+        f"<div><small>{told}</small></div>"
+    )
+
+
+def shares(seconds: Mapping[str, float]) -> str:
+    """Return how the threads' time was spent, as a bar in parts with their names below."""
+    every = sum(seconds.values())
+    if not every:
+        return ""
+    parts = sorted(seconds.items(), key=lambda part: -part[1])
+    bar, names = "", []
+    for colour, (name, spent) in zip(_colours(len(parts)), parts, strict=True):
+        share = 100 * spent / every
+        bar += f'<div style="width:{share:.1f}%;background:{colour}"></div>'
+        names.append(
+            f'<span style="color:{colour}" aria-hidden="true">&#9632;</span> '
+            f"{html.escape(name)} {share:.0f}&nbsp;%"
+        )
+    return (
+        f'<div style="display:flex;width:{_WIDTH}px;height:10px" aria-hidden="true">{bar}</div>'
+        f"<div><small>time of the threads: {' &nbsp; '.join(names)}</small></div>"
+    )
+
+
+def _colours(count: int) -> Sequence[str]:
+    return [COLOURS[at % len(COLOURS)] for at in range(count)]

@@ -1,0 +1,31 @@
+"""What a run's events have to say to a reader, a sentence each."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from ..events import Event, Finished, Indexed, Notice, Planned, Restored, WorkerLost
+
+
+def notes_of(event: Event) -> Sequence[str]:
+    """Return what an event has to say to a reader, a sentence each."""
+    match event:
+        case Indexed():
+            return event.notes
+        case Planned(rows_at_risk=at_risk, memory=memory) if memory:
+            notes = [f"a worker will need about {memory}"]
+            if event.shards > 1:
+                work = f", {event.seconds_at_risk:.0f} s of work" if event.seconds_at_risk else ""
+                notes += [
+                    f"a stop loses at most {at_risk:,} texts a thread{work}; the rest is kept"
+                ]
+            return notes
+        case Restored():
+            return [f"{event.shards:,} finished shards brought back from {event.mirror}"]
+        case Finished(bill=bill) if bill:
+            return [f"cost: {bill}"]
+        case Notice():
+            return [event.text]
+        case WorkerLost():
+            return [f"{event.reason}; the other workers go on without {event.worker}"]
+    return []
