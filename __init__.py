@@ -12,6 +12,8 @@ if TYPE_CHECKING:
     from .engine.advisor.advice import advise as advise
     from .engine.advisor.work import Model as Model
     from .engine.advisor.work import Work as Work
+    from .engine.cite import Citation as Citation
+    from .engine.cite import cite as cite
     from .engine.cluster import connect as connect
     from .engine.hardware import hardware as hardware
     from .engine.micro_batch import MicroBatch as MicroBatch
@@ -42,6 +44,8 @@ _HOME = {
     "advise": ".engine.advisor.advice",
     "Model": ".engine.advisor.work",
     "Work": ".engine.advisor.work",
+    "Citation": ".engine.cite",
+    "cite": ".engine.cite",
     "connect": ".engine.cluster",
     "hardware": ".engine.hardware",
     "MicroBatch": ".engine.micro_batch",

@@ -15,6 +15,7 @@ from itertools import accumulate, pairwise
 from ..storage.index import CorpusIndex
 from ..storage.partition import Partition
 from ..storage.rows import Stretch
+from ..storage.survey import Survey
 from .tasks import TEXT_WORK
 
 NEIGHBOURS = 25
@@ -59,12 +60,13 @@ class Excerpt(CorpusIndex):
 
     ranges: tuple[Range, ...] = ()  # of the corpus, ascending
     tasks: tuple[int, ...] = ()  # rows of each task; whole shards, but for the last
+    survey: Survey | None = None  # says what is read for rows that are guessed
 
     @classmethod
-    def of(cls, index: CorpusIndex, part: Part) -> Excerpt:
+    def of(cls, survey: Survey, part: Part) -> Excerpt:
         """Return a part of a corpus."""
-        known = {one.name: getattr(index, one.name) for one in fields(CorpusIndex)}
-        return cls(**known, ranges=part.ranges, tasks=part.tasks)
+        known = {one.name: getattr(survey.index, one.name) for one in fields(CorpusIndex)}
+        return cls(**known, ranges=part.ranges, tasks=part.tasks, survey=survey)
 
     @cached_property
     def _ends(self) -> list[int]:
@@ -95,7 +97,7 @@ class Excerpt(CorpusIndex):
                 for one in super().stretches(first, first + end - start)
             ]
             start, at = end, at + 1
-        return tuple(found)
+        return self.survey.settled(found) if self.survey else tuple(found)
 
 
 def spread(index: CorpusIndex, rows: int) -> list[Range]:

@@ -10,7 +10,7 @@ import os
 import shutil
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -27,11 +27,13 @@ from ..storage.manifest import Manifest, facts_of, read_index, read_manifest
 from ..storage.partition import FEW_SHARDS, SHARDS_AIMED_AT, Sharding
 from ..storage.shards import StoreLayout, done_shards
 from ..storage.store import Existing, refuse_mismatch
+from ..storage.survey import Survey, survey
 from ..storage.target import Target, open_target
-from .cluster import backend_of, is_local
+from .cluster import backend_of
 from .excerpt import REACH_BYTES, work_of
 from .memory import Projection, project
 from .pace import look, measured_pace
+from .place import elsewhere
 from .run import newest_client
 from .task import Readiness, readiness
 from .trial import Trials, scratch_beside
@@ -49,6 +51,7 @@ class Rehearsal:
     """What a sample says of the whole. Made by `rehearse`; its text is for people."""
 
     rows: int  # of the corpus, those that will be set aside included
+    counted: bool  # whether that is exact; else it is by the fronts of some files
     files: int
     text_bytes: int  # of all texts, as the sample has them
     sampled: int  # rows that were looked at
@@ -154,13 +157,13 @@ def rehearse(
         existing: Existing = "discard" if fresh else "extend" if extend else "resume"
         facts = facts_of(corpus, graph.describe(), NUMERIC_VERSION)
         refuse_mismatch(target, facts, shard_rows, existing)
-    index = replace(corpus).index  # counted anew, to see how long it takes
-    counting = time.perf_counter() - began
     lanes = sum(client.nthreads().values())
+    surveyed = survey(corpus)
+    index, counting = surveyed.index, surveyed.seconds
     with scratch_beside(results, storage_options, client) as scratch:
         size = shard_rows or (manifest.shard_rows if manifest else None)
         layout = _layout(graph, index, scratch, size)
-        trials = Trials(graph, corpus, index, scratch, client, backend)
+        trials = Trials(graph, corpus, surveyed, scratch, client, backend)
         look(trials, index, lanes, lanes)  # what is slow only once is done by then
         looked = look(trials, index, rows, lanes)
         pace, longest = measured_pace(trials, index, layout.shard_rows, looked, lanes)
@@ -170,6 +173,7 @@ def rehearse(
     seconds = counting + pace.seconds(work_of(index, layout.shard_rows, lanes))
     return Rehearsal(
         index.rows,
+        surveyed.counted,
         len(index.files),
         text_bytes,
         sampled.rows,
@@ -188,7 +192,7 @@ def rehearse(
         _bill(graph, index, text_bytes, seconds, client),
         _rows_done(target, manifest),
         time.perf_counter() - began,
-        (*index.notes, *_reach_notes(index)),
+        (*index.notes, *_sample_notes(surveyed)),
     )
 
 
@@ -229,19 +233,25 @@ def _bill(
 
     largest = max(index.files, key=lambda one: one.file.size).file
     work = Work(index.rows, text_bytes / index.rows, format=largest.format)
-    cluster = None if is_local(client) else "the cluster elsewhere"
-    return bill(work if is_default(graph) else None, seconds, cluster)
+    return bill(work if is_default(graph) else None, seconds, elsewhere(client))
 
 
-def _reach_notes(index: CorpusIndex) -> tuple[str, ...]:
-    """Say where the sample is of the front of a file alone."""
+def _sample_notes(surveyed: Survey) -> list[str]:
+    """Say what the sample is not of."""
+    notes = []
+    if not surveyed.counted:
+        notes.append(
+            "so large a corpus is counted by the run alone; here the fronts of "
+            f"{len(surveyed.fronts):,} of its files say how many rows there are, about"
+        )
+    reach = REACH_BYTES if surveyed.counted else 0  # of a front: less than that
     front = [
         one.file.name
-        for one in index.files
-        if one.file.compression and one.lengths and one.lengths.nbytes > REACH_BYTES
+        for one in surveyed.index.files
+        if (one.lengths and one.lengths.nbytes > reach)
+        and (one.file.compression or (not surveyed.counted and one.file.format in ("csv", "tsv")))
     ]
-    if not front:
-        return ()
-    names = ", ".join(front[:3]) + (", ..." if len(front) > 3 else "")
-    why = "compressed, and so cannot be entered in the middle"
-    return (f"{names}: {why}; the sample is of the first {REACH_BYTES >> 20} MiB of text",)
+    if front:
+        names = ", ".join(front[:3]) + (", ..." if len(front) > 3 else "")
+        notes.append(f"{names}: cannot be entered in the middle; the sample is of the front")
+    return notes

@@ -20,8 +20,8 @@ _BLOCKS = 4
 def lines_of(found: Rehearsal) -> dict[str, str]:
     """Return what a sample says of the whole: a name and a sentence each."""
     lines = {
-        "sample": f"{found.sampled:,} texts from all over {found.rows:,}, in {found.took:.0f} s",
-        "texts": f"{found.rows:,} in {_files(found.files)}, about "
+        "sample": f"{found.sampled:,} texts from all over {_rows(found)}, in {found.took:.0f} s",
+        "texts": f"{_rows(found)} in {_files(found.files)}, about "
         f"{format_bytes(found.text_bytes)} of text",
         "set aside": _set_aside(found),
         "time": _time(found),
@@ -35,6 +35,10 @@ def lines_of(found: Rehearsal) -> dict[str, str]:
             f"{duration(found.seconds_left)}"
         )
     return lines
+
+
+def _rows(found: Rehearsal) -> str:
+    return f"{'' if found.counted else 'about '}{found.rows:,}"
 
 
 def _files(count: int) -> str:
@@ -55,7 +59,8 @@ def _time(found: Rehearsal) -> str:
     threads = f"{found.threads} thread{'s' * (found.threads != 1)}"
     return (
         f"about {duration(found.seconds)} with {threads}, {duration(found.counting)} of them to "
-        f"count the rows ({found.tasks:,} tasks, {found.shards:,} shards; a text: {spent})"
+        f"count the rows ({found.tasks:,} task{'s' * (found.tasks != 1)}, {found.shards:,} "
+        f"shard{'s' * (found.shards != 1)}; a text: {spent})"
     )
 
 

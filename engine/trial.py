@@ -20,13 +20,13 @@ from ..graphs.graph import Graph
 from ..storage.corpus import Corpus
 from ..storage.errors import PaniniError, UsageError
 from ..storage.filesystem import LOCAL, filesystem_of, protocols_of
-from ..storage.index import CorpusIndex
 from ..storage.quarantine import first_quarantined
 from ..storage.store import Summary
+from ..storage.survey import Survey
 from ..storage.target import Target, open_target
-from .cluster import is_local
 from .events import ShardDone
 from .excerpt import Excerpt, Part, work_of
+from .place import elsewhere
 from .run import Run, submit
 
 if TYPE_CHECKING:
@@ -63,7 +63,7 @@ class Trials:
 
     Parameters
     ----------
-    index : CorpusIndex
+    surveyed : Survey
         Of the whole corpus.
     scratch : Target
         Where the store of a trial is; `scratch_beside` makes such places.
@@ -73,12 +73,12 @@ class Trials:
         self,
         graph: Graph,
         corpus: Corpus,
-        index: CorpusIndex,
+        surveyed: Survey,
         scratch: Target,
         client: Client,
         backend: str,
     ) -> None:
-        self._graph, self._corpus, self._index = graph, corpus, index
+        self._graph, self._corpus, self._surveyed = graph, corpus, surveyed
         self._scratch, self._client, self._backend = scratch, client, backend
 
     def run(self, part: Part) -> Trial:
@@ -90,7 +90,7 @@ class Trials:
             As the whole run would.
         """
         corpus = replace(self._corpus)
-        excerpt = Excerpt.of(self._index, part)
+        excerpt = Excerpt.of(self._surveyed, part)
         corpus.__dict__["index"] = excerpt  # its cached property: as if this had been counted
         self._scratch.delete(self._scratch.sizes())  # of the trial before
         began = time.perf_counter()
@@ -143,7 +143,7 @@ def scratch_beside(
         No results are named, and the workers may not see this machine's temporary folder.
     """
     if results is None:
-        if not is_local(client):
+        if elsewhere(client) is not None:
             raise UsageError(
                 "the cluster is not of this machine, so say where the results are to be (results=)"
             )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import json
+import random
 import statistics
 import time
 from pathlib import Path
@@ -27,6 +28,7 @@ from paninifs.engine.pace import Pace
 from paninifs.storage.errors import BlockError, ResultsMismatch, UsageError
 from paninifs.storage.index import CorpusIndex, FileIndex
 from paninifs.storage.rows import Lengths, SourceFile, Unit
+from paninifs.storage.survey import Survey
 
 WITHIN = 0.25
 
@@ -72,7 +74,7 @@ def test_a_large_unit_is_not_read_to_its_end():
 def test_an_excerpt_reads_the_rows_that_it_is_made_of(files, rows, size):
     index = index_of(files)
     ranges = spread(index, rows)
-    excerpt = Excerpt.of(index, Part.in_shards(ranges, size))
+    excerpt = Excerpt.of(Survey(index, counted=True), Part.in_shards(ranges, size))
     found = []
     for task in excerpt.partitions(size):
         at = task.row_start
@@ -316,3 +318,46 @@ def test_the_command_says_what_the_whole_takes_and_does_not_begin_it(
     document = json.loads(ran.stdout)
     assert (document["rows"], document["sampled"]) == (2000, 200)
     assert document["memory"]["nbytes"] > 0
+
+
+@pytest.fixture
+def too_large(monkeypatch):
+    """Take whatever there is for too large to be counted."""
+    from paninifs.storage import survey
+
+    monkeypatch.setattr(survey, "COUNTED_BYTES", 0)
+
+
+@pytest.mark.parametrize("suffix", ["jsonl", "jsonl.gz", "parquet", "csv", "txt"])
+@pytest.mark.parametrize("files", [1, 40])
+def test_a_corpus_too_large_to_count_is_guessed_from_fronts(
+    suffix, files, glosses, threads, too_large, tmp_path
+):
+    import pyarrow as pa
+    import pyarrow.csv
+    import pyarrow.parquet
+
+    rng, count = random.Random(3), 100_000 if files == 1 else 40_000
+    for number in range(files):
+        rows = [rng.choice(glosses) for _ in range(count // files)]
+        path, texts = tmp_path / f"{number:02}.{suffix}", [row["text"] for row in rows]
+        match suffix:
+            case "jsonl":
+                path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+            case "jsonl.gz":
+                with gzip.open(path, "wt") as out:
+                    out.writelines(json.dumps(row) + "\n" for row in rows)
+            case "parquet":
+                pa.parquet.write_table(pa.table({"text": texts}), path, row_group_size=4000)
+            case "csv":
+                pa.csv.write_csv(pa.table({"text": texts}), path)
+            case "txt":
+                path.write_text("\n".join(texts) + "\n")
+    found = pf.rehearse(pf.default_graph(), pf.open_corpus(tmp_path), client=threads)
+    assert not found.counted
+    assert found.rows == pytest.approx(count, rel=0.1)
+    assert (found.sampled, found.quarantined) == (1000, 0)
+    assert found.text_bytes == pytest.approx(count * 81, rel=0.15)
+    assert any("counted by the run alone" in note for note in found.notes)
+    front_only = any("cannot be entered in the middle" in note for note in found.notes)
+    assert front_only == (suffix in ("jsonl.gz", "csv"))
