@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from typer.testing import CliRunner
 
 import paninifs as pf
+from paninifs.engine import pace
 from paninifs.engine.cli import app
 from paninifs.engine.excerpt import (
     Excerpt,
@@ -153,7 +154,7 @@ def test_time_memory_and_disk_of_a_run_are_projected_within_a_quarter(
     assert statistics.median(ratios) == pytest.approx(1, abs=WITHIN), ratios
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def threads():
     with pf.connect("threads", quiet=True) as connected:
         yield connected
@@ -181,14 +182,14 @@ def test_a_slow_block_of_ones_own_is_timed(glosses, threads, write_jsonl, tmp_pa
     assert found.bill.elsewhere == ()
 
 
-def test_a_sample_leaves_no_trace(glosses, threads, write_jsonl, tmp_path):
+def test_a_sample_leaves_no_trace(glosses, threads, write_jsonl, tmp_path, in_haste):
     corpus = pf.open_corpus(write_jsonl(glosses))
     before = sorted(tmp_path.rglob("*"))
     pf.rehearse(pf.default_graph(), corpus, tmp_path / "deep" / "er" / "s", client=threads)
     assert sorted(tmp_path.rglob("*")) == before
 
 
-def test_a_sample_that_fails_leaves_no_trace(glosses, threads, write_jsonl, tmp_path):
+def test_a_sample_that_fails_leaves_no_trace(glosses, threads, write_jsonl, tmp_path, in_haste):
     @pf.map_block(fields=[pf.Field("n", "int32")], version="1")
     def failing(text):
         raise ValueError("no luck")
@@ -200,7 +201,7 @@ def test_a_sample_that_fails_leaves_no_trace(glosses, threads, write_jsonl, tmp_
     assert sorted(tmp_path.rglob("*")) == before
 
 
-def test_rows_that_will_be_set_aside_are_found(glosses, threads, write_jsonl, tmp_path):
+def test_rows_that_will_be_set_aside_are_found(glosses, threads, write_jsonl, tmp_path, in_haste):
     rows = [{"id": row["id"]} if n % 10 == 3 else row for n, row in enumerate(glosses)]
     corpus = pf.open_corpus(write_jsonl(rows))
     found = pf.rehearse(pf.default_graph(), corpus, tmp_path / "s", rows=500, client=threads)
@@ -231,7 +232,7 @@ def test_texts_that_cleaning_leaves_out_and_kept_columns_count(
 
 
 @pytest.mark.parametrize("suffix", ["jsonl.gz", "parquet", "csv", "txt"])
-def test_every_format_is_sampled(suffix, glosses, threads, tmp_path):
+def test_every_format_is_sampled(suffix, glosses, threads, tmp_path, in_haste):
     import pyarrow as pa
     import pyarrow.csv
     import pyarrow.parquet
@@ -285,7 +286,7 @@ def test_results_that_are_begun_already_are_said_to_be_and_left_alone(
     assert {file: file.stat().st_mtime_ns for file in store.rglob("*")} == before
 
 
-def test_what_a_run_would_refuse_is_refused(glosses, threads, write_jsonl, tmp_path):
+def test_what_a_run_would_refuse_is_refused(glosses, threads, write_jsonl, tmp_path, in_haste):
     corpus = pf.open_corpus(write_jsonl(glosses))
     graph, other = pf.default_graph(), pf.default_graph(primes=(2, 3))
     pf.submit(graph, corpus, tmp_path / "s", client=threads, progress=False).result()
@@ -321,7 +322,14 @@ def test_the_command_says_what_the_whole_takes_and_does_not_begin_it(
 
 
 @pytest.fixture
-def too_large(monkeypatch):
+def in_haste(monkeypatch):
+    """Time next to nothing, where time is not what a test looks at."""
+    monkeypatch.setattr(pace, "SECONDS", 0.1)
+    monkeypatch.setattr(pace, "ROUNDS", 1)
+
+
+@pytest.fixture
+def too_large(monkeypatch, in_haste):
     """Take whatever there is for too large to be counted."""
     from paninifs.storage import survey
 
