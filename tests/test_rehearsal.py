@@ -7,6 +7,7 @@ import json
 import random
 import statistics
 import time
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -27,9 +28,13 @@ from paninifs.engine.excerpt import (
 )
 from paninifs.engine.pace import Pace
 from paninifs.storage.errors import BlockError, ResultsMismatch, UsageError
+from paninifs.storage.estimate import store_bytes
 from paninifs.storage.index import CorpusIndex, FileIndex
+from paninifs.storage.manifest import read_manifest
 from paninifs.storage.rows import Lengths, SourceFile, Unit
-from paninifs.storage.survey import Survey
+from paninifs.storage.stretches import read_stretches
+from paninifs.storage.survey import Survey, survey
+from paninifs.storage.target import open_target
 
 WITHIN = 0.25
 
@@ -331,9 +336,9 @@ def in_haste(monkeypatch):
 @pytest.fixture
 def too_large(monkeypatch, in_haste):
     """Take whatever there is for too large to be counted."""
-    from paninifs.storage import survey
+    from paninifs.storage import survey as module
 
-    monkeypatch.setattr(survey, "COUNTED_BYTES", 0)
+    monkeypatch.setattr(module, "COUNTED_BYTES", 0)
 
 
 @pytest.mark.parametrize("suffix", ["jsonl", "jsonl.gz", "parquet", "csv", "txt"])
@@ -369,3 +374,42 @@ def test_a_corpus_too_large_to_count_is_guessed_from_fronts(
     assert any("counted by the run alone" in note for note in found.notes)
     front_only = any("cannot be entered in the middle" in note for note in found.notes)
     assert front_only == (suffix in ("jsonl.gz", "csv"))
+
+
+@pytest.mark.parametrize("suffix", ["jsonl", "txt"])
+def test_lines_that_are_guessed_are_read_where_they_begin_all_over_the_file(
+    suffix, glosses, too_large, tmp_path
+):
+    path = tmp_path / f"a.{suffix}"
+    rows = glosses * 20
+    lines = [json.dumps(row) if suffix == "jsonl" else row["text"] for row in rows]
+    path.write_text("".join(f"{line}\n" for line in lines))
+    corpus = pf.open_corpus(path)
+    surveyed = survey(corpus)
+    part = Part.in_shards(spread(surveyed.index, 1000), 128)
+    stretches = Excerpt.of(surveyed, part).stretches(0, 1000)
+    offsets = sorted(one.span.unit_offset for one in stretches)
+    size = path.stat().st_size
+    assert max(b - a for a, b in pairwise([0, *offsets, size])) < size / 10
+    texts = {row["text"] for row in rows}
+    for _, _, found in read_stretches(stretches, corpus.opener, surveyed.index.wanted):
+        assert set(found.text.to_pylist()) <= texts
+
+
+def test_a_large_store_is_as_large_as_a_small_one_says(glosses, threads, write_jsonl, tmp_path):
+    rows = [row | {"again": row["text"]} for row in glosses]
+    rows = [{} if n % 50 == 0 else row for n, row in enumerate(rows)]
+    sizes, summaries, layouts = [], [], []
+    for times in (1, 10):
+        corpus = pf.open_corpus(write_jsonl(rows * times, f"{times}.jsonl"), keep=["again"])
+        store = tmp_path / str(times)
+        run = pf.submit(
+            pf.default_graph(), corpus, store, client=threads, shard_rows=1024, progress=False
+        )
+        summaries.append(run.result())
+        manifest = read_manifest(open_target(store))
+        layouts.append(manifest.layout(corpus.index))
+        sizes.append(open_target(store).sizes())
+    expected = sum(sizes[1].values())
+    assert store_bytes(layouts[1], sizes[0], summaries[0]) == pytest.approx(expected, rel=0.1)
+    assert store_bytes(layouts[0], sizes[0], summaries[0]) == sum(sizes[0].values())
