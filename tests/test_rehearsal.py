@@ -140,23 +140,22 @@ def many_glosses(glosses, tmp_path_factory):
 
 
 @pytest.mark.slow
-def test_time_memory_and_disk_of_a_run_are_projected_within_a_quarter(
-    many_glosses, client, tmp_path
-):
+def test_time_memory_and_disk_of_a_run_are_projected_within_a_quarter(many_glosses, tmp_path):
     graph, ratios = pf.default_graph(), []
-    for number in range(5):  # another process may have the machine meanwhile
-        found = pf.rehearse(graph, pf.open_corpus(many_glosses), tmp_path / "s", client=client)
-        corpus, store = pf.open_corpus(many_glosses), tmp_path / str(number)
-        began = time.perf_counter()
-        pf.submit(graph, corpus, store, client=client, progress=False).result()
-        ratios.append(found.seconds / (time.perf_counter() - began))
-        assert found.disk == pytest.approx(bytes_below(store), rel=WITHIN)
-        assert found.memory.nbytes == pytest.approx(
-            max(client.run(peak_bytes).values()), rel=WITHIN
-        )
-        if abs(statistics.median(ratios) - 1) < WITHIN:
-            break
-    assert statistics.median(ratios) == pytest.approx(1, abs=WITHIN), ratios
+    with pf.connect("cpu", workers=2, quiet=True) as client:
+        for number in range(7):  # others may have the machine meanwhile, or have had it before
+            corpus, store = pf.open_corpus(many_glosses), tmp_path / str(number)
+            found = pf.rehearse(graph, corpus, store, client=client)
+            corpus = pf.open_corpus(many_glosses)
+            began = time.perf_counter()
+            pf.submit(graph, corpus, store, client=client, progress=False).result()
+            ratios.append(found.seconds / (time.perf_counter() - began))
+            assert found.disk == pytest.approx(bytes_below(store), rel=WITHIN)
+            peak = max(client.run(peak_bytes).values())
+            assert found.memory.nbytes == pytest.approx(peak, rel=WITHIN)
+            if abs(statistics.median(ratios) - 1) < WITHIN:
+                return
+    pytest.fail(f"projected over real: {ratios}")
 
 
 @pytest.fixture(scope="module")
