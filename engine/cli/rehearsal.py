@@ -8,9 +8,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
+import typer
+
 from ..rehearsal_showing import lines_of
 from ..terminal import plain
-from .console import err, out, pairs, print_json
+from .console import INTERRUPTED, err, out, pairs, print_json
 
 if TYPE_CHECKING:
     from ...graphs.graph import Graph
@@ -30,7 +32,11 @@ def print_rehearsal(
 
     if not as_json:
         err.print(f"trying {rows:,} texts from all over the corpus")
-    found = rehearse(graph, corpus, results, rows=rows, **options)
+    try:
+        found = rehearse(graph, corpus, results, rows=rows, **options)
+    except KeyboardInterrupt:
+        err.print("\nstopped; nothing is left of the sample")
+        raise typer.Exit(INTERRUPTED) from None
     if as_json:
         print_json(
             asdict(found)
