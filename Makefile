@@ -28,7 +28,7 @@ PYTEST = $(BIN)/python -P -m pytest -c tests/pytest.ini --rootdir tests -n $(WOR
 
 .DELETE_ON_ERROR:
 .DEFAULT_GOAL := help
-.PHONY: help demo test unit lint format screenshots bench bench-advice bench-micro-batches bench-watching reference soak large-files test-rapids test-gpu bench-gpu test-dask test-matrix requirements clean FORCE
+.PHONY: help demo test unit lint format screenshots bench bench-advice bench-micro-batches bench-sample bench-watching reference soak large-files test-rapids test-gpu bench-gpu test-dask test-matrix requirements clean FORCE
 
 help: ## list the commands
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' $(firstword $(MAKEFILE_LIST)) | expand -t 22
@@ -57,6 +57,9 @@ bench: $(VENV)/.dev ## measure on this machine: QUICK=1 in two minutes, else a q
 
 bench-advice: $(VENV)/.dev ## are the advisor's predictions right here? Calibrate, then run corpora that it has not seen: five minutes
 	$(BIN)/python tests/benchmarks/predictions.py --out $(BENCH_RESULTS)
+
+bench-sample: $(VENV)/.dev ## does `paninifs run --sample` say what the whole takes? A quarter of an hour (Linux)
+	$(BIN)/python tests/benchmarks/samples.py --out $(BENCH_RESULTS)
 
 reference: $(VENV)/.dev ## measure this machine as the one that the advisor compares others with
 	$(BIN)/python tests/benchmarks/reference.py

@@ -12,11 +12,15 @@ if TYPE_CHECKING:
     from .engine.advisor.advice import advise as advise
     from .engine.advisor.work import Model as Model
     from .engine.advisor.work import Work as Work
+    from .engine.cite import Citation as Citation
+    from .engine.cite import cite as cite
     from .engine.cluster import connect as connect
     from .engine.export import export as export
     from .engine.hardware import hardware as hardware
     from .engine.micro_batch import MicroBatch as MicroBatch
     from .engine.peek import peek as peek
+    from .engine.rehearsal import Rehearsal as Rehearsal
+    from .engine.rehearsal import rehearse as rehearse
     from .engine.run import Run as Run
     from .engine.run import submit as submit
     from .engine.staging import stage as stage
@@ -42,11 +46,15 @@ _HOME = {
     "advise": ".engine.advisor.advice",
     "Model": ".engine.advisor.work",
     "Work": ".engine.advisor.work",
+    "Citation": ".engine.cite",
+    "cite": ".engine.cite",
     "connect": ".engine.cluster",
     "export": ".engine.export",
     "hardware": ".engine.hardware",
     "MicroBatch": ".engine.micro_batch",
     "peek": ".engine.peek",
+    "Rehearsal": ".engine.rehearsal",
+    "rehearse": ".engine.rehearsal",
     "Run": ".engine.run",
     "submit": ".engine.run",
     "stage": ".engine.staging",

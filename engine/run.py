@@ -146,7 +146,7 @@ def submit(
     refuse_mismatch(results, facts, shard_rows, existing)
     if mirror is not None:
         refuse_other_mirror(mirror, results, facts, shard_rows, existing)
-    client = client or _newest_client()
+    client = client or newest_client()
     order = Order(
         graph,
         corpus,
@@ -187,7 +187,8 @@ def _require_usable(
         require_backend(backend)
 
 
-def _newest_client() -> Client:
+def newest_client() -> Client:
+    """Return the client that was made last, or raise `UsageError`."""
     from distributed import default_client
 
     try:
@@ -211,6 +212,7 @@ class Run:
     def __init__(self, order: Order, leases: Leases) -> None:
         self.events = EventStream()
         self.results = order.target.url
+        self._places = [place for place in (order.target, order.mirror) if place is not None]
         self._client = order.client
         untold = install(order.client)
         # Asked once, by the user's own thread.
@@ -256,6 +258,22 @@ class Run:
     def cancel(self) -> None:
         """Stop: no further shard is begun, finished ones stay, the store resumes."""
         self._driver.cancel()
+
+    def release_runtime(self) -> None:
+        """Wait for the end, then give the Colab runtime back, if the results outlive it.
+
+        They do where the store or its mirror is complete behind a URL or on a mounted Drive, which
+        is flushed and unmounted first. An idle runtime goes on using up compute units.
+
+        Raises
+        ------
+        UsageError
+            This is no Colab runtime; or the runtime is kept, for the results would go with it: the
+            message says why, and what to do.
+        """
+        from .colab import release
+
+        release(self, self._places)
 
     def status(self) -> Progress:
         """Return how far the run has come, now."""

@@ -17,6 +17,9 @@ from .confinement import confined
 
 _TEMPORARY = ".writing-"
 
+DRIVE = "fuse.drive"
+"""What Colab's mounted Drive is called among filesystems."""
+
 _NETWORK_MOUNTS = frozenset({"9p", "afs", "cifs", "nfs", "nfs4", "smb3", "smbfs", "vboxsf"})
 
 
@@ -148,9 +151,15 @@ def _raise_unless_missing(error: OSError) -> None:
 
 
 def is_mount(path: Path) -> bool:
-    """Whether a path lies on a mounted Drive, bucket or network folder, and not on a disk.
+    """Whether a path lies on a mounted Drive, bucket or network folder, and not on a disk."""
+    kind = kind_of_disk(path)
+    return kind.startswith("fuse") or kind in _NETWORK_MOUNTS
 
-    Colab's Drive is ``fuse.drive``. A path that is not there yet lies where its parent does.
+
+def kind_of_disk(path: Path) -> str:
+    """Return the kind of filesystem that a path lies on, as ``ext4``; of Colab's Drive `DRIVE`.
+
+    A path that is not there yet lies where its parent does.
     """
     real = os.path.realpath(path)
     found = [
@@ -158,5 +167,4 @@ def is_mount(path: Path) -> bool:
         for disk in psutil.disk_partitions(all=True)
         if PurePath(real).is_relative_to(disk.mountpoint)
     ]
-    kind = max(found, default=(0, ""))[1]
-    return kind.startswith("fuse") or kind in _NETWORK_MOUNTS
+    return max(found, default=(0, ""))[1]

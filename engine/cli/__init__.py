@@ -11,7 +11,7 @@ import typer
 
 from ... import __version__
 from ...storage.errors import UnencryptedScheduler
-from . import advise, bench, machine, results, run, stores
+from . import advise, bench, cite, machine, results, run, stores
 from .console import DONE, out
 
 app = typer.Typer(
@@ -32,6 +32,7 @@ commands = (
     stores.show,
     results.peek,
     results.export,
+    cite.cite,
 )
 for command in commands:
     app.command()(command)

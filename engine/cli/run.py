@@ -6,7 +6,7 @@ import re
 from contextlib import suppress
 from dataclasses import asdict
 from enum import StrEnum
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -29,6 +29,11 @@ from .console import (
     print_json,
     warn_of_forms,
 )
+from .rehearsal import print_rehearsal
+
+if TYPE_CHECKING:
+    from ...storage.store import Summary
+    from ..run import Run
 
 _REASONS = 5
 _STOP_SECONDS = 10.0
@@ -145,6 +150,15 @@ def run(
             help="Where runs share a cluster, the tasks of that with the higher one come first."
         ),
     ] = 0,
+    sample: Annotated[
+        int | None,
+        typer.Option(
+            min=1,
+            metavar="TEXTS",
+            help="Only try so many texts from all over the corpus, as 1000, and say what time, "
+            "memory, disk and money all of them will take; RESULTS is not touched.",
+        ),
+    ] = None,
     as_json: Json = False,
 ) -> None:
     """Compute the default graph for a CORPUS and store it in RESULTS.
@@ -192,30 +206,27 @@ def run(
         with connect(
             cluster, workers=size, threads=threads, memory=memory, host=host, quiet=as_json
         ) as client:
+            same: Any = {
+                "client": client,
+                "backend": backend,
+                "shard_rows": shard_rows,
+                "fresh": fresh,
+                "extend": extend,
+            }
+            if sample is not None:
+                print_rehearsal(default_graph(), source, results, sample, same, as_json)
+                return
             started = submit(
                 default_graph(),
                 source,
                 results,
-                client=client,
-                backend=backend,
-                shard_rows=shard_rows,
+                **same,
                 on_error="raise" if on_error is OnError.raise_ else "quarantine",
-                fresh=fresh,
-                extend=extend,
                 mirror=mirror,
                 priority=priority,
                 progress=not as_json,
             )
-            try:
-                summary = started.result()
-            except KeyboardInterrupt:
-                started.cancel()
-                with suppress(PaniniError, TimeoutError):  # before the cluster goes
-                    started.result(timeout=_STOP_SECONDS)
-                err.print(
-                    f"\nstopped; {plain(shown(results))} keeps what is done. To go on: run again"
-                )
-                raise typer.Exit(INTERRUPTED) from None
+            summary = _awaited(started, results)
             progress = started.status()
     if as_json:
         cost = started.bill and asdict(started.bill)
@@ -225,6 +236,18 @@ def run(
         _print_summary(summary, progress, results, mirror)
     if summary.quarantined or summary.files_unread:
         raise typer.Exit(QUARANTINED)
+
+
+def _awaited(started: Run, results: str) -> Summary:
+    """Return what a run made; with Ctrl-C, stop it and end."""
+    try:
+        return started.result()
+    except KeyboardInterrupt:
+        started.cancel()
+        with suppress(PaniniError, TimeoutError):  # before the cluster goes
+            started.result(timeout=_STOP_SECONDS)
+        err.print(f"\nstopped; {plain(shown(results))} keeps what is done. To go on: run again")
+        raise typer.Exit(INTERRUPTED) from None
 
 
 def _workers(said: str) -> int | tuple[int, int]:

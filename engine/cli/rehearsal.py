@@ -1,0 +1,71 @@
+"""What ``paninifs run --sample`` prints: what the whole run will take, and how to begin it."""
+
+from __future__ import annotations
+
+import shlex
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Any
+
+import typer
+
+from ..rehearsal_showing import lines_of
+from ..terminal import plain
+from .console import INTERRUPTED, err, out, pairs, print_json
+
+if TYPE_CHECKING:
+    from ...graphs.graph import Graph
+    from ...storage.corpus import Corpus
+
+
+def print_rehearsal(
+    graph: Graph,
+    corpus: Corpus,
+    results: str,
+    rows: int,
+    options: Mapping[str, Any],
+    as_json: bool,
+) -> None:
+    """Try a sample, and print what it says of the whole."""
+    from ..rehearsal import rehearse
+
+    if not as_json:
+        err.print(f"trying {rows:,} texts from all over the corpus")
+    try:
+        found = rehearse(graph, corpus, results, rows=rows, **options)
+    except KeyboardInterrupt:
+        err.print("\nstopped; nothing is left of the sample")
+        raise typer.Exit(INTERRUPTED) from None
+    if as_json:
+        print_json(
+            asdict(found)
+            | {
+                "quarantined_share": found.quarantined_share,
+                "seconds_left": found.seconds_left,
+                "memory": asdict(found.memory) | {"nbytes": found.memory.nbytes},
+            }
+        )
+        return
+    pairs(lines_of(found))
+    for note in found.notes:
+        out.print(f"note: {plain(note)}")
+    out.print(f"to do it all: {plain(whole_command(sys.argv[1:]))}")
+
+
+def whole_command(words: Sequence[str]) -> str:
+    """Return the command without the sample.
+
+    >>> whole_command(["run", "my texts.jsonl", "--sample", "1000", "out.zarr"])
+    "paninifs run 'my texts.jsonl' out.zarr"
+    >>> whole_command(["run", "a.jsonl", "out.zarr", "--sample=1000"])
+    'paninifs run a.jsonl out.zarr'
+    """
+    kept = []
+    rest = iter(words)
+    for word in rest:
+        if word == "--sample":
+            next(rest, None)
+        elif not word.startswith("--sample="):
+            kept.append(word)
+    return shlex.join(["paninifs", *kept])

@@ -1,0 +1,170 @@
+"""`Trials`: real runs over excerpts of a corpus, into a store that is removed again.
+
+Everything is as in a run over the whole: `submit`, the workers, the place where results land. What
+is made of the figures is the business of `rehearsal`.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+import uuid
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, replace
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING, Any
+
+from ..graphs.graph import Graph
+from ..storage.corpus import Corpus
+from ..storage.errors import PaniniError, UsageError
+from ..storage.filesystem import LOCAL, filesystem_of, protocols_of
+from ..storage.quarantine import first_quarantined
+from ..storage.store import Summary
+from ..storage.survey import Survey
+from ..storage.target import Target, open_target
+from .events import ShardDone
+from .excerpt import Excerpt, Part, work_of
+from .place import elsewhere
+from .run import Run, submit
+
+if TYPE_CHECKING:
+    from distributed import Client
+
+_REASONS = 5
+_STOP_SECONDS = 10.0
+
+
+@dataclass(frozen=True)
+class Trial:
+    """What a run over an excerpt took."""
+
+    seconds: float  # from the submission to the end
+    work: float  # of the thread that had most to do; see `excerpt.works`
+    summary: Summary
+    shards: tuple[ShardDone, ...]
+    sizes: Mapping[str, int]  # bytes of the store's objects, by key
+    reasons: tuple[str, ...]  # why rows were set aside: the first of them
+
+    @property
+    def block_seconds(self) -> dict[str, float]:
+        """Seconds by block, added up over threads."""
+        spent: dict[str, float] = {}
+        for shard in self.shards:
+            for name, seconds in shard.seconds.items():
+                if name not in ("read", "write"):
+                    spent[name] = spent.get(name, 0.0) + seconds
+        return spent
+
+
+class Trials:
+    """Makes trials of a graph over a corpus, on a cluster.
+
+    Parameters
+    ----------
+    surveyed : Survey
+        Of the whole corpus.
+    scratch : Target
+        Where the store of a trial is; `scratch_beside` makes such places.
+    """
+
+    def __init__(
+        self,
+        graph: Graph,
+        corpus: Corpus,
+        surveyed: Survey,
+        scratch: Target,
+        client: Client,
+        backend: str,
+    ) -> None:
+        self._graph, self._corpus, self._surveyed = graph, corpus, surveyed
+        self._scratch, self._client, self._backend = scratch, client, backend
+
+    def run(self, part: Part) -> Trial:
+        """Run the graph over some rows.
+
+        Raises
+        ------
+        PaniniError
+            As the whole run would.
+        """
+        corpus = replace(self._corpus)
+        excerpt = Excerpt.of(self._surveyed, part)
+        corpus.__dict__["index"] = excerpt  # its cached property: as if this had been counted
+        self._scratch.delete(self._scratch.sizes())  # of the trial before
+        began = time.perf_counter()
+        run = submit(
+            self._graph,
+            corpus,
+            self._scratch,
+            client=self._client,
+            backend=self._backend,
+            shard_rows=part.shard_rows,
+            progress=False,
+        )
+        try:
+            summary = run.result()
+        except BaseException:
+            _stop(run)
+            raise
+        seconds = time.perf_counter() - began
+        shards: list[ShardDone] = []
+        run.events.subscribe(lambda event: _gather(event, shards))
+        reasons, _ = first_quarantined(self._scratch, _REASONS)
+        sizes = self._scratch.sizes()
+        work = work_of(excerpt, part.shard_rows, sum(self._client.nthreads().values()))
+        return Trial(seconds, work, summary, tuple(shards), sizes, tuple(map(str, reasons)))
+
+
+def _gather(event: object, shards: list[ShardDone]) -> None:
+    if isinstance(event, ShardDone):
+        shards.append(event)
+
+
+def _stop(run: Run) -> None:
+    """End a run whose store is about to go."""
+    run.cancel()
+    with suppress(PaniniError, TimeoutError):
+        run.result(timeout=_STOP_SECONDS)
+
+
+@contextmanager
+def scratch_beside(
+    results: str | os.PathLike[str] | Target | None,
+    options: Mapping[str, Any] | None,
+    client: Client,
+) -> Iterator[Target]:
+    """Give a place on the same disk or in the same bucket as results; it is emptied at the end.
+
+    Raises
+    ------
+    UsageError
+        No results are named, and the workers may not see this machine's temporary folder.
+    """
+    if results is None:
+        if elsewhere(client) is not None:
+            raise UsageError(
+                "the cluster is not of this machine, so say where the results are to be (results=)"
+            )
+        with TemporaryDirectory(prefix="paninifs-sample-") as folder:
+            yield open_target(Path(folder) / "sample.zarr")
+        return
+    if isinstance(results, str | os.PathLike):
+        url = os.fspath(results)
+    else:
+        url, options = results.url, results.storage_options
+    target = open_target(_beside(url, options), options)
+    try:
+        yield target
+    finally:
+        target.delete(target.sizes())
+
+
+def _beside(url: str, options: Mapping[str, Any] | None) -> str:
+    """Return a name of nothing yet: in the folder of results, or the first above it that is."""
+    own = f"paninifs-sample-{uuid.uuid4().hex[:12]}.zarr"
+    fs, path = filesystem_of(url, options)
+    if protocols_of(fs) & LOCAL:
+        return str(next(above for above in Path(path).parents if above.is_dir()) / own)
+    return f"{url.rstrip('/').rpartition('/')[0]}/{own}"

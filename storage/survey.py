@@ -1,0 +1,193 @@
+"""`survey`: about how many rows a corpus has that is too large to be counted for a mere look at it.
+
+The fronts of some files are read; the rest is taken to be like them. What is found is an index like
+any other, but for this: a row of it is not a certain row of the corpus, and `Survey.settled` says
+what is read in its place.
+"""
+
+from __future__ import annotations
+
+import time
+from bisect import bisect_right
+from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager, nullcontext, suppress
+from dataclasses import dataclass, field, replace
+from io import BytesIO
+from itertools import accumulate, pairwise
+from typing import BinaryIO, cast
+
+from .corpus import Corpus
+from .filesystem import LOCAL, filesystem_of, protocols_of
+from .index import CorpusIndex, FileIndex, build_index
+from .partition import MIN_SHARD_ROWS
+from .rows import Lengths, SourceFile, Span, Stretch, Unit
+from .source import FileOpener
+
+COUNTED_BYTES = 4 << 30
+"""Bytes of lines that are counted: some seconds. Of a larger corpus some files' fronts are."""
+
+_COSTS = {"csv": 10.0, "tsv": 10.0, "document": 0.0}
+"""How much longer than lines a byte of a format takes to count."""
+
+_UNPACKED, _REMOTE = 10.0, 10.0  # likewise: compressed files, and those that come over a network
+_FOOTER_BYTES = 1 << 20  # what opening a Parquet file costs, in bytes of lines
+
+FRONT_BYTES = 2 << 20
+FILES = 16
+_PIECE = 1 << 18
+_MARGIN = 1.5  # more bytes than so many rows should take, before the end of a file
+
+
+@dataclass(frozen=True)
+class Survey:
+    """A corpus's index, exact or guessed."""
+
+    index: CorpusIndex
+    counted: bool  # exact
+    seconds: float = 0.0  # that counting all of it takes
+    opener: FrontOpener | None = None
+    fronts: dict[SourceFile, FileIndex] = field(default_factory=dict, compare=False)
+
+    def settled(self, stretches: Sequence[Stretch]) -> tuple[Stretch, ...]:
+        """Return rows that certainly are there for rows that are guessed, just as many."""
+        if self.counted:
+            return tuple(stretches)
+        return tuple(real for one in stretches for real in self._settled(one))
+
+    def _settled(self, stretch: Stretch) -> Iterator[Stretch]:
+        file, span = stretch.file, stretch.span
+        if stretch.problem:
+            yield stretch
+        elif file.format in ("jsonl", "text") and not file.compression:
+            mean = file.size / next(one.rows for one in self.index.files if one.file == file)
+            needed = int((span.stop - span.start) * mean * _MARGIN)
+            at = int(min(span.start * mean, max(0, file.size - needed)))
+            assert self.opener is not None
+            offset = self.opener.line_start(file, at)
+            yield replace(stretch, span=Span(span.start, span.stop, span.start, offset))
+        else:
+            yield from self._again(stretch)
+
+    def _again(self, stretch: Stretch) -> Iterator[Stretch]:
+        """Yield rows of the part of a file that was counted, over and over."""
+        front = self._front(stretch.file)
+        starts = list(accumulate((unit.rows for unit in front.units), initial=0))
+        row, left = stretch.row, stretch.span.stop - stretch.span.start
+        first = stretch.span.start % front.rows
+        while left:
+            count = min(left, front.rows - first)
+            unit = min(bisect_right(starts, first), len(front.units)) - 1
+            span = Span(first, first + count, starts[unit], front.units[unit].offset)
+            yield replace(stretch, row=row, span=span)
+            row, left, first = row + count, left - count, 0
+
+    def _front(self, file: SourceFile) -> FileIndex:
+        if file not in self.fronts:
+            assert self.opener is not None
+            wanted = self.index.wanted
+            found = build_index([file], self.opener, wanted.text, None, ())
+            self.fronts[file] = found.files[0]
+        return self.fronts[file]
+
+
+def survey(corpus: Corpus) -> Survey:
+    """Count a corpus where that takes some seconds at most; else guess.
+
+    Raises
+    ------
+    ColumnNotFound, CorpusEmpty
+        As `Corpus.index`, of the files that are looked at.
+    """
+    began = time.perf_counter()
+    if sum(map(_cost, corpus.files)) * _distance(corpus) <= COUNTED_BYTES:
+        index = replace(corpus).index  # anew, to see how long it takes
+        return Survey(index, counted=True, seconds=time.perf_counter() - began)
+    usable = [file for file in corpus.files if not file.problem and file.size] or corpus.files
+    chosen = list(dict.fromkeys(usable[n * len(usable) // FILES] for n in range(FILES)))
+    opener = FrontOpener(dict(corpus.storage_options))
+    found = build_index(chosen, opener, corpus.text, corpus.id, corpus.keep)
+    warm = time.perf_counter()
+    build_index(chosen, opener, corpus.text, corpus.id, corpus.keep)
+    read = sum(_cost(replace(file, size=_read_bytes(file))) for file in chosen)
+    seconds = (time.perf_counter() - warm) * sum(map(_cost, corpus.files)) / max(1.0, read)
+    fronts = {one.file: one for one in found.files if one.rows}
+    guessed = tuple(_guessed(file, found) for file in corpus.files)
+    index = replace(found, files=guessed, cleaning=corpus.cleaning)
+    return Survey(index, counted=False, seconds=seconds, opener=opener, fronts=fronts)
+
+
+def _cost(file: SourceFile) -> float:
+    """Return what counting a file takes, in bytes of lines."""
+    if file.format == "parquet":
+        return min(file.size, _FOOTER_BYTES)
+    return file.size * _COSTS.get(file.format, 1.0) * (_UNPACKED if file.compression else 1.0)
+
+
+def _distance(corpus: Corpus) -> float:
+    fs, _ = filesystem_of(corpus.files[0].location, corpus.storage_options)
+    return 1.0 if protocols_of(fs) & LOCAL else _REMOTE
+
+
+def _guessed(file: SourceFile, found: CorpusIndex) -> FileIndex:
+    """Return what a file's index will be about, by its own front or those of files like it."""
+    own = next((one for one in found.files if one.file == file), None)
+    if own and own.problem and not own.units:
+        return own
+    if file.format == "document":
+        return FileIndex(file, (Unit(1, 0),), file.problem, Lengths(file.size, file.size, 0))
+    alike = [one for one in found.files if one.rows and _kind(one.file) == _kind(file)]
+    read = [own] if own and own.rows else alike or [one for one in found.files if one.rows]
+    share = file.size / sum(_read_bytes(one.file) for one in read)
+    rows = max(1, round(share * sum(one.rows for one in read)))
+    texts = [one.lengths for one in read if one.lengths]
+    nbytes = round(share * sum(one.nbytes for one in texts))
+    lengths = Lengths(nbytes, max((one.longest for one in texts), default=0), 0)
+    units = _even_units(file, rows, share * sum(len(one.units) for one in read))
+    return FileIndex(file, units, own.problem if own else None, lengths)
+
+
+def _kind(file: SourceFile) -> tuple[str, str | None]:
+    return file.format, file.compression
+
+
+def _even_units(file: SourceFile, rows: int, alike: float) -> tuple[Unit, ...]:
+    """Return the units that a file may have; where they begin is not known.
+
+    `alike` is how many it has if it has as many a byte as files like it.
+    """
+    count = 1.0 if file.compression else alike
+    if file.format != "parquet":
+        count = min(count, rows / MIN_SHARD_ROWS)  # as many as can be told apart in a plan
+    whole = max(1, round(count))
+    bounds = [n * rows // whole for n in range(whole + 1)]
+    return tuple(Unit(stop - start, n) for n, (start, stop) in enumerate(pairwise(bounds)))
+
+
+def _read_bytes(file: SourceFile) -> int:
+    return file.size if file.format == "parquet" else min(file.size, FRONT_BYTES)
+
+
+class FrontOpener(FileOpener):
+    """Opens the front of a large file as if it were all of it; of Parquet the whole."""
+
+    def __call__(self, file: SourceFile) -> AbstractContextManager[BinaryIO]:
+        """Open a file, decompressed."""
+        if file.format in ("parquet", "document") or file.size <= FRONT_BYTES:
+            return super().__call__(file)
+        parts = []
+        # Somewhere in it the compressed ones break off, each kind with an error of its own.
+        with suppress(Exception), super().__call__(replace(file, size=FRONT_BYTES)) as stream:
+            while piece := stream.read(_PIECE):
+                parts.append(piece)
+        data = b"".join(parts)
+        return cast(
+            AbstractContextManager[BinaryIO], nullcontext(BytesIO(data[: data.rfind(b"\n") + 1]))
+        )
+
+    def line_start(self, file: SourceFile, at: int) -> int:
+        """Return where the first line begins that does so at a byte, or behind it."""
+        if not at:
+            return 0
+        with super().__call__(file) as stream:
+            stream.seek(at - 1)
+            return at - 1 + len(stream.readline())

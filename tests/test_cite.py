@@ -1,0 +1,190 @@
+"""What a paper may say of a store: English, and no figure that is not in the store's manifest."""
+
+from __future__ import annotations
+
+import json
+import re
+from dataclasses import replace
+
+import pytest
+from typer.testing import CliRunner
+
+import paninifs as pf
+from paninifs.engine.cli import app
+from paninifs.storage.errors import ResultsNotFound, UsageError
+from paninifs.storage.manifest import MANIFEST_KEY, read_manifest
+from paninifs.storage.target import open_target
+
+
+@pytest.fixture(scope="module")
+def threads():
+    with pf.connect("threads", quiet=True) as connected:
+        yield connected
+
+
+@pf.map_block(fields=[pf.Field("length", "int64")], version="2.5", exact=False)
+def length_of_text(text):
+    return (text.offsets[1:] - text.offsets[:-1]).astype("int64")
+
+
+@pytest.fixture
+def store(glosses, threads, write_jsonl, tmp_path):
+    """A store with cleaning, kept columns, a block of one's own and rows that were set aside."""
+    rows = [row | {"lang": "en", "year": 1900 + n % 100} for n, row in enumerate(glosses)]
+    rows[7] = {"id": "x", "text": None}
+    rows[8] = {"id": "y"}
+    write_jsonl(rows[:900], "a.jsonl")
+    folder = write_jsonl(rows[900:], "b.jsonl").parent
+    clean = pf.Cleaning(unicode="NFC", whitespace=True, min_chars=12, duplicates=True)
+    corpus = pf.open_corpus(folder, keep=["lang", "year"], clean=clean)
+    graph = pf.default_graph(primes=(2, 3, 5)) + length_of_text
+    path = tmp_path / "out.zarr"
+    pf.submit(graph, corpus, path, client=threads, shard_rows=512, progress=False).result()
+    return path
+
+
+def numbers_of(document):
+    """Every number of a manifest: those that stand there, those in its strings, how many there are
+    of what is listed."""
+    match document:
+        case bool() | None:
+            return []
+        case int() | float():
+            return [document]
+        case str():
+            return [float(one) for one in re.findall(r"\d+(?:\.\d+)?", document)]
+        case list():
+            return [len(document), *(number for one in document for number in numbers_of(one))]
+        case dict():
+            inner = [n for key, value in document.items() for n in numbers_of([key, value])]
+            return [len(document), *inner]
+    raise AssertionError(document)
+
+
+def missing_figures(paragraph, manifest):
+    """Return the figures of a paragraph that no number of the manifest is, as rounded there."""
+    document = json.loads(manifest.to_json())
+    for version in {v for one in (document, *document["runs"]) for v in one["versions"].values()}:
+        paragraph = paragraph.replace(version, "")
+    for fingerprint in (manifest.fingerprint, manifest.fingerprint[:16]):
+        paragraph = paragraph.replace(fingerprint, "")
+    known = numbers_of(document)
+    found = re.findall(r"(?<![\w-])\d[\d,]*(?:\.\d+)?", paragraph)
+    missing = []
+    for figure in found:
+        digits = figure.replace(",", "")
+        places = len(digits.partition(".")[2])
+        if not any(round(number, places) == float(digits) for number in known):
+            missing.append(figure)
+    assert len(found) > 10
+    return missing
+
+
+def test_every_figure_is_found_in_the_manifest(store):
+    manifest = read_manifest(open_target(store))
+    paragraph = pf.cite(store).paragraph
+    assert missing_figures(paragraph, manifest) == []
+    assert missing_figures(paragraph + " 123,457 texts", manifest) == ["123,457"]
+
+
+def test_the_paragraph_says_what_was_computed_of_what_and_with_what(store):
+    manifest, said = read_manifest(open_target(store)), str(pf.cite(store))
+    done, aside = manifest.summary["done"], manifest.summary["quarantined"]
+    assert aside > 2
+    for part in (
+        f"for {done:,} texts in 2 files",
+        "the 9 semantic roots RELATE, MODAL",
+        "the 3 primes 2, 3, 5",
+        f"Of 2,000 records {aside:,} could not be used and were set aside (",
+        "fewer characters than asked for",
+        "null text",
+        "no 'text'",
+        "the Unicode normal form NFC",
+        "'lang' and 'year' were kept",
+        "our own block 'length_of_text', version 2.5 (arrays: length), whose last digits may",
+        "no model of its meaning",
+        "numeric version 1",
+        f"Dask {manifest.versions['dask']}",
+        f"Zarr {manifest.versions['zarr']}",
+        f"Numba {manifest.versions['numba']}",
+        "in shards of 512 texts",
+        manifest.fingerprint,
+        f"took {manifest.runs[0].seconds:.1f} s",
+        manifest.runs[0].machine,
+        "threads of one process of this machine (1 worker, ",
+    ):
+        assert part in said, part
+    assert "\n" not in said
+
+
+def test_of_several_runs_each_is_told_and_of_many_the_last(store):
+    target = open_target(store)
+    manifest = read_manifest(target)
+    for count, told in ((2, 2), (5, 3)):
+        runs = [replace(manifest.runs[0], rows=100 + n, seconds=float(n)) for n in range(count)]
+        several = replace(manifest, runs=tuple(runs))
+        target.put(MANIFEST_KEY, several.to_json())
+        said = pf.cite(store).paragraph
+        assert said.count("begun") == told
+        assert f"in {count} runs" in said
+        assert f"{100 + count - 1} records took {count - 1}.0 s" in said
+        assert missing_figures(said, several) == []
+
+
+def test_a_store_of_before_there_were_records_is_cited_without_where(store):
+    target = open_target(store)
+    older = replace(read_manifest(target), runs=())
+    target.put(MANIFEST_KEY, older.to_json())
+    said = pf.cite(store).paragraph
+    assert "begun" not in said
+    assert missing_figures(said, older) == []
+
+
+def test_a_graph_of_blocks_of_ones_own_alone_claims_nothing_of_hashes(
+    threads, write_jsonl, tmp_path
+):
+    corpus = pf.open_corpus(write_jsonl([{"text": "a"}] * 5))
+    graph = pf.Graph((length_of_text,))
+    pf.submit(graph, corpus, tmp_path / "s", client=threads, progress=False).result()
+    said = pf.cite(tmp_path / "s").paragraph
+    assert "hashes" not in said
+    assert "our own block 'length_of_text'" in said
+    assert "No text was set aside." in said
+
+
+def test_what_is_not_complete_is_not_cited(store, tmp_path):
+    root = store / "zarr.json"
+    root.write_text(root.read_text().replace('"complete": true', '"complete": false'))
+    with pytest.raises(UsageError, match="is not complete"):
+        pf.cite(store)
+    with pytest.raises(ResultsNotFound):
+        pf.cite(tmp_path / "nothing")
+
+
+def test_the_entry_for_the_software_invents_nobody(store):
+    entry = pf.cite(store).bibtex
+    assert entry.startswith("@software{paninifs,")
+    assert pf.__version__ in entry
+    assert not re.search(r"author|doi|url", entry, re.IGNORECASE)
+    assert entry.count("{") == entry.count("}")
+
+
+def test_the_command_prints_the_paragraph_and_the_entry(store):
+    found = pf.cite(store)
+    ran = CliRunner().invoke(app, ["cite", str(store)])
+    assert (ran.exit_code, ran.output) == (0, f"{found.paragraph}\n")
+    assert CliRunner().invoke(app, ["cite", str(store), "--bibtex"]).output == f"{found.bibtex}\n"
+    assert json.loads(CliRunner().invoke(app, ["cite", str(store), "--json"]).output) == {
+        "paragraph": found.paragraph,
+        "bibtex": found.bibtex,
+    }
+
+
+def test_a_notebook_is_shown_no_markup_of_a_name(store):
+    target = open_target(store)
+    manifest = read_manifest(target)
+    odd = replace(manifest.runs[0], machine="<script>")
+    target.put(MANIFEST_KEY, replace(manifest, runs=(odd,)).to_json())
+    page = pf.cite(store)._repr_html_()
+    assert "<script>" not in page
+    assert "&lt;script&gt;" in page

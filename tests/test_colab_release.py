@@ -1,0 +1,151 @@
+"""A Colab runtime is released when the results are safe elsewhere, and in no other case."""
+
+from __future__ import annotations
+
+import shutil
+import sys
+import types
+import uuid
+from collections import namedtuple
+
+import pytest
+
+import paninifs as pf
+from paninifs.storage import local_target
+from paninifs.storage.errors import UsageError
+from paninifs.storage.target import open_target
+
+Disk = namedtuple("Disk", "mountpoint fstype")
+
+
+@pytest.fixture
+def threads():
+    with pf.connect("threads", quiet=True) as client:
+        yield client
+
+
+@pytest.fixture
+def colab(monkeypatch):
+    """Make this a Colab runtime; what is asked of it is listed."""
+    for name in ("KAGGLE_KERNEL_RUN_TYPE", "VERTEX_PRODUCT", "CLOUD_ML_JOB_ID"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("COLAB_RELEASE_TAG", "release-colab_20261101")
+    asked = []
+    package = types.ModuleType("google.colab")
+    runtime, drive = (
+        types.ModuleType("google.colab.runtime"),
+        types.ModuleType("google.colab.drive"),
+    )
+    runtime.unassign = lambda: asked.append("unassign")
+    drive.flush_and_unmount = lambda: asked.append("flush")
+    package.runtime, package.drive, package.asked = runtime, drive, asked
+    monkeypatch.setitem(sys.modules, "google.colab", package)
+    monkeypatch.setitem(sys.modules, "google.colab.runtime", runtime)
+    monkeypatch.setitem(sys.modules, "google.colab.drive", drive)
+    return package
+
+
+@pytest.fixture
+def mounted(tmp_path, monkeypatch):
+    """A folder that is a mounted Drive, as far as the machine's list of disks goes."""
+    folder = tmp_path / "content" / "drive"
+    folder.mkdir(parents=True)
+    disks = [Disk("/", "ext4"), Disk(str(folder), "fuse.drive")]
+    monkeypatch.setattr(local_target.psutil, "disk_partitions", lambda all: disks)
+    return folder
+
+
+@pytest.fixture
+def submitted(threads, write_jsonl):
+    def submit(results, **options):
+        corpus = pf.open_corpus(write_jsonl([{"id": i, "text": f"t{i}"} for i in range(100)]))
+        options = {"client": threads, "progress": False} | options
+        return pf.submit(options.pop("graph", pf.default_graph()), corpus, results, **options)
+
+    return submit
+
+
+def test_a_runtime_whose_results_are_on_the_drive_is_released_after_the_drive_is_flushed(
+    colab, mounted, submitted
+):
+    submitted(mounted / "out.zarr").release_runtime()
+    assert colab.asked == ["flush", "unassign"]
+
+
+def test_a_mirror_on_the_drive_is_as_good(colab, mounted, submitted, tmp_path):
+    submitted(tmp_path / "out.zarr", mirror=mounted / "out.zarr").release_runtime()
+    assert colab.asked == ["flush", "unassign"]
+
+
+def test_results_in_a_bucket_need_no_drive(colab, submitted, gcs, tmp_path):
+    bucket = gcs.make_bucket(uuid.uuid4().hex)
+    mirror = open_target(f"gs://{bucket}/out.zarr", gcs.storage_options)
+    submitted(tmp_path / "out.zarr", mirror=mirror).release_runtime()
+    assert colab.asked == ["unassign"]
+
+
+def test_a_runtime_that_alone_has_the_results_is_kept(colab, submitted, tmp_path):
+    run = submitted(tmp_path / "out.zarr")
+    with pytest.raises(UsageError, match=r"is on a disk of the runtime.*mirror='/content/drive"):
+        run.release_runtime()
+    assert colab.asked == []
+
+
+def test_results_in_memory_are_not_safe(colab, submitted):
+    run = submitted("memory://release/out.zarr")
+    with pytest.raises(UsageError, match="is in this process's memory"):
+        run.release_runtime()
+    assert colab.asked == []
+
+
+@pf.map_block(fields=[pf.Field("n", "int32")], version="1")
+def failing(text):
+    raise ValueError("no luck")
+
+
+def test_a_runtime_is_kept_when_the_run_failed(colab, mounted, submitted):
+    run = submitted(mounted / "out.zarr", graph=pf.default_graph() + failing)
+    with pytest.raises(UsageError, match=r"did not finish: block 'failing'.*Submit it again"):
+        run.release_runtime()
+    assert colab.asked == []
+
+
+def test_a_runtime_is_kept_when_the_place_is_not_complete(colab, mounted, submitted, tmp_path):
+    run = submitted(tmp_path / "out.zarr", mirror=mounted / "out.zarr")
+    run.result()
+    (mounted / "out.zarr" / "zarr.json").unlink()
+    with pytest.raises(UsageError, match="is not marked complete"):
+        run.release_runtime()
+    assert colab.asked == []
+
+
+def test_a_runtime_is_kept_when_a_shard_is_not_there(colab, mounted, submitted, tmp_path):
+    run = submitted(tmp_path / "out.zarr", mirror=mounted / "out.zarr")
+    run.result()
+    shutil.rmtree(mounted / "out.zarr" / "digest")
+    with pytest.raises(UsageError, match="lacks 1 of 1 shards"):
+        run.release_runtime()
+    assert colab.asked == []
+
+
+def test_a_runtime_is_kept_when_the_drive_does_not_take_everything(colab, mounted, submitted):
+    def full():
+        raise ValueError("flush_and_unmount failed")
+
+    colab.drive.flush_and_unmount = full
+    run = submitted(mounted / "out.zarr")
+    with pytest.raises(UsageError, match=r"Drive did not take all .*flush_and_unmount failed"):
+        run.release_runtime()
+    assert colab.asked == []
+
+
+def test_elsewhere_than_in_colab_there_is_nothing_to_release(submitted, tmp_path, monkeypatch):
+    monkeypatch.delenv("COLAB_RELEASE_TAG", raising=False)
+    with pytest.raises(UsageError, match="no Colab runtime"):
+        submitted(tmp_path / "out.zarr").release_runtime()
+
+
+def test_a_colab_that_cannot_be_asked_is_said_to_be_so(colab, submitted, tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "google.colab.runtime", None)
+    with pytest.raises(UsageError, match="Disconnect and delete runtime"):
+        submitted(tmp_path / "out.zarr").release_runtime()

@@ -1,0 +1,414 @@
+"""A sample says what the whole will take, and leaves nothing behind."""
+
+from __future__ import annotations
+
+import gzip
+import json
+import random
+import statistics
+import time
+from itertools import pairwise
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from typer.testing import CliRunner
+
+import paninifs as pf
+from paninifs.engine import pace
+from paninifs.engine.cli import app
+from paninifs.engine.excerpt import (
+    Excerpt,
+    Part,
+    lead,
+    makespan,
+    spread,
+    work_of,
+)
+from paninifs.engine.pace import Pace
+from paninifs.storage.errors import BlockError, ResultsMismatch, UsageError
+from paninifs.storage.estimate import store_bytes
+from paninifs.storage.index import CorpusIndex, FileIndex
+from paninifs.storage.manifest import read_manifest
+from paninifs.storage.rows import Lengths, SourceFile, Unit
+from paninifs.storage.stretches import read_stretches
+from paninifs.storage.survey import Survey, survey
+from paninifs.storage.target import open_target
+
+WITHIN = 0.25
+
+
+def index_of(files, mean=100):
+    """An index of files, each a list of its units' rows; every file is as long as its texts."""
+    found = []
+    for number, units in enumerate(files):
+        file = SourceFile(f"{number}.jsonl", f"{number}.jsonl", 1, "", "jsonl", None)
+        made = tuple(Unit(rows, at) for at, rows in enumerate(units))
+        rows = sum(units)
+        found.append(FileIndex(file, made, None, Lengths(rows * mean, mean, 0) if rows else None))
+    return CorpusIndex(tuple(found), "text", None, ())
+
+
+FILES = st.lists(st.lists(st.integers(1, 500), min_size=1, max_size=5), min_size=1, max_size=6)
+
+
+@given(files=FILES, rows=st.integers(1, 3000))
+def test_a_sample_is_as_large_as_was_asked_and_in_ascending_order(files, rows):
+    index = index_of(files)
+    ranges = spread(index, rows)
+    assert sum(stop - start for start, stop in ranges) == min(rows, index.rows)
+    flat = [bound for pair in ranges for bound in pair]
+    assert flat == sorted(flat)
+    assert flat[0] >= 0
+    assert flat[-1] <= index.rows
+
+
+@given(count=st.integers(1, 40))
+def test_a_sample_is_of_every_file_where_files_are_of_one_size(count):
+    index = index_of([[1000]] * count)
+    touched = {start // 1000 for start, _ in spread(index, 25 * count)}
+    assert touched == set(range(count))
+
+
+def test_a_large_unit_is_not_read_to_its_end():
+    index = index_of([[10_000_000]])
+    assert max(stop for _, stop in spread(index, 1000)) < 200_000
+
+
+@given(files=FILES, rows=st.integers(1, 600), size=st.sampled_from([1, 8, 64]))
+def test_an_excerpt_reads_the_rows_that_it_is_made_of(files, rows, size):
+    index = index_of(files)
+    ranges = spread(index, rows)
+    excerpt = Excerpt.of(Survey(index, counted=True), Part.in_shards(ranges, size))
+    found = []
+    for task in excerpt.partitions(size):
+        at = task.row_start
+        for one in excerpt.stretches(task.row_start, task.row_stop):
+            assert one.row == at
+            start = next(n for n, file in enumerate(index.files) if file.file == one.file)
+            first = index.starts[start]
+            found += range(first + one.span.start, first + one.span.stop)
+            at += one.span.stop - one.span.start
+        assert at == task.row_stop
+    assert found == [row for start, stop in ranges for row in range(start, stop)]
+
+
+@given(files=FILES, count=st.integers(1, 5), most=st.integers(8, 100))
+def test_beginnings_of_tasks_are_whole_shards_of_them(files, count, most):
+    tasks = index_of(files).partitions(8)
+    for start, stop in lead(tasks, count, most, 8):
+        (task,) = [one for one in tasks if one.row_start == start]
+        assert 0 < stop - start <= min(most, task.rows)
+        assert (stop - start) % 8 == 0
+
+
+@given(tasks=st.lists(st.floats(0, 100), min_size=1), lanes=st.integers(1, 8))
+def test_tasks_end_no_sooner_than_threads_can_do_them(tasks, lanes):
+    end = makespan(tasks, lanes)
+    assert end >= max(*tasks, 0, sum(tasks) / lanes) * (1 - 1e-9)
+    assert end <= (sum(tasks) / lanes + max(tasks)) * (1 + 1e-9)
+
+
+def test_longer_texts_are_more_work():
+    short, long = index_of([[100, 100]], mean=50), index_of([[100, 100]], mean=5000)
+    assert work_of(long, 100, 2) > 10 * work_of(short, 100, 2)
+
+
+def test_a_pace_is_what_a_run_takes_anyway_and_what_its_work_does():
+    assert Pace(0.5, 2e-8).seconds(100_000_000) == 2.5
+
+
+def bytes_below(folder):
+    return sum(file.stat().st_size for file in Path(folder).rglob("*") if file.is_file())
+
+
+def peak_bytes():
+    status = Path("/proc/self/status").read_text()
+    return int(status.split("VmHWM:")[1].split()[0]) * 1024
+
+
+@pytest.fixture(scope="module")
+def many_glosses(glosses, tmp_path_factory):
+    """Half a million texts in JSON Lines: a run takes some seconds."""
+    path = tmp_path_factory.mktemp("many") / "glosses.jsonl"
+    once = "".join(json.dumps(row) + "\n" for row in glosses)
+    with path.open("w") as out:
+        for _ in range(250):
+            out.write(once)
+    return path
+
+
+@pytest.mark.slow
+def test_time_memory_and_disk_of_a_run_are_projected_within_a_quarter(many_glosses, tmp_path):
+    graph, ratios = pf.default_graph(), []
+    with pf.connect("cpu", workers=2, quiet=True) as client:
+        for number in range(7):  # others may have the machine meanwhile, or have had it before
+            corpus, store = pf.open_corpus(many_glosses), tmp_path / str(number)
+            found = pf.rehearse(graph, corpus, store, client=client)
+            corpus = pf.open_corpus(many_glosses)
+            began = time.perf_counter()
+            pf.submit(graph, corpus, store, client=client, progress=False).result()
+            ratios.append(found.seconds / (time.perf_counter() - began))
+            assert found.disk == pytest.approx(bytes_below(store), rel=WITHIN)
+            peak = max(client.run(peak_bytes).values())
+            assert found.memory.nbytes == pytest.approx(peak, rel=WITHIN)
+            if abs(statistics.median(ratios) - 1) < WITHIN:
+                return
+    pytest.fail(f"projected over real: {ratios}")
+
+
+@pytest.fixture(scope="module")
+def threads():
+    with pf.connect("threads", quiet=True) as connected:
+        yield connected
+
+
+@pf.map_block(fields=[pf.Field("length", "int64")], version="1")
+def slow(text):
+    time.sleep(0.004 * len(text))
+    return (text.offsets[1:] - text.offsets[:-1]).astype("int64")
+
+
+def test_a_slow_block_of_ones_own_is_timed(glosses, threads, write_jsonl, tmp_path):
+    corpus = pf.open_corpus(write_jsonl(glosses))
+    graph = pf.default_graph() + slow
+    found = pf.rehearse(graph, corpus, tmp_path / "s", rows=200, client=threads)
+    assert found.tasks == 1  # so only one thread has something to do
+    assert found.block_seconds["slow"] == pytest.approx(0.004, rel=0.25)
+    assert 8 < found.seconds < 12
+    options = {"rows": 200, "shard_rows": 128, "client": threads}
+    found = pf.rehearse(graph, corpus, tmp_path / "s", **options)
+    assert (found.tasks, found.shards) == (1, 16)
+    store = tmp_path / "whole"
+    pf.submit(graph, corpus, store, client=threads, shard_rows=128, progress=False).result()
+    assert found.disk == pytest.approx(bytes_below(store), rel=WITHIN)
+    assert found.bill.elsewhere == ()
+
+
+def test_a_sample_leaves_no_trace(glosses, threads, write_jsonl, tmp_path, in_haste):
+    corpus = pf.open_corpus(write_jsonl(glosses))
+    before = sorted(tmp_path.rglob("*"))
+    pf.rehearse(pf.default_graph(), corpus, tmp_path / "deep" / "er" / "s", client=threads)
+    assert sorted(tmp_path.rglob("*")) == before
+
+
+def test_a_sample_that_fails_leaves_no_trace(glosses, threads, write_jsonl, tmp_path, in_haste):
+    @pf.map_block(fields=[pf.Field("n", "int32")], version="1")
+    def failing(text):
+        raise ValueError("no luck")
+
+    corpus = pf.open_corpus(write_jsonl(glosses))
+    before = sorted(tmp_path.rglob("*"))
+    with pytest.raises(BlockError, match="no luck"):
+        pf.rehearse(pf.default_graph() + failing, corpus, tmp_path / "s", client=threads)
+    assert sorted(tmp_path.rglob("*")) == before
+
+
+def test_rows_that_will_be_set_aside_are_found(glosses, threads, write_jsonl, tmp_path, in_haste):
+    rows = [{"id": row["id"]} if n % 10 == 3 else row for n, row in enumerate(glosses)]
+    corpus = pf.open_corpus(write_jsonl(rows))
+    found = pf.rehearse(pf.default_graph(), corpus, tmp_path / "s", rows=500, client=threads)
+    assert found.sampled == 500
+    assert found.quarantined_share == pytest.approx(0.1, abs=0.02)
+    assert "no 'text' (the record has: id)" in found.reasons[0]
+    assert "so about 200 of all" in str(found)
+
+
+def test_texts_that_cleaning_leaves_out_and_kept_columns_count(
+    glosses, threads, write_jsonl, tmp_path
+):
+    rows = [row | {"again": row["text"], "n": n} for n, row in enumerate(glosses)]
+    corpus = pf.open_corpus(
+        write_jsonl(rows),
+        keep=["again", "n"],
+        clean=pf.Cleaning(min_chars=30, whitespace=True, duplicates=True),
+    )
+    graph = pf.default_graph(dhatus=("GO", "STAY"), primes=(2, 3, 5))
+    found = pf.rehearse(graph, corpus, tmp_path / "s", rows=300, client=threads)
+    assert found.quarantined > 0
+    store = tmp_path / "whole"
+    summary = pf.submit(graph, corpus, store, client=threads, progress=False).result()
+    assert found.disk == pytest.approx(bytes_below(store), rel=WITHIN)
+    assert found.text_bytes == pytest.approx(summary.text_bytes, rel=WITHIN)
+    share = summary.quarantined / summary.rows
+    assert found.quarantined_share == pytest.approx(share, abs=0.1)
+
+
+@pytest.mark.parametrize("suffix", ["jsonl.gz", "parquet", "csv", "txt"])
+def test_every_format_is_sampled(suffix, glosses, threads, tmp_path, in_haste):
+    import pyarrow as pa
+    import pyarrow.csv
+    import pyarrow.parquet
+
+    path, texts = tmp_path / f"a.{suffix}", [row["text"] for row in glosses]
+    table = pa.table({"text": texts})
+    match suffix:
+        case "jsonl.gz":
+            with gzip.open(path, "wt") as out:
+                out.writelines(json.dumps(row) + "\n" for row in glosses)
+        case "parquet":
+            pa.parquet.write_table(table, path, row_group_size=300)
+        case "csv":
+            pa.csv.write_csv(table, path)
+        case "txt":
+            path.write_text("\n".join(texts) + "\n")
+    found = pf.rehearse(pf.default_graph(), pf.open_corpus(path), client=threads)
+    assert (found.rows, found.sampled, found.quarantined) == (2000, 1000, 0)
+    assert found.text_bytes == pytest.approx(sum(len(t.encode()) for t in texts), rel=0.15)
+
+
+def test_of_a_large_compressed_file_only_the_front_is_sampled_and_it_is_said(
+    glosses, threads, tmp_path, monkeypatch
+):
+    from paninifs.engine import excerpt, rehearsal
+
+    monkeypatch.setattr(excerpt, "REACH_BYTES", 20_000)
+    monkeypatch.setattr(rehearsal, "REACH_BYTES", 20_000)
+    path = tmp_path / "a.jsonl.gz"
+    with gzip.open(path, "wt") as out:
+        out.writelines(json.dumps(row) + "\n" for row in glosses)
+    corpus = pf.open_corpus(path)
+    assert max(stop for _, stop in spread(corpus.index, 100)) < 400
+    found = pf.rehearse(pf.default_graph(), corpus, rows=100, client=threads)
+    assert any("cannot be entered in the middle; the sample is of" in one for one in found.notes)
+
+
+def test_results_that_are_begun_already_are_said_to_be_and_left_alone(
+    glosses, threads, write_jsonl, tmp_path
+):
+    corpus, store = pf.open_corpus(write_jsonl(glosses)), tmp_path / "s"
+    graph = pf.default_graph()
+    pf.submit(graph, corpus, store, client=threads, shard_rows=1024, progress=False).result()
+    marker = store / "_run" / "done" / "00000001.json"
+    marker.unlink()
+    before = {file: file.stat().st_mtime_ns for file in store.rglob("*")}
+    found = pf.rehearse(graph, corpus, store, client=threads)
+    assert (found.rows_before, found.shard_rows) == (1024, 1024)
+    assert found.seconds_left < found.seconds
+    assert "1,024 of 2,000 texts" in str(found)
+    assert {file: file.stat().st_mtime_ns for file in store.rglob("*")} == before
+
+
+def test_what_a_run_would_refuse_is_refused(glosses, threads, write_jsonl, tmp_path, in_haste):
+    corpus = pf.open_corpus(write_jsonl(glosses))
+    graph, other = pf.default_graph(), pf.default_graph(primes=(2, 3))
+    pf.submit(graph, corpus, tmp_path / "s", client=threads, progress=False).result()
+    with pytest.raises(ResultsMismatch, match="begun from something else"):
+        pf.rehearse(other, corpus, tmp_path / "s", client=threads)
+    assert pf.rehearse(other, corpus, tmp_path / "s", client=threads, fresh=True).rows == 2000
+    with pytest.raises(UsageError, match="at least one, not 0"):
+        pf.rehearse(graph, corpus, tmp_path / "t", rows=0, client=threads)
+
+
+def test_a_rehearsal_shows_names_as_they_are_and_no_markup(threads, write_jsonl, tmp_path):
+    rows = [{"<b>": 1} for _ in range(10)] + [{"text": "a"}] * 10
+    corpus = pf.open_corpus(write_jsonl(rows))
+    page = pf.rehearse(pf.default_graph(), corpus, client=threads)._repr_html_()
+    assert "&lt;b&gt;" in page
+    assert "<b>" not in page.replace("<b>", "", 0) or "has: <b>" not in page
+
+
+def test_the_command_says_what_the_whole_takes_and_does_not_begin_it(
+    glosses, write_jsonl, tmp_path
+):
+    corpus, store = write_jsonl(glosses), tmp_path / "out.zarr"
+    words = ["run", str(corpus), str(store), "--sample", "200"]
+    ran = CliRunner().invoke(app, words)
+    assert ran.exit_code == 0, ran.output
+    assert not store.exists()
+    for said in ("sample: 200 texts", "time: about", "memory: a worker", "disk: about", "cost: "):
+        assert said in ran.output
+    ran = CliRunner().invoke(app, [*words, "--json"])
+    document = json.loads(ran.stdout)
+    assert (document["rows"], document["sampled"]) == (2000, 200)
+    assert document["memory"]["nbytes"] > 0
+
+
+@pytest.fixture
+def in_haste(monkeypatch):
+    """Time next to nothing, where time is not what a test looks at."""
+    monkeypatch.setattr(pace, "SECONDS", 0.1)
+    monkeypatch.setattr(pace, "ROUNDS", 1)
+
+
+@pytest.fixture
+def too_large(monkeypatch, in_haste):
+    """Take whatever there is for too large to be counted."""
+    from paninifs.storage import survey as module
+
+    monkeypatch.setattr(module, "COUNTED_BYTES", 0)
+
+
+@pytest.mark.parametrize("suffix", ["jsonl", "jsonl.gz", "parquet", "csv", "txt"])
+@pytest.mark.parametrize("files", [1, 40])
+def test_a_corpus_too_large_to_count_is_guessed_from_fronts(
+    suffix, files, glosses, threads, too_large, tmp_path
+):
+    import pyarrow as pa
+    import pyarrow.csv
+    import pyarrow.parquet
+
+    rng, count = random.Random(3), 100_000 if files == 1 else 40_000
+    for number in range(files):
+        rows = [rng.choice(glosses) for _ in range(count // files)]
+        path, texts = tmp_path / f"{number:02}.{suffix}", [row["text"] for row in rows]
+        match suffix:
+            case "jsonl":
+                path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+            case "jsonl.gz":
+                with gzip.open(path, "wt") as out:
+                    out.writelines(json.dumps(row) + "\n" for row in rows)
+            case "parquet":
+                pa.parquet.write_table(pa.table({"text": texts}), path, row_group_size=4000)
+            case "csv":
+                pa.csv.write_csv(pa.table({"text": texts}), path)
+            case "txt":
+                path.write_text("\n".join(texts) + "\n")
+    found = pf.rehearse(pf.default_graph(), pf.open_corpus(tmp_path), client=threads)
+    assert not found.counted
+    assert found.rows == pytest.approx(count, rel=0.1)
+    assert (found.sampled, found.quarantined) == (1000, 0)
+    assert found.text_bytes == pytest.approx(count * 81, rel=0.15)
+    assert any("counted by the run alone" in note for note in found.notes)
+    front_only = any("cannot be entered in the middle" in note for note in found.notes)
+    assert front_only == (suffix in ("jsonl.gz", "csv"))
+
+
+@pytest.mark.parametrize("suffix", ["jsonl", "txt"])
+def test_lines_that_are_guessed_are_read_where_they_begin_all_over_the_file(
+    suffix, glosses, too_large, tmp_path
+):
+    path = tmp_path / f"a.{suffix}"
+    rows = glosses * 20
+    lines = [json.dumps(row) if suffix == "jsonl" else row["text"] for row in rows]
+    path.write_text("".join(f"{line}\n" for line in lines))
+    corpus = pf.open_corpus(path)
+    surveyed = survey(corpus)
+    part = Part.in_shards(spread(surveyed.index, 1000), 128)
+    stretches = Excerpt.of(surveyed, part).stretches(0, 1000)
+    offsets = sorted(one.span.unit_offset for one in stretches)
+    size = path.stat().st_size
+    assert max(b - a for a, b in pairwise([0, *offsets, size])) < size / 10
+    texts = {row["text"] for row in rows}
+    for _, _, found in read_stretches(stretches, corpus.opener, surveyed.index.wanted):
+        assert set(found.text.to_pylist()) <= texts
+
+
+def test_a_large_store_is_as_large_as_a_small_one_says(glosses, threads, write_jsonl, tmp_path):
+    rows = [row | {"again": row["text"]} for row in glosses]
+    rows = [{} if n % 50 == 0 else row for n, row in enumerate(rows)]
+    sizes, summaries, layouts = [], [], []
+    for times in (1, 10):
+        corpus = pf.open_corpus(write_jsonl(rows * times, f"{times}.jsonl"), keep=["again"])
+        store = tmp_path / str(times)
+        run = pf.submit(
+            pf.default_graph(), corpus, store, client=threads, shard_rows=1024, progress=False
+        )
+        summaries.append(run.result())
+        manifest = read_manifest(open_target(store))
+        layouts.append(manifest.layout(corpus.index))
+        sizes.append(open_target(store).sizes())
+    expected = sum(sizes[1].values())
+    assert store_bytes(layouts[1], sizes[0], summaries[0]) == pytest.approx(expected, rel=0.1)
+    assert store_bytes(layouts[0], sizes[0], summaries[0]) == sum(sizes[0].values())
