@@ -12,15 +12,15 @@ if TYPE_CHECKING:
     from .engine.advisor.advice import advise as advise
     from .engine.advisor.work import Model as Model
     from .engine.advisor.work import Work as Work
-    from .engine.cite import Citation as Citation
-    from .engine.cite import cite as cite
     from .engine.cluster import connect as connect
-    from .engine.export import export as export
     from .engine.hardware import hardware as hardware
     from .engine.micro_batch import MicroBatch as MicroBatch
-    from .engine.peek import peek as peek
-    from .engine.rehearsal import Rehearsal as Rehearsal
-    from .engine.rehearsal import rehearse as rehearse
+    from .engine.rehearsal.rehearse import Rehearsal as Rehearsal
+    from .engine.rehearsal.rehearse import rehearse as rehearse
+    from .engine.results.cite import Citation as Citation
+    from .engine.results.cite import cite as cite
+    from .engine.results.export import export as export
+    from .engine.results.peek import peek as peek
     from .engine.run import Run as Run
     from .engine.run import submit as submit
     from .engine.staging import stage as stage
@@ -46,15 +46,15 @@ _HOME = {
     "advise": ".engine.advisor.advice",
     "Model": ".engine.advisor.work",
     "Work": ".engine.advisor.work",
-    "Citation": ".engine.cite",
-    "cite": ".engine.cite",
+    "Citation": ".engine.results.cite",
+    "cite": ".engine.results.cite",
     "connect": ".engine.cluster",
-    "export": ".engine.export",
+    "export": ".engine.results.export",
     "hardware": ".engine.hardware",
     "MicroBatch": ".engine.micro_batch",
-    "peek": ".engine.peek",
-    "Rehearsal": ".engine.rehearsal",
-    "rehearse": ".engine.rehearsal",
+    "peek": ".engine.results.peek",
+    "Rehearsal": ".engine.rehearsal.rehearse",
+    "rehearse": ".engine.rehearsal.rehearse",
     "Run": ".engine.run",
     "submit": ".engine.run",
     "stage": ".engine.staging",

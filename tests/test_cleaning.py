@@ -19,7 +19,7 @@ from hypothesis import strategies as st
 from test_cli import paninifs
 
 import paninifs as pf
-from paninifs.engine.overview import overview, status_of
+from paninifs.engine.results.overview import overview, status_of
 from paninifs.graphs.digest import digest
 from paninifs.storage import duplicates as duplicates_module
 from paninifs.storage import normal_forms

@@ -10,7 +10,7 @@ import fsspec
 import pytest
 
 import paninifs as pf
-from paninifs.engine.overview import status_of
+from paninifs.engine.results.overview import status_of
 from paninifs.storage.errors import GraphError, PaniniError, UnsafeKey
 from paninifs.storage.field import Field
 from paninifs.storage.target import open_target

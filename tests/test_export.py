@@ -18,8 +18,8 @@ import pytest
 from typer.testing import CliRunner
 
 import paninifs as pf
-from paninifs.engine import export as module
 from paninifs.engine.cli import app
+from paninifs.engine.results import export as module
 from paninifs.storage import parquet, readers, shards
 from paninifs.storage import rows as storage_rows
 from paninifs.storage.errors import ColumnNotFound, CorpusChanged, ResultsNotFound, UsageError

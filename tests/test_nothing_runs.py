@@ -17,7 +17,7 @@ import pytest
 import zarr
 
 import paninifs as pf
-from paninifs.engine.overview import overview, status_of
+from paninifs.engine.results.overview import overview, status_of
 from paninifs.storage.errors import UsageError
 from paninifs.storage.quarantine import first_quarantined
 from paninifs.storage.results import StoredArrays

@@ -148,7 +148,7 @@ def test_a_text_of_the_store_is_exactly_as_similar_to_itself(store, rows):
 def test_only_a_piece_of_the_store_is_held(store, monkeypatch):
     read = []
     monkeypatch.setattr(shards, "_RUN_BYTES", 32 * 9 * 8)
-    from paninifs.engine import peek as module
+    from paninifs.engine.results import peek as module
 
     before = module._summed
     monkeypatch.setattr(module, "_summed", lambda terms: read.append(terms.shape) or before(terms))

@@ -16,9 +16,9 @@ from hypothesis import strategies as st
 from typer.testing import CliRunner
 
 import paninifs as pf
-from paninifs.engine import pace
 from paninifs.engine.cli import app
-from paninifs.engine.excerpt import (
+from paninifs.engine.rehearsal import pace
+from paninifs.engine.rehearsal.excerpt import (
     Excerpt,
     Part,
     lead,
@@ -26,7 +26,7 @@ from paninifs.engine.excerpt import (
     spread,
     work_of,
 )
-from paninifs.engine.pace import Pace
+from paninifs.engine.rehearsal.pace import Pace
 from paninifs.storage.errors import BlockError, ResultsMismatch, UsageError
 from paninifs.storage.estimate import store_bytes
 from paninifs.storage.index import CorpusIndex, FileIndex
@@ -261,7 +261,8 @@ def test_every_format_is_sampled(suffix, glosses, threads, tmp_path, in_haste):
 def test_of_a_large_compressed_file_only_the_front_is_sampled_and_it_is_said(
     glosses, threads, tmp_path, monkeypatch
 ):
-    from paninifs.engine import excerpt, rehearsal
+    from paninifs.engine.rehearsal import excerpt
+    from paninifs.engine.rehearsal import rehearse as rehearsal
 
     monkeypatch.setattr(excerpt, "REACH_BYTES", 20_000)
     monkeypatch.setattr(rehearsal, "REACH_BYTES", 20_000)

@@ -22,7 +22,7 @@ from typer.testing import CliRunner
 import paninifs as pf
 from paninifs.engine.cli import app
 from paninifs.engine.display.notes import notes_of
-from paninifs.engine.overview import overview, status_of
+from paninifs.engine.results.overview import overview, status_of
 from paninifs.storage.errors import (
     CorpusNotFound,
     PaniniError,

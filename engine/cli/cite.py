@@ -19,7 +19,7 @@ def cite(
     as_json: Json = False,
 ) -> None:
     """Print a methods paragraph on RESULTS; every figure in it stands in the store's manifest."""
-    from ..cite import cite as citation_of
+    from ..results.cite import cite as citation_of
 
     with errors():
         found = citation_of(results)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
-from ..rehearsal_showing import lines_of
+from ..rehearsal.showing import lines_of
 from ..terminal import plain
 from .console import INTERRUPTED, err, out, pairs, print_json
 
@@ -28,7 +28,7 @@ def print_rehearsal(
     as_json: bool,
 ) -> None:
     """Try a sample, and print what it says of the whole."""
-    from ..rehearsal import rehearse
+    from ..rehearsal.rehearse import rehearse
 
     if not as_json:
         err.print(f"trying {rows:,} texts from all over the corpus")

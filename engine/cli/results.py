@@ -15,7 +15,7 @@ from ..terminal import one_line, plain
 from .console import Json, Results, errors, out, pairs, print_json
 
 if TYPE_CHECKING:
-    from ..peek import Peek
+    from ..results.peek import Peek
 
 _BAR_WIDTH = 32
 
@@ -29,7 +29,7 @@ def peek(
     as_json: Json = False,
 ) -> None:
     """Compute one sentence, and find the texts of a store whose dhātu weights are nearest."""
-    from ..peek import peek as look
+    from ..results.peek import peek as look
 
     with errors():
         found = look(_from_stdin() if sentence == "-" else sentence, results, top=top)
@@ -48,7 +48,7 @@ def _from_stdin() -> str:
 
 
 def _print(found: Peek) -> None:
-    from ..peek_page import HONESTY, beginning, notes, parts
+    from ..results.peek_showing import HONESTY, beginning, notes, parts
 
     out.print(f"{plain(beginning(found.text))}\n")
     for note in notes(found):
@@ -91,7 +91,7 @@ def export(
     as_json: Json = False,
 ) -> None:
     """Write results, texts and the corpus's own columns as one table, a row a text."""
-    from ..export import export as write
+    from ..results.export import export as write
 
     names = [name for given in columns or () for name in given.split(",") if name] or None
     with errors():

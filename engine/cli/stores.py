@@ -24,7 +24,7 @@ from .console import (
 
 def status(results: Results, as_json: Json = False) -> None:
     """Say how far a store is, and who is writing it."""
-    from ..overview import status_of
+    from ..results.overview import status_of
 
     with errors():
         found = status_of(results)
@@ -81,7 +81,7 @@ def show(
     as_json: Json = False,
 ) -> None:
     """Print what a store holds, and its most ambiguous texts."""
-    from ..overview import overview
+    from ..results.overview import overview
 
     with errors():
         found = overview(results, by=by, top=top)

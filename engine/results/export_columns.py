@@ -12,12 +12,12 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from ..storage.duplicates import DIGEST, mark_fields
-from ..storage.errors import ColumnNotFound
-from ..storage.field import STRING, Field
-from ..storage.index import CorpusIndex
-from ..storage.results import StoredArrays
-from ..storage.rows import ARROW_KINDS, Column
+from ...storage.duplicates import DIGEST, mark_fields
+from ...storage.errors import ColumnNotFound
+from ...storage.field import STRING, Field
+from ...storage.index import CorpusIndex
+from ...storage.results import StoredArrays
+from ...storage.rows import ARROW_KINDS, Column
 from .export_rows import Piece
 
 OF_THE_CORPUS, OF_THE_RESULTS = "_corpus", "_result"

@@ -9,14 +9,14 @@ from typing import Any
 
 import numpy as np
 
-from ..storage.duplicates import mark_fields
-from ..storage.errors import ColumnNotFound
-from ..storage.lease import current_owner
-from ..storage.manifest import read_index, require_manifest
-from ..storage.results import StoredArrays
-from ..storage.shards import done_shards, met_forms
-from ..storage.store import Summary, read_summary
-from ..storage.target import open_target
+from ...storage.duplicates import mark_fields
+from ...storage.errors import ColumnNotFound
+from ...storage.lease import current_owner
+from ...storage.manifest import read_index, require_manifest
+from ...storage.results import StoredArrays
+from ...storage.shards import done_shards, met_forms
+from ...storage.store import Summary, read_summary
+from ...storage.target import open_target
 from .located import Located, located
 
 

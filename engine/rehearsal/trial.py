@@ -16,18 +16,18 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
-from ..graphs.graph import Graph
-from ..storage.corpus import Corpus
-from ..storage.errors import PaniniError, UsageError
-from ..storage.filesystem import LOCAL, filesystem_of, protocols_of
-from ..storage.quarantine import first_quarantined
-from ..storage.store import Summary
-from ..storage.survey import Survey
-from ..storage.target import Target, open_target
-from .events import ShardDone
+from ...graphs.graph import Graph
+from ...storage.corpus import Corpus
+from ...storage.errors import PaniniError, UsageError
+from ...storage.filesystem import LOCAL, filesystem_of, protocols_of
+from ...storage.quarantine import first_quarantined
+from ...storage.store import Summary
+from ...storage.survey import Survey
+from ...storage.target import Target, open_target
+from ..events import ShardDone
+from ..place import elsewhere
+from ..run import Run, submit
 from .excerpt import Excerpt, Part, work_of
-from .place import elsewhere
-from .run import Run, submit
 
 if TYPE_CHECKING:
     from distributed import Client

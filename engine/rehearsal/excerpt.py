@@ -12,11 +12,11 @@ from functools import cached_property
 from heapq import heapify, heapreplace
 from itertools import accumulate, pairwise
 
-from ..storage.index import CorpusIndex
-from ..storage.partition import Partition
-from ..storage.rows import Stretch
-from ..storage.survey import Survey
-from .tasks import TEXT_WORK
+from ...storage.index import CorpusIndex
+from ...storage.partition import Partition
+from ...storage.rows import Stretch
+from ...storage.survey import Survey
+from ..tasks import TEXT_WORK
 
 NEIGHBOURS = 25
 """Rows of a sample that lie side by side: a place costs as much to reach as these to read."""

@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING
 
 from dask.utils import format_bytes
 
-from .advisor.wording import duration
-from .terminal import one_line, visible
+from ..advisor.wording import duration
+from ..terminal import one_line, visible
 
 if TYPE_CHECKING:
-    from .rehearsal import Rehearsal
+    from .rehearse import Rehearsal
 
 _BLOCKS = 4
 """Blocks that are named, those that take longest."""

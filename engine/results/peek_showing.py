@@ -5,7 +5,7 @@ from __future__ import annotations
 import html
 from typing import TYPE_CHECKING
 
-from .terminal import one_line, visible
+from ..terminal import one_line, visible
 
 if TYPE_CHECKING:
     from .peek import Peek

@@ -10,13 +10,13 @@ from dataclasses import dataclass
 from os import PathLike
 from typing import Any
 
-from ..storage.errors import UsageError
-from ..storage.manifest import Manifest, require_manifest
-from ..storage.quarantine import first_quarantined
-from ..storage.run_record import RunRecord
-from ..storage.store import Summary, read_summary
-from ..storage.target import Target, open_target
-from .terminal import one_line, visible
+from ...storage.errors import UsageError
+from ...storage.manifest import Manifest, require_manifest
+from ...storage.quarantine import first_quarantined
+from ...storage.run_record import RunRecord
+from ...storage.store import Summary, read_summary
+from ...storage.target import Target, open_target
+from ..terminal import one_line, visible
 
 SHORT = 16
 """Digits of a fingerprint that are enough to tell stores apart by eye."""

@@ -10,8 +10,8 @@ import statistics
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from ..storage.index import CorpusIndex
-from ..storage.partition import Partition
+from ...storage.index import CorpusIndex
+from ...storage.partition import Partition
 from .excerpt import Part, lead, spread
 from .trial import Trial, Trials
 

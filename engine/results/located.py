@@ -8,10 +8,10 @@ from typing import Any
 
 import numpy as np
 
-from ..storage.errors import CorpusChanged
-from ..storage.index import CorpusIndex
-from ..storage.lookup import corpus_opener, texts_at
-from ..storage.results import StoredArrays
+from ...storage.errors import CorpusChanged
+from ...storage.index import CorpusIndex
+from ...storage.lookup import corpus_opener, texts_at
+from ...storage.results import StoredArrays
 
 
 @dataclass(frozen=True)

@@ -11,23 +11,23 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from ..graphs.ambiguity import ambiguity
-from ..graphs.dhatu import DHATUS, dhatu
-from ..graphs.digest import digest
-from ..graphs.graph import Graph
-from ..graphs.kernels import load
-from ..graphs.prime_base import PRIMES, prime_base
-from ..storage.cleaning import NO_CLEANING, Cleaning
-from ..storage.errors import UsageError
-from ..storage.manifest import Manifest, read_index, require_manifest
-from ..storage.results import StoredArrays
-from ..storage.shards import StoreLayout
-from ..storage.target import Target, open_target
-from ..storage.text import PackedText
-from .blocks import Blocks
+from ...graphs.ambiguity import ambiguity
+from ...graphs.dhatu import DHATUS, dhatu
+from ...graphs.digest import digest
+from ...graphs.graph import Graph
+from ...graphs.kernels import load
+from ...graphs.prime_base import PRIMES, prime_base
+from ...storage.cleaning import NO_CLEANING, Cleaning
+from ...storage.errors import UsageError
+from ...storage.manifest import Manifest, read_index, require_manifest
+from ...storage.results import StoredArrays
+from ...storage.shards import StoreLayout
+from ...storage.target import Target, open_target
+from ...storage.text import PackedText
+from ..blocks import Blocks
+from ..micro_batch import MicroBatch
 from .located import Located, located
-from .micro_batch import MicroBatch
-from .peek_page import as_html
+from .peek_showing import as_html
 
 _BACKEND = "cpu"
 

@@ -14,34 +14,34 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ..graphs.fusion import is_default
-from ..graphs.graph import Graph
-from ..graphs.kernels import NUMERIC_VERSION
-from ..storage.corpus import Corpus
-from ..storage.errors import UsageError
-from ..storage.estimate import store_bytes
-from ..storage.extension import as_known
-from ..storage.index import CorpusIndex
-from ..storage.layout import stored_fields
-from ..storage.manifest import Manifest, facts_of, read_index, read_manifest
-from ..storage.partition import FEW_SHARDS, SHARDS_AIMED_AT, Sharding
-from ..storage.shards import StoreLayout, done_shards
-from ..storage.store import Existing, refuse_mismatch
-from ..storage.survey import Survey, survey
-from ..storage.target import Target, open_target
-from .cluster import backend_of
+from ...graphs.fusion import is_default
+from ...graphs.graph import Graph
+from ...graphs.kernels import NUMERIC_VERSION
+from ...storage.corpus import Corpus
+from ...storage.errors import UsageError
+from ...storage.estimate import store_bytes
+from ...storage.extension import as_known
+from ...storage.index import CorpusIndex
+from ...storage.layout import stored_fields
+from ...storage.manifest import Manifest, facts_of, read_index, read_manifest
+from ...storage.partition import FEW_SHARDS, SHARDS_AIMED_AT, Sharding
+from ...storage.shards import StoreLayout, done_shards
+from ...storage.store import Existing, refuse_mismatch
+from ...storage.survey import Survey, survey
+from ...storage.target import Target, open_target
+from ..cluster import backend_of
+from ..memory import Projection, project
+from ..place import elsewhere
+from ..run import newest_client
+from ..task import Readiness, readiness
 from .excerpt import REACH_BYTES, work_of
-from .memory import Projection, project
 from .pace import look, measured_pace
-from .place import elsewhere
-from .run import newest_client
-from .task import Readiness, readiness
 from .trial import Trials, scratch_beside
 
 if TYPE_CHECKING:
     from distributed import Client
 
-    from .advisor.bill import Bill
+    from ..advisor.bill import Bill
 
 ROWS = 1000
 
@@ -85,12 +85,12 @@ class Rehearsal:
         return (self.seconds - self.counting) * (self.rows - self.rows_before) / self.rows
 
     def __str__(self) -> str:
-        from .rehearsal_showing import as_text
+        from .showing import as_text
 
         return as_text(self)
 
     def _repr_html_(self) -> str:
-        from .rehearsal_showing import as_html
+        from .showing import as_html
 
         return as_html(self)
 
@@ -228,8 +228,8 @@ def _free(target: Target | None) -> int | None:
 def _bill(
     graph: Graph, index: CorpusIndex, text_bytes: int, seconds: float, client: Client
 ) -> Bill:
-    from .advisor.bill import bill
-    from .advisor.work import Work
+    from ..advisor.bill import bill
+    from ..advisor.work import Work
 
     largest = max(index.files, key=lambda one: one.file.size).file
     work = Work(index.rows, text_bytes / index.rows, format=largest.format)

@@ -1,0 +1,1 @@
+"""What one does with a store of results: look over it, peek, export, cite."""
