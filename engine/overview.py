@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from os import PathLike
 from typing import Any
@@ -11,6 +11,7 @@ import numpy as np
 
 from ..storage.duplicates import mark_fields
 from ..storage.errors import ColumnNotFound, CorpusChanged
+from ..storage.index import CorpusIndex
 from ..storage.lease import current_owner
 from ..storage.lookup import corpus_opener, texts_at
 from ..storage.manifest import read_index, require_manifest
@@ -18,6 +19,10 @@ from ..storage.results import StoredArrays
 from ..storage.shards import done_shards, met_forms
 from ..storage.store import Summary, read_summary
 from ..storage.target import open_target
+from .extremes import Extremes
+
+ROWS_READ = 131_072
+"""At once: no store is held as a whole."""
 
 
 @dataclass(frozen=True)
@@ -117,23 +122,11 @@ def overview(
     numeric = [f.name for f in manifest.fields if not f.shape and f.dtype != "string"]
     if by not in numeric:
         raise ColumnNotFound(f"no array {by!r} to rank by; there are: {', '.join(numeric)}")
-    values = np.asarray(arrays[by][:], np.float64)
-    values[~np.asarray(arrays["valid"][:])] = -np.inf
-    best = [int(row) for row in np.argsort(-values, kind="stable")[:top] if values[row] > -np.inf]
-    try:
-        texts = texts_at(index, corpus_opener(storage_options), best)
-        missing = ""
-    except (CorpusChanged, OSError) as error:  # the results are as good as they were
-        texts, missing = {}, f"(text not available: {error})"
-    ranked = []
-    for row in best:
-        file, file_row = index.locate(row)
-        identity = str(np.asarray(arrays["id"][row]).item())
-        ranked.append(
-            Ranked(
-                row, identity, file.name, file_row, float(values[row]), texts.get(row) or missing
-            )
-        )
+    extremes = Extremes(top)
+    for start in range(0, manifest.rows, ROWS_READ):
+        stop = min(start + ROWS_READ, manifest.rows)
+        rows = start + np.flatnonzero(arrays["valid"][start:stop])
+        extremes.add(rows, np.asarray(arrays[by][start:stop])[rows - start])
     fields = (*layout.fields, *mark_fields(index.cleaning))
     return Overview(
         status,
@@ -141,5 +134,29 @@ def overview(
         {f.name: f"{f.dtype} {[manifest.rows, *f.shape]}" for f in fields},
         {name: list(block["fields"]) for name, block in manifest.facts["graph"].items()},
         by,
-        ranked,
+        told(extremes.highest, index, arrays, storage_options),
     )
+
+
+def told(
+    rows: Sequence[tuple[int, float]],
+    index: CorpusIndex,
+    arrays: StoredArrays,
+    storage_options: Mapping[str, Any] | None = None,
+) -> list[Ranked]:
+    """Return what there is to tell of some rows, each with its value; their texts are looked up.
+
+    Where the corpus is gone, or is another one, that is said in the place of each text.
+    """
+    try:
+        texts = texts_at(index, corpus_opener(storage_options), [row for row, _ in rows])
+        missing = ""
+    except (CorpusChanged, OSError) as error:  # the results are as good as they were
+        texts, missing = {}, f"(text not available: {error})"
+    ranked = []
+    for row, value in rows:
+        file, file_row = index.locate(row)
+        identity = str(np.asarray(arrays["id"][row]).item())
+        text = texts.get(row) or missing
+        ranked.append(Ranked(row, identity, file.name, file_row, value, text))
+    return ranked

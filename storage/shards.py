@@ -109,7 +109,7 @@ def commit(
         key = shard_key(one, shard)
         objects[key] = _put(target, key, encode_shard(one, arrays[one.name], layout.shard_rows))
     if quarantined:
-        key = _quarantine_key(shard)
+        key = quarantine_key(shard)
         objects[key] = _put(target, key, to_parquet(quarantined))
     marker = Marker(
         shard,
@@ -149,7 +149,7 @@ def marker_key(shard: int) -> str:
     return f"{DONE}/{shard:08d}.json"
 
 
-def _quarantine_key(shard: int) -> str:
+def quarantine_key(shard: int) -> str:
     return f"{QUARANTINE}/{shard:08d}.parquet"
 
 
@@ -170,7 +170,7 @@ def read_marker(target: Target, layout: StoreLayout, shard: int) -> Marker | Non
     except (ValueError, TypeError, KeyError, AttributeError):
         return None
     own = {shard_key(one, shard) for one in layout.fields}
-    if set(objects) - {_quarantine_key(shard)} != own:
+    if set(objects) - {quarantine_key(shard)} != own:
         return None
     return marker if marker.shard == shard and layout.counts(marker) else None
 
