@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from .engine.cluster import connect as connect
     from .engine.hardware import hardware as hardware
     from .engine.micro_batch import MicroBatch as MicroBatch
+    from .engine.report.report import report as report
     from .engine.run import Run as Run
     from .engine.run import submit as submit
     from .engine.staging import stage as stage
@@ -43,6 +44,7 @@ _HOME = {
     "connect": ".engine.cluster",
     "hardware": ".engine.hardware",
     "MicroBatch": ".engine.micro_batch",
+    "report": ".engine.report.report",
     "Run": ".engine.run",
     "submit": ".engine.run",
     "stage": ".engine.staging",

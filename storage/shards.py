@@ -150,6 +150,7 @@ def marker_key(shard: int) -> str:
 
 
 def quarantine_key(shard: int) -> str:
+    """Return the key of the rows that were set aside in a shard."""
     return f"{QUARANTINE}/{shard:08d}.parquet"
 
 

@@ -1,4 +1,4 @@
-"""`Findings`: everything that a report says, as numbers and names; how it is said is not known here."""
+"""`Findings`: everything that a report says, as numbers and names; not how it is said."""
 
 from __future__ import annotations
 
@@ -72,6 +72,6 @@ def find(
         reading,
         told(reading.highest, index, arrays, storage_options),
         told(reading.lowest, index, arrays, storage_options),
-        set_aside(target, markers),
+        set_aside(target, markers, complete=status.complete),
         datetime.now(UTC),
     )

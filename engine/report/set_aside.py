@@ -32,12 +32,20 @@ class SetAside:
     first: tuple[QuarantinedRows, ...]
 
 
-def set_aside(target: Target, markers: Mapping[int, Marker]) -> SetAside:
-    """Count the rows that were set aside in a store's shards, an entry at a time."""
+def set_aside(target: Target, markers: Mapping[int, Marker], *, complete: bool) -> SetAside:
+    """Count the rows that were set aside, an entry at a time.
+
+    Parameters
+    ----------
+    markers : mapping
+        Of the shards that are done.
+    complete : bool
+        Whether the store is: only then its quarantine is gathered in one place, and up to date.
+    """
     counts: Counter[str] = Counter()
     first: list[QuarantinedRows] = []
     rest = 0
-    for entry in _entries(target, markers):
+    for entry in _entries(target, markers, complete):
         if len(first) < FIRST:
             first.append(entry)
         if entry.reason in counts or len(counts) < REASONS:
@@ -47,10 +55,11 @@ def set_aside(target: Target, markers: Mapping[int, Marker]) -> SetAside:
     return SetAside(counts.total() + rest, tuple(counts.most_common()), rest, tuple(first))
 
 
-def _entries(target: Target, markers: Mapping[int, Marker]) -> Iterator[QuarantinedRows]:
-    whole = target.get(QUARANTINE_KEY)
+def _entries(
+    target: Target, markers: Mapping[int, Marker], complete: bool
+) -> Iterator[QuarantinedRows]:
     keys = [quarantine_key(shard) for shard, one in sorted(markers.items()) if one.quarantined]
-    for data in [whole] if whole else map(target.get, keys):
+    for data in map(target.get, [QUARANTINE_KEY] if complete else keys):
         if not data:
             continue
         for batch in pq.ParquetFile(io.BytesIO(data)).iter_batches(_ENTRIES_READ):
