@@ -17,6 +17,7 @@ from markupsafe import Markup
 from ... import __version__
 from ...storage.normal_forms import NormalForms
 from ...storage.run_record import RunRecord
+from ...storage.timeline import WINDOW_SECONDS
 from ..advisor.wording import duration, times
 from ..bottleneck import BESIDE
 from ..terminal import one_line, visible
@@ -65,6 +66,7 @@ def page(findings: Findings) -> str:
         excerpt=_excerpt,
         bytes=lambda nbytes: format_bytes(int(nbytes)),
         duration=duration,
+        sentence=lambda text: text[:1].upper() + text[1:],
         percent=lambda share: f"{100 * share:.1f} %",
         decoded=lambda data: data.decode("utf-8", "backslashreplace"),
     )
@@ -100,6 +102,7 @@ def _view(findings: Findings) -> dict[str, Any]:
         "of_limit": _of_limit(records[-1]) if records else None,
         "shares": _shares(records[-1]) if records else [],
         "rate": _rate(findings),
+        "window": _window(findings),
         "memory": _memory(findings),
         "histograms": [(one, _histogram(at, one)) for at, one in enumerate(reading.distributions)],
         "largest_share": max(reading.overall.shares, default=0.0) if reading.overall else 0.0,
@@ -123,8 +126,7 @@ def headline(findings: Findings) -> list[tuple[str, str]]:
     """Return the figures that a report begins with: what each is called, and itself."""
     status, runs = findings.status, findings.manifest.runs
     told = [
-        ("texts done", f"{status.rows_done:,}"),
-        ("of the corpus's", f"{status.rows:,}"),
+        (f"texts done, of {status.rows:,}", f"{status.rows_done:,}"),
         ("set aside", f"{status.quarantined:,}"),
         ("of text", format_bytes(findings.text_bytes)),
     ]
@@ -197,9 +199,15 @@ def _rate(findings: Findings) -> Picture | None:
     lines = {run: one for run, one in findings.timelines.items() if len(one.samples) > 1}
     if not lines:
         return None
-    last = lines[max(lines)]
+    last, window = lines[max(lines)], _window(findings)
     named = [(f"run {run + 1}", line) for run, line in sorted(lines.items(), reverse=True)]
-    return _picture(plots.rate("rate", named), wording.of_rate(last))
+    return _picture(plots.rate("rate", named, window), wording.of_rate(last, window))
+
+
+def _window(findings: Findings) -> float:
+    """Return the seconds over which a rate is drawn: fewer where a run took but some."""
+    lengths = [line.samples[-1].seconds for line in findings.timelines.values() if line.samples]
+    return min(WINDOW_SECONDS, max(1.0, max(lengths, default=0.0) / 8))
 
 
 def _memory(findings: Findings) -> Picture | None:

