@@ -499,6 +499,17 @@ def test_notebook_shows_the_page_or_where_a_heavy_one_is(look, small, tmp_path, 
     assert str(tmp_path / "r.html") in made._repr_html_()
 
 
+def test_notebook_shows_what_a_run_came_to_and_what_was_opened(submit, glosses, tmp_path):
+    rows = [*glosses[:20], {"id": "x", "text": None}]
+    store = tmp_path / "<i>out.zarr"
+    shown = submit(pf.open_corpus(write(tmp_path / "c.jsonl", rows)), store)._repr_html_()
+    for words in ("20 of 21, ", "set aside</th>", ">1, see quarantine.parquet", "&lt;i&gt;out"):
+        assert words in shown
+    assert "<i>" not in shown
+    assert "came before" not in shown  # there is none
+    assert "ambiguity_normalised" in pf.open_results(store)._repr_html_()
+
+
 def test_no_store_is_refused(tmp_path):
     with pytest.raises(ResultsNotFound):
         pf.report(tmp_path / "nothing.zarr", tmp_path / "r.html")
