@@ -286,6 +286,28 @@ def test_store_without_records_says_that_nothing_was_recorded(look, small, tmp_p
     assert page.locator("#rate").count() == 0
 
 
+@pytest.mark.parametrize(
+    ("rate", "words"),
+    [
+        (2.0, "not measured here: scaled from {}; the run reached 50 % of it"),
+        (0.5, "not measured here: scaled from {}; the run was 2 times as fast as that"),
+    ],
+)
+def test_speed_is_compared_with_what_the_kernels_could_do(look, small, tmp_path, rate, words):
+    store = tmp_path / "run.zarr"
+    shutil.copytree(small, store)
+    manifest = json.loads((store / MANIFEST_KEY).read_text())
+    (run,) = manifest["runs"]
+    run |= {"limit_texts_per_second": rate * run["rows"] / run["seconds"], "limit_basis": "scaled"}
+    run |= {"bound": "reading: so it is", "cost": "$0.04", "retries": 1}
+    (store / MANIFEST_KEY).write_text(json.dumps(manifest))
+    _, said = text_of(look, pf.report(store, tmp_path / "r.html").path)
+    assert words.format("the machine that the advisor compares others with)") in said
+    assert "bound by\treading: so it is" in said
+    assert "cost\t$0.04" in said
+    assert "begun again\t1 task\n" in said
+
+
 def test_runs_of_a_store_that_was_extended_are_listed(look, submit, glosses, tmp_path):
     folder = tmp_path / "corpus"
     folder.mkdir()
@@ -394,6 +416,16 @@ def test_sample_is_spread_and_the_page_says_what_is_of_it(look, large, tmp_path,
         assert abs((values < one.median).mean() - 0.5) < 0.03
     _, said = text_of(look, pf.report(large, tmp_path / "r.html").path)
     assert f"are of {found.sampled:,} texts, one at random in each stretch" in said
+
+
+def test_sample_does_not_keep_step_with_a_corpus_that_repeats_itself(submit, tmp_path, monkeypatch):
+    rows = [{"text": "x" * (1 + at % 12)} for at in range(1200)]
+    corpus = pf.open_corpus(write(tmp_path / "c.jsonl", rows))
+    submit(corpus, tmp_path / "out.zarr", pf.Graph([n_bytes]))
+    monkeypatch.setattr(reading, "SAMPLE", 100)
+    (found,) = find(tmp_path / "out.zarr").reading.distributions
+    assert found.sampled == 100
+    assert np.count_nonzero(found.counts) > 6
 
 
 def test_pieces_without_a_shard_that_is_done_are_not_read(small, monkeypatch):
