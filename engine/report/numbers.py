@@ -16,6 +16,8 @@ LOGARITHMIC = frozenset({"ambiguity", "variance"})
 
 QUANTILES = (0.05, 0.25, 0.5, 0.75, 0.95)
 BINS = 48
+"""Of a histogram, at most; of a few texts there are fewer."""
+
 FEW = 40
 """Whole numbers that lie within so few have a bar each."""
 
@@ -117,4 +119,5 @@ def _edges(values: npt.NDArray[np.float64], whole: bool) -> npt.NDArray[np.float
     room = max(abs(least), abs(most), 1e-300) * 1e-6  # all alike, but for rounding: one bar
     if most - least <= room:
         return np.array([least - room, most + room])
-    return np.linspace(least, most, BINS + 1)
+    bins = min(BINS, round(2 * len(values) ** (1 / 3)))  # Rice's rule
+    return np.linspace(least, most, bins + 1)

@@ -78,9 +78,9 @@ def _finalize(value: Any) -> Any:
     return value if isinstance(value, Markup) else visible(str(value))
 
 
-def _excerpt(text: str) -> str:
+def _excerpt(text: str, most: int = EXCERPT) -> str:
     text = one_line(text)
-    return text if len(text) <= EXCERPT else f"{text[: EXCERPT - 1]}…"
+    return text if len(text) <= most else f"{text[: most - 1]}…"
 
 
 def _view(findings: Findings) -> dict[str, Any]:
@@ -154,7 +154,7 @@ def _warnings(findings: Findings) -> list[str]:
     if not status.rows_done:
         told.append("No text of this store has a result.")
     if status.files_unread:
-        told.append(f"{_counted(status.files_unread, 'file')} could not be read: see below.")
+        told.append(f"{_counted(status.files_unread, 'file')} could not be read: see Set aside.")
     forms = NormalForms(status.not_nfc, status.not_nfd).warning
     if forms:
         told.append(f"{forms[0].upper()}{forms[1:]}.")
