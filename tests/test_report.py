@@ -338,6 +338,7 @@ def test_duplicates_and_mixed_normal_forms_are_told(look, submit, tmp_path):
     submit(corpus, tmp_path / "out.zarr")
     _, said = text_of(look, pf.report(tmp_path / "out.zarr", tmp_path / "r.html").path)
     assert "1 texts came before" in said
+    assert "\nduplicate\tbool\t1" in said  # among the arrays
     assert "The texts mix Unicode normal forms: row 1 is not in NFC" in said
     assert "duplicates=True" in said  # of the cleaning
 

@@ -15,6 +15,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from ... import __version__
+from ...storage.duplicates import mark_fields
 from ...storage.normal_forms import NormalForms
 from ...storage.run_record import RunRecord
 from ...storage.timeline import WINDOW_SECONDS
@@ -109,6 +110,10 @@ def _view(findings: Findings) -> dict[str, Any]:
         "marks": _marks(reading.grouping, reading.overall),
         "map": _map(findings),
         "kinds": [theme.variable(colour) for colour in theme.KINDS],
+        "arrays": (
+            *findings.manifest.layout(findings.index).fields,
+            *mark_fields(findings.index.cleaning),
+        ),
         "most_lines": MOST_LINES,
     }
 
