@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from .engine.micro_batch import MicroBatch as MicroBatch
     from .engine.rehearsal.rehearse import Rehearsal as Rehearsal
     from .engine.rehearsal.rehearse import rehearse as rehearse
+    from .engine.report.report import report as report
     from .engine.results.cite import Citation as Citation
     from .engine.results.cite import cite as cite
     from .engine.results.export import export as export
@@ -55,6 +56,7 @@ _HOME = {
     "peek": ".engine.results.peek",
     "Rehearsal": ".engine.rehearsal.rehearse",
     "rehearse": ".engine.rehearsal.rehearse",
+    "report": ".engine.report.report",
     "Run": ".engine.run",
     "submit": ".engine.run",
     "stage": ".engine.staging",

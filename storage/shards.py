@@ -119,7 +119,7 @@ def commit(
         key = shard_key(one, shard)
         objects[key] = _put(target, key, encode_shard(one, arrays[one.name], layout.shard_rows))
     if quarantined:
-        key = _quarantine_key(shard)
+        key = quarantine_key(shard)
         objects[key] = _put(target, key, to_parquet(quarantined))
     marker = Marker(
         shard,
@@ -159,13 +159,14 @@ def marker_key(shard: int) -> str:
     return f"{DONE}/{shard:08d}.json"
 
 
-def _quarantine_key(shard: int) -> str:
+def quarantine_key(shard: int) -> str:
+    """Return the key of the rows that were set aside in a shard."""
     return f"{QUARANTINE}/{shard:08d}.parquet"
 
 
 def quarantined_of(target: Target, shard: int) -> list[QuarantinedRows]:
     """Return what was set aside of a shard, of a run that goes on as well."""
-    data = target.get(_quarantine_key(shard))
+    data = target.get(quarantine_key(shard))
     return from_parquet(data) if data else []
 
 
@@ -186,7 +187,7 @@ def read_marker(target: Target, layout: StoreLayout, shard: int) -> Marker | Non
     except (ValueError, TypeError, KeyError, AttributeError):
         return None
     own = {shard_key(one, shard) for one in layout.fields}
-    if set(objects) - {_quarantine_key(shard)} != own:
+    if set(objects) - {quarantine_key(shard)} != own:
         return None
     return marker if marker.shard == shard and layout.counts(marker) else None
 

@@ -6,6 +6,7 @@ then shards with their markers, then the quarantine, then the success mark on th
 
 from __future__ import annotations
 
+import html
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
@@ -35,6 +36,7 @@ from .manifest import (
     stale_indexes,
     write_index,
 )
+from .normal_forms import NormalForms
 from .partition import Sharding
 from .quarantine import QUARANTINE_KEY, QuarantinedRows, join, to_parquet
 from .results import StoredArrays, read_attributes
@@ -64,6 +66,26 @@ class Summary:
     duplicates: int | None = None  # computed rows whose text came before; None: not asked for
     not_nfc: int | None = None  # a row whose text NFC would change, if such a one was met
     not_nfd: int | None = None
+
+    def _repr_html_(self) -> str:
+        """Return it for notebooks: what is zero, or was not asked for, has no line."""
+        told = {
+            "results": self.results,
+            "texts done": f"{self.done:,} of {self.rows:,}, {self.text_bytes:,} bytes",
+            "set aside": self.quarantined and f"{self.quarantined:,}, see quarantine.parquet there",
+            "files that could not be read": self.files_unread and f"{self.files_unread:,}",
+            "ids that are missing": self.null_ids and f"{self.null_ids:,}",
+            "ids that came before": self.repeated_ids and f"{self.repeated_ids:,}",
+            "texts that came before": self.duplicates and f"{self.duplicates:,}",
+            "note": NormalForms(self.not_nfc, self.not_nfd).warning,
+        }
+        lines = (
+            f'<tr><th scope="row" style="text-align:left">{name}</th>'
+            f'<td style="text-align:left">{html.escape(value)}</td></tr>'
+            for name, value in told.items()
+            if value
+        )
+        return f"<table>{''.join(lines)}</table>"
 
 
 @dataclass(frozen=True)

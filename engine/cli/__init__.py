@@ -11,7 +11,7 @@ import typer
 
 from ... import __version__
 from ...storage.errors import UnencryptedScheduler
-from . import advise, bench, cite, machine, results, run, stores
+from . import advise, bench, cite, machine, report, results, run, stores
 from .console import DONE, out
 
 app = typer.Typer(
@@ -30,6 +30,7 @@ commands = (
     stores.status,
     stores.verify,
     stores.show,
+    report.report,
     results.peek,
     results.export,
     cite.cite,

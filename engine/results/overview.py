@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from os import PathLike
 from typing import Any
@@ -11,13 +11,18 @@ import numpy as np
 
 from ...storage.duplicates import mark_fields
 from ...storage.errors import ColumnNotFound
+from ...storage.index import CorpusIndex
 from ...storage.lease import current_owner
 from ...storage.manifest import read_index, require_manifest
 from ...storage.results import StoredArrays
 from ...storage.shards import done_shards, met_forms
 from ...storage.store import Summary, read_summary
 from ...storage.target import open_target
+from .extremes import Extremes
 from .located import Located, located
+
+ROWS_READ = 131_072
+"""At once: no store is held as a whole."""
 
 
 @dataclass(frozen=True)
@@ -112,11 +117,11 @@ def overview(
     numeric = [f.name for f in manifest.fields if not f.shape and f.dtype != "string"]
     if by not in numeric:
         raise ColumnNotFound(f"no array {by!r} to rank by; there are: {', '.join(numeric)}")
-    values = np.asarray(arrays[by][:], np.float64)
-    values[~np.asarray(arrays["valid"][:])] = -np.inf
-    best = [int(row) for row in np.argsort(-values, kind="stable")[:top] if values[row] > -np.inf]
-    found = located(index, arrays, best, storage_options)
-    ranked = [Ranked(**vars(one), value=float(values[one.row])) for one in found]
+    extremes = Extremes(top)
+    for start in range(0, manifest.rows, ROWS_READ):
+        stop = min(start + ROWS_READ, manifest.rows)
+        rows = start + np.flatnonzero(arrays["valid"][start:stop])
+        extremes.add(rows, np.asarray(arrays[by][start:stop])[rows - start])
     fields = (*layout.fields, *mark_fields(index.cleaning))
     return Overview(
         status,
@@ -124,5 +129,16 @@ def overview(
         {f.name: f"{f.dtype} {[manifest.rows, *f.shape]}" for f in fields},
         {name: list(block["fields"]) for name, block in manifest.facts["graph"].items()},
         by,
-        ranked,
+        ranked(extremes.highest, index, arrays, storage_options),
     )
+
+
+def ranked(
+    rows: Sequence[tuple[int, float]],
+    index: CorpusIndex,
+    arrays: StoredArrays,
+    storage_options: Mapping[str, Any] | None = None,
+) -> list[Ranked]:
+    """Return what there is to tell of rows, each with its value; see `located`."""
+    found = located(index, arrays, [row for row, _ in rows], storage_options)
+    return [Ranked(**vars(one), value=value) for one, (_, value) in zip(found, rows, strict=True)]

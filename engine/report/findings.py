@@ -1,0 +1,77 @@
+"""`Findings`: everything that a report says, as numbers and names; not how it is said."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from os import PathLike
+from typing import Any
+
+from ...storage.index import CorpusIndex
+from ...storage.manifest import Manifest, read_index, require_manifest
+from ...storage.results import StoredArrays
+from ...storage.shards import done_shards
+from ...storage.store import Summary, read_summary
+from ...storage.target import open_target
+from ...storage.timeline import Timeline, read_timeline
+from ..results.overview import Ranked, Status, ranked, status_of
+from .reading import Reading, read
+from .set_aside import SetAside, set_aside
+
+LINES = 4
+"""Runs that are drawn, at most: the last ones."""
+
+
+@dataclass(frozen=True)
+class Findings:
+    """What a store holds, and what it remembers of its runs."""
+
+    status: Status
+    summary: Summary | None  # None: it is not complete
+    manifest: Manifest
+    index: CorpusIndex
+    text_bytes: int  # of the texts of the shards that are done
+    timelines: Mapping[int, Timeline]  # by run, counted from 0; of those that have one
+    reading: Reading
+    highest: list[Ranked]  # the most ambiguous texts
+    lowest: list[Ranked]
+    set_aside: SetAside
+    made: datetime  # the report, UTC
+
+
+def find(
+    results: str | PathLike[str],
+    by: str | None = None,
+    storage_options: Mapping[str, Any] | None = None,
+) -> Findings:
+    """Gather what a report of a store says.
+
+    Raises
+    ------
+    ResultsNotFound
+    ColumnNotFound, UsageError
+        See `reading.read`.
+    """
+    status = status_of(results, storage_options)
+    target = open_target(results, storage_options)
+    manifest = require_manifest(target)
+    index = read_index(target, manifest)
+    markers = done_shards(target, manifest.layout(index))
+    arrays = StoredArrays(target)
+    reading = read(arrays, manifest, index, by, done=sorted(markers))
+    runs = range(len(manifest.runs))
+    lines = {run: read_timeline(target, run) for run in runs[-LINES:]}
+    return Findings(
+        status,
+        read_summary(target),
+        manifest,
+        index,
+        sum(marker.text_bytes for marker in markers.values()),
+        {run: line for run, line in lines.items() if line},
+        reading,
+        ranked(reading.highest, index, arrays, storage_options),
+        ranked(reading.lowest, index, arrays, storage_options),
+        set_aside(target, markers, complete=status.complete),
+        datetime.now(UTC),
+    )

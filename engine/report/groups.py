@@ -1,0 +1,173 @@
+"""`Groups`: texts by what a kept column says of them, and what they come to on average."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+SHOWN = 20
+"""Groups that are shown by themselves; a column that is chosen unasked has no more of them."""
+
+MOST_VALUES = 10_000
+"""Beyond so many different values a column says nothing of groups of texts."""
+
+
+@dataclass(frozen=True)
+class Group:
+    """Texts with one value of a column, or of several that are shown as one."""
+
+    name: str
+    texts: int
+    ambiguity: float | None  # mean of `ambiguity_normalised`; None: there is no such array
+    shares: tuple[float, ...]  # mean of each dhātu; empty: there is no such array
+    errors: tuple[float, ...]  # standard errors of these means
+
+
+@dataclass(frozen=True)
+class Grouping:
+    """All groups of a column, the largest first."""
+
+    column: str
+    values: int  # different ones
+    groups: tuple[Group, ...]
+    places: npt.NDArray[np.int64]  # of each value that was met, in that order: its group
+
+
+class Groups:
+    """Gathers the groups of a column, piece by piece.
+
+    Parameters
+    ----------
+    column : str
+        An array with one value a text.
+    most : int
+        Different values; a column that has more is `overfull`.
+
+    Examples
+    --------
+    >>> groups = Groups("lang", 20)
+    >>> shares = np.array([[1.0, 0.0], [0.5, 0.5], [0.0, 1.0]])
+    >>> groups.add(np.array(["fr", "en", "fr"]), None, shares, None).tolist()
+    [0, 1, 0]
+    >>> [(group.name, group.texts, group.shares) for group in groups.grouping().groups]
+    [('fr', 2, (0.5, 0.5)), ('en', 1, (0.5, 0.5))]
+    """
+
+    def __init__(self, column: str, most: int) -> None:
+        self.column = column
+        self._most = most
+        self._codes: dict[Any, int] = {}
+        self._counts: npt.NDArray[Any] = np.zeros(0, np.int64)
+        self._sums: npt.NDArray[Any] = np.zeros(0)  # by value: of ambiguity, shares, their squares
+
+    @property
+    def overfull(self) -> bool:
+        """Whether there are too many different values."""
+        return len(self._codes) > self._most
+
+    @property
+    def values(self) -> int:
+        """Different values that were met."""
+        return len(self._codes)
+
+    def add(
+        self,
+        values: npt.NDArray[Any],
+        known: npt.NDArray[np.bool_] | None,
+        shares: npt.NDArray[Any] | None,
+        ambiguity: npt.NDArray[Any] | None,
+    ) -> npt.NDArray[np.int64]:
+        """Take some texts; return the number of each one's value, in the order of meeting them.
+
+        Parameters
+        ----------
+        values : array, shape [n]
+        known : bool array, shape [n], or None
+            Whether a value is none of the nulls; None: all are known.
+        shares : array, shape [n, k], or None
+            Of the dhātus.
+        ambiguity : array, shape [n], or None
+            Normalised.
+        """
+        import pandas as pd
+
+        if values.dtype.kind not in "biuf":
+            values = values.astype(object)
+        local, unique = pd.factorize(values, use_na_sentinel=False)
+        names = [None if pd.isna(value) else value for value in unique.tolist()]
+        if known is not None and not known.all():
+            local = np.where(known, local, len(names))
+            names.append(None)
+            met = np.unique(local)  # a null's slot holds a value too, which perhaps nobody has
+        else:
+            met = np.arange(len(names))
+        table = np.zeros(len(names), np.int64)
+        for at in met:
+            table[at] = self._codes.setdefault(names[at], len(self._codes))
+        codes: npt.NDArray[np.int64] = table[local]
+        if not self.overfull:
+            self._sum(codes, shares, ambiguity)
+        return codes
+
+    def _sum(
+        self,
+        codes: npt.NDArray[np.int64],
+        shares: npt.NDArray[Any] | None,
+        ambiguity: npt.NDArray[Any] | None,
+    ) -> None:
+        size = len(self._codes)
+        columns = [np.zeros(len(codes)) if ambiguity is None else ambiguity]
+        if shares is not None:
+            columns += [*shares.T, *np.square(shares, dtype=np.float64).T]
+        sums: npt.NDArray[Any] = np.stack(
+            [np.bincount(codes, column, size) for column in columns], axis=1
+        )
+        counts = np.bincount(codes, minlength=size)
+        if len(self._counts):
+            sums[: len(self._counts)] += self._sums
+        counts[: len(self._counts)] += self._counts
+        self._counts, self._sums = counts, sums
+        self._has_ambiguity = ambiguity is not None
+
+    def grouping(self) -> Grouping:
+        """Return the groups; those that are not among the `SHOWN` largest as one."""
+        order = np.argsort(-self._counts, kind="stable")
+        alone = SHOWN if len(order) <= SHOWN else SHOWN - 1
+        parts = [[at] for at in order[:alone]] + ([order[alone:]] if len(order) > alone else [])
+        names = [shown(value) for value in self._codes]
+        places = np.zeros(len(order), np.int64)
+        groups = []
+        for number, part in enumerate(parts):
+            places[part] = number
+            others = f"(the {len(part):,} others)"
+            groups.append(self._group(names[part[0]] if len(part) == 1 else others, part))
+        return Grouping(self.column, self.values, tuple(groups), places)
+
+    def _group(self, name: str, part: Any) -> Group:
+        texts = int(self._counts[part].sum())
+        ambiguity, *moments = self._sums[part].sum(axis=0) / texts
+        means, squares = np.split(np.array(moments), 2)
+        spread = np.sqrt(np.maximum(squares - means**2, 0) / max(texts - 1, 1))
+        return Group(
+            name,
+            texts,
+            float(ambiguity) if self._has_ambiguity else None,
+            tuple(means.tolist()),
+            tuple(spread.tolist()),
+        )
+
+
+def shown(value: Any) -> str:
+    """Return a column's value as a group is called.
+
+    >>> shown(2.0), shown(""), shown(None)
+    ('2', '(empty)', '(null)')
+    """
+    if value is None:
+        return "(null)"
+    if isinstance(value, float):
+        return f"{value:g}"
+    return str(value) or "(empty)"

@@ -1,0 +1,244 @@
+"""`page`: a report as one HTML document, that asks the network for nothing and runs no script.
+
+Whatever is not the engine's own (texts, ids, names, errors) passes two doors on its way in: what is
+no character to be read becomes an escape, and then Jinja makes HTML's own characters text.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from dask.utils import format_bytes
+from jinja2 import Environment, PackageLoader, StrictUndefined
+from markupsafe import Markup
+
+from ... import __version__
+from ...storage.duplicates import mark_fields
+from ...storage.normal_forms import NormalForms
+from ...storage.run_record import RunRecord
+from ...storage.timeline import WINDOW_SECONDS
+from ..advisor.wording import duration, times
+from ..bottleneck import BESIDE
+from ..terminal import one_line, visible
+from . import plots, theme, wording
+from .findings import Findings
+from .groups import Group, Grouping
+from .numbers import Distribution
+from .wording import number
+
+GENERATOR = "PaniniFS report"
+"""What a page says it was made by, in its first bytes: another report may take its place."""
+
+EXCERPT = 300
+"""Characters of a text that are shown."""
+
+MOST_LINES = 200
+"""Of a table; more are counted."""
+
+STANDARD_ERRORS = 4.0
+"""By which a group's mean has to differ from that of all texts to be marked."""
+
+_FEWEST = 30
+"""Texts of a group below which nobody can tell."""
+
+
+@dataclass(frozen=True)
+class Picture:
+    """A picture, and what it says to whoever does not see it."""
+
+    svg: Markup
+    alt: str
+
+
+def page(findings: Findings) -> str:
+    """Return the HTML of a report."""
+    environment = Environment(
+        loader=PackageLoader(__package__, "."),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        finalize=_finalize,
+    )
+    environment.filters.update(
+        number=number,
+        excerpt=_excerpt,
+        bytes=lambda nbytes: format_bytes(int(nbytes)),
+        duration=duration,
+        sentence=lambda text: text[:1].upper() + text[1:],
+        percent=lambda share: f"{100 * share:.1f} %",
+        decoded=lambda data: data.decode("utf-8", "backslashreplace"),
+    )
+    template = environment.get_template("page.html.j2")
+    return template.render(_view(findings))
+
+
+def _finalize(value: Any) -> Any:
+    return value if isinstance(value, Markup) else visible(str(value))
+
+
+def _excerpt(text: str, most: int = EXCERPT) -> str:
+    text = one_line(text)
+    return text if len(text) <= most else f"{text[: most - 1]}…"
+
+
+def _view(findings: Findings) -> dict[str, Any]:
+    reading, status = findings.reading, findings.status
+    records = findings.manifest.runs
+    return {
+        "f": findings,
+        "status": status,
+        "reading": reading,
+        "facts": findings.manifest.facts,
+        "name": store_name(status.results),
+        "generator": GENERATOR,
+        "version": __version__,
+        "theme": Markup(theme.style()),  # noqa: S704 (colours of our own)
+        "headline": headline(findings),
+        "warnings": _warnings(findings),
+        "run": records[-1] if records else None,
+        "bases": wording.BASES,
+        "of_limit": _of_limit(records[-1]) if records else None,
+        "shares": _shares(records[-1]) if records else [],
+        "rate": _rate(findings),
+        "window": _window(findings),
+        "memory": _memory(findings),
+        "histograms": [(one, _histogram(at, one)) for at, one in enumerate(reading.distributions)],
+        "largest_share": max(reading.overall.shares, default=0.0) if reading.overall else 0.0,
+        "marks": _marks(reading.grouping, reading.overall),
+        "map": _map(findings),
+        "kinds": [theme.variable(colour) for colour in theme.KINDS],
+        "arrays": (
+            *findings.manifest.layout(findings.index).fields,
+            *mark_fields(findings.index.cleaning),
+        ),
+        "most_lines": MOST_LINES,
+    }
+
+
+def store_name(url: str) -> str:
+    """Return what a store is called.
+
+    >>> store_name("gs://bucket/corpus/results.zarr/")
+    'results.zarr'
+    """
+    return url.rstrip("/").rsplit("/", 1)[-1] or "results"
+
+
+def headline(findings: Findings) -> list[tuple[str, str]]:
+    """Return the figures that a report begins with: what each is called, and itself."""
+    status, runs = findings.status, findings.manifest.runs
+    told = [
+        (f"texts done, of {status.rows:,}", f"{status.rows_done:,}"),
+        ("set aside", f"{status.quarantined:,}"),
+        ("of text", format_bytes(findings.text_bytes)),
+    ]
+    if runs:
+        told += [
+            ("texts a second", f"{runs[-1].texts_per_second:,.0f}"),
+            ("took", duration(runs[-1].seconds)),
+        ]
+    ranked = [one for one in findings.reading.distributions if one.name == "ambiguity_normalised"]
+    told += [("median ambiguity, normalised", number(one.median)) for one in ranked]
+    if findings.summary and findings.summary.duplicates is not None:
+        told.append(("duplicates", f"{findings.summary.duplicates:,}"))
+    return told
+
+
+def _warnings(findings: Findings) -> list[str]:
+    status = findings.status
+    told = []
+    if not status.complete:
+        writer = f" {status.writer} is writing it." if status.writer else ""
+        told.append(
+            f"This store is unfinished: {status.shards_done:,} of {status.shards:,} shards are "
+            f"done. Everything below is of those.{writer} Run it again to finish it."
+        )
+    if not status.rows_done:
+        told.append("No text of this store has a result.")
+    if status.files_unread:
+        told.append(f"{_counted(status.files_unread, 'file')} could not be read: see Set aside.")
+    forms = NormalForms(status.not_nfc, status.not_nfd).warning
+    if forms:
+        told.append(f"{forms[0].upper()}{forms[1:]}.")
+    return told
+
+
+def _counted(count: int, what: str) -> str:
+    return f"{count:,} {what}" + ("" if count == 1 else "s")
+
+
+def _of_limit(record: RunRecord) -> str | None:
+    """Return how a run compares with what its kernels could do, in words."""
+    limit = record.limit_texts_per_second
+    if not limit or not record.texts_per_second:
+        return None
+    reached = record.texts_per_second / limit
+    if reached > 1:
+        return f"the run was {times(reached)} times as fast as that, so that figure is too low"
+    return f"the run reached {100 * reached:.2g} % of it"
+
+
+def _shares(record: RunRecord) -> list[tuple[str, float, float]]:
+    """Return what took the threads' time: its name, seconds, share of them all."""
+    every = sum(record.block_seconds.values())
+    names = {"read": "waiting for what is read", "write": "writing, in threads of its own"}
+    parts = sorted(record.block_seconds.items(), key=lambda part: -part[1])
+    return [
+        (names[name] if name in BESIDE else name, spent, spent / every if every else 0.0)
+        for name, spent in parts
+    ]
+
+
+def _picture(svg: str, alt: str) -> Picture:
+    return Picture(Markup(svg), alt)  # noqa: S704 (drawn here, and no word of it is anybody's)
+
+
+def _histogram(at: int, found: Distribution) -> Picture:
+    return _picture(plots.histogram(f"histogram{at}", found), wording.of_distribution(found))
+
+
+def _rate(findings: Findings) -> Picture | None:
+    lines = {run: one for run, one in findings.timelines.items() if len(one.samples) > 1}
+    if not lines:
+        return None
+    last, window = lines[max(lines)], _window(findings)
+    named = [(f"run {run + 1}", line) for run, line in sorted(lines.items(), reverse=True)]
+    return _picture(plots.rate("rate", named, window), wording.of_rate(last, window))
+
+
+def _window(findings: Findings) -> float:
+    """Return the seconds over which a rate is drawn: fewer where a run took but some."""
+    lengths = [line.samples[-1].seconds for line in findings.timelines.values() if line.samples]
+    return min(WINDOW_SECONDS, max(1.0, max(lengths, default=0.0) / 8))
+
+
+def _memory(findings: Findings) -> Picture | None:
+    run = len(findings.manifest.runs) - 1
+    line = findings.timelines.get(run)
+    if line is None or sum(sample.memory is not None for sample in line.samples) < 2:
+        return None
+    limit = findings.manifest.runs[run].memory_limit
+    return _picture(plots.memory("memory", line, limit), wording.of_memory(line))
+
+
+def _map(findings: Findings) -> Picture | None:
+    found = findings.reading.map
+    return _picture(plots.prime_map("map", found), wording.of_map(found)) if found else None
+
+
+def _marks(grouping: Grouping | None, overall: Group | None) -> list[Sequence[str]]:
+    """Return, by group and dhātu, whether a mean is above or below that of all texts."""
+    if grouping is None or overall is None:
+        return []
+    return [[*_of_group(group, overall)] for group in grouping.groups]
+
+
+def _of_group(group: Group, overall: Group) -> Sequence[str]:
+    marks = []
+    for mean, error, whole in zip(group.shares, group.errors, overall.shares, strict=True):
+        clear = group.texts >= _FEWEST and abs(mean - whole) > STANDARD_ERRORS * error
+        marks.append(("above" if mean > whole else "below") if clear else "")
+    return marks

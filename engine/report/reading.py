@@ -1,0 +1,237 @@
+"""`read`: one pass over a store's arrays, in pieces, in memory that does not grow with the store.
+
+Counts, means and extremes are of all texts. Quantiles and histograms are of texts that are spread
+over the store, one at random in each stretch of equal length: of all of them up to `SAMPLE`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Container, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from ...storage.errors import ColumnNotFound, UsageError
+from ...storage.field import STRING, Field
+from ...storage.index import CorpusIndex
+from ...storage.manifest import Manifest
+from ...storage.results import StoredArrays
+from ..results.extremes import Extremes
+from .groups import MOST_VALUES, SHOWN, Group, Grouping, Groups
+from .numbers import Distribution, Numbers
+from .prime_map import MOST_POINTS, MapPoints, PrimeMap
+
+PIECE_ROWS = 131_072
+SAMPLE = 1 << 20
+"""Texts that quantiles and histograms are of, at most: 8 MiB a field."""
+
+MAP_PIECES = 64
+"""Pieces that the map's texts are of, at most: prime bases are the largest array to read."""
+
+RANKED_BY = "ambiguity_normalised"
+RANKED = 8
+OWN_FIELDS = 12
+"""Histograms of fields that are none of the default graph's, at most."""
+
+_OUR_NUMBERS = (RANKED_BY, "entropy", "variance", "ambiguity")
+_SHARES, _BASES = "dhatu", "prime_base"
+
+
+@dataclass(frozen=True)
+class Reading:
+    """What the arrays of a store say."""
+
+    texts: int  # that are computed
+    sampled: int  # those that quantiles and histograms are of
+    distributions: tuple[Distribution, ...]
+    not_drawn: tuple[str, ...]  # fields with one number a text, beyond `OWN_FIELDS`
+    dhatus: tuple[str, ...]  # names; empty: there is no such array
+    overall: Group | None  # all texts as one; None: no text is computed
+    dominant: tuple[int, ...]  # by dhātu: texts that weigh on it most
+    grouping: Grouping | None
+    by_was_asked: bool  # for the grouping; else it was chosen
+    map: PrimeMap | None
+    highest: list[tuple[int, float]]  # rows, and `RANKED_BY`
+    lowest: list[tuple[int, float]]
+
+
+def read(
+    arrays: StoredArrays,
+    manifest: Manifest,
+    index: CorpusIndex,
+    by: str | None = None,
+    done: Sequence[int] | None = None,
+) -> Reading:
+    """Pass over the arrays of a store.
+
+    Parameters
+    ----------
+    by : str, optional
+        An array with one value a text, to group texts by; when left out the first kept column that
+        has 2 to 20 values.
+    done : sequence of int, optional
+        Shards; all when left out.
+
+    Raises
+    ------
+    ColumnNotFound
+        There is no such array to group by.
+    UsageError
+        It has more than `MOST_VALUES` values.
+    """
+    reader = _Reader(arrays, manifest, index, by)
+    size = manifest.shard_rows
+    step = size * max(1, PIECE_ROWS // size)
+    starts = list(range(0, manifest.rows, step))
+    if done is not None:  # what holds nothing is not looked at
+        held = {shard * size // step for shard in done}
+        starts = [start for start in starts if start // step in held]
+    mapped = np.linspace(0, len(starts) - 1, min(len(starts), MAP_PIECES)).round()
+    share = -(-MOST_POINTS // max(len(mapped), 1))
+    for number, start in enumerate(starts):
+        reader.add(start, min(start + step, manifest.rows), share if number in mapped else 0)
+    return reader.reading()
+
+
+class _Reader:
+    """What `read` gathers on its way."""
+
+    def __init__(
+        self, arrays: StoredArrays, manifest: Manifest, index: CorpusIndex, by: str | None
+    ) -> None:
+        self._arrays, self._rows, self._by = arrays, manifest.rows, by
+        computed = {field.name: field for field in manifest.fields}
+        self._shares = _matrix(computed, _SHARES)
+        self._bases = _matrix(computed, _BASES)
+        self._ranked = RANKED_BY if RANKED_BY in computed else None
+        ours = [name for name in _OUR_NUMBERS if name in computed]
+        own = [f.name for f in manifest.fields if not f.shape and f.dtype != STRING]
+        own = [name for name in own if name not in ours]
+        drawn = ours + own[:OWN_FIELDS]
+        self._not_drawn = tuple(own[OWN_FIELDS:])
+        self._numbers = {name: Numbers(name, self._description(name)) for name in drawn}
+        self._dhatus = self._labels(computed[_SHARES]) if self._shares else ()
+        stored = [field for field in manifest.layout(index).fields if not field.shape]
+        self._validities = {field.name for field in stored if field.name.endswith("_valid")}
+        self._groups = _candidates(by, index, [field.name for field in stored])
+        self._overall = Groups("", 1)
+        self._dominant = np.zeros(len(self._dhatus), np.int64)
+        self._extremes = Extremes(RANKED)
+        self._points = MapPoints()
+        self._texts = self._sampled = 0
+
+    def add(self, start: int, stop: int, points: int) -> None:
+        """Read some rows; take `points` of their texts for the map."""
+        valid = self._column("valid", start, stop)
+        places = np.flatnonzero(valid)
+        if not len(places):
+            return
+
+        def column(name: str | None) -> npt.NDArray[Any] | None:
+            return None if name is None else self._column(name, start, stop)[places]
+
+        chance = np.random.default_rng(start)  # the same texts in every report of a store
+        chosen = self._chosen(places, stop - start, chance)
+        self._texts += len(places)
+        self._sampled += len(chosen)
+        for name, numbers in self._numbers.items():
+            values = self._column(name, start, stop)[places]
+            numbers.add(values, chosen)
+            if name == self._ranked:
+                self._extremes.add(start + places, values)
+        shares, ambiguity = column(self._shares), column(self._ranked)
+        self._overall.add(np.zeros(len(places), np.int8), None, shares, ambiguity)
+        colours = {}
+        if shares is not None:
+            strongest = shares.argmax(axis=1)
+            self._dominant += np.bincount(strongest, minlength=len(self._dhatus))
+            colours[""] = strongest
+        for groups in self._groups:
+            known = column(_known(groups.column, self._validities))
+            values = self._column(groups.column, start, stop)[places]
+            colours[groups.column] = groups.add(values, known, shares, ambiguity)
+        self._drop_overfull()
+        if points and self._bases:
+            some = np.sort(chance.permutation(len(places))[:points])
+            bases = self._column(self._bases, start, stop)[places[some]]
+            self._points.add(bases, {name: codes[some] for name, codes in colours.items()})
+
+    def reading(self) -> Reading:
+        """Return what was gathered."""
+        found = [numbers.distribution() for numbers in self._numbers.values()]
+        several = [groups for groups in self._groups if self._by or groups.values > 1]
+        grouping = several[0].grouping() if several and self._texts else None
+        return Reading(
+            texts=self._texts,
+            sampled=self._sampled,
+            distributions=tuple(one for one in found if one),
+            not_drawn=self._not_drawn,
+            dhatus=self._dhatus,
+            overall=self._overall.grouping().groups[0] if self._texts else None,
+            dominant=tuple(self._dominant.tolist()),
+            grouping=grouping,
+            by_was_asked=self._by is not None,
+            map=self._points.drawn(grouping, self._dhatus),
+            highest=self._extremes.highest,
+            lowest=self._extremes.lowest,
+        )
+
+    def _column(self, name: str, start: int, stop: int) -> npt.NDArray[Any]:
+        return np.asarray(self._arrays[name][start:stop])
+
+    def _chosen(
+        self, places: npt.NDArray[np.int64], rows: int, chance: np.random.Generator
+    ) -> npt.NDArray[np.int64]:
+        """Return which of the texts at `places`, of so many rows, are of the sample."""
+        stretch = -(-self._rows // SAMPLE)
+        if stretch == 1:
+            return np.arange(len(places))
+        firsts = np.arange(0, rows, stretch)
+        of_sample = np.isin(places, firsts + chance.integers(0, stretch, len(firsts)))
+        return np.flatnonzero(of_sample)
+
+    def _drop_overfull(self) -> None:
+        kept = [groups for groups in self._groups if not groups.overfull]
+        if self._by and not kept:
+            raise UsageError(
+                f"{self._by!r} has more than {MOST_VALUES:,} different values, so it says nothing "
+                "of groups of texts; group by another column (--by, by=)"
+            )
+        self._groups = kept
+
+    def _description(self, name: str) -> str:
+        return str(self._arrays[name].attrs.get("description", ""))
+
+    def _labels(self, field: Field) -> tuple[str, ...]:
+        """Return what the positions of a field's one dimension are called."""
+        (name,) = field.dims or ()
+        try:
+            return tuple(map(str, np.asarray(self._arrays[name][:]).tolist()))
+        except KeyError:  # a field of the user's own, without labels
+            return tuple(map(str, range(field.shape[0])))
+
+
+def _matrix(computed: Mapping[str, Field], name: str) -> str | None:
+    """Return the name, if there is such a field with some numbers a text."""
+    field = computed.get(name)
+    fits = field is not None and len(field.shape) == 1 and field.dtype.startswith("float")
+    return name if fits else None
+
+
+def _known(column: str, validities: Container[str]) -> str | None:
+    """Return the array that says where a column is not null, if there is one."""
+    return f"{column}_valid" if f"{column}_valid" in validities else None
+
+
+def _candidates(by: str | None, index: CorpusIndex, stored: Sequence[str]) -> list[Groups]:
+    """Return what to try to group texts by."""
+    if by is None:
+        return [Groups(column.array, SHOWN) for column in index.keep]
+    name = by.replace(".", "_")  # see `Column.array`
+    if name not in stored:
+        raise ColumnNotFound(
+            f"no array {by!r} with one value a text to group by; there are: {', '.join(stored)}"
+        )
+    return [Groups(name, MOST_VALUES)]
