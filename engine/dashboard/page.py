@@ -66,6 +66,7 @@ class Board:
         self._choice = Select(title="run", value=_NEWEST, options=[_NEWEST], width=600)
         self._told = Div(text="", width=460, name="figures")
         self._shown = ""
+        self._drawn: tuple[str, float] | None = None
         self._bars = _bars(self._blocks)
         self._charts = [Chart(*one) for one in _CHARTS]
         self._left = column(self._choice, self._told)
@@ -83,8 +84,9 @@ class Board:
         told = _told(run)
         if told != self._shown:
             self._shown = self._told.text = told
-        if run is None:
+        if run is None or self._drawn == (run.name, run.heard):
             return
+        self._drawn = run.name, run.heard
         # A chart without anything to show cannot be laid out: so it is not there before.
         known = [chart.figure for chart in self._charts if chart.update(run.timeline)]
         for at, side in enumerate(self._columns):

@@ -3,7 +3,8 @@
     python watching.py [--quick] [--out DIR]
 
 One warm cluster of two workers, one Parquet corpus of short texts, the default graph. In every
-round each of these has its turn, and its seconds are compared with those of the first in it:
+round each of these has its turn, and what it took is compared with the first in it: seconds, and
+seconds of the processors that client, scheduler and workers used, which a busy machine disturbs less:
 
 - nobody is told anything
 - as a run is by default: dask's scheduler is told of it, for the tab and for Prometheus
@@ -19,17 +20,19 @@ from __future__ import annotations
 import argparse
 import json
 import multiprocessing
+import os
 import shutil
 import statistics
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
 from unittest import mock
 
 import corpora
+import psutil
 from measure import machine
 
 import paninifs as pf
@@ -100,23 +103,36 @@ WAYS: dict[str, Any] = {
 }
 
 
-def measure(rounds: int, texts: int) -> dict[str, list[float]]:
-    """Return the seconds of every run, by how it was watched."""
-    seconds: dict[str, list[float]] = {way: [] for way in WAYS}
+def processors(pids: list[int]) -> float:
+    """Seconds that processes have used of processors."""
+    return sum(sum(psutil.Process(pid).cpu_times()[:2]) for pid in pids)
+
+
+def measure(rounds: int, texts: int) -> dict[str, list[tuple[float, float]]]:
+    """Return what every run took, by how it was watched: seconds, and seconds of processors."""
+    taken: dict[str, list[tuple[float, float]]] = {way: [] for way in WAYS}
     with tempfile.TemporaryDirectory() as folder, pf.connect(workers=2, quiet=True) as client:
         corpus = pf.open_corpus(corpora.parquet(Path(folder) / "c.parquet", texts, 100))
         store, tab = Path(folder) / "r.zarr", client.dashboard_link.replace("/status", "/paninifs")
+        pids = [os.getpid(), *client.run(os.getpid).values()]
         for turn in range(rounds + 1):
             for way, watched in WAYS.items():
                 shutil.rmtree(store, ignore_errors=True)
                 with watched(tab):
-                    began = time.perf_counter()
+                    began, used = time.perf_counter(), processors(pids)
                     pf.submit(
                         pf.default_graph(), corpus, store, client=client, progress=False
                     ).result()
+                    took = time.perf_counter() - began, processors(pids) - used
                     if turn:  # the first is to warm up
-                        seconds[way].append(time.perf_counter() - began)
-    return seconds
+                        taken[way].append(took)
+    return taken
+
+
+def against(each: Sequence[float], first: Sequence[float]) -> dict[str, float]:
+    """Return how many times the first something took, round by round."""
+    ratios = sorted(a / b for a, b in zip(each, first, strict=True))
+    return {"median": statistics.median(ratios), "from": ratios[0], "to": ratios[-1]}
 
 
 def main() -> None:
@@ -124,21 +140,22 @@ def main() -> None:
     parser.add_argument("--quick", action="store_true")
     parser.add_argument("--out", type=Path, default=Path("bench-results"))
     given = parser.parse_args()
-    rounds, texts = (3, 1_000_000) if given.quick else (11, 5_000_000)
-    seconds = measure(rounds, texts)
+    rounds, texts = (3, 1_000_000) if given.quick else (15, 5_000_000)
+    taken = measure(rounds, texts)
+    first = list(zip(*taken[NOBODY], strict=True))
     found = {}
-    for way, each in seconds.items():
-        ratios = sorted(a / b for a, b in zip(each, seconds[NOBODY], strict=True))
+    for way, rows in taken.items():
+        seconds, used = zip(*rows, strict=True)
         found[way] = {
-            "texts a second": texts / statistics.median(each),
-            "times the first": statistics.median(ratios),
-            "from": ratios[0],
-            "to": ratios[-1],
+            "texts a second": texts / statistics.median(seconds),
+            "seconds, times the first": against(seconds, first[0]),
+            "seconds of processors, times the first": against(used, first[1]),
         }
-        print(
-            f"{way:18} {found[way]['texts a second']:12,.0f} texts/s   "
-            f"{found[way]['times the first']:.3f} of the time ({ratios[0]:.3f} to {ratios[-1]:.3f})"
-        )
+        print(f"{way:16} {texts / statistics.median(seconds):12,.0f} texts/s", end="")
+        for name in ("seconds", "seconds of processors"):
+            one = found[way][f"{name}, times the first"]
+            print(f"   {name} × {one['median']:.3f} ({one['from']:.3f} to {one['to']:.3f})", end="")
+        print()
     given.out.mkdir(parents=True, exist_ok=True)
     document = {"machine": machine(), "texts": texts, "rounds": rounds, "ways": found}
     (given.out / "watching.json").write_text(json.dumps(document, indent=1) + "\n")

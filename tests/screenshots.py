@@ -1,0 +1,66 @@
+"""The pictures of the documentation, taken with a real browser: ``make screenshots``.
+
+    python screenshots.py FOLDER
+
+A run over glosses of WordNet, again and again, with a block that takes its time: its tab on dask's
+dashboard while it goes on, its card in a notebook, and the report of its store, light and dark.
+"""
+
+from __future__ import annotations
+
+import gzip
+import os
+import sys
+import tempfile
+from pathlib import Path
+
+from browsing import started
+from watched import n_bytes_at_leisure
+
+import paninifs as pf
+
+GLOSSES = Path(__file__).parent / "data" / "wordnet-2000.jsonl.gz"
+TIMES = 40
+WIDE, NARROW = {"width": 1360, "height": 780}, {"width": 720, "height": 420}
+
+
+def corpus(folder: Path) -> pf.Corpus:
+    folder.mkdir()
+    first = folder / "00.jsonl"
+    first.write_bytes(gzip.decompress(GLOSSES.read_bytes()))
+    for copy in range(1, TIMES):
+        os.link(first, folder / f"{copy:02}.jsonl")
+    return pf.open_corpus(folder)
+
+
+def main(out: Path) -> None:
+    out.mkdir(parents=True, exist_ok=True)
+    os.environ.pop("COLAB_RELEASE_TAG", None)
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        pf.connect(workers=2, quiet=True) as client,
+        started() as browser,
+    ):
+        os.chdir(folder)
+        graph = pf.default_graph() + n_bytes_at_leisure
+        run = pf.submit(
+            graph, corpus(Path("glosses")), "results.zarr", progress=False, shard_rows=1024
+        )
+        tab = browser.new_page(viewport=WIDE)
+        tab.goto(client.dashboard_link)
+        card = browser.new_page(viewport=NARROW)
+        while not run.done and run.figures.share < 0.7:
+            tab.wait_for_timeout(500)
+        card.set_content(f"<body style='font: 14px sans-serif'>{run._repr_html_()}")
+        tab.screenshot(path=out / "tab.png")
+        card.screenshot(path=out / "notebook.png")
+        run.result()
+        report = pf.report("results.zarr", "report.html")
+        for scheme in ("light", "dark"):
+            page = browser.new_context(color_scheme=scheme, viewport=WIDE).new_page()
+            page.goto(report.path.resolve().as_uri())
+            page.screenshot(path=out / f"report-{scheme}.png")
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]).resolve())
