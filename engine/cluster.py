@@ -19,14 +19,14 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from ..storage.errors import BackendUnavailable, UsageError
 from . import choosing, cuda_cluster
-from .dashboard.link import announce, dashboard_link
-from .dashboard.telemetry import install, page_for
+from .dashboard.link import PAGE, announce, dashboard_link
+from .dashboard.telemetry import TOPIC, install, page_for
 from .doors import LOOPBACK, Door, is_loopback, warn_of_open_door, warn_of_plain_address
 from .hardware.memory import ram
 
 if TYPE_CHECKING:
     from distributed import Client, Security
-    from distributed.deploy.cluster import Cluster
+    from distributed.deploy.spec import SpecCluster
 
 DASHBOARD_PORT = 8787
 _GUARD = (
@@ -327,7 +327,7 @@ def _local(size: ClusterSize, door: Door, *, workers: tuple[int, int], **options
         return _owner_of(cluster)
 
 
-def _owner_of(cluster: Cluster, closing: Callable[[], object] = lambda: None) -> Client:
+def _owner_of(cluster: SpecCluster, closing: Callable[[], object] = lambda: None) -> Client:
     """Return a client that closes the cluster when it is closed, as of one that it has started."""
     from distributed import Client
 
@@ -342,7 +342,8 @@ def _owner_of(cluster: Cluster, closing: Callable[[], object] = lambda: None) ->
 
         @property
         def dashboard_link(self) -> str:
-            return dashboard_link(self, page_for(None)).url
+            there = TOPIC in cluster.scheduler.plugins  # else: see `page_for`
+            return dashboard_link(self, TOPIC if there else PAGE).url
 
         def close(self, *arguments: Any, **options: Any) -> Any:
             closing()

@@ -16,8 +16,10 @@ from ..storage.errors import RowsQuarantined, RunCancelled
 from ..storage.lease import LeaseTicket
 from ..storage.mirror import restore
 from ..storage.partition import MAX_SHARD_SECONDS, Sharding
+from ..storage.run_record import RunRecord
 from ..storage.store import Existing, OpenStore, Summary, begin, discard, finish, read_summary
 from ..storage.target import Target
+from ..storage.timeline import Timeline
 from .compute import Recipe
 from .dispatch import Dispatch
 from .events import EventStream, Indexed, Notice, Planned, Restored, ShardDone
@@ -157,7 +159,17 @@ class Driver:
         if projection:
             projection.require_room()
             self._compute(store, tasks)
-        return finish(store, self._ticket, self._recorder.finished())
+        return finish(store, self._ticket, self._told())
+
+    def _told(self) -> tuple[RunRecord, Timeline] | None:
+        """Return what the store is to remember of the run; if that fails, results are results."""
+        try:
+            return self._recorder.finished()
+        except Exception as error:  # noqa: BLE001 (whatever the machine would not say of itself)
+            self._events.publish(
+                Notice(f"the store keeps no record of the run: {type(error).__name__}: {error}")
+            )
+            return None
 
     def _compute(self, store: OpenStore, tasks: Sequence[Task]) -> None:
         order, index = self._order, store.index

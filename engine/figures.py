@@ -7,8 +7,8 @@ Prometheus: so all of them say the same.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import asdict, dataclass
-from typing import TYPE_CHECKING, Any
+from dataclasses import asdict, dataclass, fields
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from dask.utils import format_bytes
 
@@ -16,7 +16,17 @@ from .advisor.wording import duration
 from .load import Load
 
 if TYPE_CHECKING:
+    from _typeshed import DataclassInstance
+
     from .progress import Progress
+
+T = TypeVar("T", bound="DataclassInstance")
+
+
+def known(kind: type[T], message: Mapping[str, Any]) -> T:
+    """Return what was sent, without figures that only another version of the engine has."""
+    names = {one.name for one in fields(kind)}
+    return kind(**{name: value for name, value in message.items() if name in names})
 
 
 @dataclass(frozen=True)
@@ -71,9 +81,9 @@ class Figures:
     @classmethod
     def from_message(cls, message: Mapping[str, Any]) -> Figures:
         """Return what `to_message` made."""
-        load = message["load"] and Load(**message["load"])
+        load = message["load"] and known(Load, message["load"])
         batch = message["micro_batch"] and tuple(message["micro_batch"])
-        return cls(**{**message, "load": load, "micro_batch": batch})
+        return known(cls, {**message, "load": load, "micro_batch": batch})
 
     @property
     def micro_batch_texts(self) -> int | None:

@@ -16,16 +16,10 @@ class Load:
     cpu: float  # cores that they keep busy
     memory: int  # bytes that they hold
     memory_limit: int | None  # bytes that they may hold; None: nobody says of one of them
-    fullest: float | None  # of the worker that holds most of what it may: the share
     spilled: int  # bytes that they have put on disk
     device: float | None = None  # share of the time in which their devices compute; None: no device
     device_memory: int | None = None  # bytes of the devices' memory that are taken
     device_memory_total: int | None = None  # bytes
-
-    @property
-    def cpu_share(self) -> float:
-        """The share of the workers' threads that is at work, 0 to 1."""
-        return min(1.0, self.cpu / self.threads) if self.threads else 0.0
 
 
 def load_of(workers: Mapping[str, Mapping[str, Any]]) -> Load:
@@ -42,12 +36,11 @@ def load_of(workers: Mapping[str, Mapping[str, Any]]) -> Load:
     ... }
     >>> load_of({"tcp://a": one, "tcp://b": one})
     ... # doctest: +NORMALIZE_WHITESPACE
-    Load(workers=2, threads=4, cpu=3.0, memory=80, memory_limit=200, fullest=0.4, spilled=14,
+    Load(workers=2, threads=4, cpu=3.0, memory=80, memory_limit=200, spilled=14,
          device=None, device_memory=None, device_memory_total=None)
     """
     every = list(workers.values())
     limits = [one["memory_limit"] for one in every]
-    held = [one["metrics"]["memory"] for one in every]
     devices = [
         (one["metrics"]["gpu"], one["gpu"])
         for one in every
@@ -57,9 +50,8 @@ def load_of(workers: Mapping[str, Mapping[str, Any]]) -> Load:
         len(every),
         sum(one["nthreads"] for one in every),
         sum(one["metrics"]["cpu"] for one in every) / 100,
-        sum(held),
+        sum(one["metrics"]["memory"] for one in every),
         sum(limits) if limits and all(limits) else None,
-        max((h / limit for h, limit in zip(held, limits, strict=True) if limit), default=None),
         sum(one["metrics"].get("spilled_bytes", {}).get("disk", 0) for one in every),
         *_devices(devices),
     )

@@ -76,6 +76,7 @@ class Progress:
                 self.rows_before = self.rows_done = event.rows_done
                 self.shards_done = event.shards_done
                 self._began = time.perf_counter()
+                self.load = None  # what was seen is of workers that had nothing to do yet
             case TaskBegun():
                 self.retries += event.partition in self._tried
                 self._tried.add(event.partition)

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 _log = logging.getLogger(__name__)
 
 EVERY_SECONDS = 0.5
+MOST_NOTES = 100
 _PACKAGES = ("dask", "distributed", "numpy", "pyarrow", "zarr", "numba", "cupy", "cudf")
 
 
@@ -36,7 +37,6 @@ class Recorder:
 
     Attributes
     ----------
-    timeline : Timeline
     record : RunRecord or None
         None until `finished`.
 
@@ -60,7 +60,7 @@ class Recorder:
         meter: Meter,
         tell: Callable[[Progress, Sample], None],
     ) -> None:
-        self.timeline = Timeline()
+        self._line = Timeline()
         self.record: RunRecord | None = None
         self._progress, self._meter, self._tell = progress, meter, tell
         self._backend, self._cluster = backend, cluster
@@ -68,14 +68,15 @@ class Recorder:
         self._submitted, self._began = time.perf_counter(), datetime.now(UTC)
         self._ended = threading.Event()
         self._lock = threading.Lock()
+        self._thread = threading.Thread(target=self._record, name="paninifs-record", daemon=True)
 
     def listen(self, event: Event) -> None:
         """Begin with the plan, and end with the run."""
         match event:
-            case Notice():
+            case Notice() if len(self._notes) < MOST_NOTES:
                 self._notes.append(event.text)
             case Planned():
-                threading.Thread(target=self._record, name="paninifs-record", daemon=True).start()
+                self._thread.start()
             case Finished() | Failed():
                 self._ended.set()
 
@@ -94,10 +95,9 @@ class Recorder:
         if not rows:
             return None
         with self._lock:
-            self.timeline.close(self._sample(now))
-            line = Timeline(self.timeline.samples)
-        threads = now.load.threads if now.load else 0
-        cpu, device = _mean(line, "cpu"), _mean(line, "device")
+            self._line.close(self._sample(now))
+        line = self.timeline
+        cpu, threads, device = (_mean(line, name) for name in ("cpu", "threads", "device"))
         limit, cost = self._meter.limit(rows, now.text_bytes), self._meter.cost(seconds)
         self.record = RunRecord(
             began=self._began.isoformat(timespec="seconds"),
@@ -109,7 +109,7 @@ class Recorder:
             backend=self._backend,
             cluster=self._cluster,
             workers=now.load.workers if now.load else 0,
-            threads=threads,
+            threads=now.load.threads if now.load else 0,
             machine=self._meter.machine,
             platform=self._meter.platform,
             versions=_versions(),
@@ -120,31 +120,42 @@ class Recorder:
             spilled=_most(line, "spilled"),
             cpu_busy=min(1.0, cpu / threads) if cpu is not None and threads else None,
             device_busy=device,
-            bound=bound_by(now.seconds, threads * now.elapsed, device),
+            bound=bound_by(now.seconds, (threads or 0) * now.elapsed, device),
             limit_texts_per_second=limit.texts_per_second if limit else None,
             limit_basis=limit.basis if limit else None,
             cost=str(cost) if cost else None,
             units=cost.units if cost else None,
             usd=cost.usd if cost else None,
-            notes=tuple(self._notes),
+            notes=tuple(self._notes),  # a worker that comes and goes for weeks makes many
         )
         return self.record, line
 
+    @property
+    def timeline(self) -> Timeline:
+        """How far the run had come, moment by moment, up to now."""
+        with self._lock:
+            return Timeline(self._line.samples)
+
+    def sample(self) -> Sample:
+        """Return where the run is now."""
+        return self._sample(self._progress.snapshot())
+
+    def close(self) -> None:
+        """Take no more samples."""
+        self._ended.set()
+        if self._thread.is_alive():
+            self._thread.join()
+
     def _record(self) -> None:
         while not self._ended.wait(EVERY_SECONDS):
-            self._take()
-        self._take()  # what it came to, for whoever watches
-
-    def _take(self) -> None:
-        now = self._progress.snapshot()
-        sample = self._sample(now)
-        if now.state == "running":
+            now = self._progress.snapshot()
+            sample = self._sample(now)
             with self._lock:
-                self.timeline.add(sample)
-        try:
-            self._tell(now, sample)
-        except Exception:  # noqa: BLE001 (who watches must not break the run)
-            _log.debug("nobody takes the run's figures", exc_info=True)
+                self._line.add(sample)
+            try:
+                self._tell(now, sample)
+            except Exception:  # noqa: BLE001 (who watches must not break the run)
+                _log.debug("a run's figures could not be told", exc_info=True)
 
     def _sample(self, now: Progress) -> Sample:
         told = Sample(
@@ -158,7 +169,13 @@ class Recorder:
         if now.load is None:
             return told
         load = now.load
-        told = replace(told, memory=load.memory, spilled=load.spilled, cpu=round(load.cpu, 3))
+        told = replace(
+            told,
+            memory=load.memory,
+            spilled=load.spilled,
+            cpu=round(load.cpu, 3),
+            threads=load.threads,
+        )
         if self._backend == "cpu":  # a worker tells of a device also where it computes elsewhere
             return told
         return replace(told, device=load.device, device_memory=load.device_memory)

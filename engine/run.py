@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Literal
 
 from ..graphs.fusion import is_default
@@ -25,13 +25,13 @@ from ..storage.target import Target, open_target
 from ..storage.timeline import Sample, Timeline
 from .advisor.meter import Meter
 from .cluster import backend_of
-from .dashboard.link import dashboard_link
+from .dashboard.link import DashboardLink, dashboard_link
 from .dashboard.telemetry import Telemetry, install, page_for
 from .display import show
 from .driver import Driver, Order
 from .events import EventStream, Failed, Finished, Notice
 from .figures import Figures
-from .leases import Leases, acquire
+from .leases import Leases, acquire, give_up
 from .micro_batch import MicroBatch
 from .place import elsewhere, place_of
 from .progress import Progress
@@ -165,9 +165,24 @@ def submit(
         micro_batch,
         priority,
     )
-    run = Run(order, acquire(places))
+    run = _begun(order, places)
     if progress:
         show(run)
+    return run
+
+
+def _begun(order: Order, places: Sequence[Target]) -> Run:
+    """Return the run of an order, which holds the leases of its places from now on."""
+    untold = install(order.client)
+    link = dashboard_link(order.client, page_for(untold))  # asked once, by the user's own thread
+    leases = acquire(places)
+    try:
+        run = Run(order, leases, link)
+    except BaseException:  # else nobody would ever give them up
+        give_up(leases)
+        raise
+    if untold:
+        run.events.publish(Notice(untold))
     return run
 
 
@@ -209,14 +224,12 @@ class Run:
         Where the store is.
     """
 
-    def __init__(self, order: Order, leases: Leases) -> None:
+    def __init__(self, order: Order, leases: Leases, link: DashboardLink) -> None:
         self.events = EventStream()
         self.results = order.target.url
         self._places = [place for place in (order.target, order.mirror) if place is not None]
         self._client = order.client
-        untold = install(order.client)
-        # Asked once, by the user's own thread.
-        self._dashboard_link = dashboard_link(order.client, page_for(untold)).url
+        self._link = link
         largest = max(order.corpus.files, key=lambda file: file.size)
         self._format, self._is_default = largest.format, is_default(order.graph)
         self._bill: Bill | None = None
@@ -234,8 +247,6 @@ class Run:
         self._error: BaseException | None = None
         # Not the thread is waited for: Python takes one for ended when Ctrl-C comes meanwhile.
         self._ended = threading.Event()
-        if untold:
-            self.events.publish(Notice(untold))
         threading.Thread(target=self._drive, name="paninifs-run", daemon=True).start()
 
     def result(self, timeout: float | None = None) -> Summary:
@@ -310,7 +321,7 @@ class Run:
     @property
     def dashboard_link(self) -> str:
         """Where dask shows its tasks, for a browser like that of this notebook."""
-        return self._dashboard_link
+        return self._link.url
 
     def __repr__(self) -> str:
         return f"<Run {self.results}: {self._progress.snapshot().line()}>"
@@ -318,7 +329,7 @@ class Run:
     def _repr_html_(self) -> str:
         from .display.card import card
 
-        return card(self.figures, self._recorder.timeline, self.results, self.dashboard_link)
+        return card(self.figures, self.timeline, self.results, self._link)
 
     def _tell(self, now: Progress, sample: Sample) -> None:
         self._telemetry.send(self._figures(now), sample)
@@ -338,6 +349,8 @@ class Run:
             seconds = time.perf_counter() - began
             self.events.publish(Finished(seconds, self._billed(seconds), self.record))
         finally:
+            self._recorder.close()
+            self._telemetry.close(self.figures, self._recorder.sample())
             self._ended.set()
 
     def _billed(self, seconds: float) -> Bill | None:

@@ -92,10 +92,13 @@ class Watch:
         """Return what the scheduler says of the workers, and tell of their load."""
         try:
             workers: Mapping[str, Any] = self._client.scheduler_info(n_workers=-1)["workers"]
-            self._publish(Looked(load_of(workers)))
         except Exception:  # noqa: BLE001 (a scheduler that is gone is the futures' business)
             _log.debug("the scheduler does not say who its workers are", exc_info=True)
             return None
+        try:
+            self._publish(Looked(load_of(workers)))
+        except Exception:  # noqa: BLE001 (a worker of another version may tell less)
+            _log.debug("the workers do not say how busy they are", exc_info=True)
         return workers
 
     @property

@@ -73,8 +73,9 @@ def restore(mirror: Target, target: Target, ticket: LeaseTicket) -> int:
     if there is None or len(manifest.runs) > len(there.runs):
         # The manifest before the shards: stopped in between, it is a store that has some of them.
         _copy(mirror, target, manifest.index_key)
-        for run in range(len(manifest.runs)):
-            _copy(mirror, target, timeline_key(run))
+        for key in map(timeline_key, range(len(manifest.runs))):
+            if mirror.get(key) is not None:  # a run can be done without its timeline
+                _copy(mirror, target, key)
         _copy(mirror, target, MANIFEST_KEY)
     layout = manifest.layout(read_index(mirror, manifest))
     missing = sorted(set(done_shards(mirror, layout)) - set(done_shards(target, layout)))

@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 from bisect import bisect_left
 from collections.abc import Iterable
-from dataclasses import asdict, dataclass, fields
+from dataclasses import dataclass, fields
 
 from .manifest import RUN
 from .target import Target
@@ -33,6 +33,7 @@ class Sample:
     memory: int | None = None  # bytes that all workers hold
     spilled: int | None = None  # bytes that they have put on disk
     cpu: float | None = None  # cores that they keep busy
+    threads: int | None = None  # of all workers
     device: float | None = None  # share of the time in which their devices compute
     device_memory: int | None = None  # bytes of the devices' memory that are taken
 
@@ -98,11 +99,6 @@ class Timeline:
         columns = json.loads(data)
         rows = zip(*columns.values(), strict=True)
         return cls(Sample(**dict(zip(columns, row, strict=True))) for row in rows)
-
-
-def as_message(sample: Sample) -> dict[str, float | None]:
-    """Return a sample as what can be sent."""
-    return asdict(sample)
 
 
 def timeline_key(run: int) -> str:

@@ -140,6 +140,14 @@ def test_what_a_mirror_has_seen_since_comes_to_the_store_that_is_there(submit, t
     assert lasting(tmp_path / "out.zarr") == lasting(tmp_path / "mirror.zarr")
 
 
+def test_a_mirror_without_a_timeline_is_brought_back(submit, tmp_path):
+    submit().result()
+    shutil.rmtree(tmp_path / "out.zarr")
+    (tmp_path / "mirror.zarr/_run/timeline-0.json").unlink()
+    assert submit().result().done == 500
+    assert len(read_manifest(LocalTarget(tmp_path / "out.zarr")).runs) == 1
+
+
 def test_a_shard_that_is_not_what_was_written_is_not_copied(submit, tmp_path):
     submit(mirror=None).result()
     path = tmp_path / "out.zarr/digest/c/2/0"

@@ -14,6 +14,7 @@ from typer.testing import CliRunner
 
 import paninifs as pf
 from paninifs.engine.cli import app
+from paninifs.engine.dashboard.link import DashboardLink
 from paninifs.engine.display.bar import in_terminal
 from paninifs.engine.display.card import card
 from paninifs.engine.display.notebook import Notebook
@@ -89,12 +90,12 @@ def test_pages_of_a_notebook_hold_no_tag_of_others(monkeypatch):
         )
     events = EventStream()
     figures = Figures.of(Progress(state=TAGS, seconds={TAGS: 1.0}, elapsed=1.0))
-    link = f'http://x/"{TAGS}'
+    link = DashboardLink(f'http://x/"{TAGS}', TAGS)
     events.subscribe(Notebook(lambda: card(figures, Timeline(), TAGS, link)).listen)
     for event in (Indexed(1, 2, (TAGS,)), Restored(1, TAGS), Notice(TAGS), WorkerLost("w", TAGS)):
         events.publish(event)
     page = pages[-1]
-    assert page.count(html.escape(TAGS)) == 8
+    assert page.count(html.escape(TAGS)) == 9
     assert "<script" not in page
     assert "<img" not in page
     assert re.findall(r'href="([^"]*)"', page) == [html.escape(f'http://x/"{TAGS}')]

@@ -3,16 +3,31 @@
 from __future__ import annotations
 
 import json
+import threading
+import time
 from itertools import pairwise
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from watched import busy_bytes
 
 import paninifs as pf
-from paninifs.engine.events import EventStream, Finished, Looked, Planned, ShardDone, TaskBegun
+from paninifs.engine import run as run_module
+from paninifs.engine.advisor.meter import Meter
+from paninifs.engine.display.card import sparkline
+from paninifs.engine.events import (
+    EventStream,
+    Finished,
+    Looked,
+    Notice,
+    Planned,
+    ShardDone,
+    TaskBegun,
+)
 from paninifs.engine.load import Load, load_of
 from paninifs.engine.progress import Progress
+from paninifs.engine.recorder import Recorder
 from paninifs.storage.local_target import LocalTarget
 from paninifs.storage.manifest import read_manifest
 from paninifs.storage.timeline import MOST_SAMPLES, Sample, Timeline, read_timeline, timeline_key
@@ -69,7 +84,6 @@ def test_a_finished_run_leaves_its_timeline_and_what_it_was_like(
         progress=False,
         shard_rows=256,
     )
-    assert run.record is None or run.done
     summary = run.result()
     target = LocalTarget(tmp_path / "r.zarr")
     manifest = read_manifest(target)
@@ -144,6 +158,81 @@ def test_a_manifest_of_another_version_of_the_engine_is_read(
     )
 
 
+def test_a_run_whose_record_cannot_be_made_is_done_all_the_same(
+    client, glosses, write_jsonl, tmp_path, monkeypatch
+):
+    def broken(*_):
+        raise ZeroDivisionError("no rate is known")
+
+    monkeypatch.setattr(Meter, "limit", broken)
+    corpus, store = pf.open_corpus(write_jsonl(glosses[:10])), tmp_path / "r.zarr"
+    run = pf.submit(pf.default_graph(), corpus, store, client=client, progress=False)
+    said = []
+    run.events.subscribe(said.append)
+    assert run.result().done == 10
+    told = [event.text for event in said if isinstance(event, Notice)]
+    assert told == ["the store keeps no record of the run: ZeroDivisionError: no rate is known"]
+    manifest = read_manifest(LocalTarget(store))
+    assert (manifest.runs, manifest.summary["done"]) == ((), 10)
+
+
+def test_a_run_that_cannot_begin_lets_go_of_the_store(
+    client, glosses, write_jsonl, tmp_path, monkeypatch
+):
+    def interrupted(*_):
+        raise KeyboardInterrupt
+
+    corpus = pf.open_corpus(write_jsonl(glosses[:10]))
+    options = {"client": client, "progress": False}
+    for name in ("install", "dashboard_link", "Driver"):
+        with monkeypatch.context() as patch:
+            patch.setattr(run_module, name, interrupted)
+            with pytest.raises(KeyboardInterrupt):
+                pf.submit(pf.default_graph(), corpus, tmp_path / "r.zarr", **options)
+    done = pf.submit(pf.default_graph(), corpus, tmp_path / "r.zarr", **options).result().done
+    assert done == 10
+
+
+def test_how_busy_the_processor_was_is_that_of_the_run_alone(
+    client, glosses, write_jsonl, tmp_path
+):
+    """Before it the workers had nothing to do; that is not to be counted."""
+    corpus = pf.open_corpus([write_jsonl(glosses, "a.jsonl"), write_jsonl(glosses, "b.jsonl")])
+    time.sleep(1.5)  # they have told that they are idle
+    graph = pf.Graph((busy_bytes,))
+    run = pf.submit(
+        graph, corpus, tmp_path / "r.zarr", client=client, progress=False, shard_rows=512
+    )
+    run.result()
+    known = [one for one in run.timeline.samples if one.cpu is not None]
+    assert known
+    assert known[0].seconds > 1  # not what was seen before the work began
+    assert run.record.cpu_busy == pytest.approx(
+        sum(one.cpu for one in known) / sum(one.threads for one in known), abs=0.01
+    )
+    assert run.record.bound.startswith("computing")
+
+
+def test_a_timeline_can_be_drawn_while_it_grows():
+    progress = Progress(state="running")
+    recorder = Recorder(progress, "cpu", "", Meter(None, is_default=False), lambda *_: None)
+    stop = threading.Event()
+
+    def grow():
+        while not stop.is_set():
+            with recorder._lock:
+                recorder._line.add(recorder.sample())
+
+    growing = threading.Thread(target=grow)
+    growing.start()
+    try:
+        for _ in range(300):
+            sparkline(recorder.timeline)
+    finally:
+        stop.set()
+        growing.join()
+
+
 def test_a_task_that_is_begun_again_is_counted():
     progress = Progress()
     progress.listen(Planned(100, 2, 50, 2, 0, 0))
@@ -167,7 +256,7 @@ def test_of_how_busy_the_workers_were_only_listeners_of_then_are_told():
     """A run of weeks would keep a million of them."""
     stream, heard, late = EventStream(), [], []
     stream.subscribe(heard.append)
-    busy = Looked(Load(1, 1, 0.5, 1, None, None, 0))
+    busy = Looked(Load(1, 1, 0.5, 1, None, 0))
     for event in (busy, Finished(1.0)):
         stream.publish(event)
     stream.subscribe(late.append)
@@ -188,8 +277,7 @@ def test_a_load_adds_workers_up_and_tells_of_devices_where_they_are():
         "gpu": {"name": "T4", "memory-total": 16},
     }
     load = load_of({"a": told, "b": told})
-    assert (load.cpu, load.cpu_share, load.memory, load.spilled) == (1.0, 0.5, 20, 4)
-    assert (load.memory_limit, load.fullest) == (None, None)
+    assert (load.cpu, load.threads, load.memory, load.spilled) == (1.0, 2, 20, 4)
+    assert load.memory_limit is None
     assert (load.device, load.device_memory, load.device_memory_total) == (0.4, 10, 32)
-    assert load_of({}) == Load(0, 0, 0.0, 0, None, None, 0)
-    assert load_of({}).cpu_share == 0.0
+    assert load_of({}) == Load(0, 0, 0.0, 0, None, 0)

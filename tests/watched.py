@@ -11,6 +11,15 @@ import paninifs as pf
 SECONDS_A_TEXT = 0.001
 
 
+@pf.map_block(fields=[pf.Field("busy", "int32")])
+def busy_bytes(text):
+    """Keep the processor busy for as long."""
+    end = time.thread_time() + SECONDS_A_TEXT * len(text)
+    while time.thread_time() < end:
+        pass
+    return np.diff(text.offsets).astype("int32")
+
+
 @pf.map_block(fields=[pf.Field("n_bytes", "int32")])
 def n_bytes_at_leisure(text):
     time.sleep(SECONDS_A_TEXT * len(text))

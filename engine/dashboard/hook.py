@@ -39,8 +39,6 @@ def add_page(scheduler: Scheduler, name: str, fill: Callable[[Document], None]) 
     if not own:
         return False
     shared = template_variables(scheduler)  # dask keeps one for all pages of a scheduler
-    if name not in shared["pages"]:
-        shared["pages"].insert(1, name)
 
     def document(_: Any, extra: dict[str, Any], doc: Document) -> None:
         fill(doc)
@@ -54,4 +52,6 @@ def add_page(scheduler: Scheduler, name: str, fill: Callable[[Document], None]) 
     scheduler.http_application.add_application(application)
     application.initialize(IOLoop.current())
     application.start()
+    if name not in shared["pages"]:
+        shared["pages"].insert(1, name)
     return True

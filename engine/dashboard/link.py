@@ -98,7 +98,7 @@ def opened(direct: str, page: str = PAGE) -> DashboardLink:
         return DashboardLink(direct)
     if parts.scheme != "http" or parts.port is None or not is_loopback(parts.hostname or ""):
         return DashboardLink(direct)
-    here = DashboardLink(urljoin(direct, f"/{page}"))
+    here = DashboardLink(urljoin(direct, page))  # beside dask's own, under whatever prefix
     if where().name == "Colab":
         return _in_colab(here, parts.port, page)
     template = os.environ.get("VSCODE_PROXY_URI", "")  # of code-server, and of Coder

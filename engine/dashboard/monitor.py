@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from distributed.diagnostics.plugin import SchedulerPlugin
 
 from ...storage.timeline import Sample, Timeline
-from ..figures import Figures
+from ..figures import Figures, known
 from .telemetry import TOPIC
 
 if TYPE_CHECKING:
@@ -68,7 +68,7 @@ class Monitor(SchedulerPlugin):
         figures = Figures.from_message(msg["figures"])
         run = self.runs.pop(msg["run"], None) or MonitoredRun(msg["run"], msg["results"], figures)
         run.figures, run.heard = figures, time.monotonic()
-        run.timeline.add(Sample(**msg["sample"]))
+        run.timeline.add(known(Sample, msg["sample"]))
         self.runs[run.name] = run
         if len(self.runs) > MOST_RUNS:
             del self.runs[next(iter(self.runs))]
@@ -82,16 +82,16 @@ class Monitor(SchedulerPlugin):
     def block_seconds(self, run: MonitoredRun) -> dict[str, float]:
         """Return the seconds of a run's blocks, of reading and of writing, by dask's fine metrics.
 
-        Those come when a task has ended. Before the first has, what the run told is as good.
+        Those come when a task has ended; until then the run has told of more, shard by shard.
         """
-        known = run.figures.block_seconds
-        measured = dict.fromkeys(known, 0.0)
+        told = run.figures.block_seconds
+        by_dask = dict.fromkeys(told, 0.0)
         spans = self.scheduler.extensions["spans"] if self.scheduler else None
         for span in spans.spans_search_by_name.get((run.name,), ()) if spans else ():
             for (_, _, activity, unit), value in _of_tasks(span.cumulative_worker_metrics):
-                if unit == "seconds" and activity in measured:
-                    measured[activity] += value
-        return measured if any(measured.values()) else dict(known)
+                if unit == "seconds" and activity in by_dask:
+                    by_dask[activity] += value
+        return {name: max(seconds, by_dask[name]) for name, seconds in told.items()}
 
 
 def _of_tasks(metrics: dict[tuple[Any, ...], float]) -> list[tuple[tuple[Any, ...], float]]:

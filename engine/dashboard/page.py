@@ -19,6 +19,7 @@ from bokeh.models import (
 from bokeh.plotting import figure
 
 from ..palette import BLUE, GREEN, ORANGE, PURPLE, VERMILION
+from ..terminal import visible
 from .telemetry import TOPIC
 
 if TYPE_CHECKING:
@@ -157,15 +158,16 @@ def _told(run: MonitoredRun | None) -> str:
         return "<p>No run has told of itself yet: <code>pf.submit(...)</code> begins one.</p>"
     rows = "".join(
         f"<tr><th scope='row'>{html.escape(name)}</th>"
-        f"<td data-figure='{html.escape(name, quote=True)}'>{html.escape(value)}</td></tr>"
+        f"<td data-figure='{html.escape(name, quote=True)}'>{html.escape(visible(value))}</td></tr>"
         for name, value in run.figures.in_words()
     )
     quiet = ""
     if run.figures.state == "running" and run.silence > QUIET_SECONDS:
         quiet = f"<p><b>Nothing was heard of it for {run.silence:.0f} s.</b></p>"
     share = f"{100 * run.figures.share:.1f}"
+    head = f"{html.escape(visible(run.results))}: {html.escape(run.figures.state)}"
     return (
-        f"{_STYLE}<h3>{html.escape(run.results)}: {html.escape(run.figures.state)}</h3>{quiet}"
+        f"{_STYLE}<h3>{head}</h3>{quiet}"
         f"<div class='paninifs-bar' role='progressbar' aria-valuenow='{share}' aria-valuemin='0' "
         f"aria-valuemax='100' aria-label='texts that are done'>"
         f"<div style='width: {share}%'></div></div>"

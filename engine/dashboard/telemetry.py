@@ -2,13 +2,21 @@
 
 from __future__ import annotations
 
+import logging
+import threading
+from dataclasses import asdict
+from queue import SimpleQueue
 from typing import TYPE_CHECKING, Any
 
-from ...storage.timeline import Sample, as_message
+from ...storage.timeline import Sample
 from ..figures import Figures
+from .link import PAGE
 
 if TYPE_CHECKING:
     from distributed import Client
+
+_log = logging.getLogger(__name__)
+_LAST_SECONDS = 5.0
 
 TOPIC = "paninifs"
 """Of dask's events: under it the figures of every run are told."""
@@ -37,7 +45,7 @@ def page_for(untold: str | None) -> str:
     >>> page_for(None), page_for("its scheduler cannot load it")
     ('paninifs', 'status')
     """
-    return TOPIC if untold is None else "status"
+    return TOPIC if untold is None else PAGE
 
 
 class Telemetry:
@@ -54,12 +62,28 @@ class Telemetry:
     def __init__(self, client: Client, run: str, results: str) -> None:
         self._client = client
         self._about = {"run": run, "results": results}
+        self._waiting: SimpleQueue[dict[str, Any] | None] = SimpleQueue()
+        # A scheduler that does not answer must not keep the run waiting.
+        self._thread = threading.Thread(target=self._send, name="paninifs-telemetry", daemon=True)
+        self._thread.start()
 
     def send(self, figures: Figures, sample: Sample) -> None:
-        """Send the figures of a moment."""
-        message: dict[str, Any] = {
-            **self._about,
-            "figures": figures.to_message(),
-            "sample": as_message(sample),
-        }
-        self._client.log_event(TOPIC, message)
+        """Send the figures of a moment, soon; not if those before are still on their way."""
+        if self._waiting.empty():
+            self._waiting.put(self._message(figures, sample))
+
+    def close(self, figures: Figures, sample: Sample) -> None:
+        """Send the last ones, and wait for that, if it does not take long."""
+        self._waiting.put(self._message(figures, sample))
+        self._waiting.put(None)
+        self._thread.join(_LAST_SECONDS)
+
+    def _message(self, figures: Figures, sample: Sample) -> dict[str, Any]:
+        return {**self._about, "figures": figures.to_message(), "sample": asdict(sample)}
+
+    def _send(self) -> None:
+        for message in iter(self._waiting.get, None):
+            try:
+                self._client.log_event(TOPIC, message)
+            except Exception:  # noqa: BLE001 (who watches must not break the run)
+                _log.debug("nobody takes the run's figures", exc_info=True)

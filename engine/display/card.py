@@ -9,21 +9,25 @@ import html
 from collections.abc import Iterable, Mapping, Sequence
 
 from ...storage.timeline import Timeline
+from ..dashboard.link import DashboardLink
 from ..figures import Figures
 from ..palette import BLUE, COLOURS
+from ..terminal import visible
 
 _WIDTH, _HEIGHT = 360, 48
 _TABLE = "border-collapse:collapse;font-variant-numeric:tabular-nums;margin:4px 0"
 _CELL = "text-align:left;padding:1px 12px 1px 0;font-weight:normal;background:none"
 
 
-def card(figures: Figures, timeline: Timeline, results: str, link: str) -> str:
+def card(figures: Figures, timeline: Timeline, results: str, link: DashboardLink) -> str:
     """Return a run with its figures, how fast it was when, and what took its time."""
+    url, note = (html.escape(one, quote=True) for one in (link.url, link.note))
+    dashboard = f'<a href="{url}" target="_blank">dask dashboard</a>' if url else "dask dashboard"
     head = (
         f'<progress max="{max(figures.rows, 1)}" value="{figures.rows_done}" '
         f'aria-label="texts that are done"></progress> {html.escape(_line(figures))} '
-        f"&rarr; <code>{html.escape(results)}</code> "
-        f'(<a href="{html.escape(link, quote=True)}" target="_blank">dask dashboard</a>)'
+        f"&rarr; <code>{html.escape(visible(results))}</code> "
+        f"({dashboard}{': ' if note else ''}{note})"
     )
     if not figures.elapsed:
         return f"<div>{head}</div>"
@@ -45,10 +49,11 @@ def table(rows: Iterable[tuple[str, str]]) -> str:
     >>> "&lt;b&gt;" in table([("text", "<b>")])
     True
     """
+    safe = ((html.escape(visible(name)), html.escape(visible(value))) for name, value in rows)
     lines = "".join(
-        f'<tr style="background:none"><th scope="row" style="{_CELL}">{html.escape(name)}</th>'
-        f'<td style="{_CELL}">{html.escape(value)}</td></tr>'
-        for name, value in rows
+        f'<tr style="background:none"><th scope="row" style="{_CELL}">{name}</th>'
+        f'<td style="{_CELL}">{value}</td></tr>'
+        for name, value in safe
     )
     return f'<table style="{_TABLE}">{lines}</table>'
 

@@ -7,13 +7,16 @@ from __future__ import annotations
 
 import html
 import time
+from collections import deque
 from collections.abc import Callable
 from typing import Any
 
 from ..events import Event, Looked, ShardDone, TaskBegun
+from ..terminal import visible
 from .notes import notes_of
 
 EVERY_SECONDS = 0.5
+MOST_NOTES = 20  # the newest
 _FREQUENT = (ShardDone, TaskBegun, Looked)
 
 
@@ -31,7 +34,7 @@ class Notebook:
 
         self._card = card
         self._html: Any = display.HTML
-        self._notes = list[str]()
+        self._notes = deque[str](maxlen=MOST_NOTES)
         self._shown = time.monotonic()
         self._handle: Any = display.DisplayHandle()  # type: ignore[no-untyped-call]
         self._handle.display(self._page())  # type: ignore[no-untyped-call]
@@ -45,5 +48,5 @@ class Notebook:
             self._handle.update(self._page())
 
     def _page(self) -> Any:
-        notes = "".join(f"<br>note: {html.escape(note)}" for note in self._notes)
+        notes = "".join(f"<br>note: {html.escape(visible(note))}" for note in self._notes)
         return self._html(self._card() + notes)
