@@ -342,8 +342,8 @@ def _owner_of(cluster: SpecCluster, closing: Callable[[], object] = lambda: None
 
         @property
         def dashboard_link(self) -> str:
-            there = TOPIC in cluster.scheduler.plugins  # else: see `page_for`
-            return dashboard_link(self, TOPIC if there else PAGE).url
+            scheduler: Any = cluster.scheduler
+            return dashboard_link(self, TOPIC if TOPIC in scheduler.plugins else PAGE).url
 
         def close(self, *arguments: Any, **options: Any) -> Any:
             closing()

@@ -100,7 +100,7 @@ def test_a_finished_run_leaves_its_timeline_and_what_it_was_like(
     assert record.device_busy is None
     assert record.bound
     assert record.limit_texts_per_second > 100_000
-    assert record.seconds >= run.status().elapsed
+    assert 0 < record.seconds < 300
     line = read_timeline(target, 0)
     assert line.samples[-1].rows_done == 2001
     assert line.samples[-1].quarantined == 1
