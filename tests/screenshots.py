@@ -2,8 +2,8 @@
 
     python screenshots.py FOLDER
 
-A run over glosses of WordNet, again and again, with a block that takes its time: its tab on dask's
-dashboard while it goes on, its card in a notebook, and the report of its store, light and dark.
+A run over glosses of WordNet, again and again, with a block in Python: its tab on dask's dashboard
+while it goes on, its card in a notebook, and the report of its store, light and dark.
 """
 
 from __future__ import annotations
@@ -15,21 +15,21 @@ import tempfile
 from pathlib import Path
 
 from browsing import started
-from watched import n_bytes_at_leisure
+from watched import n_words
 
 import paninifs as pf
 
 GLOSSES = Path(__file__).parent / "data" / "wordnet-2000.jsonl.gz"
-TIMES = 40
+TIMES = 1000
 WIDE, NARROW = {"width": 1360, "height": 780}, {"width": 720, "height": 420}
 
 
 def corpus(folder: Path) -> pf.Corpus:
     folder.mkdir()
-    first = folder / "00.jsonl"
+    first = folder / "0000.jsonl"
     first.write_bytes(gzip.decompress(GLOSSES.read_bytes()))
     for copy in range(1, TIMES):
-        os.link(first, folder / f"{copy:02}.jsonl")
+        os.link(first, folder / f"{copy:04}.jsonl")
     return pf.open_corpus(folder)
 
 
@@ -42,9 +42,9 @@ def main(out: Path) -> None:
         started() as browser,
     ):
         os.chdir(folder)
-        graph = pf.default_graph() + n_bytes_at_leisure
+        graph = pf.default_graph() + n_words
         run = pf.submit(
-            graph, corpus(Path("glosses")), "results.zarr", progress=False, shard_rows=1024
+            graph, corpus(Path("glosses")), "results.zarr", progress=False, shard_rows=4096
         )
         tab = browser.new_page(viewport=WIDE)
         tab.goto(client.dashboard_link)
@@ -60,6 +60,9 @@ def main(out: Path) -> None:
             page = browser.new_context(color_scheme=scheme, viewport=WIDE).new_page()
             page.goto(report.path.resolve().as_uri())
             page.screenshot(path=out / f"report-{scheme}.png")
+            page.locator("section:has(#numbers)").screenshot(
+                path=out / f"report-numbers-{scheme}.png"
+            )
 
 
 if __name__ == "__main__":

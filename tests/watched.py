@@ -1,4 +1,4 @@
-"""Blocks for runs that are looked at: they take their time without taking the processor's."""
+"""Blocks for runs that are looked at: they take their time, some without taking the processor's."""
 
 from __future__ import annotations
 
@@ -9,6 +9,12 @@ import numpy as np
 import paninifs as pf
 
 SECONDS_A_TEXT = 0.001
+
+
+@pf.map_block(fields=[pf.Field("n_words", "int32")])
+def n_words(text):
+    """Count different words, as a user might."""
+    return np.array([len(set(one.lower().split())) for one in text.to_strings()], "int32")
 
 
 @pf.map_block(fields=[pf.Field("busy", "int32")])

@@ -116,7 +116,7 @@ _CHARTS = (
     ("texts a second", {"texts/s": BLUE}, "0.0a"),
     ("bytes of text a second", {"bytes/s": BLUE}, "0.0b"),
     ("memory of the workers, and what they spilled", _MEMORY, "0.0b"),
-    ("threads at work", {"cpu": ORANGE}, "0.0"),
+    ("threads at work", {"cpu": ORANGE}, "0.00"),
     ("micro-batch, texts", {"micro_batch": PURPLE}, "0,0"),
     ("device, share of the time at work", {"device": ORANGE}, "0 %"),
 )
