@@ -5,6 +5,7 @@ from __future__ import annotations
 import html
 from typing import TYPE_CHECKING
 
+from ..display.card import table
 from ..terminal import one_line, visible
 
 if TYPE_CHECKING:
@@ -54,11 +55,8 @@ def as_html(peek: Peek) -> str:
         f'<span style="{_BAR}{12 * weight / largest:.2f}em"></span></td></tr>'
         for name, weight in peek.dhatu.items()
     )
-    page += "</table><table>"
-    for name, value in parts(peek).items():
-        page += f"<tr><th>{_shown(name)}</th><td>{_shown(value)}</td></tr>"
     bases = "; ".join(f"{prime}: {base:.6g}" for prime, base in peek.prime_base.items())
-    page += f"<tr><th>prime_base</th><td>{_shown(bases)}</td></tr></table>"
+    page += f"</table>{table([*parts(peek).items(), ('prime_base', bases)])}"
     if peek.results is not None:
         page += f"<p>nearest of {peek.compared:,} texts in {_shown(peek.results)}</p><table>"
         page += "".join(
