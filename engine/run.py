@@ -124,7 +124,7 @@ def submit(
     >>> summary.done, pf.open_results(folder / "out.zarr").dhatu.shape
     (2, (2, 9))
     """
-    _require_usable(graph, corpus, shard_rows, on_error, backend)
+    require_usable(graph, corpus, shard_rows, on_error, backend)
     if not isinstance(priority, int) or abs(priority) > MAX_PRIORITY:
         raise UsageError(
             f"priority is a whole number, at most {MAX_PRIORITY:,} either way, not {priority!r}"
@@ -186,9 +186,10 @@ def _begun(order: Order, places: Sequence[Target]) -> Run:
     return run
 
 
-def _require_usable(
+def require_usable(
     graph: Graph, corpus: Corpus, shard_rows: int | None, on_error: str, backend: str | None
 ) -> None:
+    """Raise `UsageError` where `submit` could make nothing of what it was given."""
     if not isinstance(graph, Graph) or not graph.blocks:
         raise UsageError("submit needs a graph with blocks: default_graph() + your_block")
     if not isinstance(corpus, Corpus):
@@ -224,7 +225,13 @@ class Run:
         Where the store is.
     """
 
-    def __init__(self, order: Order, leases: Leases, link: DashboardLink) -> None:
+    def __init__(
+        self,
+        order: Order,
+        leases: Leases,
+        link: DashboardLink,
+        telemetry: type[Telemetry] = Telemetry,
+    ) -> None:
         self.events = EventStream()
         self.results = order.target.url
         self._places = [place for place in (order.target, order.mirror) if place is not None]
@@ -240,7 +247,7 @@ class Run:
             self._progress, order.backend, place_of(order.client), self._meter, self._tell
         )
         self._driver = Driver(order, leases, self.events, self._recorder)
-        self._telemetry = Telemetry(order.client, self._driver.topic, self.results)
+        self._telemetry = telemetry(order.client, self._driver.topic, self.results)
         self.events.subscribe(self._progress.listen)
         self.events.subscribe(self._recorder.listen)
         self._summary: Summary | None = None

@@ -14,9 +14,10 @@ from contextlib import AbstractContextManager, nullcontext, suppress
 from dataclasses import dataclass, field, replace
 from io import BytesIO
 from itertools import accumulate, pairwise
-from typing import BinaryIO, cast
+from typing import Any, BinaryIO, cast
 
 from .corpus import Corpus
+from .errors import CorpusEmpty
 from .filesystem import LOCAL, filesystem_of, protocols_of
 from .index import CorpusIndex, FileIndex, build_index
 from .partition import MIN_SHARD_ROWS
@@ -33,6 +34,10 @@ _UNPACKED, _REMOTE = 10.0, 10.0  # likewise: compressed files, and those that co
 _FOOTER_BYTES = 1 << 20  # what opening a Parquet file costs, in bytes of lines
 
 FRONT_BYTES = 2 << 20
+
+LONGEST_FRONT = 1 << 28
+"""Bytes in which a line has to end for it to be looked at: whoever looks has them in memory."""
+
 FILES = 16
 _PIECE = 1 << 18
 _MARGIN = 1.5  # more bytes than so many rows should take, before the end of a file
@@ -105,13 +110,21 @@ def survey(corpus: Corpus) -> Survey:
     usable = [file for file in corpus.files if not file.problem and file.size] or corpus.files
     chosen = list(dict.fromkeys(usable[n * len(usable) // FILES] for n in range(FILES)))
     opener = FrontOpener(dict(corpus.storage_options))
-    found = build_index(chosen, opener, corpus.text, corpus.id, corpus.keep)
+    try:
+        found = build_index(chosen, opener, corpus.text, corpus.id, corpus.keep)
+    except CorpusEmpty as error:
+        if not opener.unending:
+            raise
+        raise CorpusEmpty(
+            f"{', '.join(opener.unending)}: no line ends in the first {LONGEST_FRONT >> 20} MiB, "
+            "so there is nothing to look at before all of it is read; is this really a text a line?"
+        ) from error
     warm = time.perf_counter()
     build_index(chosen, opener, corpus.text, corpus.id, corpus.keep)
-    read = sum(_cost(replace(file, size=_read_bytes(file))) for file in chosen)
+    read = sum(_cost(replace(file, size=int(opener.front_bytes(file)))) for file in chosen)
     seconds = (time.perf_counter() - warm) * sum(map(_cost, corpus.files)) / max(1.0, read)
     fronts = {one.file: one for one in found.files if one.rows}
-    guessed = tuple(_guessed(file, found) for file in corpus.files)
+    guessed = tuple(_guessed(file, found, opener) for file in corpus.files)
     index = replace(found, files=guessed, cleaning=corpus.cleaning)
     return Survey(index, counted=False, seconds=seconds, opener=opener, fronts=fronts)
 
@@ -128,7 +141,7 @@ def _distance(corpus: Corpus) -> float:
     return 1.0 if protocols_of(fs) & LOCAL else _REMOTE
 
 
-def _guessed(file: SourceFile, found: CorpusIndex) -> FileIndex:
+def _guessed(file: SourceFile, found: CorpusIndex, opener: FrontOpener) -> FileIndex:
     """Return what a file's index will be about, by its own front or those of files like it."""
     own = next((one for one in found.files if one.file == file), None)
     if own and own.problem and not own.units:
@@ -137,7 +150,7 @@ def _guessed(file: SourceFile, found: CorpusIndex) -> FileIndex:
         return FileIndex(file, (Unit(1, 0),), file.problem, Lengths(file.size, file.size, 0))
     alike = [one for one in found.files if one.rows and _kind(one.file) == _kind(file)]
     read = [own] if own and own.rows else alike or [one for one in found.files if one.rows]
-    share = file.size / sum(_read_bytes(one.file) for one in read)
+    share = file.size / sum(opener.front_bytes(one.file) for one in read)
     rows = max(1, round(share * sum(one.rows for one in read)))
     texts = [one.lengths for one in read if one.lengths]
     nbytes = round(share * sum(one.nbytes for one in texts))
@@ -163,26 +176,52 @@ def _even_units(file: SourceFile, rows: int, alike: float) -> tuple[Unit, ...]:
     return tuple(Unit(stop - start, n) for n, (start, stop) in enumerate(pairwise(bounds)))
 
 
-def _read_bytes(file: SourceFile) -> int:
-    return file.size if file.format == "parquet" else min(file.size, FRONT_BYTES)
-
-
 class FrontOpener(FileOpener):
-    """Opens the front of a large file as if it were all of it; of Parquet the whole."""
+    """Opens the front of a large file as if it were all of it; of Parquet the whole.
+
+    A front is as long as it has to be for a line to end in it.
+
+    Attributes
+    ----------
+    unending : list of str
+        Names of files of which no line ends in the longest front that is read.
+    """
+
+    def __init__(self, storage_options: dict[str, Any]) -> None:
+        super().__init__(storage_options)
+        self.unending: list[str] = []
+        self._read: dict[SourceFile, int] = {}  # bytes of a file that were read
+        self._lines: dict[SourceFile, float] = {}  # share of those that whole lines take
 
     def __call__(self, file: SourceFile) -> AbstractContextManager[BinaryIO]:
         """Open a file, decompressed."""
         if file.format in ("parquet", "document") or file.size <= FRONT_BYTES:
             return super().__call__(file)
+        most = min(file.size, LONGEST_FRONT)
+        size = self._read.get(file, FRONT_BYTES)
+        data = self._front(file, size)
+        while not (end := len(data) if size == file.size else data.rfind(b"\n") + 1):
+            if size == most:
+                if data and file not in self._read:
+                    self.unending.append(file.name)
+                break
+            size = min(2 * size, most)
+            data = self._front(file, size)
+        self._read[file], self._lines[file] = size, end / len(data) if end else 1.0
+        return cast(AbstractContextManager[BinaryIO], nullcontext(BytesIO(data[:end])))
+
+    def _front(self, file: SourceFile, size: int) -> bytes:
+        """Return what so many bytes of a file hold, decompressed."""
         parts = []
         # Somewhere in it the compressed ones break off, each kind with an error of its own.
-        with suppress(Exception), super().__call__(replace(file, size=FRONT_BYTES)) as stream:
+        with suppress(Exception), super().__call__(replace(file, size=size)) as stream:
             while piece := stream.read(_PIECE):
                 parts.append(piece)
-        data = b"".join(parts)
-        return cast(
-            AbstractContextManager[BinaryIO], nullcontext(BytesIO(data[: data.rfind(b"\n") + 1]))
-        )
+        return b"".join(parts)
+
+    def front_bytes(self, file: SourceFile) -> float:
+        """Return how much of a file that was opened its front is, in bytes as they are stored."""
+        return self._read.get(file, file.size) * self._lines.get(file, 1.0)
 
     def line_start(self, file: SourceFile, at: int) -> int:
         """Return where the first line begins that does so at a byte, or behind it."""

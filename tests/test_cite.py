@@ -11,6 +11,10 @@ from typer.testing import CliRunner
 
 import paninifs as pf
 from paninifs.engine.cli import app
+from paninifs.graphs.ambiguity import ambiguity
+from paninifs.graphs.dhatu import dhatu
+from paninifs.graphs.digest import digest
+from paninifs.graphs.prime_base import prime_base
 from paninifs.storage.errors import ResultsNotFound, UsageError
 from paninifs.storage.manifest import MANIFEST_KEY, read_manifest
 from paninifs.storage.target import open_target
@@ -131,12 +135,64 @@ def test_of_several_runs_each_is_told_and_of_many_the_last(store):
         assert missing_figures(said, several) == []
 
 
-def test_a_store_of_before_there_were_records_is_cited_without_where(store):
+def test_what_runs_did_that_were_stopped_is_told_beside_what_has_a_record(store, threads):
+    target = open_target(store)
+    manifest = read_manifest(target)
+    target.put(MANIFEST_KEY, replace(manifest, runs=()).to_json())  # as of one that was killed
+    (store / "_run" / "done" / "00000001.json").unlink()
+    corpus = manifest.facts["corpus"]
+    assert corpus["text column"] == "text"
+    folder = store.parent
+    again = pf.open_corpus(
+        [folder / "a.jsonl", folder / "b.jsonl"],
+        keep=["lang", "year"],
+        clean=pf.Cleaning(unicode="NFC", whitespace=True, min_chars=12, duplicates=True),
+    )
+    graph = pf.default_graph(primes=(2, 3, 5)) + length_of_text
+    pf.submit(graph, again, store, client=threads, shard_rows=512, progress=False).result()
+    manifest, said = read_manifest(target), pf.cite(store).paragraph
+    (run,) = manifest.runs
+    assert (run.rows_before, run.rows) == (2000 - 512, 512)
+    told = "1,488 records had been done by earlier runs, which were stopped and left no record. 512"
+    assert told in said
+    assert "The rest of" not in said
+    assert missing_figures(said, manifest) == []
+
+
+def test_between_and_after_runs_with_a_record_others_may_have_been_stopped(store):
+    target = open_target(store)
+    manifest = read_manifest(target)
+
+    def told(*parts):
+        """Cite the store as if runs had begun and ended at these rows."""
+        runs = [
+            replace(manifest.runs[0], rows_before=begin, rows=end - begin) for begin, end in parts
+        ]
+        several = replace(manifest, runs=tuple(runs))
+        target.put(MANIFEST_KEY, several.to_json())
+        said = pf.cite(store).paragraph
+        assert missing_figures(said, several) == []
+        return said
+
+    lost = "which were stopped and left no record"
+    assert lost not in told((0, 2000))
+    assert lost not in told((0, 700), (700, 2000))
+    assert lost not in told((0, 1100), (1024, 2000))  # extended: part of a shard is done anew
+    between = told((0, 700), (900, 2000))
+    assert f"in 2 runs, beside others, {lost}:" in between
+    assert f"900 records had been done, some of them by earlier runs, {lost}. 1,100" in between
+    assert f"The rest of the 2,000 records was done by runs, {lost}." in told((0, 700))
+    many = told((300, 400), (400, 500), (500, 600), (600, 700), (700, 2000))
+    assert f"in 5 runs, the last of them, beside others, {lost}:" in many
+
+
+def test_a_store_whose_runs_left_no_record_is_cited_without_where(store):
     target = open_target(store)
     older = replace(read_manifest(target), runs=())
     target.put(MANIFEST_KEY, older.to_json())
     said = pf.cite(store).paragraph
     assert "begun" not in said
+    assert "No run left a record of where it was made and how long it took." in said
     assert missing_figures(said, older) == []
 
 
@@ -150,6 +206,37 @@ def test_a_graph_of_blocks_of_ones_own_alone_claims_nothing_of_hashes(
     assert "hashes" not in said
     assert "our own block 'length_of_text'" in said
     assert "No text was set aside." in said
+
+
+def with_parameters(text, primes, dhatus):
+    return (text.offsets[1:] - text.offsets[:-1]).astype("int64")
+
+
+def cited(graph, client, folder, write_jsonl):
+    corpus = pf.open_corpus(write_jsonl([{"text": "a"}] * 5))
+    pf.submit(graph, corpus, folder / "s", client=client, progress=False).result()
+    return pf.cite(folder / "s").paragraph
+
+
+def test_parameters_of_a_block_of_ones_own_are_no_inventories(threads, write_jsonl, tmp_path):
+    graph = pf.default_graph(dhatus=("GO", "STAY"), primes=(2, 3, 5))
+    params = {"primes": (13,), "dhatus": ("x",)}
+    graph += pf.MapBlock(
+        "own", ("text",), (pf.Field("n", "int64"),), params, with_parameters, version="1"
+    )
+    said = cited(graph, threads, tmp_path, write_jsonl)
+    assert "the 2 semantic roots GO, STAY," in said
+    assert "each of the 3 primes 2, 3, 5, with exponents" in said
+    assert "entropy (natural logarithm) of those numbers, before" in said
+
+
+def test_primes_of_ambiguity_s_own_are_told_beside_those_of_the_bases(
+    threads, write_jsonl, tmp_path
+):
+    blocks = (digest(), dhatu(), prime_base(9, (2, 3, 5)), ambiguity((7, 11)))
+    said = cited(pf.Graph(blocks), threads, tmp_path, write_jsonl)
+    assert "each of the 3 primes 2, 3, 5, with exponents" in said
+    assert "of such signatures, for each of the 2 primes 7, 11, before" in said
 
 
 def test_what_is_not_complete_is_not_cited(store, tmp_path):

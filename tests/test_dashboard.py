@@ -183,19 +183,23 @@ def test_names_that_are_markup_stay_text(submit, client, repeated, look):
     assert look.complaints == []
 
 
-def test_no_block_time_ever_falls(submit, client, glosses, write_jsonl):
+def test_block_times_are_never_less_than_the_run_has_told():
     """dask's come when a task ends, those of shards before: of a task of many, much sooner."""
-    run = submit(pf.open_corpus(write_jsonl(glosses * 2)), shard_rows=64)
-    seen = []
-    while not run.done:
-        told = metrics(client)
-        seen.append({key: value for key, value in told.items() if "block_seconds" in key[1]})
-        time.sleep(0.2)
-    run.result()
-    writing = (run.results, "paninifs_block_seconds_total", "write")
-    spent = [one[writing] for one in seen if writing in one]
-    assert len(spent) > 5
-    assert spent == sorted(spent)
+    monitor = Monitor()
+    monitor.log_event(TOPIC, message("run", seconds={"write": 5.0, "read": 1.0}))
+    told = monitor.runs["run"]
+    assert monitor.block_seconds(told) == {"write": 5.0, "read": 1.0}
+    metrics = {
+        ("execute", "digest", "write", "seconds"): 3.0,
+        ("execute", "digest", "read", "seconds"): 2.0,
+        ("execute", "digest", "read", "bytes"): 99.0,
+        ("execute", "digest", "thread-cpu", "seconds"): 99.0,
+        ("gather-dep", "read", "seconds"): 99.0,
+    }
+    span = SimpleNamespace(cumulative_worker_metrics=metrics)
+    spans = SimpleNamespace(spans_search_by_name={("run",): [span]})
+    monitor.scheduler = SimpleNamespace(extensions={"spans": spans})
+    assert monitor.block_seconds(told) == {"write": 5.0, "read": 2.0}
 
 
 def test_a_worker_that_was_killed_is_seen_in_what_was_begun_again(repeated, look, tmp_path):
@@ -336,6 +340,10 @@ def test_a_run_that_fell_silent_is_said_to_be(monkeypatch):
     monitor.log_event(TOPIC, message("run"))
     board.update()
     assert "Nothing was heard" not in board._shown
+    chart = board._charts[0]._source.data
+    monitor.log_event(TOPIC, message("run", rows_done=5))
+    board.update()
+    assert [len(one["seconds"]) for one in (chart, board._charts[0]._source.data)] == [1, 2]
     monitor.runs["run"].heard -= 60
     board.update()
     assert "Nothing was heard of it for 60 s" in board._shown

@@ -201,6 +201,16 @@ def test_importing_the_package_imports_nothing_heavy(tmp_path: Path) -> None:
     assert not {name for name in loaded if name.startswith("paninifs.")}
 
 
+def test_help_of_the_command_imports_nothing_heavy(tmp_path: Path) -> None:
+    code = (
+        "from typer.testing import CliRunner\nfrom paninifs.engine.cli import app\n"
+        "assert '--sample' in CliRunner().invoke(app, ['run', '--help']).output"
+    )
+    loaded = modules_after(code, tmp_path)
+    assert "paninifs.engine.cli.rehearsal" in loaded
+    assert not loaded & {*HEAVY, "jinja2", "matplotlib", "xarray"}
+
+
 def test_what_is_imported_is_seen(tmp_path: Path) -> None:
     loaded = modules_after("import paninifs\npaninifs.PackedText\nimport pandas", tmp_path)
     assert {"paninifs.storage.text", "pandas"} <= loaded

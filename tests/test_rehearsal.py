@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import json
 import random
+import re
 import statistics
 import time
 from itertools import pairwise
@@ -17,6 +18,7 @@ from typer.testing import CliRunner
 
 import paninifs as pf
 from paninifs.engine.cli import app
+from paninifs.engine.dashboard.telemetry import TOPIC
 from paninifs.engine.rehearsal import pace
 from paninifs.engine.rehearsal.excerpt import (
     Excerpt,
@@ -27,7 +29,7 @@ from paninifs.engine.rehearsal.excerpt import (
     work_of,
 )
 from paninifs.engine.rehearsal.pace import Pace
-from paninifs.storage.errors import BlockError, ResultsMismatch, UsageError
+from paninifs.storage.errors import BlockError, CorpusEmpty, ResultsMismatch, UsageError
 from paninifs.storage.estimate import store_bytes
 from paninifs.storage.index import CorpusIndex, FileIndex
 from paninifs.storage.manifest import read_manifest
@@ -288,6 +290,7 @@ def test_results_that_are_begun_already_are_said_to_be_and_left_alone(
     assert (found.rows_before, found.shard_rows) == (1024, 1024)
     assert found.seconds_left < found.seconds
     assert "1,024 of 2,000 texts" in str(found)
+    assert "and the other figures are of all of it" in str(found)
     assert {file: file.stat().st_mtime_ns for file in store.rglob("*")} == before
 
 
@@ -298,6 +301,8 @@ def test_what_a_run_would_refuse_is_refused(glosses, threads, write_jsonl, tmp_p
     with pytest.raises(ResultsMismatch, match="begun from something else"):
         pf.rehearse(other, corpus, tmp_path / "s", client=threads)
     assert pf.rehearse(other, corpus, tmp_path / "s", client=threads, fresh=True).rows == 2000
+    with pytest.raises(UsageError, match="a power of two"):
+        pf.rehearse(graph, corpus, tmp_path / "t", shard_rows=1000, client=threads)
     with pytest.raises(UsageError, match="at least one, not 0"):
         pf.rehearse(graph, corpus, tmp_path / "t", rows=0, client=threads)
 
@@ -320,6 +325,9 @@ def test_the_command_says_what_the_whole_takes_and_does_not_begin_it(
     assert not store.exists()
     for said in ("sample: 200 texts", "time: about", "memory: a worker", "disk: about", "cost: "):
         assert said in ran.output
+    assert "mirror" not in ran.output
+    ran = CliRunner().invoke(app, [*words, "--mirror", str(tmp_path / "mirror.zarr")])
+    assert f"copying to {tmp_path / 'mirror.zarr'} is not in the time" in ran.output
     ran = CliRunner().invoke(app, [*words, "--json"])
     document = json.loads(ran.stdout)
     assert (document["rows"], document["sampled"]) == (2000, 200)
@@ -394,6 +402,88 @@ def test_lines_that_are_guessed_are_read_where_they_begin_all_over_the_file(
     texts = {row["text"] for row in rows}
     for _, _, found in read_stretches(stretches, corpus.opener, surveyed.index.wanted):
         assert set(found.text.to_pylist()) <= texts
+
+
+@pytest.mark.parametrize("compressed", [False, True])
+def test_a_first_line_longer_than_a_front_is_read_to_its_end(
+    compressed, threads, too_large, tmp_path
+):
+    rng, path = random.Random(3), tmp_path / ("a.jsonl.gz" if compressed else "a.jsonl")
+    rows = [{"text": rng.randbytes(2_500_000).hex()} for _ in range(5)]
+    with gzip.open(path, "wt") if compressed else path.open("w") as out:
+        out.writelines(json.dumps(row) + "\n" for row in rows)
+    surveyed = survey(pf.open_corpus(path))
+    assert not surveyed.counted
+    assert surveyed.index.rows == (pytest.approx(5, abs=1) if compressed else 5)
+    found = pf.rehearse(pf.default_graph(), pf.open_corpus(path), rows=2, client=threads)
+    assert found.text_bytes == pytest.approx(5 * 5_000_000, rel=0.3)
+
+
+def test_a_file_in_which_no_line_ends_is_said_to_be_one(too_large, tmp_path, monkeypatch):
+    from paninifs.storage import survey as module
+
+    monkeypatch.setattr(module, "LONGEST_FRONT", 3 << 20)
+    (tmp_path / "a.txt").write_text("x" * (5 << 20) + "\nlast")
+    with pytest.raises(CorpusEmpty, match=r"a\.txt: no line ends in the first 3 MiB"):
+        survey(pf.open_corpus(tmp_path / "a.txt"))
+    (tmp_path / "a.txt").write_text("x" * ((3 << 20) - 1))  # the end of a file ends a line
+    assert survey(pf.open_corpus(tmp_path / "a.txt")).index.rows == 1
+
+
+def test_a_large_file_of_which_nothing_can_be_read_is_not_said_to_have_no_lines(
+    too_large, tmp_path
+):
+    (tmp_path / "a.jsonl.gz").write_bytes(b"no gzip " * (1 << 19))
+    with pytest.raises(CorpusEmpty, match="the corpus has no rows"):
+        survey(pf.open_corpus(tmp_path / "a.jsonl.gz"))
+
+
+def test_a_catalogue_that_cannot_be_read_costs_the_bill_alone(
+    glosses, threads, write_jsonl, tmp_path, in_haste, monkeypatch
+):
+    (tmp_path / "broken.toml").write_text("[[[")
+    monkeypatch.setenv("PANINIFS_CATALOGUE", str(tmp_path / "broken.toml"))
+    corpus = pf.open_corpus(write_jsonl(glosses))
+    found = pf.rehearse(pf.default_graph(), corpus, client=threads)
+    assert (found.bill, found.sampled) == (None, 1000)
+    (why,) = [note for note in found.notes if "cost is not known" in note]
+    assert "broken.toml" in why
+    assert why in str(found)
+    assert "cost: " not in str(found)
+
+
+def test_trials_are_not_on_the_dashboard(glosses, threads, write_jsonl, tmp_path, in_haste):
+    corpus, graph = pf.open_corpus(write_jsonl(glosses)), pf.default_graph()
+
+    def told():
+        return len(threads.get_events(TOPIC) or ())
+
+    before = told()
+    pf.rehearse(graph, corpus, client=threads)
+    assert told() == before
+    pf.submit(graph, corpus, tmp_path / "s", client=threads, progress=False).result()
+    assert told() > before
+
+
+def test_a_rehearsal_shows_no_commands_and_turns_no_line_around(
+    threads, tmp_path, in_haste, monkeypatch
+):
+    from paninifs.engine.rehearsal import excerpt
+    from paninifs.engine.rehearsal import rehearse as rehearsal
+
+    monkeypatch.setattr(excerpt, "REACH_BYTES", 10)
+    monkeypatch.setattr(rehearsal, "REACH_BYTES", 10)
+    path = tmp_path / "a\u202e\x1b<b>.jsonl.gz"
+    rows = ['{"\u202e<i>": 1}\n', '{"text": "some text"}\n']
+    with gzip.open(path, "wt") as out:
+        out.writelines(rows * 50)
+    found = pf.rehearse(pf.default_graph(), pf.open_corpus(path), client=threads)
+    page = found._repr_html_()
+    assert any("\u202e" in note for note in found.notes)
+    assert "\u202e" in found.reasons[0]
+    assert not re.search("[\u202e\x1b]|<b>|<i>", page)
+    assert "a\\u202e\\x1b&lt;b&gt;.jsonl.gz: cannot be entered" in page
+    assert "\\u202e&lt;i&gt;" in page
 
 
 def test_a_large_store_is_as_large_as_a_small_one_says(glosses, threads, write_jsonl, tmp_path):

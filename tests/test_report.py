@@ -25,6 +25,8 @@ from paninifs.engine.report import report as reports
 from paninifs.engine.report.findings import find
 from paninifs.engine.report.theme import VARIABLES
 from paninifs.engine.report.wording import number
+from paninifs.graphs.ambiguity import ambiguity
+from paninifs.graphs.dhatu import dhatu
 from paninifs.storage.errors import ColumnNotFound, ResultsIncomplete, ResultsNotFound, UsageError
 from paninifs.storage.manifest import MANIFEST_KEY
 from paninifs.storage.shards import DONE
@@ -273,6 +275,23 @@ def test_store_of_ones_own_blocks_has_no_section_of_what_is_not_there(look, subm
     assert "Bytes of the text. Median 3; half of the texts within 2 and 4" in said
     assert page.locator("#profile, #bases, #texts").count() == 0
     assert "0.7 × entropy" not in said
+
+
+def test_inventories_are_told_each_of_its_own_block(look, submit, tmp_path):
+    corpus = pf.open_corpus(write(tmp_path / "c.jsonl", [{"text": "a" * at} for at in range(1, 6)]))
+    own = pf.MapBlock(
+        "prime_base",
+        ("text",),
+        n_bytes.fields,
+        {"primes": (13,)},
+        lambda text, primes: text.offsets[1:].astype("int32"),
+    )
+    graph = pf.Graph((dhatu(("GO", "STAY")), ambiguity((7, 11)), own))
+    submit(corpus, tmp_path / "own.zarr", graph)
+    _, said = text_of(look, pf.report(tmp_path / "own.zarr", tmp_path / "r.html").path)
+    facts = " ".join(said.split())
+    assert "dhātus GO, STAY primes of ambiguity 7, 11" in facts
+    assert "13" not in facts.split("primes of ambiguity")[1].split("machine")[0]
 
 
 def test_store_without_records_says_that_nothing_was_recorded(look, small, tmp_path):

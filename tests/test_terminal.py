@@ -16,7 +16,7 @@ import paninifs as pf
 from paninifs.engine.cli import app
 from paninifs.engine.dashboard.link import DashboardLink
 from paninifs.engine.display.bar import in_terminal
-from paninifs.engine.display.card import card
+from paninifs.engine.display.card import card, table
 from paninifs.engine.display.notebook import Notebook
 from paninifs.engine.events import EventStream, Finished, Indexed, Notice, Restored, WorkerLost
 from paninifs.engine.figures import Figures
@@ -98,4 +98,8 @@ def test_pages_of_a_notebook_hold_no_tag_of_others(monkeypatch):
     assert page.count(html.escape(TAGS)) == 9
     assert "<script" not in page
     assert "<img" not in page
+    page = card(figures, Timeline(), EVIL, link) + table([(EVIL, EVIL)])
+    assert page.count(html.escape(visible(EVIL))) == 3
+    assert not COMMANDS.search(page)
+    page = pages[-1]
     assert re.findall(r'href="([^"]*)"', page) == [html.escape(f'http://x/"{TAGS}')]

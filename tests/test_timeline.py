@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import threading
 import time
 from itertools import pairwise
 
@@ -15,7 +14,6 @@ from watched import busy_bytes
 import paninifs as pf
 from paninifs.engine import run as run_module
 from paninifs.engine.advisor.meter import Meter
-from paninifs.engine.display.card import sparkline
 from paninifs.engine.events import (
     EventStream,
     Finished,
@@ -213,24 +211,14 @@ def test_how_busy_the_processor_was_is_that_of_the_run_alone(
     assert run.record.bound.startswith("computing")
 
 
-def test_a_timeline_can_be_drawn_while_it_grows():
+def test_a_timeline_that_is_drawn_does_not_grow_meanwhile():
+    """Its rates and its times would be of different lengths."""
     progress = Progress(state="running")
     recorder = Recorder(progress, "cpu", "", Meter(None, is_default=False), lambda *_: None)
-    stop = threading.Event()
-
-    def grow():
-        while not stop.is_set():
-            with recorder._lock:
-                recorder._line.add(recorder.sample())
-
-    growing = threading.Thread(target=grow)
-    growing.start()
-    try:
-        for _ in range(300):
-            sparkline(recorder.timeline)
-    finally:
-        stop.set()
-        growing.join()
+    taken = recorder.timeline
+    recorder._line.add(recorder.sample())
+    assert len(taken.samples) == 0
+    assert len(recorder.timeline.samples) == 1
 
 
 def test_a_task_that_is_begun_again_is_counted():

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
-from ..rehearsal.showing import lines_of
+from ...storage.redaction import shown
 from ..terminal import plain
 from .console import INTERRUPTED, err, out, pairs, print_json
 
@@ -25,10 +25,12 @@ def print_rehearsal(
     results: str,
     rows: int,
     options: Mapping[str, Any],
+    mirror: str | None,
     as_json: bool,
 ) -> None:
     """Try a sample, and print what it says of the whole."""
     from ..rehearsal.rehearse import rehearse
+    from ..rehearsal.showing import lines_of
 
     if not as_json:
         err.print(f"trying {rows:,} texts from all over the corpus")
@@ -48,6 +50,8 @@ def print_rehearsal(
         )
         return
     pairs(lines_of(found))
+    if mirror is not None:
+        out.print(f"note: the copying to {plain(shown(mirror))} is not in the time")
     for note in found.notes:
         out.print(f"note: {plain(note)}")
     out.print(f"to do it all: {plain(whole_command(sys.argv[1:]))}")

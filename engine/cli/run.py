@@ -214,7 +214,7 @@ def run(
                 "extend": extend,
             }
             if sample is not None:
-                print_rehearsal(default_graph(), source, results, sample, same, as_json)
+                print_rehearsal(default_graph(), source, results, sample, same, mirror, as_json)
                 return
             started = submit(
                 default_graph(),

@@ -1,7 +1,7 @@
 """`rehearse`: a spread sample of a corpus taken the whole way, and what all of it will take.
 
 The sample is run as the whole would be, on the same workers. How its time becomes that of the whole
-is in `pace`, what is run in `trial`, how it is shown in `rehearsal_showing`.
+is in `pace`, what is run in `trial`, how it is shown in `showing`.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ from ...storage.target import Target, open_target
 from ..cluster import backend_of
 from ..memory import Projection, project
 from ..place import elsewhere
-from ..run import newest_client
+from ..run import newest_client, require_usable
 from ..task import Readiness, readiness
 from .excerpt import REACH_BYTES, work_of
 from .pace import look, measured_pace
@@ -67,7 +67,7 @@ class Rehearsal:
     disk: int  # bytes of the store
     free: int | None  # bytes there are for it; None where nobody says
     memory: Projection  # of a worker
-    bill: Bill  # what the run will cost here, and elsewhere
+    bill: Bill | None  # what the run will cost, here and elsewhere; None where a note says why
     rows_before: int  # that the results have already
     took: float  # seconds that finding this out took
     notes: tuple[str, ...]  # what a user should know of how the corpus will be read
@@ -146,6 +146,7 @@ def rehearse(
     """
     if not isinstance(rows, int) or rows < 1:
         raise UsageError(f"a sample is a whole number of texts, at least one, not {rows!r}")
+    require_usable(graph, corpus, shard_rows, "quarantine", backend)
     began = time.perf_counter()
     client = client or newest_client()
     backend = backend or backend_of(client)
@@ -171,6 +172,7 @@ def rehearse(
     sampled = looked.summary
     text_bytes = sampled.text_bytes * index.rows // sampled.rows
     seconds = counting + pace.seconds(work_of(index, layout.shard_rows, lanes))
+    bill, unbilled = _billed(graph, index, text_bytes, seconds, client)
     return Rehearsal(
         index.rows,
         surveyed.counted,
@@ -189,10 +191,10 @@ def rehearse(
         store_bytes(layout, longest.sizes, longest.summary),
         _free(target),
         project(ready, index, layout, index.stretches(0, index.rows), corpus.opener),
-        _bill(graph, index, text_bytes, seconds, client),
+        bill,
         _rows_done(target, manifest),
         time.perf_counter() - began,
-        (*index.notes, *_sample_notes(surveyed)),
+        (*index.notes, *_sample_notes(surveyed), *unbilled),
     )
 
 
@@ -223,6 +225,16 @@ def _free(target: Target | None) -> int | None:
     if target is None or "://" in target.url:
         return None
     return shutil.disk_usage(next(one for one in Path(target.url).parents if one.is_dir())).free
+
+
+def _billed(
+    graph: Graph, index: CorpusIndex, text_bytes: int, seconds: float, client: Client
+) -> tuple[Bill | None, list[str]]:
+    """Return what the run will cost, or a note on what keeps that from being known."""
+    try:
+        return _bill(graph, index, text_bytes, seconds, client), []
+    except Exception as error:  # noqa: BLE001 (what was measured is good, whatever it costs)
+        return None, [f"what the run will cost is not known: {error}"]
 
 
 def _bill(

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from dask.utils import format_bytes
 
 from ..advisor.wording import duration
+from ..display.card import table
 from ..terminal import one_line, visible
 
 if TYPE_CHECKING:
@@ -27,12 +28,13 @@ def lines_of(found: Rehearsal) -> dict[str, str]:
         "time": _time(found),
         "memory": f"a worker will need about {found.memory}",
         "disk": _disk(found),
-        "cost": str(found.bill),
     }
+    if found.bill is not None:
+        lines["cost"] = str(found.bill)
     if found.rows_before:
         lines["done already"] = (
             f"{found.rows_before:,} of {found.rows:,} texts; what is left takes about "
-            f"{duration(found.seconds_left)}"
+            f"{duration(found.seconds_left)}, and the other figures are of all of it"
         )
     return lines
 
@@ -97,9 +99,6 @@ def as_text(found: Rehearsal) -> str:
 
 def as_html(found: Rehearsal) -> str:
     """Return it for a notebook; every text in it is escaped."""
-    rows = "".join(
-        f"<tr><th>{html.escape(name)}</th><td>{html.escape(line)}</td></tr>"
-        for name, line in lines_of(found).items()
-    )
-    notes = "".join(f"<li>{html.escape(one)}</li>" for one in found.notes)
-    return f"<table>{rows}</table>" + (f"<ul>{notes}</ul>" if notes else "")
+    lines = table((name, visible(line)) for name, line in lines_of(found).items())
+    notes = "".join(f"<li>{html.escape(visible(one))}</li>" for one in found.notes)
+    return lines + (f"<ul>{notes}</ul>" if notes else "")

@@ -1,7 +1,8 @@
 """`Trials`: real runs over excerpts of a corpus, into a store that is removed again.
 
-Everything is as in a run over the whole: `submit`, the workers, the place where results land. What
-is made of the figures is the business of `rehearsal`.
+Everything is as in a run over the whole: the workers, the place where results land. But the
+dashboard is not told: a rehearsal makes some ten, and the runs that are looked at would be lost
+among them. What is made of the figures is the business of `rehearse`.
 """
 
 from __future__ import annotations
@@ -17,16 +18,25 @@ from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
 from ...graphs.graph import Graph
+from ...graphs.kernels import NUMERIC_VERSION
 from ...storage.corpus import Corpus
 from ...storage.errors import PaniniError, UsageError
 from ...storage.filesystem import LOCAL, filesystem_of, protocols_of
+from ...storage.manifest import facts_of
+from ...storage.partition import Sharding
 from ...storage.quarantine import first_quarantined
 from ...storage.store import Summary
 from ...storage.survey import Survey
 from ...storage.target import Target, open_target
+from ...storage.timeline import Sample
+from ..dashboard.link import DashboardLink
+from ..dashboard.telemetry import Telemetry
+from ..driver import Order
 from ..events import ShardDone
+from ..figures import Figures
+from ..leases import acquire
 from ..place import elsewhere
-from ..run import Run, submit
+from ..run import Run
 from .excerpt import Excerpt, Part, work_of
 
 if TYPE_CHECKING:
@@ -41,7 +51,7 @@ class Trial:
     """What a run over an excerpt took."""
 
     seconds: float  # from the submission to the end
-    work: float  # of the thread that had most to do; see `excerpt.works`
+    work: float  # of the thread that had most to do; see `excerpt.work_of`
     summary: Summary
     shards: tuple[ShardDone, ...]
     sizes: Mapping[str, int]  # bytes of the store's objects, by key
@@ -94,15 +104,8 @@ class Trials:
         corpus.__dict__["index"] = excerpt  # its cached property: as if this had been counted
         self._scratch.delete(self._scratch.sizes())  # of the trial before
         began = time.perf_counter()
-        run = submit(
-            self._graph,
-            corpus,
-            self._scratch,
-            client=self._client,
-            backend=self._backend,
-            shard_rows=part.shard_rows,
-            progress=False,
-        )
+        leases = acquire([self._scratch])
+        run = Run(self._order(corpus, part.shard_rows), leases, DashboardLink(""), Untold)
         try:
             summary = run.result()
         except BaseException:
@@ -115,6 +118,36 @@ class Trials:
         sizes = self._scratch.sizes()
         work = work_of(excerpt, part.shard_rows, sum(self._client.nthreads().values()))
         return Trial(seconds, work, summary, tuple(shards), sizes, tuple(map(str, reasons)))
+
+    def _order(self, corpus: Corpus, shard_rows: int) -> Order:
+        """Return what `submit` would order, had it been asked for a run into the scratch store."""
+        return Order(
+            self._graph,
+            corpus,
+            self._scratch,
+            None,
+            facts_of(corpus, self._graph.describe(), NUMERIC_VERSION),
+            self._client,
+            self._backend,
+            Sharding(shard_rows),
+            raise_on_error=False,
+            existing="resume",
+            micro_batch=None,
+            priority=0,
+        )
+
+
+class Untold(Telemetry):
+    """Keeps a run's figures off the dashboard."""
+
+    def __init__(self, *_: object) -> None:
+        pass
+
+    def send(self, figures: Figures, sample: Sample) -> None:
+        """Tell nobody."""
+
+    def close(self, figures: Figures, sample: Sample) -> None:
+        """Tell nobody."""
 
 
 def _gather(event: object, shards: list[ShardDone]) -> None:

@@ -6,7 +6,7 @@ no character to be read becomes an escape, and then Jinja makes HTML's own chara
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -21,6 +21,7 @@ from ...storage.run_record import RunRecord
 from ...storage.timeline import WINDOW_SECONDS
 from ..advisor.wording import duration, times
 from ..bottleneck import BESIDE
+from ..results.inventories import Inventories
 from ..terminal import one_line, visible
 from . import plots, theme, wording
 from .findings import Findings
@@ -92,6 +93,7 @@ def _view(findings: Findings) -> dict[str, Any]:
         "status": status,
         "reading": reading,
         "facts": findings.manifest.facts,
+        "inventories": _inventories(findings.manifest.facts["graph"]),
         "name": store_name(status.results),
         "generator": GENERATOR,
         "version": __version__,
@@ -116,6 +118,15 @@ def _view(findings: Findings) -> dict[str, Any]:
         ),
         "most_lines": MOST_LINES,
     }
+
+
+def _inventories(graph: Mapping[str, Any]) -> dict[str, Sequence[Any]]:
+    """Return what the built-in blocks were made with; primes of ambiguity's own where it has."""
+    found = Inventories.of(graph)
+    named: dict[str, Sequence[Any]] = {"dhātus": found.dhatus, "primes": found.bases}
+    if found.ambiguity != found.bases:
+        named["primes of ambiguity"] = found.ambiguity
+    return named
 
 
 def store_name(url: str) -> str:

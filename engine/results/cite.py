@@ -17,6 +17,7 @@ from ...storage.run_record import RunRecord
 from ...storage.store import Summary, read_summary
 from ...storage.target import Target, open_target
 from ..terminal import one_line, visible
+from .inventories import Inventories
 
 SHORT = 16
 """Digits of a fingerprint that are enough to tell stores apart by eye."""
@@ -26,6 +27,7 @@ _NAMES = {"dask": "Dask", "zarr": "Zarr", "numba": "Numba", "numpy": "NumPy", "p
 _REASONS = 3
 _LOOKED_AT = 100_000  # entries of the quarantine, to find the most frequent reasons
 _RUNS = 3
+_UNTOLD = "which were stopped and left no record"
 
 _BUILT_IN = {
     "digest": "the SHA-256 digest of each text's UTF-8 bytes",
@@ -38,8 +40,8 @@ _BUILT_IN = {
         "the {primes}, with exponents modulo p"
     ),
     "ambiguity": (
-        "the population variance and the Shannon entropy (natural logarithm) of those numbers "
-        "before they are rounded, and two weighted sums of both (ambiguity, ambiguity_normalised)"
+        "the population variance and the Shannon entropy (natural logarithm) of {numbers}, before "
+        "they are rounded, and two weighted sums of both (ambiguity, ambiguity_normalised)"
     ),
 }
 """What the blocks of the default graph compute."""
@@ -122,7 +124,7 @@ def cite(
         _columns(manifest.facts["corpus"]),
         _cleaned(manifest.facts["corpus"]["cleaning"]),
         _set_aside(target, manifest, summary),
-        *_where(manifest.runs),
+        *_where(manifest.runs, manifest.rows),
         _with(manifest),
         f"The results are chunked Zarr arrays in shards of {manifest.shard_rows:,} texts.",
         f"Their fingerprint is {manifest.fingerprint[:SHORT]} (in full {manifest.fingerprint}).",
@@ -134,10 +136,13 @@ def cite(
 def _computed(manifest: Manifest, summary: Summary) -> list[str]:
     facts = manifest.facts
     corpus, graph = facts["corpus"], facts["graph"]
-    inventories = {name: value for one in graph.values() for name, value in one["params"].items()}
+    inventories = Inventories.of(graph)
+    same = inventories.ambiguity == inventories.bases
+    own_primes = f"such signatures, for each of the {_listed(inventories.ambiguity, 'prime')}"
     said = {
-        "dhatus": _listed(inventories.get("dhatus", ()), "semantic root"),
-        "primes": _listed(inventories.get("primes", ()), "prime"),
+        "dhatus": _listed(inventories.dhatus, "semantic root"),
+        "primes": _listed(inventories.bases, "prime"),
+        "numbers": "those numbers" if same else own_primes,
     }
     own = {name: block for name, block in graph.items() if "code" in block}
     things = [text.format(**said) for name, text in _BUILT_IN.items() if name in {*graph} - {*own}]
@@ -214,22 +219,38 @@ def _columns(corpus: Mapping[str, Any]) -> str:
     return f"{said}."
 
 
-def _where(runs: Sequence[RunRecord]) -> list[str]:
-    """Say where and when runs were made; of many the last ones."""
+def _where(runs: Sequence[RunRecord], rows: int) -> list[str]:
+    """Say where and when runs were made, of many the last ones, and what no run has a record of."""
+    if not runs:
+        return ["No run left a record of where it was made and how long it took."]
+    reached = [0, *(run.rows_before + run.rows for run in runs)]
+    begun = [*(run.rows_before for run in runs), rows]
+    # Only a run that comes to its end leaves a record: of the others there is what they did alone.
+    untold = [before > known for before, known in zip(begun, reached, strict=True)]
     said = []
     if len(runs) > 1:
         last = ", the last of them" if len(runs) > _RUNS else ""
-        said.append(f"The work was done in {len(runs)} runs{last}:")
-    for run in runs[-_RUNS:]:
-        began = run.began.replace("T", " ").split("+")[0]
-        place = "" if run.platform.startswith("none") else f" in {run.platform}"
-        said.append(
-            f"{_counted(run.rows, 'record')} took {run.seconds:.1f} s{place}, begun {began} UTC, "
-            f"with the backend {run.backend!r} on {run.cluster} "
-            f"({_counted(run.workers, 'worker')}, {_counted(run.threads, 'thread')}; "
-            f"{run.machine})."
-        )
+        others = f", beside others, {_UNTOLD}" if any(untold) else ""
+        said.append(f"The work was done in {len(runs)} runs{last}{others}:")
+    for at, run in list(enumerate(runs))[-_RUNS:]:
+        if untold[at]:
+            before, some = _counted(run.rows_before, "record"), ", some of them" if at else ""
+            said.append(f"{before} had been done{some} by earlier runs, {_UNTOLD}.")
+        said.append(_told(run))
+    if untold[-1]:
+        said.append(f"The rest of the {_counted(rows, 'record')} was done by runs, {_UNTOLD}.")
     return said
+
+
+def _told(run: RunRecord) -> str:
+    began = run.began.replace("T", " ").split("+")[0]
+    place = "" if run.platform.startswith("none") else f" in {run.platform}"
+    return (
+        f"{_counted(run.rows, 'record')} took {run.seconds:.1f} s{place}, begun {began} UTC, "
+        f"with the backend {run.backend!r} on {run.cluster} "
+        f"({_counted(run.workers, 'worker')}, {_counted(run.threads, 'thread')}; "
+        f"{run.machine})."
+    )
 
 
 def _with(manifest: Manifest) -> str:

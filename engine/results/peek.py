@@ -26,6 +26,7 @@ from ...storage.target import Target, open_target
 from ...storage.text import PackedText
 from ..blocks import Blocks
 from ..micro_batch import MicroBatch
+from .inventories import Inventories
 from .located import Located, located
 from .peek_showing import as_html
 
@@ -63,22 +64,6 @@ class Peek:
 
     def _repr_html_(self) -> str:
         return as_html(self)
-
-
-@dataclass(frozen=True)
-class _Inventories:
-    """What a store's blocks were made with, or those of a default graph."""
-
-    dhatus: tuple[str, ...] = DHATUS
-    bases: tuple[int, ...] = PRIMES
-    ambiguity: tuple[int, ...] = PRIMES  # a graph may give each block primes of its own
-
-    def graph(self) -> Graph:
-        """Return the default graph over them."""
-        count = len(self.dhatus)
-        prime_base(count, self.ambiguity)  # checks them, as a default graph does
-        blocks = (dhatu(self.dhatus), prime_base(count, self.bases), ambiguity(self.ambiguity))
-        return Graph((digest(), *blocks))
 
 
 def peek(
@@ -120,7 +105,7 @@ def peek(
         raise UsageError(f"top={top}: at least 0 texts are found")
     _require_unicode(text)
     if results is None:
-        return Peek(text, **_computed(text, _Inventories()))
+        return Peek(text, **_computed(text, Inventories(DHATUS, PRIMES, PRIMES)))
     target = open_target(results, storage_options)
     manifest = require_manifest(target)
     inventories = _inventories(target, manifest)
@@ -153,9 +138,17 @@ def _require_unicode(text: str) -> None:
         ) from error
 
 
-def _computed(text: str, inventories: _Inventories) -> dict[str, Any]:
+def _graph(over: Inventories) -> Graph:
+    """Return the default graph, each block over its own inventory."""
+    count = len(over.dhatus)
+    prime_base(count, over.ambiguity)  # checks them, as a default graph does
+    blocks = (dhatu(over.dhatus), prime_base(count, over.bases), ambiguity(over.ambiguity))
+    return Graph((digest(), *blocks))
+
+
+def _computed(text: str, inventories: Inventories) -> dict[str, Any]:
     load(_BACKEND).prepare()
-    blocks = Blocks(inventories.graph(), _BACKEND, MicroBatch(1, 1))
+    blocks = Blocks(_graph(inventories), _BACKEND, MicroBatch(1, 1))
     (part,) = blocks.run(PackedText.from_strings([text]), lambda *_: "the sentence")
     row = {name: array[0] for name, array in part.arrays.items()}
     numbers = ("entropy", "variance", "ambiguity", "ambiguity_normalised")
@@ -167,17 +160,17 @@ def _computed(text: str, inventories: _Inventories) -> dict[str, Any]:
     }
 
 
-def _inventories(target: Target, manifest: Manifest) -> _Inventories:
+def _inventories(target: Target, manifest: Manifest) -> Inventories:
+    """Return a store's inventories, with primes for what it does not compute."""
     graph = manifest.facts["graph"]
-    params = {name: block["params"] for name, block in graph.items() if "code" not in block}
-    if "dhatu" not in params:
+    found = Inventories.of(graph)
+    if not found.dhatus:
         raise UsageError(
             f"{target.url} has no weights of the built-in block 'dhatu' to compare with; its "
             f"blocks are: {', '.join(graph)}"
         )
-    bases = params.get("prime_base", {"primes": PRIMES})["primes"]
-    others = params.get("ambiguity", {"primes": bases})["primes"]
-    return _Inventories(tuple(params["dhatu"]["dhatus"]), tuple(bases), tuple(others))
+    bases = found.bases or PRIMES
+    return replace(found, bases=bases, ambiguity=found.ambiguity or bases)
 
 
 def _cleaned(text: str, cleaning: Cleaning) -> tuple[str, str | None]:

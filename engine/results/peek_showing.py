@@ -46,6 +46,8 @@ def notes(peek: Peek) -> list[str]:
 
 def as_html(peek: Peek) -> str:
     """Return a peeked sentence for a notebook; every text in it is escaped."""
+    from ..display.card import table  # it knows of runs, and so of dask
+
     page = f"<p>{_shown(beginning(peek.text))}</p>"
     page += "".join(f"<p>{_shown(note)}</p>" for note in notes(peek))
     largest = max(peek.dhatu.values()) or 1.0
@@ -54,11 +56,8 @@ def as_html(peek: Peek) -> str:
         f'<span style="{_BAR}{12 * weight / largest:.2f}em"></span></td></tr>'
         for name, weight in peek.dhatu.items()
     )
-    page += "</table><table>"
-    for name, value in parts(peek).items():
-        page += f"<tr><th>{_shown(name)}</th><td>{_shown(value)}</td></tr>"
     bases = "; ".join(f"{prime}: {base:.6g}" for prime, base in peek.prime_base.items())
-    page += f"<tr><th>prime_base</th><td>{_shown(bases)}</td></tr></table>"
+    page += f"</table>{table([*parts(peek).items(), ('prime_base', bases)])}"
     if peek.results is not None:
         page += f"<p>nearest of {peek.compared:,} texts in {_shown(peek.results)}</p><table>"
         page += "".join(
