@@ -29,6 +29,8 @@ _log = logging.getLogger(__name__)
 
 EVERY_SECONDS = 0.5
 MOST_NOTES = 100
+SOON = 2.0
+"""Seconds until what workers have told of their processor is of the run, and not of before."""
 _PACKAGES = ("dask", "distributed", "numpy", "pyarrow", "zarr", "numba", "cupy", "cudf")
 
 
@@ -98,6 +100,8 @@ class Recorder:
             self._line.close(self._sample(now))
         line = self.timeline
         cpu, threads, device = (_mean(line, name) for name in ("cpu", "threads", "device"))
+        known = cpu is not None and threads and now.elapsed >= SOON
+        busy = min(1.0, (cpu or 0.0) / (threads or 1.0)) if known else None
         limit, cost = self._meter.limit(rows, now.text_bytes), self._meter.cost(seconds)
         self.record = RunRecord(
             began=self._began.isoformat(timespec="seconds"),
@@ -118,7 +122,7 @@ class Recorder:
             peak_memory=_most(line, "memory"),
             memory_limit=now.load.memory_limit if now.load else None,
             spilled=_most(line, "spilled"),
-            cpu_busy=min(1.0, cpu / threads) if cpu is not None and threads else None,
+            cpu_busy=busy,
             device_busy=device,
             bound=bound_by(now.seconds, (threads or 0) * now.elapsed, device),
             limit_texts_per_second=limit.texts_per_second if limit else None,

@@ -94,7 +94,7 @@ def test_a_finished_run_leaves_its_timeline_and_what_it_was_like(
     assert record.versions["paninifs"] == pf.__version__
     assert set(record.block_seconds) == {"read", "default_graph", "write"}
     assert 0 < record.peak_memory < record.memory_limit
-    assert 0 <= record.cpu_busy <= 1
+    assert record.cpu_busy is None  # it was over before the workers told
     assert record.device_busy is None
     assert record.bound
     assert record.limit_texts_per_second > 100_000
@@ -195,7 +195,7 @@ def test_how_busy_the_processor_was_is_that_of_the_run_alone(
     client, glosses, write_jsonl, tmp_path
 ):
     """Before it the workers had nothing to do; that is not to be counted."""
-    corpus = pf.open_corpus([write_jsonl(glosses, "a.jsonl"), write_jsonl(glosses, "b.jsonl")])
+    corpus = pf.open_corpus([write_jsonl(glosses, f"{name}.jsonl") for name in "abc"])
     time.sleep(1.5)  # they have told that they are idle
     graph = pf.Graph((busy_bytes,))
     run = pf.submit(
