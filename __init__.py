@@ -23,8 +23,8 @@ if TYPE_CHECKING:
     from .engine.results.export import export as export
     from .engine.results.peek import peek as peek
     from .engine.run import Run as Run
-    from .engine.run import submit as submit
     from .engine.staging import stage as stage
+    from .engine.submit import submit as submit
     from .engine.verify import verify as verify
     from .graphs.ambiguity import ambiguity as ambiguity
     from .graphs.block import MapBlock as MapBlock
@@ -58,8 +58,8 @@ _HOME = {
     "rehearse": ".engine.rehearsal.rehearse",
     "report": ".engine.report.report",
     "Run": ".engine.run",
-    "submit": ".engine.run",
     "stage": ".engine.staging",
+    "submit": ".engine.submit",
     "verify": ".engine.verify",
     "ambiguity": ".graphs.ambiguity",
     "MapBlock": ".graphs.block",

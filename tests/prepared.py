@@ -11,7 +11,7 @@ import fsspec.implementations.local  # noqa: F401
 import pandas as pd  # noqa: F401
 import pyarrow.pandas_compat  # noqa: F401
 
-import paninifs.engine.run  # noqa: F401
+import paninifs.engine.submit  # noqa: F401
 from paninifs.graphs.kernels import load
 
 load("cpu").prepare()

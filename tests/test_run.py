@@ -20,7 +20,7 @@ from distributed import Client
 
 import paninifs as pf
 from paninifs.engine import driver as driver_module
-from paninifs.engine import run as run_module
+from paninifs.engine import submit as submit_module
 from paninifs.engine.events import Finished, Indexed, Planned, ShardDone, TaskBegun
 from paninifs.graphs.kernels import reference
 from paninifs.storage import index as index_module
@@ -191,7 +191,7 @@ def test_changed_graph_inventory_block_and_numeric_version_are_refused_by_name(
             submit(corpus, graph)
     with pytest.raises(ResultsMismatch, match="rows a shard"):
         submit(corpus, pf.default_graph() + n_bytes, shard_rows=8)
-    monkeypatch.setattr(run_module, "NUMERIC_VERSION", 99)
+    monkeypatch.setattr(submit_module, "NUMERIC_VERSION", 99)
     with pytest.raises(ResultsMismatch, match="numeric version was 1 and is 99"):
         submit(corpus, pf.default_graph() + n_bytes)
 

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from watched import busy_bytes
 
 import paninifs as pf
-from paninifs.engine import run as run_module
+from paninifs.engine import submit as submit_module
 from paninifs.engine.advisor.meter import Meter
 from paninifs.engine.events import (
     EventStream,
@@ -182,9 +182,9 @@ def test_a_run_that_cannot_begin_lets_go_of_the_store(
 
     corpus = pf.open_corpus(write_jsonl(glosses[:10]))
     options = {"client": client, "progress": False}
-    for name in ("install", "dashboard_link", "Driver"):
+    for name in ("install", "dashboard_link", "Run"):
         with monkeypatch.context() as patch:
-            patch.setattr(run_module, name, interrupted)
+            patch.setattr(submit_module, name, interrupted)
             with pytest.raises(KeyboardInterrupt):
                 pf.submit(pf.default_graph(), corpus, tmp_path / "r.zarr", **options)
     done = pf.submit(pf.default_graph(), corpus, tmp_path / "r.zarr", **options).result().done

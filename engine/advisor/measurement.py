@@ -35,7 +35,7 @@ from ...storage.errors import RunFailed
 from ...storage.text import PackedText
 from ..cluster import connect
 from ..hardware.cpu import processor
-from ..run import submit
+from ..submit import submit
 from .calibration import CLUSTERS, FORMATS, Calibration, Rate
 from .work import Work, at_once
 

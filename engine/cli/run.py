@@ -179,7 +179,7 @@ def run(
     from ...storage.corpus import open_corpus
     from ..choosing import cluster_for
     from ..cluster import connect
-    from ..run import submit
+    from ..submit import submit
 
     *urls, results = corpus
     with errors():

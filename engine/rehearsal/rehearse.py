@@ -32,7 +32,7 @@ from ...storage.target import Target, open_target
 from ..cluster import backend_of
 from ..memory import Projection, project
 from ..place import elsewhere
-from ..run import newest_client, require_usable
+from ..submit import newest_client, require_usable
 from ..task import Readiness, readiness
 from .excerpt import REACH_BYTES, work_of
 from .pace import look, measured_pace
