@@ -8,12 +8,13 @@ from dataclasses import asdict
 from queue import SimpleQueue
 from typing import TYPE_CHECKING, Any
 
-from ...storage.timeline import Sample
-from ..figures import Figures
 from .link import PAGE
 
 if TYPE_CHECKING:
     from distributed import Client
+
+    from ...storage.timeline import Sample
+    from ..figures import Figures
 
 _log = logging.getLogger(__name__)
 _LAST_SECONDS = 5.0
