@@ -93,7 +93,8 @@ def export(
     """Write results, texts and the corpus's own columns as one table, a row a text."""
     from ..results.export import export as write
 
-    names = [name for given in columns or () for name in given.split(",") if name] or None
+    given = [name.strip() for names in columns or () for name in names.split(",")]
+    names = [name for name in given if name] or None
     with errors():
         found = write(
             results,

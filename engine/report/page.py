@@ -25,7 +25,6 @@ from ..results.inventories import Inventories
 from ..terminal import one_line, visible
 from . import plots, theme, wording
 from .findings import Findings
-from .groups import Group, Grouping
 from .numbers import Distribution
 from .wording import number
 
@@ -37,12 +36,6 @@ EXCERPT = 300
 
 MOST_LINES = 200
 """Of a table; more are counted."""
-
-STANDARD_ERRORS = 4.0
-"""By which a group's mean has to differ from that of all texts to be marked."""
-
-_FEWEST = 30
-"""Texts of a group below which nobody can tell."""
 
 
 @dataclass(frozen=True)
@@ -109,7 +102,7 @@ def _view(findings: Findings) -> dict[str, Any]:
         "memory": _memory(findings),
         "histograms": [(one, _histogram(at, one)) for at, one in enumerate(reading.distributions)],
         "largest_share": max(reading.overall.shares, default=0.0) if reading.overall else 0.0,
-        "marks": _marks(reading.grouping, reading.overall),
+        "hashed": bool(Inventories.of(findings.manifest.facts["graph"]).dhatus),
         "map": _map(findings),
         "kinds": [theme.variable(colour) for colour in theme.KINDS],
         "arrays": (
@@ -147,9 +140,10 @@ def headline(findings: Findings) -> list[tuple[str, str]]:
         ("of text", format_bytes(findings.text_bytes)),
     ]
     if runs:
+        took = f"took the last run, of {runs[-1].rows:,} texts"
         told += [
             ("texts a second", f"{runs[-1].texts_per_second:,.0f}"),
-            ("took", duration(runs[-1].seconds)),
+            ("took" if runs[-1].rows == status.rows else took, duration(runs[-1].seconds)),
         ]
     ranked = [one for one in findings.reading.distributions if one.name == "ambiguity_normalised"]
     told += [("median ambiguity, normalised", number(one.median)) for one in ranked]
@@ -238,18 +232,3 @@ def _memory(findings: Findings) -> Picture | None:
 def _map(findings: Findings) -> Picture | None:
     found = findings.reading.map
     return _picture(plots.prime_map("map", found), wording.of_map(found)) if found else None
-
-
-def _marks(grouping: Grouping | None, overall: Group | None) -> list[Sequence[str]]:
-    """Return, by group and dhātu, whether a mean is above or below that of all texts."""
-    if grouping is None or overall is None:
-        return []
-    return [[*_of_group(group, overall)] for group in grouping.groups]
-
-
-def _of_group(group: Group, overall: Group) -> Sequence[str]:
-    marks = []
-    for mean, error, whole in zip(group.shares, group.errors, overall.shares, strict=True):
-        clear = group.texts >= _FEWEST and abs(mean - whole) > STANDARD_ERRORS * error
-        marks.append(("above" if mean > whole else "below") if clear else "")
-    return marks

@@ -193,11 +193,15 @@ def _kind(reason: str) -> str:
     ('fewer characters than asked for', "no 'text'")
     >>> _kind("invalid UTF-8 at byte 7: invalid start byte"), _kind("null text")
     ('invalid UTF-8', 'null text')
+    >>> _kind("2 values where the header has 4")
+    'another number of values than the header has'
     """
     length = re.match(r"[\d,]+ characters?, (fewer|more) than", reason)
     if length:
         return f"{length[1]} characters than asked for"
     kind = re.split(r" \(|: | at byte | at character ", reason, maxsplit=1)[0]
+    if re.match(r"\d+ values? where the header has", kind):
+        return "another number of values than the header has"
     return re.sub(r"(?<![\w-])\d[\d,.]*", "some", kind)
 
 

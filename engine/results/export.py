@@ -136,7 +136,8 @@ def export(
     [{'text': 'un', 'lang': 'fr', 'valid': True}]
     """
     if isinstance(columns, str):
-        raise UsageError(f"columns is a list of names: columns=[{columns!r}]")
+        names = [name.strip() for name in columns.split(",")]
+        raise UsageError(f"columns is a list of names: columns={names!r}")
     path = None if out is None else _local(fspath(out))
     named = "" if path is None else format_of(path, format)
     if path is not None:
@@ -234,8 +235,8 @@ def _bar(rows: int, shown: bool) -> Iterator[Callable[[int], None]]:
         bars.TextColumn("texts"),
         bars.TimeRemainingColumn(),
     )
-    # In a notebook rich would want widgets, and a frame is there before they are.
-    console = Console(stderr=True, force_jupyter=False)
-    with bars.Progress(*columns, console=console, transient=True, disable=not shown) as display:
+    console = Console(stderr=True)
+    hidden = not shown or console.is_jupyter  # where rich would want widgets
+    with bars.Progress(*columns, console=console, transient=True, disable=hidden) as display:
         task = display.add_task("", total=rows)
         yield lambda more: display.advance(task, more)
