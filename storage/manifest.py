@@ -24,6 +24,7 @@ from .target import Target
 
 RUN = "_run"
 MANIFEST_KEY = f"{RUN}/manifest.json"
+SPARE_KEY = f"{RUN}/manifest-spare.json"  # there while the manifest is replaced
 INDEXES = f"{RUN}/index-"
 
 
@@ -122,10 +123,31 @@ def facts_of(corpus: Corpus, graph: Mapping[str, Any], numeric_version: int) -> 
 
 def read_manifest(target: Target) -> Manifest | None:
     """Return a store's manifest, or None where no run has begun (or it was torn in writing)."""
+    return _decoded(target.get(MANIFEST_KEY)) or _decoded(target.get(SPARE_KEY))
+
+
+def _decoded(data: bytes | None) -> Manifest | None:
     try:
-        return Manifest.from_json(target.get(MANIFEST_KEY) or b"")
+        return Manifest.from_json(data or b"")
     except ValueError:
         return None
+
+
+def replace_manifest(target: Target, data: bytes) -> None:
+    """Write a manifest over another one, so that a stop at any moment leaves one to be read."""
+    target.put(SPARE_KEY, data)
+    target.put(MANIFEST_KEY, data)
+    target.delete([SPARE_KEY])
+
+
+def settle_manifest(target: Target) -> None:
+    """Bring to its end what `replace_manifest` was stopped in."""
+    spare = target.get(SPARE_KEY)
+    if spare is None:
+        return
+    if _decoded(spare) is not None:
+        target.put(MANIFEST_KEY, spare)
+    target.delete([SPARE_KEY])
 
 
 def require_manifest(target: Target) -> Manifest:

@@ -18,7 +18,15 @@ from .errors import ResultsMismatch, RunFailed
 from .layout import ROOT_KEY, with_attributes
 from .lease import LEASES, LeaseTicket
 from .local_target import is_temporary
-from .manifest import MANIFEST_KEY, read_index, read_manifest, stale_indexes
+from .manifest import (
+    MANIFEST_KEY,
+    SPARE_KEY,
+    read_index,
+    read_manifest,
+    replace_manifest,
+    settle_manifest,
+    stale_indexes,
+)
 from .patience import patiently
 from .quarantine import QUARANTINE_KEY
 from .shards import (
@@ -67,6 +75,7 @@ def restore(mirror: Target, target: Target, ticket: LeaseTicket) -> int:
     LeaseLost
         Another driver took the store over; `ticket` is for it.
     """
+    settle_manifest(mirror)
     manifest, there = read_manifest(mirror), read_manifest(target)
     if manifest is None or (there is not None and there.fingerprint != manifest.fingerprint):
         return 0
@@ -166,7 +175,7 @@ def _copy_metadata(store: OpenStore, mirror: Target) -> None:
     """Copy whatever is of the whole store, the manifest last, without the root."""
     fields = {field.name for field in store.layout.fields}
     for key in sorted(store.target.sizes(), key=lambda key: (key == MANIFEST_KEY, key)):
-        left = key == ROOT_KEY or key.startswith(f"{LEASES}/") or is_temporary(key)
+        left = key in (ROOT_KEY, SPARE_KEY) or key.startswith(f"{LEASES}/") or is_temporary(key)
         if is_ours(key) and not left and shard_of(key, fields) is None:
             _copy(store.target, mirror, key)
 
@@ -182,7 +191,10 @@ def _copy(source: Target, target: Target, key: str, digest: str | None = None) -
 
     def verified() -> None:
         if target.get(key) != data:
-            target.put(key, data)
+            if key == MANIFEST_KEY:
+                replace_manifest(target, data)
+            else:
+                target.put(key, data)
             if target.get(key) != data:
                 raise OSError(errno.EIO, f"{target.url}/{key} is not what was written")
 

@@ -29,10 +29,13 @@ from .local_target import is_temporary
 from .manifest import (
     MANIFEST_KEY,
     RUN,
+    SPARE_KEY,
     Manifest,
     read_index,
     read_manifest,
+    replace_manifest,
     require_same,
+    settle_manifest,
     stale_indexes,
     write_index,
 )
@@ -175,6 +178,7 @@ def begin(
     if manifest is None:
         return _begun(target, corpus, facts, computed, sharding, ticket)
     ticket.check(target)  # bringing shards back from a mirror may have taken long
+    settle_manifest(target)
     if existing == "extend" and added_files(manifest, facts):
         manifest = _extended(target, corpus, facts, manifest, computed, ticket)
     return _resumed(target, corpus, manifest, computed)
@@ -215,6 +219,7 @@ def discard(target: Target) -> None:
 
     The manifest goes first, as it comes last: without one there is no store to go on with.
     """
+    target.delete([SPARE_KEY])
     target.delete([MANIFEST_KEY])
     keys = [key for key in target.sizes() if is_ours(key)]
     target.delete(key for key in keys if not key.startswith(f"{LEASES}/"))
@@ -238,7 +243,7 @@ def _extended(
     objects = _metadata(manifest, index, computed)
     target.put(ROOT_KEY, objects.pop(ROOT_KEY))  # first: from here on it is not complete
     _renew(target, objects)
-    target.put(MANIFEST_KEY, manifest.to_json())
+    replace_manifest(target, manifest.to_json())
     return manifest
 
 
@@ -342,7 +347,7 @@ def _remember(
         store.target.put(timeline_key(len(manifest.runs)), timeline.to_json())
         manifest = replace(manifest, runs=(*manifest.runs, record))
     if manifest != store.manifest:
-        store.target.put(MANIFEST_KEY, manifest.to_json())
+        replace_manifest(store.target, manifest.to_json())
 
 
 def read_summary(target: Target) -> Summary | None:

@@ -22,6 +22,8 @@ def keys_and_bytes(store):
     target = LocalTarget(store)
     keys = {key for key in target.sizes() if not key.startswith("_run/lease/")}
     # Named after the fingerprint, and the log's path is a part of that.
+    # A run that was stopped when all was computed leaves none, and the next has nothing to tell.
+    keys = {key for key in keys if not key.startswith("_run/timeline-")}
     keys = {"_run/index" if key.startswith("_run/index-") else key for key in keys}
     return keys, {key: target.get(key) for key in keys if "/c/" in key}
 

@@ -20,6 +20,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from flaky_mount import FlakyMount
+from watched import n_bytes_at_leisure
 
 import paninifs as pf
 from paninifs.engine.events import Restored, ShardDone
@@ -244,12 +245,13 @@ def test_of_two_that_begin_at_once_one_does(client, place, corpus):
     opened, outcomes = corpus(), []
     options = {"storage_options": place.options, "client": client, "progress": False}
     options["shard_rows"] = S
+    graph = pf.default_graph() + n_bytes_at_leisure  # the first is at work when the second asks
     at_once = threading.Barrier(2)
 
     def begin():
         at_once.wait()
         try:
-            outcomes.append(pf.submit(pf.default_graph(), opened, place.url("out.zarr"), **options))
+            outcomes.append(pf.submit(graph, opened, place.url("out.zarr"), **options))
         except pf.errors.LeaseHeld as error:
             outcomes.append(error)
 

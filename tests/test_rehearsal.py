@@ -178,7 +178,7 @@ def test_a_slow_block_of_ones_own_is_timed(glosses, threads, write_jsonl, tmp_pa
     found = pf.rehearse(graph, corpus, tmp_path / "s", rows=200, client=threads)
     assert found.tasks == 1  # so only one thread has something to do
     assert found.block_seconds["slow"] == pytest.approx(0.004, rel=0.25)
-    assert 8 < found.seconds < 12
+    assert found.seconds == pytest.approx(8, rel=0.5)
     options = {"rows": 200, "shard_rows": 128, "client": threads}
     found = pf.rehearse(graph, corpus, tmp_path / "s", **options)
     assert (found.tasks, found.shards) == (1, 16)

@@ -150,7 +150,8 @@ def test_every_picture_says_what_it_shows_and_follows_the_colour_scheme(look, la
     for scheme in ("light", "dark"):
         page = look(large_page.as_uri(), color_scheme=scheme)
         labels = page.locator("[role=img]").evaluate_all("a => a.map(x => x.ariaLabel)")
-        assert len(labels) == page.locator("svg").count() == 8
+        # One more where the run took long enough for its workers' memory to be seen twice.
+        assert len(labels) == page.locator("svg").count() in (7, 8)
         colours[scheme] = page.locator("svg text").first.evaluate("x => getComputedStyle(x).fill")
     assert any(
         label.startswith("Histogram of entropy over 117,659 texts: from") for label in labels
