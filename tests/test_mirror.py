@@ -140,6 +140,33 @@ def test_what_a_mirror_has_seen_since_comes_to_the_store_that_is_there(submit, t
     assert lasting(tmp_path / "out.zarr") == lasting(tmp_path / "mirror.zarr")
 
 
+def test_a_mirror_whose_manifest_was_torn_in_being_replaced_is_brought_back(submit, tmp_path):
+    submit().result()
+    shutil.rmtree(tmp_path / "out.zarr")
+    manifest = tmp_path / "mirror.zarr/_run/manifest.json"
+    whole = manifest.read_bytes()
+    (manifest.parent / "manifest-spare.json").write_bytes(whole)
+    manifest.write_bytes(whole[:100])
+    seen = events_of(submit())
+    assert [event.shards for event in seen if isinstance(event, Restored)] == [8]
+    for name in ("out", "mirror"):
+        assert (tmp_path / f"{name}.zarr/_run/manifest.json").read_bytes() == whole
+        assert not (tmp_path / f"{name}.zarr/_run/manifest-spare.json").exists()
+
+
+@pytest.mark.parametrize("torn", ["manifest", "manifest-spare"])
+def test_a_manifest_that_was_being_replaced_is_there_again(submit, tmp_path, torn):
+    submit(mirror=None).result()
+    folder = tmp_path / "out.zarr/_run"
+    whole = (folder / "manifest.json").read_bytes()
+    (folder / "manifest-spare.json").write_bytes(whole)
+    (folder / f"{torn}.json").write_bytes(whole[:100])
+    seen = events_of(submit(mirror=None))
+    assert not [event for event in seen if isinstance(event, ShardDone)]
+    assert (folder / "manifest.json").read_bytes() == whole
+    assert not (folder / "manifest-spare.json").exists()
+
+
 def test_a_mirror_without_a_timeline_is_brought_back(submit, tmp_path):
     submit().result()
     shutil.rmtree(tmp_path / "out.zarr")
