@@ -10,6 +10,7 @@ import ast
 import dis
 import hashlib
 import inspect
+import linecache
 import sys
 import sysconfig
 from collections.abc import Callable, Mapping, Sequence
@@ -213,9 +214,11 @@ def _source(function: FunctionType) -> str:
     at the end of its first line and takes one lambda of a line for another.
     """
     code = function.__code__
+    linecache.checkcache(code.co_filename)
+    lines = linecache.getlines(code.co_filename, function.__globals__)
     try:
-        tree = ast.parse("".join(inspect.findsource(code)[0]))
-    except (OSError, TypeError, SyntaxError):
+        tree = ast.parse("".join(lines))
+    except SyntaxError:
         return f"bytecode {_sha(_bytecode(code))}"
     found = [
         node

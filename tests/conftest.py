@@ -28,7 +28,7 @@ os.environ["PYTHONPATH"] = os.pathsep.join(
 # gcsfs would otherwise ask Google's control service, at every path, what kind of bucket it is in.
 os.environ["GCSFS_EXPERIMENTAL_ZB_HNS_SUPPORT"] = "false"
 
-# Clusters that tests start by themselves need it too: see `engine.cluster.PROFILING_DEADLOCKS`.
+# Clusters that tests start by themselves need it too: see PROFILING_DEADLOCKS in `local_cluster`.
 os.environ["DASK_DISTRIBUTED__WORKER__PROFILE__ENABLED"] = "False"
 
 # What a shell starts in the background ignores Ctrl-C, and so would all that the tests start.
@@ -133,10 +133,10 @@ def packages(monkeypatch):
 @pytest.fixture(scope="session", autouse=True)
 def _dashboard_port_of_its_own():
     """Keep pytest's parallel processes from reaching for one dashboard port in one moment."""
-    from paninifs.engine import cluster
+    from paninifs.engine import local_cluster
 
     number = os.environ.get("PYTEST_XDIST_WORKER", "gw0")  # as pytest-xdist, where it is, says
-    cluster.DASHBOARD_PORT += int(number.removeprefix("gw"))
+    local_cluster.DASHBOARD_PORT += int(number.removeprefix("gw"))
 
 
 @pytest.fixture(autouse=True)

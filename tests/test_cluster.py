@@ -15,7 +15,7 @@ import pytest
 from distributed import Security
 
 import paninifs as pf
-from paninifs.engine import cluster
+from paninifs.engine import doors, local_cluster
 from paninifs.graphs.kernels import cpu
 from paninifs.storage.errors import BackendUnavailable, UnencryptedScheduler, UsageError
 
@@ -132,19 +132,19 @@ def test_taken_dashboard_port_is_no_obstacle():
     with socket.socket() as taken:
         taken.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
-            taken.bind(("127.0.0.1", cluster.DASHBOARD_PORT))
+            taken.bind(("127.0.0.1", local_cluster.DASHBOARD_PORT))
             taken.listen()
         except OSError:
             pass  # somebody else has it: as good
         with pf.connect(workers=1, quiet=True) as client:
-            assert f":{cluster.DASHBOARD_PORT}/" not in client.dashboard_link
+            assert f":{local_cluster.DASHBOARD_PORT}/" not in client.dashboard_link
 
 
 def test_threads_are_one_worker_in_this_process():
     with pf.connect("threads", threads=3, quiet=True) as client:
         assert list(client.run(os.getpid).values()) == [os.getpid()]
         assert list(client.nthreads().values()) == [3]
-        assert client.dashboard_link.startswith(f"http://{cluster.LOOPBACK}:")
+        assert client.dashboard_link.startswith(f"http://{doors.LOOPBACK}:")
     with pytest.raises(UsageError, match="'threads' is one worker"):
         pf.connect("threads", workers=2)
 
@@ -158,7 +158,7 @@ def test_workers_find_the_kernels_compiled():
 def test_workers_keep_the_memory_that_they_will_need_again():
     with pf.connect(workers=1, quiet=True) as client:
         found = client.run(lambda: dict(os.environ))
-    for name, value in cluster.WORKER_ENVIRONMENT.items():
+    for name, value in local_cluster.WORKER_ENVIRONMENT.items():
         assert [one[name] for one in found.values()] == [str(value)]
 
 
@@ -225,7 +225,7 @@ def test_submit_without_a_cluster_says_what_to_call(tmp_path):
 @pytest.mark.parametrize("kind", ["threads", "cpu"])
 @pytest.mark.parametrize("deadlocks", [False, True])
 def test_dask_does_not_profile_where_that_can_stop_a_worker(monkeypatch, kind, deadlocks):
-    monkeypatch.setattr(cluster, "PROFILING_DEADLOCKS", deadlocks)
+    monkeypatch.setattr(local_cluster, "PROFILING_DEADLOCKS", deadlocks)
 
     def profiles(dask_worker):
         return "profile" in dask_worker.periodic_callbacks

@@ -15,7 +15,8 @@ import pytest
 from fake_nvml import A100, GIB, T4, Device
 
 import paninifs as pf
-from paninifs.engine import cluster, cuda_cluster
+from paninifs.engine import cuda_cluster, doors, local_cluster
+from paninifs.engine.cluster import backend_of
 from paninifs.engine.hardware.gpu import Gpu
 from paninifs.engine.hardware.nvml import VISIBLE
 from paninifs.engine.hardware.packages import NEEDED
@@ -189,20 +190,20 @@ def test_connect_starts_the_workers_and_its_end_is_theirs(dask_cuda, capsys):
     with pf.connect("cuda", workers=1) as client:
         ((asked, made),) = dask_cuda.started
         environment = list(client.run(lambda: dict(os.environ)).values())
-        assert f"http://{cluster.LOOPBACK}:" in capsys.readouterr().out
+        assert f"http://{doors.LOOPBACK}:" in capsys.readouterr().out
     assert made.status.name == "closed"
     assert asked["CUDA_VISIBLE_DEVICES"] == [0]
-    assert asked["host"] == cluster.LOOPBACK
-    assert asked["dashboard_address"].startswith(f"{cluster.LOOPBACK}:")
+    assert asked["host"] == doors.LOOPBACK
+    assert asked["dashboard_address"].startswith(f"{doors.LOOPBACK}:")
     assert len(environment) == 1
-    for name, value in (cluster.WORKER_ENVIRONMENT | cuda_cluster.ENVIRONMENT).items():
+    for name, value in (local_cluster.WORKER_ENVIRONMENT | cuda_cluster.ENVIRONMENT).items():
         assert environment[0][name] == str(value)
 
 
 def test_connect_chooses_gpus_that_can_be_used_and_says_so(dask_cuda, capsys):
     with pf.connect() as client:
         first, second = capsys.readouterr().out.splitlines()
-        assert cluster.backend_of(client) == "cuda"
+        assert backend_of(client) == "cuda"
     assert first == "cluster 'cuda': this machine has 2 GPUs (Tesla T4, A100)"
     assert second.startswith("dask dashboard: ")
     ((asked, _),) = dask_cuda.started

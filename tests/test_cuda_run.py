@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 import paninifs as pf
-from paninifs.engine import cluster
+from paninifs.engine import local_cluster
 from paninifs.engine.blocks import Blocks
 from paninifs.engine.events import WorkerLost
 from paninifs.engine.micro_batch import MicroBatch
@@ -141,7 +141,7 @@ def test_the_backend_is_that_which_the_cluster_was_made_for(
         ("b", "cuda", None, True),
         ("c", "cuda", "cpu", False),
     ):
-        threads.set_metadata(cluster._BACKEND, of_cluster or "cpu")
+        threads.set_metadata(local_cluster.BACKEND_KEY, of_cluster or "cpu")
         options = {"client": threads, "backend": asked, "progress": False}
         pf.submit(graph, corpus, tmp_path / name, **options).result()
         assert pf.open_results(tmp_path / name).on_device.values.any() == on_device

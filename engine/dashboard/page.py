@@ -5,6 +5,7 @@ from __future__ import annotations
 import html
 from typing import TYPE_CHECKING
 
+import numpy as np
 from bokeh.layouts import column, row
 from bokeh.models import (
     AdaptiveTicker,
@@ -138,19 +139,16 @@ class Chart:
 
     def update(self, timeline: Timeline) -> bool:
         """Draw what is known by now, if anything is."""
-        columns = {
+        columns = {"seconds": timeline.column("seconds")} | {
             name: timeline.rates(_RATES[name]) if name in _RATES else timeline.column(name)
             for name in self._lines
         }
-        known = [
-            one
-            for one in zip(timeline.column("seconds"), *columns.values(), strict=True)
-            if None not in one
-        ]
-        if known:
-            names = ("seconds", *columns)
-            self._source.data = dict(zip(names, map(list, zip(*known, strict=True)), strict=True))
-        return bool(known)
+        # Bokeh sends an array as it lies in memory, but looks at every item of a list.
+        arrays = {name: np.array(column, np.float64) for name, column in columns.items()}
+        known = ~np.isnan(list(arrays.values())).any(axis=0)
+        if known.any():
+            self._source.data = {name: array[known] for name, array in arrays.items()}
+        return bool(known.any())
 
 
 def _told(run: MonitoredRun | None) -> str:

@@ -99,6 +99,6 @@ def as_text(found: Rehearsal) -> str:
 
 def as_html(found: Rehearsal) -> str:
     """Return it for a notebook; every text in it is escaped."""
-    lines = table((name, visible(line)) for name, line in lines_of(found).items())
+    lines = table(lines_of(found).items())
     notes = "".join(f"<li>{html.escape(visible(one))}</li>" for one in found.notes)
     return lines + (f"<ul>{notes}</ul>" if notes else "")

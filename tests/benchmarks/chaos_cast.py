@@ -127,7 +127,7 @@ class Cast:
                 env=os.environ
                 | {
                     "PYTHONPATH": os.pathsep.join(filter(None, sys.path)),
-                    # Python can stop for good in dask's profiler: see `engine.cluster`.
+                    # Python can stop for good in dask's profiler: see `engine.local_cluster`.
                     "DASK_DISTRIBUTED__WORKER__PROFILE__ENABLED": "False",
                     "DASK_DISTRIBUTED__SCHEDULER__WORKER_TTL": WORKER_TTL,
                 },

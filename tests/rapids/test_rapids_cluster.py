@@ -28,7 +28,7 @@ from dask_cuda.plugins import RMMSetup
 from rmm.allocators.cupy import rmm_cupy_allocator
 
 import paninifs as pf
-from paninifs.engine import cluster, cuda_cluster
+from paninifs.engine import cuda_cluster, doors, local_cluster
 from paninifs.engine.hardware.gpu import Gpu
 from paninifs.engine.hardware.nvml import Nvidia
 from paninifs.engine.hardware.packages import NEEDED, rapids
@@ -164,7 +164,7 @@ def test_the_cluster_is_dask_cudas_a_worker_a_gpu_set_up_as_asked(cuda):
     assert [(one["spill"], one["threads"], one["memory"]) for one in workers] == [
         (True, 1, GIB)
     ] * 2
-    for name, value in (cluster.WORKER_ENVIRONMENT | cuda_cluster.ENVIRONMENT).items():
+    for name, value in (local_cluster.WORKER_ENVIRONMENT | cuda_cluster.ENVIRONMENT).items():
         assert {one["environment"][name] for one in workers} == {str(value)}
 
 
@@ -176,7 +176,7 @@ def test_the_cluster_listens_on_loopback_only_and_ends_with_its_client(cuda):
         for connection in process.net_connections("tcp")
         if connection.status == psutil.CONN_LISTEN
     }
-    assert listening == {cluster.LOOPBACK}
+    assert listening == {doors.LOOPBACK}
     made = cuda.cluster
     cuda.close()
     assert made.status.name == "closed"
