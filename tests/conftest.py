@@ -13,6 +13,7 @@ from contextlib import contextmanager
 from functools import cache
 from importlib import metadata
 from importlib.util import find_spec
+from multiprocessing import forkserver
 from pathlib import Path
 
 import pytest
@@ -223,6 +224,16 @@ def start():
         return process
 
     return begin
+
+
+@pytest.fixture(scope="session")
+def forked(start):
+    """For dask's configuration: workers that are forked like that are there, and back, at once.
+
+    Where it is not a worker's start that is tested, and many of them are started.
+    """
+    forkserver.ensure_running()
+    return {"distributed.worker.multiprocessing-method": "forkserver"}
 
 
 @pytest.fixture(scope="session")

@@ -10,6 +10,7 @@ import urllib.request
 from dataclasses import asdict
 from types import SimpleNamespace
 
+import dask
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 from watched import n_bytes_at_leisure
@@ -202,8 +203,8 @@ def test_block_times_are_never_less_than_the_run_has_told():
     assert monitor.block_seconds(told) == {"write": 5.0, "read": 2.0}
 
 
-def test_a_worker_that_was_killed_is_seen_in_what_was_begun_again(repeated, look, tmp_path):
-    with pf.connect(workers=2, quiet=True) as own:
+def test_a_worker_that_was_killed_is_seen_in_what_was_begun_again(repeated, look, tmp_path, forked):
+    with dask.config.set(forked), pf.connect(workers=2, quiet=True) as own:
         run = pf.submit(
             GRAPH, repeated(4), tmp_path / "r.zarr", client=own, progress=False, shard_rows=512
         )

@@ -53,7 +53,9 @@ class Services:
         inside, host = (self.inside, self.host) if inside is None else (inside, host)
         scratch = ("--local-directory", str(self.folder / "scratch"))
         named = (self.address, "--host", host, "--nthreads", "1", "--memory-limit", "0")
-        return self._started("worker", inside, *named, *scratch, *options)
+        # One that imports while it is at work is silent for so long that it passes for hung.
+        ready = ("--preload", "prepared")
+        return self._started("worker", inside, *named, *scratch, *ready, *options)
 
     def _started(self, what, inside, *options):
         dashboard = ("--no-dashboard", "--dashboard-address", f"{self.host}:0")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 
+import dask
 import numpy as np
 import pytest
 
@@ -22,6 +23,12 @@ def weary(text):
 
     time.sleep(0.6)
     return np.diff(text.offsets).astype("int32")
+
+
+@pytest.fixture(autouse=True)
+def at_once(forked):
+    with dask.config.set(forked):
+        yield
 
 
 @pytest.fixture

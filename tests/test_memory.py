@@ -7,6 +7,7 @@ import hashlib
 import json
 from pathlib import Path
 
+import dask
 import greedy
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -76,8 +77,11 @@ def folders(tmp_path):
 
 
 @pytest.fixture
-def small_workers():
-    with pf.connect(workers=2, memory="700MiB", quiet=True) as client:
+def small_workers(forked):
+    with (
+        dask.config.set(forked),
+        pf.connect(workers=2, memory="700MiB", quiet=True) as client,
+    ):
         yield client
 
 

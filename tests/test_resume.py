@@ -8,7 +8,6 @@ import signal
 import time
 
 import dask
-import psutil
 import pytest
 from distributed import Status
 from faults import KILL_MODES
@@ -18,13 +17,8 @@ import paninifs as pf
 
 
 @pytest.fixture(scope="module")
-def workers(undisturbed):
-    """A cluster that outlives the drivers, as a remote one does.
-
-    Its workers are killed some thirty times. They are forked like the drivers, by the server that
-    has made the stores to compare with: what they import is there, and they are back at once.
-    """
-    forked = {"distributed.worker.multiprocessing-method": "forkserver"}
+def workers(forked):
+    """A cluster that outlives the drivers, as a remote one does; its workers are killed often."""
     with dask.config.set(forked), pf.connect(workers=2, quiet=True) as client:
         yield client.cluster
 
@@ -89,35 +83,37 @@ def test_worker_or_client_killed_at_every_write_of_a_worker_ends_in_the_same_sto
 @pytest.mark.slow
 @pytest.mark.parametrize("seed", range(20))
 def test_killed_at_a_random_moment_resumes_to_the_same_store(
-    seed, file_a_shard, start, undisturbed, tmp_path
+    seed, file_a_shard, start, undisturbed, workers, tmp_path
 ):
+    """Client, worker, or a client with the workers of a cluster of its own."""
     chance = random.Random(seed)
     victim = ("client", "worker", "all")[seed % 3]
     wait_for = chance.randint(1, SHARDS - 3)
     log = tmp_path / "log"
-    process = start(attempt_at(file_a_shard, tmp_path, processes=True, seconds=0.03))
+    wait_until_up(workers)
+    where = {} if victim == "all" else {"scheduler": workers.scheduler_address}
+    options = {"seconds": 0.03, "processes": victim == "all", **where}
+    process = start(attempt_at(file_a_shard, tmp_path, **options))
     while not log.exists() or log.read_text().count("done") < wait_for:
         assert process.is_alive()
         time.sleep(0.005)
     time.sleep(chance.uniform(0, 0.3))
-    kill(process, victim, chance)
+    kill(process, victim, chance.choice(list(workers.workers.values())))
     done = log.read_text().count("done")
     assert wait_for <= done < SHARDS  # both done and pending
     process.join()
     assert process.exitcode == (0 if victim == "worker" else -signal.SIGKILL)
-    run_to_the_end(start, file_a_shard, tmp_path)
+    run_to_the_end(start, file_a_shard, tmp_path, **where)
     assert_same_and_no_shard_twice(file_a_shard, tmp_path, undisturbed[SHARDS])
 
 
-def kill(process, victim, chance):
+def kill(process, victim, nanny):
     if victim == "client":
         os.kill(process.pid, signal.SIGKILL)
     elif victim == "all":
         os.killpg(process.pid, signal.SIGKILL)
     else:
-        children = psutil.Process(process.pid).children(recursive=True)
-        workers = [child for child in children if "spawn_main" in " ".join(child.cmdline())]
-        chance.choice(workers).send_signal(signal.SIGKILL)
+        os.kill(nanny.pid, signal.SIGKILL)
 
 
 def test_a_finished_run_computes_nothing_again(file_a_shard, start, undisturbed, tmp_path):

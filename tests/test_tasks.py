@@ -6,6 +6,7 @@ import gzip
 import logging
 from itertools import pairwise
 
+import dask
 import numpy as np
 import pytest
 from distributed.comm.core import CommClosedError
@@ -95,8 +96,8 @@ def submitted(client, folder, store, **options):
 
 
 @pytest.fixture
-def two_workers():
-    with pf.connect(workers=2, quiet=True) as client:
+def two_workers(forked):
+    with dask.config.set(forked), pf.connect(workers=2, quiet=True) as client:
         yield client
 
 
@@ -119,9 +120,9 @@ def arrays(store):
 
 
 @pytest.mark.parametrize("priority", [10, 0])
-def test_of_two_runs_that_with_the_higher_priority_overtakes(glosses, tmp_path, priority):
+def test_of_two_runs_that_with_the_higher_priority_overtakes(glosses, tmp_path, priority, forked):
     folder = write(tmp_path / "in", glosses, 16)
-    with pf.connect(workers=1, quiet=True) as client:
+    with dask.config.set(forked), pf.connect(workers=1, quiet=True) as client:
         first, done = submitted(client, folder, tmp_path / "first")
         while len(done) < 2:
             assert not first.done

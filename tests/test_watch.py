@@ -27,6 +27,12 @@ def unhurried(text):
 
 
 @pytest.fixture(autouse=True)
+def at_once(forked):
+    with dask.config.set(forked):
+        yield
+
+
+@pytest.fixture(autouse=True)
 def impatient(monkeypatch):
     monkeypatch.setattr(watch, "LOOK_SECONDS", 0.2)
     monkeypatch.setattr(watch, "QUIET_SECONDS", 1.0)
