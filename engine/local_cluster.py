@@ -12,8 +12,9 @@ import threading
 import warnings
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
+from multiprocessing import resource_tracker
 from typing import TYPE_CHECKING, Any
 
 from ..storage.errors import BackendUnavailable, UsageError
@@ -77,16 +78,23 @@ class ClusterSize:
 def _ctrl_c_spared() -> Iterator[None]:
     """Start processes that Ctrl-C, which a terminal sends to all of them, does not reach.
 
-    The client alone decides what it means; workers that died of it would bury its answer.
+    The client alone decides what it means; workers that died of it would bury its answer. It is
+    told when they have started.
     """
     if threading.current_thread() is not threading.main_thread():
         yield
         return
-    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    pressed: list[bool] = []
+    resource_tracker.ensure_running()  # some Pythons let Ctrl-C through as they do
+    before = signal.signal(signal.SIGINT, lambda *_: pressed.append(True))
+    mask = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})  # workers inherit that
     try:
         yield
     finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, mask)
         signal.signal(signal.SIGINT, before)
+        if pressed:
+            signal.raise_signal(signal.SIGINT)
 
 
 @contextmanager
@@ -134,11 +142,12 @@ def _cuda(size: ClusterSize, door: Door) -> Client:
     )
     if door.encrypted:
         arguments["protocol"] = "tls"  # UCX knows none
-    with _starting(size, len(gpus)):
+    with _starting(size, len(gpus)) as started:
         cluster = LocalCUDACluster(**arguments, **_kept_private(door))
         # dask's frames, and `paninifs.frame`, are cuDF's until it is closed.
         frames = dask.config.set({"dataframe.backend": "cudf"})
         client = _owner_of(cluster, lambda: frames.__exit__(None, None, None))
+        started.callback(client.close)
     client.set_metadata(BACKEND_KEY, "cuda")
     return client
 
@@ -190,7 +199,7 @@ def _local(size: ClusterSize, door: Door, *, workers: tuple[int, int], **options
         options["memory_limit"] = size.memory
     if least < most:  # those that come later are to be started alike
         options["config"] = spill_settings(most)
-    with _kernels_prepared(), _starting(size, most):
+    with _kernels_prepared(), _starting(size, most) as started:
         cluster = LocalCluster(
             n_workers=least,
             host=door.host,
@@ -200,7 +209,9 @@ def _local(size: ClusterSize, door: Door, *, workers: tuple[int, int], **options
         )
         if least < most:
             cluster.adapt(minimum=least, maximum=most)
-        return _owner_of(cluster)
+        client = _owner_of(cluster)
+        started.callback(client.close)
+    return client
 
 
 def _owner_of(cluster: SpecCluster, closing: Callable[[], object] = lambda: None) -> Client:
@@ -230,8 +241,11 @@ def _owner_of(cluster: SpecCluster, closing: Callable[[], object] = lambda: None
 
 
 @contextmanager
-def _starting(size: ClusterSize, workers: int) -> Iterator[None]:
-    """Start so many workers in peace, and say in the user's words why they did not start."""
+def _starting(size: ClusterSize, workers: int) -> Iterator[ExitStack]:
+    """Start so many workers in peace, and say in the user's words why they did not start.
+
+    What is pushed on the stack is done if they did not, or Ctrl-C was pressed meanwhile.
+    """
     import dask
 
     from .spilling import spill_settings
@@ -239,10 +253,12 @@ def _starting(size: ClusterSize, workers: int) -> Iterator[None]:
     _leave_profiling_off()
     spilling = dask.config.set(spill_settings(workers))
     try:
-        with spilling, _ctrl_c_spared(), warnings.catch_warnings():
-            # Of the dashboard's: another process may take it just after it was found to be free.
-            warnings.filterwarnings("ignore", "Port [0-9]+ is already in use", UserWarning)
-            yield
+        with ExitStack() as started:
+            with spilling, _ctrl_c_spared(), warnings.catch_warnings():
+                # Of the dashboard's: another process may take it after it was found to be free.
+                warnings.filterwarnings("ignore", "Port [0-9]+ is already in use", UserWarning)
+                yield started
+            started.pop_all()
     except ValueError as error:
         raise UsageError(f"no cluster with {size}: {error}") from error
     except RuntimeError as error:

@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 
+import psutil
 import pytest
 
 COMMAND = [sys.executable, "-c", "from paninifs.engine.cli import main; main()"]
@@ -214,6 +215,33 @@ def test_ctrl_c_leaves_a_store_that_resumes(tmp_path, glosses):
     again = paninifs(*arguments, "--json", cwd=tmp_path)
     assert again.returncode == 0, again.stderr
     assert json.loads(again.stdout)["done"] == 10_000
+
+
+def test_ctrl_c_while_the_workers_start_ends_the_command(tmp_path):
+    (tmp_path / "c.jsonl").write_text('{"text": "good"}\n')
+    process = psutil.Popen(
+        [*COMMAND, "run", "c.jsonl", "out.zarr", "--workers", "2"],
+        cwd=tmp_path,
+        start_new_session=True,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    while not (workers := workers_of(process)):
+        assert process.poll() is None
+        time.sleep(0.01)
+    os.killpg(process.pid, signal.SIGINT)
+    out, said = process.communicate(timeout=60)
+    assert process.returncode == 130, said
+    assert "dashboard" not in out  # it had not come so far
+    assert "Traceback" not in said
+    assert not (tmp_path / "out.zarr").exists()
+    assert not any(worker.is_running() for worker in workers)
+
+
+def workers_of(process):
+    children = process.children(recursive=True)
+    return [one for one in children if "spawn_main" in " ".join(one.cmdline())]
 
 
 def test_a_folder_of_documents_is_a_text_a_file(tmp_path):
