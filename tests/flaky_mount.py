@@ -161,6 +161,13 @@ class FlakyFileSystem(LocalFileSystem):
 
     protocol = "flaky"
 
+    @classmethod
+    def _strip_protocol(cls, path):
+        # That of older fsspecs takes off its own alone.
+        if isinstance(path, str):
+            path = path.removeprefix("flaky://")
+        return super()._strip_protocol(path)
+
     def __init__(self, mount: FlakyMount, **options: object) -> None:
         super().__init__(**options)
         self._mount = mount

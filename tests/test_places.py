@@ -218,17 +218,18 @@ def test_mirrored_to_and_resumed_from_alone(client, place, corpus, expected, tmp
 
 def test_files_that_are_added_are_appended(client, place, glosses, tmp_path):
     options = {"client": client, "shard_rows": S, "progress": False}
-    made = parts(glosses)
+    made = dict(list(parts(glosses).items())[:3])
+    rows = 500 * len(made)
     place.fail()
     for name, data in made.items():
         place.write(f"corpus/{name}", data)
         corpus = pf.open_corpus(place.url("corpus"), storage_options=place.options)
         results = {"results": place.url("out.zarr"), "storage_options": place.options}
         summary = pf.submit(pf.default_graph(), corpus, **results, **options, extend=True).result()
-    assert summary.done == ROWS
+    assert summary.done == rows
     assert place.mend() > 0
     opened = pf.open_results(place.url("out.zarr"), storage_options=place.options)
-    assert opened.id.values.tolist() == [row["id"] for row in glosses]
+    assert opened.id.values.tolist() == [row["id"] for row in glosses[:rows]]
 
 
 def test_a_place_has_one_writer(client, place, corpus):
