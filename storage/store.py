@@ -330,6 +330,8 @@ def finish(
     else:
         target.delete([QUARANTINE_KEY])  # of an earlier run, which had set rows aside for now
     ticket.check(target)
+    if told and told[0].retries:  # a worker that died may have left a file that has no name yet
+        target.delete(leftovers(target, layout, markers))
     counts = asdict(summary)
     del counts["results"]
     _remember(store, counts, told)

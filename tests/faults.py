@@ -25,7 +25,7 @@ class KillingTarget(WitnessTarget):
     The victim is the process that writes, or the `client`. Where a `client` is given its own
     writes do not count: those of the workers do. The kill comes ``before`` the write, ``after``
     it, or in its middle: ``torn`` leaves half of the object under its final name, as a store
-    without atomic writes would.
+    without atomic writes would; ``unnamed`` leaves it whole, and without its name.
     """
 
     def __init__(
@@ -42,6 +42,7 @@ class KillingTarget(WitnessTarget):
         super().__init__(path, log, seconds)
         self.at, self.mode, self.victim, self.client = at, mode, victim, client
         self.signal = number
+        self._unnamed = False
 
     def put(self, key: str, data: bytes) -> None:
         self._write(key, data, super().put)
@@ -57,10 +58,17 @@ class KillingTarget(WitnessTarget):
             path = self._root / key
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_bytes(data[: len(data) // 2])
-        if number == self.at and self.mode != "after":
+        self._unnamed = number == self.at and self.mode == "unnamed"
+        if number == self.at and self.mode in ("before", "torn"):
             self._kill()
         written = write(key, data)
         if number == self.at and self.mode == "after":
+            self._kill()
+        return written
+
+    def _write_beside(self, path, data):
+        written = super()._write_beside(path, data)
+        if self._unnamed:
             self._kill()
         return written
 

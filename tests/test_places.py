@@ -67,7 +67,7 @@ class Bucket(Place):
         return f"gs://{self.root}/{path}".removesuffix("/.")
 
     def fail(self):
-        self.server.inject(rate=0.02, kinds=self.kinds, seconds=0.1)
+        self.server.inject(rate=0.04, kinds=self.kinds, seconds=0.1)
 
     def mend(self):
         injected = self.server.injected()

@@ -79,6 +79,17 @@ def test_worker_or_client_killed_at_every_write_of_a_worker_ends_in_the_same_sto
     assert at > 20  # two shards of a dozen objects
 
 
+def test_what_a_killed_worker_had_half_written_is_not_left_in_a_finished_store(
+    file_a_shard, start, undisturbed, workers, tmp_path
+):
+    wait_until_up(workers)
+    options = {"kill_at": 7, "mode": "unnamed", "scheduler": workers.scheduler_address}
+    process = start(attempt_at(file_a_shard, tmp_path, 2, **options))
+    process.join()
+    assert process.exitcode == 0
+    assert_same_and_no_shard_twice(file_a_shard, tmp_path, undisturbed[2])
+
+
 @pytest.mark.readme("killed")
 @pytest.mark.slow
 @pytest.mark.parametrize("seed", range(20))
