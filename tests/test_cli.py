@@ -164,7 +164,7 @@ def test_quarantined_rows_exit_3(tmp_path):
             "there are: cpu, threads, cuda, or a scheduler",
         ),
         (["run", "c.jsonl", "out.zarr", "--shard-rows", "100"], "power of two"),
-        (["run", "c.jsonl", "out.zarr", "--text", "gloss"], "no column 'gloss'"),
+        (["run", "c.jsonl", "out.zarr", "--text", "gloss", *THREADS], "no column 'gloss'"),
         (["status", "nowhere.zarr"], "no results store"),
         (["show", "nowhere.zarr"], "no results store"),
         (["verify", "nowhere.zarr"], "no results store"),

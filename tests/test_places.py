@@ -10,6 +10,7 @@ import shutil
 import subprocess
 import sys
 import threading
+import time
 import uuid
 import warnings
 from dataclasses import replace
@@ -20,7 +21,6 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from flaky_mount import FlakyMount
-from watched import n_bytes_at_leisure
 
 import paninifs as pf
 from paninifs.engine.events import Restored, ShardDone
@@ -241,12 +241,20 @@ def test_a_place_has_one_writer(client, place, corpus):
         pf.submit(pf.default_graph(), corpus(), place.url("out.zarr"), **options)
 
 
-def test_of_two_that_begin_at_once_one_does(client, place, corpus):
+def test_of_two_that_begin_at_once_one_does(client, place, corpus, tmp_path):
     """On a bucket by its own preconditions, which the emulator enforces; elsewhere as can be."""
+    answered = tmp_path / "answered"
+
+    @pf.map_block(fields=[pf.Field("n_bytes", "int32")], version="1")
+    def in_no_hurry(text):  # the first is at work when the second asks
+        while not answered.exists():
+            time.sleep(0.01)
+        return np.diff(text.offsets).astype("int32")
+
     opened, outcomes = corpus(), []
     options = {"storage_options": place.options, "client": client, "progress": False}
     options["shard_rows"] = S
-    graph = pf.default_graph() + n_bytes_at_leisure  # the first is at work when the second asks
+    graph = pf.default_graph() + in_no_hurry
     at_once = threading.Barrier(2)
 
     def begin():
@@ -261,6 +269,7 @@ def test_of_two_that_begin_at_once_one_does(client, place, corpus):
         thread.start()
     for thread in threads:
         thread.join()
+    answered.touch()
     (run,) = (outcome for outcome in outcomes if not isinstance(outcome, Exception))
     assert sum(isinstance(outcome, pf.errors.LeaseHeld) for outcome in outcomes) == 1
     assert run.result().done == ROWS
