@@ -2,7 +2,7 @@
 #
 #   PYTHON=…    the Python to build the environment with (3.11 to 3.13); else the first that runs of
 #               python3.13, python3.12, python3.11, python3
-#   WORKERS=…   processes that run the tests (3, for two cores: many of them wait)
+#   WORKERS=…   processes that run the tests (2)
 #   BENCH_RESULTS=…  where `make bench`, `make soak` and the like write their figures (bench-results)
 #   MINUTES=… SEED=…  how long `make soak` goes on killing (30), and what chooses its moments (0)
 #   GIGABYTES=…  the larger of the files that `make large-files` makes (2)
@@ -12,7 +12,7 @@
 SHELL := /bin/bash
 VENV ?= .venv
 BIN := $(VENV)/bin
-WORKERS ?= 3
+WORKERS ?= 2
 TESTS ?= tests
 GPU_PYTHON ?= $(or $(PYTHON),python3)
 DEMO_STORE ?= demo-results.zarr
