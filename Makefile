@@ -67,7 +67,7 @@ reference: $(VENV)/.dev ## measure this machine as the one that the advisor comp
 bench-micro-batches: $(VENV)/.dev ## measure sizes of micro-batches, fixed and adaptive: QUICK=1 in two minutes
 	$(BIN)/python tests/benchmarks/micro_batches.py $(if $(QUICK),--quick) --out $(BENCH_RESULTS)
 
-bench-watching: $(VENV)/.dev ## measure what it costs a run to be watched: QUICK=1 in a minute, else a quarter of an hour
+bench-watching: $(VENV)/.dev ## measure what it costs a run to be watched: QUICK=1 in a minute, else five
 	$(BIN)/python tests/benchmarks/watching.py $(if $(QUICK),--quick) --out $(BENCH_RESULTS)
 
 screenshots: $(VENV)/.dev $(VENV)/.browser ## make the pictures of deploy/docs anew, with a real browser
