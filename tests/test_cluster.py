@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import socket
 import subprocess
 import sys
@@ -220,6 +221,21 @@ def test_submit_without_a_cluster_says_what_to_call(tmp_path):
     )
     assert "call paninifs.connect() first" in ran.stdout
     assert not (tmp_path / "out.zarr").exists()
+
+
+def test_ctrl_c_while_a_cluster_starts_closes_it(monkeypatch):
+    made, owner = [], local_cluster._owner_of
+
+    def pressed(cluster):
+        os.kill(os.getpid(), signal.SIGINT)
+        made.append(owner(cluster))
+        return made[0]
+
+    monkeypatch.setattr(local_cluster, "_owner_of", pressed)
+    with pytest.raises(KeyboardInterrupt):
+        pf.connect("threads", quiet=True)
+    assert made[0].status == "closed"
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
 
 
 @pytest.mark.parametrize("kind", ["threads", "cpu"])
