@@ -345,6 +345,13 @@ def test_a_run_that_fell_silent_is_said_to_be(monkeypatch):
     monitor.log_event(TOPIC, message("run", rows_done=5))
     board.update()
     assert [len(one["seconds"]) for one in (chart, board._charts[0]._source.data)] == [1, 2]
+    held = next(one for one in board._charts if "memory" in one._lines)
+    assert len(held._source.data["seconds"]) == 0  # nobody has told
+    told = message("run", rows_done=6)
+    told["sample"] |= {"memory": 7, "spilled": 0}
+    monitor.log_event(TOPIC, told)
+    board.update()
+    assert list(held._source.data["memory"]) == [7]  # of the one moment of three that is known
     monitor.runs["run"].heard -= 60
     board.update()
     assert "Nothing was heard of it for 60 s" in board._shown
