@@ -17,11 +17,15 @@ __all__ = ["DHATUS", "PRIMES", "passed", "texts"]
 _LENGTHS = (*range(258), 1_000, 4_095, 4_096, 100_003)
 """Every way in which a text can end in its block, behind one block or several; and some of many."""
 
+_PERIOD = 251  # a prime, so that no two blocks of a text are alike
+
 
 def texts() -> PackedText:
     """Return the texts of the trial."""
+    longest = max(_LENGTHS)
+    cycle = bytes(n * 7 % _PERIOD for n in range(_PERIOD)) * (2 + longest // _PERIOD)
     return PackedText.from_strings(
-        [bytes((length + n * 7) % 251 for n in range(length)) for length in _LENGTHS]
+        [cycle[length % _PERIOD :][:length] for length in _LENGTHS]
     )
 
 
