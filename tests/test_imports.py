@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 
 import paninifs
+from paninifs.graphs.kernels import cpu
 
 ROOT = Path(paninifs.__file__).parent
 ROOMS = ("storage", "graphs", "engine")  # each may import from itself and from those before it
@@ -209,6 +210,21 @@ def test_help_of_the_command_imports_nothing_heavy(tmp_path: Path) -> None:
     loaded = modules_after(code, tmp_path)
     assert "paninifs.engine.cli.rehearsal" in loaded
     assert not loaded & {*HEAVY, "jinja2", "matplotlib", "xarray"}
+
+
+def test_a_small_run_imports_no_more_than_it_needs(tmp_path: Path) -> None:
+    # What is not needed costs it more time than the hashing: Numba and pandas half a second.
+    cpu.prepare()  # as it is on every run but the first
+    (tmp_path / "corpus.jsonl").write_text('{"text": "one"}\n{"text": "two"}\n')
+    code = (
+        "from typer.testing import CliRunner\nfrom paninifs.engine.cli import app\n"
+        "ran = CliRunner().invoke(app, ['run', 'corpus.jsonl', 'results.zarr'])\n"
+        "assert ran.exit_code == 0, ran.output"
+    )
+    loaded = modules_after(code, tmp_path)
+    assert {"distributed", "zarr", "llvmlite"} <= loaded
+    unwanted = {"numba", "pandas", "dask.dataframe", "matplotlib", "xarray", "scipy", "IPython"}
+    assert not loaded & unwanted
 
 
 def test_what_is_imported_is_seen(tmp_path: Path) -> None:

@@ -1,7 +1,7 @@
 """CPUs: every hash of a text in one pass, then what follows from them, compiled by Numba.
 
 How the hashes are made is the business of the path that `sha_paths` chooses, the arithmetic that of
-`moments`. Compiled code is kept on disk by Numba, beside this file or in the user's cache.
+`moments`. Compiled code is kept on disk: see `machine_code`.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ import numpy.typing as npt
 
 from ...storage.errors import BackendUnavailable
 from ...storage.text import PackedText
-from . import moments, sha_hashlib, sha_paths, trial
+from . import machine_code, moments, sha_hashlib, sha_paths, trial
 from .chains import Chain, chains_of
 from .host import IN_FLIGHT, MICRO_BATCH, asarray, counted, offload, own, room
 from .sha256 import PREFIX_LIMIT, HashTexts
@@ -105,7 +105,8 @@ def prepare() -> None:
     with locket.lock_file(lock):
         fields = default_graph(trial.texts(), dhatus=trial.DHATUS, primes=trial.PRIMES)
     if not trial.passed(fields):
+        kept = " and ".join(map(str, machine_code.folders()))
         raise BackendUnavailable(
             f"the compiled kernels ({sha_paths.chosen().name}) compute wrongly on this machine; "
-            f"empty {Path(__file__).parent / '__pycache__'}, or set {sha_paths.VARIABLE}=hashlib"
+            f"delete the .code files in {kept}, or set {sha_paths.VARIABLE}=hashlib"
         )

@@ -1,38 +1,24 @@
 """What follows from the hashes, compiled: shares, prime bases, variance, entropy, ambiguity.
 
-The arithmetic is `reference`'s, operation for operation and in its order; Numba contracts nothing
-unless it is asked to. Rows are worked on in blocks laid out column by column, so that every loop
-runs over rows, which do not depend on one another, and becomes vector instructions.
+The arithmetic is `reference`'s, operation for operation and in its order; see `compiled.moments`.
 """
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 import numpy.typing as npt
-from numba import njit
 
-from .arithmetic import (
-    ENTROPY_SHARE,
-    EPSILON,
-    LN2,
-    LOG_SERIES,
-    SQRT_HALF,
-    VARIANCE_SHARE,
-    exponents,
-)
+from .arithmetic import exponents
+from .machine_code import Loop
 from .reference import log
 
 Floats = npt.NDArray[np.float32]
-Doubles = npt.NDArray[np.float64]
 
 BLOCK = 64
 """Rows in hand at once: their columns stay in the first-level cache."""
 
-# Arguments and not globals: Numba's cache would keep the values of an older `arithmetic`.
-_CONSTANTS = (LN2, SQRT_HALF, EPSILON, ENTROPY_SHARE, VARIANCE_SHARE)
-_SERIES = LOG_SERIES[:0:-1]
+_shares = Loop("moments", "shares")
+_moments = Loop("moments", "moments")
 
 
 def shares(weights: npt.NDArray[np.int32]) -> Floats:
@@ -47,119 +33,8 @@ def moments(dhatu: Floats, primes: tuple[int, ...]) -> tuple[Floats, Floats]:
     rows, m = len(dhatu), len(primes)
     base = np.empty((rows, m), np.float32)
     parts = np.empty((4, rows), np.float32)
-    log_count = log(np.array([float(m)]))[0]
+    log_count = float(log(np.array([float(m)]))[0])
     factors = np.array(exponents(dhatu.shape[1], primes))
-    _moments(np.ascontiguousarray(dhatu), factors, log_count, _CONSTANTS, _SERIES, base, parts)
+    scratch = np.zeros((dhatu.shape[1] + m + 8, BLOCK))
+    _moments(np.ascontiguousarray(dhatu), factors, log_count, scratch, base, parts)
     return base, parts
-
-
-@njit(nogil=True, cache=True, error_model="numpy")
-def _shares(weights: Any, out: Any) -> None:
-    rows, count = weights.shape
-    for row in range(rows):
-        total = 0
-        for k in range(count):
-            total += weights[row, k]
-        whole = np.float64(total)
-        for k in range(count):
-            share = np.float64(weights[row, k]) / whole
-            out[row, k] = np.float32(share) if total > 0 else np.float32(0)
-
-
-@njit(forceinline=True, error_model="numpy")
-def _log(x: Any, bits: Any, logarithm: Any, constants: Any, series: Any) -> None:
-    """Write ln x of positive, normal numbers; `bits` is x seen as integers, and x is used up."""
-    ln2, sqrt_half = constants[0], constants[1]
-    c0, c1, c2, c3, c4, c5, c6, c7, c8 = series
-    for i in range(len(x)):
-        # frexp: the exponent, and the mantissa within [1/2, 1).
-        exponent = (bits[i] >> 52) - 1022
-        bits[i] = (bits[i] & 0xFFFFFFFFFFFFF) | 0x3FE0000000000000
-        low = x[i] < sqrt_half
-        logarithm[i] = np.float64(exponent - 1) if low else np.float64(exponent)
-        x[i] = x[i] * 2.0 if low else x[i]
-    for i in range(len(x)):
-        f = x[i] - 1.0
-        s = f / (f + 2.0)
-        z = s * s
-        r = ((((c0 * z + c1) * z + c2) * z + c3) * z + c4) * z + c5
-        r = ((r * z + c6) * z + c7) * z + c8
-        half = 0.5 * f * f
-        logarithm[i] = logarithm[i] * ln2 - ((half - s * (half + 2.0 * z * r)) - f)
-
-
-@njit(forceinline=True, error_model="numpy")
-def _add_squares(values: Any, mean: Any, total: Any) -> None:
-    """Add the squared distances from the mean."""
-    for i in range(len(values)):
-        total[i] += (values[i] - mean[i]) * (values[i] - mean[i])
-
-
-@njit(forceinline=True, error_model="numpy")
-def _bases(weights: Any, factors: Any, base: Any, total: Any) -> None:
-    """Write every prime base of a block, and their sum."""
-    total[:] = 0.0
-    for j in range(len(base)):
-        base[j, :] = 0.0
-        for k in range(len(weights)):
-            factor, column, here = factors[j, k], weights[k], base[j]
-            for i in range(BLOCK):
-                here[i] += column[i] * factor
-        for i in range(BLOCK):
-            total[i] += base[j, i]
-
-
-@njit(nogil=True, cache=True, error_model="numpy")
-def _moments(
-    dhatu: Any,
-    factors: Any,
-    log_count: float,
-    constants: Any,
-    series: Any,
-    base_out: Any,
-    parts: Any,
-) -> None:
-    rows, count = dhatu.shape
-    m = factors.shape[0]
-    _, _, epsilon, entropy_share, variance_share = constants
-    scale = np.float64(m * m) / np.float64(m - 1)
-    weights, base = np.zeros((count, BLOCK)), np.zeros((m, BLOCK))
-    x, logarithm = np.zeros(BLOCK), np.zeros(BLOCK)
-    bits = x.view(np.int64)
-    total, mean, q_mean = np.zeros(BLOCK), np.zeros(BLOCK), np.zeros(BLOCK)
-    variance, entropy, spread = np.zeros(BLOCK), np.zeros(BLOCK), np.zeros(BLOCK)
-    for begin in range(0, rows, BLOCK):
-        size = min(BLOCK, rows - begin)
-        for i in range(size):
-            for k in range(count):
-                weights[k, i] = np.float64(dhatu[begin + i, k])
-        _bases(weights, factors, base, total)
-        for i in range(size):
-            for j in range(m):
-                base_out[begin + i, j] = np.float32(base[j, i])
-        for i in range(BLOCK):
-            mean[i] = total[i] / m
-            total[i] += epsilon
-            variance[i] = entropy[i] = spread[i] = q_mean[i] = 0.0
-        for j in range(m):
-            _add_squares(base[j], mean, variance)
-            q = base[j]
-            for i in range(BLOCK):
-                q[i] = q[i] / total[i]
-                q_mean[i] += q[i]
-                x[i] = q[i] + epsilon
-            _log(x, bits, logarithm, constants, series)
-            for i in range(BLOCK):
-                entropy[i] -= q[i] * logarithm[i]
-        for i in range(BLOCK):
-            variance[i] = variance[i] / m
-            q_mean[i] = q_mean[i] / m
-        for j in range(m):
-            _add_squares(base[j], q_mean, spread)
-        for i in range(size):
-            mixed = entropy_share * entropy[i] + variance_share * variance[i]
-            even = entropy_share * (entropy[i] / log_count)
-            parts[0, begin + i] = np.float32(variance[i])
-            parts[1, begin + i] = np.float32(entropy[i])
-            parts[2, begin + i] = np.float32(mixed)
-            parts[3, begin + i] = np.float32(even + variance_share * (spread[i] / m * scale))

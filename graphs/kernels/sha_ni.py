@@ -1,8 +1,7 @@
-"""SHA-256 by x86's SHA instructions, emitted through Numba: the chains of a text side by side.
+"""SHA-256 by x86's SHA instructions: which chains of a text go side by side, planned.
 
 The instructions of one chain wait for one another, four cycles each, and up to five chains fit the
-registers: they are taken through a block together, a *lot*. While a lot's rounds run, the schedules
-that the next lot needs are computed between them, for those would otherwise wait in their turn.
+registers: they are taken through a block together, a *lot*. The loop is `compiled.sha_ni`'s.
 """
 
 from __future__ import annotations
@@ -14,48 +13,26 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from llvmlite import ir
-from numba import njit, types
-from numba.core import cgutils
-from numba.extending import intrinsic
 
 from ...storage.text import PackedText
-from .chains import DIGEST, INITIAL, ROUND_CONSTANTS, Chain, groups_of
-from .sha256 import (
-    HEAD,
-    I8,
-    I32,
-    I64,
-    SLOT,
-    WHOLE,
-    Digests,
-    Weights,
-    addressed,
-    blocks_of,
-    call,
-    constant,
-    load,
-    outlined,
-    overlays_of,
-    stage,
-    stamp,
-    store,
-)
+from .chains import INITIAL, Chain, groups_of
+from .machine_code import Loop
+from .sha256 import SLOT, Digests, Weights, addressed, overlays_of
 
 FEATURES = frozenset({"sha"})
 """What LLVM's target must have: it ends the process where it is told of none."""
 
-_LOT = 5
+LOT = 5
 _LATENCY = 4  # chains that hide it
 _NOBODY = -2  # the column of a chain that only fills its lot
-_SCHEDULE = 256  # bytes
-_AHEAD = 16
+SCHEDULE = 256  # bytes
+AHEAD = 16
 """Texts staged at once, so that what was written has left the store buffer when it is read."""
 
-_X4, _X16 = ir.VectorType(I32, 4), ir.VectorType(I8, 16)
-_HELD = np.array([5, 4, 1, 0, 7, 6, 3, 2])
+HELD = np.array([5, 4, 1, 0, 7, 6, 3, 2])
 """The order of a state's words A to H as the instructions want them: F E B A, then H G D C."""
-_PLACE = tuple(np.argsort(_HELD).tolist())
+
+_loop = Loop("sha_ni", "hash_texts", FEATURES)
 
 
 def hash_texts(
@@ -63,17 +40,16 @@ def hash_texts(
 ) -> None:
     """Fill weights int32 [n, columns] and, where a chain wants it, digests uint8 [n, 32]."""
     plan = _plan(tuple(chains))
-    _hash_texts(*addressed(text), plan, _scratch(len(plan[2])), weights, digests)
+    _loop(*addressed(text), plan, _scratch(len(plan[2])), weights, digests)
 
 
 def _scratch(chains: int) -> tuple[npt.NDArray[Any], ...]:
-    # Made out here: Numba lets go of an array when all that is still used of it is its address.
     return (
-        np.zeros((_AHEAD + 1) * SLOT, np.uint8),
-        np.zeros(2 * _LOT * _SCHEDULE, np.uint8),
+        np.zeros((AHEAD + 1) * SLOT, np.uint8),
+        np.zeros(2 * LOT * SCHEDULE, np.uint8),
         np.zeros(chains * 8, np.uint32),
-        np.zeros(_LOT, np.uint64),
-        np.zeros(_LOT, np.uint64),
+        np.zeros(LOT, np.uint64),
+        np.zeros(LOT, np.uint64),
     )
 
 
@@ -93,7 +69,7 @@ def lots_of(chains: Sequence[Chain]) -> list[list[Chain]]:
     """
     bins: list[list[list[Chain]]] = []
     for group in groups_of(chains):
-        room = (b for b in bins if sum(map(len, b)) + len(group) <= _LOT)
+        room = (b for b in bins if sum(map(len, b)) + len(group) <= LOT)
         fitting = next(room, None)
         if fitting is None:
             bins.append([group])
@@ -103,7 +79,7 @@ def lots_of(chains: Sequence[Chain]) -> list[list[Chain]]:
     best: list[tuple[int, list[list[Chain]]]] = [(0, [])]
     for stop in range(1, len(order) + 1):
         ways = []
-        for start in range(max(0, stop - _LOT), stop):
+        for start in range(max(0, stop - LOT), stop):
             lot = order[start:stop]
             cost = max(len(lot), _LATENCY) + len({len(chain.prefix) for chain in lot})
             ways.append((best[start][0] + cost, [*best[start][1], lot]))
@@ -112,7 +88,7 @@ def lots_of(chains: Sequence[Chain]) -> list[list[Chain]]:
 
 
 @lru_cache(maxsize=32)
-def _plan(chains: tuple[Chain, ...]) -> tuple[npt.NDArray[Any], ...]:
+def _plan(chains: tuple[Chain, ...]) -> tuple[Any, ...]:
     """Return what the compiled loop knows of its chains, as arrays.
 
     Items are two a lot: its first block, in which each chain has a schedule of its own, and the
@@ -125,8 +101,8 @@ def _plan(chains: tuple[Chain, ...]) -> tuple[npt.NDArray[Any], ...]:
     flat = list(joined.from_iterable(lots))
     bounds = np.cumsum([0, *map(len, lots)])
     counts = np.zeros(2 * len(lots), np.int64)
-    leaders = np.zeros((2 * len(lots), _LOT), np.int64)
-    slots = np.zeros((2 * len(lots), _LOT), np.uint64)
+    leaders = np.zeros((2 * len(lots), LOT), np.int64)
+    slots = np.zeros((2 * len(lots), LOT), np.uint64)
     for number, lot in enumerate(lots):
         for item, key in ((2 * number, "prefix"), (2 * number + 1, "length")):
             seen: dict[Any, int] = {}
@@ -135,7 +111,7 @@ def _plan(chains: tuple[Chain, ...]) -> tuple[npt.NDArray[Any], ...]:
                 if shared not in seen:
                     leaders[item, len(seen)] = bounds[number] + c
                     seen[shared] = len(seen)
-                slots[item, c] = _SCHEDULE * seen[shared]
+                slots[item, c] = SCHEDULE * seen[shared]
             counts[item] = len(seen)
     overlays = overlays_of([*flat, Chain(b"", _NOBODY)])  # the last: nothing in front
     lengths = np.array([len(one.prefix) for one in flat])
@@ -144,259 +120,7 @@ def _plan(chains: tuple[Chain, ...]) -> tuple[npt.NDArray[Any], ...]:
     behind[0::2] = leaders[0::2]
     addresses = overlays.ctypes.data + overlays.strides[0] * behind
     places = np.stack([lengths[leaders], addresses], axis=-1).astype(np.uint64)
-    states = np.tile(INITIAL[_HELD], (len(flat), 1))
+    states = np.tile(INITIAL[HELD], (len(flat), 1))
     columns = np.array([one.column for one in flat])
-    return states, overlays, lengths, columns, bounds, counts, leaders, places, slots
-
-
-# --- one lot, one block ---------------------------------------------------------------------------
-
-
-@intrinsic(prefer_literal=True)
-def _step(typing: Any, chains: Any, blocks: Any, rounds: Any, expansion: Any) -> Any:
-    """Take `chains` through a block and, between their rounds, write the schedules of `blocks`.
-
-    `rounds` are addresses: of the chains' states before and after, of the schedules, and of each
-    chain's offset there. `expansion`: of where the new schedules go; of the block's text as it is
-    without a prefix; of, for each, the bytes of its prefix and the address of its overlay; of, for
-    each, the message's length in bits where the block is its last.
-    """
-    n, m = chains.literal_value, blocks.literal_value
-
-    def emit(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        addresses = [
-            address for packed in arguments[2:] for address in cgutils.unpack_tuple(builder, packed)
-        ]
-        outlined(builder, addresses, lambda inner, *inside: _emit_step(inner, n, m, *inside))
-        return context.get_dummy_value()
-
-    return types.void(chains, blocks, rounds, expansion), emit
-
-
-def _emit_step(
-    builder: Any,
-    n: int,
-    m: int,
-    before: Any,
-    after: Any,
-    schedules: Any,
-    slots: Any,
-    into: Any,
-    text: Any,
-    leaders: Any,
-    bits: Any,
-) -> None:
-    mine = [builder.add(schedules, load(builder, slots, 8 * c, I64)) for c in range(n)]
-    abef = [load(builder, before, 32 * c, _X4) for c in range(n)]
-    cdgh = [load(builder, before, 32 * c + 16, _X4) for c in range(n)]
-    words = []
-    for b in range(m):
-        block = builder.sub(text, load(builder, leaders, 16 * b, I64))
-        overlay = load(builder, leaders, 16 * b + 8, I64)
-        words.append(_message(builder, block, overlay, load(builder, bits, 8 * b, I64)))
-    for step in range(16):
-        pairs = [load(builder, mine[c], 16 * step, _X4) for c in range(n)]
-        for c in range(n):
-            cdgh[c] = call(builder, "llvm.x86.sha256rnds2", cdgh[c], abef[c], pairs[c])
-        for b in range(m):
-            store(builder, _expand(builder, words[b], step), into, _SCHEDULE * b + 16 * step)
-        for c in range(n):
-            upper = _pick(builder, pairs[c], pairs[c], (2, 3, 2, 3))
-            abef[c] = call(builder, "llvm.x86.sha256rnds2", abef[c], cdgh[c], upper)
-    for c in range(n):
-        for offset, rounds in ((32 * c, abef[c]), (32 * c + 16, cdgh[c])):
-            fed = builder.add(load(builder, before, offset, _X4), rounds)
-            store(builder, fed, after, offset)
-
-
-def _pick(builder: Any, low: Any, high: Any, lanes: Sequence[int]) -> Any:
-    return builder.shuffle_vector(low, high, constant(lanes))
-
-
-def _message(builder: Any, block: Any, overlay: Any, bits: Any) -> list[Any]:
-    """Return a block's sixteen words: its bytes, OR-ed with a prefix and the message's length."""
-    words = []
-    for i in range(4):
-        raw = load(builder, block, 16 * i, _X16)
-        swapped = _pick(builder, raw, raw, [4 * (i // 4) + 3 - i % 4 for i in range(16)])
-        prefix = load(builder, overlay, 16 * i, _X4)
-        words.append(builder.or_(builder.bitcast(swapped, _X4), prefix))
-    halves = builder.insert_element(constant([0, 0], I64), bits, I32(1))
-    length = builder.bitcast(halves, _X4)
-    words[3] = builder.or_(words[3], _pick(builder, length, length, (0, 1, 3, 2)))
-    return words
-
-
-def _expand(builder: Any, words: list[Any], step: int) -> Any:
-    """Return four words of the schedule with their constants; append those they lead to."""
-    if step < 12:
-        first, second, third, fourth = words[step : step + 4]
-        between = _pick(builder, third, fourth, (1, 2, 3, 4))
-        mixed = builder.add(call(builder, "llvm.x86.sha256msg1", first, second), between)
-        words.append(call(builder, "llvm.x86.sha256msg2", mixed, fourth))
-    return builder.add(words[step], constant(ROUND_CONSTANTS[4 * step : 4 * step + 4]))
-
-
-@intrinsic
-def _weight(typing: Any, state: Any) -> Any:
-    """Sum bytes 0, 5, 13, 21 and 29 of the hash that a state is."""
-
-    def emit(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        zero = constant([0] * 16, I8)
-        total = constant([0, 0], I64)
-        # F E B A: byte 0 is A's highest, 5 and 21 are the second of B and F; H G D C: of D and H.
-        for offset, mask in (
-            (0, (0xFF0000, 0, 0xFF0000, 0xFF000000)),
-            (16, (0xFF0000, 0, 0xFF0000, 0)),
-        ):
-            kept = builder.and_(load(builder, arguments[0], offset, _X4), constant(mask))
-            sums = call(
-                builder,
-                "llvm.x86.sse2.psad.bw",
-                builder.bitcast(kept, _X16),
-                zero,
-                returns=total.type,
-            )
-            total = builder.add(total, sums)
-        halves = [builder.extract_element(total, I32(i)) for i in (0, 1)]
-        return builder.trunc(builder.add(*halves), I32)
-
-    return types.int32(types.uint64), emit
-
-
-# --- all texts ------------------------------------------------------------------------------------
-
-
-@njit(forceinline=True, error_model="numpy")
-def _take(chains: int, blocks: int, rounds: Any, expansion: Any) -> None:
-    """Call the step of the right size; with no chains in hand yet, only write schedules."""
-    if chains == 5:
-        if blocks == 1:
-            _step(5, 1, rounds, expansion)
-        elif blocks == 2:
-            _step(5, 2, rounds, expansion)
-        elif blocks == 3:
-            _step(5, 3, rounds, expansion)
-        elif blocks == 4:
-            _step(5, 4, rounds, expansion)
-        else:
-            _step(5, 5, rounds, expansion)
-    elif chains == 4:
-        if blocks == 1:
-            _step(4, 1, rounds, expansion)
-        elif blocks == 2:
-            _step(4, 2, rounds, expansion)
-        elif blocks == 3:
-            _step(4, 3, rounds, expansion)
-        elif blocks == 4:
-            _step(4, 4, rounds, expansion)
-        else:
-            _step(4, 5, rounds, expansion)
-    else:
-        _step(0, 5, rounds, expansion)
-
-
-@njit(forceinline=True, error_model="numpy")
-def _close(leaders: Any, lengths: Any, block: int, length: int, bits: Any) -> None:
-    """Say what each leader's schedule ends with: the message's bits, or nothing yet."""
-    for e in range(len(leaders)):
-        prefix = lengths[leaders[e]]
-        ends = block + 1 == blocks_of(prefix, length)
-        bits[e] = np.uint64(8 * (prefix + length) if ends else 0)
-
-
-@njit(forceinline=True, error_model="numpy")
-def _collect(
-    state: Any,
-    at: int,
-    lengths: Any,
-    columns: Any,
-    chains: Any,
-    text: Any,
-    weights: Any,
-    digests: Any,
-) -> None:
-    """Take the hashes of those chains of a lot that this block was the last of."""
-    row, block, length = text
-    for chain in range(chains[0], chains[0] + chains[1]):
-        if block + 1 == blocks_of(lengths[chain], length):
-            column = columns[chain]
-            if column >= 0:
-                weights[row, column] = _weight(at + np.uint64(32 * chain))
-            elif column == DIGEST:
-                for word in range(8):
-                    value = state[8 * chain + _PLACE[word]]
-                    for byte in range(4):
-                        shifted = value >> np.uint32(24 - 8 * byte)
-                        digests[row, 4 * word + byte] = shifted & np.uint32(255)
-
-
-def _compile(version: int) -> Any:
-    @njit(nogil=True, cache=True, error_model="numpy")
-    def loop(
-        data_at: Any, offsets: Any, plan: Any, scratch: Any, weights: Any, digests: Any
-    ) -> int:
-        states, _, lengths, columns, lots, counts, leaders, places, slots = plan
-        rows = len(offsets) - 1
-        stages, schedules, state, none, bits = scratch
-        stages_at = np.uint64(stages.ctypes.data)
-        initial_at, state_at = np.uint64(states.ctypes.data), np.uint64(state.ctypes.data)
-        schedules_at, slots_at = np.uint64(schedules.ctypes.data), np.uint64(slots.ctypes.data)
-        none_at, bits_at = np.uint64(none.ctypes.data), np.uint64(bits.ctypes.data)
-        places_at = np.uint64(places.ctypes.data)
-        shortest, longest = lengths.min(), lengths.max()
-        # In hand is the lot whose schedules are written and whose rounds come next.
-        held, held_text, held_least = (np.int64(0), np.int64(0)), (0, 0, np.int64(0)), np.int64(2)
-        rounds = (state_at, state_at, schedules_at, slots_at)
-        half = np.uint64(0)
-        for begin in range(0, rows, _AHEAD):
-            end = min(begin + _AHEAD, rows)
-            for row in range(begin, end):
-                slot = stages_at + np.uint64((row - begin) * SLOT + HEAD)
-                length = offsets[row + 1] - offsets[row]
-                stage(slot, data_at + np.uint64(offsets[row]), length)
-            # Behind the last text a lot of none, so that what is in hand is finished.
-            for row in range(begin, end + (1 if end == rows else 0)):
-                slot = stages_at + np.uint64((row - begin) * SLOT + HEAD)
-                where, tail = slot, slot
-                length, inside = np.int64(0), np.int64(0)
-                most, least, lot_count = np.int64(1), np.int64(1), 1
-                if row < rows:
-                    length = offsets[row + 1] - offsets[row]
-                    least, most = blocks_of(shortest, length), blocks_of(longest, length)
-                    lot_count = len(lots) - 1
-                    if length > WHOLE:
-                        # From block 1 on, those that every chain has inside the text.
-                        inside = (length + shortest) >> 6
-                        tail = slot + np.uint64(WHOLE - length)
-                for block in range(most):
-                    if block == 1 and inside:
-                        where = data_at + np.uint64(offsets[row]) + np.uint64(64)
-                    elif block == inside:
-                        where = tail + np.uint64(64 * block)
-                    for lot in range(lot_count):
-                        item = 2 * lot + (1 if block else 0)
-                        half ^= np.uint64(1)
-                        into = schedules_at + half * np.uint64(_LOT * _SCHEDULE)
-                        sizes = none_at
-                        if block + 1 >= least:
-                            sizes = bits_at
-                            _close(leaders[item, : counts[item]], lengths, block, length, bits)
-                        here = places_at + np.uint64(16 * _LOT * item)
-                        _take(held[1], counts[item], rounds, (into, where, here, sizes))
-                        if held_text[1] + 1 >= held_least:
-                            _collect(
-                                state, state_at, lengths, columns, held, held_text, weights, digests
-                            )
-                        held, held_least = (lots[lot], lots[lot + 1] - lots[lot]), least
-                        held_text = (row, block, length)
-                        after = state_at + np.uint64(32 * lots[lot])
-                        before = after if block else initial_at + np.uint64(32 * lots[lot])
-                        rounds = (before, after, into, slots_at + np.uint64(8 * _LOT * item))
-                    where += np.uint64(64)
-        return version
-
-    return loop
-
-
-_hash_texts = _compile(stamp())
+    extent = int(lengths.min()), int(lengths.max())
+    return states, overlays, lengths, extent, columns, bounds, counts, leaders, places, slots

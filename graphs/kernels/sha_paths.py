@@ -10,11 +10,8 @@ import os
 from dataclasses import dataclass
 from functools import cache
 
-import numba
-from numba.core.registry import cpu_target
-
 from ...storage.errors import BackendUnavailable
-from . import sha_hashlib, sha_lanes, sha_ni
+from . import machine_code, sha_hashlib, sha_lanes, sha_ni
 from .sha256 import HashTexts
 
 VARIABLE = "PANINIFS_SHA256"
@@ -67,9 +64,7 @@ def chosen() -> HashPath:
 
 
 def _target_features() -> frozenset[str]:
-    if numba.config.DISABLE_JIT:
+    target = machine_code.target()
+    if not target.triple.startswith("x86_64"):
         return frozenset()
-    triple, _, features = cpu_target.target_context.codegen().magic_tuple()
-    if not triple.startswith("x86_64"):
-        return frozenset()
-    return frozenset(one[1:] for one in features.split(",") if one.startswith("+"))
+    return frozenset(one[1:] for one in target.features.split(",") if one.startswith("+"))

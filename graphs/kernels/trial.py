@@ -24,9 +24,7 @@ def texts() -> PackedText:
     """Return the texts of the trial."""
     longest = max(_LENGTHS)
     cycle = bytes(n * 7 % _PERIOD for n in range(_PERIOD)) * (2 + longest // _PERIOD)
-    return PackedText.from_strings(
-        [cycle[length % _PERIOD :][:length] for length in _LENGTHS]
-    )
+    return PackedText.from_strings([cycle[length % _PERIOD :][:length] for length in _LENGTHS])
 
 
 def passed(fields: Sequence[Any]) -> bool:

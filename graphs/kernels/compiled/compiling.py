@@ -1,0 +1,120 @@
+"""From a loop to machine code: Numba compiles it behind an entry that reads its arguments."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from importlib import import_module
+from itertools import count
+from typing import Any
+
+import numpy as np
+from llvmlite import ir
+from numba import config, from_dtype, njit, types
+from numba.core import compiler
+from numba.core.registry import cpu_target
+from numba.extending import intrinsic
+from numba.np.arrayobj import populate_array
+
+from ....storage.errors import BackendUnavailable
+
+inlined = njit(forceinline=True, error_model="numpy", _nrt=False)
+"""For functions that a loop calls, so that they have no frame of their own."""
+
+loop = njit(error_model="numpy", _nrt=False)
+"""For loops."""
+
+_WORD = ir.IntType(64)
+
+
+def compiled(
+    module: str, name: str, arguments: tuple[Any, ...], needs: frozenset[str]
+) -> tuple[str, bytes]:
+    """Compile a loop for the types of its arguments; return the symbol to call and the object file.
+
+    Raises
+    ------
+    BackendUnavailable
+        Numba is told to compile nothing, or for less than the loop needs: LLVM would end the
+        process.
+    """
+    _, cpu, features = cpu_target.target_context.codegen().magic_tuple()
+    if lacking := needs - {one[1:] for one in features.split(",") if one.startswith("+")}:
+        raise BackendUnavailable(
+            f"Numba compiles for {cpu} without {', '.join(sorted(lacking))}, by its configuration; "
+            "PANINIFS_SHA256=hashlib does without"
+        )
+    if config.DISABLE_JIT:
+        raise BackendUnavailable(
+            "the kernels are not compiled yet on this machine, and NUMBA_DISABLE_JIT keeps Numba "
+            "from it: run once without it"
+        )
+    function = getattr(import_module(f".{module}", __package__), name)
+    read = _reading(_type_of(arguments))
+
+    def entry(words: int) -> int:
+        function(*read(words))
+        return 0
+
+    flags = compiler.Flags()
+    flags.no_cpython_wrapper = flags.no_cfunc_wrapper = True
+    flags.error_model = "numpy"
+    made = compiler.compile_extra(
+        cpu_target.typing_context,
+        cpu_target.target_context,
+        entry,
+        (types.uint64,),
+        types.int64,
+        flags,
+        {},
+    )
+    _, _, (code, _) = made.library.serialize_using_object_code()
+    return made.fndesc.mangled_name, code
+
+
+def _type_of(argument: Any) -> Any:
+    if isinstance(argument, tuple):
+        return types.BaseTuple.from_types([_type_of(one) for one in argument])
+    if isinstance(argument, np.ndarray):
+        return types.Array(from_dtype(argument.dtype), argument.ndim, "C")
+    if isinstance(argument, float):
+        return types.float64
+    return types.uint64 if isinstance(argument, np.uint64) else types.int64
+
+
+def _reading(kind: Any) -> Callable[[int], Any]:
+    """Return a function for compiled code: from the address of words to arguments of a type."""
+
+    @intrinsic
+    def read(typing: Any, words: Any) -> Any:
+        def emit(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+            places = count()
+
+            def word() -> Any:
+                place = builder.add(arguments[0], _WORD(8 * next(places)))
+                return builder.load(builder.inttoptr(place, _WORD.as_pointer()))
+
+            return _emit(context, builder, kind, word)
+
+        return kind(types.uint64), emit
+
+    return read  # type: ignore[no-any-return]
+
+
+def _emit(context: Any, builder: Any, kind: Any, word: Callable[[], Any]) -> Any:
+    if isinstance(kind, types.BaseTuple):
+        parts = [_emit(context, builder, one, word) for one in kind]
+        return context.make_tuple(builder, kind, parts)
+    if isinstance(kind, types.Float):
+        return builder.bitcast(word(), ir.DoubleType())
+    if not isinstance(kind, types.Array):
+        return word()
+    element = context.get_data_type(kind.dtype)
+    data = builder.inttoptr(word(), element.as_pointer())
+    shape = [word() for _ in range(kind.ndim)]
+    itemsize = _WORD(context.get_abi_sizeof(element))
+    strides = [itemsize]
+    for length in shape[:0:-1]:
+        strides.insert(0, builder.mul(strides[0], length))
+    array = context.make_array(kind)(context, builder)
+    populate_array(array, data=data, shape=shape, strides=strides, itemsize=itemsize, meminfo=None)
+    return array._getvalue()

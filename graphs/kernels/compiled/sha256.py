@@ -1,0 +1,106 @@
+"""What the compiled SHA-256 loops share: the building of LLVM code, and the staging of texts."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+from llvmlite import ir
+from numba import types
+from numba.core import cgutils
+from numba.extending import intrinsic
+
+from ..sha256 import TAIL, WHOLE
+from .compiling import inlined
+
+I1, I8, I32, I64 = ir.IntType(1), ir.IntType(8), ir.IntType(32), ir.IntType(64)
+
+
+def constant(values: Sequence[int], element: Any = I32) -> Any:
+    """Return a vector of constants."""
+    return ir.Constant(ir.VectorType(element, len(values)), list(values))
+
+
+def pointer(builder: Any, address: Any, offset: int, kind: Any) -> Any:
+    """Return `address` + `offset` bytes as a pointer to a value of a type."""
+    where = builder.add(address, I64(offset)) if offset else address
+    return builder.inttoptr(where, kind.as_pointer())
+
+
+def load(builder: Any, address: Any, offset: int, kind: Any) -> Any:
+    """Load a value from anywhere, aligned or not."""
+    return builder.load(pointer(builder, address, offset, kind), align=1)
+
+
+def store(builder: Any, value: Any, address: Any, offset: int) -> None:
+    """Store a value anywhere."""
+    builder.store(value, pointer(builder, address, offset, value.type), align=1)
+
+
+def call(builder: Any, name: str, *arguments: Any, returns: Any = None) -> Any:
+    """Call one of LLVM's own functions; it returns what its first argument is, if not said."""
+    kind = ir.FunctionType(returns or arguments[0].type, [one.type for one in arguments])
+    return builder.call(cgutils.get_or_insert_function(builder.module, kind, name), arguments)
+
+
+def outlined(builder: Any, arguments: Sequence[Any], emit: Callable[..., None]) -> None:
+    """Emit a function of its own that LLVM does not inline, and call it.
+
+    Side by side in one function, LLVM draws the loads of several such bodies together and spills
+    what it loaded.
+    """
+    kind = ir.FunctionType(ir.VoidType(), [one.type for one in arguments])
+    function = ir.Function(builder.module, kind, builder.module.get_unique_name("outlined"))
+    function.linkage = "internal"
+    function.attributes.add("noinline")
+    inner = ir.IRBuilder(function.append_basic_block())
+    emit(inner, *function.args)
+    inner.ret_void()
+    builder.call(function, arguments)
+
+
+# --- staging --------------------------------------------------------------------------------------
+
+
+@intrinsic
+def _copy(typing: Any, target: Any, source: Any, count: Any) -> Any:
+    """Copy `count` bytes from address to address."""
+
+    def emit(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        target, source, count = arguments
+        places = [pointer(builder, one, 0, I8) for one in (target, source)]
+        cgutils.raw_memcpy(builder, *places, count, 1)
+        return context.get_dummy_value()
+
+    return types.void(types.uint64, types.uint64, types.int64), emit
+
+
+@intrinsic
+def _pad(typing: Any, target: Any) -> Any:
+    """Write what follows a message: the byte 0x80, and zeros up to 144 bytes."""
+
+    def emit(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        for offset in range(0, 144, 16):
+            store(builder, constant([0 if offset else 0x80, 0, 0, 0]), arguments[0], offset)
+        return context.get_dummy_value()
+
+    return types.void(types.uint64), emit
+
+
+@inlined
+def stage(slot: int, text: int, length: int) -> None:
+    """Lay a text at an address, `HEAD` bytes of zeros in front, its padding behind."""
+    if length <= WHOLE:
+        _copy(slot, text, length)
+        _pad(slot + np.uint64(length))
+    else:
+        _copy(slot, text, np.int64(WHOLE - TAIL))
+        _copy(slot + np.uint64(WHOLE - TAIL), text + np.uint64(length - TAIL), np.int64(TAIL))
+        _pad(slot + np.uint64(WHOLE))
+
+
+@inlined
+def blocks_of(prefix: int, length: int) -> int:
+    """How many blocks a text has behind a prefix, with the nine bytes or more that end it."""
+    return (prefix + length + 72) >> 6
