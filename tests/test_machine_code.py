@@ -8,6 +8,7 @@ import subprocess
 import sys
 import threading
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -112,9 +113,10 @@ def test_code_of_other_sources_another_processor_or_numba_is_not_taken(
     shares_by_a_new_process()
     shares_by_a_new_process()
     assert compilations == ["shares"]
+    here = machine_code.target()
     other = {
         "sources": ("_sources", lambda: "others"),
-        "target": ("target", lambda: machine_code.Target("", "generic", "")),
+        "target": ("target", lambda: replace(here, cpu="generic", features="")),
         "version": ("version", lambda name: "0.99"),
     }
     monkeypatch.setattr(machine_code, *other[what])
