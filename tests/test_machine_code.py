@@ -7,15 +7,17 @@ import shutil
 import subprocess
 import sys
 import threading
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 import pytest
 
-from paninifs.graphs.kernels import machine_code, moments, sha_paths
+from paninifs.graphs.kernels import kept, machine_code, moments, numba_target
 from paninifs.graphs.kernels.machine_code import Loop
 from paninifs.storage.errors import BackendUnavailable
 
@@ -60,17 +62,17 @@ def compilations(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[str]:
 
     made: list[str] = []
 
-    def counted(module: str, name: str, *rest: Any) -> tuple[str, bytes]:
+    def counted(module: str, name: str, kind: Any) -> bytes:
         made.append(name)
-        return compiled(module, name, *rest)
+        return compile_loop(module, name, kind)
 
-    compiled = compiling.compiled
-    monkeypatch.setattr(compiling, "compiled", counted)
+    compile_loop = compiling.compile_loop
+    monkeypatch.setattr(compiling, "compile_loop", counted)
     monkeypatch.setenv("NUMBA_CACHE_DIR", str(tmp_path / "kept"))
     return made
 
 
-def shares_by_a_new_process() -> None:
+def shares_by_a_new_loop() -> None:
     """Compute with a loop that nothing is known of yet, as in a process that has just begun."""
     out = np.empty((1, 2), np.float32)
     Loop("moments", "shares")(np.array([[1, 3]], np.int32), out)
@@ -92,50 +94,65 @@ def test_a_process_that_finds_the_code_needs_no_numba(two: tuple[Path, list[str]
 
 
 @pytest.mark.parametrize("damage", ["cut", "a bit", "empty"])
-def test_damaged_code_is_compiled_anew_and_that_is_said(
+def test_damaged_code_is_not_used_and_that_is_said(
     compilations: list[str], tmp_path: Path, damage: str, caplog: pytest.LogCaptureFixture
 ) -> None:
-    shares_by_a_new_process()
-    (file,) = (tmp_path / "kept").iterdir()
+    shares_by_a_new_loop()
+    (file,) = (tmp_path / "kept").glob("moments*")
     data = bytearray(file.read_bytes())
     data[-100] ^= 4
     file.write_bytes({"cut": data[:-200], "a bit": data, "empty": b""}[damage])
-    shares_by_a_new_process()
-    assert "is damaged; its loop is compiled anew" in caplog.text
-    shares_by_a_new_process()
+    shares_by_a_new_loop()
+    assert "is damaged and is not used" in caplog.text
+    shares_by_a_new_loop()
     assert compilations == ["shares", "shares"]
 
 
-@pytest.mark.parametrize("what", ["sources", "target", "version"])
-def test_code_of_other_sources_another_processor_or_numba_is_not_taken(
+@pytest.mark.parametrize("what", ["SOURCES", "settings"])
+def test_code_of_other_sources_or_settings_is_not_taken(
     compilations: list[str], monkeypatch: pytest.MonkeyPatch, what: str
 ) -> None:
-    shares_by_a_new_process()
-    shares_by_a_new_process()
+    shares_by_a_new_loop()
+    shares_by_a_new_loop()
     assert compilations == ["shares"]
-    here = machine_code.target()
-    other = {
-        "sources": ("_sources", lambda: "others"),
-        "target": ("target", lambda: replace(here, cpu="generic", features="")),
-        "version": ("version", lambda name: "0.99"),
-    }
-    monkeypatch.setattr(machine_code, *other[what])
-    shares_by_a_new_process()
+    other = {"SOURCES": "others", "settings": lambda: "others"}
+    monkeypatch.setattr(machine_code, what, other[what])
+    shares_by_a_new_loop()
     assert compilations == ["shares", "shares"]
 
 
-def test_a_change_of_any_source_of_the_kernels_is_one(tmp_path: Path) -> None:
+def test_a_change_of_any_source_of_the_kernels_is_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     source = Path(machine_code.__file__).parent
     shutil.copytree(source, tmp_path, dirs_exist_ok=True)
-    seen = set()
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(machine_code, "_HERE", tmp_path)
-        for name in ("arithmetic.py", "chains.py", "compiled/sha256.py", "compiled/moments.py"):
-            seen.add(machine_code._sources.__wrapped__())
-            with (tmp_path / name).open("a") as file:
-                file.write("# changed\n")
-        seen.add(machine_code._sources.__wrapped__())
+    monkeypatch.setattr(machine_code, "__file__", str(tmp_path / "machine_code.py"))
+    seen = {machine_code.SOURCES}
+    for name in ("arithmetic.py", "chains.py", "compiled/sha256.py", "compiled/moments.py"):
+        with (tmp_path / name).open("a") as file:
+            file.write("# changed\n")
+        seen.add(machine_code._digest_of_sources())
     assert len(seen) == 5
+
+
+@pytest.mark.parametrize("change", ["NUMBA_OPT", "NUMBA_ENABLE_AVX", "file", "version", "host"])
+def test_whatever_changes_what_numba_makes_is_among_its_settings(
+    change: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    settings = numba_target.settings.__wrapped__
+    before = settings()
+    monkeypatch.setenv("NUMBA_CACHE_DIR", "elsewhere")  # this does not
+    assert settings() == before
+    if change == "file":
+        (tmp_path / ".numba_config.yaml").write_text("cpu_name: generic")
+    elif change == "version":
+        monkeypatch.setattr(numba_target, "version", lambda name: "0.99")
+    elif change == "host":
+        monkeypatch.setattr("llvmlite.binding.get_host_cpu_name", lambda: "nocona")
+    else:
+        monkeypatch.setenv(change, "0")
+    assert settings() != before
 
 
 def test_where_no_folder_takes_it_every_process_compiles_and_is_told_what_to_set(
@@ -146,8 +163,8 @@ def test_where_no_folder_takes_it_every_process_compiles_and_is_told_what_to_set
 ) -> None:
     (tmp_path / "file").touch()
     monkeypatch.setenv("NUMBA_CACHE_DIR", str(tmp_path / "file" / "below"))
-    shares_by_a_new_process()
-    shares_by_a_new_process()
+    shares_by_a_new_loop()
+    shares_by_a_new_loop()
     assert compilations == ["shares", "shares"]
     assert "set NUMBA_CACHE_DIR to one that can be written to" in caplog.text
 
@@ -156,24 +173,21 @@ def test_the_users_cache_takes_what_the_packages_folder_does_not(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (tmp_path / "file").touch()
-    code = machine_code.Code("symbol", b"object")
-    monkeypatch.setattr(
-        machine_code, "folders", lambda: [tmp_path / "file" / "below", tmp_path / "cache"]
-    )
-    machine_code._keep("some.code", code)
-    assert [file.name for file in (tmp_path / "cache").iterdir()] == ["some.code"]
-    assert machine_code._read(tmp_path / "cache" / "some.code") == code
+    monkeypatch.setattr(kept, "folders", lambda: [tmp_path / "file" / "below", tmp_path / "cache"])
+    assert kept.kept("some", lambda: b"made") == b"made"
+    assert [file.name for file in (tmp_path / "cache").iterdir()] == ["some"]
+    assert kept.kept("some", lambda: b"made again") == b"made"
 
 
 def test_the_folders_are_the_packages_then_the_users_or_the_one_that_the_user_names(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.delenv("NUMBA_CACHE_DIR", raising=False)
-    package, user = machine_code.folders()
+    package, user = kept.folders()
     assert package == Path(machine_code.__file__).parent / "__pycache__"
     assert "paninifs" in user.parts
     monkeypatch.setenv("NUMBA_CACHE_DIR", str(tmp_path))
-    assert machine_code.folders() == [tmp_path]
+    assert kept.folders() == [tmp_path]
 
 
 def test_a_write_that_fails_leaves_no_part_behind(
@@ -182,9 +196,9 @@ def test_a_write_that_fails_leaves_no_part_behind(
     def full(self: Path, target: Path) -> Path:
         raise OSError(28, "No space left on device")
 
+    monkeypatch.setenv("NUMBA_CACHE_DIR", str(tmp_path))
     monkeypatch.setattr(Path, "replace", full)
-    with pytest.raises(OSError, match="No space"):
-        machine_code._replace(tmp_path / "some.code", b"data")
+    assert kept.kept("some", lambda: b"made") == b"made"
     assert list(tmp_path.iterdir()) == []
 
 
@@ -208,23 +222,94 @@ def test_a_loop_is_compiled_for_each_type_of_its_arguments(
         out = np.full(weights.shape, 7, np.float32)
         shares(weights.astype(kind), out)
         np.testing.assert_array_equal(out, [[0.25, 0.75], [0, 0], [-0.25, 1.25]])
-    assert len(list(tmp_path.iterdir())) == 2
+    assert len(list(tmp_path.glob("moments.shares-*"))) == 2
 
 
-def test_an_array_with_gaps_or_of_the_other_order_is_refused() -> None:
-    out = np.empty((3, 2), np.float32)
-    for weights in (np.zeros((3, 4), np.int32)[:, ::2], np.zeros((2, 3), np.int32).T):
-        with pytest.raises(ValueError, match=r"array of \(3, 2\) is not whole and in C order"):
-            Loop("moments", "shares")(weights, out)
+@pytest.mark.parametrize(
+    ("argument", "error"),
+    [
+        (np.zeros((3, 4), np.int32)[:, ::2], r"array of \(3, 2\) is not whole, aligned and in C"),
+        (np.zeros((2, 3), np.int32).T, r"array of \(3, 2\) is not whole"),
+        (np.frombuffer(bytes(13), np.uint8)[1:].view(np.int32), "aligned"),
+        (2**63, "more than 64 bits"),
+        (np.zeros(2, bool), "no array of bool"),
+        (np.zeros(2, object), "no array of object"),
+        (np.zeros(2, "f4,i4"), "no array of"),
+        (np.float32(1.5), "integer"),
+        ("12", "integer"),
+    ],
+)
+def test_what_a_loop_cannot_read_is_refused(argument: Any, error: str) -> None:
+    with pytest.raises((TypeError, ValueError), match=error):
+        machine_code.laid_out((argument,), [])
 
 
-def test_a_loop_that_needs_what_numba_leaves_out_is_refused_before_llvm_ends_the_process(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+def made_by_a_loop(
+    monkeypatch: pytest.MonkeyPatch, function: Callable[[Any], None], *arguments: Any
 ) -> None:
-    monkeypatch.setenv("NUMBA_CACHE_DIR", str(tmp_path))
-    needing = Loop("moments", "shares", frozenset({"perpetual-motion"}))
-    with pytest.raises(BackendUnavailable, match="without perpetual-motion"):
-        needing(np.zeros((1, 2), np.int32), np.empty((1, 2), np.float32))
+    from paninifs.graphs.kernels.compiled import compiling
+
+    monkeypatch.setattr(compiling, "import_module", lambda *_: SimpleNamespace(some=function))
+    Loop("of_a_test", "some")(*arguments)
+
+
+def test_numbers_and_tuples_arrive_as_they_are(
+    compilations: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from paninifs.graphs.kernels.compiled.compiling import loop
+
+    @loop
+    def some(whole: int, real: float, nested: Any, out: Any) -> None:
+        (one, more), (unsigned, same) = nested
+        out[0], out[1], out[2] = whole, real, one[1, 2]
+        out[3] = more[0] + more[1]
+        out[4] = unsigned // np.uint64(2)
+        out[5] = len(same)
+
+    out = np.zeros(6)
+    grid = np.arange(6, dtype=np.int16).reshape(2, 3) - 7
+    nested = ((grid, (np.int64(2), 3)), (np.uint64(2**64 - 2), np.zeros(0, np.float32)))
+    made_by_a_loop(monkeypatch, some, -5, -0.25, nested, out)
+    assert out.tolist() == [-5, -0.25, -2, 5, float(2**63 - 1), 0]
+
+
+def test_a_loop_that_would_need_numba_when_it_runs_is_refused_as_it_is_compiled(
+    compilations: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # A process without Numba would end in LLVM, at every start, with what was kept.
+    from numba import njit
+
+    @njit
+    def some(out: Any) -> None:
+        out[0] = np.random.random()  # noqa: NPY002 (for Numba has its own)
+
+    with pytest.raises(AssertionError, match=r"loop some calls numba_.*random"):
+        made_by_a_loop(monkeypatch, some, np.zeros(5))
+
+
+def test_numba_told_otherwise_while_the_program_runs_is_refused(
+    compilations: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from paninifs.graphs.kernels.compiled import compiling
+
+    other = replace(numba_target.target(), cpu="generic", features="")
+    monkeypatch.setattr(compiling, "target", lambda: other)
+    with pytest.raises(BackendUnavailable, match=r"Numba now compiles for .*, not for generic"):
+        shares_by_a_new_loop()
+
+
+def test_two_threads_that_call_a_loop_first_compile_it_once(compilations: list[str]) -> None:
+    loop, begin = Loop("moments", "shares"), threading.Barrier(2)
+
+    def work(_: int) -> list[float]:
+        out = np.empty((1, 2), np.float32)
+        begin.wait(timeout=60)
+        loop(np.array([[1, 3]], np.int32), out)
+        return out[0].tolist()
+
+    with ThreadPoolExecutor(2) as pool:
+        assert list(pool.map(work, range(2))) == [[0.25, 0.75]] * 2
+    assert compilations == ["shares"]
 
 
 def test_threads_that_call_at_once_each_get_their_own() -> None:
@@ -241,16 +326,36 @@ def test_threads_that_call_at_once_each_get_their_own() -> None:
         assert all(pool.map(work, mine))
 
 
-def test_the_target_is_the_processor_or_what_numba_is_told(
-    monkeypatch: pytest.MonkeyPatch,
+@pytest.mark.parametrize(
+    "told",
+    [
+        {},
+        {"NUMBA_CPU_NAME": "generic"},
+        {"NUMBA_CPU_NAME": "haswell", "NUMBA_CPU_FEATURES": "+avx2"},
+        {"NUMBA_ENABLE_AVX": "0"},
+    ],
+)
+def test_the_target_is_numbas_whatever_it_is_told_and_it_is_asked_once(
+    tmp_path: Path, told: dict[str, str]
 ) -> None:
-    numba_has = pytest.importorskip("numba.core.registry").cpu_target.target_context.codegen()
-    _, cpu, features = numba_has.magic_tuple()
-    here = machine_code.target.__wrapped__()
-    assert (here.cpu, set(here.features.split(","))) == (cpu, set(features.split(",")))
-    monkeypatch.setenv("NUMBA_CPU_NAME", "generic")
-    monkeypatch.setenv("NUMBA_CPU_FEATURES", "")
-    told = machine_code.target.__wrapped__()
-    assert (told.triple, told.cpu, told.features) == (here.triple, "generic", "")
-    monkeypatch.setattr(machine_code, "target", lambda: told)
-    assert sha_paths.usable.__wrapped__() == ("hashlib",)
+    def answers(code: str) -> list[str]:
+        ran = subprocess.run(
+            [sys.executable, "-P", "-c", code],
+            env={**os.environ, "NUMBA_CACHE_DIR": str(tmp_path), **told},
+            capture_output=True,
+            text=True,
+            check=True,
+        )
+        return ran.stdout.splitlines()
+
+    ours = (
+        "import sys\nfrom paninifs.graphs.kernels.numba_target import target\n"
+        "print(target().triple, target().cpu, target().features)\nprint('numba' in sys.modules)"
+    )
+    numbas = (
+        "from numba.core.registry import cpu_target\n"
+        "print(*cpu_target.target_context.codegen().magic_tuple())"
+    )
+    (wanted,) = answers(numbas)
+    assert answers(ours) == [wanted, "True"]
+    assert answers(ours) == [wanted, "False"]

@@ -18,9 +18,10 @@ import numpy.typing as npt
 
 from ...storage.errors import BackendUnavailable
 from ...storage.text import PackedText
-from . import machine_code, moments, sha_hashlib, sha_paths, trial
+from . import moments, sha_hashlib, sha_paths, trial
 from .chains import Chain, chains_of
 from .host import IN_FLIGHT, MICRO_BATCH, asarray, counted, offload, own, room
+from .kept import folders
 from .sha256 import PREFIX_LIMIT, HashTexts
 
 __all__ = [
@@ -105,7 +106,7 @@ def prepare() -> None:
     with locket.lock_file(lock):
         fields = default_graph(trial.texts(), dhatus=trial.DHATUS, primes=trial.PRIMES)
     if not trial.passed(fields):
-        kept = " and ".join(map(str, machine_code.folders()))
+        kept = " and ".join(map(str, folders()))
         raise BackendUnavailable(
             f"the compiled kernels ({sha_paths.chosen().name}) compute wrongly on this machine; "
             f"delete the .code files in {kept}, or set {sha_paths.VARIABLE}=hashlib"

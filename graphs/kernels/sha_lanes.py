@@ -50,8 +50,8 @@ def _scratch(chains: int, lanes: int) -> tuple[npt.NDArray[Any], ...]:
     )
 
 
-def _path(name: str, lanes: int, features: frozenset[str]) -> HashTexts:
-    loop = Loop("sha_lanes", name, features)
+def _path(name: str, lanes: int) -> HashTexts:
+    loop = Loop("sha_lanes", name)
 
     def hash_texts(
         text: PackedText, chains: Sequence[Chain], weights: Weights, digests: Digests
@@ -68,5 +68,5 @@ def _path(name: str, lanes: int, features: frozenset[str]) -> HashTexts:
     return hash_texts
 
 
-avx512 = _path("avx512", 16, AVX512_FEATURES)
-avx2 = _path("avx2", 8, AVX2_FEATURES)
+avx512 = _path("avx512", 16)
+avx2 = _path("avx2", 8)

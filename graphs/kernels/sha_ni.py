@@ -20,7 +20,7 @@ from .machine_code import Loop
 from .sha256 import SLOT, Digests, Weights, addressed, overlays_of
 
 FEATURES = frozenset({"sha"})
-"""What LLVM's target must have: it ends the process where it is told of none."""
+"""What LLVM's target must have: asked for an instruction that it lacks, LLVM ends the process."""
 
 LOT = 5
 _LATENCY = 4  # chains that hide it
@@ -32,7 +32,7 @@ AHEAD = 16
 HELD = np.array([5, 4, 1, 0, 7, 6, 3, 2])
 """The order of a state's words A to H as the instructions want them: F E B A, then H G D C."""
 
-_loop = Loop("sha_ni", "hash_texts", FEATURES)
+_loop = Loop("sha_ni", "hash_texts")
 
 
 def hash_texts(

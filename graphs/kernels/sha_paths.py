@@ -11,7 +11,8 @@ from dataclasses import dataclass
 from functools import cache
 
 from ...storage.errors import BackendUnavailable
-from . import machine_code, sha_hashlib, sha_lanes, sha_ni
+from . import sha_hashlib, sha_lanes, sha_ni
+from .numba_target import target
 from .sha256 import HashTexts
 
 VARIABLE = "PANINIFS_SHA256"
@@ -64,7 +65,5 @@ def chosen() -> HashPath:
 
 
 def _target_features() -> frozenset[str]:
-    target = machine_code.target()
-    if not target.triple.startswith("x86_64"):
-        return frozenset()
-    return frozenset(one[1:] for one in target.features.split(",") if one.startswith("+"))
+    has = target()
+    return has.instructions if has.triple.startswith("x86_64") else frozenset()

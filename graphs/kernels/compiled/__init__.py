@@ -1,5 +1,5 @@
 """Loops for Numba. They are imported to compile them only: see `machine_code`.
 
-Nothing here allocates or raises, so that what is compiled needs nothing of Numba when it runs:
-scratch memory comes as an argument.
+What is compiled runs without Numba. So nothing here allocates (scratch memory comes as an
+argument) or raises, and a loop that calls anything of Numba's is refused as it is compiled.
 """

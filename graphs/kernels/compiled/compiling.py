@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
+from dataclasses import astuple
 from importlib import import_module
 from itertools import count
 from typing import Any
@@ -16,6 +18,8 @@ from numba.extending import intrinsic
 from numba.np.arrayobj import populate_array
 
 from ....storage.errors import BackendUnavailable
+from ..machine_code import Kind
+from ..numba_target import target
 
 inlined = njit(forceinline=True, error_model="numpy", _nrt=False)
 """For functions that a loop calls, so that they have no frame of their own."""
@@ -24,32 +28,31 @@ loop = njit(error_model="numpy", _nrt=False)
 """For loops."""
 
 _WORD = ir.IntType(64)
+_NUMBERS = {"int": types.int64, "uint": types.uint64, "float": types.float64}
 
 
-def compiled(
-    module: str, name: str, arguments: tuple[Any, ...], needs: frozenset[str]
-) -> tuple[str, bytes]:
-    """Compile a loop for the types of its arguments; return the symbol to call and the object file.
+def compile_loop(module: str, name: str, kind: Kind) -> bytes:
+    """Compile a loop for arguments of a kind; return the symbol to call, a zero, the object file.
 
     Raises
     ------
     BackendUnavailable
-        Numba is told to compile nothing, or for less than the loop needs: LLVM would end the
-        process.
+        Numba is told to compile nothing, or was told otherwise since it was asked for its target.
     """
-    _, cpu, features = cpu_target.target_context.codegen().magic_tuple()
-    if lacking := needs - {one[1:] for one in features.split(",") if one.startswith("+")}:
-        raise BackendUnavailable(
-            f"Numba compiles for {cpu} without {', '.join(sorted(lacking))}, by its configuration; "
-            "PANINIFS_SHA256=hashlib does without"
-        )
     if config.DISABLE_JIT:
         raise BackendUnavailable(
             "the kernels are not compiled yet on this machine, and NUMBA_DISABLE_JIT keeps Numba "
-            "from it: run once without it"
+            "from it: run once without it, or take backend='reference'"
+        )
+    meant = cpu_target.target_context.codegen().magic_tuple()
+    if meant != astuple(target()):
+        raise BackendUnavailable(
+            f"Numba now compiles for {meant[1]} ({meant[2]}), not for {target().cpu} "
+            f"({target().features}): set it by NUMBA_... in the environment, not while a program "
+            "runs"
         )
     function = getattr(import_module(f".{module}", __package__), name)
-    read = _reading(_type_of(arguments))
+    read = _reading(_type_of(kind))
 
     def entry(words: int) -> int:
         function(*read(words))
@@ -67,18 +70,25 @@ def compiled(
         flags,
         {},
     )
-    _, _, (code, _) = made.library.serialize_using_object_code()
-    return made.fndesc.mangled_name, code
+    _refuse_what_needs_numba(name, made.library.get_llvm_str())
+    _, _, (image, _) = made.library.serialize_using_object_code()
+    return made.fndesc.mangled_name.encode() + b"\0" + image  # type: ignore[no-any-return]
 
 
-def _type_of(argument: Any) -> Any:
-    if isinstance(argument, tuple):
-        return types.BaseTuple.from_types([_type_of(one) for one in argument])
-    if isinstance(argument, np.ndarray):
-        return types.Array(from_dtype(argument.dtype), argument.ndim, "C")
-    if isinstance(argument, float):
-        return types.float64
-    return types.uint64 if isinstance(argument, np.uint64) else types.int64
+def _refuse_what_needs_numba(name: str, code: str) -> None:
+    """Raise where code calls what a process without Numba has not: LLVM would end that process."""
+    declared = re.findall(r'^declare [^@]*@"?([^"(]+)', code, re.MULTILINE)
+    if foreign := [one for one in declared if not one.startswith("llvm.")]:
+        raise AssertionError(f"the loop {name} calls {', '.join(foreign)}")
+
+
+def _type_of(kind: Kind) -> Any:
+    if isinstance(kind, tuple):
+        return types.BaseTuple.from_types([_type_of(one) for one in kind])
+    if kind in _NUMBERS:
+        return _NUMBERS[kind]
+    dtype, _, dimensions = kind.partition(":")
+    return types.Array(from_dtype(np.dtype(dtype)), int(dimensions), "C")
 
 
 def _reading(kind: Any) -> Callable[[int], Any]:
@@ -101,6 +111,7 @@ def _reading(kind: Any) -> Callable[[int], Any]:
 
 
 def _emit(context: Any, builder: Any, kind: Any, word: Callable[[], Any]) -> Any:
+    """Emit the reading of one argument, word by word as `machine_code.laid_out` wrote them."""
     if isinstance(kind, types.BaseTuple):
         parts = [_emit(context, builder, one, word) for one in kind]
         return context.make_tuple(builder, kind, parts)
