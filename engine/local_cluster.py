@@ -40,6 +40,7 @@ whole process for good when a thread begins or ends at a bad moment (CPython iss
 RESIDENT_BYTES = 200 << 20  # of a worker that has imported what it needs
 LOST_WORKER_TIMEOUT = "1 day"
 WORKER_ENVIRONMENT = {"MALLOC_TRIM_THRESHOLD_": 256 << 20, "MALLOC_MMAP_THRESHOLD_": 32 << 20}
+TICK = "500 ms"
 BACKEND_KEY = ["paninifs", "backend"]  # where the scheduler keeps it, for every client
 
 
@@ -168,6 +169,9 @@ def _configure_dask(environment: dict[str, Any]) -> None:
     # fifth of their time went into clearing pages.
     key = "distributed.nanny.pre-spawn-environ"
     dask.config.set({f"{key}.{name}": value for name, value in environment.items()})
+    # dask has every process look fifty times a second whether it still answers; of two cores these
+    # looks alone took a thirtieth.
+    dask.config.set({"distributed.admin.tick.interval": TICK})
     # 15 s after a worker died dask looks whether one of its name is there, and gives the place up
     # for ever where it is not: as when the next one has just died too, and is being started again.
     dask.config.set({"distributed.deploy.lost-worker-timeout": LOST_WORKER_TIMEOUT})

@@ -108,6 +108,8 @@ class Cleaning:
 
     def misfits(self, text: pa.Array) -> Iterator[tuple[int, str]]:
         """Yield the place, from 0, of every text that is too short or too long, and why."""
+        if not self.min_chars and not self.max_chars:
+            return
         lengths = pc.utf8_length(text)
         if self.min_chars:
             few = f"fewer than the {self.min_chars:,} asked for"

@@ -14,7 +14,6 @@ from unicodedata import is_normalized, normalize
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from .text import PackedText
 
@@ -24,7 +23,7 @@ FORMS: tuple[Form, ...] = get_args(Form)
 MAX_LOOKED_AT = 256
 """Of a batch at most so many texts, spread over it, are looked at; of a small one all."""
 
-MAX_CHARACTERS = 1_000
+MAX_BYTES = 1_000
 """Of a text that is looked at, its beginning: looking takes several times as long as hashing."""
 
 # All that later versions, up to 15.1, give a decomposition or a combining class. A test pins what
@@ -84,23 +83,39 @@ class NormalForms:
         """
         if self.not_nfc is not None and self.not_nfd is not None:
             return self
-        rows = np.arange(0, len(text), -(-len(text) // MAX_LOOKED_AT) or 1, dtype=np.int64)
-        # Not by pa.array: it would import pandas, for a fifth of a second of every process.
-        places = pa.Array.from_buffers(pa.int64(), len(rows), [None, pa.py_buffer(rows)])
-        sample = pc.utf8_slice_codeunits(text.take(places), 0, MAX_CHARACTERS)
-        packed = PackedText.from_arrow(sample)
-        together = packed.data[: packed.nbytes].tobytes().decode()
+        packed, step = PackedText.from_arrow(text), -(-len(text) // MAX_LOOKED_AT) or 1
+        starts, ends = packed.offsets[:-1:step], packed.offsets[1::step]
+        ends = starts + np.minimum(ends - starts, MAX_BYTES)
+        view = packed.data.data
+        looked_at = [view[a:b] for a, b in zip(starts.tolist(), ends.tolist(), strict=True)]
+        joined = b"".join(looked_at)
+        if joined.isascii():  # which is in every form
+            return self
+        together = _text(_without_idle_ascii(joined))
 
         def first(known: int | None, form: Form) -> int | None:
             # Whatever is part of a text in a normal form is in it too.
             if known is not None or normalised(together, form) == together:
                 return known
-            pairs = zip(rows.tolist(), sample.to_pylist(), strict=True)
-            unlike = (at for at, one in pairs if one and normalised(one, form) != one)
+            pairs = zip(range(0, len(text), step), map(_text, looked_at), strict=True)
+            unlike = (at for at, one in pairs if normalised(one, form) != one and text[at].is_valid)
             at = next(unlike, None)
             return None if at is None else row + at
 
         return NormalForms(first(self.not_nfc, "NFC"), first(self.not_nfd, "NFD"))
+
+
+def _without_idle_ascii(texts: bytes) -> bytes:
+    """Leave out the ASCII with nothing else behind it: no form changes it, nor what is before."""
+    data = np.frombuffer(texts, np.uint8)
+    kept = data >= ord("\x80")
+    kept[:-1] |= kept[1:]
+    return data[kept].tobytes()
+
+
+def _text(data: bytes | memoryview) -> str:
+    """Decode a text that may end within a character, or several such texts."""
+    return str(data, "utf-8", "ignore")
 
 
 NONE_MET = NormalForms()

@@ -30,7 +30,8 @@ from .rows import (
     utf8_text,
 )
 
-_BUFFER_BYTES = 8 << 20
+_DISK_BYTES, _REQUEST_BYTES = 1 << 20, 8 << 20
+"""Read at once from a path: what the caches still hold when it is copied on; and by a request."""
 
 TEXT = "string"
 
@@ -40,7 +41,7 @@ Path = tuple[str, ...]
 
 def outline(file: SourceFile, opener: Opener) -> Outline:
     """Read the footer: row groups and schema. No text is longer than its row group's texts."""
-    with opener(file) as raw, _opened(StoredFile(raw)) as parquet:
+    with opener(file) as raw, _opened(file, StoredFile(raw)) as parquet:
         meta = parquet.metadata
         groups = [meta.row_group(g).num_rows for g in range(meta.num_row_groups)]
         columns = _kinds(parquet)
@@ -53,7 +54,7 @@ def outline(file: SourceFile, opener: Opener) -> Outline:
 
 def columns(file: SourceFile, opener: Opener) -> dict[str, str]:
     """Read the footer: every column and its kind."""
-    with opener(file) as raw, _opened(StoredFile(raw)) as parquet:
+    with opener(file) as raw, _opened(file, StoredFile(raw)) as parquet:
         return _kinds(parquet)
 
 
@@ -73,7 +74,7 @@ def exact_lengths(file: SourceFile, opener: Opener, text: str, bound: Lengths) -
     """Return how long the texts of the row group with a bound are, decoding some at a time."""
     longest = 0
     longest_row = row = bound.row
-    with opener(file) as raw, _opened(stored := StoredFile(raw)) as parquet:
+    with opener(file) as raw, _opened(file, stored := StoredFile(raw)) as parquet:
         path, _ = _columns(parquet)[text]
         sizes = [parquet.metadata.row_group(g).num_rows for g in range(parquet.num_row_groups)]
         starts = accumulate(sizes, initial=0)
@@ -133,7 +134,7 @@ def _is_texty(type_: pa.DataType) -> bool:
 
 def read(file: SourceFile, opener: Opener, span: Span, wanted: Wanted) -> Iterator[Rows]:
     """Read a span, decoding from the row group that holds its first row."""
-    with opener(file) as raw, _opened(stored := StoredFile(raw)) as parquet:
+    with opener(file) as raw, _opened(file, stored := StoredFile(raw)) as parquet:
         row = span.unit_row
         columns = _columns(parquet)
         paths = {
@@ -166,14 +167,14 @@ def read(file: SourceFile, opener: Opener, span: Span, wanted: Wanted) -> Iterat
                 return
 
 
-def _opened(stored: StoredFile) -> pq.ParquetFile:
+def _opened(file: SourceFile, stored: StoredFile) -> pq.ParquetFile:
     with stored.decoding("no footer"):
         return pq.ParquetFile(
             stored,
             page_checksum_verification=True,
             # By default pyarrow holds a row group's whole column, however long.
             pre_buffer=False,
-            buffer_size=_BUFFER_BYTES,
+            buffer_size=_REQUEST_BYTES if "://" in file.location else _DISK_BYTES,
         )
 
 

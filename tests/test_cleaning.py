@@ -531,6 +531,14 @@ def test_of_a_long_text_the_beginning_is_looked_at():
     assert NONE_MET.met(far, 0) == NONE_MET
 
 
+@pytest.mark.parametrize("before", range(4))
+def test_a_beginning_that_ends_within_a_character_is_looked_at_without_it(before):
+    lead = "x" * (normal_forms.MAX_BYTES - before)
+    texts = pa.array([lead + "\U0001d15e", "e", "\u0301", NFD])  # either form changes a note
+    assert NONE_MET.met(texts, 0).not_nfc == 3
+    assert NONE_MET.met(texts.slice(0, 3), 0) == NONE_MET
+
+
 def test_a_run_notices_mixed_forms_and_cleaning_ends_them(submit, store, corpus):
     texts = ["ascii"] * 100 + [NFC] * 100 + [NFD] * 100
     summary = submit(corpus(texts), shard_rows=64)

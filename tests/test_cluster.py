@@ -163,6 +163,14 @@ def test_workers_keep_the_memory_that_they_will_need_again():
         assert [one[name] for one in found.values()] == [str(value)]
 
 
+def test_workers_seldom_look_whether_they_still_answer():
+    with pf.connect(workers=1, quiet=True) as client:
+        found = client.run(
+            lambda dask_worker: dask_worker.periodic_callbacks["tick"].callback_time  # milliseconds
+        )
+    assert list(found.values()) == [500]
+
+
 def test_size_of_a_local_cluster_is_as_asked():
     with pf.connect(workers=2, threads=3, memory="512MiB", quiet=True) as client:
         workers = client.scheduler_info(n_workers=-1)["workers"].values()

@@ -1,6 +1,6 @@
 """Run the benchmarks and write what they found: ``make bench``, ``make bench QUICK=1``.
 
-    python bench.py [--quick] [--only gauge|kernels|runs] [--folder DIR] [--out DIR]
+    python bench.py [--quick] [--only gauge|kernels|runs|long] [--folder DIR] [--out DIR]
 
 Writes DIR/results.json and DIR/README.md, the page that draws them. Corpora and stores go to a
 temporary folder (about 12 GB in a full run; --folder says where).
@@ -15,6 +15,7 @@ from pathlib import Path
 import draw
 import gauge
 import kernels
+import long_texts
 import runs
 from measure import Table, as_json, machine
 
@@ -22,7 +23,7 @@ from measure import Table, as_json, machine
 def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("--quick", action="store_true", help="under two minutes, rough figures")
-    parser.add_argument("--only", choices=["gauge", "kernels", "runs"])
+    parser.add_argument("--only", choices=["gauge", "kernels", "runs", "long"])
     parser.add_argument("--folder", type=Path, help="where corpora and stores may lie for a while")
     parser.add_argument("--out", type=Path, default=Path("bench-results"))
     options = parser.parse_args()
@@ -33,6 +34,7 @@ def main() -> None:
         "gauge": lambda: gauge.run(options.quick),
         "kernels": lambda: kernels.run(options.quick),
         "runs": lambda: runs.run(options.quick, options.folder),
+        "long": lambda: long_texts.run(options.quick, options.folder),
     }
     for name, suite in suites.items():
         if options.only in (None, name):

@@ -4,23 +4,19 @@ from __future__ import annotations
 
 import os
 import shutil
-import statistics
 import subprocess
 import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import corpora
-from kernels import weigh
 from measure import Spread, Table
 
 import paninifs as pf
-from paninifs.graphs.kernels import sha_paths
 
 HERE = Path(__file__).parent
 BASELINES = {
@@ -181,40 +177,6 @@ def _peak_mib() -> int:
     return next(int(line.split()[1]) >> 10 for line in lines if line.startswith("VmHWM"))
 
 
-def long_texts(place: Workplace, quick: bool) -> Table:
-    """Texts of 5 kB by the codec of the file, beside the kernel alone on two threads."""
-    count = 10_000 if quick else 200_000
-    halves = [corpora.texts(min(count, 4000), 5000, seed) for seed in (1, 2)]
-    path = sha_paths.chosen().name
-    corpus = {}
-    for codec in ("snappy", "zstd", "none"):
-        corpus[codec] = place.folder / f"long-{codec}.parquet"
-        corpora.parquet(corpus[codec], count, 5000, codec)
-    seen: dict[str, list[float]] = {}
-    with pf.connect(workers=2, quiet=True) as client, ThreadPoolExecutor(2) as pool:
-        for _ in range(2 if quick else 5):
-            for codec, source in corpus.items():
-                with place.store() as store:
-                    rate = count / run_once(client, source, store)
-                seen.setdefault(f"file to store, Parquet, {codec}", []).append(rate)
-            began = time.perf_counter()
-            list(pool.map(lambda half: weigh(half, path), halves))
-            rate = sum(map(len, halves)) / (time.perf_counter() - began)
-            seen.setdefault("kernel alone (nine hashes), two threads", []).append(rate)
-    rates = {what: statistics.median(values[1:]) for what, values in seen.items()}
-    alone = rates["kernel alone (nine hashes), two threads"]
-    table = Table(
-        "Whole run, texts of ~5 kB",
-        f"Parquet, {count:,} texts, 2 workers; a run makes a tenth hash. What is not hashing is "
-        "mostly Arrow's decompressing.",
-    )
-    for what, rate in rates.items():
-        table.rows.append(
-            {"what": what, "texts a second": rate, "of the kernel": f"{rate / alone:.0%}"}
-        )
-    return table
-
-
 PLAN = {  # on a V100, from the planning documents
     "texts a second": 25_000.0,
     "prime bases a second": 20_000.0,
@@ -333,7 +295,6 @@ def run(quick: bool, folder: Path | None) -> Iterator[Table]:
         place = Workplace(Path(name))
         yield cold(place, quick)
         yield from against_baselines(place, quick)
-        yield long_texts(place, quick)
         yield from growth(place, quick)
         yield papers(place, quick)
         yield overheads(place, quick)
