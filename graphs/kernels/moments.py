@@ -5,6 +5,8 @@ The arithmetic is `reference`'s, operation for operation and in its order; see `
 
 from __future__ import annotations
 
+from functools import cache
+
 import numpy as np
 import numpy.typing as npt
 
@@ -33,8 +35,12 @@ def moments(dhatu: Floats, primes: tuple[int, ...]) -> tuple[Floats, Floats]:
     rows, m = len(dhatu), len(primes)
     base = np.empty((rows, m), np.float32)
     parts = np.empty((4, rows), np.float32)
-    log_count = float(log(np.array([float(m)]))[0])
     factors = np.array(exponents(dhatu.shape[1], primes))
     scratch = np.zeros((dhatu.shape[1] + m + 8, BLOCK))
-    _moments(np.ascontiguousarray(dhatu), factors, log_count, scratch, base, parts)
+    _moments(np.ascontiguousarray(dhatu), factors, _log(m), scratch, base, parts)
     return base, parts
+
+
+@cache
+def _log(number: int) -> float:
+    return float(log(np.array([float(number)]))[0])
