@@ -73,18 +73,26 @@ def _emit_step(
         overlay = load(builder, leaders, 16 * b + 8, I64)
         words.append(_message(builder, block, overlay, load(builder, bits, 8 * b, I64)))
     for step in range(16):
-        pairs = [load(builder, mine[c], 16 * step, _X4) for c in range(n)]
         for c in range(n):
-            cdgh[c] = call(builder, "llvm.x86.sha256rnds2", cdgh[c], abef[c], pairs[c])
+            cdgh[c] = _rounds(builder, cdgh[c], abef[c], mine[c], 16 * step)
         for b in range(m):
             store(builder, _expand(builder, words[b], step), into, SCHEDULE * b + 16 * step)
         for c in range(n):
-            upper = _pick(builder, pairs[c], pairs[c], (2, 3, 2, 3))
-            abef[c] = call(builder, "llvm.x86.sha256rnds2", abef[c], cdgh[c], upper)
+            abef[c] = _rounds(builder, abef[c], cdgh[c], mine[c], 16 * step + 8)
     for c in range(n):
         for offset, rounds in ((32 * c, abef[c]), (32 * c + 16, cdgh[c])):
             fed = builder.add(load(builder, before, offset, _X4), rounds)
             store(builder, fed, after, offset)
+
+
+def _rounds(builder: Any, old: Any, new: Any, schedule: Any, offset: int) -> Any:
+    """Do two rounds; their words are loaded right here, into the one register that they must be in.
+
+    Four words loaded together would be moved there, and their upper half shuffled.
+    """
+    words = load(builder, schedule, offset, I64)
+    pair = builder.bitcast(builder.insert_element(constant([0, 0], I64), words, I32(0)), _X4)
+    return call(builder, "llvm.x86.sha256rnds2", old, new, pair)
 
 
 def _pick(builder: Any, low: Any, high: Any, lanes: Sequence[int]) -> Any:
