@@ -148,7 +148,8 @@ def _round(builder: Any, state: list[Any], word: Any) -> list[Any]:
     choice = builder.xor(g, builder.and_(e, builder.xor(f, g)))
     first = builder.add(builder.add(h, word), builder.add(s1, choice))
     s0 = _xor(builder, *(_rotated(builder, a, by) for by in (2, 13, 22)))
-    majority = builder.or_(builder.and_(a, b), builder.and_(c, builder.or_(a, b)))
+    # A round's second XOR is the first of the round before: LLVM does it once.
+    majority = builder.xor(b, builder.and_(builder.xor(a, b), builder.xor(b, c)))
     second = builder.add(s0, majority)
     return [builder.add(first, second), a, b, c, builder.add(d, first), e, f, g]
 
