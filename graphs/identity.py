@@ -13,6 +13,7 @@ import inspect
 import linecache
 import sys
 import sysconfig
+import threading
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import fields, is_dataclass
 from functools import partial
@@ -26,6 +27,7 @@ from ..storage.errors import GraphError
 
 _PLAIN = (type(None), bool, int, float, complex, str, bytes)
 _PACKAGE = __name__.partition(".")[0]
+_PARSING = threading.Lock()  # Python 3.11 raises SystemError, at times, where two threads parse
 _LIBRARIES = tuple({sysconfig.get_path(name) for name in ("stdlib", "purelib", "platlib")})
 
 
@@ -169,7 +171,7 @@ def _module(module: ModuleType) -> str:
 
 
 def _text_of(module: ModuleType) -> bytes:
-    return ast.unparse(ast.parse(Path(_file(module)).read_text(encoding="utf-8"))).encode()
+    return ast.unparse(_parsed(Path(_file(module)).read_text(encoding="utf-8"))).encode()
 
 
 def _own_modules(module: ModuleType) -> list[ModuleType]:
@@ -217,7 +219,7 @@ def _source(function: FunctionType) -> str:
     linecache.checkcache(code.co_filename)
     lines = linecache.getlines(code.co_filename, function.__globals__)
     try:
-        tree = ast.parse("".join(lines))
+        tree = _parsed("".join(lines))
     except SyntaxError:
         return f"bytecode {_sha(_bytecode(code))}"
     found = [
@@ -234,6 +236,11 @@ def _source(function: FunctionType) -> str:
     if not isinstance(definition, ast.Lambda):
         definition.decorator_list = []
     return ast.unparse(definition)
+
+
+def _parsed(source: str) -> ast.Module:
+    with _PARSING:
+        return ast.parse(source)
 
 
 def _bytecode(code: CodeType) -> bytes:

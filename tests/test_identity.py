@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import gc
 import importlib.util
 import itertools
 import json
 import os
 import subprocess
 import sys
+import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -611,3 +614,38 @@ def test_a_built_in_block_is_its_parameters() -> None:
     assert default_graph(dhatus=["A", "B"]).describe()["dhatu"] != graph["dhatu"]
     assert default_graph(primes=[2, 3]).describe()["ambiguity"] != graph["ambiguity"]
     assert default_graph(primes=[3, 2]).describe() != default_graph(primes=[2, 3]).describe()
+
+
+def test_two_threads_at_once_are_told_the_same(load: Load) -> None:
+    # Where Python's garbage collector lets another thread in while `ast.parse` is at work, Python
+    # 3.11 takes that thread's depth of calls for this one's, and raises SystemError.
+    others = "".join(
+        f"\n\ndef f{n}(a, b=1):\n    return [a + b * {n} for _ in a]" for n in range(300)
+    )
+    block = load(PLAIN + "1" + others)
+    wanted = identity(block)
+
+    class Lingering:
+        def __init__(self) -> None:
+            self.me = self
+
+        def __del__(self) -> None:
+            time.sleep(0.0005)
+
+    def deep(calls: int) -> list[str]:
+        if calls:
+            return deep(calls - 1)
+        found = []
+        for _ in range(5):
+            for _ in range(20):
+                Lingering()
+            found.append(identity(block))
+        return found
+
+    thresholds = gc.get_threshold()
+    gc.set_threshold(200)
+    try:
+        with ThreadPoolExecutor(2) as pool:
+            assert [*pool.map(deep, (0, 30))] == [[wanted] * 5] * 2
+    finally:
+        gc.set_threshold(*thresholds)
