@@ -298,7 +298,11 @@ def test_numba_told_otherwise_while_the_program_runs_is_refused(
         shares_by_a_new_loop()
 
 
-def test_two_threads_that_call_a_loop_first_compile_it_once(compilations: list[str]) -> None:
+def test_two_threads_that_call_a_loop_first_compile_it_once(
+    compilations: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "file").touch()  # takes nothing, so that the second finds nothing on disk
+    monkeypatch.setenv("NUMBA_CACHE_DIR", str(tmp_path / "file" / "below"))
     loop, begin = Loop("moments", "shares"), threading.Barrier(2)
 
     def work(_: int) -> list[float]:
