@@ -10,72 +10,72 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from .engine.advisor.advice import advise as advise
-    from .engine.advisor.work import Model as Model
-    from .engine.advisor.work import Work as Work
-    from .engine.cluster import connect as connect
+    from .engine.cluster.connect import connect as connect
+    from .engine.costs.work import Model as Model
+    from .engine.costs.work import Work as Work
     from .engine.hardware import hardware as hardware
-    from .engine.micro_batch import MicroBatch as MicroBatch
     from .engine.rehearsal.rehearse import Rehearsal as Rehearsal
     from .engine.rehearsal.rehearse import rehearse as rehearse
     from .engine.report.report import report as report
     from .engine.results.cite import Citation as Citation
     from .engine.results.cite import cite as cite
-    from .engine.results.export import export as export
+    from .engine.results.export.export import export as export
     from .engine.results.peek import peek as peek
-    from .engine.run import Run as Run
+    from .engine.results.verify import verify as verify
+    from .engine.run.handle import Run as Run
+    from .engine.run.submit import submit as submit
     from .engine.staging import stage as stage
-    from .engine.submit import submit as submit
-    from .engine.verify import verify as verify
-    from .graphs.ambiguity import ambiguity as ambiguity
+    from .engine.worker.micro_batch import MicroBatch as MicroBatch
     from .graphs.block import MapBlock as MapBlock
     from .graphs.block import map_block as map_block
-    from .graphs.dhatu import dhatu as dhatu
-    from .graphs.digest import digest as digest
+    from .graphs.blocks.ambiguity import ambiguity as ambiguity
+    from .graphs.blocks.dhatu import dhatu as dhatu
+    from .graphs.blocks.digest import digest as digest
+    from .graphs.blocks.prime_base import prime_base as prime_base
     from .graphs.frames import frame as frame
     from .graphs.graph import Graph as Graph
     from .graphs.graph import default_graph as default_graph
-    from .graphs.prime_base import prime_base as prime_base
     from .storage import errors as errors
-    from .storage.cleaning import Cleaning as Cleaning
-    from .storage.corpus import Corpus as Corpus
-    from .storage.corpus import open_corpus as open_corpus
+    from .storage.cleaning.steps import Cleaning as Cleaning
+    from .storage.corpus.corpus import Corpus as Corpus
+    from .storage.corpus.corpus import open_corpus as open_corpus
     from .storage.field import Field as Field
-    from .storage.results import open_results as open_results
+    from .storage.store.dataset import open_results as open_results
     from .storage.text import PackedText as PackedText
 
 _HOME = {
     "advise": ".engine.advisor.advice",
-    "Model": ".engine.advisor.work",
-    "Work": ".engine.advisor.work",
+    "Model": ".engine.costs.work",
+    "Work": ".engine.costs.work",
     "Citation": ".engine.results.cite",
     "cite": ".engine.results.cite",
-    "connect": ".engine.cluster",
-    "export": ".engine.results.export",
+    "connect": ".engine.cluster.connect",
+    "export": ".engine.results.export.export",
     "hardware": ".engine.hardware",
-    "MicroBatch": ".engine.micro_batch",
+    "MicroBatch": ".engine.worker.micro_batch",
     "peek": ".engine.results.peek",
     "Rehearsal": ".engine.rehearsal.rehearse",
     "rehearse": ".engine.rehearsal.rehearse",
     "report": ".engine.report.report",
-    "Run": ".engine.run",
+    "Run": ".engine.run.handle",
     "stage": ".engine.staging",
-    "submit": ".engine.submit",
-    "verify": ".engine.verify",
-    "ambiguity": ".graphs.ambiguity",
+    "submit": ".engine.run.submit",
+    "verify": ".engine.results.verify",
+    "ambiguity": ".graphs.blocks.ambiguity",
     "MapBlock": ".graphs.block",
     "map_block": ".graphs.block",
-    "dhatu": ".graphs.dhatu",
-    "digest": ".graphs.digest",
+    "dhatu": ".graphs.blocks.dhatu",
+    "digest": ".graphs.blocks.digest",
     "frame": ".graphs.frames",
     "Graph": ".graphs.graph",
     "default_graph": ".graphs.graph",
-    "prime_base": ".graphs.prime_base",
+    "prime_base": ".graphs.blocks.prime_base",
     "errors": ".storage",
-    "Cleaning": ".storage.cleaning",
-    "Corpus": ".storage.corpus",
-    "open_corpus": ".storage.corpus",
+    "Cleaning": ".storage.cleaning.steps",
+    "Corpus": ".storage.corpus.corpus",
+    "open_corpus": ".storage.corpus.corpus",
     "Field": ".storage.field",
-    "open_results": ".storage.results",
+    "open_results": ".storage.store.dataset",
     "PackedText": ".storage.text",
 }
 

@@ -1,1 +1,4 @@
-"""engine/: starts clusters, plans, submits, watches, resumes. The only room that knows dask."""
+"""Clusters and runs: everything that happens when a graph meets a corpus.
+
+Files and arrays are in `storage`, blocks and kernels in `graphs`; `engine` may import both.
+"""

@@ -24,20 +24,20 @@ import pyarrow as pa
 import pyarrow.csv
 import pyarrow.parquet
 
-from ... import __version__
-from ...graphs.dhatu import DHATUS
-from ...graphs.graph import default_graph
-from ...graphs.kernels import moments, sha_paths
-from ...graphs.kernels.chains import chains_of
-from ...graphs.prime_base import PRIMES
-from ...storage.corpus import open_corpus
-from ...storage.errors import RunFailed
-from ...storage.text import PackedText
-from ..cluster import connect
-from ..hardware.cpu import processor
-from ..submit import submit
-from .calibration import CLUSTERS, FORMATS, Calibration, Rate
-from .work import Work, at_once
+from .. import __version__
+from ..graphs.blocks.dhatu import DHATUS
+from ..graphs.blocks.prime_base import PRIMES
+from ..graphs.graph import default_graph
+from ..graphs.kernels.chains import chains_of
+from ..graphs.kernels.cpu import moments, sha_paths
+from ..storage.corpus.corpus import open_corpus
+from ..storage.errors import RunFailed
+from ..storage.text import PackedText
+from .cluster.connect import connect
+from .costs.calibration import CLUSTERS, FORMATS, Calibration, Rate
+from .costs.work import Work, at_once
+from .hardware.cpu import processor
+from .run.submit import submit
 
 if TYPE_CHECKING:
     from distributed import Client

@@ -15,12 +15,12 @@ from typing import TYPE_CHECKING, Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from ..storage.cleaning import Cleaning
-from ..storage.corpus import Corpus, open_corpus
+from ..storage.cleaning.steps import Cleaning
+from ..storage.corpus.corpus import Corpus, open_corpus
 from ..storage.errors import ColumnNotFound, ResultsMismatch, UsageError
-from ..storage.lease import LEASES, Lease, LeaseTicket
-from ..storage.local_target import is_temporary
-from ..storage.target import Target, open_target
+from ..storage.store.lease import LEASES, Lease, LeaseTicket
+from ..storage.targets.local import is_temporary
+from ..storage.targets.target import Target, open_target
 
 if TYPE_CHECKING:
     import dask.dataframe as dd

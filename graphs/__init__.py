@@ -1,1 +1,5 @@
-"""graphs/: what is computed for every text. Lazy; knows map-blocks and backends, no clusters."""
+"""What is computed for a text: fields, blocks, graphs and their kernels.
+
+Lazy: declaring a graph computes nothing. Clusters, tasks and micro-batches are in `engine`. Imports
+`storage`, never `engine`.
+"""

@@ -17,7 +17,7 @@ import numpy.typing as npt
 
 from ..storage.errors import BlockError, GraphError
 from ..storage.field import STRING, Field
-from . import identity
+from . import fingerprint
 from .kernels import load
 
 TEXT = "text"
@@ -167,7 +167,9 @@ class MapBlock:
             "exact": self.exact,
         }
         if self.function is not None:
-            described["code"] = identity.of_function(self.function, self.name, bool(self.version))
+            described["code"] = fingerprint.of_function(
+                self.function, self.name, bool(self.version)
+            )
         if self.cuda:
             described["cuda"] = self.cuda
         return described

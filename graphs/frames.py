@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ..storage.corpus import Corpus
+from ..storage.corpus.corpus import Corpus
 from ..storage.errors import BackendUnavailable, UsageError
 from ..storage.text import PackedText
 

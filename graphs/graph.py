@@ -8,11 +8,11 @@ from typing import Any
 
 from ..storage.errors import GraphError
 from ..storage.field import Field
-from .ambiguity import ambiguity
 from .block import TEXT, MapBlock
-from .dhatu import DHATUS, dhatu
-from .digest import digest
-from .prime_base import PRIMES, prime_base
+from .blocks.ambiguity import ambiguity
+from .blocks.dhatu import DHATUS, dhatu
+from .blocks.digest import digest
+from .blocks.prime_base import PRIMES, prime_base
 
 
 @dataclass(frozen=True)

@@ -1,3 +1,9 @@
-"""storage/: files and arrays. Knows no clusters, no devices and no map-blocks."""
+"""Files and arrays: corpora that are read, and the stores that results are written to.
 
-from . import errors as errors
+Knows no cluster, no device and no display. Beside the folders lie only the types that all of them
+share: errors, packed text, fields and rows. Imports nothing of `graphs` or `engine`.
+"""
+
+from . import errors
+
+__all__ = ["errors"]

@@ -16,7 +16,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from .cleaning import NO_CLEANING, Cleaning
+from .cleaning.steps import NO_CLEANING, Cleaning
 
 T = TypeVar("T")
 

@@ -64,7 +64,7 @@ def pytest_runtest_setup(item):
 @contextmanager
 def _cuda_on_host():
     """Let the backend ``cuda`` find a CuPy that runs its kernels compiled for this processor."""
-    from paninifs.graphs.kernels import cuda
+    from paninifs.graphs.kernels.cuda import cuda_backend as cuda
 
     def forget():
         cuda._program.cache_clear()
@@ -96,11 +96,11 @@ def machine(monkeypatch, tmp_path):
     """Make this a machine with other GPUs, or with none and NVML failing; say who is asked."""
     from fake_nvml import FakeNvml
 
-    from paninifs.engine.hardware import driver, nvml
+    from paninifs.engine.hardware import nvml, nvml_errors
 
     for name in (nvml.VISIBLE, "COLAB_RELEASE_TAG"):
         monkeypatch.delenv(name, raising=False)
-    monkeypatch.setattr(driver, "PCI", tmp_path / "no bus")
+    monkeypatch.setattr(nvml_errors, "PCI", tmp_path / "no bus")
 
     def become(*devices, **told):
         fake = FakeNvml(devices, **told)
@@ -113,7 +113,7 @@ def machine(monkeypatch, tmp_path):
 @pytest.fixture
 def packages(monkeypatch):
     """Say which packages are installed, and the versions of which distributions."""
-    from paninifs.engine import cuda_cluster
+    from paninifs.engine.cluster import cuda as cuda_cluster
     from paninifs.engine.hardware import packages
 
     def install(*names, **versions):
@@ -134,7 +134,7 @@ def packages(monkeypatch):
 @pytest.fixture(scope="session", autouse=True)
 def _dashboard_port_of_its_own():
     """Keep pytest's parallel processes from reaching for one dashboard port in one moment."""
-    from paninifs.engine import local_cluster
+    from paninifs.engine.cluster import local as local_cluster
 
     number = os.environ.get("PYTEST_XDIST_WORKER", "gw0")  # as pytest-xdist, where it is, says
     local_cluster.DASHBOARD_PORT += int(number.removeprefix("gw"))

@@ -18,9 +18,9 @@ import fsspec.implementations.local  # noqa: F401
 import pandas as pd  # noqa: F401
 import pyarrow.pandas_compat  # noqa: F401
 
-import paninifs.engine.dashboard.page
-import paninifs.engine.dashboard.prometheus
-import paninifs.engine.submit  # noqa: F401
+import paninifs.engine.monitoring.dashboard.prometheus
+import paninifs.engine.monitoring.dashboard.tab
+import paninifs.engine.run.submit  # noqa: F401
 from paninifs.graphs.kernels import load
 
 load("cpu").prepare()

@@ -7,7 +7,7 @@ import zarr
 from faults import Attempt
 from witness import testimony
 
-from paninifs.storage.local_target import LocalTarget
+from paninifs.storage.targets.local import LocalTarget
 
 SHARD_ROWS = 64
 SHARDS = 6

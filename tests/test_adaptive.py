@@ -15,12 +15,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import paninifs as pf
-from paninifs.engine import blocks as blocks_module
-from paninifs.engine import room as room_module
-from paninifs.engine.adaptive import AGAIN, CALM, HIGH, LOW, Adaptive, Fixed
-from paninifs.engine.blocks import Blocks
-from paninifs.engine.gate import Gate
-from paninifs.engine.micro_batch import MicroBatch
+from paninifs.engine.worker import blocks as blocks_module
+from paninifs.engine.worker import budget as room_module
+from paninifs.engine.worker.adaptive import AGAIN, CALM, HIGH, LOW, Adaptive, Fixed
+from paninifs.engine.worker.blocks import Blocks
+from paninifs.engine.worker.exclusive import Gate
+from paninifs.engine.worker.micro_batch import MicroBatch
 from paninifs.graphs.kernels import load
 from paninifs.storage.errors import BlockError
 from paninifs.storage.text import PackedText

@@ -12,17 +12,18 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import paninifs as pf
-from paninifs.engine.advisor import calibration, judging
+from paninifs.engine.advisor import feasibility
 from paninifs.engine.advisor.advice import UNMEASURED, advise, answer
-from paninifs.engine.advisor.calibration import Rate, reference
-from paninifs.engine.advisor.catalogue import RENTED, Machine, Offer, Plan
-from paninifs.engine.advisor.catalogue_files import VARIABLE, open_catalogue
+from paninifs.engine.advisor.feasibility import Tier
 from paninifs.engine.advisor.fit import fit
-from paninifs.engine.advisor.judging import Tier
-from paninifs.engine.advisor.prediction import Prediction
-from paninifs.engine.advisor.pricing import Outlay, compare, price
 from paninifs.engine.advisor.question import Question, names_of
-from paninifs.engine.advisor.work import Model, Work
+from paninifs.engine.costs import calibration
+from paninifs.engine.costs.calibration import Rate, reference
+from paninifs.engine.costs.catalogue import RENTED, Machine, Offer, Plan
+from paninifs.engine.costs.catalogue_files import VARIABLE, open_catalogue
+from paninifs.engine.costs.prediction import Prediction
+from paninifs.engine.costs.pricing import Outlay, compare, price
+from paninifs.engine.costs.work import Model, Work
 from paninifs.engine.hardware.cpu import processor
 from paninifs.storage.errors import UsageError
 
@@ -388,7 +389,7 @@ def test_a_tpu_is_impossible_for_hashing_for_want_of_a_backend_and_says_it_could
 
 
 def test_a_tpu_becomes_possible_for_hashing_with_the_backend(monkeypatch):
-    monkeypatch.setattr(judging, "BACKENDS", {"cpu": "", "cuda": "", "tpu": ""})
+    monkeypatch.setattr(feasibility, "BACKENDS", {"cpu": "", "cuda": "", "tpu": ""})
     advice = ask(plan="pro", predict=predict)
     assert advice.row("TPU v6e-1").prediction is not None
     assert advice.row("TPU v6e-1").verdict == "yes"

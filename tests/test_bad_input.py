@@ -28,9 +28,9 @@ from fsspec.implementations.local import LocalFileSystem
 from packed import PACK
 
 import paninifs as pf
-from paninifs.engine.events import Notice
+from paninifs.engine.monitoring.events import Notice
 from paninifs.graphs.kernels import reference
-from paninifs.storage import source
+from paninifs.storage.corpus import opening
 from paninifs.storage.errors import (
     ColumnNotFound,
     CorpusChanged,
@@ -40,9 +40,9 @@ from paninifs.storage.errors import (
     RowsQuarantined,
     StorageRefused,
 )
-from paninifs.storage.guarded_target import PatientTarget
-from paninifs.storage.local_target import LocalTarget
 from paninifs.storage.rows import EXCERPT_BYTES
+from paninifs.storage.targets.guarded import PatientTarget
+from paninifs.storage.targets.local import LocalTarget
 
 HERE = Path(__file__).parent
 NOBODY_KNOWS = 24  # PR_CAPBSET_DROP of <linux/prctl.h>
@@ -621,8 +621,8 @@ def test_a_file_that_changes_while_it_is_read_ends_the_run(tmp_path, monkeypatch
     folder = write(tmp_path / "corpus", {"a.txt": b"before\n" * rows})
     corpus = pf.open_corpus(folder)
     assert corpus.index.rows == rows
-    small = corpus.nbytes <= source.SMALL_BYTES
-    holder, name = (LocalFileSystem, "cat_file") if small else (source.SteadyFile, "_attempt")
+    small = corpus.nbytes <= opening.SMALL_BYTES
+    holder, name = (LocalFileSystem, "cat_file") if small else (opening.SteadyFile, "_attempt")
     read = getattr(holder, name)
 
     def changing(*arguments, **options):

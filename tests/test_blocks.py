@@ -13,9 +13,9 @@ import pytest
 
 import paninifs
 from paninifs import Field, Graph, MapBlock, PackedText, default_graph, map_block
-from paninifs.graphs.dhatu import DHATUS
+from paninifs.graphs.blocks.dhatu import DHATUS
+from paninifs.graphs.blocks.prime_base import PRIMES
 from paninifs.graphs.fusion import fuse
-from paninifs.graphs.prime_base import PRIMES
 from paninifs.storage.errors import BackendUnavailable, BlockError, GraphError
 
 # --- Field ----------------------------------------------------------------------------------------

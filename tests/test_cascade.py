@@ -11,23 +11,23 @@ from dataclasses import replace
 import pytest
 
 import paninifs as pf
-from paninifs.engine.advisor import bill as billing
-from paninifs.engine.advisor import cascade as cascades
-from paninifs.engine.advisor import here as heres
-from paninifs.engine.advisor.bill import bill
-from paninifs.engine.advisor.cascade import cascade
-from paninifs.engine.advisor.catalogue import HERE
-from paninifs.engine.advisor.catalogue_files import VARIABLE, open_catalogue
-from paninifs.engine.advisor.here import machine_here, of_gpu, priced_here
-from paninifs.engine.advisor.prediction import predict
-from paninifs.engine.advisor.pricing import Outlay, compare
-from paninifs.engine.advisor.work import Work
-from paninifs.engine.events import Finished, Notice
+from paninifs.engine.advisor import preferences
+from paninifs.engine.advisor.preferences import cascade
+from paninifs.engine.costs import bill as billing
+from paninifs.engine.costs import this_machine
+from paninifs.engine.costs.bill import bill
+from paninifs.engine.costs.catalogue import HERE
+from paninifs.engine.costs.catalogue_files import VARIABLE, open_catalogue
+from paninifs.engine.costs.prediction import predict
+from paninifs.engine.costs.pricing import Outlay, compare
+from paninifs.engine.costs.this_machine import machine_here, of_gpu, priced_here
+from paninifs.engine.costs.work import Work
 from paninifs.engine.hardware import hardware
 from paninifs.engine.hardware.gpu import Gpu
-from paninifs.engine.hardware.missing import Missing
 from paninifs.engine.hardware.nvml import Nvidia
 from paninifs.engine.hardware.platform import Platform
+from paninifs.engine.hardware.unavailable import Missing
+from paninifs.engine.monitoring.events import Finished, Notice
 from paninifs.storage.errors import BackendUnavailable, UsageError
 
 GIB = 2**30
@@ -113,7 +113,7 @@ def test_an_a100_of_another_size_is_the_one_that_is_preferred():
 )
 def test_time_and_money_are_weighed_against_each_other(saved, dearer, words):
     found = compare(Outlay("mine", 5.0, 5.0), Outlay("rival", 5.0 + saved, 5.0 - dearer))
-    assert cascades._whether(found) == words
+    assert preferences._whether(found) == words
 
 
 def test_none_is_here_and_each_of_them_is_weighed_against_what_is():
@@ -131,7 +131,7 @@ def test_a_preferred_tpu_is_of_no_use_as_long_as_the_engine_has_no_backend(monke
     found = asked(["TPU v5e-1"], [], "CPU")
     assert "no backend 'tpu'" in found.told[1]
     assert "of no use yet" in found.told[2]
-    monkeypatch.setitem(cascades.BACKENDS, "tpu", ".tpu")
+    monkeypatch.setitem(preferences.BACKENDS, "tpu", ".tpu")
     found = asked(["TPU v5e-1"], [], "CPU")
     assert found.told[2] == "where no GPU is to be had, a TPU is next, and the CPU last"
 
@@ -160,7 +160,7 @@ def test_a_price_of_ones_own_is_enough_to_weigh_others_against(tmp_path, monkeyp
     own = tmp_path / "own.toml"
     own.write_text(OWN)
     monkeypatch.setenv(VARIABLE, str(own))
-    found = cascades.look_for(["L4"])
+    found = preferences.look_for(["L4"])
     assert found.told[1].startswith("L4 instead of this machine: ")
     assert "not known" not in found.told[1]
 
@@ -187,10 +187,10 @@ def place(monkeypatch):
 
     def make(platform=COLAB, gpus=(), tpu=None):
         found = Nvidia(tuple(gpus), None if gpus else Missing("there is none"))
-        monkeypatch.setattr(heres, "where", lambda: platform)
-        monkeypatch.setattr(heres, "nvidia", lambda: found)
-        monkeypatch.setattr(heres, "why_no_cuda", lambda *_: found.missing)
-        monkeypatch.setattr(heres, "sign", lambda: tpu)
+        monkeypatch.setattr(this_machine, "where", lambda: platform)
+        monkeypatch.setattr(this_machine, "nvidia", lambda: found)
+        monkeypatch.setattr(this_machine, "why_no_cuda", lambda *_: found.missing)
+        monkeypatch.setattr(this_machine, "sign", lambda: tpu)
 
     return make
 

@@ -8,9 +8,9 @@ from importlib import resources
 
 import pytest
 
-from paninifs.engine.advisor.catalogue import HERE
-from paninifs.engine.advisor.catalogue_files import VARIABLE, open_catalogue, read
-from paninifs.graphs.kernels import sha_paths
+from paninifs.engine.costs.catalogue import HERE
+from paninifs.engine.costs.catalogue_files import VARIABLE, open_catalogue, read
+from paninifs.graphs.kernels.cpu import sha_paths
 from paninifs.storage.errors import UsageError
 
 TODAY = resources.files("paninifs.engine.advisor").joinpath("today.toml").read_text("utf-8")
@@ -137,7 +137,7 @@ def test_a_machine_with_a_price_an_hour_is_in_the_plan_rented():
 
 
 def test_the_paths_to_sha_256_that_a_host_may_take_are_the_engines_own():
-    from paninifs.engine.advisor import catalogue_files
+    from paninifs.engine.costs import catalogue_files
 
     assert set(catalogue_files._SHA) == set(sha_paths.PATHS)
 

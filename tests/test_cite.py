@@ -11,13 +11,13 @@ from typer.testing import CliRunner
 
 import paninifs as pf
 from paninifs.engine.cli import app
-from paninifs.graphs.ambiguity import ambiguity
-from paninifs.graphs.dhatu import dhatu
-from paninifs.graphs.digest import digest
-from paninifs.graphs.prime_base import prime_base
+from paninifs.graphs.blocks.ambiguity import ambiguity
+from paninifs.graphs.blocks.dhatu import dhatu
+from paninifs.graphs.blocks.digest import digest
+from paninifs.graphs.blocks.prime_base import prime_base
 from paninifs.storage.errors import ResultsNotFound, UsageError
-from paninifs.storage.manifest import MANIFEST_KEY, read_manifest
-from paninifs.storage.target import open_target
+from paninifs.storage.store.manifest import MANIFEST_KEY, read_manifest
+from paninifs.storage.targets.target import open_target
 
 
 @pytest.fixture(scope="module")

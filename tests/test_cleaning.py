@@ -20,18 +20,18 @@ from test_cli import paninifs
 
 import paninifs as pf
 from paninifs.engine.results.overview import overview, status_of
-from paninifs.graphs.digest import digest
-from paninifs.storage import duplicates as duplicates_module
-from paninifs.storage import normal_forms
-from paninifs.storage.cleaning import NO_CLEANING, Cleaning
+from paninifs.graphs.blocks.digest import digest
+from paninifs.storage.cleaning import normal_forms
+from paninifs.storage.cleaning.markup import without_markup
+from paninifs.storage.cleaning.normal_forms import FORMS, NONE_MET, NormalForms, normalised
+from paninifs.storage.cleaning.steps import NO_CLEANING, Cleaning
 from paninifs.storage.errors import ResultsMismatch, UsageError
-from paninifs.storage.manifest import facts_of, read_index, require_manifest
-from paninifs.storage.markup import without_markup
-from paninifs.storage.normal_forms import FORMS, NONE_MET, NormalForms, normalised
-from paninifs.storage.quarantine import first_quarantined
 from paninifs.storage.rows import Fault, Rows
-from paninifs.storage.shards import marked_shards
-from paninifs.storage.target import LocalTarget
+from paninifs.storage.store import duplicates as duplicates_module
+from paninifs.storage.store.manifest import facts_of, read_index, require_manifest
+from paninifs.storage.store.quarantine import first_quarantined
+from paninifs.storage.store.shards import marked_shards
+from paninifs.storage.targets.target import LocalTarget
 
 many = settings(deadline=None, database=None, max_examples=200)
 
@@ -273,7 +273,7 @@ def test_texts_that_need_no_cleaning_are_not_copied():
 
 
 def test_texts_that_outgrow_a_short_array_get_a_long_one(monkeypatch):
-    from paninifs.storage import cleaning
+    from paninifs.storage.cleaning import steps as cleaning
 
     monkeypatch.setattr(cleaning, "_LONGEST_STRING", 50)
     assert Cleaning(unicode="NFD").text(pa.array(["ā"])).type == pa.string()

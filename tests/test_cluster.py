@@ -16,8 +16,9 @@ import pytest
 from distributed import Security
 
 import paninifs as pf
-from paninifs.engine import doors, local_cluster
-from paninifs.graphs.kernels import cpu
+from paninifs.engine.cluster import local as local_cluster
+from paninifs.engine.cluster import network
+from paninifs.graphs.kernels.cpu import cpu_backend
 from paninifs.storage.errors import BackendUnavailable, UnencryptedScheduler, UsageError
 
 
@@ -145,14 +146,14 @@ def test_threads_are_one_worker_in_this_process():
     with pf.connect("threads", threads=3, quiet=True) as client:
         assert list(client.run(os.getpid).values()) == [os.getpid()]
         assert list(client.nthreads().values()) == [3]
-        assert client.dashboard_link.startswith(f"http://{doors.LOOPBACK}:")
+        assert client.dashboard_link.startswith(f"http://{network.LOOPBACK}:")
     with pytest.raises(UsageError, match="'threads' is one worker"):
         pf.connect("threads", workers=2)
 
 
 def test_workers_find_the_kernels_compiled():
     with pf.connect(workers=1, quiet=True):
-        hits = cpu.prepare.cache_info()
+        hits = cpu_backend.prepare.cache_info()
     assert hits.currsize == 1  # by the client, before a worker asked
 
 

@@ -11,9 +11,9 @@ from collections import namedtuple
 import pytest
 
 import paninifs as pf
-from paninifs.storage import local_target
 from paninifs.storage.errors import UsageError
-from paninifs.storage.target import open_target
+from paninifs.storage.targets import local as local_target
+from paninifs.storage.targets.target import open_target
 
 Disk = namedtuple("Disk", "mountpoint fstype")
 

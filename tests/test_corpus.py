@@ -19,9 +19,9 @@ from fsspec.implementations.local import LocalFileSystem
 from packed import PACK
 
 from paninifs import PackedText, open_corpus
-from paninifs.storage import partition
+from paninifs.storage.corpus import partition
 from paninifs.storage.errors import ColumnNotFound, CorpusEmpty, CorpusNotFound, UsageError
-from paninifs.storage.readers import read_stretch
+from paninifs.storage.formats.registry import read_stretch
 from paninifs.storage.rows import Column
 
 ROOT = Path(__file__).parents[1]
@@ -330,7 +330,7 @@ def test_a_partitions_types_are_the_frames_types(several):
 
 
 def test_a_partitions_text_is_the_readers_text_uncopied(several, monkeypatch):
-    from paninifs.storage import stretches as module
+    from paninifs.storage.corpus import reading as module
 
     corpus, records = several
     handed = []

@@ -15,8 +15,10 @@ import pytest
 from fake_nvml import A100, GIB, T4, Device
 
 import paninifs as pf
-from paninifs.engine import cuda_cluster, doors, local_cluster
-from paninifs.engine.cluster import backend_of
+from paninifs.engine.cluster import cuda as cuda_cluster
+from paninifs.engine.cluster import local as local_cluster
+from paninifs.engine.cluster import network
+from paninifs.engine.cluster.connect import backend_of
 from paninifs.engine.hardware.gpu import Gpu
 from paninifs.engine.hardware.nvml import VISIBLE
 from paninifs.engine.hardware.packages import NEEDED
@@ -115,7 +117,7 @@ def test_nothing_heavy_is_imported_to_find_that_there_is_no_gpu(code, tmp_path):
         check=False,
     )
     assert ran.returncode == 0, ran.stderr
-    assert "paninifs.engine.cuda_cluster" in ran.stdout.split()
+    assert "paninifs.engine.cluster.cuda" in ran.stdout.split()
     assert not HEAVY & set(ran.stdout.split())
     assert "cluster 'cuda' cannot start here: " in ran.stderr
     assert "--cluster cpu" in ran.stderr
@@ -190,11 +192,11 @@ def test_connect_starts_the_workers_and_its_end_is_theirs(dask_cuda, capsys):
     with pf.connect("cuda", workers=1) as client:
         ((asked, made),) = dask_cuda.started
         environment = list(client.run(lambda: dict(os.environ)).values())
-        assert f"http://{doors.LOOPBACK}:" in capsys.readouterr().out
+        assert f"http://{network.LOOPBACK}:" in capsys.readouterr().out
     assert made.status.name == "closed"
     assert asked["CUDA_VISIBLE_DEVICES"] == [0]
-    assert asked["host"] == doors.LOOPBACK
-    assert asked["dashboard_address"].startswith(f"{doors.LOOPBACK}:")
+    assert asked["host"] == network.LOOPBACK
+    assert asked["dashboard_address"].startswith(f"{network.LOOPBACK}:")
     assert len(environment) == 1
     for name, value in (local_cluster.WORKER_ENVIRONMENT | cuda_cluster.ENVIRONMENT).items():
         assert environment[0][name] == str(value)

@@ -11,12 +11,13 @@ import numpy as np
 import pytest
 
 import paninifs as pf
-from paninifs.engine import local_cluster
-from paninifs.engine.blocks import Blocks
-from paninifs.engine.events import WorkerLost
-from paninifs.engine.micro_batch import MicroBatch
-from paninifs.engine.task import run_task
-from paninifs.graphs.kernels import cuda, load
+from paninifs.engine.cluster import local as local_cluster
+from paninifs.engine.monitoring.events import WorkerLost
+from paninifs.engine.worker.blocks import Blocks
+from paninifs.engine.worker.micro_batch import MicroBatch
+from paninifs.engine.worker.task import run_task
+from paninifs.graphs.kernels import load
+from paninifs.graphs.kernels.cuda import cuda_backend as cuda
 from paninifs.storage.errors import BlockError, DeviceLost, GraphError, RunFailed
 
 LENGTHS = r"""

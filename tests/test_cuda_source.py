@@ -10,11 +10,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from paninifs.graphs.dhatu import DHATUS
-from paninifs.graphs.kernels import cuda, cuda_source, reference
+from paninifs.graphs.blocks.dhatu import DHATUS
+from paninifs.graphs.blocks.prime_base import PRIMES
+from paninifs.graphs.kernels import reference
 from paninifs.graphs.kernels.chains import Chain, chains_of
-from paninifs.graphs.kernels.cuda_source import LARGEST, Specification, groups_of, teams_of
-from paninifs.graphs.prime_base import PRIMES
+from paninifs.graphs.kernels.cuda import cuda_backend as cuda
+from paninifs.graphs.kernels.cuda import source as cuda_source
+from paninifs.graphs.kernels.cuda.source import LARGEST, Specification, groups_of, teams_of
 from paninifs.storage.text import PackedText
 
 sys.path.insert(0, str(Path(__file__).parent / "benchmarks"))

@@ -16,16 +16,16 @@ from prometheus_client.parser import text_string_to_metric_families
 from watched import n_bytes_at_leisure
 
 import paninifs as pf
-from paninifs.engine.dashboard import telemetry
-from paninifs.engine.dashboard.hook import add_page
-from paninifs.engine.dashboard.monitor import MOST_RUNS, Monitor
-from paninifs.engine.dashboard.page import Board
-from paninifs.engine.dashboard.telemetry import TOPIC
-from paninifs.engine.events import Notice
-from paninifs.engine.figures import Figures
-from paninifs.engine.load import Load
-from paninifs.engine.progress import Progress
-from paninifs.storage.timeline import Sample
+from paninifs.engine.monitoring.dashboard import telemetry
+from paninifs.engine.monitoring.dashboard.hook import add_page
+from paninifs.engine.monitoring.dashboard.monitor import MOST_RUNS, Monitor
+from paninifs.engine.monitoring.dashboard.tab import Board
+from paninifs.engine.monitoring.dashboard.telemetry import TOPIC
+from paninifs.engine.monitoring.events import Notice
+from paninifs.engine.monitoring.figures import Figures
+from paninifs.engine.monitoring.load import Load
+from paninifs.engine.monitoring.progress import Progress
+from paninifs.storage.store.history import Sample
 
 GRAPH = pf.default_graph() + n_bytes_at_leisure
 
@@ -271,7 +271,7 @@ def test_a_scheduler_that_lacks_this_package_is_told_of_and_does_the_run(
     from distributed.diagnostics.plugin import SchedulerPlugin
 
     plugin = type("Plugin", (Stranger, SchedulerPlugin), {})
-    monkeypatch.setattr("paninifs.engine.dashboard.monitor.Monitor", plugin)
+    monkeypatch.setattr("paninifs.engine.monitoring.dashboard.monitor.Monitor", plugin)
     run = submit(repeated(1), graph=pf.default_graph())
     said = []
     run.events.subscribe(said.append)

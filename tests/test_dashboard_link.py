@@ -23,8 +23,8 @@ from tornado.httpclient import HTTPRequest
 from tornado.websocket import websocket_connect
 
 import paninifs as pf
-from paninifs.engine.dashboard import link as links
-from paninifs.engine.dashboard.link import opened
+from paninifs.engine.monitoring.dashboard import link as links
+from paninifs.engine.monitoring.dashboard.link import opened
 
 DIRECT = "http://127.0.0.1:8787/status"
 PROXY = "https://8787-abc.colab.example"

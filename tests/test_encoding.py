@@ -10,10 +10,10 @@ import zarr
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from paninifs.storage import encoding
-from paninifs.storage.encoding import encode_shard
 from paninifs.storage.field import Field
-from paninifs.storage.layout import metadata, shard_key
+from paninifs.storage.store import encoding
+from paninifs.storage.store.encoding import encode_shard
+from paninifs.storage.store.layout import metadata, shard_key
 
 FIELDS = (
     Field("weights", "float32", (3,), compress=False),

@@ -19,10 +19,11 @@ from typer.testing import CliRunner
 
 import paninifs as pf
 from paninifs.engine.cli import app
-from paninifs.engine.results import export as module
-from paninifs.storage import parquet, readers, shards
+from paninifs.engine.results.export import export as module
 from paninifs.storage import rows as storage_rows
 from paninifs.storage.errors import ColumnNotFound, CorpusChanged, ResultsNotFound, UsageError
+from paninifs.storage.formats import parquet, registry
+from paninifs.storage.store import shards
 
 SCALARS = ("variance", "entropy", "ambiguity", "ambiguity_normalised")
 CLUSTER = ["--workers", "1"]
@@ -465,7 +466,7 @@ def test_lists_count_for_how_many_rows_are_read_at_once(tmp_path, monkeypatch):
     monkeypatch.setattr(parquet, "BATCH_BYTES", 5000)
     (stretch,) = index.stretches(0, 400)
     batches = list(
-        readers.read_stretch(stretch, pf.open_corpus(tmp_path / "a.parquet").opener, wanted)
+        registry.read_stretch(stretch, pf.open_corpus(tmp_path / "a.parquet").opener, wanted)
     )
     assert max(map(len, batches)) < 100
     assert batches[0].columns["tags"][1].as_py() == json.dumps(["1"] * 9)

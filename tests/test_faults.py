@@ -24,8 +24,8 @@ from resuming import SHARDS, assert_same_and_no_shard_twice, attempt_at, run_to_
 
 import paninifs as pf
 from paninifs.storage.errors import RunFailed
-from paninifs.storage.lease import LEASES
-from paninifs.storage.local_target import LocalTarget, is_temporary
+from paninifs.storage.store.lease import LEASES
+from paninifs.storage.targets.local import LocalTarget, is_temporary
 
 pytestmark = pytest.mark.slow
 

@@ -9,7 +9,7 @@ import fsspec
 import pytest
 from flaky_mount import FlakyMount
 
-from paninifs.storage.target import FsspecTarget
+from paninifs.storage.targets.target import FsspecTarget
 
 
 @pytest.fixture

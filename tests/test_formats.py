@@ -13,12 +13,14 @@ import pytest
 from packed import PACK
 
 from paninifs import open_corpus
-from paninifs.storage import delimited, jsonl_blocks, linewise, partition
+from paninifs.storage.corpus import partition
 from paninifs.storage.errors import CorpusNotFound, ResultsMismatch, UsageError
-from paninifs.storage.local_target import LocalTarget
-from paninifs.storage.manifest import Manifest, facts_of, require_same
-from paninifs.storage.readers import READERS, read_stretch
+from paninifs.storage.formats import delimited, jsonl_blocks
+from paninifs.storage.formats import lines as linewise
+from paninifs.storage.formats.registry import READERS, read_stretch
 from paninifs.storage.rows import Column
+from paninifs.storage.store.manifest import Manifest, facts_of, require_same
+from paninifs.storage.targets.local import LocalTarget
 
 # --- writers, one a format ------------------------------------------------------------------------
 

@@ -13,8 +13,8 @@ from flaky_mount import FlakyMount
 from packed import PACK
 
 import paninifs as pf
-from paninifs.storage.readers import READERS
-from paninifs.storage.target import open_target
+from paninifs.storage.formats.registry import READERS
+from paninifs.storage.targets.target import open_target
 
 PLACES = ["local", "mount", "gs", "gdrive", "http"]
 

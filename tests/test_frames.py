@@ -19,8 +19,8 @@ from hypothesis import strategies as st
 import paninifs as pf
 from paninifs import PackedText
 from paninifs.graphs import frames
-from paninifs.storage import partition
-from paninifs.storage import stretches as stretches_module
+from paninifs.storage.corpus import partition
+from paninifs.storage.corpus import reading as stretches_module
 from paninifs.storage.errors import BackendUnavailable, UsageError
 
 anywhere = settings(deadline=None, database=None)

@@ -13,7 +13,7 @@ from hypothesis import strategies as st  # noqa: E402
 
 import paninifs as pf  # noqa: E402
 from paninifs.graphs import frames  # noqa: E402
-from paninifs.storage import partition  # noqa: E402
+from paninifs.storage.corpus import partition  # noqa: E402
 
 pytestmark = pytest.mark.gpu
 

@@ -11,9 +11,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from paninifs.graphs.dhatu import DHATUS
+from paninifs.graphs.blocks.dhatu import DHATUS
+from paninifs.graphs.blocks.prime_base import PRIMES
 from paninifs.graphs.kernels import load, reference
-from paninifs.graphs.prime_base import PRIMES
 from paninifs.storage.text import PackedText
 
 pytestmark = pytest.mark.gpu

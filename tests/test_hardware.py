@@ -21,17 +21,16 @@ from distributed.system import memory_limit
 from fake_nvml import A100, BRIDGED, DIVIDED, GIB, H100, L4, T4, V100, Device
 
 import paninifs as pf
-from paninifs.engine import choosing
-from paninifs.engine.choosing import cluster_for
 from paninifs.engine.cli import machine as commands
-from paninifs.engine.hardware import backends, cpu, driver, memory, tpu
+from paninifs.engine.hardware import backends, cpu, memory, nvml_errors, selection, tpu
 from paninifs.engine.hardware import platform as platforms
 from paninifs.engine.hardware.gpu import Gpu
-from paninifs.engine.hardware.missing import Missing
 from paninifs.engine.hardware.nvml import VISIBLE, Nvidia, nvidia
 from paninifs.engine.hardware.packages import NEEDED, Packages, Rapids, installed, rapids
 from paninifs.engine.hardware.platform import where
+from paninifs.engine.hardware.selection import cluster_for
 from paninifs.engine.hardware.tpu import Tpu, find_tpu
+from paninifs.engine.hardware.unavailable import Missing
 
 RAPIDS_12 = {"cudf_cu12": "26.10.2"}
 
@@ -347,7 +346,7 @@ def card(monkeypatch, tmp_path):
     def insert(*, ours=True):
         if not ours:
             (tmp_path / "bus/0000:00:00.0/vendor").write_text("0x1af4\n")
-        monkeypatch.setattr(driver, "PCI", tmp_path / "bus")
+        monkeypatch.setattr(nvml_errors, "PCI", tmp_path / "bus")
 
     return insert
 
@@ -708,20 +707,20 @@ LOST = Missing("a GPU has fallen off the bus", "restart the machine", there=True
     ],
 )
 def test_the_cluster_is_chosen_by_what_there_is(gpus, missing, workers, line):
-    assert str(choosing.choose(gpus, missing, workers)) == line
+    assert str(selection.choose(gpus, missing, workers)) == line
 
 
 def test_the_choice_is_of_this_machine(machine, packages):
     packages(*NEEDED, **RAPIDS_12)
     machine(T4, Device(capability=(6, 1)))
-    assert str(choosing.choice()) == "cluster 'cuda': this machine has 1 GPU (Tesla T4)"
-    assert choosing.choice(2).cluster == "cpu"
+    assert str(selection.choice()) == "cluster 'cuda': this machine has 1 GPU (Tesla T4)"
+    assert selection.choice(2).cluster == "cpu"
     packages()
     assert "'cuda', for dask_cuda, cudf, cupy, rmm are not installed; in the clone, pip" in str(
-        choosing.choice()
+        selection.choice()
     )
     machine(fails="LIBRARY_NOT_FOUND")
-    assert choosing.choice().cluster == "cpu"
+    assert selection.choice().cluster == "cpu"
 
 
 def test_connect_says_what_it_chose_and_why_before_the_link(machine, packages, capsys):
@@ -757,7 +756,10 @@ def test_a_small_corpus_takes_threads_and_gpus_only_what_is_for_them(
 
 def test_to_choose_imports_nothing_heavy_and_asks_for_no_tpu(tmp_path):
     (tmp_path / "jax.py").write_text(f"open({str(tmp_path / 'asked')!r}, 'w')")
-    code = "import sys\nfrom paninifs.engine.choosing import choice\nchoice()\nprint(*sys.modules)"
+    code = (
+        "import sys\nfrom paninifs.engine.hardware.selection import choice\n"
+        "choice()\nprint(*sys.modules)"
+    )
     ran = subprocess.run(
         [sys.executable, "-P", "-c", code],
         env={

@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 import paninifs
-from paninifs.graphs.kernels import cpu
+from paninifs.graphs.kernels.cpu import cpu_backend
 
 ROOT = Path(paninifs.__file__).parent
 ROOMS = ("storage", "graphs", "engine")  # each may import from itself and from those before it
@@ -113,7 +113,7 @@ PLANTED = {
     "relative, a public name": ("graphs/block.py", "from .. import submit"),
     "the public api": ("storage/text.py", "import paninifs"),
     "from three folders up": ("graphs/kernels/cpu.py", "from ...engine.run import submit"),
-    "absolute": ("graphs/graph.py", "import paninifs.engine.run"),
+    "absolute": ("graphs/graph.py", "import paninifs.engine.run.handle"),
     "absolute, another name": ("storage/text.py", "import paninifs.graphs.block as b"),
     "absolute from": ("storage/text.py", "from paninifs.graphs.block import MapBlock"),
     "from the root": ("storage/text.py", "from paninifs import MapBlock"),
@@ -128,7 +128,7 @@ PLANTED = {
     ),
     "by name": (
         "graphs/block.py",
-        "import importlib\nimportlib.import_module('paninifs.engine.run')",
+        "import importlib\nimportlib.import_module('paninifs.engine.run.handle')",
     ),
     "by relative name": (
         "graphs/block.py",
@@ -214,7 +214,7 @@ def test_help_of_the_command_imports_nothing_heavy(tmp_path: Path) -> None:
 
 def test_a_small_run_imports_no_more_than_it_needs(tmp_path: Path) -> None:
     # What is not needed costs it more time than the hashing: Numba and pandas half a second.
-    cpu.prepare()  # as it is on every run but the first
+    cpu_backend.prepare()  # as it is on every run but the first
     (tmp_path / "corpus.jsonl").write_text('{"text": "one"}\n{"text": "two"}\n')
     code = (
         "from typer.testing import CliRunner\nfrom paninifs.engine.cli import app\n"
@@ -248,12 +248,12 @@ def test_no_module_of_the_package_imports_a_device_library(tmp_path: Path) -> No
         for path in sorted((ROOT / room).rglob("*.py"))
         if path.stem not in ("cuda", "tpu")
     ]
-    assert "paninifs.engine.run" in modules
+    assert "paninifs.engine.run.handle" in modules
     code = "import importlib\n" + "\n".join(
         f"importlib.import_module({module.removesuffix('.__init__')!r})" for module in modules
     )
     loaded = modules_after(code, tmp_path)
-    assert "paninifs.engine.run" in loaded
+    assert "paninifs.engine.run.handle" in loaded
     assert not loaded & {"cudf", "cupy", "rmm", "dask_cuda", "dask_cudf", "jax", "torch"}
 
 

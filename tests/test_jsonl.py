@@ -11,9 +11,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from paninifs.storage import jsonl, jsonl_blocks
-from paninifs.storage.jsonl import by_line
-from paninifs.storage.linewise import lines_of
+from paninifs.storage.formats import jsonl, jsonl_blocks
+from paninifs.storage.formats.jsonl import by_line
+from paninifs.storage.formats.lines import lines_of
 from paninifs.storage.rows import Column, Fault, SourceFile, Span, Wanted
 
 FILE = SourceFile("memory://a.jsonl", "a.jsonl", 0, "", "jsonl", None)

@@ -30,22 +30,12 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from paninifs import PackedText, default_graph
-from paninifs.graphs.dhatu import DHATUS
-from paninifs.graphs.kernels import (
-    BACKENDS,
-    NUMERIC_VERSION,
-    Kernels,
-    cpu,
-    load,
-    moments,
-    reference,
-    sha_hashlib,
-    sha_ni,
-    sha_paths,
-)
+from paninifs.graphs.blocks.dhatu import DHATUS
+from paninifs.graphs.blocks.prime_base import PRIMES
+from paninifs.graphs.kernels import BACKENDS, NUMERIC_VERSION, Kernels, load, reference
 from paninifs.graphs.kernels.chains import Chain
-from paninifs.graphs.kernels.compiled import moments as compiled_moments
-from paninifs.graphs.prime_base import PRIMES
+from paninifs.graphs.kernels.cpu import cpu_backend, moments, sha_hashlib, sha_ni, sha_paths
+from paninifs.graphs.kernels.cpu.compiled import moments as compiled_moments
 from paninifs.storage.errors import BackendUnavailable
 
 HERE = Path(__file__).parent
@@ -771,7 +761,7 @@ def test_prepare_finds_a_path_that_hashes_wrongly(
         sha_paths, "chosen", lambda: sha_paths.HashPath("odd", "", frozenset(), wrong)
     )
     with pytest.raises(BackendUnavailable, match=r"odd.* compute wrongly on this machine"):
-        cpu.prepare.__wrapped__()
+        cpu_backend.prepare.__wrapped__()
 
 
 @given(lengths=st.lists(st.integers(1, 70), min_size=1, max_size=24))

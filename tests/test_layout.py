@@ -15,11 +15,16 @@ from hypothesis import strategies as st
 
 from paninifs import Field
 from paninifs.storage.errors import GraphError, UsageError
-from paninifs.storage.layout import ROOT_KEY, metadata, shard_key, stored_fields, with_attributes
-from paninifs.storage.local_target import LocalTarget
-from paninifs.storage.quarantine import QuarantinedRows, from_parquet
 from paninifs.storage.rows import Column
-from paninifs.storage.shards import (
+from paninifs.storage.store.layout import (
+    ROOT_KEY,
+    metadata,
+    shard_key,
+    stored_fields,
+    with_attributes,
+)
+from paninifs.storage.store.quarantine import QuarantinedRows, from_parquet
+from paninifs.storage.store.shards import (
     StoreLayout,
     commit,
     done_shards,
@@ -27,6 +32,7 @@ from paninifs.storage.shards import (
     marker_key,
     read_marker,
 )
+from paninifs.storage.targets.local import LocalTarget
 
 ROWS, SIZE = 1000, 256
 ROOTS = ("RELATE", "MODAL", "EXIST")
@@ -314,7 +320,7 @@ def test_shards_written_by_threads_at_once_are_each_right(write, begun, layout, 
 )
 @settings(deadline=None, database=None, max_examples=15)
 def test_any_number_of_rows_in_shards_of_any_size_is_read_back(rows, size, texts):
-    from paninifs.storage.fsspec_target import FsspecTarget
+    from paninifs.storage.targets.remote import FsspecTarget
 
     fields = stored_fields(None, [], (Field("note", "string"),))
     layout = StoreLayout(fields, rows, size, "f")

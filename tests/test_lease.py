@@ -12,15 +12,15 @@ from concurrent.futures import ThreadPoolExecutor
 import psutil
 import pytest
 
-from paninifs.storage import lease as module
 from paninifs.storage.errors import LeaseHeld, LeaseLost
-from paninifs.storage.lease import LEASES, Lease, LeaseTicket, current_owner
-from paninifs.storage.local_target import LocalTarget, is_temporary
+from paninifs.storage.store import lease as module
+from paninifs.storage.store.lease import LEASES, Lease, LeaseTicket, current_owner
+from paninifs.storage.targets.local import LocalTarget, is_temporary
 
 HOLD = """
 import sys, time
-from paninifs.storage.lease import Lease
-from paninifs.storage.local_target import LocalTarget
+from paninifs.storage.store.lease import Lease
+from paninifs.storage.targets.local import LocalTarget
 Lease.acquire(LocalTarget(sys.argv[1]))
 print("held", flush=True)
 sys.stdin.readline()
@@ -31,8 +31,8 @@ os._exit(0)
 TRY = """
 import sys
 from paninifs.storage.errors import LeaseHeld
-from paninifs.storage.lease import Lease
-from paninifs.storage.local_target import LocalTarget
+from paninifs.storage.store.lease import Lease
+from paninifs.storage.targets.local import LocalTarget
 try:
     Lease.acquire(LocalTarget(sys.argv[1])).release()
 except LeaseHeld as error:

@@ -17,8 +17,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from paninifs.graphs.kernels import kept, machine_code, moments, numba_target
-from paninifs.graphs.kernels.machine_code import Loop
+from paninifs.graphs.kernels.cpu import kept, machine_code, moments, numba_target
+from paninifs.graphs.kernels.cpu.machine_code import Loop
 from paninifs.storage.errors import BackendUnavailable
 
 # It compiles if it has to; what it computes is tried against hashlib by `prepare`.
@@ -58,7 +58,7 @@ def two(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, list[str]]:
 @pytest.fixture
 def compilations(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """What is compiled from now on, with a folder of its own."""
-    from paninifs.graphs.kernels.compiled import compiling
+    from paninifs.graphs.kernels.cpu.compiled import compiling
 
     made: list[str] = []
 
@@ -247,7 +247,7 @@ def test_what_a_loop_cannot_read_is_refused(argument: Any, error: str) -> None:
 def made_by_a_loop(
     monkeypatch: pytest.MonkeyPatch, function: Callable[[Any], None], *arguments: Any
 ) -> None:
-    from paninifs.graphs.kernels.compiled import compiling
+    from paninifs.graphs.kernels.cpu.compiled import compiling
 
     monkeypatch.setattr(compiling, "import_module", lambda *_: SimpleNamespace(some=function))
     Loop("of_a_test", "some")(*arguments)
@@ -256,7 +256,7 @@ def made_by_a_loop(
 def test_numbers_and_tuples_arrive_as_they_are(
     compilations: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from paninifs.graphs.kernels.compiled.compiling import loop
+    from paninifs.graphs.kernels.cpu.compiled.compiling import loop
 
     @loop
     def some(whole: int, real: float, nested: Any, out: Any) -> None:
@@ -290,7 +290,7 @@ def test_a_loop_that_would_need_numba_when_it_runs_is_refused_as_it_is_compiled(
 def test_numba_told_otherwise_while_the_program_runs_is_refused(
     compilations: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from paninifs.graphs.kernels.compiled import compiling
+    from paninifs.graphs.kernels.cpu.compiled import compiling
 
     other = replace(numba_target.target(), cpu="generic", features="")
     monkeypatch.setattr(compiling, "target", lambda: other)
@@ -353,7 +353,7 @@ def test_the_target_is_numbas_whatever_it_is_told_and_it_is_asked_once(
         return ran.stdout.splitlines()
 
     ours = (
-        "import sys\nfrom paninifs.graphs.kernels.numba_target import target\n"
+        "import sys\nfrom paninifs.graphs.kernels.cpu.numba_target import target\n"
         "print(target().triple, target().cpu, target().features)\nprint('numba' in sys.modules)"
     )
     numbas = (

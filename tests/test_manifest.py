@@ -11,12 +11,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from paninifs import Field, default_graph, open_corpus
-from paninifs.storage import store
+from paninifs.storage.corpus.index import CorpusIndex
+from paninifs.storage.corpus.partition import Sharding
 from paninifs.storage.errors import ResultsMismatch, ResultsNotFound
-from paninifs.storage.index import CorpusIndex
-from paninifs.storage.lease import Lease
-from paninifs.storage.local_target import LocalTarget
-from paninifs.storage.manifest import (
+from paninifs.storage.formats.registry import read_stretch
+from paninifs.storage.rows import Fault, SourceFile, Span, Stretch
+from paninifs.storage.store import lifecycle
+from paninifs.storage.store.lease import Lease
+from paninifs.storage.store.manifest import (
     MANIFEST_KEY,
     Manifest,
     facts_of,
@@ -26,8 +28,7 @@ from paninifs.storage.manifest import (
     require_same,
     write_index,
 )
-from paninifs.storage.partition import Sharding
-from paninifs.storage.quarantine import (
+from paninifs.storage.store.quarantine import (
     QUARANTINE_KEY,
     QuarantinedRows,
     first_quarantined,
@@ -36,8 +37,7 @@ from paninifs.storage.quarantine import (
     set_aside,
     to_parquet,
 )
-from paninifs.storage.readers import read_stretch
-from paninifs.storage.rows import Fault, SourceFile, Span, Stretch
+from paninifs.storage.targets.local import LocalTarget
 
 PAPERS = Path(__file__).parents[1] / "deploy/demo/panini-papers.jsonl"
 PROMPTS = Path(__file__).parent / "data/panini-prompts.jsonl"
@@ -232,10 +232,12 @@ def test_an_index_survives_json(folder, target):
 def test_a_corpus_that_moved_as_a_whole_is_gone_on_with_where_it_is_now(folder, target):
     def begin(corpus):
         facts = facts_of(corpus, {}, 1)
-        store.refuse_mismatch(target, facts, None, "resume")
+        lifecycle.refuse_mismatch(target, facts, None, "resume")
         with Lease.acquire(target) as lease:
             fields = (Field("n", "int64"),)
-            return store.begin(target, corpus, facts, fields, Sharding(), lease.ticket, "resume")
+            return lifecycle.begin(
+                target, corpus, facts, fields, Sharding(), lease.ticket, "resume"
+            )
 
     first = begin(open_corpus(folder))
     moved = folder.rename(folder.with_name("elsewhere"))

@@ -15,18 +15,18 @@ import pytest
 from distributed import Client
 
 import paninifs as pf
-from paninifs.engine import dispatch
-from paninifs.engine.events import Notice, Planned
-from paninifs.engine.memory import project
-from paninifs.engine.micro_batch import MicroBatch
-from paninifs.engine.room import JOINED_COPIES
-from paninifs.engine.task import Readiness, readiness
-from paninifs.engine.verify import verify
-from paninifs.storage.index import CorpusIndex, FileIndex
-from paninifs.storage.local_target import LocalTarget
-from paninifs.storage.quarantine import first_quarantined
+from paninifs.engine.monitoring.events import Notice, Planned
+from paninifs.engine.results.verify import verify
+from paninifs.engine.run import dispatch
+from paninifs.engine.run.memory_plan import project
+from paninifs.engine.worker.budget import JOINED_COPIES
+from paninifs.engine.worker.micro_batch import MicroBatch
+from paninifs.engine.worker.task import Readiness, readiness
+from paninifs.storage.corpus.index import CorpusIndex, FileIndex
 from paninifs.storage.rows import Lengths, SourceFile, Span, Stretch, Unit
-from paninifs.storage.shards import StoreLayout
+from paninifs.storage.store.quarantine import first_quarantined
+from paninifs.storage.store.shards import StoreLayout
+from paninifs.storage.targets.local import LocalTarget
 
 MIB = 1 << 20
 

@@ -14,9 +14,9 @@ from typer.testing import CliRunner
 
 import paninifs as pf
 from paninifs.engine.cli import app
-from paninifs.engine.events import Mirrored, Notice, Restored, ShardDone
-from paninifs.engine.mirroring import Mirroring
-from paninifs.storage import index as index_module
+from paninifs.engine.monitoring.events import Mirrored, Notice, Restored, ShardDone
+from paninifs.engine.run.mirroring import Mirroring
+from paninifs.storage.corpus import index as index_module
 from paninifs.storage.errors import (
     LeaseHeld,
     ResultsIncomplete,
@@ -25,11 +25,11 @@ from paninifs.storage.errors import (
     StorageUnreachable,
     UsageError,
 )
-from paninifs.storage.lease import Lease
-from paninifs.storage.local_target import LocalTarget
-from paninifs.storage.manifest import read_manifest
 from paninifs.storage.rows import Malformed
-from paninifs.storage.shards import DONE
+from paninifs.storage.store.lease import Lease
+from paninifs.storage.store.manifest import read_manifest
+from paninifs.storage.store.shards import DONE
+from paninifs.storage.targets.local import LocalTarget
 
 S = 64
 
@@ -321,7 +321,7 @@ def test_a_shard_that_nobody_told_of_is_mirrored_too(submit, tmp_path, monkeypat
 
 
 def test_a_mirror_is_not_complete_without_all_its_shards(submit, tmp_path, monkeypatch):
-    monkeypatch.setattr("paninifs.engine.mirroring.copy_shard", lambda *_: None)
+    monkeypatch.setattr("paninifs.engine.run.mirroring.copy_shard", lambda *_: None)
     with pytest.raises(RunFailed, match=r"mirror\.zarr lacks shards \[0, 1, 2, 3, 4\]"):
         submit().result()
     with pytest.warns(ResultsIncomplete):

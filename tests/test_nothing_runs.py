@@ -19,9 +19,9 @@ import zarr
 import paninifs as pf
 from paninifs.engine.results.overview import overview, status_of
 from paninifs.storage.errors import UsageError
-from paninifs.storage.quarantine import first_quarantined
-from paninifs.storage.results import StoredArrays
-from paninifs.storage.target import open_target
+from paninifs.storage.store.dataset import StoredArrays
+from paninifs.storage.store.quarantine import first_quarantined
+from paninifs.storage.targets.target import open_target
 
 
 class Bomb:
@@ -200,8 +200,8 @@ def test_a_store_has_no_say_in_which_function_checks_it(store):
     manifest.write_text(json.dumps(found))
     with contextlib.suppress(Exception):
         assert "prepare" not in pf.verify(store).recomputed
-    from paninifs.engine.verify import _blocks
-    from paninifs.storage.manifest import require_manifest
+    from paninifs.engine.results.verify import _blocks
+    from paninifs.storage.store.manifest import require_manifest
 
     built_in, own = _blocks(require_manifest(open_target(store)))
     assert "prepare" not in [block.name for block in built_in]

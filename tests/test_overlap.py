@@ -9,8 +9,8 @@ from typing import ClassVar
 import pytest
 
 import paninifs as pf
-from paninifs.engine import compute, task
-from paninifs.storage.local_target import LocalTarget
+from paninifs.engine.worker import compute, task
+from paninifs.storage.targets.local import LocalTarget
 
 
 def soon(condition) -> bool:

@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from paninifs.storage import partition
-from paninifs.storage.partition import (
+from paninifs.storage.corpus import partition
+from paninifs.storage.corpus.partition import (
     FEW_SHARDS,
     MAX_SHARD_BYTES,
     MAX_SHARD_ROWS,

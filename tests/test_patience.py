@@ -13,9 +13,9 @@ from googleapiclient.errors import HttpError as DriveError
 from httplib2 import Response
 
 from paninifs.storage.errors import PaniniError, StorageUnreachable, UsageError
-from paninifs.storage.guarded_target import PatientTarget, ReadBackTarget
-from paninifs.storage.local_target import LocalTarget
-from paninifs.storage.patience import is_passing, patiently
+from paninifs.storage.filesystems.retry import is_passing, patiently
+from paninifs.storage.targets.guarded import PatientTarget, ReadBackTarget
+from paninifs.storage.targets.local import LocalTarget
 
 
 def drive_error(status, reason):
@@ -82,8 +82,8 @@ class Failing:
 @pytest.fixture
 def quick(monkeypatch):
     """Waits of a few milliseconds."""
-    monkeypatch.setattr("paninifs.storage.patience.FIRST_WAIT_SECONDS", 0.002)
-    monkeypatch.setattr("paninifs.storage.patience.LONGEST_WAIT_SECONDS", 0.01)
+    monkeypatch.setattr("paninifs.storage.filesystems.retry.FIRST_WAIT_SECONDS", 0.002)
+    monkeypatch.setattr("paninifs.storage.filesystems.retry.LONGEST_WAIT_SECONDS", 0.01)
 
 
 def test_what_passes_is_waited_for(quick):

@@ -17,11 +17,11 @@ from typer.testing import CliRunner
 
 import paninifs as pf
 from paninifs.engine.cli import app
-from paninifs.graphs.dhatu import DHATUS
+from paninifs.graphs.blocks.dhatu import DHATUS
+from paninifs.graphs.blocks.prime_base import PRIMES
 from paninifs.graphs.kernels import reference
-from paninifs.graphs.prime_base import PRIMES
-from paninifs.storage import shards
 from paninifs.storage.errors import ResultsNotFound, UsageError
+from paninifs.storage.store import shards
 from paninifs.storage.text import PackedText
 
 EVIL = '[red]x[/red] \x1b[2J\x9b31m\u202e<script>alert("1")</script>'

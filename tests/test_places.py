@@ -23,11 +23,11 @@ import pytest
 from flaky_mount import FlakyMount
 
 import paninifs as pf
-from paninifs.engine.events import Restored, ShardDone
-from paninifs.storage.lease import Lease
-from paninifs.storage.local_target import LocalTarget
-from paninifs.storage.shards import DONE
-from paninifs.storage.target import open_target
+from paninifs.engine.monitoring.events import Restored, ShardDone
+from paninifs.storage.store.lease import Lease
+from paninifs.storage.store.shards import DONE
+from paninifs.storage.targets.local import LocalTarget
+from paninifs.storage.targets.target import open_target
 
 S = 512
 ROWS = 2000

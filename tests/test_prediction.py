@@ -13,13 +13,14 @@ from hypothesis import strategies as st
 from typer.testing import CliRunner
 
 import paninifs as pf
-from paninifs.engine.advisor import calibration, measurement
-from paninifs.engine.advisor.calibration import Calibration, Rate, load, reference
-from paninifs.engine.advisor.catalogue import Machine
-from paninifs.engine.advisor.here import calibration_of
-from paninifs.engine.advisor.prediction import predict
-from paninifs.engine.advisor.work import Model, Work, at_once
+from paninifs.engine import calibrate
 from paninifs.engine.cli import app
+from paninifs.engine.costs import calibration
+from paninifs.engine.costs.calibration import Calibration, Rate, load, reference
+from paninifs.engine.costs.catalogue import Machine
+from paninifs.engine.costs.prediction import predict
+from paninifs.engine.costs.this_machine import calibration_of
+from paninifs.engine.costs.work import Model, Work, at_once
 from paninifs.engine.hardware.cpu import processor
 from paninifs.storage.errors import RunFailed, UsageError
 
@@ -57,7 +58,7 @@ T4 = {
 @given(row=SECONDS, byte=SECONDS)
 def test_a_rate_that_runs_obey_is_found_from_two_of_them(row, byte):
     rate = Rate(row, byte)
-    found = measurement._rate(
+    found = calibrate._rate(
         *((n, b, rate.seconds(n, b)) for n, b in ((699_050, 62_914_500), (12_582, 62_910_000)))
     )
     assert found.row == pytest.approx(row, rel=1e-6)
@@ -66,7 +67,7 @@ def test_a_rate_that_runs_obey_is_found_from_two_of_them(row, byte):
 
 @given(short=st.floats(0, 100), long=st.floats(0, 100))
 def test_noise_never_makes_a_text_or_a_byte_cost_less_than_nothing(short, long):
-    found = measurement._rate((699_050, 62_914_500, short), (12_582, 62_910_000, long))
+    found = calibrate._rate((699_050, 62_914_500, short), (12_582, 62_910_000, long))
     assert found.row >= 0
     assert found.byte >= 0
 
@@ -109,11 +110,11 @@ def test_a_file_that_is_no_calibration_is_refused_by_name(tmp_path, text):
 
 
 def test_the_reference_knows_every_format_and_every_way_to_hash():
-    from paninifs.graphs.kernels.sha_paths import PATHS
+    from paninifs.graphs.kernels.cpu.sha_paths import PATHS
 
     known = reference()
     assert set(known.hashing) == set(PATHS)
-    assert set(known.host) == set(measurement.FORMATS)
+    assert set(known.host) == set(calibrate.FORMATS)
     assert known.clock_ghz
     assert set(known.start) == {"threads", "cpu"}
 
@@ -295,7 +296,7 @@ def test_a_calibration_is_this_machines_as_long_as_it_hashes_so(tmp_path, monkey
 def test_the_command_keeps_what_it_measured(monkeypatch, tmp_path):
     path = tmp_path / "cache" / "calibration.json"
     monkeypatch.setattr(calibration, "PATH", path)
-    monkeypatch.setattr(measurement, "calibrate", lambda rounds, tell: reference())
+    monkeypatch.setattr(calibrate, "calibrate", lambda rounds, tell: reference())
     ran = CliRunner().invoke(app, ["bench"])
     assert ran.exit_code == 0
     assert "hashing, sha-ni: " in ran.output
@@ -306,7 +307,7 @@ def test_the_command_keeps_what_it_measured(monkeypatch, tmp_path):
 def test_the_command_says_at_once_that_it_could_not_keep_it(monkeypatch, tmp_path):
     (tmp_path / "cache").write_text("a file")
     monkeypatch.setattr(calibration, "PATH", tmp_path / "cache" / "calibration.json")
-    monkeypatch.setattr(measurement, "calibrate", lambda **_: pytest.fail("measured all the same"))
+    monkeypatch.setattr(calibrate, "calibrate", lambda **_: pytest.fail("measured all the same"))
     ran = CliRunner().invoke(app, ["bench"])
     assert ran.exit_code == 1
     assert "cache" in ran.output
@@ -314,7 +315,7 @@ def test_the_command_says_at_once_that_it_could_not_keep_it(monkeypatch, tmp_pat
 
 def test_a_folder_that_cannot_be_written_is_seen_before_the_minutes_are_spent(monkeypatch):
     monkeypatch.setattr(calibration, "PATH", Path("/proc/calibration.json"))
-    monkeypatch.setattr(measurement, "calibrate", lambda **_: pytest.fail("measured all the same"))
+    monkeypatch.setattr(calibrate, "calibrate", lambda **_: pytest.fail("measured all the same"))
     assert CliRunner().invoke(app, ["bench"]).exit_code == 1
 
 
@@ -322,8 +323,8 @@ def test_a_folder_that_cannot_be_written_is_seen_before_the_minutes_are_spent(mo
 def test_what_is_left_of_runs_is_reading_and_writing(row, byte, shard, cores):
     host, hashing = Rate(row, byte), Rate(3e-7, 2e-9)
     corpora = {
-        ("csv", measurement.SHORT): measurement.Made(Path("s"), 699_050, 62_914_500, 86, 16, 2),
-        ("csv", measurement.LONG): measurement.Made(Path("l"), 12_582, 62_910_000, 4, 64, 1),
+        ("csv", calibrate.SHORT): calibrate.Made(Path("s"), 699_050, 62_914_500, 86, 16, 2),
+        ("csv", calibrate.LONG): calibrate.Made(Path("l"), 12_582, 62_910_000, 4, 64, 1),
     }
     took = {"fixed": 0.25}
     for key, corpus in corpora.items():
@@ -331,21 +332,21 @@ def test_what_is_left_of_runs_is_reading_and_writing(row, byte, shard, cores):
         seconds = host.seconds(*amounts) + hashing.seconds(*amounts)
         seconds /= at_once(corpus.tasks, cores)
         took[key] = 0.25 + shard * (corpus.shards + 2 * corpus.tasks) + seconds
-    found = measurement._host("csv", corpora, took, (shard, 2 * shard), cores, hashing)
+    found = calibrate._host("csv", corpora, took, (shard, 2 * shard), cores, hashing)
     assert found.seconds(10**6, 10**8) == pytest.approx(host.seconds(10**6, 10**8), rel=1e-3)
 
 
 def test_a_command_that_fails_while_it_is_measured_is_told_of(tmp_path):
     with pytest.raises(RunFailed, match=r"ended with code 2: error: .*none\.parquet"):
-        measurement._command(tmp_path / "none.parquet", "threads")
+        calibrate._command(tmp_path / "none.parquet", "threads")
 
 
 def test_this_machine_is_calibrated_by_real_runs(monkeypatch, tmp_path):
-    monkeypatch.setattr(measurement, "CORPUS_BYTES", {90: 2 << 20, 5_000: 4 << 20})
-    monkeypatch.setattr(measurement, "KERNEL_BYTES", 1 << 18)
+    monkeypatch.setattr(calibrate, "CORPUS_BYTES", {90: 2 << 20, 5_000: 4 << 20})
+    monkeypatch.setattr(calibrate, "KERNEL_BYTES", 1 << 18)
     told = []
-    found = measurement.calibrate(rounds=1, tell=told.append)
-    assert set(found.host) == set(measurement.FORMATS)
+    found = calibrate.calibrate(rounds=1, tell=told.append)
+    assert set(found.host) == set(calibrate.FORMATS)
     assert all(found.start.values())
     assert all(rate.row + rate.byte > 0 for rate in found.hashing.values())
     assert told[-1] == "runs, round 1 of 1"
@@ -354,7 +355,7 @@ def test_this_machine_is_calibrated_by_real_runs(monkeypatch, tmp_path):
 
 
 def test_the_texts_that_it_makes_have_the_length_that_was_asked_for():
-    texts = measurement.made(1 << 20, 500)
+    texts = calibrate.made(1 << 20, 500)
     lengths = [len(one.encode()) for one in texts]
     assert np.mean(lengths) == pytest.approx(500, rel=0.02)
     assert len(set(texts)) == len(texts)

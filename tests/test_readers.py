@@ -16,18 +16,12 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from paninifs import open_corpus
-from paninifs.storage import (
-    delimited,
-    jsonl,
-    jsonl_blocks,
-    linewise,
-    parquet,
-    plain,
-    rows,
-    source,
-)
+from paninifs.storage import rows
+from paninifs.storage.corpus import opening
 from paninifs.storage.errors import CorpusChanged, StorageUnreachable
-from paninifs.storage.readers import format_of, read_stretch
+from paninifs.storage.formats import delimited, jsonl, jsonl_blocks, parquet, plain
+from paninifs.storage.formats import lines as linewise
+from paninifs.storage.formats.registry import format_of, read_stretch
 from paninifs.storage.rows import validity
 
 DATA = Path(__file__).parent / "data"
@@ -474,7 +468,7 @@ def test_parquet_rows_that_are_null_or_not_utf_8_are_named(tmp_path, type_):
 
 
 def test_valid_parquet_text_reaches_the_rows_as_arrow_decoded_it(tmp_path, monkeypatch):
-    from paninifs.storage import parquet
+    from paninifs.storage.formats import parquet
 
     pq.write_table(pa.table({"text": ["a", "b"]}), tmp_path / "a.parquet")
     corpus, decoded = open_corpus(tmp_path), []
@@ -636,7 +630,7 @@ def test_a_disk_that_fails_is_an_error_not_a_bad_row(tmp_path, monkeypatch, name
         return Failing(path) if name == "a.parquet" else io.BufferedReader(Failing(path))
 
     monkeypatch.setattr(LocalFileSystem, "_open", open_failing)
-    monkeypatch.setattr(source, "SMALL_BYTES", 0)
+    monkeypatch.setattr(opening, "SMALL_BYTES", 0)
     monkeypatch.setenv("PANINIFS_PATIENCE", "0.1")
     with pytest.raises(StorageUnreachable, match=r"reading file://.*Input/output error"):
         list(read_stretch(stretch, corpus.opener, corpus.index.wanted))

@@ -18,25 +18,18 @@ from typer.testing import CliRunner
 
 import paninifs as pf
 from paninifs.engine.cli import app
-from paninifs.engine.dashboard.telemetry import TOPIC
-from paninifs.engine.rehearsal import pace
-from paninifs.engine.rehearsal.excerpt import (
-    Excerpt,
-    Part,
-    lead,
-    makespan,
-    spread,
-    work_of,
-)
-from paninifs.engine.rehearsal.pace import Pace
+from paninifs.engine.monitoring.dashboard.telemetry import TOPIC
+from paninifs.engine.rehearsal import cost_model
+from paninifs.engine.rehearsal.cost_model import Pace
+from paninifs.engine.rehearsal.estimate import store_bytes
+from paninifs.engine.rehearsal.sample_index import Excerpt, Part, lead, makespan, spread, work_of
+from paninifs.storage.corpus.index import CorpusIndex, FileIndex
+from paninifs.storage.corpus.reading import read_stretches
+from paninifs.storage.corpus.survey import Survey, survey
 from paninifs.storage.errors import BlockError, CorpusEmpty, ResultsMismatch, UsageError
-from paninifs.storage.estimate import store_bytes
-from paninifs.storage.index import CorpusIndex, FileIndex
-from paninifs.storage.manifest import read_manifest
 from paninifs.storage.rows import Lengths, SourceFile, Unit
-from paninifs.storage.stretches import read_stretches
-from paninifs.storage.survey import Survey, survey
-from paninifs.storage.target import open_target
+from paninifs.storage.store.manifest import read_manifest
+from paninifs.storage.targets.target import open_target
 
 WITHIN = 0.25
 
@@ -263,8 +256,8 @@ def test_every_format_is_sampled(suffix, glosses, threads, tmp_path, in_haste):
 def test_of_a_large_compressed_file_only_the_front_is_sampled_and_it_is_said(
     glosses, threads, tmp_path, monkeypatch, in_haste
 ):
-    from paninifs.engine.rehearsal import excerpt
     from paninifs.engine.rehearsal import rehearse as rehearsal
+    from paninifs.engine.rehearsal import sample_index as excerpt
 
     monkeypatch.setattr(excerpt, "REACH_BYTES", 20_000)
     monkeypatch.setattr(rehearsal, "REACH_BYTES", 20_000)
@@ -339,14 +332,14 @@ def test_the_command_says_what_the_whole_takes_and_does_not_begin_it(
 @pytest.fixture
 def in_haste(monkeypatch):
     """Time next to nothing, where time is not what a test looks at."""
-    monkeypatch.setattr(pace, "SECONDS", 0.1)
-    monkeypatch.setattr(pace, "ROUNDS", 1)
+    monkeypatch.setattr(cost_model, "SECONDS", 0.1)
+    monkeypatch.setattr(cost_model, "ROUNDS", 1)
 
 
 @pytest.fixture
 def too_large(monkeypatch, in_haste):
     """Take whatever there is for too large to be counted."""
-    from paninifs.storage import survey as module
+    from paninifs.storage.corpus import survey as module
 
     monkeypatch.setattr(module, "COUNTED_BYTES", 0)
 
@@ -422,7 +415,7 @@ def test_a_first_line_longer_than_a_front_is_read_to_its_end(
 
 
 def test_a_file_in_which_no_line_ends_is_said_to_be_one(too_large, tmp_path, monkeypatch):
-    from paninifs.storage import survey as module
+    from paninifs.storage.corpus import survey as module
 
     monkeypatch.setattr(module, "LONGEST_FRONT", 3 << 20)
     (tmp_path / "a.txt").write_text("x" * (5 << 20) + "\nlast")
@@ -470,8 +463,8 @@ def test_trials_are_not_on_the_dashboard(glosses, threads, write_jsonl, tmp_path
 def test_a_rehearsal_shows_no_commands_and_turns_no_line_around(
     threads, tmp_path, in_haste, monkeypatch
 ):
-    from paninifs.engine.rehearsal import excerpt
     from paninifs.engine.rehearsal import rehearse as rehearsal
+    from paninifs.engine.rehearsal import sample_index as excerpt
 
     monkeypatch.setattr(excerpt, "REACH_BYTES", 10)
     monkeypatch.setattr(rehearsal, "REACH_BYTES", 10)

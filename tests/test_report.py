@@ -24,11 +24,11 @@ from paninifs.engine.report import report as reports
 from paninifs.engine.report.findings import find
 from paninifs.engine.report.theme import VARIABLES
 from paninifs.engine.report.wording import number
-from paninifs.graphs.ambiguity import ambiguity
-from paninifs.graphs.dhatu import dhatu
+from paninifs.graphs.blocks.ambiguity import ambiguity
+from paninifs.graphs.blocks.dhatu import dhatu
 from paninifs.storage.errors import ColumnNotFound, ResultsIncomplete, ResultsNotFound, UsageError
-from paninifs.storage.manifest import MANIFEST_KEY
-from paninifs.storage.shards import DONE
+from paninifs.storage.store.manifest import MANIFEST_KEY
+from paninifs.storage.store.shards import DONE
 
 REAL = Path(__file__).parents[1].parent / "shared" / "corpora" / "wordnet-glosses.jsonl.gz"
 TEXTS = 117_659
@@ -462,7 +462,7 @@ def test_pieces_without_a_shard_that_is_done_are_not_read(small, monkeypatch):
 
 
 def reports_target(store):
-    from paninifs.storage.target import open_target
+    from paninifs.storage.targets.target import open_target
 
     return open_target(store)
 

@@ -7,11 +7,11 @@ import numpy as np
 import pytest
 
 import paninifs as pf
-from paninifs.engine.events import Notice, Planned, ShardDone
-from paninifs.engine.task import shards_in_flight
-from paninifs.storage.local_target import LocalTarget
-from paninifs.storage.manifest import read_manifest
-from paninifs.storage.partition import MAX_SHARD_SECONDS
+from paninifs.engine.monitoring.events import Notice, Planned, ShardDone
+from paninifs.engine.worker.task import shards_in_flight
+from paninifs.storage.corpus.partition import MAX_SHARD_SECONDS
+from paninifs.storage.store.manifest import read_manifest
+from paninifs.storage.targets.local import LocalTarget
 
 TEXT_SECONDS = 0.02
 
@@ -49,7 +49,9 @@ def test_what_is_in_flight_of_a_slow_block_is_measured_under_the_limit(
     events, corpus, tmp_path, monkeypatch
 ):
     """At a hundredth of the scale: five minutes are three seconds."""
-    monkeypatch.setattr("paninifs.storage.partition.MAX_SHARD_SECONDS", MAX_SHARD_SECONDS / 100)
+    monkeypatch.setattr(
+        "paninifs.storage.corpus.partition.MAX_SHARD_SECONDS", MAX_SHARD_SECONDS / 100
+    )
     seen = events(pf.default_graph() + slow(TEXT_SECONDS), corpus)
     (planned,) = (event for event in seen if isinstance(event, Planned))
     assert planned.shard_rows == 16  # 0.32 s; 32 would take 0.64 s
@@ -78,7 +80,7 @@ def test_being_slow_is_no_part_of_what_a_block_is(events, corpus):
 
 
 def test_a_block_that_did_not_say_so_is_told_of(events, corpus, monkeypatch):
-    monkeypatch.setattr("paninifs.engine.driver.MAX_SHARD_SECONDS", 0.5)
+    monkeypatch.setattr("paninifs.engine.run.driver.MAX_SHARD_SECONDS", 0.5)
     seen = events(pf.default_graph() + slow(0.0, 0.01), corpus, shard_rows=64)
     (notice,) = (event for event in seen if isinstance(event, Notice))
     assert "most of it in 'slow'" in notice.text

@@ -19,12 +19,11 @@ import xarray as xr
 from distributed import Client
 
 import paninifs as pf
-from paninifs.engine import driver as driver_module
-from paninifs.engine import submit as submit_module
-from paninifs.engine.events import Finished, Indexed, Planned, ShardDone, TaskBegun
+from paninifs.engine.monitoring.events import Finished, Indexed, Planned, ShardDone, TaskBegun
+from paninifs.engine.run import driver as driver_module
+from paninifs.engine.run import submit as submit_module
 from paninifs.graphs.kernels import reference
-from paninifs.storage import index as index_module
-from paninifs.storage import store as store_module
+from paninifs.storage.corpus import index as index_module
 from paninifs.storage.errors import (
     BlockError,
     LeaseHeld,
@@ -35,8 +34,9 @@ from paninifs.storage.errors import (
     StorageUnreachable,
     UsageError,
 )
-from paninifs.storage.local_target import LocalTarget
-from paninifs.storage.shards import leftovers
+from paninifs.storage.store import lifecycle as store_module
+from paninifs.storage.store.shards import leftovers
+from paninifs.storage.targets.local import LocalTarget
 
 
 @pf.map_block(fields=[pf.Field("n_bytes", "int32")])

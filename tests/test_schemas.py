@@ -9,10 +9,11 @@ import pyarrow.parquet as pq
 import pytest
 
 from paninifs import default_graph, open_corpus, open_results, submit
-from paninifs.engine.verify import verify
-from paninifs.storage import parquet, partition
+from paninifs.engine.results.verify import verify
+from paninifs.storage.corpus import partition
 from paninifs.storage.errors import ColumnNotFound
-from paninifs.storage.readers import read_stretch
+from paninifs.storage.formats import parquet
+from paninifs.storage.formats.registry import read_stretch
 from paninifs.storage.rows import Column
 
 

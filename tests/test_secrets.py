@@ -21,7 +21,7 @@ from typer.testing import CliRunner
 
 import paninifs as pf
 from paninifs.engine.cli import app
-from paninifs.engine.display.notes import notes_of
+from paninifs.engine.monitoring.display.notes import notes_of
 from paninifs.engine.results.overview import overview, status_of
 from paninifs.storage.errors import (
     CorpusNotFound,
@@ -30,10 +30,10 @@ from paninifs.storage.errors import (
     StorageUnreachable,
     UsageError,
 )
-from paninifs.storage.filesystem import filesystem_of
-from paninifs.storage.fsspec_target import FsspecTarget
-from paninifs.storage.local_target import LocalTarget
-from paninifs.storage.patience import patiently
+from paninifs.storage.filesystems.filesystem import filesystem_of
+from paninifs.storage.filesystems.retry import patiently
+from paninifs.storage.targets.local import LocalTarget
+from paninifs.storage.targets.remote import FsspecTarget
 
 SIGNATURE, RENEWED, PASSWORD, TOKEN = "sIgNaTuRe0", "rEnEwEd0", "pAsSwOrD0", "tOkEn0123"
 SECRETS = (SIGNATURE, RENEWED, PASSWORD, TOKEN)

@@ -11,12 +11,12 @@ from pathlib import Path
 import pytest
 
 from paninifs.engine.advisor.advice import advise
-from paninifs.engine.advisor.catalogue import Machine, Offer, Plan
-from paninifs.engine.advisor.matrix import seed2
 from paninifs.engine.advisor.models import known_models, model
-from paninifs.engine.advisor.pricing import Outlay, compare, price
-from paninifs.engine.advisor.seed2_answers import VERDICTS
-from paninifs.engine.advisor.work import Model, Work
+from paninifs.engine.advisor.seed2.answers import VERDICTS
+from paninifs.engine.advisor.seed2.matrix import seed2
+from paninifs.engine.costs.catalogue import Machine, Offer, Plan
+from paninifs.engine.costs.pricing import Outlay, compare, price
+from paninifs.engine.costs.work import Model, Work
 from paninifs.storage.errors import UsageError
 
 SEED = json.loads((Path(__file__).parent / "data" / "seed2.json").read_text(encoding="utf-8"))

@@ -13,10 +13,11 @@ import pytest
 from fsspec.implementations.local import LocalFileSystem
 
 from paninifs import open_corpus
-from paninifs.storage import patience, source
+from paninifs.storage.corpus import opening
+from paninifs.storage.corpus.opening import SteadyFile
+from paninifs.storage.corpus.reading import AHEAD, FETCHES, read_stretches
 from paninifs.storage.errors import CorpusChanged, StorageUnreachable
-from paninifs.storage.source import SteadyFile
-from paninifs.storage.stretches import AHEAD, FETCHES, read_stretches
+from paninifs.storage.filesystems import retry
 
 ROWS = 30_000
 
@@ -24,8 +25,8 @@ ROWS = 30_000
 @pytest.fixture(autouse=True)
 def quick(monkeypatch):
     """Waits of a few milliseconds."""
-    monkeypatch.setattr(patience, "FIRST_WAIT_SECONDS", 0.002)
-    monkeypatch.setattr(patience, "LONGEST_WAIT_SECONDS", 0.01)
+    monkeypatch.setattr(retry, "FIRST_WAIT_SECONDS", 0.002)
+    monkeypatch.setattr(retry, "LONGEST_WAIT_SECONDS", 0.01)
     monkeypatch.setenv("PANINIFS_PATIENCE", "5")
 
 
@@ -65,8 +66,8 @@ def texts_of(corpus):
 def test_what_fails_and_comes_back_is_read_whole(tmp_path, flaky, monkeypatch, small, name):
     import gzip
 
-    monkeypatch.setattr(source, "SMALL_BYTES", small)
-    monkeypatch.setattr("paninifs.storage.stretches.SMALL_BYTES", small)
+    monkeypatch.setattr(opening, "SMALL_BYTES", small)
+    monkeypatch.setattr("paninifs.storage.corpus.reading.SMALL_BYTES", small)
     texts = [f"text {n * 7919}" for n in range(ROWS)]
     if name == "a.parquet":
         pq.write_table(pa.table({"text": texts}), tmp_path / name, row_group_size=7000)
@@ -85,7 +86,7 @@ def test_a_file_that_became_another_meanwhile_is_not_gone_on_with(tmp_path, monk
     path = tmp_path / "a.txt"
     path.write_text("first\n" * 300_000)
     corpus = open_corpus(path)
-    monkeypatch.setattr(source, "SMALL_BYTES", 0)
+    monkeypatch.setattr(opening, "SMALL_BYTES", 0)
     assert corpus.index.rows == 300_000
 
     class Replaced(io.FileIO):

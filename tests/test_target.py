@@ -9,12 +9,12 @@ from pathlib import Path
 import fsspec
 import pytest
 
-from paninifs.storage import local_target as module
 from paninifs.storage.errors import ResultsMismatch
-from paninifs.storage.fsspec_target import FsspecTarget
-from paninifs.storage.guarded_target import PatientTarget, ReadBackTarget
-from paninifs.storage.local_target import LocalTarget, is_temporary
-from paninifs.storage.target import open_target
+from paninifs.storage.targets import local as module
+from paninifs.storage.targets.guarded import PatientTarget, ReadBackTarget
+from paninifs.storage.targets.local import LocalTarget, is_temporary
+from paninifs.storage.targets.remote import FsspecTarget
+from paninifs.storage.targets.target import open_target
 
 
 @pytest.fixture(params=["local", "fsspec", "guarded local", "guarded fsspec", "gcs", "drive"])

@@ -14,10 +14,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import paninifs as pf
-from paninifs.engine.events import ShardDone
-from paninifs.engine.task import tells_news
-from paninifs.engine.tasks import Task, longest_first
-from paninifs.storage.index import CorpusIndex, FileIndex
+from paninifs.engine.monitoring.events import ShardDone
+from paninifs.engine.run.tasks import Task, longest_first
+from paninifs.engine.worker.task import tells_news
+from paninifs.storage.corpus.index import CorpusIndex, FileIndex
 from paninifs.storage.rows import Lengths, SourceFile, Span, Stretch, Unit
 
 ROWS = 16  # a file, and a shard

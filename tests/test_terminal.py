@@ -14,15 +14,22 @@ from typer.testing import CliRunner
 
 import paninifs as pf
 from paninifs.engine.cli import app
-from paninifs.engine.dashboard.link import DashboardLink
-from paninifs.engine.display.bar import in_terminal
-from paninifs.engine.display.card import card, table
-from paninifs.engine.display.notebook import Notebook
-from paninifs.engine.events import EventStream, Finished, Indexed, Notice, Restored, WorkerLost
-from paninifs.engine.figures import Figures
-from paninifs.engine.progress import Progress
-from paninifs.engine.terminal import plain, visible
-from paninifs.storage.timeline import Timeline
+from paninifs.engine.monitoring.dashboard.link import DashboardLink
+from paninifs.engine.monitoring.display.bar import in_terminal
+from paninifs.engine.monitoring.display.card import card, table
+from paninifs.engine.monitoring.display.notebook import Notebook
+from paninifs.engine.monitoring.events import (
+    EventStream,
+    Finished,
+    Indexed,
+    Notice,
+    Restored,
+    WorkerLost,
+)
+from paninifs.engine.monitoring.figures import Figures
+from paninifs.engine.monitoring.progress import Progress
+from paninifs.engine.rendering.terminal import plain, visible
+from paninifs.storage.store.history import Timeline
 
 CLEAR, TITLE, C1, BIDI = "\x1b[2J", "\x1b]0;mine\x07", "\x9b31m", "\u202e"
 EVIL = f"[red]x[/red] :smile: {CLEAR}{TITLE}{C1}{BIDI}"

@@ -12,9 +12,8 @@ from hypothesis import strategies as st
 from watched import busy_bytes
 
 import paninifs as pf
-from paninifs.engine import submit as submit_module
-from paninifs.engine.advisor.meter import Meter
-from paninifs.engine.events import (
+from paninifs.engine.costs.meter import Meter
+from paninifs.engine.monitoring.events import (
     EventStream,
     Finished,
     Looked,
@@ -23,12 +22,19 @@ from paninifs.engine.events import (
     ShardDone,
     TaskBegun,
 )
-from paninifs.engine.load import Load, load_of
-from paninifs.engine.progress import Progress
-from paninifs.engine.recorder import Recorder
-from paninifs.storage.local_target import LocalTarget
-from paninifs.storage.manifest import read_manifest
-from paninifs.storage.timeline import MOST_SAMPLES, Sample, Timeline, read_timeline, timeline_key
+from paninifs.engine.monitoring.load import Load, load_of
+from paninifs.engine.monitoring.progress import Progress
+from paninifs.engine.monitoring.recorder import Recorder
+from paninifs.engine.run import submit as submit_module
+from paninifs.storage.store.history import (
+    MOST_SAMPLES,
+    Sample,
+    Timeline,
+    read_timeline,
+    timeline_key,
+)
+from paninifs.storage.store.manifest import read_manifest
+from paninifs.storage.targets.local import LocalTarget
 
 
 def sample(seconds, rows):

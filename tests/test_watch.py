@@ -11,9 +11,10 @@ import dask
 import pytest
 
 import paninifs as pf
-from paninifs.engine import spilling, watch
-from paninifs.engine.events import Notice, ShardDone
-from paninifs.storage.patience import PATIENCE
+from paninifs.engine.cluster import spilling
+from paninifs.engine.monitoring.events import Notice, ShardDone
+from paninifs.engine.run import watchdog
+from paninifs.storage.filesystems.retry import PATIENCE
 
 
 @pf.map_block(fields=[pf.Field("n", "int32")], name="unhurried", version="1")
@@ -34,8 +35,8 @@ def at_once(forked):
 
 @pytest.fixture(autouse=True)
 def impatient(monkeypatch):
-    monkeypatch.setattr(watch, "LOOK_SECONDS", 0.2)
-    monkeypatch.setattr(watch, "QUIET_SECONDS", 1.0)
+    monkeypatch.setattr(watchdog, "LOOK_SECONDS", 0.2)
+    monkeypatch.setattr(watchdog, "QUIET_SECONDS", 1.0)
     monkeypatch.setenv(PATIENCE, "3")
 
 
@@ -182,12 +183,12 @@ def test_paused_workers_that_are_still_at_work_are_let_be(glosses, tmp_path, wri
 
 def test_a_schedulers_clock_that_is_wrong_is_not_gone_by():
     told = []
-    looking = watch.Watch(None, told.append, None)
+    looking = watchdog.Watch(None, told.append, None)
     worker = {"status": "running", "metrics": {"task_counts": {}}}
     for now in range(5):
         seen = {"tcp://ahead": 1e9 + now, "tcp://behind": now - 1e9, "tcp://silent": 0.0}
         workers = {address: {**worker, "last_seen": last} for address, last in seen.items()}
-        looking._judge(dict(watch._wrong_with(workers, looking._silences(workers, now))), now)
+        looking._judge(dict(watchdog._wrong_with(workers, looking._silences(workers, now))), now)
     assert [notice.text.partition(" of for ")[0] for notice in told] == [
         "worker tcp://silent has not been heard"
     ]

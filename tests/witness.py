@@ -17,9 +17,9 @@ from pathlib import Path
 import numpy as np
 
 import paninifs as pf
-from paninifs.storage.lease import LEASES
-from paninifs.storage.local_target import LocalTarget, is_temporary
-from paninifs.storage.shards import DONE
+from paninifs.storage.store.lease import LEASES
+from paninifs.storage.store.shards import DONE
+from paninifs.storage.targets.local import LocalTarget, is_temporary
 
 _SHARD = re.compile(rf"(?:/c/|^{DONE}/)0*(\d+)")
 

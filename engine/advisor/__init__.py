@@ -1,1 +1,4 @@
-"""Which machine suits a piece of work: what it takes there, what it costs, and why."""
+"""Which machine suits a piece of work: the question, feasibility, ranking and advice.
+
+What it takes and costs is in `costs`. May import `costs`, `hardware` and `rendering`.
+"""

@@ -6,23 +6,23 @@ import os
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from ...storage.corpus import Corpus
+from ...storage.corpus.corpus import Corpus
 from ...storage.errors import UsageError
+from ..costs.catalogue import HERE, RENTED, Catalogue, Machine
+from ..costs.catalogue_files import open_catalogue
+from ..costs.prediction import Prediction, predict
+from ..costs.pricing import Outlay, Return, compare
+from ..costs.this_machine import calibration_of, machine_here
+from ..costs.work import Work
 from ..hardware.cpu import processor
-from .catalogue import HERE, RENTED, Catalogue, Machine
-from .catalogue_files import open_catalogue
-from .here import calibration_of, machine_here
-from .judging import Predict, Row, Tier, judge
-from .matrix import seed2
+from ..rendering.quantities import dollars
+from .feasibility import Predict, Row, Tier, judge
 from .models import model_notes
-from .prediction import Prediction, predict
-from .pricing import Outlay, Return, compare
 from .question import Question, Stage, names_of
 from .ranking import ranked, reasons_of
-from .seed2_answers import answer_of_seed2, differences
+from .seed2.answers import answer_of_seed2, differences
+from .seed2.matrix import seed2
 from .showing import as_html, as_text
-from .wording import dollars
-from .work import Work
 
 SEED2 = "seed2"
 """The catalogue that is frozen: a guide of November 2025, cell by cell."""
@@ -119,7 +119,7 @@ def advise(
 
     Examples
     --------
-    >>> from paninifs.engine.advisor.work import Work
+    >>> from paninifs.engine.costs.work import Work
     >>> advise(None, runs_per_month=150, catalogue="seed2").recommended
     ('A100',)
     """

@@ -14,13 +14,13 @@ from typing import Literal
 
 from ...graphs.kernels import BACKENDS
 from ...storage.errors import UsageError
-from .catalogue import HARD_TO_GET, HERE, RENTED, Catalogue, Machine, Offer, Plan
+from ..costs.catalogue import HARD_TO_GET, HERE, RENTED, Catalogue, Machine, Offer, Plan
+from ..costs.prediction import USUAL_CLOCK_GHZ, USUAL_SHA, Prediction
+from ..costs.pricing import MONTH_HOURS, Cost, Return, price
+from ..costs.work import Work
+from ..rendering.quantities import dollars, duration, units
 from .fit import fit
-from .prediction import USUAL_CLOCK_GHZ, USUAL_SHA, Prediction
-from .pricing import MONTH_HOURS, Cost, Return, price
 from .question import Question
-from .wording import dollars, duration, units
-from .work import Work
 
 Verdict = Literal["yes", "possible", "no"]
 Predict = Callable[[Machine, Work], Prediction]

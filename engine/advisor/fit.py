@@ -9,9 +9,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from .catalogue import Machine
-from .prediction import Prediction
-from .work import HALF_PARAMETER_BYTES, PARAMETER_BYTES, Work
+from ..costs.catalogue import Machine
+from ..costs.prediction import Prediction
+from ..costs.work import HALF_PARAMETER_BYTES, PARAMETER_BYTES, Work
 
 
 @dataclass(frozen=True)
@@ -27,7 +27,7 @@ def fit(work: Work, machine: Machine, prediction: Prediction | None) -> Fit:
 
     Examples
     --------
-    >>> from paninifs.engine.advisor.work import Model
+    >>> from paninifs.engine.costs.work import Model
     >>> work = Work(1000, kind="embedding", models=(Model("large", 7_000_000_000),))
     >>> fit(work, Machine("T4", "T4", "gpu", "cuda", memory_gb=16), None).reason
     'needs 16.0 GB in FP16 (2 bytes a parameter) of its 16.0 GB'

@@ -5,8 +5,8 @@ Their figures are those of the guide in ``seed2.toml``: a model's parameters do 
 
 from __future__ import annotations
 
-from .matrix import seed2
-from .work import Model, Work
+from ..costs.work import Model, Work
+from .seed2.matrix import seed2
 
 
 def model(name: str) -> Model:

@@ -11,15 +11,15 @@ from dataclasses import dataclass
 
 from ...graphs.kernels import BACKENDS
 from ...storage.errors import UsageError
+from ..costs.catalogue import Catalogue, Machine
+from ..costs.catalogue_files import open_catalogue
+from ..costs.prediction import predict
+from ..costs.pricing import Cost, Outlay, Return, compare, price
+from ..costs.this_machine import machine_here, of_gpu, priced_here, usable_gpus
+from ..costs.work import Work
 from ..hardware.gpu import Gpu
 from ..hardware.platform import where
-from .catalogue import Catalogue, Machine
-from .catalogue_files import open_catalogue
-from .here import machine_here, of_gpu, priced_here, usable_gpus
-from .prediction import predict
-from .pricing import Cost, Outlay, Return, compare, price
-from .wording import dollars, duration, units
-from .work import Work
+from ..rendering.quantities import dollars, duration, units
 
 MEASURE = Work(100_000_000, mean_bytes=100)
 """What machines are compared with each other by."""
@@ -67,7 +67,7 @@ def cascade(
 
     Examples
     --------
-    >>> from paninifs.engine.advisor.catalogue_files import open_catalogue
+    >>> from paninifs.engine.costs.catalogue_files import open_catalogue
     >>> print(cascade(["L4", "T4"], [], None, "choose one", open_catalogue()).told[0])
     none of L4, T4 is here, but a CPU: choose one (L4, else T4)
     """

@@ -8,7 +8,7 @@ from numbers import Integral, Real
 from typing import Literal, get_args
 
 from ...storage.errors import UsageError
-from .work import Work
+from ..costs.work import Work
 
 Stage = Literal["prototyping", "production"]
 STAGES: tuple[Stage, ...] = get_args(Stage)

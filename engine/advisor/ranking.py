@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from .judging import Row, Tier, taken_for_granted
+from ..rendering.quantities import dollars, duration, times, units
+from .feasibility import Row, Tier, taken_for_granted
 from .question import Question
-from .wording import dollars, duration, times, units
 
 TIE = 0.10
 """Costs that differ by less, as a part of the smaller, are as good as equal."""

@@ -5,9 +5,9 @@ from __future__ import annotations
 import html
 from typing import TYPE_CHECKING
 
-from ..terminal import visible
-from .judging import Row
-from .wording import dollars, duration, units
+from ..rendering.quantities import dollars, duration, units
+from ..rendering.terminal import visible
+from .feasibility import Row
 
 if TYPE_CHECKING:
     from .advice import Advice

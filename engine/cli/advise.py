@@ -9,8 +9,8 @@ import typer
 
 from ...storage.errors import UsageError
 from ..advisor.question import STAGES, Stage
-from ..advisor.work import KINDS, Kind, Model, Work
-from ..terminal import plain
+from ..costs.work import KINDS, Kind, Model, Work
+from ..rendering.terminal import plain
 from .console import Json, errors, out, print_json
 
 if TYPE_CHECKING:
@@ -121,7 +121,7 @@ def _work(
     models = tuple(_model(one) for one in named)
     what = cast("Kind", kind or ("embedding" if models else "hashing"))  # checked by `Work`
     if corpus:
-        from ...storage.corpus import open_corpus
+        from ...storage.corpus.corpus import open_corpus
 
         counted = Work.on(open_corpus(corpus, text=text or "text", format=format))
         return replace(counted, kind=what, models=models)

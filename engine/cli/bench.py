@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from ..terminal import plain
+from ..rendering.terminal import plain
 from .console import Json, err, errors, out, pairs, print_json
 
 
@@ -20,12 +20,13 @@ def bench(
 
     Texts are made for it, half a gigabyte of temporary files, and removed again.
     """
-    from ..advisor import calibration, measurement
+    from .. import calibrate
+    from ..costs import calibration
 
     with errors():
         calibration.PATH.parent.mkdir(parents=True, exist_ok=True)
         TemporaryFile(dir=calibration.PATH.parent).close()  # fails before the minutes are spent
-        found = measurement.calibrate(rounds, tell=lambda told: err.print(f"note: {plain(told)}"))
+        found = calibrate.calibrate(rounds, tell=lambda told: err.print(f"note: {plain(told)}"))
         found.save()
     if as_json:
         print_json(asdict(found))

@@ -10,9 +10,9 @@ from typing import Annotated, Any
 import typer
 from rich.console import Console
 
+from ...storage.cleaning.normal_forms import NormalForms
 from ...storage.errors import PaniniError, UsageError
-from ...storage.normal_forms import NormalForms
-from ..terminal import as_json_text, plain
+from ..rendering.terminal import as_json_text, plain
 
 DONE, FAILED, USAGE, QUARANTINED, INTERRUPTED = 0, 1, 2, 3, 130
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
-from ..terminal import plain
+from ..rendering.terminal import plain
 from .console import Json, errors, out, pairs, print_json
 
 if TYPE_CHECKING:
@@ -17,8 +17,8 @@ if TYPE_CHECKING:
 
 def devices(as_json: Json = False) -> None:
     """Say what this machine is, what it computes with, and what to install for it."""
-    from ..choosing import choice
     from ..hardware import hardware
+    from ..hardware.selection import choice
 
     with errors():
         machine = hardware()

@@ -10,13 +10,13 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
-from ...storage.redaction import shown
-from ..terminal import plain
+from ...storage.filesystems.redaction import shown
+from ..rendering.terminal import plain
 from .console import INTERRUPTED, err, out, pairs, print_json
 
 if TYPE_CHECKING:
     from ...graphs.graph import Graph
-    from ...storage.corpus import Corpus
+    from ...storage.corpus.corpus import Corpus
 
 
 def print_rehearsal(

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from ..terminal import plain
+from ..rendering.terminal import plain
 from .console import Results, errors, out
 
 

@@ -11,7 +11,7 @@ from rich.bar import Bar
 from rich.table import Table
 
 from ...storage.errors import UsageError
-from ..terminal import one_line, plain
+from ..rendering.terminal import one_line, plain
 from .console import Json, Results, errors, out, pairs, print_json
 
 if TYPE_CHECKING:
@@ -91,7 +91,7 @@ def export(
     as_json: Json = False,
 ) -> None:
     """Write results, texts and the corpus's own columns as one table, a row a text."""
-    from ..results.export import export as write
+    from ..results.export.export import export as write
 
     given = [name.strip() for names in columns or () for name in names.split(",")]
     names = [name for name in given if name] or None

@@ -11,11 +11,11 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from ...storage.errors import BackendUnavailable, PaniniError
-from ...storage.quarantine import first_quarantined
-from ...storage.redaction import shown
-from ...storage.target import open_target
-from ..doors import LOOPBACK
-from ..terminal import one_line, plain
+from ...storage.filesystems.redaction import shown
+from ...storage.store.quarantine import first_quarantined
+from ...storage.targets.target import open_target
+from ..cluster.network import LOOPBACK
+from ..rendering.terminal import one_line, plain
 from .console import (
     FAILED,
     INTERRUPTED,
@@ -32,8 +32,8 @@ from .console import (
 from .rehearsal import print_rehearsal
 
 if TYPE_CHECKING:
-    from ...storage.store import Summary
-    from ..run import Run
+    from ...storage.store.lifecycle import Summary
+    from ..run.handle import Run
 
 _REASONS = 5
 _STOP_SECONDS = 10.0
@@ -175,11 +175,11 @@ def run(
             _require_gpus(size)
     from ...graphs.graph import default_graph
     from ...graphs.kernels import require as require_backend
-    from ...storage.cleaning import Cleaning
-    from ...storage.corpus import open_corpus
-    from ..choosing import cluster_for
-    from ..cluster import connect
-    from ..submit import submit
+    from ...storage.cleaning.steps import Cleaning
+    from ...storage.corpus.corpus import open_corpus
+    from ..cluster.connect import connect
+    from ..hardware.selection import cluster_for
+    from ..run.submit import submit
 
     *urls, results = corpus
     with errors():
@@ -265,7 +265,7 @@ def _workers(said: str) -> int | tuple[int, int]:
 
 def _require_gpus(workers: int | None) -> None:
     """End at once where there is no GPU to use: the machine's fault, not the command's."""
-    from ..cuda_cluster import require_gpus
+    from ..cluster.cuda import require_gpus
 
     try:
         require_gpus(workers)

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 from rich.table import Table
 
-from ..terminal import one_line, plain
+from ..rendering.terminal import one_line, plain
 from .console import (
     FAILED,
     Json,
@@ -54,7 +54,7 @@ def verify(
     as_json: Json = False,
 ) -> None:
     """Read the corpus again, compute again, and compare every bit. Exit code 1 if one differs."""
-    from ..verify import verify as check
+    from ..results.verify import verify as check
 
     with errors():
         found = check(results, sample=sample)

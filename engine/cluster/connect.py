@@ -10,12 +10,12 @@ import sys
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Literal
 
-from ..storage.errors import BackendUnavailable, UsageError
-from . import choosing
-from .dashboard.link import announce, dashboard_link
-from .dashboard.telemetry import install, page_for
-from .doors import LOOPBACK, Door, warn_of_open_door, warn_of_plain_address
-from .local_cluster import BACKEND_KEY, CLUSTERS, MAIN_GUARD, ClusterSize
+from ...storage.errors import BackendUnavailable, UsageError
+from ..hardware import selection
+from ..monitoring.dashboard.link import announce, dashboard_link
+from ..monitoring.dashboard.telemetry import install, page_for
+from .local import BACKEND_KEY, CLUSTERS, MAIN_GUARD, ClusterSize
+from .network import LOOPBACK, Door, warn_of_open_door, warn_of_plain_address
 
 if TYPE_CHECKING:
     from distributed import Client, Security
@@ -94,7 +94,7 @@ def connect(
     if prefer is not None:
         _look_for(prefer, otherwise, cluster, quiet=quiet)
     if cluster is None:
-        chosen = choosing.choice(workers)
+        chosen = selection.choice(workers)
         cluster = chosen.cluster
         if not quiet:
             print(chosen)  # noqa: T201 (what the user did not ask for, and has to know)
@@ -118,7 +118,7 @@ def connect(
 
 def _look_for(prefer: Sequence[str], otherwise: str, cluster: str | None, *, quiet: bool) -> None:
     """Say which of the machines that the user prefers is here; stop where none is, if asked to."""
-    from .advisor.cascade import look_for
+    from ..advisor.preferences import look_for
 
     if otherwise not in ("go on", "stop"):
         raise UsageError(f"otherwise is 'go on' or 'stop', not {otherwise!r}")

@@ -11,11 +11,11 @@ from collections.abc import Sequence
 from importlib.util import find_spec
 from typing import Any
 
-from ..storage.errors import BackendUnavailable, UsageError
-from .hardware.backends import why_no_cuda
-from .hardware.gpu import TAKEN_AT_FIRST, Gpu
-from .hardware.nvml import nvidia
-from .hardware.packages import installed
+from ...storage.errors import BackendUnavailable, UsageError
+from ..hardware.backends import why_no_cuda
+from ..hardware.gpu import TAKEN_AT_FIRST, Gpu
+from ..hardware.nvml import nvidia
+from ..hardware.packages import installed
 
 UCX = ("ucxx", "distributed_ucxx")
 OTHERWISE = "; --cluster cpu, or connect('cpu'), computes the same bits without one"

@@ -17,12 +17,12 @@ from dataclasses import dataclass
 from multiprocessing import resource_tracker
 from typing import TYPE_CHECKING, Any
 
-from ..storage.errors import BackendUnavailable, UsageError
-from . import cuda_cluster
-from .dashboard.link import PAGE, dashboard_link
-from .dashboard.telemetry import TOPIC
-from .doors import LOOPBACK, Door, is_loopback
-from .hardware.memory import ram
+from ...storage.errors import BackendUnavailable, UsageError
+from ..hardware.memory import ram
+from ..monitoring.dashboard.link import PAGE, dashboard_link
+from ..monitoring.dashboard.telemetry import TOPIC
+from . import cuda as cuda_cluster
+from .network import LOOPBACK, Door, is_loopback
 
 if TYPE_CHECKING:
     from distributed import Client
@@ -104,7 +104,7 @@ def _kernels_prepared() -> Iterator[None]:
 
     Whatever goes wrong is left to the worker that needs them: it prepares them too, and reports.
     """
-    from ..graphs.kernels import load
+    from ...graphs.kernels import load
 
     with ThreadPoolExecutor(1) as pool:
         pool.submit(lambda: load("cpu").prepare())

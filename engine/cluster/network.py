@@ -11,7 +11,7 @@ import warnings
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from ..storage.errors import UnencryptedScheduler
+from ...storage.errors import UnencryptedScheduler
 
 if TYPE_CHECKING:
     from distributed import Security

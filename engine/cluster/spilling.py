@@ -9,7 +9,7 @@ from pathlib import Path
 import psutil
 from dask.utils import format_bytes
 
-from ..storage.errors import ScarceDisk
+from ...storage.errors import ScarceDisk
 
 SHARE = 0.5
 """Of the free space, for all workers of this machine together."""

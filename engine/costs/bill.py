@@ -7,12 +7,12 @@ from contextlib import suppress
 from dataclasses import dataclass
 
 from ...storage.errors import UsageError
+from ..rendering.quantities import dollars, duration, units
 from .catalogue import HERE, Catalogue, Machine
 from .catalogue_files import OWN, open_catalogue
-from .here import priced_here
 from .prediction import predict
 from .pricing import Cost, price
-from .wording import dollars, duration, units
+from .this_machine import priced_here
 from .work import Work
 
 SHOWN = ("CPU", "T4", "L4", "A100")

@@ -100,7 +100,7 @@ class Catalogue:
 
     Examples
     --------
-    >>> from paninifs.engine.advisor.catalogue_files import open_catalogue
+    >>> from paninifs.engine.costs.catalogue_files import open_catalogue
     >>> today = open_catalogue()
     >>> today.machine("T4").sms, today.source("T4", "sms").date
     (40, '2026-11-21')
@@ -139,7 +139,7 @@ class Catalogue:
 
         Examples
         --------
-        >>> from paninifs.engine.advisor.catalogue_files import open_catalogue
+        >>> from paninifs.engine.costs.catalogue_files import open_catalogue
         >>> today = open_catalogue()
         >>> [
         ...     plan.name

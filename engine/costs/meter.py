@@ -8,12 +8,12 @@ from functools import cached_property
 from ...storage.errors import PaniniError, UsageError
 from ..hardware.cpu import processor
 from ..hardware.platform import where
+from ..rendering.quantities import dollars, units
 from .catalogue import Catalogue, Machine, Offer, Plan
 from .catalogue_files import open_catalogue
-from .here import calibration_of, machine_here, priced_here, usable_gpus
 from .prediction import predict
 from .pricing import price
-from .wording import dollars, units
+from .this_machine import calibration_of, machine_here, priced_here, usable_gpus
 from .work import Work
 
 

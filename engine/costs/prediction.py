@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from ...storage.errors import UsageError
-from ..choosing import SMALL
+from ..hardware.selection import SMALL
 from .calibration import Calibration, Rate, reference
 from .work import HALF_PARAMETER_BYTES, PARAMETER_BYTES, Work, at_once
 
@@ -83,7 +83,7 @@ def predict(machine: Machine, work: Work, calibration: Calibration | None = None
 
     Examples
     --------
-    >>> from paninifs.engine.advisor.catalogue_files import open_catalogue
+    >>> from paninifs.engine.costs.catalogue_files import open_catalogue
     >>> found = predict(open_catalogue().machine("T4"), Work(10**8, mean_bytes=100))
     >>> found.bound, found.basis
     ('reading and writing', 'arithmetic')

@@ -30,7 +30,7 @@ def machine_here(catalogue: Catalogue) -> Machine:
 
     Examples
     --------
-    >>> from paninifs.engine.advisor.catalogue_files import open_catalogue
+    >>> from paninifs.engine.costs.catalogue_files import open_catalogue
     >>> machine_here(open_catalogue()).name
     'this machine'
     """

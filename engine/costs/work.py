@@ -6,13 +6,13 @@ from collections import Counter
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
+from ...storage.corpus.partition import Sharding
 from ...storage.errors import UsageError
-from ...storage.partition import Sharding
-from ...storage.readers import require_format
-from ..choosing import cluster_for
+from ...storage.formats.registry import require_format
+from ..hardware.selection import cluster_for
 
 if TYPE_CHECKING:
-    from ...storage.corpus import Corpus
+    from ...storage.corpus.corpus import Corpus
 
 Kind = Literal["hashing", "embedding"]
 KINDS: tuple[Kind, ...] = ("hashing", "embedding")

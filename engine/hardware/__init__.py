@@ -12,11 +12,11 @@ from .cpu import Cpu, processor
 from .disk import Disk, disk_room
 from .gpu import Gpu
 from .memory import Memory, ram
-from .missing import Missing
 from .nvml import nvidia
 from .packages import Packages, installed
 from .platform import Platform, where
 from .tpu import Tpu, find_tpu
+from .unavailable import Missing
 
 
 @dataclass(frozen=True)

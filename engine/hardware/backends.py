@@ -6,10 +6,10 @@ from dataclasses import dataclass
 
 from ...graphs.kernels import BACKENDS
 from .cpu import Cpu
-from .missing import Missing
 from .nvml import Nvidia
 from .packages import Packages
 from .tpu import Tpu
+from .unavailable import Missing
 
 
 @dataclass(frozen=True)

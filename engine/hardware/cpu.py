@@ -41,7 +41,7 @@ def processor() -> Cpu:
     import llvmlite.binding
     from dask.system import CPU_COUNT
 
-    from ...graphs.kernels import sha_paths
+    from ...graphs.kernels.cpu import sha_paths
 
     path = sha_paths.chosen()
     architecture = llvmlite.binding.get_host_cpu_name()

@@ -26,7 +26,7 @@ def disk_room() -> Disk:
     >>> disk_room().working_free > 0
     True
     """
-    from ..spilling import spill_folder
+    from ..cluster.spilling import spill_folder
 
     working, temporary = Path.cwd(), spill_folder()
     return Disk(str(working), _free(working), str(temporary), _free(temporary))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from .missing import Missing
+from .unavailable import Missing
 
 OLDEST_CAPABILITY = (7, 0)  # that RAPIDS has code for
 OLDEST_CAPABILITY_CUDA13 = (7, 5)

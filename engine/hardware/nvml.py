@@ -11,10 +11,10 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
-from .driver import NoAnswer, meaning
 from .gpu import Gpu, Version
-from .missing import Missing
+from .nvml_errors import NoAnswer, meaning
 from .platform import where
+from .unavailable import Missing
 
 VISIBLE = "CUDA_VISIBLE_DEVICES"
 

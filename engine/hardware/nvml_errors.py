@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from .missing import Missing
 from .platform import where
+from .unavailable import Missing
 
 PCI = Path("/sys/bus/pci/devices")
 NVIDIA, DISPLAY = "0x10de", "0x03"  # a vendor of PCI, and how classes of graphics cards begin

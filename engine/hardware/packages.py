@@ -8,8 +8,8 @@ from importlib import metadata
 from importlib.util import find_spec
 
 from .gpu import OLDEST_CAPABILITY_CUDA13, Gpu, dotted
-from .missing import Missing
 from .platform import where
+from .unavailable import Missing
 
 NEEDED = ("dask_cuda", "cudf", "cupy", "rmm")
 OLDEST_RAPIDS = (26, 2)

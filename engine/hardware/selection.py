@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from .hardware.backends import why_no_cuda
-from .hardware.gpu import Gpu
-from .hardware.missing import Missing
-from .hardware.nvml import nvidia
-from .hardware.packages import installed
+from .backends import why_no_cuda
+from .gpu import Gpu
+from .nvml import nvidia
+from .packages import installed
+from .unavailable import Missing
 
 SMALL = "threads"
 """The cluster for a small corpus."""

@@ -15,7 +15,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-from .missing import Missing
+from .unavailable import Missing
 
 DEV = Path("/dev")
 NODES = ("accel[0-9]*", "vfio/[0-9]*")  # /dev/accel/ without a number is of other makers' devices

@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping
 
 from dask.utils import format_bytes
 
-from ..storage.run_record import RunRecord
+from ...storage.store.run_record import RunRecord
 
 BESIDE = ("read", "write")
 """Among what is timed beside the blocks: waiting for what is read, and writing, which goes on in

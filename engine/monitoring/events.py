@@ -13,10 +13,10 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from ..storage.run_record import RunRecord
-    from .advisor.bill import Bill
+    from ...storage.store.run_record import RunRecord
+    from ..costs.bill import Bill
+    from ..run.memory_plan import Projection
     from .load import Load
-    from .memory import Projection
 
 
 @dataclass(frozen=True)

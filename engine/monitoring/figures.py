@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from dask.utils import format_bytes
 
-from .advisor.wording import duration
+from ..rendering.quantities import duration
 from .load import Load
 
 if TYPE_CHECKING:

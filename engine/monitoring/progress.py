@@ -6,16 +6,7 @@ import time
 from copy import copy
 from dataclasses import dataclass, field
 
-from .events import (
-    Event,
-    Failed,
-    Finished,
-    Indexed,
-    Looked,
-    Planned,
-    ShardDone,
-    TaskBegun,
-)
+from .events import Event, Failed, Finished, Indexed, Looked, Planned, ShardDone, TaskBegun
 from .load import Load
 
 

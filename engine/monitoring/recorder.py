@@ -15,15 +15,15 @@ from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
 from typing import TYPE_CHECKING
 
-from .. import __version__
-from ..storage.run_record import RunRecord
-from ..storage.timeline import Sample, Timeline
+from ... import __version__
+from ...storage.store.history import Sample, Timeline
+from ...storage.store.run_record import RunRecord
 from .bottleneck import bound_by
 from .events import Event, Failed, Finished, Notice, Planned
 from .progress import Progress
 
 if TYPE_CHECKING:
-    from .advisor.meter import Meter
+    from ..costs.meter import Meter
 
 _log = logging.getLogger(__name__)
 

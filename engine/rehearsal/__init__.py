@@ -1,1 +1,4 @@
-"""What a run will take, from a sample of it: `rehearse`, and what that stands on."""
+"""What a run will take, from a sample of its corpus.
+
+May import `run`, `results` and what is below them; not `report`.
+"""

@@ -10,10 +10,10 @@ import statistics
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from ...storage.index import CorpusIndex
-from ...storage.partition import Partition
-from .excerpt import Part, lead, spread
-from .trial import Trial, Trials
+from ...storage.corpus.index import CorpusIndex
+from ...storage.corpus.partition import Partition
+from .sample_index import Part, lead, spread
+from .trial_run import Trial, Trials
 
 SECONDS = 2.0
 """What the longer of the trials is to take, about."""

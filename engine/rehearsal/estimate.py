@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from .duplicates import DUPLICATE
-from .encoding import chunk_rows
-from .field import Field
-from .quarantine import QUARANTINE_KEY
-from .shards import DONE, QUARANTINE, StoreLayout
-from .store import Summary
+from ...storage.field import Field
+from ...storage.store.duplicates import DUPLICATE
+from ...storage.store.encoding import chunk_rows
+from ...storage.store.lifecycle import Summary
+from ...storage.store.quarantine import QUARANTINE_KEY
+from ...storage.store.shards import DONE, QUARANTINE, StoreLayout
 
 _ENTRY = 16  # of a shard's index, for a chunk
 _CHECKSUM = 4

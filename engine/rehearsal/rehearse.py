@@ -17,31 +17,31 @@ from typing import TYPE_CHECKING, Any
 from ...graphs.fusion import is_default
 from ...graphs.graph import Graph
 from ...graphs.kernels import NUMERIC_VERSION
-from ...storage.corpus import Corpus
+from ...storage.corpus.corpus import Corpus
+from ...storage.corpus.index import CorpusIndex
+from ...storage.corpus.partition import FEW_SHARDS, SHARDS_AIMED_AT, Sharding
+from ...storage.corpus.survey import Survey, survey
 from ...storage.errors import UsageError
-from ...storage.estimate import store_bytes
-from ...storage.extension import as_known
-from ...storage.index import CorpusIndex
-from ...storage.layout import stored_fields
-from ...storage.manifest import Manifest, facts_of, read_index, read_manifest
-from ...storage.partition import FEW_SHARDS, SHARDS_AIMED_AT, Sharding
-from ...storage.shards import StoreLayout, done_shards
-from ...storage.store import Existing, refuse_mismatch
-from ...storage.survey import Survey, survey
-from ...storage.target import Target, open_target
-from ..cluster import backend_of
-from ..memory import Projection, project
-from ..place import elsewhere
-from ..submit import newest_client, require_usable
-from ..task import Readiness, readiness
-from .excerpt import REACH_BYTES, work_of
-from .pace import look, measured_pace
-from .trial import Trials, scratch_beside
+from ...storage.store.extension import as_known
+from ...storage.store.layout import stored_fields
+from ...storage.store.lifecycle import Existing, refuse_mismatch
+from ...storage.store.manifest import Manifest, facts_of, read_index, read_manifest
+from ...storage.store.shards import StoreLayout, done_shards
+from ...storage.targets.target import Target, open_target
+from ..cluster.connect import backend_of
+from ..cluster.location import elsewhere
+from ..run.memory_plan import Projection, project
+from ..run.submit import newest_client, require_usable
+from ..worker.task import Readiness, readiness
+from .cost_model import look, measured_pace
+from .estimate import store_bytes
+from .sample_index import REACH_BYTES, work_of
+from .trial_run import Trials, scratch_beside
 
 if TYPE_CHECKING:
     from distributed import Client
 
-    from ..advisor.bill import Bill
+    from ..costs.bill import Bill
 
 ROWS = 1000
 
@@ -240,8 +240,8 @@ def _billed(
 def _bill(
     graph: Graph, index: CorpusIndex, text_bytes: int, seconds: float, client: Client
 ) -> Bill:
-    from ..advisor.bill import bill
-    from ..advisor.work import Work
+    from ..costs.bill import bill
+    from ..costs.work import Work
 
     largest = max(index.files, key=lambda one: one.file.size).file
     work = Work(index.rows, text_bytes / index.rows, format=largest.format)

@@ -12,11 +12,11 @@ from functools import cached_property
 from heapq import heapify, heapreplace
 from itertools import accumulate, pairwise
 
-from ...storage.index import CorpusIndex
-from ...storage.partition import Partition
+from ...storage.corpus.index import CorpusIndex
+from ...storage.corpus.partition import Partition
+from ...storage.corpus.survey import Survey
 from ...storage.rows import Stretch
-from ...storage.survey import Survey
-from ..tasks import TEXT_WORK
+from ..run.tasks import TEXT_WORK
 
 NEIGHBOURS = 25
 """Rows of a sample that lie side by side: a place costs as much to reach as these to read."""
@@ -108,7 +108,7 @@ def spread(index: CorpusIndex, rows: int) -> list[Range]:
 
     Examples
     --------
-    >>> from paninifs.storage.index import FileIndex
+    >>> from paninifs.storage.corpus.index import FileIndex
     >>> from paninifs.storage.rows import SourceFile, Unit
     >>> file = SourceFile("a.txt", "a.txt", 10, "", "text", None)
     >>> index = CorpusIndex((FileIndex(file, (Unit(1000, 0),)),), "text", None, ())

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING
 
 from dask.utils import format_bytes
 
-from ..advisor.wording import duration
-from ..display.card import table
-from ..terminal import one_line, visible
+from ..monitoring.display.card import table
+from ..rendering.quantities import duration
+from ..rendering.terminal import one_line, visible
 
 if TYPE_CHECKING:
     from .rehearse import Rehearsal

@@ -19,25 +19,25 @@ from typing import TYPE_CHECKING, Any
 
 from ...graphs.graph import Graph
 from ...graphs.kernels import NUMERIC_VERSION
-from ...storage.corpus import Corpus
+from ...storage.corpus.corpus import Corpus
+from ...storage.corpus.partition import Sharding
+from ...storage.corpus.survey import Survey
 from ...storage.errors import PaniniError, UsageError
-from ...storage.filesystem import LOCAL, filesystem_of, protocols_of
-from ...storage.manifest import facts_of
-from ...storage.partition import Sharding
-from ...storage.quarantine import first_quarantined
-from ...storage.store import Summary
-from ...storage.survey import Survey
-from ...storage.target import Target, open_target
-from ...storage.timeline import Sample
-from ..dashboard.link import DashboardLink
-from ..dashboard.telemetry import Telemetry
-from ..driver import Order
-from ..events import ShardDone
-from ..figures import Figures
-from ..leases import acquire
-from ..place import elsewhere
-from ..run import Run
-from .excerpt import Excerpt, Part, work_of
+from ...storage.filesystems.filesystem import LOCAL, filesystem_of, protocols_of
+from ...storage.store.history import Sample
+from ...storage.store.lifecycle import Summary
+from ...storage.store.manifest import facts_of
+from ...storage.store.quarantine import first_quarantined
+from ...storage.targets.target import Target, open_target
+from ..cluster.location import elsewhere
+from ..monitoring.dashboard.link import DashboardLink
+from ..monitoring.dashboard.telemetry import Telemetry
+from ..monitoring.events import ShardDone
+from ..monitoring.figures import Figures
+from ..run.driver import Order
+from ..run.handle import Run
+from ..run.leases import acquire
+from .sample_index import Excerpt, Part, work_of
 
 if TYPE_CHECKING:
     from distributed import Client

@@ -8,16 +8,16 @@ from datetime import UTC, datetime
 from os import PathLike
 from typing import Any
 
-from ...storage.index import CorpusIndex
-from ...storage.manifest import Manifest, read_index, require_manifest
-from ...storage.results import StoredArrays
-from ...storage.shards import done_shards
-from ...storage.store import Summary, read_summary
-from ...storage.target import open_target
-from ...storage.timeline import Timeline, read_timeline
+from ...storage.corpus.index import CorpusIndex
+from ...storage.store.dataset import StoredArrays
+from ...storage.store.history import Timeline, read_timeline
+from ...storage.store.lifecycle import Summary, read_summary
+from ...storage.store.manifest import Manifest, read_index, require_manifest
+from ...storage.store.shards import done_shards
+from ...storage.targets.target import open_target
 from ..results.overview import Ranked, Status, ranked, status_of
+from .quarantined import SetAside, set_aside
 from .reading import Reading, read
-from .set_aside import SetAside, set_aside
 
 LINES = 4
 """Runs that are drawn, at most: the last ones."""

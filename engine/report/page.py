@@ -15,14 +15,14 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from ... import __version__
-from ...storage.duplicates import mark_fields
-from ...storage.normal_forms import NormalForms
-from ...storage.run_record import RunRecord
-from ...storage.timeline import WINDOW_SECONDS
-from ..advisor.wording import duration, times
-from ..bottleneck import BESIDE
+from ...storage.cleaning.normal_forms import NormalForms
+from ...storage.store.duplicates import mark_fields
+from ...storage.store.history import WINDOW_SECONDS
+from ...storage.store.run_record import RunRecord
+from ..monitoring.bottleneck import BESIDE
+from ..rendering.quantities import duration, times
+from ..rendering.terminal import one_line, visible
 from ..results.inventories import Inventories
-from ..terminal import one_line, visible
 from . import plots, theme, wording
 from .findings import Findings
 from .numbers import Distribution

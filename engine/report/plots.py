@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from ...storage.timeline import Timeline
-from ..palette import BLUE, GREEN, ORANGE, VERMILION
+from ...storage.store.history import Timeline
+from ..rendering.palette import BLUE, GREEN, ORANGE, VERMILION
 from .numbers import Distribution
 from .prime_map import PrimeMap
 from .svg import drawn

@@ -9,9 +9,9 @@ from dataclasses import dataclass
 
 import pyarrow.parquet as pq
 
-from ...storage.quarantine import QUARANTINE_KEY, QuarantinedRows
-from ...storage.shards import Marker, quarantine_key
-from ...storage.target import Target
+from ...storage.store.quarantine import QUARANTINE_KEY, QuarantinedRows
+from ...storage.store.shards import Marker, quarantine_key
+from ...storage.targets.target import Target
 
 FIRST = 20
 """Entries that are shown."""

@@ -13,11 +13,11 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from ...storage.corpus.index import CorpusIndex
 from ...storage.errors import ColumnNotFound, UsageError
 from ...storage.field import STRING, Field
-from ...storage.index import CorpusIndex
-from ...storage.manifest import Manifest
-from ...storage.results import StoredArrays
+from ...storage.store.dataset import StoredArrays
+from ...storage.store.manifest import Manifest
 from ..results.extremes import Extremes
 from .groups import MOST_VALUES, SHOWN, Group, Grouping, Groups
 from .numbers import Distribution, Numbers

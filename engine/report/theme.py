@@ -7,7 +7,7 @@ and what is drawn one of 3: some of the palette's colours are darker on light gr
 
 from __future__ import annotations
 
-from ..palette import BLUE, GREEN, GREY, ORANGE, PURPLE, SKY, VERMILION, YELLOW
+from ..rendering.palette import BLUE, GREEN, GREY, ORANGE, PURPLE, SKY, VERMILION, YELLOW
 
 INK, FAINT, LINE = "#1b1f24", "#57606a", "#d0d7de"
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ...storage.timeline import Timeline
+from ...storage.store.history import Timeline
 from .numbers import Distribution
 from .prime_map import PrimeMap
 

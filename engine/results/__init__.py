@@ -1,1 +1,4 @@
-"""What one does with a store of results: look over it, peek, export, cite."""
+"""Reading a results store: verifying, exporting, citing and looking at it.
+
+Nothing here writes to a store. May import `cluster`, `worker` and what is below them; not `run`.
+"""

@@ -11,12 +11,12 @@ from os import PathLike
 from typing import Any
 
 from ...storage.errors import UsageError
-from ...storage.manifest import Manifest, require_manifest
-from ...storage.quarantine import first_quarantined
-from ...storage.run_record import RunRecord
-from ...storage.store import Summary, read_summary
-from ...storage.target import Target, open_target
-from ..terminal import one_line, visible
+from ...storage.store.lifecycle import Summary, read_summary
+from ...storage.store.manifest import Manifest, require_manifest
+from ...storage.store.quarantine import first_quarantined
+from ...storage.store.run_record import RunRecord
+from ...storage.targets.target import Target, open_target
+from ..rendering.terminal import one_line, visible
 from .inventories import Inventories
 
 SHORT = 16

@@ -8,10 +8,10 @@ from typing import Any
 
 import numpy as np
 
+from ...storage.corpus.index import CorpusIndex
+from ...storage.corpus.lookup import corpus_opener, texts_at
 from ...storage.errors import CorpusChanged
-from ...storage.index import CorpusIndex
-from ...storage.lookup import corpus_opener, texts_at
-from ...storage.results import StoredArrays
+from ...storage.store.dataset import StoredArrays
 
 
 @dataclass(frozen=True)

@@ -9,15 +9,15 @@ from typing import Any
 
 import numpy as np
 
-from ...storage.duplicates import mark_fields
+from ...storage.corpus.index import CorpusIndex
 from ...storage.errors import ColumnNotFound
-from ...storage.index import CorpusIndex
-from ...storage.lease import current_owner
-from ...storage.manifest import read_index, require_manifest
-from ...storage.results import StoredArrays
-from ...storage.shards import done_shards, met_forms
-from ...storage.store import Summary, read_summary
-from ...storage.target import open_target
+from ...storage.store.dataset import StoredArrays
+from ...storage.store.duplicates import mark_fields
+from ...storage.store.lease import current_owner
+from ...storage.store.lifecycle import Summary, read_summary
+from ...storage.store.manifest import read_index, require_manifest
+from ...storage.store.shards import done_shards, met_forms
+from ...storage.targets.target import open_target
 from .extremes import Extremes
 from .located import Located, located
 

@@ -11,21 +11,21 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from ...graphs.ambiguity import ambiguity
-from ...graphs.dhatu import DHATUS, dhatu
-from ...graphs.digest import digest
+from ...graphs.blocks.ambiguity import ambiguity
+from ...graphs.blocks.dhatu import DHATUS, dhatu
+from ...graphs.blocks.digest import digest
+from ...graphs.blocks.prime_base import PRIMES, prime_base
 from ...graphs.graph import Graph
 from ...graphs.kernels import load
-from ...graphs.prime_base import PRIMES, prime_base
-from ...storage.cleaning import NO_CLEANING, Cleaning
+from ...storage.cleaning.steps import NO_CLEANING, Cleaning
 from ...storage.errors import UsageError
-from ...storage.manifest import Manifest, read_index, require_manifest
-from ...storage.results import StoredArrays
-from ...storage.shards import StoreLayout
-from ...storage.target import Target, open_target
+from ...storage.store.dataset import StoredArrays
+from ...storage.store.manifest import Manifest, read_index, require_manifest
+from ...storage.store.shards import StoreLayout
+from ...storage.targets.target import Target, open_target
 from ...storage.text import PackedText
-from ..blocks import Blocks
-from ..micro_batch import MicroBatch
+from ..worker.blocks import Blocks
+from ..worker.micro_batch import MicroBatch
 from .inventories import Inventories
 from .located import Located, located
 from .peek_showing import as_html

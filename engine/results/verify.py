@@ -11,16 +11,16 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from ..graphs.block import MapBlock
-from ..graphs.graph import Graph, default_graph
-from ..storage.duplicates import DUPLICATE, find_duplicates
-from ..storage.index import CorpusIndex
-from ..storage.lookup import corpus_opener
-from ..storage.manifest import Manifest, read_index, require_manifest
-from ..storage.results import StoredArrays
-from ..storage.shards import Marker, StoreLayout, marked_shards
-from ..storage.target import Target, open_target
-from .compute import Recipe, RowRange, compute
+from ...graphs.block import MapBlock
+from ...graphs.graph import Graph, default_graph
+from ...storage.corpus.index import CorpusIndex
+from ...storage.corpus.lookup import corpus_opener
+from ...storage.store.dataset import StoredArrays
+from ...storage.store.duplicates import DUPLICATE, find_duplicates
+from ...storage.store.manifest import Manifest, read_index, require_manifest
+from ...storage.store.shards import Marker, StoreLayout, marked_shards
+from ...storage.targets.target import Target, open_target
+from ..worker.compute import Recipe, RowRange, compute
 
 _REFERENCE = "reference"
 _BUILT_IN = frozenset(block.name for block in default_graph().blocks)

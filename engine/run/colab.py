@@ -7,17 +7,17 @@ from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ..storage.errors import PaniniError, UsageError
-from ..storage.filesystem import LOCAL
-from ..storage.local_target import DRIVE, kind_of_disk
-from ..storage.manifest import read_index, read_manifest
-from ..storage.shards import done_shards
-from ..storage.store import read_summary
-from ..storage.target import Target
-from .hardware.platform import where
+from ...storage.errors import PaniniError, UsageError
+from ...storage.filesystems.filesystem import LOCAL
+from ...storage.store.lifecycle import read_summary
+from ...storage.store.manifest import read_index, read_manifest
+from ...storage.store.shards import done_shards
+from ...storage.targets.local import DRIVE, kind_of_disk
+from ...storage.targets.target import Target
+from ..hardware.platform import where
 
 if TYPE_CHECKING:
-    from .run import Run
+    from .handle import Run
 
 _BUCKET = "fuse.gcsfuse"
 """A mounted bucket: what was synced there is there."""

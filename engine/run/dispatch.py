@@ -18,14 +18,14 @@ from typing import TYPE_CHECKING, Any
 
 from dask.utils import format_bytes
 
-from ..storage.errors import DeviceLost, PaniniError, RunFailed
-from ..storage.redaction import presentable, scrubbed
-from ..storage.store import OpenStore
-from .events import Event, Notice, ShardDone, TaskBegun, WorkerLost
-from .micro_batch import MicroBatch
-from .task import BEGUN, Job, Outcome, Readiness, readiness, run_task
+from ...storage.errors import DeviceLost, PaniniError, RunFailed
+from ...storage.filesystems.redaction import presentable, scrubbed
+from ...storage.store.lifecycle import OpenStore
+from ..monitoring.events import Event, Notice, ShardDone, TaskBegun, WorkerLost
+from ..worker.micro_batch import MicroBatch
+from ..worker.task import BEGUN, Job, Outcome, Readiness, readiness, run_task
 from .tasks import Task, task_of
-from .watch import Watch
+from .watchdog import Watch
 
 if TYPE_CHECKING:
     from distributed import Client, Future, KilledWorker

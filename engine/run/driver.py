@@ -10,25 +10,33 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from ..graphs.graph import Graph
-from ..storage.corpus import Corpus
-from ..storage.errors import RowsQuarantined, RunCancelled
-from ..storage.lease import LeaseTicket
-from ..storage.mirror import restore
-from ..storage.partition import MAX_SHARD_SECONDS, Sharding
-from ..storage.run_record import RunRecord
-from ..storage.store import Existing, OpenStore, Summary, begin, discard, finish, read_summary
-from ..storage.target import Target
-from ..storage.timeline import Timeline
-from .compute import Recipe
+from ...graphs.graph import Graph
+from ...storage.corpus.corpus import Corpus
+from ...storage.corpus.partition import MAX_SHARD_SECONDS, Sharding
+from ...storage.errors import RowsQuarantined, RunCancelled
+from ...storage.store.history import Timeline
+from ...storage.store.lease import LeaseTicket
+from ...storage.store.lifecycle import (
+    Existing,
+    OpenStore,
+    Summary,
+    begin,
+    discard,
+    finish,
+    read_summary,
+)
+from ...storage.store.mirror import restore
+from ...storage.store.run_record import RunRecord
+from ...storage.targets.target import Target
+from ..monitoring.events import EventStream, Indexed, Notice, Planned, Restored, ShardDone
+from ..monitoring.recorder import Recorder
+from ..worker.compute import Recipe
+from ..worker.micro_batch import MicroBatch
+from ..worker.task import Job, shards_in_flight
 from .dispatch import Dispatch
-from .events import EventStream, Indexed, Notice, Planned, Restored, ShardDone
 from .leases import Leases, give_up
-from .memory import project
-from .micro_batch import MicroBatch
+from .memory_plan import project
 from .mirroring import Mirroring
-from .recorder import Recorder
-from .task import Job, shards_in_flight
 from .tasks import Task, longest_first, tasks_left
 
 if TYPE_CHECKING:

@@ -6,24 +6,24 @@ import threading
 import time
 from typing import TYPE_CHECKING
 
-from ..graphs.fusion import is_default
-from ..storage.errors import RunFailed
-from ..storage.run_record import RunRecord
-from ..storage.store import Summary
-from ..storage.timeline import Sample, Timeline
-from .advisor.meter import Meter
-from .dashboard.link import DashboardLink
-from .dashboard.telemetry import Telemetry
+from ...graphs.fusion import is_default
+from ...storage.errors import RunFailed
+from ...storage.store.history import Sample, Timeline
+from ...storage.store.lifecycle import Summary
+from ...storage.store.run_record import RunRecord
+from ..cluster.location import elsewhere, place_of
+from ..costs.meter import Meter
+from ..monitoring.dashboard.link import DashboardLink
+from ..monitoring.dashboard.telemetry import Telemetry
+from ..monitoring.events import EventStream, Failed, Finished, Notice
+from ..monitoring.figures import Figures
+from ..monitoring.progress import Progress
+from ..monitoring.recorder import Recorder
 from .driver import Driver, Order
-from .events import EventStream, Failed, Finished, Notice
-from .figures import Figures
 from .leases import Leases
-from .place import elsewhere, place_of
-from .progress import Progress
-from .recorder import Recorder
 
 if TYPE_CHECKING:
-    from .advisor.bill import Bill
+    from ..costs.bill import Bill
 
 
 class Run:
@@ -146,7 +146,7 @@ class Run:
         return f"<Run {self.results}: {self._progress.snapshot().line()}>"
 
     def _repr_html_(self) -> str:
-        from .display.card import card
+        from ..monitoring.display.card import card
 
         return card(self.figures, self.timeline, self.results, self._link)
 
@@ -181,8 +181,8 @@ class Run:
         return self._bill
 
     def _reckoned(self, seconds: float) -> Bill | None:
-        from .advisor.bill import bill
-        from .advisor.work import Work
+        from ..costs.bill import bill
+        from ..costs.work import Work
 
         done = self._progress.snapshot()
         rows = done.rows_done - done.rows_before

@@ -5,10 +5,10 @@ from __future__ import annotations
 import logging
 from collections.abc import Sequence
 
-from ..storage.errors import PaniniError
-from ..storage.lease import Lease
-from ..storage.manifest import read_manifest
-from ..storage.target import Target
+from ...storage.errors import PaniniError
+from ...storage.store.lease import Lease
+from ...storage.store.manifest import read_manifest
+from ...storage.targets.target import Target
 
 _log = logging.getLogger(__name__)
 

@@ -13,23 +13,15 @@ from dataclasses import dataclass
 
 from dask.utils import format_bytes
 
-from ..storage import parquet
-from ..storage.errors import RunFailed
-from ..storage.index import CorpusIndex, FileIndex
-from ..storage.rows import (
-    BATCH_BYTES,
-    BATCH_ROWS,
-    Lengths,
-    Malformed,
-    SourceFile,
-    Span,
-    Stretch,
-)
-from ..storage.shards import StoreLayout
-from ..storage.source import FileOpener
-from .micro_batch import MicroBatch
-from .room import JOINED_COPIES
-from .task import Readiness, shards_in_flight
+from ...storage.corpus.index import CorpusIndex, FileIndex
+from ...storage.corpus.opening import FileOpener
+from ...storage.errors import RunFailed
+from ...storage.formats import parquet
+from ...storage.rows import BATCH_BYTES, BATCH_ROWS, Lengths, Malformed, SourceFile, Span, Stretch
+from ...storage.store.shards import StoreLayout
+from ..worker.budget import JOINED_COPIES
+from ..worker.micro_batch import MicroBatch
+from ..worker.task import Readiness, shards_in_flight
 
 TEXT_COPIES = {"text": 5, "document": 5, "jsonl": 6, "parquet": 6, "csv": 9, "tsv": 9}
 """How many times a record's bytes are in memory at once: as stored, as parsed, as Arrow's, ...

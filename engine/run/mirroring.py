@@ -10,12 +10,12 @@ import threading
 from concurrent.futures import Future, ThreadPoolExecutor
 from types import TracebackType
 
-from ..storage.errors import PaniniError, StorageRefused, StorageUnreachable
-from ..storage.lease import LeaseTicket
-from ..storage.mirror import COPIES, complete, copy_shard, follow
-from ..storage.store import OpenStore
-from ..storage.target import Target
-from .events import EventStream, Mirrored, Notice
+from ...storage.errors import PaniniError, StorageRefused, StorageUnreachable
+from ...storage.store.lease import LeaseTicket
+from ...storage.store.lifecycle import OpenStore
+from ...storage.store.mirror import COPIES, complete, copy_shard, follow
+from ...storage.targets.target import Target
+from ..monitoring.events import EventStream, Mirrored, Notice
 
 _log = logging.getLogger(__name__)
 

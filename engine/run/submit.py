@@ -6,27 +6,27 @@ import os
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Literal
 
-from ..graphs.graph import Graph
-from ..graphs.kernels import NUMERIC_VERSION
-from ..graphs.kernels import require as require_backend
-from ..storage.corpus import Corpus
-from ..storage.duplicates import require_digest
-from ..storage.errors import UsageError
-from ..storage.extension import as_known
-from ..storage.manifest import facts_of, read_manifest
-from ..storage.mirror import refuse_other_mirror
-from ..storage.partition import FEW_SHARDS, SHARDS_AIMED_AT, Sharding
-from ..storage.store import Existing, refuse_mismatch
-from ..storage.target import Target, open_target
-from .cluster import backend_of
-from .dashboard.link import dashboard_link
-from .dashboard.telemetry import install, page_for
-from .display import show
+from ...graphs.graph import Graph
+from ...graphs.kernels import NUMERIC_VERSION
+from ...graphs.kernels import require as require_backend
+from ...storage.corpus.corpus import Corpus
+from ...storage.corpus.partition import FEW_SHARDS, SHARDS_AIMED_AT, Sharding
+from ...storage.errors import UsageError
+from ...storage.store.duplicates import require_digest
+from ...storage.store.extension import as_known
+from ...storage.store.lifecycle import Existing, refuse_mismatch
+from ...storage.store.manifest import facts_of, read_manifest
+from ...storage.store.mirror import refuse_other_mirror
+from ...storage.targets.target import Target, open_target
+from ..cluster.connect import backend_of
+from ..monitoring.dashboard.link import dashboard_link
+from ..monitoring.dashboard.telemetry import install, page_for
+from ..monitoring.display import show
+from ..monitoring.events import Notice
+from ..worker.micro_batch import MicroBatch
 from .driver import Order
-from .events import Notice
+from .handle import Run
 from .leases import acquire, give_up
-from .micro_batch import MicroBatch
-from .run import Run
 
 if TYPE_CHECKING:
     from distributed import Client

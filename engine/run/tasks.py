@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from ..storage.index import CorpusIndex
-from ..storage.rows import Stretch
-from ..storage.store import OpenStore
+from ...storage.corpus.index import CorpusIndex
+from ...storage.rows import Stretch
+from ...storage.store.lifecycle import OpenStore
 
 TEXT_WORK = 150
 """What a text takes to compute beside its bytes, in bytes: the default graph's, by measurement."""

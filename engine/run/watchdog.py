@@ -17,10 +17,10 @@ from typing import TYPE_CHECKING, Any
 
 from dask.utils import format_bytes
 
-from ..storage.errors import PaniniError, RunFailed
-from ..storage.patience import patience_seconds
-from .events import Event, Looked, Notice
-from .load import load_of
+from ...storage.errors import PaniniError, RunFailed
+from ...storage.filesystems.retry import patience_seconds
+from ..monitoring.events import Event, Looked, Notice
+from ..monitoring.load import load_of
 
 if TYPE_CHECKING:
     from distributed import Client

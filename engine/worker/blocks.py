@@ -16,16 +16,16 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from ..graphs.block import TEXT
-from ..graphs.fusion import fuse
-from ..graphs.graph import Graph
-from ..graphs.kernels import load
-from ..storage.errors import BlockError, DeviceLost
-from ..storage.text import PackedText
+from ...graphs.block import TEXT
+from ...graphs.fusion import fuse
+from ...graphs.graph import Graph
+from ...graphs.kernels import load
+from ...storage.errors import BlockError, DeviceLost
+from ...storage.text import PackedText
 from .adaptive import Adaptive, Fixed, Turn
-from .gate import Gate
+from .budget import most_times, room
+from .exclusive import Gate
 from .micro_batch import MicroBatch
-from .room import most_times, room
 
 AnyTurn = Turn | Fixed
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 import psutil
 
-from ..graphs.kernels import Kernels
+from ...graphs.kernels import Kernels
 from .micro_batch import MicroBatch
 
 SHARE = 1 / 8

@@ -17,14 +17,14 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from ..graphs.graph import Graph
-from ..storage.field import STRING, Field
-from ..storage.normal_forms import NONE_MET, NormalForms
-from ..storage.quarantine import QuarantinedRows, merge, set_aside
-from ..storage.rows import Column, Rows, Stretch, Wanted, validity
-from ..storage.source import FileOpener
-from ..storage.stretches import read_stretches
-from ..storage.text import PackedText
+from ...graphs.graph import Graph
+from ...storage.cleaning.normal_forms import NONE_MET, NormalForms
+from ...storage.corpus.opening import FileOpener
+from ...storage.corpus.reading import read_stretches
+from ...storage.field import STRING, Field
+from ...storage.rows import Column, Rows, Stretch, Wanted, validity
+from ...storage.store.quarantine import QuarantinedRows, merge, set_aside
+from ...storage.text import PackedText
 from .blocks import Blocks
 from .micro_batch import MicroBatch
 

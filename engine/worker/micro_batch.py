@@ -6,8 +6,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ..storage.errors import UsageError
-from ..storage.text import PackedText
+from ...storage.errors import UsageError
+from ...storage.text import PackedText
 
 
 @dataclass(frozen=True)

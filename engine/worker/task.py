@@ -18,16 +18,16 @@ from distributed.comm.core import CommClosedError
 from distributed.metrics import context_meter
 from distributed.worker import Worker, get_worker
 
-from ..graphs.kernels import load
-from ..storage.errors import PaniniError, RowsQuarantined
-from ..storage.lease import LeaseTicket
-from ..storage.rows import Stretch
-from ..storage.shards import StoreLayout, commit, is_intact, read_marker
-from ..storage.target import Target
+from ...graphs.kernels import load
+from ...storage.errors import PaniniError, RowsQuarantined
+from ...storage.rows import Stretch
+from ...storage.store.lease import LeaseTicket
+from ...storage.store.shards import StoreLayout, commit, is_intact, read_marker
+from ...storage.targets.target import Target
+from ..monitoring.events import ShardDone
+from .budget import joined
 from .compute import Recipe, RowRange, compute
-from .events import ShardDone
 from .micro_batch import MicroBatch
-from .room import joined
 
 _worker_log = logging.getLogger("distributed.worker")
 

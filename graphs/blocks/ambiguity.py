@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from ..storage.field import Field
-from .block import MapBlock
+from ...storage.field import Field
+from ..block import MapBlock
 from .prime_base import PRIMES
 
 _DESCRIPTIONS = {

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from ..storage.errors import GraphError
-from ..storage.field import Field
-from .block import TEXT, MapBlock
+from ...storage.errors import GraphError
+from ...storage.field import Field
+from ..block import TEXT, MapBlock
 
 DHATUS = ("RELATE", "MODAL", "EXIST", "EVAL", "COMM", "CAUSE", "ITER", "DECIDE", "FEEL")
 """The default inventory, in order."""

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from ..storage.field import Field
-from .block import TEXT, MapBlock
+from ...storage.field import Field
+from ..block import TEXT, MapBlock
 
 
 def digest() -> MapBlock:

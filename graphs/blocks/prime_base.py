@@ -6,9 +6,9 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from ..storage.errors import GraphError
-from ..storage.field import Field
-from .block import MapBlock
+from ...storage.errors import GraphError
+from ...storage.field import Field
+from ..block import MapBlock
 
 PRIMES = (2, 3, 5, 7, 11, 13, 17, 19, 23, 29)
 """The default inventory, in order."""

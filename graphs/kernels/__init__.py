@@ -21,7 +21,7 @@ from .host import Count
 NUMERIC_VERSION = 1
 """Raised when any bit of any field changes. Part of every run's fingerprint."""
 
-BACKENDS = {"reference": ".reference", "cpu": ".cpu", "cuda": ".cuda"}
+BACKENDS = {"reference": ".reference", "cpu": ".cpu.cpu_backend", "cuda": ".cuda.cuda_backend"}
 
 Array = Any
 """Of NumPy, or of the library that keeps arrays where a backend computes (CuPy)."""

@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 
 from ...storage.text import PackedText
-from ..dhatu import DHATUS
-from ..prime_base import PRIMES
+from ..blocks.dhatu import DHATUS
+from ..blocks.prime_base import PRIMES
 from . import reference
 
 __all__ = ["DHATUS", "PRIMES", "passed", "texts"]

@@ -15,7 +15,7 @@ from unicodedata import is_normalized, normalize
 import numpy as np
 import pyarrow as pa
 
-from .text import PackedText
+from ..text import PackedText
 
 Form = Literal["NFC", "NFD", "NFKC", "NFKD"]
 FORMS: tuple[Form, ...] = get_args(Form)

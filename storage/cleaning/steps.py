@@ -15,7 +15,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from .errors import UsageError
+from ..errors import UsageError
 from .markup import without_markup
 from .normal_forms import FORMS, Form, normalised
 

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
 
+from ..formats.registry import READERS
+from ..rows import ANY_TEXT, Column, SourceFile, common_kind
 from .index import CorpusIndex
-from .readers import READERS
-from .rows import ANY_TEXT, Column, SourceFile, common_kind
-from .source import FileOpener
+from .opening import FileOpener
 
 _READERS = 16
 _STRUCT = "struct<"

@@ -14,15 +14,15 @@ from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 
-from .cleaning import NO_CLEANING, Cleaning
-from .errors import CorpusNotFound, UsageError
+from ..cleaning.steps import NO_CLEANING, Cleaning
+from ..errors import CorpusNotFound, UsageError
+from ..formats.registry import require_format
+from ..rows import ARROW_KINDS, Rows, SourceFile, Stretch, Wanted
 from .index import CorpusIndex, build_index
 from .listing import Location, list_files
+from .opening import FileOpener
 from .partition import Sharding
-from .readers import require_format
-from .rows import ARROW_KINDS, Rows, SourceFile, Stretch, Wanted
-from .source import FileOpener
-from .stretches import read_stretches
+from .reading import read_stretches
 
 if TYPE_CHECKING:
     import dask.dataframe as dd

@@ -16,12 +16,11 @@ from functools import cached_property
 from itertools import accumulate
 from typing import Any
 
-from .cleaning import NO_CLEANING, Cleaning
-from .errors import ColumnNotFound, CorpusEmpty, PaniniError, StorageRefused, StorageUnreachable
-from .partition import FileRows, Partition, pieces, plan
-from .readers import outline
-from .redaction import presentable, scrubbed
-from .rows import (
+from ..cleaning.steps import NO_CLEANING, Cleaning
+from ..errors import ColumnNotFound, CorpusEmpty, PaniniError, StorageRefused, StorageUnreachable
+from ..filesystems.redaction import presentable, scrubbed
+from ..formats.registry import outline
+from ..rows import (
     ANY_TEXT,
     Column,
     Lengths,
@@ -33,7 +32,8 @@ from .rows import (
     Wanted,
     common_kind,
 )
-from .source import SMALL_BYTES, FileOpener, InHand
+from .opening import SMALL_BYTES, FileOpener, InHand
+from .partition import FileRows, Partition, pieces, plan
 
 INDEX_THREADS = 16
 _TEXT_KIND = "string"

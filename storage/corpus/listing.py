@@ -12,15 +12,21 @@ from os import PathLike, fspath
 from pathlib import PurePosixPath
 from typing import Any
 
-from .compression import SUFFIXES as COMPRESSED
-from .errors import CorpusNotFound, UsageError
-from .filesystem import files_below, files_matching, filesystem_of, forget_listings, settled
-from .patience import patiently
-from .readers import READERS, SUFFIXES, format_of, read_as
-from .redaction import scrubbed, shown
-from .refusal import refusals
-from .rows import SourceFile
-from .source import stamp_of
+from ..errors import CorpusNotFound, UsageError
+from ..filesystems.filesystem import (
+    files_below,
+    files_matching,
+    filesystem_of,
+    forget_listings,
+    settled,
+)
+from ..filesystems.redaction import scrubbed, shown
+from ..filesystems.refusal import refusals
+from ..filesystems.retry import patiently
+from ..formats.compression import SUFFIXES as COMPRESSED
+from ..formats.registry import READERS, SUFFIXES, format_of, read_as
+from ..rows import SourceFile
+from .opening import stamp_of
 
 _NO_FILES = (
     (stat.S_ISFIFO, "a named pipe, and no file"),

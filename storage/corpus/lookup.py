@@ -6,10 +6,10 @@ from collections.abc import Iterable, Mapping
 from itertools import groupby
 from typing import Any
 
+from ..formats.registry import read_stretch
+from ..rows import Span, Stretch
 from .index import CorpusIndex
-from .readers import read_stretch
-from .rows import Span, Stretch
-from .source import FileOpener
+from .opening import FileOpener
 
 
 def texts_at(index: CorpusIndex, opener: FileOpener, rows: Iterable[int]) -> dict[int, str | None]:

@@ -14,12 +14,12 @@ from contextlib import AbstractContextManager, contextmanager
 from functools import partial
 from typing import Any, BinaryIO, Protocol, cast
 
-from .compression import decompressed
-from .errors import CorpusChanged, StorageRefused
-from .filesystem import LOCAL, filesystem_of, forget_listings, protocols_of, settled
-from .patience import patiently
-from .refusal import refusals
-from .rows import Opener, SourceFile
+from ..errors import CorpusChanged, StorageRefused
+from ..filesystems.filesystem import LOCAL, filesystem_of, forget_listings, protocols_of, settled
+from ..filesystems.refusal import refusals
+from ..filesystems.retry import patiently
+from ..formats.compression import decompressed
+from ..rows import Opener, SourceFile
 
 SMALL_BYTES = 1 << 20
 """A file of at most this size is fetched whole."""

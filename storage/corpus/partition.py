@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from itertools import accumulate, pairwise
 
-from .rows import Span
+from ..rows import Span
 
 MIN_SHARD_ROWS = 4096
 MAX_SHARD_ROWS = 131_072

@@ -11,9 +11,9 @@ from collections.abc import Generator, Iterable
 from concurrent.futures import Future, ThreadPoolExecutor
 from itertools import islice
 
-from .readers import read_stretch
-from .rows import Rows, Stretch, Wanted
-from .source import SMALL_BYTES, FileOpener, InHand
+from ..formats.registry import read_stretch
+from ..rows import Rows, Stretch, Wanted
+from .opening import SMALL_BYTES, FileOpener, InHand
 
 FETCHES = 16
 """Small files that are fetched at once."""

@@ -16,13 +16,13 @@ from io import BytesIO
 from itertools import accumulate, pairwise
 from typing import Any, BinaryIO, cast
 
+from ..errors import CorpusEmpty
+from ..filesystems.filesystem import LOCAL, filesystem_of, protocols_of
+from ..rows import Lengths, SourceFile, Span, Stretch, Unit
 from .corpus import Corpus
-from .errors import CorpusEmpty
-from .filesystem import LOCAL, filesystem_of, protocols_of
 from .index import CorpusIndex, FileIndex, build_index
+from .opening import FileOpener
 from .partition import MIN_SHARD_ROWS
-from .rows import Lengths, SourceFile, Span, Stretch, Unit
-from .source import FileOpener
 
 COUNTED_BYTES = 4 << 30
 """Bytes of lines that are counted: some seconds. Of a larger corpus some files' fronts are."""

@@ -17,9 +17,9 @@ from typing import Any
 import fsspec
 from fsspec.utils import glob_translate
 
-from .errors import BackendUnavailable, UsageError
-from .patience import patiently
+from ..errors import BackendUnavailable, UsageError
 from .redaction import shown, without_options
+from .retry import patiently
 
 LOCAL = frozenset({"file", "local"})
 GCS = frozenset({"gs", "gcs"})

@@ -10,7 +10,7 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from .errors import PaniniError
+from ..errors import PaniniError
 
 _NAMES = frozenset({"file", "local", "memory"})
 """Protocols of plain paths, in which ``@`` and ``?`` are letters like any other."""

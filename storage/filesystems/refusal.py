@@ -9,9 +9,9 @@ import errno
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from .errors import PaniniError, StorageRefused
-from .patience import status_of
+from ..errors import PaniniError, StorageRefused
 from .redaction import presentable, scrubbed
+from .retry import status_of
 
 _NO_ROOM = "there is no room left", "make room there, or choose another place"
 _NO_QUOTA = "the quota is used up", "free some of it, or choose another place"

@@ -14,7 +14,7 @@ from typing import Any, TypeVar
 
 import tenacity
 
-from .errors import StorageUnreachable, UsageError
+from ..errors import StorageUnreachable, UsageError
 from .redaction import StandIn, presentable, scrubbed
 
 T = TypeVar("T")

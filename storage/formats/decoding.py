@@ -14,7 +14,7 @@ from typing import Any, BinaryIO, TypeVar
 
 import pyarrow as pa
 
-from .rows import Malformed
+from ..rows import Malformed
 
 T = TypeVar("T")
 

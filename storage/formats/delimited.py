@@ -12,8 +12,7 @@ from dataclasses import dataclass
 from itertools import islice
 from typing import BinaryIO
 
-from .linewise import BLOCK_BYTES, BOM
-from .rows import (
+from ..rows import (
     ANY_TEXT,
     EXCERPT_BYTES,
     Lengths,
@@ -27,6 +26,7 @@ from .rows import (
     Unit,
     Wanted,
 )
+from .lines import BLOCK_BYTES, BOM
 
 LONGEST_FIELD = 1 << 28
 """Characters. A quote that nothing closes would gather the rest of the file, however long."""

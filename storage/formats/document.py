@@ -10,9 +10,8 @@ from collections.abc import Iterator
 
 import pyarrow as pa
 
-from .errors import StorageRefused
-from .linewise import BOM
-from .rows import (
+from ..errors import StorageRefused
+from ..rows import (
     ANY_TEXT,
     ARROW_KINDS,
     Lengths,
@@ -25,6 +24,7 @@ from .rows import (
     Wanted,
     utf8_text,
 )
+from .lines import BOM
 
 _NAME = "id"
 

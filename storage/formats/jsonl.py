@@ -7,9 +7,7 @@ import json
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
-from .jsonl_blocks import SAMPLE_RECORDS, Lines, blocks_of, parse
-from .linewise import lines_of, outline_lines
-from .rows import (
+from ..rows import (
     BATCH_BYTES,
     BATCH_ROWS,
     Opener,
@@ -20,6 +18,8 @@ from .rows import (
     Span,
     Wanted,
 )
+from .jsonl_blocks import SAMPLE_RECORDS, Lines, blocks_of, parse
+from .lines import lines_of, outline_lines
 
 _SAMPLE_PIECE = 1 << 18
 

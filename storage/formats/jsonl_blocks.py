@@ -19,8 +19,8 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.json
 
-from .linewise import BOM
-from .rows import Rows, Span, Wanted
+from ..rows import Rows, Span, Wanted
+from .lines import BOM
 
 BLOCK_BYTES = 2 << 20
 PIECE_BYTES = 1 << 16

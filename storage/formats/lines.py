@@ -7,7 +7,7 @@ from typing import BinaryIO
 
 import numpy as np
 
-from .rows import ANY_TEXT, Lengths, Outline, Span, Unit
+from ..rows import ANY_TEXT, Lengths, Outline, Span, Unit
 
 BLOCK_BYTES = 1 << 20
 BOM = b"\xef\xbb\xbf"

@@ -13,8 +13,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from .decoding import StoredFile
-from .rows import (
+from ..rows import (
     ARROW_KINDS,
     BATCH_BYTES,
     BATCH_ROWS,
@@ -29,6 +28,7 @@ from .rows import (
     Wanted,
     utf8_text,
 )
+from .decoding import StoredFile
 
 _DISK_BYTES, _REQUEST_BYTES = 1 << 20, 8 << 20
 """Read at once from a path: what the caches still hold when it is copied on; and by a request."""

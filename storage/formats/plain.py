@@ -6,8 +6,7 @@ from collections.abc import Iterator
 
 import pyarrow as pa
 
-from .linewise import lines_of, outline_lines
-from .rows import (
+from ..rows import (
     ANY_TEXT,
     ARROW_KINDS,
     Opener,
@@ -19,6 +18,7 @@ from .rows import (
     Wanted,
     utf8_text,
 )
+from .lines import lines_of, outline_lines
 
 
 def outline(file: SourceFile, opener: Opener) -> Outline:

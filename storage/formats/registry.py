@@ -11,22 +11,12 @@ from dataclasses import dataclass
 
 import pyarrow as pa
 
+from ..corpus.opening import CorpusOpener
+from ..errors import CorpusChanged, UsageError
+from ..filesystems.redaction import scrubbed
+from ..rows import BATCH_ROWS, Malformed, Opener, Outline, Rows, SourceFile, Span, Stretch, Wanted
 from . import delimited, document, jsonl, parquet, plain
 from .compression import split_suffix
-from .errors import CorpusChanged, UsageError
-from .redaction import scrubbed
-from .rows import (
-    BATCH_ROWS,
-    Malformed,
-    Opener,
-    Outline,
-    Rows,
-    SourceFile,
-    Span,
-    Stretch,
-    Wanted,
-)
-from .source import CorpusOpener
 
 
 @dataclass(frozen=True)

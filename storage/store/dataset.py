@@ -12,11 +12,11 @@ from typing import TYPE_CHECKING, Any, cast
 import numpy as np
 import zarr
 
-from .errors import ResultsIncomplete, ResultsNotFound
+from ..errors import ResultsIncomplete, ResultsNotFound
+from ..targets.target import Target, open_target
+from ..targets.zarr_store import TargetStore
 from .layout import ROOT_KEY
 from .shards import DONE
-from .target import Target, open_target
-from .target_store import TargetStore
 
 if TYPE_CHECKING:
     import xarray as xr

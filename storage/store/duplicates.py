@@ -12,14 +12,14 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 import numpy.typing as npt
 
-from .cleaning import Cleaning
+from ..cleaning.steps import Cleaning
+from ..errors import UsageError
+from ..field import Field
+from ..targets.target import Target
+from .dataset import StoredArrays
 from .encoding import encode_shard
-from .errors import UsageError
-from .field import Field
 from .layout import shard_key
-from .results import StoredArrays
 from .shards import StoreLayout
-from .target import Target
 
 DIGEST = "digest"
 DUPLICATE = Field("duplicate", "bool", description="whether an earlier text has the same digest")

@@ -15,8 +15,8 @@ import numpy.typing as npt
 import pyarrow as pa
 from numcodecs import VLenUTF8, Zstd
 
-from .field import STRING, Field
-from .text import PackedText
+from ..field import STRING, Field
+from ..text import PackedText
 
 CHUNK_ROWS = 8192
 """Rows that a reader of a few rows has to decode."""

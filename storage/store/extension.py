@@ -12,12 +12,12 @@ from dataclasses import replace
 from posixpath import join, normpath, relpath
 from typing import Any
 
-from .corpus import Corpus
-from .errors import ResultsMismatch
-from .index import CorpusIndex, extend_index
+from ..corpus.corpus import Corpus
+from ..corpus.index import CorpusIndex, extend_index
+from ..errors import ResultsMismatch
+from ..rows import SourceFile
+from ..targets.target import Target
 from .manifest import Manifest, Stage, differences, require_same
-from .rows import SourceFile
-from .target import Target
 
 
 def as_known(corpus: Corpus, manifest: Manifest) -> Corpus:
@@ -30,8 +30,8 @@ def as_known(corpus: Corpus, manifest: Manifest) -> Corpus:
     --------
     >>> from pathlib import Path
     >>> from tempfile import mkdtemp
-    >>> from paninifs.storage.corpus import open_corpus
-    >>> from paninifs.storage.manifest import facts_of
+    >>> from paninifs.storage.corpus.corpus import open_corpus
+    >>> from paninifs.storage.store.manifest import facts_of
     >>> folder = Path(mkdtemp())
     >>> _ = (folder / "b.txt").write_text("un")
     >>> first = open_corpus(folder)

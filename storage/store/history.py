@@ -10,8 +10,8 @@ from bisect import bisect_left
 from collections.abc import Iterable
 from dataclasses import dataclass, fields
 
+from ..targets.target import Target
 from .manifest import RUN
-from .target import Target
 
 MOST_SAMPLES = 600
 """Beyond them every second one goes, so that a week's timeline is no longer than an hour's."""

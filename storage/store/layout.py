@@ -18,10 +18,10 @@ from zarr.codecs import BytesCodec, Crc32cCodec, ShardingCodec, VLenUTF8Codec, Z
 from zarr.core.buffer import Buffer
 from zarr.storage import MemoryStore
 
+from ..errors import UsageError
+from ..field import STRING, Field
+from ..rows import Column
 from .encoding import ZSTD_LEVEL, chunk_rows
-from .errors import UsageError
-from .field import STRING, Field
-from .rows import Column
 
 LAYOUT_VERSION = 3
 """Raised when arrays, chunks, codecs or what a run notes change, so that no store is mixed."""

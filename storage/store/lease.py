@@ -20,9 +20,9 @@ from types import TracebackType
 
 import psutil
 
-from .errors import LeaseHeld, LeaseLost
-from .local_target import is_temporary
-from .target import Target
+from ..errors import LeaseHeld, LeaseLost
+from ..targets.local import is_temporary
+from ..targets.target import Target
 
 _log = logging.getLogger(__name__)
 
@@ -82,7 +82,7 @@ class Lease:
 
     Examples
     --------
-    >>> from paninifs.storage.local_target import LocalTarget
+    >>> from paninifs.storage.targets.local import LocalTarget
     >>> import tempfile
     >>> with tempfile.TemporaryDirectory() as folder:
     ...     target = LocalTarget(folder)

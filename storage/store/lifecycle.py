@@ -16,16 +16,21 @@ from typing import Any, Literal
 
 import numpy as np
 
-from .. import __version__
-from .corpus import Corpus
+from ... import __version__
+from ..cleaning.normal_forms import NormalForms
+from ..corpus.corpus import Corpus
+from ..corpus.index import CorpusIndex
+from ..corpus.partition import Sharding
+from ..errors import ResultsMismatch
+from ..field import Field
+from ..targets.local import is_temporary
+from ..targets.target import Target
+from .dataset import StoredArrays, read_attributes
 from .duplicates import mark_duplicates, mark_fields
-from .errors import ResultsMismatch
 from .extension import added_files, extended, refuse_unasked_extension, require_extension
-from .field import Field
-from .index import CorpusIndex
+from .history import Timeline, timeline_key
 from .layout import ROOT_KEY, metadata, stored_fields, with_attributes
 from .lease import LEASES, LeaseTicket
-from .local_target import is_temporary
 from .manifest import (
     MANIFEST_KEY,
     RUN,
@@ -39,14 +44,9 @@ from .manifest import (
     stale_indexes,
     write_index,
 )
-from .normal_forms import NormalForms
-from .partition import Sharding
 from .quarantine import QUARANTINE_KEY, QuarantinedRows, join, to_parquet
-from .results import StoredArrays, read_attributes
 from .run_record import RunRecord
 from .shards import QUARANTINE, Marker, StoreLayout, done_shards, leftovers, met_forms
-from .target import Target
-from .timeline import Timeline, timeline_key
 
 _PACKAGES = ("dask", "distributed", "numpy", "pyarrow", "zarr", "numba")
 _IDS_READ = 131_072

@@ -13,14 +13,14 @@ from dataclasses import asdict, dataclass
 from os.path import commonprefix
 from typing import Any
 
-from .corpus import Corpus
-from .errors import ResultsMismatch, ResultsNotFound
-from .field import Field
-from .index import CorpusIndex
+from ..corpus.corpus import Corpus
+from ..corpus.index import CorpusIndex
+from ..errors import ResultsMismatch, ResultsNotFound
+from ..field import Field
+from ..targets.target import Target
 from .layout import LAYOUT_VERSION, stored_fields
 from .run_record import RunRecord
 from .shards import StoreLayout
-from .target import Target
 
 RUN = "_run"
 MANIFEST_KEY = f"{RUN}/manifest.json"

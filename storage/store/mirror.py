@@ -14,10 +14,14 @@ from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from typing import Any
 
-from .errors import ResultsMismatch, RunFailed
+from ..errors import ResultsMismatch, RunFailed
+from ..filesystems.retry import patiently
+from ..targets.local import is_temporary
+from ..targets.target import Target
+from .history import timeline_key
 from .layout import ROOT_KEY, with_attributes
 from .lease import LEASES, LeaseTicket
-from .local_target import is_temporary
+from .lifecycle import Existing, OpenStore, is_ours, refuse_mismatch
 from .manifest import (
     MANIFEST_KEY,
     SPARE_KEY,
@@ -27,20 +31,8 @@ from .manifest import (
     settle_manifest,
     stale_indexes,
 )
-from .patience import patiently
 from .quarantine import QUARANTINE_KEY
-from .shards import (
-    DONE,
-    StoreLayout,
-    done_shards,
-    leftovers,
-    marker_key,
-    read_marker,
-    shard_of,
-)
-from .store import Existing, OpenStore, is_ours, refuse_mismatch
-from .target import Target
-from .timeline import timeline_key
+from .shards import DONE, StoreLayout, done_shards, leftovers, marker_key, read_marker, shard_of
 
 _log = logging.getLogger(__name__)
 

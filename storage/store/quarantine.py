@@ -10,8 +10,8 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from .rows import Fault, Stretch
-from .target import Target
+from ..rows import Fault, Stretch
+from ..targets.target import Target
 
 QUARANTINE_KEY = "quarantine.parquet"
 

@@ -16,15 +16,15 @@ from typing import Any
 
 import numpy as np
 
+from ..cleaning.normal_forms import NONE_MET, NormalForms
+from ..corpus.partition import shard_bounds
+from ..field import Field
+from ..targets.local import is_temporary
+from ..targets.target import Target
 from .encoding import encode_shard
-from .field import Field
 from .layout import shard_key
 from .lease import LEASES
-from .local_target import is_temporary
-from .normal_forms import NONE_MET, NormalForms
-from .partition import shard_bounds
 from .quarantine import QuarantinedRows, from_parquet, to_parquet
-from .target import Target
 
 DONE = "_run/done"
 QUARANTINE = "_run/quarantine"

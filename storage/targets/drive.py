@@ -14,10 +14,10 @@ from functools import partial
 from io import BytesIO
 from typing import Any
 
-from .confinement import confined
-from .filesystem import filesystem_of
-from .patience import patiently
-from .redaction import shown
+from ..filesystems.filesystem import filesystem_of
+from ..filesystems.redaction import shown
+from ..filesystems.retry import patiently
+from .safe_keys import confined
 
 _FOLDER = "application/vnd.google-apps.folder"
 _BINARY = "application/octet-stream"

@@ -6,8 +6,8 @@ import errno
 from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from .patience import patiently
-from .refusal import refusals
+from ..filesystems.refusal import refusals
+from ..filesystems.retry import patiently
 
 if TYPE_CHECKING:
     from .target import Target

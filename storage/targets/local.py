@@ -13,7 +13,7 @@ from typing import Any
 
 import psutil
 
-from .confinement import confined
+from .safe_keys import confined
 
 _TEMPORARY = ".writing-"
 

@@ -7,9 +7,9 @@ from collections.abc import Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
-from .confinement import confined
-from .filesystem import OBJECT_STORES, files_below, filesystem_of, protocols_of
-from .redaction import shown
+from ..filesystems.filesystem import OBJECT_STORES, files_below, filesystem_of, protocols_of
+from ..filesystems.redaction import shown
+from .safe_keys import confined
 
 _DELETES = 16
 """Objects that are deleted at once: of each a request, and there may be tens of thousands."""

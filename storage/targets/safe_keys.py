@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 
-from .errors import UnsafeKey
+from ..errors import UnsafeKey
 
 _UNSAFE = re.compile(
     r"""

@@ -10,15 +10,15 @@ import os
 from collections.abc import Iterable, Mapping
 from typing import Any, Protocol
 
-from .drive_target import DriveTarget
-from .errors import ResultsMismatch
-from .filesystem import DRIVE, LOCAL, OBJECT_STORES, filesystem_of, protocols_of
-from .fsspec_target import FsspecTarget
-from .guarded_target import PatientTarget, ReadBackTarget
-from .local_target import LocalTarget
-from .patience import patiently
-from .redaction import shown
-from .refusal import refusals
+from ..errors import ResultsMismatch
+from ..filesystems.filesystem import DRIVE, LOCAL, OBJECT_STORES, filesystem_of, protocols_of
+from ..filesystems.redaction import shown
+from ..filesystems.refusal import refusals
+from ..filesystems.retry import patiently
+from .drive import DriveTarget
+from .guarded import PatientTarget, ReadBackTarget
+from .local import LocalTarget
+from .remote import FsspecTarget
 
 
 class Target(Protocol):

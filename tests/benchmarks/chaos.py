@@ -35,9 +35,9 @@ from measure import Table, as_json, machine
 from witness import Testimony, testimony
 
 import paninifs as pf
-from paninifs.storage.local_target import LocalTarget
-from paninifs.storage.manifest import RUN
-from paninifs.storage.shards import DONE
+from paninifs.storage.store.manifest import RUN
+from paninifs.storage.store.shards import DONE
+from paninifs.storage.targets.local import LocalTarget
 
 ROOT = Path(__file__).parents[2]
 REAL = ROOT.parent / "shared" / "corpora" / "wordnet-glosses.jsonl.gz"

@@ -5,9 +5,9 @@ from __future__ import annotations
 import sass
 from measure import Table
 
-from paninifs.graphs.dhatu import DHATUS
-from paninifs.graphs.kernels.cuda_source import Specification
-from paninifs.graphs.prime_base import PRIMES
+from paninifs.graphs.blocks.dhatu import DHATUS
+from paninifs.graphs.blocks.prime_base import PRIMES
+from paninifs.graphs.kernels.cuda.source import Specification
 
 DEFAULT = Specification(DHATUS, digest=True, primes=PRIMES)
 LANES = 64  # of the integer ALU, a clock and multiprocessor

@@ -29,11 +29,11 @@ import cupyx
 import numpy as np
 from measure import Table, in_turn
 
-from paninifs.engine.blocks import Blocks
-from paninifs.graphs.dhatu import DHATUS
+from paninifs.engine.worker.blocks import Blocks
+from paninifs.graphs.blocks.dhatu import DHATUS
+from paninifs.graphs.blocks.prime_base import PRIMES
 from paninifs.graphs.graph import default_graph
 from paninifs.graphs.kernels import load, reference
-from paninifs.graphs.prime_base import PRIMES
 from paninifs.storage.text import PackedText
 
 ALU_A_BLOCK = 820  # instructions, as gauge.py counts them on every architecture but the newest

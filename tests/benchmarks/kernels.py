@@ -19,10 +19,11 @@ import pyarrow as pa
 from baselines import hashing
 from measure import Table, clock_ghz, in_turn
 
-from paninifs.graphs.dhatu import DHATUS
-from paninifs.graphs.kernels import load, sha_paths
+from paninifs.graphs.blocks.dhatu import DHATUS
+from paninifs.graphs.blocks.prime_base import PRIMES
+from paninifs.graphs.kernels import load
 from paninifs.graphs.kernels.chains import Chain
-from paninifs.graphs.prime_base import PRIMES
+from paninifs.graphs.kernels.cpu import sha_paths
 from paninifs.storage.text import PackedText
 
 NINE = tuple(Chain(f"{name}::".encode(), k) for k, name in enumerate(DHATUS))

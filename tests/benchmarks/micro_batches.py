@@ -23,9 +23,9 @@ import numpy as np
 from measure import Spread, Table, as_json, machine
 
 import paninifs as pf
-from paninifs.engine.blocks import Blocks
-from paninifs.engine.local_cluster import WORKER_ENVIRONMENT
-from paninifs.engine.micro_batch import MicroBatch
+from paninifs.engine.cluster.local import WORKER_ENVIRONMENT
+from paninifs.engine.worker.blocks import Blocks
+from paninifs.engine.worker.micro_batch import MicroBatch
 from paninifs.graphs.kernels import load
 from paninifs.storage.rows import BATCH_BYTES, BATCH_ROWS
 from paninifs.storage.text import PackedText

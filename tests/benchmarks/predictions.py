@@ -26,11 +26,11 @@ import pyarrow as pa
 import pyarrow.csv
 
 import paninifs as pf
-from paninifs.engine.advisor.catalogue_files import open_catalogue
-from paninifs.engine.advisor.here import machine_here
-from paninifs.engine.advisor.measurement import calibrate
-from paninifs.engine.advisor.prediction import predict
-from paninifs.engine.advisor.work import Work
+from paninifs.engine.calibrate import calibrate
+from paninifs.engine.costs.catalogue_files import open_catalogue
+from paninifs.engine.costs.prediction import predict
+from paninifs.engine.costs.this_machine import machine_here
+from paninifs.engine.costs.work import Work
 
 GLOSSES = Path(__file__).parents[1] / "data" / "wordnet-2000.jsonl.gz"
 ALLOWED = 0.25

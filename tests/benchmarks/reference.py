@@ -11,8 +11,8 @@ from pathlib import Path
 import measure
 
 from paninifs.engine import advisor
-from paninifs.engine.advisor.measurement import calibrate
-from paninifs.graphs.kernels.sha_paths import usable
+from paninifs.engine.calibrate import calibrate
+from paninifs.graphs.kernels.cpu.sha_paths import usable
 
 if __name__ == "__main__":
     found = calibrate(rounds=5, paths=usable(), tell=print)

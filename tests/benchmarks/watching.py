@@ -39,9 +39,9 @@ import psutil
 from measure import machine
 
 import paninifs as pf
-from paninifs.engine.dashboard import telemetry
-from paninifs.engine.display.notebook import Notebook
-from paninifs.engine.recorder import Recorder
+from paninifs.engine.monitoring.dashboard import telemetry
+from paninifs.engine.monitoring.display.notebook import Notebook
+from paninifs.engine.monitoring.recorder import Recorder
 
 NOBODY = "nobody is told"
 

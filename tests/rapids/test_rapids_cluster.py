@@ -28,7 +28,9 @@ from dask_cuda.plugins import RMMSetup
 from rmm.allocators.cupy import rmm_cupy_allocator
 
 import paninifs as pf
-from paninifs.engine import cuda_cluster, doors, local_cluster
+from paninifs.engine.cluster import cuda as cuda_cluster
+from paninifs.engine.cluster import local as local_cluster
+from paninifs.engine.cluster import network
 from paninifs.engine.hardware.gpu import Gpu
 from paninifs.engine.hardware.nvml import Nvidia
 from paninifs.engine.hardware.packages import NEEDED, rapids
@@ -176,7 +178,7 @@ def test_the_cluster_listens_on_loopback_only_and_ends_with_its_client(cuda):
         for connection in process.net_connections("tcp")
         if connection.status == psutil.CONN_LISTEN
     }
-    assert listening == {doors.LOOPBACK}
+    assert listening == {network.LOOPBACK}
     made = cuda.cluster
     cuda.close()
     assert made.status.name == "closed"

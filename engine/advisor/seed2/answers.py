@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from ...storage.errors import UsageError
-from .catalogue import Machine
-from .judging import Row, Tier, Verdict
+from ....storage.errors import UsageError
+from ...costs.catalogue import Machine
+from ...rendering.quantities import dollars
+from ..feasibility import Row, Tier, Verdict
+from ..question import Question
 from .matrix import Cell, Criterion, GuideMachine, Mark, Ruling, Seed2, seed2
-from .question import Question
-from .wording import dollars
 
 VERDICTS: dict[Mark, Verdict] = {"ok": "yes", "warn": "possible", "no": "no"}
 _TIERS: dict[Mark, Tier] = {"ok": Tier.READY, "warn": Tier.PATIENCE, "no": Tier.IMPOSSIBLE}

@@ -16,7 +16,7 @@ from functools import cache
 from importlib import resources
 from typing import Any, Literal
 
-from .question import Question
+from ..question import Question
 
 Mark = Literal["ok", "warn", "no"]
 Answer = str | int | bool

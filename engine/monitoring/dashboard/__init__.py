@@ -1,4 +1,5 @@
-"""A tab of the engine's own on dask's dashboard, and its metrics for Prometheus.
+"""A tab on dask's dashboard, and metrics for Prometheus.
 
-All but `telemetry` and `link` runs where dask's scheduler does.
+All but `telemetry` and `link` runs in dask's scheduler. May import `monitoring` and what is below
+it.
 """

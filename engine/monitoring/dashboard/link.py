@@ -16,8 +16,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urljoin, urlsplit
 
-from ..doors import is_loopback
-from ..hardware.platform import where
+from ...cluster.network import is_loopback
+from ...hardware.platform import where
 
 if TYPE_CHECKING:
     from distributed import Client

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from distributed.diagnostics.plugin import SchedulerPlugin
 
-from ...storage.timeline import Sample, Timeline
+from ....storage.store.history import Sample, Timeline
 from ..figures import Figures, known
 from .telemetry import TOPIC
 
@@ -55,7 +55,7 @@ class Monitor(SchedulerPlugin):
         """Open the tab and the metrics, where the scheduler has a dashboard."""
         from . import prometheus
         from .hook import add_page
-        from .page import page
+        from .tab import page
 
         self.scheduler = scheduler
         add_page(scheduler, TOPIC, lambda document: page(self, document))

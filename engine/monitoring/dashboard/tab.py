@@ -19,14 +19,14 @@ from bokeh.models import (
 )
 from bokeh.plotting import figure
 
-from ..palette import BLUE, GREEN, ORANGE, PURPLE, VERMILION
-from ..terminal import visible
+from ...rendering.palette import BLUE, GREEN, ORANGE, PURPLE, VERMILION
+from ...rendering.terminal import visible
 from .telemetry import TOPIC
 
 if TYPE_CHECKING:
     from bokeh.document import Document
 
-    from ...storage.timeline import Timeline
+    from ....storage.store.history import Timeline
     from .monitor import Monitor, MonitoredRun
 
 REFRESH_MS = 500

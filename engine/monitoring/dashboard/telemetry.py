@@ -13,7 +13,7 @@ from .link import PAGE
 if TYPE_CHECKING:
     from distributed import Client
 
-    from ...storage.timeline import Sample
+    from ....storage.store.history import Sample
     from ..figures import Figures
 
 _log = logging.getLogger(__name__)

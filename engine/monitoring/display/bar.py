@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from ...rendering.terminal import visible
 from ..events import Event, Failed, Finished, Listener
 from ..progress import Progress
-from ..terminal import visible
 from .notes import notes_of
 
 if TYPE_CHECKING:

@@ -8,11 +8,11 @@ from __future__ import annotations
 import html
 from collections.abc import Iterable, Mapping, Sequence
 
-from ...storage.timeline import Timeline
+from ....storage.store.history import Timeline
+from ...rendering.palette import BLUE, COLOURS
+from ...rendering.terminal import visible
 from ..dashboard.link import DashboardLink
 from ..figures import Figures
-from ..palette import BLUE, COLOURS
-from ..terminal import visible
 
 _WIDTH, _HEIGHT = 360, 48
 _TABLE = "border-collapse:collapse;font-variant-numeric:tabular-nums;margin:4px 0"

@@ -11,8 +11,8 @@ from collections import deque
 from collections.abc import Callable
 from typing import Any
 
+from ...rendering.terminal import visible
 from ..events import Event, Looked, ShardDone, TaskBegun
-from ..terminal import visible
 from .notes import notes_of
 
 EVERY_SECONDS = 0.5

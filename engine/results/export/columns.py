@@ -12,13 +12,13 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from ...storage.duplicates import DIGEST, mark_fields
-from ...storage.errors import ColumnNotFound
-from ...storage.field import STRING, Field
-from ...storage.index import CorpusIndex
-from ...storage.results import StoredArrays
-from ...storage.rows import ARROW_KINDS, Column
-from .export_rows import Piece
+from ....storage.corpus.index import CorpusIndex
+from ....storage.errors import ColumnNotFound
+from ....storage.field import STRING, Field
+from ....storage.rows import ARROW_KINDS, Column
+from ....storage.store.dataset import StoredArrays
+from ....storage.store.duplicates import DIGEST, mark_fields
+from .rows import Piece
 
 OF_THE_CORPUS, OF_THE_RESULTS = "_corpus", "_result"
 """What a column's name ends in whose own name is taken, by where it comes from."""

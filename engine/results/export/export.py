@@ -12,17 +12,17 @@ from typing import TYPE_CHECKING, Any, overload
 import numpy as np
 import pyarrow as pa
 
-from ...storage.columns import own_columns
-from ...storage.errors import UsageError
-from ...storage.lookup import corpus_opener
-from ...storage.manifest import Manifest, read_index, require_manifest
-from ...storage.redaction import shown
-from ...storage.results import StoredArrays
-from ...storage.rows import Column, Wanted
-from ...storage.target import open_target
-from .export_columns import OutputColumn, chosen, names_are_in, output_columns
-from .export_file import format_of, require_free, writing
-from .export_rows import Piece, Source, advised, pieces
+from ....storage.corpus.columns import own_columns
+from ....storage.corpus.lookup import corpus_opener
+from ....storage.errors import UsageError
+from ....storage.filesystems.redaction import shown
+from ....storage.rows import Column, Wanted
+from ....storage.store.dataset import StoredArrays
+from ....storage.store.manifest import Manifest, read_index, require_manifest
+from ....storage.targets.target import open_target
+from .columns import OutputColumn, chosen, names_are_in, output_columns
+from .files import format_of, require_free, writing
+from .rows import Piece, Source, advised, pieces
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -16,7 +16,7 @@ import pyarrow as pa
 import pyarrow.csv
 import pyarrow.parquet as pq
 
-from ...storage.errors import UsageError
+from ....storage.errors import UsageError
 
 Write = Callable[[pa.Table], None]
 

@@ -11,14 +11,14 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from ...storage.errors import CorpusChanged, StorageRefused, StorageUnreachable
-from ...storage.index import CorpusIndex
-from ...storage.results import StoredArrays
-from ...storage.rows import Rows, Stretch, Wanted, validity
-from ...storage.shards import StoreLayout, quarantined_of
-from ...storage.source import FileOpener
-from ...storage.stretches import read_stretches
-from ...storage.target import Target
+from ....storage.corpus.index import CorpusIndex
+from ....storage.corpus.opening import FileOpener
+from ....storage.corpus.reading import read_stretches
+from ....storage.errors import CorpusChanged, StorageRefused, StorageUnreachable
+from ....storage.rows import Rows, Stretch, Wanted, validity
+from ....storage.store.dataset import StoredArrays
+from ....storage.store.shards import StoreLayout, quarantined_of
+from ....storage.targets.target import Target
 
 Batch = tuple[Stretch, int, Rows]  # what was read, where from, and its first row in the corpus
 

@@ -16,11 +16,12 @@ import locket
 import numpy as np
 import numpy.typing as npt
 
-from ...storage.errors import BackendUnavailable
-from ...storage.text import PackedText
-from . import moments, sha_hashlib, sha_paths, trial
-from .chains import Chain, chains_of
-from .host import IN_FLIGHT, MICRO_BATCH, asarray, counted, offload, own, room
+from ....storage.errors import BackendUnavailable
+from ....storage.text import PackedText
+from .. import selftest
+from ..chains import Chain, chains_of
+from ..host import IN_FLIGHT, MICRO_BATCH, asarray, counted, offload, own, room
+from . import moments, sha_hashlib, sha_paths
 from .kept import folders
 from .sha256 import PREFIX_LIMIT, HashTexts
 
@@ -104,8 +105,8 @@ def prepare() -> None:
     """
     lock = Path(tempfile.gettempdir()) / f"paninifs-{os.getuid()}.compiling"
     with locket.lock_file(lock):
-        fields = default_graph(trial.texts(), dhatus=trial.DHATUS, primes=trial.PRIMES)
-    if not trial.passed(fields):
+        fields = default_graph(selftest.texts(), dhatus=selftest.DHATUS, primes=selftest.PRIMES)
+    if not selftest.passed(fields):
         kept = " and ".join(map(str, folders()))
         raise BackendUnavailable(
             f"the compiled kernels ({sha_paths.chosen().name}) compute wrongly on this machine; "

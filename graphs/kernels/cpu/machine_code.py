@@ -33,7 +33,7 @@ Entry = Callable[[int], None]
 
 def _digest_of_sources() -> str:
     digest, here = sha256(), Path(__file__).parent
-    for source in sorted([*here.glob("*.py"), *here.glob("compiled/*.py")]):
+    for source in sorted([*here.parent.glob("*.py"), *here.rglob("*.py")]):
         digest.update(source.read_bytes())
     return digest.hexdigest()
 

@@ -10,9 +10,9 @@ from functools import cache
 import numpy as np
 import numpy.typing as npt
 
-from .arithmetic import exponents
+from ..arithmetic import exponents
+from ..reference import log
 from .machine_code import Loop
-from .reference import log
 
 Floats = npt.NDArray[np.float32]
 

@@ -13,8 +13,8 @@ from typing import Protocol
 import numpy as np
 import numpy.typing as npt
 
-from ...storage.text import PackedText
-from .chains import BLOCK, Chain
+from ....storage.text import PackedText
+from ..chains import BLOCK, Chain
 
 PREFIX_LIMIT = BLOCK - 1
 """Bytes of the longest prefix: the first block of a message holds all of it."""

@@ -7,8 +7,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from ...storage.text import PackedText
-from .chains import DIGEST, WEIGHED_BYTES, Chain
+from ....storage.text import PackedText
+from ..chains import DIGEST, WEIGHED_BYTES, Chain
 from .sha256 import Digests, Weights
 
 

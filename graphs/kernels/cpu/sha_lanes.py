@@ -14,8 +14,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from ...storage.text import PackedText
-from .chains import INITIAL, Chain, groups_of
+from ....storage.text import PackedText
+from ..chains import INITIAL, Chain, groups_of
 from .machine_code import Loop
 from .sha256 import SLOT, Digests, HashTexts, Weights, addressed, overlays_of
 

@@ -10,7 +10,7 @@ import os
 from dataclasses import dataclass
 from functools import cache
 
-from ...storage.errors import BackendUnavailable
+from ....storage.errors import BackendUnavailable
 from . import sha_hashlib, sha_lanes, sha_ni
 from .numba_target import target
 from .sha256 import HashTexts

@@ -18,11 +18,11 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from ...storage.errors import BackendUnavailable, DeviceLost
-from ...storage.text import PackedText
-from . import trial
-from .cuda_memory import counted, room  # noqa: F401 (a part of every backend)
-from .cuda_source import OPTIONS, WARP, Specification, source_of, threads_a_text
+from ....storage.errors import BackendUnavailable, DeviceLost
+from ....storage.text import PackedText
+from .. import selftest
+from .memory import counted, room  # noqa: F401 (a part of every backend)
+from .source import OPTIONS, WARP, Specification, source_of, threads_a_text
 
 IN_FLIGHT = 3
 """One micro-batch on its way in, one computed, one on its way out."""
@@ -283,7 +283,7 @@ def prepare() -> None:
         There is no device, its driver does not do, or what it computes is wrong.
     """
     try:
-        found = offload(trial.texts(), _tried)
+        found = offload(selftest.texts(), _tried)
     except (BackendUnavailable, MemoryError):
         raise
     except DeviceLost as error:
@@ -293,12 +293,12 @@ def prepare() -> None:
         raise BackendUnavailable(
             f"no NVIDIA device can be used: {type(error).__name__}: {error}; {_INSTEAD}"
         ) from error
-    if not trial.passed(list(found.values())):
+    if not selftest.passed(list(found.values())):
         raise BackendUnavailable(f"{_device()} computes wrongly, so it is not used; {_INSTEAD}")
 
 
 def _tried(text: PackedText) -> dict[str, Array]:
-    made = default_graph(text, dhatus=trial.DHATUS, primes=trial.PRIMES)
+    made = default_graph(text, dhatus=selftest.DHATUS, primes=selftest.PRIMES)
     return {str(number): array for number, array in enumerate(made)}
 
 

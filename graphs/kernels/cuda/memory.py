@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from importlib import import_module
 from typing import Any
 
-from .host import Count
+from ..host import Count
 
 
 def room() -> int:

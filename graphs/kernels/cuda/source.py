@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from .arithmetic import (
+from ..arithmetic import (
     ENTROPY_SHARE,
     EPSILON,
     LN2,
@@ -23,8 +23,8 @@ from .arithmetic import (
     VARIANCE_SHARE,
     exponents,
 )
-from .chains import BLOCK, INITIAL, ROUND_CONSTANTS, Chain, chains_of
-from .reference import log
+from ..chains import BLOCK, INITIAL, ROUND_CONSTANTS, Chain, chains_of
+from ..reference import log
 
 WARP = 32  # threads
 LARGEST = 4

@@ -17,7 +17,7 @@ from numba.core.registry import cpu_target
 from numba.extending import intrinsic
 from numba.np.arrayobj import populate_array
 
-from ....storage.errors import BackendUnavailable
+from .....storage.errors import BackendUnavailable
 from ..machine_code import Kind
 from ..numba_target import target
 

@@ -11,14 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from ..arithmetic import (
-    ENTROPY_SHARE,
-    EPSILON,
-    LN2,
-    LOG_SERIES,
-    SQRT_HALF,
-    VARIANCE_SHARE,
-)
+from ...arithmetic import ENTROPY_SHARE, EPSILON, LN2, LOG_SERIES, SQRT_HALF, VARIANCE_SHARE
 from ..moments import BLOCK
 from .compiling import inlined, loop
 

@@ -15,7 +15,7 @@ from llvmlite import ir
 from numba import types
 from numba.extending import intrinsic
 
-from ..chains import ROUND_CONSTANTS
+from ...chains import ROUND_CONSTANTS
 from ..sha256 import HEAD, SLOT, WHOLE
 from .compiling import inlined, loop
 from .sha256 import I1, I32, I64, blocks_of, call, constant, load, outlined, stage, store

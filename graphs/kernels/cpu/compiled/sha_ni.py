@@ -16,7 +16,7 @@ from numba import types
 from numba.core import cgutils
 from numba.extending import intrinsic
 
-from ..chains import DIGEST, ROUND_CONSTANTS
+from ...chains import DIGEST, ROUND_CONSTANTS
 from ..sha256 import HEAD, SLOT, WHOLE
 from ..sha_ni import AHEAD, HELD, LOT, SCHEDULE
 from .compiling import inlined, loop
@@ -221,7 +221,7 @@ def _collect(
 def hash_texts(
     data_at: int, offsets: Any, plan: Any, scratch: Any, weights: Any, digests: Any
 ) -> None:
-    """Fill weights and digests; plan and scratch are `paninifs.graphs.kernels.sha_ni`'s."""
+    """Fill weights and digests; plan and scratch are `paninifs.graphs.kernels.cpu.sha_ni`'s."""
     states, _, lengths, extent, columns, lots, counts, leaders, places, slots = plan
     rows = len(offsets) - 1
     stages, schedules, state, none, bits = scratch
