@@ -71,10 +71,10 @@ bench-watching: $(VENV)/.dev ## measure what it costs a run to be watched: QUICK
 	$(BIN)/python tests/benchmarks/watching.py $(if $(QUICK),--quick) --out $(BENCH_RESULTS)
 
 screenshots: $(VENV)/.dev $(VENV)/.browser ## make the pictures of deploy/docs anew, with a real browser
-	PYTHONPATH=tests $(BIN)/python tests/screenshots.py deploy/docs
+	PYTHONPATH=tests/support $(BIN)/python tests/support/screenshots.py deploy/docs
 
 soak: $(VENV)/.dev ## kill workers, nannies, scheduler and client for MINUTES=30 over a real corpus; nothing may be lost (Linux)
-	PYTHONPATH=tests $(BIN)/python tests/benchmarks/chaos.py $(if $(MINUTES),--minutes $(MINUTES)) $(if $(SEED),--seed $(SEED)) --out $(BENCH_RESULTS)
+	PYTHONPATH=tests/support $(BIN)/python tests/benchmarks/chaos.py $(if $(MINUTES),--minutes $(MINUTES)) $(if $(SEED),--seed $(SEED)) --out $(BENCH_RESULTS)
 
 large-files: $(VENV)/.dev ## files larger than a worker's memory, end to end: GIGABYTES=2, a quarter of an hour (Linux)
 	$(BIN)/python tests/benchmarks/large_files.py $(if $(GIGABYTES),--gigabytes $(GIGABYTES)) --out $(BENCH_RESULTS)
@@ -93,7 +93,7 @@ test-gpu: | $(LINK) ## the tests that need a GPU, with GPU_PYTHON and what it ha
 	PYTHONPATH="$(abspath $(dir $(LINK)))$${PYTHONPATH:+:$$PYTHONPATH}" $(GPU_PYTHON) -P -m pytest \
 		-c tests/pytest.ini --rootdir tests -o required_plugins= -o addopts='-ra --strict-markers' \
 		-W ignore::pytest.PytestConfigWarning --continue-on-collection-errors \
-		-m gpu $$(grep -lw 'mark\.gpu' tests/test_*.py)
+		-m gpu $$(grep -rlw 'mark\.gpu' tests --include='test_*.py')
 
 bench-gpu: | $(LINK) ## measure this machine's GPU, with GPU_PYTHON: CuPy is enough (QUICK=1: rough figures)
 	PYTHONPATH="$(abspath $(dir $(LINK)))$${PYTHONPATH:+:$$PYTHONPATH}" $(GPU_PYTHON) \
@@ -192,7 +192,7 @@ test-dask: | $(LINK) ## the tests of the dashboard's tab with other versions of 
 .PHONY: unit-dask
 unit-dask: $(VENV)/.dev $(VENV)/.browser | $(LINK)
 	@$(PIP_INSTALL) --no-deps dask==$(DASK) distributed==$(DASK)
-	$(PYTEST) tests/test_dashboard.py -k "not for_a_minute"
+	$(PYTEST) tests/engine/test_dashboard.py -k "not for_a_minute"
 
 # --- every Python, and Colab's versions -----------------------------------------------------------
 

@@ -20,10 +20,11 @@ import pytest
 
 pytest.register_assert_rewrite("resuming")
 
-# Worker processes import blocks and targets that tests define in modules beside this file.
-_TESTS = str(Path(__file__).parent)
+# Worker processes import blocks and targets that tests and their helpers define.
+_TESTS = Path(__file__).parent
+_FOLDERS = [str(_TESTS / name) for name in ("support", "storage", "graphs", "engine", "system")]
 os.environ["PYTHONPATH"] = os.pathsep.join(
-    part for part in (_TESTS, os.environ.get("PYTHONPATH", "")) if part
+    part for part in (*_FOLDERS, os.environ.get("PYTHONPATH", "")) if part
 )
 
 # gcsfs would otherwise ask Google's control service, at every path, what kind of bucket it is in.
@@ -36,7 +37,7 @@ os.environ["DASK_DISTRIBUTED__WORKER__PROFILE__ENABLED"] = "False"
 signal.signal(signal.SIGINT, signal.default_int_handler)
 
 DATA = Path(__file__).parent / "data"
-CUDA_ON_HOST = Path(__file__).parent / "cuda_on_host"
+CUDA_ON_HOST = Path(__file__).parent / "support" / "cuda_on_host"
 
 
 @cache

@@ -26,7 +26,7 @@ from ..worker.task import Readiness, shards_in_flight
 TEXT_COPIES = {"text": 5, "document": 5, "jsonl": 6, "parquet": 6, "csv": 9, "tsv": 9}
 """How many times a record's bytes are in memory at once: as stored, as parsed, as Arrow's, ...
 
-Measured with single texts of 200 MB (tests/test_memory.py does so again, with smaller ones).
+Measured with single texts of 200 MB (tests/engine/test_memory.py does so again, with smaller ones).
 """
 
 DECODED_BYTES = 2 << 30

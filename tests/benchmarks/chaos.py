@@ -1,6 +1,6 @@
 """A real corpus on a real cluster whose processes are killed all the time: ``make soak``.
 
-    PYTHONPATH=tests python tests/benchmarks/chaos.py [--minutes 30] [--seed 0]
+    PYTHONPATH=tests/support python tests/benchmarks/chaos.py [--minutes 30] [--seed 0]
         [--corpus FILE] [--folder DIR] [--out DIR]
 
 Scheduler, workers, nannies and client are killed with SIGKILL, or stopped with SIGSTOP for a

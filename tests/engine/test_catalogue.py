@@ -13,7 +13,7 @@ from paninifs.engine.costs.catalogue_files import VARIABLE, open_catalogue, read
 from paninifs.graphs.kernels.cpu import sha_paths
 from paninifs.storage.errors import UsageError
 
-TODAY = resources.files("paninifs.engine.advisor").joinpath("today.toml").read_text("utf-8")
+TODAY = resources.files("paninifs.engine.costs").joinpath("today.toml").read_text("utf-8")
 SOURCE = '[sources.here]\ntitle = "a page"\naddress = "https://example.org/"\ndate = 2026-11-21\n'
 BARE = f'as_of = 2026-11-21\n{SOURCE}[machines.X]\ntitle = "X"\nkind = "gpu"\nbackend = "cuda"\n'
 

@@ -44,7 +44,7 @@ def test_notebook_runs_from_connect_to_dataset_with_a_live_display(tmp_path):
 
 
 def test_notebook_section_of_the_readme_runs_as_it_stands(tmp_path, glosses):
-    readme = (Path(__file__).parents[1] / "README.md").read_text()
+    readme = (Path(__file__).parents[2] / "README.md").read_text()
     section = readme.split("## In a notebook")[1].split("## ")[0]
     blocks = [part.split("```")[0] for part in section.split("```python")[1:]]
     assert len(blocks) == 3

@@ -30,7 +30,7 @@ from paninifs.storage.errors import ColumnNotFound, ResultsIncomplete, ResultsNo
 from paninifs.storage.store.manifest import MANIFEST_KEY
 from paninifs.storage.store.shards import DONE
 
-REAL = Path(__file__).parents[1].parent / "shared" / "corpora" / "wordnet-glosses.jsonl.gz"
+REAL = Path(__file__).parents[3] / "shared" / "corpora" / "wordnet-glosses.jsonl.gz"
 TEXTS = 117_659
 
 HOSTILE = (

@@ -19,9 +19,9 @@ from paninifs.engine.costs.pricing import Outlay, compare, price
 from paninifs.engine.costs.work import Model, Work
 from paninifs.storage.errors import UsageError
 
-SEED = json.loads((Path(__file__).parent / "data" / "seed2.json").read_text(encoding="utf-8"))
+SEED = json.loads((Path(__file__).parents[1] / "data" / "seed2.json").read_text(encoding="utf-8"))
 FROZEN = tomllib.loads(
-    resources.files("paninifs.engine.advisor").joinpath("seed2.toml").read_text("utf-8")
+    resources.files("paninifs.engine.advisor.seed2").joinpath("seed2.toml").read_text("utf-8")
 )
 ROWS = SEED["decision_matrix"]
 PROBES = [(row, probe) for row in ROWS for probe in row["probes"]]

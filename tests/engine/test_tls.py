@@ -19,7 +19,7 @@ from distributed import Security
 import paninifs as pf
 from paninifs.storage.errors import BackendUnavailable
 
-README = Path(__file__).parents[1] / "deploy" / "README.md"
+README = Path(__file__).parents[2] / "deploy" / "README.md"
 PROGRAMS = {
     ".venv/bin/dask": [sys.executable, "-m", "dask"],
     ".venv/bin/paninifs": [sys.executable, "-c", "from paninifs.engine.cli import main; main()"],

@@ -19,7 +19,7 @@ from paninifs.graphs.kernels.cuda import source as cuda_source
 from paninifs.graphs.kernels.cuda.source import LARGEST, Specification, groups_of, teams_of
 from paninifs.storage.text import PackedText
 
-sys.path.insert(0, str(Path(__file__).parent / "benchmarks"))
+sys.path.insert(0, str(Path(__file__).parents[1] / "benchmarks"))
 import sass
 
 DEFAULT = Specification(DHATUS, digest=True, primes=PRIMES)

@@ -18,7 +18,7 @@ from paninifs.storage.text import PackedText
 
 pytestmark = pytest.mark.gpu
 
-HERE = Path(__file__).parent
+HERE = Path(__file__).parents[1]
 MILLION = int(os.environ.get("PANINIFS_GPU_TEXTS", "1000000"))
 FIELDS = ("digest", "dhatu", "prime_base", "variance", "entropy", "ambiguity", "normalised")
 INVENTORIES = {

@@ -38,7 +38,8 @@ from paninifs.graphs.kernels.cpu import cpu_backend, moments, sha_hashlib, sha_n
 from paninifs.graphs.kernels.cpu.compiled import moments as compiled_moments
 from paninifs.storage.errors import BackendUnavailable
 
-HERE = Path(__file__).parent
+HERE = Path(__file__).parents[1]
+CUDA_ON_HOST = HERE / "support" / "cuda_on_host"
 GOLDEN = ("edge", "panini-papers", "panini-prompts", "wordnet-glosses")
 FIELDS = (
     "digest",
@@ -419,8 +420,10 @@ def test_all_zero_weights_make_zeros_everywhere(every_backend: Kernels) -> None:
 
 def test_no_backend_contracts_or_takes_another_log_than_the_project_s() -> None:
     """In its source, because float32 shows the last bit of a log in one value of 10^8 only."""
-    sources = sorted(Path(reference.__file__).parent.glob("*.py"))
-    assert {path.stem for path in sources} >= set(BACKENDS)
+    sources = sorted(Path(reference.__file__).parent.rglob("*.py"))
+    assert {path.stem for path in sources} >= {
+        module.rpartition(".")[2] for module in BACKENDS.values()
+    }
     functions = 0
     for path in sources:
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
@@ -518,7 +521,10 @@ def test_no_backend_reads_a_byte_outside_the_buffer(name: str, what: str) -> Non
         return  # the guard pages are seen to work once
     ran = subprocess.run(
         [sys.executable, "-P", "-c", GUARDED, backend, what, path],
-        env={**os.environ, "PYTHONPATH": os.pathsep.join([*sys.path, str(HERE / "cuda_on_host")])},
+        env={
+            **os.environ,
+            "PYTHONPATH": os.pathsep.join([*sys.path, str(HERE / "support" / "cuda_on_host")]),
+        },
         capture_output=True,
         text=True,
         check=False,

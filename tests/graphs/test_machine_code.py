@@ -124,15 +124,21 @@ def test_code_of_other_sources_or_settings_is_not_taken(
 def test_a_change_of_any_source_of_the_kernels_is_one(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    source = Path(machine_code.__file__).parent
-    shutil.copytree(source, tmp_path, dirs_exist_ok=True)
-    monkeypatch.setattr(machine_code, "__file__", str(tmp_path / "machine_code.py"))
+    kernels = Path(machine_code.__file__).parents[1]
+    shutil.copytree(kernels, tmp_path, dirs_exist_ok=True)
+    monkeypatch.setattr(machine_code, "__file__", str(tmp_path / "cpu" / "machine_code.py"))
     seen = {machine_code.SOURCES}
-    for name in ("arithmetic.py", "chains.py", "compiled/sha256.py", "compiled/moments.py"):
+    for name in (
+        "arithmetic.py",
+        "chains.py",
+        "cpu/moments.py",
+        "cpu/compiled/sha256.py",
+        "cpu/compiled/moments.py",
+    ):
         with (tmp_path / name).open("a") as file:
             file.write("# changed\n")
         seen.add(machine_code._digest_of_sources())
-    assert len(seen) == 5
+    assert len(seen) == 6
 
 
 @pytest.mark.parametrize("change", ["NUMBA_OPT", "NUMBA_ENABLE_AVX", "file", "version", "host"])

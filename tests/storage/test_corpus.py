@@ -24,10 +24,10 @@ from paninifs.storage.errors import ColumnNotFound, CorpusEmpty, CorpusNotFound,
 from paninifs.storage.formats.registry import read_stretch
 from paninifs.storage.rows import Column
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 PAPERS = ROOT / "deploy/demo/panini-papers.jsonl"
-PROMPTS = Path(__file__).parent / "data/panini-prompts.jsonl"
-GLOSSES = Path(__file__).parent / "data/wordnet-2000.jsonl.gz"
+PROMPTS = Path(__file__).parents[1] / "data/panini-prompts.jsonl"
+GLOSSES = Path(__file__).parents[1] / "data/wordnet-2000.jsonl.gz"
 
 
 def records_of(path):

@@ -39,8 +39,8 @@ from paninifs.storage.store.quarantine import (
 )
 from paninifs.storage.targets.local import LocalTarget
 
-PAPERS = Path(__file__).parents[1] / "deploy/demo/panini-papers.jsonl"
-PROMPTS = Path(__file__).parent / "data/panini-prompts.jsonl"
+PAPERS = Path(__file__).parents[2] / "deploy/demo/panini-papers.jsonl"
+PROMPTS = Path(__file__).parents[1] / "data/panini-prompts.jsonl"
 
 many = settings(deadline=None, database=None, max_examples=100)
 

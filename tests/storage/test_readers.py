@@ -24,7 +24,7 @@ from paninifs.storage.formats import lines as linewise
 from paninifs.storage.formats.registry import format_of, read_stretch
 from paninifs.storage.rows import validity
 
-DATA = Path(__file__).parent / "data"
+DATA = Path(__file__).parents[1] / "data"
 
 many = settings(
     deadline=None,

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from paninifs import PackedText
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 KINDS = [pa.string(), pa.large_string(), pa.binary(), pa.large_binary()]
 
 texts = st.lists(st.one_of(st.text(), st.binary()), max_size=20)

@@ -44,7 +44,7 @@ from paninifs.storage.rows import EXCERPT_BYTES
 from paninifs.storage.targets.guarded import PatientTarget
 from paninifs.storage.targets.local import LocalTarget
 
-HERE = Path(__file__).parent
+HERE = Path(__file__).parents[1]
 NOBODY_KNOWS = 24  # PR_CAPBSET_DROP of <linux/prctl.h>
 REACHES_ALL = (1, 2)  # CAP_DAC_OVERRIDE and CAP_DAC_READ_SEARCH
 
@@ -946,6 +946,6 @@ def test_every_row_of_the_readmes_tables_has_a_test_and_every_outcome_a_row():
     assert len(listed) == len(set(listed))
     tested = {parameters.id.partition(":")[0] for parameters in [*ROWS, *FILES, *REFUSED]}
     tested |= REFUSALS.keys()
-    for path in HERE.glob("test_*.py"):
+    for path in HERE.rglob("test_*.py"):
         tested |= set(re.findall(r'mark\.readme\("([a-z0-9-]+)"\)', path.read_text("utf-8")))
     assert set(listed) == tested

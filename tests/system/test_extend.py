@@ -252,7 +252,7 @@ def ended(start):
 def grown(ended, tmp_path_factory):
     """A store of the first file, a store of both, the corpus, and the first one's arrays."""
     folder = tmp_path_factory.mktemp("grown")
-    data = Path(__file__).parent / "data" / "wordnet-2000.jsonl.gz"
+    data = Path(__file__).parents[1] / "data" / "wordnet-2000.jsonl.gz"
     with gzip.open(data, "rt") as stored:
         rows = [json.loads(row) for row in stored]
     (folder / "2.jsonl").write_text(lines(rows[: S + 40]))

@@ -68,7 +68,7 @@ def place(request, tmp_path):
 
 def test_the_formats_and_places_here_are_all_there_are():
     assert set(MAKE) == set(READERS)
-    readme = (Path(__file__).parents[1] / "README.md").read_text()
+    readme = (Path(__file__).parents[2] / "README.md").read_text()
     section = readme.split("## Where corpora and results live")[1].split("\n\n")[1]
     rows = [line.split("|")[1] for line in section.splitlines()[2:]]
     found = [re.search("`(.*)`", row)[1] for row in rows]

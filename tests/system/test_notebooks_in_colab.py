@@ -19,12 +19,12 @@ from nbclient import NotebookClient
 
 import paninifs as pf
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 FOLDER = ROOT / "deploy" / "colab"
 MASTER = "paninifsresearch_master_colabpro.ipynb"
 BLOCKS = "your_own_blocks.ipynb"
 NOTEBOOKS = (MASTER, BLOCKS)
-FAKE_COLAB = Path(__file__).parent / "fake_colab"
+FAKE_COLAB = Path(__file__).parents[1] / "support" / "fake_colab"
 ALL_FILES = sorted(path for path in FOLDER.iterdir() if path.suffix == ".ipynb")
 KEPT = {"kernelspec", "language_info"}  # of a notebook's metadata; the rest is somebody's own
 
