@@ -482,7 +482,8 @@ def test_many_threads_at_once_get_the_same_on_every_backend(kernels: Kernels) ->
 GUARDED = """
 import ctypes, mmap, sys
 import numpy as np
-from paninifs.graphs.kernels import load, sha_paths
+from paninifs.graphs.kernels import load
+from paninifs.graphs.kernels.cpu import sha_paths
 from paninifs.storage.text import PackedText
 
 backend, what, path = sys.argv[1:]
@@ -694,7 +695,8 @@ TARGETS = {
 RESTRICTED = """
 import hashlib, sys
 import numpy as np
-from paninifs.graphs.kernels import load, reference, sha_paths
+from paninifs.graphs.kernels import load, reference
+from paninifs.graphs.kernels.cpu import sha_paths
 from paninifs.storage.text import PackedText
 
 assert sha_paths.chosen().name == sys.argv[1], sha_paths.usable()
@@ -734,7 +736,7 @@ def test_a_lesser_processor_takes_its_own_path_and_gets_the_same(path: str, tmp_
 
 def test_a_path_that_is_named_is_taken(tmp_path: Path) -> None:
     path = sha_paths.usable()[-2 if len(sha_paths.usable()) > 1 else -1]
-    code = "import sys; from paninifs.graphs.kernels import sha_paths as s; print(s.chosen().name)"
+    code = "from paninifs.graphs.kernels.cpu import sha_paths as s; print(s.chosen().name)"
     ran = subprocess.run(
         [sys.executable, "-P", "-c", code],
         env={**os.environ, sha_paths.VARIABLE: path},

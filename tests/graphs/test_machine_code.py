@@ -24,7 +24,7 @@ from paninifs.storage.errors import BackendUnavailable
 # It compiles if it has to; what it computes is tried against hashlib by `prepare`.
 PREPARED = """
 import sys
-from paninifs.graphs.kernels import cpu
+from paninifs.graphs.kernels.cpu import cpu_backend as cpu
 cpu.prepare()
 print("compiled" if "numba" in sys.modules else "loaded")
 """

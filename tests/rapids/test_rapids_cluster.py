@@ -207,7 +207,7 @@ SCRIPT = """
 import os
 
 import paninifs as pf
-from paninifs.engine import cuda_cluster
+from paninifs.engine.cluster import cuda as cuda_cluster
 from paninifs.engine.hardware.gpu import Gpu
 from paninifs.engine.hardware.nvml import Nvidia
 
