@@ -12,6 +12,7 @@ from os import PathLike, fspath
 from pathlib import PurePosixPath
 from typing import Any
 
+from .. import MANIFEST_KEY
 from ..errors import CorpusNotFound, UsageError
 from ..filesystems.filesystem import (
     files_below,
@@ -37,7 +38,7 @@ _NO_FILES = (
 )
 """What opening would wait for, or read, for ever; and how to tell."""
 
-_IN_A_STORE = "/_run/manifest.json"
+_IN_A_STORE = f"/{MANIFEST_KEY}"
 
 Location = str | PathLike[str]
 
