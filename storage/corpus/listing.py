@@ -22,8 +22,7 @@ from ..filesystems.filesystem import (
     settled,
 )
 from ..filesystems.redaction import scrubbed, shown
-from ..filesystems.refusal import refusals
-from ..filesystems.retry import patiently
+from ..filesystems.retry import permanent_errors, retried
 from ..formats.compression import SUFFIXES as COMPRESSED
 from ..formats.registry import READERS, SUFFIXES, format_of, read_as
 from ..rows import SourceFile
@@ -79,8 +78,8 @@ def _list(url: str, options: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
     # Of a chained URL (zip://*.txt::gs://bucket/a.zip) each file keeps what stands behind.
     head, _, behind = url.partition("::")
     tail = f"::{behind}" if behind and "://" in head else ""
-    with refusals(f"listing {scrubbed(shown(url))}"):
-        in_folder, infos = patiently(f"listing {url}", lambda: _found(fs, path))
+    with permanent_errors(f"listing {scrubbed(shown(url))}"):
+        in_folder, infos = retried(f"listing {url}", lambda: _found(fs, path))
     if not infos:
         raise CorpusNotFound(f"no such file, and nothing that it matches: {scrubbed(shown(url))}")
     for name in sorted(infos):

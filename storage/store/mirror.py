@@ -15,7 +15,7 @@ from functools import partial
 from typing import Any
 
 from ..errors import ResultsMismatch, RunFailed
-from ..filesystems.retry import patiently
+from ..filesystems.retry import retried
 from ..targets.local import is_temporary
 from ..targets.target import Target
 from .keys import (
@@ -192,4 +192,4 @@ def _copy(source: Target, target: Target, key: str, digest: str | None = None) -
             if target.get(key) != data:
                 raise OSError(errno.EIO, f"{target.url}/{key} is not what was written")
 
-    patiently(f"copying to {target.url}/{key}", verified)
+    retried(f"copying to {target.url}/{key}", verified)
