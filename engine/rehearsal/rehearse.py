@@ -27,7 +27,8 @@ from ...storage.store.layout import stored_fields
 from ...storage.store.lifecycle import Existing, refuse_mismatch
 from ...storage.store.manifest import Manifest, facts_of, read_index, read_manifest
 from ...storage.store.shards import StoreLayout, done_shards
-from ...storage.targets.target import Target, open_target
+from ...storage.targets.open import open_target
+from ...storage.targets.target import Target
 from ..cluster.connect import backend_of
 from ..cluster.location import elsewhere
 from ..run.memory_plan import Projection, project

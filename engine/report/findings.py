@@ -14,7 +14,7 @@ from ...storage.store.history import Timeline, read_timeline
 from ...storage.store.lifecycle import Summary, read_summary
 from ...storage.store.manifest import Manifest, read_index, require_manifest
 from ...storage.store.shards import done_shards
-from ...storage.targets.target import open_target
+from ...storage.targets.open import open_target
 from ..results.overview import Ranked, Status, ranked, status_of
 from .quarantined import SetAside, set_aside
 from .reading import Reading, read

@@ -15,7 +15,8 @@ from ...storage.store.lifecycle import Summary, read_summary
 from ...storage.store.manifest import Manifest, require_manifest
 from ...storage.store.quarantine import first_quarantined
 from ...storage.store.run_record import RunRecord
-from ...storage.targets.target import Target, open_target
+from ...storage.targets.open import open_target
+from ...storage.targets.target import Target
 from ..rendering.terminal import one_line, visible
 from .inventories import Inventories
 

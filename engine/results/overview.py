@@ -17,7 +17,7 @@ from ...storage.store.lease import current_owner
 from ...storage.store.lifecycle import Summary, read_summary
 from ...storage.store.manifest import read_index, require_manifest
 from ...storage.store.shards import done_shards, met_forms
-from ...storage.targets.target import open_target
+from ...storage.targets.open import open_target
 from .extremes import Extremes
 from .located import Located, located
 

@@ -22,7 +22,8 @@ from ...storage.errors import UsageError
 from ...storage.store.dataset import StoredArrays
 from ...storage.store.manifest import Manifest, read_index, require_manifest
 from ...storage.store.shards import StoreLayout
-from ...storage.targets.target import Target, open_target
+from ...storage.targets.open import open_target
+from ...storage.targets.target import Target
 from ...storage.text import PackedText
 from ..worker.blocks import Blocks
 from ..worker.micro_batch import MicroBatch

@@ -19,7 +19,8 @@ from ...storage.store.dataset import StoredArrays
 from ...storage.store.duplicates import DUPLICATE, find_duplicates
 from ...storage.store.manifest import Manifest, read_index, require_manifest
 from ...storage.store.shards import Marker, StoreLayout, marked_shards
-from ...storage.targets.target import Target, open_target
+from ...storage.targets.open import open_target
+from ...storage.targets.target import Target
 from ..worker.compute import Recipe, RowRange, compute
 
 _REFERENCE = "reference"

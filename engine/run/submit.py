@@ -17,7 +17,8 @@ from ...storage.store.extension import as_known
 from ...storage.store.lifecycle import Existing, refuse_mismatch
 from ...storage.store.manifest import facts_of, read_manifest
 from ...storage.store.mirror import refuse_other_mirror
-from ...storage.targets.target import Target, open_target
+from ...storage.targets.open import open_target
+from ...storage.targets.target import Target
 from ..cluster.connect import backend_of
 from ..monitoring.dashboard.link import dashboard_link
 from ..monitoring.dashboard.telemetry import install, page_for

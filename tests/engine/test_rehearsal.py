@@ -29,7 +29,7 @@ from paninifs.storage.corpus.survey import Survey, survey
 from paninifs.storage.errors import BlockError, CorpusEmpty, ResultsMismatch, UsageError
 from paninifs.storage.rows import Lengths, SourceFile, Unit
 from paninifs.storage.store.manifest import read_manifest
-from paninifs.storage.targets.target import open_target
+from paninifs.storage.targets.open import open_target
 
 WITHIN = 0.25
 

@@ -461,7 +461,7 @@ def test_pieces_without_a_shard_that_is_done_are_not_read(small, monkeypatch):
 
 
 def reports_target(store):
-    from paninifs.storage.targets.target import open_target
+    from paninifs.storage.targets.open import open_target
 
     return open_target(store)
 

@@ -728,7 +728,7 @@ def test_a_place_where_nothing_may_be_written_is_refused_at_once(tmp_path):
 @pytest.mark.parametrize(
     ("there", "results", "error", "words"),
     [
-        ("out.zarr", "out.zarr", ResultsMismatch, "is a file; results are a folder"),
+        ("out.zarr", "out.zarr", ResultsMismatch, "is a file; results go into a folder"),
         ("out.zarr/thesis.txt", "out.zarr", ResultsMismatch, r"holds thesis\.txt"),
         ("file", "file/out.zarr", StorageRefused, "a file is where a folder should be"),
         ("out.zarr/dhatu/c", "out.zarr", ResultsMismatch, "is no results store of this engine"),

@@ -14,7 +14,7 @@ from packed import PACK
 
 import paninifs as pf
 from paninifs.storage.formats.registry import READERS
-from paninifs.storage.targets.target import open_target
+from paninifs.storage.targets.open import open_target
 
 PLACES = ["local", "mount", "gs", "gdrive", "http"]
 

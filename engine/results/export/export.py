@@ -19,7 +19,7 @@ from ....storage.filesystems.redaction import shown
 from ....storage.rows import Column, Wanted
 from ....storage.store.dataset import StoredArrays
 from ....storage.store.manifest import Manifest, read_index, require_manifest
-from ....storage.targets.target import open_target
+from ....storage.targets.open import open_target
 from .columns import OutputColumn, chosen, names_are_in, output_columns
 from .files import format_of, require_free, writing
 from .rows import Piece, Source, advised, pieces
