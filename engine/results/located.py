@@ -9,7 +9,8 @@ from typing import Any
 import numpy as np
 
 from ...storage.corpus.index import CorpusIndex
-from ...storage.corpus.lookup import corpus_opener, texts_at
+from ...storage.corpus.opening import FileOpener
+from ...storage.corpus.reading import texts_at
 from ...storage.errors import CorpusChanged
 from ...storage.store.dataset import StoredArrays
 
@@ -36,7 +37,7 @@ def located(
     The results are as good as they were, whatever became of the corpus.
     """
     try:
-        texts = texts_at(index, corpus_opener(storage_options), rows)
+        texts = texts_at(index, FileOpener(storage_options), rows)
         missing = ""
     except (CorpusChanged, OSError) as error:
         texts, missing = {}, f"(text not available: {error})"

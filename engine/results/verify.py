@@ -14,7 +14,7 @@ import pyarrow as pa
 from ...graphs.block import MapBlock
 from ...graphs.graph import Graph, default_graph
 from ...storage.corpus.index import CorpusIndex
-from ...storage.corpus.lookup import corpus_opener
+from ...storage.corpus.opening import FileOpener
 from ...storage.store.dataset import StoredArrays
 from ...storage.store.duplicates import DUPLICATE, find_duplicates
 from ...storage.store.manifest import Manifest, read_index, require_manifest
@@ -89,7 +89,7 @@ def verify(
         index.id,
         index.keep,
         tuple(f for f in layout.fields if f.name not in own),
-        corpus_opener(storage_options),
+        FileOpener(storage_options),
         None,
     )
     aside = [shard for shard, marker in markers.items() if marker.provisional]

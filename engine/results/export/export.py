@@ -13,7 +13,7 @@ import numpy as np
 import pyarrow as pa
 
 from ....storage.corpus.columns import own_columns
-from ....storage.corpus.lookup import corpus_opener
+from ....storage.corpus.opening import FileOpener
 from ....storage.errors import UsageError
 from ....storage.filesystems.redaction import shown
 from ....storage.rows import Column, Wanted
@@ -145,7 +145,7 @@ def export(
     target = open_target(results, storage_options)
     manifest = require_manifest(target)
     index = read_index(target, manifest)
-    opener = corpus_opener(storage_options)
+    opener = FileOpener(storage_options)
     source = Source(target, index, manifest.layout(index), StoredArrays(target), opener)
     made = _chosen(source, manifest, columns, text)
     schema = pa.schema([(column.name, column.type) for column in made])
