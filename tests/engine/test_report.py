@@ -27,8 +27,7 @@ from paninifs.engine.report.wording import number
 from paninifs.graphs.blocks.ambiguity import ambiguity
 from paninifs.graphs.blocks.dhatu import dhatu
 from paninifs.storage.errors import ColumnNotFound, ResultsIncomplete, ResultsNotFound, UsageError
-from paninifs.storage.store.manifest import MANIFEST_KEY
-from paninifs.storage.store.shards import DONE
+from paninifs.storage.store.keys import DONE, MANIFEST_KEY
 
 REAL = Path(__file__).parents[3] / "shared" / "corpora" / "wordnet-glosses.jsonl.gz"
 TEXTS = 117_659
