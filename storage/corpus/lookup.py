@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from itertools import groupby
-from typing import Any
 
 from ..formats.registry import read_stretch
 from ..rows import Span, Stretch
@@ -32,8 +31,3 @@ def texts_at(index: CorpusIndex, opener: FileOpener, rows: Iterable[int]) -> dic
                     found[row + at] = batch.text[at].as_py()
             row += len(batch)
     return found
-
-
-def corpus_opener(storage_options: Mapping[str, Any] | None = None) -> FileOpener:
-    """Return what opens the files of a store's corpus."""
-    return FileOpener(dict(storage_options or {}))
