@@ -146,8 +146,8 @@ class CorpusOpener(Opener, Protocol):
 class FileOpener:
     """Opens files of a corpus through fsspec, with the caller's storage options."""
 
-    def __init__(self, storage_options: dict[str, Any]) -> None:
-        self._options = storage_options
+    def __init__(self, storage_options: Mapping[str, Any] | None = None) -> None:
+        self._options = dict(storage_options or {})
 
     def __call__(self, file: SourceFile) -> AbstractContextManager[BinaryIO]:
         """Open a file for reading, decompressed; leaving the context closes both."""

@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 from paninifs import Field, default_graph, open_corpus
 from paninifs.storage.corpus.index import CorpusIndex
 from paninifs.storage.corpus.partition import Sharding
+from paninifs.storage.corpus.reading import read_stretch
 from paninifs.storage.errors import ResultsMismatch, ResultsNotFound
-from paninifs.storage.formats.registry import read_stretch
 from paninifs.storage.rows import Fault, SourceFile, Span, Stretch
 from paninifs.storage.store import lifecycle
 from paninifs.storage.store.keys import MANIFEST_KEY, QUARANTINE_KEY
