@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping
 
 from dask.utils import format_bytes
 
-from ...storage.store.run_record import RunRecord
+from ...storage.store.history import RunRecord
 
 BESIDE = ("read", "write")
 """Among what is timed beside the blocks: waiting for what is read, and writing, which goes on in
@@ -74,21 +74,21 @@ def busy_in_words(record: RunRecord) -> str:
     Examples
     --------
     >>> record = RunRecord(
-    ...     "",
-    ...     2.0,
-    ...     10,
-    ...     0,
-    ...     0,
-    ...     50,
-    ...     "cpu",
-    ...     "",
-    ...     1,
-    ...     2,
-    ...     "",
-    ...     "",
-    ...     {},
-    ...     {},
-    ...     0,
+    ...     began="",
+    ...     seconds=2.0,
+    ...     rows=10,
+    ...     rows_before=0,
+    ...     quarantined=0,
+    ...     text_bytes=50,
+    ...     backend="cpu",
+    ...     cluster="",
+    ...     workers=1,
+    ...     threads=2,
+    ...     machine="",
+    ...     platform="",
+    ...     versions={},
+    ...     block_seconds={},
+    ...     retries=0,
     ...     peak_memory=1 << 30,
     ...     memory_limit=4 << 30,
     ...     spilled=0,

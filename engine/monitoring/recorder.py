@@ -16,8 +16,7 @@ from importlib.metadata import PackageNotFoundError, version
 from typing import TYPE_CHECKING
 
 from ... import __version__
-from ...storage.store.history import Sample, Timeline
-from ...storage.store.run_record import RunRecord
+from ...storage.store.history import RunRecord, Sample, Timeline
 from .bottleneck import bound_by
 from .events import Event, Failed, Finished, Notice, Planned
 from .progress import Progress
@@ -163,12 +162,12 @@ class Recorder:
 
     def _sample(self, now: Progress) -> Sample:
         told = Sample(
-            round(now.elapsed, 3),
-            now.rows_done,
-            now.text_bytes,
-            now.quarantined,
-            now.retries,
-            now.micro_batch[0] if now.micro_batch else None,
+            seconds=round(now.elapsed, 3),
+            rows_done=now.rows_done,
+            text_bytes=now.text_bytes,
+            quarantined=now.quarantined,
+            retries=now.retries,
+            micro_batch=now.micro_batch[0] if now.micro_batch else None,
         )
         if now.load is None:
             return told

@@ -22,9 +22,8 @@ from ...storage.corpus.index import CorpusIndex
 from ...storage.corpus.partition import FEW_SHARDS, SHARDS_AIMED_AT, Sharding
 from ...storage.corpus.survey import Survey, survey
 from ...storage.errors import UsageError
-from ...storage.store.extension import as_known
+from ...storage.store.extension import Existing, as_known, refuse_mismatch
 from ...storage.store.layout import stored_fields
-from ...storage.store.lifecycle import Existing, refuse_mismatch
 from ...storage.store.manifest import Manifest, facts_of, read_index, read_manifest
 from ...storage.store.shards import StoreLayout, done_shards
 from ...storage.targets.open import open_target

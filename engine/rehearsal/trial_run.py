@@ -24,8 +24,7 @@ from ...storage.corpus.partition import Sharding
 from ...storage.corpus.survey import Survey
 from ...storage.errors import PaniniError, UsageError
 from ...storage.filesystems.filesystem import LOCAL, filesystem_of, protocols_of
-from ...storage.store.history import Sample
-from ...storage.store.lifecycle import Summary
+from ...storage.store.history import Sample, Summary
 from ...storage.store.manifest import facts_of
 from ...storage.store.quarantine import first_quarantined
 from ...storage.targets.open import open_target

@@ -14,19 +14,11 @@ from ...graphs.graph import Graph
 from ...storage.corpus.corpus import Corpus
 from ...storage.corpus.partition import MAX_SHARD_SECONDS, Sharding
 from ...storage.errors import RowsQuarantined, RunCancelled
-from ...storage.store.history import Timeline
+from ...storage.store.extension import Existing
+from ...storage.store.history import RunRecord, Summary, Timeline
 from ...storage.store.lease import LeaseTicket
-from ...storage.store.lifecycle import (
-    Existing,
-    OpenStore,
-    Summary,
-    begin,
-    discard,
-    finish,
-    read_summary,
-)
+from ...storage.store.lifecycle import OpenStore, begin, discard, finish, read_summary
 from ...storage.store.mirror import restore
-from ...storage.store.run_record import RunRecord
 from ...storage.targets.target import Target
 from ..monitoring.events import EventStream, Indexed, Notice, Planned, Restored, ShardDone
 from ..monitoring.recorder import Recorder
@@ -111,12 +103,12 @@ class Driver:
                 self._events.publish(Restored(restored, order.mirror.url))
         store = begin(
             order.target,
-            order.corpus,
-            order.facts,
-            order.graph.fields,
-            order.sharding,
-            self._ticket,
-            order.existing,
+            corpus=order.corpus,
+            facts=order.facts,
+            computed=order.graph.fields,
+            sharding=order.sharding,
+            ticket=self._ticket,
+            existing=order.existing,
         )
         self._events.publish(Indexed(len(store.index.files), store.index.rows, store.index.notes))
         if order.mirror is None:

@@ -23,7 +23,7 @@ from ...storage.corpus.opening import FileOpener
 from ...storage.corpus.reading import read_stretches
 from ...storage.field import STRING, Field
 from ...storage.rows import Column, Rows, Stretch, Wanted, validity
-from ...storage.store.quarantine import QuarantinedRows, merge, set_aside
+from ...storage.store.quarantine import QuarantinedRows, merge, quarantined_rows
 from ...storage.text import PackedText
 from .blocks import Blocks
 from .micro_batch import MicroBatch
@@ -162,7 +162,7 @@ def _fill(
     usable = validity(rows.text)
     current.arrays["valid"][here] = usable
     _fill_columns(recipe, current, here, row, rows)
-    current.quarantined += [set_aside(stretch, fault) for fault in rows.faults]
+    current.quarantined += [quarantined_rows(stretch, fault) for fault in rows.faults]
     if recipe.wanted.cleaning.unicode is None:
         current.forms = current.forms.met(rows.text, row)
     if usable.any():

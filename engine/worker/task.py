@@ -169,11 +169,11 @@ def _commit(job: Job, shard: int, part: RowRange, topic: str, worker: Worker) ->
         job.target,
         job.layout,
         shard,
-        part.arrays,
-        part.quarantined,
-        part.text_bytes,
-        part.forms,
-        job.provisional,
+        arrays=part.arrays,
+        quarantined=part.quarantined,
+        text_bytes=part.text_bytes,
+        forms=part.forms,
+        provisional=job.provisional,
     )
     part.seconds["write"] = time.perf_counter() - began
     done = ShardDone(

@@ -189,7 +189,7 @@ def test_changed_graph_inventory_block_and_numeric_version_are_refused_by_name(
     ]:
         with pytest.raises(ResultsMismatch, match=named):
             submit(corpus, graph)
-    with pytest.raises(ResultsMismatch, match="rows a shard"):
+    with pytest.raises(ResultsMismatch, match="rows per shard"):
         submit(corpus, pf.default_graph() + n_bytes, shard_rows=8)
     monkeypatch.setattr(submit_module, "NUMERIC_VERSION", 99)
     with pytest.raises(ResultsMismatch, match="numeric version was 1 and is 99"):

@@ -33,7 +33,7 @@ from paninifs.storage.targets.local import LocalTarget
 
 
 def sample(seconds, rows):
-    return Sample(seconds, rows, 10 * rows, 0, 0)
+    return Sample(seconds=seconds, rows_done=rows, text_bytes=10 * rows, quarantined=0, retries=0)
 
 
 @given(st.integers(0, 3000))

@@ -35,6 +35,10 @@ COMPUTED = (
 FIELDS = stored_fields(Column("key", "string"), [Column("year", "int64")], COMPUTED)
 
 
+def entry(row, rows, *, file_row, reason="null text"):
+    return QuarantinedRows(row=row, rows=rows, file="a", file_row=file_row, reason=reason)
+
+
 class Recording(LocalTarget):
     """Remembers the order in which objects were written."""
 
@@ -92,7 +96,7 @@ def write(begun, layout, values):
     def commit_shard(shard, quarantined=(), layout=layout, target=begun):
         start, stop = layout.bounds(shard)
         arrays = {name: array[start:stop] for name, array in values.items()}
-        return commit(target, layout, shard, arrays, quarantined, text_bytes=77)
+        return commit(target, layout, shard, arrays=arrays, quarantined=quarantined, text_bytes=77)
 
     return commit_shard
 
@@ -213,7 +217,7 @@ def test_a_kept_column_whose_name_is_none_for_an_array_is_refused():
 
 
 def test_a_shards_marker_is_written_last_and_valid_last_of_its_arrays(write, begun, layout):
-    write(1, [QuarantinedRows(300, 2, "a", 3, "null text")])
+    write(1, [entry(300, 2, file_row=3)])
     *objects, quarantine, marker = begun.written
     assert objects == [shard_key(field, 1) for field in FIELDS]
     assert objects[-1] == "valid/c/1"
@@ -224,18 +228,18 @@ def test_a_shards_marker_is_written_last_and_valid_last_of_its_arrays(write, beg
 
 
 def test_a_marker_says_what_was_written(write, begun, layout, values):
-    aside = [QuarantinedRows(768, 2, "a", 3, "null text"), QuarantinedRows(9, 1, "a", 9, "torn")]
-    marker = write(3, aside)
+    quarantined = [entry(768, 2, file_row=3), entry(9, 1, file_row=9, reason="torn")]
+    marker = write(3, quarantined)
     assert read_marker(begun, layout, 3) == marker
     assert (marker.shard, marker.rows, marker.quarantined) == (3, ROWS - 768, 3)
-    without = values["valid"] & ~values["id_valid"]  # a row that was set aside misses no id
+    without = values["valid"] & ~values["id_valid"]  # quarantined rows do not count
     assert marker.null_ids == np.count_nonzero(without[768:]) > 0
     assert (marker.text_bytes, marker.fingerprint) == (77, "fingerprint-1")
     assert len(marker.objects) == len(FIELDS) + 1
     for key, (size, digest) in marker.objects.items():
         data = begun.get(key)
         assert (len(data), hashlib.sha256(data).hexdigest()) == (size, digest)
-    assert from_parquet(begun.get("_run/quarantine/00000003.parquet")) == aside
+    assert from_parquet(begun.get("_run/quarantine/00000003.parquet")) == quarantined
 
 
 def test_what_is_written_is_what_zarr_and_xarray_read(full, values):
@@ -266,7 +270,7 @@ def test_tensorstore_reads_the_numbers(full, values):
 
 def test_a_shard_of_nothing_but_zeros_is_written(begun, layout):
     arrays = {f.name: np.full((SIZE, *f.shape), f.fill, f.array_dtype) for f in FIELDS}
-    marker = commit(begun, layout, 0, arrays, [], 0)
+    marker = commit(begun, layout, 0, arrays=arrays, quarantined=[], text_bytes=0)
     sizes = begun.sizes()
     assert all(sizes[shard_key(field, 0)] > 0 for field in FIELDS)
     assert set(done_shards(begun, layout)) == {0}
@@ -320,7 +324,8 @@ def test_any_number_of_rows_in_shards_of_any_size_is_read_back(rows, size, texts
     for shard in range(layout.shards):
         start, stop = layout.bounds(shard)
         arrays = {"id": np.arange(start, stop), "note": notes[start:stop]}
-        commit(target, layout, shard, arrays | {"valid": valid[start:stop]}, [], 0)
+        part = arrays | {"valid": valid[start:stop]}
+        commit(target, layout, shard, arrays=part, quarantined=[], text_bytes=0)
     found = xr.open_zarr("memory://layout.zarr").load()
     assert found.id.values.tolist() == list(range(rows))
     assert found.note.values.tolist() == texts[:rows]
@@ -349,7 +354,7 @@ def test_done_means_a_marker_and_every_object_in_its_size(full, layout):
 
 
 def test_a_shard_whose_quarantine_is_missing_is_not_done(write, begun, layout):
-    write(0, [QuarantinedRows(0, 1, "a", 0, "null text")])
+    write(0, [entry(0, 1, file_row=0)])
     assert set(done_shards(begun, layout)) == {0}
     begun.delete(["_run/quarantine/00000000.parquet"])
     assert done_shards(begun, layout) == {}
@@ -381,8 +386,8 @@ def test_a_marker_of_another_run_or_of_another_shard_is_none(full, layout, write
 
 
 def test_leftovers_are_what_a_stopped_run_left_and_nothing_else(full, layout, write):
-    write(1, [QuarantinedRows(300, 1, "a", 3, "null text")])
-    write(2, [QuarantinedRows(600, 1, "a", 3, "null text")])
+    write(1, [entry(300, 1, file_row=3)])
+    write(2, [entry(600, 1, file_row=3)])
     full.put("_run/manifest.json", b"{}")
     full.put("_run/index.json", b"{}")
     full.put("_run/lease/00000001.json", b"{}")

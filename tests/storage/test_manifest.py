@@ -3,6 +3,7 @@
 import copy
 import json
 import shutil
+from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
 
@@ -17,6 +18,7 @@ from paninifs.storage.corpus.reading import read_stretch
 from paninifs.storage.errors import ResultsMismatch, ResultsNotFound
 from paninifs.storage.rows import Fault, SourceFile, Span, Stretch
 from paninifs.storage.store import lifecycle
+from paninifs.storage.store.extension import refuse_mismatch
 from paninifs.storage.store.keys import MANIFEST_KEY, QUARANTINE_KEY
 from paninifs.storage.store.lease import Lease
 from paninifs.storage.store.manifest import (
@@ -33,7 +35,7 @@ from paninifs.storage.store.quarantine import (
     first_quarantined,
     from_parquet,
     merge,
-    set_aside,
+    quarantined_rows,
     to_parquet,
 )
 from paninifs.storage.targets.local import LocalTarget
@@ -68,7 +70,14 @@ def manifest_of(facts):
         Field("dhatu", "float32", (2,), ("root",), {"root": ("RELATE", "MODAL")}),
         Field("note", "string"),
     )
-    return Manifest(facts, fields, 4096, 129, "2026-11-21T00:00:00+00:00", {"zarr": "3.1.6"})
+    return Manifest(
+        facts=facts,
+        fields=fields,
+        shard_rows=4096,
+        rows=129,
+        created="2026-11-21T00:00:00+00:00",
+        versions={"zarr": "3.1.6"},
+    )
 
 
 def refusal(target, old, new):
@@ -104,9 +113,9 @@ def test_the_fingerprint_is_of_the_facts_and_the_cut_and_not_of_their_order(fact
     changed = copy.deepcopy(facts)
     changed["corpus"]["text column"] = "body"
     assert manifest_of(changed).fingerprint != manifest.fingerprint
-    other = Manifest(facts, manifest.fields, 8192, 129, manifest.created, manifest.versions)
+    other = replace(manifest, shard_rows=8192)
     assert other.fingerprint != manifest.fingerprint
-    later = Manifest(facts, manifest.fields, 4096, 129, "2027-01-01T00:00:00+00:00", {})
+    later = replace(manifest, created="2027-01-01T00:00:00+00:00", versions={})
     assert later.fingerprint == manifest.fingerprint
 
 
@@ -197,7 +206,7 @@ def test_a_store_without_a_manifest_is_no_store(target):
     with pytest.raises(ResultsNotFound, match="no results store of this engine at"):
         require_manifest(target)
     manifest = manifest_of({})
-    with pytest.raises(ResultsNotFound, match=f"has lost its {manifest.index_key}"):
+    with pytest.raises(ResultsNotFound, match=f"lacks its {manifest.index_key}"):
         read_index(target, manifest)
 
 
@@ -231,11 +240,17 @@ def test_an_index_survives_json(folder, target):
 def test_a_corpus_that_moved_as_a_whole_is_gone_on_with_where_it_is_now(folder, target):
     def begin(corpus):
         facts = facts_of(corpus, {}, 1)
-        lifecycle.refuse_mismatch(target, facts, None, "resume")
+        refuse_mismatch(target, facts, None, "resume")
         with Lease.acquire(target) as lease:
             fields = (Field("n", "int64"),)
             return lifecycle.begin(
-                target, corpus, facts, fields, Sharding(), lease.ticket, "resume"
+                target,
+                corpus=corpus,
+                facts=facts,
+                computed=fields,
+                sharding=Sharding(),
+                ticket=lease.ticket,
+                existing="resume",
             )
 
     first = begin(open_corpus(folder))
@@ -279,7 +294,11 @@ def runs(draw):
         reason = draw(st.sampled_from(["null text", "not JSON"]))
         excerpt = draw(st.sampled_from([b"", b"", b"x"]))
         at = row if file == "a" else row - 8
-        found.append(QuarantinedRows(row, rows, file, at, reason, excerpt))
+        found.append(
+            QuarantinedRows(
+                row=row, rows=rows, file=file, file_row=at, reason=reason, excerpt=excerpt
+            )
+        )
         row += rows
     return found
 
@@ -307,7 +326,10 @@ def test_merging_keeps_every_row_and_joins_all_that_can_be_joined(found):
 
 
 def test_files_that_were_not_counted_are_not_merged():
-    unread = [QuarantinedRows(None, 0, "a", None, "torn"), QuarantinedRows(None, 0, "a", None, "x")]
+    unread = [
+        QuarantinedRows(row=None, rows=0, file="a", file_row=None, reason=reason)
+        for reason in ("torn", "x")
+    ]
     assert merge([unread[0], unread[0], unread[1]]) == [unread[0], unread[0], unread[1]]
     assert str(unread[0]) == "a: torn"
 
@@ -315,13 +337,14 @@ def test_files_that_were_not_counted_are_not_merged():
 def test_a_fault_is_found_in_the_corpus_and_in_its_file():
     file = SourceFile("file:///a.txt", "a.txt", 9, "", "text", None)
     stretch = Stretch(1000, file, Span(10, 20, 0, 0))
-    found = set_aside(stretch, Fault(13, "null text", b"", 2))
-    assert found == QuarantinedRows(1003, 2, "a.txt", 13, "null text", b"")
+    found = quarantined_rows(stretch, Fault(13, "null text", b"", 2))
+    assert found == QuarantinedRows(row=1003, rows=2, file="a.txt", file_row=13, reason="null text")
     assert str(found) == "a.txt, row 13-14: null text"
 
 
-def test_a_store_without_a_quarantine_set_nothing_aside(target):
+def test_a_store_without_a_quarantine_has_no_entries(target):
     assert first_quarantined(target, 5) == ([], 0)
-    target.put(QUARANTINE_KEY, to_parquet([QuarantinedRows(1, 1, "a", 1, "null text")]))
+    entry = QuarantinedRows(row=1, rows=1, file="a", file_row=1, reason="null text")
+    target.put(QUARANTINE_KEY, to_parquet([entry]))
     entries, every = first_quarantined(target, 5)
     assert ([str(entry) for entry in entries], every) == (["a, row 1: null text"], 1)

@@ -177,7 +177,7 @@ def test_another_graph_or_column_is_refused_as_ever(submit, client, begun):
                   extend=True, progress=False)  # fmt: skip
     with pytest.raises(ResultsMismatch, match="kept columns"):
         submit(pf.open_corpus(files, keep=["lang"]), store, extend=True)
-    with pytest.raises(ResultsMismatch, match="64 rows a shard, not 128"):
+    with pytest.raises(ResultsMismatch, match="64 rows per shard, not 128"):
         submit(pf.open_corpus(files), store, extend=True, shard_rows=128)
     with pytest.raises(UsageError, match="choose one of the two"):
         submit(pf.open_corpus(files), store, extend=True, fresh=True)

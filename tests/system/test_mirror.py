@@ -211,7 +211,7 @@ def test_a_mirror_that_is_cut_in_another_way_is_refused(submit, tmp_path):
     submit("other.zarr", shard_rows=2 * S).result()
     submit(mirror=None).result()
     with pytest.raises(
-        ResultsMismatch, match=r"holds the results of another run \(501 texts, 128 rows a shard"
+        ResultsMismatch, match=r"holds the results of another run \(501 texts, 128 rows per shard"
     ):
         submit(shard_rows=None).result()
 
