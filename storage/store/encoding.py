@@ -1,4 +1,4 @@
-"""From a shard's values to the bytes of its object: Zarr's sharding format, written in one piece.
+"""A shard's values as the bytes of its object: Zarr's sharding format, written in one piece.
 
 `layout` declares the codecs, and zarr-python reads what is made here. Its own writer goes through
 an event loop chunk by chunk, which for small chunks takes several times as long as the hashes.

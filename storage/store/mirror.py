@@ -51,10 +51,10 @@ def refuse_other_mirror(
     existing: Existing,
 ) -> None:
     """Raise `ResultsMismatch` unless a mirror holds the store, or an earlier stage of it."""
-    manifest, there = read_manifest(target), read_manifest(mirror)
-    if manifest and there:
+    manifest, mirrored = read_manifest(target), read_manifest(mirror)
+    if manifest and mirrored:
         stages = (stage.fingerprint for stage in manifest.stages)
-        if there.fingerprint in (manifest.fingerprint, *stages):
+        if mirrored.fingerprint in (manifest.fingerprint, *stages):
             return
     refuse_mismatch(mirror, facts, shard_rows, existing)
 
@@ -71,10 +71,10 @@ def restore(mirror: Target, target: Target, ticket: LeaseTicket) -> int:
         Another driver took the store over; `ticket` is for it.
     """
     finish_replacement(mirror)
-    manifest, there = read_manifest(mirror), read_manifest(target)
-    if manifest is None or (there is not None and there.fingerprint != manifest.fingerprint):
+    manifest, own = read_manifest(mirror), read_manifest(target)
+    if manifest is None or (own is not None and own.fingerprint != manifest.fingerprint):
         return 0
-    if there is None or len(manifest.runs) > len(there.runs):
+    if own is None or len(manifest.runs) > len(own.runs):
         # The manifest before the shards: a stop in between leaves a store with some of them.
         _copy(mirror, target, manifest.index_key)
         for key in map(timeline_key, range(len(manifest.runs))):
@@ -112,11 +112,11 @@ def follow(store: OpenStore, mirror: Target, ticket: LeaseTicket) -> list[int]:
     LeaseLost
         Another driver took the mirror over; `ticket` is for it.
     """
-    layout, there = store.layout, read_manifest(mirror)
-    if there is not None and there.fingerprint not in (layout.fingerprint, *layout.earlier):
+    layout, other = store.layout, read_manifest(mirror)
+    if other is not None and other.fingerprint not in (layout.fingerprint, *layout.earlier):
         raise ResultsMismatch(
-            f"{mirror.url} holds the results of another run ({there.rows:,} texts, "
-            f"{there.shard_rows} rows per shard; {store.target.url} has {layout.rows:,} and "
+            f"{mirror.url} holds the results of another run ({other.rows:,} texts, "
+            f"{other.shard_rows} rows per shard; {store.target.url} has {layout.rows:,} and "
             f"{layout.shard_rows}); mirror to another path, or start over with --fresh"
         )
     mirrored = done_shards(mirror, layout)

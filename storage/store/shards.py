@@ -41,9 +41,8 @@ class StoreLayout:
     rows: int  # of the corpus
     shard_rows: int
     fingerprint: str  # of the manifest; markers with another one do not count
-    earlier: Mapping[str, int] = field(
-        default_factory=dict
-    )  # fingerprint to rows, before extensions
+    # Rows before each extension, by the fingerprint of then.
+    earlier: Mapping[str, int] = field(default_factory=dict)
 
     @property
     def shards(self) -> int:

@@ -210,5 +210,5 @@ def test_a_store_has_no_say_in_which_function_checks_it(store):
 
 @pytest.mark.parametrize("url", ["reference://x::file:///x.json", "simplecache::reference://x"])
 def test_a_file_that_says_what_to_open_instead_is_not_opened(url):
-    with pytest.raises(UsageError, match="reference:// is not opened"):
+    with pytest.raises(UsageError, match="reference:// is not supported"):
         pf.open_corpus(url, format="text")
