@@ -21,7 +21,8 @@ from ...storage.rows import BATCH_BYTES, BATCH_ROWS, Lengths, Malformed, SourceF
 from ...storage.store.shards import StoreLayout
 from ..worker.budget import JOINED_COPIES
 from ..worker.micro_batch import MicroBatch
-from ..worker.task import Readiness, shards_in_flight
+from ..worker.readiness import Readiness
+from ..worker.task import shards_in_flight
 
 TEXT_COPIES = {"text": 5, "document": 5, "jsonl": 6, "parquet": 6, "csv": 9, "tsv": 9}
 """How many times a record's bytes are in memory at once: as stored, as parsed, as Arrow's, ...
