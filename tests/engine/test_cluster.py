@@ -198,9 +198,11 @@ def test_address_where_nothing_answers_is_an_error(monkeypatch):
 
 
 def test_unknown_name_lists_the_choices_and_a_size_needs_a_local_cluster(client):
-    with pytest.raises(BackendUnavailable, match="no cluster 'gpu'; there are: cpu, threads, cuda"):
+    with pytest.raises(
+        BackendUnavailable, match="unknown cluster 'gpu'; choose one of cpu, threads, cuda"
+    ):
         pf.connect("gpu")
-    with pytest.raises(UsageError, match="is running already"):
+    with pytest.raises(UsageError, match="is already running"):
         pf.connect(client.scheduler.address, workers=2)
 
 
