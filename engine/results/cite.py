@@ -11,11 +11,12 @@ from os import PathLike
 from typing import Any
 
 from ...storage.errors import UsageError
-from ...storage.store.lifecycle import Summary, read_summary
-from ...storage.store.manifest import Manifest, require_manifest
+from ...storage.store.lifecycle import Summary
+from ...storage.store.manifest import Manifest
 from ...storage.store.quarantine import first_quarantined
+from ...storage.store.reader import ResultsStore
 from ...storage.store.run_record import RunRecord
-from ...storage.targets.target import Target, open_target
+from ...storage.targets.target import Target
 from ..rendering.terminal import one_line, visible
 from .inventories import Inventories
 
@@ -111,19 +112,18 @@ def cite(
     >>> print(pf.cite(folder / "out.zarr"))  # doctest: +ELLIPSIS
     With PaniniFS ... (numeric version 1) we computed, for 2 texts in 1 file: the SHA-256 digest ...
     """
-    target = open_target(results, storage_options)
-    manifest = require_manifest(target)
-    summary = read_summary(target)
+    store = ResultsStore.open(results, storage_options)
+    manifest, summary = store.manifest, store.summary
     if summary is None:
         raise UsageError(
-            f"{target.url} is not complete, so its figures may still change; run it to the end "
+            f"{store.url} is not complete, so its figures may still change; run it to the end "
             "first (paninifs status says how far it is)"
         )
     sentences = [
         *_computed(manifest, summary),
         _columns(manifest.facts["corpus"]),
         _cleaned(manifest.facts["corpus"]["cleaning"]),
-        _set_aside(target, manifest, summary),
+        _set_aside(store.target, manifest, summary),
         *_where(manifest.runs, manifest.rows),
         _with(manifest),
         f"The results are chunked Zarr arrays in shards of {manifest.shard_rows:,} texts.",

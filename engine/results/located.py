@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 
-from ...storage.corpus.index import CorpusIndex
-from ...storage.corpus.lookup import corpus_opener, texts_at
+from ...storage.corpus.reading import texts_at
 from ...storage.errors import CorpusChanged
-from ...storage.store.dataset import StoredArrays
+from ...storage.store.reader import ResultsStore
 
 
 @dataclass(frozen=True)
@@ -25,24 +23,20 @@ class Located:
     text: str
 
 
-def located(
-    index: CorpusIndex,
-    arrays: StoredArrays,
-    rows: Sequence[int],
-    storage_options: Mapping[str, Any] | None = None,
-) -> list[Located]:
-    """Look rows up in a store and its corpus; where that is gone, the reason is in a text's place.
+def located(store: ResultsStore, rows: Sequence[int]) -> list[Located]:
+    """Look up rows in a store and its corpus.
 
-    The results are as good as they were, whatever became of the corpus.
+    If the corpus cannot be read, the reason stands in place of each text: the results are as good
+    as they were.
     """
     try:
-        texts = texts_at(index, corpus_opener(storage_options), rows)
+        texts = texts_at(store.index, store.opener, rows)
         missing = ""
     except (CorpusChanged, OSError) as error:
         texts, missing = {}, f"(text not available: {error})"
     found = []
     for row in rows:
-        file, file_row = index.locate(row)
-        identity = str(np.asarray(arrays["id"][row]).item())
+        file, file_row = store.index.locate(row)
+        identity = str(np.asarray(store.arrays["id"][row]).item())
         found.append(Located(row, identity, file.name, file_row, texts.get(row) or missing))
     return found

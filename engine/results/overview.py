@@ -9,15 +9,12 @@ from typing import Any
 
 import numpy as np
 
-from ...storage.corpus.index import CorpusIndex
 from ...storage.errors import ColumnNotFound
-from ...storage.store.dataset import StoredArrays
 from ...storage.store.duplicates import mark_fields
 from ...storage.store.lease import current_owner
-from ...storage.store.lifecycle import Summary, read_summary
-from ...storage.store.manifest import read_index, require_manifest
-from ...storage.store.shards import done_shards, met_forms
-from ...storage.targets.target import open_target
+from ...storage.store.lifecycle import Summary
+from ...storage.store.reader import ResultsStore
+from ...storage.store.shards import met_forms
 from .extremes import Extremes
 from .located import Located, located
 
@@ -67,24 +64,25 @@ class Overview:
 def status_of(
     results: str | PathLike[str], storage_options: Mapping[str, Any] | None = None
 ) -> Status:
-    """Return how far a store is. Raises `ResultsNotFound`."""
-    target = open_target(results, storage_options)
-    manifest = require_manifest(target)
-    index = read_index(target, manifest)
-    layout = manifest.layout(index)
-    done = done_shards(target, layout)
-    markers, forms = done.values(), met_forms(done)
-    owner = current_owner(target)
+    """Return how much of a store is done. Raises `ResultsNotFound`."""
+    return read_status(ResultsStore.open(results, storage_options))
+
+
+def read_status(store: ResultsStore) -> Status:
+    """Return how much of an open store is done."""
+    manifest, layout = store.manifest, store.layout
+    markers, forms = store.done.values(), met_forms(store.done)
+    owner = current_owner(store.target)
     return Status(
-        target.url,
-        read_summary(target) is not None,
+        store.url,
+        store.summary is not None,
         manifest.rows,
         layout.shards,
         manifest.shard_rows,
         len(markers),
         sum(marker.rows - marker.quarantined for marker in markers),
         sum(marker.quarantined for marker in markers),
-        len(index.unlisted),
+        len(store.index.unlisted),
         f"process {owner.pid} on {owner.host.split(' ')[0]}" if owner else None,
         manifest.created,
         manifest.fingerprint,
@@ -108,12 +106,9 @@ def overview(
     ColumnNotFound
         `by` is no array with one number a text.
     """
-    status = status_of(results, storage_options)
-    target = open_target(results, storage_options)
-    manifest = require_manifest(target)
-    index = read_index(target, manifest)
-    arrays = StoredArrays(target)
-    layout = manifest.layout(index)
+    store = ResultsStore.open(results, storage_options)
+    status = read_status(store)
+    manifest, arrays = store.manifest, store.arrays
     numeric = [f.name for f in manifest.fields if not f.shape and f.dtype != "string"]
     if by not in numeric:
         raise ColumnNotFound(f"no array {by!r} to rank by; there are: {', '.join(numeric)}")
@@ -122,23 +117,18 @@ def overview(
         stop = min(start + ROWS_READ, manifest.rows)
         rows = start + np.flatnonzero(arrays["valid"][start:stop])
         extremes.add(rows, np.asarray(arrays[by][start:stop])[rows - start])
-    fields = (*layout.fields, *mark_fields(index.cleaning))
+    fields = (*store.layout.fields, *mark_fields(store.index.cleaning))
     return Overview(
         status,
-        read_summary(target),
+        store.summary,
         {f.name: f"{f.dtype} {[manifest.rows, *f.shape]}" for f in fields},
         {name: list(block["fields"]) for name, block in manifest.facts["graph"].items()},
         by,
-        ranked(extremes.highest, index, arrays, storage_options),
+        ranked(store, extremes.highest),
     )
 
 
-def ranked(
-    rows: Sequence[tuple[int, float]],
-    index: CorpusIndex,
-    arrays: StoredArrays,
-    storage_options: Mapping[str, Any] | None = None,
-) -> list[Ranked]:
-    """Return what there is to tell of rows, each with its value; see `located`."""
-    found = located(index, arrays, [row for row, _ in rows], storage_options)
+def ranked(store: ResultsStore, rows: Sequence[tuple[int, float]]) -> list[Ranked]:
+    """Return the texts of some rows, each with the value that it is ranked by; see `located`."""
+    found = located(store, [row for row, _ in rows])
     return [Ranked(**vars(one), value=value) for one, (_, value) in zip(found, rows, strict=True)]

@@ -19,10 +19,7 @@ from ...graphs.graph import Graph
 from ...graphs.kernels import load
 from ...storage.cleaning.steps import NO_CLEANING, Cleaning
 from ...storage.errors import UsageError
-from ...storage.store.dataset import StoredArrays
-from ...storage.store.manifest import Manifest, read_index, require_manifest
-from ...storage.store.shards import StoreLayout
-from ...storage.targets.target import Target, open_target
+from ...storage.store.reader import ResultsStore
 from ...storage.text import PackedText
 from ..worker.blocks import Blocks
 from ..worker.micro_batch import MicroBatch
@@ -106,21 +103,18 @@ def peek(
     _require_unicode(text)
     if results is None:
         return Peek(text, **_computed(text, Inventories(DHATUS, PRIMES, PRIMES)))
-    target = open_target(results, storage_options)
-    manifest = require_manifest(target)
-    inventories = _inventories(target, manifest)
-    index = read_index(target, manifest)
-    cleaned, misfit = _cleaned(text, index.cleaning)
+    store = ResultsStore.open(results, storage_options)
+    inventories = _inventories(store)
+    cleaned, misfit = _cleaned(text, store.index.cleaning)
     values = _computed(cleaned, inventories)
-    arrays = StoredArrays(target)
     weights = np.array([*values["dhatu"].values()])
-    compared, similar = _most_similar(arrays, manifest.layout(index), weights, top)
-    found = located(index, arrays, list(similar), storage_options)
+    compared, similar = _most_similar(store, weights, top)
+    found = located(store, list(similar))
     return Peek(
         cleaned,
         **values,
-        results=target.url,
-        cleaning=replace(index.cleaning, duplicates=False).describe(),
+        results=store.url,
+        cleaning=replace(store.index.cleaning, duplicates=False).describe(),
         misfit=misfit,
         compared=compared,
         nearest=tuple(Neighbour(**vars(one), similarity=similar[one.row]) for one in found),
@@ -160,13 +154,13 @@ def _computed(text: str, inventories: Inventories) -> dict[str, Any]:
     }
 
 
-def _inventories(target: Target, manifest: Manifest) -> Inventories:
+def _inventories(store: ResultsStore) -> Inventories:
     """Return a store's inventories, with primes for what it does not compute."""
-    graph = manifest.facts["graph"]
+    graph = store.manifest.facts["graph"]
     found = Inventories.of(graph)
     if not found.dhatus:
         raise UsageError(
-            f"{target.url} has no weights of the built-in block 'dhatu' to compare with; its "
+            f"{store.url} has no weights of the built-in block 'dhatu' to compare with; its "
             f"blocks are: {', '.join(graph)}"
         )
     bases = found.bases or PRIMES
@@ -183,12 +177,12 @@ def _cleaned(text: str, cleaning: Cleaning) -> tuple[str, str | None]:
 
 
 def _most_similar(
-    arrays: StoredArrays, layout: StoreLayout, weights: npt.NDArray[np.float64], top: int
+    store: ResultsStore, weights: npt.NDArray[np.float64], top: int
 ) -> tuple[int, dict[int, float]]:
     """Compare with every valid row; return how many there are, and the best, row to similarity."""
     best, best_rows = np.empty(0), np.empty(0, np.int64)
     compared = 0
-    for rows, similarity in _similarities(arrays, layout, weights):
+    for rows, similarity in _similarities(store, weights):
         compared += len(rows)
         # The earlier row wins a tie: of later ones only what is more similar comes in.
         nearer = similarity > best[-1] if len(best) == top > 0 else np.full(len(rows), top > 0)
@@ -199,15 +193,15 @@ def _most_similar(
 
 
 def _similarities(
-    arrays: StoredArrays, layout: StoreLayout, weights: npt.NDArray[np.float64]
+    store: ResultsStore, weights: npt.NDArray[np.float64]
 ) -> Iterator[tuple[npt.NDArray[np.int64], npt.NDArray[np.float64]]]:
     """Yield valid rows and their cosine similarities, in float64, some shards at a time."""
     squared = float(_summed(weights * weights))
-    for start, stop in layout.runs(8 * len(weights)):
-        valid = np.flatnonzero(np.asarray(arrays["valid"][start:stop]))
+    for start, stop in store.layout.runs(8 * len(weights)):
+        valid = np.flatnonzero(np.asarray(store.arrays["valid"][start:stop]))
         if not len(valid):
             continue
-        stored = np.asarray(arrays["dhatu"][start:stop])[valid].astype(np.float64).T
+        stored = np.asarray(store.arrays["dhatu"][start:stop])[valid].astype(np.float64).T
         # Term by term, and no matrix product: what that returns may depend on a row's place.
         product = _summed(stored * weights[:, None])
         norms = np.sqrt(_summed(stored * stored) * squared)  # so that the same vector gives 1.0

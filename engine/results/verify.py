@@ -14,12 +14,12 @@ import pyarrow as pa
 from ...graphs.block import MapBlock
 from ...graphs.graph import Graph, default_graph
 from ...storage.corpus.index import CorpusIndex
-from ...storage.corpus.lookup import corpus_opener
 from ...storage.store.dataset import StoredArrays
 from ...storage.store.duplicates import DUPLICATE, find_duplicates
-from ...storage.store.manifest import Manifest, read_index, require_manifest
+from ...storage.store.manifest import Manifest
+from ...storage.store.reader import ResultsStore
 from ...storage.store.shards import Marker, StoreLayout, marked_shards
-from ...storage.targets.target import Target, open_target
+from ...storage.targets.target import Target
 from ..worker.compute import Recipe, RowRange, compute
 
 _REFERENCE = "reference"
@@ -75,13 +75,11 @@ def verify(
     CorpusChanged
         A corpus file is no longer the one that was hashed.
     """
-    target = open_target(results, storage_options)
-    manifest = require_manifest(target)
-    index = read_index(target, manifest)
-    layout = manifest.layout(index)
-    markers = marked_shards(target, layout)
+    store = ResultsStore.open(results, storage_options)
+    index, layout = store.index, store.layout
+    markers = marked_shards(store.target, layout)
     problems = [] if len(markers) == layout.shards else [_unfinished(markers, layout)]
-    built_in, own = _blocks(manifest)
+    built_in, own = _blocks(store.manifest)
     recipe = Recipe(
         Graph(built_in),
         _REFERENCE,
@@ -89,7 +87,7 @@ def verify(
         index.id,
         index.keep,
         tuple(f for f in layout.fields if f.name not in own),
-        corpus_opener(storage_options),
+        store.opener,
         None,
     )
     aside = [shard for shard, marker in markers.items() if marker.provisional]
@@ -98,18 +96,17 @@ def verify(
     checked = sorted(looked_at.union(aside if sample is None else []))
     rows = 0
     for shard in checked:
-        problems += _stored_bytes(target, markers[shard])
-    stored = StoredArrays(target)
+        problems += _stored_bytes(store.target, markers[shard])
     for part in _computed(recipe, index, ranges):
         rows += part.stop - part.start
-        problems += _differences(stored, recipe, part)
+        problems += _differences(store.arrays, recipe, part)
         if len(problems) > _MAX_PROBLEMS:
             problems = [*problems[:_MAX_PROBLEMS], "and more; stopped looking"]
             break
     if index.cleaning.duplicates and sample is None and not problems:
-        problems += _marks(stored, layout)
+        problems += _marks(store.arrays, layout)
     return Verification(
-        target.url,
+        store.url,
         rows,
         len(checked),
         tuple(block.name for block in built_in),

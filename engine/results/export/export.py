@@ -13,16 +13,13 @@ import numpy as np
 import pyarrow as pa
 
 from ....storage.corpus.columns import own_columns
-from ....storage.corpus.lookup import corpus_opener
 from ....storage.errors import UsageError
 from ....storage.filesystems.redaction import shown
 from ....storage.rows import Column, Wanted
-from ....storage.store.dataset import StoredArrays
-from ....storage.store.manifest import Manifest, read_index, require_manifest
-from ....storage.targets.target import open_target
+from ....storage.store.reader import ResultsStore
 from .columns import OutputColumn, chosen, names_are_in, output_columns
 from .files import format_of, require_free, writing
-from .rows import Piece, Source, advised, pieces
+from .rows import Piece, advised, pieces
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -142,12 +139,9 @@ def export(
     named = "" if path is None else format_of(path, format)
     if path is not None:
         require_free(path, overwrite)  # before the corpus is looked at
-    target = open_target(results, storage_options)
-    manifest = require_manifest(target)
-    index = read_index(target, manifest)
-    opener = corpus_opener(storage_options)
-    source = Source(target, index, manifest.layout(index), StoredArrays(target), opener)
-    made = _chosen(source, manifest, columns, text)
+    store = ResultsStore.open(results, storage_options)
+    index = store.index
+    made = _chosen(store, columns, text)
     schema = pa.schema([(column.name, column.type) for column in made])
     valid = 0
 
@@ -155,7 +149,7 @@ def export(
 
         def tables() -> Iterator[pa.Table]:
             nonlocal valid
-            for piece in _pieces(source, made):
+            for piece in _pieces(store, made):
                 values = [column.values(piece) for column in made]
                 yield pa.Table.from_arrays(values, schema=schema)
                 valid += int(np.count_nonzero(piece.valid))
@@ -177,28 +171,26 @@ def _local(name: str) -> Path:
     return Path(name)
 
 
-def _chosen(
-    source: Source, manifest: Manifest, names: Sequence[str] | None, text: bool
-) -> list[OutputColumn]:
+def _chosen(store: ResultsStore, names: Sequence[str] | None, text: bool) -> list[OutputColumn]:
     """Return the columns of an export; look into the corpus only where that has to be."""
 
     def columns(own: Sequence[Column]) -> list[OutputColumn]:
-        return output_columns(source.index, manifest.fields, own, source.arrays, text)
+        return output_columns(store.index, store.manifest.fields, own, store.arrays, text)
 
-    if not text or (names is not None and names_are_in(columns(source.index.keep), names)):
-        there = columns(source.index.keep)
+    if not text or (names is not None and names_are_in(columns(store.index.keep), names)):
+        there = columns(store.index.keep)
     else:
         with advised():
-            there = columns(own_columns(source.index, source.opener))
+            there = columns(own_columns(store.index, store.opener))
     return there if names is None else chosen(there, names)
 
 
-def _pieces(source: Source, made: Sequence[OutputColumn]) -> Iterator[Piece]:
+def _pieces(store: ResultsStore, made: Sequence[OutputColumn]) -> Iterator[Piece]:
     reads = any(column.only_in_corpus for column in made)
     of_corpus = [column.column for column in made if column.column and reads]
     arrays = {name for one in made if not (reads and one.column) for name in one.arrays}
-    wanted = Wanted(source.index.text, tuple(dict.fromkeys(of_corpus)), source.index.cleaning)
-    return pieces(source, sorted(arrays), wanted if reads else None)
+    wanted = Wanted(store.index.text, tuple(dict.fromkeys(of_corpus)), store.index.cleaning)
+    return pieces(store, sorted(arrays), wanted if reads else None)
 
 
 def _grouped(tables: Iterable[pa.Table]) -> Iterator[pa.Table]:

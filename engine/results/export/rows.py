@@ -11,30 +11,16 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from ....storage.corpus.index import CorpusIndex
-from ....storage.corpus.opening import FileOpener
 from ....storage.corpus.reading import read_stretches
 from ....storage.errors import CorpusChanged, StorageRefused, StorageUnreachable
 from ....storage.rows import Rows, Stretch, Wanted, validity
-from ....storage.store.dataset import StoredArrays
-from ....storage.store.shards import StoreLayout, quarantined_of
-from ....storage.targets.target import Target
+from ....storage.store.reader import ResultsStore
+from ....storage.store.shards import quarantined_of
 
 Batch = tuple[Stretch, int, Rows]  # what was read, where from, and its first row in the corpus
 
 NOT_DONE = "not computed yet"
 """The reason of a row that is not valid and was not set aside either."""
-
-
-@dataclass(frozen=True)
-class Source:
-    """A store, and what its corpus is read with."""
-
-    target: Target
-    index: CorpusIndex
-    layout: StoreLayout
-    arrays: StoredArrays
-    opener: FileOpener
 
 
 @dataclass(frozen=True)
@@ -56,7 +42,7 @@ class Piece:
         return Piece(start, stop, self.valid[here], stored, reasons, rows)
 
 
-def pieces(source: Source, names: Sequence[str], wanted: Wanted | None) -> Iterator[Piece]:
+def pieces(store: ResultsStore, names: Sequence[str], wanted: Wanted | None) -> Iterator[Piece]:
     """Yield all rows in order.
 
     Parameters
@@ -71,13 +57,13 @@ def pieces(source: Source, names: Sequence[str], wanted: Wanted | None) -> Itera
     CorpusChanged
         A file is no longer the one that was indexed, or does not give a row that it gave the run.
     """
-    stored = _stored(source, names)
+    stored = _stored(store, names)
     if wanted is None:
         yield from stored
         return
-    stretches = source.index.stretches(0, source.index.rows)
+    stretches = store.index.stretches(0, store.index.rows)
     block = next(stored)
-    with closing(read_stretches(stretches, source.opener, wanted)) as batches:
+    with closing(read_stretches(stretches, store.opener, wanted)) as batches:
         for stretch, row, rows in _read(batches):
             start = row
             while start < row + len(rows):
@@ -107,21 +93,21 @@ def _read(batches: Iterator[Batch]) -> Iterator[Batch]:
         yield from batches
 
 
-def _stored(source: Source, names: Sequence[str]) -> Iterator[Piece]:
-    row_bytes = sum(one.row_bytes for one in source.layout.fields if one.name in names)
-    for start, stop in source.layout.runs(row_bytes):
-        valid = np.asarray(source.arrays["valid"][start:stop])
-        stored = {name: np.asarray(source.arrays[name][start:stop]) for name in names}
-        yield Piece(start, stop, valid, stored, _reasons(source, start, valid), None)
+def _stored(store: ResultsStore, names: Sequence[str]) -> Iterator[Piece]:
+    row_bytes = sum(one.row_bytes for one in store.layout.fields if one.name in names)
+    for start, stop in store.layout.runs(row_bytes):
+        valid = np.asarray(store.arrays["valid"][start:stop])
+        stored = {name: np.asarray(store.arrays[name][start:stop]) for name in names}
+        yield Piece(start, stop, valid, stored, _reasons(store, start, valid), None)
 
 
-def _reasons(source: Source, start: int, valid: npt.NDArray[np.bool_]) -> pa.Array:
+def _reasons(store: ResultsStore, start: int, valid: npt.NDArray[np.bool_]) -> pa.Array:
     if valid.all():
         return pa.nulls(len(valid), pa.string())
-    size = source.layout.shard_rows
+    size = store.layout.shard_rows
     reasons = np.full(len(valid), NOT_DONE, object)
     for shard in np.unique((start + np.flatnonzero(~valid)) // size).tolist():
-        for entry in quarantined_of(source.target, shard):
+        for entry in quarantined_of(store.target, shard):
             if entry.row is not None:
                 first = entry.row - start
                 reasons[first : first + entry.rows] = entry.reason
