@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from ...storage.store.run_record import RunRecord
     from ..costs.bill import Bill
-    from ..run.memory_plan import Projection
     from .load import Load
+    from .projection import Projection
 
 
 @dataclass(frozen=True)

@@ -30,7 +30,8 @@ from ...storage.store.shards import StoreLayout, done_shards
 from ...storage.targets.target import Target, open_target
 from ..cluster.connect import backend_of
 from ..cluster.location import elsewhere
-from ..run.memory_plan import Projection, project
+from ..monitoring.projection import Projection
+from ..run.memory_plan import project
 from ..run.submit import newest_client, require_usable
 from ..worker.task import Readiness, readiness
 from .cost_model import look, measured_pace

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ...storage.corpus.lookup import texts_at
+from ...storage.corpus.reading import texts_at
 from ...storage.errors import CorpusChanged
 from ...storage.store.reader import ResultsStore
 

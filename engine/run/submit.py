@@ -156,7 +156,7 @@ def submit(
     )
     run = _begun(order, places)
     if progress:
-        show(run)
+        show(run.events, run._repr_html_)
     return run
 
 

@@ -15,8 +15,7 @@ import zarr
 from ..errors import ResultsIncomplete, ResultsNotFound
 from ..targets.target import Target, open_target
 from ..targets.zarr_store import TargetStore
-from .layout import ROOT_KEY
-from .shards import DONE
+from .keys import DONE, ROOT_KEY
 
 if TYPE_CHECKING:
     import xarray as xr

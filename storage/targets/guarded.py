@@ -6,8 +6,7 @@ import errno
 from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from ..filesystems.refusal import refusals
-from ..filesystems.retry import patiently
+from ..filesystems.retry import permanent_errors, retried
 
 if TYPE_CHECKING:
     from .target import Target
@@ -81,7 +80,7 @@ class ReadBackTarget(_Guard):
         return OSError(errno.EIO, f"{self.url}/{key} is not what was written")
 
 
-class PatientTarget(_Guard):
+class RetryingTarget(_Guard):
     """Repeats what fails in a way that may pass, and says what does not: `patience`, `refusal`."""
 
     def get(self, key: str) -> bytes | None:
@@ -112,5 +111,5 @@ class PatientTarget(_Guard):
 
 
 def _asked(doing: str, call: Callable[[], T]) -> T:
-    with refusals(doing):
-        return patiently(doing, call)
+    with permanent_errors(doing):
+        return retried(doing, call)

@@ -13,10 +13,9 @@ from typing import Any, Protocol
 from ..errors import ResultsMismatch
 from ..filesystems.filesystem import DRIVE, LOCAL, OBJECT_STORES, filesystem_of, protocols_of
 from ..filesystems.redaction import shown
-from ..filesystems.refusal import refusals
-from ..filesystems.retry import patiently
+from ..filesystems.retry import permanent_errors, retried
 from .drive import DriveTarget
-from .guarded import PatientTarget, ReadBackTarget
+from .guarded import ReadBackTarget, RetryingTarget
 from .local import LocalTarget
 from .remote import FsspecTarget
 
@@ -64,17 +63,17 @@ def open_target(url: str | os.PathLike[str], options: Mapping[str, Any] | None =
     """
     name = os.fspath(url)
     fs, path = filesystem_of(name, options)
-    with refusals(f"looking at {shown(name)}"):
-        is_file = patiently(f"looking at {name}", lambda: _is_file(fs, path))
+    with permanent_errors(f"looking at {shown(name)}"):
+        is_file = retried(f"looking at {name}", lambda: _is_file(fs, path))
     if is_file:
         raise ResultsMismatch(f"{shown(name)} is a file; results are a folder: choose another")
     protocols = protocols_of(fs)
     if protocols & LOCAL:
         folder = LocalTarget(path)
-        return PatientTarget(ReadBackTarget(folder) if folder.slow_to_create else folder)
+        return RetryingTarget(ReadBackTarget(folder) if folder.slow_to_create else folder)
     behind = (DriveTarget if protocols & DRIVE else FsspecTarget)(name, options or {})
     atomic = protocols & (OBJECT_STORES | {"memory"})
-    return PatientTarget(behind if atomic else ReadBackTarget(behind))
+    return RetryingTarget(behind if atomic else ReadBackTarget(behind))
 
 
 def _is_file(fs: Any, path: str) -> bool:

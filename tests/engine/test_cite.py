@@ -16,7 +16,8 @@ from paninifs.graphs.blocks.dhatu import dhatu
 from paninifs.graphs.blocks.digest import digest
 from paninifs.graphs.blocks.prime_base import prime_base
 from paninifs.storage.errors import ResultsNotFound, UsageError
-from paninifs.storage.store.manifest import MANIFEST_KEY, read_manifest
+from paninifs.storage.store.keys import MANIFEST_KEY
+from paninifs.storage.store.manifest import read_manifest
 from paninifs.storage.targets.target import open_target
 
 

@@ -21,8 +21,9 @@ import paninifs as pf
 from paninifs.engine.cli import app
 from paninifs.engine.results.export import export as module
 from paninifs.storage import rows as storage_rows
+from paninifs.storage.corpus.reading import read_stretch
 from paninifs.storage.errors import ColumnNotFound, CorpusChanged, ResultsNotFound, UsageError
-from paninifs.storage.formats import parquet, registry
+from paninifs.storage.formats import building, parquet
 from paninifs.storage.store import shards
 
 SCALARS = ("variance", "entropy", "ambiguity", "ambiguity_normalised")
@@ -54,7 +55,7 @@ def pieces(request, monkeypatch):
     """How much is read and written at once."""
     if request.param:
         monkeypatch.setattr(shards, "_RUN_ROWS", 40)
-        monkeypatch.setattr(storage_rows, "BATCH_ROWS", 7)
+        monkeypatch.setattr(building, "BATCH_ROWS", 7)
         monkeypatch.setattr(module, "_GROUP_ROWS", 20)
 
 
@@ -463,9 +464,7 @@ def test_lists_count_for_how_many_rows_are_read_at_once(tmp_path, monkeypatch):
     wanted = storage_rows.Wanted("text", (storage_rows.Column("tags", "string"),))
     monkeypatch.setattr(parquet, "BATCH_BYTES", 5000)
     (stretch,) = index.stretches(0, 400)
-    batches = list(
-        registry.read_stretch(stretch, pf.open_corpus(tmp_path / "a.parquet").opener, wanted)
-    )
+    batches = list(read_stretch(stretch, pf.open_corpus(tmp_path / "a.parquet").opener, wanted))
     assert max(map(len, batches)) < 100
     assert batches[0].columns["tags"][1].as_py() == json.dumps(["1"] * 9)
 

@@ -27,9 +27,8 @@ from paninifs.engine.report.wording import number
 from paninifs.graphs.blocks.ambiguity import ambiguity
 from paninifs.graphs.blocks.dhatu import dhatu
 from paninifs.storage.errors import ColumnNotFound, ResultsIncomplete, ResultsNotFound, UsageError
-from paninifs.storage.store.manifest import MANIFEST_KEY
+from paninifs.storage.store.keys import DONE, MANIFEST_KEY
 from paninifs.storage.store.reader import ResultsStore
-from paninifs.storage.store.shards import DONE
 
 REAL = Path(__file__).parents[3] / "shared" / "corpora" / "wordnet-glosses.jsonl.gz"
 TEXTS = 117_659

@@ -26,13 +26,8 @@ from paninifs.engine.monitoring.load import Load, load_of
 from paninifs.engine.monitoring.progress import Progress
 from paninifs.engine.monitoring.recorder import Recorder
 from paninifs.engine.run import submit as submit_module
-from paninifs.storage.store.history import (
-    MOST_SAMPLES,
-    Sample,
-    Timeline,
-    read_timeline,
-    timeline_key,
-)
+from paninifs.storage.store.history import MOST_SAMPLES, Sample, Timeline, read_timeline
+from paninifs.storage.store.keys import timeline_key
 from paninifs.storage.store.manifest import read_manifest
 from paninifs.storage.targets.local import LocalTarget
 

@@ -13,7 +13,7 @@ from flaky_mount import FlakyMount
 from packed import PACK
 
 import paninifs as pf
-from paninifs.storage.formats.registry import READERS
+from paninifs.storage.formats.registry import FORMATS
 from paninifs.storage.targets.target import open_target
 
 PLACES = ["local", "mount", "gs", "gdrive", "http"]
@@ -67,7 +67,7 @@ def place(request, tmp_path):
 
 
 def test_the_formats_and_places_here_are_all_there_are():
-    assert set(MAKE) == set(READERS)
+    assert set(MAKE) == set(FORMATS)
     readme = (Path(__file__).parents[2] / "README.md").read_text()
     section = readme.split("## Where corpora and results live")[1].split("\n\n")[1]
     rows = [line.split("|")[1] for line in section.splitlines()[2:]]

@@ -24,8 +24,8 @@ from flaky_mount import FlakyMount
 
 import paninifs as pf
 from paninifs.engine.monitoring.events import Restored, ShardDone
+from paninifs.storage.store.keys import DONE
 from paninifs.storage.store.lease import Lease
-from paninifs.storage.store.shards import DONE
 from paninifs.storage.targets.local import LocalTarget
 from paninifs.storage.targets.target import open_target
 
