@@ -1,4 +1,4 @@
-"""Rows of a store as texts: whose they are, where they stand, and what they say."""
+"""`Located`: a row of a store with its id, its file, its position there, and its text."""
 
 from __future__ import annotations
 
@@ -14,20 +14,19 @@ from ...storage.store.reader import ResultsStore
 
 @dataclass(frozen=True)
 class Located:
-    """A text, and where it stands."""
+    """A text and its location in the corpus."""
 
     row: int
     id: str
     file: str
-    file_row: int  # from 0
+    file_row: int  # counted from 0
     text: str
 
 
 def located(store: ResultsStore, rows: Sequence[int]) -> list[Located]:
     """Look up rows in a store and its corpus.
 
-    If the corpus cannot be read, the reason stands in place of each text: the results are as good
-    as they were.
+    If the corpus cannot be read, each text is replaced by the reason: the results are still valid.
     """
     try:
         texts = texts_at(store.index, store.opener, rows)
