@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING
 from dask.utils import format_bytes
 
 from ..monitoring.display.card import table
+from ..monitoring.projection import Projection
 from ..rendering.quantities import duration
 from ..rendering.terminal import one_line, visible
-from ..run.memory_plan import Projection
 
 if TYPE_CHECKING:
     from ..costs.bill import Bill

@@ -22,7 +22,8 @@ from ...storage.filesystems.filesystem import LOCAL, filesystem_of, protocols_of
 from ...storage.store.history import Sample
 from ...storage.store.lifecycle import Summary
 from ...storage.store.quarantine import first_quarantined
-from ...storage.targets.target import Target, open_target
+from ...storage.targets.open import open_target
+from ...storage.targets.target import Target
 from ..monitoring.dashboard.link import DashboardLink
 from ..monitoring.dashboard.telemetry import Telemetry
 from ..monitoring.events import ShardDone

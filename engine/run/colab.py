@@ -7,11 +7,10 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
-from ...storage.errors import PaniniError, UsageError
+from ...storage.errors import PaniniError, ResultsNotFound, UsageError
 from ...storage.filesystems.filesystem import LOCAL
-from ...storage.store.lifecycle import Summary, read_summary
-from ...storage.store.manifest import read_index, read_manifest
-from ...storage.store.shards import done_shards
+from ...storage.store.lifecycle import Summary
+from ...storage.store.reader import ResultsStore
 from ...storage.targets.local import DRIVE, kind_of_disk
 from ...storage.targets.target import Target
 from ..hardware.platform import where
@@ -86,12 +85,14 @@ def _why_unsafe(target: Target) -> str | None:
         return "is on a disk of the runtime"
     if target.url.partition("://")[0] == _IN_MEMORY:
         return "is in this process's memory"
-    manifest = read_manifest(target)
-    if manifest is None or read_summary(target) is None:
+    try:
+        store = ResultsStore.at(target)
+    except ResultsNotFound:
         return "is not marked complete"
-    layout = manifest.layout(read_index(target, manifest))
-    missing = layout.shards - len(done_shards(target, layout))
-    return f"lacks {missing} of {layout.shards} shards" if missing else None
+    if store.summary is None:
+        return "is not marked complete"
+    missing = store.layout.shards - len(store.done)
+    return f"lacks {missing} of {store.layout.shards} shards" if missing else None
 
 
 def _disk(target: Target) -> str | None:

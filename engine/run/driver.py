@@ -136,7 +136,7 @@ class Driver:
         if not tasks and finished:
             return finished
         if projection:
-            projection.require_room()
+            projection.require_fit()
             self._compute(store, tasks)
         return finish(store, self._ticket, self._record())
 

@@ -60,10 +60,10 @@ class Run:
         self._meter = Meter(self._remote, is_default=self._is_default)
         self._recorder = Recorder(
             self._progress,
-            spec.backend,
-            cluster_location(spec.client),
-            self._meter,
-            self._send_figures,
+            backend=spec.backend,
+            cluster=cluster_location(spec.client),
+            meter=self._meter,
+            report=self._send_figures,
         )
         self._driver = Driver(spec, leases, self.events, self._recorder)
         self._telemetry = telemetry(spec.client, self._driver.topic, self.results)

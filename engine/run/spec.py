@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from ...graphs.fingerprint.labels import keep_known_labels
 from ...graphs.graph import Graph
 from ...graphs.kernels import NUMERIC_VERSION
 from ...graphs.kernels import require as require_backend
@@ -25,7 +26,8 @@ from ...storage.store.lifecycle import Existing, refuse_mismatch
 from ...storage.store.manifest import Manifest, facts_of, read_manifest
 from ...storage.store.mirror import refuse_other_mirror
 from ...storage.store.shards import StoreLayout
-from ...storage.targets.target import Target, open_target
+from ...storage.targets.open import open_target
+from ...storage.targets.target import Target
 from ..cluster.connect import backend_of
 from ..worker.micro_batch import MicroBatch
 
@@ -87,9 +89,11 @@ class RunSpec:
             raise UsageError(f"the mirror must not be where the results are, {target.url}")
         targets = [target] if mirror is None else [target, mirror]
         manifest = None if fresh else next(filter(None, map(read_manifest, targets)), None)
+        described = graph.describe()
         if manifest is not None:
             corpus = as_known(corpus, manifest)
-        facts = facts_of(corpus, graph.describe(), NUMERIC_VERSION)
+            described = keep_known_labels(described, manifest.facts["graph"])
+        facts = facts_of(corpus, described, NUMERIC_VERSION)
         refuse_mismatch(target, facts, shard_rows, existing)
         if mirror is not None:
             refuse_other_mirror(mirror, target, facts, shard_rows, existing)

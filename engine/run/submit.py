@@ -121,7 +121,7 @@ def submit(
     )
     run = _started(spec)
     if progress:
-        show(run)
+        show(run.events, run._repr_html_)
     return run
 
 

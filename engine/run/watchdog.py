@@ -18,8 +18,8 @@ from typing import TYPE_CHECKING, Any
 from dask.utils import format_bytes
 
 from ...storage.errors import PaniniError, RunFailed
-from ...storage.filesystems.retry import patience_seconds
-from ..monitoring.events import Event, Looked, Notice
+from ...storage.filesystems.retry import retry_seconds
+from ..monitoring.events import Event, LoadSampled, Notice
 from ..monitoring.load import load_of
 
 if TYPE_CHECKING:
@@ -101,7 +101,7 @@ class Watchdog:
             _log.debug("the scheduler does not list its workers", exc_info=True)
             return None
         try:
-            self._publish(Looked(load_of(workers)))
+            self._publish(LoadSampled(load_of(workers)))
         except Exception:  # noqa: BLE001 (a worker of another version may report less)
             _log.debug("the workers do not report their load", exc_info=True)
         return workers
@@ -134,7 +134,7 @@ class Watchdog:
         for name in sorted(lasting - self._reported):
             self._publish(Notice(problems[name]))
         self._reported |= lasting
-        for name, seconds in ((STUCK, patience_seconds()), (GROWING, GROWING_SECONDS)):
+        for name, seconds in ((STUCK, retry_seconds()), (GROWING, GROWING_SECONDS)):
             if name in problems and now - self._since[name] >= max(QUIET_SECONDS, seconds):
                 self._stop(
                     RunFailed(

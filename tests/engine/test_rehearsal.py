@@ -19,7 +19,7 @@ from typer.testing import CliRunner
 
 import paninifs as pf
 from paninifs.engine.cli import app
-from paninifs.engine.monitoring.dashboard.telemetry import TOPIC
+from paninifs.engine.monitoring.dashboard.message import TOPIC
 from paninifs.engine.rehearsal import cost_model
 from paninifs.engine.rehearsal.cost_model import CostModel
 from paninifs.engine.rehearsal.estimate import store_bytes
