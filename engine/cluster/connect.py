@@ -14,8 +14,9 @@ from ...storage.errors import BackendUnavailable, UsageError
 from ..hardware import selection
 from ..monitoring.dashboard.link import announce, dashboard_link
 from ..monitoring.dashboard.telemetry import install, page_for
-from .local import BACKEND_KEY, CLUSTERS, MAIN_GUARD, ClusterSize
+from .local import BACKEND_KEY, CLUSTERS, MAIN_GUARD
 from .network import LOOPBACK, Endpoint, warn_if_exposed, warn_if_plain
+from .size import ClusterSize
 
 if TYPE_CHECKING:
     from distributed import Client, Security

@@ -42,8 +42,8 @@ def require_gpus(workers: int | None = None) -> tuple[Gpu, ...]:
     Raises
     ------
     BackendUnavailable
-        There is no driver, no visible and usable GPU, or a package is missing or incompatible: the
-        message says which, and what to install.
+        The driver, a usable GPU or a package is missing, or a package is incompatible: the message
+        says which, and what to install.
     UsageError
         There are fewer usable GPUs.
     """

@@ -1,7 +1,7 @@
 """Clusters on this machine: worker processes, threads of this process, one worker per GPU.
 
 `CLUSTERS` is the one table of their kinds. They listen on loopback unless the caller names another
-interface. Joining a running cluster is in `connect`.
+interface. Joining a running cluster is in `connect`, how large one may be in `size`.
 """
 
 from __future__ import annotations
@@ -14,16 +14,15 @@ import warnings
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
 from multiprocessing import resource_tracker
 from typing import TYPE_CHECKING, Any
 
 from ...storage.errors import BackendUnavailable, UsageError
-from ..hardware.memory import ram
 from ..monitoring.dashboard.link import PAGE, dashboard_link
 from ..monitoring.dashboard.message import TOPIC
 from . import cuda as cuda_cluster
 from .network import LOOPBACK, Endpoint, is_loopback
+from .size import ClusterSize
 
 if TYPE_CHECKING:
     from distributed import Client
@@ -38,47 +37,11 @@ PROFILING_DEADLOCKS = sys.version_info < (3, 11, 8) or (3, 12) <= sys.version_in
 """Whether `sys._current_frames`, which dask's profiler calls a hundred times per second, can
 deadlock the process when a thread begins or ends at a bad moment (CPython issue 106883)."""
 
-RESIDENT_BYTES = 200 << 20
-"""Bytes of a worker that has imported what it needs."""
-
 LOST_WORKER_TIMEOUT = "1 day"
 WORKER_ENVIRONMENT = {"MALLOC_TRIM_THRESHOLD_": 256 << 20, "MALLOC_MMAP_THRESHOLD_": 32 << 20}
 TICK = "500 ms"
 BACKEND_KEY = ["paninifs", "backend"]
 """Key of the scheduler's metadata under which every client finds the backend."""
-
-
-@dataclass(frozen=True)
-class ClusterSize:
-    """The size of a local cluster; None leaves it to dask and the machine."""
-
-    workers: int | tuple[int, int] | None = None  # processes; or the fewest and the most
-    threads: int | None = None  # per worker
-    memory: str | None = None  # per worker, as in "2GiB"
-
-    def between(self, default: int) -> tuple[int, int]:
-        """Return the fewest and the most workers; `default` for both if none were named.
-
-        Raises `UsageError` for an invalid number, or one that does not fit this machine's memory.
-
-        >>> ClusterSize().between(4), ClusterSize((1, 8)).between(4)
-        ((4, 4), (1, 8))
-        """
-        workers = default if self.workers is None else self.workers
-        least, most = workers if isinstance(workers, tuple) else (workers, workers)
-        if not 0 <= least <= most or most < 1:
-            raise UsageError(
-                f"workers={workers} must be a number, or the fewest (0 or more) and the most"
-            )
-        memory = ram()
-        available = memory.limit or memory.total
-        if most > max(1, available // RESIDENT_BYTES):
-            raise UsageError(
-                f"{most:,} workers do not fit in this machine's memory of "
-                f"{available / 2**30:.1f} GiB: each takes about {RESIDENT_BYTES >> 20} MiB before "
-                f"it works, so at most {available // RESIDENT_BYTES:,} fit"
-            )
-        return least, most
 
 
 @contextmanager

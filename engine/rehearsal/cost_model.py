@@ -46,7 +46,7 @@ class CostModel:
 
 
 def run_sample(trials: TrialRunner, index: CorpusIndex, rows: int, threads: int) -> TrialRun:
-    """Run a sample of so many rows, spread over the corpus, from reading to writing."""
+    """Run a sample of `rows` rows, spread over the corpus, from reading to writing."""
     ranges = spread(index, rows)
     sampled = sum(stop - start for start, stop in ranges)
     return trials.run(SampleRows.in_shards(ranges, _power_of_two(sampled / (2 * threads))))
@@ -87,7 +87,7 @@ def fit_cost_model(
 
 
 def _rows_in_time(trial: TrialRun) -> int:
-    """Return how many texts a thread computes in `SECONDS`, judging by a trial run."""
+    """Return how many texts one thread computes in `SECONDS`, judging by a trial run."""
     text_seconds = TEXT_SECONDS + sum(trial.block_seconds.values()) / trial.summary.rows
     return max(1, int(SECONDS / text_seconds))
 

@@ -51,7 +51,7 @@ class SampleRows:
 
     @classmethod
     def in_tasks(cls, ranges: Sequence[Range], shard_rows: int) -> SampleRows:
-        """Make each range of rows a task."""
+        """Turn each range of rows into a task."""
         return cls(tuple(ranges), tuple(stop - start for start, stop in ranges), shard_rows)
 
 

@@ -172,5 +172,5 @@ def _newest_client() -> Client:
     try:
         newest: Client = default_client()
     except ValueError as error:
-        raise UsageError("there is no cluster to run on: call paninifs.connect() first") from error
+        raise UsageError("no cluster to run on: call paninifs.connect() first") from error
     return newest

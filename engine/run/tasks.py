@@ -1,4 +1,4 @@
-"""Which tasks a run has left, and the order in which they are sent.
+"""The tasks that a run has left, and the order in which they are sent.
 
 What a task is and does is in `worker.task`; sending it, in `dispatch`.
 """

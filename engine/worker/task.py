@@ -112,7 +112,8 @@ def run_task(context: TaskContext, task: Task, topic: str) -> Outcome:
                 if len(writes) >= max_pending:
                     writes[-max_pending].result()
                 context.ticket.check(context.target)
-                writes.append(writer.submit(_commit, context, shard, buffer, topic, worker))
+                write = writer.submit(_commit, context, shard, buffer, topic=topic, worker=worker)
+                writes.append(write)
         done = [write.result() for write in writes]
     except PaniniError as error:
         finished = tuple(w.result() for w in writes if w.exception() is None)
@@ -124,14 +125,14 @@ def run_task(context: TaskContext, task: Task, topic: str) -> Outcome:
 
 
 def _is_done(context: TaskContext, shard: int) -> bool:
-    # By an earlier try of this task; or by a task of a cancelled run, which may have written its
-    # marker after this run had removed the objects: so the objects are checked too.
+    # An earlier try of this task may have done it; or a task of a cancelled run, which may have
+    # written its marker after this run had removed the objects: so the objects are checked too.
     marker = read_marker(context.target, context.layout, shard)
     return marker is not None and not marker.provisional and is_intact(context.target, marker)
 
 
 def _commit(
-    context: TaskContext, shard: int, buffer: ShardBuffer, topic: str, worker: Worker
+    context: TaskContext, shard: int, buffer: ShardBuffer, *, topic: str, worker: Worker
 ) -> ShardDone:
     began = time.perf_counter()
     marker = commit(

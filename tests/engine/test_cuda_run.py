@@ -283,7 +283,7 @@ def test_a_sole_device_lost_is_an_error_that_says_how_to_go_on(
     corpus, tmp_path, threads, cuda_on_host
 ):
     with pytest.raises(
-        DeviceLost, match=r"CUDA 13.0\) failed.*--cluster cpu, and run again to go on"
+        DeviceLost, match=r"CUDA 13.0\) failed.*--cluster cpu, and run again to resume"
     ):
         run(corpus, tmp_path / "r", threads, "cuda", losing).result()
     with pf.connect("threads", quiet=True) as client:

@@ -38,7 +38,7 @@ from paninifs.storage.errors import BlockError, CorpusEmpty, ResultsMismatch, Us
 from paninifs.storage.rows import Lengths, SourceFile, Unit
 from paninifs.storage.store.manifest import read_manifest
 from paninifs.storage.targets import local as local_target
-from paninifs.storage.targets.target import open_target
+from paninifs.storage.targets.open import open_target
 
 WITHIN = 0.25
 Disk = namedtuple("Disk", "mountpoint fstype")
