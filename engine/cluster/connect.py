@@ -12,10 +12,11 @@ from typing import TYPE_CHECKING, Literal
 
 from ...storage.errors import BackendUnavailable, UsageError
 from ..hardware import selection
+from ..hardware.loopback import LOOPBACK
 from ..monitoring.dashboard.link import announce, dashboard_link
 from ..monitoring.dashboard.telemetry import install, page_for
 from .local import BACKEND_KEY, CLUSTERS, MAIN_GUARD, ClusterSize
-from .network import LOOPBACK, Door, warn_of_open_door, warn_of_plain_address
+from .network import Door, warn_of_open_door, warn_of_plain_address
 
 if TYPE_CHECKING:
     from distributed import Client, Security

@@ -18,11 +18,12 @@ from multiprocessing import resource_tracker
 from typing import TYPE_CHECKING, Any
 
 from ...storage.errors import BackendUnavailable, UsageError
+from ..hardware.loopback import LOOPBACK, is_loopback
 from ..hardware.memory import ram
 from ..monitoring.dashboard.link import PAGE, dashboard_link
 from ..monitoring.dashboard.message import TOPIC
 from . import cuda as cuda_cluster
-from .network import LOOPBACK, Door, is_loopback
+from .network import Door
 
 if TYPE_CHECKING:
     from distributed import Client

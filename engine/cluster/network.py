@@ -5,18 +5,16 @@ Importing this imports nothing heavy.
 
 from __future__ import annotations
 
-import ipaddress
-import socket
 import warnings
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from ...storage.errors import UnencryptedScheduler
+from ..hardware.loopback import LOOPBACK, is_loopback
 
 if TYPE_CHECKING:
     from distributed import Security
 
-LOOPBACK = "127.0.0.1"
 _ENCRYPTED = frozenset({"tls", "wss"})
 _WITHIN_A_PROCESS = "inproc"
 _MEANS = (
@@ -71,21 +69,3 @@ def _host_of(place: str) -> str:
     """Return the host of ``host:port`` or ``[::1]:port``."""
     host, colon, _ = place.partition("/")[0].rpartition(":")
     return (host if colon else place).strip("[]")
-
-
-def is_loopback(host: str) -> bool:
-    """Whether a name or address is of this machine alone; one that is not known is not.
-
-    >>> is_loopback("127.0.0.1"), is_loopback("::1"), is_loopback("0.0.0.0"), is_loopback("")
-    (True, True, False, False)
-    """
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        pass
-    try:
-        found = socket.getaddrinfo(host, None) if host else []
-    except OSError:
-        return False
-    addresses = [str(address[4][0]).partition("%")[0] for address in found]
-    return bool(addresses) and all(ipaddress.ip_address(one).is_loopback for one in addresses)

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import tempfile
 import warnings
-from pathlib import Path
 
 import psutil
 from dask.utils import format_bytes
 
 from ...storage.errors import ScarceDisk
+from ..hardware.disk import spill_folder
 
 SHARE = 0.5
 """Of the free space, for all workers of this machine together."""
@@ -46,11 +45,3 @@ def spill_settings(workers: int) -> dict[str, object]:
             stacklevel=2,
         )
     return {_LIMIT: int(SHARE * free / workers)}
-
-
-def spill_folder() -> Path:
-    """Return where dask will put it, or what there is of that so far."""
-    import dask
-
-    folder = Path(dask.config.get("temporary-directory") or tempfile.gettempdir()).absolute()
-    return next(one for one in (folder, *folder.parents) if one.exists())

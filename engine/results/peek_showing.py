@@ -5,6 +5,7 @@ from __future__ import annotations
 import html
 from typing import TYPE_CHECKING
 
+from ..rendering.html import table
 from ..rendering.terminal import one_line, visible
 
 if TYPE_CHECKING:
@@ -46,8 +47,6 @@ def notes(peek: Peek) -> list[str]:
 
 def as_html(peek: Peek) -> str:
     """Return a peeked sentence for a notebook; every text in it is escaped."""
-    from ..monitoring.display.card import table  # it knows of runs, and so of dask
-
     page = f"<p>{_shown(beginning(peek.text))}</p>"
     page += "".join(f"<p>{_shown(note)}</p>" for note in notes(peek))
     largest = max(peek.dhatu.values()) or 1.0
