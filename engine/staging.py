@@ -21,7 +21,8 @@ from ..storage.errors import ColumnNotFound, ResultsMismatch, UsageError
 from ..storage.store.keys import is_lease
 from ..storage.store.lease import Lease, LeaseTicket
 from ..storage.targets.local import is_temporary
-from ..storage.targets.target import Target, open_target
+from ..storage.targets.open import open_target
+from ..storage.targets.target import Target
 
 if TYPE_CHECKING:
     import dask.dataframe as dd

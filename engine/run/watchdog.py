@@ -19,7 +19,7 @@ from dask.utils import format_bytes
 
 from ...storage.errors import PaniniError, RunFailed
 from ...storage.filesystems.retry import retry_seconds
-from ..monitoring.events import Event, Looked, Notice
+from ..monitoring.events import Event, LoadSampled, Notice
 from ..monitoring.load import load_of
 
 if TYPE_CHECKING:
@@ -96,7 +96,7 @@ class Watch:
             _log.debug("the scheduler does not say who its workers are", exc_info=True)
             return None
         try:
-            self._publish(Looked(load_of(workers)))
+            self._publish(LoadSampled(load_of(workers)))
         except Exception:  # noqa: BLE001 (a worker of another version may tell less)
             _log.debug("the workers do not say how busy they are", exc_info=True)
         return workers

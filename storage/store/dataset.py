@@ -13,7 +13,8 @@ import numpy as np
 import zarr
 
 from ..errors import ResultsIncomplete, ResultsNotFound
-from ..targets.target import Target, open_target
+from ..targets.open import open_target
+from ..targets.target import Target
 from ..targets.zarr_store import TargetStore
 from .keys import DONE, ROOT_KEY
 

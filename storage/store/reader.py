@@ -13,7 +13,8 @@ from typing import Any
 
 from ..corpus.index import CorpusIndex
 from ..corpus.opening import FileOpener
-from ..targets.target import Target, open_target
+from ..targets.open import open_target
+from ..targets.target import Target
 from .dataset import StoredArrays
 from .lifecycle import Summary, read_summary
 from .manifest import Manifest, read_index, require_manifest

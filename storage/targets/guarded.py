@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import errno
 from collections.abc import Callable, Iterable, Mapping
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import Any, TypeVar
 
 from ..filesystems.retry import permanent_errors, retried
-
-if TYPE_CHECKING:
-    from .target import Target
+from .target import Target
 
 T = TypeVar("T")
 

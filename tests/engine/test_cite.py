@@ -18,7 +18,7 @@ from paninifs.graphs.blocks.prime_base import prime_base
 from paninifs.storage.errors import ResultsNotFound, UsageError
 from paninifs.storage.store.keys import MANIFEST_KEY
 from paninifs.storage.store.manifest import read_manifest
-from paninifs.storage.targets.target import open_target
+from paninifs.storage.targets.open import open_target
 
 
 @pytest.fixture(scope="module")

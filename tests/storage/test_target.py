@@ -13,8 +13,8 @@ from paninifs.storage.errors import ResultsMismatch
 from paninifs.storage.targets import local as module
 from paninifs.storage.targets.guarded import ReadBackTarget, RetryingTarget
 from paninifs.storage.targets.local import LocalTarget, is_temporary
+from paninifs.storage.targets.open import open_target
 from paninifs.storage.targets.remote import FsspecTarget
-from paninifs.storage.targets.target import open_target
 
 
 @pytest.fixture(params=["local", "fsspec", "guarded local", "guarded fsspec", "gcs", "drive"])
@@ -271,7 +271,7 @@ def test_a_path_is_a_folder_and_a_url_is_fsspecs(tmp_path):
 
 def test_a_file_is_refused(tmp_path):
     (tmp_path / "notes").write_text("mine")
-    with pytest.raises(ResultsMismatch, match="notes is a file; results are a folder"):
+    with pytest.raises(ResultsMismatch, match="notes is a file; results go into a folder"):
         open_target(tmp_path / "notes")
     assert (tmp_path / "notes").read_text() == "mine"
     memory = fsspec.filesystem("memory")
