@@ -11,14 +11,13 @@ from dataclasses import dataclass
 from typing import Any
 
 from ..rendering.html import table
-from ..rendering.terminal import one_line, visible
-from .located import Located
+from ..rendering.terminal import visible
+from .located import Located, beginning
 
 HONESTY = (
     "a hash-based signature of the text's exact bytes: similar weights are not similar meaning"
 )
 
-_MAX_SHOWN = 160  # characters of a text
 _BAR = "display:inline-block;height:.8em;background:#4878a8;width:"
 
 
@@ -53,12 +52,6 @@ class Peek:
 
     def _repr_html_(self) -> str:
         return as_html(self)
-
-
-def beginning(text: str) -> str:
-    """Return a text on one line, shortened if it is long."""
-    line = one_line(text)
-    return line if len(line) <= _MAX_SHOWN else f"{line[: _MAX_SHOWN - 3]}..."
 
 
 def single_values(peek: Peek) -> dict[str, str]:
