@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 import paninifs as pf
 from paninifs.engine.advisor import feasibility
-from paninifs.engine.advisor.advice import UNMEASURED, advise, answer
+from paninifs.engine.advisor.advise import UNMEASURED, advise, answer
 from paninifs.engine.advisor.feasibility import Tier
 from paninifs.engine.advisor.fit import fit
 from paninifs.engine.advisor.question import Question, names_of
