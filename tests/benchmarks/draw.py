@@ -20,8 +20,8 @@ mpl.use("svg")
 from matplotlib import pyplot as plt
 
 INTRODUCTION = """\
-Made by `make bench`. The figures are medians over several rounds on a shared machine. In each round,
-the contenders take turns. The baselines are in `tests/benchmarks/baselines/`.
+Made by `make bench`. The figures are medians over several rounds on a shared machine. In each
+round, the contenders take turns. The baselines are in `tests/benchmarks/baselines/`.
 """
 
 BARS = {  # table's name begins with: column of names, column drawn

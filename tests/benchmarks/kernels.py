@@ -76,9 +76,9 @@ def _baselines(name: str, text: PackedText, rounds: int) -> Table:
     limit = clock * 1e9 * len(text) / (32 * blocks)
     result = Table(
         f"Kernel, one thread, texts of {name}",
-        f"Nine hashes per text and their weights. Texts have {lengths.mean():.0f} bytes on average, "
-        f"{blocks / len(text) / 9:.2f} blocks per hash. Limit: one sha256rnds2 instruction per cycle "
-        f"at {clock:.2f} GHz (the clock, measured by a chain of dependent multiplications): "
+        f"Nine hashes per text and their weights. Texts have {lengths.mean():.0f} bytes on "
+        f"average, {blocks / len(text) / 9:.2f} blocks per hash. Limit: one sha256rnds2 "
+        f"instruction per cycle at {clock:.2f} GHz (the clock, measured by a chain of dependent multiplications): "
         f"{limit:,.0f} texts per second. The last row computes ten hashes and all statistics.",
     )
     for what, spread in seen.items():

@@ -48,10 +48,10 @@ def _by_codec(place: Workplace, quick: bool) -> Table:
     alone = bare[NINE_HASHES]
     table = Table(
         "Whole run, texts of ~5 kB",
-        f"Parquet, from file to store, on a warm cluster of 2 workers: {many:,} texts, and the rate "
-        f"of those after the first {few:,} (marginal). In brackets: the share of the kernel's nine "
-        "hashes on two threads, measured between the runs. A run also computes a tenth hash and the "
-        "statistics, so the second row is its upper limit.",
+        f"Parquet, from file to store, on a warm cluster of 2 workers: {many:,} texts, and the "
+        f"rate of those after the first {few:,} (marginal). In brackets: the share of the kernel's "
+        "nine hashes on two threads, measured between the runs. A run also computes a tenth hash "
+        "and the statistics, so the second row is its upper limit.",
     )
     for what, rate in bare.items():
         table.rows.append({"what": what, "texts per second": _of(rate, alone)})
