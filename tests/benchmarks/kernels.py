@@ -78,8 +78,9 @@ def _baselines(name: str, text: PackedText, rounds: int) -> Table:
         f"Kernel, one thread, texts of {name}",
         f"Nine hashes per text and their weights. Texts have {lengths.mean():.0f} bytes on "
         f"average, {blocks / len(text) / 9:.2f} blocks per hash. Limit: one sha256rnds2 "
-        f"instruction per cycle at {clock:.2f} GHz (the clock, measured by a chain of dependent multiplications): "
-        f"{limit:,.0f} texts per second. The last row computes ten hashes and all statistics.",
+        f"instruction per cycle at {clock:.2f} GHz (the clock, measured by a chain of "
+        f"dependent multiplications): {limit:,.0f} texts per second. The last row computes ten "
+        "hashes and all statistics.",
     )
     for what, spread in seen.items():
         row = {"what": what, **spread.rate(len(text))}

@@ -73,7 +73,7 @@ def against_baselines(place: Workplace, quick: bool) -> Iterator[Table]:
     rounds = 1 if quick else 3
     parquet_rate = None
     with pf.connect(workers=2, quiet=True) as client:
-        for kind in TITLES:
+        for kind, title in TITLES.items():
             sizes = [place.corpus(count, 100, kind) for count in (few, many)]
             contenders: dict[str, Callable[[Path, Path], float]] = {
                 "paninifs, 2 workers": lambda corpus, store: run_once(client, corpus, store)
@@ -82,7 +82,7 @@ def against_baselines(place: Workplace, quick: bool) -> Iterator[Table]:
                 contenders[name] = lambda c, s, script=script: script_once(script, c, s)
             seen = _marginal(place, contenders, sizes, rounds)
             table = Table(
-                f"Whole run, {TITLES[kind]}, texts of ~100 bytes",
+                f"Whole run, {title}, texts of ~100 bytes",
                 f"From file to store, on two cores. Marginal: the rate of the {many - few:,} texts "
                 f"after the first {few:,}.",
             )
@@ -98,9 +98,8 @@ def against_baselines(place: Workplace, quick: bool) -> Iterator[Table]:
             if kind == "parquet":
                 parquet_rate = ours
             else:
-                table.note += (
-                    f" The marginal rate is {ours / parquet_rate:.0%} of that from Parquet."
-                )
+                share = ours / parquet_rate
+                table.note += f" The marginal rate is {share:.0%} of that from Parquet."
             yield table
 
 
@@ -285,8 +284,8 @@ def cold(place: Workplace, quick: bool) -> Table:
     spreads = {name: Spread(tuple(seconds[1:])) for name, seconds in seen.items()}
     table = Table(
         "From a cold shell",
-        "117,659 texts of ~75 bytes in JSON Lines, with a warm kernel cache, compared with a script "
-        "that only imports dask.distributed and starts and closes the same cluster.",
+        "117,659 texts of ~75 bytes in JSON Lines, with a warm kernel cache, compared with a "
+        "script that only imports dask.distributed and starts and closes the same cluster.",
     )
     ratio = spreads["run"].median / spreads["bare"].median
     table.rows = [
