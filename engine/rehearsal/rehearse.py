@@ -22,6 +22,7 @@ from ...storage.corpus.index import CorpusIndex
 from ...storage.corpus.partition import FEW_SHARDS, SHARDS_AIMED_AT, Sharding
 from ...storage.corpus.survey import Survey, survey
 from ...storage.errors import UsageError
+from ...storage.formats.registry import FORMATS
 from ...storage.store.extension import as_known
 from ...storage.store.layout import stored_fields
 from ...storage.store.lifecycle import Existing, refuse_mismatch
@@ -261,7 +262,7 @@ def _sample_notes(surveyed: Survey) -> list[str]:
         one.file.name
         for one in surveyed.index.files
         if (one.lengths and one.lengths.nbytes > reach)
-        and (one.file.compression or (not surveyed.counted and one.file.format in ("csv", "tsv")))
+        and (one.file.compression or (not surveyed.counted and FORMATS[one.file.format].front_only))
     ]
     if front:
         names = ", ".join(front[:3]) + (", ..." if len(front) > 3 else "")
