@@ -66,8 +66,8 @@ class OpenStore:
 
 def begin(
     target: Target,
-    *,
     corpus: Corpus,
+    *,
     facts: Mapping[str, Any],
     computed: Sequence[Field],
     sharding: Sharding,

@@ -245,7 +245,7 @@ def test_a_corpus_that_moved_as_a_whole_is_gone_on_with_where_it_is_now(folder, 
             fields = (Field("n", "int64"),)
             return lifecycle.begin(
                 target,
-                corpus=corpus,
+                corpus,
                 facts=facts,
                 computed=fields,
                 sharding=Sharding(),

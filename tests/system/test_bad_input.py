@@ -1,4 +1,4 @@
-"""Whatever may be wrong with a corpus, each with its one outcome: the README's table, as tests.
+"""Everything that may be wrong with a corpus, with its outcome: deploy/docs/failures.md, as tests.
 
 Whole runs on a real cluster. What the readers make of each odd byte is in test_readers, test_jsonl
 and test_compression; here is what becomes of it: the values beside it, the quarantine, the message.
@@ -928,19 +928,18 @@ def test_a_service_that_refuses_is_not_waited_for(submit, many, request, place, 
     assert len(expected)
 
 
-# --- the README's table ---------------------------------------------------------------------------
+# --- the documented table -------------------------------------------------------------------------
 
 
 def documented():
-    """Return the rows of the README's tables: the name in each row's comment, and what it says."""
-    readme = (HERE.parent / "README.md").read_text("utf-8")
-    section = readme.partition("## What happens when something is wrong")[2].partition("\n## ")[0]
-    section = section.partition("Rows in = rows done")[0]  # behind it: figures
-    rows = [line for line in section.splitlines() if line.startswith("| ") and "---" not in line]
-    return [row for row in rows if not row.startswith("| | ")]
+    """Return the rows of the guide's tables of failures."""
+    guide = (HERE.parent / "deploy/docs/failures.md").read_text("utf-8")
+    tables = guide.partition("\n## The quarantine")[0]  # after it: figures
+    rows = [line for line in tables.splitlines() if line.startswith("| ")]
+    return [row for row in rows if row != "| problem | outcome |"]
 
 
-def test_every_row_of_the_readmes_tables_has_a_test_and_every_outcome_a_row():
+def test_every_documented_failure_has_a_test_and_vice_versa():
     rows = documented()
     names = [re.findall(r"<!-- ([a-z0-9-]+) -->", row) for row in rows]
     assert [row for row, found in zip(rows, names, strict=True) if len(found) != 1] == []
