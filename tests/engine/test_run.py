@@ -204,7 +204,7 @@ def test_somebody_elses_zarr_store_is_never_touched(submit, store, glosses, writ
     zarr.open_group(store, mode="a")
     before = values_of(store)
     for fresh in (False, True):
-        with pytest.raises(ResultsMismatch, match="no results store of this engine"):
+        with pytest.raises(ResultsMismatch, match="not a results store of this engine"):
             submit(pf.open_corpus(write_jsonl(glosses[:5])), fresh=fresh)
     assert values_of(store) == before != {}
 
