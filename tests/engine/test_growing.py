@@ -110,10 +110,10 @@ def test_a_run_waits_for_a_slow_first_worker(corpus, tmp_path, monkeypatch, come
             client.cluster.adapt(minimum=0, maximum=2)
             assert run.result(timeout=120).done == FILES * ROWS
         else:
-            with pytest.raises(RunFailed, match=r"no worker yet.* for [3-9] s; what is"):
+            with pytest.raises(RunFailed, match=r"no worker yet.* for [3-9] s now; what is"):
                 run.result(timeout=60)
     assert set(notices(told)) == {
-        "the cluster has no worker yet; it can grow, so one is waited for"
+        "the cluster has no worker yet; it can grow, so the run waits for one"
     }
 
 
@@ -134,9 +134,7 @@ def test_an_invalid_range_is_refused(workers):
         pf.connect(workers=workers, quiet=True)
 
 
-@pytest.mark.parametrize(
-    ("kind", "why"), [("cuda", "a worker for each GPU"), ("threads", "is one")]
-)
+@pytest.mark.parametrize(("kind", "why"), [("cuda", "one per GPU"), ("threads", "is one")])
 def test_a_cluster_that_cannot_grow_says_why(kind, why):
     with pytest.raises(UsageError, match=why):
         pf.connect(kind, workers=(1, 2), quiet=True)

@@ -1,4 +1,4 @@
-"""What the tests of stopped runs share: attempts at one corpus, and what has to hold in the end."""
+"""Shared by tests of stopped runs: attempts at one corpus, and the final checks."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ def attempt_at(corpus, folder, shards=SHARDS, **options):
 def keys_and_bytes(store):
     target = LocalTarget(store)
     keys = {key for key in target.sizes() if not key.startswith("_run/lease/")}
-    # Named after the fingerprint, and the log's path is a part of that.
-    # A run that was stopped when all was computed leaves none, and the next has nothing to tell.
+    # Named after the fingerprint, which includes the log's path.
+    # A run stopped after everything was computed leaves none, and the next has nothing to record.
     keys = {key for key in keys if not key.startswith("_run/timeline-")}
     keys = {"_run/index" if key.startswith("_run/index-") else key for key in keys}
     return keys, {key: target.get(key) for key in keys if "/c/" in key}

@@ -1,4 +1,4 @@
-"""The browser that tests look at pages with."""
+"""The browser with which tests check pages."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
-"""The stand-in for Google Drive does what it claims, seen through gdrive_fsspec.
+"""The fake Google Drive behaves as documented, seen through gdrive_fsspec.
 
-What `gdrive_fsspec` itself makes of a Drive, and a target has to cope with, is kept here too.
+Peculiarities of `gdrive_fsspec` itself that a target has to handle are recorded here too.
 """
 
 import os
@@ -20,7 +20,7 @@ PIECE = 256 << 10
 
 
 def connected(drive, **options):
-    """Return a filesystem that knows nothing yet."""
+    """Return a filesystem with empty caches."""
     return fsspec.filesystem("gdrive", **drive.storage_options, skip_instance_cache=True, **options)
 
 
@@ -31,7 +31,7 @@ def fs(drive):
 
 @pytest.fixture
 def folder(fs):
-    """A folder of the test's own, its name."""
+    """The name of a folder for one test."""
     name = f"folder-{uuid.uuid4().hex}"
     fs.mkdir(name)
     fs.ls(name)
@@ -39,7 +39,7 @@ def folder(fs):
 
 
 def listed(fs, folder, **more):
-    """Ask for a folder's files by the API itself."""
+    """List a folder's files through the API itself."""
     query = f"'{fs.info(folder)['id']}' in parents and trashed = false"
     return fs.files.list(q=query, **more).execute()
 
@@ -138,7 +138,7 @@ def test_files_move_and_folders_take_their_contents(fs, folder):
         fs.files.get_media(fileId=file["id"]).execute()
 
 
-# --- what goes wrong ----------------------------------------------------------------------------
+# --- faults -------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -186,7 +186,7 @@ def test_retrying_a_folder_duplicates_it_silently(drive, fs, folder):
     assert [file["name"] for file in listed(fs, folder)["files"]] == ["a", "a"]
 
 
-# --- what gdrive_fsspec makes of it -------------------------------------------------------------
+# --- peculiarities of gdrive_fsspec -------------------------------------------------------------
 
 
 def test_rewriting_a_name_adds_a_file_and_reads_the_first(drive, fs, folder):

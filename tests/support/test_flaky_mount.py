@@ -1,4 +1,4 @@
-"""The mount fails as it is told to, on plain paths and as a filesystem."""
+"""The mount injects its faults, on plain paths and as a filesystem."""
 
 import os
 import time
@@ -14,7 +14,7 @@ from paninifs.storage.targets.remote import FsspecTarget
 
 @pytest.fixture
 def mounted(tmp_path):
-    """Make a mount of the test's own, with faults."""
+    """Make a mount with faults for one test."""
     (tmp_path / "mount").mkdir()
 
     def make(*kinds, rate=1.0, **faults):
@@ -204,7 +204,7 @@ def test_workers_share_it_without_configuration(mounted, client):
     assert sorted(sizes) == [2] * 3 + [4] * 5
 
 
-# --- what fsspec makes of it --------------------------------------------------------------------
+# --- peculiarities of fsspec --------------------------------------------------------------------
 
 
 def test_what_cannot_be_read_seems_missing(mounted):

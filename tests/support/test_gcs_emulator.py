@@ -1,4 +1,4 @@
-"""The stand-in for Google Cloud Storage does what it claims, seen through gcsfs."""
+"""The fake Google Cloud Storage behaves as documented, seen through gcsfs."""
 
 import os
 import pickle
@@ -121,7 +121,7 @@ def test_a_generation_can_be_a_condition(fs, bucket):
     def delete(generation):
         fs.call("DELETE", "b/{}/o/{}", bucket, "a", ifGenerationMatch=generation)
 
-    with pytest.raises(FileExistsError):  # as gcsfs calls a 412
+    with pytest.raises(FileExistsError):  # gcsfs's error for a 412
         delete(first)
     fs.invalidate_cache()
     delete(fs.info(f"{bucket}/a")["generation"])
@@ -129,7 +129,7 @@ def test_a_generation_can_be_a_condition(fs, bucket):
         fs.cat_file(f"{bucket}/a")
 
 
-# --- what goes wrong ----------------------------------------------------------------------------
+# --- faults -------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("kind", ["429", "503", "reset", "lost", "closed", "truncated"])

@@ -1,4 +1,4 @@
-"""A service's process is there when it is asked for, and gone with the one that asked."""
+"""A service's process starts on request, and ends with its parent."""
 
 import signal
 import subprocess

@@ -1,7 +1,7 @@
-"""A target and a block that testify in a log, and what the log proves: was anything done twice?
+"""A target and a block that write a log, and what the log proves: was anything done twice?
 
-Imported by workers and clients too. The log lies outside the store: one line an event, appended
-atomically by any process, so its order is the order in which things were said.
+Imported by workers and clients too. The log is outside the store: one line per event, appended
+atomically by any process, so its order is the order in which the lines were written.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ _SHARD = re.compile(rf"(?:/c/|^{DONE}/)0*(\d+)")
 
 
 def log_line(log: str, line: str) -> int:
-    """Append a line; return how many bytes the log has up to and with it."""
+    """Append a line; return the size of the log, in bytes, including it."""
     handle = os.open(log, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o644)
     try:
         os.write(handle, f"{line}\n".encode())
@@ -34,12 +34,12 @@ def log_line(log: str, line: str) -> int:
 
 
 def say(log: str, event: str, what: str) -> None:
-    """Append what this process did."""
+    """Append an event of this process."""
     log_line(log, f"{event} {what} {os.getpid()}")
 
 
 class WitnessTarget(LocalTarget):
-    """Says what becomes of leases and markers; takes `seconds` longer over every array's object."""
+    """Logs the fate of leases and markers; takes `seconds` longer to write an array's object."""
 
     def __init__(self, path: str, log: str, seconds: float = 0.0) -> None:
         super().__init__(path)
@@ -47,7 +47,7 @@ class WitnessTarget(LocalTarget):
 
     def get(self, key: str) -> bytes | None:
         if key.startswith(f"{DONE}/"):
-            say(self.log, "looked", _shard(key))  # before: whoever is done by now is seen
+            say(self.log, "looked", _shard(key))  # before: shards that are done by now are seen
         return super().get(key)
 
     def put(self, key: str, data: bytes) -> None:
@@ -78,7 +78,7 @@ def _shard(key: str) -> str:
 
 
 def witness_block(log: str, text_seconds: float = 0.0) -> pf.MapBlock:
-    """Return a block, slow if need be, that says the digest of the first text it is given."""
+    """Return a block, optionally slow, that logs the digest of its first text."""
 
     @pf.map_block(fields=[pf.Field("n_bytes", "int32")], name="witness", version="1")
     def block(text):  # type: ignore[no-untyped-def]
@@ -91,10 +91,10 @@ def witness_block(log: str, text_seconds: float = 0.0) -> pf.MapBlock:
 
 @dataclass
 class Testimony:
-    """What a log proves."""
+    """The findings of a log."""
 
     computed: int = 0  # times that a shard was begun
-    again: int = 0  # of them for shards that were begun before: in flight when something died
+    again: int = 0  # of these, shards that were begun before: in flight when a process died
     swept: int = 0  # shards that a dead driver's task finished after another driver took over
     problems: list[str] = field(default_factory=list)
 
@@ -118,11 +118,11 @@ def testimony(log: Path, first_texts: Mapping[str, int]) -> Testimony:
 class _Court:
     """Follows a log, line by line.
 
-    A computation is wrong if its process had last looked for the shard's marker when that was
-    there already. A removal is wrong if the shard was done before the driver that removes took
-    the lease: what is finished later is a dead driver's, and may come too late to be seen. And a
-    shard is done only if nothing of it was removed since it was computed: the marker that a dead
-    driver's task then writes names objects that are not there.
+    A computation is wrong if the shard's marker existed when its process last checked for it. A
+    removal is wrong if the shard was done before the removing driver took the lease: what finishes
+    later is a dead driver's, and may come too late to be seen. And a shard is done only if none of
+    its objects was removed since it was computed: the marker that a dead driver's task then writes
+    names objects that do not exist.
     """
 
     def __init__(self, first_texts: Mapping[str, int]) -> None:
@@ -139,7 +139,7 @@ class _Court:
         if event == "leased":
             self._leased = number
         elif event == "computed":
-            if what in self._first_texts:  # else it goes on with a shard that it has begun
+            if what in self._first_texts:  # otherwise it continues a shard that it has begun
                 self._compute(number, self._first_texts[what], process)
         elif event == "removed":
             self._remove(number, int(what))
