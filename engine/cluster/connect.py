@@ -12,10 +12,11 @@ from typing import TYPE_CHECKING, Literal
 
 from ...storage.errors import BackendUnavailable, UsageError
 from ..hardware import selection
+from ..hardware.loopback import LOOPBACK
 from ..monitoring.dashboard.link import announce, dashboard_link
 from ..monitoring.dashboard.telemetry import install, page_for
 from .local import BACKEND_KEY, CLUSTERS, MAIN_GUARD
-from .network import LOOPBACK, Endpoint, warn_if_exposed, warn_if_plain
+from .network import Endpoint, warn_if_exposed, warn_if_plain
 from .size import ClusterSize
 
 if TYPE_CHECKING:

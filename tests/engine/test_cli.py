@@ -77,7 +77,7 @@ def test_show_and_status_print_for_people(finished):
     assert "3 of 3, 256 texts each" in paninifs("status", "out.zarr", cwd=folder).stdout
     wrong = paninifs("show", "out.zarr", "--by", "dhatu", cwd=folder)
     assert wrong.returncode == 2
-    assert "there are: variance, entropy" in wrong.stderr
+    assert "choose one of: variance, entropy" in wrong.stderr
 
 
 def test_run_again_does_nothing_and_another_corpus_is_refused(finished):
@@ -108,7 +108,7 @@ def test_devices_refuses_a_path_that_is_none(tmp_path, monkeypatch):
 
 def test_a_small_corpus_is_done_by_threads_unless_processes_are_asked_for(finished, tmp_path):
     folder, sized = finished
-    note = "a small corpus; threads of this process do it"
+    note = "the corpus is small, so threads of this process compute it"
     assert note not in sized.stderr
     ran = paninifs("run", folder / "c.jsonl", "out.zarr", cwd=tmp_path)
     assert (ran.returncode, note in ran.stderr) == (0, True)
@@ -145,7 +145,7 @@ def test_quarantined_rows_exit_3(tmp_path):
     ran = paninifs("run", "c.jsonl", "out.zarr", *THREADS, cwd=tmp_path)
     assert ran.returncode == 3
     assert "1 of 2 done, 1 quarantined" in ran.stdout
-    assert "set aside: c.jsonl, row 1: null text" in ran.stdout
+    assert "quarantined: c.jsonl, row 1: null text" in ran.stdout
     assert "quarantine.parquet" in ran.stdout
     status = paninifs("status", "out.zarr", cwd=tmp_path).stdout
     assert "1 done and 1 quarantined of 2" in status
@@ -158,7 +158,7 @@ def test_quarantined_rows_exit_3(tmp_path):
     ("arguments", "words"),
     [
         (["run", "nowhere.jsonl", "out.zarr"], "no such file"),
-        (["run", "c.jsonl"], "last, where the results go"),
+        (["run", "c.jsonl"], "as the last argument, RESULTS"),
         (
             ["run", "c.jsonl", "out.zarr", "--cluster", "abacus"],
             "there are: cpu, threads, cuda, or a scheduler",
@@ -207,7 +207,7 @@ def test_ctrl_c_leaves_a_store_that_resumes(tmp_path, glosses):
     os.killpg(process.pid, signal.SIGINT)  # as a terminal does: to the workers too
     _, said = process.communicate(timeout=60)
     assert process.returncode == 130, said
-    assert "To go on: run again" in said
+    assert "To resume, run again" in said
     assert "Traceback" not in said
     assert "KeyboardInterrupt" not in said
     kept = len(list(done.glob("*.json")))
@@ -252,7 +252,7 @@ def test_a_folder_of_documents_is_a_text_a_file(tmp_path):
     ran = paninifs("run", "docs", "out.zarr", "--format", "document", cwd=tmp_path)
     assert ran.returncode == 0, ran.stderr
     assert "2 of 2 done, 0 quarantined" in ran.stdout
-    assert "c.bin is of no known format and is left out" in ran.stderr
+    assert "c.bin is skipped: its format is unknown" in ran.stderr
     shown = json.loads(paninifs("show", "out.zarr", "--json", cwd=tmp_path).stdout)
     assert {(one["id"], one["text"]) for one in shown["ranked"]} == {
         ("a.md", "# One\n\nText.\n"),

@@ -326,7 +326,7 @@ def test_the_sample_option_estimates_and_computes_nothing(glosses, write_jsonl, 
         assert said in ran.output
     assert "mirror" not in ran.output
     ran = CliRunner().invoke(app, [*words, "--mirror", str(tmp_path / "mirror.zarr")])
-    assert f"copying to {tmp_path / 'mirror.zarr'} is not in the time" in ran.output
+    assert f"copying to {tmp_path / 'mirror.zarr'} is not included in the time" in ran.output
     ran = CliRunner().invoke(app, [*words, "--json"])
     document = json.loads(ran.stdout)
     assert (document["rows"], document["sampled"]) == (2000, 200)

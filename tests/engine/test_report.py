@@ -86,7 +86,7 @@ def large_page(large, tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def small(submit, glosses, tmp_path_factory):
-    """A store of 600 texts in ten shards, with two kept columns and a row that was set aside."""
+    """A store of 600 texts in ten shards, with two kept columns and a quarantined row."""
     folder = tmp_path_factory.mktemp("small")
     rows = [
         {**row, "lang": ["en", "fr", None][at % 3], "word": f"w{at}"}
@@ -126,7 +126,7 @@ def test_report_opens_from_disk_without_network_or_script_and_begins_with_its_fi
     assert box["y"] + box["height"] < viewport["height"]
     said = figures.inner_text()
     assert f"texts done, of {TEXTS:,}\n{TEXTS:,}\n" in said
-    for what in ("set aside", "texts a second", "median ambiguity"):
+    for what in ("quarantined", "texts per second", "median ambiguity"):
         assert what in said
     assert page.locator("script").count() == 0
     assert look.requests == [large_page.as_uri()]
@@ -157,7 +157,7 @@ def test_every_picture_says_what_it_shows_and_follows_the_colour_scheme(look, la
         label.startswith("Histogram of entropy over 117,659 texts: from") for label in labels
     )
     assert any("of 10,000 texts, coloured by part" in label for label in labels)
-    assert any(label.startswith("Texts a second over the") for label in labels)
+    assert any(label.startswith("Texts per second over the") for label in labels)
     inks = [tuple(int(ink[at : at + 2], 16) for at in (1, 3, 5)) for ink in VARIABLES["ink"]]
     assert list(colours.values()) == [f"rgb{ink}" for ink in inks]
     ids = page.locator("[id]").evaluate_all("a => a.map(x => x.id)")
@@ -171,9 +171,9 @@ def test_numbers_of_the_page_are_numpys(look, large, large_page):
         values = results[name].values.astype(np.float64)
         low, middle, high = np.quantile(values, [0.25, 0.5, 0.75])
         assert (
-            f"Median {number(middle)}; half of the texts within {number(low)} and {number(high)}"
+            f"Median {number(middle)}; half of the texts between {number(low)} and {number(high)}"
         ) in said
-        extremes = f"least {number(values.min())}, most {number(values.max())}"
+        extremes = f"minimum {number(values.min())}, maximum {number(values.max())}"
         assert f"{extremes}, mean {number(values.mean())}." in said
     shares = results.dhatu.values.astype(np.float64)
     strongest = np.bincount(shares.argmax(axis=1), minlength=9)
@@ -190,7 +190,7 @@ def test_numbers_of_the_page_are_numpys(look, large, large_page):
     order = np.argsort(results.ambiguity_normalised.values, kind="stable")
     for row in (*order[:3], *order[-3:]):
         assert f"gloss-{row}\t" in said
-    assert "Chosen because it is the first kept column that has 2 to 20 different values" in said
+    assert "Chosen because it is the first kept column with 2 to 20 distinct values" in said
 
 
 def test_hostile_words_stay_words(look, submit, tmp_path):
@@ -229,7 +229,7 @@ def test_hostile_words_stay_words(look, submit, tmp_path):
 # --- stores of every kind -------------------------------------------------------------------------
 
 
-def test_rows_set_aside_are_counted_by_their_reason(look, small, tmp_path):
+def test_quarantined_rows_are_counted_by_reason(look, small, tmp_path):
     _, said = text_of(look, pf.report(small, tmp_path / "r.html").path)
     assert "Why 1 of 600 rows have no result" in said
     assert "null text\t1" in said
@@ -248,13 +248,13 @@ def test_unfinished_store_says_so_and_shows_what_is_done(look, small, tmp_path):
         (store / "valid" / "c" / str(shard)).unlink()
     (store / "quarantine.parquet").unlink()
     _, said = text_of(look, pf.report(store, tmp_path / "r.html").path)
-    assert "This store is unfinished: 4 of 10 shards are done." in said
+    assert "This store is unfinished: 4 of 10 shards are done, and this page covers" in said
     assert "texts done, of 600\n255\n" in said
-    assert "All 255 texts are counted." in said
+    assert "They cover all 255 texts." in said
     assert "null text\t1" in said  # of the shard's own quarantine
 
 
-def test_store_of_which_every_row_was_set_aside_has_a_report(look, submit, tmp_path):
+def test_store_with_every_row_quarantined_has_a_report(look, submit, tmp_path):
     corpus = pf.open_corpus(
         write(tmp_path / "c.jsonl", [{"text": None}, {"text": None}]), text="text"
     )
@@ -270,7 +270,7 @@ def test_store_of_ones_own_blocks_has_no_section_of_what_is_not_there(look, subm
     submit(corpus, tmp_path / "own.zarr", pf.Graph([n_bytes]))
     page, said = text_of(look, pf.report(tmp_path / "own.zarr", tmp_path / "r.html").path)
     assert page.locator("h3 code").all_inner_texts() == ["n_bytes"]
-    assert "Bytes of the text. Median 3; half of the texts within 2 and 4" in said
+    assert "Bytes of the text. Median 3; half of the texts between 2 and 4" in said
     assert page.locator("#profile, #bases, #texts").count() == 0
     assert "0.7 × entropy" not in said
     assert "hashes" not in said
@@ -300,7 +300,7 @@ def test_store_without_records_says_that_nothing_was_recorded(look, small, tmp_p
     del manifest["runs"], manifest["summary"]
     (store / MANIFEST_KEY).write_text(json.dumps(manifest))
     page, said = text_of(look, pf.report(store, tmp_path / "r.html").path)
-    assert "Not recorded: no run of this store has come to its end" in said
+    assert "Not recorded: no run of this store has finished" in said
     assert page.locator("#rate").count() == 0
 
 
@@ -320,10 +320,10 @@ def test_speed_is_compared_with_what_the_kernels_could_do(look, small, tmp_path,
     run |= {"bound": "reading: so it is", "cost": "$0.04", "retries": 1}
     (store / MANIFEST_KEY).write_text(json.dumps(manifest))
     _, said = text_of(look, pf.report(store, tmp_path / "r.html").path)
-    assert words.format("the machine that the advisor compares others with)") in said
+    assert words.format("the advisor's reference machine)") in said
     assert "bound by\treading: so it is" in said
     assert "cost\t$0.04" in said
-    assert "begun again\t1 task\n" in said
+    assert "restarted\t1 task\n" in said
 
 
 def test_runs_of_a_store_that_was_extended_are_listed(look, submit, glosses, tmp_path):
@@ -355,7 +355,7 @@ def test_duplicates_and_mixed_normal_forms_are_told(look, submit, tmp_path):
     corpus = pf.open_corpus(write(tmp_path / "c.jsonl", rows), clean=pf.Cleaning(duplicates=True))
     submit(corpus, tmp_path / "out.zarr")
     _, said = text_of(look, pf.report(tmp_path / "out.zarr", tmp_path / "r.html").path)
-    assert "1 texts came before" in said
+    assert "1: texts that repeat an earlier one" in said
     assert "\nduplicate\tbool\t1" in said  # among the arrays
     assert "The texts mix Unicode normal forms: row 1 is not in NFC" in said
     assert "duplicates=True" in said  # of the cleaning
@@ -368,7 +368,7 @@ def test_groups_are_of_the_column_that_was_asked_for_and_the_smallest_are_one(
     look, small, tmp_path
 ):
     page, said = text_of(look, pf.report(small, tmp_path / "r.html", by="word").path)
-    assert "As asked for. It has 599 different values." in said
+    assert "Grouped by the given column. It has 599 distinct values." in said
     rows = page.locator("table[aria-labelledby=table-groups-of-texts] tbody tr").all_inner_texts()
     assert len(rows) == 20
     assert rows[-1].startswith("(the 580 others)\t580\t")
@@ -383,21 +383,21 @@ def test_null_is_a_group_of_its_own(small):
 
 
 def test_column_that_is_not_there_is_refused_by_name(small, tmp_path):
-    with pytest.raises(ColumnNotFound, match=r"no array 'country'.*there are: id, .*lang"):
+    with pytest.raises(ColumnNotFound, match=r"no array 'country'.*choose from: id, .*lang"):
         pf.report(small, tmp_path / "r.html", by="country")
     assert not (tmp_path / "r.html").exists()
 
 
 def test_column_of_too_many_values_is_refused(small, tmp_path, monkeypatch):
     monkeypatch.setattr(reading, "MOST_VALUES", 500)
-    with pytest.raises(UsageError, match="'word' has more than 500 different values"):
+    with pytest.raises(UsageError, match="'word' has more than 500 distinct values"):
         pf.report(small, tmp_path / "r.html", by="word")
 
 
 def test_what_the_numbers_are_is_said_first_where_they_are_of_hashes(look, large_page):
     _, said = text_of(look, large_page)
-    assert said.index("no model of what a text means") < said.index("What ran")
-    assert "repeated texts, and chance, are all that sets groups apart" in said
+    assert said.index("not a model of what a text means") < said.index("What ran")
+    assert "groups differ only by repeated texts and by chance" in said
 
 
 # --- reading in pieces ----------------------------------------------------------------------------
@@ -431,7 +431,7 @@ def test_sample_is_spread_and_the_page_says_what_is_of_it(look, large, tmp_path,
         assert (one.least, one.most) == (values.min(), values.max())
         assert abs((values < one.median).mean() - 0.5) < 0.03
     _, said = text_of(look, pf.report(large, tmp_path / "r.html").path)
-    assert f"are of {found.sampled:,} texts, one at random in each stretch" in said
+    assert f"cover a sample of {found.sampled:,} texts, one at random from each stretch" in said
 
 
 def test_sample_does_not_keep_step_with_a_corpus_that_repeats_itself(submit, tmp_path, monkeypatch):
@@ -485,9 +485,9 @@ def test_report_is_named_after_its_store_and_replaces_an_older_one(small, tmp_pa
 @pytest.mark.parametrize(
     ("out", "words"),
     [
-        ("notes.html", "is there, and is no report"),
+        ("notes.html", "exists and is not a report"),
         ("folder", "is a folder"),
-        ("nowhere/r.html", "there is no folder"),
+        ("nowhere/r.html", "the folder .* does not exist"),
         ("gs://bucket/r.html", "is written to this machine"),
     ],
 )
@@ -532,7 +532,7 @@ def test_notebook_shows_the_page_or_where_a_heavy_one_is(look, small, tmp_path, 
     frame = page.frame_locator("iframe")
     assert "texts done, of 600\n599\n" in frame.locator(".headline").inner_text()
     assert look.complaints == []
-    monkeypatch.setattr(reports, "MOST_EMBEDDED", 1000)
+    monkeypatch.setattr(reports, "MAX_EMBEDDED", 1000)
     assert "<iframe" not in made._repr_html_()
     assert str(tmp_path / "r.html") in made._repr_html_()
     made.path.unlink()
