@@ -60,7 +60,7 @@ class FlakyMount:
         return Path(path).read_bytes()
 
     def write(self, path: str | os.PathLike[str], data: bytes, *, exclusive: bool = False) -> None:
-        """Write a file, or only a new one."""
+        """Write a file; optionally only if it is new."""
         fault = self._meets("write", path)
         half = data[: len(data) // 2]
         with Path(path).open("xb" if exclusive else "wb") as file:
@@ -104,7 +104,7 @@ class FlakyMount:
         return Path(path).stat()
 
     def link(self, path: str | os.PathLike[str], target: str | os.PathLike[str]) -> None:
-        """Refuse, as FUSE does."""
+        """Fail, as FUSE does."""
         raise OSError(errno.ENOTSUP, os.strerror(errno.ENOTSUP), str(target))
 
     def outage(self, seconds: float) -> None:

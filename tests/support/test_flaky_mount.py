@@ -122,7 +122,7 @@ def test_an_outage_affects_every_operation_until_it_ends(mounted):
         mounted().read(file_of(mount))
 
 
-def test_faults_have_a_rate_a_seed_a_match_and_a_limit(mounted, tmp_path):
+def test_faults_have_rate_seed_match_and_limit(mounted, tmp_path):
     def failing(log, **faults):
         mount = FlakyMount(str(tmp_path), str(tmp_path.parent / log), kinds=("short",), **faults)
         for number in range(100):
@@ -182,7 +182,7 @@ def test_reading_may_fail_in_the_middle_of_a_file(mounted):
         file.read(10)
 
 
-def test_writes_through_the_filesystem_are_short_too(mounted):
+def test_writes_through_the_filesystem_can_be_short(mounted):
     fs = filesystem(mounted("short"))
     fs.pipe_file(file_of(mounted()), b"four")
     assert fs.cat_file(file_of(mounted())) == b"fo"
@@ -204,7 +204,7 @@ def test_workers_share_the_mount_without_setup(mounted, client):
     assert sorted(sizes) == [2] * 3 + [4] * 5
 
 
-# --- what fsspec makes of it --------------------------------------------------------------------
+# --- peculiarities of fsspec --------------------------------------------------------------------
 
 
 def test_fsspec_takes_a_failing_lookup_for_a_missing_file(mounted):
