@@ -18,11 +18,11 @@ if TYPE_CHECKING:
 def devices(as_json: Json = False) -> None:
     """Say what this machine is, what it computes with, and what to install for it."""
     from ..hardware import hardware
-    from ..hardware.selection import choice
+    from ..hardware.selection import select_cluster
 
     with errors():
         machine = hardware()
-    chosen = choice()
+    chosen = select_cluster()
     if as_json:
         print_json(_document(machine) | {"connect": asdict(chosen)})
         return

@@ -95,7 +95,7 @@ def connect(
     if prefer is not None:
         _look_for(prefer, otherwise, cluster, quiet=quiet)
     if cluster is None:
-        chosen = selection.choice(workers)
+        chosen = selection.select_cluster(workers)
         cluster = chosen.cluster
         if not quiet:
             print(chosen)  # noqa: T201 (what the user did not ask for, and has to know)

@@ -12,7 +12,7 @@ from .catalogue import HERE, Catalogue, Machine
 from .catalogue_files import OWN, open_catalogue
 from .prediction import predict
 from .pricing import Cost, price
-from .this_machine import priced_here
+from .this_machine import catalogued_machine
 from .work import Work
 
 SHOWN = ("CPU", "T4", "L4", "A100")
@@ -87,7 +87,7 @@ def bill(work: Work | None, seconds: float, cluster: str | None = None) -> Bill:
     this machine 95 s (no price of it is known). Elsewhere, by the catalogue of ...
     """
     catalogue = open_catalogue()
-    own = priced_here(catalogue) if cluster is None else None
+    own = catalogued_machine(catalogue) if cluster is None else None
     mine = Item(cluster or HERE, seconds, None) if own is None else _item(own, seconds, catalogue)
     others = []
     for machine in catalogue.machines.values():

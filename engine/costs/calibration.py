@@ -43,7 +43,7 @@ class Rate:
         return rows * self.row + nbytes * self.byte
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Calibration:
     """What was measured, and on what."""
 

@@ -37,7 +37,7 @@ class Source:
         return f"{self.title}, {self.date}"
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Plan:
     """What somebody pays for, and what it includes."""
 
@@ -61,7 +61,7 @@ class Offer:
     availability_source: str | None = None
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Machine:
     """What a machine computes with, and what it costs."""
 

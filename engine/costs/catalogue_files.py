@@ -145,7 +145,14 @@ class _Reader:
     def _plan(self, key: str, table: dict[str, Any]) -> Plan:
         where = f"plans.{key}"
         self._known(where, table, ("title", *_PLAN_NUMBERS))
-        plan = self.over.plans.get(key) or Plan(key, key, None, None, None, None)
+        plan = self.over.plans.get(key) or Plan(
+            name=key,
+            title=key,
+            usd_month=None,
+            units_included=None,
+            usd_per_unit=None,
+            session_hours=None,
+        )
         sources = dict(plan.sources)
         found: dict[str, Any] = {}
         for one in _PLAN_NUMBERS:
@@ -162,7 +169,7 @@ class _Reader:
         self._known(where, table, (*_PLAIN, *_FIGURES))
         before = self.over.machines.get(key)
         if before is None and key == HERE:  # what it is, it says itself
-            before = Machine(HERE, HERE, "cpu", "cpu")
+            before = Machine(name=HERE, title=HERE, kind="cpu", backend="cpu")
         found: dict[str, Any] = {}
         for one in ("title", "kind", "backend"):
             if one in table:
@@ -174,7 +181,9 @@ class _Reader:
         self._backend(where, kind, found.get("backend", before and before.backend))
         if "driver_names" in table:
             found["driver_names"] = self._texts(f"{where}.driver_names", table["driver_names"])
-        machine = before or Machine(key, found["title"], kind, found["backend"])
+        machine = before or Machine(
+            name=key, title=found["title"], kind=kind, backend=found["backend"]
+        )
         sources, notes = dict(machine.sources), dict(machine.notes)
         for one in _FIGURES:
             if one in table:

@@ -7,13 +7,13 @@ from functools import cached_property
 
 from ...storage.errors import PaniniError, UsageError
 from ..hardware.cpu import processor
-from ..hardware.platform import where
+from ..hardware.platform import current_platform
 from ..rendering.quantities import dollars, units
 from .catalogue import Catalogue, Machine, Offer, Plan
 from .catalogue_files import open_catalogue
 from .prediction import predict
 from .pricing import price
-from .this_machine import calibration_of, machine_here, priced_here, usable_gpus
+from .this_machine import calibration_of, catalogued_machine, describe_this_machine, usable_gpus
 from .work import Work
 
 
@@ -75,7 +75,7 @@ class Meter:
     @property
     def platform(self) -> str:
         """The service that runs this process, in words."""
-        return str(where())
+        return str(current_platform())
 
     def cost(self, seconds: float) -> Spent | None:
         """Return what so many seconds cost; None where no price is known."""
@@ -91,7 +91,9 @@ class Meter:
             return None
         try:
             measured = calibration_of(processor())
-            found = predict(machine_here(catalogue), Work(rows, text_bytes / rows), measured)
+            found = predict(
+                describe_this_machine(catalogue), Work(rows, text_bytes / rows), measured
+            )
         except UsageError:  # too little is known of it
             return None
         return Limit(rows / found.parts["hashing"], found.basis)
@@ -100,7 +102,7 @@ class Meter:
     def _priced(self) -> tuple[Machine, Offer, Plan] | None:
         """The machine, and how it is paid for, where that is known."""
         catalogue = self._catalogue
-        own = priced_here(catalogue) if catalogue and self._cluster is None else None
+        own = catalogued_machine(catalogue) if catalogue and self._cluster is None else None
         had = own and catalogue and catalogue.usual_offer(own, leaving_out=("free",))
         return (own, *had) if own and had else None
 

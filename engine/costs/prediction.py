@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from ...storage.errors import UsageError
-from ..hardware.selection import SMALL
+from ..hardware.selection import THREADS
 from .calibration import Calibration, Rate, reference
 from .work import HALF_PARAMETER_BYTES, PARAMETER_BYTES, Work, at_once
 
@@ -52,7 +52,7 @@ PEAK_SHARE = 0.3  # of FP16 that a model is taken to reach; not measured
 MODEL_START = 20.0  # seconds to fetch a model and load it; not measured
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Prediction:
     """How long a piece of work takes on a machine, once, and the memory it needs there."""
 
@@ -100,7 +100,7 @@ def _hashing(machine: Machine, work: Work, calibration: Calibration | None) -> P
         assert known.clock_ghz is not None  # the reference's is measured
         slower = known.clock_ghz / (machine.clock_ghz or USUAL_CLOCK_GHZ)
     cluster = work.cluster or "cpu"
-    gpu = machine.kind == "gpu" and cluster != SMALL
+    gpu = machine.kind == "gpu" and cluster != THREADS
     cores = _known(machine, "cores")
     busy = at_once(work.tasks, 1 if gpu else cores) / slower
     tasks = work.shards if work.tasks is None else work.tasks
@@ -118,14 +118,14 @@ def _hashing(machine: Machine, work: Work, calibration: Calibration | None) -> P
         parts["hashing"] = rate.seconds(work.texts, work.text_bytes) / busy
         beside = 0.0
     basis = "scaled" if calibration is None else "calibrated"
-    workers = 1 if gpu or cluster == SMALL else cores
+    workers = 1 if gpu or cluster == THREADS else cores
     return Prediction(
-        sum(parts.values()) - beside,
-        parts,
-        max(parts, key=lambda name: parts[name]),
-        CLIENT_BYTES + workers * WORKER_BYTES,
-        MICRO_BATCH_BYTES if gpu else 0,
-        "arithmetic" if gpu else basis,
+        seconds=sum(parts.values()) - beside,
+        parts=parts,
+        bound=max(parts, key=lambda name: parts[name]),
+        host_bytes=CLIENT_BYTES + workers * WORKER_BYTES,
+        device_bytes=MICRO_BATCH_BYTES if gpu else 0,
+        basis="arithmetic" if gpu else basis,
     )
 
 
@@ -163,10 +163,10 @@ def _embedding(machine: Machine, work: Work) -> Prediction:
     # A CPU computes in FP32, the others in FP16.
     room = work.model_bytes(PARAMETER_BYTES if machine.kind == "cpu" else HALF_PARAMETER_BYTES)
     return Prediction(
-        sum(parts.values()),
-        parts,
-        max(parts, key=lambda name: parts[name]),
-        CLIENT_BYTES + (room if machine.kind == "cpu" else WORKER_BYTES),
-        0 if machine.kind == "cpu" else room,
-        "arithmetic",
+        seconds=sum(parts.values()),
+        parts=parts,
+        bound=max(parts, key=lambda name: parts[name]),
+        host_bytes=CLIENT_BYTES + (room if machine.kind == "cpu" else WORKER_BYTES),
+        device_bytes=0 if machine.kind == "cpu" else room,
+        basis="arithmetic",
     )

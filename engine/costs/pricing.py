@@ -17,7 +17,7 @@ MONTH_HOURS = 730.0
 _ALMOST = 1e-9  # of what floating point makes of a whole number
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Cost:
     """What the runs of a month take and cost on a machine, in a plan that is paid for anyway."""
 
@@ -38,7 +38,7 @@ class Cost:
 
 
 @dataclass(frozen=True)
-class Outlay:
+class Alternative:
     """What a run on some machine takes and costs, for `compare`."""
 
     name: str
@@ -47,7 +47,7 @@ class Outlay:
     usd_fixed: float = 0.0  # US dollars a month, however many runs
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Return:
     """What a machine gives and costs against a rival; a month where runs are given, else a run."""
 
@@ -88,8 +88,15 @@ def price(
     --------
     The first 100 units are sunk, and 8 more are bought:
 
-    >>> plan = Plan("pro", "Pro", 9.99, 100, 0.0999, 24)
-    >>> gpu = Machine("A100", "A100", "gpu", "cuda", units_per_hour=5.4)
+    >>> plan = Plan(
+    ...     name="pro",
+    ...     title="Pro",
+    ...     usd_month=9.99,
+    ...     units_included=100,
+    ...     usd_per_unit=0.0999,
+    ...     session_hours=24,
+    ... )
+    >>> gpu = Machine(name="A100", title="A100", kind="gpu", backend="cuda", units_per_hour=5.4)
     >>> cost = price(3600, gpu, Offer(False, None, 24, "x"), plan, runs_per_month=20)
     >>> round(cost.units_month, 6), cost.units_left, round(cost.usd_month, 4)
     (108.0, 0.0, 0.7992)
@@ -135,8 +142,8 @@ def _bill(
 
 
 def compare(
-    mine: Outlay,
-    rival: Outlay,
+    mine: Alternative,
+    rival: Alternative,
     *,
     runs_per_month: int | None = None,
     value_of_time: float | None = None,
@@ -145,7 +152,7 @@ def compare(
 
     Parameters
     ----------
-    mine, rival : Outlay
+    mine, rival : Alternative
     runs_per_month : int, optional
         When left out, the figures are those of one run.
     value_of_time : float, optional
@@ -156,8 +163,8 @@ def compare(
     --------
     The guide's own figures, 50 runs a month and 20 dollars an hour:
 
-    >>> a100 = Outlay("A100", 3 / 60, usd=0, usd_fixed=10)
-    >>> found = compare(a100, Outlay("T4", 7 / 60, 0), runs_per_month=50, value_of_time=20)
+    >>> a100 = Alternative("A100", 3 / 60, usd=0, usd_fixed=10)
+    >>> found = compare(a100, Alternative("T4", 7 / 60, 0), runs_per_month=50, value_of_time=20)
     >>> round(found.usd_net, 2), found.break_even_runs, found.break_even_value
     (56.67, 8, 3.0)
     """

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal
 
 from ...storage.corpus.partition import Sharding
@@ -36,7 +36,7 @@ class Model:
             raise UsageError(f"a model has at least one parameter: {self}")
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Work:
     """A corpus and what is done to it.
 
@@ -69,11 +69,11 @@ class Work:
     (100000000, 123)
     """
 
-    texts: int
-    mean_bytes: float = 100.0
-    kind: Kind = "hashing"
-    format: str = "parquet"
-    models: tuple[Model, ...] = ()
+    texts: int = field(kw_only=False)
+    mean_bytes: float = field(default=100.0, kw_only=False)
+    kind: Kind = field(default="hashing", kw_only=False)
+    format: str = field(default="parquet", kw_only=False)
+    models: tuple[Model, ...] = field(default=(), kw_only=False)
     tasks: int | None = None
     stored_bytes: int | None = None
 

@@ -12,7 +12,7 @@ from ...storage.filesystems.filesystem import LOCAL
 from ...storage.store.reader import ResultsStore
 from ...storage.targets.local import DRIVE, kind_of_disk
 from ...storage.targets.target import Target
-from ..hardware.platform import where
+from ..hardware.platform import current_platform
 
 if TYPE_CHECKING:
     from .handle import Run
@@ -25,7 +25,7 @@ _GONE_WITH_THE_PROCESS = "memory"
 
 def release(run: Run, places: Sequence[Target]) -> None:
     """Wait for a run, see that its results are safe, and give the runtime back; see `Run`."""
-    if where().name != "Colab":
+    if current_platform().name != "Colab":
         raise UsageError("this is no Colab runtime, so there is none to release")
     runtime, drive = _of_colab("runtime"), _of_colab("drive")
     try:

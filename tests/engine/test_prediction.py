@@ -146,15 +146,15 @@ def test_a_corpus_of_one_task_keeps_one_core_busy():
 
 def test_a_calibrated_machine_is_predicted_from_its_own_figures():
     own = Calibration(
-        "x",
-        2,
-        "2026-11-21",
-        "0",
-        {"threads": 1.0, "cpu": 2.0},
-        0.0,
-        0.0,
-        {"parquet": Rate(2e-6, 0.0)},
-        {"avx2": Rate(0.0, 1e-8)},
+        processor="x",
+        cores=2,
+        date="2026-11-21",
+        version="0",
+        start={"threads": 1.0, "cpu": 2.0},
+        shard=0.0,
+        task=0.0,
+        host={"parquet": Rate(2e-6, 0.0)},
+        hashing={"avx2": Rate(0.0, 1e-8)},
     )
     found = predict(machine(), Work(10**6, 100.0), own)
     assert found.basis == "calibrated"
@@ -323,8 +323,12 @@ def test_a_folder_that_cannot_be_written_is_seen_before_the_minutes_are_spent(mo
 def test_what_is_left_of_runs_is_reading_and_writing(row, byte, shard, cores):
     host, hashing = Rate(row, byte), Rate(3e-7, 2e-9)
     corpora = {
-        ("csv", calibrate.SHORT): calibrate.Made(Path("s"), 699_050, 62_914_500, 86, 16, 2),
-        ("csv", calibrate.LONG): calibrate.Made(Path("l"), 12_582, 62_910_000, 4, 64, 1),
+        ("csv", calibrate.SHORT): calibrate.Made(
+            path=Path("s"), rows=699_050, nbytes=62_914_500, shards=86, tasks=16, few_tasks=2
+        ),
+        ("csv", calibrate.LONG): calibrate.Made(
+            path=Path("l"), rows=12_582, nbytes=62_910_000, shards=4, tasks=64, few_tasks=1
+        ),
     }
     took = {"fixed": 0.25}
     for key, corpus in corpora.items():
