@@ -35,7 +35,7 @@ from ..storage.errors import RunFailed
 from ..storage.text import PackedText
 from .cluster.connect import connect
 from .costs.calibration import CLUSTERS, FORMATS, Calibration, Rate
-from .costs.work import Work, at_once
+from .costs.work import Work, busy_cores
 from .hardware.cpu import processor
 from .run.submit import submit
 
@@ -200,7 +200,7 @@ def _host(
         corpus = corpora[form, mean]
         fixed = took["fixed"] + corpus.shards * each[0] + corpus.tasks * each[1]
         seconds = took[form, mean] - fixed
-        seconds *= at_once(corpus.tasks, cores)
+        seconds *= busy_cores(corpus.tasks, cores)
         left = seconds - hashing.seconds(corpus.rows, corpus.nbytes)
         seen.append((corpus.rows, corpus.nbytes, max(0.0, left)))
     return _rate(*seen)

@@ -1,4 +1,7 @@
-"""The machine at hand, in a catalogue's words: to predict for it, and to say what it costs."""
+"""The machine at hand as an entry of a catalogue, to predict for it and to price it.
+
+What the machine is made of is detected in `hardware`.
+"""
 
 from __future__ import annotations
 
@@ -23,10 +26,9 @@ from .catalogue_files import OWN
 def describe_this_machine(catalogue: Catalogue) -> Machine:
     """Return this machine: its own processor and memory, and what a catalogue knows of its GPU.
 
-    Of several GPUs the first that can be used is taken; of one that the catalogue does not know too
-    little is known to predict for it, so it is left out, with a note. In Colab the machine costs
-    what the catalogue says of such a one, and what a user's own says of "this machine"; anywhere
-    else nothing.
+    The first usable GPU counts. A GPU that the catalogue lacks cannot be predicted and is left out,
+    with a note. The price is that of "this machine" in the user's own catalogue; else, in Colab,
+    that of the machine with the same GPU; anywhere else the machine is free.
 
     Examples
     --------
@@ -59,7 +61,7 @@ def _with_price(host: Machine, catalogue: Catalogue) -> Machine:
             notes=own.notes,
         )
     if current_platform().name == "Colab":
-        return replace(host, note="the catalogue does not know what Colab takes for it")
+        return replace(host, note="the catalogue has no price of it in Colab")
     return replace(host, offers=dict.fromkeys(catalogue.plans, Offer(True, "always", None, OWN)))
 
 
@@ -70,13 +72,13 @@ def _with_gpu(host: Machine, catalogue: Catalogue) -> Machine:
     gpu = gpus[0]
     known = machine_with_gpu(gpu, catalogue.machines.values())
     if known is None:
-        return replace(host, note=f"its {gpu.name} is not in the catalogue, so its cores are meant")
+        return replace(host, note=f"its {gpu.name} is not in the catalogue, so its cores are used")
     return replace(
         host,
         title=gpu.name,
         kind="gpu",
         backend="cuda",
-        memory_gb=gpu.memory / 1e9 or host.ram_gb,  # a system on a chip has the host's
+        memory_gb=gpu.memory / 1e9 or host.ram_gb,  # a system on a chip shares the host's
         sms=gpu.sms or known.sms,
         capability=gpu.capability,
         device_clock_ghz=known.device_clock_ghz,
@@ -86,7 +88,7 @@ def _with_gpu(host: Machine, catalogue: Catalogue) -> Machine:
 
 
 def usable_gpus() -> tuple[Gpu, ...]:
-    """Return the GPUs of this machine that the engine can compute with now."""
+    """Return the GPUs of this machine that the engine can use now."""
     found = nvidia()
     if why_no_cuda(found, installed_packages()) is not None:
         return ()
@@ -94,12 +96,12 @@ def usable_gpus() -> tuple[Gpu, ...]:
 
 
 def calibration_of(own: Cpu) -> Calibration | None:
-    """Return what `paninifs bench` measured here, if it was on such a processor, hashing so.
+    """Return the calibration by `paninifs bench`, if it fits this processor and its hashing.
 
     Raises
     ------
     UsageError
-        What it left cannot be read.
+        The calibration cannot be read.
     """
     found = load()
     if found is None or found.version != __version__ or own.hashing not in found.hashing:
@@ -108,7 +110,7 @@ def calibration_of(own: Cpu) -> Calibration | None:
 
 
 def machine_with_gpu(gpu: Gpu, machines: Iterable[Machine]) -> Machine | None:
-    """Return the machine that has such a GPU; None where none has, and for a slice of one.
+    """Return the machine with the same GPU; None if there is none, and for a MIG slice.
 
     Its driver calls a T4 "Tesla T4", an A100 "NVIDIA A100-SXM4-40GB" or "...-80GB".
     """
@@ -123,10 +125,10 @@ def machine_with_gpu(gpu: Gpu, machines: Iterable[Machine]) -> Machine | None:
 
 
 def catalogued_machine(catalogue: Catalogue) -> Machine | None:
-    """Return the machine of a catalogue that this one is, where it is known to be: else None.
+    """Return the priced entry of a catalogue for this machine; None if it has none.
 
-    That is what a user's own catalogue calls "this machine"; and in Colab the one with its GPU, or
-    with none. Its TPUs cannot be told apart without taking them, so they are not.
+    It is "this machine" in the user's own catalogue; else, in Colab, the machine with the same GPU,
+    or without one. Colab's TPUs cannot be distinguished without occupying them, so they have none.
     """
     if HERE in catalogue.machines:
         return catalogue.machine(HERE)

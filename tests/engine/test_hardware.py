@@ -166,7 +166,9 @@ def test_free_is_never_less_than_nothing_nor_more_than_the_machine_has(groups):
 @pytest.fixture
 def environment(monkeypatch):
     """Set this environment of a service, and no other's."""
-    signs = {sign for service in platforms._SERVICES for sign in (*service.signs, *service.properties)}
+    signs = {
+        sign for service in platforms._SERVICES for sign in (*service.signs, *service.properties)
+    }
 
     def become(**variables):
         for name in {*signs, "SLURM_JOB_END_TIME", "TPU_NAME", *tpu.VARIABLES}:

@@ -20,7 +20,7 @@ from paninifs.engine.costs.calibration import Calibration, Rate, load, reference
 from paninifs.engine.costs.catalogue import Machine
 from paninifs.engine.costs.prediction import predict
 from paninifs.engine.costs.this_machine import calibration_of
-from paninifs.engine.costs.work import Model, Work, at_once
+from paninifs.engine.costs.work import Model, Work, busy_cores
 from paninifs.engine.hardware.cpu import processor
 from paninifs.storage.errors import RunFailed, UsageError
 
@@ -105,7 +105,7 @@ def changed(**parts):
 def test_a_file_that_is_no_calibration_is_refused_by_name(tmp_path, text):
     path = tmp_path / "calibration.json"
     path.write_text(text)
-    with pytest.raises(UsageError, match=r"calibration\.json is no calibration .*paninifs bench"):
+    with pytest.raises(UsageError, match=r"json is not a valid calibration .*paninifs bench"):
         load(path)
 
 
@@ -223,7 +223,7 @@ def test_the_files_and_not_the_texts_say_whether_a_corpus_is_small():
     ],
 )
 def test_what_is_not_known_is_not_made_up(kind, unknown):
-    with pytest.raises(UsageError, match=f"no {unknown} is known of it"):
+    with pytest.raises(UsageError, match=f"its {unknown} is not known"):
         predict(machine(**kind | {unknown: None}), Work(10**6))
 
 
@@ -334,7 +334,7 @@ def test_what_is_left_of_runs_is_reading_and_writing(row, byte, shard, cores):
     for key, corpus in corpora.items():
         amounts = (corpus.rows, corpus.nbytes)
         seconds = host.seconds(*amounts) + hashing.seconds(*amounts)
-        seconds /= at_once(corpus.tasks, cores)
+        seconds /= busy_cores(corpus.tasks, cores)
         took[key] = 0.25 + shard * (corpus.shards + 2 * corpus.tasks) + seconds
     found = calibrate._host("csv", corpora, took, (shard, 2 * shard), cores, hashing)
     assert found.seconds(10**6, 10**8) == pytest.approx(host.seconds(10**6, 10**8), rel=1e-3)
