@@ -126,8 +126,8 @@ def run(
     host: Annotated[
         str,
         typer.Option(
-            help="Interface on which a cluster on this machine listens; any but loopback needs "
-            "TLS (deploy/README.md)."
+            help="Address on which a cluster on this machine listens; any but loopback needs TLS "
+            "(deploy/README.md)."
         ),
     ] = LOOPBACK,
     shard_rows: Annotated[
@@ -165,7 +165,7 @@ def run(
     ] = None,
     as_json: Json = False,
 ) -> None:
-    """Compute the default graph for a CORPUS and store the results in RESULTS.
+    """Compute dhātu weights, prime bases and ambiguity for a CORPUS, and store them in RESULTS.
 
     An interrupted run resumes when the same command is given again.
 
@@ -277,7 +277,7 @@ def _workers(option: str) -> int | tuple[int, int]:
 
 
 def _require_gpus(workers: int | None) -> None:
-    """Exit at once if there is no usable GPU; this is a failure, not wrong usage."""
+    """Exit at once without a usable GPU; this is a failure, not wrong usage."""
     from ..cluster.cuda import require_gpus
 
     try:

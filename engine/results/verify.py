@@ -31,7 +31,7 @@ _RUN_ROWS = 256
 
 @dataclass(frozen=True, kw_only=True)
 class Verification:
-    """The outcome of `verify`; it passed if there are no problems."""
+    """The outcome of `verify`; it passed if `problems` is empty."""
 
     results: str
     rows: int  # whose values were recomputed and compared
@@ -73,7 +73,7 @@ def verify(
     Raises
     ------
     ResultsNotFound
-        There is no store.
+        The store does not exist.
     CorpusChanged
         A corpus file is no longer the one that was hashed.
     """
@@ -83,14 +83,14 @@ def verify(
     problems = [] if len(markers) == layout.shards else [_unfinished(markers, layout)]
     built_in, own = _blocks(store.manifest)
     recipe = Recipe(
-        Graph(built_in),
-        _REFERENCE,
-        index.wanted,
-        index.id,
-        index.keep,
-        tuple(f for f in layout.fields if f.name not in own),
-        store.opener,
-        None,
+        graph=Graph(built_in),
+        backend=_REFERENCE,
+        wanted=index.wanted,
+        identity=index.id,
+        keep=index.keep,
+        fields=tuple(field for field in layout.fields if field.name not in own),
+        opener=store.opener,
+        micro_batch=None,
     )
     provisional = [shard for shard, marker in markers.items() if marker.provisional]
     ranges = _ranges(layout, sorted(set(markers) - set(provisional)), sample)
