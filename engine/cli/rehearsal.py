@@ -30,13 +30,16 @@ def print_rehearsal(
     as_json: bool,
 ) -> None:
     """Process a sample and print the prediction for the whole corpus."""
-    from ..rehearsal.rehearse import rehearse
-    from ..rehearsal.showing import lines_of
+    from ..rehearsal.rehearsal import lines_of
+    from ..rehearsal.rehearse import rehearse_run
+    from ..rehearsal.trial_run import scratch_beside
+    from ..run.spec import RunSpec
 
     if not as_json:
         err.print(f"sampling {rows:,} texts spread over the corpus")
     try:
-        found = rehearse(graph, corpus, results, rows=rows, **options)
+        spec = RunSpec.of(graph, corpus, results, mirror=mirror, **options)
+        found = rehearse_run(spec, scratch_beside(results), rows=rows)
     except KeyboardInterrupt:
         err.print("\nstopped; the sample is removed")
         raise typer.Exit(INTERRUPTED) from None

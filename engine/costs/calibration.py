@@ -16,13 +16,17 @@ from typing import Any
 from platformdirs import user_cache_path
 
 from ...storage.errors import UsageError
+from ...storage.formats import registry as corpus_formats
 
 PATH = user_cache_path("paninifs") / "calibration.json"
 """Where `paninifs bench` leaves what it measured, for this user on this machine."""
 
 
-FORMATS = {"parquet": ".parquet", "jsonl": ".jsonl", "csv": ".csv", "text": ".txt"}
-"""What is measured of a corpus's formats, and their endings; the others are like one of these."""
+FORMATS = {
+    name: corpus_formats.FORMATS[name].endings[0]
+    for name in dict.fromkeys(known.calibrated_as for known in corpus_formats.FORMATS.values())
+}
+"""The corpus formats that are measured, and their endings; each other one is like one of these."""
 
 CLUSTERS = ("threads", "cpu")
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from .backends import Backend, backends_of
 from .cpu import Cpu, processor
-from .disk import Disk, disk_room
+from .disk import Disk, free_disk
 from .gpu import Gpu
 from .memory import Memory, ram
 from .nvml import nvidia
@@ -66,7 +66,7 @@ def hardware() -> Hardware:
         platform=where(),
         cpu=cpu,
         memory=ram(),
-        disk=disk_room(),
+        disk=free_disk(),
         gpus=found.gpus,
         why_no_gpu=found.missing,
         packages=there,

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from ...storage.errors import StorageRefused, UsageError
-from ..monitoring.display.card import table
+from ..rendering.html import table
 from .findings import find
 from .headline import headline
 from .page import GENERATOR, page, store_name

@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from ..rendering.html import table
 from ..rendering.terminal import visible
 from .located import Located, beginning
 
@@ -77,8 +78,6 @@ def notes(peek: Peek) -> list[str]:
 
 def as_html(peek: Peek) -> str:
     """Return a peeked sentence for a notebook; every text in it is escaped."""
-    from ..monitoring.display.card import table  # it knows of runs, and so of dask
-
     page = f"<p>{_shown(beginning(peek.text))}</p>"
     page += "".join(f"<p>{_shown(note)}</p>" for note in notes(peek))
     largest = max(peek.dhatu.values()) or 1.0

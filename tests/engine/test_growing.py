@@ -97,7 +97,7 @@ def test_workers_that_are_taken_away_in_the_middle_lose_nothing(corpus, tmp_path
 
 @pytest.mark.parametrize("comes", [True, False])
 def test_a_worker_that_is_long_in_coming_is_waited_for(corpus, tmp_path, monkeypatch, comes):
-    monkeypatch.setattr(watchdog, "LOOK_SECONDS", 0.2)
+    monkeypatch.setattr(watchdog, "CHECK_SECONDS", 0.2)
     monkeypatch.setattr(watchdog, "QUIET_SECONDS", 0.5)
     monkeypatch.setattr(watchdog, "GROWING_SECONDS", 60.0 if comes else 3.0)
     monkeypatch.setenv(RETRY_SECONDS_VARIABLE, "1")

@@ -16,7 +16,7 @@ import paninifs as pf
 from paninifs.engine.cli import app
 from paninifs.engine.monitoring.dashboard.link import DashboardLink
 from paninifs.engine.monitoring.display.bar import in_terminal
-from paninifs.engine.monitoring.display.card import card, table
+from paninifs.engine.monitoring.display.card import card
 from paninifs.engine.monitoring.display.notebook import Notebook
 from paninifs.engine.monitoring.events import (
     EventStream,
@@ -28,6 +28,7 @@ from paninifs.engine.monitoring.events import (
 )
 from paninifs.engine.monitoring.figures import Figures
 from paninifs.engine.monitoring.progress import Progress
+from paninifs.engine.rendering.html import table
 from paninifs.engine.rendering.terminal import plain, visible
 from paninifs.storage.store.history import Timeline
 

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urljoin, urlsplit
 
-from ...cluster.network import is_loopback
+from ...hardware.loopback import is_loopback
 from ...hardware.platform import where
 
 if TYPE_CHECKING:
