@@ -8,11 +8,8 @@ from typing import Any
 import numpy as np
 
 from ...storage.text import PackedText
-from ..blocks.dhatu import DHATUS
-from ..blocks.prime_base import PRIMES
+from ..inventories import DHATUS, PRIMES
 from . import reference
-
-__all__ = ["DHATUS", "PRIMES", "passed", "texts"]
 
 _LENGTHS = (*range(258), 1_000, 4_095, 4_096, 100_003)
 """Every way in which a text can end in its block, behind one block or several; and some of many."""

@@ -30,8 +30,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from paninifs import PackedText, default_graph
-from paninifs.graphs.blocks.dhatu import DHATUS
-from paninifs.graphs.blocks.prime_base import PRIMES
+from paninifs.graphs.inventories import DHATUS, PRIMES
 from paninifs.graphs.kernels import BACKENDS, NUMERIC_VERSION, Kernels, load, reference
 from paninifs.graphs.kernels.chains import Chain
 from paninifs.graphs.kernels.cpu import cpu_backend, moments, sha_hashlib, sha_ni, sha_paths

@@ -18,6 +18,7 @@ import numpy.typing as npt
 
 from ....storage.errors import BackendUnavailable
 from ....storage.text import PackedText
+from ...inventories import DHATUS, PRIMES
 from .. import selftest
 from ..chains import Chain, chains_of
 from ..host import IN_FLIGHT, MICRO_BATCH, asarray, counted, offload, own, room
@@ -105,7 +106,7 @@ def prepare() -> None:
     """
     lock = Path(tempfile.gettempdir()) / f"paninifs-{os.getuid()}.compiling"
     with locket.lock_file(lock):
-        fields = default_graph(selftest.texts(), dhatus=selftest.DHATUS, primes=selftest.PRIMES)
+        fields = default_graph(selftest.texts(), dhatus=DHATUS, primes=PRIMES)
     if not selftest.passed(fields):
         kept = " and ".join(map(str, folders()))
         raise BackendUnavailable(

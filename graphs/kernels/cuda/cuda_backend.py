@@ -20,6 +20,7 @@ import numpy.typing as npt
 
 from ....storage.errors import BackendUnavailable, DeviceLost
 from ....storage.text import PackedText
+from ...inventories import DHATUS, PRIMES
 from .. import selftest
 from .memory import counted, room  # noqa: F401 (a part of every backend)
 from .source import OPTIONS, WARP, Specification, source_of, threads_a_text
@@ -298,7 +299,7 @@ def prepare() -> None:
 
 
 def _tried(text: PackedText) -> dict[str, Array]:
-    made = default_graph(text, dhatus=selftest.DHATUS, primes=selftest.PRIMES)
+    made = default_graph(text, dhatus=DHATUS, primes=PRIMES)
     return {str(number): array for number, array in enumerate(made)}
 
 

@@ -95,7 +95,7 @@ def _split(chains: Sequence[Chain], parts: int) -> list[Sequence[Chain]]:
 def teams_of(groups: Sequence[Group]) -> list[list[Group]]:
     """Share the groups out to two teams whose work is as even as may be, the largest first.
 
-    >>> from ..dhatu import DHATUS
+    >>> from ...inventories import DHATUS
     >>> teams = teams_of(groups_of(chains_of(DHATUS, digest=True)))
     >>> [sum(group.cost for group in team) for team in teams]
     [3968, 3968]
