@@ -29,13 +29,16 @@ def print_rehearsal(
     as_json: bool,
 ) -> None:
     """Try a sample, and print what it says of the whole."""
-    from ..rehearsal.rehearse import rehearse
-    from ..rehearsal.showing import lines_of
+    from ..rehearsal.rehearsal import lines_of
+    from ..rehearsal.rehearse import rehearse_run
+    from ..rehearsal.trial_run import scratch_beside
+    from ..run.spec import RunSpec
 
     if not as_json:
         err.print(f"trying {rows:,} texts from all over the corpus")
     try:
-        found = rehearse(graph, corpus, results, rows=rows, **options)
+        spec = RunSpec.of(graph, corpus, results, mirror=mirror, **options)
+        found = rehearse_run(spec, scratch_beside(results), rows=rows)
     except KeyboardInterrupt:
         err.print("\nstopped; nothing is left of the sample")
         raise typer.Exit(INTERRUPTED) from None

@@ -13,7 +13,7 @@ import typer
 from ...storage.errors import BackendUnavailable, PaniniError
 from ...storage.filesystems.redaction import shown
 from ...storage.store.quarantine import first_quarantined
-from ...storage.targets.target import open_target
+from ...storage.targets.open import open_target
 from ..cluster.network import LOOPBACK
 from ..rendering.terminal import one_line, plain
 from .console import (

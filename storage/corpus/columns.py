@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
 
-from ..formats.registry import READERS
+from ..formats.registry import FORMATS
 from ..rows import ANY_TEXT, Column, SourceFile, common_kind
 from .index import CorpusIndex
 from .opening import FileOpener
 
-_READERS = 16
+_THREADS = 16
 _STRUCT = "struct<"
 
 
@@ -29,9 +29,9 @@ def own_columns(index: CorpusIndex, opener: FileOpener) -> tuple[Column, ...]:
 
     def columns(file: SourceFile) -> dict[str, str]:
         opener.check(file)
-        return READERS[file.format].columns(file, opener)
+        return FORMATS[file.format].columns(file, opener)
 
-    with ThreadPoolExecutor(_READERS) as pool:
+    with ThreadPoolExecutor(_THREADS) as pool:
         found = list(pool.map(columns, files))
     # JSON Lines has no schema: whatever is in other files, its values are strings.
     schemaless = {"string"} if any(file.format == "jsonl" for file in files) else set()

@@ -91,7 +91,7 @@ class Corpus:
     @property
     def opener(self) -> FileOpener:
         """Opens the files with the storage options that the corpus was opened with."""
-        return FileOpener(dict(self.storage_options))
+        return FileOpener(self.storage_options)
 
     @property
     def nbytes(self) -> int:

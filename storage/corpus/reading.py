@@ -1,38 +1,89 @@
-"""`read_stretches`: what a task reads, in order, with its small files fetched many at once.
+"""The rows of a corpus, by stretches or by row numbers, with their texts cleaned.
 
-A folder of ten thousand documents on a mount or in a bucket costs a round trip a file; one after
-the other they would take longer than all the hashing.
+`read_stretch` reads one stretch and yields exactly the rows that were planned: rows that a damaged
+file no longer gives become faults that name it. `read_stretches` reads what a task needs, fetching
+small files ahead. `texts_at` reads single texts. How a format is decoded is in `formats`, how the
+bytes of a file arrive in `opening`, which stretches rows lie in is answered by `CorpusIndex`.
 """
 
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Generator, Iterable
+from collections.abc import Generator, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from itertools import islice
+from itertools import groupby, islice
 
-from ..formats.registry import read_stretch
-from ..rows import Rows, Stretch, Wanted
-from .opening import SMALL_BYTES, FileOpener, InHand
+from ..errors import CorpusChanged
+from ..formats.registry import BROKEN, FORMATS, reason_of
+from ..rows import BATCH_ROWS, Rows, SourceFile, Span, Stretch, Wanted
+from .index import CorpusIndex
+from .opening import SMALL_BYTES, CorpusOpener, FileOpener, InHand
 
 FETCHES = 16
-"""Small files that are fetched at once."""
+"""Small files that are fetched at the same time."""
 
 AHEAD = 2 * FETCHES
-"""Stretches that are looked ahead; so at most this many small files are held."""
+"""Stretches that are prepared ahead, and so the largest number of small files in memory."""
+
+
+def read_stretch(stretch: Stretch, opener: CorpusOpener, wanted: Wanted) -> Iterator[Rows]:
+    """Yield exactly the rows of a stretch, in order, their texts cleaned.
+
+    Raises
+    ------
+    CorpusChanged
+        The file is no longer the one that was indexed.
+    StorageRefused
+        The file may no longer be opened.
+    OSError
+        The disk or the network failed; the task is retried.
+    """
+    file, row = stretch.file, stretch.span.start
+    reason = stretch.problem or "the file ends before this row"
+    if not stretch.problem:
+        opener.check(file)
+        batches = FORMATS[file.format].read(file, opener, stretch.span, wanted)
+        try:
+            for rows in batches:
+                if row + len(rows) >= stretch.span.stop:
+                    # Before the last rows are yielded: a caller may not ask for more after them.
+                    _finish(batches, file)
+                    opener.check(file)
+                yield rows.cleaned(wanted.cleaning)
+                row += len(rows)
+        except BROKEN as error:
+            opener.check(file)
+            reason = reason_of(error)
+    for first in range(row, stretch.span.stop, BATCH_ROWS):
+        last = min(first + BATCH_ROWS, stretch.span.stop)
+        yield Rows.lost(first, last, reason, wanted)
+
+
+def _finish(batches: Iterator[Rows], file: SourceFile) -> None:
+    """Read what follows the last rows, such as a checksum."""
+    try:
+        for _ in batches:
+            pass
+    except BROKEN as error:
+        raise CorpusChanged(
+            f"{file.url} is damaged since it was indexed: {reason_of(error)}"
+        ) from error
 
 
 def read_stretches(
     stretches: Iterable[Stretch], opener: FileOpener, wanted: Wanted
 ) -> Generator[tuple[Stretch, int, Rows]]:
-    """Yield the rows of stretches, in order: the stretch, their first row in the corpus, and they.
+    """Yield ``(stretch, first_row, rows)`` for each batch, in corpus order.
+
+    Small files are fetched ahead, many at a time: ten thousand documents on a mount or in a bucket
+    cost a round trip each, which one after the other would take longer than all the hashing.
 
     Raises
     ------
     CorpusChanged
         A file is no longer the one that was indexed.
     StorageUnreachable
-        The storage failed for longer than it is waited for.
+        The storage kept failing until the retries ran out.
     """
     coming = iter(stretches)
     ahead: deque[tuple[Stretch, Future[InHand] | None]] = deque()
@@ -54,3 +105,25 @@ def read_stretches(
             ahead.extend(begun(stretch) for stretch in islice(coming, 1))
     finally:
         pool.shutdown(cancel_futures=True)
+
+
+def texts_at(index: CorpusIndex, opener: FileOpener, rows: Iterable[int]) -> dict[int, str | None]:
+    """Return the texts of some rows of the corpus; None for a quarantined row.
+
+    Rows that are decoded together are read together, so a compressed file is read once.
+    """
+    single = [index.stretches(row, row + 1)[0] for row in sorted(set(rows))]
+    texts: dict[int, str | None] = {}
+    for _, group in groupby(single, key=lambda s: (s.file, s.span.unit_row)):
+        members = list(group)
+        first, last = members[0], members[-1]
+        span = Span(first.span.start, last.span.stop, first.span.unit_row, first.span.unit_offset)
+        whole = Stretch(first.row, first.file, span, first.problem)
+        numbers = {member.row for member in members}
+        row = whole.row
+        for batch in read_stretch(whole, opener, index.wanted):
+            for at in range(len(batch)):
+                if row + at in numbers:
+                    texts[row + at] = batch.text[at].as_py()
+            row += len(batch)
+    return texts

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import time
 from bisect import bisect_right
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext, suppress
 from dataclasses import dataclass, field, replace
 from io import BytesIO
@@ -109,7 +109,7 @@ def survey(corpus: Corpus) -> Survey:
         return Survey(index, counted=True, seconds=time.perf_counter() - began)
     usable = [file for file in corpus.files if not file.problem and file.size] or corpus.files
     chosen = list(dict.fromkeys(usable[n * len(usable) // FILES] for n in range(FILES)))
-    opener = FrontOpener(dict(corpus.storage_options))
+    opener = FrontOpener(corpus.storage_options)
     try:
         found = build_index(chosen, opener, corpus.text, corpus.id, corpus.keep)
     except CorpusEmpty as error:
@@ -187,7 +187,7 @@ class FrontOpener(FileOpener):
         Names of files of which no line ends in the longest front that is read.
     """
 
-    def __init__(self, storage_options: dict[str, Any]) -> None:
+    def __init__(self, storage_options: Mapping[str, Any] | None = None) -> None:
         super().__init__(storage_options)
         self.unending: list[str] = []
         self._read: dict[SourceFile, int] = {}  # bytes of a file that were read

@@ -19,13 +19,13 @@ from ..rows import (
     Malformed,
     Opener,
     Outline,
-    RowBuilder,
     Rows,
     SourceFile,
     Span,
     Unit,
     Wanted,
 )
+from .building import RowBuilder
 from .lines import BLOCK_BYTES, BOM
 
 LONGEST_FIELD = 1 << 28

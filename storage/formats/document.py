@@ -22,8 +22,8 @@ from ..rows import (
     Span,
     Unit,
     Wanted,
-    utf8_text,
 )
+from .building import utf8_text
 from .lines import BOM
 
 _NAME = "id"

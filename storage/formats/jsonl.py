@@ -12,12 +12,12 @@ from ..rows import (
     BATCH_ROWS,
     Opener,
     Outline,
-    RowBuilder,
     Rows,
     SourceFile,
     Span,
     Wanted,
 )
+from .building import RowBuilder
 from .jsonl_blocks import SAMPLE_RECORDS, Lines, blocks_of, parse
 from .lines import lines_of, outline_lines
 

@@ -26,8 +26,8 @@ from ..rows import (
     Span,
     Unit,
     Wanted,
-    utf8_text,
 )
+from .building import utf8_text
 from .decoding import StoredFile
 
 _DISK_BYTES, _REQUEST_BYTES = 1 << 20, 8 << 20

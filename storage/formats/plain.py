@@ -11,13 +11,12 @@ from ..rows import (
     ARROW_KINDS,
     Opener,
     Outline,
-    RowBuilder,
     Rows,
     SourceFile,
     Span,
     Wanted,
-    utf8_text,
 )
+from .building import RowBuilder, utf8_text
 from .lines import lines_of, outline_lines
 
 

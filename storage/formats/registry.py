@@ -11,10 +11,9 @@ from dataclasses import dataclass
 
 import pyarrow as pa
 
-from ..corpus.opening import CorpusOpener
-from ..errors import CorpusChanged, UsageError
+from ..errors import UsageError
 from ..filesystems.redaction import scrubbed
-from ..rows import BATCH_ROWS, Malformed, Opener, Outline, Rows, SourceFile, Span, Stretch, Wanted
+from ..rows import Malformed, Opener, Outline, Rows, SourceFile, Span, Wanted
 from . import delimited, document, jsonl, parquet, plain
 from .compression import split_suffix
 
@@ -33,7 +32,7 @@ class Reader:
     further: tuple[str, ...] = ()  # of files in a folder that are, too, when this one is
 
 
-READERS = {
+FORMATS = {
     "parquet": Reader(parquet.outline, parquet.read, parquet.columns, (".parquet", ".pq")),
     "jsonl": Reader(jsonl.outline, jsonl.read, jsonl.columns, (".jsonl", ".ndjson")),
     "csv": Reader(delimited.outline, delimited.read, delimited.columns, (".csv",)),
@@ -48,9 +47,9 @@ READERS = {
     ),
 }
 
-SUFFIXES = {ending: name for name, reader in READERS.items() for ending in reader.endings}
+SUFFIXES = {ending: name for name, reader in FORMATS.items() for ending in reader.endings}
 
-_BROKEN = (Malformed, pa.ArrowException)
+BROKEN = (Malformed, pa.ArrowException)
 """What a file that is not what it claims makes its reader raise."""
 
 
@@ -67,7 +66,7 @@ def format_of(name: str, within: str | None = None) -> tuple[str, str | None] | 
     inner, compression = split_suffix(name.lower())
     endings = SUFFIXES
     if within is not None:
-        reader = READERS[within]
+        reader = FORMATS[within]
         endings = dict.fromkeys((*reader.endings, *reader.further), within)
     known = next((f for suffix, f in endings.items() if inner.endswith(suffix)), None)
     if known is None or (known == "parquet" and compression):
@@ -91,61 +90,20 @@ def read_as(name: str, format: str) -> tuple[str, str | None]:
 
 def require_format(format: str) -> None:
     """Raise `UsageError`, listing the formats, where this is none of them."""
-    if format not in READERS:
-        raise UsageError(f"no format {format!r}; the formats are: {', '.join(READERS)}")
+    if format not in FORMATS:
+        raise UsageError(f"no format {format!r}; the formats are: {', '.join(FORMATS)}")
 
 
 def outline(file: SourceFile, opener: Opener) -> Outline:
     """Count a file's records. Raises `Malformed` (or OSError) where it cannot be read."""
     try:
-        return READERS[file.format].outline(file, opener)
-    except _BROKEN as error:
-        raise Malformed(_why(error)) from error
+        return FORMATS[file.format].outline(file, opener)
+    except BROKEN as error:
+        raise Malformed(reason_of(error)) from error
 
 
-def read_stretch(stretch: Stretch, opener: CorpusOpener, wanted: Wanted) -> Iterator[Rows]:
-    """Yield exactly the rows of a stretch, in order, their texts cleaned.
-
-    Raises
-    ------
-    CorpusChanged
-        When the file is no longer the one that was indexed.
-    StorageRefused
-        When it may not be opened any more.
-    OSError
-        When the disk or the network fails; the task is tried again.
-    """
-    file, row = stretch.file, stretch.span.start
-    reason = stretch.problem or "the file ends before this row"
-    if not stretch.problem:
-        opener.check(file)
-        batches = READERS[file.format].read(file, opener, stretch.span, wanted)
-        try:
-            for rows in batches:
-                if row + len(rows) >= stretch.span.stop:
-                    # Before the last rows are handed over: nobody may ask for more behind them.
-                    _end(batches, file)
-                    opener.check(file)
-                yield rows.cleaned(wanted.cleaning)
-                row += len(rows)
-        except _BROKEN as error:
-            opener.check(file)
-            reason = _why(error)
-    for first in range(row, stretch.span.stop, BATCH_ROWS):
-        last = min(first + BATCH_ROWS, stretch.span.stop)
-        yield Rows.lost(first, last, reason, wanted)
-
-
-def _end(batches: Iterator[Rows], file: SourceFile) -> None:
-    """Read what stands behind the last rows: a checksum, if anything."""
-    try:
-        for _ in batches:
-            pass
-    except _BROKEN as error:
-        raise CorpusChanged(f"{file.url} is damaged since it was indexed: {_why(error)}") from error
-
-
-def _why(error: BaseException) -> str:
+def reason_of(error: BaseException) -> str:
+    """Return what a `BROKEN` error says of the file, without secrets."""
     if isinstance(error, Malformed):
         return scrubbed(str(error))
     return scrubbed(f"{type(error).__name__}: {error}" if str(error) else type(error).__name__)

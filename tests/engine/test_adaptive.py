@@ -16,10 +16,10 @@ from hypothesis import strategies as st
 
 import paninifs as pf
 from paninifs.engine.worker import blocks as blocks_module
-from paninifs.engine.worker import budget as room_module
-from paninifs.engine.worker.adaptive import AGAIN, CALM, HIGH, LOW, Adaptive, Fixed
+from paninifs.engine.worker import budget as budget_module
+from paninifs.engine.worker.adaptive import HIGH, LOW, MIN_CALM, RETRY_CALLS, Adaptive, Fixed
 from paninifs.engine.worker.blocks import Blocks
-from paninifs.engine.worker.exclusive import Gate
+from paninifs.engine.worker.exclusive import SharedExclusiveLock
 from paninifs.engine.worker.micro_batch import MicroBatch
 from paninifs.graphs.kernels import load
 from paninifs.storage.errors import BlockError
@@ -31,7 +31,7 @@ FIELDS = 124  # bytes a row
 
 @pytest.fixture(autouse=True)
 def nothing_learnt(monkeypatch):
-    monkeypatch.setattr(blocks_module, "_learnt", {})
+    monkeypatch.setattr(blocks_module, "_adaptive_sizes", {})
 
 
 def held(size, row_bytes=FIELDS):
@@ -67,7 +67,7 @@ def test_once_it_has_learnt_it_never_takes_more_than_its_share(calls, factor, in
             assert in_flight * factor * held(size) <= HIGH * room * 1.000001
         rows = min(many, size.rows)
         nbytes = min(rows * mean, size.text_bytes)
-        turn.took(rows, nbytes, int(factor * (nbytes + rows * (FIELDS + 8))))
+        turn.fitted(rows, nbytes, int(factor * (nbytes + rows * (FIELDS + 8))))
         turn.ended(1.0)
         learnt = True
 
@@ -77,7 +77,7 @@ def test_it_grows_until_it_takes_enough_of_the_room_or_needs_no_more(power, fact
     sizes, room = Adaptive(HOME, 8, in_flight, FIELDS), 1 << power
     for _ in range(60):
         turn = sizes.begin(room, 10_000, 10_000_000)
-        turn.took(turn.size.rows, turn.size.text_bytes, int(factor * held(turn.size)))
+        turn.fitted(turn.size.rows, turn.size.text_bytes, int(factor * held(turn.size)))
     size = everything(sizes)
     use = in_flight * sizes.factor * held(size) / room
     assert use <= HIGH
@@ -89,7 +89,7 @@ def test_room_that_others_take_and_leave_is_followed():
     seen = []
     for room in [1 << 30] * 8 + [1 << 20] * 2 + [1 << 30] * 20:
         turn = sizes.begin(room, 10_000, 10_000_000)
-        turn.took(turn.size.rows, turn.size.text_bytes, held(turn.size))
+        turn.fitted(turn.size.rows, turn.size.text_bytes, held(turn.size))
         seen.append(everything(sizes))
     assert seen[7] == HOME.times(8)
     assert held(seen[8]) <= HIGH * (1 << 20)
@@ -103,22 +103,22 @@ def test_what_was_refused_is_not_asked_for_again_and_again():
         turn = sizes.begin(1 << 40, HOME.rows, 1000)
         size = turn.size
         if size.rows > fits:
-            turn.refused(size.rows, 1000)
+            turn.failed(size.rows, 1000)
             refusals.append(call)
         else:
-            turn.took(size.rows, 10, 1000)
+            turn.fitted(size.rows, 10, 1000)
     assert len(refusals) < 14
-    assert np.diff(refusals)[-1] > 8 * CALM
+    assert np.diff(refusals)[-1] > 8 * MIN_CALM
     assert sizes.within_limits(1).rows == fits
 
 
 def test_after_a_refusal_it_comes_back_to_what_it_was():
     sizes = Adaptive(HOME, 1, 1, FIELDS)
     turn = sizes.begin(1 << 40, 10_000, 1000)
-    turn.refused(4096, 1000)
+    turn.failed(4096, 1000)
     assert turn.size == HOME.times(0.5)
-    for _ in range(10 * CALM):
-        sizes.begin(1 << 40, 10_000, 1000).took(turn.size.rows, 1000, 1000)
+    for _ in range(10 * MIN_CALM):
+        sizes.begin(1 << 40, 10_000, 1000).fitted(turn.size.rows, 1000, 1000)
     assert everything(sizes) == HOME
 
 
@@ -126,9 +126,9 @@ def test_micro_batches_that_are_refused_together_are_one_refusal():
     sizes = Adaptive(HOME, 1, 3, FIELDS)
     turn = sizes.begin(1 << 40, 20_000, 1000)
     for _ in range(3):
-        turn.refused(4096, 1000)
+        turn.failed(4096, 1000)
     assert everything(sizes) == HOME.times(0.5)
-    assert sizes._patience == 2 * CALM
+    assert sizes._calm_needed == 2 * MIN_CALM
 
 
 @given(events=st.lists(st.tuples(st.integers(1, 8000), st.booleans()), max_size=300))
@@ -139,9 +139,9 @@ def test_whatever_is_refused_a_text_at_a_time_is_always_tried(events):
         assert turn.size.rows >= 1
         assert turn.size.text_bytes >= 1
         if fits:
-            turn.took(rows, 50 * rows, 200 * rows)
+            turn.fitted(rows, 50 * rows, 200 * rows)
         else:
-            turn.refused(rows, 50 * rows)
+            turn.failed(rows, 50 * rows)
 
 
 def driven(sizes, seconds, calls=1500, rows=1 << 20, noise=0.0, seed=0):
@@ -150,7 +150,7 @@ def driven(sizes, seconds, calls=1500, rows=1 << 20, noise=0.0, seed=0):
     for _ in range(calls):
         turn = sizes.begin(1 << 40, rows, 50 * rows)
         size = turn.size
-        turn.took(size.rows, 50 * size.rows, 50 * size.rows)
+        turn.fitted(size.rows, 50 * size.rows, 50 * size.rows)
         turn.ended(rows / size.rows * seconds(size.rows) * (1 + noise * rng.uniform(-1, 1)))
     return sizes.size
 
@@ -199,7 +199,7 @@ def test_what_is_larger_for_nothing_is_let_be():
 def test_a_size_that_lost_is_tried_again_when_the_texts_may_have_changed():
     sizes = Adaptive(HOME, 8, 1, FIELDS)
     assert driven(sizes, lambda rows: 1e-7 * rows) == HOME
-    assert driven(sizes, lambda rows: 1e-7 * rows + 1, calls=4 * AGAIN) == HOME.times(8)
+    assert driven(sizes, lambda rows: 1e-7 * rows + 1, calls=4 * RETRY_CALLS) == HOME.times(8)
 
 
 def test_calls_too_small_to_tell_sizes_apart_decide_nothing():
@@ -211,27 +211,27 @@ def test_calls_too_small_to_tell_sizes_apart_decide_nothing():
 def test_calls_that_become_too_small_have_no_turn():
     sizes = Adaptive(HOME, 8, 1, FIELDS)
     driven(sizes, lambda rows: 1.0, calls=3)
-    assert sizes._match is not None
-    before = sum(map(len, sizes._match.rates.values()))
+    assert sizes._comparison is not None
+    before = sum(map(len, sizes._comparison.rates.values()))
     driven(sizes, lambda rows: 1.0, calls=50, rows=HOME.rows // 2)
-    assert sum(map(len, sizes._match.rates.values())) == before
+    assert sum(map(len, sizes._comparison.rates.values())) == before
 
 
 def test_of_micro_batches_of_one_size_the_one_that_took_most_counts():
     sizes = Adaptive(HOME, 1, 1, FIELDS)
     turn = sizes.begin(1 << 40, 10_000, 10_000)
     for factor in (1, 5, 2):
-        turn.took(1000, 1000, factor * (1000 + 1000 * (FIELDS + 8)))
+        turn.fitted(1000, 1000, factor * (1000 + 1000 * (FIELDS + 8)))
     assert sizes.factor == 5
-    turn.took(10, 10, 1 << 30)  # a small one says little
+    turn.fitted(10, 10, 1 << 30)  # a small one says little
     assert sizes.factor == 5
 
 
 def test_a_size_that_the_user_said_stays():
     fixed = Fixed(HOME)
     turn = fixed.begin(1, 1, 1)
-    turn.refused(4096, 1)
-    turn.took(1, 1, 1 << 60)
+    turn.failed(4096, 1)
+    turn.fitted(1, 1, 1 << 60)
     turn.ended(1.0)
     assert (turn.size, fixed.size) == (HOME, HOME)
 
@@ -352,7 +352,7 @@ def test_threads_that_learn_together_compute_the_same(cuda_on_host):
     for first in range(4):
         for number, one in zip(range(first, 12, 4), got[first], strict=True):
             assert_same(one, wanted[number])
-    assert len(blocks_module._learnt) == 2  # of both backends, for all threads
+    assert len(blocks_module._adaptive_sizes) == 2  # of both backends, for all threads
 
 
 def test_stores_are_the_same_however_little_memory_there_is(
@@ -392,12 +392,12 @@ def test_a_text_that_fits_only_alone_is_tried_alone(cuda_on_host):
     )
 
 
-def test_whoever_is_alone_is_alone():
-    gate, inside, most = Gate(), [], []
+def test_an_exclusive_holder_is_alone():
+    lock, inside, most = SharedExclusiveLock(), [], []
 
     def work(number):
         alone = number % 5 == 0
-        with gate.alone() if alone else gate.beside_others():
+        with lock.exclusive() if alone else lock.shared():
             inside.append(alone)
             time.sleep(0.002)
             most.append((alone, len(inside)))
@@ -415,7 +415,9 @@ def test_a_text_that_is_too_much_is_named_however_small_the_others(cuda_on_host)
     load("cuda").prepare()
     cupy.device.total = 60_000
     text = PackedText.from_strings(["a"] * 50 + ["b" * 70_000] + ["c"] * 50)
-    with pytest.raises(BlockError, match=r"a text of 70,000 bytes is too much .*at row 50"):
+    with pytest.raises(
+        BlockError, match=r"a text of 70,000 bytes does not fit in memory .*at row 50"
+    ):
         list(Blocks(pf.default_graph(), "cuda").run(text, lambda a, b: f"row {a}"))
 
 
@@ -425,7 +427,7 @@ def test_what_a_block_takes_on_the_way_is_learnt(cuda_on_host):
         computed(Blocks(graph, "cuda"), texts("long"))
         sizes[name] = next(
             one
-            for key, one in blocks_module._learnt.items()
+            for key, one in blocks_module._adaptive_sizes.items()
             if ("hungry" in key[1]) == (name == "own")
         )
     assert 0.9 < sizes["plain"].factor < 1.2
@@ -502,7 +504,7 @@ def test_room_is_rmms_pool_where_cupy_takes_its_memory_from_it(cuda_on_host, mon
 
 def test_where_the_host_computes_threads_share_what_the_worker_may_hold():
     def found():
-        return room_module.room(load("cpu"))
+        return budget_module.memory_budget(load("cpu"))
 
     with pf.connect(workers=1, threads=2, memory="800MiB", quiet=True) as client:
         assert client.submit(found).result() == 50 << 20
@@ -518,7 +520,7 @@ def test_a_wide_field_makes_micro_batches_of_few_rows(monkeypatch):
         given_at_once.append(len(text))
         return np.zeros((len(text), 1 << 20), np.uint8)
 
-    monkeypatch.setattr(blocks_module, "room", lambda kernels: 20_000_000)
+    monkeypatch.setattr(blocks_module, "memory_budget", lambda kernels: 20_000_000)
     text = PackedText.from_strings(["a"] * 60)
     parts = list(Blocks(pf.Graph((wide,)), "cpu").run(text, lambda a, b: ""))
     assert sum(len(part.arrays["wide"]) for part in parts) == 60

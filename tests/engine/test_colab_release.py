@@ -13,7 +13,7 @@ import pytest
 import paninifs as pf
 from paninifs.storage.errors import UsageError
 from paninifs.storage.targets import local as local_target
-from paninifs.storage.targets.target import open_target
+from paninifs.storage.targets.open import open_target
 
 Disk = namedtuple("Disk", "mountpoint fstype")
 
@@ -134,14 +134,14 @@ def test_a_runtime_is_kept_when_the_drive_does_not_take_everything(colab, mounte
 
     colab.drive.flush_and_unmount = full
     run = submitted(mounted / "out.zarr")
-    with pytest.raises(UsageError, match=r"Drive did not take all .*flush_and_unmount failed"):
+    with pytest.raises(UsageError, match=r"Drive did not accept all .*flush_and_unmount failed"):
         run.release_runtime()
     assert colab.asked == []
 
 
 def test_elsewhere_than_in_colab_there_is_nothing_to_release(submitted, tmp_path, monkeypatch):
     monkeypatch.delenv("COLAB_RELEASE_TAG", raising=False)
-    with pytest.raises(UsageError, match="no Colab runtime"):
+    with pytest.raises(UsageError, match="not a Colab runtime"):
         submitted(tmp_path / "out.zarr").release_runtime()
 
 

@@ -84,7 +84,7 @@ def test_each_worker_has_a_gpu_of_its_own_the_first_ones(machine, packages, capl
         assert [one.index for one in cuda_cluster.require_gpus()] == [1, 2]
     assert "GPU 0, a Tesla T4, is left out: RAPIDS needs" in caplog.text
     assert [one.index for one in cuda_cluster.require_gpus(1)] == [1]
-    with pytest.raises(UsageError, match="3 workers need a GPU each, and 2 can be used"):
+    with pytest.raises(UsageError, match="3 workers need one GPU each, and 2 can be used"):
         cuda_cluster.require_gpus(3)
 
 
@@ -215,7 +215,7 @@ def test_connect_chooses_gpus_that_can_be_used_and_says_so(dask_cuda, capsys):
 @pytest.mark.parametrize(
     ("raised", "expected", "words"),
     [
-        (ValueError("bad size"), UsageError, "no cluster with .*: bad size"),
+        (ValueError("bad size"), UsageError, "cannot start a cluster of .*: bad size"),
         (RuntimeError("died"), BackendUnavailable, r"workers did not start \(died\)"),
     ],
 )

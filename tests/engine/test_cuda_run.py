@@ -232,7 +232,9 @@ def test_a_text_that_does_not_fit_at_all_is_named(room):
     blocks = Blocks(pf.default_graph(), "cuda")
     room(2000)
     text = pf.PackedText.from_strings(["a", "b" * 5000, "c"])
-    with pytest.raises(BlockError, match=r"a text of 5,000 bytes is too much .*at row 1"):
+    with pytest.raises(
+        BlockError, match=r"a text of 5,000 bytes does not fit in memory .*at row 1"
+    ):
         list(blocks.run(text, lambda a, b: f"row {a}"))
 
 
@@ -281,7 +283,7 @@ def test_a_sole_device_lost_is_an_error_that_says_how_to_go_on(
     corpus, tmp_path, threads, cuda_on_host
 ):
     with pytest.raises(
-        DeviceLost, match=r"CUDA 13.0\) failed.*--cluster cpu, and run again to go on"
+        DeviceLost, match=r"CUDA 13.0\) failed.*--cluster cpu, and run again to resume"
     ):
         run(corpus, tmp_path / "r", threads, "cuda", losing).result()
     with pf.connect("threads", quiet=True) as client:
@@ -304,7 +306,7 @@ def test_a_kernel_that_ends_every_device_is_found_out_before_it_has(
             graph, corpus, tmp_path / "r", client=client, backend="cuda", progress=False
         )
         begun.events.subscribe(lambda event: lost.extend([event] * isinstance(event, WorkerLost)))
-        with pytest.raises(RunFailed, match=r"partition 0 ended 3 devices.* kernel may reach"):
+        with pytest.raises(RunFailed, match=r"partition 0 crashed 3 devices.* kernel may access"):
             begun.result()
         assert len(lost) == 2
         deadline = time.monotonic() + 30

@@ -21,7 +21,7 @@ from paninifs.engine.run import dispatch
 from paninifs.engine.run.memory_plan import project
 from paninifs.engine.worker.budget import JOINED_COPIES
 from paninifs.engine.worker.micro_batch import MicroBatch
-from paninifs.engine.worker.task import Readiness, readiness
+from paninifs.engine.worker.readiness import Readiness, readiness
 from paninifs.storage.corpus.index import CorpusIndex, FileIndex
 from paninifs.storage.rows import Lengths, SourceFile, Span, Stretch, Unit
 from paninifs.storage.store.quarantine import first_quarantined
@@ -104,7 +104,7 @@ def test_what_is_too_much_at_once_is_done_in_small_pieces(glosses, small_workers
     summary, notices = run(graph, pf.open_corpus(texts), tmp_path / "s", small_workers, **options)
     assert (summary.done, summary.quarantined) == (8000, 0)
     (notice,) = notices
-    assert "a worker died 4 times (for want of memory: it held " in notice
+    assert "a worker died 4 times (for lack of memory: it held " in notice
     assert "a.txt, rows 0-7,999" in notice
     expected = [len(row["text"].encode()) for row in glosses] * 4
     assert pf.open_results(tmp_path / "s").held.values.tolist() == expected
@@ -112,7 +112,7 @@ def test_what_is_too_much_at_once_is_done_in_small_pieces(glosses, small_workers
 
 @pytest.mark.readme("poison")
 @pytest.mark.slow
-def test_a_shard_that_ends_every_worker_is_set_aside_and_tried_again_by_the_next_run(
+def test_a_shard_that_kills_every_worker_is_quarantined_then_retried(
     glosses, small_workers, tmp_path
 ):
     texts, store = tmp_path / "a.txt", tmp_path / "s"
@@ -122,10 +122,10 @@ def test_a_shard_that_ends_every_worker_is_set_aside_and_tried_again_by_the_next
     corpus, graph = pf.open_corpus(texts), pf.default_graph() + greedy.greedy_at_one
     summary, notices = run(graph, corpus, store, small_workers)
     assert (summary.rows, summary.done, summary.quarantined) == (300, 236, 64)
-    assert "a.txt, rows 64-127 is set aside, not computed" in notices[-1]
+    assert "a.txt, rows 64-127 is quarantined, not computed" in notices[-1]
     ((entry,), _) = first_quarantined(LocalTarget(store), 5)
     assert (entry.file, entry.file_row, entry.rows) == ("a.txt", 64, 64)
-    assert "for want of memory: it held" in entry.reason
+    assert "for lack of memory: it held" in entry.reason
     assert "--memory" in entry.reason
     results = pf.open_results(store)
     valid = results.valid.values
@@ -145,9 +145,7 @@ def test_a_shard_that_ends_every_worker_is_set_aside_and_tried_again_by_the_next
 
 
 @pytest.mark.slow
-def test_rows_from_before_an_extension_are_not_set_aside_with_new_ones(
-    glosses, small_workers, tmp_path
-):
+def test_rows_from_before_an_extension_are_not_quarantined(glosses, small_workers, tmp_path):
     store, graph = tmp_path / "s", pf.default_graph() + greedy.greedy_at_one
     for name, lines in (("1.txt", ["un", "deux"]), ("2.txt", ["trois", "poison"])):
         (tmp_path / name).write_text("\n".join(lines) + "\n")
@@ -177,7 +175,7 @@ def test_what_is_done_is_left_out_when_a_task_is_tried_alone(
     summary, notices = run(graph, corpus, store, small_workers, mirror=mirror)
     assert (summary.done, summary.quarantined) == (256, 64)
     assert asked == [(2, 3, 4), (2,), (3, 4)]
-    assert next(notice for notice in notices if "is set aside" in notice).startswith(
+    assert next(notice for notice in notices if "is quarantined" in notice).startswith(
         f"file://{tmp_path}/a.txt.gz, rows 128-191"
     )
     with pf.connect(workers=1, memory="3GiB", quiet=True) as enough:
@@ -319,10 +317,10 @@ def test_what_a_worker_joins_for_a_device_fits_it(cuda_on_host, memory, times):
 
 def test_a_text_is_named_where_it_takes_most_of_the_room():
     with pytest.raises(pf.errors.RunFailed, match=r"a.txt, row 7 \(from 0\), has 4.00 GiB"):
-        projected(Lengths(4 << 30, 4 << 30, 7), threads=16, limit=4 << 30).require_room()
-    projected(Lengths(4 << 30, 4 << 30, 7), threads=16, limit=64 << 30).require_room()
+        projected(Lengths(4 << 30, 4 << 30, 7), threads=16, limit=4 << 30).require_fit()
+    projected(Lengths(4 << 30, 4 << 30, 7), threads=16, limit=64 << 30).require_fit()
     with pytest.raises(pf.errors.RunFailed, match="its threads take"):
-        projected(Lengths(1 << 40, 100, 7), threads=16, limit=4 << 30).require_room()
+        projected(Lengths(1 << 40, 100, 7), threads=16, limit=4 << 30).require_fit()
 
 
 @pytest.mark.parametrize("damaged", [False, True])

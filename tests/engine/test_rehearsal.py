@@ -8,6 +8,7 @@ import random
 import re
 import statistics
 import time
+from collections import namedtuple
 from itertools import pairwise
 from pathlib import Path
 
@@ -18,20 +19,29 @@ from typer.testing import CliRunner
 
 import paninifs as pf
 from paninifs.engine.cli import app
-from paninifs.engine.monitoring.dashboard.telemetry import TOPIC
+from paninifs.engine.monitoring.dashboard.message import TOPIC
 from paninifs.engine.rehearsal import cost_model
-from paninifs.engine.rehearsal.cost_model import Pace
+from paninifs.engine.rehearsal.cost_model import CostModel
 from paninifs.engine.rehearsal.estimate import store_bytes
-from paninifs.engine.rehearsal.sample_index import Excerpt, Part, lead, makespan, spread, work_of
+from paninifs.engine.rehearsal.sample_index import (
+    SampleIndex,
+    SampleRows,
+    leading_rows,
+    makespan,
+    spread,
+    work_of,
+)
 from paninifs.storage.corpus.index import CorpusIndex, FileIndex
 from paninifs.storage.corpus.reading import read_stretches
 from paninifs.storage.corpus.survey import Survey, survey
 from paninifs.storage.errors import BlockError, CorpusEmpty, ResultsMismatch, UsageError
 from paninifs.storage.rows import Lengths, SourceFile, Unit
 from paninifs.storage.store.manifest import read_manifest
-from paninifs.storage.targets.target import open_target
+from paninifs.storage.targets import local as local_target
+from paninifs.storage.targets.open import open_target
 
 WITHIN = 0.25
+Disk = namedtuple("Disk", "mountpoint fstype")
 
 
 def index_of(files, mean=100):
@@ -75,11 +85,11 @@ def test_a_large_unit_is_not_read_to_its_end():
 def test_an_excerpt_reads_the_rows_that_it_is_made_of(files, rows, size):
     index = index_of(files)
     ranges = spread(index, rows)
-    excerpt = Excerpt.of(Survey(index, counted=True), Part.in_shards(ranges, size))
+    sample = SampleIndex.of(Survey(index, counted=True), SampleRows.in_shards(ranges, size))
     found = []
-    for task in excerpt.partitions(size):
+    for task in sample.partitions(size):
         at = task.row_start
-        for one in excerpt.stretches(task.row_start, task.row_stop):
+        for one in sample.stretches(task.row_start, task.row_stop):
             assert one.row == at
             start = next(n for n, file in enumerate(index.files) if file.file == one.file)
             first = index.starts[start]
@@ -92,7 +102,7 @@ def test_an_excerpt_reads_the_rows_that_it_is_made_of(files, rows, size):
 @given(files=FILES, count=st.integers(1, 5), most=st.integers(8, 100))
 def test_beginnings_of_tasks_are_whole_shards_of_them(files, count, most):
     tasks = index_of(files).partitions(8)
-    for start, stop in lead(tasks, count, most, 8):
+    for start, stop in leading_rows(tasks, count, max_rows=most, shard_rows=8):
         (task,) = [one for one in tasks if one.row_start == start]
         assert 0 < stop - start <= min(most, task.rows)
         assert (stop - start) % 8 == 0
@@ -111,7 +121,7 @@ def test_longer_texts_are_more_work():
 
 
 def test_a_pace_is_what_a_run_takes_anyway_and_what_its_work_does():
-    assert Pace(0.5, 2e-8).seconds(100_000_000) == 2.5
+    assert CostModel(0.5, 2e-8).seconds(100_000_000) == 2.5
 
 
 def bytes_below(folder):
@@ -257,9 +267,9 @@ def test_of_a_large_compressed_file_only_the_front_is_sampled_and_it_is_said(
     glosses, threads, tmp_path, monkeypatch, in_haste
 ):
     from paninifs.engine.rehearsal import rehearse as rehearsal
-    from paninifs.engine.rehearsal import sample_index as excerpt
+    from paninifs.engine.rehearsal import sample_index
 
-    monkeypatch.setattr(excerpt, "REACH_BYTES", 20_000)
+    monkeypatch.setattr(sample_index, "REACH_BYTES", 20_000)
     monkeypatch.setattr(rehearsal, "REACH_BYTES", 20_000)
     path = tmp_path / "a.jsonl.gz"
     with gzip.open(path, "wt") as out:
@@ -267,7 +277,7 @@ def test_of_a_large_compressed_file_only_the_front_is_sampled_and_it_is_said(
     corpus = pf.open_corpus(path)
     assert max(stop for _, stop in spread(corpus.index, 100)) < 400
     found = pf.rehearse(pf.default_graph(), corpus, rows=100, client=threads)
-    assert any("cannot be entered in the middle; the sample is of" in one for one in found.notes)
+    assert any("cannot be read from the middle; only the front is" in one for one in found.notes)
 
 
 def test_results_that_are_begun_already_are_said_to_be_and_left_alone(
@@ -283,7 +293,7 @@ def test_results_that_are_begun_already_are_said_to_be_and_left_alone(
     assert (found.rows_before, found.shard_rows) == (1024, 1024)
     assert found.seconds_left < found.seconds
     assert "1,024 of 2,000 texts" in str(found)
-    assert "and the other figures are of all of it" in str(found)
+    assert "and the other figures are for the whole corpus" in str(found)
     assert {file: file.stat().st_mtime_ns for file in store.rglob("*")} == before
 
 
@@ -327,6 +337,26 @@ def test_the_command_says_what_the_whole_takes_and_does_not_begin_it(
     document = json.loads(ran.stdout)
     assert (document["rows"], document["sampled"]) == (2000, 200)
     assert document["memory"]["nbytes"] > 0
+
+
+def test_a_sample_cuts_shards_as_its_run_with_a_slow_mirror_would(tmp_path, in_haste, monkeypatch):
+    """A mounted Drive creates objects slowly, so a run that mirrors to it has fewer shards."""
+    disks = [Disk("/", "ext4"), Disk(str(tmp_path / "drive"), "fuse.drive")]
+    monkeypatch.setattr(local_target.psutil, "disk_partitions", lambda all: disks)
+    corpus = tmp_path / "a.txt"
+    corpus.write_text("".join(f"{number}\n" for number in range(300_000)))
+    words = ["run", str(corpus), str(tmp_path / "out.zarr"), "--cluster", "threads", "--json"]
+
+    def shard_rows(*mirror):
+        ran = CliRunner().invoke(app, [*words, *mirror, "--sample", "100"])
+        assert ran.exit_code == 0, ran.output
+        return json.loads(ran.stdout)["shard_rows"]
+
+    assert shard_rows() == 4096
+    mirror = ["--mirror", str(tmp_path / "drive" / "mirror.zarr")]
+    assert shard_rows(*mirror) == 16_384
+    assert CliRunner().invoke(app, [*words, *mirror]).exit_code == 0
+    assert read_manifest(open_target(tmp_path / "out.zarr")).shard_rows == 16_384
 
 
 @pytest.fixture
@@ -374,8 +404,8 @@ def test_a_corpus_too_large_to_count_is_guessed_from_fronts(
     assert found.rows == pytest.approx(count, rel=0.1)
     assert (found.sampled, found.quarantined) == (1000, 0)
     assert found.text_bytes == pytest.approx(count * 81, rel=0.15)
-    assert any("counted by the run alone" in note for note in found.notes)
-    front_only = any("cannot be entered in the middle" in note for note in found.notes)
+    assert any("counted only by the run" in note for note in found.notes)
+    front_only = any("cannot be read from the middle" in note for note in found.notes)
     assert front_only == (suffix in ("jsonl.gz", "csv"))
 
 
@@ -389,8 +419,8 @@ def test_lines_that_are_guessed_are_read_where_they_begin_all_over_the_file(
     path.write_text("".join(f"{line}\n" for line in lines))
     corpus = pf.open_corpus(path)
     surveyed = survey(corpus)
-    part = Part.in_shards(spread(surveyed.index, 1000), 128)
-    stretches = Excerpt.of(surveyed, part).stretches(0, 1000)
+    part = SampleRows.in_shards(spread(surveyed.index, 1000), 128)
+    stretches = SampleIndex.of(surveyed, part).stretches(0, 1000)
     offsets = sorted(one.span.unit_offset for one in stretches)
     size = path.stat().st_size
     assert max(b - a for a, b in pairwise([0, *offsets, size])) < size / 10
@@ -464,9 +494,9 @@ def test_a_rehearsal_shows_no_commands_and_turns_no_line_around(
     threads, tmp_path, in_haste, monkeypatch
 ):
     from paninifs.engine.rehearsal import rehearse as rehearsal
-    from paninifs.engine.rehearsal import sample_index as excerpt
+    from paninifs.engine.rehearsal import sample_index
 
-    monkeypatch.setattr(excerpt, "REACH_BYTES", 10)
+    monkeypatch.setattr(sample_index, "REACH_BYTES", 10)
     monkeypatch.setattr(rehearsal, "REACH_BYTES", 10)
     path = tmp_path / "a\u202e\x1b<b>.jsonl.gz"
     rows = ['{"\u202e<i>": 1}\n', '{"text": "some text"}\n']
@@ -477,7 +507,7 @@ def test_a_rehearsal_shows_no_commands_and_turns_no_line_around(
     assert any("\u202e" in note for note in found.notes)
     assert "\u202e" in found.reasons[0]
     assert not re.search("[\u202e\x1b]|<b>|<i>", page)
-    assert "a\\u202e\\x1b&lt;b&gt;.jsonl.gz: cannot be entered" in page
+    assert "a\\u202e\\x1b&lt;b&gt;.jsonl.gz: cannot be read from" in page
     assert "\\u202e&lt;i&gt;" in page
 
 

@@ -21,7 +21,7 @@ from distributed import Client
 import paninifs as pf
 from paninifs.engine.monitoring.events import Finished, Indexed, Planned, ShardDone, TaskBegun
 from paninifs.engine.run import driver as driver_module
-from paninifs.engine.run import submit as submit_module
+from paninifs.engine.run import spec as spec_module
 from paninifs.graphs.kernels import reference
 from paninifs.storage.corpus import index as index_module
 from paninifs.storage.errors import (
@@ -191,7 +191,7 @@ def test_changed_graph_inventory_block_and_numeric_version_are_refused_by_name(
             submit(corpus, graph)
     with pytest.raises(ResultsMismatch, match="rows a shard"):
         submit(corpus, pf.default_graph() + n_bytes, shard_rows=8)
-    monkeypatch.setattr(submit_module, "NUMERIC_VERSION", 99)
+    monkeypatch.setattr(spec_module, "NUMERIC_VERSION", 99)
     with pytest.raises(ResultsMismatch, match="numeric version was 1 and is 99"):
         submit(corpus, pf.default_graph() + n_bytes)
 

@@ -15,8 +15,9 @@ from hypothesis import strategies as st
 
 import paninifs as pf
 from paninifs.engine.monitoring.events import ShardDone
-from paninifs.engine.run.tasks import Task, longest_first
-from paninifs.engine.worker.task import tells_news
+from paninifs.engine.run.tasks import longest_first
+from paninifs.engine.worker.readiness import worth_logging
+from paninifs.engine.worker.task import Task
 from paninifs.storage.corpus.index import CorpusIndex, FileIndex
 from paninifs.storage.rows import Lengths, SourceFile, Span, Stretch, Unit
 
@@ -137,7 +138,7 @@ def test_of_two_runs_that_with_the_higher_priority_overtakes(glosses, tmp_path, 
 @pytest.mark.parametrize("priority", ["high", 1.5, 10**20])
 def test_a_priority_that_dask_could_not_take_is_refused_at_once(priority, tmp_path):
     (tmp_path / "a.txt").write_text("un\n")
-    with pytest.raises(pf.errors.UsageError, match="priority is a whole number"):
+    with pytest.raises(pf.errors.UsageError, match="priority must be a whole number"):
         pf.submit(
             pf.default_graph(),
             pf.open_corpus(tmp_path / "a.txt"),
@@ -158,7 +159,7 @@ def test_a_priority_that_dask_could_not_take_is_refused_at_once(priority, tmp_pa
 def test_of_a_workers_log_only_its_own_closing_is_left_out(error, told):
     caught = (type(error), error, None) if error else None
     record = logging.LogRecord("distributed.worker", logging.ERROR, "", 1, "Failed", (), caught)
-    assert tells_news(record) is told
+    assert worth_logging(record) is told
 
 
 def test_workers_that_compute_leave_it_out(client, tmp_path):
@@ -169,4 +170,4 @@ def test_workers_that_compute_leave_it_out(client, tmp_path):
     def filters():
         return [one.__name__ for one in logging.getLogger("distributed.worker").filters]
 
-    assert ["tells_news"] in client.run(filters).values()
+    assert ["worth_logging"] in client.run(filters).values()

@@ -14,7 +14,7 @@ import paninifs as pf
 from paninifs.engine.cluster import spilling
 from paninifs.engine.monitoring.events import Notice, ShardDone
 from paninifs.engine.run import watchdog
-from paninifs.storage.filesystems.retry import PATIENCE
+from paninifs.storage.filesystems.retry import RETRY_SECONDS_VARIABLE
 
 
 @pf.map_block(fields=[pf.Field("n", "int32")], name="unhurried", version="1")
@@ -35,9 +35,9 @@ def at_once(forked):
 
 @pytest.fixture(autouse=True)
 def impatient(monkeypatch):
-    monkeypatch.setattr(watchdog, "LOOK_SECONDS", 0.2)
+    monkeypatch.setattr(watchdog, "CHECK_SECONDS", 0.2)
     monkeypatch.setattr(watchdog, "QUIET_SECONDS", 1.0)
-    monkeypatch.setenv(PATIENCE, "3")
+    monkeypatch.setenv(RETRY_SECONDS_VARIABLE, "3")
 
 
 @pytest.fixture
@@ -77,9 +77,7 @@ def test_a_cluster_without_workers_is_waited_for_then_the_run_ends_and_resumes(c
         run, told = begun(client, corpus, tmp_path)
         until(lambda: any(isinstance(event, ShardDone) for event in told))
         client.cluster.scale(0)
-        with pytest.raises(
-            pf.errors.RunFailed, match=r"no worker left, and that for [3-9] s; what"
-        ):
+        with pytest.raises(pf.errors.RunFailed, match=r"no worker left, for [3-9] s now; what"):
             run.result(timeout=60)
         assert "the cluster has no worker left" in notices(told)
         client.cluster.scale(1)
@@ -89,7 +87,7 @@ def test_a_cluster_without_workers_is_waited_for_then_the_run_ends_and_resumes(c
 
 
 def test_a_worker_that_comes_in_time_goes_on(corpus, tmp_path, monkeypatch):
-    monkeypatch.setenv(PATIENCE, "60")
+    monkeypatch.setenv(RETRY_SECONDS_VARIABLE, "60")
     with pf.connect(workers=1, quiet=True) as client:
         run, told = begun(client, corpus, tmp_path)
         client.cluster.scale(0)
@@ -108,7 +106,7 @@ def test_a_worker_that_stands_still_is_named(corpus, tmp_path):
             until(lambda: notices(told))
         finally:
             os.kill(pid, signal.SIGCONT)
-        assert notices(told)[0].startswith(f"worker {address} has not been heard of for ")
+        assert notices(told)[0].startswith(f"worker {address} has not been heard from for ")
         assert run.result(timeout=60).done == 256
 
 
@@ -183,13 +181,15 @@ def test_paused_workers_that_are_still_at_work_are_let_be(glosses, tmp_path, wri
 
 def test_a_schedulers_clock_that_is_wrong_is_not_gone_by():
     told = []
-    looking = watchdog.Watch(None, told.append, None)
+    watching = watchdog.Watchdog(None, told.append, None)
     worker = {"status": "running", "metrics": {"task_counts": {}}}
     for now in range(5):
         seen = {"tcp://ahead": 1e9 + now, "tcp://behind": now - 1e9, "tcp://silent": 0.0}
         workers = {address: {**worker, "last_seen": last} for address, last in seen.items()}
-        looking._judge(dict(watchdog._wrong_with(workers, looking._silences(workers, now))), now)
-    assert [notice.text.partition(" of for ")[0] for notice in told] == [
+        watching._report(
+            dict(watchdog._problems_of(workers, watching._silences(workers, now))), now
+        )
+    assert [notice.text.partition(" from for ")[0] for notice in told] == [
         "worker tcp://silent has not been heard"
     ]
 

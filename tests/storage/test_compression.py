@@ -14,9 +14,9 @@ from fsspec.implementations.local import LocalFileSystem
 from packed import PACK, PACKED
 
 from paninifs import open_corpus
+from paninifs.storage.corpus.reading import read_stretch
 from paninifs.storage.errors import CorpusChanged, StorageUnreachable
 from paninifs.storage.formats.compression import SUFFIXES, decompressed, split_suffix
-from paninifs.storage.formats.registry import read_stretch
 from paninifs.storage.rows import Malformed
 
 ENDINGS = pytest.mark.parametrize("ending", PACKED)

@@ -20,8 +20,8 @@ from packed import PACK
 
 from paninifs import PackedText, open_corpus
 from paninifs.storage.corpus import partition
+from paninifs.storage.corpus.reading import read_stretch
 from paninifs.storage.errors import ColumnNotFound, CorpusEmpty, CorpusNotFound, UsageError
-from paninifs.storage.formats.registry import read_stretch
 from paninifs.storage.rows import Column
 
 ROOT = Path(__file__).parents[2]

@@ -14,10 +14,11 @@ from packed import PACK
 
 from paninifs import open_corpus
 from paninifs.storage.corpus import partition
+from paninifs.storage.corpus.reading import read_stretch
 from paninifs.storage.errors import CorpusNotFound, ResultsMismatch, UsageError
 from paninifs.storage.formats import delimited, jsonl_blocks
 from paninifs.storage.formats import lines as linewise
-from paninifs.storage.formats.registry import READERS, read_stretch
+from paninifs.storage.formats.registry import FORMATS
 from paninifs.storage.rows import Column
 from paninifs.storage.store.manifest import Manifest, facts_of, require_same
 from paninifs.storage.targets.local import LocalTarget
@@ -58,7 +59,7 @@ EVERY = pytest.mark.parametrize(("name", "ending"), CASES, ids=lambda part: part
 
 
 def test_every_format_has_its_cases():
-    assert {name for name, _ in CASES} == set(READERS)
+    assert {name for name, _ in CASES} == set(FORMATS)
 
 
 @pytest.fixture

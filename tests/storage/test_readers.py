@@ -18,10 +18,11 @@ from hypothesis import strategies as st
 from paninifs import open_corpus
 from paninifs.storage import rows
 from paninifs.storage.corpus import opening
+from paninifs.storage.corpus.reading import read_stretch
 from paninifs.storage.errors import CorpusChanged, StorageUnreachable
-from paninifs.storage.formats import delimited, jsonl, jsonl_blocks, parquet, plain
+from paninifs.storage.formats import building, delimited, jsonl, jsonl_blocks, parquet, plain
 from paninifs.storage.formats import lines as linewise
-from paninifs.storage.formats.registry import format_of, read_stretch
+from paninifs.storage.formats.registry import format_of
 from paninifs.storage.rows import validity
 
 DATA = Path(__file__).parents[1] / "data"
@@ -50,7 +51,7 @@ def small_blocks(request, monkeypatch):
 @pytest.fixture
 def small_batches(monkeypatch):
     """Batches so small that a file is handed over in several."""
-    monkeypatch.setattr(rows, "BATCH_ROWS", 3)
+    monkeypatch.setattr(building, "BATCH_ROWS", 3)
     monkeypatch.setattr(jsonl, "BATCH_ROWS", 3)
 
 
@@ -704,7 +705,7 @@ def test_a_text_that_a_dictionary_repeats_is_decoded_with_64_bit_offsets(tmp_pat
 
 
 def test_long_values_beside_the_text_fill_a_batch_too(write, monkeypatch):
-    monkeypatch.setattr(rows, "BATCH_BYTES", 100)
+    monkeypatch.setattr(building, "BATCH_BYTES", 100)
     corpus = write("a.csv", b"id,text\n" + b"%s,a\n" % (b"x" * 60) * 6)
     (stretch,) = corpus.index.stretches(0, 6)
     batches = list(read_stretch(stretch, corpus.opener, corpus.index.wanted))

@@ -11,9 +11,9 @@ import pytest
 from paninifs import default_graph, open_corpus, open_results, submit
 from paninifs.engine.results.verify import verify
 from paninifs.storage.corpus import partition
+from paninifs.storage.corpus.reading import read_stretch
 from paninifs.storage.errors import ColumnNotFound
 from paninifs.storage.formats import parquet
-from paninifs.storage.formats.registry import read_stretch
 from paninifs.storage.rows import Column
 
 

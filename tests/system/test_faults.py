@@ -24,7 +24,7 @@ from resuming import SHARDS, assert_same_and_no_shard_twice, attempt_at, run_to_
 
 import paninifs as pf
 from paninifs.storage.errors import RunFailed
-from paninifs.storage.store.lease import LEASES
+from paninifs.storage.store.keys import LEASES
 from paninifs.storage.targets.local import LocalTarget, is_temporary
 
 pytestmark = pytest.mark.slow
@@ -166,7 +166,7 @@ def test_a_scheduler_killed_ends_the_run_with_a_clear_error_and_a_new_one_goes_o
     process.join(60)
     assert process.exitcode == 1
     assert why(tmp_path).startswith("RunFailed: the cluster went away")
-    assert "submit again to go on" in why(tmp_path)
+    assert "submit again to resume" in why(tmp_path)
     assert 0 < done(tmp_path) < SHARDS
     nanny.wait(60)  # nothing is left that would have to be looked for
     cluster.scheduler()
@@ -184,7 +184,7 @@ def test_a_scheduler_that_goes_while_it_is_asked_something_ends_the_run_with_a_c
     monkeypatch.setattr(client, "nthreads", nthreads)
     corpus = pf.open_corpus(file_a_shard[0])
     run = pf.submit(pf.default_graph(), corpus, tmp_path / "r", client=client, progress=False)
-    with pytest.raises(RunFailed, match=r"went away \(reset by peer\); submit again to go on"):
+    with pytest.raises(RunFailed, match=r"went away \(reset by peer\); submit again to resume"):
         run.result()
 
 

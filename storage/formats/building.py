@@ -1,0 +1,126 @@
+"""Building `Rows`: checking that text is UTF-8, and collecting rows that are read one by one.
+
+The types that are built are in `rows`. What a record of a format means is in that format's file.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import TypeVar
+
+import pyarrow as pa
+
+from ..rows import (
+    ARROW_KINDS,
+    BATCH_BYTES,
+    BATCH_ROWS,
+    EXCERPT_BYTES,
+    SHORT_BYTES,
+    Fault,
+    Rows,
+    Wanted,
+)
+
+T = TypeVar("T")
+
+
+def utf8_text(raw: pa.Array, start: int) -> tuple[pa.Array, tuple[Fault, ...]]:
+    """View a binary array as text; rows that are null or not UTF-8 become null, with a fault.
+
+    `start` is the file row of the first element. Valid text is not copied.
+    """
+    large = pa.types.is_large_binary(raw.type) or pa.types.is_large_string(raw.type)
+    kind = pa.large_string() if large else pa.string()
+    text = raw.view(kind)
+    faults = [Fault(start + row, "null text") for row in _nulls(raw)] if raw.null_count else []
+    try:
+        text.validate(full=True)
+    except pa.ArrowInvalid:
+        bad = {}
+        as_bytes = raw.view(pa.large_binary() if large else pa.binary())
+        for row, value in enumerate(as_bytes.to_pylist()):
+            try:
+                if value is not None:
+                    value.decode()
+            except UnicodeDecodeError as error:
+                bad[row] = value
+                reason = f"invalid UTF-8 at byte {error.start}: {error.reason}"
+                faults.append(Fault(start + row, reason, value[:EXCERPT_BYTES]))
+        kept = [None if row in bad else v for row, v in enumerate(as_bytes.to_pylist())]
+        text = pa.array(kept, as_bytes.type).view(kind)
+    return text, tuple(sorted(faults, key=lambda fault: fault.row))
+
+
+def _nulls(array: pa.Array) -> list[int]:
+    return [row for row, null in enumerate(array.is_null().to_pylist()) if null]
+
+
+class RowBuilder:
+    """Collects rows one by one for the formats that are read that way, and hands them on."""
+
+    def __init__(self, wanted: Wanted, start: int) -> None:
+        self._names = [column.name for column in wanted.others]
+        self._kinds = [ARROW_KINDS[column.kind] for column in wanted.others]
+        self._start = start
+        self._clear()
+
+    def _clear(self) -> None:
+        self._text: list[bytes | None] = []
+        self._values: list[Sequence[str | None]] = []
+        self._faults: list[Fault] = []
+        self._bytes = 0
+
+    @property
+    def next_row(self) -> int:
+        """The file row that is added next."""
+        return self._start + len(self._text)
+
+    @property
+    def full(self) -> bool:
+        """Whether it is time to hand the rows on."""
+        return len(self._text) >= BATCH_ROWS or self._bytes >= BATCH_BYTES
+
+    def add(self, text: bytes, values: Sequence[str | None]) -> None:
+        """Add a row: its text, and the other columns' values in order."""
+        self._text.append(text)
+        self._values.append(values)
+        self._bytes += len(text) + sum(len(value) for value in values if value)
+
+    def fault(self, reason: str, excerpt: bytes, values: Sequence[str | None] = ()) -> None:
+        """Add a row that cannot be used."""
+        self._faults.append(Fault(self.next_row, reason, excerpt[:EXCERPT_BYTES]))
+        self._text.append(None)
+        self._values.append(values or [None] * len(self._names))
+
+    def take(self) -> Rows:
+        """Hand the rows over and start afresh behind them."""
+        binary = pa.binary() if self._bytes <= SHORT_BYTES else pa.large_binary()
+        text = pa.array(self._text, binary)
+        columns = {
+            name: pa.array([values[at] for values in self._values], pa.string()).cast(kind)
+            for at, (name, kind) in enumerate(zip(self._names, self._kinds, strict=True))
+        }
+        view = text.view(pa.string() if binary == pa.binary() else pa.large_string())
+        rows = Rows(self._start, view, columns, tuple(self._faults))
+        self._start += len(rows)
+        self._clear()
+        return rows
+
+    def collect(self, records: Iterable[T], add: Callable[[T], None]) -> Iterator[Rows]:
+        """Add every record with `add` and yield the rows as they fill up.
+
+        Where `records` breaks off, the rows before the break are handed over first.
+        """
+        try:
+            for record in records:
+                add(record)
+                if self.full:
+                    yield self.take()
+        except Exception:
+            yield from self._rest()
+            raise
+        yield from self._rest()
+
+    def _rest(self) -> Iterator[Rows]:
+        if self._text:
+            yield self.take()
