@@ -54,7 +54,6 @@ _MOVED_DOWN: Mapping[str, tuple[str, ...]] = {
     "graphs.blocks": ("ambiguity", "dhatu", "digest", "prime_base"),
     "graphs.kernels.cpu": (
         "compiled",
-        "kept",
         "machine_code",
         "moments",
         "numba_target",
@@ -99,6 +98,7 @@ _RENAMED: Mapping[str, str] = {
     "graphs.kernels.cuda": "graphs.kernels.cuda.cuda_backend",
     "graphs.kernels.cuda_memory": "graphs.kernels.cuda.memory",
     "graphs.kernels.cuda_source": "graphs.kernels.cuda.source",
+    "graphs.kernels.kept": "graphs.kernels.cpu.code_cache",
     "graphs.kernels.trial": "graphs.kernels.selftest",
     "storage.cleaning": "storage.cleaning.steps",
     "storage.confinement": "storage.targets.safe_keys",

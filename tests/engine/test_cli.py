@@ -103,7 +103,7 @@ def test_devices_refuses_a_path_that_is_none(tmp_path, monkeypatch):
     monkeypatch.setenv("PANINIFS_SHA256", "sse9")
     told = paninifs("devices", cwd=tmp_path)
     assert told.returncode == 2
-    assert "PANINIFS_SHA256=sse9: this process can take" in told.stderr
+    assert "PANINIFS_SHA256=sse9: this process supports" in told.stderr
 
 
 def test_a_small_corpus_is_done_by_threads_unless_processes_are_asked_for(finished, tmp_path):

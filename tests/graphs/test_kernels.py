@@ -752,7 +752,7 @@ def test_a_path_that_the_target_lacks_is_refused_naming_those_it_has(
 ) -> None:
     monkeypatch.setenv(sha_paths.VARIABLE, wanted)
     monkeypatch.setattr(sha_paths, "usable", lambda: ("avx2", "hashlib"))
-    with pytest.raises(BackendUnavailable, match=f"{wanted}: this process can take avx2, hashlib"):
+    with pytest.raises(BackendUnavailable, match=f"{wanted}: this process supports avx2, hashlib"):
         CHOSEN.__wrapped__()
 
 
@@ -767,7 +767,7 @@ def test_prepare_finds_a_path_that_hashes_wrongly(
     monkeypatch.setattr(
         sha_paths, "chosen", lambda: sha_paths.HashPath("odd", "", frozenset(), wrong)
     )
-    with pytest.raises(BackendUnavailable, match=r"odd.* compute wrongly on this machine"):
+    with pytest.raises(BackendUnavailable, match=r"odd.* compute wrong results on this machine"):
         cpu_backend.prepare.__wrapped__()
 
 
