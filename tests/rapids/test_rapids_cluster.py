@@ -300,7 +300,7 @@ def compile_kernels_for_the_host(folder):
 def test_a_run_on_the_cluster_takes_the_gpus_kernels_and_makes_the_same_bits(cuda, tmp_path):
     corpus = pf.open_corpus(DATA / "panini-prompts.jsonl")
     options = {"shard_rows": 32, "progress": False}
-    with pytest.raises(pf.errors.BackendUnavailable, match="no NVIDIA device can be used"):
+    with pytest.raises(pf.errors.BackendUnavailable, match="no usable NVIDIA device"):
         pf.submit(pf.default_graph(), corpus, tmp_path / "none", **options).result()
     cuda.run(compile_kernels_for_the_host, str(DATA.parent / "cuda_on_host"))
     pf.submit(pf.default_graph(), corpus, tmp_path / "cuda", **options).result()
