@@ -9,7 +9,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from .engine.advisor.advice import advise as advise
+    from .engine.advisor.advise import advise as advise
     from .engine.cluster.connect import connect as connect
     from .engine.costs.work import Model as Model
     from .engine.costs.work import Work as Work
@@ -44,7 +44,7 @@ if TYPE_CHECKING:
     from .storage.text import PackedText as PackedText
 
 _HOME = {
-    "advise": ".engine.advisor.advice",
+    "advise": ".engine.advisor.advise",
     "Model": ".engine.costs.work",
     "Work": ".engine.costs.work",
     "Citation": ".engine.results.cite",

@@ -18,9 +18,11 @@ import pyarrow.parquet as pq
 from ..storage.cleaning.steps import Cleaning
 from ..storage.corpus.corpus import Corpus, open_corpus
 from ..storage.errors import ColumnNotFound, ResultsMismatch, UsageError
-from ..storage.store.lease import LEASES, Lease, LeaseTicket
+from ..storage.store.keys import is_lease
+from ..storage.store.lease import Lease, LeaseTicket
 from ..storage.targets.local import is_temporary
-from ..storage.targets.target import Target, open_target
+from ..storage.targets.open import open_target
+from ..storage.targets.target import Target
 
 if TYPE_CHECKING:
     import dask.dataframe as dd
@@ -107,7 +109,7 @@ def _is_staged(target: Target, token: str) -> bool:
         foreign = [
             key
             for key in target.sizes()
-            if not (key.startswith(("part-", f"{LEASES}/")) or is_temporary(key))
+            if not (key.startswith("part-") or is_lease(key) or is_temporary(key))
         ]
         if foreign:
             raise ResultsMismatch(
@@ -128,7 +130,7 @@ def _write(frame: dd.DataFrame, target: Target, token: str, ticket: LeaseTicket)
     from dask.delayed import delayed
 
     stopped = [k for k in target.sizes() if k.startswith("part-") or is_temporary(k)]
-    target.delete(key for key in stopped if not key.startswith(f"{LEASES}/"))
+    target.delete(key for key in stopped if not is_lease(key))
     write = delayed(_write_part, pure=False)
     delayed_parts = enumerate(frame.to_delayed())
     parts = [write(part, target, ticket, number) for number, part in delayed_parts]

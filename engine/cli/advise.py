@@ -78,7 +78,7 @@ def advise(
 
     Example: paninifs advise --texts 1000000 --mean-bytes 200 --plan pro --runs 20
     """
-    from ..advisor.advice import advise as ask
+    from ..advisor.advise import advise as ask
 
     with errors():
         found = ask(
@@ -110,7 +110,7 @@ def _work(
     catalogue: str | None,
 ) -> Work | None:
     """Return the work that was described; None where the frozen guide is asked without any."""
-    from ..advisor.advice import SEED2
+    from ..advisor.advise import SEED2
 
     if bool(corpus) and texts is not None:
         raise UsageError("give a corpus or --texts, not both")
@@ -156,7 +156,7 @@ def _model(text: str) -> Model:
 def _print(found: Advice) -> None:
     from rich.table import Table
 
-    from ..advisor.showing import HEADINGS, sections, table, title
+    from ..advisor.advice import HEADINGS, sections, table, title
 
     shown = Table(title=plain(title(found)), title_justify="left", box=None, pad_edge=False)
     for heading in HEADINGS:

@@ -15,7 +15,7 @@ from ..rendering.terminal import one_line, plain
 from .console import Json, Results, errors, out, pairs, print_json
 
 if TYPE_CHECKING:
-    from ..results.peek import Peek
+    from ..results.peeked import Peek
 
 _BAR_WIDTH = 32
 
@@ -48,7 +48,7 @@ def _from_stdin() -> str:
 
 
 def _print(found: Peek) -> None:
-    from ..results.peek_showing import HONESTY, beginning, notes, parts
+    from ..results.peeked import HONESTY, beginning, notes, single_values
 
     out.print(f"{plain(beginning(found.text))}\n")
     for note in notes(found):
@@ -62,7 +62,7 @@ def _print(found: Peek) -> None:
     out.print(weights, soft_wrap=False)
     bases = "  ".join(f"{prime}: {base:.6g}" for prime, base in found.prime_base.items())
     out.print()
-    pairs({**parts(found), "prime_base": bases})
+    pairs({**single_values(found), "prime_base": bases})
     if found.results is not None:
         out.print(f"\nnearest of {found.compared:,} texts in {plain(found.results)}:")
         for one in found.nearest:

@@ -12,8 +12,9 @@ import typer
 
 from ...storage.errors import BackendUnavailable, PaniniError
 from ...storage.filesystems.redaction import shown
+from ...storage.formats.registry import FORMATS
 from ...storage.store.quarantine import first_quarantined
-from ...storage.targets.target import open_target
+from ...storage.targets.open import open_target
 from ..cluster.network import LOOPBACK
 from ..rendering.terminal import one_line, plain
 from .console import (
@@ -73,8 +74,8 @@ def run(
     format: Annotated[
         str | None,
         typer.Option(
-            help="'parquet', 'jsonl', 'csv', 'tsv', 'text' (a line is a text) or 'document' (a "
-            "file is). By each file's ending when left out."
+            help=f"Format of the files: {', '.join(FORMATS)} ('text' has one text per line, "
+            "'document' one per file). By each file's ending when left out."
         ),
     ] = None,
     strip_markup: Annotated[

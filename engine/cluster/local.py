@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any
 from ...storage.errors import BackendUnavailable, UsageError
 from ..hardware.memory import ram
 from ..monitoring.dashboard.link import PAGE, dashboard_link
-from ..monitoring.dashboard.telemetry import TOPIC
+from ..monitoring.dashboard.message import TOPIC
 from . import cuda as cuda_cluster
 from .network import LOOPBACK, Door, is_loopback
 

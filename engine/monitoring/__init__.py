@@ -1,4 +1,4 @@
-"""What is known of a run while it goes on: events, progress, figures, and what displays draw.
+"""What is known of a run while it is going on: events, progress, figures, and displays of them.
 
-Nothing here changes a run. May import `advisor`, `costs`, `hardware` and `rendering`.
+Nothing here changes a run. May import `costs`, `hardware` and `rendering`.
 """

@@ -1,6 +1,6 @@
-"""How busy a run kept its machine, and what the rest waited for, in words.
+"""How busy a run kept its machine, and what bounded it, in words.
 
-By what its threads did, as far as they tell.
+It is derived from how the run's threads spent their time, as far as they report it.
 """
 
 from __future__ import annotations
@@ -11,12 +11,11 @@ from dask.utils import format_bytes
 
 from ...storage.store.run_record import RunRecord
 
-BESIDE = ("read", "write")
-"""Among what is timed beside the blocks: waiting for what is read, and writing, which goes on in
-threads of its own."""
+NOT_BLOCKS = ("read", "write")
+"""Activities timed besides the blocks: waiting for reads, and writing, which has own threads."""
 
-MOST = 0.5
-"""Of the threads' time: what takes as much is what the rest waits for."""
+BUSY_DEVICE = 0.5
+"""Share of the time; a device that computes for longer bounds the run."""
 
 
 def bound_by(
@@ -29,66 +28,68 @@ def bound_by(
     seconds : mapping
         By block, and ``read`` and ``write``, of all threads together.
     thread_seconds : float
-        That the workers' threads had: threads times seconds.
+        Seconds that the workers' threads had: threads times elapsed seconds.
     device_busy : float, optional
-        The share of the time in which the devices computed.
+        Share of the time in which the devices computed.
 
     Examples
     --------
     >>> bound_by({"hash": 7.0, "read": 1.0, "write": 0.5}, 10.0)
-    'computing: the blocks took 70 % of the threads\u2019 time, waiting for what is read 10 %'
+    'computing: the blocks took 70 % of the threads\u2019 time, waiting for reads 10 %'
     >>> bound_by({"hash": 1.0, "read": 6.0, "write": 0.5}, 10.0)
-    'reading: it was waited for 60 % of the threads\u2019 time, the blocks took 10 %'
+    'reading: waiting for reads took 60 % of the threads\u2019 time, the blocks 10 %'
     >>> bound_by({"hash": 1.0, "read": 1.0, "write": 9.5}, 10.0)
-    'writing: the blocks took 10 % of the threads\u2019 time, waiting for what is read 10 %'
+    'writing: the blocks took 10 % of the threads\u2019 time, waiting for reads 10 %'
     """
     if thread_seconds <= 0 or not seconds:
         return None
-    blocks = sum(spent for name, spent in seconds.items() if name not in BESIDE)
+    if device_busy is not None and device_busy >= BUSY_DEVICE:
+        return f"the device: it computed {_percent(device_busy)} of the time"
+    blocks = sum(spent for name, spent in seconds.items() if name not in NOT_BLOCKS)
     computing, reading = blocks / thread_seconds, seconds.get("read", 0.0) / thread_seconds
     writing = seconds.get("write", 0.0) / thread_seconds
     rest = 1 - computing - reading
     of_time = "of the threads\u2019 time"
-    if device_busy is not None and device_busy >= MOST:
-        return f"the device: it computed {device_busy:.0%} of the time".replace("%", " %")
     if reading >= max(computing, rest):
-        told = (
-            f"reading: it was waited for {reading:.0%} {of_time}, the blocks took {computing:.0%}"
+        return (
+            f"reading: waiting for reads took {_percent(reading)} {of_time}, the blocks "
+            f"{_percent(computing)}"
         )
-    else:
-        shares = (
-            f"the blocks took {computing:.0%} {of_time}, waiting for what is read {reading:.0%}"
-        )
-        if computing >= rest:
-            told = f"computing: {shares}"
-        elif writing >= rest:
-            told = f"writing: {shares}"
-        else:
-            told = f"what is done once, not for every text (planning, beginning, ending): {shares}"
-    return told.replace("%", " %")
+    shares = (
+        f"the blocks took {_percent(computing)} {of_time}, waiting for reads {_percent(reading)}"
+    )
+    if computing >= rest:
+        return f"computing: {shares}"
+    if writing >= rest:
+        return f"writing: {shares}"
+    return f"fixed costs (planning, starting, finishing): {shares}"
+
+
+def _percent(share: float) -> str:
+    return f"{100 * share:.0f} %"
 
 
 def busy_in_words(record: RunRecord) -> str:
-    """Return how busy processor, memory and device were, and what bound a run.
+    """Return how busy processor, memory and device were, and what bounded a run.
 
     Examples
     --------
     >>> record = RunRecord(
-    ...     "",
-    ...     2.0,
-    ...     10,
-    ...     0,
-    ...     0,
-    ...     50,
-    ...     "cpu",
-    ...     "",
-    ...     1,
-    ...     2,
-    ...     "",
-    ...     "",
-    ...     {},
-    ...     {},
-    ...     0,
+    ...     began="",
+    ...     seconds=2.0,
+    ...     rows=10,
+    ...     rows_before=0,
+    ...     quarantined=0,
+    ...     text_bytes=50,
+    ...     backend="cpu",
+    ...     cluster="",
+    ...     workers=1,
+    ...     threads=2,
+    ...     machine="",
+    ...     platform="",
+    ...     versions={},
+    ...     block_seconds={},
+    ...     retries=0,
     ...     peak_memory=1 << 30,
     ...     memory_limit=4 << 30,
     ...     spilled=0,
@@ -103,13 +104,13 @@ def busy_in_words(record: RunRecord) -> str:
 
 def _parts(record: RunRecord) -> Iterator[str]:
     if record.cpu_busy is not None:
-        yield f"processor {100 * record.cpu_busy:.0f} % of {record.threads:,} threads"
+        yield f"processor {_percent(record.cpu_busy)} of {record.threads:,} threads"
     if record.peak_memory is not None:
         of = f" of {format_bytes(record.memory_limit)}" if record.memory_limit else ""
         yield f"memory {format_bytes(record.peak_memory)}{of} at most"
     if record.spilled:
         yield f"{format_bytes(record.spilled)} spilled to disk"
     if record.device_busy is not None:
-        yield f"device {100 * record.device_busy:.0f} % of the time"
+        yield f"device {_percent(record.device_busy)} of the time"
     if record.bound is not None:
         yield f"bound by {record.bound}"

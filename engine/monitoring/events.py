@@ -1,7 +1,7 @@
-"""What happens in a run, as a stream that anything may listen to: displays, metrics, timelines.
+"""What happens in a run, as a stream to subscribe to: displays, metrics and timelines do.
 
-Events are facts in the past tense. A listener that comes late is told everything from the start,
-but for how busy the workers were.
+Events are facts in the past tense. A late subscriber receives every event from the start, except
+samples of the workers' load.
 """
 
 from __future__ import annotations
@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from ...storage.store.run_record import RunRecord
     from ..costs.bill import Bill
-    from ..run.memory_plan import Projection
     from .load import Load
+    from .projection import Projection
 
 
 @dataclass(frozen=True)
@@ -25,12 +25,12 @@ class Indexed:
 
     files: int
     rows: int
-    notes: tuple[str, ...] = ()  # what a user should know of how it will be read
+    notes: tuple[str, ...] = ()  # what a user should know about how it will be read
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Planned:
-    """The work was cut up, and compared with what the store has already."""
+    """The work was divided into partitions, and compared with what the store already has."""
 
     rows: int
     shards: int
@@ -38,19 +38,19 @@ class Planned:
     partitions: int  # to be done now
     rows_done: int  # by an earlier run
     shards_done: int
-    rows_at_risk: int = 0  # that a worker's thread has in flight at most
-    seconds_at_risk: float = 0.0  # of its work, as far as slow blocks say; 0: none does
+    rows_at_risk: int = 0  # the most that one worker thread has in flight
+    seconds_at_risk: float = 0.0  # of its work, as slow blocks declare; 0: none declares any
     memory: Projection | None = None  # of a worker; None: there is nothing to do
 
 
 @dataclass(frozen=True)
 class TaskBegun:
-    """A worker took up a partition's task, or what was left of it."""
+    """A worker started a partition's task, or what was left of it."""
 
     partition: int
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class ShardDone:
     """A shard was written and marked."""
 
@@ -60,12 +60,12 @@ class ShardDone:
     text_bytes: int
     seconds: Mapping[str, float] = field(default_factory=dict)  # by block, "read" and "write"
     worker: str = ""
-    micro_batch: tuple[int, int] | None = None  # texts, and bytes of them, that a block is given
+    micro_batch: tuple[int, int] | None = None  # texts, and bytes of text, that a block is given
 
 
 @dataclass(frozen=True)
-class Looked:
-    """The workers were looked at."""
+class LoadSampled:
+    """The load of the workers was sampled."""
 
     load: Load
 
@@ -79,7 +79,7 @@ class Notice:
 
 @dataclass(frozen=True)
 class Mirrored:
-    """A finished shard is in the second place too."""
+    """A finished shard is in the mirror too."""
 
     shard: int
 
@@ -94,7 +94,7 @@ class Restored:
 
 @dataclass(frozen=True)
 class WorkerLost:
-    """A worker lost its device; others take its work."""
+    """A worker lost its device; others take over its work."""
 
     worker: str
     reason: str
@@ -122,7 +122,7 @@ Event = (
     | Planned
     | TaskBegun
     | ShardDone
-    | Looked
+    | LoadSampled
     | Notice
     | Mirrored
     | WorkerLost
@@ -135,7 +135,7 @@ _log = logging.getLogger(__name__)
 
 
 class EventStream:
-    """Publishes events in order, to listeners of now and of later.
+    """Publishes events in order, to present and future listeners.
 
     Examples
     --------
@@ -151,22 +151,22 @@ class EventStream:
         self._lock = threading.RLock()
 
     def publish(self, event: Event) -> None:
-        """Tell every listener."""
+        """Pass an event to every listener."""
         with self._lock:
-            if not isinstance(event, Looked):  # of every few seconds of a run of weeks
+            if not isinstance(event, LoadSampled):  # every few seconds, in runs of weeks
                 self._past.append(event)
             for listener in self._listeners:
-                _tell(listener, event)
+                _notify(listener, event)
 
     def subscribe(self, listener: Listener) -> None:
-        """Tell a listener what was, and from now on what is."""
+        """Pass all past events to a listener, and from now on every new one."""
         with self._lock:
             for event in self._past:
-                _tell(listener, event)
+                _notify(listener, event)
             self._listeners.append(listener)
 
 
-def _tell(listener: Listener, event: Event) -> None:
+def _notify(listener: Listener, event: Event) -> None:
     try:
         listener(event)
     except Exception:  # noqa: BLE001 (a display that breaks must not break the run)

@@ -1,7 +1,8 @@
-"""`Figures`: what is shown of a run while it goes on, wherever it is shown.
+"""`Figures`: all that is shown of a run while it is going on, wherever it is shown.
 
-Made where the run's client is, sent to dask's scheduler, drawn by the notebook, the dashboard and
-Prometheus: so all of them say the same.
+Made on the client from `Progress`, sent to dask's scheduler, drawn by the notebook's card, the
+dashboard's tab and Prometheus, so that all of them agree. To show another figure, declare a field
+here (or in `load`, for one of the workers) and measure it in `progress` (or `load`).
 """
 
 from __future__ import annotations
@@ -12,7 +13,10 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from dask.utils import format_bytes
 
+from ...storage.store.history import Sample
+from ..rendering.palette import BLUE, PURPLE
 from ..rendering.quantities import duration
+from .figure import Chart, Line, Metric, Words, declared, figure
 from .load import Load
 
 if TYPE_CHECKING:
@@ -23,76 +27,129 @@ if TYPE_CHECKING:
 T = TypeVar("T", bound="DataclassInstance")
 
 
-def known(kind: type[T], message: Mapping[str, Any]) -> T:
-    """Return what was sent, without figures that only another version of the engine has."""
+def from_fields(kind: type[T], message: Mapping[str, Any]) -> T:
+    """Construct a dataclass from a message, ignoring fields of other versions of the engine."""
     names = {one.name for one in fields(kind)}
     return kind(**{name: value for name, value in message.items() if name in names})
 
 
-@dataclass(frozen=True)
+def _texts(now: Figures) -> str:
+    done = f"{now.rows_done:,} of {now.rows:,} ({100 * now.share:.0f} %)"
+    return done + (f", {now.rows_before:,} of them earlier" if now.rows_before else "")
+
+
+def _time_left(now: Figures) -> str | None:
+    if now.state != "running":
+        return None
+    return "not known yet" if now.seconds_left is None else duration(now.seconds_left)
+
+
+def _rate(now: Figures) -> str:
+    return f"{now.texts_per_second:,.0f} texts/s, {format_bytes(int(now.bytes_per_second))}/s"
+
+
+def _micro_batch(now: Figures) -> str | None:
+    if now.micro_batch is None:
+        return None
+    texts, nbytes = now.micro_batch
+    return f"{texts:,} texts, or {format_bytes(nbytes)}"
+
+
+@dataclass(frozen=True, kw_only=True)
 class Figures:
-    """A run at a moment. What nobody has told by then is None."""
+    """A run at one moment. A figure that is not known yet is None."""
 
     state: str  # see `Progress`
-    rows: int
-    rows_done: int  # by this run and earlier ones
-    rows_before: int  # by earlier ones
-    shards: int
-    shards_done: int
-    quarantined: int  # rows that this run has set aside
-    text_bytes: int  # that this run has computed
-    retries: int  # tasks that had to be begun again
-    elapsed: float  # seconds since the work was cut up
-    texts_per_second: float  # of this run, on average
-    bytes_per_second: float  # likewise
-    seconds_left: float | None
+    rows: int = figure(metric=Metric("texts", "Texts of the corpus"))
+    rows_done: int = figure(  # by this run and earlier ones
+        words=Words("texts", _texts),
+        metric=Metric("texts_done", "Texts done, by earlier runs too", counter=True),
+        column="rows_done",
+    )
+    rows_before: int  # done by earlier runs
+    shards: int = figure(metric=Metric("shards", "Shards of the store"))
+    shards_done: int = figure(
+        metric=Metric("shards_done", "Shards done, by earlier runs too", counter=True)
+    )
+    seconds_left: float | None = figure(
+        words=Words("time left", _time_left),
+        metric=Metric("left_seconds", "Seconds to the end, at this rate"),
+    )
+    elapsed: float = figure(  # seconds since the run was planned
+        words=Words("time", lambda now: duration(now.elapsed)),
+        metric=Metric("elapsed_seconds", "Seconds since the run was planned"),
+        column="seconds",
+        digits=3,
+    )
+    texts_per_second: float = figure(  # of this run, on average
+        words=Words("rate", _rate),
+        metric=Metric("texts_per_second", "Texts per second, on average"),
+        line=Line(Chart.TEXTS, "texts/s", BLUE, column="rows_done", rate=True),
+    )
+    bytes_per_second: float = figure(  # of this run, on average
+        metric=Metric("text_bytes_per_second", "Bytes of text per second, on average"),
+        line=Line(Chart.BYTES, "bytes/s", BLUE, column="text_bytes", rate=True),
+    )
+    text_bytes: int = figure(  # computed by this run
+        metric=Metric("text_bytes", "Bytes of text that the run has computed", counter=True),
+        column="text_bytes",
+    )
+    micro_batch: tuple[int, int] | None = figure(  # most texts, and bytes of text, per kernel call
+        default=None,
+        words=Words("micro-batch", _micro_batch),
+        number=lambda batch: batch[0],
+        metric=Metric("micro_batch_texts", "Most texts that a block is given at once"),
+        column="micro_batch",
+        line=Line(Chart.MICRO_BATCH, "micro_batch", PURPLE, column="micro_batch"),
+    )
+    load: Load | None = figure(default=None, holder=Load)  # noqa: RUF009 (it makes a field)
+    retries: int = figure(  # tasks that were restarted
+        words=Words("tasks restarted", lambda now: f"{now.retries:,}"),
+        metric=Metric("tasks_begun_again", "Tasks that were restarted", counter=True),
+        column="retries",
+    )
+    quarantined: int = figure(  # rows, by this run
+        words=Words("quarantined", lambda now: f"{now.quarantined:,}"),
+        metric=Metric("texts_quarantined", "Texts that the run has quarantined", counter=True),
+        column="quarantined",
+    )
+    cost: str | None = figure(  # so far, in words
+        default=None,
+        words=Words("cost so far", lambda now: now.cost or "no price is known"),
+    )
     block_seconds: Mapping[str, float]  # of all threads: by block, "read" and "write"
-    micro_batch: tuple[int, int] | None = None  # texts, and bytes of them, that a block is given
-    load: Load | None = None
-    cost: str | None = None  # so far, in words
 
     @classmethod
     def of(cls, now: Progress, cost: str | None = None) -> Figures:
         """Return the figures of a run's progress."""
-        return cls(
-            now.state,
-            now.rows,
-            now.rows_done,
-            now.rows_before,
-            now.shards,
-            now.shards_done,
-            now.quarantined,
-            now.text_bytes,
-            now.retries,
-            now.elapsed,
-            now.texts_per_second,
-            now.bytes_per_second,
-            now.seconds_left,
-            dict(now.seconds),
-            now.micro_batch,
-            now.load,
-            cost,
-        )
+        names = [one.name for one in fields(cls) if one.name not in ("cost", "block_seconds")]
+        measured = {name: getattr(now, name) for name in names}
+        return cls(**measured, block_seconds=dict(now.seconds), cost=cost)
 
     def to_message(self) -> dict[str, Any]:
-        """Return it as what can be sent."""
+        """Encode for sending."""
         return asdict(self)
 
     @classmethod
     def from_message(cls, message: Mapping[str, Any]) -> Figures:
-        """Return what `to_message` made."""
-        load = message["load"] and known(Load, message["load"])
+        """Decode what `to_message` made."""
+        load = message["load"] and from_fields(Load, message["load"])
         batch = message["micro_batch"] and tuple(message["micro_batch"])
-        return known(cls, {**message, "load": load, "micro_batch": batch})
+        return from_fields(cls, {**message, "load": load, "micro_batch": batch})
 
-    @property
-    def micro_batch_texts(self) -> int | None:
-        """Texts that a block is given at once at most."""
-        return self.micro_batch[0] if self.micro_batch else None
+    def sample(self) -> Sample:
+        """Return the figures that the timeline keeps."""
+        columns: dict[str, Any] = {}
+        for one in declared(Figures):
+            if one.column is not None:
+                value = one.value_in(self)
+                rounds = value is not None and one.digits is not None
+                columns[one.column] = round(value, one.digits) if rounds else value
+        return Sample(**columns)
 
     @property
     def share(self) -> float:
-        """Of the texts that are done, 0 to 1.
+        """Share of the texts that are done, 0 to 1.
 
         >>> from .progress import Progress
         >>> Figures.of(Progress(rows=8, rows_done=2)).share
@@ -101,34 +158,8 @@ class Figures:
         return self.rows_done / self.rows if self.rows else 0.0
 
     def in_words(self) -> Iterator[tuple[str, str]]:
-        """Yield what each figure is called, and itself, for people."""
-        done = f"{self.rows_done:,} of {self.rows:,} ({100 * self.share:.0f} %)"
-        before = f", {self.rows_before:,} of them earlier" if self.rows_before else ""
-        yield "texts", done + before
-        if self.state == "running":
-            left = self.seconds_left
-            yield "time left", "not known yet" if left is None else duration(left)
-        yield "time", duration(self.elapsed)
-        yield (
-            "rate",
-            f"{self.texts_per_second:,.0f} texts/s, {format_bytes(int(self.bytes_per_second))}/s",
-        )
-        if self.micro_batch:
-            texts, nbytes = self.micro_batch
-            yield "micro-batch", f"{texts:,} texts, or {format_bytes(nbytes)}"
-        if self.load:
-            yield from self._load_in_words(self.load)
-        yield "tasks begun again", f"{self.retries:,}"
-        yield "set aside", f"{self.quarantined:,}"
-        yield "cost so far", self.cost or "no price is known"
-
-    def _load_in_words(self, load: Load) -> Iterator[tuple[str, str]]:
-        of = f" of {format_bytes(load.memory_limit)}" if load.memory_limit else ""
-        workers = "1 worker" if load.workers == 1 else f"{load.workers:,} workers"
-        yield "processor", f"{load.cpu:.1f} of {load.threads:,} threads, {workers}"
-        yield "memory", f"{format_bytes(load.memory)}{of}"
-        yield "spilled to disk", format_bytes(load.spilled)
-        if load.device is not None:
-            taken = f"{format_bytes(load.device_memory or 0)}"
-            total = f" of {format_bytes(load.device_memory_total or 0)}"
-            yield "device", f"{100 * load.device:.0f} % busy, {taken}{total} taken"
+        """Yield the heading and the words of each figure that is shown now."""
+        for one in declared(Figures):
+            words = one.words_in(self)
+            if one.words is not None and words is not None:
+                yield one.words.heading, words

@@ -1,4 +1,7 @@
-"""How far a run has come, folded from its events. Numbers only; `display` shows them."""
+"""`Progress`: how far a run has come, folded from its events. Numbers only; `display` shows them.
+
+What the workers hold and do meanwhile is in `load`; how each number is shown, in `figures`.
+"""
 
 from __future__ import annotations
 
@@ -6,38 +9,38 @@ import time
 from copy import copy
 from dataclasses import dataclass, field
 
-from .events import Event, Failed, Finished, Indexed, Looked, Planned, ShardDone, TaskBegun
+from .events import Event, Failed, Finished, Indexed, LoadSampled, Planned, ShardDone, TaskBegun
 from .load import Load
 
 
-@dataclass
+@dataclass(kw_only=True)
 class Progress:
-    """Counts of a run. Rates and times leave out what an earlier run had done.
+    """Counts of a run. Rates and times leave out what earlier runs did.
 
     Attributes
     ----------
     state : str
         ``indexing``, ``running``, ``finished`` or ``failed``.
     rows, shards : int
-        Of the corpus.
+        Of the whole corpus.
     rows_done, shards_done : int
         By this run and earlier ones.
     rows_before : int
-        By earlier ones.
+        By earlier runs.
     quarantined : int
-        Rows set aside by this run.
+        Rows quarantined by this run.
     text_bytes : int
         Bytes of text that this run read.
     seconds : dict
         By block, and ``read`` and ``write``; added up over workers.
     elapsed : float
-        Seconds since the plan.
+        Seconds since the run was planned.
     retries : int
-        Tasks that had to be begun again.
+        Tasks that were restarted.
     micro_batch : tuple of int, optional
-        Texts that a block is given at once at most, and bytes of them.
+        The most texts that a block is given at once, and the most bytes of them.
     load : Load, optional
-        What the workers hold and do, as was seen last.
+        What the workers hold and do, by the latest sample.
     """
 
     state: str = "indexing"
@@ -53,7 +56,7 @@ class Progress:
     retries: int = 0
     micro_batch: tuple[int, int] | None = None
     load: Load | None = None
-    _began: float | None = field(default=None, repr=False)
+    _planned_at: float | None = field(default=None, repr=False)
     _tried: set[int] = field(default_factory=set, repr=False)  # partitions
 
     def listen(self, event: Event) -> None:
@@ -66,12 +69,12 @@ class Progress:
                 self.shards, self.rows = event.shards, event.rows
                 self.rows_before = self.rows_done = event.rows_done
                 self.shards_done = event.shards_done
-                self._began = time.perf_counter()
-                self.load = None  # what was seen is of workers that had nothing to do yet
+                self._planned_at = time.perf_counter()
+                self.load = None  # earlier samples are of workers that had nothing to do yet
             case TaskBegun():
                 self.retries += event.partition in self._tried
                 self._tried.add(event.partition)
-            case Looked():
+            case LoadSampled():
                 self.load = event.load
             case ShardDone():
                 self.micro_batch = event.micro_batch or self.micro_batch
@@ -97,21 +100,21 @@ class Progress:
         return now
 
     def _since_plan(self) -> float:
-        return 0.0 if self._began is None else time.perf_counter() - self._began
+        return 0.0 if self._planned_at is None else time.perf_counter() - self._planned_at
 
     @property
     def texts_per_second(self) -> float:
-        """Texts that this run has done a second."""
+        """Texts done by this run, per second."""
         return (self.rows_done - self.rows_before) / self.elapsed if self.elapsed else 0.0
 
     @property
     def bytes_per_second(self) -> float:
-        """Bytes of text that this run has computed a second."""
+        """Bytes of text computed by this run, per second."""
         return self.text_bytes / self.elapsed if self.elapsed else 0.0
 
     @property
     def seconds_left(self) -> float | None:
-        """Seconds until every text is done, if it goes on so; None before the first shard is."""
+        """Seconds until every text is done, at the rate so far; None before the first shard is."""
         rate = self.texts_per_second
         return (self.rows - self.rows_done) / rate if rate else None
 
@@ -119,6 +122,6 @@ class Progress:
         """Return one line for people."""
         if self.state == "indexing":
             return "counting rows"
-        aside = f", {self.quarantined:,} quarantined" if self.quarantined else ""
+        quarantined = f", {self.quarantined:,} quarantined" if self.quarantined else ""
         rate = f", {self.texts_per_second:,.0f} texts/s" if self.elapsed else ""
-        return f"{self.state}, {self.rows_done:,} of {self.rows:,} texts{aside}{rate}"
+        return f"{self.state}, {self.rows_done:,} of {self.rows:,} texts{quarantined}{rate}"

@@ -1,6 +1,7 @@
-"""`Recorder`: follows a run as it goes, and says at its end what there is to remember of it.
+"""`Recorder`: follows a run, and makes the timeline and the record that its store keeps.
 
-Numbers come from the run's events alone; whoever shows it live is told of every sample.
+All numbers come from the run's events; each sample is passed on to live displays. What figures
+there are is declared in `figures`.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ from ...storage.store.history import Sample, Timeline
 from ...storage.store.run_record import RunRecord
 from .bottleneck import bound_by
 from .events import Event, Failed, Finished, Notice, Planned
+from .figures import Figures
 from .progress import Progress
 
 if TYPE_CHECKING:
@@ -28,9 +30,14 @@ if TYPE_CHECKING:
 _log = logging.getLogger(__name__)
 
 EVERY_SECONDS = 0.5
+"""Seconds between samples."""
+
 MOST_NOTES = 100
-SOON = 2.0
-"""Seconds until what workers have told of their processor is of the run, and not of before."""
+"""Notices kept: a worker that comes and goes for weeks makes many."""
+
+SETTLING_SECONDS = 2.0
+"""Seconds until the processor figures of workers describe the run, and not the time before."""
+
 _PACKAGES = ("dask", "distributed", "numpy", "pyarrow", "zarr", "numba", "cupy", "cudf")
 
 
@@ -47,33 +54,34 @@ class Recorder:
     progress : Progress
         Folds the run's events.
     backend, cluster : str
-        Where it computes, by name and in words.
+        What computes the run: the backend's name, and the cluster in words.
     meter : Meter
-        Says what so many seconds, and texts, come to on the machine at hand.
-    tell : callable
-        Is told of every sample.
+        Prices the run, and knows how fast its machine could be.
+    report : callable
+        Called with every sample.
     """
 
     def __init__(
         self,
         progress: Progress,
+        *,
         backend: str,
         cluster: str,
         meter: Meter,
-        tell: Callable[[Progress, Sample], None],
+        report: Callable[[Progress, Sample], None],
     ) -> None:
         self._line = Timeline()
         self.record: RunRecord | None = None
-        self._progress, self._meter, self._tell = progress, meter, tell
+        self._progress, self._meter, self._report = progress, meter, report
         self._backend, self._cluster = backend, cluster
         self._notes: list[str] = []
         self._submitted, self._began = time.perf_counter(), datetime.now(UTC)
         self._ended = threading.Event()
         self._lock = threading.Lock()
-        self._thread = threading.Thread(target=self._record, name="paninifs-record", daemon=True)
+        self._thread = threading.Thread(target=self._follow, name="paninifs-record", daemon=True)
 
     def listen(self, event: Event) -> None:
-        """Begin with the plan, and end with the run."""
+        """Start sampling when the run is planned, stop when it ends, and keep its notices."""
         match event:
             case Notice() if len(self._notes) < MOST_NOTES:
                 self._notes.append(event.text)
@@ -88,22 +96,25 @@ class Recorder:
         return time.perf_counter() - self._submitted
 
     def finished(self) -> tuple[RunRecord, Timeline] | None:
-        """Return what there is to remember, now that every shard is done.
+        """Return the record and the timeline to store, now that every shard is done.
 
-        None where the run had nothing to do.
+        None if the run had nothing to do.
         """
         now, seconds = self._progress.snapshot(), self.seconds
-        rows = now.rows_done - now.rows_before
-        if not rows:
+        if now.rows_done == now.rows_before:
             return None
         with self._lock:
             self._line.close(self._sample(now))
         line = self.timeline
+        self.record = self._recorded(now, seconds, line)
+        return self.record, line
+
+    def _recorded(self, now: Progress, seconds: float, line: Timeline) -> RunRecord:
+        rows = now.rows_done - now.rows_before
         cpu, threads, device = (_mean(line, name) for name in ("cpu", "threads", "device"))
-        known = cpu is not None and threads and now.elapsed >= SOON
-        busy = min(1.0, (cpu or 0.0) / (threads or 1.0)) if known else None
+        known = cpu is not None and threads and now.elapsed >= SETTLING_SECONDS
         limit, cost = self._meter.limit(rows, now.text_bytes), self._meter.cost(seconds)
-        self.record = RunRecord(
+        return RunRecord(
             began=self._began.isoformat(timespec="seconds"),
             seconds=seconds,
             rows=rows,
@@ -119,10 +130,10 @@ class Recorder:
             versions=_versions(),
             block_seconds=now.seconds,
             retries=now.retries,
-            peak_memory=_most(line, "memory"),
+            peak_memory=_peak(line, "memory"),
             memory_limit=now.load.memory_limit if now.load else None,
-            spilled=_most(line, "spilled"),
-            cpu_busy=busy,
+            spilled=_peak(line, "spilled"),
+            cpu_busy=min(1.0, (cpu or 0.0) / (threads or 1.0)) if known else None,
             device_busy=device,
             bound=bound_by(now.seconds, (threads or 0) * now.elapsed, device),
             limit_texts_per_second=limit.texts_per_second if limit else None,
@@ -130,18 +141,17 @@ class Recorder:
             cost=str(cost) if cost else None,
             units=cost.units if cost else None,
             usd=cost.usd if cost else None,
-            notes=tuple(self._notes),  # a worker that comes and goes for weeks makes many
+            notes=tuple(self._notes),
         )
-        return self.record, line
 
     @property
     def timeline(self) -> Timeline:
-        """How far the run had come, moment by moment, up to now."""
+        """The samples so far."""
         with self._lock:
             return Timeline(self._line.samples)
 
     def sample(self) -> Sample:
-        """Return where the run is now."""
+        """Return a sample of the run as it is now."""
         return self._sample(self._progress.snapshot())
 
     def close(self) -> None:
@@ -150,39 +160,22 @@ class Recorder:
         if self._thread.is_alive():
             self._thread.join()
 
-    def _record(self) -> None:
+    def _follow(self) -> None:
         while not self._ended.wait(EVERY_SECONDS):
             now = self._progress.snapshot()
             sample = self._sample(now)
             with self._lock:
                 self._line.add(sample)
             try:
-                self._tell(now, sample)
-            except Exception:  # noqa: BLE001 (who watches must not break the run)
-                _log.debug("a run's figures could not be told", exc_info=True)
+                self._report(now, sample)
+            except Exception:  # noqa: BLE001 (a display must not break the run)
+                _log.debug("a run's figures could not be reported", exc_info=True)
 
     def _sample(self, now: Progress) -> Sample:
-        told = Sample(
-            round(now.elapsed, 3),
-            now.rows_done,
-            now.text_bytes,
-            now.quarantined,
-            now.retries,
-            now.micro_batch[0] if now.micro_batch else None,
-        )
-        if now.load is None:
-            return told
-        load = now.load
-        told = replace(
-            told,
-            memory=load.memory,
-            spilled=load.spilled,
-            cpu=round(load.cpu, 3),
-            threads=load.threads,
-        )
-        if self._backend == "cpu":  # a worker tells of a device also where it computes elsewhere
-            return told
-        return replace(told, device=load.device, device_memory=load.device_memory)
+        sample = Figures.of(now).sample()
+        if self._backend == "cpu":  # a worker reports a device even if it computes elsewhere
+            return replace(sample, device=None, device_memory=None)
+        return sample
 
 
 def _mean(line: Timeline, name: str) -> float | None:
@@ -190,7 +183,7 @@ def _mean(line: Timeline, name: str) -> float | None:
     return sum(known) / len(known) if known else None
 
 
-def _most(line: Timeline, name: str) -> int | None:
+def _peak(line: Timeline, name: str) -> int | None:
     return max((int(value) for value in line.column(name) if value is not None), default=None)
 
 

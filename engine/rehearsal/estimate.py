@@ -7,9 +7,9 @@ from collections.abc import Mapping
 from ...storage.field import Field
 from ...storage.store.duplicates import DUPLICATE
 from ...storage.store.encoding import chunk_rows
+from ...storage.store.keys import DONE, QUARANTINE_KEY, QUARANTINE_PARTS
 from ...storage.store.lifecycle import Summary
-from ...storage.store.quarantine import QUARANTINE_KEY
-from ...storage.store.shards import DONE, QUARANTINE, StoreLayout
+from ...storage.store.shards import StoreLayout
 
 _ENTRY = 16  # of a shard's index, for a chunk
 _CHECKSUM = 4
@@ -37,7 +37,7 @@ def store_bytes(layout: StoreLayout, sizes: Mapping[str, int], summary: Summary)
         name, _, rest = key.partition("/c/")
         if name in plain and rest:
             continue
-        if (name in packed and rest) or key == QUARANTINE_KEY or key.startswith(QUARANTINE):
+        if (name in packed and rest) or key == QUARANTINE_KEY or key.startswith(QUARANTINE_PARTS):
             total += size / summary.rows * layout.rows
         elif key.startswith(f"{DONE}/"):
             total += size / summary.shards * layout.shards

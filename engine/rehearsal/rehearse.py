@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from ...graphs.fingerprint.labels import keep_known_labels
 from ...graphs.fusion import is_default
 from ...graphs.graph import Graph
 from ...graphs.kernels import NUMERIC_VERSION
@@ -28,10 +29,12 @@ from ...storage.store.layout import stored_fields
 from ...storage.store.lifecycle import Existing, refuse_mismatch
 from ...storage.store.manifest import Manifest, facts_of, read_index, read_manifest
 from ...storage.store.shards import StoreLayout, done_shards
-from ...storage.targets.target import Target, open_target
+from ...storage.targets.open import open_target
+from ...storage.targets.target import Target
 from ..cluster.connect import backend_of
 from ..cluster.location import elsewhere
-from ..run.memory_plan import Projection, project
+from ..monitoring.projection import Projection
+from ..run.memory_plan import project
 from ..run.submit import newest_client, require_usable
 from ..worker.task import Readiness, readiness
 from .cost_model import look, measured_pace
@@ -155,9 +158,12 @@ def rehearse(
     manifest = None
     if target is not None:
         manifest = None if fresh else read_manifest(target)
-        corpus = as_known(corpus, manifest) if manifest else corpus
+        described = graph.describe()
+        if manifest is not None:
+            corpus = as_known(corpus, manifest)
+            described = keep_known_labels(described, manifest.facts["graph"])
         existing: Existing = "discard" if fresh else "extend" if extend else "resume"
-        facts = facts_of(corpus, graph.describe(), NUMERIC_VERSION)
+        facts = facts_of(corpus, described, NUMERIC_VERSION)
         refuse_mismatch(target, facts, shard_rows, existing)
     lanes = sum(client.nthreads().values())
     surveyed = survey(corpus)

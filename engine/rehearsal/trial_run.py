@@ -28,7 +28,8 @@ from ...storage.store.history import Sample
 from ...storage.store.lifecycle import Summary
 from ...storage.store.manifest import facts_of
 from ...storage.store.quarantine import first_quarantined
-from ...storage.targets.target import Target, open_target
+from ...storage.targets.open import open_target
+from ...storage.targets.target import Target
 from ..cluster.location import elsewhere
 from ..monitoring.dashboard.link import DashboardLink
 from ..monitoring.dashboard.telemetry import Telemetry

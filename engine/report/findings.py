@@ -9,13 +9,11 @@ from os import PathLike
 from typing import Any
 
 from ...storage.corpus.index import CorpusIndex
-from ...storage.store.dataset import StoredArrays
 from ...storage.store.history import Timeline, read_timeline
-from ...storage.store.lifecycle import Summary, read_summary
-from ...storage.store.manifest import Manifest, read_index, require_manifest
-from ...storage.store.shards import done_shards
-from ...storage.targets.target import open_target
-from ..results.overview import Ranked, Status, ranked, status_of
+from ...storage.store.lifecycle import Summary
+from ...storage.store.manifest import Manifest
+from ...storage.store.reader import ResultsStore
+from ..results.overview import Ranked, Status, ranked, read_status
 from .quarantined import SetAside, set_aside
 from .reading import Reading, read
 
@@ -53,25 +51,21 @@ def find(
     ColumnNotFound, UsageError
         See `reading.read`.
     """
-    status = status_of(results, storage_options)
-    target = open_target(results, storage_options)
-    manifest = require_manifest(target)
-    index = read_index(target, manifest)
-    markers = done_shards(target, manifest.layout(index))
-    arrays = StoredArrays(target)
-    reading = read(arrays, manifest, index, by, done=sorted(markers))
-    runs = range(len(manifest.runs))
-    lines = {run: read_timeline(target, run) for run in runs[-LINES:]}
+    store = ResultsStore.open(results, storage_options)
+    status = read_status(store)
+    reading = read(store, by)
+    runs = range(len(store.manifest.runs))
+    lines = {run: read_timeline(store.target, run) for run in runs[-LINES:]}
     return Findings(
         status,
-        read_summary(target),
-        manifest,
-        index,
-        sum(marker.text_bytes for marker in markers.values()),
+        store.summary,
+        store.manifest,
+        store.index,
+        sum(marker.text_bytes for marker in store.done.values()),
         {run: line for run, line in lines.items() if line},
         reading,
-        ranked(reading.highest, index, arrays, storage_options),
-        ranked(reading.lowest, index, arrays, storage_options),
-        set_aside(target, markers, complete=status.complete),
+        ranked(store, reading.highest),
+        ranked(store, reading.lowest),
+        set_aside(store.target, store.done, complete=status.complete),
         datetime.now(UTC),
     )

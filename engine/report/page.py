@@ -19,7 +19,7 @@ from ...storage.cleaning.normal_forms import NormalForms
 from ...storage.store.duplicates import mark_fields
 from ...storage.store.history import WINDOW_SECONDS
 from ...storage.store.run_record import RunRecord
-from ..monitoring.bottleneck import BESIDE
+from ..monitoring.bottleneck import NOT_BLOCKS
 from ..rendering.quantities import duration, times
 from ..rendering.terminal import one_line, visible
 from ..results.inventories import Inventories
@@ -192,7 +192,7 @@ def _shares(record: RunRecord) -> list[tuple[str, float, float]]:
     names = {"read": "waiting for what is read", "write": "writing, in threads of its own"}
     parts = sorted(record.block_seconds.items(), key=lambda part: -part[1])
     return [
-        (names[name] if name in BESIDE else name, spent, spent / every if every else 0.0)
+        (names[name] if name in NOT_BLOCKS else name, spent, spent / every if every else 0.0)
         for name, spent in parts
     ]
 

@@ -9,8 +9,9 @@ from dataclasses import dataclass
 
 import pyarrow.parquet as pq
 
-from ...storage.store.quarantine import QUARANTINE_KEY, QuarantinedRows
-from ...storage.store.shards import Marker, quarantine_key
+from ...storage.store.keys import QUARANTINE_KEY, quarantine_key
+from ...storage.store.quarantine import QuarantinedRows
+from ...storage.store.shards import Marker
 from ...storage.targets.target import Target
 
 FIRST = 20

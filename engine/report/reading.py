@@ -16,8 +16,7 @@ import numpy.typing as npt
 from ...storage.corpus.index import CorpusIndex
 from ...storage.errors import ColumnNotFound, UsageError
 from ...storage.field import STRING, Field
-from ...storage.store.dataset import StoredArrays
-from ...storage.store.manifest import Manifest
+from ...storage.store.reader import ResultsStore
 from ..results.extremes import Extremes
 from .groups import MOST_VALUES, SHOWN, Group, Grouping, Groups
 from .numbers import Distribution, Numbers
@@ -57,22 +56,14 @@ class Reading:
     lowest: list[tuple[int, float]]
 
 
-def read(
-    arrays: StoredArrays,
-    manifest: Manifest,
-    index: CorpusIndex,
-    by: str | None = None,
-    done: Sequence[int] | None = None,
-) -> Reading:
-    """Pass over the arrays of a store.
+def read(store: ResultsStore, by: str | None = None) -> Reading:
+    """Read the arrays of a store once, skipping pieces without a finished shard.
 
     Parameters
     ----------
     by : str, optional
-        An array with one value a text, to group texts by; when left out the first kept column that
-        has 2 to 20 values.
-    done : sequence of int, optional
-        Shards; all when left out.
+        An array with one value per text, to group texts by; by default the first kept column with
+        2 to 20 values.
 
     Raises
     ------
@@ -81,27 +72,24 @@ def read(
     UsageError
         It has more than `MOST_VALUES` values.
     """
-    reader = _Reader(arrays, manifest, index, by)
-    size = manifest.shard_rows
-    step = size * max(1, PIECE_ROWS // size)
-    starts = list(range(0, manifest.rows, step))
-    if done is not None:  # what holds nothing is not looked at
-        held = {shard * size // step for shard in done}
-        starts = [start for start in starts if start // step in held]
+    reader = _Reader(store, by)
+    rows, shard_rows = store.manifest.rows, store.manifest.shard_rows
+    step = shard_rows * max(1, PIECE_ROWS // shard_rows)
+    with_results = {shard * shard_rows // step for shard in store.done}
+    starts = [start for start in range(0, rows, step) if start // step in with_results]
     mapped = np.linspace(0, len(starts) - 1, min(len(starts), MAP_PIECES)).round()
     share = -(-MOST_POINTS // max(len(mapped), 1))
     for number, start in enumerate(starts):
-        reader.add(start, min(start + step, manifest.rows), share if number in mapped else 0)
+        reader.add(start, min(start + step, rows), share if number in mapped else 0)
     return reader.reading()
 
 
 class _Reader:
     """What `read` gathers on its way."""
 
-    def __init__(
-        self, arrays: StoredArrays, manifest: Manifest, index: CorpusIndex, by: str | None
-    ) -> None:
-        self._arrays, self._rows, self._by = arrays, manifest.rows, by
+    def __init__(self, store: ResultsStore, by: str | None) -> None:
+        manifest = store.manifest
+        self._arrays, self._rows, self._by = store.arrays, manifest.rows, by
         computed = {field.name: field for field in manifest.fields}
         self._shares = _matrix(computed, _SHARES)
         self._bases = _matrix(computed, _BASES)
@@ -113,9 +101,9 @@ class _Reader:
         self._not_drawn = tuple(own[OWN_FIELDS:])
         self._numbers = {name: Numbers(name, self._description(name)) for name in drawn}
         self._dhatus = self._labels(computed[_SHARES]) if self._shares else ()
-        stored = [field for field in manifest.layout(index).fields if not field.shape]
+        stored = [field for field in store.layout.fields if not field.shape]
         self._validities = {field.name for field in stored if field.name.endswith("_valid")}
-        self._groups = _candidates(by, index, [field.name for field in stored])
+        self._groups = _candidates(by, store.index, [field.name for field in stored])
         self._overall = Groups("", 1)
         self._dominant = np.zeros(len(self._dhatus), np.int64)
         self._extremes = Extremes(RANKED)

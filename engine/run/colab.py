@@ -7,11 +7,9 @@ from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ...storage.errors import PaniniError, UsageError
+from ...storage.errors import PaniniError, ResultsNotFound, UsageError
 from ...storage.filesystems.filesystem import LOCAL
-from ...storage.store.lifecycle import read_summary
-from ...storage.store.manifest import read_index, read_manifest
-from ...storage.store.shards import done_shards
+from ...storage.store.reader import ResultsStore
 from ...storage.targets.local import DRIVE, kind_of_disk
 from ...storage.targets.target import Target
 from ..hardware.platform import where
@@ -77,12 +75,14 @@ def _why_unsafe(place: Target) -> str | None:
         return "is on a disk of the runtime"
     if place.url.partition("://")[0] == _GONE_WITH_THE_PROCESS:
         return "is in this process's memory"
-    manifest = read_manifest(place)
-    if manifest is None or read_summary(place) is None:
+    try:
+        store = ResultsStore.at(place)
+    except ResultsNotFound:
         return "is not marked complete"
-    layout = manifest.layout(read_index(place, manifest))
-    missing = layout.shards - len(done_shards(place, layout))
-    return f"lacks {missing} of {layout.shards} shards" if missing else None
+    if store.summary is None:
+        return "is not marked complete"
+    missing = store.layout.shards - len(store.done)
+    return f"lacks {missing} of {store.layout.shards} shards" if missing else None
 
 
 def _disk(place: Target) -> str | None:

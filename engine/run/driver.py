@@ -150,22 +150,22 @@ class Driver:
         at_risk = min(layout.rows, shards_in_flight(layout) * layout.shard_rows)
         self._events.publish(
             Planned(
-                layout.rows,
-                layout.shards,
-                layout.shard_rows,
-                len(tasks),
-                sum(marker.rows for marker in store.done.values()),
-                len(store.done),
-                at_risk,
-                at_risk * order.graph.text_seconds,
-                projection,
+                rows=layout.rows,
+                shards=layout.shards,
+                shard_rows=layout.shard_rows,
+                partitions=len(tasks),
+                rows_done=sum(marker.rows for marker in store.done.values()),
+                shards_done=len(store.done),
+                rows_at_risk=at_risk,
+                seconds_at_risk=at_risk * order.graph.text_seconds,
+                memory=projection,
             )
         )
         finished = read_summary(order.target)
         if not tasks and finished:
             return finished
         if projection:
-            projection.require_room()
+            projection.require_fit()
             self._compute(store, tasks)
         return finish(store, self._ticket, self._told())
 

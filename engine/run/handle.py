@@ -56,7 +56,11 @@ class Run:
         self._elsewhere = elsewhere(order.client)
         self._meter = Meter(self._elsewhere, is_default=self._is_default)
         self._recorder = Recorder(
-            self._progress, order.backend, place_of(order.client), self._meter, self._tell
+            self._progress,
+            backend=order.backend,
+            cluster=place_of(order.client),
+            meter=self._meter,
+            report=self._tell,
         )
         self._driver = Driver(order, leases, self.events, self._recorder)
         self._telemetry = telemetry(order.client, self._driver.topic, self.results)

@@ -9,16 +9,13 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
-
-from dask.utils import format_bytes
 
 from ...storage.corpus.index import CorpusIndex, FileIndex
 from ...storage.corpus.opening import FileOpener
-from ...storage.errors import RunFailed
 from ...storage.formats.registry import FORMATS
 from ...storage.rows import BATCH_BYTES, BATCH_ROWS, Lengths, Malformed, SourceFile, Span, Stretch
 from ...storage.store.shards import StoreLayout
+from ..monitoring.projection import USABLE_SHARE, LongRecord, Projection
 from ..worker.budget import JOINED_COPIES
 from ..worker.micro_batch import MicroBatch
 from ..worker.task import Readiness, shards_in_flight
@@ -31,63 +28,6 @@ BATCHES = 2
 
 SHARD_COPIES = 2
 """A shard's arrays, and the objects that are made of them."""
-
-USABLE = 0.8
-"""Of a worker's limit: from there on dask pauses it."""
-
-
-@dataclass(frozen=True)
-class Long:
-    """A record that takes more than a batch does, and the bytes that its thread takes for it."""
-
-    file: SourceFile
-    row: int
-    nbytes: int
-    taken: int
-
-
-@dataclass(frozen=True)
-class Projection:
-    """The most that a worker is expected to hold, in bytes, and what it may."""
-
-    resident: int  # before it works
-    working: int  # more, at work: all its threads
-    limit: int | None = None  # None: nobody says
-    longest: Long | None = None  # is a part of what it holds at work
-
-    @property
-    def nbytes(self) -> int:
-        """The peak."""
-        return self.resident + self.working
-
-    def __str__(self) -> str:
-        """Return it for people.
-
-        >>> str(Projection(300 << 20, 100 << 20, 2 << 30))
-        '400.00 MiB of its 2.00 GiB'
-        """
-        of = "" if self.limit is None else f" of its {format_bytes(self.limit)}"
-        return f"{format_bytes(self.nbytes)}{of}"
-
-    def require_room(self) -> None:
-        """Raise `RunFailed` where it cannot fit, naming what takes the room."""
-        if self.limit is None or self.nbytes <= USABLE * self.limit:
-            return
-        why = (
-            f"it holds {format_bytes(self.resident)} before it works, and its threads take "
-            f"{format_bytes(self.working)} together"
-        )
-        long = self.longest
-        if long and 2 * long.taken > self.working:
-            why = (
-                f"{long.file.url}, row {long.row:,} (from 0), has {format_bytes(long.nbytes)} in "
-                f"one piece, and {format_bytes(long.taken)} are needed to read it (or take it out)"
-            )
-        raise RunFailed(
-            f"a worker would hold about {format_bytes(self.nbytes)}, and may hold {USABLE:.0%} of "
-            f"its {format_bytes(self.limit)}: {why}. This run computed nothing; give each worker "
-            "more (--memory, or fewer --workers, --threads), and run again"
-        )
 
 
 def project(
@@ -116,7 +56,7 @@ def project(
     shards = SHARD_COPIES * shards_in_flight(layout) * layout.shard_bytes
     batches = max((_reading_bytes(indexed[file], ready.joined) for file in rows), default=0)
     working = ready.threads * (shards + batches)
-    room = USABLE * ready.limit - ready.resident - working if ready.limit else float("inf")
+    room = USABLE_SHARE * ready.limit - ready.resident - working if ready.limit else float("inf")
     found = [
         long
         for file, lengths in _exact(indexed, list(rows), index.text, room, opener)
@@ -146,13 +86,13 @@ def _held(one: FileIndex, rows: int, nbytes: int) -> float:
     return min(one.lengths.nbytes, rows * one.lengths.nbytes / one.rows, nbytes)
 
 
-def _long(file: SourceFile, lengths: Lengths, threads: int) -> list[Long]:
+def _long(file: SourceFile, lengths: Lengths, threads: int) -> list[LongRecord]:
     """Return the longest record of a file as often as there may be such ones at once."""
     if lengths.longest <= BATCH_BYTES:
         return []
     taken = FORMATS[file.format].text_copies * lengths.longest
     times = min(threads, lengths.nbytes // lengths.longest)
-    return times * [Long(file, lengths.row, lengths.longest, taken)]
+    return times * [LongRecord(file, lengths.row, lengths.longest, taken)]
 
 
 def _exact(

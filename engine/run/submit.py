@@ -6,6 +6,7 @@ import os
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Literal
 
+from ...graphs.fingerprint.labels import keep_known_labels
 from ...graphs.graph import Graph
 from ...graphs.kernels import NUMERIC_VERSION
 from ...graphs.kernels import require as require_backend
@@ -17,7 +18,8 @@ from ...storage.store.extension import as_known
 from ...storage.store.lifecycle import Existing, refuse_mismatch
 from ...storage.store.manifest import facts_of, read_manifest
 from ...storage.store.mirror import refuse_other_mirror
-from ...storage.targets.target import Target, open_target
+from ...storage.targets.open import open_target
+from ...storage.targets.target import Target
 from ..cluster.connect import backend_of
 from ..monitoring.dashboard.link import dashboard_link
 from ..monitoring.dashboard.telemetry import install, page_for
@@ -129,9 +131,11 @@ def submit(
     if len({place.url for place in places}) < len(places):
         raise UsageError(f"the mirror has to be another place than the results, {results.url}")
     manifest = next(filter(None, map(read_manifest, places)), None)
+    described = graph.describe()
     if manifest is not None and not fresh:
         corpus = as_known(corpus, manifest)
-    facts = facts_of(corpus, graph.describe(), NUMERIC_VERSION)
+        described = keep_known_labels(described, manifest.facts["graph"])
+    facts = facts_of(corpus, described, NUMERIC_VERSION)
     refuse_mismatch(results, facts, shard_rows, existing)
     if mirror is not None:
         refuse_other_mirror(mirror, results, facts, shard_rows, existing)
@@ -156,7 +160,7 @@ def submit(
     )
     run = _begun(order, places)
     if progress:
-        show(run)
+        show(run.events, run._repr_html_)
     return run
 
 

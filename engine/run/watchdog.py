@@ -18,8 +18,8 @@ from typing import TYPE_CHECKING, Any
 from dask.utils import format_bytes
 
 from ...storage.errors import PaniniError, RunFailed
-from ...storage.filesystems.retry import patience_seconds
-from ..monitoring.events import Event, Looked, Notice
+from ...storage.filesystems.retry import retry_seconds
+from ..monitoring.events import Event, LoadSampled, Notice
 from ..monitoring.load import load_of
 
 if TYPE_CHECKING:
@@ -44,7 +44,7 @@ class Watch:
         Is told what the user should know.
     stop : callable
         Ends the run, with the reason, once no worker could have gone on for as long as a failing
-        place is waited for (see `patience`).
+        place is waited for (see `storage.filesystems.retry`).
     """
 
     def __init__(
@@ -96,7 +96,7 @@ class Watch:
             _log.debug("the scheduler does not say who its workers are", exc_info=True)
             return None
         try:
-            self._publish(Looked(load_of(workers)))
+            self._publish(LoadSampled(load_of(workers)))
         except Exception:  # noqa: BLE001 (a worker of another version may tell less)
             _log.debug("the workers do not say how busy they are", exc_info=True)
         return workers
@@ -128,7 +128,7 @@ class Watch:
         for what in sorted(lasting - self._told):
             self._publish(Notice(wrong[what]))
         self._told |= lasting
-        for what, seconds in ((STUCK, patience_seconds()), (GROWING, GROWING_SECONDS)):
+        for what, seconds in ((STUCK, retry_seconds()), (GROWING, GROWING_SECONDS)):
             if what in wrong and now - self._since[what] >= max(QUIET_SECONDS, seconds):
                 self._stop(
                     RunFailed(

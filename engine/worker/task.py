@@ -177,13 +177,13 @@ def _commit(job: Job, shard: int, part: RowRange, topic: str, worker: Worker) ->
     )
     part.seconds["write"] = time.perf_counter() - began
     done = ShardDone(
-        shard,
-        marker.rows,
-        marker.quarantined,
-        part.text_bytes,
-        part.seconds,
-        worker.address,
-        part.micro_batch,
+        shard=shard,
+        rows=marker.rows,
+        quarantined=marker.quarantined,
+        text_bytes=part.text_bytes,
+        seconds=part.seconds,
+        worker=worker.address,
+        micro_batch=part.micro_batch,
     )
     worker.log_event(topic, asdict(done))
     return done

@@ -12,6 +12,7 @@ from os import PathLike, fspath
 from pathlib import PurePosixPath
 from typing import Any
 
+from .. import MANIFEST_KEY
 from ..errors import CorpusNotFound, UsageError
 from ..filesystems.filesystem import (
     files_below,
@@ -21,8 +22,7 @@ from ..filesystems.filesystem import (
     settled,
 )
 from ..filesystems.redaction import scrubbed, shown
-from ..filesystems.refusal import refusals
-from ..filesystems.retry import patiently
+from ..filesystems.retry import permanent_errors, retried
 from ..formats.compression import SUFFIXES as COMPRESSED
 from ..formats.registry import ENDINGS, endings_of, format_of, read_as
 from ..rows import SourceFile
@@ -37,7 +37,7 @@ _NO_FILES = (
 )
 """What opening would wait for, or read, for ever; and how to tell."""
 
-_IN_A_STORE = "/_run/manifest.json"
+_IN_A_STORE = f"/{MANIFEST_KEY}"
 
 Location = str | PathLike[str]
 
@@ -78,8 +78,8 @@ def _list(url: str, options: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
     # Of a chained URL (zip://*.txt::gs://bucket/a.zip) each file keeps what stands behind.
     head, _, behind = url.partition("::")
     tail = f"::{behind}" if behind and "://" in head else ""
-    with refusals(f"listing {scrubbed(shown(url))}"):
-        in_folder, infos = patiently(f"listing {url}", lambda: _found(fs, path))
+    with permanent_errors(f"listing {scrubbed(shown(url))}"):
+        in_folder, infos = retried(f"listing {url}", lambda: _found(fs, path))
     if not infos:
         raise CorpusNotFound(f"no such file, and nothing that it matches: {scrubbed(shown(url))}")
     for name in sorted(infos):

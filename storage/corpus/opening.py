@@ -16,8 +16,7 @@ from typing import Any, BinaryIO, Protocol, cast
 
 from ..errors import CorpusChanged, StorageRefused
 from ..filesystems.filesystem import LOCAL, filesystem_of, forget_listings, protocols_of, settled
-from ..filesystems.refusal import refusals
-from ..filesystems.retry import patiently
+from ..filesystems.retry import permanent_errors, retried
 from ..formats.compression import decompressed
 from ..formats.registry import FORMATS
 from ..rows import Opener, SourceFile
@@ -80,8 +79,8 @@ class SteadyFile(io.RawIOBase):
         wanted = left if size is None or size < 0 else min(size, left)
         parts: list[bytes] = []
         while wanted:
-            with refusals(f"reading {self._name}"):
-                part = patiently(f"reading {self._name}", partial(self._attempt, wanted))
+            with permanent_errors(f"reading {self._name}"):
+                part = retried(f"reading {self._name}", partial(self._attempt, wanted))
             parts.append(part)
             self._at += len(part)
             wanted -= len(part)
@@ -184,8 +183,8 @@ class FileOpener:
                 raise OSError(errno.EIO, f"{len(data)} bytes came of {file.size}")
             return data
 
-        with refusals(f"reading {file.url}"):
-            return patiently(f"reading {file.url}", whole)
+        with permanent_errors(f"reading {file.url}"):
+            return retried(f"reading {file.url}", whole)
 
     @contextmanager
     def _there(self, file: SourceFile) -> Iterator[None]:
@@ -197,8 +196,8 @@ class FileOpener:
 
     def check(self, file: SourceFile) -> None:
         """Raise `CorpusChanged` unless the file is still the one that was listed."""
-        with refusals(f"looking at {file.url}"):
-            patiently(f"looking at {file.url}", lambda: self._check(file))
+        with permanent_errors(f"looking at {file.url}"):
+            retried(f"looking at {file.url}", lambda: self._check(file))
 
     def _check(self, file: SourceFile) -> None:
         fs, path = filesystem_of(file.location, self._options)

@@ -19,7 +19,7 @@ from fsspec.utils import glob_translate
 
 from ..errors import BackendUnavailable, UsageError
 from .redaction import shown, without_options
-from .retry import patiently
+from .retry import retried
 
 LOCAL = frozenset({"file", "local"})
 GCS = frozenset({"gs", "gcs"})
@@ -150,7 +150,7 @@ def _listed(fs: Any, folder: str) -> list[dict[str, Any]]:
         return [_followed(fs, info) for info in listed]
 
     # One by one: where every tenth request fails, a listing of many folders never would succeed.
-    return patiently(f"listing {folder}", attempt)
+    return retried(f"listing {folder}", attempt)
 
 
 def _followed(fs: Any, info: dict[str, Any]) -> dict[str, Any]:

@@ -1,7 +1,9 @@
-"""`patiently`: a call to a storage, repeated while what it meets may pass, for a bounded time.
+"""Storage failures: which ones are transient and retried, and which ones retrying cannot fix.
 
-Which failures pass is decided here and nowhere else: a network, a quota, a mounted Drive that
-dropped out. A missing file, a full disk or a refused permission does not pass by waiting.
+`retried` repeats a call while it fails transiently, for a bounded time: a network, a rate limit, a
+mounted Drive that dropped out. `permanent_errors` turns what only a user can fix, such as a full
+disk or a missing permission, into a `StorageRefused` with a remedy. Any other failure, such as a
+missing file, is left to the caller. What of an error may be shown is decided in `redaction`.
 """
 
 from __future__ import annotations
@@ -9,51 +11,101 @@ from __future__ import annotations
 import errno
 import logging
 import os
-from collections.abc import Callable
-from typing import Any, TypeVar
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any, Final, Literal, NamedTuple, TypeVar
 
 import tenacity
 
-from ..errors import StorageUnreachable, UsageError
+from ..errors import PaniniError, StorageRefused, StorageUnreachable, UsageError
 from .redaction import StandIn, presentable, scrubbed
 
 T = TypeVar("T")
 
 _log = logging.getLogger(__name__)
 
-PATIENCE = "PANINIFS_PATIENCE"
-"""The environment variable that says how many seconds a failing storage is waited for."""
+RETRY_SECONDS_VARIABLE = "PANINIFS_PATIENCE"
+"""Environment variable that overrides `RETRY_SECONDS`."""
 
-PATIENCE_SECONDS = 120.0
+RETRY_SECONDS = 120.0
+"""Seconds for which a transient failure is retried."""
+
 FIRST_WAIT_SECONDS = 0.5
 LONGEST_WAIT_SECONDS = 15.0
+QUIET_ATTEMPTS = 3
+"""Failed attempts that are logged as information only; later ones are warnings."""
 
-_PASSING_ERRNOS = frozenset(
-    {
-        errno.EIO,  # what a mounted Drive says of anything
-        errno.ENOTCONN,  # a FUSE mount whose process is gone
-        errno.ESTALE,
-        errno.EAGAIN,
-        errno.EBUSY,
-        errno.EINTR,
-        errno.ETIMEDOUT,
-        errno.EPIPE,
-        errno.ECONNABORTED,
-        errno.ECONNREFUSED,
-        errno.ECONNRESET,
-        errno.EHOSTDOWN,
-        errno.EHOSTUNREACH,
-        errno.ENETDOWN,
-        errno.ENETRESET,
-        errno.ENETUNREACH,
-    }
+
+# --- what a failure means -------------------------------------------------------------------------
+
+
+class Permanent(NamedTuple):
+    """A failure that retrying cannot fix."""
+
+    why: str
+    remedy: str
+
+
+Meaning = Permanent | Literal["transient"]
+
+_TRANSIENT: Final = "transient"
+_NO_SPACE = Permanent("no space is left", "free some space, or choose another target")
+_NO_QUOTA = Permanent("the quota is used up", "free some of it, or choose another target")
+_DENIED = Permanent("permission is denied", "change the permissions, or choose another target")
+_READ_ONLY = Permanent(
+    "the filesystem is read-only", "mount it for writing, or choose another target"
 )
-_PASSING_STATUSES = frozenset({408, 429, 500, 502, 503, 504})
-_QUOTA_REASONS = ("rateLimitExceeded", "userRateLimitExceeded")  # Drive says 403 to them
-_PASSING_KINDS = frozenset(
+_NO_FOLDER = Permanent("a file is where a folder should be", "choose another target")
+_LINK_LOOP = Permanent("its symbolic links form a loop", "name the file itself")
+_TOO_LONG = Permanent("the name is too long", "choose a shorter one")
+
+_ERRNOS: dict[int, Meaning] = {
+    errno.EIO: _TRANSIENT,  # what a mounted Drive raises for any failure
+    errno.ENOTCONN: _TRANSIENT,  # a FUSE mount whose process is gone
+    errno.ESTALE: _TRANSIENT,
+    errno.EAGAIN: _TRANSIENT,
+    errno.EBUSY: _TRANSIENT,
+    errno.EINTR: _TRANSIENT,
+    errno.ETIMEDOUT: _TRANSIENT,
+    errno.EPIPE: _TRANSIENT,
+    errno.ECONNABORTED: _TRANSIENT,
+    errno.ECONNREFUSED: _TRANSIENT,
+    errno.ECONNRESET: _TRANSIENT,
+    errno.EHOSTDOWN: _TRANSIENT,
+    errno.EHOSTUNREACH: _TRANSIENT,
+    errno.ENETDOWN: _TRANSIENT,
+    errno.ENETRESET: _TRANSIENT,
+    errno.ENETUNREACH: _TRANSIENT,
+    errno.ENOSPC: _NO_SPACE,
+    errno.EDQUOT: _NO_QUOTA,
+    errno.EROFS: _READ_ONLY,
+    errno.ENOTDIR: _NO_FOLDER,
+    errno.EEXIST: _NO_FOLDER,  # from making a folder; making an object reports it otherwise
+    errno.ELOOP: _LINK_LOOP,
+    errno.ENAMETOOLONG: _TOO_LONG,
+}
+_STATUSES: dict[int, Meaning] = {
+    401: _DENIED,
+    403: _DENIED,  # unless it gives one of the reasons below
+    408: _TRANSIENT,
+    429: _TRANSIENT,
+    500: _TRANSIENT,
+    502: _TRANSIENT,
+    503: _TRANSIENT,
+    504: _TRANSIENT,
+    507: _NO_SPACE,
+}
+_REASONS: dict[str, Meaning] = {
+    # Google answers all of them with status 403.
+    "rateLimitExceeded": _TRANSIENT,
+    "userRateLimitExceeded": _TRANSIENT,
+    "storageQuotaExceeded": _NO_QUOTA,
+    "quotaExceeded": _NO_QUOTA,
+}
+_TRANSIENT_CLASSES = frozenset(
     {
-        # By name, so that nothing is imported that the place at hand has no need of. They are what
-        # the clients raise when no answer came, or half of one.
+        # Top-level package and class, by name, so that no client is imported that the filesystem in
+        # use does not need. The clients raise them when no answer came, or half of one.
         ("aiohttp", "ClientError"),
         ("gcsfs", "ChecksumError"),
         ("google", "RefreshError"),
@@ -66,27 +118,50 @@ _PASSING_KINDS = frozenset(
 )
 
 
-def is_passing(error: BaseException) -> bool:
+def is_transient(error: BaseException) -> bool:
     """Whether the same call may well succeed a little later.
 
-    >>> is_passing(OSError(5, "Input/output error")), is_passing(FileNotFoundError("a.txt"))
+    >>> is_transient(OSError(5, "Input/output error")), is_transient(FileNotFoundError("a.txt"))
     (True, False)
     """
     if isinstance(error, TimeoutError | ConnectionError):
         return True
     status = status_of(error)
     if status is not None:
-        return status in _PASSING_STATUSES or (
-            status == 403 and any(reason in str(error) for reason in _QUOTA_REASONS)
-        )
+        limited = status == 403 and _reason(error, transient=True) is not None
+        return limited or _STATUSES.get(status) == _TRANSIENT
     if isinstance(error, OSError) and error.errno is not None:
-        return error.errno in _PASSING_ERRNOS
-    kinds = {(kind.__module__.partition(".")[0], kind.__name__) for kind in type(error).__mro__}
-    return bool(kinds & _PASSING_KINDS)
+        return _ERRNOS.get(error.errno) == _TRANSIENT
+    classes = {(kind.__module__.partition(".")[0], kind.__name__) for kind in type(error).__mro__}
+    return bool(classes & _TRANSIENT_CLASSES)
+
+
+def _permanent(error: Exception) -> Permanent | None:
+    """Return why retrying cannot fix a failure; None if it may be transient, or is unknown."""
+    meaning = _reason(error, transient=False) or _meaning(error)
+    return meaning if isinstance(meaning, Permanent) else None
+
+
+def _meaning(error: Exception) -> Meaning | None:
+    if isinstance(error, PermissionError):  # not every filesystem sets its errno
+        return _DENIED
+    if isinstance(error, OSError) and error.errno is not None:
+        return _ERRNOS.get(error.errno)
+    if isinstance(error, OSError) and str(error).startswith("Forbidden: "):  # gcsfs's 403
+        return _DENIED
+    return _STATUSES.get(status_of(error) or 0)
+
+
+def _reason(error: BaseException, *, transient: bool) -> Meaning | None:
+    """Return the meaning of the reason that Google's answer gives, of one of the two kinds."""
+    for reason, meaning in _REASONS.items():
+        if (meaning == _TRANSIENT) is transient and reason in str(error):
+            return meaning
+    return None
 
 
 def status_of(error: BaseException) -> int | None:
-    """Return the HTTP status that an error of gcsfs, aiohttp, requests or Google's client has."""
+    """Return the HTTP status of an error of gcsfs, aiohttp, requests or Google's client."""
     response: Any = getattr(error, "resp", None) or getattr(error, "response", None)
     for holder, name in (
         (error, "status"),  # aiohttp's, whose `code` warns
@@ -94,79 +169,120 @@ def status_of(error: BaseException) -> int | None:
         (response, "status"),
         (response, "status_code"),
     ):
-        said = getattr(holder, name, None)
-        if isinstance(said, int | str) and str(said).isdigit():
-            return int(said)
+        status = getattr(holder, name, None)
+        if isinstance(status, int | str) and str(status).isdigit():
+            return int(status)
     return None
 
 
-def patiently(doing: str, call: Callable[[], T]) -> T:
-    """Return what `call` returns, calling it again while it fails in a way that may pass.
+# --- calls ----------------------------------------------------------------------------------------
 
-    The waits grow from half a second to a quarter of a minute, with some chance in them, so that
-    the workers of a cluster do not all come back at once.
+
+def retried(doing: str, call: Callable[[], T]) -> T:
+    """Return what `call` returns, calling it again while it fails transiently.
+
+    The waits grow from half a second to a quarter of a minute, with a random part, so that the
+    workers of a cluster do not all come back at once.
 
     Parameters
     ----------
     doing : str
-        What is being done and to what, for messages: ``"reading gs://bucket/a.parquet"``.
+        The operation and its object, for messages: ``"reading gs://bucket/a.parquet"``.
 
     Raises
     ------
     StorageUnreachable
-        It still failed when `PATIENCE_SECONDS` (or as many as the environment variable
-        ``PANINIFS_PATIENCE`` says) had gone by. The last failure is chained.
+        It still failed after `RETRY_SECONDS` (or the seconds that the environment variable
+        ``PANINIFS_PATIENCE`` sets). The last failure is chained.
     Exception
-        It failed in a way that does not pass. Neither this nor a failure that is chained tells of a
-        password or a signature in a URL.
+        It failed in a way that is not transient. Neither this error nor a chained one contains a
+        password or a signature of a URL.
     """
-    seconds = patience_seconds()
+    seconds = retry_seconds()
     attempts = tenacity.Retrying(
-        retry=tenacity.retry_if_exception(is_passing),
+        retry=tenacity.retry_if_exception(is_transient),
         wait=tenacity.wait_random_exponential(
             multiplier=FIRST_WAIT_SECONDS, max=LONGEST_WAIT_SECONDS
         ),
         # Twice at least: a single upload may take longer than that, and then be cut off.
         stop=tenacity.stop_all(tenacity.stop_after_delay(seconds), tenacity.stop_after_attempt(2)),
-        before_sleep=lambda state: _tell(doing, state),
+        before_sleep=lambda state: _log_failure(doing, state),
     )
     try:
         return attempts(call)
-    except tenacity.RetryError as given_up:
-        failure: BaseException = _given_up(doing, seconds, given_up.last_attempt)
+    except tenacity.RetryError as last:
+        failure: BaseException = _unreachable(doing, seconds, last.last_attempt)
     except Exception as error:
         failure = presentable(error)
         if failure is error:
             raise
         if isinstance(failure, StandIn):
-            failure.status = status_of(error)  # by which `refusal` knows what it is
-    raise failure  # here, for what is raised above has the failure as it was for its context
+            failure.status = status_of(error)  # `permanent_errors` recognizes it by this
+    raise failure  # not in a handler above: there the original would become its context
 
 
-def _given_up(doing: str, seconds: float, attempt: tenacity.Future) -> StorageUnreachable:
+def _unreachable(doing: str, seconds: float, attempt: tenacity.Future) -> StorageUnreachable:
     last = attempt.exception()
     why = scrubbed(f"{type(last).__name__}: {last}")
     failure = StorageUnreachable(
-        f"{scrubbed(doing)} failed for {seconds:.0f} s ({attempt.attempt_number} times), last with "
-        f"{why}. Whatever is finished is kept: once the place can be reached again, run again to "
-        "go on"
+        f"{scrubbed(doing)} failed for {seconds:.0f} s ({attempt.attempt_number} attempts), last "
+        f"with {why}. Finished work is kept: run again to resume, once the storage is reachable"
     )
     failure.__cause__ = last and presentable(last)
     return failure
 
 
-def patience_seconds() -> float:
-    """Return how long a failing place is waited for, as the user says."""
-    said = os.environ.get(PATIENCE, str(PATIENCE_SECONDS))
-    try:
-        return float(said)
-    except ValueError as error:
-        raise UsageError(f"{PATIENCE} is a number of seconds, not {said!r}") from error
-
-
-def _tell(doing: str, state: tenacity.RetryCallState) -> None:
+def _log_failure(doing: str, state: tenacity.RetryCallState) -> None:
     error = state.outcome.exception() if state.outcome else None
-    # A single failure is nobody's business; one that lasts is why nothing seems to happen.
-    level = logging.WARNING if state.attempt_number > 3 else logging.INFO
+    # A single failure concerns no user; one that lasts is why a run seems to hang.
+    level = logging.WARNING if state.attempt_number > QUIET_ATTEMPTS else logging.INFO
     why = scrubbed(f"{type(error).__name__}: {error}")
-    _log.log(level, "%s failed, trying again: %s", scrubbed(doing), why)
+    _log.log(level, "%s failed, retrying: %s", scrubbed(doing), why)
+
+
+def retry_seconds() -> float:
+    """Return how long a transient failure is retried, in seconds: as set, or `RETRY_SECONDS`."""
+    value = os.environ.get(RETRY_SECONDS_VARIABLE, str(RETRY_SECONDS))
+    try:
+        return float(value)
+    except ValueError as error:
+        raise UsageError(
+            f"{RETRY_SECONDS_VARIABLE} must be a number of seconds, not {value!r}"
+        ) from error
+
+
+@contextmanager
+def permanent_errors(doing: str) -> Iterator[None]:
+    """Raise `StorageRefused`, with a remedy, for failures that retrying cannot fix.
+
+    Parameters
+    ----------
+    doing : str
+        The operation and its object, for messages, as in `retried`.
+
+    Raises
+    ------
+    StorageRefused
+        The failure is chained.
+
+    Examples
+    --------
+    >>> try:
+    ...     with permanent_errors("writing /mnt/a"):
+    ...         raise OSError(28, "No space left on device")
+    ... except StorageRefused as error:
+    ...     print(str(error)[:76])
+    writing /mnt/a was refused: no space is left ([Errno 28] No space left on de
+    """
+    try:
+        yield
+    except PaniniError:
+        raise
+    except Exception as error:
+        found = _permanent(error)
+        if found is None:
+            raise
+        raise StorageRefused(
+            f"{doing} was refused: {found.why} ({scrubbed(str(error))}). "
+            f"{found.remedy.capitalize()}. Finished work is kept: run again to resume"
+        ) from presentable(error)

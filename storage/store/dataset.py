@@ -13,10 +13,10 @@ import numpy as np
 import zarr
 
 from ..errors import ResultsIncomplete, ResultsNotFound
-from ..targets.target import Target, open_target
+from ..targets.open import open_target
+from ..targets.target import Target
 from ..targets.zarr_store import TargetStore
-from .layout import ROOT_KEY
-from .shards import DONE
+from .keys import DONE, ROOT_KEY
 
 if TYPE_CHECKING:
     import xarray as xr

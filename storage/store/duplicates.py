@@ -18,7 +18,7 @@ from ..field import Field
 from ..targets.target import Target
 from .dataset import StoredArrays
 from .encoding import encode_shard
-from .layout import shard_key
+from .keys import shard_key
 from .shards import StoreLayout
 
 DIGEST = "digest"

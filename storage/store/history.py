@@ -11,7 +11,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, fields
 
 from ..targets.target import Target
-from .manifest import RUN
+from .keys import timeline_key
 
 MOST_SAMPLES = 600
 """Beyond them every second one goes, so that a week's timeline is no longer than an hour's."""
@@ -99,15 +99,6 @@ class Timeline:
         columns = json.loads(data)
         rows = zip(*columns.values(), strict=True)
         return cls(Sample(**dict(zip(columns, row, strict=True))) for row in rows)
-
-
-def timeline_key(run: int) -> str:
-    """Return where the timeline of a store's run is, counted from 0.
-
-    >>> timeline_key(0)
-    '_run/timeline-0.json'
-    """
-    return f"{RUN}/timeline-{run}.json"
 
 
 def read_timeline(target: Target, run: int) -> Timeline | None:

@@ -22,12 +22,12 @@ from ..errors import UsageError
 from ..field import STRING, Field
 from ..rows import Column
 from .encoding import ZSTD_LEVEL, chunk_rows
+from .keys import ROOT_KEY
 
 LAYOUT_VERSION = 3
 """Raised when arrays, chunks, codecs or what a run notes change, so that no store is mixed."""
 
 TEXT = "text"
-ROOT_KEY = "zarr.json"
 VALID = Field("valid", "bool", description="computed; false: not done yet, or quarantined")
 
 
@@ -130,12 +130,3 @@ def with_attributes(root: bytes, **attributes: Any) -> bytes:
     document = json.loads(root)
     document["attributes"].update(attributes)
     return json.dumps(document, indent=2).encode()
-
-
-def shard_key(field: Field, shard: int) -> str:
-    """Return the key of one shard of one array.
-
-    >>> shard_key(Field("dhatu", "float32", (9,)), 3)
-    'dhatu/c/3/0'
-    """
-    return "/".join([field.name, "c", str(shard), *("0" for _ in field.shape)])

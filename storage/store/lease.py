@@ -23,10 +23,10 @@ import psutil
 from ..errors import LeaseHeld, LeaseLost
 from ..targets.local import is_temporary
 from ..targets.target import Target
+from .keys import LEASES, lease_key
 
 _log = logging.getLogger(__name__)
 
-LEASES = "_run/lease"
 _given_up: set[str] = set()
 """The tokens of the leases that this process had, and has no more."""
 
@@ -111,16 +111,16 @@ class Lease:
         number = newest[0] + 1 if newest else 1
         started = psutil.Process().create_time()
         owner = Owner(uuid.uuid4().hex, _host(), os.getpid(), started, time.time())
-        if not target.create(_key(number), _dump(owner)):
+        if not target.create(lease_key(number), _dump(owner)):
             winner = _newest(target)
             _refuse(target, winner[1] if winner else owner)
         owning = _newest(target)
         if owning is None or (owning[0], owning[1].token) != (number, owner.token):
             # It was taken over, and given up or taken again, since this driver looked.
             if owning is None or owning[0] != number:
-                target.delete([_key(number)])
+                target.delete([lease_key(number)])
             _refuse(target, owning[1] if owning else owner)
-        older = [key for key in target.sizes(LEASES) if key < _key(number)]
+        older = [key for key in target.sizes(LEASES) if key < lease_key(number)]
         target.delete(key for key in older if not is_temporary(key))
         return cls(target, number, owner)
 
@@ -134,7 +134,7 @@ class Lease:
             try:
                 self.ticket.check(self._target)
                 beat = replace(self._owner, beat=time.time())
-                self._target.put(_key(self._number), _dump(beat))
+                self._target.put(lease_key(self._number), _dump(beat))
             except LeaseLost:
                 return
             except Exception:  # noqa: BLE001 (gcsfs's and aiohttp's errors are no OSError)
@@ -152,12 +152,12 @@ class Lease:
             self.ticket.check(self._target)
         except LeaseLost:
             return
-        self._target.put(_key(self._number), _dump(replace(self._owner, released=True)))
+        self._target.put(lease_key(self._number), _dump(replace(self._owner, released=True)))
 
     def withdraw(self) -> None:
         """Give the lease up and remove it, as if it had never been taken."""
         self.release()
-        self._target.delete([_key(self._number)])
+        self._target.delete([lease_key(self._number)])
 
     def __enter__(self) -> Lease:
         return self
@@ -197,10 +197,6 @@ def _newest(target: Target) -> tuple[int, Owner] | None:
             # after all, it will see the next number and stop.
             return int(name), Owner("", "unknown", 0, 0.0, 0.0, released=True)
     return None
-
-
-def _key(number: int) -> str:
-    return f"{LEASES}/{number:08d}.json"
 
 
 def _dump(owner: Owner) -> bytes:

@@ -23,18 +23,25 @@ from ..corpus.index import CorpusIndex
 from ..corpus.partition import Sharding
 from ..errors import ResultsMismatch
 from ..field import Field
-from ..targets.local import is_temporary
 from ..targets.target import Target
 from .dataset import StoredArrays, read_attributes
 from .duplicates import mark_duplicates, mark_fields
 from .extension import added_files, extended, refuse_unasked_extension, require_extension
-from .history import Timeline, timeline_key
-from .layout import ROOT_KEY, metadata, stored_fields, with_attributes
-from .lease import LEASES, LeaseTicket
-from .manifest import (
+from .history import Timeline
+from .keys import (
     MANIFEST_KEY,
-    RUN,
-    SPARE_KEY,
+    QUARANTINE_KEY,
+    ROOT_KEY,
+    RUN_FOLDER,
+    SPARE_MANIFEST_KEY,
+    is_lease,
+    is_ours,
+    quarantine_key,
+    timeline_key,
+)
+from .layout import metadata, stored_fields, with_attributes
+from .lease import LeaseTicket
+from .manifest import (
     Manifest,
     read_index,
     read_manifest,
@@ -44,9 +51,9 @@ from .manifest import (
     stale_indexes,
     write_index,
 )
-from .quarantine import QUARANTINE_KEY, QuarantinedRows, join, to_parquet
+from .quarantine import QuarantinedRows, join, to_parquet
 from .run_record import RunRecord
-from .shards import QUARANTINE, Marker, StoreLayout, done_shards, leftovers, met_forms
+from .shards import Marker, StoreLayout, done_shards, leftovers, met_forms
 
 _PACKAGES = ("dask", "distributed", "numpy", "pyarrow", "zarr", "numba")
 _IDS_READ = 131_072
@@ -125,7 +132,9 @@ def refuse_mismatch(
     manifest = read_manifest(target)
     if manifest is None:
         keys = target.sizes()
-        begun = any(key.startswith(f"{RUN}/") for key in keys)  # else: somebody's own Zarr store
+        begun = any(
+            key.startswith(f"{RUN_FOLDER}/") for key in keys
+        )  # else: somebody's own Zarr store
         foreign = [key for key in keys if not (begun and is_ours(key))]
         if foreign:
             raise ResultsMismatch(
@@ -143,14 +152,6 @@ def refuse_mismatch(
                 f"{target.url} was begun with {manifest.shard_rows} rows a shard, not {size}; "
                 "leave --shard-rows (shard_rows=) out, or start over with --fresh (fresh=True)"
             )
-
-
-def is_ours(key: str) -> bool:
-    """Whether a key can be one of a store's; whatever else lies in its folder is never deleted."""
-    top, _, rest = key.partition("/")
-    if is_temporary(key) or key in (ROOT_KEY, QUARANTINE_KEY):
-        return True
-    return top == RUN or rest == ROOT_KEY or rest.startswith("c/")
 
 
 def begin(
@@ -219,10 +220,10 @@ def discard(target: Target) -> None:
 
     The manifest goes first, as it comes last: without one there is no store to go on with.
     """
-    target.delete([SPARE_KEY])
+    target.delete([SPARE_MANIFEST_KEY])
     target.delete([MANIFEST_KEY])
     keys = [key for key in target.sizes() if is_ours(key)]
-    target.delete(key for key in keys if not key.startswith(f"{LEASES}/"))
+    target.delete(key for key in keys if not is_lease(key))
 
 
 def _extended(
@@ -368,7 +369,7 @@ def _quarantined(store: OpenStore, markers: Mapping[int, Marker]) -> Iterator[by
     yield to_parquet(unlisted)
     for shard, marker in sorted(markers.items()):
         if marker.quarantined:
-            data = store.target.get(f"{QUARANTINE}/{shard:08d}.parquet")
+            data = store.target.get(quarantine_key(shard))
             yield data or b""
 
 

@@ -18,14 +18,10 @@ from ..corpus.index import CorpusIndex
 from ..errors import ResultsMismatch, ResultsNotFound
 from ..field import Field
 from ..targets.target import Target
+from .keys import INDEXES, MANIFEST_KEY, RUN_FOLDER, SPARE_MANIFEST_KEY, index_key
 from .layout import LAYOUT_VERSION, stored_fields
 from .run_record import RunRecord
 from .shards import StoreLayout
-
-RUN = "_run"
-MANIFEST_KEY = f"{RUN}/manifest.json"
-SPARE_KEY = f"{RUN}/manifest-spare.json"  # there while the manifest is replaced
-INDEXES = f"{RUN}/index-"
 
 
 @dataclass(frozen=True)
@@ -61,7 +57,7 @@ class Manifest:
     @property
     def index_key(self) -> str:
         """Where the index is: with every extension elsewhere, so that the two always fit."""
-        return f"{INDEXES}{self.fingerprint[:16]}.json"
+        return index_key(self.fingerprint)
 
     def layout(self, index: CorpusIndex) -> StoreLayout:
         """Return how the store is cut."""
@@ -123,7 +119,7 @@ def facts_of(corpus: Corpus, graph: Mapping[str, Any], numeric_version: int) -> 
 
 def read_manifest(target: Target) -> Manifest | None:
     """Return a store's manifest, or None where no run has begun (or it was torn in writing)."""
-    return _decoded(target.get(MANIFEST_KEY)) or _decoded(target.get(SPARE_KEY))
+    return _decoded(target.get(MANIFEST_KEY)) or _decoded(target.get(SPARE_MANIFEST_KEY))
 
 
 def _decoded(data: bytes | None) -> Manifest | None:
@@ -135,19 +131,19 @@ def _decoded(data: bytes | None) -> Manifest | None:
 
 def replace_manifest(target: Target, data: bytes) -> None:
     """Write a manifest over another one, so that a stop at any moment leaves one to be read."""
-    target.put(SPARE_KEY, data)
+    target.put(SPARE_MANIFEST_KEY, data)
     target.put(MANIFEST_KEY, data)
-    target.delete([SPARE_KEY])
+    target.delete([SPARE_MANIFEST_KEY])
 
 
 def settle_manifest(target: Target) -> None:
     """Bring to its end what `replace_manifest` was stopped in."""
-    spare = target.get(SPARE_KEY)
+    spare = target.get(SPARE_MANIFEST_KEY)
     if spare is None:
         return
     if _decoded(spare) is not None:
         target.put(MANIFEST_KEY, spare)
-    target.delete([SPARE_KEY])
+    target.delete([SPARE_MANIFEST_KEY])
 
 
 def require_manifest(target: Target) -> Manifest:
@@ -173,7 +169,7 @@ def write_index(target: Target, manifest: Manifest, index: CorpusIndex) -> None:
 
 def stale_indexes(target: Target, manifest: Manifest) -> list[str]:
     """Return the keys of the indexes of other stages."""
-    keys = [key for key in target.sizes(RUN) if key.startswith(INDEXES)]
+    keys = [key for key in target.sizes(RUN_FOLDER) if key.startswith(INDEXES)]
     return [key for key in keys if key != manifest.index_key]
 
 

@@ -15,24 +15,26 @@ from functools import partial
 from typing import Any
 
 from ..errors import ResultsMismatch, RunFailed
-from ..filesystems.retry import patiently
+from ..filesystems.retry import retried
 from ..targets.local import is_temporary
 from ..targets.target import Target
-from .history import timeline_key
-from .layout import ROOT_KEY, with_attributes
-from .lease import LEASES, LeaseTicket
-from .lifecycle import Existing, OpenStore, is_ours, refuse_mismatch
-from .manifest import (
+from .keys import (
+    DONE,
     MANIFEST_KEY,
-    SPARE_KEY,
-    read_index,
-    read_manifest,
-    replace_manifest,
-    settle_manifest,
-    stale_indexes,
+    QUARANTINE_KEY,
+    ROOT_KEY,
+    SPARE_MANIFEST_KEY,
+    is_lease,
+    is_ours,
+    marker_key,
+    shard_of,
+    timeline_key,
 )
-from .quarantine import QUARANTINE_KEY
-from .shards import DONE, StoreLayout, done_shards, leftovers, marker_key, read_marker, shard_of
+from .layout import with_attributes
+from .lease import LeaseTicket
+from .lifecycle import Existing, OpenStore, refuse_mismatch
+from .manifest import read_index, read_manifest, replace_manifest, settle_manifest, stale_indexes
+from .shards import StoreLayout, done_shards, leftovers, read_marker
 
 _log = logging.getLogger(__name__)
 
@@ -167,7 +169,7 @@ def _copy_metadata(store: OpenStore, mirror: Target) -> None:
     """Copy whatever is of the whole store, the manifest last, without the root."""
     fields = {field.name for field in store.layout.fields}
     for key in sorted(store.target.sizes(), key=lambda key: (key == MANIFEST_KEY, key)):
-        left = key in (ROOT_KEY, SPARE_KEY) or key.startswith(f"{LEASES}/") or is_temporary(key)
+        left = key in (ROOT_KEY, SPARE_MANIFEST_KEY) or is_lease(key) or is_temporary(key)
         if is_ours(key) and not left and shard_of(key, fields) is None:
             _copy(store.target, mirror, key)
 
@@ -190,4 +192,4 @@ def _copy(source: Target, target: Target, key: str, digest: str | None = None) -
             if target.get(key) != data:
                 raise OSError(errno.EIO, f"{target.url}/{key} is not what was written")
 
-    patiently(f"copying to {target.url}/{key}", verified)
+    retried(f"copying to {target.url}/{key}", verified)

@@ -12,8 +12,7 @@ import pyarrow.parquet as pq
 
 from ..rows import Fault, Stretch
 from ..targets.target import Target
-
-QUARANTINE_KEY = "quarantine.parquet"
+from .keys import QUARANTINE_KEY
 
 _SCHEMA = pa.schema(
     [

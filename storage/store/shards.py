@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, field
 from typing import Any
@@ -22,12 +22,9 @@ from ..field import Field
 from ..targets.local import is_temporary
 from ..targets.target import Target
 from .encoding import encode_shard
-from .layout import shard_key
-from .lease import LEASES
+from .keys import DONE, is_lease, marker_key, quarantine_key, shard_key, shard_of
 from .quarantine import QuarantinedRows, from_parquet, to_parquet
 
-DONE = "_run/done"
-QUARANTINE = "_run/quarantine"
 _READERS = 16
 _RUN_ROWS = 131_072
 _RUN_BYTES = 64 << 20
@@ -154,16 +151,6 @@ def _put(target: Target, key: str, data: bytes) -> tuple[int, str]:
     return len(data), hashlib.sha256(data).hexdigest()
 
 
-def marker_key(shard: int) -> str:
-    """Return the key of a shard's marker."""
-    return f"{DONE}/{shard:08d}.json"
-
-
-def quarantine_key(shard: int) -> str:
-    """Return the key of the rows that were set aside in a shard."""
-    return f"{QUARANTINE}/{shard:08d}.parquet"
-
-
 def quarantined_of(target: Target, shard: int) -> list[QuarantinedRows]:
     """Return what was set aside of a shard, of a run that goes on as well."""
     data = target.get(quarantine_key(shard))
@@ -231,22 +218,12 @@ def leftovers(target: Target, layout: StoreLayout, done: Iterable[int]) -> list[
     names = {one.name for one in layout.fields}
     stale = []
     for key in target.sizes():
-        if key.startswith(f"{LEASES}/"):
+        if is_lease(key):
             continue  # perhaps another driver's, which is being refused at this moment
         shard = shard_of(key, names)
         if is_temporary(key) or (shard is not None and not _is_in(shard, kept)):
             stale.append(key)
     return stale
-
-
-def shard_of(key: str, fields: Container[str]) -> str | None:
-    """Return what of a key says which shard it is of; None for what is of the whole store."""
-    folder, _, rest = key.partition("/c/")
-    if folder in fields and rest:
-        return rest.split("/")[0]
-    if key.startswith((f"{DONE}/", f"{QUARANTINE}/")):
-        return key.rsplit("/", 1)[-1].split(".", maxsplit=1)[0]
-    return None
 
 
 def _is_in(shard: str, kept: set[int | None]) -> bool:

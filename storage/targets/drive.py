@@ -16,7 +16,7 @@ from typing import Any
 
 from ..filesystems.filesystem import filesystem_of
 from ..filesystems.redaction import shown
-from ..filesystems.retry import patiently
+from ..filesystems.retry import retried
 from .safe_keys import confined
 
 _FOLDER = "application/vnd.google-apps.folder"
@@ -171,7 +171,7 @@ class DriveTarget:
                 pageToken=token,
                 **fs._drive_kw(),
             )
-            page = patiently("listing a Drive", lambda: request().execute())  # noqa: B023 (now)
+            page = retried("listing a Drive", lambda: request().execute())  # noqa: B023 (now)
             found += page.get("files", [])
             token = page.get("nextPageToken")
             if token is None:
@@ -243,4 +243,4 @@ def _once(name: str, request: Callable[[], Any]) -> None:
             if error.resp.status != _TAKEN:
                 raise
 
-    patiently(f"creating {name}", attempt)
+    retried(f"creating {name}", attempt)

@@ -4,13 +4,10 @@ from __future__ import annotations
 
 import errno
 from collections.abc import Callable, Iterable, Mapping
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import Any, TypeVar
 
-from ..filesystems.refusal import refusals
-from ..filesystems.retry import patiently
-
-if TYPE_CHECKING:
-    from .target import Target
+from ..filesystems.retry import permanent_errors, retried
+from .target import Target
 
 T = TypeVar("T")
 
@@ -81,7 +78,7 @@ class ReadBackTarget(_Guard):
         return OSError(errno.EIO, f"{self.url}/{key} is not what was written")
 
 
-class PatientTarget(_Guard):
+class RetryingTarget(_Guard):
     """Repeats what fails in a way that may pass, and says what does not: `patience`, `refusal`."""
 
     def get(self, key: str) -> bytes | None:
@@ -112,5 +109,5 @@ class PatientTarget(_Guard):
 
 
 def _asked(doing: str, call: Callable[[], T]) -> T:
-    with refusals(doing):
-        return patiently(doing, call)
+    with permanent_errors(doing):
+        return retried(doing, call)

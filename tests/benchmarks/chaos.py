@@ -35,8 +35,7 @@ from measure import Table, as_json, machine
 from witness import Testimony, testimony
 
 import paninifs as pf
-from paninifs.storage.store.manifest import RUN
-from paninifs.storage.store.shards import DONE
+from paninifs.storage.store.keys import DONE, RUN_FOLDER
 from paninifs.storage.targets.local import LocalTarget
 
 ROOT = Path(__file__).parents[2]
@@ -93,7 +92,7 @@ def contents(store: Path) -> dict[str, str]:
     return {
         key: hashlib.sha256(target.get(key) or b"").hexdigest()
         for key in target.sizes()
-        if not key.startswith(f"{RUN}/") and key != "zarr.json"
+        if not key.startswith(f"{RUN_FOLDER}/") and key != "zarr.json"
     }
 
 

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 import paninifs as pf
 from paninifs.engine.advisor import feasibility
-from paninifs.engine.advisor.advice import UNMEASURED, advise, answer
+from paninifs.engine.advisor.advise import UNMEASURED, advise, answer
 from paninifs.engine.advisor.feasibility import Tier
 from paninifs.engine.advisor.fit import fit
 from paninifs.engine.advisor.question import Question, names_of
@@ -699,15 +699,14 @@ def test_a_corpus_is_work_as_it_is(tmp_path):
     assert advise(pf.open_corpus(tmp_path)).question.work.texts == 2
 
 
-def readme(fence):
-    """The blocks of the README's section on machines, of one language."""
-    section = (Path(pf.__file__).parent / "README.md").read_text("utf-8")
-    section = section[section.index("## Which machine") : section.index("## On NVIDIA GPUs")]
-    return re.findall(rf"```{fence}\n(.*?)```", section, re.DOTALL)
+def documented(language):
+    """Return the blocks of one language in the guide to machines."""
+    guide = (Path(pf.__file__).parent / "deploy/docs/machines.md").read_text("utf-8")
+    return re.findall(rf"```{language}\n(.*?)```", guide, re.DOTALL)
 
 
-def test_the_catalogue_that_the_readme_shows_is_one(tmp_path):
-    [text] = readme("toml")
+def test_documented_catalogue_is_valid(tmp_path):
+    [text] = documented("toml")
     path = tmp_path / "own.toml"
     path.write_text(text)
     found = open_catalogue(path)
@@ -717,8 +716,8 @@ def test_the_catalogue_that_the_readme_shows_is_one(tmp_path):
     assert here.cost.usd == pytest.approx(0.35 * here.prediction.seconds / 3600)
 
 
-def test_the_commands_that_the_readme_shows_do(command):
-    lines = [line.split()[1:] for block in readme("sh") for line in block.splitlines()]
+def test_documented_commands_run(command):
+    lines = [line.split()[1:] for block in documented("sh") for line in block.splitlines()]
     assert len(lines) == 2
     for words in lines:
         assert words[0] == "advise"

@@ -16,8 +16,9 @@ from paninifs.graphs.blocks.dhatu import dhatu
 from paninifs.graphs.blocks.digest import digest
 from paninifs.graphs.blocks.prime_base import prime_base
 from paninifs.storage.errors import ResultsNotFound, UsageError
-from paninifs.storage.store.manifest import MANIFEST_KEY, read_manifest
-from paninifs.storage.targets.target import open_target
+from paninifs.storage.store.keys import MANIFEST_KEY
+from paninifs.storage.store.manifest import read_manifest
+from paninifs.storage.targets.open import open_target
 
 
 @pytest.fixture(scope="module")
@@ -33,7 +34,7 @@ def length_of_text(text):
 
 @pytest.fixture
 def store(glosses, threads, write_jsonl, tmp_path):
-    """A store with cleaning, kept columns, a block of one's own and rows that were set aside."""
+    """A store with cleaning, kept columns, a block of one's own and quarantined rows."""
     rows = [row | {"lang": "en", "year": 1900 + n % 100} for n, row in enumerate(glosses)]
     rows[7] = {"id": "x", "text": None}
     rows[8] = {"id": "y"}
@@ -99,14 +100,14 @@ def test_the_paragraph_says_what_was_computed_of_what_and_with_what(store):
         f"for {done:,} texts in 2 files",
         "the 9 semantic roots RELATE, MODAL",
         "the 3 primes 2, 3, 5",
-        f"Of 2,000 records {aside:,} could not be used and were set aside (",
+        f"Of 2,000 records {aside:,} could not be used and were quarantined (",
         "fewer characters than asked for",
         "null text",
         "no 'text'",
         "the Unicode normal form NFC",
         "'lang' and 'year' were kept",
         "our own block 'length_of_text', version 2.5 (arrays: length), whose last digits may",
-        "no model of its meaning",
+        "not a model of its meaning",
         "numeric version 1",
         f"Dask {manifest.versions['dask']}",
         f"Zarr {manifest.versions['zarr']}",
@@ -179,11 +180,11 @@ def test_between_and_after_runs_with_a_record_others_may_have_been_stopped(store
     assert lost not in told((0, 700), (700, 2000))
     assert lost not in told((0, 1100), (1024, 2000))  # extended: part of a shard is done anew
     between = told((0, 700), (900, 2000))
-    assert f"in 2 runs, beside others, {lost}:" in between
-    assert f"900 records had been done, some of them by earlier runs, {lost}. 1,100" in between
+    assert f"in 2 runs and in others, {lost}:" in between
+    assert f"900 records had been done, in part by earlier runs, {lost}. 1,100" in between
     assert f"The rest of the 2,000 records was done by runs, {lost}." in told((0, 700))
     many = told((300, 400), (400, 500), (500, 600), (600, 700), (700, 2000))
-    assert f"in 5 runs, the last of them, beside others, {lost}:" in many
+    assert f"in 5 runs and in others, {lost}; the most recent:" in many
 
 
 def test_a_store_whose_runs_left_no_record_is_cited_without_where(store):
@@ -192,7 +193,7 @@ def test_a_store_whose_runs_left_no_record_is_cited_without_where(store):
     target.put(MANIFEST_KEY, older.to_json())
     said = pf.cite(store).paragraph
     assert "begun" not in said
-    assert "No run left a record of where it was made and how long it took." in said
+    assert "No run left a record of where it ran and how long it took." in said
     assert missing_figures(said, older) == []
 
 
@@ -205,7 +206,7 @@ def test_a_graph_of_blocks_of_ones_own_alone_claims_nothing_of_hashes(
     said = pf.cite(tmp_path / "s").paragraph
     assert "hashes" not in said
     assert "our own block 'length_of_text'" in said
-    assert "No text was set aside." in said
+    assert "No text was quarantined." in said
 
 
 def with_parameters(text, primes, dhatus):

@@ -13,7 +13,7 @@ import pytest
 import paninifs as pf
 from paninifs.storage.errors import UsageError
 from paninifs.storage.targets import local as local_target
-from paninifs.storage.targets.target import open_target
+from paninifs.storage.targets.open import open_target
 
 Disk = namedtuple("Disk", "mountpoint fstype")
 

@@ -18,9 +18,10 @@ from watched import n_bytes_at_leisure
 import paninifs as pf
 from paninifs.engine.monitoring.dashboard import telemetry
 from paninifs.engine.monitoring.dashboard.hook import add_page
-from paninifs.engine.monitoring.dashboard.monitor import MOST_RUNS, Monitor
+from paninifs.engine.monitoring.dashboard.message import TOPIC
+from paninifs.engine.monitoring.dashboard.monitor import Monitor
+from paninifs.engine.monitoring.dashboard.monitored_runs import MOST_RUNS
 from paninifs.engine.monitoring.dashboard.tab import Board
-from paninifs.engine.monitoring.dashboard.telemetry import TOPIC
 from paninifs.engine.monitoring.events import Notice
 from paninifs.engine.monitoring.figures import Figures
 from paninifs.engine.monitoring.load import Load
@@ -215,7 +216,7 @@ def test_a_worker_that_was_killed_is_seen_in_what_was_begun_again(repeated, look
         run.result()
         page = look(address(own, f"/{TOPIC}"))
         told = await_figures(page, lambda figures: "time left" not in figures)
-        begun_again = int(told["figures"]["tasks begun again"])
+        begun_again = int(told["figures"]["tasks restarted"])
         assert begun_again == run.status().retries == run.record.retries >= 1
         assert metrics(own)[(run.results, "paninifs_tasks_begun_again_total")] == begun_again
 
@@ -337,10 +338,10 @@ def test_a_run_that_fell_silent_is_said_to_be(monkeypatch):
     monitor = Monitor()
     board = Board(monitor)
     board.update()
-    assert "No run has told of itself yet" in board._shown
+    assert "No run has reported yet" in board._shown
     monitor.log_event(TOPIC, message("run"))
     board.update()
-    assert "Nothing was heard" not in board._shown
+    assert "No report for" not in board._shown
     chart = board._charts[0]._source.data
     monitor.log_event(TOPIC, message("run", rows_done=5))
     board.update()
@@ -354,12 +355,34 @@ def test_a_run_that_fell_silent_is_said_to_be(monkeypatch):
     assert list(held._source.data["memory"]) == [7]  # of the one moment of three that is known
     monitor.runs["run"].heard -= 60
     board.update()
-    assert "Nothing was heard of it for 60 s" in board._shown
+    assert "No report for 60 s" in board._shown
 
 
 def test_figures_come_through_a_message_as_they_were():
-    load = Load(2, 4, 1.5, 10, 20, 3, 0.25, 7, 9)
-    progress = Progress("running", 10, 4, 2, 1, 0, 0, 50, {"<b>": 1.0}, 2.0, 1, (5, 6), load)
+    load = Load(
+        workers=2,
+        threads=4,
+        cpu=1.5,
+        memory=10,
+        memory_limit=20,
+        spilled=3,
+        device=0.25,
+        device_memory=7,
+        device_memory_total=9,
+    )
+    progress = Progress(
+        state="running",
+        rows=10,
+        shards=4,
+        rows_done=2,
+        shards_done=1,
+        text_bytes=50,
+        seconds={"<b>": 1.0},
+        elapsed=2.0,
+        retries=1,
+        micro_batch=(5, 6),
+        load=load,
+    )
     figures = Figures.of(progress, "1 unit")
     assert Figures.from_message(pickle.loads(pickle.dumps(figures.to_message()))) == figures
     later = figures.to_message() | {"of a later version": 1}

@@ -339,7 +339,7 @@ def test_columns_are_chosen_by_name_or_field_in_the_order_that_is_asked_for(stor
     assert (len(found), list(found)[-1]) == (11, "id")
     assert found["id"] == [row["id"] for row in store[1]]
     with pytest.raises(
-        ColumnNotFound, match="no column 'nope' to export; there are: id, text, lan"
+        ColumnNotFound, match="no column 'nope' to export; choose from: id, text, lan"
     ):
         pf.export(store[0], columns=["nope"])
     with pytest.raises(UsageError, match=r"columns=\['id'\]"):
@@ -385,9 +385,7 @@ def test_a_row_that_was_computed_and_cannot_be_read_is_an_error(store, monkeypat
         )
 
     monkeypatch.setattr(storage_rows.Rows, "cleaned", losing)
-    with pytest.raises(
-        CorpusChanged, match="row 0: was computed, and cannot be read any more: gon"
-    ):
+    with pytest.raises(CorpusChanged, match="row 0: was computed but can no longer be read: gon"):
         pf.export(store[0], columns=["text"], progress=False)
     monkeypatch.setattr(storage_rows.Rows, "cleaned", before)
 
@@ -498,9 +496,9 @@ def test_files_without_columns_have_texts_and_ids(run, tmp_path, format):
 def test_a_file_that_is_there_stays_unless_it_is_said(store, tmp_path):
     out = tmp_path / "o.csv"
     out.write_text("mine")
-    with pytest.raises(UsageError, match="is there already; --overwrite"):
+    with pytest.raises(UsageError, match="exists already; --overwrite"):
         pf.export(tmp_path / "none.zarr", out, progress=False)  # before there is anything to do
-    with pytest.raises(UsageError, match="is there already; --overwrite"):
+    with pytest.raises(UsageError, match="exists already; --overwrite"):
         pf.export(store[0], out, progress=False)
     assert out.read_text() == "mine"
     pf.export(store[0], out, columns=["id"], overwrite=True, progress=False)
@@ -541,7 +539,7 @@ def test_a_file_that_appears_meanwhile_stays(store, tmp_path, monkeypatch):
         return before(tables)
 
     monkeypatch.setattr(module, "_grouped", appearing)
-    with pytest.raises(UsageError, match="is there already"):
+    with pytest.raises(UsageError, match="exists already"):
         pf.export(store[0], tmp_path / "o.csv", progress=False)
     assert (tmp_path / "o.csv").read_text() == "mine"
     assert not list(tmp_path.glob(".exporting-*"))
@@ -551,10 +549,10 @@ def test_a_file_that_appears_meanwhile_stays(store, tmp_path, monkeypatch):
     ("out", "format", "words"),
     [
         ("o.xlsx", None, "ends in .csv, .csv.gz, .parquet"),
-        ("o.csv", "xlsx", "as one of csv, csv.gz, parquet"),
-        ("none/o.csv", None, "which is no folder"),
+        ("o.csv", "xlsx", "one of csv, csv.gz, parquet"),
+        ("none/o.csv", None, "the folder .* does not exist"),
         ("corpus", "csv", "is a folder"),
-        ("gs://me:pw@bucket/o.csv", None, "an export is a file of this machine"),
+        ("gs://me:pw@bucket/o.csv", None, "export writes to this machine only"),
     ],
 )
 def test_a_file_that_cannot_be_made_is_refused_first(tmp_path, monkeypatch, out, format, words):

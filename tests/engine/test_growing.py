@@ -12,7 +12,7 @@ import paninifs as pf
 from paninifs.engine.monitoring.events import Notice, ShardDone
 from paninifs.engine.run import watchdog
 from paninifs.storage.errors import RunFailed, UsageError
-from paninifs.storage.filesystems.retry import PATIENCE
+from paninifs.storage.filesystems.retry import RETRY_SECONDS_VARIABLE
 
 ROWS, FILES = 16, 24
 
@@ -100,7 +100,7 @@ def test_a_worker_that_is_long_in_coming_is_waited_for(corpus, tmp_path, monkeyp
     monkeypatch.setattr(watchdog, "LOOK_SECONDS", 0.2)
     monkeypatch.setattr(watchdog, "QUIET_SECONDS", 0.5)
     monkeypatch.setattr(watchdog, "GROWING_SECONDS", 60.0 if comes else 3.0)
-    monkeypatch.setenv(PATIENCE, "1")
+    monkeypatch.setenv(RETRY_SECONDS_VARIABLE, "1")
     with pf.connect(workers=(0, 2), quiet=True) as client:
         client.cluster.adapt(minimum=0, maximum=0)
         run, told = begun(client, corpus, tmp_path / "s")

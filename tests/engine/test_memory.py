@@ -319,10 +319,10 @@ def test_what_a_worker_joins_for_a_device_fits_it(cuda_on_host, memory, times):
 
 def test_a_text_is_named_where_it_takes_most_of_the_room():
     with pytest.raises(pf.errors.RunFailed, match=r"a.txt, row 7 \(from 0\), has 4.00 GiB"):
-        projected(Lengths(4 << 30, 4 << 30, 7), threads=16, limit=4 << 30).require_room()
-    projected(Lengths(4 << 30, 4 << 30, 7), threads=16, limit=64 << 30).require_room()
+        projected(Lengths(4 << 30, 4 << 30, 7), threads=16, limit=4 << 30).require_fit()
+    projected(Lengths(4 << 30, 4 << 30, 7), threads=16, limit=64 << 30).require_fit()
     with pytest.raises(pf.errors.RunFailed, match="its threads take"):
-        projected(Lengths(1 << 40, 100, 7), threads=16, limit=4 << 30).require_room()
+        projected(Lengths(1 << 40, 100, 7), threads=16, limit=4 << 30).require_fit()
 
 
 @pytest.mark.parametrize("damaged", [False, True])

@@ -185,7 +185,7 @@ def own_dhatu(text):
 @pytest.mark.parametrize("graph", [pf.Graph((pf.digest(),)), pf.Graph((own_dhatu,))])
 def test_a_store_without_the_built_in_weights_is_refused(run, rows, graph):
     _, store = run(rows[:5], graph)
-    with pytest.raises(UsageError, match=r"no weights of the built-in block 'dhatu'.*blocks are: "):
+    with pytest.raises(UsageError, match=r"without the built-in block 'dhatu'.*blocks are: "):
         pf.peek("one", store)
 
 
@@ -199,7 +199,7 @@ def test_a_sentence_is_cleaned_as_the_store_s_texts_were(run, rows):
     assert found.misfit is None
     short = pf.peek("<i>a</i>", store)
     assert (short.text, short.misfit) == ("a", "1 character, fewer than the 3 asked for")
-    assert "would set it aside: 1 character" in short._repr_html_()
+    assert "would quarantine this sentence: 1 character" in short._repr_html_()
 
 
 def test_of_an_unfinished_store_what_is_done_is_compared(store, tmp_path):
@@ -230,8 +230,8 @@ def test_neighbours_are_told_without_their_texts_when_the_corpus_is_gone(run, ro
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        (("a\ud800b",), "half a surrogate pair at character 1"),
-        ((b"bytes",), "is a string, not bytes"),
+        (("a\ud800b",), "character 1 is a lone surrogate"),
+        ((b"bytes",), "must be a string, not bytes"),
     ],
 )
 def test_what_is_no_text_is_refused(arguments, words):
@@ -277,7 +277,7 @@ def test_the_command_prints_bars_and_says_what_the_numbers_are(store):
     for name in DHATUS:
         assert re.search(rf"^{name} +0\.\d{{4}} +█", ran.stdout, re.MULTILINE), name
     assert "1.000000  g7  the same\n1.000000  g100  the same\n" in ran.stdout
-    assert "near in it is not near in meaning" in ran.stdout
+    assert "similar weights are not similar meaning" in ran.stdout
     assert pf.peek("the same").digest in ran.stdout
 
 

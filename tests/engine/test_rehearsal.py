@@ -18,7 +18,7 @@ from typer.testing import CliRunner
 
 import paninifs as pf
 from paninifs.engine.cli import app
-from paninifs.engine.monitoring.dashboard.telemetry import TOPIC
+from paninifs.engine.monitoring.dashboard.message import TOPIC
 from paninifs.engine.rehearsal import cost_model
 from paninifs.engine.rehearsal.cost_model import Pace
 from paninifs.engine.rehearsal.estimate import store_bytes
@@ -29,7 +29,7 @@ from paninifs.storage.corpus.survey import Survey, survey
 from paninifs.storage.errors import BlockError, CorpusEmpty, ResultsMismatch, UsageError
 from paninifs.storage.rows import Lengths, SourceFile, Unit
 from paninifs.storage.store.manifest import read_manifest
-from paninifs.storage.targets.target import open_target
+from paninifs.storage.targets.open import open_target
 
 WITHIN = 0.25
 

@@ -27,8 +27,8 @@ from paninifs.engine.report.wording import number
 from paninifs.graphs.blocks.ambiguity import ambiguity
 from paninifs.graphs.blocks.dhatu import dhatu
 from paninifs.storage.errors import ColumnNotFound, ResultsIncomplete, ResultsNotFound, UsageError
-from paninifs.storage.store.manifest import MANIFEST_KEY
-from paninifs.storage.store.shards import DONE
+from paninifs.storage.store.keys import DONE, MANIFEST_KEY
+from paninifs.storage.store.reader import ResultsStore
 
 REAL = Path(__file__).parents[3] / "shared" / "corpora" / "wordnet-glosses.jsonl.gz"
 TEXTS = 117_659
@@ -453,18 +453,10 @@ def test_pieces_without_a_shard_that_is_done_are_not_read(small, monkeypatch):
         "add",
         lambda self, start, *rest: (read.append(start), add(self, start, *rest)),
     )
-    found = find(small)
-    read.clear()
-    reading.read(
-        reading.StoredArrays(reports_target(small)), found.manifest, found.index, done=[2, 7]
-    )
+    store = ResultsStore.open(small)
+    store.done = {shard: store.done[shard] for shard in (2, 7)}
+    reading.read(store)
     assert read == [128, 448]
-
-
-def reports_target(store):
-    from paninifs.storage.targets.target import open_target
-
-    return open_target(store)
 
 
 def test_principal_components_are_those_of_the_covariance():

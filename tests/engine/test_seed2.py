@@ -10,10 +10,10 @@ from pathlib import Path
 
 import pytest
 
-from paninifs.engine.advisor.advice import advise
+from paninifs.engine.advisor.advise import advise
 from paninifs.engine.advisor.models import known_models, model
-from paninifs.engine.advisor.seed2.answers import VERDICTS
 from paninifs.engine.advisor.seed2.matrix import seed2
+from paninifs.engine.advisor.seed2_answers import VERDICTS
 from paninifs.engine.costs.catalogue import Machine, Offer, Plan
 from paninifs.engine.costs.pricing import Outlay, compare, price
 from paninifs.engine.costs.work import Model, Work

@@ -16,7 +16,7 @@ from paninifs.engine.costs.meter import Meter
 from paninifs.engine.monitoring.events import (
     EventStream,
     Finished,
-    Looked,
+    LoadSampled,
     Notice,
     Planned,
     ShardDone,
@@ -26,13 +26,8 @@ from paninifs.engine.monitoring.load import Load, load_of
 from paninifs.engine.monitoring.progress import Progress
 from paninifs.engine.monitoring.recorder import Recorder
 from paninifs.engine.run import submit as submit_module
-from paninifs.storage.store.history import (
-    MOST_SAMPLES,
-    Sample,
-    Timeline,
-    read_timeline,
-    timeline_key,
-)
+from paninifs.storage.store.history import MOST_SAMPLES, Sample, Timeline, read_timeline
+from paninifs.storage.store.keys import timeline_key
 from paninifs.storage.store.manifest import read_manifest
 from paninifs.storage.targets.local import LocalTarget
 
@@ -220,16 +215,27 @@ def test_how_busy_the_processor_was_is_that_of_the_run_alone(
 def test_a_timeline_that_is_drawn_does_not_grow_meanwhile():
     """Its rates and its times would be of different lengths."""
     progress = Progress(state="running")
-    recorder = Recorder(progress, "cpu", "", Meter(None, is_default=False), lambda *_: None)
+    recorder = Recorder(
+        progress,
+        backend="cpu",
+        cluster="",
+        meter=Meter(None, is_default=False),
+        report=lambda *_: None,
+    )
     taken = recorder.timeline
     recorder._line.add(recorder.sample())
     assert len(taken.samples) == 0
     assert len(recorder.timeline.samples) == 1
 
 
+def plan(*, rows, shards, **done):
+    done = {"rows_done": 0, "shards_done": 0} | done
+    return Planned(rows=rows, shards=shards, shard_rows=rows // shards, **done)
+
+
 def test_a_task_that_is_begun_again_is_counted():
     progress = Progress()
-    progress.listen(Planned(100, 2, 50, 2, 0, 0))
+    progress.listen(plan(rows=100, shards=2, partitions=2))
     for partition in (0, 1, 0, 0):
         progress.listen(TaskBegun(partition))
     assert progress.retries == 2
@@ -237,9 +243,9 @@ def test_a_task_that_is_begun_again_is_counted():
 
 def test_time_left_is_that_of_the_rows_that_are_left_at_this_runs_rate():
     progress = Progress()
-    progress.listen(Planned(1000, 4, 250, 3, 250, 1))
+    progress.listen(plan(rows=1000, shards=4, partitions=3, rows_done=250, shards_done=1))
     assert progress.seconds_left is None
-    progress.listen(ShardDone(1, 250, 0, 5000))
+    progress.listen(ShardDone(shard=1, rows=250, quarantined=0, text_bytes=5000))
     progress.elapsed = 10.0
     assert progress.texts_per_second == 25.0
     assert progress.bytes_per_second == 500.0
@@ -250,7 +256,7 @@ def test_of_how_busy_the_workers_were_only_listeners_of_then_are_told():
     """A run of weeks would keep a million of them."""
     stream, heard, late = EventStream(), [], []
     stream.subscribe(heard.append)
-    busy = Looked(Load(1, 1, 0.5, 1, None, 0))
+    busy = LoadSampled(Load(workers=1, threads=1, cpu=0.5, memory=1, spilled=0))
     for event in (busy, Finished(1.0)):
         stream.publish(event)
     stream.subscribe(late.append)
@@ -274,4 +280,4 @@ def test_a_load_adds_workers_up_and_tells_of_devices_where_they_are():
     assert (load.cpu, load.threads, load.memory, load.spilled) == (1.0, 2, 20, 4)
     assert load.memory_limit is None
     assert (load.device, load.device_memory, load.device_memory_total) == (0.4, 10, 32)
-    assert load_of({}) == Load(0, 0, 0.0, 0, None, 0)
+    assert load_of({}) == Load(workers=0, threads=0, cpu=0.0, memory=0, spilled=0)

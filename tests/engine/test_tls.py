@@ -1,4 +1,4 @@
-"""A cluster over TLS, by the very commands of deploy/README.md: who gets in, and who does not."""
+"""A cluster over TLS, with the commands of deploy/docs/clusters.md: who gets in, who does not."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from distributed import Security
 import paninifs as pf
 from paninifs.storage.errors import BackendUnavailable
 
-README = Path(__file__).parents[2] / "deploy" / "README.md"
+GUIDE = Path(__file__).parents[2] / "deploy/docs/clusters.md"
 PROGRAMS = {
     ".venv/bin/dask": [sys.executable, "-m", "dask"],
     ".venv/bin/paninifs": [sys.executable, "-c", "from paninifs.engine.cli import main; main()"],
@@ -28,7 +28,7 @@ PROGRAMS = {
 
 def commands(name, **words):
     """Return the commands of a block of the page, for this machine."""
-    (block,) = re.findall(rf"```sh {name}\n(.*?)```", README.read_text(), re.DOTALL)
+    (block,) = re.findall(rf"```sh {name}\n(.*?)```", GUIDE.read_text("utf-8"), re.DOTALL)
     words |= {name: shlex.join(program) for name, program in PROGRAMS.items()}
     words |= {"10.0.0.5": "127.0.0.1", "10.0.0.6": "127.0.0.1"}
     for word, here in words.items():

@@ -14,7 +14,7 @@ import paninifs as pf
 from paninifs.engine.cluster import spilling
 from paninifs.engine.monitoring.events import Notice, ShardDone
 from paninifs.engine.run import watchdog
-from paninifs.storage.filesystems.retry import PATIENCE
+from paninifs.storage.filesystems.retry import RETRY_SECONDS_VARIABLE
 
 
 @pf.map_block(fields=[pf.Field("n", "int32")], name="unhurried", version="1")
@@ -37,7 +37,7 @@ def at_once(forked):
 def impatient(monkeypatch):
     monkeypatch.setattr(watchdog, "LOOK_SECONDS", 0.2)
     monkeypatch.setattr(watchdog, "QUIET_SECONDS", 1.0)
-    monkeypatch.setenv(PATIENCE, "3")
+    monkeypatch.setenv(RETRY_SECONDS_VARIABLE, "3")
 
 
 @pytest.fixture
@@ -89,7 +89,7 @@ def test_a_cluster_without_workers_is_waited_for_then_the_run_ends_and_resumes(c
 
 
 def test_a_worker_that_comes_in_time_goes_on(corpus, tmp_path, monkeypatch):
-    monkeypatch.setenv(PATIENCE, "60")
+    monkeypatch.setenv(RETRY_SECONDS_VARIABLE, "60")
     with pf.connect(workers=1, quiet=True) as client:
         run, told = begun(client, corpus, tmp_path)
         client.cluster.scale(0)

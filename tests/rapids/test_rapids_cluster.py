@@ -296,7 +296,7 @@ def test_a_run_on_the_cluster_takes_the_gpus_kernels_and_makes_the_same_bits(cud
 def test_the_documented_worker_command_is_one_that_dask_cuda_knows():
     from dask_cuda.cli import worker
 
-    documented = (Path(pf.__file__).parent / "deploy" / "README.md").read_text("utf-8")
+    documented = (Path(pf.__file__).parent / "deploy/docs/clusters.md").read_text("utf-8")
     (line,) = [one for one in documented.splitlines() if "dask cuda worker tls" in one]
     asked = {word for word in line.split() if word.startswith("--")}
     assert len(asked) == 8

@@ -31,7 +31,7 @@ from paninifs.storage.store import duplicates as duplicates_module
 from paninifs.storage.store.manifest import facts_of, read_index, require_manifest
 from paninifs.storage.store.quarantine import first_quarantined
 from paninifs.storage.store.shards import marked_shards
-from paninifs.storage.targets.target import LocalTarget
+from paninifs.storage.targets.local import LocalTarget
 
 many = settings(deadline=None, database=None, max_examples=200)
 

@@ -13,7 +13,7 @@ import paninifs as pf
 from paninifs.engine.results.overview import status_of
 from paninifs.storage.errors import GraphError, PaniniError, UnsafeKey
 from paninifs.storage.field import Field
-from paninifs.storage.targets.target import open_target
+from paninifs.storage.targets.open import open_target
 
 OUTSIDE = [
     "../notes.txt",

@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 from paninifs.storage.field import Field
 from paninifs.storage.store import encoding
 from paninifs.storage.store.encoding import encode_shard
-from paninifs.storage.store.layout import metadata, shard_key
+from paninifs.storage.store.keys import shard_key
+from paninifs.storage.store.layout import metadata
 
 FIELDS = (
     Field("weights", "float32", (3,), compress=False),

@@ -107,7 +107,7 @@ def test_a_drive_whose_listings_do_not_fit_together_is_asked_again(drive, monkey
     import gdrive_fsspec.core
 
     from paninifs import open_corpus
-    from paninifs.storage.targets.target import open_target
+    from paninifs.storage.targets.open import open_target
 
     options = drive.storage_options
     open_target("gdrive://here", options).put("corpus/a.txt", b"un\ndeux\n")

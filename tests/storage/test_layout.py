@@ -16,22 +16,10 @@ from hypothesis import strategies as st
 from paninifs import Field
 from paninifs.storage.errors import GraphError, UsageError
 from paninifs.storage.rows import Column
-from paninifs.storage.store.layout import (
-    ROOT_KEY,
-    metadata,
-    shard_key,
-    stored_fields,
-    with_attributes,
-)
+from paninifs.storage.store.keys import ROOT_KEY, marker_key, shard_key
+from paninifs.storage.store.layout import metadata, stored_fields, with_attributes
 from paninifs.storage.store.quarantine import QuarantinedRows, from_parquet
-from paninifs.storage.store.shards import (
-    StoreLayout,
-    commit,
-    done_shards,
-    leftovers,
-    marker_key,
-    read_marker,
-)
+from paninifs.storage.store.shards import StoreLayout, commit, done_shards, leftovers, read_marker
 from paninifs.storage.targets.local import LocalTarget
 
 ROWS, SIZE = 1000, 256

@@ -14,7 +14,8 @@ import pytest
 
 from paninifs.storage.errors import LeaseHeld, LeaseLost
 from paninifs.storage.store import lease as module
-from paninifs.storage.store.lease import LEASES, Lease, LeaseTicket, current_owner
+from paninifs.storage.store.keys import LEASES
+from paninifs.storage.store.lease import Lease, LeaseTicket, current_owner
 from paninifs.storage.targets.local import LocalTarget, is_temporary
 
 HOLD = """

@@ -17,9 +17,9 @@ from paninifs.storage.corpus.reading import read_stretch
 from paninifs.storage.errors import ResultsMismatch, ResultsNotFound
 from paninifs.storage.rows import Fault, SourceFile, Span, Stretch
 from paninifs.storage.store import lifecycle
+from paninifs.storage.store.keys import MANIFEST_KEY, QUARANTINE_KEY
 from paninifs.storage.store.lease import Lease
 from paninifs.storage.store.manifest import (
-    MANIFEST_KEY,
     Manifest,
     facts_of,
     read_index,
@@ -29,7 +29,6 @@ from paninifs.storage.store.manifest import (
     write_index,
 )
 from paninifs.storage.store.quarantine import (
-    QUARANTINE_KEY,
     QuarantinedRows,
     first_quarantined,
     from_parquet,

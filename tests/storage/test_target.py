@@ -11,10 +11,10 @@ import pytest
 
 from paninifs.storage.errors import ResultsMismatch
 from paninifs.storage.targets import local as module
-from paninifs.storage.targets.guarded import PatientTarget, ReadBackTarget
+from paninifs.storage.targets.guarded import ReadBackTarget, RetryingTarget
 from paninifs.storage.targets.local import LocalTarget, is_temporary
+from paninifs.storage.targets.open import open_target
 from paninifs.storage.targets.remote import FsspecTarget
-from paninifs.storage.targets.target import open_target
 
 
 @pytest.fixture(params=["local", "fsspec", "guarded local", "guarded fsspec", "gcs", "drive"])
@@ -33,7 +33,7 @@ def target(request, tmp_path):
         plain = LocalTarget(tmp_path / "store.zarr")
     else:
         plain = FsspecTarget(f"memory://{name}/store.zarr/", {})
-    yield PatientTarget(ReadBackTarget(plain)) if "guarded" in kind else plain
+    yield RetryingTarget(ReadBackTarget(plain)) if "guarded" in kind else plain
     memory = fsspec.filesystem("memory")
     if memory.exists(f"/{name}"):
         memory.rm(f"/{name}", recursive=True)
@@ -110,9 +110,9 @@ def test_create_is_exclusive_also_when_the_object_came_after_it_looked(monkeypat
     assert target.create("a", b"second") is False
     assert len(looked) > 1
     assert target.get("a") == b"first"
-    assert PatientTarget(target).create("a", b"second") is False
+    assert RetryingTarget(target).create("a", b"second") is False
     # One's own write, whose answer was lost:
-    assert PatientTarget(target).create("a", b"first") is True
+    assert RetryingTarget(target).create("a", b"first") is True
     target.delete(["a"])
 
 
@@ -271,7 +271,7 @@ def test_a_path_is_a_folder_and_a_url_is_fsspecs(tmp_path):
 
 def test_a_file_is_refused(tmp_path):
     (tmp_path / "notes").write_text("mine")
-    with pytest.raises(ResultsMismatch, match="notes is a file; results are a folder"):
+    with pytest.raises(ResultsMismatch, match="notes is a file; results go into a folder"):
         open_target(tmp_path / "notes")
     assert (tmp_path / "notes").read_text() == "mine"
     memory = fsspec.filesystem("memory")

@@ -9,7 +9,7 @@ import fsspec
 import pytest
 from flaky_mount import FlakyMount
 
-from paninifs.storage.targets.target import FsspecTarget
+from paninifs.storage.targets.remote import FsspecTarget
 
 
 @pytest.fixture

@@ -17,8 +17,7 @@ from pathlib import Path
 import numpy as np
 
 import paninifs as pf
-from paninifs.storage.store.lease import LEASES
-from paninifs.storage.store.shards import DONE
+from paninifs.storage.store.keys import DONE, LEASES
 from paninifs.storage.targets.local import LocalTarget, is_temporary
 
 _SHARD = re.compile(rf"(?:/c/|^{DONE}/)0*(\d+)")

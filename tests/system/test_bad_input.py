@@ -1,4 +1,4 @@
-"""Whatever may be wrong with a corpus, each with its one outcome: the README's table, as tests.
+"""Everything that may be wrong with a corpus, with its outcome: deploy/docs/failures.md, as tests.
 
 Whole runs on a real cluster. What the readers make of each odd byte is in test_readers, test_jsonl
 and test_compression; here is what becomes of it: the values beside it, the quarantine, the message.
@@ -41,7 +41,7 @@ from paninifs.storage.errors import (
     StorageRefused,
 )
 from paninifs.storage.rows import EXCERPT_BYTES
-from paninifs.storage.targets.guarded import PatientTarget
+from paninifs.storage.targets.guarded import RetryingTarget
 from paninifs.storage.targets.local import LocalTarget
 
 HERE = Path(__file__).parents[1]
@@ -728,9 +728,9 @@ def test_a_place_where_nothing_may_be_written_is_refused_at_once(tmp_path):
 @pytest.mark.parametrize(
     ("there", "results", "error", "words"),
     [
-        ("out.zarr", "out.zarr", ResultsMismatch, "is a file; results are a folder"),
+        ("out.zarr", "out.zarr", ResultsMismatch, "is a file; results go into a folder"),
         ("out.zarr/thesis.txt", "out.zarr", ResultsMismatch, r"holds thesis\.txt"),
-        ("file", "file/out.zarr", StorageRefused, "what should be a folder is none"),
+        ("file", "file/out.zarr", StorageRefused, "a file is where a folder should be"),
         ("out.zarr/dhatu/c", "out.zarr", ResultsMismatch, "is no results store of this engine"),
     ],
 )
@@ -799,7 +799,7 @@ def test_a_disk_that_is_full_is_an_error_and_with_more_room_the_run_goes_on(many
     done = re.search(r"^code 1 of (\d+)\n0\ncode 0$", ran.stdout, re.MULTILINE)
     assert done, (ran.stdout, ran.stderr)
     assert 0 < int(done[1]) < 32
-    words = r"failed: writing \S+/disk/out\.zarr/\S+ was refused: there is no room left "
+    words = r"failed: writing \S+/disk/out\.zarr/\S+ was refused: no space is left "
     assert re.search(words + r".*[\d,]+ bytes were to be written, [\d,]+ are free", said(ran))
     assert "Traceback" not in ran.stderr
     assert time.monotonic() - began < 60  # it is not waited for
@@ -815,7 +815,7 @@ def test_a_disk_that_is_read_only_is_refused_at_once(tmp_path):
     inside = ["unshare", "-m", "sh", "-c", script, "sh"]
     ran = paninifs("run", tmp_path / "corpus", tmp_path / "disk/out.zarr", inside=inside)
     assert ran.returncode == 1
-    assert re.search(r"failed: creating \S+ was refused: the place is read-only", said(ran))
+    assert re.search(r"failed: creating \S+ was refused: the filesystem is read-only", said(ran))
     assert "Traceback" not in ran.stderr
 
 
@@ -842,9 +842,9 @@ class RefusingTarget(LocalTarget):
 
 
 REFUSALS = {
-    "full": (errno.ENOSPC, "there is no room left"),
+    "full": (errno.ENOSPC, "no space is left"),
     "quota": (errno.EDQUOT, "the quota is used up"),
-    "read-only": (errno.EROFS, "the place is read-only"),
+    "read-only": (errno.EROFS, "the filesystem is read-only"),
     "results-denied": (errno.EACCES, "permission is denied"),
 }
 
@@ -860,8 +860,8 @@ def test_a_place_that_refuses_in_the_middle_is_asked_once_and_the_run_goes_on_el
     # From the tenth shard on, as when a disk fills up.
     refusing = RefusingTarget(tmp_path / "out.zarr", number, r"^entropy/c/[123]\d$")
     with pytest.raises(StorageRefused, match=rf"entropy/c/\d\d was refused: {words}") as caught:
-        submit(pf.open_corpus(corpus), PatientTarget(refusing), shard_rows=128).result()
-    assert "run again to go on" in str(caught.value)
+        submit(pf.open_corpus(corpus), RetryingTarget(refusing), shard_rows=128).result()
+    assert "run again to resume" in str(caught.value)
     asked = Path(f"{refusing.url}.log").read_text().split()
     assert len(asked) == len(set(asked))  # dask does not try again
     done = len(list((tmp_path / "out.zarr/_run/done").iterdir()))
@@ -877,7 +877,7 @@ def test_a_place_that_refuses_in_the_middle_is_asked_once_and_the_run_goes_on_el
 def test_a_place_that_refuses_from_the_beginning_is_refused_by_submit(submit, many, tmp_path, what):
     corpus, _ = many
     number, words = REFUSALS[what]
-    refusing = PatientTarget(RefusingTarget(tmp_path / "out.zarr", number, ""))
+    refusing = RetryingTarget(RefusingTarget(tmp_path / "out.zarr", number, ""))
     for places in ({"results": refusing}, {"mirror": refusing}):
         with pytest.raises(StorageRefused, match=rf"creating .*out\.zarr/.* refused: {words}"):
             submit(pf.open_corpus(corpus), **{"results": tmp_path / "other.zarr", **places})
@@ -887,11 +887,13 @@ def test_a_place_that_refuses_from_the_beginning_is_refused_by_submit(submit, ma
 @pytest.mark.readme("mirror-full")
 def test_a_mirror_that_is_full_costs_the_results_nothing(submit, many, tmp_path):
     corpus, expected = many
-    full = PatientTarget(RefusingTarget(tmp_path / "mirror.zarr", errno.ENOSPC, r"^entropy/c/\d\d"))
+    full = RetryingTarget(
+        RefusingTarget(tmp_path / "mirror.zarr", errno.ENOSPC, r"^entropy/c/\d\d")
+    )
     run = submit(pf.open_corpus(corpus), shard_rows=128, mirror=full)
     told = []
     run.events.subscribe(told.append)
-    with pytest.raises(StorageRefused, match=r"out\.zarr is complete, but .* no room left"):
+    with pytest.raises(StorageRefused, match=r"out\.zarr is complete, but .* no space is left"):
         run.result()
     # Of all its shards it is asked for those on their way, and again when all are computed.
     assert len([event for event in told if isinstance(event, Notice)]) <= 2
@@ -926,19 +928,18 @@ def test_a_service_that_refuses_is_not_waited_for(submit, many, request, place, 
     assert len(expected)
 
 
-# --- the README's table ---------------------------------------------------------------------------
+# --- the documented table -------------------------------------------------------------------------
 
 
 def documented():
-    """Return the rows of the README's tables: the name in each row's comment, and what it says."""
-    readme = (HERE.parent / "README.md").read_text("utf-8")
-    section = readme.partition("## What happens when something is wrong")[2].partition("\n## ")[0]
-    section = section.partition("Rows in = rows done")[0]  # behind it: figures
-    rows = [line for line in section.splitlines() if line.startswith("| ") and "---" not in line]
-    return [row for row in rows if not row.startswith("| | ")]
+    """Return the rows of the guide's tables of failures."""
+    guide = (HERE.parent / "deploy/docs/failures.md").read_text("utf-8")
+    tables = guide.partition("\n## The quarantine")[0]  # after it: figures
+    rows = [line for line in tables.splitlines() if line.startswith("| ")]
+    return [row for row in rows if row != "| problem | outcome |"]
 
 
-def test_every_row_of_the_readmes_tables_has_a_test_and_every_outcome_a_row():
+def test_every_documented_failure_has_a_test_and_vice_versa():
     rows = documented()
     names = [re.findall(r"<!-- ([a-z0-9-]+) -->", row) for row in rows]
     assert [row for row, found in zip(rows, names, strict=True) if len(found) != 1] == []

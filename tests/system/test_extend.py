@@ -18,8 +18,9 @@ from typer.testing import CliRunner
 import paninifs as pf
 from paninifs.engine.cli import app
 from paninifs.storage.errors import ResultsIncomplete, ResultsMismatch, UsageError
+from paninifs.storage.store.keys import DONE
 from paninifs.storage.store.manifest import read_manifest
-from paninifs.storage.store.shards import DONE, read_marker
+from paninifs.storage.store.shards import read_marker
 from paninifs.storage.targets.local import LocalTarget
 
 S = 64

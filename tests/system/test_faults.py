@@ -24,7 +24,7 @@ from resuming import SHARDS, assert_same_and_no_shard_twice, attempt_at, run_to_
 
 import paninifs as pf
 from paninifs.storage.errors import RunFailed
-from paninifs.storage.store.lease import LEASES
+from paninifs.storage.store.keys import LEASES
 from paninifs.storage.targets.local import LocalTarget, is_temporary
 
 pytestmark = pytest.mark.slow

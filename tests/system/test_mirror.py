@@ -26,9 +26,9 @@ from paninifs.storage.errors import (
     UsageError,
 )
 from paninifs.storage.rows import Malformed
+from paninifs.storage.store.keys import DONE
 from paninifs.storage.store.lease import Lease
 from paninifs.storage.store.manifest import read_manifest
-from paninifs.storage.store.shards import DONE
 from paninifs.storage.targets.local import LocalTarget
 
 S = 64

@@ -21,7 +21,7 @@ from paninifs.engine.results.overview import overview, status_of
 from paninifs.storage.errors import UsageError
 from paninifs.storage.store.dataset import StoredArrays
 from paninifs.storage.store.quarantine import first_quarantined
-from paninifs.storage.targets.target import open_target
+from paninifs.storage.targets.open import open_target
 
 
 class Bomb:

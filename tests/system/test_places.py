@@ -24,10 +24,10 @@ from flaky_mount import FlakyMount
 
 import paninifs as pf
 from paninifs.engine.monitoring.events import Restored, ShardDone
+from paninifs.storage.store.keys import DONE
 from paninifs.storage.store.lease import Lease
-from paninifs.storage.store.shards import DONE
 from paninifs.storage.targets.local import LocalTarget
-from paninifs.storage.targets.target import open_target
+from paninifs.storage.targets.open import open_target
 
 S = 512
 ROWS = 2000

@@ -31,7 +31,7 @@ from paninifs.storage.errors import (
     UsageError,
 )
 from paninifs.storage.filesystems.filesystem import filesystem_of
-from paninifs.storage.filesystems.retry import patiently
+from paninifs.storage.filesystems.retry import retried
 from paninifs.storage.targets.local import LocalTarget
 from paninifs.storage.targets.remote import FsspecTarget
 
@@ -147,7 +147,7 @@ def test_a_run_tells_nobody_what_opened_its_files(server, near, said, tmp_path, 
     assert (summary.done, summary.quarantined, summary.files_unread) == (3, 3, 1)
     said += [repr(status_of(out)), repr(overview(out, **corpus)), repr(pf.open_results(out))]
     every = said.check(tmp_path)
-    assert b"failed, trying again: ClientResponseError: 503" in every
+    assert b"failed, retrying: ClientResponseError: 503" in every
     assert f"http://{server.host}/a.jsonl".encode() in every
 
 
@@ -209,7 +209,7 @@ def test_what_another_library_raised_is_chained_as_it_may_be_shown():
     os.environ["PANINIFS_PATIENCE"] = "0"
     try:
         with pytest.raises(StorageUnreachable) as raised:
-            patiently(f"reading https://host/a?sig={SIGNATURE}", fail)
+            retried(f"reading https://host/a?sig={SIGNATURE}", fail)
     finally:
         del os.environ["PANINIFS_PATIENCE"]
     told = "".join(traceback.format_exception(raised.value))

@@ -1,4 +1,4 @@
-"""The frozen guide of November 2025, and where today's answers differ from it.
+"""The frozen guide of November 2025: its decision matrix, and which rows of it decide.
 
-May import `advisor`, `costs`, `hardware` and `rendering`.
+What the advisor makes of that is in `advisor.seed2_answers`. Imports nothing else of the engine.
 """

@@ -16,8 +16,6 @@ from functools import cache
 from importlib import resources
 from typing import Any, Literal
 
-from ..question import Question
-
 Mark = Literal["ok", "warn", "no"]
 Answer = str | int | bool
 
@@ -111,23 +109,6 @@ class Seed2:
     order: tuple[str, ...]  # of the other inputs
     limited_below: float  # US dollars a month
     models: Mapping[str, Mapping[str, Any]]  # their parameters, with a note where it has one
-
-    def answers(self, question: Question) -> dict[str, Answer]:
-        """Return what a question says, in the guide's words."""
-        found: dict[str, Answer] = {}
-        if question.budget is not None and question.budget < self.limited_below:
-            found["budget"] = "limited"
-        if question.deadline is not None:
-            found["deadline"] = True
-        if question.work is not None:
-            found["corpus_sentences"] = question.work.texts
-            if question.work.models:
-                found["models"] = len(question.work.models)
-        if question.runs_per_month is not None:
-            found["runs_per_month"] = question.runs_per_month
-        if question.stage is not None:
-            found["stage"] = question.stage
-        return found
 
     def rule(self, answers: Mapping[str, Answer]) -> Ruling:
         """Return what the matrix answers to inputs, by its criteria and the stated precedence.

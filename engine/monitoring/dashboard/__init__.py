@@ -1,5 +1,5 @@
 """A tab on dask's dashboard, and metrics for Prometheus.
 
-All but `telemetry` and `link` runs in dask's scheduler. May import `monitoring` and what is below
-it.
+Everything but `telemetry` and `link` runs in dask's scheduler. May import the rest of `monitoring`
+(except `display`), and `hardware` and `rendering`.
 """

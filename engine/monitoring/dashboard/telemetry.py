@@ -1,14 +1,14 @@
-"""What a run's client sends to dask's scheduler: the figures of a run, twice a second."""
+"""`Telemetry`: sends a run's figures from its client to dask's scheduler, twice per second."""
 
 from __future__ import annotations
 
 import logging
 import threading
-from dataclasses import asdict
 from queue import SimpleQueue
 from typing import TYPE_CHECKING, Any
 
 from .link import PAGE
+from .message import TOPIC, encode
 
 if TYPE_CHECKING:
     from distributed import Client
@@ -17,16 +17,13 @@ if TYPE_CHECKING:
     from ..figures import Figures
 
 _log = logging.getLogger(__name__)
-_LAST_SECONDS = 5.0
-
-TOPIC = "paninifs"
-"""Of dask's events: under it the figures of every run are told."""
+_LAST_SECONDS = 5.0  # to wait for the last message
 
 
 def install(client: Client) -> str | None:
-    """Give a cluster's dashboard the tab, once; return why it cannot have it, or None.
+    """Add the tab to a cluster's dashboard, once; return why that is impossible, or None.
 
-    It needs nothing of the scheduler but that it can import this package.
+    All that the scheduler needs is to be able to import this package.
     """
     from .monitor import Monitor
 
@@ -40,13 +37,13 @@ def install(client: Client) -> str | None:
     return None
 
 
-def page_for(untold: str | None) -> str:
-    """Return the page of the dashboard to look at: the tab, or dask's own where that is not there.
+def page_for(problem: str | None) -> str:
+    """Return the dashboard page to open: the tab, or dask's own if `install` had a problem.
 
     >>> page_for(None), page_for("its scheduler cannot load it")
     ('paninifs', 'status')
     """
-    return TOPIC if untold is None else PAGE
+    return TOPIC if problem is None else PAGE
 
 
 class Telemetry:
@@ -55,36 +52,33 @@ class Telemetry:
     Parameters
     ----------
     run : str
-        What the run is called on its cluster: the span of its tasks.
+        Name of the run on its cluster: the span of its tasks.
     results : str
-        Where its store is, as it may be shown.
+        URL of its store, as it may be shown.
     """
 
     def __init__(self, client: Client, run: str, results: str) -> None:
         self._client = client
-        self._about = {"run": run, "results": results}
+        self._run, self._results = run, results
         self._waiting: SimpleQueue[dict[str, Any] | None] = SimpleQueue()
         # A scheduler that does not answer must not keep the run waiting.
         self._thread = threading.Thread(target=self._send, name="paninifs-telemetry", daemon=True)
         self._thread.start()
 
     def send(self, figures: Figures, sample: Sample) -> None:
-        """Send the figures of a moment, soon; not if those before are still on their way."""
+        """Send the current figures soon, unless earlier ones are still on their way."""
         if self._waiting.empty():
-            self._waiting.put(self._message(figures, sample))
+            self._waiting.put(encode(self._run, self._results, figures, sample))
 
     def close(self, figures: Figures, sample: Sample) -> None:
-        """Send the last ones, and wait for that, if it does not take long."""
-        self._waiting.put(self._message(figures, sample))
+        """Send the last figures, and wait a few seconds for that."""
+        self._waiting.put(encode(self._run, self._results, figures, sample))
         self._waiting.put(None)
         self._thread.join(_LAST_SECONDS)
-
-    def _message(self, figures: Figures, sample: Sample) -> dict[str, Any]:
-        return {**self._about, "figures": figures.to_message(), "sample": asdict(sample)}
 
     def _send(self) -> None:
         for message in iter(self._waiting.get, None):
             try:
                 self._client.log_event(TOPIC, message)
-            except Exception:  # noqa: BLE001 (who watches must not break the run)
-                _log.debug("nobody takes the run's figures", exc_info=True)
+            except Exception:  # noqa: BLE001 (a display must not break the run)
+                _log.debug("the scheduler does not take the run's figures", exc_info=True)

@@ -1,23 +1,33 @@
-"""The live displays of a run, wherever its user sits. A file each; this one chooses."""
+"""The live displays of a run: a file for each kind; `show` chooses by where the user sits.
+
+May import the rest of `monitoring`, and `rendering`.
+"""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Callable
 
-if TYPE_CHECKING:
-    from ...run.handle import Run
+from ..events import EventStream
 
 
-def show(run: Run) -> None:
-    """Show a run until it ends: a bar in a terminal, a piece of HTML in a notebook."""
+def show(events: EventStream, card: Callable[[], str]) -> None:
+    """Show a run until it ends: a bar in a terminal, a card in a notebook.
+
+    Parameters
+    ----------
+    events : EventStream
+        The run's.
+    card : callable
+        Returns the run's current state as HTML; called in notebooks only.
+    """
     from rich.console import Console
 
     console = Console(stderr=True)
     if console.is_jupyter:
         from .notebook import Notebook
 
-        run.events.subscribe(Notebook(run._repr_html_).listen)
+        events.subscribe(Notebook(card).listen)
     else:
         from .bar import in_terminal
 
-        run.events.subscribe(in_terminal(console))
+        events.subscribe(in_terminal(console))

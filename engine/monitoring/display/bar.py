@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 def in_terminal(console: Console) -> Listener:
-    """Return what draws a run's bar, and prints what there is to tell of it above."""
+    """Return a listener that draws a run's bar, and prints its notes above."""
     from rich import progress as bars
 
     display = bars.Progress(

@@ -1,6 +1,6 @@
 """A run in a notebook: a card that is replaced in place through the kernel's own channel.
 
-So no port need be open, which in Colab none is.
+It needs no open port; in Colab there is none.
 """
 
 from __future__ import annotations
@@ -12,21 +12,25 @@ from collections.abc import Callable
 from typing import Any
 
 from ...rendering.terminal import visible
-from ..events import Event, Looked, ShardDone, TaskBegun
+from ..events import Event, LoadSampled, ShardDone, TaskBegun
 from .notes import notes_of
 
 EVERY_SECONDS = 0.5
-MOST_NOTES = 20  # the newest
-_FREQUENT = (ShardDone, TaskBegun, Looked)
+"""Seconds between updates, except for rare events."""
+
+MOST_NOTES = 20
+"""Notes shown: the newest."""
+
+_FREQUENT = (ShardDone, TaskBegun, LoadSampled)
 
 
 class Notebook:
-    """Shows a run's card, and what there is to tell of it.
+    """Shows a run's card, and its notes below.
 
     Parameters
     ----------
     card : callable
-        Returns the run as it is now, as HTML.
+        Returns the run's current state as HTML.
     """
 
     def __init__(self, card: Callable[[], str]) -> None:
@@ -40,7 +44,7 @@ class Notebook:
         self._handle.display(self._page())  # type: ignore[no-untyped-call]
 
     def listen(self, event: Event) -> None:
-        """Show the run anew, if it was not done just now."""
+        """Update the card, unless it was updated just now and the event is a frequent one."""
         self._notes.extend(notes_of(event))
         now = time.monotonic()
         if now - self._shown > EVERY_SECONDS or not isinstance(event, _FREQUENT):

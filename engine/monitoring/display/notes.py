@@ -1,4 +1,4 @@
-"""What a run's events have to say to a reader, a sentence each."""
+"""What a run's events have to say to a reader, one sentence each."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from ..events import Event, Finished, Indexed, Notice, Planned, Restored, Worker
 
 
 def notes_of(event: Event) -> Sequence[str]:
-    """Return what an event has to say to a reader, a sentence each."""
+    """Return what an event has to say to a reader, one sentence each."""
     match event:
         case Indexed():
             return event.notes
@@ -18,7 +18,7 @@ def notes_of(event: Event) -> Sequence[str]:
             if event.shards > 1:
                 work = f", {event.seconds_at_risk:.0f} s of work" if event.seconds_at_risk else ""
                 notes += [
-                    f"a stop loses at most {at_risk:,} texts a thread{work}; the rest is kept"
+                    f"a stop loses at most {at_risk:,} texts per thread{work}; the rest is kept"
                 ]
             return notes
         case Restored():
@@ -29,5 +29,5 @@ def notes_of(event: Event) -> Sequence[str]:
         case Notice():
             return [event.text]
         case WorkerLost():
-            return [f"{event.reason}; the other workers go on without {event.worker}"]
+            return [f"{event.reason}; the other workers continue without {event.worker}"]
     return []

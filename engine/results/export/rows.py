@@ -1,4 +1,4 @@
-"""The rows of a store beside the rows of its corpus, in order, some at a time."""
+"""The rows of a store joined with the rows of its corpus, in order, piece by piece."""
 
 from __future__ import annotations
 
@@ -11,73 +11,66 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from ....storage.corpus.index import CorpusIndex
-from ....storage.corpus.opening import FileOpener
 from ....storage.corpus.reading import read_stretches
 from ....storage.errors import CorpusChanged, StorageRefused, StorageUnreachable
 from ....storage.rows import Rows, Stretch, Wanted, validity
-from ....storage.store.dataset import StoredArrays
-from ....storage.store.shards import StoreLayout, quarantined_of
-from ....storage.targets.target import Target
+from ....storage.store.reader import ResultsStore
+from ....storage.store.shards import quarantined_of
 
-Batch = tuple[Stretch, int, Rows]  # what was read, where from, and its first row in the corpus
+Batch = tuple[Stretch, int, Rows]  # stretch, its first row in the corpus, its rows
 
 NOT_DONE = "not computed yet"
-"""The reason of a row that is not valid and was not set aside either."""
+"""The reason of a row that is neither valid nor quarantined."""
 
 
-@dataclass(frozen=True)
-class Source:
-    """A store, and what its corpus is read with."""
-
-    target: Target
-    index: CorpusIndex
-    layout: StoreLayout
-    arrays: StoredArrays
-    opener: FileOpener
-
-
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Piece:
-    """The rows ``[start, stop)`` of the corpus: what the store has of them, and what was read."""
+    """The rows ``[start, stop)`` of the corpus, as stored and, if it is read, as in the corpus."""
 
     start: int
     stop: int
     valid: npt.NDArray[np.bool_]
-    stored: Mapping[str, npt.NDArray[Any]]  # by the array's name
+    stored: Mapping[str, npt.NDArray[Any]]  # by array name
     reasons: pa.Array  # strings; null where a row is valid
-    rows: Rows | None  # None: the corpus is not read
+    rows: Rows | None = None  # None if the corpus is not read
 
     def slice(self, start: int, stop: int, rows: Rows) -> Piece:
-        """Return the rows ``[start, stop)`` of the corpus, with what was read of them."""
+        """Return the rows ``[start, stop)`` of this piece, joined with those of the corpus."""
         here = slice(start - self.start, stop - self.start)
         stored = {name: values[here] for name, values in self.stored.items()}
         reasons = self.reasons.slice(here.start, stop - start)
-        return Piece(start, stop, self.valid[here], stored, reasons, rows)
+        return Piece(
+            start=start,
+            stop=stop,
+            valid=self.valid[here],
+            stored=stored,
+            reasons=reasons,
+            rows=rows,
+        )
 
 
-def pieces(source: Source, names: Sequence[str], wanted: Wanted | None) -> Iterator[Piece]:
+def pieces(store: ResultsStore, names: Sequence[str], wanted: Wanted | None) -> Iterator[Piece]:
     """Yield all rows in order.
 
     Parameters
     ----------
     names : sequence of str
-        The arrays that are read, beside `valid`.
+        The arrays to read, besides `valid`.
     wanted : Wanted or None
-        What is read of the corpus; None: nothing.
+        The columns to read from the corpus; if None, it is not read.
 
     Raises
     ------
     CorpusChanged
-        A file is no longer the one that was indexed, or does not give a row that it gave the run.
+        A file is no longer the one that was indexed, or lacks a row that the run computed.
     """
-    stored = _stored(source, names)
+    stored = _stored(store, names)
     if wanted is None:
         yield from stored
         return
-    stretches = source.index.stretches(0, source.index.rows)
+    stretches = store.index.stretches(0, store.index.rows)
     block = next(stored)
-    with closing(read_stretches(stretches, source.opener, wanted)) as batches:
+    with closing(read_stretches(stretches, store.opener, wanted)) as batches:
         for stretch, row, rows in _read(batches):
             start = row
             while start < row + len(rows):
@@ -85,15 +78,15 @@ def pieces(source: Source, names: Sequence[str], wanted: Wanted | None) -> Itera
                     block = next(stored)
                 stop = min(row + len(rows), block.stop)
                 piece = block.slice(start, stop, rows.slice(start - row, stop - row))
-                with advised():
+                with suggesting_no_text():
                     _require_texts(piece, stretch.file.url)
                 yield piece
                 start = stop
 
 
 @contextmanager
-def advised() -> Iterator[None]:
-    """Say, where the corpus cannot be read, what can be had without it."""
+def suggesting_no_text() -> Iterator[None]:
+    """Add to errors about the corpus that the store alone can be exported."""
     try:
         yield
     except (CorpusChanged, StorageRefused, StorageUnreachable) as error:
@@ -103,25 +96,26 @@ def advised() -> Iterator[None]:
 
 
 def _read(batches: Iterator[Batch]) -> Iterator[Batch]:
-    with advised():
+    with suggesting_no_text():
         yield from batches
 
 
-def _stored(source: Source, names: Sequence[str]) -> Iterator[Piece]:
-    row_bytes = sum(one.row_bytes for one in source.layout.fields if one.name in names)
-    for start, stop in source.layout.runs(row_bytes):
-        valid = np.asarray(source.arrays["valid"][start:stop])
-        stored = {name: np.asarray(source.arrays[name][start:stop]) for name in names}
-        yield Piece(start, stop, valid, stored, _reasons(source, start, valid), None)
+def _stored(store: ResultsStore, names: Sequence[str]) -> Iterator[Piece]:
+    row_bytes = sum(one.row_bytes for one in store.layout.fields if one.name in names)
+    for start, stop in store.layout.runs(row_bytes):
+        valid = np.asarray(store.arrays["valid"][start:stop])
+        stored = {name: np.asarray(store.arrays[name][start:stop]) for name in names}
+        reasons = _reasons(store, start, valid)
+        yield Piece(start=start, stop=stop, valid=valid, stored=stored, reasons=reasons)
 
 
-def _reasons(source: Source, start: int, valid: npt.NDArray[np.bool_]) -> pa.Array:
+def _reasons(store: ResultsStore, start: int, valid: npt.NDArray[np.bool_]) -> pa.Array:
     if valid.all():
         return pa.nulls(len(valid), pa.string())
-    size = source.layout.shard_rows
+    shard_rows = store.layout.shard_rows
     reasons = np.full(len(valid), NOT_DONE, object)
-    for shard in np.unique((start + np.flatnonzero(~valid)) // size).tolist():
-        for entry in quarantined_of(source.target, shard):
+    for shard in np.unique((start + np.flatnonzero(~valid)) // shard_rows).tolist():
+        for entry in quarantined_of(store.target, shard):
             if entry.row is not None:
                 first = entry.row - start
                 reasons[first : first + entry.rows] = entry.reason
@@ -129,12 +123,12 @@ def _reasons(source: Source, start: int, valid: npt.NDArray[np.bool_]) -> pa.Arr
 
 
 def _require_texts(piece: Piece, url: str) -> None:
-    """Raise `CorpusChanged` where a row was computed and cannot be read any more."""
+    """Raise `CorpusChanged` if a row that was computed can no longer be read."""
     assert piece.rows is not None
     lost = np.flatnonzero(piece.valid & ~validity(piece.rows.text))
     if len(lost):
         row = piece.rows.start + int(lost[0])
         reasons = (f.reason for f in piece.rows.faults if f.row <= row < f.row + f.rows)
         raise CorpusChanged(
-            f"{url}, row {row}: was computed, and cannot be read any more: {next(reasons, 'null')}"
+            f"{url}, row {row}: was computed but can no longer be read: {next(reasons, 'null')}"
         )

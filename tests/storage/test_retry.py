@@ -1,4 +1,4 @@
-"""Waiting for a storage that fails: which failures, for how long, and what is said then."""
+"""Retrying a failing storage: for which failures, for how long, and the error at the end."""
 
 import errno
 import http.client
@@ -13,8 +13,8 @@ from googleapiclient.errors import HttpError as DriveError
 from httplib2 import Response
 
 from paninifs.storage.errors import PaniniError, StorageUnreachable, UsageError
-from paninifs.storage.filesystems.retry import is_passing, patiently
-from paninifs.storage.targets.guarded import PatientTarget, ReadBackTarget
+from paninifs.storage.filesystems.retry import is_transient, retried
+from paninifs.storage.targets.guarded import ReadBackTarget, RetryingTarget
 from paninifs.storage.targets.local import LocalTarget
 
 
@@ -23,7 +23,7 @@ def drive_error(status, reason):
     return DriveError(Response({"status": status}), content)
 
 
-PASSING = [
+TRANSIENT = [
     OSError(errno.EIO, "Input/output error"),
     OSError(errno.ENOTCONN, "Transport endpoint is not connected"),
     ConnectionResetError("by peer"),
@@ -40,7 +40,7 @@ PASSING = [
     drive_error(429, b"rateLimitExceeded"),
     drive_error(403, b"userRateLimitExceeded"),
 ]
-LASTING = [
+OTHERS = [
     FileNotFoundError(errno.ENOENT, "no such file"),
     FileNotFoundError("gs://bucket/a"),
     PermissionError(errno.EACCES, "not allowed"),
@@ -55,14 +55,14 @@ LASTING = [
 ]
 
 
-@pytest.mark.parametrize("error", PASSING, ids=lambda e: f"{type(e).__name__} {e}"[:40])
-def test_these_pass(error):
-    assert is_passing(error)
+@pytest.mark.parametrize("error", TRANSIENT, ids=lambda e: f"{type(e).__name__} {e}"[:40])
+def test_transient_failures(error):
+    assert is_transient(error)
 
 
-@pytest.mark.parametrize("error", LASTING, ids=lambda e: f"{type(e).__name__} {e}"[:40])
-def test_these_do_not(error):
-    assert not is_passing(error)
+@pytest.mark.parametrize("error", OTHERS, ids=lambda e: f"{type(e).__name__} {e}"[:40])
+def test_failures_that_are_not_transient(error):
+    assert not is_transient(error)
 
 
 class Failing:
@@ -86,56 +86,56 @@ def quick(monkeypatch):
     monkeypatch.setattr("paninifs.storage.filesystems.retry.LONGEST_WAIT_SECONDS", 0.01)
 
 
-def test_what_passes_is_waited_for(quick):
-    call = Failing(*PASSING)
-    assert patiently("reading a", call) == "answer"
-    assert call.calls == len(PASSING) + 1
+def test_transient_failures_are_retried(quick):
+    call = Failing(*TRANSIENT)
+    assert retried("reading a", call) == "answer"
+    assert call.calls == len(TRANSIENT) + 1
 
 
-def test_what_does_not_pass_is_raised_at_once(quick):
-    for error in LASTING:
+def test_other_failures_are_raised_at_once(quick):
+    for error in OTHERS:
         call = Failing(error)
         with pytest.raises(type(error)) as caught:
-            patiently("reading a", call)
+            retried("reading a", call)
         assert caught.value is error
         assert call.calls == 1
 
 
-def test_patience_ends_and_says_so(quick, monkeypatch, caplog):
+def test_retries_end_with_storage_unreachable(quick, monkeypatch, caplog):
     monkeypatch.setenv("PANINIFS_PATIENCE", "0.2")
     call = Failing(*[OSError(errno.ENOTCONN, "Transport endpoint is not connected")] * 10_000)
     with caplog.at_level(logging.INFO), pytest.raises(StorageUnreachable) as caught:
-        patiently("writing drive/results.zarr/valid/c/3", call)
+        retried("writing drive/results.zarr/valid/c/3", call)
     message = str(caught.value)
     assert message.startswith("writing drive/results.zarr/valid/c/3 failed for 0 s (")
     assert "OSError: [Errno 107] Transport endpoint is not connected" in message
-    assert "run again to go on" in message
+    assert "run again to resume" in message
     assert isinstance(caught.value, OSError)
     assert isinstance(caught.value, PaniniError)
     assert caught.value.__cause__.errno == errno.ENOTCONN
     assert 3 < call.calls < 2000
     levels = [record.levelno for record in caplog.records]
-    assert levels[:3] == [logging.INFO] * 3  # one failure is nobody's business
+    assert levels[:3] == [logging.INFO] * 3  # a single failure concerns no user
     assert set(levels[3:]) == {logging.WARNING}
 
 
-def test_what_took_longer_than_patience_lasts_is_tried_again(quick, monkeypatch):
+def test_a_call_longer_than_the_retry_time_is_retried_once(quick, monkeypatch):
     monkeypatch.setenv("PANINIFS_PATIENCE", "0")
     call = Failing(ConnectionResetError("after a long upload"))
-    assert patiently("writing a", call) == "answer"
+    assert retried("writing a", call) == "answer"
 
 
-def test_patience_is_a_number(monkeypatch):
+def test_the_retry_time_must_be_a_number(monkeypatch):
     monkeypatch.setenv("PANINIFS_PATIENCE", "long")
-    with pytest.raises(UsageError, match="PANINIFS_PATIENCE is a number of seconds, not 'long'"):
-        patiently("reading a", Failing())
+    with pytest.raises(UsageError, match="must be a number of seconds, not 'long'"):
+        retried("reading a", Failing())
 
 
 # --- targets ------------------------------------------------------------------------------------
 
 
 class Unreliable(LocalTarget):
-    """Does to a write what `faults` says, one after the other; then what it should."""
+    """Applies each of `faults` to one write in turn; later writes succeed."""
 
     def __init__(self, path, *faults):
         super().__init__(path)
@@ -168,9 +168,9 @@ class Unreliable(LocalTarget):
 FAULTS = ("fails", "short", "repeated", "nothing", "lost")
 
 
-def test_a_put_is_repeated_until_it_is_read_back(tmp_path, quick):
+def test_a_put_is_retried_until_it_reads_back(tmp_path, quick):
     target = Unreliable(tmp_path, *FAULTS)
-    PatientTarget(ReadBackTarget(target)).put("a/b", b"what was meant")
+    RetryingTarget(ReadBackTarget(target)).put("a/b", b"what was meant")
     assert target.faults == []
     assert target.get("a/b") == b"what was meant"
 
@@ -178,26 +178,26 @@ def test_a_put_is_repeated_until_it_is_read_back(tmp_path, quick):
 @pytest.mark.parametrize("fault", FAULTS)
 def test_a_create_survives_each_fault(tmp_path, quick, fault):
     target = Unreliable(tmp_path, fault)
-    guarded = PatientTarget(ReadBackTarget(target))
+    guarded = RetryingTarget(ReadBackTarget(target))
     assert guarded.create("a", b"mine alone") is True
     assert guarded.get("a") == b"mine alone"
     assert guarded.create("a", b"another") is False
     assert target.faults == []
 
 
-def test_a_create_that_was_overtaken_is_no_success(tmp_path, quick):
-    guarded = PatientTarget(ReadBackTarget(Unreliable(tmp_path, "overtaken")))
+def test_a_create_that_was_overtaken_fails(tmp_path, quick):
+    guarded = RetryingTarget(ReadBackTarget(Unreliable(tmp_path, "overtaken")))
     assert guarded.create("a", b"mine alone") is False
     assert guarded.get("a") == b"another's"
 
 
-def test_without_reading_back_a_short_write_goes_unnoticed(tmp_path, quick):
+def test_without_read_back_a_short_write_goes_unnoticed(tmp_path, quick):
     target = Unreliable(tmp_path, "short")
-    PatientTarget(target).put("a", b"what was meant")
+    RetryingTarget(target).put("a", b"what was meant")
     assert target.get("a") == b"what wa"
 
 
-def test_a_folder_that_cannot_be_listed_is_not_empty(tmp_path, quick, monkeypatch):
+def test_a_folder_that_cannot_be_listed_raises(tmp_path, quick, monkeypatch):
     target = LocalTarget(tmp_path)
     target.put("a/b/c", b"1")
 
@@ -209,4 +209,4 @@ def test_a_folder_that_cannot_be_listed_is_not_empty(tmp_path, quick, monkeypatc
     with pytest.raises(OSError, match="107"):
         target.sizes()
     with pytest.raises(StorageUnreachable, match="listing"):
-        PatientTarget(target).sizes()
+        RetryingTarget(target).sizes()

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from ....storage.errors import UsageError
-from ...costs.catalogue import Machine
-from ...rendering.quantities import dollars
-from ..feasibility import Row, Tier, Verdict
-from ..question import Question
-from .matrix import Cell, Criterion, GuideMachine, Mark, Ruling, Seed2, seed2
+from ...storage.errors import UsageError
+from ..costs.catalogue import Machine
+from ..rendering.quantities import dollars
+from .feasibility import Row, Tier, Verdict
+from .question import Question
+from .seed2.matrix import Answer, Cell, Criterion, GuideMachine, Mark, Ruling, Seed2, seed2
 
 VERDICTS: dict[Mark, Verdict] = {"ok": "yes", "warn": "possible", "no": "no"}
 _TIERS: dict[Mark, Tier] = {"ok": Tier.READY, "warn": Tier.PATIENCE, "no": Tier.IMPOSSIBLE}
@@ -32,7 +32,7 @@ def answer_of_seed2(
     if unknown:
         there = ", ".join(matrix.backends)
         raise UsageError(f"no machine {unknown[0]!r} in the catalogue 'seed2'; it has: {there}")
-    ruling = matrix.rule(matrix.answers(question))
+    ruling = matrix.rule(inputs_of(matrix, question))
     rows = [_row(one, ruling) for one in matrix.backends.values()]
     first = {name: place for place, name in enumerate(ruling.recommend)}
     rows.sort(key=lambda row: (first.get(row.name, len(first)), row.tier))
@@ -46,7 +46,7 @@ def differences(rows: Sequence[Row], question: Question) -> tuple[str, ...]:
     matrix that decides.
     """
     matrix = seed2()
-    ruling = matrix.rule(matrix.answers(question))
+    ruling = matrix.rule(inputs_of(matrix, question))
     said = _recommendation(rows, ruling)
     by_name = {row.name: row for row in rows}
     for backend in matrix.backends.values():
@@ -54,6 +54,24 @@ def differences(rows: Sequence[Row], question: Question) -> tuple[str, ...]:
         if row is not None:
             said += _verdict(backend, row, ruling, question)
     return tuple(said)
+
+
+def inputs_of(matrix: Seed2, question: Question) -> dict[str, Answer]:
+    """Return the inputs of the matrix that a question gives."""
+    found: dict[str, Answer] = {}
+    if question.budget is not None and question.budget < matrix.limited_below:
+        found["budget"] = "limited"
+    if question.deadline is not None:
+        found["deadline"] = True
+    if question.work is not None:
+        found["corpus_sentences"] = question.work.texts
+        if question.work.models:
+            found["models"] = len(question.work.models)
+    if question.runs_per_month is not None:
+        found["runs_per_month"] = question.runs_per_month
+    if question.stage is not None:
+        found["stage"] = question.stage
+    return found
 
 
 def _cell(backend: GuideMachine, criterion: Criterion) -> Cell:

@@ -1,0 +1,30 @@
+"""What a run's client sends to dask's scheduler, and under which topic.
+
+`telemetry` sends it, `monitored_runs` takes it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from typing import Any
+
+from ....storage.store.history import Sample
+from ..figures import Figures, from_fields
+
+TOPIC = "paninifs"
+"""Topic of dask's events under which every run reports its figures; also the tab's page."""
+
+
+def encode(run: str, results: str, figures: Figures, sample: Sample) -> dict[str, Any]:
+    """Return a run's figures and latest sample as they can be sent."""
+    return {
+        "run": run,
+        "results": results,
+        "figures": figures.to_message(),
+        "sample": asdict(sample),
+    }
+
+
+def decode(message: dict[str, Any]) -> tuple[Figures, Sample]:
+    """Return the figures and the sample of a message, ignoring fields of other versions."""
+    return Figures.from_message(message["figures"]), from_fields(Sample, message["sample"])

@@ -1,0 +1,83 @@
+"""`MonitoredRuns`: what dask's scheduler keeps of the runs that report to it.
+
+`Monitor` fills it from messages; the tab and the metrics draw from it.
+"""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from ....storage.store.history import Timeline
+from ..figures import Figures
+from .message import decode
+
+if TYPE_CHECKING:
+    from distributed import Scheduler
+
+MOST_RUNS = 20
+"""Runs kept; beyond them the one that has been silent longest is dropped."""
+
+
+@dataclass
+class MonitoredRun:
+    """A run, by its latest report."""
+
+    name: str  # the span of its tasks
+    results: str
+    figures: Figures
+    timeline: Timeline = field(default_factory=Timeline)
+    heard: float = field(default_factory=time.monotonic)  # time of the latest report
+
+    @property
+    def silence(self) -> float:
+        """Seconds since the latest report."""
+        return time.monotonic() - self.heard
+
+
+class MonitoredRuns:
+    """The runs of one scheduler.
+
+    Attributes
+    ----------
+    runs : dict of str to MonitoredRun
+        By name; the one with the latest report is last.
+    scheduler : distributed.Scheduler, optional
+        None until the plugin is started there.
+    """
+
+    def __init__(self) -> None:
+        self.runs: dict[str, MonitoredRun] = {}
+        self.scheduler: Scheduler | None = None
+
+    def take(self, message: dict[str, Any]) -> None:
+        """Take a run's report into account."""
+        figures, sample = decode(message)
+        name = message["run"]
+        run = self.runs.pop(name, None) or MonitoredRun(name, message["results"], figures)
+        run.figures, run.heard = figures, time.monotonic()
+        run.timeline.add(sample)
+        self.runs[run.name] = run
+        if len(self.runs) > MOST_RUNS:
+            del self.runs[next(iter(self.runs))]
+
+    def block_seconds(self, run: MonitoredRun) -> dict[str, float]:
+        """Return the seconds of a run's blocks, of reading and of writing, by dask's fine metrics.
+
+        dask's metrics arrive when a task has ended; until then the run itself has reported more,
+        shard by shard.
+        """
+        reported = run.figures.block_seconds
+        by_dask = dict.fromkeys(reported, 0.0)
+        spans = self.scheduler.extensions["spans"] if self.scheduler else None
+        for span in spans.spans_search_by_name.get((run.name,), ()) if spans else ():
+            for (_, _, activity, unit), value in _of_tasks(span.cumulative_worker_metrics):
+                if unit == "seconds" and activity in by_dask:
+                    by_dask[activity] += value
+        return {name: max(seconds, by_dask[name]) for name, seconds in reported.items()}
+
+
+def _of_tasks(metrics: dict[tuple[Any, ...], float]) -> list[tuple[tuple[Any, ...], float]]:
+    """Return those of dask's fine metrics that describe the execution of tasks."""
+    return [(key, value) for key, value in metrics.items() if len(key) == 4 and key[0] == "execute"]

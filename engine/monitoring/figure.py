@@ -1,0 +1,128 @@
+"""`figure`: declares a figure that is shown of a run, in the dataclass field that holds it.
+
+One declaration serves every display: the words in the notebook's card and the dashboard's tab, the
+metric for Prometheus, the timeline's column, the line on a chart. `figures` and `load` hold the
+declarations; `progress` and `load` measure; how a display looks is decided by the display.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import MISSING, dataclass, field, fields, replace
+from enum import Enum
+from functools import cache
+from typing import Any
+
+_KEY = "figure"  # in a field's metadata
+
+
+class Chart(Enum):
+    """The charts of the dashboard's tab, in order."""
+
+    TEXTS = ("texts per second", "0.0a")
+    BYTES = ("bytes of text per second", "0.0b")
+    MEMORY = ("memory of the workers, and what they spilled", "0.0b")
+    THREADS = ("threads at work", "0.00")
+    MICRO_BATCH = ("micro-batch, texts", "0,0")
+    DEVICE = ("device, share of the time at work", "0 %")
+
+    def __init__(self, title: str, number_format: str) -> None:
+        self.title = title
+        self.number_format = number_format  # numeral.js syntax, as Bokeh takes it
+
+
+@dataclass(frozen=True)
+class Words:
+    """A figure in words."""
+
+    heading: str
+    describe: Callable[[Any], str | None]  # given the object holding the figure; None: not shown
+
+
+@dataclass(frozen=True)
+class Metric:
+    """A figure as Prometheus has it."""
+
+    name: str  # without the prefix `paninifs_`
+    help: str
+    counter: bool = False  # only grows; otherwise a gauge
+
+
+@dataclass(frozen=True)
+class Line:
+    """A figure over time, drawn from a column of the timeline."""
+
+    chart: Chart
+    name: str
+    colour: str
+    column: str
+    rate: bool = False  # draw the column's growth per second
+
+
+@dataclass(frozen=True, kw_only=True)
+class Declaration:
+    """How a figure is shown, display by display; None where a display leaves it out."""
+
+    words: Words | None = None
+    metric: Metric | None = None
+    column: str | None = None  # of the timeline: a field of `Sample`
+    digits: int | None = None  # decimals kept in the timeline; None: all
+    line: Line | None = None
+    number: Callable[[Any], Any] | None = None  # reduces the value to a number; None: it is one
+    holder: type | None = None  # the value is a dataclass with figures of its own
+    path: tuple[str, ...] = ()  # field names that lead to the value
+
+    def value_in(self, holder: Any) -> Any:
+        """Return the figure as a number, from the object that declares it; None where unknown."""
+        value = _follow(holder, self.path)
+        return value if value is None or self.number is None else self.number(value)
+
+    def words_in(self, holder: Any) -> str | None:
+        """Return the figure in words; None where it is not shown, or unknown."""
+        direct = _follow(holder, self.path[:-1])
+        return None if direct is None or self.words is None else self.words.describe(direct)
+
+
+def figure(
+    *,
+    default: Any = MISSING,
+    words: Words | None = None,
+    metric: Metric | None = None,
+    column: str | None = None,
+    digits: int | None = None,
+    line: Line | None = None,
+    number: Callable[[Any], Any] | None = None,
+    holder: type | None = None,
+) -> Any:
+    """Return a dataclass field that holds a figure, declared as in `Declaration`."""
+    declaration = Declaration(
+        words=words,
+        metric=metric,
+        column=column,
+        digits=digits,
+        line=line,
+        number=number,
+        holder=holder,
+    )
+    return field(default=default, metadata={_KEY: declaration})
+
+
+@cache
+def declared(kind: type) -> tuple[Declaration, ...]:
+    """Return the figures that a dataclass declares, in order, including those of its holders."""
+    found: list[Declaration] = []
+    for one in fields(kind):
+        declaration: Declaration | None = one.metadata.get(_KEY)
+        if declaration is None:
+            continue
+        found.append(replace(declaration, path=(one.name,)))
+        if declaration.holder is not None:
+            inner = declared(declaration.holder)
+            found += [replace(each, path=(one.name, *each.path)) for each in inner]
+    return tuple(found)
+
+
+def _follow(holder: Any, path: tuple[str, ...]) -> Any:
+    for name in path:
+        holder = None if holder is None else getattr(holder, name)
+    return holder

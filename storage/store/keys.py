@@ -1,0 +1,128 @@
+"""Every key of a results store: what the object is and which module writes it.
+
+============================= ============ ========================================================
+key                           written by   object
+============================= ============ ========================================================
+``zarr.json``                 `lifecycle`  the root's Zarr metadata; says whether the store is
+                                           complete
+``ARRAY/zarr.json``           `lifecycle`  an array's Zarr metadata, as `layout` declares it
+``ARRAY/c/SHARD[/0...]``      `shards`     one shard of an array; those of ``duplicate`` are written
+                                           by `duplicates`
+``quarantine.parquet``        `lifecycle`  every quarantined row, once the store is complete
+``_run/manifest.json``        `manifest`   what the store is the result of
+``_run/manifest-spare.json``  `manifest`   the same, while the manifest is being replaced
+``_run/index-DIGEST.json``    `manifest`   the corpus's index that belongs to the manifest
+``_run/timeline-RUN.json``    `lifecycle`  the `history.Timeline` of one run
+``_run/done/SHARD.json``      `shards`     the marker of a finished shard
+``_run/quarantine/S.parquet`` `shards`     the quarantined rows of one shard
+``_run/lease/NUMBER.json``    `lease`      who may write the store
+============================= ============ ========================================================
+
+A writer that was killed can leave a temporary file beside any of them; `targets.local` names those.
+Keys are part of the format of a store on disk: one that changes leaves stores behind that cannot be
+resumed. `mirror` copies objects under the same keys.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Container
+
+from .. import MANIFEST_KEY, RUN_FOLDER
+from ..field import Field
+from ..targets.local import is_temporary
+
+__all__ = [
+    "DONE",
+    "INDEXES",
+    "LEASES",
+    "MANIFEST_KEY",
+    "QUARANTINE_KEY",
+    "QUARANTINE_PARTS",
+    "ROOT_KEY",
+    "RUN_FOLDER",
+    "SPARE_MANIFEST_KEY",
+    "index_key",
+    "is_lease",
+    "is_ours",
+    "lease_key",
+    "marker_key",
+    "quarantine_key",
+    "shard_key",
+    "shard_of",
+    "timeline_key",
+]
+
+ROOT_KEY = "zarr.json"
+QUARANTINE_KEY = "quarantine.parquet"
+SPARE_MANIFEST_KEY = f"{RUN_FOLDER}/manifest-spare.json"
+
+DONE = f"{RUN_FOLDER}/done"
+QUARANTINE_PARTS = f"{RUN_FOLDER}/quarantine"
+LEASES = f"{RUN_FOLDER}/lease"
+INDEXES = f"{RUN_FOLDER}/index-"
+"""Prefix of the keys of indexes; it is no folder."""
+
+
+def shard_key(field: Field, shard: int) -> str:
+    """Return the key of one shard of one array.
+
+    >>> shard_key(Field("dhatu", "float32", (9,)), 3)
+    'dhatu/c/3/0'
+    """
+    return "/".join([field.name, "c", str(shard), *("0" for _ in field.shape)])
+
+
+def marker_key(shard: int) -> str:
+    """Return the key of a shard's marker.
+
+    >>> print(marker_key(3))
+    _run/done/00000003.json
+    """
+    return f"{DONE}/{shard:08d}.json"
+
+
+def quarantine_key(shard: int) -> str:
+    """Return the key of the quarantined rows of a shard."""
+    return f"{QUARANTINE_PARTS}/{shard:08d}.parquet"
+
+
+def lease_key(number: int) -> str:
+    """Return the key of a numbered lease."""
+    return f"{LEASES}/{number:08d}.json"
+
+
+def index_key(fingerprint: str) -> str:
+    """Return the key of the index that belongs to the manifest of this fingerprint."""
+    return f"{INDEXES}{fingerprint[:16]}.json"
+
+
+def timeline_key(run: int) -> str:
+    """Return the key of the timeline of a store's run; runs are counted from 0.
+
+    >>> print(timeline_key(0))
+    _run/timeline-0.json
+    """
+    return f"{RUN_FOLDER}/timeline-{run}.json"
+
+
+def is_lease(key: str) -> bool:
+    """Whether a key is a lease, or a temporary file of one."""
+    return key.startswith(f"{LEASES}/")
+
+
+def is_ours(key: str) -> bool:
+    """Whether a key can belong to a results store; other files in its folder are never deleted."""
+    top, _, rest = key.partition("/")
+    if is_temporary(key) or key in (ROOT_KEY, QUARANTINE_KEY):
+        return True
+    return top == RUN_FOLDER or rest == ROOT_KEY or rest.startswith("c/")
+
+
+def shard_of(key: str, fields: Container[str]) -> str | None:
+    """Return the part of a key that names its shard; None if it belongs to the whole store."""
+    folder, _, rest = key.partition("/c/")
+    if folder in fields and rest:
+        return rest.split("/")[0]
+    if key.startswith((f"{DONE}/", f"{QUARANTINE_PARTS}/")):
+        return key.rsplit("/", 1)[-1].split(".", maxsplit=1)[0]
+    return None
