@@ -82,7 +82,7 @@ def read_status(store: ResultsStore) -> Status:
         shards_done=len(markers),
         rows_done=sum(marker.rows - marker.quarantined for marker in markers),
         quarantined=sum(marker.quarantined for marker in markers),
-        files_unread=len(store.index.unlisted),
+        files_unread=len(store.index.uncounted),
         writer=f"process {owner.pid} on {owner.host.split(' ')[0]}" if owner else None,
         created=manifest.created,
         fingerprint=manifest.fingerprint,

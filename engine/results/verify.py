@@ -85,7 +85,7 @@ def verify(
     recipe = Recipe(
         Graph(built_in),
         _REFERENCE,
-        index.wanted,
+        index.selection,
         index.id,
         index.keep,
         tuple(f for f in layout.fields if f.name not in own),

@@ -137,8 +137,8 @@ class Driver:
     def _finished(self, store: OpenStore) -> Summary:
         """Do what is left of a store, and mark it complete."""
         order = self._order
-        if order.raise_on_error and store.index.unlisted:
-            unread = store.index.unlisted[0]
+        if order.raise_on_error and store.index.uncounted:
+            unread = store.index.uncounted[0]
             raise RowsQuarantined(f"{unread.file.url}: {unread.problem} (on_error='raise')")
         tasks, layout = longest_first(list(tasks_left(store)), store.index), store.layout
         projection = None
@@ -184,7 +184,7 @@ class Driver:
         recipe = Recipe(
             order.graph,
             order.backend,
-            index.wanted,
+            index.selection,
             index.id,
             index.keep,
             store.layout.fields,

@@ -13,7 +13,15 @@ from contextlib import suppress
 from ...storage.corpus.index import CorpusIndex, FileIndex
 from ...storage.corpus.opening import FileOpener
 from ...storage.formats.registry import FORMATS
-from ...storage.rows import BATCH_BYTES, BATCH_ROWS, Lengths, Malformed, SourceFile, Span, Stretch
+from ...storage.rows import (
+    BATCH_BYTES,
+    BATCH_ROWS,
+    Lengths,
+    Malformed,
+    RowSpan,
+    SourceFile,
+    Stretch,
+)
 from ...storage.store.shards import StoreLayout
 from ..monitoring.projection import USABLE_SHARE, LongRecord, Projection
 from ..worker.budget import JOINED_COPIES
@@ -49,7 +57,7 @@ def project(
         Used only where a Parquet footer leaves open whether the longest text fits.
     """
     indexed = {one.file: one for one in index.files if one.lengths}
-    rows: dict[SourceFile, list[Span]] = defaultdict(list)
+    rows: dict[SourceFile, list[RowSpan]] = defaultdict(list)
     for stretch in stretches:
         if stretch.file in indexed and not stretch.problem:
             rows[stretch.file].append(stretch.span)

@@ -22,7 +22,7 @@ from ...storage.cleaning.normal_forms import NONE_MET, NormalForms
 from ...storage.corpus.opening import FileOpener
 from ...storage.corpus.reading import read_stretches
 from ...storage.field import STRING, Field
-from ...storage.rows import Column, Rows, Stretch, Wanted, validity
+from ...storage.rows import Column, ColumnSelection, Rows, Stretch, validity
 from ...storage.store.quarantine import QuarantinedRows, merge, set_aside
 from ...storage.text import PackedText
 from .blocks import Blocks
@@ -38,7 +38,7 @@ class Recipe:
 
     graph: Graph
     backend: str  # a name, resolved where the work is done
-    wanted: Wanted
+    selection: ColumnSelection
     identity: Column | None  # None: a text's id is its row number
     keep: tuple[Column, ...]  # columns that become arrays too
     fields: tuple[Field, ...]  # every array of the store
@@ -75,7 +75,7 @@ def compute(
         A block failed; the message names it, the file and the rows.
     """
     blocks = Blocks(recipe.graph, recipe.backend, recipe.micro_batch)
-    batches = read_stretches(stretches, recipe.opener, recipe.wanted)
+    batches = read_stretches(stretches, recipe.opener, recipe.selection)
     if blocks.enough:
         batches = _gathered(batches, blocks)
     todo = iter(ranges)
@@ -163,7 +163,7 @@ def _fill(
     current.arrays["valid"][here] = usable
     _fill_columns(recipe, current, here, row, rows)
     current.quarantined += [set_aside(stretch, fault) for fault in rows.faults]
-    if recipe.wanted.cleaning.unicode is None:
+    if recipe.selection.cleaning.unicode is None:
         current.forms = current.forms.met(rows.text, row)
     if usable.any():
         _run_blocks(blocks, current, at, stretch, rows)

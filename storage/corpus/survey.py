@@ -19,7 +19,7 @@ from typing import Any, BinaryIO, cast
 from ..errors import CorpusEmpty
 from ..filesystems.filesystem import LOCAL, filesystem_of, protocols_of
 from ..formats.registry import FORMATS
-from ..rows import Lengths, SourceFile, Span, Stretch, Unit
+from ..rows import Lengths, RowSpan, SourceFile, Stretch, Unit
 from .corpus import Corpus
 from .index import CorpusIndex, FileIndex, build_index
 from .opening import FileOpener
@@ -67,7 +67,7 @@ class Survey:
             at = int(min(span.start * mean, max(0, file.size - needed)))
             assert self.opener is not None
             offset = self.opener.line_start(file, at)
-            yield replace(stretch, span=Span(span.start, span.stop, span.start, offset))
+            yield replace(stretch, span=RowSpan(span.start, span.stop, span.start, offset))
         else:
             yield from self._again(stretch)
 
@@ -80,15 +80,15 @@ class Survey:
         while left:
             count = min(left, front.rows - first)
             unit = min(bisect_right(starts, first), len(front.units)) - 1
-            span = Span(first, first + count, starts[unit], front.units[unit].offset)
+            span = RowSpan(first, first + count, starts[unit], front.units[unit].offset)
             yield replace(stretch, row=row, span=span)
             row, left, first = row + count, left - count, 0
 
     def _front(self, file: SourceFile) -> FileIndex:
         if file not in self.fronts:
             assert self.opener is not None
-            wanted = self.index.wanted
-            found = build_index([file], self.opener, wanted.text, None, ())
+            selection = self.index.selection
+            found = build_index([file], self.opener, selection.text, None, ())
             self.fronts[file] = found.files[0]
         return self.fronts[file]
 

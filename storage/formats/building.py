@@ -16,9 +16,9 @@ from ..rows import (
     BATCH_ROWS,
     EXCERPT_BYTES,
     SHORT_BYTES,
+    ColumnSelection,
     Fault,
     Rows,
-    Wanted,
 )
 
 T = TypeVar("T")
@@ -58,9 +58,9 @@ def _nulls(array: pa.Array) -> list[int]:
 class RowBuilder:
     """Collects rows one by one for the formats that are read that way, and hands them on."""
 
-    def __init__(self, wanted: Wanted, start: int) -> None:
-        self._names = [column.name for column in wanted.others]
-        self._kinds = [ARROW_KINDS[column.kind] for column in wanted.others]
+    def __init__(self, selection: ColumnSelection, start: int) -> None:
+        self._names = [column.name for column in selection.others]
+        self._kinds = [ARROW_KINDS[column.kind] for column in selection.others]
         self._start = start
         self._clear()
 

@@ -15,15 +15,15 @@ from typing import BinaryIO
 from ..rows import (
     ANY_TEXT,
     EXCERPT_BYTES,
+    ColumnSelection,
     Lengths,
     Malformed,
     Opener,
     Outline,
     Rows,
+    RowSpan,
     SourceFile,
-    Span,
     Unit,
-    Wanted,
 )
 from .building import RowBuilder
 from .format import Format
@@ -122,13 +122,15 @@ def _header(record: list[str] | _Broken) -> list[str]:
     return record
 
 
-def read(file: SourceFile, opener: Opener, span: Span, wanted: Wanted) -> Iterator[Rows]:
+def read(
+    file: SourceFile, opener: Opener, span: RowSpan, selection: ColumnSelection
+) -> Iterator[Rows]:
     """Read a span; a ragged or malformed record becomes a fault."""
     delimiter = DELIMITERS[file.format]
     header = list(columns(file, opener))
-    at = header.index(wanted.text)
-    others = [header.index(c.name) if c.name in header else None for c in wanted.others]
-    rows = RowBuilder(wanted, span.start)
+    at = header.index(selection.text)
+    others = [header.index(c.name) if c.name in header else None for c in selection.others]
+    rows = RowBuilder(selection, span.start)
     with opener(file) as stream:
         records = iter(_Records(stream, 0 if file.compression else span.unit_offset, delimiter))
         if file.compression or not span.unit_offset:

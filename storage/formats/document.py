@@ -14,14 +14,14 @@ from ..errors import StorageRefused
 from ..rows import (
     ANY_TEXT,
     ARROW_KINDS,
+    ColumnSelection,
     Lengths,
     Opener,
     Outline,
     Rows,
+    RowSpan,
     SourceFile,
-    Span,
     Unit,
-    Wanted,
 )
 from .building import utf8_text
 from .format import Format
@@ -41,7 +41,9 @@ def columns(file: SourceFile, opener: Opener) -> dict[str, str]:  # noqa: ARG001
     return {ANY_TEXT: "string", _NAME: "string"}
 
 
-def read(file: SourceFile, opener: Opener, span: Span, wanted: Wanted) -> Iterator[Rows]:
+def read(
+    file: SourceFile, opener: Opener, span: RowSpan, selection: ColumnSelection
+) -> Iterator[Rows]:
     """Read the file; the columns but `id` are null."""
     try:
         with opener(file) as stream:
@@ -49,13 +51,13 @@ def read(file: SourceFile, opener: Opener, span: Span, wanted: Wanted) -> Iterat
     except StorageRefused as refused:  # a file that is counted is opened by then
         if not isinstance(refused.__cause__, PermissionError):
             raise
-        yield Rows.lost(span.start, span.stop, f"cannot be opened: {refused.__cause__}", wanted)
+        yield Rows.lost(span.start, span.stop, f"cannot be opened: {refused.__cause__}", selection)
         return
     raw = pa.array([data], pa.binary() if len(data) < 2**31 else pa.large_binary())
     text, faults = utf8_text(raw, span.start)
     others = {
         c.name: pa.array([file.name if c.name == _NAME else None], ARROW_KINDS[c.kind])
-        for c in wanted.others
+        for c in selection.others
     }
     yield Rows(span.start, text, others, faults)
 

@@ -19,7 +19,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.json
 
-from ..rows import Rows, Span, Wanted
+from ..rows import ColumnSelection, Rows, RowSpan
 from .lines import BOM
 
 BLOCK_BYTES = 2 << 20
@@ -74,7 +74,7 @@ class Lines:
             yield Lines(self.data, starts, stops, self.row + at)
 
 
-def blocks_of(stream: BinaryIO, span: Span) -> Iterator[Lines]:
+def blocks_of(stream: BinaryIO, span: RowSpan) -> Iterator[Lines]:
     """Yield the records of a span, a block of whole lines at a time.
 
     Where the stream breaks off, the lines before the break are yielded first.
@@ -128,7 +128,7 @@ def _find_lines(data: bytes) -> tuple[Positions, Positions]:
     return starts[filled], stops[filled]
 
 
-def parse(lines: Lines, wanted: Wanted) -> Rows | None:
+def parse(lines: Lines, selection: ColumnSelection) -> Rows | None:
     """Parse lines with Arrow, or return None where reading them one by one might tell otherwise.
 
     With a line a record, no line can hold two objects, or a part of one: every line begins with
@@ -143,17 +143,17 @@ def parse(lines: Lines, wanted: Wanted) -> Rows | None:
         return None
     if not _are_braced(lines) or not _is_utf8(region):
         return None
-    kinds = _kinds_of(lines, wanted)
+    kinds = _kinds_of(lines, selection)
     table = _read(region, kinds) if kinds else None
     if table is None or len(table) != len(lines):
         return None
     columns = {name: _one_array(table.column(name)) for name in table.column_names}
-    text = columns[wanted.text]
+    text = columns[selection.text]
     if text.null_count or not all(map(_is_valid, columns.values())):
         return None
     if not _all_sound(lines, region):
         return None
-    others = {column.name: columns[column.name].cast(pa.string()) for column in wanted.others}
+    others = {column.name: columns[column.name].cast(pa.string()) for column in selection.others}
     return Rows(lines.row, text, others)
 
 
@@ -181,11 +181,11 @@ def _is_valid(array: pa.Array) -> bool:
     return True
 
 
-def _kinds_of(lines: Lines, wanted: Wanted) -> dict[str, pa.DataType] | None:
+def _kinds_of(lines: Lines, selection: ColumnSelection) -> dict[str, pa.DataType] | None:
     """Return the Arrow type to read each column as, by the first records that have a value."""
-    kinds = {wanted.text: pa.string()}
-    unknown = {column.name for column in wanted.others} - {wanted.text}
-    if any(column.kind != "string" for column in wanted.others):
+    kinds = {selection.text: pa.string()}
+    unknown = {column.name for column in selection.others} - {selection.text}
+    if any(column.kind != "string" for column in selection.others):
         return None
     for record in islice(lines.records(), SAMPLE_RECORDS):
         if not unknown:

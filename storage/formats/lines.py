@@ -7,7 +7,7 @@ from typing import BinaryIO
 
 import numpy as np
 
-from ..rows import ANY_TEXT, Lengths, Outline, Span, Unit
+from ..rows import ANY_TEXT, Lengths, Outline, RowSpan, Unit
 
 BLOCK_BYTES = 1 << 20
 BOM = b"\xef\xbb\xbf"
@@ -59,7 +59,7 @@ def outline_lines(
     return Outline(tuple(units), columns, {ANY_TEXT: Lengths(base, longest, longest_row)})
 
 
-def lines_of(stream: BinaryIO, span: Span, *, skip_blank: bool) -> Iterator[bytes]:
+def lines_of(stream: BinaryIO, span: RowSpan, *, skip_blank: bool) -> Iterator[bytes]:
     r"""Yield the records of a span, each without its line ending (``\n`` or ``\r\n``)."""
     if span.unit_offset:
         stream.seek(span.unit_offset)

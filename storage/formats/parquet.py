@@ -17,15 +17,15 @@ from ..rows import (
     ARROW_KINDS,
     BATCH_BYTES,
     BATCH_ROWS,
+    ColumnSelection,
     Lengths,
     Malformed,
     Opener,
     Outline,
     Rows,
+    RowSpan,
     SourceFile,
-    Span,
     Unit,
-    Wanted,
 )
 from .building import utf8_text
 from .decoding import StoredFile
@@ -136,14 +136,16 @@ def _is_texty(type_: pa.DataType) -> bool:
     return any(test(type_) for test in tests)
 
 
-def read(file: SourceFile, opener: Opener, span: Span, wanted: Wanted) -> Iterator[Rows]:
+def read(
+    file: SourceFile, opener: Opener, span: RowSpan, selection: ColumnSelection
+) -> Iterator[Rows]:
     """Read a span, decoding from the row group that holds its first row."""
     with opener(file) as raw, _opened(file, stored := StoredFile(raw)) as parquet:
         row = span.unit_row
         columns = _columns(parquet)
         paths = {
             name: columns[name][0]
-            for name in (wanted.text, *(c.name for c in wanted.others))
+            for name in (selection.text, *(c.name for c in selection.others))
             if name in columns
         }
         groups = list(range(span.unit_offset, parquet.num_row_groups))
@@ -157,7 +159,7 @@ def read(file: SourceFile, opener: Opener, span: Span, wanted: Wanted) -> Iterat
                 for batch in _decoded(batches, stored):
                     start, stop = max(row, span.start), min(row + len(batch), span.stop)
                     if start < stop:
-                        yield _rows(batch.slice(start - row, stop - start), start, wanted, paths)
+                        yield _rows(batch.slice(start - row, stop - start), start, selection, paths)
                     row += len(batch)
                     if row >= span.stop:
                         return
@@ -165,7 +167,7 @@ def read(file: SourceFile, opener: Opener, span: Span, wanted: Wanted) -> Iterat
                 # The rest of this row group and no more, wherever a partition begins or ends.
                 start, stop = max(row, span.start), min(end, span.stop)
                 if start < stop:
-                    yield Rows.lost(start, stop, str(error), wanted)
+                    yield Rows.lost(start, stop, str(error), selection)
             row = end
             if row >= span.stop:
                 return
@@ -209,10 +211,12 @@ def _leaves(parquet: pq.ParquetFile) -> dict[str, int]:
     return {meta.schema.column(leaf).path: leaf for leaf in range(meta.num_columns)}
 
 
-def _rows(batch: pa.RecordBatch, start: int, wanted: Wanted, paths: Mapping[str, Path]) -> Rows:
-    text, faults = utf8_text(_plain(_column(batch, paths[wanted.text])), start)
+def _rows(
+    batch: pa.RecordBatch, start: int, selection: ColumnSelection, paths: Mapping[str, Path]
+) -> Rows:
+    text, faults = utf8_text(_plain(_column(batch, paths[selection.text])), start)
     columns = {}
-    for column in wanted.others:
+    for column in selection.others:
         kind = ARROW_KINDS[column.kind]
         if column.name not in paths:
             columns[column.name] = pa.nulls(len(batch), kind)

@@ -317,7 +317,7 @@ def finish(
         layout.rows,
         layout.rows - quarantined,
         quarantined,
-        len(store.index.unlisted),
+        len(store.index.uncounted),
         sum(marker.null_ids for marker in markers.values()),
         _repeated_ids(store, markers) if store.index.id else 0,
         layout.shards,
@@ -326,7 +326,7 @@ def finish(
         forms.not_nfc,
         forms.not_nfd,
     )
-    if quarantined or store.index.unlisted:
+    if quarantined or store.index.uncounted:
         target.put(QUARANTINE_KEY, join(_quarantined(store, markers)))
     else:
         target.delete([QUARANTINE_KEY])  # of an earlier run, which had set rows aside for now
@@ -364,7 +364,7 @@ def read_summary(target: Target) -> Summary | None:
 def _quarantined(store: OpenStore, markers: Mapping[int, Marker]) -> Iterator[bytes]:
     unlisted = [
         QuarantinedRows(None, 0, file.file.name, None, str(file.problem))
-        for file in store.index.unlisted
+        for file in store.index.uncounted
     ]
     yield to_parquet(unlisted)
     for shard, marker in sorted(markers.items()):

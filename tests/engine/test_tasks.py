@@ -18,13 +18,20 @@ from paninifs.engine.monitoring.events import ShardDone
 from paninifs.engine.run.tasks import Task, longest_first
 from paninifs.engine.worker.task import tells_news
 from paninifs.storage.corpus.index import CorpusIndex, FileIndex
-from paninifs.storage.rows import Lengths, SourceFile, Span, Stretch, Unit
+from paninifs.storage.rows import Lengths, RowSpan, SourceFile, Stretch, Unit
 
 ROWS = 16  # a file, and a shard
 
 
 def file_index(number, rows, nbytes):
-    file = SourceFile(f"{number}.txt", f"{number}.txt", nbytes or 1, "", "text", None)
+    file = SourceFile(
+        url=f"{number}.txt",
+        name=f"{number}.txt",
+        size=nbytes or 1,
+        version="",
+        format="text",
+        compression=None,
+    )
     lengths = Lengths(nbytes, 1, 0) if nbytes is not None else None
     return FileIndex(file, (Unit(rows, 0),), None, lengths)
 
@@ -33,7 +40,7 @@ def ordered(files):
     """Return the numbers of files, each a task, in the order in which they are sent."""
     index = CorpusIndex(tuple(files), "text", None, ())
     tasks = [
-        Task(number, (number,), (Stretch(0, one.file, Span(0, one.rows, 0, 0)),))
+        Task(number, (number,), (Stretch(0, one.file, RowSpan(0, one.rows, 0, 0)),))
         for number, one in enumerate(files)
     ]
     return [task.partition for task in longest_first(tasks, index)]
@@ -64,8 +71,8 @@ def test_where_lengths_are_not_known_rows_are_counted():
 def test_rows_that_cannot_be_used_are_no_work():
     index = CorpusIndex((file_index(0, 100, 1000), file_index(1, 1, 1000)), "text", None, ())
     file = index.files[0].file
-    lost = Task(0, (0,), (Stretch(0, file, Span(0, 100, 0, 0), problem="unreadable"),))
-    sound = Task(1, (1,), (Stretch(100, index.files[1].file, Span(0, 1, 0, 0)),))
+    lost = Task(0, (0,), (Stretch(0, file, RowSpan(0, 100, 0, 0), problem="unreadable"),))
+    sound = Task(1, (1,), (Stretch(100, index.files[1].file, RowSpan(0, 1, 0, 0)),))
     assert longest_first([lost, sound], index) == [sound, lost]
 
 

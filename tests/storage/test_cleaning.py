@@ -135,7 +135,7 @@ def test_steps_that_cannot_be_taken_are_refused(steps, message):
 
 def test_open_corpus_wants_a_cleaning(tmp_path):
     (tmp_path / "a.txt").write_text("un")
-    with pytest.raises(UsageError, match=r"clean is a Cleaning, .* not 'NFC'"):
+    with pytest.raises(UsageError, match=r"clean must be a Cleaning, .* not 'NFC'"):
         pf.open_corpus(tmp_path / "a.txt", clean="NFC")
 
 

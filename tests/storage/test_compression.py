@@ -38,7 +38,7 @@ def texts_of(corpus):
     batches = [
         batch
         for stretch in index.stretches(0, index.rows)
-        for batch in read_stretch(stretch, corpus.opener, index.wanted)
+        for batch in read_stretch(stretch, corpus.opener, index.selection)
     ]
     faults = [(f.row, f.rows, f.reason) for batch in batches for f in batch.faults]
     return [text for batch in batches for text in batch.text.to_pylist()], faults
@@ -135,7 +135,7 @@ def test_a_file_cut_off_cannot_be_counted_and_the_others_are_read(tmp_path, name
     (tmp_path / (name + ending)).write_bytes(PACK[ending](lines(noise(500), name))[:-20])
     corpus = open_corpus(tmp_path)
     assert texts_of(corpus) == (["good"], [])
-    (unlisted,) = corpus.index.unlisted
+    (unlisted,) = corpus.index.uncounted
     assert unlisted.file.name == name + ending
     assert f"damaged {SUFFIXES[ending]}: " in unlisted.problem
 
@@ -237,7 +237,7 @@ def test_an_error_of_the_storage_is_no_bad_row(tmp_path, failing, name, failure,
     (stretch, *_) = corpus.index.stretches(0, corpus.index.rows)
     failing(failure)
     with pytest.raises((OSError, EOFError), match=re.escape(str(failure))) as caught:
-        list(read_stretch(stretch, corpus.opener, corpus.index.wanted))
+        list(read_stretch(stretch, corpus.opener, corpus.index.selection))
     assert failure in (caught.value, caught.value.__cause__)
 
 
@@ -279,7 +279,7 @@ def test_a_footer_that_is_broken_is_a_bad_file_and_the_others_are_read(tmp_path)
     (tmp_path / "b.parquet").write_bytes(broken)
     index = open_corpus(tmp_path).index
     assert index.rows == 6000
-    (unlisted,) = index.unlisted
+    (unlisted,) = index.uncounted
     assert unlisted.file.name == "b.parquet"
     assert unlisted.problem.startswith("not readable as parquet: no footer: ")
 

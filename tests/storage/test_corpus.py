@@ -45,10 +45,10 @@ def write_jsonl(path, records):
 def rows_of(corpus):
     """Read a whole corpus through the index and the readers: columns, and faults."""
     index = corpus.index
-    columns = {name: [] for name in ("text", *(c.name for c in index.wanted.others))}
+    columns = {name: [] for name in ("text", *(c.name for c in index.selection.others))}
     faults = []
     for stretch in index.stretches(0, index.rows):
-        for rows in read_stretch(stretch, corpus.opener, index.wanted):
+        for rows in read_stretch(stretch, corpus.opener, index.selection):
             columns["text"] += rows.text.to_pylist()
             for name, values in rows.columns.items():
                 columns[name] += values.to_pylist()
@@ -245,7 +245,7 @@ def test_every_file_is_closed_after_counting_and_after_reading(folder, counting,
     try:
         index, opened = corpus.index, len(counting.opened)
         assert (opened > 0, counting.still_open) == (True, 0)
-        list(read_stretch(index.stretches(0, index.rows)[0], corpus.opener, index.wanted))
+        list(read_stretch(index.stretches(0, index.rows)[0], corpus.opener, index.selection))
         assert (len(counting.opened) > opened, counting.still_open) == (True, 0)
     finally:
         gc.enable()
@@ -548,7 +548,7 @@ def test_a_file_that_cannot_be_counted_is_listed_and_the_others_are_read(tmp_pat
     (tmp_path / "b.parquet").write_bytes(b"no Parquet")
     corpus = open_corpus(tmp_path)
     assert rows_of(corpus) == ({"text": ["t"]}, [])
-    (unlisted,) = corpus.index.unlisted
+    (unlisted,) = corpus.index.uncounted
     assert unlisted.file.name == "b.parquet"
     assert any("b.parquet cannot be read" in note for note in corpus.index.notes)
 

@@ -94,7 +94,7 @@ def rows_between(corpus, start, stop):
     index = corpus.index
     texts, ids = [], []
     for stretch in index.stretches(start, stop):
-        for rows in read_stretch(stretch, corpus.opener, index.wanted):
+        for rows in read_stretch(stretch, corpus.opener, index.selection):
             assert rows.faults == ()
             texts += rows.text.to_pylist()
             ids += rows.columns["id"].to_pylist() if index.id else []
@@ -143,7 +143,9 @@ def test_a_compressed_file_is_one_task_and_the_plan_says_so(written, monkeypatch
     monkeypatch.setattr(partition, "MIN_SHARD_ROWS", 64)
     corpus, _, _ = written("jsonl", ending, 2000)
     assert len(corpus.index.partitions(64)) == 1
-    assert corpus.index.notes == (f"a.jsonl{ending}: compressed, so each file is read by one task",)
+    assert corpus.index.notes == (
+        f"a.jsonl{ending}: compressed, so each file is read by a single task",
+    )
 
 
 # --- a format that is named -----------------------------------------------------------------------
@@ -236,7 +238,7 @@ def test_a_document_that_is_not_utf_8_or_damaged_is_one_bad_row_with_its_name(tm
     found = [
         (rows.text.to_pylist(), rows.columns["id"].to_pylist(), [f.reason for f in rows.faults])
         for stretch in index.stretches(0, 3)
-        for rows in read_stretch(stretch, corpus.opener, index.wanted)
+        for rows in read_stretch(stretch, corpus.opener, index.selection)
     ]
     assert found[0][:2] == ([None], ["a.txt"])
     assert found[0][2][0].startswith("invalid UTF-8 at byte 3")

@@ -15,7 +15,7 @@ from paninifs.storage.corpus.index import CorpusIndex
 from paninifs.storage.corpus.partition import Sharding
 from paninifs.storage.corpus.reading import read_stretch
 from paninifs.storage.errors import ResultsMismatch, ResultsNotFound
-from paninifs.storage.rows import Fault, SourceFile, Span, Stretch
+from paninifs.storage.rows import Fault, RowSpan, SourceFile, Stretch
 from paninifs.storage.store import lifecycle
 from paninifs.storage.store.keys import MANIFEST_KEY, QUARANTINE_KEY
 from paninifs.storage.store.lease import Lease
@@ -245,7 +245,7 @@ def test_a_corpus_that_moved_as_a_whole_is_gone_on_with_where_it_is_now(folder, 
     assert opened.manifest.fingerprint == first.manifest.fingerprint
     index = opened.index
     stretches = index.stretches(0, index.rows)
-    read = [r for s in stretches for r in read_stretch(s, corpus.opener, index.wanted)]
+    read = [r for s in stretches for r in read_stretch(s, corpus.opener, index.selection)]
     assert sum(map(len, read)) == index.rows == first.index.rows
 
 
@@ -313,8 +313,10 @@ def test_files_that_were_not_counted_are_not_merged():
 
 
 def test_a_fault_is_found_in_the_corpus_and_in_its_file():
-    file = SourceFile("file:///a.txt", "a.txt", 9, "", "text", None)
-    stretch = Stretch(1000, file, Span(10, 20, 0, 0))
+    file = SourceFile(
+        url="file:///a.txt", name="a.txt", size=9, version="", format="text", compression=None
+    )
+    stretch = Stretch(1000, file, RowSpan(10, 20, 0, 0))
     found = set_aside(stretch, Fault(13, "null text", b"", 2))
     assert found == QuarantinedRows(1003, 2, "a.txt", 13, "null text", b"")
     assert str(found) == "a.txt, row 13-14: null text"

@@ -1,4 +1,4 @@
-"""Planning: shards tile the rows, partitions the shards, pieces the partitions."""
+"""Planning: shards tile the rows, partitions the shards, spans of files the partitions."""
 
 import inspect
 
@@ -16,7 +16,7 @@ from paninifs.storage.corpus.partition import (
     SHARDS_AIMED_AT,
     FileRows,
     Sharding,
-    pieces,
+    file_spans,
     plan,
     shard_bounds,
 )
@@ -144,17 +144,17 @@ def test_partitions_are_as_small_as_that_allows(files, size):
 
 @given(corpora(), sizes)
 @many
-def test_pieces_tile_each_partition_in_order_and_begin_at_their_units(files, size):
+def test_spans_tile_each_partition_and_begin_at_their_units(files, size):
     where = [(number, row) for number, file in enumerate(files) for row in range(file.rows)]
     read = []
     for p in plan(files, size):
-        found = list(pieces(files, starts_of(files), p.row_start, p.row_stop))
-        assert all(piece.span.start < piece.span.stop for piece in found)
-        rows = [(x.file, row) for x in found for row in range(x.span.start, x.span.stop)]
+        found = list(file_spans(files, starts_of(files), p.row_start, p.row_stop))
+        assert all(span.start < span.stop for _, span in found)
+        rows = [(number, row) for number, span in found for row in range(span.start, span.stop)]
         assert len(rows) == p.rows
         read += rows
-        for piece in found:
-            file, span = files[piece.file], piece.span
+        for number, span in found:
+            file = files[number]
             unit = file.offsets.index(span.unit_offset)
             first = sum(file.units[:unit])
             assert span.unit_row == first
@@ -164,12 +164,12 @@ def test_pieces_tile_each_partition_in_order_and_begin_at_their_units(files, siz
 
 @given(corpora(), st.data())
 @many
-def test_pieces_of_any_rows_are_those_rows(files, data):
+def test_spans_of_any_rows_are_those_rows(files, data):
     where = [(number, row) for number, file in enumerate(files) for row in range(file.rows)]
     start = data.draw(st.integers(0, len(where)))
     stop = data.draw(st.integers(start, len(where)))
-    found = list(pieces(files, starts_of(files), start, stop))
-    rows = [(x.file, row) for x in found for row in range(x.span.start, x.span.stop)]
+    found = list(file_spans(files, starts_of(files), start, stop))
+    rows = [(number, row) for number, span in found for row in range(span.start, span.stop)]
     assert rows == where[start:stop]
 
 
@@ -189,7 +189,7 @@ def test_a_compressed_file_is_one_partition(rows, size, before):
 def test_an_empty_corpus_has_no_partitions():
     assert plan([], 4096) == []
     assert plan([FileRows((), ())], 4096) == []
-    assert list(pieces([FileRows((), ())], [0, 0], 0, 0)) == []
+    assert list(file_spans([FileRows((), ())], [0, 0], 0, 0)) == []
 
 
 def test_the_plan_is_a_function_of_the_files_and_the_size_alone(monkeypatch):

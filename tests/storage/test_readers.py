@@ -76,10 +76,10 @@ def read(corpus, start=0, stop=None):
     """Read rows ``[start, stop)``: (text, other columns, faults as (row, rows, reason))."""
     index = corpus.index
     stop = index.rows if stop is None else stop
-    text, others, faults = [], {column.name: [] for column in index.wanted.others}, []
+    text, others, faults = [], {column.name: [] for column in index.selection.others}, []
     for stretch in index.stretches(start, stop):
         row = stretch.span.start
-        for batch in read_stretch(stretch, corpus.opener, index.wanted):
+        for batch in read_stretch(stretch, corpus.opener, index.selection):
             assert batch.start == row
             row += len(batch)
             assert batch.text.type in (pa.string(), pa.large_string())
@@ -254,7 +254,7 @@ def test_reading_a_span_begins_at_its_unit_not_at_the_files_head(write, monkeypa
             yield line
 
     monkeypatch.setattr(plain, "lines_of", noting)
-    (batch,) = read_stretch(stretch, corpus.opener, corpus.index.wanted)
+    (batch,) = read_stretch(stretch, corpus.opener, corpus.index.selection)
     assert batch.text.to_pylist() == ["line 990"]
     assert stretch.span.unit_offset > 7000
     assert 984 <= stretch.span.unit_row <= 990
@@ -392,7 +392,7 @@ def excerpts(corpus):
     return [
         fault.excerpt
         for stretch in index.stretches(0, index.rows)
-        for batch in read_stretch(stretch, corpus.opener, index.wanted)
+        for batch in read_stretch(stretch, corpus.opener, index.selection)
         for fault in batch.faults
     ]
 
@@ -439,7 +439,7 @@ def test_csv_values_that_are_not_utf_8_beside_the_text_cost_no_text(write):
 def test_a_header_that_names_a_column_twice_cannot_be_counted(write, tmp_path):
     (tmp_path / "b.csv").write_bytes(b"text\nb\n")
     (tmp_path / "a.csv").write_bytes(b"text,text\n1,2\n")
-    (unlisted,) = open_corpus(tmp_path).index.unlisted
+    (unlisted,) = open_corpus(tmp_path).index.uncounted
     assert "names 'text' more than once" in unlisted.problem
 
 
@@ -476,7 +476,7 @@ def test_valid_parquet_text_reaches_the_rows_as_arrow_decoded_it(tmp_path, monke
     original = parquet._plain
     monkeypatch.setattr(parquet, "_plain", lambda array: decoded.append(array) or original(array))
     index = corpus.index
-    (batch,) = read_stretch(index.stretches(0, 2)[0], corpus.opener, index.wanted)
+    (batch,) = read_stretch(index.stretches(0, 2)[0], corpus.opener, index.selection)
     assert batch.text.buffers()[2].address == decoded[0].buffers()[2].address
 
 
@@ -498,7 +498,7 @@ def test_a_truncated_gzip_file_cannot_be_counted_and_the_others_are_read(tmp_pat
     (tmp_path / "a.jsonl.gz").write_bytes(packed[:-20])
     corpus = open_corpus(tmp_path)
     assert read(corpus)[0] == ["good"]
-    (unlisted,) = corpus.index.unlisted
+    (unlisted,) = corpus.index.uncounted
     assert unlisted.file.name == "a.jsonl.gz"
     assert unlisted.problem.startswith("not readable as jsonl: damaged gzip: ")
 
@@ -581,7 +581,7 @@ def test_a_file_that_changes_after_it_was_counted_is_refused(tmp_path, name, wha
         path.write_bytes(gzip.compress(raw) if "gz" in name else raw)
     corpus = open_corpus(path)
     (stretch,) = corpus.index.stretches(0, 1)
-    assert sum(map(len, read_stretch(stretch, corpus.opener, corpus.index.wanted))) == 1
+    assert sum(map(len, read_stretch(stretch, corpus.opener, corpus.index.selection))) == 1
     data, time = path.read_bytes(), path.stat().st_mtime_ns
     if what == "grown":
         path.write_bytes(data + b"\n")
@@ -595,7 +595,7 @@ def test_a_file_that_changes_after_it_was_counted_is_refused(tmp_path, name, wha
         path.unlink()
     words = "vanished after it was listed" if what == "gone" else "changed after it was indexed"
     with pytest.raises(CorpusChanged, match=words) as caught:
-        list(read_stretch(stretch, corpus.opener, corpus.index.wanted))
+        list(read_stretch(stretch, corpus.opener, corpus.index.selection))
     assert str(path) in str(caught.value)
     assert isinstance(caught.value, OSError)
 
@@ -634,7 +634,7 @@ def test_a_disk_that_fails_is_an_error_not_a_bad_row(tmp_path, monkeypatch, name
     monkeypatch.setattr(opening, "SMALL_BYTES", 0)
     monkeypatch.setenv("PANINIFS_PATIENCE", "0.1")
     with pytest.raises(StorageUnreachable, match=r"reading file://.*Input/output error"):
-        list(read_stretch(stretch, corpus.opener, corpus.index.wanted))
+        list(read_stretch(stretch, corpus.opener, corpus.index.selection))
 
 
 def test_a_file_with_a_problem_is_not_opened_and_all_its_rows_are_faults(tmp_path):
@@ -699,7 +699,7 @@ def test_a_text_that_a_dictionary_repeats_is_decoded_with_64_bit_offsets(tmp_pat
     pq.write_table(pa.table({"text": column}), tmp_path / "a.parquet")
     corpus = open_corpus(tmp_path)
     (stretch,) = corpus.index.stretches(0, 4)
-    (batch,) = read_stretch(stretch, corpus.opener, corpus.index.wanted)
+    (batch,) = read_stretch(stretch, corpus.opener, corpus.index.selection)
     assert batch.text.type == pa.large_string()
     assert batch.text.to_pylist() == ["a", "a", "a", "b"]
 
@@ -708,7 +708,7 @@ def test_long_values_beside_the_text_fill_a_batch_too(write, monkeypatch):
     monkeypatch.setattr(building, "BATCH_BYTES", 100)
     corpus = write("a.csv", b"id,text\n" + b"%s,a\n" % (b"x" * 60) * 6)
     (stretch,) = corpus.index.stretches(0, 6)
-    batches = list(read_stretch(stretch, corpus.opener, corpus.index.wanted))
+    batches = list(read_stretch(stretch, corpus.opener, corpus.index.selection))
     assert [len(batch) for batch in batches] == [2, 2, 2]
 
 
@@ -718,5 +718,5 @@ def test_long_values_beside_parquets_text_make_a_batch_smaller(tmp_path, monkeyp
     pq.write_table(table, tmp_path / "a.parquet", use_dictionary=False)
     corpus = open_corpus(tmp_path)
     (stretch,) = corpus.index.stretches(0, 50)
-    batches = list(read_stretch(stretch, corpus.opener, corpus.index.wanted))
+    batches = list(read_stretch(stretch, corpus.opener, corpus.index.selection))
     assert max(len(batch) for batch in batches) < 10

@@ -20,10 +20,10 @@ from paninifs.storage.rows import Column
 def rows_of(corpus):
     """Read a whole corpus: its columns, and the faults as (file, first row, rows, reason)."""
     index = corpus.index
-    columns = {name: [] for name in (index.text, *(c.name for c in index.wanted.others))}
+    columns = {name: [] for name in (index.text, *(c.name for c in index.selection.others))}
     faults = []
     for stretch in index.stretches(0, index.rows):
-        for rows in read_stretch(stretch, corpus.opener, index.wanted):
+        for rows in read_stretch(stretch, corpus.opener, index.selection):
             columns[index.text] += rows.text.to_pylist()
             for name, values in rows.columns.items():
                 columns[name] += values.to_pylist()
@@ -86,7 +86,7 @@ def test_row_groups_are_split_across_partitions(tmp_path, glosses, monkeypatch, 
         (rows,) = (
             r
             for s in corpus.index.stretches(start, start + 1)
-            for r in read_stretch(s, corpus.opener, corpus.index.wanted)
+            for r in read_stretch(s, corpus.opener, corpus.index.selection)
         )
         assert rows.text.to_pylist() == texts[start : start + 1]
 

@@ -14,7 +14,7 @@ from fsspec.implementations.local import LocalFileSystem
 
 from paninifs import open_corpus
 from paninifs.storage.corpus import opening
-from paninifs.storage.corpus.opening import SteadyFile
+from paninifs.storage.corpus.opening import RetryingFile
 from paninifs.storage.corpus.reading import AHEAD, FETCHES, read_stretches
 from paninifs.storage.errors import CorpusChanged, StorageUnreachable
 from paninifs.storage.filesystems import retry
@@ -55,7 +55,7 @@ def flaky(monkeypatch):
 
 def texts_of(corpus):
     index = corpus.index
-    read = read_stretches(index.stretches(0, index.rows), corpus.opener, index.wanted)
+    read = read_stretches(index.stretches(0, index.rows), corpus.opener, index.selection)
     rows = [batch for *_, batch in read]
     assert not any(batch.faults for batch in rows)
     return [text for batch in rows for text in batch.text.to_pylist()]
@@ -153,7 +153,7 @@ def test_small_files_are_fetched_many_at_once_and_few_are_held(tmp_path, monkeyp
 
     monkeypatch.setattr(LocalFileSystem, "cat_file", slow)
     index = corpus.index
-    read = read_stretches(index.stretches(0, 200), corpus.opener, index.wanted)
+    read = read_stretches(index.stretches(0, 200), corpus.opener, index.selection)
     assert next(read)[2].text.to_pylist() == ["text 0"]
     time.sleep(0.2)
     assert fetched <= AHEAD
@@ -167,7 +167,7 @@ def test_what_is_not_wanted_any_more_is_not_fetched(tmp_path):
     corpus = open_corpus(tmp_path)
     index = corpus.index
     before = set(threading.enumerate())  # of runs in this process
-    read = read_stretches(index.stretches(0, 200), corpus.opener, index.wanted)
+    read = read_stretches(index.stretches(0, 200), corpus.opener, index.selection)
     next(read)
     read.close()
     names = [thread.name for thread in set(threading.enumerate()) - before]
@@ -177,7 +177,7 @@ def test_what_is_not_wanted_any_more_is_not_fetched(tmp_path):
 def test_a_steady_file_is_a_file(tmp_path):
     path = tmp_path / "a"
     path.write_bytes(bytes(range(256)))
-    with SteadyFile("a", 256, lambda: path.open("rb")) as steady:
+    with RetryingFile("a", 256, lambda: path.open("rb")) as steady:
         assert steady.read(3) == b"\x00\x01\x02"
         assert steady.seek(-2, io.SEEK_END) == 254
         assert steady.read(10) == b"\xfe\xff"

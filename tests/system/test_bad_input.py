@@ -622,7 +622,7 @@ def test_a_file_that_changes_while_it_is_read_ends_the_run(tmp_path, monkeypatch
     corpus = pf.open_corpus(folder)
     assert corpus.index.rows == rows
     small = corpus.nbytes <= opening.SMALL_BYTES
-    holder, name = (LocalFileSystem, "cat_file") if small else (opening.SteadyFile, "_attempt")
+    holder, name = (LocalFileSystem, "cat_file") if small else (opening.RetryingFile, "_attempt")
     read = getattr(holder, name)
 
     def changing(*arguments, **options):
