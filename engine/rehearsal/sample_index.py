@@ -97,7 +97,7 @@ class Excerpt(CorpusIndex):
                 for one in super().stretches(first, first + end - start)
             ]
             start, at = end, at + 1
-        return self.survey.settled(found) if self.survey else tuple(found)
+        return self.survey.readable(found) if self.survey else tuple(found)
 
 
 def spread(index: CorpusIndex, rows: int) -> list[Range]:

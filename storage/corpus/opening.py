@@ -212,8 +212,8 @@ class FileOpener:
         if found != (file.size, file.version):
             raise CorpusChanged(
                 f"{file.url} changed after it was indexed: {file.size} bytes "
-                f"({file.version}) then, {found[0]} bytes ({found[1]}) now; a fresh run (--fresh) reads it as it is now "
-                "and discards the existing results"
+                f"({file.version}) then, {found[0]} bytes ({found[1]}) now; a fresh run (--fresh) "
+                "reads it as it is now and discards the existing results"
             )
 
 

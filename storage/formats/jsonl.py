@@ -1,4 +1,7 @@
-"""JSON Lines: an object a line. Nothing is inferred: "007" stays "007", a date stays a string."""
+"""JSON Lines: one object per line. No types are inferred: "007" stays "007", dates stay strings.
+
+`by_line` defines what a line means. Parsing many lines at once is in `jsonl_blocks`.
+"""
 
 from __future__ import annotations
 
@@ -25,7 +28,7 @@ from .lines import lines_of, outline_lines
 _SAMPLE_PIECE = 1 << 18
 
 PARTS = 16
-"""In how many parts a block is tried again, so that a bad line slows only those near it."""
+"""Parts that a block is split into and parsed again, so that a bad line slows only its own part."""
 
 
 def outline(file: SourceFile, opener: Opener) -> Outline:
@@ -59,14 +62,14 @@ def columns(file: SourceFile, opener: Opener) -> dict[str, str]:
 def read(
     file: SourceFile, opener: Opener, span: RowSpan, selection: ColumnSelection
 ) -> Iterator[Rows]:
-    """Read a span; a line that is no object with a text becomes a fault."""
+    """Read a span; a line that is not an object with a text becomes a fault."""
     with opener(file) as stream:
         for lines in blocks_of(stream, span):
             yield from _rows_of(lines, selection)
 
 
 def _rows_of(lines: Lines, selection: ColumnSelection) -> Iterator[Rows]:
-    """Parse a block at once, or those parts of it that can be; the rest is read line by line."""
+    """Parse a block at once, or else part by part, reading line by line where that fails."""
     rows = parse(lines, selection)
     if rows is not None:
         yield from _in_batches(rows)
@@ -85,7 +88,7 @@ def _in_batches(rows: Rows) -> Iterator[Rows]:
 
 
 def by_line(records: Iterable[bytes], row: int, selection: ColumnSelection) -> Iterator[Rows]:
-    """Read records one by one, the first of them the file's `row`. It decides what a line means."""
+    """Read records one by one, starting at file row `row`. This defines what a line means."""
     rows = RowBuilder(selection, row)
     yield from rows.collect(records, lambda record: _add(rows, record, selection))
 

@@ -1,4 +1,4 @@
-"""Plain text: a record a line, empty lines included, so that row ``i`` is line ``i + 1``."""
+"""Plain text: one row per line, empty lines included, so that row ``i`` is line ``i + 1``."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def outline(file: SourceFile, opener: Opener) -> Outline:
 
 
 def columns(file: SourceFile, opener: Opener) -> dict[str, str]:  # noqa: ARG001
-    """Return the one column: it is the text, whatever that is called elsewhere."""
+    """Return the one column, which is the text, whatever name is asked for."""
     return {ANY_TEXT: "string"}
 
 

@@ -118,14 +118,14 @@ def test_a_cleaning_survives_json(cleaning):
 @pytest.mark.parametrize(
     ("steps", "message"),
     [
-        ({"unicode": "nfc"}, "unicode is one of NFC, NFD, NFKC, NFKD, not 'nfc'"),
-        ({"markup": "html"}, "markup is True or False, not 'html'"),
-        ({"whitespace": 1}, "whitespace is True or False, not 1"),
-        ({"duplicates": "yes"}, "duplicates is True or False"),
-        ({"min_chars": 0}, "min_chars is a number of characters, 1 or more, not 0"),
-        ({"max_chars": 2.5}, "max_chars is a number of characters, 1 or more, not 2.5"),
-        ({"min_chars": True}, "min_chars is a number of characters"),
-        ({"min_chars": 9, "max_chars": 8}, r"no text has 9 characters at least .* and 8 at most"),
+        ({"unicode": "nfc"}, "unicode must be one of NFC, NFD, NFKC, NFKD, not 'nfc'"),
+        ({"markup": "html"}, "markup must be True or False, not 'html'"),
+        ({"whitespace": 1}, "whitespace must be True or False, not 1"),
+        ({"duplicates": "yes"}, "duplicates must be True or False"),
+        ({"min_chars": 0}, "min_chars must be a number of characters, at least 1, not 0"),
+        ({"max_chars": 2.5}, "max_chars must be a number of characters, at least 1, not 2.5"),
+        ({"min_chars": True}, "min_chars must be a number of characters"),
+        ({"min_chars": 9, "max_chars": 8}, r"no text has at least 9 characters .* at most 8"),
     ],
 )
 def test_steps_that_cannot_be_taken_are_refused(steps, message):
@@ -520,7 +520,7 @@ def test_of_a_large_batch_a_bounded_number_of_texts_all_over_it_is_looked_at(mon
     monkeypatch.setattr(normal_forms, "normalised", lambda text, form: looked_at.append(text))
     NONE_MET.met(texts, 0)
     together, *singly = looked_at
-    assert normal_forms.MAX_LOOKED_AT == 256
+    assert normal_forms.MAX_SAMPLED == 256
     assert len(together) <= 256 * len(NFD)
     assert len(singly) <= 2 * 256 + 1
 
