@@ -1,7 +1,7 @@
 """`without_markup`: the text of a piece of HTML or XML, by a small grammar of this project's own.
 
 Python's own HTML parser changes between versions, and the text of a document must not. So this is
-not a parser of documents: it recognises single tags, ignores nesting, and never fails.
+not a full parser: it recognises single tags, ignores nesting, and never fails.
 
 - a comment ``<!-- … -->``: dropped;
 - ``<![CDATA[ … ]]>``: replaced by its content unchanged, including entities;
@@ -15,7 +15,7 @@ not a parser of documents: it recognises single tags, ignores nesting, and never
 - character references outside all these: replaced by the rules of HTML (``&eacute;``, ``&#233;``).
 
 As in HTML, an unclosed comment, CDATA section, script or style runs to the end of the text.
-Everything else stays: ``a < b and c > d``, ``<anna@example.org>``. Whatever looks like a tag is one:
+Everything else stays: ``a < b and c > d``, ``<anna@example.org>``. What looks like a tag is one:
 ``a <b and c> d`` becomes ``a  d``. Not idempotent: ``&lt;b&gt;`` becomes ``<b>``, which would be a
 tag if the result were cleaned again.
 """

@@ -108,7 +108,7 @@ class Cleaning:
         return text
 
     def misfits(self, text: pa.Array) -> Iterator[tuple[int, str]]:
-        """Yield the position, from 0, of each text that is too short or too long, and the reason."""
+        """Yield the position, from 0, of each too short or too long text, and the reason."""
         if not self.min_chars and not self.max_chars:
             return
         lengths = pc.utf8_length(text)

@@ -118,7 +118,7 @@ def survey(corpus: Corpus) -> Survey:
             raise
         raise CorpusEmpty(
             f"{', '.join(opener.unending)}: no line ends in the first {LONGEST_FRONT >> 20} MiB, "
-            "so no text can be sampled without reading the whole file; does it have one text per line?"
+            "so no text can be sampled without reading all of it; does it have one text per line?"
         ) from error
     warm = time.perf_counter()
     build_index(chosen, opener, corpus.text, corpus.id, corpus.keep)

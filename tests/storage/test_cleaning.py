@@ -154,7 +154,7 @@ def test_compatibility_forms_go_further():
     assert clean(["ﬁn ①"], unicode="NFKC") == ["fin 1"]
 
 
-def test_what_a_form_makes_of_any_character_is_the_same_with_every_python():
+def test_normal_forms_are_the_same_on_every_python():
     # Pins Unicode 14: later versions decompose, and order, characters that this one does not know.
     seen = hashlib.sha256()
     for first in range(0, 0x110000, 256):
@@ -225,7 +225,7 @@ def test_text_that_is_escaped_comes_back(text):
 
 @many
 @given(texts)
-def test_markup_fails_on_no_text_and_leaves_one_without_any_alone(text):
+def test_markup_never_fails_and_leaves_plain_text_alone(text):
     without_markup(text).encode()
     bare = text.translate({ord("<"): None, ord("&"): None})
     assert without_markup(bare) == bare
@@ -233,7 +233,7 @@ def test_markup_fails_on_no_text_and_leaves_one_without_any_alone(text):
 
 @many
 @given(texts, cleanings)
-def test_cleaning_twice_is_cleaning_once_unless_references_made_markup(text, cleaning):
+def test_cleaning_is_idempotent_unless_references_made_markup(text, cleaning):
     once = cleaning.text(pa.array([text]))
     if not cleaning.markup or not {"<", "&"} & set(once[0].as_py()):
         assert cleaning.text(once).equals(once)
@@ -258,7 +258,7 @@ def test_steps_are_taken_text_by_text_in_their_order(given_texts, offset, cleani
         assert found.type == kind
 
 
-def test_a_reference_to_white_space_or_a_mark_is_seen_by_the_steps_behind():
+def test_later_steps_see_the_characters_of_references():
     steps = {"markup": True, "unicode": "NFC", "whitespace": True}
     assert clean(["<p>dha&#x304;tu&nbsp;&#x2003;</p>"], **steps) == ["dhātu"]
 
@@ -298,7 +298,7 @@ def test_lengths_are_in_characters_of_the_cleaned_text():
 
 @many
 @given(st.lists(st.none() | texts, max_size=6), cleanings)
-def test_a_text_is_null_where_there_is_a_fault_and_faults_are_in_order(given_texts, cleaning):
+def test_faulty_texts_are_null_and_faults_are_in_order(given_texts, cleaning):
     nulls = tuple(Fault(r, "null text") for r, text in enumerate(given_texts) if text is None)
     rows = Rows(0, pa.array(given_texts, pa.string()), {}, nulls).cleaned(cleaning)
     assert [fault.row for fault in rows.faults] == np.flatnonzero(rows.text.is_null()).tolist()
@@ -357,7 +357,7 @@ def test_a_changed_step_is_refused_by_name(submit, store, corpus):
     assert submit(corpus(None, unicode="NFC", min_chars=2)).done == 2
 
 
-def test_texts_of_the_wrong_length_are_quarantined_in_their_slots(submit, store, corpus):
+def test_texts_of_the_wrong_length_are_quarantined_in_place(submit, store, corpus):
     texts = [None if row % 50 == 7 else "x" * (row % 10) for row in range(300)]
     summary = submit(corpus(texts, min_chars=2, max_chars=8), shard_rows=64)
     fits = [text is not None and 2 <= len(text) <= 8 for text in texts]
@@ -511,7 +511,7 @@ def test_in_a_small_batch_every_text_is_looked_at(given_texts, offset, known):
     )
 
 
-def test_of_a_large_batch_a_bounded_number_of_texts_all_over_it_is_looked_at(monkeypatch):
+def test_a_bounded_sample_of_a_large_batch_is_checked(monkeypatch):
     texts = pa.array([NFC] * 10_000 + [NFD] * 240)
     found = NONE_MET.met(texts, 0)
     assert found.not_nfd == 0
@@ -532,7 +532,7 @@ def test_of_a_long_text_the_beginning_is_looked_at():
 
 
 @pytest.mark.parametrize("before", range(4))
-def test_a_beginning_that_ends_within_a_character_is_looked_at_without_it(before):
+def test_a_sample_cut_within_a_character_is_checked_without_it(before):
     lead = "x" * (normal_forms.MAX_BYTES - before)
     texts = pa.array([lead + "\U0001d15e", "e", "\u0301", NFD])  # either form changes a note
     assert NONE_MET.met(texts, 0).not_nfc == 3

@@ -130,7 +130,7 @@ def test_memory_does_not_grow_with_the_file(ending):
 
 @ENDINGS
 @pytest.mark.parametrize("name", ["a.jsonl", "a.txt", "a.csv"])
-def test_a_file_cut_off_cannot_be_counted_and_the_others_are_read(tmp_path, name, ending):
+def test_a_truncated_file_is_not_counted_and_the_others_are_read(tmp_path, name, ending):
     (tmp_path / "b.txt").write_bytes(b"good\n")
     (tmp_path / (name + ending)).write_bytes(PACK[ending](lines(noise(500), name))[:-20])
     corpus = open_corpus(tmp_path)
@@ -142,7 +142,7 @@ def test_a_file_cut_off_cannot_be_counted_and_the_others_are_read(tmp_path, name
 
 @ENDINGS
 @pytest.mark.parametrize("name", ["a.jsonl", "a.txt", "a.csv"])
-def test_damage_after_the_counting_costs_the_rows_behind_it_and_few_before(tmp_path, name, ending):
+def test_damage_after_counting_loses_few_rows_before_it(tmp_path, name, ending):
     texts = noise(9000)
     packed = lines(texts, name)
     cut = packed.index(texts[6000].encode())
@@ -263,7 +263,7 @@ def test_a_footer_that_the_storage_does_not_give_is_no_bad_file(tmp_path, monkey
 
 
 @ENDINGS
-def test_damage_in_a_stream_that_cannot_say_where_it_is_is_damage(ending):
+def test_damage_in_a_stream_without_positions_is_damage(ending):
     class Pipe(io.BytesIO):
         def tell(self):
             raise io.UnsupportedOperation("tell")
@@ -272,7 +272,7 @@ def test_damage_in_a_stream_that_cannot_say_where_it_is_is_damage(ending):
         decompressed(Pipe(PACK[ending](b"words")[:-3]), SUFFIXES[ending]).read()
 
 
-def test_a_footer_that_is_broken_is_a_bad_file_and_the_others_are_read(tmp_path):
+def test_a_broken_footer_is_a_bad_file_and_others_are_read(tmp_path):
     stored(tmp_path, "a.parquet")
     data = (tmp_path / "a.parquet").read_bytes()
     broken = data[:-200] + bytes(192) + data[-8:]

@@ -149,7 +149,7 @@ def test_a_glob_is_sorted(folder):
     assert [Path(file.url).name for file in deep.files] == ["c.ndjson"]
 
 
-def test_a_directory_is_its_visible_files_in_order_and_lists_what_it_ignores(folder):
+def test_a_directory_is_its_visible_files_in_order(folder):
     corpus = open_corpus(folder)
     names = ["a.jsonl", "b.jsonl", "d.JSONL", "deep/er/c.ndjson", "e.txt", "f.csv.gz"]
     assert [file.name for file in corpus.files] == names
@@ -205,7 +205,7 @@ def test_one_of_several_that_is_not_there_is_an_error(folder):
         open_corpus([folder, folder / "absent.jsonl"])
 
 
-def test_nothing_of_a_known_format_is_an_error_that_lists_the_endings(folder):
+def test_no_known_format_is_an_error_that_lists_the_endings(folder):
     with pytest.raises(CorpusNotFound, match=r"found README\.md; known endings are \.parquet"):
         open_corpus(folder / "README.md")
 
@@ -401,7 +401,7 @@ def test_the_id_is_the_named_column_else_id_else_the_row_number(tmp_path):
     assert rows_of(open_corpus(path, id="key"))[0]["key"] == ["k"]
 
 
-def test_ids_are_integers_or_strings_and_kept_columns_keep_their_kinds(tmp_path):
+def test_ids_are_integers_or_strings_kept_columns_any_kind(tmp_path):
     path = tmp_path / "a.parquet"
     day = dt.date(2026, 11, 21)
     columns = {
@@ -491,7 +491,7 @@ def test_a_kept_value_that_is_not_utf_8_costs_no_text(tmp_path, kind):
     assert found["id"][1] == "ok"
 
 
-def test_text_that_no_file_has_is_an_error_that_names_the_columns_there_are(tmp_path):
+def test_a_missing_text_column_is_an_error_that_names_the_others(tmp_path):
     write_jsonl(tmp_path / "a.jsonl", [{"body": "x", "lang": "san"}])
     (tmp_path / "b.csv").write_text("inhalt\nx\n", "utf-8")
     with pytest.raises(ColumnNotFound, match=r"no column 'text'.*are: body, inhalt, lang"):
@@ -505,7 +505,7 @@ def test_a_named_column_that_no_file_has_is_an_error(tmp_path, asked):
         open_corpus(tmp_path, **asked).index  # noqa: B018
 
 
-def test_files_without_the_text_column_are_set_aside_when_others_have_it(tmp_path):
+def test_files_without_the_text_column_are_quarantined(tmp_path):
     pq.write_table(pa.table({"text": ["t"]}), tmp_path / "a.parquet")
     pq.write_table(pa.table({"body": ["x", "y"]}), tmp_path / "b.parquet")
     (tmp_path / "c.csv").write_text("inhalt\nz\n", "utf-8")
@@ -525,7 +525,7 @@ def test_numbers_where_text_was_asked_for_are_an_error(tmp_path):
         open_corpus(tmp_path).index  # noqa: B018
 
 
-def test_a_key_that_appears_late_in_json_lines_is_found_when_another_file_has_it(tmp_path):
+def test_a_late_json_key_is_found_when_another_file_has_it(tmp_path):
     write_jsonl(tmp_path / "a.jsonl", [*[{"body": "x"}] * 150, *[{"text": "t"}] * 2])
     write_jsonl(tmp_path / "b.jsonl", [{"text": "u"}])
     found, faults = rows_of(open_corpus(tmp_path))
@@ -543,7 +543,7 @@ def test_a_corpus_without_rows_is_an_error_that_says_why(tmp_path):
         open_corpus(tmp_path).index  # noqa: B018
 
 
-def test_a_file_that_cannot_be_counted_is_listed_and_the_others_are_read(tmp_path):
+def test_an_uncounted_file_is_listed_and_the_others_are_read(tmp_path):
     write_jsonl(tmp_path / "a.jsonl", [{"text": "t"}])
     (tmp_path / "b.parquet").write_bytes(b"no Parquet")
     corpus = open_corpus(tmp_path)

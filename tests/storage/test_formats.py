@@ -1,6 +1,6 @@
 """One suite for every format and compression: the same texts, whole or in any cut.
 
-What is special about one format is in `test_readers`, Parquet's schemas in `test_schemas`.
+What is special about one format is in `test_reading`, Parquet's schemas in `test_schemas`.
 """
 
 import csv
@@ -102,7 +102,7 @@ def rows_between(corpus, start, stop):
 
 
 @EVERY
-def test_every_format_and_compression_gives_the_texts_that_were_written(written, name, ending):
+def test_every_format_and_compression_returns_the_texts(written, name, ending):
     corpus, texts, ids = written(name, ending, 200 if name == "document" else 2000)
     assert rows_between(corpus, 0, corpus.index.rows) == (texts, ids)
     frame = corpus.frame.compute(scheduler="sync")
@@ -171,7 +171,7 @@ def names_of(corpus):
     return [file.name for file in corpus.files]
 
 
-def test_a_folder_of_documents_is_a_text_a_file_and_its_name_the_id(library):
+def test_a_document_is_one_text_whose_id_is_the_file_name(library):
     corpus = open_corpus(library, format="document")
     assert names_of(corpus) == ["a.txt", "c.rst", "d.HTML", "deep/b.md", "e.tex.gz"]
     assert len(corpus.ignored) == 3
@@ -180,7 +180,7 @@ def test_a_folder_of_documents_is_a_text_a_file_and_its_name_the_id(library):
     assert rows_between(corpus, 0, 5) == (texts, names_of(corpus))
 
 
-def test_a_folder_stands_for_the_endings_of_the_format_that_is_named(library):
+def test_a_folder_stands_for_the_endings_of_a_named_format(library):
     assert names_of(open_corpus(library)) == ["a.txt", "f.jsonl"]
     assert names_of(open_corpus(library, format="jsonl")) == ["f.jsonl"]
     text = open_corpus(library, format="text")
@@ -190,7 +190,7 @@ def test_a_folder_stands_for_the_endings_of_the_format_that_is_named(library):
         open_corpus(library, format="parquet")
 
 
-def test_what_is_named_or_matched_is_read_in_the_format_whatever_its_ending(library):
+def test_named_and_matched_files_are_read_whatever_their_endings(library):
     glob = open_corpus(f"{library}/*.json*", format="jsonl")
     assert names_of(glob) == ["f.jsonl", "g.json"]
     assert rows_between(glob, 0, 2) == (["f", "g"], None)
@@ -218,7 +218,7 @@ def test_documents_are_counted_without_being_opened(library, monkeypatch):
     assert corpus.index.rows == 5
 
 
-def test_a_document_may_be_empty_and_begin_with_a_byte_order_mark(tmp_path):
+def test_a_document_may_be_empty_or_begin_with_a_bom(tmp_path):
     for name, data in {
         "a.txt": b"",
         "b.txt": b"\xef\xbb\xbf",
@@ -229,7 +229,7 @@ def test_a_document_may_be_empty_and_begin_with_a_byte_order_mark(tmp_path):
     assert rows_between(corpus, 0, 3) == (["", "", "\r\nc"], ["a.txt", "b.txt", "c.txt"])
 
 
-def test_a_document_that_is_not_utf_8_or_damaged_is_one_bad_row_with_its_name(tmp_path):
+def test_a_damaged_document_is_one_bad_row_with_its_name(tmp_path):
     (tmp_path / "a.txt").write_bytes(b"caf\xe9")
     (tmp_path / "b.txt.gz").write_bytes(PACK[".gz"](b"b" * 99)[:-9])
     (tmp_path / "c.txt").write_bytes(b"good")

@@ -98,7 +98,7 @@ def test_shards_tile_the_rows(rows, size):
 
 @given(corpora(), sizes)
 @many
-def test_a_partition_is_whole_consecutive_shards_and_all_of_them_are_every_shard(files, size):
+def test_partitions_are_whole_shards_and_tile_them_all(files, size):
     partitions = plan(files, size)
     rows = total(files)
     assert [p.number for p in partitions] == list(range(len(partitions)))
@@ -113,7 +113,7 @@ def test_a_partition_is_whole_consecutive_shards_and_all_of_them_are_every_shard
 
 @given(corpora(), sizes)
 @many
-def test_a_unit_is_wholly_decoded_by_one_partition_and_others_read_less_than_a_shard_of_its_head(
+def test_each_unit_is_decoded_once_plus_less_than_a_shard(
     files, size
 ):
     partitions = plan(files, size)

@@ -109,7 +109,7 @@ PAIRS = [
 ]
 
 
-def test_a_leaf_is_named_by_its_path_as_text_as_id_and_to_be_kept(tmp_path):
+def test_a_leaf_is_named_by_its_path_as_text_id_or_kept_column(tmp_path):
     pq.write_table(pa.Table.from_pylist(PAIRS), tmp_path / "a.parquet", row_group_size=3)
     corpus = open_corpus(
         tmp_path,
@@ -143,7 +143,7 @@ def test_only_the_leaf_is_read(tmp_path, monkeypatch):
     assert [field.name for field in seen[0].schema.field("translation").type] == ["fr"]
 
 
-def test_a_leaf_that_is_never_null_is_missing_where_its_struct_is(tmp_path):
+def test_a_non_null_leaf_is_missing_where_its_struct_is(tmp_path):
     always = pa.struct([pa.field("fr", pa.string(), nullable=False)])
     table = pa.table({"translation": pa.array([{"fr": "chien"}, None, {"fr": ""}], always)})
     write(tmp_path, a=table)
@@ -254,7 +254,7 @@ def test_a_kept_column_whose_type_changes(tmp_path, arrays, kind, values, nested
     assert [None if value is pd.NA else value for value in frame[name]] == values
 
 
-def test_an_integer_beside_floats_is_the_nearest_float_and_costs_no_text(tmp_path):
+def test_an_integer_among_floats_is_the_nearest_float(tmp_path):
     write(tmp_path, a={"text": ["t"], "n": [2**53 + 1]}, b={"text": ["u"], "n": [0.5]})
     columns, faults = rows_of(open_corpus(tmp_path, keep=["n"]))
     assert (columns, faults) == ({"text": ["t", "u"], "n": [float(2**53), 0.5]}, [])
@@ -275,7 +275,7 @@ def test_an_id_whose_type_changes(tmp_path, first, second, ids):
     assert rows_of(open_corpus(tmp_path))[0]["id"] == ids
 
 
-def test_a_file_whose_every_text_is_missing_costs_its_rows_and_no_others(tmp_path):
+def test_a_file_of_missing_texts_loses_only_its_own_rows(tmp_path):
     write(tmp_path, a={"text": ["t"]}, b={"text": pa.nulls(2)})
     columns, faults = rows_of(open_corpus(tmp_path))
     assert columns["text"] == ["t", None, None]

@@ -78,7 +78,7 @@ def test_texts_without_bytes_are_still_texts(array):
     assert packed.to_bytes() == [b""] * len(array)
 
 
-def test_a_pandas_column_is_viewed_where_it_lies_one_packed_text_a_chunk(papers):
+def test_a_pandas_column_is_viewed_in_place_chunk_by_chunk(papers):
     chunks = [pa.array(papers[:50], pa.large_string()), pa.array(papers[50:], pa.large_string())]
     empty = pa.array([], pa.large_string())
     array = pd.arrays.ArrowExtensionArray(pa.chunked_array([chunks[0], empty, chunks[1]]))
@@ -88,7 +88,7 @@ def test_a_pandas_column_is_viewed_where_it_lies_one_packed_text_a_chunk(papers)
     assert [t for one in packed for t in one.to_bytes()] == [text.encode() for text in papers]
 
 
-def test_a_pandas_column_of_short_strings_is_viewed_where_it_lies():
+def test_a_pandas_column_of_short_strings_is_viewed_in_place():
     array = pa.array(["a", None, "b"], pa.string())
     series = pd.Series(pd.arrays.ArrowExtensionArray(array))
     (packed,) = PackedText.from_series(series)

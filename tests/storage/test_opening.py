@@ -82,7 +82,7 @@ def test_what_fails_and_comes_back_is_read_whole(tmp_path, flaky, monkeypatch, s
     assert Flaky.reads > 3
 
 
-def test_a_file_that_became_another_meanwhile_is_not_gone_on_with(tmp_path, monkeypatch):
+def test_reading_stops_if_the_file_was_replaced_meanwhile(tmp_path, monkeypatch):
     path = tmp_path / "a.txt"
     path.write_text("first\n" * 300_000)
     corpus = open_corpus(path)

@@ -227,7 +227,7 @@ def test_whatever_the_bytes_are_a_row_is_its_text_or_a_fault(scratch, texts, dat
 
 @pytest.mark.parametrize("name", ["a.jsonl", "a.txt", "a.csv"])
 @pytest.mark.usefixtures("small_blocks")
-def test_small_blocks_make_many_units_and_each_unit_is_entered_where_it_begins(write, name):
+def test_each_of_many_units_is_entered_where_it_begins(write, name):
     values = [f"line {n} ā" for n in range(40)]
     if name == "a.jsonl":
         raw = "".join(json.dumps({"text": v}) + "\n" for v in values)
@@ -378,7 +378,7 @@ GOOD = b'{"text": "good"}\n'
         (b'{"text": "a\\ud800b"}', "lone surrogate at character 1", b'{"text": "a\\ud800b"}'),
     ],
 )
-def test_a_bad_record_of_json_lines_is_named_and_the_others_are_read(write, line, reason, excerpt):
+def test_a_bad_json_record_is_named_and_the_others_are_read(write, line, reason, excerpt):
     corpus = write("a.jsonl", GOOD + b"\n" + GOOD + line + b"\n" + GOOD)
     text, _, ((row, count, why),) = read(corpus)
     assert text == ["good", "good", None, "good"]
@@ -430,7 +430,7 @@ def test_a_quote_that_never_ends_is_one_bad_record(write):
     assert (row, count, why.startswith("malformed record: ")) == (1, 1, True)
 
 
-def test_csv_values_that_are_not_utf_8_beside_the_text_cost_no_text(write):
+def test_other_csv_values_that_are_not_utf_8_lose_no_text(write):
     text, others, faults = read(write("a.csv", b"id,text\n\xff1,a\n"))
     assert (text, faults) == (["a"], [])
     assert others["id"] == ["\ufffd1"]
@@ -492,7 +492,7 @@ def damage(path, change):
     assert path.stat().st_size == before.st_size
 
 
-def test_a_truncated_gzip_file_cannot_be_counted_and_the_others_are_read(tmp_path):
+def test_a_truncated_gzip_file_is_not_counted_others_are_read(tmp_path):
     (tmp_path / "b.jsonl").write_bytes(GOOD)
     packed = gzip.compress(b"".join(b'{"text": "%d"}\n' % n for n in range(5000)))
     (tmp_path / "a.jsonl.gz").write_bytes(packed[:-20])
@@ -504,7 +504,7 @@ def test_a_truncated_gzip_file_cannot_be_counted_and_the_others_are_read(tmp_pat
 
 
 @pytest.mark.parametrize("name", ["a.jsonl.gz", "a.txt.gz", "a.csv.gz"])
-def test_a_gzip_file_damaged_after_it_was_counted_gives_faults(tmp_path, name):
+def test_a_gzip_file_damaged_after_counting_gives_faults(tmp_path, name):
     line = b'{"text": "%d"}\n' if "jsonl" in name else b"%d\n"
     head = gzip.compress(
         (b"text\n" if "csv" in name else b"") + b"".join(map(line.__mod__, range(9)))
@@ -521,7 +521,7 @@ def test_a_gzip_file_damaged_after_it_was_counted_gives_faults(tmp_path, name):
 
 
 @pytest.mark.parametrize("name", ["a.jsonl.gz", "a.txt.gz", "a.csv.gz"])
-def test_a_gzip_file_whose_checksum_no_longer_fits_is_not_taken_for_good(tmp_path, name):
+def test_a_gzip_file_with_a_wrong_checksum_is_not_accepted(tmp_path, name):
     line = b'{"text": "%d"}\n' if "jsonl" in name else b"%d\n"
     path = tmp_path / name
     path.write_bytes(
@@ -536,7 +536,7 @@ def test_a_gzip_file_whose_checksum_no_longer_fits_is_not_taken_for_good(tmp_pat
 
 @pytest.mark.readme("damaged-later")
 @pytest.mark.parametrize("what", ["a page's header", "a digit"])
-def test_a_parquet_page_damaged_after_it_was_counted_gives_faults(tmp_path, what):
+def test_a_parquet_page_damaged_after_counting_gives_faults(tmp_path, what):
     path = tmp_path / "a.parquet"
     table = pa.table({"text": [f"{n * 7919}" for n in range(32_768)]})
     # A digit can be told from another one only where the writer left a checksum.
@@ -557,7 +557,7 @@ def test_a_parquet_page_damaged_after_it_was_counted_gives_faults(tmp_path, what
 
 
 @pytest.mark.parametrize("name", ["a.jsonl", "a.txt", "a.csv"])
-def test_a_file_that_lost_records_behind_our_back_gives_faults_for_them(tmp_path, name):
+def test_records_lost_after_counting_are_faults(tmp_path, name):
     head = b"text\n" if name == "a.csv" else b""
     line = b'{"text": "%d"}\n' if name == "a.jsonl" else b"%d\n"
     path = tmp_path / name
@@ -637,7 +637,7 @@ def test_a_disk_that_fails_is_an_error_not_a_bad_row(tmp_path, monkeypatch, name
         list(read_stretch(stretch, corpus.opener, corpus.index.selection))
 
 
-def test_a_file_with_a_problem_is_not_opened_and_all_its_rows_are_faults(tmp_path):
+def test_a_file_with_a_problem_is_not_opened_rows_are_faults(tmp_path):
     pq.write_table(pa.table({"text": ["a"]}), tmp_path / "a.parquet")
     pq.write_table(pa.table({"body": ["b"] * 20_000, "id": ["x"] * 20_000}), tmp_path / "b.parquet")
     corpus = open_corpus(tmp_path)
@@ -658,7 +658,7 @@ def test_validity_of_a_slice_is_that_of_its_elements(start, length):
     assert validity(pa.nulls(length, pa.string())).tolist() == [False] * length
 
 
-def test_counting_json_lines_holds_no_line_that_is_longer_than_a_batch(write):
+def test_counting_json_lines_never_holds_more_than_a_batch(write):
     """The client counts; a line of a gigibyte is the workers' business."""
     data = b'{"text": "' + b"a" * (20 << 20) + b'"}\n{"text": "b"}\n'
     (file,) = write("a.jsonl", data).files
@@ -676,7 +676,7 @@ def test_counting_json_lines_holds_no_line_that_is_longer_than_a_batch(write):
     assert found.lengths[rows.ANY_TEXT] == rows.Lengths(len(data), (20 << 20) + 12, 0)
 
 
-def test_a_csv_value_without_an_end_gathers_no_more_than_the_limit(write, monkeypatch):
+def test_an_unclosed_csv_value_collects_at_most_the_limit(write, monkeypatch):
     monkeypatch.setattr(delimited, "LONGEST_FIELD", 1000)
     ending = b"".join(b"line %d\n" % line for line in range(300))
     texts, _, ((_, _, why),) = read(write("a.csv", b'text\nun\n"' + ending))
@@ -694,7 +694,7 @@ def test_texts_too_long_together_for_32_bit_offsets_get_64(monkeypatch):
 
 
 @pytest.mark.parametrize("values", [["a", "b"], [b"a", b"b"]])
-def test_a_text_that_a_dictionary_repeats_is_decoded_with_64_bit_offsets(tmp_path, values):
+def test_repeated_dictionary_text_is_decoded_with_64_bit_offsets(tmp_path, values):
     column = pa.array([values[0]] * 3 + [values[1]]).dictionary_encode()
     pq.write_table(pa.table({"text": column}), tmp_path / "a.parquet")
     corpus = open_corpus(tmp_path)
