@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Container, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from os import PathLike
 from typing import Any
@@ -20,7 +20,7 @@ from ...storage.store.manifest import Manifest
 from ...storage.store.reader import ResultsStore
 from ...storage.store.shards import Marker, StoreLayout, marked_shards
 from ...storage.targets.target import Target
-from ..worker.compute import Recipe, RowRange, compute
+from ..worker.compute import ComputeSpec, ShardBuffer, compute
 
 _REFERENCE = "reference"
 _BUILT_IN = frozenset(block.name for block in default_graph().blocks)
@@ -31,7 +31,7 @@ _RUN_ROWS = 256
 
 @dataclass(frozen=True, kw_only=True)
 class Verification:
-    """The outcome of `verify`; it passed if there are no problems."""
+    """The outcome of `verify`; it passed if `problems` is empty."""
 
     results: str
     rows: int  # whose values were recomputed and compared
@@ -73,7 +73,7 @@ def verify(
     Raises
     ------
     ResultsNotFound
-        There is no store.
+        The store does not exist.
     CorpusChanged
         A corpus file is no longer the one that was hashed.
     """
@@ -82,16 +82,7 @@ def verify(
     markers = marked_shards(store.target, layout)
     problems = [] if len(markers) == layout.shards else [_unfinished(markers, layout)]
     built_in, own = _blocks(store.manifest)
-    recipe = Recipe(
-        Graph(built_in),
-        _REFERENCE,
-        index.selection,
-        index.id,
-        index.keep,
-        tuple(f for f in layout.fields if f.name not in own),
-        store.opener,
-        None,
-    )
+    spec = _spec(store, built_in, own)
     provisional = [shard for shard, marker in markers.items() if marker.provisional]
     ranges = _ranges(layout, sorted(set(markers) - set(provisional)), sample)
     recomputed = {start // layout.shard_rows for start, _ in ranges}
@@ -99,9 +90,9 @@ def verify(
     rows = 0
     for shard in checked:
         problems += _stored_bytes(store.target, markers[shard])
-    for part in _computed(recipe, index, ranges):
+    for part in _computed(spec, index, ranges):
         rows += part.stop - part.start
-        problems += _differences(store.arrays, recipe, part)
+        problems += _differences(store.arrays, spec, part)
         if len(problems) > _MAX_PROBLEMS:
             problems = [*problems[:_MAX_PROBLEMS], "and more; the check stopped here"]
             break
@@ -114,6 +105,20 @@ def verify(
         recomputed=tuple(block.name for block in built_in),
         digest_only=tuple(dict.fromkeys(own.values())),
         problems=tuple(problems),
+    )
+
+
+def _spec(store: ResultsStore, built_in: tuple[MapBlock, ...], own: Container[str]) -> ComputeSpec:
+    """Return how to recompute everything but the fields of the user's own blocks."""
+    index = store.index
+    return ComputeSpec(
+        graph=Graph(built_in),
+        backend=_REFERENCE,
+        columns=index.selection,
+        id_column=index.id,
+        keep=index.keep,
+        fields=tuple(field for field in store.layout.fields if field.name not in own),
+        opener=store.opener,
     )
 
 
@@ -155,8 +160,8 @@ def _ranges(
 
 
 def _computed(
-    recipe: Recipe, index: CorpusIndex, ranges: Sequence[tuple[int, int]]
-) -> Iterator[RowRange]:
+    spec: ComputeSpec, index: CorpusIndex, ranges: Sequence[tuple[int, int]]
+) -> Iterator[ShardBuffer]:
     """Compute the ranges in one file together, so that a compressed file is read only once."""
     files = index.starts
     at = 0
@@ -166,7 +171,7 @@ def _computed(
         while upto < len(ranges) and np.searchsorted(files, ranges[upto][0], side="right") == file:
             upto += 1
         group = ranges[at:upto]
-        yield from compute(recipe, index.stretches(group[0][0], group[-1][1]), group)
+        yield from compute(spec, index.stretches(group[0][0], group[-1][1]), group)
         at = upto
 
 
@@ -194,8 +199,8 @@ def _marks(stored: StoredArrays, layout: StoreLayout) -> Iterator[str]:
         )
 
 
-def _differences(arrays: StoredArrays, recipe: Recipe, part: RowRange) -> Iterator[str]:
-    for field in recipe.fields:
+def _differences(arrays: StoredArrays, spec: ComputeSpec, part: ShardBuffer) -> Iterator[str]:
+    for field in spec.fields:
         expected = part.arrays[field.name]
         if isinstance(expected, pa.Array):
             expected = np.array(expected.to_pylist(), object)

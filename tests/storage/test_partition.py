@@ -113,9 +113,7 @@ def test_partitions_are_whole_shards_and_tile_them_all(files, size):
 
 @given(corpora(), sizes)
 @many
-def test_each_unit_is_decoded_once_plus_less_than_a_shard(
-    files, size
-):
+def test_each_unit_is_decoded_once_plus_less_than_a_shard(files, size):
     partitions = plan(files, size)
     for start, stop in units_of(files):
         overlaps = [
