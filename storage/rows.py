@@ -92,7 +92,7 @@ class Outline:
     units: tuple[Unit, ...]
     columns: Mapping[str, str]  # name: "string", "int64", "float64", "bool", or an Arrow type
     lengths: Mapping[str, Lengths] = field(default_factory=dict)
-    """By column, if columns are decoded one by one; else of whole records, under `ANY_TEXT`."""
+    """Lengths by column, if columns are decoded one by one; else of records, under `ANY_TEXT`."""
 
 
 NULL_KIND = "null"

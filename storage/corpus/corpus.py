@@ -138,7 +138,7 @@ def open_corpus(
     Raises
     ------
     CorpusNotFound
-        There are no files, or none of a known format.
+        No file was found, or none of a known format.
     UsageError
         A file is named twice, or the format is unknown.
     StorageRefused

@@ -198,7 +198,7 @@ def build_index(
     ColumnNotFound
         No file has the text column, the named id column or a kept column.
     CorpusEmpty
-        There are no rows.
+        No file has any rows.
     """
     found = _outlines(files, opener)
     readable = [o for o in found if isinstance(o, Outline) and (o.units or o.columns)]

@@ -1,7 +1,7 @@
 """`list_files`: from the URLs, globs and folders that a user names to the files of a corpus.
 
-No file is opened here. How filesystems list is in `filesystems.filesystem`, which endings belong to
-which format in `formats.registry`.
+No file is opened here. How filesystems list is in `filesystems.filesystem`, the endings of each
+format are in `formats.registry`.
 """
 
 from __future__ import annotations
@@ -51,7 +51,7 @@ def list_files(
     Raises
     ------
     CorpusNotFound
-        There are no files, or none of a known format.
+        No file was found, or none of a known format.
     UsageError
         A file is named twice.
     StorageRefused

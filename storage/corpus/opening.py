@@ -218,7 +218,7 @@ class FileOpener:
 
 
 def _described(fs: Any, path: str) -> tuple[int, str] | None:
-    """Return a file's size and version; None if there is no such file."""
+    """Return a file's size and version; None if the file does not exist."""
     try:
         with settled(fs):
             info = fs.info(path)

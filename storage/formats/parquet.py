@@ -178,7 +178,7 @@ def _opened(file: SourceFile, stored: StoredFile) -> pq.ParquetFile:
         return pq.ParquetFile(
             stored,
             page_checksum_verification=True,
-            # By default pyarrow holds a row group's whole column in memory, however long.
+            # The default of pyarrow is to hold a row group's whole column in memory, however long.
             pre_buffer=False,
             buffer_size=_REQUEST_BYTES if "://" in file.location else _DISK_BYTES,
         )

@@ -72,7 +72,7 @@ def read_as(name: str, format: str) -> tuple[str, str | None]:
 
 
 def require_format(format: str) -> None:
-    """Raise `UsageError`, listing the formats, if there is no such format."""
+    """Raise `UsageError`, listing the formats, if the format is unknown."""
     if format not in FORMATS:
         raise UsageError(f"no format {format!r}; the formats are: {', '.join(FORMATS)}")
 

@@ -1,6 +1,6 @@
 """Everything that may be wrong with a corpus, with its outcome: deploy/docs/failures.md, as tests.
 
-Whole runs on a real cluster. What the readers make of each odd byte is in test_readers, test_jsonl
+Whole runs on a real cluster. What the formats make of each odd byte is in test_reading, test_jsonl
 and test_compression; here is what becomes of it: the values beside it, the quarantine, the message.
 """
 
