@@ -93,7 +93,9 @@ class PackedText:
         """Return consecutive texts, sharing the buffers."""
         start, stop, step = rows.indices(len(self))
         if step != 1:
-            raise ValueError("a PackedText can only be sliced in steps of 1")
+            raise ValueError(
+                "a PackedText can only be sliced into consecutive rows; step must be 1"
+            )
         stop = max(start, stop)
         return PackedText(self.data, self.offsets[start : stop + 1])
 

@@ -72,8 +72,8 @@ class NormalForms:
             return None
         return (
             f"the texts mix Unicode normal forms: row {self.not_nfc:,} is not in NFC, row "
-            f"{self.not_nfd:,} is not in NFD. A word written in both forms has two digests; "
-            "--unicode NFC (clean=Cleaning(unicode='NFC')) and another store give it one"
+            f"{self.not_nfd:,} is not in NFD. A word written in both forms has two digests; to "
+            "unify them, use --unicode NFC (clean=Cleaning(unicode='NFC')) with a new store"
         )
 
     def met(self, text: pa.Array, row: int) -> NormalForms:

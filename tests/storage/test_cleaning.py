@@ -1,4 +1,4 @@
-"""Cleaning: each step alone, all in order, and from `open_corpus` to what is stored and shown."""
+"""Cleaning: each step alone, all in order, and from `open_corpus` to stored and shown results."""
 
 from __future__ import annotations
 
@@ -45,9 +45,9 @@ WHITE_SPACE = [
 SPACE_LIKE = ("Zs", "Zl", "Zp", "Cc", "Cf")
 
 IAST = ["dhātu", "Pāṇini", "Aṣṭādhyāyī", "saṃskṛtam", "ṝ", "ñ"]
-DEVANAGARI = ["ऩ", "ऱाम", "धातु", "क़लम", "ज़मीन"]  # letters with a nukta: one code point, or two
+DEVANAGARI = ["ऩ", "ऱाम", "धातु", "क़लम", "ज़मीन"]  # letters with a nukta: one code point or two
 
-# What a cleaning has to cope with, more often than chance would make it.
+# Parts that cleaning has to cope with, more often than random text would have them.
 pieces = st.sampled_from(
     [
         *"<>&;'\"=/ \t\n",
@@ -73,7 +73,7 @@ def clean(texts, kind=None, **steps):
 
 @pytest.fixture
 def submit(client, tmp_path):
-    """Submit texts, or a corpus, to the test's own store; return the run's summary."""
+    """Submit texts or a corpus to the test's own store, and return the run's summary."""
 
     def run(corpus, graph=None, **options):
         graph = graph or pf.default_graph()
@@ -90,7 +90,7 @@ def store(tmp_path):
 
 @pytest.fixture
 def corpus(tmp_path):
-    """Open texts as a corpus of one Parquet file; a null text may be among them."""
+    """Open texts, which may be null, as a corpus of one Parquet file."""
 
     def opened(texts, **steps):
         path = tmp_path / "corpus.parquet"
@@ -101,10 +101,10 @@ def corpus(tmp_path):
     return opened
 
 
-# --- declared -----------------------------------------------------------------------------------
+# --- declaration ----------------------------------------------------------------------------------
 
 
-def test_what_is_asked_for_is_described_and_read_back():
+def test_a_cleaning_is_described_and_read_back():
     assert NO_CLEANING.describe() == {}
     assert Cleaning(whitespace=True, max_chars=9).describe() == {"whitespace": True, "max_chars": 9}
 
@@ -128,18 +128,18 @@ def test_a_cleaning_survives_json(cleaning):
         ({"min_chars": 9, "max_chars": 8}, r"no text has at least 9 characters .* at most 8"),
     ],
 )
-def test_steps_that_cannot_be_taken_are_refused(steps, message):
+def test_impossible_steps_are_refused(steps, message):
     with pytest.raises(UsageError, match=message):
         Cleaning(**steps)
 
 
-def test_open_corpus_wants_a_cleaning(tmp_path):
+def test_open_corpus_requires_a_cleaning(tmp_path):
     (tmp_path / "a.txt").write_text("un")
     with pytest.raises(UsageError, match=r"clean must be a Cleaning, .* not 'NFC'"):
         pf.open_corpus(tmp_path / "a.txt", clean="NFC")
 
 
-# --- the steps ----------------------------------------------------------------------------------
+# --- the steps ------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("word", IAST + DEVANAGARI)
@@ -155,7 +155,7 @@ def test_compatibility_forms_go_further():
 
 
 def test_normal_forms_are_the_same_on_every_python():
-    # Pins Unicode 14: later versions decompose, and order, characters that this one does not know.
+    # Pins Unicode 14: later versions decompose and reorder characters unknown to it.
     seen = hashlib.sha256()
     for first in range(0, 0x110000, 256):
         block = [chr(c) for c in range(first, first + 256) if not 0xD800 <= c < 0xE000]
@@ -177,7 +177,7 @@ def test_white_space_is_unicodes_and_nothing_else():
 
 @many
 @given(texts)
-def test_white_space_as_a_loop_over_characters_does_it(text):
+def test_white_space_is_collapsed_as_by_a_simple_loop(text):
     words = "".join(" " if ord(c) in WHITE_SPACE else c for c in text).split(" ")
     assert clean([text], whitespace=True) == [" ".join(filter(None, words))]
 
@@ -212,14 +212,14 @@ def test_white_space_as_a_loop_over_characters_does_it(text):
         ("a <b and c> d", "a  d"),
     ],
 )
-def test_markup_goes_and_its_text_stays(text, expected):
+def test_markup_is_removed_and_its_text_kept(text, expected):
     assert without_markup(text) == expected
     assert clean([text], markup=True) == [expected]
 
 
 @many
 @given(texts)
-def test_text_that_is_escaped_comes_back(text):
+def test_escaped_text_is_unescaped(text):
     assert without_markup(f"<i>{html.escape(text)}</i>") == text
 
 
@@ -241,7 +241,7 @@ def test_cleaning_is_idempotent_unless_references_made_markup(text, cleaning):
 
 @many
 @given(st.lists(st.none() | texts, max_size=6), st.integers(0, 3), cleanings)
-def test_steps_are_taken_text_by_text_in_their_order(given_texts, offset, cleaning):
+def test_steps_are_applied_in_order(given_texts, offset, cleaning):
     def by_hand(text):
         if text is None:
             return None
@@ -306,10 +306,10 @@ def test_faulty_texts_are_null_and_faults_are_in_order(given_texts, cleaning):
         assert (cleaning.min_chars or 0) <= len(text) <= (cleaning.max_chars or len(text))
 
 
-# --- in a run -----------------------------------------------------------------------------------
+# --- in a run -------------------------------------------------------------------------------------
 
 
-def test_digests_of_nfc_and_nfd_are_equal_where_nfc_is_asked_for(submit, store, corpus):
+def test_with_nfc_the_digests_of_nfc_and_nfd_are_equal(submit, store, corpus):
     words = IAST + DEVANAGARI
     both = [unicodedata.normalize(form, word) for word in words for form in ("NFC", "NFD")]
     summary = submit(corpus(both, unicode="NFC"))
@@ -317,7 +317,7 @@ def test_digests_of_nfc_and_nfd_are_equal_where_nfc_is_asked_for(submit, store, 
     assert (digests[::2] == digests[1::2]).all()
     expected = [hashlib.sha256(text.encode()).digest() for text in both[::2]]
     assert [bytes(one) for one in digests[::2]] == expected
-    assert (summary.not_nfc, summary.not_nfd) == (None, None)  # nobody looked
+    assert (summary.not_nfc, summary.not_nfd) == (None, None)  # not checked
     assert pf.verify(store).passed
 
 
@@ -373,7 +373,7 @@ def test_texts_of_the_wrong_length_are_quarantined_in_place(submit, store, corpu
     assert pf.verify(store).passed
 
 
-# --- duplicates ---------------------------------------------------------------------------------
+# --- duplicates -----------------------------------------------------------------------------------
 
 
 def marked_by_hand(texts):
@@ -406,13 +406,13 @@ def test_duplicates_of_the_cleaned_text_are_marked_across_shards(submit, store, 
     assert "duplicate: cannot be decoded" in pf.verify(store).problems[0]
 
 
-def test_marks_are_not_there_unless_asked_for(submit, store, corpus):
+def test_duplicates_are_only_marked_on_request(submit, store, corpus):
     summary = submit(corpus(["un", "un"]))
     assert summary.duplicates is None
     assert "duplicate" not in pf.open_results(store)
 
 
-def test_a_run_that_goes_on_keeps_false_marks_until_it_is_done(submit, store, corpus):
+def test_marks_are_false_until_a_resumed_run_is_done(submit, store, corpus):
     opened = corpus(["un", "deux", "un", "deux"], duplicates=True)
     submit(opened, shard_rows=2)
     (store / "_run/done/00000001.json").unlink()
@@ -423,7 +423,7 @@ def test_a_run_that_goes_on_keeps_false_marks_until_it_is_done(submit, store, co
 @many
 @given(st.data(), st.integers(1, 40), st.integers(1, 7), st.integers(1, 50))
 def test_marks_are_exact_however_many_passes_they_take(data, rows, shard_rows, rows_a_pass):
-    # Digests that differ in their last byte alone, in their first alone, or not at all.
+    # Digests that differ only in the last byte, only in the first, or not at all.
     ends = data.draw(
         st.lists(st.sampled_from([0, 1, 128, 255]), min_size=2 * rows, max_size=2 * rows)
     )
@@ -446,7 +446,9 @@ def test_marks_are_exact_however_many_passes_they_take(data, rows, shard_rows, r
             }
             for one in range(passes)
         ]
-    assert sorted(chain(*shares)) == np.flatnonzero(valid).tolist()  # each is compared in one pass
+    assert (
+        sorted(chain(*shares)) == np.flatnonzero(valid).tolist()
+    )  # each digest is compared in exactly one pass
     assert found.tolist() == marked_by_hand(texts)
 
 
@@ -480,7 +482,7 @@ def test_duplicates_need_a_name_of_their_own(submit, store, corpus, tmp_path):
     assert not store.exists()
 
 
-# --- normal forms that are mixed ----------------------------------------------------------------
+# --- mixed normal forms ---------------------------------------------------------------------------
 
 NFC, NFD = "dh\u0101tu", "dha\u0304tu"
 
@@ -490,7 +492,7 @@ def test_the_first_text_of_each_kind_is_remembered():
     assert (found, found.warning) == (NormalForms(None, 102), None)
     found = found.met(pa.array([NFC, NFD, NFD]), 200)
     assert found == NormalForms(201, 102)
-    assert "row 201 is not in NFC, row 102 not in NFD" in found.warning
+    assert "row 201 is not in NFC, row 102 is not in NFD" in found.warning
     assert found.met(pa.array([NFD]), 0) is found
     assert NormalForms.joined([NONE_MET, NormalForms(7, None), NormalForms(9, 8)]) == (
         NormalForms(7, 8)
@@ -499,7 +501,7 @@ def test_the_first_text_of_each_kind_is_remembered():
 
 @many
 @given(st.lists(st.none() | texts, max_size=8), st.integers(0, 2), st.sampled_from(range(3)))
-def test_in_a_small_batch_every_text_is_looked_at(given_texts, offset, known):
+def test_every_text_of_a_small_batch_is_checked(given_texts, offset, known):
     def first(form):
         changed = (text and normalised(text, form) != text for text in given_texts)
         return next((100 + row for row, one in enumerate(changed) if one), None)
@@ -525,7 +527,7 @@ def test_a_bounded_sample_of_a_large_batch_is_checked(monkeypatch):
     assert len(singly) <= 2 * 256 + 1
 
 
-def test_of_a_long_text_the_beginning_is_looked_at():
+def test_only_the_beginning_of_a_long_text_is_checked():
     near, far = (pa.array(["x" * at + NFD]) for at in (900, 5_000))
     assert NONE_MET.met(near, 0).not_nfc == 0
     assert NONE_MET.met(far, 0) == NONE_MET
@@ -545,7 +547,7 @@ def test_a_run_notices_mixed_forms_and_cleaning_ends_them(submit, store, corpus)
     assert (summary.not_nfc, summary.not_nfd) == (200, 100)
     status = status_of(store)
     assert (status.not_nfc, status.not_nfd) == (200, 100)
-    # The task that met one does not look for another.
+    # A task that found one does not search for another.
     target = LocalTarget(store)
     manifest = require_manifest(target)
     layout = manifest.layout(read_index(target, manifest))
@@ -561,7 +563,7 @@ def test_facts_name_the_steps(corpus):
     assert facts["corpus"]["cleaning"] == {"whitespace": True, "duplicates": True}
 
 
-# --- in a shell ---------------------------------------------------------------------------------
+# --- the command ----------------------------------------------------------------------------------
 
 
 def test_the_command_line_cleans_marks_and_warns(tmp_path):
@@ -572,7 +574,7 @@ def test_the_command_line_cleans_marks_and_warns(tmp_path):
     assert ran.returncode == 0, ran.stderr
     assert "warning: the texts mix Unicode normal forms: row 2 is not in NFC" in ran.stderr
     shown = paninifs("show", "plain.zarr", cwd=tmp_path)
-    assert "row 2 is not in NFC, row 0 not in NFD" in shown.stderr
+    assert "row 2 is not in NFC, row 0 is not in NFD" in shown.stderr
     assert "--unicode NFC" in shown.stderr
     options = ["--strip-markup", "--unicode", "NFC", "--collapse-whitespace", "--min-chars", "2"]
     options += ["--max-chars", "50", "--mark-duplicates"]

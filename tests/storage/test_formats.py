@@ -1,4 +1,4 @@
-"""One suite for every format and compression: the same texts, whole or in any cut.
+"""One suite for every format and compression: the same texts, read whole or in any parts.
 
 What is special about one format is in `test_reading`, Parquet's schemas in `test_schemas`.
 """
@@ -23,7 +23,7 @@ from paninifs.storage.rows import Column
 from paninifs.storage.store.manifest import Manifest, facts_of, require_same
 from paninifs.storage.targets.local import LocalTarget
 
-# --- writers, one a format ------------------------------------------------------------------------
+# --- writers, one per format ----------------------------------------------------------------------
 
 
 def as_jsonl(records):
@@ -68,7 +68,7 @@ def written(tmp_path, glosses):
 
     def write(name, ending, count):
         records = glosses[:count]
-        if name != "text":  # whose rows are lines; everything else takes lines inside a text
+        if name != "text":  # its rows are lines; other formats allow lines within a text
             records = [{**r, "text": r["text"].replace("; ", ';\n"so"\n')} for r in records]
             assert sum("\n" in record["text"] for record in records) > count // 4
         pack = PACK[ending]
@@ -113,7 +113,7 @@ def test_every_format_and_compression_returns_the_texts(written, name, ending):
 
 @EVERY
 @pytest.mark.parametrize("size", [1, 2, 8, 64, 256, 4096])
-def test_wherever_it_is_cut_the_rows_are_the_same(written, monkeypatch, name, ending, size):
+def test_the_rows_are_the_same_wherever_they_are_cut(written, monkeypatch, name, ending, size):
     for module in (linewise, delimited, jsonl_blocks):
         monkeypatch.setattr(module, "BLOCK_BYTES", 1000)
     rows = 120 if size < 8 else 300
@@ -148,12 +148,12 @@ def test_a_compressed_file_is_one_task_and_the_plan_says_so(written, monkeypatch
     )
 
 
-# --- a format that is named -----------------------------------------------------------------------
+# --- naming a format ------------------------------------------------------------------------------
 
 
 @pytest.fixture
 def library(tmp_path):
-    """A folder of pages, and what lies about beside them."""
+    """A folder of pages, among other files."""
     here = tmp_path / "library"
     (here / "deep").mkdir(parents=True)
     (here / "a.txt").write_text("first line\nsecond line\n")
@@ -201,12 +201,12 @@ def test_named_and_matched_files_are_read_whatever_their_endings(library):
     assert names_of(open_corpus(library / "g.json", format="document")) == ["g.json"]
 
 
-def test_a_format_that_is_none_is_refused_by_name(library):
+def test_an_unknown_format_is_refused_by_name(library):
     with pytest.raises(UsageError, match=r"no format 'pdf'; .* csv, tsv, text, document"):
         open_corpus(library, format="pdf")
 
 
-def test_parquet_is_not_read_out_of_a_compression(library):
+def test_parquet_inside_a_compression_is_refused(library):
     (library / "t.parquet.gz").write_bytes(PACK[".gz"](as_parquet([{"text": "t"}])))
     with pytest.raises(UsageError, match=r"t\.parquet\.gz: .* unpack"):
         open_corpus(library / "t.parquet.gz", format="parquet")
@@ -247,7 +247,7 @@ def test_a_damaged_document_is_one_bad_row_with_its_name(tmp_path):
     assert found[2] == (["good"], ["c.txt"], [])
 
 
-def test_results_of_lines_are_not_gone_on_with_as_documents(library):
+def test_results_of_lines_are_not_resumed_as_documents(library):
     lines = facts_of(open_corpus(library / "a.txt"), {}, 1)
     pages = facts_of(open_corpus(library / "a.txt", format="document"), {}, 1)
     manifest = Manifest(facts=lines, fields=(), shard_rows=4096, rows=1, created="", versions={})

@@ -1,4 +1,4 @@
-"""JSON Lines: Arrow parses blocks of lines, and nobody could tell it from reading line by line."""
+"""JSON Lines: parsing blocks of lines with Arrow gives the same rows as reading line by line."""
 
 import contextlib
 import gzip
@@ -34,7 +34,7 @@ def opener_of(raw):
 
 
 def joined(batches, row=0):
-    """Lay batches end to end: texts, columns, faults."""
+    """Concatenate batches: texts, columns, faults."""
     texts, columns, faults = [], {}, []
     for batch in batches:
         assert batch.start == row
@@ -65,7 +65,7 @@ def never_by_line(monkeypatch):
     monkeypatch.setattr(jsonl, "by_line", refuse)
 
 
-# --- what Arrow parses --------------------------------------------------------------------------
+# --- what Arrow parses ----------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -118,13 +118,13 @@ def test_blocks_and_batches_are_small_whatever_the_files_size():
     assert (sum(sizes), max(sizes)) == (600_000, jsonl.BATCH_ROWS)
 
 
-# --- what it does not: the line-by-line reader decides ------------------------------------------
+# --- what Arrow does not parse: read line by line -------------------------------------------------
 
 
 @pytest.mark.parametrize(
     "line",
     [
-        # what Arrow takes, and JSON is not
+        # accepted by Arrow, but not JSON
         b'{"text": "a", "x": "\xff"}',
         b'{"text": "a", "\xff": 1}',
         b'{"text": "\xed\xa0\x80"}',
@@ -144,10 +144,10 @@ def test_blocks_and_batches_are_small_whatever_the_files_size():
         b'{"text": "a", "x": %s}' % (b'{"a":' * 100_000 + b"1" + b"}" * 100_000),
         b'{"text": "a", "x": %s}' % (b"9" * 4301),
         b'\xef\xbb\xbf{"text": "a"}',
-        # what crashes it
+        # crashes Arrow
         b"null",
         b" null",
-        # what it does not take, and JSON or Python's json is
+        # rejected by Arrow, but JSON, or accepted by Python's json
         b'{"text": "a", "text": "b"}',
         b'{"text": null, "text": "b"}',
         b'{"text": "a", "id": "1", "id": 2}',
@@ -181,11 +181,11 @@ def test_blocks_and_batches_are_small_whatever_the_files_size():
 )
 @pytest.mark.parametrize("others", [SELECTION.others, ()], ids=["with ids", "text only"])
 @pytest.mark.parametrize("at", [0, 1, 3])
-def test_an_odd_line_means_what_it_means_read_alone(line, others, at):
+def test_odd_lines_mean_the_same_in_blocks_and_alone(line, others, at):
     lines = [GOOD] * 3
     lines.insert(at, line + b"\n")
     raw = b"".join(lines)
-    # A hundred lines, lest the block count as one of long lines.
+    # A hundred lines, so that the block does not count as one of long lines.
     for end in (b"", b"\n", b'{"text": "7", "id": 7}\n', GOOD * 100):
         assert read(raw + end, ColumnSelection("text", others)) == read_by_line(
             raw + end, ColumnSelection("text", others)
@@ -228,14 +228,14 @@ def test_ids_of_any_kinds_are_the_strings_they_always_were(first, second):
     assert read(raw) == read_by_line(raw)
 
 
-def test_values_that_arrow_gave_back_broken_are_read_again(monkeypatch):
+def test_values_that_arrow_returns_broken_are_read_again(monkeypatch):
     broken = pa.array([b"\xff"]).view(pa.string())
     table = pa.table({"text": broken, "id": pa.array(["a"])})
     monkeypatch.setattr(jsonl_blocks, "_read", lambda region, kinds: table)
     assert read(GOOD) == (["good"], {"id": ["g"]}, [])
 
 
-def test_long_lines_are_not_parsed_where_that_is_no_quicker(monkeypatch):
+def test_long_lines_are_not_parsed_in_blocks(monkeypatch):
     monkeypatch.setattr(jsonl_blocks, "_read", lambda region, kinds: pytest.fail("parsed"))
     raw = b'{"text": "%s"}\n' % (b"long " * 2000) * 300
     assert read(raw) == read_by_line(raw)
@@ -263,7 +263,7 @@ def test_a_bad_line_slows_only_its_neighbours(monkeypatch):
     assert faults == [Fault(700, "null text")]
 
 
-# --- spans and streams --------------------------------------------------------------------------
+# --- spans and streams ----------------------------------------------------------------------------
 
 
 @pytest.mark.usefixtures("never_by_line")
@@ -282,7 +282,7 @@ def test_a_line_too_long_for_arrow_is_read_alone(monkeypatch):
 
 
 @pytest.mark.parametrize("packed", [False, True])
-def test_what_came_before_a_break_is_handed_over_first(packed):
+def test_rows_before_a_break_are_yielded_first(packed):
     class Breaking(io.BytesIO):
         def read1(self, size=-1):
             if not (data := super().read1(size)):
@@ -301,7 +301,7 @@ def test_what_came_before_a_break_is_handed_over_first(packed):
     assert found == [[str(n) for n in range(9)]]
 
 
-def test_a_span_is_read_no_further_than_it_goes():
+def test_reading_ends_with_the_span():
     class Counting(io.BytesIO):
         asked = 0
 
@@ -317,7 +317,7 @@ def test_a_span_is_read_no_further_than_it_goes():
     assert stream.asked <= jsonl_blocks.BLOCK_BYTES + jsonl_blocks.PIECE_BYTES
 
 
-# --- anything -----------------------------------------------------------------------------------
+# --- any file -------------------------------------------------------------------------------------
 
 strings = st.text(max_size=6).map(json.dumps) | st.text(
     st.characters(codec="utf-8", exclude_characters='"\\\x00\r\n'), max_size=6
@@ -366,7 +366,7 @@ endings = st.sampled_from([b"\n"] * 8 + [b"\r\n", b"\n\n", b"\n \n", b"\r\r\n", 
 
 @st.composite
 def files(draw):
-    """A file of JSON lines, more or less."""
+    """A file of lines that are mostly JSON."""
     lines = draw(st.lists(st.one_of(plain_lines, plain_lines, any_lines), max_size=8))
     raw = b"".join(line + draw(endings) for line in lines)
     for scrap in draw(st.lists(scraps, max_size=2)):

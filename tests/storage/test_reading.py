@@ -1,4 +1,4 @@
-"""The readers: every format gives the rows that were planned, and says which it cannot use."""
+"""Reading: every format yields exactly the planned rows, and names those that cannot be used."""
 
 import csv
 import gzip
@@ -31,17 +31,17 @@ many = settings(
     deadline=None,
     database=None,
     max_examples=40,
-    # What is patched is the same for every example.
+    # The patches are the same for every example.
     suppress_health_check=[HealthCheck.function_scoped_fixture],
 )
-# No surrogates: they are no UTF-8, and have tests of their own.
+# No surrogates, which are not UTF-8 and have tests of their own.
 words = st.text(st.characters(codec="utf-8"), max_size=12)
 lines = st.text(st.characters(codec="utf-8", exclude_characters="\r\n"), max_size=12)
 
 
 @pytest.fixture(params=[1, 7, 64], ids="blocks of {} bytes".format)
 def small_blocks(request, monkeypatch):
-    """Blocks so small that every file has many."""
+    """Make blocks so small that every file has many."""
     monkeypatch.setattr(linewise, "BLOCK_BYTES", request.param)
     monkeypatch.setattr(delimited, "BLOCK_BYTES", request.param)
     monkeypatch.setattr(jsonl_blocks, "BLOCK_BYTES", request.param)
@@ -50,7 +50,7 @@ def small_blocks(request, monkeypatch):
 
 @pytest.fixture
 def small_batches(monkeypatch):
-    """Batches so small that a file is handed over in several."""
+    """Make batches so small that a file is read in several."""
     monkeypatch.setattr(building, "BATCH_ROWS", 3)
     monkeypatch.setattr(jsonl, "BATCH_ROWS", 3)
 
@@ -91,15 +91,15 @@ def read(corpus, start=0, stop=None):
             found = [(f.row, f.rows, f.reason) for f in batch.faults]
             faulty = {r for first, count, _ in found for r in range(first, first + count)}
             nulls = {batch.start + at for at, t in enumerate(batch.text.to_pylist()) if t is None}
-            assert faulty == nulls  # a row without text has its reason, and no other has one
+            assert faulty == nulls  # rows without text have a reason, and no others
             faults += found
-        assert row == stretch.span.stop  # rows out are rows planned
+        assert row == stretch.span.stop  # the rows are those planned
     assert len(text) == stop - start
     return text, others, faults
 
 
 def check_spans(path, expected, data):
-    """Compare the whole of a file, and any span of it, with what was written there."""
+    """Compare the whole of a file, and any span of it, with the values written."""
     corpus = open_corpus(path)
     assert corpus.index.rows == len(expected)
     assert read(corpus)[0] == expected
@@ -110,7 +110,7 @@ def check_spans(path, expected, data):
     return corpus
 
 
-# --- any span is that slice of the file ---------------------------------------------------------
+# --- any span is that slice of the file -----------------------------------------------------------
 
 
 @given(
@@ -128,7 +128,7 @@ def check_spans(path, expected, data):
 def test_json_lines(scratch, values, blanks, ending, last, ascii_only, bom, packed, data):
     records = [json.dumps({"text": v}, ensure_ascii=ascii_only) for v in values]
     body = "".join(b + r + ending for b, r in zip(blanks[1:], records, strict=False))
-    # A byte-order mark stands before the first record, blank lines before that without one.
+    # A byte-order mark comes right before the first record, blank lines only without one.
     raw = ("\ufeff" if bom else blanks[0]) + body.removeprefix(blanks[1] if bom else "")
     raw = (raw.removesuffix(ending) + last + blanks[0]).encode()
     path = scratch / ("a.jsonl.gz" if packed else "a.jsonl")
@@ -150,7 +150,7 @@ def test_json_lines(scratch, values, blanks, ending, last, ascii_only, bom, pack
 @pytest.mark.usefixtures("small_blocks", "small_batches")
 def test_plain_text(scratch, values, ending, final, bom, packed, data):
     if not final and not values[-1]:
-        values = [*values, "the end"]  # an empty last line without an ending is no line
+        values = [*values, "the end"]  # an empty last line without an ending does not count
     if values[0].startswith("\ufeff"):
         values = ["", *values]
     raw = ("\ufeff" if bom else "") + ending.join(values) + (ending if final else "")
@@ -172,7 +172,7 @@ def test_plain_text(scratch, values, ending, final, bom, packed, data):
 @many
 @pytest.mark.usefixtures("small_blocks", "small_batches")
 def test_delimited(scratch, values, kind, ending, quoting, blank, bom, packed, data):
-    # Newlines, quotes and delimiters inside the values are what the format has to survive.
+    # The format has to survive newlines, quotes and delimiters inside the values.
     if any("\r" in value or "\n" in value for value in values):
         quoting = csv.QUOTE_ALL  # Python 3.11 writes a bare \r unquoted otherwise
     file = io.StringIO()
@@ -260,7 +260,7 @@ def test_reading_a_span_begins_at_its_unit_not_at_the_files_head(write, monkeypa
     assert 984 <= stretch.span.unit_row <= 990
 
 
-# --- real files ---------------------------------------------------------------------------------
+# --- real files -----------------------------------------------------------------------------------
 
 
 def test_real_glosses_in_every_format_are_the_same_texts(tmp_path):
@@ -313,7 +313,7 @@ def test_csv_values_are_strings(write):
 
 @pytest.mark.parametrize("end", [b"", b"\n", b"\r", b"\r\n", b"\n\r", b"\n\r\n\r"])
 @pytest.mark.parametrize("name", ["a.jsonl", "a.csv"])
-def test_blank_lines_at_the_end_are_no_rows(write, name, end):
+def test_blank_lines_at_the_end_are_not_rows(write, name, end):
     raw = b'{"text": "a"}\n{"text": "b"}' if name == "a.jsonl" else b"text\na\nb"
     corpus = write(name, raw + end)
     assert corpus.index.rows == 2
@@ -322,7 +322,7 @@ def test_blank_lines_at_the_end_are_no_rows(write, name, end):
 
 @pytest.mark.parametrize("ending", ["\n", "\r\n"])
 @pytest.mark.parametrize("name", ["a.csv", "a.tsv", "a.csv.gz"])
-def test_a_byte_order_mark_is_no_part_of_the_first_columns_name(write, name, ending):
+def test_a_byte_order_mark_is_not_part_of_the_first_column_name(write, name, ending):
     raw = f"\ufefftext{ending}a{ending}".encode()
     assert read(write(name, gzip.compress(raw) if "gz" in name else raw)) == (["a"], {}, [])
 
@@ -350,11 +350,11 @@ def test_empty_lines_of_plain_text_are_rows(write):
         ("parquet", None),
     ],
 )
-def test_the_ending_of_a_name_says_the_format(name, known):
+def test_the_ending_of_a_name_decides_the_format(name, known):
     assert format_of(name) == known
 
 
-# --- bad rows -----------------------------------------------------------------------------------
+# --- bad rows -------------------------------------------------------------------------------------
 
 GOOD = b'{"text": "good"}\n'
 
@@ -382,7 +382,7 @@ def test_a_bad_json_record_is_named_and_the_others_are_read(write, line, reason,
     corpus = write("a.jsonl", GOOD + b"\n" + GOOD + line + b"\n" + GOOD)
     text, _, ((row, count, why),) = read(corpus)
     assert text == ["good", "good", None, "good"]
-    assert (row, count) == (2, 1)  # of the file's records: blank lines are none
+    assert (row, count) == (2, 1)  # counted in records: blank lines are not records
     assert why.startswith(reason)
     assert excerpts(corpus) == [excerpt]
 
@@ -480,11 +480,11 @@ def test_valid_parquet_text_reaches_the_rows_as_arrow_decoded_it(tmp_path, monke
     assert batch.text.buffers()[2].address == decoded[0].buffers()[2].address
 
 
-# --- bad files ----------------------------------------------------------------------------------
+# --- bad files ------------------------------------------------------------------------------------
 
 
 def damage(path, change):
-    """Change a file behind the index's back: same size, same time."""
+    """Change a file so that the index does not notice: same size, same time."""
     before = path.stat()
     data = change(bytearray(path.read_bytes()))
     path.write_bytes(data)
@@ -539,7 +539,7 @@ def test_a_gzip_file_with_a_wrong_checksum_is_not_accepted(tmp_path, name):
 def test_a_parquet_page_damaged_after_counting_gives_faults(tmp_path, what):
     path = tmp_path / "a.parquet"
     table = pa.table({"text": [f"{n * 7919}" for n in range(32_768)]})
-    # A digit can be told from another one only where the writer left a checksum.
+    # One digit replaced by another is only detected with a checksum.
     options = {"compression": "none", "use_dictionary": False, "write_page_checksum": True}
     pq.write_table(table, path, row_group_size=16_384, **options)
     corpus = open_corpus(path)
@@ -613,7 +613,7 @@ def test_a_disk_that_fails_is_an_error_not_a_bad_row(tmp_path, monkeypatch, name
     (stretch,) = corpus.index.stretches(0, corpus.index.rows)
 
     class Failing(io.FileIO):
-        """A file that has a broken sector in the middle."""
+        """A file with a broken sector in the middle."""
 
         def checked(self, size):
             if self.tell() < 40_000 <= self.tell() + size:
@@ -659,7 +659,7 @@ def test_validity_of_a_slice_is_that_of_its_elements(start, length):
 
 
 def test_counting_json_lines_never_holds_more_than_a_batch(write):
-    """The client counts; a line of a gigibyte is the workers' business."""
+    """Counting runs on the client, which must not need memory for a line of a gigabyte."""
     data = b'{"text": "' + b"a" * (20 << 20) + b'"}\n{"text": "b"}\n'
     (file,) = write("a.jsonl", data).files
 
