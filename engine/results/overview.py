@@ -14,7 +14,7 @@ from ...storage.store.duplicates import mark_fields
 from ...storage.store.history import Summary
 from ...storage.store.lease import current_owner
 from ...storage.store.reader import ResultsStore
-from ...storage.store.shards import met_forms
+from ...storage.store.shards import forms_found
 from .extremes import Extremes
 from .located import Located, located
 
@@ -71,7 +71,7 @@ def status_of(
 def read_status(store: ResultsStore) -> Status:
     """Return how much of an open store is done."""
     manifest, layout = store.manifest, store.layout
-    markers, forms = store.done.values(), met_forms(store.done)
+    markers, forms = store.done.values(), forms_found(store.done)
     owner = current_owner(store.target)
     return Status(
         results=store.url,

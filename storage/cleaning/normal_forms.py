@@ -76,7 +76,7 @@ class NormalForms:
             "unify them, use --unicode NFC (clean=Cleaning(unicode='NFC')) with a new store"
         )
 
-    def met(self, text: pa.Array, row: int) -> NormalForms:
+    def updated(self, text: pa.Array, row: int) -> NormalForms:
         """Return the findings after checking another batch, whose first row is `row`.
 
         A form for which a row is known is not checked again.
@@ -118,4 +118,5 @@ def _text(data: bytes | memoryview) -> str:
     return str(data, "utf-8", "ignore")
 
 
-NONE_MET = NormalForms()
+NO_FORMS = NormalForms()
+"""The findings before any text is checked."""

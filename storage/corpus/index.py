@@ -135,7 +135,7 @@ class CorpusIndex:
             for number, span in file_spans(self._file_rows, self.starts, start, stop)
         )
 
-    def at(self, files: Sequence[SourceFile]) -> CorpusIndex:
+    def moved_to(self, files: Sequence[SourceFile]) -> CorpusIndex:
         """Return the index with the same files at new locations: a corpus may move as a whole."""
         moved = tuple(replace(one, file=file) for one, file in zip(self.files, files, strict=True))
         return replace(self, files=moved)

@@ -47,7 +47,7 @@ from .manifest import (
     write_index,
 )
 from .quarantine import join, to_parquet, unread_files
-from .shards import Marker, StoreLayout, done_shards, leftovers, met_forms
+from .shards import Marker, StoreLayout, done_shards, forms_found, leftovers
 
 _PACKAGES = ("dask", "distributed", "numpy", "pyarrow", "zarr", "numba")
 
@@ -178,7 +178,7 @@ def _write_extension(
 def _resumed(
     target: Target, corpus: Corpus, manifest: Manifest, computed: Sequence[Field]
 ) -> OpenStore:
-    index = read_index(target, manifest).at(corpus.files)
+    index = read_index(target, manifest).moved_to(corpus.files)
     layout = manifest.layout(index)
     markers = done_shards(target, layout)
     done = {shard: marker for shard, marker in markers.items() if not marker.provisional}
@@ -251,7 +251,7 @@ def _summary(store: OpenStore, markers: Mapping[int, Marker]) -> Summary:
     """Count what the shards hold; write the array of duplicates, if one was asked for."""
     target, layout, index = store.target, store.layout, store.index
     quarantined = sum(marker.quarantined for marker in markers.values())
-    forms = met_forms(markers)
+    forms = forms_found(markers)
     return Summary(
         results=target.url,
         rows=layout.rows,

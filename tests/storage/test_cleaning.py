@@ -23,7 +23,7 @@ from paninifs.engine.results.overview import overview, status_of
 from paninifs.graphs.blocks.digest import digest
 from paninifs.storage.cleaning import normal_forms
 from paninifs.storage.cleaning.markup import without_markup
-from paninifs.storage.cleaning.normal_forms import FORMS, NONE_MET, NormalForms, normalised
+from paninifs.storage.cleaning.normal_forms import FORMS, NO_FORMS, NormalForms, normalised
 from paninifs.storage.cleaning.steps import NO_CLEANING, Cleaning
 from paninifs.storage.errors import ResultsMismatch, UsageError
 from paninifs.storage.rows import Fault, Rows
@@ -488,13 +488,13 @@ NFC, NFD = "dh\u0101tu", "dha\u0304tu"
 
 
 def test_the_first_text_of_each_kind_is_remembered():
-    found = NONE_MET.met(pa.array(["ascii", None, NFC, "ß"]), 100)
+    found = NO_FORMS.updated(pa.array(["ascii", None, NFC, "ß"]), 100)
     assert (found, found.warning) == (NormalForms(None, 102), None)
-    found = found.met(pa.array([NFC, NFD, NFD]), 200)
+    found = found.updated(pa.array([NFC, NFD, NFD]), 200)
     assert found == NormalForms(201, 102)
     assert "row 201 is not in NFC, row 102 is not in NFD" in found.warning
-    assert found.met(pa.array([NFD]), 0) is found
-    assert NormalForms.joined([NONE_MET, NormalForms(7, None), NormalForms(9, 8)]) == (
+    assert found.updated(pa.array([NFD]), 0) is found
+    assert NormalForms.joined([NO_FORMS, NormalForms(7, None), NormalForms(9, 8)]) == (
         NormalForms(7, 8)
     )
 
@@ -506,21 +506,21 @@ def test_every_text_of_a_small_batch_is_checked(given_texts, offset, known):
         changed = (text and normalised(text, form) != text for text in given_texts)
         return next((100 + row for row, one in enumerate(changed) if one), None)
 
-    before = (NONE_MET, NormalForms(1, None), NormalForms(None, 2))[known]
+    before = (NO_FORMS, NormalForms(1, None), NormalForms(None, 2))[known]
     batch = pa.array([*["\u0304"] * offset, *given_texts], pa.string()).slice(offset)
-    assert before.met(batch, 100) == NormalForms(
+    assert before.updated(batch, 100) == NormalForms(
         first("NFC") if before.not_nfc is None else 1, first("NFD") if before.not_nfd is None else 2
     )
 
 
 def test_a_bounded_sample_of_a_large_batch_is_checked(monkeypatch):
     texts = pa.array([NFC] * 10_000 + [NFD] * 240)
-    found = NONE_MET.met(texts, 0)
+    found = NO_FORMS.updated(texts, 0)
     assert found.not_nfd == 0
     assert found.not_nfc >= 10_000
     looked_at = []
     monkeypatch.setattr(normal_forms, "normalised", lambda text, form: looked_at.append(text))
-    NONE_MET.met(texts, 0)
+    NO_FORMS.updated(texts, 0)
     together, *singly = looked_at
     assert normal_forms.MAX_SAMPLED == 256
     assert len(together) <= 256 * len(NFD)
@@ -529,16 +529,16 @@ def test_a_bounded_sample_of_a_large_batch_is_checked(monkeypatch):
 
 def test_only_the_beginning_of_a_long_text_is_checked():
     near, far = (pa.array(["x" * at + NFD]) for at in (900, 5_000))
-    assert NONE_MET.met(near, 0).not_nfc == 0
-    assert NONE_MET.met(far, 0) == NONE_MET
+    assert NO_FORMS.updated(near, 0).not_nfc == 0
+    assert NO_FORMS.updated(far, 0) == NO_FORMS
 
 
 @pytest.mark.parametrize("before", range(4))
 def test_a_sample_cut_within_a_character_is_checked_without_it(before):
     lead = "x" * (normal_forms.MAX_BYTES - before)
     texts = pa.array([lead + "\U0001d15e", "e", "\u0301", NFD])  # either form changes a note
-    assert NONE_MET.met(texts, 0).not_nfc == 3
-    assert NONE_MET.met(texts.slice(0, 3), 0) == NONE_MET
+    assert NO_FORMS.updated(texts, 0).not_nfc == 3
+    assert NO_FORMS.updated(texts.slice(0, 3), 0) == NO_FORMS
 
 
 def test_a_run_notices_mixed_forms_and_cleaning_ends_them(submit, store, corpus):
