@@ -119,9 +119,9 @@ class CorpusIndex:
             for f in self.files
         ]
 
-    def partitions(self, size: int) -> list[Partition]:
-        """Cut the corpus into partitions of whole shards of `size` rows."""
-        return plan(self._file_rows, size)
+    def partitions(self, shard_rows: int) -> list[Partition]:
+        """Cut the corpus into partitions of whole shards of `shard_rows` rows."""
+        return plan(self._file_rows, shard_rows)
 
     def stretches(self, start: int, stop: int) -> tuple[Stretch, ...]:
         """Return the stretches of files that hold rows ``[start, stop)`` of the corpus."""

@@ -98,13 +98,13 @@ class Sharding:
         return 1 << (max(1, chosen).bit_length() - 1)
 
 
-def shard_bounds(shard: int, rows: int, size: int) -> tuple[int, int]:
-    """Return the rows ``[start, stop)`` of a shard of `size` rows in a corpus of `rows`."""
-    return shard * size, min((shard + 1) * size, rows)
+def shard_bounds(shard: int, rows: int, shard_rows: int) -> tuple[int, int]:
+    """Return the rows ``[start, stop)`` of a shard of `shard_rows` rows in a corpus of `rows`."""
+    return shard * shard_rows, min((shard + 1) * shard_rows, rows)
 
 
-def plan(files: Sequence[FileRows], size: int) -> list[Partition]:
-    """Cut a corpus into partitions of whole shards of `size` rows.
+def plan(files: Sequence[FileRows], shard_rows: int) -> list[Partition]:
+    """Cut a corpus into partitions of whole shards of `shard_rows` rows.
 
     A partition ends at the first shard boundary that costs no second decoding: one between two
     units, or the *first* one inside a unit. The partition before such a boundary reads only the
@@ -121,22 +121,22 @@ def plan(files: Sequence[FileRows], size: int) -> list[Partition]:
     [(0, 2), (2, 3), (3, 4), (4, 5)]
     """
     total = sum(file.rows for file in files)
-    shards = -(-total // size)
-    cuts = [0, *_cheap_cuts(files, size, total), shards] if shards else [0]
+    shards = -(-total // shard_rows)
+    cuts = [0, *_cheap_cuts(files, shard_rows, total), shards] if shards else [0]
     return [
-        Partition(number, first, stop, first * size, min(stop * size, total))
+        Partition(number, first, stop, first * shard_rows, min(stop * shard_rows, total))
         for number, (first, stop) in enumerate(pairwise(cuts))
     ]
 
 
-def _cheap_cuts(files: Sequence[FileRows], size: int, total: int) -> Iterator[int]:
+def _cheap_cuts(files: Sequence[FileRows], shard_rows: int, total: int) -> Iterator[int]:
     """Yield the inner shard boundaries that are the first in their unit."""
     start = 0
     for file in files:
         for rows in file.units:
-            boundary = -(-start // size) * size
+            boundary = -(-start // shard_rows) * shard_rows
             if start <= boundary < start + rows and 0 < boundary < total:
-                yield boundary // size
+                yield boundary // shard_rows
             start += rows
 
 
