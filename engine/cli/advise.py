@@ -20,7 +20,9 @@ if TYPE_CHECKING:
 def advise(
     corpus: Annotated[
         list[str] | None,
-        typer.Argument(help="Files, a quoted glob, a folder or a URL; or give --texts."),
+        typer.Argument(
+            metavar="CORPUS", help="Files, a quoted glob, a folder or a URL; or give --texts."
+        ),
     ] = None,
     texts: Annotated[int | None, typer.Option(min=1, help="Number of texts.")] = None,
     mean_bytes: Annotated[

@@ -16,7 +16,9 @@ from ..rendering.terminal import as_json_text, plain
 
 DONE, FAILED, USAGE, QUARANTINED, INTERRUPTED = 0, 1, 2, 3, 130
 
-Results = Annotated[str, typer.Argument(help="The results store: a folder or a URL.")]
+Results = Annotated[
+    str, typer.Argument(metavar="RESULTS", help="The results store: a folder or a URL.")
+]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON for scripts.")]
 
 out = Console(highlight=False, soft_wrap=True, emoji=False)

@@ -15,7 +15,7 @@ def report(
     page: Annotated[
         str | None,
         typer.Argument(
-            metavar="[OUT.html]",
+            metavar="OUT.html",
             help="The file to write; by default RESULTS-report.html in the current folder.",
             show_default=False,
         ),

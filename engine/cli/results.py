@@ -21,14 +21,16 @@ _BAR_WIDTH = 32
 
 
 def peek(
-    sentence: Annotated[str, typer.Argument(help="The sentence; - reads it from stdin.")],
+    sentence: Annotated[
+        str, typer.Argument(metavar="SENTENCE", help="The sentence; - reads it from stdin.")
+    ],
     results: Annotated[
         str | None, typer.Option("--in", help="Results store in which to find the nearest texts.")
     ] = None,
     top: Annotated[int, typer.Option(min=0, help="How many texts to find.")] = 5,
     as_json: Json = False,
 ) -> None:
-    """Compute one sentence, and find the texts of a store with the most similar dhātu weights."""
+    """Print the values of one SENTENCE, and the texts of a store with the most similar weights."""
     from ..results.peek import peek as look
 
     with errors():
@@ -75,7 +77,9 @@ def _print(found: Peek) -> None:
 
 def export(
     results: Results,
-    file: Annotated[str, typer.Argument(help="The file to write: .csv, .csv.gz or .parquet.")],
+    file: Annotated[
+        str, typer.Argument(metavar="FILE", help="The file to write: .csv, .csv.gz or .parquet.")
+    ],
     columns: Annotated[
         list[str] | None,
         typer.Option(help="Columns to export, such as a,b; all by default. May be repeated."),

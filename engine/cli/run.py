@@ -126,8 +126,8 @@ def run(
     host: Annotated[
         str,
         typer.Option(
-            help="Interface on which a cluster on this machine listens; any but loopback needs "
-            "TLS (deploy/README.md)."
+            help="Address on which a cluster on this machine listens; any but loopback needs TLS "
+            "(deploy/README.md)."
         ),
     ] = LOOPBACK,
     shard_rows: Annotated[
@@ -165,7 +165,7 @@ def run(
     ] = None,
     as_json: Json = False,
 ) -> None:
-    """Compute the default graph for a CORPUS and store the results in RESULTS.
+    """Compute dhātu weights, prime bases and ambiguity for a CORPUS, and store them in RESULTS.
 
     An interrupted run resumes when the same command is given again.
 
@@ -173,10 +173,10 @@ def run(
     """
     if len(corpus) < 2:
         raise typer.BadParameter("give a corpus and, as the last argument, RESULTS")
-    size = None if workers is None else _workers(workers)
-    if cluster == "cuda" and not isinstance(size, tuple):
+    worker_count = None if workers is None else _workers(workers)
+    if cluster == "cuda" and not isinstance(worker_count, tuple):
         with errors():
-            _require_gpus(size)
+            _require_gpus(worker_count)
     from ...graphs.graph import default_graph
     from ...graphs.kernels import require as require_backend
     from ...storage.cleaning.steps import Cleaning
@@ -201,7 +201,7 @@ def run(
         for name in source.ignored:
             err.print(f"note: {plain(name)} is skipped: its format is unknown")
         if cluster is None:
-            sized = size or threads or memory or host != LOOPBACK
+            sized = worker_count or threads or memory or host != LOOPBACK
             cluster = cluster_for(source.nbytes, backend, sized=bool(sized))
             if cluster == "threads":
                 err.print(
@@ -209,7 +209,7 @@ def run(
                     "processes, give --cluster cpu"
                 )
         with connect(
-            cluster, workers=size, threads=threads, memory=memory, host=host, quiet=as_json
+            cluster, workers=worker_count, threads=threads, memory=memory, host=host, quiet=as_json
         ) as client:
             shared: Any = {
                 "client": client,
@@ -277,7 +277,7 @@ def _workers(option: str) -> int | tuple[int, int]:
 
 
 def _require_gpus(workers: int | None) -> None:
-    """Exit at once if there is no usable GPU; this is a failure, not wrong usage."""
+    """Exit at once without a usable GPU; this is a failure, not wrong usage."""
     from ..cluster.cuda import require_gpus
 
     try:

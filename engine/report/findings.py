@@ -47,7 +47,7 @@ def find(
     Raises
     ------
     ResultsNotFound
-        There is no store.
+        The store does not exist.
     ColumnNotFound, UsageError
         See `reading.read`.
     """

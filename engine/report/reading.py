@@ -68,7 +68,7 @@ def read(store: ResultsStore, by: str | None = None) -> Reading:
     Raises
     ------
     ColumnNotFound
-        There is no array `by`.
+        The array `by` does not exist.
     UsageError
         `by` has more than `MOST_VALUES` distinct values.
     """

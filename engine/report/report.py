@@ -73,9 +73,9 @@ def report(
     Raises
     ------
     ResultsNotFound
-        There is no store.
+        The store does not exist.
     ColumnNotFound
-        There is no array `by`.
+        The array `by` does not exist.
     UsageError
         `out` cannot be written to, or `by` has more than 10,000 distinct values.
 

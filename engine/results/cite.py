@@ -96,7 +96,7 @@ def cite(
     Raises
     ------
     ResultsNotFound
-        There is no store.
+        The store does not exist.
     UsageError
         The store is not complete, so its figures may still change.
 

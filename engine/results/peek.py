@@ -15,10 +15,11 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from ...graphs.blocks.ambiguity import ambiguity
-from ...graphs.blocks.dhatu import DHATUS, dhatu
+from ...graphs.blocks.dhatu import dhatu
 from ...graphs.blocks.digest import digest
-from ...graphs.blocks.prime_base import PRIMES, prime_base
+from ...graphs.blocks.prime_base import prime_base
 from ...graphs.graph import Graph
+from ...graphs.inventories import DHATUS, PRIMES
 from ...graphs.kernels import load
 from ...storage.cleaning.steps import NO_CLEANING, Cleaning
 from ...storage.errors import UsageError
@@ -60,7 +61,7 @@ def peek(
     UsageError
         The text is not valid Unicode, or the store's graph has no built-in block ``dhatu``.
     ResultsNotFound
-        There is no store.
+        The store does not exist.
 
     Examples
     --------
@@ -134,7 +135,7 @@ def _inventories(store: ResultsStore) -> Inventories:
     found = Inventories.of(graph)
     if not found.dhatus:
         raise UsageError(
-            f"{store.url} was made without the built-in block 'dhatu', so there are no weights to "
+            f"{store.url} was made without the built-in block 'dhatu', so it has no weights to "
             f"compare with; its blocks are: {', '.join(graph)}"
         )
     bases = found.bases or PRIMES

@@ -60,7 +60,7 @@ class ResultsStore:
         Raises
         ------
         ResultsNotFound
-            There is no store.
+            The store does not exist.
         ResultsMismatch, StorageRefused
             See `open_target`.
         """
@@ -73,7 +73,7 @@ class ResultsStore:
         Raises
         ------
         ResultsNotFound
-            There is no store.
+            The store does not exist.
         """
         return cls(target, require_manifest(target), storage_options)
 

@@ -29,7 +29,7 @@ HEAVY = {"distributed", "dask", "dask_cuda", "cudf", "cupy", "rmm", "numba", "pa
 
 def gpu(index=0, **facts):
     facts = {"memory": 15 * GIB, "capability": (7, 5), "cuda": (12, 4), "uuid": "GPU-1"} | facts
-    return Gpu(index, "a GPU", driver="550.54", sms=40, **facts)
+    return Gpu(index=index, name="a GPU", driver="550.54", sms=40, **facts)
 
 
 # --- what a cluster needs -----------------------------------------------------------------------

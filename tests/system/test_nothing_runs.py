@@ -25,7 +25,7 @@ from paninifs.storage.targets.open import open_target
 
 
 class Bomb:
-    """Makes a folder when it is unpickled."""
+    """Creates a folder when it is unpickled."""
 
     def __init__(self, canary):
         self.canary = str(canary)
@@ -80,7 +80,7 @@ def everything(store, corpus, near):
             warnings.simplefilter("ignore")
             try:
                 found.append(attempt())
-            except Exception as error:  # noqa: BLE001 (any will do, as long as nothing was run)
+            except Exception as error:  # noqa: BLE001 (any is fine, as long as nothing was executed)
                 found.append(error)
     return found
 
