@@ -119,13 +119,13 @@ def connect(
 
 def _look_for(prefer: Sequence[str], otherwise: str, cluster: str | None, *, quiet: bool) -> None:
     """Say which of the machines that the user prefers is here; stop where none is, if asked to."""
-    from ..advisor.preferences import look_for
+    from ..advisor.preferences import check_this_machine
 
     if otherwise not in ("go on", "stop"):
         raise UsageError(f"otherwise is 'go on' or 'stop', not {otherwise!r}")
     if cluster is not None:
         raise UsageError(f"prefer is about the machine at hand; the cluster {cluster!r} is named")
-    found = look_for(prefer)
+    found = check_this_machine(prefer)
     if not found.preferred and otherwise == "stop":
         raise BackendUnavailable(f"{found}\n(otherwise='stop')")
     if not quiet:
