@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from .engine.costs.work import Model as Model
     from .engine.costs.work import Work as Work
     from .engine.hardware import hardware as hardware
-    from .engine.rehearsal.rehearse import Rehearsal as Rehearsal
+    from .engine.rehearsal.rehearsal import Rehearsal as Rehearsal
     from .engine.rehearsal.rehearse import rehearse as rehearse
     from .engine.report.report import report as report
     from .engine.results.cite import Citation as Citation
@@ -54,7 +54,7 @@ _HOME = {
     "hardware": ".engine.hardware",
     "MicroBatch": ".engine.worker.micro_batch",
     "peek": ".engine.results.peek",
-    "Rehearsal": ".engine.rehearsal.rehearse",
+    "Rehearsal": ".engine.rehearsal.rehearsal",
     "rehearse": ".engine.rehearsal.rehearse",
     "report": ".engine.report.report",
     "Run": ".engine.run.handle",

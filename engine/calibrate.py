@@ -25,9 +25,8 @@ import pyarrow.csv
 import pyarrow.parquet
 
 from .. import __version__
-from ..graphs.blocks.dhatu import DHATUS
-from ..graphs.blocks.prime_base import PRIMES
 from ..graphs.graph import default_graph
+from ..graphs.inventories import DHATUS, PRIMES
 from ..graphs.kernels.chains import chains_of
 from ..graphs.kernels.cpu import moments, sha_paths
 from ..storage.corpus.corpus import open_corpus

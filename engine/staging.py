@@ -1,7 +1,7 @@
-"""`stage`: a dask frame that the user has filtered, joined or mapped becomes an ordinary corpus.
+"""`stage`: turns a dask frame that the user has filtered, joined or mapped into a corpus.
 
-A frame has no row numbers before it is computed, and may come out otherwise the second time. So it
-is computed once, into Parquet files, and what is hashed, resumed and verified are those.
+A frame has no row numbers before it is computed, and computing it again may give another result. So
+it is computed once, into Parquet files, and those are what is hashed, resumed and verified.
 """
 
 from __future__ import annotations
@@ -21,12 +21,15 @@ from ..storage.errors import ColumnNotFound, ResultsMismatch, UsageError
 from ..storage.store.keys import is_lease
 from ..storage.store.lease import Lease, LeaseTicket
 from ..storage.targets.local import is_temporary
-from ..storage.targets.target import Target, open_target
+from ..storage.targets.open import open_target
+from ..storage.targets.target import Target
 
 if TYPE_CHECKING:
     import dask.dataframe as dd
 
 STAGED_KEY = "_staged.json"
+"""Key of the object that marks a folder as completely staged."""
+
 ROW_GROUP_ROWS = 65_536
 
 
@@ -40,18 +43,18 @@ def stage(
     clean: Cleaning | None = None,
     storage_options: Mapping[str, Any] | None = None,
 ) -> Corpus:
-    r"""Compute a dask frame once, into a folder of Parquet files, and return the corpus they are.
+    r"""Compute a dask frame once, into a folder of Parquet files, and return these as a corpus.
 
-    A partition becomes a file, in order. Computed on the newest client, where there is one. A
-    folder that has been staged from the same frame is taken as it is.
+    Each partition becomes a file, in order. The newest client computes them, if there is one. A
+    folder that was staged from the same frame is used as it is.
 
     Parameters
     ----------
     frame : dask.dataframe.DataFrame
-        Of pandas or of cuDF; from `Corpus.frame`, say. Its index is not kept: what identifies a
-        text has to be a column.
+        A frame of pandas or cuDF, for example from `Corpus.frame`. Its index is not kept: what
+        identifies a text must be a column.
     folder : str or path
-        Where the files go: beside the results, best.
+        Where the files go, best beside the results.
     text, id, keep, clean, storage_options
         As for `open_corpus`; the other columns are left out.
 
@@ -62,7 +65,7 @@ def stage(
     ResultsMismatch
         The folder holds something else, or another frame.
     LeaseHeld
-        Somebody else is staging there.
+        Another process is staging there.
 
     Examples
     --------
@@ -95,11 +98,11 @@ def stage(
 
 
 def _columns(names: Sequence[str], text: str, id: str | None, keep: Sequence[str]) -> list[str]:
-    wanted = dict.fromkeys([text, *([id] if id else ["id"] if "id" in names else []), *keep])
-    missing = [name for name in wanted if name not in names]
+    columns = dict.fromkeys([text, *([id] if id else ["id"] if "id" in names else []), *keep])
+    missing = [name for name in columns if name not in names]
     if missing:
         raise ColumnNotFound(f"no column {missing[0]!r}; the frame has: {', '.join(names)}")
-    return list(wanted)
+    return list(columns)
 
 
 def _is_staged(target: Target, token: str) -> bool:
@@ -112,7 +115,7 @@ def _is_staged(target: Target, token: str) -> bool:
         ]
         if foreign:
             raise ResultsMismatch(
-                f"{target.url} holds {min(foreign)}, which is not of a staged frame; choose "
+                f"{target.url} holds {min(foreign)}, which is not part of a staged frame; choose "
                 "another folder"
             )
         return False
@@ -128,15 +131,15 @@ def _write(frame: dd.DataFrame, target: Target, token: str, ticket: LeaseTicket)
     from dask import base
     from dask.delayed import delayed
 
-    stopped = [k for k in target.sizes() if k.startswith("part-") or is_temporary(k)]
-    target.delete(key for key in stopped if not is_lease(key))
+    leftover = [k for k in target.sizes() if k.startswith("part-") or is_temporary(k)]
+    target.delete(key for key in leftover if not is_lease(key))
     write = delayed(_write_part, pure=False)
     delayed_parts = enumerate(frame.to_delayed())
     parts = [write(part, target, ticket, number) for number, part in delayed_parts]
     rows = base.compute(*parts)
-    said = {"frame": token, "files": sum(n > 0 for n in rows), "rows": sum(rows)}
+    staged = {"frame": token, "files": sum(n > 0 for n in rows), "rows": sum(rows)}
     ticket.check(target)
-    target.put(STAGED_KEY, json.dumps(said).encode())
+    target.put(STAGED_KEY, json.dumps(staged).encode())
 
 
 def _write_part(part: Any, target: Target, ticket: LeaseTicket, number: int) -> int:
@@ -146,6 +149,6 @@ def _write_part(part: Any, target: Target, ticket: LeaseTicket, number: int) -> 
     if len(table):
         sink = io.BytesIO()
         pq.write_table(table, sink, row_group_size=ROW_GROUP_ROWS, compression="zstd")
-        ticket.check(target)  # a task may outlive the client that it worked for
+        ticket.check(target)  # a task may outlive its client
         target.put(f"part-{number:06d}.parquet", sink.getvalue())
     return len(table)

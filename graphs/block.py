@@ -17,7 +17,7 @@ import numpy.typing as npt
 
 from ..storage.errors import BlockError, GraphError
 from ..storage.field import STRING, Field
-from . import fingerprint
+from .fingerprint.functions import of_function
 from .kernels import load
 
 TEXT = "text"
@@ -167,9 +167,7 @@ class MapBlock:
             "exact": self.exact,
         }
         if self.function is not None:
-            described["code"] = fingerprint.of_function(
-                self.function, self.name, bool(self.version)
-            )
+            described["code"] = of_function(self.function, self.name, bool(self.version))
         if self.cuda:
             described["cuda"] = self.cuda
         return described

@@ -1,6 +1,6 @@
-"""`connect`: a dask client for a cluster made by name, or found by address.
+"""`connect`: a dask client for a cluster started by name, or found by address.
 
-How local ones are made is in `local_cluster`.
+How local clusters are started is in `local`; who can reach them, in `network`.
 """
 
 from __future__ import annotations
@@ -15,8 +15,9 @@ from ..hardware import selection
 from ..hardware.loopback import LOOPBACK
 from ..monitoring.dashboard.link import announce, dashboard_link
 from ..monitoring.dashboard.telemetry import install, page_for
-from .local import BACKEND_KEY, CLUSTERS, MAIN_GUARD, ClusterSize
-from .network import Door, warn_of_open_door, warn_of_plain_address
+from .local import BACKEND_KEY, CLUSTERS, MAIN_GUARD
+from .network import Endpoint, warn_if_exposed, warn_if_plain
+from .size import ClusterSize
 
 if TYPE_CHECKING:
     from distributed import Client, Security
@@ -40,48 +41,49 @@ def connect(
     ----------
     cluster : str, optional
         ``"cpu"``: worker processes on this machine, listening on loopback only; ``"threads"``:
-        one worker in this process, there in a second, for small corpora; ``"cuda"``: a worker
-        process for each of this machine's GPUs that CUDA_VISIBLE_DEVICES leaves; or the address of
-        a scheduler, as in ``"tcp://10.0.0.5:8786"`` or ``"tls://..."``. When left out ``"cuda"``
-        where a GPU and its packages can be used, else ``"cpu"``; which one and why is printed.
+        one worker in this process, ready in a second, for small corpora; ``"cuda"``: one worker
+        process per GPU of this machine that CUDA_VISIBLE_DEVICES leaves visible; or the address of
+        a scheduler, as in ``"tcp://10.0.0.5:8786"`` or ``"tls://..."``. When left out, ``"cuda"``
+        if a GPU and its packages can be used, else ``"cpu"``; the choice and its reason are
+        printed.
     workers, threads, memory
-        Size of a local cluster: processes (one a core, or a GPU, when left out), threads a worker
-        (one; of ``"threads"`` one a core), memory of the host a worker (``"2GiB"``; an even share
-        when left out). With ``workers=(1, 8)`` a cluster of ``"cpu"`` grows and shrinks between the
-        two, as there is work.
+        Size of a local cluster: processes (default: one per core, or per GPU), threads per worker
+        (default: one; for ``"threads"`` one per core), and host memory per worker (``"2GiB"``;
+        default: an even share). With ``workers=(1, 8)`` a ``"cpu"`` cluster grows and shrinks
+        between the two with the amount of work.
     host : str
         The interface on which the scheduler and the workers of a local cluster listen, by address
-        or name. The dashboard stays on loopback, for TLS does not cover it: others reach it
-        through ``ssh -L 8787:127.0.0.1:8787``.
+        or name. The dashboard stays on loopback, because TLS does not cover it: reach it from
+        other hosts through ``ssh -L 8787:127.0.0.1:8787``.
     security : distributed.Security, optional
-        Certificates for TLS, of a local cluster or to join a running one with; what dask's
-        configuration says, and its environment (``DASK_DISTRIBUTED__COMM__TLS__...``), when left
-        out. deploy/README.md has the commands.
+        Certificates for TLS, for a local cluster or to join a running one. When left out, those
+        of dask's configuration and environment (``DASK_DISTRIBUTED__COMM__TLS__...``).
+        deploy/README.md has the commands.
     prefer : sequence of str, optional
-        Machines that you would rather have, the best first, as ``["L4", "T4", "A100"]``: it is
-        printed which of them is here, what to pick instead in which menu, and when that pays. A
-        process cannot get itself another one.
+        Machines that you would prefer, best first, as ``["L4", "T4", "A100"]``. Prints which of
+        them this is; if none, what to choose instead in which menu, and when that pays. A process
+        cannot switch machines itself.
     otherwise : "go on" or "stop"
-        What to do where none of them is here.
+        What to do if this is none of them.
     quiet : bool
         Print nothing.
 
     Returns
     -------
     distributed.Client
-        Closing it closes a local cluster. `submit` finds the newest one by itself.
+        Closing it closes a local cluster. `submit` uses the newest client by default.
 
     Warns
     -----
     UnencryptedScheduler
-        Other hosts can reach the cluster, or it is on another host, and it does not speak TLS.
+        Other hosts can reach the cluster, or it is on another host, and it does not use TLS.
 
     Raises
     ------
     BackendUnavailable
-        The name is unknown, this machine has not got what the cluster needs, nothing answers at
-        the address that takes these certificates, or it is none of those to be preferred and the
-        user would rather stop.
+        The name is unknown, this machine lacks what the cluster needs, no scheduler answers at
+        the address with these certificates, or the machine is none of the preferred ones and
+        `otherwise` is ``"stop"``.
 
     Examples
     --------
@@ -90,71 +92,75 @@ def connect(
     3
     """
     if _is_importing_main():
-        sys.exit(f"a worker was asked to start a cluster of its own: {MAIN_GUARD}")
-    size, door = ClusterSize(workers, threads, memory), Door(host, security)
+        sys.exit(f"a worker tried to start a cluster of its own: {MAIN_GUARD}")
+    size, endpoint = ClusterSize(workers, threads, memory), Endpoint(host, security)
     if prefer is not None:
-        _look_for(prefer, otherwise, cluster, quiet=quiet)
+        _check_preferences(prefer, otherwise, cluster, quiet=quiet)
     if cluster is None:
         chosen = selection.select_cluster(workers)
         cluster = chosen.cluster
         if not quiet:
-            print(chosen)  # noqa: T201 (what the user did not ask for, and has to know)
+            print(chosen)  # noqa: T201 (a choice made for the user, who has to know it)
     if "://" in cluster:
-        warn_of_plain_address(cluster, stacklevel=2)
-        client = _running(cluster, size, door)
+        warn_if_plain(cluster, stacklevel=2)
+        client = _running(cluster, size, endpoint)
     elif cluster in CLUSTERS:
-        warn_of_open_door(door, stacklevel=2)
-        client = CLUSTERS[cluster](size, door)
+        warn_if_exposed(endpoint, stacklevel=2)
+        client = CLUSTERS[cluster](size, endpoint)
     else:
         choices = ", ".join(CLUSTERS)
         raise BackendUnavailable(
-            f"no cluster {cluster!r}; there are: {choices}, or a scheduler's address like "
+            f"unknown cluster {cluster!r}; choose one of {choices}, or a scheduler's address like "
             "tcp://HOST:8786"
         )
-    untold = install(client)  # a run tells what keeps the tab from being there
+    problem = install(client)  # reported by each run: why the dashboard's tab is missing
     if not quiet:
-        announce(dashboard_link(client, page_for(untold)))
+        announce(dashboard_link(client, page_for(problem)))
     return client
 
 
-def _look_for(prefer: Sequence[str], otherwise: str, cluster: str | None, *, quiet: bool) -> None:
-    """Say which of the machines that the user prefers is here; stop where none is, if asked to."""
+def _check_preferences(
+    prefer: Sequence[str], otherwise: str, cluster: str | None, *, quiet: bool
+) -> None:
+    """Print which of the preferred machines this is; raise if it is none and that was asked for."""
     from ..advisor.preferences import check_this_machine
 
     if otherwise not in ("go on", "stop"):
-        raise UsageError(f"otherwise is 'go on' or 'stop', not {otherwise!r}")
+        raise UsageError(f"otherwise must be 'go on' or 'stop', not {otherwise!r}")
     if cluster is not None:
-        raise UsageError(f"prefer is about the machine at hand; the cluster {cluster!r} is named")
+        raise UsageError(
+            f"prefer selects among machines, so it cannot be combined with cluster={cluster!r}"
+        )
     found = check_this_machine(prefer)
     if not found.preferred and otherwise == "stop":
         raise BackendUnavailable(f"{found}\n(otherwise='stop')")
     if not quiet:
-        print(found)  # noqa: T201 (what the user asked for)
+        print(found)  # noqa: T201 (the user asked for it)
 
 
 def _is_importing_main() -> bool:
-    """Whether this is a worker process that has come no further than importing the script."""
+    """Whether this is a worker process that is still importing the user's script."""
     return bool(getattr(multiprocessing.current_process(), "_inheriting", False))
 
 
 def backend_of(client: Client) -> str:
-    """Return the backend that a cluster's workers are meant for: the GPUs', where it was made so.
+    """Return the backend that a cluster was started for.
 
-    A scheduler that was started by other means says nothing; then it is ``"cpu"``.
+    ``"cpu"`` if the scheduler was started by other means and does not say.
     """
     return str(client.get_metadata(BACKEND_KEY, "cpu"))
 
 
-def _running(address: str, size: ClusterSize, door: Door) -> Client:
+def _running(address: str, size: ClusterSize, endpoint: Endpoint) -> Client:
     from distributed import Client
 
-    if size != ClusterSize() or door.host != LOOPBACK:
+    if size != ClusterSize() or endpoint.host != LOOPBACK:
         raise UsageError(
-            f"{address} is running already: workers, threads, memory and host are its own"
+            f"{address} is already running: workers, threads, memory and host cannot be chosen"
         )
     try:
-        return Client(address, security=door.security)
-    except (OSError, ValueError, TypeError, MemoryError) as error:  # what answers may be no dask
+        return Client(address, security=endpoint.security)
+    except (OSError, ValueError, TypeError, MemoryError) as error:  # what answers may not be dask
         raise BackendUnavailable(
             f"no dask scheduler answers at {address}: {error}{_advice(address)}"
         ) from error
@@ -163,8 +169,8 @@ def _running(address: str, size: ClusterSize, door: Door) -> Client:
 def _advice(address: str) -> str:
     if address.startswith("tls://"):
         return (
-            "; to a scheduler with TLS give certificates of its own authority: security=, or "
+            "; a scheduler with TLS needs certificates of its own authority: security=, or "
             "DASK_DISTRIBUTED__COMM__TLS__CA_FILE and ...__TLS__CLIENT__CERT and __KEY "
             "(deploy/README.md)"
         )
-    return "; one that was started with certificates is at tls://, not tcp://"
+    return "; a scheduler that was started with certificates is at tls://, not tcp://"

@@ -1,7 +1,7 @@
-"""What a cluster of this machine's GPUs needs, and how dask-cuda is asked for it.
+"""What a cluster of this machine's GPUs needs, and the arguments for dask-cuda.
 
-Importing this imports nothing heavy, so that a machine which lacks something hears of it at once.
-The clusters themselves are in `cluster`.
+Importing this imports nothing heavy, so that a machine that lacks something fails at once. The
+clusters themselves are started in `local`.
 """
 
 from __future__ import annotations
@@ -18,39 +18,39 @@ from ..hardware.nvml import nvidia
 from ..hardware.packages import installed_packages
 
 UCX = ("ucxx", "distributed_ucxx")
-OTHERWISE = "; --cluster cpu, or connect('cpu'), computes the same bits without one"
+ALTERNATIVE = "; --cluster cpu, or connect('cpu'), computes the same bits without one"
 
-# CUDA's own order is the fastest first, NVML's is the bus's; dask-cuda takes them for one.
+# CUDA orders devices fastest first, NVML by bus; dask-cuda assumes that the orders are the same.
 ENVIRONMENT = {"CUDA_DEVICE_ORDER": "PCI_BUS_ID"}
 
-# Shares of a device's memory. The pool takes the first at once, and grows; what it never takes is
-# for the context, the kernels' code and other programs. The last is what may hold results that
-# wait: the rest of the pool is to work in.
+# Shares of a device's memory. The pool starts with the first and grows to the second; the rest is
+# for the context, the kernels' code and other programs. The third is the most that waiting results
+# may hold, so that the rest of the pool is free to work in.
 POOL_AT_FIRST, POOL_AT_MOST, KEPT_ON_DEVICE = INITIAL_POOL_SHARE, 0.9, 0.5
 
 _log = logging.getLogger(__name__)
 
 
 def require_gpus(workers: int | None = None) -> tuple[Gpu, ...]:
-    """Return the GPUs that are to have a worker each: the first ones, or all that can be used.
+    """Return the GPUs that get a worker each: the first ones, or all usable ones.
 
     Parameters
     ----------
     workers : int, optional
-        How many; every one when left out.
+        Number of GPUs; all when left out.
 
     Raises
     ------
     BackendUnavailable
-        There is no driver, no GPU that is visible and can be used, or a package is missing or does
-        not suit: the message says which, and what to install.
+        The driver, a usable GPU or a package is missing, or a package is incompatible: the message
+        says which, and what to install.
     UsageError
-        There are fewer GPUs than that.
+        There are fewer usable GPUs.
     """
     found = nvidia()
     usable = tuple(gpu for gpu in found.gpus if not gpu.unusable)
     if usable and workers is not None and workers > len(usable):
-        raise UsageError(f"{workers} workers need a GPU each, and {len(usable)} can be used")
+        raise UsageError(f"{workers} workers need one GPU each, and {len(usable)} can be used")
     chosen = usable[:workers]
     missing = (
         installed_packages().trouble_with(chosen)
@@ -58,7 +58,7 @@ def require_gpus(workers: int | None = None) -> tuple[Gpu, ...]:
         else why_no_cuda(found, installed_packages())
     )
     if missing:
-        raise BackendUnavailable(f"cluster 'cuda' cannot start here: {missing}{OTHERWISE}")
+        raise BackendUnavailable(f"cluster 'cuda' cannot start here: {missing}{ALTERNATIVE}")
     for gpu in found.gpus:
         if gpu.unusable:
             _log.warning("GPU %d, a %s, is left out: %s", gpu.index, gpu.name, gpu.unusable)
@@ -73,18 +73,18 @@ def cluster_arguments(
     threads: int | None = None,
     memory: str | None = None,
 ) -> dict[str, Any]:
-    """Return every argument for `dask_cuda.LocalCUDACluster`, a worker a GPU.
+    """Return every argument for `dask_cuda.LocalCUDACluster`: one worker per GPU.
 
     Parameters
     ----------
     gpus : sequence of Gpu
-        As from `require_gpus`.
+        From `require_gpus`.
     host, dashboard_address : str
         Where scheduler and workers, and the dashboard, listen.
     threads : int, optional
-        A worker; one when left out, for they share a device.
+        Threads per worker; one when left out, as they share a device.
     memory : str, optional
-        Of the host, a worker, before results go to disk; an even share when left out.
+        Host memory per worker before it spills; an even share when left out.
 
     Examples
     --------
@@ -103,21 +103,21 @@ def cluster_arguments(
     ([0], 7680)
     """
     arguments: dict[str, Any] = {
-        # The two together: of fewer workers than devices dask-cuda takes the lowest, not the first.
+        # Both: with fewer workers than devices, dask-cuda takes the lowest numbers, not the first.
         "CUDA_VISIBLE_DEVICES": [gpu.cuda_name for gpu in gpus],
         "n_workers": len(gpus),
         "threads_per_worker": threads or 1,
         "protocol": _protocol(gpus),
         "host": host,
         "dashboard_address": dashboard_address,
-        # A task would wait for the import, a few seconds of it.
+        # Otherwise the first task would wait a few seconds for the import.
         "pre_import": ["cudf"],
-        # One pool for both, or each would keep what the other lacks.
+        # One pool for both; otherwise each would hold memory that the other lacks.
         "rmm_allocator_external_lib_list": ["cupy"],
     }
     if memory:
         arguments["memory_limit"] = memory
-    # In bytes: dask-cuda takes a fraction of device 0's, or of the whole GPU for a slice of it.
+    # In bytes: dask-cuda takes a fraction as one of device 0, or for a slice, of the whole GPU.
     smallest = min(gpu.memory for gpu in gpus)
     if smallest:
         arguments |= {
@@ -126,16 +126,19 @@ def cluster_arguments(
             "device_memory_limit": int(KEPT_ON_DEVICE * smallest),
             "enable_cudf_spill": True,
         }
-    # A system on a chip has nowhere to spill to, and dask-cuda refuses to be asked for it.
+    # A system on a chip has nowhere to spill to, and dask-cuda rejects the option there.
     return arguments
 
 
 def _protocol(gpus: Sequence[Gpu]) -> str:
-    """Return UCX, which knows NVLink, where there are several GPUs and it is there; else TCP.
+    """Return UCX, which uses NVLink, if it is installed and there are several GPUs; else TCP.
 
-    For UCX dask-cuda makes a CUDA context in the client too, on the first GPU; for TCP none.
+    For UCX dask-cuda creates a CUDA context in the client too, on the first GPU; for TCP it does
+    not.
     """
     if len(gpus) > 1 and all(find_spec(name) for name in UCX):
-        _log.info("workers talk through UCX: there are %d GPUs and it is installed", len(gpus))
+        _log.info(
+            "workers communicate through UCX: there are %d GPUs and it is installed", len(gpus)
+        )
         return "ucx"
     return "tcp"

@@ -1,6 +1,7 @@
-"""Clusters on this machine: worker processes, threads of this one, a worker for each GPU.
+"""Clusters on this machine: worker processes, threads of this process, one worker per GPU.
 
-The one table of their kinds is here. They listen on loopback, unless asked otherwise.
+`CLUSTERS` is the one table of their kinds. They listen on loopback unless the caller names another
+interface. Joining a running cluster is in `connect`, how large one may be in `size`.
 """
 
 from __future__ import annotations
@@ -13,17 +14,16 @@ import warnings
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
 from multiprocessing import resource_tracker
 from typing import TYPE_CHECKING, Any
 
 from ...storage.errors import BackendUnavailable, UsageError
 from ..hardware.loopback import LOOPBACK, is_loopback
-from ..hardware.memory import ram
 from ..monitoring.dashboard.link import PAGE, dashboard_link
 from ..monitoring.dashboard.message import TOPIC
 from . import cuda as cuda_cluster
-from .network import Door
+from .network import Endpoint
+from .size import ClusterSize
 
 if TYPE_CHECKING:
     from distributed import Client
@@ -31,79 +31,48 @@ if TYPE_CHECKING:
 
 DASHBOARD_PORT = 8787
 MAIN_GUARD = (
-    'in a script, put everything from connect() on under  if __name__ == "__main__":  for the '
+    'in a script, put everything from connect() on under  if __name__ == "__main__":  because the '
     "workers import it"
 )
 PROFILING_DEADLOCKS = sys.version_info < (3, 11, 8) or (3, 12) <= sys.version_info < (3, 12, 2)
-"""There `sys._current_frames`, of which dask's profiler asks a hundred times a second, stops the
-whole process for good when a thread begins or ends at a bad moment (CPython issue 106883)."""
+"""Whether `sys._current_frames`, which dask's profiler calls a hundred times per second, can
+deadlock the process when a thread begins or ends at a bad moment (CPython issue 106883)."""
 
-RESIDENT_BYTES = 200 << 20  # of a worker that has imported what it needs
 LOST_WORKER_TIMEOUT = "1 day"
 WORKER_ENVIRONMENT = {"MALLOC_TRIM_THRESHOLD_": 256 << 20, "MALLOC_MMAP_THRESHOLD_": 32 << 20}
 TICK = "500 ms"
-BACKEND_KEY = ["paninifs", "backend"]  # where the scheduler keeps it, for every client
-
-
-@dataclass(frozen=True)
-class ClusterSize:
-    """How large a local cluster is to be; None leaves it to dask and the machine."""
-
-    workers: int | tuple[int, int] | None = None  # processes; or how few, and how many
-    threads: int | None = None  # a worker
-    memory: str | None = None  # a worker, as in "2GiB"
-
-    def between(self, usual: int) -> tuple[int, int]:
-        """Return how few workers there are to be, and how many; `usual` where nobody says.
-
-        Raises `UsageError` where that makes no sense, or this machine has no memory for them.
-
-        >>> ClusterSize().between(4), ClusterSize((1, 8)).between(4)
-        ((4, 4), (1, 8))
-        """
-        said = usual if self.workers is None else self.workers
-        least, most = said if isinstance(said, tuple) else (said, said)
-        if not 0 <= least <= most or most < 1:
-            raise UsageError(f"workers={said}: a number, or the fewest (0 or more) and the most")
-        memory = ram()
-        there = memory.limit or memory.total
-        if most > max(1, there // RESIDENT_BYTES):
-            raise UsageError(
-                f"{most:,} workers do not fit in this machine's memory of {there / 2**30:.1f} GiB: "
-                f"each takes some {RESIDENT_BYTES >> 20} MiB before it works, so there is room for "
-                f"{there // RESIDENT_BYTES:,}"
-            )
-        return least, most
+BACKEND_KEY = ["paninifs", "backend"]
+"""Key of the scheduler's metadata under which every client finds the backend."""
 
 
 @contextmanager
-def _ctrl_c_spared() -> Iterator[None]:
-    """Start processes that Ctrl-C, which a terminal sends to all of them, does not reach.
+def _shielded_from_ctrl_c() -> Iterator[None]:
+    """Start processes that ignore Ctrl-C, which a terminal sends to all of them.
 
-    The client alone decides what it means; workers that died of it would bury its answer. It is
-    told when they have started.
+    Only the client decides what it means; tracebacks of dying workers would bury its answer. A
+    Ctrl-C during the start is raised here afterwards.
     """
     if threading.current_thread() is not threading.main_thread():
         yield
         return
     pressed: list[bool] = []
-    resource_tracker.ensure_running()  # some Pythons let Ctrl-C through as they do
-    before = signal.signal(signal.SIGINT, lambda *_: pressed.append(True))
-    mask = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})  # workers inherit that
+    resource_tracker.ensure_running()  # starting it may unblock Ctrl-C in some Pythons
+    previous = signal.signal(signal.SIGINT, lambda *_: pressed.append(True))
+    mask = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})  # inherited by workers
     try:
         yield
     finally:
         signal.pthread_sigmask(signal.SIG_SETMASK, mask)
-        signal.signal(signal.SIGINT, before)
+        signal.signal(signal.SIGINT, previous)
         if pressed:
             signal.raise_signal(signal.SIGINT)
 
 
 @contextmanager
 def _kernels_prepared() -> Iterator[None]:
-    """Compile the kernels meanwhile, once for all workers of this host, if they are not cached.
+    """Compile the kernels in parallel, once for all workers of this host, if they are not cached.
 
-    Whatever goes wrong is left to the worker that needs them: it prepares them too, and reports.
+    Errors are ignored here: a worker prepares the kernels too, and reports what goes wrong.
     """
     from ...graphs.kernels import load
 
@@ -112,23 +81,23 @@ def _kernels_prepared() -> Iterator[None]:
         yield
 
 
-def _cpu(size: ClusterSize, door: Door) -> Client:
+def _cpu(size: ClusterSize, endpoint: Endpoint) -> Client:
     from dask.system import CPU_COUNT
 
     _configure_dask(WORKER_ENVIRONMENT)
     return _local(
         size,
-        door,
+        endpoint,
         workers=size.between(CPU_COUNT),
         threads_per_worker=size.threads or 1,
     )
 
 
-def _cuda(size: ClusterSize, door: Door) -> Client:
+def _cuda(size: ClusterSize, endpoint: Endpoint) -> Client:
     if isinstance(size.workers, tuple):
         raise UsageError(
-            "a cluster 'cuda' has a worker for each GPU, busy or not: a GPU is there all the time, "
-            "and its worker takes seconds to start. Say how many, workers=2, or leave it out"
+            "a 'cuda' cluster has a fixed number of workers, one per GPU: a GPU is there all the "
+            "time, and its worker takes seconds to start. Name a number, workers=2, or none"
         )
     gpus = cuda_cluster.require_gpus(size.workers)  # before anything heavy is imported
     import dask
@@ -137,16 +106,16 @@ def _cuda(size: ClusterSize, door: Door) -> Client:
     _configure_dask(WORKER_ENVIRONMENT | cuda_cluster.ENVIRONMENT)
     arguments = cuda_cluster.cluster_arguments(
         gpus,
-        host=door.host,
+        host=endpoint.host,
         dashboard_address=_dashboard(),
         threads=size.threads,
         memory=size.memory,
     )
-    if door.encrypted:
-        arguments["protocol"] = "tls"  # UCX knows none
+    if endpoint.encrypted:
+        arguments["protocol"] = "tls"  # UCX does not support it
     with _starting(size, len(gpus)) as started:
-        cluster = LocalCUDACluster(**arguments, **_kept_private(door))
-        # dask's frames, and `paninifs.frame`, are cuDF's until it is closed.
+        cluster = LocalCUDACluster(**arguments, **_private(endpoint))
+        # Until the cluster is closed, dask's frames and `paninifs.frame` are of cuDF.
         frames = dask.config.set({"dataframe.backend": "cudf"})
         client = _owner_of(cluster, lambda: frames.__exit__(None, None, None))
         started.callback(client.close)
@@ -155,7 +124,7 @@ def _cuda(size: ClusterSize, door: Door) -> Client:
 
 
 def _leave_profiling_off() -> None:
-    """Keep dask from asking for Python's frames where that can stop the process for good."""
+    """Turn dask's profiler off where it can deadlock the process."""
     import dask
 
     if PROFILING_DEADLOCKS:
@@ -163,38 +132,40 @@ def _leave_profiling_off() -> None:
 
 
 def _configure_dask(environment: dict[str, Any]) -> None:
-    """Set what holds for every kind of worker process, and has no argument."""
+    """Set what applies to every kind of worker process and is not an argument."""
     import dask
 
-    # dask has workers give memory back at once, and glibc then maps every array of a shard anew: a
-    # fifth of their time went into clearing pages.
+    # dask makes workers return memory at once, and glibc then maps every array of a shard anew: a
+    # fifth of their time was spent clearing pages.
     key = "distributed.nanny.pre-spawn-environ"
     dask.config.set({f"{key}.{name}": value for name, value in environment.items()})
-    # dask has every process look fifty times a second whether it still answers; of two cores these
-    # looks alone took a thirtieth.
+    # dask makes every process check fifty times per second whether it still answers; these checks
+    # alone took a thirtieth of two cores.
     dask.config.set({"distributed.admin.tick.interval": TICK})
-    # 15 s after a worker died dask looks whether one of its name is there, and gives the place up
-    # for ever where it is not: as when the next one has just died too, and is being started again.
+    # 15 s after a worker died dask checks whether one of its name is running, and if not never
+    # starts it again: for example when the replacement has just died too and is being restarted.
     dask.config.set({"distributed.deploy.lost-worker-timeout": LOST_WORKER_TIMEOUT})
 
 
-def _threads(size: ClusterSize, door: Door) -> Client:
+def _threads(size: ClusterSize, endpoint: Endpoint) -> Client:
     from dask.system import CPU_COUNT
 
     if size.workers not in (None, 1):
-        raise UsageError("'threads' is one worker, in this process; 'cpu' has as many as you like")
+        raise UsageError("'threads' is one worker, in this process; 'cpu' can have several")
     return _local(
         size,
-        door,
+        endpoint,
         workers=(1, 1),
         threads_per_worker=size.threads or CPU_COUNT,
         processes=False,
-        # dask's own way within a process knows no loopback.
-        protocol="tls://" if door.encrypted else "tcp://",
+        # dask's in-process protocol does not listen on loopback.
+        protocol="tls://" if endpoint.encrypted else "tcp://",
     )
 
 
-def _local(size: ClusterSize, door: Door, *, workers: tuple[int, int], **options: Any) -> Client:
+def _local(
+    size: ClusterSize, endpoint: Endpoint, *, workers: tuple[int, int], **options: Any
+) -> Client:
     from distributed import LocalCluster
 
     from .spilling import spill_settings
@@ -202,14 +173,14 @@ def _local(size: ClusterSize, door: Door, *, workers: tuple[int, int], **options
     least, most = workers
     if size.memory:
         options["memory_limit"] = size.memory
-    if least < most:  # those that come later are to be started alike
+    if least < most:  # for workers that are started later
         options["config"] = spill_settings(most)
     with _kernels_prepared(), _starting(size, most) as started:
         cluster = LocalCluster(
             n_workers=least,
-            host=door.host,
+            host=endpoint.host,
             dashboard_address=_dashboard(),
-            **_kept_private(door),
+            **_private(endpoint),
             **options,
         )
         if least < most:
@@ -220,16 +191,16 @@ def _local(size: ClusterSize, door: Door, *, workers: tuple[int, int], **options
 
 
 def _owner_of(cluster: SpecCluster, closing: Callable[[], object] = lambda: None) -> Client:
-    """Return a client that closes the cluster when it is closed, as of one that it has started."""
+    """Return a client that, when closed, closes the cluster too."""
     from distributed import Client
 
     address, _, _ = cluster.scheduler_address.rpartition(":")
     host = address.rpartition("/")[2]
 
-    class OwningClient(Client):  # by that word in its name dask knows what it can compute with
+    class OwningClient(Client):  # dask recognises clients by that word in the class name
         @property
         def direct_dashboard_link(self) -> str:
-            # dask takes it to be where the scheduler is, and has no word to say otherwise.
+            # dask assumes that it is on the host of the scheduler, and has no setting for that.
             return str(super().dashboard_link).replace(f"//{host}:", f"//{LOOPBACK}:")
 
         @property
@@ -247,9 +218,9 @@ def _owner_of(cluster: SpecCluster, closing: Callable[[], object] = lambda: None
 
 @contextmanager
 def _starting(size: ClusterSize, workers: int) -> Iterator[ExitStack]:
-    """Start so many workers in peace, and say in the user's words why they did not start.
+    """Shield the start of workers, and report in the user's terms why they did not start.
 
-    What is pushed on the stack is done if they did not, or Ctrl-C was pressed meanwhile.
+    The stack's callbacks run if they did not start, or Ctrl-C was pressed in the meantime.
     """
     import dask
 
@@ -259,37 +230,37 @@ def _starting(size: ClusterSize, workers: int) -> Iterator[ExitStack]:
     spilling = dask.config.set(spill_settings(workers))
     try:
         with ExitStack() as started:
-            with spilling, _ctrl_c_spared(), warnings.catch_warnings():
-                # Of the dashboard's: another process may take it after it was found to be free.
+            with spilling, _shielded_from_ctrl_c(), warnings.catch_warnings():
+                # The dashboard's: another process may take it after it was found to be free.
                 warnings.filterwarnings("ignore", "Port [0-9]+ is already in use", UserWarning)
                 yield started
             started.pop_all()
     except ValueError as error:
-        raise UsageError(f"no cluster with {size}: {error}") from error
+        raise UsageError(f"cannot start a cluster of {size}: {error}") from error
     except RuntimeError as error:
         raise BackendUnavailable(
             f"the cluster's workers did not start ({error}); {MAIN_GUARD}"
         ) from error
 
 
-def _kept_private(door: Door) -> dict[str, Any]:
-    """Return what a local cluster is told beside where it listens."""
+def _private(endpoint: Endpoint) -> dict[str, Any]:
+    """Return the arguments of a local cluster that concern security."""
     arguments: dict[str, Any] = {}
-    if door.security is not None:
-        arguments["security"] = door.security
-    if not is_loopback(door.host):
-        # Else a worker's own pages, which are never encrypted, would be where the worker is.
+    if endpoint.security is not None:
+        arguments["security"] = endpoint.security
+    if not is_loopback(endpoint.host):
+        # Otherwise a worker's own pages, which are never encrypted, would be open as well.
         arguments["worker_dashboard_address"] = f"{LOOPBACK}:0"
     return arguments
 
 
 def _dashboard() -> str:
-    # Not left to dask: it would listen on every interface, whatever `host` says.
+    # Not left to dask, which would listen on every interface, regardless of `host`.
     return f"{LOOPBACK}:{_dashboard_port()}"
 
 
 def _dashboard_port() -> int:
-    """Return dask's usual port, or 0 (any) where somebody has it: dask would warn and leak."""
+    """Return dask's usual port, or 0 (any) if it is taken: dask would warn and leak."""
     with socket.socket() as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
@@ -299,7 +270,7 @@ def _dashboard_port() -> int:
     return DASHBOARD_PORT
 
 
-CLUSTERS: dict[str, Callable[[ClusterSize, Door], Client]] = {
+CLUSTERS: dict[str, Callable[[ClusterSize, Endpoint], Client]] = {
     "cpu": _cpu,
     "threads": _threads,
     "cuda": _cuda,

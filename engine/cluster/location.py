@@ -1,4 +1,4 @@
-"""Where a cluster is, in words: of this machine, or elsewhere."""
+"""Where a cluster runs, in words: on this machine, or elsewhere."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ if TYPE_CHECKING:
     from distributed import Client
 
 
-def elsewhere(client: Client) -> str | None:
-    """Return where a cluster is that is not of this machine; None of one that is."""
+def remote_location(client: Client) -> str | None:
+    """Return where a cluster on other machines is; None if it was started on this one."""
     from distributed import LocalCluster
 
     if isinstance(client.cluster, LocalCluster):
@@ -18,18 +18,18 @@ def elsewhere(client: Client) -> str | None:
     return f"the cluster at {scheduler.address}" if scheduler else "a cluster elsewhere"
 
 
-def place_of(client: Client) -> str:
-    """Return what a cluster is.
+def cluster_location(client: Client) -> str:
+    """Return where a cluster runs, for people.
 
     Examples
     --------
     >>> import paninifs as pf
     >>> with pf.connect("threads", quiet=True) as client:
-    ...     print(place_of(client))
+    ...     print(cluster_location(client))
     threads of one process of this machine
     """
-    there = elsewhere(client)
-    if there is not None:
-        return there
+    remote = remote_location(client)
+    if remote is not None:
+        return remote
     processes = getattr(client.cluster, "processes", True)
     return ("processes" if processes else "threads of one process") + " of this machine"

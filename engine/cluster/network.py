@@ -1,4 +1,4 @@
-"""Who can reach a cluster: the interface that it listens on, TLS, and the warning without it.
+"""Who can reach a cluster: the interface it listens on, TLS, and a warning if there is none.
 
 Importing this imports nothing heavy.
 """
@@ -16,19 +16,19 @@ if TYPE_CHECKING:
     from distributed import Security
 
 _ENCRYPTED = frozenset({"tls", "wss"})
-_WITHIN_A_PROCESS = "inproc"
-_MEANS = (
-    "without TLS whoever reaches a scheduler runs code as its user, and whoever is on the way "
-    "reads the texts"
+_IN_PROCESS = "inproc"
+_RISK = (
+    "without TLS anyone who can reach a scheduler can run code as its user, and anyone on the "
+    "network path can read the texts"
 )
 
 
 @dataclass(frozen=True)
-class Door:
-    """Where a local cluster is to listen, and with which certificates."""
+class Endpoint:
+    """The interface on which a local cluster listens, and its certificates."""
 
     host: str = LOOPBACK
-    security: Security | None = None  # None: as dask's configuration and environment say
+    security: Security | None = None  # None: from dask's configuration and environment
 
     @property
     def encrypted(self) -> bool:
@@ -39,33 +39,33 @@ class Door:
         return bool(security.require_encryption)
 
 
-def warn_of_open_door(door: Door, stacklevel: int) -> None:
-    """Warn `UnencryptedScheduler` where a cluster that is about to start will be open to others."""
-    if is_loopback(door.host) or door.encrypted:
+def warn_if_exposed(endpoint: Endpoint, stacklevel: int) -> None:
+    """Warn `UnencryptedScheduler` if a cluster about to start is open to others without TLS."""
+    if is_loopback(endpoint.host) or endpoint.encrypted:
         return
     warnings.warn(
-        f"the scheduler on {door.host} is open to other hosts, and {_MEANS}. Leave host (--host) "
-        "out to keep it to this machine, or give security=distributed.Security(...); in a shell, "
+        f"the scheduler on {endpoint.host} is open to other hosts, and {_RISK}. Omit host (--host) "
+        "to keep it on this machine, or pass security=distributed.Security(...); in a shell, set "
         "DASK_DISTRIBUTED__COMM__REQUIRE_ENCRYPTION=true and certificates: see deploy/README.md",
         UnencryptedScheduler,
         stacklevel=stacklevel + 1,
     )
 
 
-def warn_of_plain_address(address: str, stacklevel: int) -> None:
-    """Warn `UnencryptedScheduler` where a scheduler on another host is spoken to without TLS."""
-    protocol, _, place = address.partition("://")
-    if protocol in _ENCRYPTED or protocol == _WITHIN_A_PROCESS or is_loopback(_host_of(place)):
+def warn_if_plain(address: str, stacklevel: int) -> None:
+    """Warn `UnencryptedScheduler` if a scheduler on another host is contacted without TLS."""
+    protocol, _, host_port = address.partition("://")
+    if protocol in _ENCRYPTED or protocol == _IN_PROCESS or is_loopback(_host_of(host_port)):
         return
     warnings.warn(
-        f"{address} is a scheduler of another host, spoken to in plain text, and {_MEANS}. Start "
-        f"it with certificates and connect to tls://{place}: see deploy/README.md",
+        f"{address} is a scheduler on another host, contacted in plain text, and {_RISK}. Start "
+        f"it with certificates and connect to tls://{host_port}: see deploy/README.md",
         UnencryptedScheduler,
         stacklevel=stacklevel + 1,
     )
 
 
-def _host_of(place: str) -> str:
+def _host_of(host_port: str) -> str:
     """Return the host of ``host:port`` or ``[::1]:port``."""
-    host, colon, _ = place.partition("/")[0].rpartition(":")
-    return (host if colon else place).strip("[]")
+    host, colon, _ = host_port.partition("/")[0].rpartition(":")
+    return (host if colon else host_port).strip("[]")

@@ -1,4 +1,4 @@
-"""How much dask's workers may put on disk of what they hold: never the room that results need."""
+"""How much dask's workers may spill to disk: never the space that results need."""
 
 from __future__ import annotations
 
@@ -11,22 +11,24 @@ from ...storage.errors import ScarceDisk
 from ..hardware.disk import spill_folder
 
 SHARE = 0.5
-"""Of the free space, for all workers of this machine together."""
+"""Share of the free disk space, for all workers of this machine together."""
 
 SCARCE_BYTES = 1 << 30
+"""Free bytes below which the user is warned."""
+
 _LIMIT = "distributed.worker.memory.max-spill"
 
 
 def spill_settings(workers: int) -> dict[str, object]:
-    """Return dask's settings for spilling, with the free space that there is now.
+    """Return dask's settings for spilling, from the disk space that is free now.
 
-    None where the user's own say how much. Without a limit workers fill the disk; then results
-    cannot be written, and the workers are paused for good all the same.
+    Empty if the user has set a limit. Without a limit workers fill the disk; then results cannot be
+    written, and the workers are paused for good all the same.
 
     Warns
     -----
     ScarceDisk
-        There is too little for anything worth the name.
+        There is too little free space to spill to.
 
     >>> sorted(spill_settings(workers=2))
     ['distributed.worker.memory.max-spill']
@@ -39,7 +41,7 @@ def spill_settings(workers: int) -> dict[str, object]:
     free = psutil.disk_usage(str(folder)).free
     if free < SCARCE_BYTES:
         warnings.warn(
-            f"{folder}, where dask puts what the memory has no room for, has only "
+            f"{folder}, where dask spills what does not fit in memory, has only "
             f"{format_bytes(free)} free; set DASK_TEMPORARY_DIRECTORY to a folder with more",
             ScarceDisk,
             stacklevel=2,

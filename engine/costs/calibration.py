@@ -16,11 +16,15 @@ from typing import Any
 from platformdirs import user_cache_path
 
 from ...storage.errors import UsageError
+from ...storage.formats import registry as corpus_formats
 
 PATH = user_cache_path("paninifs") / "calibration.json"
 """File in which `paninifs bench` stores its measurements, for this user on this machine."""
 
-FORMATS = {"parquet": ".parquet", "jsonl": ".jsonl", "csv": ".csv", "text": ".txt"}
+FORMATS = {
+    name: corpus_formats.FORMATS[name].endings[0]
+    for name in dict.fromkeys(known.calibrated_as for known in corpus_formats.FORMATS.values())
+}
 """Measured formats of a corpus, and their endings; the other formats are like one of these."""
 
 CLUSTERS = ("threads", "cpu")

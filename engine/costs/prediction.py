@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from ...storage.errors import UsageError
+from ...storage.formats.registry import FORMATS
 from ..hardware.selection import THREADS
 from .calibration import Calibration, Rate, reference
 from .work import HALF_PARAMETER_BYTES, PARAMETER_BYTES, Work, busy_cores
@@ -139,7 +140,7 @@ def _known(machine: Machine, figure: str) -> Any:
 
 
 def _of_format(rates: Mapping[str, Rate], form: str) -> Rate:
-    return rates[{"tsv": "csv", "document": "text"}.get(form, form)]
+    return rates[FORMATS[form].calibrated_as]
 
 
 def _device_seconds(machine: Machine, work: Work) -> float:

@@ -1,4 +1,4 @@
-"""What a run will take, from a sample of its corpus.
+"""Estimates what a run will take, from a sample of its corpus.
 
 May import `run`, `results` and what is below them; not `report`.
 """

@@ -1,7 +1,8 @@
-"""`measured_pace`: how long runs take, told from trials: what each takes anyway, and what a text.
+"""`fit_cost_model`: the time that runs take, as a fixed part and a part per unit of work.
 
-Where the sample itself takes some seconds, it is the longer of two trials; else whole shards of
-the real plan are, as many as take some seconds, or all there are.
+Fitted to trial runs. If the sample itself takes some seconds, it is the longer of two trial runs.
+Otherwise whole shards of the real plan are timed: as many as take some seconds, or all of them.
+What is run for a trial is in `trial_run`.
 """
 
 from __future__ import annotations
@@ -12,124 +13,135 @@ from dataclasses import dataclass
 
 from ...storage.corpus.index import CorpusIndex
 from ...storage.corpus.partition import Partition
-from .sample_index import Part, lead, spread
-from .trial_run import Trial, Trials
+from .sample_index import SampleRows, leading_rows, spread
+from .trial_run import TrialRun, TrialRunner
 
 SECONDS = 2.0
-"""What the longer of the trials is to take, about."""
+"""Approximate seconds that the longer trial runs are to take."""
 
 LONGER = 1.5
-"""More than that, for part of the short ones is what a run takes anyway."""
+"""Factor by which they are planned longer than that, as part of a short run is its fixed time."""
 
 ROUNDS = 3
-"""How often each is made, in turn."""
+"""Times that each trial run is made, in turn."""
 
 TEXT_SECONDS = 3e-6
-"""Of a thread, for reading and writing a text; a guess, so that trials are of a good size."""
+"""Guess of the thread seconds to read and write a text, to give trial runs a reasonable size."""
 
 
 @dataclass(frozen=True)
-class Pace:
-    """How long runs take, on some workers."""
+class CostModel:
+    """How long runs take on certain workers."""
 
-    once: float  # seconds, however much there is to do
-    each: float  # seconds for a unit of the busiest thread's work, see `excerpt.work_of`
+    fixed: float  # seconds of every run
+    per_unit: float  # seconds per unit of the busiest thread's work; see `work_of`
 
     def seconds(self, work: float) -> float:
         """Return how long a run takes.
 
-        >>> Pace(once=0.5, each=2e-8).seconds(100_000_000)
+        >>> CostModel(fixed=0.5, per_unit=2e-8).seconds(100_000_000)
         2.5
         """
-        return self.once + self.each * work
+        return self.fixed + self.per_unit * work
 
 
-def look(trials: Trials, index: CorpusIndex, rows: int, lanes: int) -> Trial:
-    """Take a spread sample of so many texts the whole way."""
+def run_sample(trials: TrialRunner, index: CorpusIndex, rows: int, threads: int) -> TrialRun:
+    """Run a sample of `rows` rows, spread over the corpus, from reading to writing."""
     ranges = spread(index, rows)
     sampled = sum(stop - start for start, stop in ranges)
-    return trials.run(Part.in_shards(ranges, _power_of_two(sampled / (2 * lanes))))
+    return trials.run(SampleRows.in_shards(ranges, _power_of_two(sampled / (2 * threads))))
 
 
-def measured_pace(
-    trials: Trials, index: CorpusIndex, shard_rows: int, looked: Trial, lanes: int
-) -> tuple[Pace, Trial]:
-    """Return the pace of runs, and the longest of the trials that say so.
+def fit_cost_model(
+    trials: TrialRunner, index: CorpusIndex, shard_rows: int, sample_run: TrialRun, threads: int
+) -> tuple[CostModel, TrialRun]:
+    """Return the cost model of runs, and the longest of the trial runs that it is fitted to.
 
     Parameters
     ----------
     shard_rows : int
-        Of the store that the whole corpus is going to have.
-    looked : Trial
-        Of a spread sample; see `look`.
-    lanes : int
+        Rows per shard of the store that the whole corpus will have.
+    sample_run : TrialRun
+        From `run_sample`.
+    threads : int
         Threads of all workers.
     """
     tasks = index.partitions(shard_rows)
-    busy = min(lanes, len(tasks))
-    if index.rows <= _rows_in_time(looked) * busy:
-        return _all_of_it(trials, tasks, shard_rows)
-    few = _wave(tasks, busy, shard_rows, _rows_in_time(looked))
+    busy = min(threads, len(tasks))
+    if index.rows <= _rows_in_time(sample_run) * busy:
+        return _time_everything(trials, tasks, shard_rows)
+    few = _one_wave(tasks, busy, shard_rows, _rows_in_time(sample_run))
     if few.shard_rows < shard_rows:
-        # Little runs of texts are given to the blocks one by one, which takes longer.
-        beside = trials.run(few)
-        if _rows_in_time(beside) < shard_rows:
-            return _slow(trials, index, looked, busy)
-        few = _wave(tasks, busy, shard_rows, _rows_in_time(beside))
+        # Short ranges are given to the blocks one by one, which takes longer.
+        contiguous = trials.run(few)
+        if _rows_in_time(contiguous) < shard_rows:
+            return _time_slow_texts(trials, index, sample_run, busy)
+        few = _one_wave(tasks, busy, shard_rows, _rows_in_time(contiguous))
     first = trials.run(few)
-    longer = LONGER * SECONDS / first.seconds
-    if longer * first.summary.rows >= index.rows:
-        return _all_of_it(trials, tasks, shard_rows)
-    many = _waves(tasks, busy, few, max(2, int(longer)))
-    found = [(trials.run(few), trials.run(many)) for _ in range(ROUNDS)]
-    return _fit([short for short, _ in found], [long for _, long in found]), found[0][1]
+    times = LONGER * SECONDS / first.seconds
+    if times * first.summary.rows >= index.rows:
+        return _time_everything(trials, tasks, shard_rows)
+    many = _several_waves(tasks, busy, few, max(2, int(times)))
+    pairs = [(trials.run(few), trials.run(many)) for _ in range(ROUNDS)]
+    return _fit([short for short, _ in pairs], [long for _, long in pairs]), pairs[0][1]
 
 
-def _rows_in_time(trial: Trial) -> int:
-    """Return how many texts a thread does in `SECONDS`, as a trial has it."""
-    each = TEXT_SECONDS + sum(trial.block_seconds.values()) / trial.summary.rows
-    return max(1, int(SECONDS / each))
+def _rows_in_time(trial: TrialRun) -> int:
+    """Return how many texts one thread computes in `SECONDS`, judging by a trial run."""
+    text_seconds = TEXT_SECONDS + sum(trial.block_seconds.values()) / trial.summary.rows
+    return max(1, int(SECONDS / text_seconds))
 
 
-def _all_of_it(trials: Trials, tasks: Sequence[Partition], shard_rows: int) -> tuple[Pace, Trial]:
-    """Time a corpus that is done in a moment."""
-    ranges = [(one.row_start, one.row_stop) for one in tasks]
-    found = [trials.run(Part.in_tasks(ranges, shard_rows)) for _ in range(ROUNDS)]
-    return Pace(statistics.median(one.seconds for one in found), 0.0), found[0]
+def _time_everything(
+    trials: TrialRunner, tasks: Sequence[Partition], shard_rows: int
+) -> tuple[CostModel, TrialRun]:
+    """Time the whole corpus, which takes moments."""
+    ranges = [(task.row_start, task.row_stop) for task in tasks]
+    runs = [trials.run(SampleRows.in_tasks(ranges, shard_rows)) for _ in range(ROUNDS)]
+    return CostModel(statistics.median(run.seconds for run in runs), 0.0), runs[0]
 
 
-def _wave(tasks: Sequence[Partition], count: int, shard_rows: int, most: int) -> Part:
-    """Return the beginnings of some tasks of a plan, one a thread: a shard, or less, of each."""
-    size = min(shard_rows, _power_of_two(min(most, tasks[0].rows)))
-    return Part.in_tasks(lead(tasks, count, size, size), size)
+def _one_wave(tasks: Sequence[Partition], count: int, shard_rows: int, max_rows: int) -> SampleRows:
+    """Return the beginnings of some tasks of a plan, one per thread: a shard, or less, of each."""
+    rows = min(shard_rows, _power_of_two(min(max_rows, tasks[0].rows)))
+    return SampleRows.in_tasks(leading_rows(tasks, count, max_rows=rows, shard_rows=rows), rows)
 
 
-def _waves(tasks: Sequence[Partition], count: int, few: Part, times: int) -> Part:
-    """Return so many times as much: more of each task, then more tasks."""
-    size = few.shard_rows
-    longest = max(1, max(one.rows for one in tasks) // size)
+def _several_waves(
+    tasks: Sequence[Partition], count: int, few: SampleRows, times: int
+) -> SampleRows:
+    """Return several times as many rows: more of each task, then more tasks."""
+    rows = few.shard_rows
+    longest = max(1, max(task.rows for task in tasks) // rows)
     shards = min(times, longest)
-    ranges = lead(tasks, count * -(-times // shards), shards * size, size)
-    return Part.in_tasks(ranges, size)
+    ranges = leading_rows(
+        tasks, count * -(-times // shards), max_rows=shards * rows, shard_rows=rows
+    )
+    return SampleRows.in_tasks(ranges, rows)
 
 
-def _slow(trials: Trials, index: CorpusIndex, looked: Trial, lanes: int) -> tuple[Pace, Trial]:
+def _time_slow_texts(
+    trials: TrialRunner, index: CorpusIndex, sample_run: TrialRun, threads: int
+) -> tuple[CostModel, TrialRun]:
     """Time texts of which a shard takes long: the sample, or as many as take some seconds."""
-    enough = _rows_in_time(looked) * lanes
-    if looked.summary.rows < enough:
-        looked = look(trials, index, enough, lanes)
-    few = [look(trials, index, max(1, looked.summary.rows // 16), lanes) for _ in range(ROUNDS)]
-    return _fit(few, [looked]), looked
+    enough = _rows_in_time(sample_run) * threads
+    if sample_run.summary.rows < enough:
+        sample_run = run_sample(trials, index, enough, threads)
+    few_rows = max(1, sample_run.summary.rows // 16)
+    few = [run_sample(trials, index, few_rows, threads) for _ in range(ROUNDS)]
+    return _fit(few, [sample_run]), sample_run
 
 
-def _fit(few: list[Trial], many: list[Trial]) -> Pace:
-    """Return the pace at which both took as long as they did."""
-    short, long = (statistics.median(one.seconds for one in each) for each in (few, many))
-    more = many[0].work - few[0].work
-    each = max(0.0, long - short) / more if more > 0 else 0.0
-    return Pace(max(0.0, long - each * many[0].work), each)
+def _fit(short_runs: list[TrialRun], long_runs: list[TrialRun]) -> CostModel:
+    """Return the cost model that explains the median times of short and of long runs."""
+    short, long = (
+        statistics.median(run.seconds for run in runs) for runs in (short_runs, long_runs)
+    )
+    more = long_runs[0].work - short_runs[0].work
+    per_unit = max(0.0, long - short) / more if more > 0 else 0.0
+    return CostModel(max(0.0, long - per_unit * long_runs[0].work), per_unit)
 
 
 def _power_of_two(rows: float) -> int:
-    """Return the largest power of two that is no more than so many rows, and at least 1."""
+    """Return the largest power of two that is at most `rows`, and at least 1."""
     return 1 << max(0, int(rows).bit_length() - 1)

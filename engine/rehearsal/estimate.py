@@ -1,4 +1,4 @@
-"""`store_bytes`: how large a store will be, by a small one of the same corpus and fields."""
+"""`store_bytes`: the size of a store, from a small one of the same corpus and fields."""
 
 from __future__ import annotations
 
@@ -7,32 +7,35 @@ from collections.abc import Mapping
 from ...storage.field import Field
 from ...storage.store.duplicates import DUPLICATE
 from ...storage.store.encoding import chunk_rows
+from ...storage.store.history import Summary
 from ...storage.store.keys import DONE, QUARANTINE_KEY, QUARANTINE_PARTS
-from ...storage.store.lifecycle import Summary
 from ...storage.store.shards import StoreLayout
 
-_ENTRY = 16  # of a shard's index, for a chunk
+_ENTRY = 16
+"""Bytes of a shard's index per chunk."""
+
 _CHECKSUM = 4
+"""Bytes of the checksum behind a chunk, and behind a shard's index."""
 
 
 def store_bytes(layout: StoreLayout, sizes: Mapping[str, int], summary: Summary) -> int:
     """Return the bytes that a store will have.
 
-    Values that are not compressed are known to the byte; the others take as much a text as they do
-    in the small store, and what is of the whole store as much as there.
+    Uncompressed values are known to the byte. Compressed ones are taken to need as many bytes per
+    text as in the small store, and objects that exist once per store to be as large as there.
 
     Parameters
     ----------
     layout : StoreLayout
-        Of the large store.
+        Layout of the large store.
     sizes : mapping
         Bytes of the small store's objects, by key.
     summary : Summary
         What the small store holds.
     """
-    plain = {one.name: one for one in layout.fields if not one.compress}
-    packed = {one.name for one in layout.fields if one.compress} | {DUPLICATE.name}
-    total = float(sum(_plain_bytes(layout, one) for one in plain.values()))
+    plain = {field.name: field for field in layout.fields if not field.compress}
+    packed = {field.name for field in layout.fields if field.compress} | {DUPLICATE.name}
+    total = float(sum(_plain_bytes(layout, field) for field in plain.values()))
     for key, size in sizes.items():
         name, _, rest = key.partition("/c/")
         if name in plain and rest:
@@ -47,7 +50,7 @@ def store_bytes(layout: StoreLayout, sizes: Mapping[str, int], summary: Summary)
 
 
 def _plain_bytes(layout: StoreLayout, field: Field) -> int:
-    """Return the bytes of all shards of a field that is not compressed: whole chunks."""
+    """Return the bytes of all shards of an uncompressed field, in whole chunks."""
     rows = chunk_rows(layout.shard_rows)
     index = _ENTRY * -(-layout.shard_rows // rows) + _CHECKSUM
     full, rest = divmod(layout.rows, layout.shard_rows)

@@ -1,6 +1,6 @@
-"""`Excerpt`: some rows of a corpus as if they were all of it, and which rows those are.
+"""`SampleIndex`: some rows of a corpus, indexed as if they were all of it, and how they are chosen.
 
-In integers alone; a run over an excerpt takes the same way as one over the whole corpus.
+Pure integers, no I/O. A run over a sample index works exactly like one over the whole corpus.
 """
 
 from __future__ import annotations
@@ -18,55 +18,56 @@ from ...storage.corpus.survey import Survey
 from ...storage.rows import Stretch
 from ..run.tasks import TEXT_WORK
 
-NEIGHBOURS = 25
-"""Rows of a sample that lie side by side: a place costs as much to reach as these to read."""
+RUN_ROWS = 25
+"""Neighbouring rows sampled together: seeking to a row costs as much as reading these."""
 
-MOST_PLACES = 64
+MAX_RUNS = 64
+"""Most runs of neighbouring rows in a sample."""
 
 REACH_BYTES = 16 << 20
-"""How far into a unit, which is decoded from its front, a sample goes."""
+"""Bytes from the front of a unit within which it is sampled: a unit is decoded from its front."""
 
 _GOLDEN = (5**0.5 - 1) / 2
-"""Its multiples, without what is before the point, lie evenly and never come round."""
+"""The fractional parts of its multiples are evenly distributed and never repeat."""
 
 Range = tuple[int, int]
 """Rows ``[start, stop)`` of the corpus."""
 
 
 @dataclass(frozen=True)
-class Part:
-    """Some rows of a corpus, and how they are cut."""
+class SampleRows:
+    """Some rows of a corpus, and how they are cut into tasks and shards."""
 
     ranges: tuple[Range, ...]  # ascending
-    tasks: tuple[int, ...]  # rows of each task; whole shards, but for the last
+    tasks: tuple[int, ...]  # rows per task; whole shards, but for the last
     shard_rows: int
 
     @classmethod
-    def in_shards(cls, ranges: Sequence[Range], shard_rows: int) -> Part:
-        """Return rows that are cut into as many tasks as shards."""
+    def in_shards(cls, ranges: Sequence[Range], shard_rows: int) -> SampleRows:
+        """Cut rows into tasks of one shard each."""
         rows = sum(stop - start for start, stop in ranges)
         starts = range(0, rows, shard_rows)
         return cls(tuple(ranges), tuple(min(shard_rows, rows - at) for at in starts), shard_rows)
 
     @classmethod
-    def in_tasks(cls, ranges: Sequence[Range], shard_rows: int) -> Part:
-        """Return rows of which each range is a task."""
+    def in_tasks(cls, ranges: Sequence[Range], shard_rows: int) -> SampleRows:
+        """Turn each range of rows into a task."""
         return cls(tuple(ranges), tuple(stop - start for start, stop in ranges), shard_rows)
 
 
-@dataclass(frozen=True)
-class Excerpt(CorpusIndex):
-    """The index of a corpus, of which only some rows are read."""
+@dataclass(frozen=True, kw_only=True)
+class SampleIndex(CorpusIndex):
+    """The index of a corpus of which only some rows are read."""
 
     ranges: tuple[Range, ...] = ()  # of the corpus, ascending
-    tasks: tuple[int, ...] = ()  # rows of each task; whole shards, but for the last
-    survey: Survey | None = None  # says what is read for rows that are guessed
+    tasks: tuple[int, ...] = ()  # rows per task; whole shards, but for the last
+    survey: Survey | None = None  # finds what to read where rows are only estimated
 
     @classmethod
-    def of(cls, survey: Survey, part: Part) -> Excerpt:
-        """Return a part of a corpus."""
-        known = {one.name: getattr(survey.index, one.name) for one in fields(CorpusIndex)}
-        return cls(**known, ranges=part.ranges, tasks=part.tasks, survey=survey)
+    def of(cls, survey: Survey, rows: SampleRows) -> SampleIndex:
+        """Return the index of some rows of a corpus."""
+        whole = {field.name: getattr(survey.index, field.name) for field in fields(CorpusIndex)}
+        return cls(**whole, ranges=rows.ranges, tasks=rows.tasks, survey=survey)
 
     @cached_property
     def _ends(self) -> list[int]:
@@ -74,37 +75,37 @@ class Excerpt(CorpusIndex):
 
     @property
     def rows(self) -> int:
-        """Rows of the excerpt."""
+        """Rows of the sample."""
         return self._ends[-1]
 
-    def partitions(self, size: int) -> list[Partition]:
-        """Return the tasks as partitions, in shards of `size` rows."""
+    def partitions(self, shard_rows: int) -> list[Partition]:
+        """Return the tasks as partitions, in shards of `shard_rows` rows."""
         ends = [0, *accumulate(self.tasks)]
         return [
-            Partition(number, start // size, -(-stop // size), start, stop)
+            Partition(number, start // shard_rows, -(-stop // shard_rows), start, stop)
             for number, (start, stop) in enumerate(pairwise(ends))
         ]
 
     def stretches(self, start: int, stop: int) -> tuple[Stretch, ...]:
-        """Return what has to be read for rows ``[start, stop)`` of the excerpt."""
-        found: list[Stretch] = []
+        """Return what has to be read for rows ``[start, stop)`` of the sample."""
+        stretches: list[Stretch] = []
         at = bisect_right(self._ends, start) - 1
         while start < stop:
             first = self.ranges[at][0] + start - self._ends[at]
             end = min(stop, self._ends[at + 1])
-            found += [
-                replace(one, row=start + one.row - first)
-                for one in super().stretches(first, first + end - start)
+            stretches += [
+                replace(stretch, row=start + stretch.row - first)
+                for stretch in super().stretches(first, first + end - start)
             ]
             start, at = end, at + 1
-        return self.survey.settled(found) if self.survey else tuple(found)
+        return self.survey.settled(stretches) if self.survey else tuple(stretches)
 
 
 def spread(index: CorpusIndex, rows: int) -> list[Range]:
-    """Return so many rows of a corpus, or all, in little runs that lie evenly over all files.
+    """Return a sample of rows, or all of them, in short runs spread evenly over all files.
 
     A unit is decoded from its front, so in a large one (a compressed file, a row group of hundreds
-    of megabytes) they all lie in its first `REACH_BYTES`.
+    of megabytes) all runs are within its first `REACH_BYTES`.
 
     Examples
     --------
@@ -117,20 +118,20 @@ def spread(index: CorpusIndex, rows: int) -> list[Range]:
     """
     if rows >= index.rows:
         return [(0, index.rows)]
-    places = max(1, min(rows // NEIGHBOURS, MOST_PLACES))
+    runs = max(1, min(rows // RUN_ROWS, MAX_RUNS))
     starts = _unit_starts(index)
-    found: list[Range] = []
-    for place in range(places):
-        length = (place + 1) * rows // places - place * rows // places
-        lowest, highest = place * index.rows // places, (place + 1) * index.rows // places
-        # Not in the middle: what comes round at regular distances would be met always, or never.
-        share = place * _GOLDEN % 1
+    ranges: list[Range] = []
+    for run in range(runs):
+        length = (run + 1) * rows // runs - run * rows // runs
+        lowest, highest = run * index.rows // runs, (run + 1) * index.rows // runs
+        # Not in the middle: what repeats at regular distances would be met always, or never.
+        share = run * _GOLDEN % 1
         wanted = lowest + int(share * max(0, highest - lowest - length))
         begin = _within_reach(index, starts, wanted, length)
-        if found:
-            begin = max(begin, found[-1][1])
-        found.append((begin, min(begin + length, index.rows)))
-    return found
+        if ranges:
+            begin = max(begin, ranges[-1][1])
+        ranges.append((begin, min(begin + length, index.rows)))
+    return ranges
 
 
 def _unit_starts(index: CorpusIndex) -> list[int]:
@@ -138,7 +139,7 @@ def _unit_starts(index: CorpusIndex) -> list[int]:
 
 
 def _within_reach(index: CorpusIndex, starts: Sequence[int], row: int, length: int) -> int:
-    """Return a row; where its unit is too large, one as far into that part of it that is read."""
+    """Return the row itself, or in a large unit a row at the same share of its reachable part."""
     file = index.files[bisect_right(index.starts, row) - 1]
     number = bisect_right(starts, row) - 1
     unit, rows = starts[number], starts[number + 1] - starts[number]
@@ -147,49 +148,52 @@ def _within_reach(index: CorpusIndex, starts: Sequence[int], row: int, length: i
     return row if rows <= reach else unit + (row - unit) * reach // rows
 
 
-def lead(partitions: Sequence[Partition], count: int, most: int, size: int) -> list[Range]:
-    """Return the first rows of some partitions, evenly chosen, at most so many of each.
+def leading_rows(
+    partitions: Sequence[Partition], count: int, *, max_rows: int, shard_rows: int
+) -> list[Range]:
+    """Return the first rows of some partitions, evenly chosen, at most `max_rows` of each.
 
-    They are whole shards of `size` rows, so one that has no whole shard is left out.
+    They are whole shards of `shard_rows` rows, so a partition without a whole shard is left out.
 
-    >>> cut = [Partition(n, n, n + 1, 10 * n, 10 * n + 10) for n in range(6)]
-    >>> lead(cut, 2, 10, 5)
+    >>> plan = [Partition(n, n, n + 1, 10 * n, 10 * n + 10) for n in range(6)]
+    >>> leading_rows(plan, 2, max_rows=10, shard_rows=5)
     [(0, 10), (30, 40)]
     """
-    whole = [one for one in partitions if one.rows >= size]
+    whole = [partition for partition in partitions if partition.rows >= shard_rows]
     count = min(count, len(whole))
     chosen = [whole[number * len(whole) // count] for number in range(count)]
-    most -= most % size
+    max_rows -= max_rows % shard_rows
     return [
-        (one.row_start, one.row_start + min(most, one.rows - one.rows % size)) for one in chosen
+        (one.row_start, one.row_start + min(max_rows, one.rows - one.rows % shard_rows))
+        for one in chosen
     ]
 
 
-def makespan(tasks: Iterable[float], lanes: int) -> float:
-    """Return when the last of some tasks ends, each begun in order as soon as a lane is free.
+def makespan(tasks: Iterable[float], threads: int) -> float:
+    """Return when the last task ends, if each starts, in order, as soon as a thread is free.
 
-    >>> makespan([3, 2, 2, 1], lanes=2), makespan([5], lanes=2)
+    >>> makespan([3, 2, 2, 1], threads=2), makespan([5], threads=2)
     (4.0, 5.0)
     """
-    free = [0.0] * max(1, lanes)
-    heapify(free)
+    free_at = [0.0] * max(1, threads)
+    heapify(free_at)
     for task in tasks:
-        heapreplace(free, free[0] + task)
-    return max(free)
+        heapreplace(free_at, free_at[0] + task)
+    return max(free_at)
 
 
-def work_of(index: CorpusIndex, shard_rows: int, lanes: int) -> float:
-    """Return what the busiest of some threads has to do for a corpus, in bytes of text.
+def work_of(index: CorpusIndex, shard_rows: int, threads: int) -> float:
+    """Return the work of the busiest thread for a corpus, in bytes of text.
 
-    A text counts for some bytes of its own, see `tasks.TEXT_WORK`; of a file the mean is taken.
+    Each text counts as `TEXT_WORK` bytes and its file's mean length.
     """
     mean = {one.file: one.lengths.nbytes / one.rows for one in index.files if one.lengths}
     tasks = [
         sum(
-            (one.span.stop - one.span.start) * (TEXT_WORK + mean.get(one.file, 0.0))
-            for one in index.stretches(task.row_start, task.row_stop)
-            if not one.problem
+            (stretch.span.stop - stretch.span.start) * (TEXT_WORK + mean.get(stretch.file, 0.0))
+            for stretch in index.stretches(task.row_start, task.row_stop)
+            if not stretch.problem
         )
         for task in index.partitions(shard_rows)
     ]
-    return makespan(sorted(tasks, reverse=True), lanes)
+    return makespan(sorted(tasks, reverse=True), threads)

@@ -1,8 +1,8 @@
-"""`Trials`: real runs over excerpts of a corpus, into a store that is removed again.
+"""`TrialRunner`: real runs over samples of a corpus, into a store that is removed afterwards.
 
-Everything is as in a run over the whole: the workers, the place where results land. But the
-dashboard is not told: a rehearsal makes some ten, and the runs that are looked at would be lost
-among them. What is made of the figures is the business of `rehearse`.
+Everything is as in a run over the whole corpus: the workers, and the kind of target. Only the
+dashboard shows nothing: a rehearsal makes about ten runs, and real ones would be lost among them.
+What follows from the figures is computed in `rehearse`.
 """
 
 from __future__ import annotations
@@ -14,52 +14,45 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
-from tempfile import TemporaryDirectory
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from ...graphs.graph import Graph
-from ...graphs.kernels import NUMERIC_VERSION
-from ...storage.corpus.corpus import Corpus
-from ...storage.corpus.partition import Sharding
 from ...storage.corpus.survey import Survey
-from ...storage.errors import PaniniError, UsageError
+from ...storage.errors import PaniniError
 from ...storage.filesystems.filesystem import LOCAL, filesystem_of, protocols_of
-from ...storage.store.history import Sample
-from ...storage.store.lifecycle import Summary
-from ...storage.store.manifest import facts_of
+from ...storage.store.history import Sample, Summary
 from ...storage.store.quarantine import first_quarantined
-from ...storage.targets.target import Target, open_target
-from ..cluster.location import elsewhere
+from ...storage.targets.open import open_target
+from ...storage.targets.target import Target
 from ..monitoring.dashboard.link import DashboardLink
 from ..monitoring.dashboard.telemetry import Telemetry
 from ..monitoring.events import ShardDone
 from ..monitoring.figures import Figures
-from ..run.driver import Order
 from ..run.handle import Run
 from ..run.leases import acquire
-from .sample_index import Excerpt, Part, work_of
-
-if TYPE_CHECKING:
-    from distributed import Client
+from ..run.spec import RunSpec
+from .sample_index import SampleIndex, SampleRows, work_of
 
 _REASONS = 5
+"""Reasons for quarantined rows that are kept."""
+
 _STOP_SECONDS = 10.0
+"""Seconds to wait for a failed trial run to stop."""
 
 
-@dataclass(frozen=True)
-class Trial:
-    """What a run over an excerpt took."""
+@dataclass(frozen=True, kw_only=True)
+class TrialRun:
+    """The time, work and results of a run over a sample."""
 
     seconds: float  # from the submission to the end
-    work: float  # of the thread that had most to do; see `excerpt.work_of`
+    work: float  # of the busiest thread; see `work_of`
     summary: Summary
     shards: tuple[ShardDone, ...]
     sizes: Mapping[str, int]  # bytes of the store's objects, by key
-    reasons: tuple[str, ...]  # why rows were set aside: the first of them
+    reasons: tuple[str, ...]  # the first reasons for which rows were quarantined
 
     @property
     def block_seconds(self) -> dict[str, float]:
-        """Seconds by block, added up over threads."""
+        """Seconds by block, summed over threads."""
         spent: dict[str, float] = {}
         for shard in self.shards:
             for name, seconds in shard.seconds.items():
@@ -68,44 +61,44 @@ class Trial:
         return spent
 
 
-class Trials:
-    """Makes trials of a graph over a corpus, on a cluster.
+class TrialRunner:
+    """Makes trial runs, on the cluster of the real run.
 
     Parameters
     ----------
+    spec : RunSpec
+        The real run.
     surveyed : Survey
-        Of the whole corpus.
+        Survey of the whole corpus.
     scratch : Target
-        Where the store of a trial is; `scratch_beside` makes such places.
+        Where the store of a trial run goes; see `scratch_beside`.
     """
 
-    def __init__(
-        self,
-        graph: Graph,
-        corpus: Corpus,
-        surveyed: Survey,
-        scratch: Target,
-        client: Client,
-        backend: str,
-    ) -> None:
-        self._graph, self._corpus, self._surveyed = graph, corpus, surveyed
-        self._scratch, self._client, self._backend = scratch, client, backend
+    def __init__(self, spec: RunSpec, surveyed: Survey, scratch: Target) -> None:
+        self._spec, self._surveyed, self._scratch = spec, surveyed, scratch
 
-    def run(self, part: Part) -> Trial:
+    def run(self, rows: SampleRows) -> TrialRun:
         """Run the graph over some rows.
 
         Raises
         ------
         PaniniError
-            As the whole run would.
+            As the real run would.
         """
-        corpus = replace(self._corpus)
-        excerpt = Excerpt.of(self._surveyed, part)
-        corpus.__dict__["index"] = excerpt  # its cached property: as if this had been counted
-        self._scratch.delete(self._scratch.sizes())  # of the trial before
+        corpus = replace(self._spec.corpus)
+        index = SampleIndex.of(self._surveyed, rows)
+        corpus.__dict__["index"] = index  # its cached property: as if this had been counted
+        self._scratch.delete(self._scratch.sizes())  # left by the trial run before
         began = time.perf_counter()
-        leases = acquire([self._scratch])
-        run = Run(self._order(corpus, part.shard_rows), leases, DashboardLink(""), Untold)
+        spec = RunSpec.of(
+            self._spec.graph,
+            corpus,
+            self._scratch,
+            client=self._spec.client,
+            backend=self._spec.backend,
+            shard_rows=rows.shard_rows,
+        )
+        run = Run(spec, acquire(spec.targets), DashboardLink(""), NoTelemetry)
         try:
             summary = run.result()
         except BaseException:
@@ -115,39 +108,27 @@ class Trials:
         shards: list[ShardDone] = []
         run.events.subscribe(lambda event: _gather(event, shards))
         reasons, _ = first_quarantined(self._scratch, _REASONS)
-        sizes = self._scratch.sizes()
-        work = work_of(excerpt, part.shard_rows, sum(self._client.nthreads().values()))
-        return Trial(seconds, work, summary, tuple(shards), sizes, tuple(map(str, reasons)))
-
-    def _order(self, corpus: Corpus, shard_rows: int) -> Order:
-        """Return what `submit` would order, had it been asked for a run into the scratch store."""
-        return Order(
-            self._graph,
-            corpus,
-            self._scratch,
-            None,
-            facts_of(corpus, self._graph.describe(), NUMERIC_VERSION),
-            self._client,
-            self._backend,
-            Sharding(shard_rows),
-            raise_on_error=False,
-            existing="resume",
-            micro_batch=None,
-            priority=0,
+        return TrialRun(
+            seconds=seconds,
+            work=work_of(index, rows.shard_rows, sum(spec.client.nthreads().values())),
+            summary=summary,
+            shards=tuple(shards),
+            sizes=self._scratch.sizes(),
+            reasons=tuple(map(str, reasons)),
         )
 
 
-class Untold(Telemetry):
+class NoTelemetry(Telemetry):
     """Keeps a run's figures off the dashboard."""
 
     def __init__(self, *_: object) -> None:
         pass
 
     def send(self, figures: Figures, sample: Sample) -> None:
-        """Tell nobody."""
+        """Send nothing."""
 
     def close(self, figures: Figures, sample: Sample) -> None:
-        """Tell nobody."""
+        """Send nothing."""
 
 
 def _gather(event: object, shards: list[ShardDone]) -> None:
@@ -156,7 +137,7 @@ def _gather(event: object, shards: list[ShardDone]) -> None:
 
 
 def _stop(run: Run) -> None:
-    """End a run whose store is about to go."""
+    """End a run whose store is about to be removed."""
     run.cancel()
     with suppress(PaniniError, TimeoutError):
         run.result(timeout=_STOP_SECONDS)
@@ -164,25 +145,15 @@ def _stop(run: Run) -> None:
 
 @contextmanager
 def scratch_beside(
-    results: str | os.PathLike[str] | Target | None,
-    options: Mapping[str, Any] | None,
-    client: Client,
+    results: str | os.PathLike[str] | Target, options: Mapping[str, Any] | None = None
 ) -> Iterator[Target]:
-    """Give a place on the same disk or in the same bucket as results; it is emptied at the end.
+    """Provide a target on the same disk or in the same bucket as the results; empty it at the end.
 
-    Raises
-    ------
-    UsageError
-        No results are named, and the workers may not see this machine's temporary folder.
+    Parameters
+    ----------
+    options : mapping, optional
+        For fsspec, if `results` is a URL.
     """
-    if results is None:
-        if elsewhere(client) is not None:
-            raise UsageError(
-                "the cluster is not of this machine, so say where the results are to be (results=)"
-            )
-        with TemporaryDirectory(prefix="paninifs-sample-") as folder:
-            yield open_target(Path(folder) / "sample.zarr")
-        return
     if isinstance(results, str | os.PathLike):
         url = os.fspath(results)
     else:
@@ -195,7 +166,7 @@ def scratch_beside(
 
 
 def _beside(url: str, options: Mapping[str, Any] | None) -> str:
-    """Return a name of nothing yet: in the folder of results, or the first above it that is."""
+    """Return an unused name in the folder of the results, or in its first existing parent."""
     own = f"paninifs-sample-{uuid.uuid4().hex[:12]}.zarr"
     fs, path = filesystem_of(url, options)
     if protocols_of(fs) & LOCAL:

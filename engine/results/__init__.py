@@ -1,4 +1,5 @@
-"""Reading a results store: verifying, exporting, citing and looking at it.
+"""Reading a results store: status, overview, verification, export, citation, nearest texts.
 
-Nothing here writes to a store. May import `cluster`, `worker` and what is below them; not `run`.
+Nothing here writes to a store. The HTML page about a store is in `report`. May import `cluster`,
+`worker` and what is below them, but not `run`.
 """

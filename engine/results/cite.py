@@ -1,4 +1,7 @@
-"""`cite`: a methods paragraph on a store, every figure of which stands in its manifest."""
+"""`cite`: a methods paragraph about a store, with no figure that is not in its manifest.
+
+The reasons for quarantined rows come from the store's quarantine; nothing else is read.
+"""
 
 from __future__ import annotations
 
@@ -11,24 +14,23 @@ from os import PathLike
 from typing import Any
 
 from ...storage.errors import UsageError
-from ...storage.store.lifecycle import Summary
+from ...storage.store.history import RunRecord, Summary
 from ...storage.store.manifest import Manifest
 from ...storage.store.quarantine import first_quarantined
 from ...storage.store.reader import ResultsStore
-from ...storage.store.run_record import RunRecord
 from ...storage.targets.target import Target
 from ..rendering.terminal import one_line, visible
 from .inventories import Inventories
 
 SHORT = 16
-"""Digits of a fingerprint that are enough to tell stores apart by eye."""
+"""Hexadecimal digits of a fingerprint that are enough to tell stores apart by eye."""
 
 PACKAGES = ("paninifs", "dask", "zarr", "numba", "numpy", "pyarrow", "python")
 _NAMES = {"dask": "Dask", "zarr": "Zarr", "numba": "Numba", "numpy": "NumPy", "python": "Python"}
-_REASONS = 3
-_LOOKED_AT = 100_000  # entries of the quarantine, to find the most frequent reasons
-_RUNS = 3
-_UNTOLD = "which were stopped and left no record"
+_MAX_REASONS = 3
+_ENTRIES_READ = 100_000  # of the quarantine, to find the most frequent reasons
+_MAX_RUNS = 3
+_STOPPED = "which were stopped and left no record"
 
 _BUILT_IN = {
     "digest": "the SHA-256 digest of each text's UTF-8 bytes",
@@ -45,26 +47,26 @@ _BUILT_IN = {
         "they are rounded, and two weighted sums of both (ambiguity, ambiguity_normalised)"
     ),
 }
-"""What the blocks of the default graph compute."""
+"""What each block of the default graph computes."""
 
 _CLEANING = {
     "markup": "markup was removed",
     "unicode": "texts were brought into the Unicode normal form {0}",
-    "whitespace": "runs of white space were made one space",
-    "min_chars": "texts with fewer than {0:,} characters were set aside",
-    "max_chars": "texts with more than {0:,} characters were set aside",
-    "duplicates": "texts that had come before were marked, and kept",
+    "whitespace": "each run of white space was replaced by one space",
+    "min_chars": "texts with fewer than {0:,} characters were quarantined",
+    "max_chars": "texts with more than {0:,} characters were quarantined",
+    "duplicates": "repeated texts were marked and kept",
 }
 
 _HONEST = (
     "These are functions of cryptographic hashes: reproducible signatures of a text's exact bytes, "
-    "and no model of its meaning."
+    "not a model of its meaning."
 )
 
 
 @dataclass(frozen=True)
 class Citation:
-    """What a paper may say of a store. Made by `cite`; as text it is the paragraph."""
+    """A methods paragraph about a store, made by `cite`; `str()` returns the paragraph."""
 
     paragraph: str  # English, one paragraph
     bibtex: str  # an entry for the software
@@ -79,24 +81,24 @@ class Citation:
 def cite(
     results: str | PathLike[str], *, storage_options: Mapping[str, Any] | None = None
 ) -> Citation:
-    r"""Return a methods paragraph on a finished store, to be pasted into a paper.
+    r"""Return a methods paragraph about a finished store, ready to be pasted into a paper.
 
-    What was computed, of how many texts, with what, where and how long it took; every figure
-    stands in the store's ``_run/manifest.json``.
+    It says what was computed, for how many texts, with which software, where, and how long it
+    took. Every figure is in the store's ``_run/manifest.json``.
 
     Parameters
     ----------
     results : str or path
-        Where the store is.
+        The store.
     storage_options : mapping, optional
-        For fsspec.
+        Passed to fsspec.
 
     Raises
     ------
     ResultsNotFound
-        There is no store.
+        The store does not exist.
     UsageError
-        It is not complete, so there is nothing final to say of it.
+        The store is not complete, so its figures may still change.
 
     Examples
     --------
@@ -116,16 +118,16 @@ def cite(
     manifest, summary = store.manifest, store.summary
     if summary is None:
         raise UsageError(
-            f"{store.url} is not complete, so its figures may still change; run it to the end "
-            "first (paninifs status says how far it is)"
+            f"{store.url} is not complete, so its figures may still change; finish the run first "
+            "(paninifs status shows its progress)"
         )
     sentences = [
         *_computed(manifest, summary),
         _columns(manifest.facts["corpus"]),
         _cleaned(manifest.facts["corpus"]["cleaning"]),
-        _set_aside(store.target, manifest, summary),
-        *_where(manifest.runs, manifest.rows),
-        _with(manifest),
+        _quarantined(store.target, manifest, summary),
+        *_runs(manifest.runs, manifest.rows),
+        _software(manifest),
         f"The results are chunked Zarr arrays in shards of {manifest.shard_rows:,} texts.",
         f"Their fingerprint is {manifest.fingerprint[:SHORT]} (in full {manifest.fingerprint}).",
     ]
@@ -139,26 +141,24 @@ def _computed(manifest: Manifest, summary: Summary) -> list[str]:
     inventories = Inventories.of(graph)
     same = inventories.ambiguity == inventories.bases
     own_primes = f"such signatures, for each of the {_listed(inventories.ambiguity, 'prime')}"
-    said = {
+    values = {
         "dhatus": _listed(inventories.dhatus, "semantic root"),
         "primes": _listed(inventories.bases, "prime"),
         "numbers": "those numbers" if same else own_primes,
     }
     own = {name: block for name, block in graph.items() if "code" in block}
-    things = [text.format(**said) for name, text in _BUILT_IN.items() if name in {*graph} - {*own}]
-    sentences = [
-        f"With PaniniFS {manifest.versions['paninifs']} (numeric version "
-        f"{facts['numeric version']}) we computed, for {_counted(summary.done, 'text')} in "
-        f"{_counted(len(corpus['files']), 'file')}: {'; '.join(things)}."
-        if things
-        else f"With PaniniFS {manifest.versions['paninifs']} we ran blocks of our own over "
-        f"{_counted(summary.done, 'text')} in {_counted(len(corpus['files']), 'file')}."
-    ]
-    if things:
-        sentences.append(_HONEST)
+    built_in = {*graph} - {*own}
+    outputs = [text.format(**values) for name, text in _BUILT_IN.items() if name in built_in]
+    texts = f"{_counted(summary.done, 'text')} in {_counted(len(corpus['files']), 'file')}"
+    engine = f"PaniniFS {manifest.versions['paninifs']}"
+    blocks = _series([_own(name, block) for name, block in own.items()]) if own else ""
+    if not outputs:
+        return [f"With {engine} we ran, on {texts}, {blocks}."]
+    numeric = f"numeric version {facts['numeric version']}"
+    sentences = [f"With {engine} ({numeric}) we computed, for {texts}: {'; '.join(outputs)}."]
+    sentences.append(_HONEST)
     if own:
-        blocks = _series([_own(name, block) for name, block in own.items()])
-        sentences.append(f"Beside them there {'is' if len(own) == 1 else 'are'} {blocks}.")
+        sentences.append(f"In addition we ran {blocks}.")
     return sentences
 
 
@@ -168,26 +168,26 @@ def _own(name: str, block: Mapping[str, Any]) -> str:
     return f"our own block {name!r}{version} (arrays: {', '.join(block['fields'])}){rounding}"
 
 
-def _set_aside(target: Target, manifest: Manifest, summary: Summary) -> str:
+def _quarantined(target: Target, manifest: Manifest, summary: Summary) -> str:
     unread = ""
     if summary.files_unread:
         unread = f" {_counted(summary.files_unread, 'file')} could not be read."
     if not summary.quarantined:
-        return f"No text was set aside.{unread}"
-    entries, _ = first_quarantined(target, _LOOKED_AT)
+        return f"No text was quarantined.{unread}"
+    entries, _ = first_quarantined(target, _ENTRIES_READ)
     kinds: Counter[str] = Counter()
     for entry in entries:
         if entry.rows:
             kinds[_kind(entry.reason)] += entry.rows
-    why = "; ".join(kind for kind, _ in kinds.most_common(_REASONS))
+    why = "; ".join(kind for kind, _ in kinds.most_common(_MAX_REASONS))
     return (
         f"Of {_counted(manifest.rows, 'record')} {summary.quarantined:,} could not be used and "
-        f"{'was' if summary.quarantined == 1 else 'were'} set aside ({why}).{unread}"
+        f"{'was' if summary.quarantined == 1 else 'were'} quarantined ({why}).{unread}"
     )
 
 
 def _kind(reason: str) -> str:
-    """Return a reason without what is of one text alone.
+    """Return a reason without the parts that are specific to one text.
 
     >>> _kind("3 characters, fewer than the 20 asked for"), _kind("no 'text' (the record has: id)")
     ('fewer characters than asked for', "no 'text'")
@@ -206,66 +206,69 @@ def _kind(reason: str) -> str:
 
 
 def _cleaned(cleaning: Mapping[str, Any]) -> str:
-    steps = [_CLEANING[name].format(asked) for name, asked in cleaning.items()]
+    steps = [_CLEANING[name].format(value) for name, value in cleaning.items()]
     if not steps:
-        return "Texts were taken as they stand in their files."
+        return "Texts were used as found in their files, without cleaning."
     return f"Before anything was computed, {_series(steps)}."
 
 
 def _columns(corpus: Mapping[str, Any]) -> str:
     identity = corpus["id column"]
-    said = f"Texts were read from {corpus['text column']!r}"
+    sentence = f"Texts were read from {corpus['text column']!r}"
     if identity:
-        said += f" and are identified by {identity!r}"
+        sentence += f" and are identified by {identity!r}"
     kept = [repr(name) for name in corpus["kept columns"]]
     if kept:
-        said += f"; {_series(kept)} {'was' if len(kept) == 1 else 'were'} kept beside the results"
-    return f"{said}."
+        was = "was" if len(kept) == 1 else "were"
+        sentence += f"; {_series(kept)} {was} kept with the results"
+    return f"{sentence}."
 
 
-def _where(runs: Sequence[RunRecord], rows: int) -> list[str]:
-    """Say where and when runs were made, of many the last ones, and what no run has a record of."""
+def _runs(runs: Sequence[RunRecord], rows: int) -> list[str]:
+    """Describe the last recorded runs, and the rows that runs without a record have done."""
     if not runs:
-        return ["No run left a record of where it was made and how long it took."]
+        return ["No run left a record of where it ran and how long it took."]
     reached = [0, *(run.rows_before + run.rows for run in runs)]
     begun = [*(run.rows_before for run in runs), rows]
-    # Only a run that comes to its end leaves a record: of the others there is what they did alone.
-    untold = [before > known for before, known in zip(begun, reached, strict=True)]
-    said = []
+    # Only a run that finishes leaves a record; of a stopped run only the rows that it did remain.
+    unrecorded = [before > known for before, known in zip(begun, reached, strict=True)]
+    sentences = []
     if len(runs) > 1:
-        last = ", the last of them" if len(runs) > _RUNS else ""
-        others = f", beside others, {_UNTOLD}" if any(untold) else ""
-        said.append(f"The work was done in {len(runs)} runs{last}{others}:")
-    for at, run in list(enumerate(runs))[-_RUNS:]:
-        if untold[at]:
-            before, some = _counted(run.rows_before, "record"), ", some of them" if at else ""
-            said.append(f"{before} had been done{some} by earlier runs, {_UNTOLD}.")
-        said.append(_told(run))
-    if untold[-1]:
-        said.append(f"The rest of the {_counted(rows, 'record')} was done by runs, {_UNTOLD}.")
-    return said
+        last = "; the most recent" if len(runs) > _MAX_RUNS else ""
+        others = f" and in others, {_STOPPED}" if any(unrecorded) else ""
+        sentences.append(f"The work was done in {len(runs)} runs{others}{last}:")
+    for number, run in list(enumerate(runs))[-_MAX_RUNS:]:
+        if unrecorded[number]:
+            before, some = _counted(run.rows_before, "record"), ", in part" if number else ""
+            sentences.append(f"{before} had been done{some} by earlier runs, {_STOPPED}.")
+        sentences.append(_run(run))
+    if unrecorded[-1]:
+        sentences.append(
+            f"The rest of the {_counted(rows, 'record')} was done by runs, {_STOPPED}."
+        )
+    return sentences
 
 
-def _told(run: RunRecord) -> str:
+def _run(run: RunRecord) -> str:
     began = run.began.replace("T", " ").split("+")[0]
-    place = "" if run.platform.startswith("none") else f" in {run.platform}"
+    platform = "" if run.platform.startswith("none") else f" in {run.platform}"
     return (
-        f"{_counted(run.rows, 'record')} took {run.seconds:.1f} s{place}, begun {began} UTC, "
+        f"{_counted(run.rows, 'record')} took {run.seconds:.1f} s{platform}, begun {began} UTC, "
         f"with the backend {run.backend!r} on {run.cluster} "
         f"({_counted(run.workers, 'worker')}, {_counted(run.threads, 'thread')}; "
         f"{run.machine})."
     )
 
 
-def _with(manifest: Manifest) -> str:
-    """Name the versions; of several runs all that were there."""
+def _software(manifest: Manifest) -> str:
+    """Name the packages and their versions; all versions if runs used different ones."""
     found: dict[str, list[str]] = {}
     for versions in (manifest.versions, *(run.versions for run in manifest.runs)):
         for name in PACKAGES:
             if name in versions and versions[name] not in found.setdefault(name, []):
                 found[name].append(versions[name])
     named = [f"{_NAMES.get(name, name)} {' and '.join(each)}" for name, each in found.items()]
-    return f"It was done with {_series(named)}."
+    return f"The software versions were {_series(named)}."
 
 
 def _listed(names: Sequence[Any], what: str) -> str:
@@ -273,7 +276,7 @@ def _listed(names: Sequence[Any], what: str) -> str:
 
 
 def _counted(count: int, what: str) -> str:
-    """Return a number of things.
+    """Return a count with its noun.
 
     >>> _counted(1, "text"), _counted(117659, "text")
     ('1 text', '117,659 texts')
@@ -282,7 +285,7 @@ def _counted(count: int, what: str) -> str:
 
 
 def _series(things: Sequence[str]) -> str:
-    """Return things with commas, and an "and".
+    """Join things with commas and a final "and".
 
     >>> _series(["a"]), _series(["a", "b"]), _series(["a", "b", "c"])
     ('a', 'a and b', 'a, b and c')
@@ -292,7 +295,7 @@ def _series(things: Sequence[str]) -> str:
 
 
 def _bibtex(manifest: Manifest) -> str:
-    """Return an entry for the software; who wrote it, and where it is, its user fills in."""
+    """Return an entry for the software; its author and address are left for the user to add."""
     version = manifest.versions["paninifs"]
     note = f"numeric version {manifest.facts['numeric version']}, results"
     return (

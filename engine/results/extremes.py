@@ -1,4 +1,4 @@
-"""`Extremes`: the texts with the largest and the smallest value, of a stream of them."""
+"""`Extremes`: the texts with the largest and the smallest values in a stream of texts."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ Ranking = tuple[npt.NDArray[np.int64], npt.NDArray[np.float64]]  # rows, and the
 
 
 class Extremes:
-    """Keeps the rows of the largest and of the smallest values; of equal ones the first.
+    """Keep the rows with the largest and with the smallest values; the earlier row wins a tie.
 
     Parameters
     ----------
     most : int
-        How many of each are kept.
+        How many of each to keep.
 
     Examples
     --------
@@ -36,7 +36,7 @@ class Extremes:
         self._lowest: Ranking = nothing
 
     def add(self, rows: npt.NDArray[np.int64], values: npt.NDArray[Any]) -> None:
-        """Look at some texts: their rows, ascending, and a number each; NaN counts for nothing."""
+        """Add texts: their rows, ascending, and one number per row; NaN is ignored."""
         known = ~np.isnan(values)
         rows, values = rows[known], values[known].astype(np.float64)
         self._highest = self._best(self._highest, rows, values, -1)

@@ -1,4 +1,4 @@
-"""`Inventories`: what a store's built-in blocks were made with, as its manifest has it."""
+"""`Inventories`: the dhātus and primes of a store's built-in blocks, from its manifest."""
 
 from __future__ import annotations
 
@@ -9,17 +9,18 @@ from typing import Any
 
 @dataclass(frozen=True)
 class Inventories:
-    """What built-in blocks were made with. Empty: the graph has no such block."""
+    """The inventories of the built-in blocks; empty if the graph has no such block."""
 
     dhatus: tuple[str, ...] = ()  # of `dhatu`
     bases: tuple[int, ...] = ()  # of `prime_base`
-    ambiguity: tuple[int, ...] = ()  # of `ambiguity`: a graph may give it primes of its own
+    ambiguity: tuple[int, ...] = ()  # of `ambiguity`, which may have its own primes
 
     @classmethod
     def of(cls, graph: Mapping[str, Any]) -> Inventories:
-        """Return those of a graph, each from its own block; see `Graph.describe`.
+        """Return the inventories of a graph as described by `Graph.describe`.
 
-        A user's block, which has code, may be called as a built-in one is, and its parameters too.
+        A user's block, which has code, may have the name and parameters of a built-in one; it is
+        ignored.
 
         >>> own = {"code": "...", "params": {"primes": [13]}}
         >>> Inventories.of({"prime_base": {"params": {"primes": [2, 3]}}, "ambiguity": own})

@@ -1,4 +1,4 @@
-"""Rows of a store as texts: whose they are, where they stand, and what they say."""
+"""`Located`: a row of a store with its id, its file, its position there, and its text."""
 
 from __future__ import annotations
 
@@ -10,24 +10,26 @@ import numpy as np
 from ...storage.corpus.reading import texts_at
 from ...storage.errors import CorpusChanged
 from ...storage.store.reader import ResultsStore
+from ..rendering.terminal import one_line
+
+_MAX_SHOWN = 160  # characters of a text
 
 
 @dataclass(frozen=True)
 class Located:
-    """A text, and where it stands."""
+    """A text and its location in the corpus."""
 
     row: int
     id: str
     file: str
-    file_row: int  # from 0
+    file_row: int  # counted from 0
     text: str
 
 
 def located(store: ResultsStore, rows: Sequence[int]) -> list[Located]:
     """Look up rows in a store and its corpus.
 
-    If the corpus cannot be read, the reason stands in place of each text: the results are as good
-    as they were.
+    If the corpus cannot be read, each text is replaced by the reason: the results are still valid.
     """
     try:
         texts = texts_at(store.index, store.opener, rows)
@@ -40,3 +42,9 @@ def located(store: ResultsStore, rows: Sequence[int]) -> list[Located]:
         identity = str(np.asarray(store.arrays["id"][row]).item())
         found.append(Located(row, identity, file.name, file_row, texts.get(row) or missing))
     return found
+
+
+def beginning(text: str) -> str:
+    """Return a text on one line, shortened if it is long."""
+    line = one_line(text)
+    return line if len(line) <= _MAX_SHOWN else f"{line[: _MAX_SHOWN - 3]}..."

@@ -1,4 +1,4 @@
-"""What `status` and `show` tell of a store: plain data, read without a cluster."""
+"""What `status` and `show` print about a store: plain data, read without a cluster."""
 
 from __future__ import annotations
 
@@ -11,20 +11,20 @@ import numpy as np
 
 from ...storage.errors import ColumnNotFound
 from ...storage.store.duplicates import mark_fields
+from ...storage.store.history import Summary
 from ...storage.store.lease import current_owner
-from ...storage.store.lifecycle import Summary
 from ...storage.store.reader import ResultsStore
 from ...storage.store.shards import met_forms
 from .extremes import Extremes
 from .located import Located, located
 
 ROWS_READ = 131_072
-"""At once: no store is held as a whole."""
+"""Rows read at once; a store is never held in memory as a whole."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Status:
-    """How far a store is."""
+    """How much of a store is done, and who is writing it."""
 
     results: str
     complete: bool
@@ -33,25 +33,25 @@ class Status:
     shard_rows: int
     shards_done: int
     rows_done: int  # computed
-    quarantined: int  # rows, of the shards that are done
+    quarantined: int  # rows of finished shards
     files_unread: int
-    writer: str | None  # who writes it now
+    writer: str | None  # the process that is writing it now
     created: str
     fingerprint: str
-    not_nfc: int | None  # a row whose text NFC would change, if such a one was met
+    not_nfc: int | None  # a row whose text NFC would change, if one was found
     not_nfd: int | None
 
 
 @dataclass(frozen=True)
 class Ranked(Located):
-    """A text, and why it is shown."""
+    """A text with the value that it is ranked by."""
 
     value: float
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Overview:
-    """What is in a store."""
+    """The contents of a store, and its highest-ranked texts."""
 
     status: Status
     summary: Summary | None
@@ -74,20 +74,20 @@ def read_status(store: ResultsStore) -> Status:
     markers, forms = store.done.values(), met_forms(store.done)
     owner = current_owner(store.target)
     return Status(
-        store.url,
-        store.summary is not None,
-        manifest.rows,
-        layout.shards,
-        manifest.shard_rows,
-        len(markers),
-        sum(marker.rows - marker.quarantined for marker in markers),
-        sum(marker.quarantined for marker in markers),
-        len(store.index.unlisted),
-        f"process {owner.pid} on {owner.host.split(' ')[0]}" if owner else None,
-        manifest.created,
-        manifest.fingerprint,
-        forms.not_nfc,
-        forms.not_nfd,
+        results=store.url,
+        complete=store.summary is not None,
+        rows=manifest.rows,
+        shards=layout.shards,
+        shard_rows=manifest.shard_rows,
+        shards_done=len(markers),
+        rows_done=sum(marker.rows - marker.quarantined for marker in markers),
+        quarantined=sum(marker.quarantined for marker in markers),
+        files_unread=len(store.index.unlisted),
+        writer=f"process {owner.pid} on {owner.host.split(' ')[0]}" if owner else None,
+        created=manifest.created,
+        fingerprint=manifest.fingerprint,
+        not_nfc=forms.not_nfc,
+        not_nfd=forms.not_nfd,
     )
 
 
@@ -98,33 +98,34 @@ def overview(
     top: int = 10,
     storage_options: Mapping[str, Any] | None = None,
 ) -> Overview:
-    """Return a store's schema, counts, and the `top` texts with the largest `by`.
+    """Return a store's schema and counts, and the `top` texts with the largest `by`.
 
     Raises
     ------
     ResultsNotFound
     ColumnNotFound
-        `by` is no array with one number a text.
+        `by` is not an array with one number per text.
     """
     store = ResultsStore.open(results, storage_options)
     status = read_status(store)
     manifest, arrays = store.manifest, store.arrays
     numeric = [f.name for f in manifest.fields if not f.shape and f.dtype != "string"]
     if by not in numeric:
-        raise ColumnNotFound(f"no array {by!r} to rank by; there are: {', '.join(numeric)}")
+        raise ColumnNotFound(f"no array {by!r} to rank by; choose one of: {', '.join(numeric)}")
     extremes = Extremes(top)
     for start in range(0, manifest.rows, ROWS_READ):
         stop = min(start + ROWS_READ, manifest.rows)
         rows = start + np.flatnonzero(arrays["valid"][start:stop])
         extremes.add(rows, np.asarray(arrays[by][start:stop])[rows - start])
     fields = (*store.layout.fields, *mark_fields(store.index.cleaning))
+    graph = manifest.facts["graph"]
     return Overview(
-        status,
-        store.summary,
-        {f.name: f"{f.dtype} {[manifest.rows, *f.shape]}" for f in fields},
-        {name: list(block["fields"]) for name, block in manifest.facts["graph"].items()},
-        by,
-        ranked(store, extremes.highest),
+        status=status,
+        summary=store.summary,
+        arrays={f.name: f"{f.dtype} {[manifest.rows, *f.shape]}" for f in fields},
+        blocks={name: list(block["fields"]) for name, block in graph.items()},
+        ranked_by=by,
+        ranked=ranked(store, extremes.highest),
     )
 
 

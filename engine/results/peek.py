@@ -1,9 +1,12 @@
-"""`peek`: what a run would say of one sentence, and which texts of a store come nearest to it."""
+"""`peek`: compute one sentence in this process, and find the texts of a store nearest to it.
+
+Its result, and how that is shown, is in `peeked`.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from os import PathLike
 from typing import Any
 
@@ -12,10 +15,11 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from ...graphs.blocks.ambiguity import ambiguity
-from ...graphs.blocks.dhatu import DHATUS, dhatu
+from ...graphs.blocks.dhatu import dhatu
 from ...graphs.blocks.digest import digest
-from ...graphs.blocks.prime_base import PRIMES, prime_base
+from ...graphs.blocks.prime_base import prime_base
 from ...graphs.graph import Graph
+from ...graphs.inventories import DHATUS, PRIMES
 from ...graphs.kernels import load
 from ...storage.cleaning.steps import NO_CLEANING, Cleaning
 from ...storage.errors import UsageError
@@ -24,43 +28,10 @@ from ...storage.text import PackedText
 from ..worker.blocks import Blocks
 from ..worker.micro_batch import MicroBatch
 from .inventories import Inventories
-from .located import Located, located
-from .peek_showing import as_html
+from .located import located
+from .peeked import Neighbour, Peek
 
 _BACKEND = "cpu"
-
-
-@dataclass(frozen=True)
-class Neighbour(Located):
-    """A text of a store whose dhātu weights are like the sentence's."""
-
-    similarity: float  # cosine of the two vectors of weights: 1 where they are the same
-
-
-@dataclass(frozen=True)
-class Peek:
-    """What the blocks make of a sentence, and where it would lie among a store's texts.
-
-    Every value is the one that a run stores, bit for bit. The weights are taken from hashes of the
-    text's bytes, so neighbours are not neighbours in meaning.
-    """
-
-    text: str  # as it was hashed: after the cleaning of the store, if one was named
-    dhatu: Mapping[str, float]  # name to share of the weight; they sum to one
-    prime_base: Mapping[int, float]  # prime to signature
-    entropy: float
-    variance: float
-    ambiguity: float
-    ambiguity_normalised: float
-    digest: str  # SHA-256 of the text, in hexadecimal
-    results: str | None = None  # the store that was named
-    cleaning: Mapping[str, Any] | None = None  # the store's steps, which the sentence went through
-    misfit: str | None = None  # why that store would have set the sentence aside
-    compared: int = 0  # texts of the store that it was compared with
-    nearest: tuple[Neighbour, ...] = ()  # the most similar first
-
-    def _repr_html_(self) -> str:
-        return as_html(self)
 
 
 def peek(
@@ -75,22 +46,22 @@ def peek(
     Parameters
     ----------
     text : str
-        The sentence. An empty one is a text too.
+        The sentence; may be empty.
     results : str or path, optional
         A store, finished or not. Its inventories are used, and its cleaning is applied to the
-        sentence first, as a run would.
+        sentence first, as in a run.
     top : int
-        How many texts to find: by the cosine similarity of dhātu weights, compared with every
-        valid row of the store, the earlier row first where two are equally near.
+        How many texts to find. Every valid row of the store is compared by the cosine similarity
+        of the dhātu weights; the earlier row wins a tie.
     storage_options : mapping, optional
-        For fsspec, to read corpus and results.
+        Passed to fsspec, for results and corpus.
 
     Raises
     ------
     UsageError
-        The text is not Unicode, or the store's graph has no built-in block ``dhatu``.
+        The text is not valid Unicode, or the store's graph has no built-in block ``dhatu``.
     ResultsNotFound
-        There is no store.
+        The store does not exist.
 
     Examples
     --------
@@ -99,10 +70,10 @@ def peek(
     ('FEEL', '69e5129e')
     """
     if top < 0:
-        raise UsageError(f"top={top}: at least 0 texts are found")
+        raise UsageError(f"top must be at least 0, not {top}")
     _require_unicode(text)
     if results is None:
-        return Peek(text, **_computed(text, Inventories(DHATUS, PRIMES, PRIMES)))
+        return Peek(text=text, **_computed(text, Inventories(DHATUS, PRIMES, PRIMES)))
     store = ResultsStore.open(results, storage_options)
     inventories = _inventories(store)
     cleaned, misfit = _cleaned(text, store.index.cleaning)
@@ -111,7 +82,7 @@ def peek(
     compared, similar = _most_similar(store, weights, top)
     found = located(store, list(similar))
     return Peek(
-        cleaned,
+        text=cleaned,
         **values,
         results=store.url,
         cleaning=replace(store.index.cleaning, duplicates=False).describe(),
@@ -123,20 +94,24 @@ def peek(
 
 def _require_unicode(text: str) -> None:
     if not isinstance(text, str):
-        raise UsageError(f"the sentence is a string, not {type(text).__name__}")
+        raise UsageError(f"the sentence must be a string, not {type(text).__name__}")
     try:
         text.encode()
     except UnicodeEncodeError as error:
         raise UsageError(
-            f"the sentence is not Unicode: it has half a surrogate pair at character {error.start}"
+            f"the sentence is not valid Unicode: character {error.start} is a lone surrogate"
         ) from error
 
 
-def _graph(over: Inventories) -> Graph:
-    """Return the default graph, each block over its own inventory."""
-    count = len(over.dhatus)
-    prime_base(count, over.ambiguity)  # checks them, as a default graph does
-    blocks = (dhatu(over.dhatus), prime_base(count, over.bases), ambiguity(over.ambiguity))
+def _graph(inventories: Inventories) -> Graph:
+    """Return the default graph, each block with its own inventory."""
+    count = len(inventories.dhatus)
+    prime_base(count, inventories.ambiguity)  # validates the primes, like `default_graph`
+    blocks = (
+        dhatu(inventories.dhatus),
+        prime_base(count, inventories.bases),
+        ambiguity(inventories.ambiguity),
+    )
     return Graph((digest(), *blocks))
 
 
@@ -155,20 +130,20 @@ def _computed(text: str, inventories: Inventories) -> dict[str, Any]:
 
 
 def _inventories(store: ResultsStore) -> Inventories:
-    """Return a store's inventories, with primes for what it does not compute."""
+    """Return a store's inventories, with the default primes for blocks that it does not have."""
     graph = store.manifest.facts["graph"]
     found = Inventories.of(graph)
     if not found.dhatus:
         raise UsageError(
-            f"{store.url} has no weights of the built-in block 'dhatu' to compare with; its "
-            f"blocks are: {', '.join(graph)}"
+            f"{store.url} was made without the built-in block 'dhatu', so it has no weights to "
+            f"compare with; its blocks are: {', '.join(graph)}"
         )
     bases = found.bases or PRIMES
     return replace(found, bases=bases, ambiguity=found.ambiguity or bases)
 
 
 def _cleaned(text: str, cleaning: Cleaning) -> tuple[str, str | None]:
-    """Return the text as a run would hash it, and why it would set it aside, if it would."""
+    """Return the text as a run would hash it, and why the run would quarantine it, if it would."""
     if cleaning == NO_CLEANING:
         return text, None
     cleaned = cleaning.text(pa.array([text], pa.large_string()))
@@ -179,12 +154,12 @@ def _cleaned(text: str, cleaning: Cleaning) -> tuple[str, str | None]:
 def _most_similar(
     store: ResultsStore, weights: npt.NDArray[np.float64], top: int
 ) -> tuple[int, dict[int, float]]:
-    """Compare with every valid row; return how many there are, and the best, row to similarity."""
+    """Compare with every valid row; return their number, and the best rows with similarities."""
     best, best_rows = np.empty(0), np.empty(0, np.int64)
     compared = 0
     for rows, similarity in _similarities(store, weights):
         compared += len(rows)
-        # The earlier row wins a tie: of later ones only what is more similar comes in.
+        # The earlier row wins a tie: a later one enters only if it is more similar.
         nearer = similarity > best[-1] if len(best) == top > 0 else np.full(len(rows), top > 0)
         both = np.concatenate([best, similarity[nearer]])
         order = np.argsort(-both, kind="stable")[:top]
@@ -195,16 +170,16 @@ def _most_similar(
 def _similarities(
     store: ResultsStore, weights: npt.NDArray[np.float64]
 ) -> Iterator[tuple[npt.NDArray[np.int64], npt.NDArray[np.float64]]]:
-    """Yield valid rows and their cosine similarities, in float64, some shards at a time."""
+    """Yield valid rows and their cosine similarities in float64, several shards at a time."""
     squared = float(_summed(weights * weights))
     for start, stop in store.layout.runs(8 * len(weights)):
         valid = np.flatnonzero(np.asarray(store.arrays["valid"][start:stop]))
         if not len(valid):
             continue
         stored = np.asarray(store.arrays["dhatu"][start:stop])[valid].astype(np.float64).T
-        # Term by term, and no matrix product: what that returns may depend on a row's place.
+        # Summed term by term: the result of a matrix product may depend on a row's position.
         product = _summed(stored * weights[:, None])
-        norms = np.sqrt(_summed(stored * stored) * squared)  # so that the same vector gives 1.0
+        norms = np.sqrt(_summed(stored * stored) * squared)  # equal vectors give exactly 1.0
         cosine = np.divide(product, norms, out=np.zeros(len(valid)), where=norms > 0)
         yield start + valid, np.minimum(cosine, 1.0)
 

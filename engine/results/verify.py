@@ -1,9 +1,9 @@
-"""`verify`: read the corpus again, compute again with the reference, compare every bit."""
+"""`verify`: read the corpus again, recompute with the reference backend, compare every bit."""
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Container, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from os import PathLike
 from typing import Any
@@ -20,29 +20,29 @@ from ...storage.store.manifest import Manifest
 from ...storage.store.reader import ResultsStore
 from ...storage.store.shards import Marker, StoreLayout, marked_shards
 from ...storage.targets.target import Target
-from ..worker.compute import Recipe, RowRange, compute
+from ..worker.compute import ComputeSpec, ShardBuffer, compute
 
 _REFERENCE = "reference"
 _BUILT_IN = frozenset(block.name for block in default_graph().blocks)
 _MAX_PROBLEMS = 20
 _RUN_ROWS = 256
-"""A sample is taken in runs of neighbouring rows, for those are read together."""
+"""Rows per run of a sample: neighbouring rows are read together."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Verification:
-    """What `verify` saw. It passed if there are no problems."""
+    """The outcome of `verify`; it passed if `problems` is empty."""
 
     results: str
-    rows: int  # whose values were computed again and compared
+    rows: int  # whose values were recomputed and compared
     shards: int  # whose stored bytes were compared with their digests
     recomputed: tuple[str, ...]  # blocks
-    digest_only: tuple[str, ...]  # blocks of the user's own: their code is not in the store
+    digest_only: tuple[str, ...]  # the user's own blocks, whose code is not in the store
     problems: tuple[str, ...]
 
     @property
     def passed(self) -> bool:
-        """Whether everything was as it should be."""
+        """Whether no problem was found."""
         return not self.problems
 
 
@@ -52,26 +52,28 @@ def verify(
     sample: int | None = None,
     storage_options: Mapping[str, Any] | None = None,
 ) -> Verification:
-    """Check a store against its corpus and against what was written.
+    """Check a store against its corpus and against the digests of what was written.
 
-    Every shard's stored bytes are compared with the digests in its marker. Then its texts are
-    read from the corpus again, ids and kept columns with them, the built-in blocks computed
-    again by `reference`, and all of it compared for equality; but for those of shards that were
-    set aside until a later run, of which only the bytes are compared. Marks of duplicates are made
-    again from the stored digests, when everything is checked.
+    Every shard's stored bytes are compared with the digests in its marker. Then its texts, ids and
+    kept columns are read from the corpus again, the built-in blocks are recomputed by `reference`,
+    and everything is compared for equality. Of shards quarantined until a later run only the bytes
+    are compared. Marks of duplicates are recomputed from the stored digests unless `sample` is
+    given.
 
     Parameters
     ----------
+    results : str or path
+        The store, finished or not.
     sample : int, optional
-        Check about this many texts, spread over the store, and the bytes of the shards they
-        lie in; everything when left out.
+        Check about this many texts, spread over the store, and the bytes of their shards. By
+        default everything is checked.
     storage_options : mapping, optional
-        For fsspec, to read corpus and results.
+        Passed to fsspec, for results and corpus.
 
     Raises
     ------
     ResultsNotFound
-        There is no store.
+        The store does not exist.
     CorpusChanged
         A corpus file is no longer the one that was hashed.
     """
@@ -80,48 +82,53 @@ def verify(
     markers = marked_shards(store.target, layout)
     problems = [] if len(markers) == layout.shards else [_unfinished(markers, layout)]
     built_in, own = _blocks(store.manifest)
-    recipe = Recipe(
-        Graph(built_in),
-        _REFERENCE,
-        index.wanted,
-        index.id,
-        index.keep,
-        tuple(f for f in layout.fields if f.name not in own),
-        store.opener,
-        None,
-    )
-    aside = [shard for shard, marker in markers.items() if marker.provisional]
-    ranges = _ranges(layout, sorted(set(markers) - set(aside)), sample)
-    looked_at = {start // layout.shard_rows for start, _ in ranges}
-    checked = sorted(looked_at.union(aside if sample is None else []))
+    spec = _spec(store, built_in, own)
+    provisional = [shard for shard, marker in markers.items() if marker.provisional]
+    ranges = _ranges(layout, sorted(set(markers) - set(provisional)), sample)
+    recomputed = {start // layout.shard_rows for start, _ in ranges}
+    checked = sorted(recomputed.union(provisional if sample is None else []))
     rows = 0
     for shard in checked:
         problems += _stored_bytes(store.target, markers[shard])
-    for part in _computed(recipe, index, ranges):
+    for part in _computed(spec, index, ranges):
         rows += part.stop - part.start
-        problems += _differences(store.arrays, recipe, part)
+        problems += _differences(store.arrays, spec, part)
         if len(problems) > _MAX_PROBLEMS:
-            problems = [*problems[:_MAX_PROBLEMS], "and more; stopped looking"]
+            problems = [*problems[:_MAX_PROBLEMS], "and more; the check stopped here"]
             break
     if index.cleaning.duplicates and sample is None and not problems:
         problems += _marks(store.arrays, layout)
     return Verification(
-        store.url,
-        rows,
-        len(checked),
-        tuple(block.name for block in built_in),
-        tuple(dict.fromkeys(own.values())),
-        tuple(problems),
+        results=store.url,
+        rows=rows,
+        shards=len(checked),
+        recomputed=tuple(block.name for block in built_in),
+        digest_only=tuple(dict.fromkeys(own.values())),
+        problems=tuple(problems),
+    )
+
+
+def _spec(store: ResultsStore, built_in: tuple[MapBlock, ...], own: Container[str]) -> ComputeSpec:
+    """Return how to recompute everything but the fields of the user's own blocks."""
+    index = store.index
+    return ComputeSpec(
+        graph=Graph(built_in),
+        backend=_REFERENCE,
+        columns=index.wanted,
+        id_column=index.id,
+        keep=index.keep,
+        fields=tuple(field for field in store.layout.fields if field.name not in own),
+        opener=store.opener,
     )
 
 
 def _blocks(manifest: Manifest) -> tuple[tuple[MapBlock, ...], dict[str, str]]:
-    """Return the built-in blocks, and the fields of the user's own with their blocks' names."""
+    """Return the built-in blocks, and the fields of the user's own blocks: field to block name."""
     fields = {field.name: field for field in manifest.fields}
     built_in: list[MapBlock] = []
     own: dict[str, str] = {}
     for name, block in manifest.facts["graph"].items():
-        if "code" in block or name not in _BUILT_IN:  # a store has no say in what is called here
+        if "code" in block or name not in _BUILT_IN:  # a store must not choose what is called
             own |= dict.fromkeys(block["fields"], name)
             continue
         params = {key: tuple(value) for key, value in block["params"].items()}
@@ -131,13 +138,14 @@ def _blocks(manifest: Manifest) -> tuple[tuple[MapBlock, ...], dict[str, str]]:
 
 
 def _unfinished(markers: Mapping[int, Marker], layout: StoreLayout) -> str:
-    return f"unfinished: {len(markers)} of {layout.shards} shards are done; run it again"
+    done = f"{len(markers)} of {layout.shards} shards are done"
+    return f"unfinished: {done}; give the same command again to finish"
 
 
 def _ranges(
     layout: StoreLayout, shards: Sequence[int], sample: int | None
 ) -> list[tuple[int, int]]:
-    """Return the rows to check: whole shards, or runs of rows spread evenly over them."""
+    """Return the row ranges to check: whole shards, or ranges spread evenly over them."""
     if sample is None or not shards:
         return [layout.bounds(shard) for shard in shards]
     runs = min(len(shards), max(1, -(-sample // _RUN_ROWS)))
@@ -152,9 +160,9 @@ def _ranges(
 
 
 def _computed(
-    recipe: Recipe, index: CorpusIndex, ranges: Sequence[tuple[int, int]]
-) -> Iterator[RowRange]:
-    """Compute neighbouring ranges in one go, so that a compressed file is read once."""
+    spec: ComputeSpec, index: CorpusIndex, ranges: Sequence[tuple[int, int]]
+) -> Iterator[ShardBuffer]:
+    """Compute the ranges in one file together, so that a compressed file is read only once."""
     files = index.starts
     at = 0
     while at < len(ranges):
@@ -163,7 +171,7 @@ def _computed(
         while upto < len(ranges) and np.searchsorted(files, ranges[upto][0], side="right") == file:
             upto += 1
         group = ranges[at:upto]
-        yield from compute(recipe, index.stretches(group[0][0], group[-1][1]), group)
+        yield from compute(spec, index.stretches(group[0][0], group[-1][1]), group)
         at = upto
 
 
@@ -180,7 +188,7 @@ def _marks(stored: StoredArrays, layout: StoreLayout) -> Iterator[str]:
     name = DUPLICATE.name
     try:
         written = np.asarray(stored[name][:])
-    except Exception as error:  # noqa: BLE001 (whatever a codec makes of damaged bytes)
+    except Exception as error:  # noqa: BLE001 (a codec may raise anything on damaged bytes)
         yield f"{name}: cannot be decoded: {error}"
         return
     rows = np.flatnonzero(written != find_duplicates(stored, layout))
@@ -191,14 +199,14 @@ def _marks(stored: StoredArrays, layout: StoreLayout) -> Iterator[str]:
         )
 
 
-def _differences(arrays: StoredArrays, recipe: Recipe, part: RowRange) -> Iterator[str]:
-    for field in recipe.fields:
+def _differences(arrays: StoredArrays, spec: ComputeSpec, part: ShardBuffer) -> Iterator[str]:
+    for field in spec.fields:
         expected = part.arrays[field.name]
         if isinstance(expected, pa.Array):
             expected = np.array(expected.to_pylist(), object)
         try:
             stored = np.asarray(arrays[field.name][part.start : part.stop])
-        except Exception as error:  # noqa: BLE001 (whatever a codec makes of damaged bytes)
+        except Exception as error:  # noqa: BLE001 (a codec may raise anything on damaged bytes)
             yield f"{field.name}, rows {part.start}-{part.stop - 1}: cannot be decoded: {error}"
             continue
         if field.array_dtype.kind == "f":

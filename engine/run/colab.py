@@ -1,82 +1,92 @@
-"""`release`: give a Colab runtime back once nothing would go with it, and not a moment sooner."""
+"""`release`: give a Colab runtime back, once the results of a run are safe without it."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from importlib import import_module
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from ...storage.errors import PaniniError, ResultsNotFound, UsageError
 from ...storage.filesystems.filesystem import LOCAL
+from ...storage.store.history import Summary
 from ...storage.store.reader import ResultsStore
 from ...storage.targets.local import DRIVE, kind_of_disk
 from ...storage.targets.target import Target
 from ..hardware.platform import current_platform
 
-if TYPE_CHECKING:
-    from .handle import Run
-
 _BUCKET = "fuse.gcsfuse"
-"""A mounted bucket: what was synced there is there."""
+"""File system type of a mounted bucket: what was synced there is stored."""
 
-_GONE_WITH_THE_PROCESS = "memory"
+_IN_MEMORY = "memory"
+"""fsspec's protocol for objects that vanish with this process."""
 
 
-def release(run: Run, places: Sequence[Target]) -> None:
-    """Wait for a run, see that its results are safe, and give the runtime back; see `Run`."""
+def release(result: Callable[[], Summary], targets: Sequence[Target]) -> None:
+    """Wait for a run's result, check that the results are safe, and give the runtime back.
+
+    See `Run.release_runtime`.
+
+    Parameters
+    ----------
+    result : callable
+        Waits for the run and returns its summary, or raises `PaniniError`.
+    targets : sequence of Target
+        Where the run writes: the results, and the mirror.
+    """
     if current_platform().name != "Colab":
-        raise UsageError("this is no Colab runtime, so there is none to release")
-    runtime, drive = _of_colab("runtime"), _of_colab("drive")
+        raise UsageError("this is not a Colab runtime, so there is none to release")
+    runtime, drive = _colab_module("runtime"), _colab_module("drive")
     try:
-        run.result()
+        result()
     except PaniniError as error:
         raise UsageError(
-            f"the runtime is kept, for the run did not finish: {error}. Submit it again, and "
+            f"the runtime is kept, because the run did not finish: {error}. Submit it again, and "
             "release the runtime then"
         ) from error
-    problems = {place.url: _why_unsafe(place) for place in places}
+    problems = {target.url: _why_unsafe(target) for target in targets}
     if all(problems.values()):
-        said = "; ".join(f"{url} {why}" for url, why in problems.items())
+        reasons = "; ".join(f"{url} {why}" for url, why in problems.items())
         raise UsageError(
-            f"the runtime is kept, for the results would go with it: {said}. Submit again with a "
-            "mirror that stays, as mirror='/content/drive/MyDrive/results.zarr' on a mounted Drive "
-            "or mirror='gs://bucket/results.zarr': what is done is only copied"
+            f"the runtime is kept, because the results would be lost with it: {reasons}. Submit "
+            "again with a mirror that outlives it, as mirror='/content/drive/MyDrive/results.zarr' "
+            "on a mounted Drive or mirror='gs://bucket/results.zarr': finished shards are copied, "
+            "not computed again"
         )
-    if any(_disk(place) == DRIVE for place in places):
+    if any(_disk(target) == DRIVE for target in targets):
         _flush(drive)
     runtime.unassign()
 
 
-def _of_colab(module: str) -> Any:
+def _colab_module(name: str) -> Any:
     try:
-        return import_module(f"google.colab.{module}")
+        return import_module(f"google.colab.{name}")
     except ImportError as error:
         raise UsageError(
-            f"google.colab.{module} cannot be imported ({error}), so the runtime cannot be "
+            f"google.colab.{name} cannot be imported ({error}), so the runtime cannot be "
             "released from here; in the menu choose Runtime, Disconnect and delete runtime"
         ) from error
 
 
 def _flush(drive: Any) -> None:
-    """Have Drive send what it holds: to write to its mount is to write to a disk of the runtime."""
+    """Make Drive upload what it holds: writing to its mount only writes to the runtime's disk."""
     try:
         drive.flush_and_unmount()
     except Exception as error:
         raise UsageError(
-            f"the runtime is kept, for Drive did not take all that was written ({error}); look "
-            "whether it has room, mount it again (google.colab.drive.mount), and try again"
+            f"the runtime is kept, because Drive did not accept all that was written ({error}); "
+            "check that it has free space, mount it again (google.colab.drive.mount), and retry"
         ) from error
 
 
-def _why_unsafe(place: Target) -> str | None:
-    """Say why a place does not hold the results for good; None where it does."""
-    if _disk(place) not in (None, DRIVE, _BUCKET):
+def _why_unsafe(target: Target) -> str | None:
+    """Return why a target would not keep the results; None if it would."""
+    if _disk(target) not in (None, DRIVE, _BUCKET):
         return "is on a disk of the runtime"
-    if place.url.partition("://")[0] == _GONE_WITH_THE_PROCESS:
+    if target.url.partition("://")[0] == _IN_MEMORY:
         return "is in this process's memory"
     try:
-        store = ResultsStore.at(place)
+        store = ResultsStore.at(target)
     except ResultsNotFound:
         return "is not marked complete"
     if store.summary is None:
@@ -85,9 +95,9 @@ def _why_unsafe(place: Target) -> str | None:
     return f"lacks {missing} of {store.layout.shards} shards" if missing else None
 
 
-def _disk(place: Target) -> str | None:
-    """Return the kind of disk that a place is on; None where it is behind a URL."""
-    protocol, separator, path = place.url.partition("://")
+def _disk(target: Target) -> str | None:
+    """Return the kind of disk that a target is on; None if it is behind a URL."""
+    protocol, separator, path = target.url.partition("://")
     if separator and protocol not in LOCAL:
         return None
-    return kind_of_disk(Path(path if separator else place.url))
+    return kind_of_disk(Path(path if separator else target.url))

@@ -1,8 +1,9 @@
-"""Tasks to workers: a bounded number in flight, and what becomes of those whose workers fail.
+"""`Dispatch`: sends a run's tasks to workers, a bounded number at a time, and handles failures.
 
-A device that is lost is done without. A task whose worker died again and again may have had a bad
-neighbour, so it is not blamed before it was tried alone, in small pieces; what ends its worker even
-then is set aside, and the run goes on.
+A worker that lost its device gets no more tasks. A task whose workers died repeatedly may have had
+a greedy neighbour, so it is first tried alone, in small pieces. A shard that kills its worker even
+then is quarantined, and the run continues. Which tasks there are is in `tasks`, a cluster that
+stands still in `watchdog`.
 """
 
 from __future__ import annotations
@@ -16,61 +17,65 @@ from dataclasses import replace
 from itertools import count, islice
 from typing import TYPE_CHECKING, Any
 
-from dask.utils import format_bytes
-
 from ...storage.errors import DeviceLost, PaniniError, RunFailed
 from ...storage.filesystems.redaction import presentable, scrubbed
 from ...storage.store.lifecycle import OpenStore
 from ..monitoring.events import Event, Notice, ShardDone, TaskBegun, WorkerLost
 from ..worker.micro_batch import MicroBatch
-from ..worker.task import BEGUN, Job, Outcome, Readiness, readiness, run_task
-from .tasks import Task, task_of
-from .watchdog import Watch
+from ..worker.readiness import Readiness
+from ..worker.task import BEGUN, Outcome, Task, TaskContext, run_task
+from .killed import describe_death
+from .preparation import Preparation
+from .tasks import task_of
+from .watchdog import Watchdog
 
 if TYPE_CHECKING:
     from distributed import Client, Future, KilledWorker
 
 TASK_RETRIES = 3
-TASKS_A_THREAD = 2
-"""Tasks in flight for every worker thread: one running, one waiting."""
+"""Times that dask tries a task again after an error of the disk or the network."""
+
+TASKS_PER_THREAD = 2
+"""Tasks in flight per worker thread: one running, one waiting."""
 
 TASKS_WAITING = 64
-"""Tasks in flight beside those, which wait at the scheduler: a cluster that can grow sees by them
-that there is work for more workers, and those that come find some."""
+"""Further tasks in flight, which wait at the scheduler: they show a cluster that can grow that
+there is work for more workers, and give new workers something to start with."""
 
 MAX_LOSSES = 2
-"""Devices that a partition may lose before it, and not they, is taken to be at fault."""
+"""Devices that a partition may lose; after that the partition is taken to be at fault."""
 
 SMALL_PIECES = MicroBatch(rows=256, text_bytes=1 << 20)
-"""What a block is given at once by a task that is tried alone."""
+"""The most that a block is given at once by a task that is tried alone."""
 
 _CANCEL_SECONDS = 10.0
-
-KILLED_FOR_MEMORY = "worker-restart-memory"
-"""The topic under which dask's nannies tell that they ended a worker, and what it held."""
+"""Seconds to wait for the cancellation of a stopped run's tasks."""
 
 
 class Dispatch:
-    """Has a run's tasks done on a cluster.
+    """Runs tasks on a cluster.
 
     Attributes
     ----------
     topic : str
-        Under which workers tell of the run, and the span under which dask counts its tasks.
+        The topic under which workers report, and the span under which dask counts the tasks.
 
     Parameters
     ----------
     label : str
-        What the tasks are called on dask's dashboard.
-    announce, publish : callable
-        Are told of every finished shard, perhaps twice; and of what the user should know.
+        Name of the tasks on dask's dashboard.
+    announce : callable
+        Called with every finished shard, possibly twice.
+    publish : callable
+        Called with every other event.
     priority : int
-        Of two runs on one cluster the tasks of that with the higher one are begun first.
+        Where runs share a cluster, tasks of the higher priority start first.
     """
 
     def __init__(
         self,
         client: Client,
+        *,
         label: str,
         announce: Callable[[ShardDone], None],
         publish: Callable[[Event], None],
@@ -78,11 +83,13 @@ class Dispatch:
     ) -> None:
         self._client, self._label, self._priority = client, label, priority
         self._announce, self._publish = announce, publish
-        self.topic = f"paninifs-{uuid.uuid4().hex}"  # this run's alone, where others run too
-        self._numbers = count()  # of tasks: one that is sent again is another to dask
+        self.topic = (
+            f"paninifs-{uuid.uuid4().hex}"  # unique to this run, as others share the cluster
+        )
+        self._numbers = count()  # of tasks: one that is sent again is a new task to dask
         self._sent: dict[Any, Task] = {}  # by key
         self._in_flight: set[Future[Any]] = set()
-        self._answers: list[Future[Readiness]] = []
+        self._preparation = Preparation(client, priority)
         self._lost: set[str] = set()  # addresses of workers without their device
         self._losses: Counter[int] = Counter()  # by partition
         self._stopped: PaniniError | None = None
@@ -90,185 +97,170 @@ class Dispatch:
         self._done: set[int] = set()  # shards
 
     def stop(self, reason: PaniniError) -> None:
-        """Send nothing more, cancel what is in flight, and have `run` raise the reason."""
+        """Send nothing more, cancel what is in flight, and make `run` raise the reason."""
         if self._stopped is not None:
             return
         self._stopped = reason
-        # Not here: a listener that cancels holds the stream of events, for which the client's loop
-        # may wait; and it may be called on that very loop.
-        futures = [*self._answers, *self._in_flight]
+        # Not in this thread: a listener that cancels holds the stream of events, for which the
+        # client's loop may wait; and it may be called on that very loop.
+        futures = [*self._preparation.futures, *self._in_flight]
         self._cancelling = threading.Thread(target=self._cancel, args=[futures], daemon=True)
         self._cancelling.start()
 
     def _cancel(self, futures: list[Future[Any]]) -> None:
-        with suppress(Exception):  # the cluster may be going, and they with it
+        with suppress(Exception):  # the cluster may be closing, and the futures with it
             self._client.cancel(futures)
 
     def prepare(self, backend: str) -> None:
-        """Have every worker make a backend ready, while something else is done here; once."""
-        if self._answers:
-            return
-        # One a worker, which dask spreads over them; bound to it, one would wait for a worker that
-        # is gone.
-        for _ in range(max(1, len(self._client.nthreads()))):
-            # A moment's work, which a run should not wait for behind all that others have sent.
-            first = self._priority + 1
-            answer = self._client.submit(readiness, backend, pure=False, priority=first)
-            self._answers.append(answer)
+        """Start preparing a backend on every worker, in the background; once."""
+        self._preparation.begin(backend)
 
-    def ask(self) -> Readiness:
-        """Return what the first worker that is ready says of itself; see `prepare`.
+    def readiness(self) -> Readiness:
+        """Wait for the first worker that is ready, and return what it reports; see `prepare`.
 
         Raises
         ------
         PaniniError
-            None can use the backend, or the cluster is gone.
+            No worker can use the backend, or the cluster is gone.
         """
-        from distributed import CancelledError, KilledWorker, as_completed
+        from distributed import CancelledError
 
-        problem: PaniniError | None = None
+        if self._stopped is not None:
+            raise self._stopped
         try:
-            if self._stopped is not None:
-                raise self._stopped
-            with Watch(self._client, self._publish, self.stop):
-                for future in as_completed(self._answers, loop=self._client.loop):
-                    found: Readiness = future.result()
-                    if found.problem is None:
-                        return found
-                    problem = problem or found.problem
-        except KilledWorker as error:
-            raise RunFailed(
-                f"{self._died(error)} while it made itself ready to work; nothing was computed"
-            ) from error
+            with Watchdog(self._client, self._publish, self.stop):
+                return self._preparation.first_ready()
         except CancelledError as error:
             gone = RunFailed("the cluster went away before the run began; start it, and run again")
             raise (self._stopped or gone) from error
-        assert problem is not None  # for some worker was asked
-        raise problem
 
     def dismiss(self) -> None:
-        """Let go of what was asked of workers; once it is cancelled, where it has to be."""
-        if self._cancelling is not None:  # whoever waits for the run closes the client next
+        """Release what workers reported, after any cancellation in progress."""
+        if self._cancelling is not None:  # the caller closes the client next
             self._cancelling.join(_CANCEL_SECONDS)
-        for future in self._answers:
-            future.release()
+        self._preparation.release()
 
-    def run(self, job: Job, store: OpenStore, tasks: Sequence[Task]) -> None:
-        """Do all tasks; last, one by one, those whose workers kept dying.
+    def run(self, context: TaskContext, store: OpenStore, tasks: Sequence[Task]) -> None:
+        """Run all tasks; at the end, one by one, those whose workers kept dying.
 
         Parameters
         ----------
         store : OpenStore
-            What the tasks fill; knows where each shard's rows are read.
+            The store that the tasks fill; knows where each shard's rows are read.
 
         Raises
         ------
         PaniniError
-            Why they are not all done.
+            Why not all tasks were done.
         """
         from distributed import span
 
         client = self._client
-        client.subscribe_topic(self.topic, self._hear)
+        client.subscribe_topic(self.topic, self._on_message)
         try:
-            with span(self.topic), Watch(client, self._publish, self.stop):
-                for task, killed in self._killing(job, tasks):
-                    died = f"{self._died(killed)} at {task}"
+            with span(self.topic), Watchdog(client, self._publish, self.stop):
+                for task, killed in self._run_all(context, tasks):
+                    died = f"{describe_death(client, killed)} at {task}"
                     self._publish(Notice(f"{died}; it is tried again alone, in small pieces"))
-                    self._alone(job, store, task)
+                    self._run_alone(context, store, task)
         except BaseException:
             client.cancel(list(self._in_flight))
             raise
         finally:
             client.unsubscribe_topic(self.topic)
-            if self._lost and self._workers():  # else the next run would meet them again
+            if self._lost and self._threads():  # otherwise the next run would meet them again
                 client.retire_workers(list(self._lost))
 
-    def _alone(self, job: Job, store: OpenStore, task: Task) -> None:
-        """Do a task while nothing else runs; set those shards aside that end their worker."""
-        careful = replace(job, recipe=replace(job.recipe, micro_batch=SMALL_PIECES), max_writes=1)
+    def _run_alone(self, context: TaskContext, store: OpenStore, task: Task) -> None:
+        """Run a task while nothing else runs; quarantine the shards that kill their worker."""
+        small = replace(context.compute, micro_batch=SMALL_PIECES)
+        careful = replace(context, compute=small, max_writes=1)
         while left := tuple(shard for shard in task.shards if shard not in self._done):
-            if not self._killing(careful, [task_of(store, task.partition, left)]):
+            if not self._run_all(careful, [task_of(store, task.partition, left)]):
                 return
-            # They are done in order, so it is the first of those that are left.
-            at = next((shard for shard in left if shard not in self._done), None)
-            if at is None:
+            # Shards are done in order, so the first of those that are left killed the worker.
+            suspect = next((shard for shard in left if shard not in self._done), None)
+            if suspect is None:
                 return
-            one = task_of(store, task.partition, (at,))
-            for _, killed in self._killing(careful, [one]):
-                self._set_aside(careful, store, one, killed)
+            single = task_of(store, task.partition, (suspect,))
+            for _, killed in self._run_all(careful, [single]):
+                self._quarantine(careful, store, single, killed)
 
-    def _set_aside(self, job: Job, store: OpenStore, task: Task, killed: KilledWorker) -> None:
-        """Quarantine the rows of a shard that ended its worker, until the next run."""
+    def _quarantine(
+        self, context: TaskContext, store: OpenStore, task: Task, killed: KilledWorker
+    ) -> None:
+        """Quarantine the rows of a shard that killed its worker, until the next run."""
         reason = (
-            f"not computed: {self._died(killed)}, also alone and in small pieces; with more "
-            "memory a worker (--memory, fewer --workers) run again, and it is tried again"
+            f"not computed: {describe_death(self._client, killed)}, even alone and in small "
+            "pieces; run again with more memory per worker (--memory, fewer --workers) to retry it"
         )
         if store.layout.growing in task.shards:
             raise RunFailed(
                 f"{task}: {reason}. The shard has rows from before the corpus was extended, so it "
                 "is left as it was, and the run ends"
             ) from killed
-        self._publish(Notice(f"{task} is set aside, {reason}"))
-        aside = tuple(replace(one, problem=one.problem or reason) for one in task.stretches)
-        provisional = replace(job, provisional=True)
-        for _, last in self._killing(provisional, [replace(task, stretches=aside)]):
+        self._publish(Notice(f"{task} is quarantined, {reason}"))
+        stretches = tuple(
+            replace(stretch, problem=stretch.problem or reason) for stretch in task.stretches
+        )
+        provisional = replace(context, provisional=True)
+        for _, last in self._run_all(provisional, [replace(task, stretches=stretches)]):
             raise RunFailed(
-                f"{self._died(last)} at {task}, though it had nothing to compute; look at the "
-                "workers' logs, then run again to go on"
+                f"{describe_death(self._client, last)} at {task}, though it had nothing to "
+                "compute; check the workers' logs, then run again to resume"
             ) from last
 
-    def _killing(self, job: Job, tasks: Iterable[Task]) -> list[tuple[Task, KilledWorker]]:
-        """Do tasks side by side; return those whose workers died more often than dask allows."""
+    def _run_all(
+        self, context: TaskContext, tasks: Iterable[Task]
+    ) -> list[tuple[Task, KilledWorker]]:
+        """Run tasks in parallel; return those whose workers died more often than dask allows."""
         from distributed import KilledWorker, as_completed
 
-        killing: list[tuple[Task, KilledWorker]] = []
+        killed: list[tuple[Task, KilledWorker]] = []
         queue = iter(tasks)
         finished = as_completed(loop=self._client.loop)
-        for task in islice(queue, self._room()):
-            finished.add(self._send(job, task))
+        for task in islice(queue, self._max_in_flight()):
+            finished.add(self._send(context, task))
         for future in finished:
             task = self._sent.pop(future.key)
             try:
                 outcome = self._outcome(future, task)
             except KilledWorker as error:
-                killing.append((task, error))
+                killed.append((task, error))
             else:
                 for shard in outcome.shards:
-                    self._tell(shard)
+                    self._shard_done(shard)
                 if isinstance(outcome.error, DeviceLost):
-                    self._do_without(outcome.worker, task, outcome.error)
-                    finished.add(self._send(job, task))
+                    self._exclude(outcome.worker, task, outcome.error)
+                    finished.add(self._send(context, task))
                 elif outcome.error is not None:
                     raise outcome.error
-            room = self._room() - len(self._in_flight)
-            for task in islice(queue, max(0, room)):
-                finished.add(self._send(job, task))
-        return killing
+            free = self._max_in_flight() - len(self._in_flight)
+            for task in islice(queue, max(0, free)):
+                finished.add(self._send(context, task))
+        return killed
 
-    def _room(self) -> int:
-        """Return how many tasks may be in flight: there may be other workers now than before."""
-        return TASKS_A_THREAD * sum(self._workers().values()) + TASKS_WAITING
+    def _max_in_flight(self) -> int:
+        """Return how many tasks may be in flight; workers may have joined or left."""
+        return TASKS_PER_THREAD * sum(self._threads().values()) + TASKS_WAITING
 
-    def _send(self, job: Job, task: Task) -> Future[Outcome]:
+    def _send(self, context: TaskContext, task: Task) -> Future[Outcome]:
         future = self._client.submit(
             run_task,
-            job,
-            task.partition,
-            task.stretches,
-            task.shards,
+            context,
+            task,
             self.topic,
             key=(self._label, self.topic, next(self._numbers), task.partition),
             retries=TASK_RETRIES,
             priority=self._priority,
-            # A wish: a worker that is killed may come back by another address.
-            workers=list(self._workers()) if self._lost else None,
+            # A preference: a worker that is killed may come back under another address.
+            workers=list(self._threads()) if self._lost else None,
             allow_other_workers=bool(self._lost),
             pure=False,
         )
         self._in_flight.add(future)
         self._sent[future.key] = task
-        if self._stopped is not None:  # meanwhile, and perhaps without this one
+        if self._stopped is not None:  # in the meantime, perhaps without cancelling this task
             raise self._stopped
         return future
 
@@ -283,60 +275,49 @@ class Dispatch:
             return future.result()
         except (CancelledError, CommClosedError) as error:
             raise self._stopped or RunFailed(
-                f"the cluster went away during partition {task.partition}; submit again to go on"
+                f"the cluster went away during partition {task.partition}; submit again to resume"
             ) from error
         except (PaniniError, KilledWorker):
             raise
-        except Exception as error:  # noqa: BLE001 (told, and chained as it may be shown)
+        except Exception as error:  # noqa: BLE001 (chained, without secrets)
             raise RunFailed(
                 f"partition {task.partition} ({task}) failed {TASK_RETRIES + 1} times, last with "
-                f"{type(error).__name__}: {scrubbed(str(error))}; submit again to go on"
+                f"{type(error).__name__}: {scrubbed(str(error))}; submit again to resume"
             ) from presentable(error)
         finally:
             future.release()
 
-    def _do_without(self, worker: str, task: Task, error: DeviceLost) -> None:
+    def _exclude(self, worker: str, task: Task, error: DeviceLost) -> None:
         """Send a worker nothing more: its process cannot use its device again."""
-        news = worker not in self._lost
+        is_new = worker not in self._lost
         self._lost.add(worker)
         self._losses[task.partition] += 1
-        if not self._workers():
+        if not self._threads():
             raise DeviceLost(
-                f"{error}; no other worker is left. What is done is kept: "
-                "start the cluster anew, or one with --cluster cpu, and run again to go on"
+                f"{error}; no other worker is left. What is done is kept: restart the cluster, or "
+                "start one with --cluster cpu, and run again to resume"
             ) from error
         if self._losses[task.partition] > MAX_LOSSES:
             raise RunFailed(
-                f"partition {task.partition} ended {MAX_LOSSES + 1} devices, last: {error}; a "
-                "kernel may reach where it must not. Start the cluster anew and run again to go on"
+                f"partition {task.partition} crashed {MAX_LOSSES + 1} devices, last: {error}; a "
+                "kernel may access memory out of bounds. Restart the cluster, run again to resume"
             ) from error
-        if news:
+        if is_new:
             self._publish(WorkerLost(worker, str(error)))
 
-    def _workers(self) -> dict[str, int]:
-        """Return the threads of every worker that there is now and that can be used."""
+    def _threads(self) -> dict[str, int]:
+        """Return the number of threads of every worker that is currently usable, by address."""
         threads = self._client.nthreads()
         return {worker: n for worker, n in threads.items() if worker not in self._lost}
 
-    def _hear(self, event: tuple[float, dict[str, Any]]) -> None:
-        """Take what a worker told under the run's topic, and when."""
+    def _on_message(self, event: tuple[float, dict[str, Any]]) -> None:
+        """Handle a message that a worker sent under the run's topic, with its time."""
         _, message = event
         if BEGUN in message:
             self._publish(TaskBegun(message[BEGUN]))
         else:
-            self._tell(ShardDone(**message))
+            self._shard_done(ShardDone(**message))
 
-    def _tell(self, shard: ShardDone) -> None:
+    def _shard_done(self, shard: ShardDone) -> None:
         self._done.add(shard.shard)
         self._announce(shard)
-
-    def _died(self, killed: KilledWorker) -> str:
-        """Say how often a worker died, and of what as far as is known."""
-        worker = killed.last_worker
-        events = [event for _, event in self._client.get_events(KILLED_FOR_MEMORY) or ()]
-        held = [event["rss"] for event in events if event["worker"] == worker.address]
-        why = "how is not known; want of memory is likely"
-        if held:
-            of = f"{format_bytes(held[-1])} of {format_bytes(worker.memory_limit)}"
-            why = f"for want of memory: it held {of}"
-        return f"a worker died {killed.allowed_failures + 1} times ({why})"

@@ -1,128 +1,98 @@
-"""What a run's thread does: index, plan, begin or resume the store, have it filled, finish.
+"""`Driver`: what a run's background thread does, from counting the corpus to marking it complete.
 
-How tasks get to workers is in `dispatch`, what a task does in `task`, what the user holds in `run`.
+Sending tasks to workers is in `dispatch`, what a task does in `worker.task`, the handle that the
+user holds in `handle`.
 """
 
 from __future__ import annotations
 
 import threading
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from collections.abc import Sequence
 
-from ...graphs.graph import Graph
-from ...storage.corpus.corpus import Corpus
-from ...storage.corpus.partition import MAX_SHARD_SECONDS, Sharding
+from ...storage.corpus.partition import MAX_SHARD_SECONDS
 from ...storage.errors import RowsQuarantined, RunCancelled
-from ...storage.store.history import Timeline
+from ...storage.store.history import RunRecord, Summary, Timeline
 from ...storage.store.lease import LeaseTicket
-from ...storage.store.lifecycle import (
-    Existing,
-    OpenStore,
-    Summary,
-    begin,
-    discard,
-    finish,
-    read_summary,
-)
+from ...storage.store.lifecycle import OpenStore, begin, discard, finish, read_summary
 from ...storage.store.mirror import restore
-from ...storage.store.run_record import RunRecord
-from ...storage.targets.target import Target
 from ..monitoring.events import EventStream, Indexed, Notice, Planned, Restored, ShardDone
 from ..monitoring.recorder import Recorder
-from ..worker.compute import Recipe
-from ..worker.micro_batch import MicroBatch
-from ..worker.task import Job, shards_in_flight
+from ..worker.compute import ComputeSpec
+from ..worker.task import Task, TaskContext, shards_in_flight
 from .dispatch import Dispatch
-from .leases import Leases, give_up
+from .leases import Leases, release_all
 from .memory_plan import project
 from .mirroring import Mirroring
-from .tasks import Task, longest_first, tasks_left
-
-if TYPE_CHECKING:
-    from distributed import Client
-
-
-@dataclass(frozen=True)
-class Order:
-    """What a run is to do, checked by `submit`."""
-
-    graph: Graph
-    corpus: Corpus
-    target: Target
-    mirror: Target | None
-    facts: Mapping[str, Any]
-    client: Client
-    backend: str
-    sharding: Sharding
-    raise_on_error: bool
-    existing: Existing
-    micro_batch: MicroBatch | None
-    priority: int
+from .spec import RunSpec
+from .tasks import longest_first, tasks_left
 
 
 class Driver:
-    """Does what an `Order` asks for, telling `events`; holds the leases while it does.
+    """Does what a `RunSpec` asks for and publishes `events`; holds the leases until it ends.
 
-    What `recorder` has seen of it by its end goes into the store.
+    The record that `recorder` has of the run by its end is written to the store.
     """
 
     def __init__(
-        self, order: Order, leases: Leases, events: EventStream, recorder: Recorder
+        self, spec: RunSpec, leases: Leases, events: EventStream, recorder: Recorder
     ) -> None:
-        self._order, self._leases, self._events = order, leases, events
+        self._spec, self._leases, self._events = spec, leases, events
         self._recorder = recorder
         self._mirroring: Mirroring | None = None
         self._warned = False
         self._announcing = threading.Lock()
         self._announced: set[int] = set()
         self._dispatch = Dispatch(
-            order.client, order.graph.label, self._announce, events.publish, order.priority
+            spec.client,
+            label=spec.graph.label,
+            announce=self._announce,
+            publish=events.publish,
+            priority=spec.priority,
         )
 
     @property
     def topic(self) -> str:
-        """What the run is called on its cluster."""
+        """The name of the run on its cluster."""
         return self._dispatch.topic
 
     def cancel(self) -> None:
-        """Stop as soon as a task ends or is found cancelled."""
+        """Stop as soon as a task ends or is found to be cancelled."""
         self._dispatch.stop(
-            RunCancelled(f"cancelled; {self._order.target.url} keeps what is done and resumes")
+            RunCancelled(f"cancelled; {self._spec.target.url} keeps what is done; submit to resume")
         )
 
     def work(self) -> Summary:
-        """Do it, from first to last; return what the store holds."""
+        """Do the whole run; return what the store holds."""
         try:
             return self._work()
         finally:
             self._dispatch.dismiss()
-            give_up(self._leases)
+            release_all(self._leases)
 
     def _work(self) -> Summary:
-        order = self._order
-        if order.existing != "resume" or read_summary(order.target) is None:
-            self._dispatch.prepare(order.backend)  # meanwhile the corpus is counted
-        if order.existing == "discard":
-            self._dispatch.ask()  # before what is there is discarded
-        elif order.mirror is not None:
-            restored = restore(order.mirror, order.target, self._ticket)
+        spec = self._spec
+        if spec.existing != "resume" or read_summary(spec.target) is None:
+            self._dispatch.prepare(spec.backend)  # in parallel with counting the corpus
+        if spec.existing == "discard":
+            self._dispatch.readiness()  # before anything is discarded
+        elif spec.mirror is not None:
+            restored = restore(spec.mirror, spec.target, self._ticket)
             if restored:
-                self._events.publish(Restored(restored, order.mirror.url))
+                self._events.publish(Restored(restored, spec.mirror.url))
         store = begin(
-            order.target,
-            order.corpus,
-            order.facts,
-            order.graph.fields,
-            order.sharding,
-            self._ticket,
-            order.existing,
+            spec.target,
+            spec.corpus,
+            facts=spec.facts,
+            computed=spec.graph.fields,
+            sharding=spec.sharding,
+            ticket=self._ticket,
+            existing=spec.existing,
         )
         self._events.publish(Indexed(len(store.index.files), store.index.rows, store.index.notes))
-        if order.mirror is None:
+        if spec.mirror is None:
             return self._finished(store)
         mirror, lease = self._leases[1]
-        if order.existing == "discard":
+        if spec.existing == "discard":
             lease.ticket.check(mirror)
             discard(mirror)
         with Mirroring(store, mirror, lease.ticket, self._events) as self._mirroring:
@@ -135,18 +105,18 @@ class Driver:
         return self._leases[0][1].ticket
 
     def _finished(self, store: OpenStore) -> Summary:
-        """Do what is left of a store, and mark it complete."""
-        order = self._order
-        if order.raise_on_error and store.index.unlisted:
+        """Compute what is left of a store, and mark it complete."""
+        spec = self._spec
+        if spec.raise_on_error and store.index.unlisted:
             unread = store.index.unlisted[0]
             raise RowsQuarantined(f"{unread.file.url}: {unread.problem} (on_error='raise')")
         tasks, layout = longest_first(list(tasks_left(store)), store.index), store.layout
         projection = None
         if tasks:
-            self._dispatch.prepare(order.backend)
-            ready = self._dispatch.ask()
+            self._dispatch.prepare(spec.backend)
+            ready = self._dispatch.readiness()
             stretches = [stretch for task in tasks for stretch in task.stretches]
-            projection = project(ready, store.index, layout, stretches, order.corpus.opener)
+            projection = project(ready, store.index, layout, stretches, spec.corpus.opener)
         at_risk = min(layout.rows, shards_in_flight(layout) * layout.shard_rows)
         self._events.publish(
             Planned(
@@ -157,45 +127,51 @@ class Driver:
                 rows_done=sum(marker.rows for marker in store.done.values()),
                 shards_done=len(store.done),
                 rows_at_risk=at_risk,
-                seconds_at_risk=at_risk * order.graph.text_seconds,
+                seconds_at_risk=at_risk * spec.graph.text_seconds,
                 memory=projection,
             )
         )
-        finished = read_summary(order.target)
+        finished = read_summary(spec.target)
         if not tasks and finished:
             return finished
         if projection:
             projection.require_fit()
             self._compute(store, tasks)
-        return finish(store, self._ticket, self._told())
+        return finish(store, self._ticket, self._record())
 
-    def _told(self) -> tuple[RunRecord, Timeline] | None:
-        """Return what the store is to remember of the run; if that fails, results are results."""
+    def _record(self) -> tuple[RunRecord, Timeline] | None:
+        """Return the record that the store keeps of the run; the results do not depend on it."""
         try:
             return self._recorder.finished()
-        except Exception as error:  # noqa: BLE001 (whatever the machine would not say of itself)
+        except Exception as error:  # noqa: BLE001 (reading the machine's state may fail in any way)
             self._events.publish(
                 Notice(f"the store keeps no record of the run: {type(error).__name__}: {error}")
             )
             return None
 
     def _compute(self, store: OpenStore, tasks: Sequence[Task]) -> None:
-        order, index = self._order, store.index
-        recipe = Recipe(
-            order.graph,
-            order.backend,
-            index.wanted,
-            index.id,
-            index.keep,
-            store.layout.fields,
-            order.corpus.opener,
-            order.micro_batch,
+        spec, index = self._spec, store.index
+        compute = ComputeSpec(
+            graph=spec.graph,
+            backend=spec.backend,
+            columns=index.wanted,
+            id_column=index.id,
+            keep=index.keep,
+            fields=store.layout.fields,
+            opener=spec.corpus.opener,
+            micro_batch=spec.micro_batch,
         )
-        job = Job(recipe, order.target, store.layout, self._ticket, order.raise_on_error)
-        self._dispatch.run(job, store, tasks)
+        context = TaskContext(
+            compute=compute,
+            target=spec.target,
+            layout=store.layout,
+            ticket=self._ticket,
+            raise_on_error=spec.raise_on_error,
+        )
+        self._dispatch.run(context, store, tasks)
 
     def _announce(self, shard: ShardDone) -> None:
-        """Publish a finished shard once: its worker tells of it, and so does its task."""
+        """Publish a finished shard once, although both its worker and its task report it."""
         with self._announcing:
             if shard.shard in self._announced:
                 return
@@ -206,7 +182,7 @@ class Driver:
             self._mirroring.begin(shard.shard)
 
     def _warn_of_slow(self, shard: ShardDone) -> None:
-        """Say once that a shard takes longer than one should, and what to do."""
+        """Warn once if a shard takes longer than it should, and say what to do."""
         spent = {name: s for name, s in shard.seconds.items() if name not in ("read", "write")}
         if self._warned or sum(spent.values()) <= MAX_SHARD_SECONDS:
             return
@@ -214,8 +190,8 @@ class Driver:
         slowest = max(spent, key=lambda name: spent[name])
         self._events.publish(
             Notice(
-                f"a shard took {sum(spent.values()):.0f} s, most of it in {slowest!r}, and as much "
-                f"is lost by a stop: give that block text_seconds={spent[slowest] / shard.rows:.2g}"
-                ", or the next run fewer rows a shard (--shard-rows, shard_rows=)"
+                f"a shard took {sum(spent.values()):.0f} s, most of it in {slowest!r}, and a stop "
+                f"loses as much: give that block text_seconds={spent[slowest] / shard.rows:.2g}, "
+                "or the next run fewer rows per shard (--shard-rows, shard_rows=)"
             )
         )

@@ -1,4 +1,7 @@
-"""`Run`: the handle on a run that goes on, or has ended. `submit` makes it."""
+"""`Run`: the handle on a run that is in progress or has ended.
+
+`submit` creates it; what the run does is in `driver`.
+"""
 
 from __future__ import annotations
 
@@ -8,10 +11,8 @@ from typing import TYPE_CHECKING
 
 from ...graphs.fusion import is_default
 from ...storage.errors import RunFailed
-from ...storage.store.history import Sample, Timeline
-from ...storage.store.lifecycle import Summary
-from ...storage.store.run_record import RunRecord
-from ..cluster.location import elsewhere, place_of
+from ...storage.store.history import RunRecord, Sample, Summary, Timeline
+from ..cluster.location import cluster_location, remote_location
 from ..costs.meter import Meter
 from ..monitoring.dashboard.link import DashboardLink
 from ..monitoring.dashboard.telemetry import Telemetry
@@ -19,56 +20,56 @@ from ..monitoring.events import EventStream, Failed, Finished, Notice
 from ..monitoring.figures import Figures
 from ..monitoring.progress import Progress
 from ..monitoring.recorder import Recorder
-from .driver import Driver, Order
+from .driver import Driver
 from .leases import Leases
+from .spec import RunSpec
 
 if TYPE_CHECKING:
     from ..costs.bill import Bill
 
 
 class Run:
-    """A run in progress, or done. Made by `submit`.
+    """A run in progress, or ended. Created by `submit`.
 
     Attributes
     ----------
     events : EventStream
-        What happens, as it happens; `EventStream.subscribe` to listen.
+        The events of the run, as they happen; `EventStream.subscribe` to listen.
     results : str
         Where the store is.
     """
 
     def __init__(
         self,
-        order: Order,
+        spec: RunSpec,
         leases: Leases,
         link: DashboardLink,
         telemetry: type[Telemetry] = Telemetry,
     ) -> None:
         self.events = EventStream()
-        self.results = order.target.url
-        self._places = [place for place in (order.target, order.mirror) if place is not None]
-        self._client = order.client
+        self.results = spec.target.url
+        self._targets = spec.targets
         self._link = link
-        largest = max(order.corpus.files, key=lambda file: file.size)
-        self._format, self._is_default = largest.format, is_default(order.graph)
+        largest = max(spec.corpus.files, key=lambda file: file.size)
+        self._format, self._is_default = largest.format, is_default(spec.graph)
         self._bill: Bill | None = None
         self._progress = Progress()
-        self._elsewhere = elsewhere(order.client)
-        self._meter = Meter(self._elsewhere, is_default=self._is_default)
+        self._remote = remote_location(spec.client)
+        self._meter = Meter(self._remote, is_default=self._is_default)
         self._recorder = Recorder(
             self._progress,
-            backend=order.backend,
-            cluster=place_of(order.client),
+            backend=spec.backend,
+            cluster=cluster_location(spec.client),
             meter=self._meter,
-            report=self._tell,
+            report=self._send_figures,
         )
-        self._driver = Driver(order, leases, self.events, self._recorder)
-        self._telemetry = telemetry(order.client, self._driver.topic, self.results)
+        self._driver = Driver(spec, leases, self.events, self._recorder)
+        self._telemetry = telemetry(spec.client, self._driver.topic, self.results)
         self.events.subscribe(self._progress.listen)
         self.events.subscribe(self._recorder.listen)
         self._summary: Summary | None = None
         self._error: BaseException | None = None
-        # Not the thread is waited for: Python takes one for ended when Ctrl-C comes meanwhile.
+        # Not joined: Python takes a thread for ended if Ctrl-C interrupts the join.
         self._ended = threading.Event()
         threading.Thread(target=self._drive, name="paninifs-run", daemon=True).start()
 
@@ -78,72 +79,72 @@ class Run:
         Raises
         ------
         TimeoutError
-            `timeout` seconds passed; the run goes on.
+            `timeout` seconds passed; the run continues.
         PaniniError
-            Why the run did not finish. Submitting again goes on where it stopped.
+            Why the run did not finish. Submitting again resumes it where it stopped.
         """
         if not self._ended.wait(timeout):
-            raise TimeoutError(f"the run is still at work after {timeout} s")
+            raise TimeoutError(f"the run has not finished after {timeout} s")
         if self._error is not None:
             raise self._error
         assert self._summary is not None  # the thread ends with one or the other
         return self._summary
 
     def cancel(self) -> None:
-        """Stop: no further shard is begun, finished ones stay, the store resumes."""
+        """Stop the run: start no further shard, keep the finished ones; the store resumes."""
         self._driver.cancel()
 
     def release_runtime(self) -> None:
         """Wait for the end, then give the Colab runtime back, if the results outlive it.
 
-        They do where the store or its mirror is complete behind a URL or on a mounted Drive, which
-        is flushed and unmounted first. An idle runtime goes on using up compute units.
+        They do if the store or its mirror is complete behind a URL or on a mounted Drive, which
+        is flushed and unmounted first. An idle runtime keeps using compute units.
 
         Raises
         ------
         UsageError
-            This is no Colab runtime; or the runtime is kept, for the results would go with it: the
-            message says why, and what to do.
+            This is not a Colab runtime; or the runtime is kept, because the results would be lost
+            with it: the message says why, and what to do.
         """
         from .colab import release
 
-        release(self, self._places)
+        release(self.result, self._targets)
 
     def status(self) -> Progress:
-        """Return how far the run has come, now."""
+        """Return the current progress."""
         return self._progress.snapshot()
 
     @property
     def figures(self) -> Figures:
-        """What is shown of the run: as `status`, with what it has cost so far."""
+        """The figures that displays show: those of `status`, and the cost so far."""
         return self._figures(self._progress.snapshot())
 
     @property
     def timeline(self) -> Timeline:
-        """How far the run had come, moment by moment, since the work was cut up."""
+        """The progress over time, since the work was planned."""
         return self._recorder.timeline
 
     @property
     def record(self) -> RunRecord | None:
-        """What the store remembers of the run: how busy the machine was, what bound it, its cost.
+        """The record kept in the store: how busy the machine was, what limited the run, its cost.
 
-        None before every shard is done, and where there was nothing to do.
+        None before every shard is done, and if there was nothing to do.
         """
         return self._recorder.record
 
     @property
     def done(self) -> bool:
-        """Whether the run has ended, well or not."""
+        """Whether the run has ended, successfully or not."""
         return self._ended.is_set()
 
     @property
     def bill(self) -> Bill | None:
-        """What the run cost, and would have cost elsewhere; None before its end."""
+        """What the run cost, and would have cost on other machines; None before its end."""
         return self._bill
 
     @property
     def dashboard_link(self) -> str:
-        """Where dask shows its tasks, for a browser like that of this notebook."""
+        """URL of dask's dashboard, for a browser such as the one that shows this notebook."""
         return self._link.url
 
     def __repr__(self) -> str:
@@ -154,7 +155,7 @@ class Run:
 
         return card(self.figures, self.timeline, self.results, self._link)
 
-    def _tell(self, now: Progress, sample: Sample) -> None:
+    def _send_figures(self, now: Progress, sample: Sample) -> None:
         self._telemetry.send(self._figures(now), sample)
 
     def _figures(self, now: Progress) -> Figures:
@@ -177,14 +178,14 @@ class Run:
             self._ended.set()
 
     def _billed(self, seconds: float) -> Bill | None:
-        """Return what the run cost; what keeps that from being known is told, and is no failure."""
+        """Return what the run cost; if that cannot be found out, publish why."""
         try:
-            self._bill = self._reckoned(seconds)
+            self._bill = self._bill_for(seconds)
         except Exception as error:  # noqa: BLE001 (the store is complete, whatever it cost)
             self.events.publish(Notice(f"what the run cost is not known: {error}"))
         return self._bill
 
-    def _reckoned(self, seconds: float) -> Bill | None:
+    def _bill_for(self, seconds: float) -> Bill | None:
         from ..costs.bill import bill
         from ..costs.work import Work
 
@@ -193,13 +194,13 @@ class Run:
         if not rows:
             return None
         work = Work(rows, done.text_bytes / rows, format=self._format)
-        return bill(work if self._is_default else None, seconds, self._elsewhere)
+        return bill(work if self._is_default else None, seconds, self._remote)
 
     def _work(self) -> Summary:
-        """Let the driver work, and say in the user's words that nobody answers it any more."""
+        """Run the driver; report in the user's terms that the cluster no longer answers."""
         from distributed.comm.core import CommClosedError
 
         try:
             return self._driver.work()
-        except CommClosedError as error:  # whatever it asked of the scheduler just then
-            raise RunFailed(f"the cluster went away ({error}); submit again to go on") from error
+        except CommClosedError as error:  # from any request to the scheduler
+            raise RunFailed(f"the cluster went away ({error}); submit again to resume") from error

@@ -1,4 +1,7 @@
-"""The leases of the places that a run writes to: all of them or none, and given up for certain."""
+"""The leases of all targets that a run writes to: acquired together, released reliably.
+
+What a lease is, is in `storage.store.lease`.
+"""
 
 from __future__ import annotations
 
@@ -13,35 +16,35 @@ from ...storage.targets.target import Target
 _log = logging.getLogger(__name__)
 
 Leases = Sequence[tuple[Target, Lease]]
-"""Places and their leases: of the results first, then of the mirror."""
+"""Targets and their leases: the results first, then the mirror."""
 
 
-def acquire(places: Sequence[Target]) -> Leases:
-    """Take the lease of every place.
+def acquire(targets: Sequence[Target]) -> Leases:
+    """Take the lease of every target, or of none.
 
     Raises
     ------
     LeaseHeld
-        Another driver writes to one of them; none is held then.
+        Another driver writes to one of them.
     """
     held: list[tuple[Target, Lease]] = []
     try:
-        for place in places:
-            held.append((place, Lease.acquire(place)))  # noqa: PERF401 (those held are given up)
+        for target in targets:
+            held.append((target, Lease.acquire(target)))  # noqa: PERF401 (released on failure)
     except BaseException:
-        give_up(held)
+        release_all(held)
         raise
     return held
 
 
-def give_up(leases: Leases) -> None:
-    """Release leases; where nothing was begun, leave nothing behind."""
-    for place, lease in leases:
+def release_all(leases: Leases) -> None:
+    """Release leases; leave nothing behind where no store was begun."""
+    for target, lease in leases:
         try:
-            lease.release()  # before anything else is asked of a place that may be away
-            if read_manifest(place) is None:
+            lease.release()  # before any other request to a target that may be unreachable
+            if read_manifest(target) is None:
                 lease.withdraw()
         except PaniniError as error:
-            _log.warning("the lease of %s could not be given up: %s", place.url, error)
-        except Exception:  # noqa: BLE001 (why the run ended is what its user has to hear)
-            _log.warning("the lease of %s could not be given up", place.url, exc_info=True)
+            _log.warning("the lease of %s could not be released: %s", target.url, error)
+        except Exception:  # noqa: BLE001 (the user needs to see why the run ended, not this)
+            _log.warning("the lease of %s could not be released", target.url, exc_info=True)

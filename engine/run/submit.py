@@ -1,37 +1,28 @@
-"""`submit`: one corpus through one graph into one store; the checks, and the handle it returns."""
+"""`submit`: one corpus through one graph into one store, in the background.
+
+What is checked first is in `spec`, the handle that is returned in `handle`, the work in `driver`.
+"""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Literal
 
 from ...graphs.graph import Graph
-from ...graphs.kernels import NUMERIC_VERSION
-from ...graphs.kernels import require as require_backend
 from ...storage.corpus.corpus import Corpus
-from ...storage.corpus.partition import FEW_SHARDS, SHARDS_AIMED_AT, Sharding
-from ...storage.errors import UsageError
-from ...storage.store.duplicates import require_digest
-from ...storage.store.extension import as_known
-from ...storage.store.lifecycle import Existing, refuse_mismatch
-from ...storage.store.manifest import facts_of, read_manifest
-from ...storage.store.mirror import refuse_other_mirror
-from ...storage.targets.target import Target, open_target
-from ..cluster.connect import backend_of
+from ...storage.targets.target import Target
 from ..monitoring.dashboard.link import dashboard_link
 from ..monitoring.dashboard.telemetry import install, page_for
 from ..monitoring.display import show
 from ..monitoring.events import Notice
 from ..worker.micro_batch import MicroBatch
-from .driver import Order
 from .handle import Run
-from .leases import acquire, give_up
+from .leases import acquire, release_all
+from .spec import RunSpec
 
 if TYPE_CHECKING:
     from distributed import Client
-
-MAX_PRIORITY = 1_000_000  # either way; what is sent to dask's scheduler has 64 bits
 
 
 def submit(
@@ -51,53 +42,53 @@ def submit(
     storage_options: Mapping[str, Any] | None = None,
     progress: bool = True,
 ) -> Run:
-    r"""Send a corpus through a graph into a store; return at once.
+    r"""Run a graph over a corpus, into a store; return at once.
 
-    A store that an earlier run began with the same corpus and graph is gone on with: only what
+    If an earlier run began the store with the same corpus and graph, the run resumes it: only what
     is missing is computed.
 
     Parameters
     ----------
     graph : Graph
-        As `default_graph()`, with blocks of one's own added.
+        For example `default_graph()`, with your own blocks added.
     corpus : Corpus
         From `open_corpus`.
     results : str, path or Target
-        Where the Zarr store is, or is to be.
+        Where the Zarr store is, or will be.
     client : distributed.Client, optional
-        The newest one when left out; see `connect`.
+        The cluster to run on; see `connect`. The newest client when left out.
     backend : str, optional
-        What computes the blocks on the workers, ``"cpu"`` or ``"cuda"``; when left out that which
-        `connect` made the cluster for. Name it where workers with GPUs were started by hand.
+        What computes the blocks on the workers, ``"cpu"`` or ``"cuda"``. When left out, the one
+        that `connect` started the cluster for. Name it if you started workers with GPUs by hand.
     shard_rows : int, optional
-        Rows a shard, a power of two; chosen from the corpus when left out.
+        Rows per shard, a power of two; chosen from the corpus when left out.
     on_error : "quarantine" or "raise"
-        Whether a row that cannot be used is set aside and listed, or ends the run.
+        Whether a row that cannot be used is quarantined and listed, or ends the run.
     fresh : bool
         Discard what the store holds and start over.
     extend : bool
-        Files were added to the corpus: append their texts behind those that the store has, and
-        keep what is done. It is an error if an old file has changed.
+        Append the texts of files that were added to the corpus, and keep what is done. It is an
+        error if an old file has changed.
     mirror : str, path or Target, optional
-        A second place, as a Drive or a bucket behind a scratch disk. Finished shards are copied
-        there in the background and read back; where `results` lacks what it holds, that is brought
-        back first. So a machine that vanishes takes with it only what was in flight.
+        A second copy, for example on a Drive or in a bucket while `results` is on a scratch disk.
+        Finished shards are copied there in the background and verified; shards that only the mirror
+        holds are restored first. If the machine disappears, only work in flight is lost.
     micro_batch : MicroBatch, optional
-        How much a block is given at once; adapted to texts, blocks and memory when left out.
+        The most that a block is given at once; adapted to texts, blocks and memory when left out.
     priority : int
-        Where runs share a cluster, what is left of that with the higher one is begun first; of
-        equal ones, what was sent first. What has begun goes on.
+        Where runs share a cluster, the tasks of the run with the higher priority start first;
+        among equals, those sent first. Tasks that have started continue.
     storage_options : mapping, optional
-        For fsspec, where `results` or `mirror` is a URL.
+        For fsspec, if `results` or `mirror` is a URL.
     progress : bool
         Show progress, in a terminal or a notebook.
 
     Raises
     ------
     UsageError
-        Whatever can be refused before work begins: a graph that cannot be identified, a place
-        that holds something else (`ResultsMismatch`) or is being written (`LeaseHeld`), no
-        client. What only reading the corpus shows is raised by `Run.result`.
+        Everything that can be refused before work begins: a graph that cannot be identified, a
+        target that holds something else (`ResultsMismatch`) or is being written (`LeaseHeld`), no
+        client. Errors that only reading the corpus reveals are raised by `Run.result`.
 
     Examples
     --------
@@ -113,91 +104,37 @@ def submit(
     >>> summary.done, pf.open_results(folder / "out.zarr").dhatu.shape
     (2, (2, 9))
     """
-    require_usable(graph, corpus, shard_rows, on_error, backend)
-    if not isinstance(priority, int) or abs(priority) > MAX_PRIORITY:
-        raise UsageError(
-            f"priority is a whole number, at most {MAX_PRIORITY:,} either way, not {priority!r}"
-        )
-    if fresh and extend:
-        raise UsageError("fresh discards what extend would keep; choose one of the two")
-    existing: Existing = "discard" if fresh else "extend" if extend else "resume"
-    if isinstance(results, str | os.PathLike):
-        results = open_target(results, storage_options)
-    if isinstance(mirror, str | os.PathLike):
-        mirror = open_target(mirror, storage_options)
-    places = [results] if mirror is None else [results, mirror]
-    if len({place.url for place in places}) < len(places):
-        raise UsageError(f"the mirror has to be another place than the results, {results.url}")
-    manifest = next(filter(None, map(read_manifest, places)), None)
-    if manifest is not None and not fresh:
-        corpus = as_known(corpus, manifest)
-    facts = facts_of(corpus, graph.describe(), NUMERIC_VERSION)
-    refuse_mismatch(results, facts, shard_rows, existing)
-    if mirror is not None:
-        refuse_other_mirror(mirror, results, facts, shard_rows, existing)
-    client = client or newest_client()
-    order = Order(
+    spec = RunSpec.of(
         graph,
         corpus,
         results,
-        mirror,
-        facts,
-        client,
-        backend or backend_of(client),
-        Sharding(
-            shard_rows,
-            FEW_SHARDS if any(place.slow_to_create for place in places) else SHARDS_AIMED_AT,
-            graph.text_seconds,
-        ),
-        on_error == "raise",
-        existing,
-        micro_batch,
-        priority,
+        client=client,
+        backend=backend,
+        shard_rows=shard_rows,
+        on_error=on_error,
+        fresh=fresh,
+        extend=extend,
+        mirror=mirror,
+        micro_batch=micro_batch,
+        priority=priority,
+        storage_options=storage_options,
     )
-    run = _begun(order, places)
+    run = _started(spec)
     if progress:
         show(run.events, run._repr_html_)
     return run
 
 
-def _begun(order: Order, places: Sequence[Target]) -> Run:
-    """Return the run of an order, which holds the leases of its places from now on."""
-    untold = install(order.client)
-    link = dashboard_link(order.client, page_for(untold))  # asked once, by the user's own thread
-    leases = acquire(places)
+def _started(spec: RunSpec) -> Run:
+    """Start a run, which holds the leases of its targets from then on."""
+    problem = install(spec.client)
+    link = dashboard_link(spec.client, page_for(problem))  # asked once, by the user's own thread
+    leases = acquire(spec.targets)
     try:
-        run = Run(order, leases, link)
-    except BaseException:  # else nobody would ever give them up
-        give_up(leases)
+        run = Run(spec, leases, link)
+    except BaseException:  # otherwise nothing would ever release them
+        release_all(leases)
         raise
-    if untold:
-        run.events.publish(Notice(untold))
+    if problem:
+        run.events.publish(Notice(problem))
     return run
-
-
-def require_usable(
-    graph: Graph, corpus: Corpus, shard_rows: int | None, on_error: str, backend: str | None
-) -> None:
-    """Raise `UsageError` where `submit` could make nothing of what it was given."""
-    if not isinstance(graph, Graph) or not graph.blocks:
-        raise UsageError("submit needs a graph with blocks: default_graph() + your_block")
-    if not isinstance(corpus, Corpus):
-        raise UsageError("submit needs a corpus from open_corpus(...)")
-    if on_error not in ("quarantine", "raise"):
-        raise UsageError(f"on_error is 'quarantine' or 'raise', not {on_error!r}")
-    if shard_rows is not None and (shard_rows < 1 or shard_rows & (shard_rows - 1)):
-        raise UsageError(f"shard_rows must be a power of two, as 512 or 4096, not {shard_rows}")
-    require_digest(corpus.cleaning, corpus.keep, graph.fields)
-    if backend is not None:
-        require_backend(backend)
-
-
-def newest_client() -> Client:
-    """Return the client that was made last, or raise `UsageError`."""
-    from distributed import default_client
-
-    try:
-        newest: Client = default_client()
-    except ValueError as error:
-        raise UsageError("there is no cluster to run on: call paninifs.connect() first") from error
-    return newest

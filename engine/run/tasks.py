@@ -1,39 +1,22 @@
-"""`Task`: shards of one partition that are left to do, and in which order tasks are sent."""
+"""The tasks that a run has left, and the order in which they are sent.
+
+What a task is and does is in `worker.task`; sending it, in `dispatch`.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 
 from ...storage.corpus.index import CorpusIndex
-from ...storage.rows import Stretch
 from ...storage.store.lifecycle import OpenStore
+from ..worker.task import Task
 
 TEXT_WORK = 150
-"""What a text takes to compute beside its bytes, in bytes: the default graph's, by measurement."""
-
-
-@dataclass(frozen=True)
-class Task:
-    """Shards of one partition that are to be done, and where their rows are read."""
-
-    partition: int
-    shards: tuple[int, ...]
-    stretches: tuple[Stretch, ...]
-
-    def __str__(self) -> str:
-        """Name the files and rows, for messages."""
-        first, last = self.stretches[0], self.stretches[-1]
-        if first.file == last.file:
-            return f"{first.file.url}, rows {first.span.start:,}-{last.span.stop - 1:,}"
-        return (
-            f"{first.file.url}, row {first.span.start:,}, to {last.file.url}, "
-            f"row {last.span.stop - 1:,}"
-        )
+"""Cost of computing a text apart from its bytes, in bytes: measured with the default graph."""
 
 
 def tasks_left(store: OpenStore) -> Iterator[Task]:
-    """Yield what is left to do, a task a partition."""
+    """Yield what is left to do, one task per partition."""
     for partition in store.index.partitions(store.layout.shard_rows):
         numbers = range(partition.shard_start, partition.shard_stop)
         pending = tuple(shard for shard in numbers if shard not in store.done)
@@ -42,27 +25,27 @@ def tasks_left(store: OpenStore) -> Iterator[Task]:
 
 
 def task_of(store: OpenStore, partition: int, shards: tuple[int, ...]) -> Task:
-    """Return the task of doing such shards of a partition."""
+    """Return the task that computes the given shards of a partition."""
     start, _ = store.layout.bounds(shards[0])
     _, stop = store.layout.bounds(shards[-1])
     return Task(partition, shards, store.index.stretches(start, stop))
 
 
 def longest_first(tasks: Sequence[Task], index: CorpusIndex) -> list[Task]:
-    """Return tasks in the order in which they are best begun: none that is long begins late.
+    """Return tasks sorted by expected work, so that no long task starts late.
 
-    By the bytes of text that are expected, or by rows where a file's are not known; of equal ones
-    the first in the corpus first.
+    Tasks are compared by the expected bytes of text, or by rows if those are unknown for a file.
+    Equal ones stay in corpus order.
     """
-    every = [one for one in index.files if one.rows and not one.problem]
-    known = all(one.lengths for one in every)
-    mean = {one.file: one.lengths.nbytes / one.rows for one in every if one.lengths and known}
+    readable = [file for file in index.files if file.rows and not file.problem]
+    known = all(file.lengths for file in readable)
+    mean = {f.file: f.lengths.nbytes / f.rows for f in readable if f.lengths and known}
 
     def work(task: Task) -> float:
         return sum(
-            (one.span.stop - one.span.start) * (TEXT_WORK + mean.get(one.file, 0))
-            for one in task.stretches
-            if not one.problem
+            (stretch.span.stop - stretch.span.start) * (TEXT_WORK + mean.get(stretch.file, 0))
+            for stretch in task.stretches
+            if not stretch.problem
         )
 
     return sorted(tasks, key=work, reverse=True)

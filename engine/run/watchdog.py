@@ -1,9 +1,9 @@
-"""`Watch`: looks at a run's workers every few seconds, and says what keeps the run from going on.
+"""`Watchdog`: checks a run's workers every few seconds and reports what blocks the run.
 
-It tells of their load at every look, and once more when the run ends.
-
-dask waits in silence for a worker that is gone, stopped, or paused for want of memory or of room to
-spill. Here the user is told; and a run that nobody can do any more ends.
+dask waits silently for a worker that is gone, stopped, or paused because memory or disk space for
+spilling ran out. Here the user is notified, and a run that no worker can continue is ended. Every
+check also publishes the load of the workers, and so does the end of the run. Tasks that fail are
+handled in `dispatch`.
 """
 
 from __future__ import annotations
@@ -27,24 +27,29 @@ if TYPE_CHECKING:
 
 _log = logging.getLogger(__name__)
 
-LOOK_SECONDS = 2.0
+CHECK_SECONDS = 2.0
+"""Seconds between checks."""
+
 QUIET_SECONDS = 20.0
-"""How long something may be wrong before the user hears of it: dask mends most by itself."""
+"""Seconds that a problem must last before the user is notified: dask fixes most by itself."""
 
 GROWING_SECONDS = 1800.0
-"""How long a cluster that can grow may have no worker: a machine may have to be found for one."""
+"""Seconds that a cluster that can grow may have no worker: a machine may have to be found first."""
+
+STUCK, GROWING = "no worker can continue", "no worker has come"
+"""Problems that end the run if they last."""
 
 
-class Watch:
-    """Watches a run's workers in the background, for as long as the context lasts.
+class Watchdog:
+    """Checks a run's workers in the background, for as long as the context lasts.
 
     Parameters
     ----------
     publish : callable
-        Is told what the user should know.
+        Called with events: the load, and notices for the user.
     stop : callable
-        Ends the run, with the reason, once no worker could have gone on for as long as a failing
-        place is waited for (see `storage.filesystems.retry`).
+        Ends the run, with the reason, once no worker could have continued it for as long as
+        transient storage failures are retried.
     """
 
     def __init__(
@@ -54,13 +59,13 @@ class Watch:
         stop: Callable[[PaniniError], None],
     ) -> None:
         self._client, self._publish, self._stop = client, publish, stop
-        self._since: dict[str, float] = {}  # when what is wrong was seen first
-        self._told: set[str] = set()
-        self._heard: dict[str, tuple[float, float]] = {}  # last_seen, and when that was new here
+        self._since: dict[str, float] = {}  # when each current problem was first seen
+        self._reported: set[str] = set()
+        self._heard: dict[str, tuple[float, float]] = {}  # last_seen, and when it changed here
         self._ended = threading.Event()
-        self._thread = threading.Thread(target=self._look, name="paninifs-watch", daemon=True)
+        self._thread = threading.Thread(target=self._watch, name="paninifs-watchdog", daemon=True)
 
-    def __enter__(self) -> Watch:
+    def __enter__(self) -> Watchdog:
         self._thread.start()
         return self
 
@@ -72,40 +77,40 @@ class Watch:
     ) -> None:
         self._ended.set()
         self._thread.join()
-        if error is None:  # of a run that was over before the first look, too
-            self._seen()
+        if error is None:  # a run may be over before the first check
+            self._workers()
 
-    def _look(self) -> None:
-        while not self._ended.wait(LOOK_SECONDS):
-            workers = self._seen()
+    def _watch(self) -> None:
+        while not self._ended.wait(CHECK_SECONDS):
+            workers = self._workers()
             if workers is None:
                 continue
             now = time.monotonic()
-            wrong = dict(_wrong_with(workers, self._silences(workers, now)))
+            problems = dict(_problems_of(workers, self._silences(workers, now)))
             if not workers and self._can_grow:
-                wrong = {
-                    GROWING: "the cluster has no worker yet; it can grow, so one is waited for"
+                problems = {
+                    GROWING: "the cluster has no worker yet; it can grow, so the run waits for one"
                 }
-            self._judge(wrong, now)
+            self._report(problems, now)
 
-    def _seen(self) -> Mapping[str, Any] | None:
-        """Return what the scheduler says of the workers, and tell of their load."""
+    def _workers(self) -> Mapping[str, Any] | None:
+        """Return the scheduler's description of the workers, and publish their load."""
         try:
             workers: Mapping[str, Any] = self._client.scheduler_info(n_workers=-1)["workers"]
-        except Exception:  # noqa: BLE001 (a scheduler that is gone is the futures' business)
-            _log.debug("the scheduler does not say who its workers are", exc_info=True)
+        except Exception:  # noqa: BLE001 (if the scheduler is gone, the futures will report it)
+            _log.debug("the scheduler does not list its workers", exc_info=True)
             return None
         try:
             self._publish(LoadSampled(load_of(workers)))
-        except Exception:  # noqa: BLE001 (a worker of another version may tell less)
-            _log.debug("the workers do not say how busy they are", exc_info=True)
+        except Exception:  # noqa: BLE001 (a worker of another version may report less)
+            _log.debug("the workers do not report their load", exc_info=True)
         return workers
 
     @property
     def _can_grow(self) -> bool:
-        """Whether whoever made the cluster here starts workers as there is work, as far as it says.
+        """Whether the cluster object of this process is known to start workers on demand.
 
-        One of Kubernetes or a gateway is scaled elsewhere, and says nothing of it.
+        A cluster of Kubernetes or a gateway is scaled elsewhere, and does not report whether.
         """
         from distributed.deploy.spec import SpecCluster
 
@@ -115,71 +120,71 @@ class Watch:
         return cluster is not None
 
     def _silences(self, workers: Mapping[str, Any], now: float) -> dict[str, float]:
-        """Return for how long each worker was not heard of, by this machine's clock alone."""
+        """Return for how long each worker has been silent, by this machine's clock alone."""
         for address, worker in workers.items():
             if self._heard.get(address, (None,))[0] != worker["last_seen"]:
                 self._heard[address] = worker["last_seen"], now
         return {address: now - self._heard[address][1] for address in workers}
 
-    def _judge(self, wrong: Mapping[str, str], now: float) -> None:
-        self._since = {what: self._since.get(what, now) for what in wrong}
-        self._told &= set(wrong)
-        lasting = {what for what, since in self._since.items() if now - since >= QUIET_SECONDS}
-        for what in sorted(lasting - self._told):
-            self._publish(Notice(wrong[what]))
-        self._told |= lasting
-        for what, seconds in ((STUCK, retry_seconds()), (GROWING, GROWING_SECONDS)):
-            if what in wrong and now - self._since[what] >= max(QUIET_SECONDS, seconds):
+    def _report(self, problems: Mapping[str, str], now: float) -> None:
+        """Notify the user of problems that last, and stop the run if no worker can continue it."""
+        self._since = {name: self._since.get(name, now) for name in problems}
+        self._reported &= set(problems)
+        lasting = {name for name, since in self._since.items() if now - since >= QUIET_SECONDS}
+        for name in sorted(lasting - self._reported):
+            self._publish(Notice(problems[name]))
+        self._reported |= lasting
+        for name, seconds in ((STUCK, retry_seconds()), (GROWING, GROWING_SECONDS)):
+            if name in problems and now - self._since[name] >= max(QUIET_SECONDS, seconds):
                 self._stop(
                     RunFailed(
-                        f"{wrong[what]}, and that for {now - self._since[what]:.0f} s; what is "
-                        "finished is kept: mend the cluster, then run again to go on"
+                        f"{problems[name]} (for {now - self._since[name]:.0f} s); what is done is "
+                        "kept: repair the cluster, then run again to resume"
                     )
                 )
 
 
-STUCK, GROWING = "no worker goes on", "no worker has come"
-
-
-def _wrong_with(
+def _problems_of(
     workers: Mapping[str, Any], silences: Mapping[str, float]
 ) -> Iterator[tuple[str, str]]:
-    """Yield what is wrong with a cluster's workers: a name for it, and a sentence."""
+    """Yield the problems of a cluster's workers: a name, and a sentence for the user."""
     if not workers:
         yield STUCK, "the cluster has no worker left"
     for address, worker in workers.items():
-        metrics = worker["metrics"]
         silent = silences[address]
         if silent > QUIET_SECONDS:
-            told = (
-                f"worker {address} has not been heard of for {silent:.0f} s: its process is "
-                "stopped, its machine too busy, or a block holds Python; dask starts it anew "
-                "after five minutes unless set otherwise"
+            notice = (
+                f"worker {address} has not been heard from for {silent:.0f} s: its process is "
+                "stopped, its machine overloaded, or a block holds Python's lock; dask restarts it "
+                "after five minutes by default"
             )
-            yield f"{address} is silent", told
-        spilled = metrics.get("spilled_bytes", {}).get("disk", 0)
+            yield f"{address} is silent", notice
+        spilled = _spilled_by(worker)
         if spilled:
-            told = (
-                f"worker {address} has put {format_bytes(spilled)} of what it holds on disk "
-                f"({worker['local_directory']}): frames that are kept on the cluster take the "
-                "memory that a run needs"
+            notice = (
+                f"worker {address} has spilled {format_bytes(spilled)} to disk "
+                f"({worker['local_directory']}): data kept on the cluster uses memory that the run "
+                "needs"
             )
-            yield f"{address} spills", told
+            yield f"{address} spills", notice
     paused = {a: w for a, w in workers.items() if w["status"] == "paused"}
     for address, worker in paused.items():
         yield f"{address} is paused", f"worker {address} is paused: {_memory_of(worker)}"
-    # One that is paused begins nothing, but ends what it has begun.
+    # A paused worker starts nothing, but finishes what it has started.
     working = any(w["metrics"]["task_counts"].get("executing") for w in workers.values())
     if workers and len(paused) == len(workers) and not working:
         address, worker = next(iter(paused.items()))
-        told = f"every worker is paused and idle; {address}, for one: {_memory_of(worker)}"
-        yield STUCK, told
+        yield STUCK, f"every worker is paused and idle; for example {address}: {_memory_of(worker)}"
+
+
+def _spilled_by(worker: Mapping[str, Any]) -> int:
+    return int(worker["metrics"].get("spilled_bytes", {}).get("disk", 0))
 
 
 def _memory_of(worker: Mapping[str, Any]) -> str:
-    held, spilled = worker["metrics"]["memory"], worker["metrics"].get("spilled_bytes", {})
     return (
-        f"it holds {format_bytes(held)} of {format_bytes(worker['memory_limit'])}, and has put "
-        f"{format_bytes(spilled.get('disk', 0))} of other work's results on disk "
+        f"it holds {format_bytes(worker['metrics']['memory'])} of "
+        f"{format_bytes(worker['memory_limit'])}, and has spilled "
+        f"{format_bytes(_spilled_by(worker))} of other work's results to disk "
         f"({worker['local_directory']})"
     )

@@ -1,6 +1,6 @@
-"""`Adaptive`: how much the next micro-batch holds, by what those before it took and how fast.
+"""`Adaptive`: chooses how large micro-batches are, from the memory and time that earlier ones took.
 
-Numbers in, numbers out: what computes, and how much memory it has left, is asked of the backend.
+Pure arithmetic: running the blocks is in `blocks`, the memory available in `budget`.
 """
 
 from __future__ import annotations
@@ -13,236 +13,239 @@ from statistics import median
 from .micro_batch import MicroBatch
 
 LOW, AIM, HIGH = 0.7, 0.8, 0.9
-"""Of the room that there is: grown below the first, towards the second, halved above the third."""
+"""Shares of the memory budget: grow below the first, towards the second; halve above the third."""
 
 FIRST_GUESS = 2.0
-"""Bytes taken for every byte of text and of fields, before anything was measured."""
+"""Bytes used per byte of text and of fields, before anything was measured."""
 
-PAYS = 1.02
-"""How much faster a size has to be than the one in use: what is larger for nothing is let be."""
+MIN_SPEEDUP = 1.02
+"""Speedup that a size needs over the one in use to replace it: larger ones cost memory."""
 
 ROUNDS = 8
-"""Calls with each size before they are compared: in turn, so that a slow spell meets all."""
+"""Calls with each size before they are compared: in turn, so that a slow spell affects all."""
 
-AGAIN = 256
-"""Calls until a size that lost is tried again: the texts may have become others."""
+RETRY_CALLS = 256
+"""Calls until a size that lost a comparison is tried again: the texts may have changed."""
 
-CALM, MOST_CALM = 64, 4096
-"""Micro-batches that fit until more is tried after a refusal: twice as many each time, at most."""
+MIN_CALM, MAX_CALM = 64, 4096
+"""Micro-batches that must fit after an out-of-memory failure before a larger one is tried. Doubles
+with each failure, from the first to the second."""
 
 OFFSET_BYTES = 8
-"""Of a text, beside its bytes, at most."""
+"""Most bytes per text besides its own bytes."""
 
 
-class Match:
-    """A size in use and others beside it, tried in turn."""
+class Comparison:
+    """The size in use and candidates to replace it, run in turn."""
 
-    def __init__(self, holder: float, rivals: Sequence[float]) -> None:
-        self.holder = holder
-        self.rates: dict[float, list[float]] = {one: [] for one in (*rivals, holder)}
+    def __init__(self, current: float, candidates: Sequence[float]) -> None:
+        self.current = current
+        self.rates: dict[float, list[float]] = {scale: [] for scale in (*candidates, current)}
         self._turns = cycle(self.rates)
 
     @property
-    def least(self) -> float:
-        """The size that a call has to be larger than, or two of them would be the same to it."""
+    def smallest_call(self) -> float:
+        """The scale that a call must exceed; for a smaller one, two sizes would be the same."""
         return sorted(self.rates)[-2]
 
-    def turn(self) -> float:
-        """Return whose turn it is."""
+    def next_scale(self) -> float:
+        """Return the size whose turn it is."""
         return next(self._turns)
 
     def winner(self) -> float | None:
-        """Return which is to be used from now on; None as long as it cannot be said."""
+        """Return the size to use from now on, or None until enough was measured."""
         if min(map(len, self.rates.values())) < ROUNDS:
             return None
-        held = self.rates[self.holder]
-        medians = {one: median(rates) for one, rates in self.rates.items()}
-        best = max(medians, key=lambda one: medians[one])
+        current = self.rates[self.current]
+        medians = {scale: median(rates) for scale, rates in self.rates.items()}
+        best = max(medians, key=lambda scale: medians[scale])
         # Not once by luck: a busy machine makes a call half as fast as the one before it.
-        wins = sum(one > other for one, other in zip(self.rates[best], held, strict=False))
-        sure = wins >= ROUNDS - 1 and medians[best] >= PAYS * medians[self.holder]
-        return best if sure else self.holder
+        wins = sum(a > b for a, b in zip(self.rates[best], current, strict=False))
+        sure = wins >= ROUNDS - 1 and medians[best] >= MIN_SPEEDUP * medians[self.current]
+        return best if sure else self.current
 
 
 class Adaptive:
-    """How much the micro-batches of one graph on one backend hold; for all threads of a process.
+    """Micro-batch sizes of one graph on one backend, shared by all threads of a process.
 
-    A size is a multiple of the backend's own: as large as the memory allows, and no larger (or
-    smaller) than is seen to pay. What a micro-batch takes is a measured factor times its bytes of
-    text and of fields.
+    A size is a multiple (scale) of the backend's own: as large as memory allows, and no larger or
+    smaller than measurably pays. The memory that a micro-batch uses is estimated as a measured
+    factor times its bytes of text and of fields.
 
     Parameters
     ----------
-    home : MicroBatch
-        What suits the backend where there is memory enough; what it begins with.
-    most : float
-        As many times that are never exceeded.
+    base : MicroBatch
+        The backend's own size, right where memory is plentiful; the first size used.
+    max_scale : float
+        Largest multiple of `base`.
     in_flight : int
-        Micro-batches that take memory at once.
+        Micro-batches that use memory at the same time.
     row_bytes : int
-        Of a text's fields.
+        Bytes of a text's fields.
 
     Examples
     --------
-    >>> sizes = Adaptive(MicroBatch(1000, 1 << 20), most=1, in_flight=1, row_bytes=124)
-    >>> sizes.begin(room=1 << 30, rows=5000, nbytes=300_000).size
+    >>> sizes = Adaptive(MicroBatch(1000, 1 << 20), max_scale=1, in_flight=1, row_bytes=124)
+    >>> sizes.begin(budget=1 << 30, rows=5000, nbytes=300_000).size
     MicroBatch(rows=1000, text_bytes=1048576)
-    >>> sizes.begin(room=1 << 20, rows=5000, nbytes=300_000).size
+    >>> sizes.begin(budget=1 << 20, rows=5000, nbytes=300_000).size
     MicroBatch(rows=250, text_bytes=262144)
     """
 
-    def __init__(self, home: MicroBatch, most: float, in_flight: int, row_bytes: int) -> None:
-        self._home, self._most = home, most
+    def __init__(self, base: MicroBatch, max_scale: float, in_flight: int, row_bytes: int) -> None:
+        self._base, self._max_scale = base, max_scale
         self._in_flight, self._row_bytes = in_flight, row_bytes + OFFSET_BYTES
-        self._least = 1 / max(home.rows, home.text_bytes)  # a text at a time
+        self._min_scale = 1 / max(base.rows, base.text_bytes)  # one text at a time
         self._lock = threading.Lock()
         self._factor, self._largest = FIRST_GUESS, 0
-        self._allowed = most  # by the room
-        self._ceiling = most  # by what was refused
-        self._patience, self._calm = CALM, 0
-        self._paying = 1.0
-        self._match: Match | None = None
-        self._lost: dict[float, int] = {}  # at which call
+        self._allowed = max_scale  # limit set by the memory budget
+        self._ceiling = max_scale  # limit set by out-of-memory failures
+        self._calm_needed, self._calm = MIN_CALM, 0
+        self._fastest = 1.0
+        self._comparison: Comparison | None = None
+        self._lost_at: dict[float, int] = {}  # scale: number of the call at which it lost
         self._calls = 0
 
     @property
     def size(self) -> MicroBatch:
-        """What is in use."""
+        """The size in use."""
         with self._lock:
-            return self._home.times(min(self._paying, self._limit))
+            return self._base.times(min(self._fastest, self._limit))
 
     @property
     def largest(self) -> MicroBatch:
-        """What may come to be used, if the device has room for it."""
-        return self._home.times(self._most)
+        """The largest size that may be used, if memory allows."""
+        return self._base.times(self._max_scale)
 
     @property
     def factor(self) -> float:
-        """Bytes that a micro-batch takes for every byte of its texts and their fields."""
+        """Bytes that a micro-batch uses per byte of its texts and their fields."""
         return self._factor
 
-    def begin(self, room: int, rows: int, nbytes: int) -> Turn:
-        """Begin a call: so many texts, of so many bytes, that are cut into micro-batches.
+    def begin(self, budget: int, rows: int, nbytes: int) -> Turn:
+        """Begin a call that cuts `rows` texts, of `nbytes` bytes, into micro-batches.
 
         Parameters
         ----------
-        room : int
-            Bytes that there are for the micro-batches under way.
+        budget : int
+            Bytes available for the micro-batches in flight.
         """
         with self._lock:
             self._calls += 1
-            self._fit(room)
-            match = self._match_over(self._scale(rows, nbytes))
-            scale = match.turn() if match else self._paying
-        return Turn(self, scale, match, rows * self._row_bytes + nbytes)
+            self._fit(budget)
+            comparison = self._comparison_for(self._scale(rows, nbytes))
+            scale = comparison.next_scale() if comparison else self._fastest
+        return Turn(self, scale, comparison, rows * self._row_bytes + nbytes)
 
-    def took(self, rows: int, nbytes: int, taken: int) -> None:
-        """Learn that a micro-batch of so many texts and bytes of text took so many bytes."""
+    def fitted(self, rows: int, nbytes: int, used: int) -> None:
+        """Record that a micro-batch of `rows` texts and `nbytes` of text used `used` bytes."""
         held = nbytes + rows * self._row_bytes
         with self._lock:
-            # A small one says little of a large one: what takes the same whatever there is to do
-            # weighs more in it.
+            # A small one says little about a large one: fixed overheads weigh more in it.
             if held > 2 * self._largest:
-                self._factor = taken / held
+                self._factor = used / held
             elif 2 * held >= self._largest:
-                self._factor = max(self._factor, taken / held)
+                self._factor = max(self._factor, used / held)
             self._largest = max(self._largest, held)
             self._calm += 2 * self._scale(rows, nbytes) >= self._ceiling
-            if self._calm >= self._patience and self._ceiling < self._most:
-                self._ceiling, self._calm = min(2 * self._ceiling, self._most), 0
+            if self._calm >= self._calm_needed and self._ceiling < self._max_scale:
+                self._ceiling, self._calm = min(2 * self._ceiling, self._max_scale), 0
 
-    def refused(self, rows: int, nbytes: int) -> None:
-        """Learn that there was no memory for one of so many texts and bytes of text."""
+    def failed(self, rows: int, nbytes: int) -> None:
+        """Record that a micro-batch of `rows` texts and `nbytes` of text did not fit in memory."""
         with self._lock:
-            half = max(self._scale(rows, nbytes) / 2, self._least)
-            if half < self._ceiling:  # else others that were under way have told already
-                self._ceiling, self._match = half, None
-                self._patience, self._calm = min(2 * self._patience, MOST_CALM), 0
+            half = max(self._scale(rows, nbytes) / 2, self._min_scale)
+            if half < self._ceiling:  # else others that were in flight have failed already
+                self._ceiling, self._comparison = half, None
+                self._calm_needed, self._calm = min(2 * self._calm_needed, MAX_CALM), 0
 
     def within_limits(self, scale: float) -> MicroBatch:
-        """Return a size, or as much of it as there is room for by now."""
+        """Return the size of a scale, or the largest that memory currently allows."""
         with self._lock:
-            return self._home.times(min(scale, self._limit))
+            return self._base.times(min(scale, self._limit))
 
-    def ended(self, match: Match, scale: float, rate: float) -> None:
-        """Learn how many bytes a second a size made of its turn."""
+    def measured(self, comparison: Comparison, scale: float, rate: float) -> None:
+        """Record the rate, in bytes per second, of a call that used a scale."""
         with self._lock:
-            match.rates[scale].append(rate)
-            winner = match.winner()
-            if winner is not None and match is self._match:
-                self._lost |= dict.fromkeys(set(match.rates) - {winner}, self._calls)
-                self._paying, self._match = winner, None
+            comparison.rates[scale].append(rate)
+            winner = comparison.winner()
+            if winner is not None and comparison is self._comparison:
+                self._lost_at |= dict.fromkeys(set(comparison.rates) - {winner}, self._calls)
+                self._fastest, self._comparison = winner, None
 
     @property
     def _limit(self) -> float:
         return min(self._allowed, self._ceiling)
 
-    def _fit(self, room: int) -> None:
-        """Halve what takes too much of the room, and grow what takes little of it."""
-        use = self._use(self._allowed, room)
+    def _fit(self, budget: int) -> None:
+        """Halve the allowed scale if it uses too much of the budget; grow it if it uses little."""
+        use = self._use(self._allowed, budget)
         if use < LOW:
-            most = AIM / use * self._allowed if use else self._most
-            self._allowed = min(2 * self._allowed, most, self._most)
-        while self._allowed > self._least and self._use(self._allowed, room) > HIGH:
+            most = AIM / use * self._allowed if use else self._max_scale
+            self._allowed = min(2 * self._allowed, most, self._max_scale)
+        while self._allowed > self._min_scale and self._use(self._allowed, budget) > HIGH:
             self._allowed /= 2
 
-    def _use(self, scale: float, room: int) -> float:
-        size = self._home.times(scale)
+    def _use(self, scale: float, budget: int) -> float:
+        size = self._base.times(scale)
         held = size.text_bytes + size.rows * self._row_bytes
-        return self._in_flight * self._factor * held / max(room, 1)
+        return self._in_flight * self._factor * held / max(budget, 1)
 
     def _scale(self, rows: int, nbytes: int) -> float:
-        return max(rows / self._home.rows, nbytes / self._home.text_bytes)
+        return max(rows / self._base.rows, nbytes / self._base.text_bytes)
 
-    def _match_over(self, scale: float) -> Match | None:
-        """Return the match that a call is a turn of, if it is large enough to tell sizes apart."""
-        if self._match is not None and max(self._match.rates) > self._limit:
-            self._match = None
-        if self._match is None and (rivals := self._rivals(scale)):
-            self._match = Match(self._paying, rivals)
-        return self._match if self._match and scale > self._match.least else None
+    def _comparison_for(self, scale: float) -> Comparison | None:
+        """Return the comparison that a call takes part in, if it is large enough for that."""
+        if self._comparison is not None and max(self._comparison.rates) > self._limit:
+            self._comparison = None
+        if self._comparison is None and (candidates := self._candidates(scale)):
+            self._comparison = Comparison(self._fastest, candidates)
+        large_enough = self._comparison and scale > self._comparison.smallest_call
+        return self._comparison if large_enough else None
 
-    def _rivals(self, scale: float) -> list[float]:
-        """Return what such a call may try beside what is in use, and has not lost just now."""
-        both = {2 * self._paying: self._paying, self._paying / 2: self._paying / 2}
+    def _candidates(self, scale: float) -> list[float]:
+        """Return the sizes that such a call may try, leaving out those that lost recently."""
+        smaller_of_pair = {2 * self._fastest: self._fastest, self._fastest / 2: self._fastest / 2}
         return [
-            one
-            for one, smaller in both.items()
-            if self._largest  # before growing, it has to be known what one takes
-            and max(one, self._paying) <= self._limit
+            candidate
+            for candidate, smaller in smaller_of_pair.items()
+            if self._largest  # the memory use has to be known before growing
+            and max(candidate, self._fastest) <= self._limit
             and scale > smaller
-            and self._calls - self._lost.get(one, -AGAIN) >= AGAIN
+            and self._calls - self._lost_at.get(candidate, -RETRY_CALLS) >= RETRY_CALLS
         ]
 
 
 class Turn:
-    """A call's micro-batches."""
+    """The micro-batches of one call."""
 
-    def __init__(self, sizes: Adaptive, scale: float, match: Match | None, held: int) -> None:
-        self._sizes, self._scale, self._match, self._held = sizes, scale, match, held
+    def __init__(
+        self, sizes: Adaptive, scale: float, comparison: Comparison | None, held: int
+    ) -> None:
+        self._sizes, self._scale, self._comparison, self._held = sizes, scale, comparison, held
 
     @property
     def size(self) -> MicroBatch:
-        """What the next one holds at most."""
+        """The most that the next micro-batch holds."""
         return self._sizes.within_limits(self._scale)
 
-    def took(self, rows: int, nbytes: int, taken: int) -> None:
-        """Tell how many bytes one took, of so many texts and bytes of text."""
-        self._sizes.took(rows, nbytes, taken)
+    def fitted(self, rows: int, nbytes: int, used: int) -> None:
+        """Record the bytes that a micro-batch of `rows` texts and `nbytes` of text used."""
+        self._sizes.fitted(rows, nbytes, used)
 
-    def refused(self, rows: int, nbytes: int) -> None:
-        """Tell that there was no memory for one."""
-        self._match = None
-        self._sizes.refused(rows, nbytes)
+    def failed(self, rows: int, nbytes: int) -> None:
+        """Record that a micro-batch did not fit in memory."""
+        self._comparison = None
+        self._sizes.failed(rows, nbytes)
 
     def ended(self, seconds: float) -> None:
-        """Tell how long they all took."""
-        if self._match is not None and seconds > 0:
-            self._sizes.ended(self._match, self._scale, self._held / seconds)
+        """Record how long the whole call took."""
+        if self._comparison is not None and seconds > 0:
+            self._sizes.measured(self._comparison, self._scale, self._held / seconds)
 
 
 class Fixed:
-    """The size that a user said: it stays, whatever is told."""
+    """A fixed micro-batch size set by the user; ignores feedback."""
 
     def __init__(self, size: MicroBatch) -> None:
         self.size = size
@@ -251,11 +254,11 @@ class Fixed:
         """Begin a call."""
         return self
 
-    def took(self, *_: int) -> None:
-        """Learn nothing."""
+    def fitted(self, *_: int) -> None:
+        """Ignore the memory used."""
 
-    def refused(self, *_: int) -> None:
-        """Learn nothing: the next one is as large."""
+    def failed(self, *_: int) -> None:
+        """Ignore the failure: the next micro-batch is as large."""
 
     def ended(self, _: float) -> None:
-        """Learn nothing."""
+        """Ignore the time taken."""

@@ -1,6 +1,7 @@
-"""The blocks of a graph over texts, on a backend: micro-batches, several of them under way at once.
+"""`Blocks`: runs a graph's blocks over texts on a backend, in micro-batches, several at once.
 
-Where the texts come from, and where the arrays go, is `compute`'s business.
+Where the texts come from and where the arrays go is in `compute`; how large a micro-batch is, in
+`adaptive`.
 """
 
 from __future__ import annotations
@@ -23,33 +24,33 @@ from ...graphs.kernels import load
 from ...storage.errors import BlockError, DeviceLost
 from ...storage.text import PackedText
 from .adaptive import Adaptive, Fixed, Turn
-from .budget import most_times, room
-from .exclusive import Gate
+from .budget import max_scale, memory_budget
+from .exclusive import SharedExclusiveLock
 from .micro_batch import MicroBatch
 
 AnyTurn = Turn | Fixed
 
 Where = Callable[[int, int], str]
-"""What to call the texts ``[start, stop)`` in a message."""
+"""Names the texts ``[start, stop)`` in a message."""
 
 
 @dataclass(frozen=True)
 class Part:
-    """What the blocks made of the texts ``[start, stop)``."""
+    """What the blocks computed for the texts ``[start, stop)``."""
 
     start: int
     stop: int
     arrays: Mapping[str, npt.NDArray[Any]]  # by field, in the host's memory
-    seconds: Mapping[str, float]  # by block, as the host sees it
+    seconds: Mapping[str, float]  # by block, measured on the host
 
     @property
     def nbytes(self) -> int:
-        """Bytes of its arrays; of strings as the host's pointers to them."""
+        """Bytes of its arrays; strings count as the host's pointers to them."""
         return sum(array.nbytes for array in self.arrays.values())
 
 
 def _cut(text: PackedText, turn: AnyTurn) -> Iterator[tuple[int, int]]:
-    """Yield micro-batches, ``[start, stop)``, of the size that is right by then."""
+    """Yield micro-batches, ``[start, stop)``, each of the size current when it is taken."""
     start = 0
     while start < len(text):
         stop = turn.size.stop(text, start)
@@ -57,19 +58,22 @@ def _cut(text: PackedText, turn: AnyTurn) -> Iterator[tuple[int, int]]:
         start = stop
 
 
-_gate = Gate()
-"""Of this process's micro-batches, which share its memory."""
+_memory_lock = SharedExclusiveLock()
+"""Held by this process's micro-batches, which share its memory."""
 
-_learnt: dict[tuple[str, str, int, float], Adaptive] = {}
-"""By backend, blocks, bytes a row and the most that there is room for: of this process's tasks."""
+_adaptive_sizes: dict[tuple[str, str, int, float], Adaptive] = {}
+"""Sizes learnt by this process's tasks, by backend, blocks, bytes per row and largest scale."""
 
 
-def _learning(graph: Graph, backend: str) -> Adaptive:
-    """Return what was learnt in this process of a graph's blocks on a backend."""
+def _shared_sizes(graph: Graph, backend: str) -> Adaptive:
+    """Return what this process has learnt about a graph's blocks on a backend."""
     kernels = load(backend)
-    key = backend, graph.label, graph.row_bytes, most_times(kernels)
-    home = MicroBatch(*kernels.MICRO_BATCH)
-    return _learnt.setdefault(key, Adaptive(home, key[-1], kernels.IN_FLIGHT, graph.row_bytes))
+    scale = max_scale(kernels)
+    key = backend, graph.label, graph.row_bytes, scale
+    base = MicroBatch(*kernels.MICRO_BATCH)
+    return _adaptive_sizes.setdefault(
+        key, Adaptive(base, scale, kernels.IN_FLIGHT, graph.row_bytes)
+    )
 
 
 class Blocks:
@@ -79,43 +83,43 @@ class Blocks:
     ----------
     micro_batch : MicroBatch, optional
         How much a block is given at once. When left out it is adapted to the texts, the blocks and
-        the memory, and what is learnt is kept for the process's other tasks.
+        the memory, and what is learnt is shared with the process's other tasks.
     """
 
     def __init__(self, graph: Graph, backend: str, micro_batch: MicroBatch | None = None) -> None:
         self._kernels = load(backend)
         self._steps = [(block, block.bind(backend)) for block in fuse(graph).blocks]
-        self._fields = [one.name for one in graph.fields]
-        self._sizes = Fixed(micro_batch) if micro_batch else _learning(graph, backend)
+        self._fields = [field.name for field in graph.fields]
+        self._sizes = Fixed(micro_batch) if micro_batch else _shared_sizes(graph, backend)
 
     @property
     def size(self) -> MicroBatch:
-        """How much a block is given at once at most, as of now."""
+        """The most that a block is currently given at once."""
         return self._sizes.size
 
     @property
-    def enough(self) -> MicroBatch | None:
-        """What keeps the backend busy now, so that batches are joined until they are as much.
+    def joined_batch(self) -> MicroBatch | None:
+        """How much input currently keeps the backend busy; smaller batches are joined to this.
 
-        None where one micro-batch at a time does: then they are taken as they are read.
+        None where one micro-batch at a time does: then batches are used as they are read.
         """
-        several = self._kernels.IN_FLIGHT
-        return None if several == 1 else self._sizes.size.times(several)
+        in_flight = self._kernels.IN_FLIGHT
+        return None if in_flight == 1 else self._sizes.size.times(in_flight)
 
     def run(self, text: PackedText, where: Where) -> Iterator[Part]:
-        """Compute every field of the texts, and yield them part by part, in order.
+        """Compute every field of the texts; yield the parts in order.
 
-        A micro-batch that the memory has no room for is halved, and tried again; a single text
-        while nothing else is computed.
+        A micro-batch that does not fit in memory is halved and tried again. A single text is tried
+        again while nothing else is computed.
 
         Raises
         ------
         BlockError
-            A block failed, or a single text is too much for the memory.
+            A block failed, or a single text does not fit in memory.
         DeviceLost
             The device failed.
         """
-        turn = self._sizes.begin(room(self._kernels), len(text), text.nbytes)
+        turn = self._sizes.begin(memory_budget(self._kernels), len(text), text.nbytes)
 
         def compute(pair: tuple[int, int]) -> Part:
             return self._part(text, *pair, where, turn)
@@ -125,11 +129,11 @@ class Blocks:
             yield from map(compute, _cut(text, turn))
         else:
             with ThreadPoolExecutor(self._kernels.IN_FLIGHT, "paninifs-offload") as pool:
-                # In the task's own context, by which dask tells which worker this is.
+                # In the task's own context, from which dask knows which worker this is.
                 sent: deque[Future[Part]] = deque()
                 for pair in _cut(text, turn):
                     sent.append(pool.submit(copy_context().run, compute, pair))
-                    # One waits; more would only hold memory.
+                    # One may wait; more would only hold memory.
                     if len(sent) > self._kernels.IN_FLIGHT:
                         yield sent.popleft().result()
                 while sent:
@@ -139,15 +143,15 @@ class Blocks:
     def _part(self, text: PackedText, start: int, stop: int, where: Where, turn: AnyTurn) -> Part:
         rows, nbytes = stop - start, text[start:stop].nbytes
         try:
-            with _gate.beside_others(), self._kernels.counted() as count:
+            with _memory_lock.shared(), self._kernels.counted() as count:
                 part = self._whole(text[start:stop], start, stop, where)
         except MemoryError:
             if rows > 1:
-                turn.refused(rows, nbytes)
+                turn.failed(rows, nbytes)
         else:
-            turn.took(rows, nbytes, max(count.nbytes, part.nbytes + nbytes))
+            turn.fitted(rows, nbytes, max(count.nbytes, part.nbytes + nbytes))
             return part
-        if rows == 1:  # others may have held what it needs
+        if rows == 1:  # other micro-batches may have held the memory that it needs
             return self._alone(text, start, where)
         middle = (start + stop) // 2
         pairs = ((start, middle), (middle, stop))
@@ -160,11 +164,11 @@ class Blocks:
 
     def _alone(self, text: PackedText, row: int, where: Where) -> Part:
         try:
-            with _gate.alone():
+            with _memory_lock.exclusive():
                 return self._whole(text[row : row + 1], row, row + 1, where)
         except MemoryError as error:
             raise BlockError(
-                f"a text of {text[row : row + 1].nbytes:,} bytes is too much for the memory "
+                f"a text of {text[row : row + 1].nbytes:,} bytes does not fit in memory "
                 f"(at {where(row, row + 1)})"
             ) from error
 
@@ -172,13 +176,13 @@ class Blocks:
         seconds: dict[str, float] = {}
         running = ""
 
-        def work(there: PackedText) -> dict[str, Any]:
+        def work(on_device: PackedText) -> dict[str, Any]:
             nonlocal running
-            values: dict[str, Any] = {TEXT: there}
+            values: dict[str, Any] = {TEXT: on_device}
             for block, code in self._steps:
                 running, began = block.name, time.perf_counter()
                 returned = code(*(values[name] for name in block.inputs), **block.params)
-                made = block.outputs(returned, len(there))
+                made = block.outputs(returned, len(on_device))
                 values |= {name: self._kernels.asarray(array) for name, array in made.items()}
                 seconds[block.name] = time.perf_counter() - began
             return {name: values[name] for name in self._fields}

@@ -1,6 +1,6 @@
-"""How much memory micro-batches may take: what a device has left, or a share of the worker's.
+"""How much memory micro-batches may use: what a device has free, or a share of the worker's limit.
 
-What a task holds beside them, batches that are read and shards, is `memory`'s business.
+What a task holds besides, batches that are read and shards, is estimated in `run.memory_plan`.
 """
 
 from __future__ import annotations
@@ -15,56 +15,56 @@ from ...graphs.kernels import Kernels
 from .micro_batch import MicroBatch
 
 SHARE = 1 / 8
-"""Of what a worker may hold, for all of its threads' micro-batches."""
+"""Share of a worker's memory limit for the micro-batches of all its threads."""
 
 JOINED_COPIES = 5
-"""How many times the text that is joined is in memory: as batches, joined, and so again for what is
-computed meanwhile; and as much as is on its way to the device and waits for it."""
+"""Copies of joined text in memory: as batches, joined, and both again for the text that is computed
+meanwhile; and one that waits to be copied to the device."""
 
-MOST_TIMES = 8.0
-"""How many times what suits a device a micro-batch may hold: from there on results only wait."""
-
-
-def room(kernels: Kernels) -> int:
-    """Return the bytes that there are where a backend computes, for one of the worker's threads."""
-    left = kernels.room()
-    return _share() if left is None else left // _worker_of().threads
+MAX_SCALE = 8.0
+"""Largest multiple of a device's own micro-batch: beyond it results only wait."""
 
 
-def most_times(kernels: Kernels) -> float:
-    """Return how many times a backend's own size a micro-batch may become.
+def memory_budget(kernels: Kernels) -> int:
+    """Return the bytes that one worker thread may use where the backend computes."""
+    free = kernels.room()
+    return _host_share() if free is None else free // _current_worker().threads
 
-    Where the host computes, no more than is read at once anyway: it gains nothing by more.
+
+def max_scale(kernels: Kernels) -> float:
+    """Return the largest multiple of a backend's own micro-batch that a worker may use.
+
+    On the host that is 1: larger ones than are read at once gain nothing.
     """
     if kernels.IN_FLIGHT == 1:
         return 1.0
     _, text_bytes = kernels.MICRO_BATCH
-    times = _share() / (JOINED_COPIES * kernels.IN_FLIGHT * text_bytes)
-    return min(MOST_TIMES, 2.0 ** math.floor(math.log2(times)))
+    scale = _host_share() / (JOINED_COPIES * kernels.IN_FLIGHT * text_bytes)
+    return min(MAX_SCALE, 2.0 ** math.floor(math.log2(scale)))
 
 
-def joined(kernels: Kernels) -> MicroBatch | None:
-    """Return how much a task joins at most of what it reads; None where it joins nothing."""
+def joined_batch(kernels: Kernels) -> MicroBatch | None:
+    """Return the most that a task joins of what it reads; None for a backend that joins nothing."""
     if kernels.IN_FLIGHT == 1:
         return None
-    return MicroBatch(*kernels.MICRO_BATCH).times(kernels.IN_FLIGHT * most_times(kernels))
+    return MicroBatch(*kernels.MICRO_BATCH).times(kernels.IN_FLIGHT * max_scale(kernels))
 
 
 @dataclass(frozen=True)
 class _Worker:
-    """What this process is to dask."""
+    """A process as dask sees it; the defaults are for one that is not a worker."""
 
     threads: int = 1
-    limit: int | None = None  # bytes that it may hold; None: nobody says, or it is no worker
+    limit: int | None = None  # bytes that it may hold; None: no limit is known
 
 
-def _share() -> int:
-    worker = _worker_of()
+def _host_share() -> int:
+    worker = _current_worker()
     return int(SHARE * (worker.limit or psutil.virtual_memory().available)) // worker.threads
 
 
-def _worker_of() -> _Worker:
-    distributed = sys.modules.get("distributed.worker")  # where nobody imported it there is none
+def _current_worker() -> _Worker:
+    distributed = sys.modules.get("distributed.worker")  # not imported: this is not a worker
     if distributed is None:
         return _Worker()
     try:

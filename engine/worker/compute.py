@@ -1,7 +1,7 @@
-"""From rows of a corpus to the arrays of a shard: reading and the blocks, no cluster, no store.
+"""`compute`: reads rows of a corpus and runs the blocks on them, into the arrays of a shard.
 
-A run's tasks and `verify` both go through here; they differ in backend and in what becomes of the
-arrays.
+Used by a run's tasks and by `verify`, which differ in backend and in what they do with the arrays.
+No cluster and no store is involved: committing a shard is in `task`, running blocks in `blocks`.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from ...storage.corpus.opening import FileOpener
 from ...storage.corpus.reading import read_stretches
 from ...storage.field import STRING, Field
 from ...storage.rows import Column, Rows, Stretch, Wanted, validity
-from ...storage.store.quarantine import QuarantinedRows, merge, set_aside
+from ...storage.store.quarantine import QuarantinedRows, merge, quarantined_rows
 from ...storage.text import PackedText
 from .blocks import Blocks
 from .micro_batch import MicroBatch
@@ -32,54 +32,54 @@ Arrays = dict[str, Any]
 """A field's values by its name: a NumPy array, or an Arrow one for strings of the corpus."""
 
 
-@dataclass(frozen=True)
-class Recipe:
-    """How rows become arrays: which columns are read, which blocks run, and on what."""
+@dataclass(frozen=True, kw_only=True)
+class ComputeSpec:
+    """How rows become arrays: which columns are read, which blocks run, and on which backend."""
 
     graph: Graph
     backend: str  # a name, resolved where the work is done
-    wanted: Wanted
-    identity: Column | None  # None: a text's id is its row number
+    columns: Wanted
+    id_column: Column | None  # None: a text's id is its row number
     keep: tuple[Column, ...]  # columns that become arrays too
     fields: tuple[Field, ...]  # every array of the store
     opener: FileOpener
-    micro_batch: MicroBatch | None  # None: as suits the backend
+    micro_batch: MicroBatch | None = None  # None: adapted to the backend
 
 
-@dataclass
-class RowRange:
-    """Rows ``[start, stop)`` of the corpus, computed."""
+@dataclass(kw_only=True)
+class ShardBuffer:
+    """The arrays of rows ``[start, stop)`` of the corpus, filled batch by batch."""
 
     start: int
     stop: int
     arrays: Arrays
     quarantined: list[QuarantinedRows] = field(default_factory=list)
     text_bytes: int = 0
-    forms: NormalForms = NONE_MET  # met up to `stop`, if texts are not brought into one
-    seconds: dict[str, float] = field(default_factory=dict)  # by block, and waiting to "read"
-    strings: dict[str, list[pa.Array]] = field(default_factory=dict)  # columns, as they come
-    micro_batch: tuple[int, int] | None = None  # texts, and their bytes, that a block was given
+    forms: NormalForms = NONE_MET  # found up to `stop`; empty if texts are normalised
+    seconds: dict[str, float] = field(default_factory=dict)  # by block; waiting for input: "read"
+    strings: dict[str, list[pa.Array]] = field(default_factory=dict)  # string columns, in batches
+    micro_batch: tuple[int, int] | None = None  # texts, and their bytes, last given to a block
 
 
 def compute(
-    recipe: Recipe, stretches: Sequence[Stretch], ranges: Iterable[tuple[int, int]]
-) -> Iterator[RowRange]:
-    """Read `stretches` once, in order, and yield each of the ascending `ranges` when it is full.
+    spec: ComputeSpec, stretches: Sequence[Stretch], ranges: Iterable[tuple[int, int]]
+) -> Iterator[ShardBuffer]:
+    """Read `stretches` once, in order, and yield a full buffer for each of the ascending `ranges`.
 
-    Rows outside the ranges are read over. Only one range is held, and the next one asked for when
-    it was taken.
+    Rows outside the ranges are skipped. Only one buffer is held at a time; the next range is taken
+    once the caller comes back for it.
 
     Raises
     ------
     BlockError
         A block failed; the message names it, the file and the rows.
     """
-    blocks = Blocks(recipe.graph, recipe.backend, recipe.micro_batch)
-    batches = read_stretches(stretches, recipe.opener, recipe.wanted)
-    if blocks.enough:
+    blocks = Blocks(spec.graph, spec.backend, spec.micro_batch)
+    batches = read_stretches(stretches, spec.opener, spec.columns)
+    if blocks.joined_batch:
         batches = _gathered(batches, blocks)
     todo = iter(ranges)
-    current = _begin(recipe, next(todo, None))
+    current = _begin(spec, next(todo, None))
     if current is None:
         return
     clock = time.perf_counter()
@@ -88,8 +88,7 @@ def compute(
             low, high = max(row, current.start), min(row + len(rows), current.stop)
             _add_seconds(current, "read", time.perf_counter() - clock)
             if low < high:
-                part = rows.slice(low - row, high - row)
-                _fill(recipe, blocks, current, low, stretch, part)
+                _fill(spec, blocks, current, (stretch, low, rows.slice(low - row, high - row)))
             clock = time.perf_counter()
             if high < current.stop:
                 break
@@ -97,36 +96,37 @@ def compute(
             for name, parts in current.strings.items():
                 current.arrays[name] = pa.concat_arrays(parts)
             yield current
-            # A form that was met is not looked for in the ranges behind.
-            current = _begin(recipe, next(todo, None), current.forms)
+            # A normal form that was found once is not searched for in the ranges that follow.
+            current = _begin(spec, next(todo, None), current.forms)
             clock = time.perf_counter()
         if current is None:
             return
 
 
-Batch = tuple[Stretch, int, Rows]  # what was read, where from, and its first row in the corpus
+Batch = tuple[Stretch, int, Rows]
+"""The stretch that was read from, the first row in the corpus, and the rows."""
 
 
 def _read_ahead(batches: Generator[Batch]) -> Iterator[Batch]:
-    """Read one batch while the one before it is computed."""
+    """Read one batch while the previous one is computed."""
     with closing(batches), ThreadPoolExecutor(1, "paninifs-read") as reader:
-        coming = reader.submit(next, batches, None)
-        while (batch := coming.result()) is not None:
-            coming = reader.submit(next, batches, None)
+        upcoming = reader.submit(next, batches, None)
+        while (batch := upcoming.result()) is not None:
+            upcoming = reader.submit(next, batches, None)
             yield batch
 
 
 def _gathered(batches: Generator[Batch], blocks: Blocks) -> Generator[Batch]:
-    """Join the batches of a stretch until they have rows, or text, enough for the blocks."""
+    """Join the batches of a stretch until they have enough rows, or text, for the blocks."""
     with closing(batches):
-        for _, same in groupby(batches, key=lambda batch: batch[0]):
+        for _, batches_of_stretch in groupby(batches, key=lambda batch: batch[0]):
             held: list[Batch] = []
-            for batch in same:
+            for batch in batches_of_stretch:
                 held.append(batch)
-                rows = sum(len(rows) for *_, rows in held)
+                n_rows = sum(len(rows) for *_, rows in held)
                 nbytes = sum(rows.text.nbytes for *_, rows in held)
-                enough = blocks.enough
-                if enough is None or rows >= enough.rows or nbytes >= enough.text_bytes:
+                target = blocks.joined_batch
+                if target is None or n_rows >= target.rows or nbytes >= target.text_bytes:
                     yield _joined(held)
                     held = []
             if held:
@@ -139,69 +139,70 @@ def _joined(held: Sequence[Batch]) -> Batch:
 
 
 def _begin(
-    recipe: Recipe, bounds: tuple[int, int] | None, forms: NormalForms = NONE_MET
-) -> RowRange | None:
+    spec: ComputeSpec, bounds: tuple[int, int] | None, forms: NormalForms = NONE_MET
+) -> ShardBuffer | None:
     if bounds is None:
         return None
-    length = bounds[1] - bounds[0]
-    columns = {"id" if recipe.identity else "", *(kept.array for kept in recipe.keep)}
+    start, stop = bounds
+    columns = {"id" if spec.id_column else "", *(column.array for column in spec.keep)}
     arrays = {
-        one.name: np.empty((length, *one.shape), one.array_dtype)
-        for one in recipe.fields
-        if one.dtype != STRING or one.name not in columns
+        field.name: np.empty((stop - start, *field.shape), field.array_dtype)
+        for field in spec.fields
+        if field.dtype != STRING or field.name not in columns
     }
-    return RowRange(*bounds, arrays, forms=forms)
+    return ShardBuffer(start=start, stop=stop, arrays=arrays, forms=forms)
 
 
-def _fill(
-    recipe: Recipe, blocks: Blocks, current: RowRange, row: int, stretch: Stretch, rows: Rows
-) -> None:
-    """Compute a batch and lay it into its place in the range."""
-    at = row - current.start
+def _fill(spec: ComputeSpec, blocks: Blocks, buffer: ShardBuffer, batch: Batch) -> None:
+    """Compute a batch and write its values to the buffer."""
+    stretch, row, rows = batch
+    at = row - buffer.start
     here = slice(at, at + len(rows))
     usable = validity(rows.text)
-    current.arrays["valid"][here] = usable
-    _fill_columns(recipe, current, here, row, rows)
-    current.quarantined += [set_aside(stretch, fault) for fault in rows.faults]
-    if recipe.wanted.cleaning.unicode is None:
-        current.forms = current.forms.met(rows.text, row)
+    buffer.arrays["valid"][here] = usable
+    _fill_columns(spec, buffer, here, row, rows)
+    buffer.quarantined += [quarantined_rows(stretch, fault) for fault in rows.faults]
+    if spec.columns.cleaning.unicode is None:
+        buffer.forms = buffer.forms.met(rows.text, row)
     if usable.any():
-        _run_blocks(blocks, current, at, stretch, rows)
+        _run_blocks(blocks, buffer, at, stretch, rows)
     if not usable.all():
-        for one in recipe.graph.fields:
-            current.arrays[one.name][here][~usable] = one.fill
+        for computed in spec.graph.fields:
+            buffer.arrays[computed.name][here][~usable] = computed.fill
 
 
-def _run_blocks(blocks: Blocks, current: RowRange, at: int, stretch: Stretch, rows: Rows) -> None:
+def _run_blocks(blocks: Blocks, buffer: ShardBuffer, at: int, stretch: Stretch, rows: Rows) -> None:
     text = PackedText.from_arrow(rows.text)
-    current.text_bytes += text.nbytes
+    buffer.text_bytes += text.nbytes
 
     def where(start: int, stop: int) -> str:
         return f"{stretch.file.url}, rows {rows.start + start}-{rows.start + stop - 1}"
 
-    current.micro_batch = blocks.size.rows, blocks.size.text_bytes
+    buffer.micro_batch = blocks.size.rows, blocks.size.text_bytes
     for part in blocks.run(text, where):
         for name, array in part.arrays.items():
-            current.arrays[name][at + part.start : at + part.stop] = array
+            buffer.arrays[name][at + part.start : at + part.stop] = array
         for name, seconds in part.seconds.items():
-            _add_seconds(current, name, seconds)
+            _add_seconds(buffer, name, seconds)
 
 
-def _fill_columns(recipe: Recipe, current: RowRange, here: slice, row: int, rows: Rows) -> None:
-    arrays = current.arrays
-    if recipe.identity is None:
+def _fill_columns(
+    spec: ComputeSpec, buffer: ShardBuffer, here: slice, row: int, rows: Rows
+) -> None:
+    arrays = buffer.arrays
+    if spec.id_column is None:
         arrays["id"][here] = np.arange(row, row + len(rows))
-    named = [("id", recipe.identity)] if recipe.identity else []
-    for name, column in [*named, *((kept.array, kept) for kept in recipe.keep)]:
+    ids = [("id", spec.id_column)] if spec.id_column else []
+    for name, column in [*ids, *((column.array, column) for column in spec.keep)]:
         values = rows.columns[column.name]
         arrays[f"{name}_valid"][here] = known = validity(values)
         if column.kind == "string":
             filled = values if known.all() else values.fill_null("")
-            current.strings.setdefault(name, []).append(filled.cast(pa.large_string()))
+            buffer.strings.setdefault(name, []).append(filled.cast(pa.large_string()))
         else:
             filled = values if known.all() else values.fill_null(pa.scalar(0).cast(values.type))
             arrays[name][here] = filled.to_numpy(zero_copy_only=False)
 
 
-def _add_seconds(current: RowRange, name: str, seconds: float) -> None:
-    current.seconds[name] = current.seconds.get(name, 0.0) + seconds
+def _add_seconds(buffer: ShardBuffer, name: str, seconds: float) -> None:
+    buffer.seconds[name] = buffer.seconds.get(name, 0.0) + seconds

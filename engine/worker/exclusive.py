@@ -1,4 +1,4 @@
-"""`Gate`: lets many threads work side by side, or one of them alone."""
+"""`SharedExclusiveLock`: held by many threads together, or by one alone."""
 
 from __future__ import annotations
 
@@ -7,46 +7,46 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 
-class Gate:
-    """Who wants to be alone waits for those inside, and keeps others out until it is done.
+class SharedExclusiveLock:
+    """A lock with two modes; a waiting exclusive holder keeps new shared holders out.
 
     Examples
     --------
-    >>> gate = Gate()
-    >>> with gate.beside_others(), gate.beside_others():
+    >>> lock = SharedExclusiveLock()
+    >>> with lock.shared(), lock.shared():
     ...     pass
-    >>> with gate.alone():
+    >>> with lock.exclusive():
     ...     pass
     """
 
     def __init__(self) -> None:
         self._changed = threading.Condition()
-        self._inside = 0
-        self._taken = False
+        self._sharing = 0
+        self._exclusive = False
 
     @contextmanager
-    def beside_others(self) -> Iterator[None]:
-        """Work while others do."""
+    def shared(self) -> Iterator[None]:
+        """Hold the lock together with other shared holders."""
         with self._changed:
-            self._changed.wait_for(lambda: not self._taken)
-            self._inside += 1
+            self._changed.wait_for(lambda: not self._exclusive)
+            self._sharing += 1
         try:
             yield
         finally:
             with self._changed:
-                self._inside -= 1
+                self._sharing -= 1
                 self._changed.notify_all()
 
     @contextmanager
-    def alone(self) -> Iterator[None]:
-        """Work while nobody else does; not from within."""
+    def exclusive(self) -> Iterator[None]:
+        """Hold the lock alone. Deadlocks in a thread that already holds it."""
         with self._changed:
-            self._changed.wait_for(lambda: not self._taken)
-            self._taken = True
-            self._changed.wait_for(lambda: not self._inside)
+            self._changed.wait_for(lambda: not self._exclusive)
+            self._exclusive = True
+            self._changed.wait_for(lambda: not self._sharing)
         try:
             yield
         finally:
             with self._changed:
-                self._taken = False
+                self._exclusive = False
                 self._changed.notify_all()

@@ -1,4 +1,4 @@
-"""`MicroBatch`: how much a kernel holds on its device at once. It never changes a result."""
+"""`MicroBatch`: the most that a block is given at once. It never changes a result."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from ...storage.text import PackedText
 
 @dataclass(frozen=True)
 class MicroBatch:
-    """A budget for one call of a map-block.
+    """The size limit of one call of a map-block.
 
     Parameters
     ----------
     rows : int
-        At most this many texts.
+        Most texts.
     text_bytes : int
-        At most this many bytes of text, or one text where that alone is longer.
+        Most bytes of text; a single text may be longer.
 
     Examples
     --------
@@ -34,16 +34,16 @@ class MicroBatch:
 
     def __post_init__(self) -> None:
         if self.rows < 1 or self.text_bytes < 1:
-            raise UsageError(f"a micro-batch holds at least a row and a byte: {self}")
+            raise UsageError(f"a micro-batch must hold at least one row and one byte: {self}")
 
     def stop(self, text: PackedText, start: int) -> int:
-        """Return where the run of texts from `start` on ends that fits the budget."""
+        """Return the end of the longest run of texts from `start` that fits."""
         limit = int(text.offsets[start]) + self.text_bytes
         fitting = int(np.searchsorted(text.offsets, limit, side="right")) - 1
         return min(max(fitting, start + 1), start + self.rows, len(text))
 
     def times(self, factor: float) -> MicroBatch:
-        """Return a multiple of it, a text at least.
+        """Return a multiple of this size, at least one text.
 
         >>> MicroBatch(rows=8, text_bytes=100).times(0.1)
         MicroBatch(rows=1, text_bytes=10)

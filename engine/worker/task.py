@@ -1,20 +1,16 @@
-"""What one dask task does: the shards of a partition, one by one, each marked when it is done.
+"""`run_task`: what one dask task does. It computes a partition's shards and marks each when done.
 
-Runs on a worker. It carries names and addresses, so it works on any worker; it asks before every
-shard whether its driver still owns the store, so a task that outlives its run stops writing.
+Runs on a worker. A task carries names and addresses only, so that it works on any worker. Before
+every shard it checks that its driver still owns the store, so a task that outlives its run stops
+writing. Planning and sending tasks is in `run`, whether a worker can compute at all in `readiness`.
 """
 
 from __future__ import annotations
 
-import logging
 import time
-from collections.abc import Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 
-import cloudpickle
-import psutil
-from distributed.comm.core import CommClosedError
 from distributed.metrics import context_meter
 from distributed.worker import Worker, get_worker
 
@@ -25,92 +21,71 @@ from ...storage.store.lease import LeaseTicket
 from ...storage.store.shards import StoreLayout, commit, is_intact, read_marker
 from ...storage.targets.target import Target
 from ..monitoring.events import ShardDone
-from .budget import joined
-from .compute import Recipe, RowRange, compute
-from .micro_batch import MicroBatch
-
-_worker_log = logging.getLogger("distributed.worker")
+from .compute import ComputeSpec, ShardBuffer, compute
+from .readiness import filter_worker_log, sendable
 
 MAX_WRITES = 4
+"""Most shards that a task writes to the store while it computes the next one."""
+
 WRITE_BYTES = 64 << 20
-"""Shards that a task may have on their way to the store while it computes the next: so many, and so
-many bytes. Most of a write is waiting for the disk or the network."""
+"""Most bytes of such shards, but for a single one. Most of a write is waiting for the disk or the
+network."""
+
+BEGUN = "begun"
+"""Key of a message, published under a run's topic, that holds the partition a worker has begun.
+Messages without it are finished shards."""
 
 
-@dataclass(frozen=True)
-class Job:
+@dataclass(frozen=True, kw_only=True)
+class TaskContext:
     """What all tasks of a run share."""
 
-    recipe: Recipe
+    compute: ComputeSpec
     target: Target
     layout: StoreLayout
     ticket: LeaseTicket
     raise_on_error: bool
     max_writes: int = MAX_WRITES
-    provisional: bool = False  # its shards are set aside for now: a later run tries them again
+    provisional: bool = False  # its shards are quarantined for now: a later run tries them again
+
+
+@dataclass(frozen=True)
+class Task:
+    """Shards of one partition to be computed, and where their rows are read."""
+
+    partition: int
+    shards: tuple[int, ...]
+    stretches: tuple[Stretch, ...]
+
+    def __str__(self) -> str:
+        """Name the files and rows, for messages."""
+        first, last = self.stretches[0], self.stretches[-1]
+        if first.file == last.file:
+            return f"{first.file.url}, rows {first.span.start:,}-{last.span.stop - 1:,}"
+        return (
+            f"{first.file.url}, row {first.span.start:,}, to {last.file.url}, "
+            f"row {last.span.stop - 1:,}"
+        )
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """What became of a task. An `error` is one that trying again on that worker cannot mend."""
+    """The result of a task. An `error` is one that trying again on that worker cannot fix."""
 
     worker: str
     shards: tuple[ShardDone, ...]
     error: PaniniError | None = None
 
 
-@dataclass(frozen=True)
-class Readiness:
-    """What a worker says of itself once it is ready to work, or why it cannot be."""
-
-    problem: PaniniError | None
-    resident: int = 0  # bytes that its process holds
-    limit: int | None = None  # bytes that it may hold; None: nobody says
-    threads: int = 1
-    joined: MicroBatch | None = None  # so much of what is read is joined; None: nothing
-
-
-def tells_news(record: logging.LogRecord) -> bool:
-    """Whether a record of a worker's log is worth reading: that it is being closed is not.
-
-    A heartbeat that meets the closing would end a run, or Ctrl-C, with a traceback of dask's.
-    """
-    error = record.exc_info[1] if record.exc_info else None
-    return not (isinstance(error, CommClosedError) and "ConnectionPool closing" in str(error))
-
-
-def readiness(backend: str) -> Readiness:
-    """Make a backend ready on this worker; return what it takes.
-
-    Asked before results are discarded for a run that then could not begin, and to tell whether
-    the work fits the memory.
-    """
-    worker = get_worker()
-    _worker_log.addFilter(tells_news)  # once, however often it is added
-    try:
-        load(backend).prepare()
-    except PaniniError as error:
-        return Readiness(_sendable(error))
-    resident = psutil.Process().memory_info().rss
-    limit, threads = worker.memory_manager.memory_limit, worker.state.nthreads
-    return Readiness(None, resident, limit, threads, joined(load(backend)))
-
-
 def shards_in_flight(layout: StoreLayout, max_writes: int = MAX_WRITES) -> int:
-    """Return how many shards a task has unfinished at most: one computed, the others written."""
+    """Return the most shards that a task has unfinished: one computed, the others written."""
     return 1 + max(1, min(max_writes, WRITE_BYTES // layout.shard_bytes))
 
 
-BEGUN = "begun"
-"""Of a message under a run's topic: the partition that a worker has taken up. Others are shards."""
+def run_task(context: TaskContext, task: Task, topic: str) -> Outcome:
+    """Compute and commit those shards of a task that are not done yet.
 
-
-def run_task(
-    job: Job, partition: int, stretches: Sequence[Stretch], shards: Sequence[int], topic: str
-) -> Outcome:
-    """Compute and commit a partition's shards that are not done yet; `stretches` hold their rows.
-
-    Under `topic` it is told that the task has begun, and each shard as soon as it is done.
+    Publishes under `topic` that the task has begun, and each shard as soon as it is done.
 
     Raises
     ------
@@ -118,72 +93,67 @@ def run_task(
         When the disk or the network fails; dask tries the task again.
     """
     worker = get_worker()
-    _worker_log.addFilter(tells_news)
-    worker.log_event(topic, {BEGUN: partition})
+    filter_worker_log()
+    worker.log_event(topic, {BEGUN: task.partition})
     writes: list[Future[ShardDone]] = []
     try:
-        load(job.recipe.backend).prepare()
-        # Each is looked for just before it is computed: a task of a run that was killed may go on
-        # for a while beside this one.
-        pending = (job.layout.bounds(shard) for shard in shards if not _is_done(job, shard))
-        job.ticket.check(job.target)
-        in_hand = shards_in_flight(job.layout, job.max_writes) - 1
-        with ThreadPoolExecutor(in_hand, "paninifs-write") as writer:
-            for part in compute(job.recipe, stretches, pending):
-                shard = part.start // job.layout.shard_rows
-                if part.quarantined and job.raise_on_error:
-                    raise RowsQuarantined(f"{part.quarantined[0]} (on_error='raise')")
-                if len(writes) >= in_hand:
-                    writes[-in_hand].result()
-                job.ticket.check(job.target)
-                writes.append(writer.submit(_commit, job, shard, part, topic, worker))
+        load(context.compute.backend).prepare()
+        # Each is looked up just before it is computed: a task of a run that was killed may still
+        # be running beside this one.
+        layout = context.layout
+        pending = (layout.bounds(shard) for shard in task.shards if not _is_done(context, shard))
+        context.ticket.check(context.target)
+        max_pending = shards_in_flight(layout, context.max_writes) - 1
+        with ThreadPoolExecutor(max_pending, "paninifs-write") as writer:
+            for buffer in compute(context.compute, task.stretches, pending):
+                shard = buffer.start // layout.shard_rows
+                if buffer.quarantined and context.raise_on_error:
+                    raise RowsQuarantined(f"{buffer.quarantined[0]} (on_error='raise')")
+                if len(writes) >= max_pending:
+                    writes[-max_pending].result()
+                context.ticket.check(context.target)
+                write = writer.submit(_commit, context, shard, buffer, topic=topic, worker=worker)
+                writes.append(write)
         done = [write.result() for write in writes]
     except PaniniError as error:
-        kept = tuple(w.result() for w in writes if w.exception() is None)
-        return Outcome(worker.address, kept, _sendable(error))
+        finished = tuple(w.result() for w in writes if w.exception() is None)
+        return Outcome(worker.address, finished, sendable(error))
     for shard_done in done:
         for label, seconds in shard_done.seconds.items():
             context_meter.digest_metric(label, seconds, "seconds")
     return Outcome(worker.address, tuple(done))
 
 
-def _sendable(error: PaniniError) -> PaniniError:
-    """Return the error without its cause, where that holds what cannot be sent to the client."""
-    try:
-        cloudpickle.dumps(error)
-    except Exception:  # noqa: BLE001 (whatever a user's own class does when it is pickled)
-        return type(error)(*error.args)
-    return error
+def _is_done(context: TaskContext, shard: int) -> bool:
+    # An earlier try of this task may have done it; or a task of a cancelled run, which may have
+    # written its marker after this run had removed the objects: so the objects are checked too.
+    marker = read_marker(context.target, context.layout, shard)
+    return marker is not None and not marker.provisional and is_intact(context.target, marker)
 
 
-def _is_done(job: Job, shard: int) -> bool:
-    # By an earlier try of this task; or by a task of a cancelled run, which may have written its
-    # marker after this run had removed the objects: so they are looked at.
-    marker = read_marker(job.target, job.layout, shard)
-    return marker is not None and not marker.provisional and is_intact(job.target, marker)
-
-
-def _commit(job: Job, shard: int, part: RowRange, topic: str, worker: Worker) -> ShardDone:
+def _commit(
+    context: TaskContext, shard: int, buffer: ShardBuffer, *, topic: str, worker: Worker
+) -> ShardDone:
     began = time.perf_counter()
     marker = commit(
-        job.target,
-        job.layout,
+        context.target,
+        context.layout,
         shard,
-        part.arrays,
-        part.quarantined,
-        part.text_bytes,
-        part.forms,
-        job.provisional,
+        arrays=buffer.arrays,
+        quarantined=buffer.quarantined,
+        text_bytes=buffer.text_bytes,
+        forms=buffer.forms,
+        provisional=context.provisional,
     )
-    part.seconds["write"] = time.perf_counter() - began
+    buffer.seconds["write"] = time.perf_counter() - began
     done = ShardDone(
         shard=shard,
         rows=marker.rows,
         quarantined=marker.quarantined,
-        text_bytes=part.text_bytes,
-        seconds=part.seconds,
+        text_bytes=buffer.text_bytes,
+        seconds=buffer.seconds,
         worker=worker.address,
-        micro_batch=part.micro_batch,
+        micro_batch=buffer.micro_batch,
     )
     worker.log_event(topic, asdict(done))
     return done

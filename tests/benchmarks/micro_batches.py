@@ -62,7 +62,7 @@ def as_read(text: PackedText, enough: MicroBatch | None) -> list[PackedText]:
 def pass_over(text: PackedText, backend: str, size: MicroBatch | None) -> float:
     """Compute a corpus once; return the seconds."""
     blocks = Blocks(pf.default_graph(), backend, size)
-    pieces = as_read(text, blocks.enough)  # as a task would have it with that setting
+    pieces = as_read(text, blocks.joined_batch)  # as a task would have it with that setting
     began = time.perf_counter()
     for piece in pieces:
         for _ in blocks.run(piece, lambda start, stop: f"{start}-{stop}"):

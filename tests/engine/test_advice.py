@@ -679,8 +679,8 @@ def test_the_command_asks_the_frozen_guide_without_work(command):
     ("words", "said"),
     [
         ((), "give a corpus, or --texts"),
-        (("--texts", 5, "--model", "unknown"), "how many parameters 'unknown' has"),
-        (("--texts", 5, "--model", "x=many"), "parameters are a number"),
+        (("--texts", 5, "--model", "unknown"), "give the parameters of 'unknown'"),
+        (("--texts", 5, "--model", "x=many"), "the parameters must be a number"),
         (("--texts", 5, "--model", "x=0"), "at least one parameter"),
         (("--texts", 5, "--kind", "embedding"), "embedding needs models"),
         (("--texts", 5, "--kind", "hashing", "--model", "SBERT"), "hashing takes none"),
@@ -689,8 +689,8 @@ def test_the_command_asks_the_frozen_guide_without_work(command):
         (("--texts", 5, "--kind", "sorting"), "must be hashing or embedding, not 'sorting'"),
         (("--texts", 5, "--stage", "later"), "prototyping or production, not 'later'"),
         (("--texts", 5, "--text", "sentence"), "--text names a column of a corpus"),
-        (("c.jsonl", "--mean-bytes", 5), "--mean-bytes goes with --texts"),
-        (("--catalogue", "seed2", "--mean-bytes", 5), "--mean-bytes goes with --texts"),
+        (("c.jsonl", "--mean-bytes", 5), "--mean-bytes needs --texts"),
+        (("--catalogue", "seed2", "--mean-bytes", 5), "--mean-bytes needs --texts"),
         (("--catalogue", "seed2", "--kind", "hashing"), "give a corpus, or --texts"),
         (("--catalogue", "seed2", "--format", "csv"), "give a corpus, or --texts"),
     ],
@@ -728,15 +728,14 @@ def test_a_corpus_is_work_as_it_is(tmp_path):
     assert advise(pf.open_corpus(tmp_path)).question.work.texts == 2
 
 
-def readme(fence):
-    """The blocks of the README's section on machines, of one language."""
-    section = (Path(pf.__file__).parent / "README.md").read_text("utf-8")
-    section = section[section.index("## Which machine") : section.index("## On NVIDIA GPUs")]
-    return re.findall(rf"```{fence}\n(.*?)```", section, re.DOTALL)
+def documented(language):
+    """Return the blocks of one language in the guide to machines."""
+    guide = (Path(pf.__file__).parent / "deploy/docs/machines.md").read_text("utf-8")
+    return re.findall(rf"```{language}\n(.*?)```", guide, re.DOTALL)
 
 
-def test_the_catalogue_that_the_readme_shows_is_one(tmp_path):
-    [text] = readme("toml")
+def test_documented_catalogue_is_valid(tmp_path):
+    [text] = documented("toml")
     path = tmp_path / "own.toml"
     path.write_text(text)
     found = open_catalogue(path)
@@ -746,8 +745,8 @@ def test_the_catalogue_that_the_readme_shows_is_one(tmp_path):
     assert here.cost.usd == pytest.approx(0.35 * here.prediction.seconds / 3600)
 
 
-def test_the_commands_that_the_readme_shows_do(command):
-    lines = [line.split()[1:] for block in readme("sh") for line in block.splitlines()]
+def test_documented_commands_run(command):
+    lines = [line.split()[1:] for block in documented("sh") for line in block.splitlines()]
     assert len(lines) == 2
     for words in lines:
         assert words[0] == "advise"

@@ -651,9 +651,9 @@ def test_devices_prints_each_gpu_and_what_suits_it(machine, packages, capsys):
     assert "gpu 1: A100, 40.0 GiB" in told
     assert "gpu: none" not in told
     assert told.count("but RAPIDS") == 1
-    assert "RAPIDS: 26.10.2 for CUDA 13 CUDA runtime: 13.4.92, that pip installed" in told
+    assert "RAPIDS: 26.10.2 for CUDA 13 CUDA runtime: 13.4.92, installed by pip" in told
     assert "backend cuda: not usable, RAPIDS 26.10.2" in told
-    assert "to mend it: pip install -e '.[cuda12]' in a new environment" in told
+    assert "to fix it: pip install -e '.[cuda12]' in a new environment" in told
     commands.devices(as_json=True)
     told = json.loads(capsys.readouterr().out)
     assert [one["extra"] for one in told["gpus"]] == ["cuda12", "cuda13"]
@@ -675,7 +675,7 @@ def test_devices_says_why_there_is_no_gpu_and_how_to_get_one(
     assert "gpu: none (there is no NVIDIA GPU in this machine; in the menu choose Runtime" in told
     assert "tpu: none (there is no sign of a TPU in this machine)" in told
     assert "backend cpu: usable," in told
-    assert "to mend it: in the menu choose Runtime, Change runtime type" in told
+    assert "to fix it: in the menu choose Runtime, Change runtime type" in told
     assert "connect() starts: cluster 'cpu': there is no NVIDIA GPU in this machine" in told
 
 

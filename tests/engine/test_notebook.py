@@ -43,11 +43,17 @@ def test_notebook_runs_from_connect_to_dataset_with_a_live_display(tmp_path):
     assert notebook.cells[3].outputs[0].data["text/plain"] == "[2, 6]"
 
 
-def test_notebook_section_of_the_readme_runs_as_it_stands(tmp_path, glosses):
-    readme = (Path(__file__).parents[2] / "README.md").read_text()
-    section = readme.split("## In a notebook")[1].split("## ")[0]
-    blocks = [part.split("```")[0] for part in section.split("```python")[1:]]
-    assert len(blocks) == 3
+def python_blocks(document, heading):
+    """Return the blocks of Python in a section of a document."""
+    page = (Path(__file__).parents[2] / document).read_text("utf-8")
+    section = page.split(f"{heading}\n")[1].split("\n## ")[0]
+    return [part.split("```")[0] for part in section.split("```python")[1:]]
+
+
+def test_documented_notebook_and_script_run(tmp_path, glosses):
+    cells = python_blocks("README.md", "## In a notebook")
+    [script] = python_blocks("deploy/docs/clusters.md", "### In a script")
+    assert len(cells) == 2
     (tmp_path / "corpora").mkdir()
     for part in range(2):
         rows = glosses[part * 50 : (part + 1) * 50]
@@ -55,10 +61,10 @@ def test_notebook_section_of_the_readme_runs_as_it_stands(tmp_path, glosses):
         pq.write_table(pa.table(columns), tmp_path / "corpora" / f"{part}.parquet")
     (tmp_path / "sentences.jsonl").write_text('{"text": "one"}\n')
     words = 'run = pf.submit(pf.default_graph() + n_words, corpus, "words.zarr")\nrun.result().done'
-    cells = [nbformat.v4.new_code_cell(c) for c in [*blocks[:2], words, "client.close()"]]
+    cells = [nbformat.v4.new_code_cell(c) for c in [*cells, words, "client.close()"]]
     notebook = nbformat.v4.new_notebook(cells=cells)
     NotebookClient(notebook, timeout=120, resources={"metadata": {"path": str(tmp_path)}}).execute()
     assert notebook.cells[2].outputs[-1].data["text/plain"] == "100"
-    (tmp_path / "script.py").write_text(blocks[2].replace("results.zarr", "script.zarr"))
+    (tmp_path / "script.py").write_text(script.replace("results.zarr", "script.zarr"))
     subprocess.run([sys.executable, "script.py"], cwd=tmp_path, check=True, capture_output=True)
     assert (tmp_path / "script.zarr" / "zarr.json").exists()

@@ -300,7 +300,7 @@ def compile_kernels_for_the_host(folder):
 def test_a_run_on_the_cluster_takes_the_gpus_kernels_and_makes_the_same_bits(cuda, tmp_path):
     corpus = pf.open_corpus(DATA / "panini-prompts.jsonl")
     options = {"shard_rows": 32, "progress": False}
-    with pytest.raises(pf.errors.BackendUnavailable, match="no NVIDIA device can be used"):
+    with pytest.raises(pf.errors.BackendUnavailable, match="no usable NVIDIA device"):
         pf.submit(pf.default_graph(), corpus, tmp_path / "none", **options).result()
     cuda.run(compile_kernels_for_the_host, str(DATA.parent / "cuda_on_host"))
     pf.submit(pf.default_graph(), corpus, tmp_path / "cuda", **options).result()
@@ -314,7 +314,7 @@ def test_a_run_on_the_cluster_takes_the_gpus_kernels_and_makes_the_same_bits(cud
 def test_the_documented_worker_command_is_one_that_dask_cuda_knows():
     from dask_cuda.cli import worker
 
-    documented = (Path(pf.__file__).parent / "deploy" / "README.md").read_text("utf-8")
+    documented = (Path(pf.__file__).parent / "deploy/docs/clusters.md").read_text("utf-8")
     (line,) = [one for one in documented.splitlines() if "dask cuda worker tls" in one]
     asked = {word for word in line.split() if word.startswith("--")}
     assert len(asked) == 8

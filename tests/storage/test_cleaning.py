@@ -31,7 +31,7 @@ from paninifs.storage.store import duplicates as duplicates_module
 from paninifs.storage.store.manifest import facts_of, read_index, require_manifest
 from paninifs.storage.store.quarantine import first_quarantined
 from paninifs.storage.store.shards import marked_shards
-from paninifs.storage.targets.target import LocalTarget
+from paninifs.storage.targets.local import LocalTarget
 
 many = settings(deadline=None, database=None, max_examples=200)
 
@@ -433,7 +433,7 @@ def test_marks_are_exact_however_many_passes_they_take(data, rows, shard_rows, r
     texts = [bytes(d) if v else None for d, v in zip(digests, valid, strict=True)]
     layout = duplicates_module.StoreLayout((), rows, shard_rows, "")
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(duplicates_module, "ROWS_A_PASS", rows_a_pass)
+        patch.setattr(duplicates_module, "ROWS_PER_PASS", rows_a_pass)
         patch.setattr(duplicates_module, "_ROWS_READ", 4)
         arrays = {"digest": digests, "valid": valid}
         found = duplicates_module.find_duplicates(arrays, layout)

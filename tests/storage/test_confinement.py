@@ -13,7 +13,7 @@ import paninifs as pf
 from paninifs.engine.results.overview import status_of
 from paninifs.storage.errors import GraphError, PaniniError, UnsafeKey
 from paninifs.storage.field import Field
-from paninifs.storage.targets.target import open_target
+from paninifs.storage.targets.open import open_target
 
 OUTSIDE = [
     "../notes.txt",
@@ -68,7 +68,7 @@ def test_a_target_keeps_within_its_folder(place, key):
         lambda: target.delete(["zarr.json", key]),
         lambda: target.sizes(key),
     ):
-        with pytest.raises(UnsafeKey, match=r"is no name of an object in .*out\.zarr"):
+        with pytest.raises(UnsafeKey, match=r"cannot name an object in .*out\.zarr"):
             attempt()
     assert look() == before
     assert target.get("zarr.json") == b"{}"

@@ -1,4 +1,4 @@
-"""The README's table of what can be read where: every format in every place, one by one."""
+"""The table of deploy/docs/storage.md: every format is read from every location, one by one."""
 
 import http.server
 import json
@@ -14,8 +14,9 @@ from packed import PACK
 
 import paninifs as pf
 from paninifs.storage.formats.registry import FORMATS
-from paninifs.storage.targets.target import open_target
+from paninifs.storage.targets.open import open_target
 
+ROOT = Path(__file__).parents[2]
 PLACES = ["local", "mount", "gs", "gdrive", "http"]
 
 
@@ -68,8 +69,8 @@ def place(request, tmp_path):
 
 def test_the_formats_and_places_here_are_all_there_are():
     assert set(MAKE) == set(FORMATS)
-    readme = (Path(__file__).parents[2] / "README.md").read_text()
-    section = readme.split("## Where corpora and results live")[1].split("\n\n")[1]
+    guide = (ROOT / "deploy/docs/storage.md").read_text("utf-8")
+    section = guide.split("## Where corpora and results live")[1].split("\n\n")[1]
     rows = [line.split("|")[1] for line in section.splitlines()[2:]]
     found = [re.search("`(.*)`", row)[1] for row in rows]
     assert [example.split(":")[0] for example in found] == [
@@ -80,6 +81,30 @@ def test_the_formats_and_places_here_are_all_there_are():
         "https",
     ]
     assert len(found) == len(PLACES)
+
+
+def test_documented_formats_and_endings():
+    guide = (ROOT / "deploy/docs/formats.md").read_text("utf-8")
+    rows = guide.split("## File formats")[1].split("\n\n")[1].splitlines()[2:]
+    endings = [set(re.findall(r"`(\.\w+)`", row.split("|")[2])) for row in rows]
+    kinds = [{"parquet"}, {"jsonl"}, {"csv", "tsv"}, {"text"}, {"document"}]
+    assert set.union(*kinds) == set(FORMATS)
+    for found, names in zip(endings, kinds, strict=True):
+        assert found == {ending for name in names for ending in FORMATS[name].endings}
+
+
+def test_short_table_in_the_readme():
+    readme = (ROOT / "README.md").read_text("utf-8")
+    formats, corpora, results = (
+        readme.split("## What it reads, and where")[1].split("\n\n")[1].splitlines()[2:]
+    )
+    kinds = ["Parquet", "JSON Lines", "CSV", "TSV", "plain text", "documents"]
+    assert [kind for kind in kinds if kind not in formats] == []
+    assert len(kinds) == len(FORMATS)
+    places = ["local disk", "mounted Google Drive", "`gs://`", "`gdrive://`", "`https://`"]
+    assert [place for place in places if place not in corpora] == []
+    assert len(places) == len(PLACES)
+    assert "except `https://`" in results
 
 
 @pytest.mark.parametrize("format", MAKE)

@@ -27,7 +27,7 @@ from paninifs.engine.monitoring.events import Restored, ShardDone
 from paninifs.storage.store.keys import DONE
 from paninifs.storage.store.lease import Lease
 from paninifs.storage.targets.local import LocalTarget
-from paninifs.storage.targets.target import open_target
+from paninifs.storage.targets.open import open_target
 
 S = 512
 ROWS = 2000

@@ -1,4 +1,7 @@
-"""The columns of an export: what each is called, and how its values are made of a piece."""
+"""The columns of an export: their names, their types, and how their values are computed.
+
+Reading store and corpus is in `rows`.
+"""
 
 from __future__ import annotations
 
@@ -21,19 +24,19 @@ from ....storage.store.duplicates import DIGEST, mark_fields
 from .rows import Piece
 
 OF_THE_CORPUS, OF_THE_RESULTS = "_corpus", "_result"
-"""What a column's name ends in whose own name is taken, by where it comes from."""
+"""Suffixes for a column whose own name is taken, by the column's origin."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class OutputColumn:
     """One column of an export."""
 
     name: str
-    group: str  # the field that it is a part of, or its name: both choose it
+    group: str  # its field, or its name; a user may select it by either
     type: pa.DataType
     values: Callable[[Piece], pa.Array]
-    arrays: tuple[str, ...] = ()  # of the store, that it is made of where the corpus is not read
-    column: Column | None = None  # of the corpus, that it is made of where that is read
+    arrays: tuple[str, ...] = ()  # its source in the store, used unless the corpus is read
+    column: Column | None = None  # its source in the corpus, used if the corpus is read
     only_in_corpus: bool = False  # the store does not have it
 
 
@@ -44,19 +47,19 @@ def output_columns(
     arrays: StoredArrays,
     text: bool,
 ) -> list[OutputColumn]:
-    """Return every column there is: id, text, the corpus's own, the fields, valid and reason.
+    """Return all columns: id, text, the corpus's own, the fields, valid and reason.
 
-    Names are given to id, text, valid and reason first, then to the fields, then to the corpus's
-    own columns; one whose name is taken by then gets an ending that says where it is from.
+    Names are assigned to id, text, valid and reason first, then to the fields, then to the
+    corpus's own columns. A column whose name is taken gets a suffix that says where it comes from.
 
     Parameters
     ----------
     computed : sequence of Field
-        What the graph computed.
+        The fields that the graph computes.
     own : sequence of Column
-        The corpus's own columns, but text and id.
+        The corpus's own columns, without text and id.
     text : bool
-        Whether the text is among them.
+        Whether to include the text.
     """
     taken: set[str] = {"id", "text", "valid", "reason"}
     kept = {column.name for column in index.keep}
@@ -66,87 +69,102 @@ def output_columns(
         for column in _of_field(field, arrays, taken)
     ]
     corpus = [_of_corpus(column, column.name in kept, taken) for column in own]
-    texts = [OutputColumn("text", "text", pa.large_string(), _text, only_in_corpus=True)]
+    texts = [_column("text", pa.large_string(), _text, only_in_corpus=True)]
     return [
         _identity(index.id),
         *(texts if text else []),
         *corpus,
         *fields,
-        OutputColumn("valid", "valid", pa.bool_(), lambda piece: pa.array(piece.valid)),
-        OutputColumn("reason", "reason", pa.string(), lambda piece: piece.reasons),
+        _column("valid", pa.bool_(), lambda piece: pa.array(piece.valid)),
+        _column("reason", pa.string(), lambda piece: piece.reasons),
     ]
 
 
-def chosen(columns: Sequence[OutputColumn], names: Sequence[str]) -> list[OutputColumn]:
-    """Return the columns that names choose, in the order of the names.
+def select_columns(columns: Sequence[OutputColumn], names: Sequence[str]) -> list[OutputColumn]:
+    """Return the columns with some names, in the order of the names.
 
     Raises
     ------
     ColumnNotFound
-        There is no such column.
+        A column does not exist.
     """
-    found: dict[str, OutputColumn] = {}
+    selected: dict[str, OutputColumn] = {}
     for name in names:
-        of_name = _called(columns, name)
-        if not of_name:
-            there = ", ".join(dict.fromkeys(one.group for one in columns))
-            raise ColumnNotFound(f"no column {name!r} to export; there are: {there}")
-        found |= {one.name: one for one in of_name}
-    return list(found.values())
+        matching = _matching(columns, name)
+        if not matching:
+            choices = ", ".join(dict.fromkeys(column.group for column in columns))
+            raise ColumnNotFound(f"no column {name!r} to export; choose from: {choices}")
+        selected |= {column.name: column for column in matching}
+    return list(selected.values())
 
 
-def names_are_in(columns: Sequence[OutputColumn], names: Sequence[str]) -> bool:
-    """Whether every name chooses one of the columns."""
-    return all(_called(columns, name) for name in names)
+def has_all(columns: Sequence[OutputColumn], names: Sequence[str]) -> bool:
+    """Whether every name selects at least one of the columns."""
+    return all(_matching(columns, name) for name in names)
 
 
-def _called(columns: Sequence[OutputColumn], name: str) -> list[OutputColumn]:
-    exactly = [one for one in columns if one.name == name]
-    return exactly or [one for one in columns if one.group == name]
+def _matching(columns: Sequence[OutputColumn], name: str) -> list[OutputColumn]:
+    exactly = [column for column in columns if column.name == name]
+    return exactly or [column for column in columns if column.group == name]
 
 
-def _free(name: str, ending: str, taken: set[str]) -> str:
+def _unique(name: str, suffix: str, taken: set[str]) -> str:
     while name in taken:
-        name += ending
+        name += suffix
     taken.add(name)
     return name
 
 
+def _column(
+    name: str, type_: pa.DataType, values: Callable[[Piece], pa.Array], **more: Any
+) -> OutputColumn:
+    """Return a column that is a group of its own."""
+    return OutputColumn(name=name, group=name, type=type_, values=values, **more)
+
+
 def _identity(column: Column | None) -> OutputColumn:
-    if column is None:  # a text's id is its row number, also where it is not computed yet
-        return OutputColumn("id", "id", pa.int64(), lambda p: pa.array(np.arange(p.start, p.stop)))
+    if column is None:  # an id is the row number, even if the row is not computed yet
+        return _column("id", pa.int64(), lambda piece: pa.array(np.arange(piece.start, piece.stop)))
     values = partial(_own, column, "id")
-    return OutputColumn("id", "id", ARROW_KINDS[column.kind], values, ("id", "id_valid"), column)
+    arrays = ("id", "id_valid")
+    return _column("id", ARROW_KINDS[column.kind], values, arrays=arrays, column=column)
 
 
 def _of_corpus(column: Column, kept: bool, taken: set[str]) -> OutputColumn:
-    name = _free(column.name, OF_THE_CORPUS, taken)
-    values = partial(_own, column, column.array)
-    stored = (column.array, f"{column.array}_valid") if kept else ()
-    return OutputColumn(name, name, ARROW_KINDS[column.kind], values, stored, column, not kept)
+    return _column(
+        _unique(column.name, OF_THE_CORPUS, taken),
+        ARROW_KINDS[column.kind],
+        partial(_own, column, column.array),
+        arrays=(column.array, f"{column.array}_valid") if kept else (),
+        column=column,
+        only_in_corpus=not kept,
+    )
 
 
 def _of_field(field: Field, arrays: StoredArrays, taken: set[str]) -> list[OutputColumn]:
-    group = _free(field.name, OF_THE_RESULTS, taken)
+    group = _unique(field.name, OF_THE_RESULTS, taken)
+    source = (field.name,)
     if (field.name, field.dtype, field.shape) == (DIGEST, "uint8", (32,)):
-        return [OutputColumn(group, group, pa.string(), partial(_hex, field.name), (field.name,))]
+        return [_column(group, pa.string(), partial(_hex, field.name), arrays=source)]
     type_ = pa.string() if field.dtype == STRING else pa.from_numpy_dtype(field.dtype)
-    type_ = pa.float32() if type_ == pa.float16() else type_  # which CSV does not know
-    found = []
-    for at, label in enumerate(_labels(field, arrays)):
-        name = _free(f"{group}_{label}", OF_THE_RESULTS, taken) if label else group
-        values = partial(_value, field.name, at, type_)
-        found.append(OutputColumn(name, group, type_, values, (field.name,)))
-    return found
+    type_ = pa.float32() if type_ == pa.float16() else type_  # Arrow's CSV writer has no float16
+    columns = []
+    for position, label in enumerate(_labels(field, arrays)):
+        name = _unique(f"{group}_{label}", OF_THE_RESULTS, taken) if label else group
+        values = partial(_value, field.name, position, type_)
+        columns.append(
+            OutputColumn(name=name, group=group, type=type_, values=values, arrays=source)
+        )
+    return columns
 
 
 def _labels(field: Field, arrays: StoredArrays) -> list[str]:
-    """Return what every position of a field's value is called: by labels, or numbers, joined."""
+    """Name each position of a field's value: by its labels, or else numbers, joined by `_`."""
     labels = [
         arrays.labels(dim) or [str(number) for number in range(length)]
         for dim, length in zip(field.dims or (), field.shape, strict=True)
     ]
-    return ["_".join(one) for one in product(*labels)]
+    return ["_".join(parts) for parts in product(*labels)]
 
 
 def _text(piece: Piece) -> pa.Array:
@@ -160,9 +178,9 @@ def _own(column: Column, array: str, piece: Piece) -> pa.Array:
     return _known(piece.stored[array], piece.stored[f"{array}_valid"], ARROW_KINDS[column.kind])
 
 
-def _value(name: str, at: int, type_: pa.DataType, piece: Piece) -> pa.Array:
+def _value(name: str, position: int, type_: pa.DataType, piece: Piece) -> pa.Array:
     values = piece.stored[name].reshape(len(piece.valid), -1)
-    return _known(values[:, at], piece.valid, type_)
+    return _known(values[:, position], piece.valid, type_)
 
 
 def _hex(name: str, piece: Piece) -> pa.Array:
@@ -172,7 +190,7 @@ def _hex(name: str, piece: Piece) -> pa.Array:
 
 
 def _known(values: npt.NDArray[Any], known: npt.NDArray[np.bool_], type_: pa.DataType) -> pa.Array:
-    """Return values as Arrow has them, null where they are not known."""
+    """Return values as an Arrow array, null where they are not known."""
     if type_ == pa.string():
         pairs = zip(values.tolist(), known.tolist(), strict=True)
         return pa.array([value if is_known else None for value, is_known in pairs], type_)

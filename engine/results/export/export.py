@@ -1,4 +1,4 @@
-"""`export`: the results beside the texts and the corpus's own columns, as a table."""
+"""`export`: results, texts and the corpus's own columns joined into one table."""
 
 from __future__ import annotations
 
@@ -17,27 +17,27 @@ from ....storage.errors import UsageError
 from ....storage.filesystems.redaction import shown
 from ....storage.rows import Column, Wanted
 from ....storage.store.reader import ResultsStore
-from .columns import OutputColumn, chosen, names_are_in, output_columns
-from .files import format_of, require_free, writing
-from .rows import Piece, advised, pieces
+from .columns import OutputColumn, has_all, output_columns, select_columns
+from .files import format_of, require_writable, writing
+from .rows import Piece, pieces, suggesting_no_text
 
 if TYPE_CHECKING:
     import pandas as pd
 
 _GROUP_ROWS = 131_072
 _GROUP_BYTES = 64 << 20
-"""What is written at once, and so a row group of Parquet."""
+"""Rows and bytes that make a Parquet row group, or one write of CSV, whichever comes first."""
 
 
 @dataclass(frozen=True)
 class Exported:
-    """A file that was made of a store. It has a row for every row of the corpus."""
+    """A file exported from a store, with one row per row of the corpus."""
 
     file: str
     rows: int
-    valid: int  # rows with results; the others were set aside, or are not computed yet
+    valid: int  # rows with results; the others are quarantined or not computed yet
     columns: tuple[str, ...]
-    files_unread: int  # whose rows could not even be counted, and so are not there
+    files_unread: int  # corpus files that could not be read, and so have no rows
 
 
 @overload
@@ -77,43 +77,44 @@ def export(
     progress: bool = True,
     storage_options: Mapping[str, Any] | None = None,
 ) -> pd.DataFrame | Exported:
-    """Join a store's results with its corpus, row by row and in its order, as one table.
+    """Join a store's results with its corpus into one table, in the order of the corpus.
 
     The columns are ``id``, ``text`` as it was hashed, the corpus's own columns, the fields,
-    ``valid``, and ``reason``: why a row has no results. A field of several values is a column for
-    each, called after their labels: ``dhatu_RELATE``, ``prime_base_2``; ``digest`` is a string in
-    hexadecimal. Of JSON Lines the first hundred records of a file say which columns it has. A
-    column of the corpus whose name is taken gets the ending ``_corpus``. What is missing is null.
+    ``valid``, and ``reason``, which says why a row has no results. A field with several values
+    becomes one column per value, named by their labels: ``dhatu_RELATE``, ``prime_base_2``;
+    ``digest`` is a hexadecimal string. The columns of a JSON Lines file are those of its first
+    hundred records. A corpus column whose name is taken gets the suffix ``_corpus``. Missing
+    values are null.
 
     Parameters
     ----------
     results : str or path
         The store, finished or not.
     out : str or path, optional
-        A file of this machine, written some rows at a time, and there when it is whole. When left
-        out a DataFrame is returned, Arrow-backed, all of it in memory.
+        A file on this machine, written in pieces; it appears under its name once it is complete.
+        By default an Arrow-backed DataFrame is returned, held in memory as a whole.
     columns : sequence of str, optional
-        Which columns, in this order; ``dhatu`` stands for all of its own.
+        The columns to export, in this order; ``dhatu`` selects all columns of that field.
     format : str, optional
-        "csv", "csv.gz" or "parquet"; when left out, `out`'s ending says it.
+        "csv", "csv.gz" or "parquet"; by default inferred from the ending of `out`.
     text : bool
-        False: the corpus is not read. There is no text then, and of the corpus's own columns those
-        that were kept (``keep=``).
+        If False, the corpus is not read: the table has no text, and of the corpus's own columns
+        only those that were kept (``keep=``).
     overwrite : bool
-        Replace the file that is there.
+        Replace an existing file.
     progress : bool
-        Show progress, in a terminal.
+        Show progress in a terminal.
     storage_options : mapping, optional
-        For fsspec, to read corpus and results.
+        Passed to fsspec, for results and corpus.
 
     Raises
     ------
     ResultsNotFound
-        There is no store.
+        The store does not exist.
     ColumnNotFound
-        There is no such column.
+        A column does not exist.
     UsageError
-        The file is there already, or cannot be made where it is said to be.
+        The file exists already, or its folder does not.
     CorpusChanged
         A corpus file is no longer the one that was hashed.
 
@@ -134,23 +135,23 @@ def export(
     """
     if isinstance(columns, str):
         names = [name.strip() for name in columns.split(",")]
-        raise UsageError(f"columns is a list of names: columns={names!r}")
+        raise UsageError(f"columns must be a list of names: columns={names!r}")
     path = None if out is None else _local(fspath(out))
     named = "" if path is None else format_of(path, format)
     if path is not None:
-        require_free(path, overwrite)  # before the corpus is looked at
+        require_writable(path, overwrite)  # before anything is read
     store = ResultsStore.open(results, storage_options)
     index = store.index
-    made = _chosen(store, columns, text)
-    schema = pa.schema([(column.name, column.type) for column in made])
+    selected = _selected(store, columns, text)
+    schema = pa.schema([(column.name, column.type) for column in selected])
     valid = 0
 
     with _bar(index.rows, progress) as advance:
 
         def tables() -> Iterator[pa.Table]:
             nonlocal valid
-            for piece in _pieces(store, made):
-                values = [column.values(piece) for column in made]
+            for piece in _pieces(store, selected):
+                values = [column.values(piece) for column in selected]
                 yield pa.Table.from_arrays(values, schema=schema)
                 valid += int(np.count_nonzero(piece.valid))
                 advance(piece.stop - piece.start)
@@ -166,35 +167,35 @@ def export(
 def _local(name: str) -> Path:
     if "://" in name:
         raise UsageError(
-            f"{shown(name)}: an export is a file of this machine; make it here, and copy it there"
+            f"{shown(name)}: export writes to this machine only; name a local file and copy it"
         )
     return Path(name)
 
 
-def _chosen(store: ResultsStore, names: Sequence[str] | None, text: bool) -> list[OutputColumn]:
-    """Return the columns of an export; look into the corpus only where that has to be."""
+def _selected(store: ResultsStore, names: Sequence[str] | None, text: bool) -> list[OutputColumn]:
+    """Return the columns of an export; read the corpus only if it is needed to know them."""
 
     def columns(own: Sequence[Column]) -> list[OutputColumn]:
         return output_columns(store.index, store.manifest.fields, own, store.arrays, text)
 
-    if not text or (names is not None and names_are_in(columns(store.index.keep), names)):
-        there = columns(store.index.keep)
+    if not text or (names is not None and has_all(columns(store.index.keep), names)):
+        available = columns(store.index.keep)
     else:
-        with advised():
-            there = columns(own_columns(store.index, store.opener))
-    return there if names is None else chosen(there, names)
+        with suggesting_no_text():
+            available = columns(own_columns(store.index, store.opener))
+    return available if names is None else select_columns(available, names)
 
 
-def _pieces(store: ResultsStore, made: Sequence[OutputColumn]) -> Iterator[Piece]:
-    reads = any(column.only_in_corpus for column in made)
-    of_corpus = [column.column for column in made if column.column and reads]
-    arrays = {name for one in made if not (reads and one.column) for name in one.arrays}
+def _pieces(store: ResultsStore, selected: Sequence[OutputColumn]) -> Iterator[Piece]:
+    reads = any(column.only_in_corpus for column in selected)
+    of_corpus = [column.column for column in selected if column.column and reads]
+    arrays = {name for one in selected if not (reads and one.column) for name in one.arrays}
     wanted = Wanted(store.index.text, tuple(dict.fromkeys(of_corpus)), store.index.cleaning)
     return pieces(store, sorted(arrays), wanted if reads else None)
 
 
 def _grouped(tables: Iterable[pa.Table]) -> Iterator[pa.Table]:
-    """Join tables until they are worth writing."""
+    """Join tables until they are large enough to be a row group."""
     held: list[pa.Table] = []
     rows = nbytes = 0
     for table in tables:
@@ -216,7 +217,7 @@ def _frame(table: pa.Table) -> pd.DataFrame:
 
 @contextmanager
 def _bar(rows: int, shown: bool) -> Iterator[Callable[[int], None]]:
-    """Show how many rows are exported; give what tells of more."""
+    """Show a progress bar; yield a function that advances it by a number of rows."""
     from rich import progress as bars
     from rich.console import Console
 
@@ -228,7 +229,7 @@ def _bar(rows: int, shown: bool) -> Iterator[Callable[[int], None]]:
         bars.TimeRemainingColumn(),
     )
     console = Console(stderr=True)
-    hidden = not shown or console.is_jupyter  # where rich would want widgets
+    hidden = not shown or console.is_jupyter  # there rich would need widgets
     with bars.Progress(*columns, console=console, transient=True, disable=hidden) as display:
         task = display.add_task("", total=rows)
         yield lambda more: display.advance(task, more)

@@ -1,4 +1,4 @@
-"""The file that an export makes: CSV or Parquet, there when it is whole and not before."""
+"""Writing the file of an export: CSV or Parquet, renamed into place once it is complete."""
 
 from __future__ import annotations
 
@@ -24,9 +24,9 @@ Write = Callable[[pa.Table], None]
 @contextmanager
 def _csv(sink: Any, schema: pa.Schema) -> Iterator[Write]:
     header = io.StringIO()
-    csv.writer(header, lineterminator="\n").writerow(schema.names)  # Arrow's takes no quotes
+    csv.writer(header, lineterminator="\n").writerow(schema.names)  # Arrow's has no quotes
     sink.write(header.getvalue().encode())
-    # Strings are in quotes and a null is nothing at all, so the two are told apart.
+    # Strings are quoted and a null is empty, so an empty string and a null differ.
     options = pyarrow.csv.WriteOptions(include_header=False, quoting_style="needed")
     with pyarrow.csv.CSVWriter(sink, schema, write_options=options) as writer:
         yield writer.write_table
@@ -48,48 +48,50 @@ FORMATS = {"csv": _csv, "csv.gz": _csv_gzip, "parquet": _parquet}
 
 
 def format_of(path: Path, format: str | None) -> str:
-    """Return the format that was named, or that a file's ending says.
+    """Return the format that was given, or the one that a file's ending implies.
 
     Raises
     ------
     UsageError
-        There is no such format.
+        The format is unknown.
     """
     if format is None:
         format = next((one for one in FORMATS if path.name.lower().endswith(f".{one}")), None)
     if format not in FORMATS:
         raise UsageError(
-            f"{path.name}: name a file that ends in {', '.join(f'.{one}' for one in FORMATS)}, or "
-            f"say --format (format=) as one of {', '.join(FORMATS)}"
+            f"{path.name}: unknown format; name a file that ends in "
+            f"{', '.join(f'.{one}' for one in FORMATS)}, or give --format (format=), one of "
+            f"{', '.join(FORMATS)}"
         )
     return format
 
 
-def require_free(path: Path, overwrite: bool) -> None:
-    """Raise `UsageError` unless a file can be put here.
+def require_writable(path: Path, overwrite: bool) -> None:
+    """Raise `UsageError` unless a file can be written under this path.
 
     Parameters
     ----------
     overwrite : bool
-        Whether a file that is there may be replaced.
+        Whether an existing file may be replaced.
     """
-    if path.is_dir() or not path.parent.is_dir():
-        what = "is a folder" if path.is_dir() else f"lies in {path.parent}, which is no folder"
-        raise UsageError(f"{path} {what}; name a file")
+    if path.is_dir():
+        raise UsageError(f"{path} is a folder; name a file")
+    if not path.parent.is_dir():
+        raise UsageError(f"{path}: the folder {path.parent} does not exist")
     if path.exists() and not overwrite:
-        raise UsageError(f"{path} is there already; --overwrite (overwrite=True) replaces it")
+        raise UsageError(f"{path} exists already; --overwrite (overwrite=True) replaces it")
 
 
 @contextmanager
 def writing(path: Path, format: str, schema: pa.Schema, overwrite: bool) -> Iterator[Write]:
-    """Give what appends a table to a new file; it takes its name when all is well and written.
+    """Yield a function that appends a table to a new file, which is renamed into place at the end.
 
     Parameters
     ----------
     overwrite : bool
-        See `require_free`.
+        See `require_writable`.
     """
-    require_free(path, overwrite)
+    require_writable(path, overwrite)
     temporary = path.with_name(f".exporting-{uuid4().hex}")
     try:
         with temporary.open("xb") as file:
@@ -97,7 +99,7 @@ def writing(path: Path, format: str, schema: pa.Schema, overwrite: bool) -> Iter
                 yield write
             file.flush()
             os.fsync(file.fileno())
-        require_free(path, overwrite)  # again: an export may take long
+        require_writable(path, overwrite)  # again: an export may take long
         temporary.replace(path)
     finally:
         temporary.unlink(missing_ok=True)

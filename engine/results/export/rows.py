@@ -1,4 +1,4 @@
-"""The rows of a store beside the rows of its corpus, in order, some at a time."""
+"""The rows of a store joined with the rows of its corpus, in order, piece by piece."""
 
 from __future__ import annotations
 
@@ -17,29 +17,36 @@ from ....storage.rows import Rows, Stretch, Wanted, validity
 from ....storage.store.reader import ResultsStore
 from ....storage.store.shards import quarantined_of
 
-Batch = tuple[Stretch, int, Rows]  # what was read, where from, and its first row in the corpus
+Batch = tuple[Stretch, int, Rows]  # stretch, its first row in the corpus, its rows
 
 NOT_DONE = "not computed yet"
-"""The reason of a row that is not valid and was not set aside either."""
+"""The reason of a row that is neither valid nor quarantined."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Piece:
-    """The rows ``[start, stop)`` of the corpus: what the store has of them, and what was read."""
+    """The rows ``[start, stop)`` of the corpus, as stored and, if it is read, as in the corpus."""
 
     start: int
     stop: int
     valid: npt.NDArray[np.bool_]
-    stored: Mapping[str, npt.NDArray[Any]]  # by the array's name
+    stored: Mapping[str, npt.NDArray[Any]]  # by array name
     reasons: pa.Array  # strings; null where a row is valid
-    rows: Rows | None  # None: the corpus is not read
+    rows: Rows | None = None  # None if the corpus is not read
 
     def slice(self, start: int, stop: int, rows: Rows) -> Piece:
-        """Return the rows ``[start, stop)`` of the corpus, with what was read of them."""
+        """Return the rows ``[start, stop)`` of this piece, joined with those of the corpus."""
         here = slice(start - self.start, stop - self.start)
         stored = {name: values[here] for name, values in self.stored.items()}
         reasons = self.reasons.slice(here.start, stop - start)
-        return Piece(start, stop, self.valid[here], stored, reasons, rows)
+        return Piece(
+            start=start,
+            stop=stop,
+            valid=self.valid[here],
+            stored=stored,
+            reasons=reasons,
+            rows=rows,
+        )
 
 
 def pieces(store: ResultsStore, names: Sequence[str], wanted: Wanted | None) -> Iterator[Piece]:
@@ -48,14 +55,14 @@ def pieces(store: ResultsStore, names: Sequence[str], wanted: Wanted | None) -> 
     Parameters
     ----------
     names : sequence of str
-        The arrays that are read, beside `valid`.
+        The arrays to read, besides `valid`.
     wanted : Wanted or None
-        What is read of the corpus; None: nothing.
+        The columns to read from the corpus; if None, it is not read.
 
     Raises
     ------
     CorpusChanged
-        A file is no longer the one that was indexed, or does not give a row that it gave the run.
+        A file is no longer the one that was indexed, or lacks a row that the run computed.
     """
     stored = _stored(store, names)
     if wanted is None:
@@ -71,15 +78,15 @@ def pieces(store: ResultsStore, names: Sequence[str], wanted: Wanted | None) -> 
                     block = next(stored)
                 stop = min(row + len(rows), block.stop)
                 piece = block.slice(start, stop, rows.slice(start - row, stop - row))
-                with advised():
+                with suggesting_no_text():
                     _require_texts(piece, stretch.file.url)
                 yield piece
                 start = stop
 
 
 @contextmanager
-def advised() -> Iterator[None]:
-    """Say, where the corpus cannot be read, what can be had without it."""
+def suggesting_no_text() -> Iterator[None]:
+    """Add to errors about the corpus that the store alone can be exported."""
     try:
         yield
     except (CorpusChanged, StorageRefused, StorageUnreachable) as error:
@@ -89,7 +96,7 @@ def advised() -> Iterator[None]:
 
 
 def _read(batches: Iterator[Batch]) -> Iterator[Batch]:
-    with advised():
+    with suggesting_no_text():
         yield from batches
 
 
@@ -98,15 +105,16 @@ def _stored(store: ResultsStore, names: Sequence[str]) -> Iterator[Piece]:
     for start, stop in store.layout.runs(row_bytes):
         valid = np.asarray(store.arrays["valid"][start:stop])
         stored = {name: np.asarray(store.arrays[name][start:stop]) for name in names}
-        yield Piece(start, stop, valid, stored, _reasons(store, start, valid), None)
+        reasons = _reasons(store, start, valid)
+        yield Piece(start=start, stop=stop, valid=valid, stored=stored, reasons=reasons)
 
 
 def _reasons(store: ResultsStore, start: int, valid: npt.NDArray[np.bool_]) -> pa.Array:
     if valid.all():
         return pa.nulls(len(valid), pa.string())
-    size = store.layout.shard_rows
+    shard_rows = store.layout.shard_rows
     reasons = np.full(len(valid), NOT_DONE, object)
-    for shard in np.unique((start + np.flatnonzero(~valid)) // size).tolist():
+    for shard in np.unique((start + np.flatnonzero(~valid)) // shard_rows).tolist():
         for entry in quarantined_of(store.target, shard):
             if entry.row is not None:
                 first = entry.row - start
@@ -115,12 +123,12 @@ def _reasons(store: ResultsStore, start: int, valid: npt.NDArray[np.bool_]) -> p
 
 
 def _require_texts(piece: Piece, url: str) -> None:
-    """Raise `CorpusChanged` where a row was computed and cannot be read any more."""
+    """Raise `CorpusChanged` if a row that was computed can no longer be read."""
     assert piece.rows is not None
     lost = np.flatnonzero(piece.valid & ~validity(piece.rows.text))
     if len(lost):
         row = piece.rows.start + int(lost[0])
         reasons = (f.reason for f in piece.rows.faults if f.row <= row < f.row + f.rows)
         raise CorpusChanged(
-            f"{url}, row {row}: was computed, and cannot be read any more: {next(reasons, 'null')}"
+            f"{url}, row {row}: was computed but can no longer be read: {next(reasons, 'null')}"
         )

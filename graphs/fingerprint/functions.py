@@ -23,7 +23,8 @@ from typing import Any
 
 import numpy as np
 
-from ..storage.errors import GraphError
+from ...storage.errors import GraphError
+from .labels import label_of
 
 _PLAIN = (type(None), bool, int, float, complex, str, bytes)
 _PACKAGE = __name__.partition(".")[0]
@@ -99,7 +100,8 @@ class _Walk:
         owner = getattr(value, "__self__", None)
         if isinstance(value, BuiltinFunctionType) and not isinstance(owner, ModuleType | None):
             return [self.value(name, owner), value.__name__]
-        label = f"{getattr(value, '__module__', '')}.{getattr(value, '__qualname__', '')}"
+        path = f"{getattr(value, '__module__', '')}.{getattr(value, '__qualname__', '')}"
+        label = label_of(path)
         if isinstance(value, type):
             return self._class(name, label, value)
         if not callable(value):
@@ -165,7 +167,7 @@ def _module(module: ModuleType) -> str:
     """Describe a library's module by its name, the user's own by its whole source."""
     file = _file(module)
     if _library(file) or not file.endswith(".py"):
-        return f"module {module.__name__}"
+        return f"module {label_of(module.__name__)}"
     digests = [f"{own.__name__} {_sha(_text_of(own))}" for own in _own_modules(module)]
     return f"module {module.__name__} {_sha(repr(sorted(digests)).encode())}"
 

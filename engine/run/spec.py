@@ -1,0 +1,175 @@
+"""`RunSpec`: everything a run needs to know, checked before anything begins.
+
+`RunSpec.of` is the only place that checks what a caller asks for and decides the rows per shard. It
+serves `submit`, `rehearse` and the trial runs of a rehearsal alike. Doing the run is in `driver`.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from ...graphs.fingerprint.labels import keep_known_labels
+from ...graphs.graph import Graph
+from ...graphs.kernels import NUMERIC_VERSION
+from ...graphs.kernels import require as require_backend
+from ...storage.corpus.corpus import Corpus
+from ...storage.corpus.index import CorpusIndex
+from ...storage.corpus.partition import FEW_SHARDS, SHARDS_AIMED_AT, Sharding
+from ...storage.errors import UsageError
+from ...storage.store.duplicates import require_digest
+from ...storage.store.extension import Existing, as_known, refuse_mismatch
+from ...storage.store.layout import stored_fields
+from ...storage.store.manifest import Manifest, facts_of, read_manifest
+from ...storage.store.mirror import refuse_other_mirror
+from ...storage.store.shards import StoreLayout
+from ...storage.targets.open import open_target
+from ...storage.targets.target import Target
+from ..cluster.connect import backend_of
+from ..worker.micro_batch import MicroBatch
+
+if TYPE_CHECKING:
+    from distributed import Client
+
+MAX_PRIORITY = 1_000_000
+"""Largest priority, positive or negative: dask's scheduler receives it as 64 bits."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunSpec:
+    """What a run is to do; made by `RunSpec.of`."""
+
+    graph: Graph
+    corpus: Corpus  # its files in the order and under the names that the store knows
+    target: Target
+    mirror: Target | None
+    manifest: Manifest | None  # of the store, or else the mirror, that the run resumes or extends
+    facts: Mapping[str, Any]  # what identifies the results; see `facts_of`
+    client: Client
+    backend: str
+    sharding: Sharding
+    raise_on_error: bool
+    existing: Existing
+    micro_batch: MicroBatch | None
+    priority: int
+
+    @classmethod
+    def of(
+        cls,
+        graph: Graph,
+        corpus: Corpus,
+        results: str | os.PathLike[str] | Target,
+        *,
+        client: Client | None = None,
+        backend: str | None = None,
+        shard_rows: int | None = None,
+        on_error: str = "quarantine",
+        fresh: bool = False,
+        extend: bool = False,
+        mirror: str | os.PathLike[str] | Target | None = None,
+        micro_batch: MicroBatch | None = None,
+        priority: int = 0,
+        storage_options: Mapping[str, Any] | None = None,
+    ) -> RunSpec:
+        """Check what a caller asks for, and choose what is left open. Nothing is written.
+
+        Parameters and errors are those of `submit`.
+        """
+        _require_usable(graph, corpus, shard_rows, on_error, backend)
+        _require_priority(priority)
+        if fresh and extend:
+            raise UsageError("fresh discards what extend would keep; choose one of the two")
+        existing: Existing = "discard" if fresh else "extend" if extend else "resume"
+        target = _opened(results, storage_options)
+        mirror = None if mirror is None else _opened(mirror, storage_options)
+        if mirror is not None and mirror.url == target.url:
+            raise UsageError(f"the mirror must not be where the results are, {target.url}")
+        targets = [target] if mirror is None else [target, mirror]
+        manifest = None if fresh else next(filter(None, map(read_manifest, targets)), None)
+        described = graph.describe()
+        if manifest is not None:
+            corpus = as_known(corpus, manifest)
+            described = keep_known_labels(described, manifest.facts["graph"])
+        facts = facts_of(corpus, described, NUMERIC_VERSION)
+        refuse_mismatch(target, facts, shard_rows, existing)
+        if mirror is not None:
+            refuse_other_mirror(mirror, target, facts, shard_rows, existing)
+        client = client or _newest_client()
+        return cls(
+            graph=graph,
+            corpus=corpus,
+            target=target,
+            mirror=mirror,
+            manifest=manifest,
+            facts=facts,
+            client=client,
+            backend=backend or backend_of(client),
+            sharding=Sharding(
+                shard_rows,
+                FEW_SHARDS if any(one.slow_to_create for one in targets) else SHARDS_AIMED_AT,
+                graph.text_seconds,
+            ),
+            raise_on_error=on_error == "raise",
+            existing=existing,
+            micro_batch=micro_batch,
+            priority=priority,
+        )
+
+    @property
+    def targets(self) -> list[Target]:
+        """Everywhere the run writes: the results first, then the mirror."""
+        return [self.target] if self.mirror is None else [self.target, self.mirror]
+
+    def layout(self, index: CorpusIndex) -> StoreLayout:
+        """Return the layout that the store will have for a corpus of this index."""
+        fields = stored_fields(index.id, index.keep, self.graph.fields)
+        row_bytes = sum(field.row_bytes for field in fields)
+        if self.manifest is not None:
+            shard_rows = self.manifest.shard_rows
+        else:
+            shard_rows = self.sharding.choose(index.rows, row_bytes)
+        return StoreLayout(fields, index.rows, shard_rows, "")
+
+
+def _opened(
+    where: str | os.PathLike[str] | Target, storage_options: Mapping[str, Any] | None
+) -> Target:
+    return open_target(where, storage_options) if isinstance(where, str | os.PathLike) else where
+
+
+def _require_usable(
+    graph: Graph, corpus: Corpus, shard_rows: int | None, on_error: str, backend: str | None
+) -> None:
+    """Raise `UsageError` for arguments that no run can use."""
+    if not isinstance(graph, Graph) or not graph.blocks:
+        raise UsageError("submit needs a graph with blocks: default_graph() + your_block")
+    if not isinstance(corpus, Corpus):
+        raise UsageError("submit needs a corpus from open_corpus(...)")
+    if on_error not in ("quarantine", "raise"):
+        raise UsageError(f"on_error must be 'quarantine' or 'raise', not {on_error!r}")
+    if shard_rows is not None and (shard_rows < 1 or shard_rows & (shard_rows - 1)):
+        raise UsageError(f"shard_rows must be a power of two, as 512 or 4096, not {shard_rows}")
+    require_digest(corpus.cleaning, corpus.keep, graph.fields)
+    if backend is not None:
+        require_backend(backend)
+
+
+def _require_priority(priority: int) -> None:
+    if not isinstance(priority, int) or abs(priority) > MAX_PRIORITY:
+        raise UsageError(
+            f"priority must be a whole number from -{MAX_PRIORITY:,} to {MAX_PRIORITY:,}, "
+            f"not {priority!r}"
+        )
+
+
+def _newest_client() -> Client:
+    """Return the client that was created last."""
+    from distributed import default_client
+
+    try:
+        newest: Client = default_client()
+    except ValueError as error:
+        raise UsageError("no cluster to run on: call paninifs.connect() first") from error
+    return newest

@@ -1,0 +1,199 @@
+"""Labels of this package's own code in a fingerprint: they outlive the files that the code is in.
+
+A user's block that mentions `PackedText` has the label ``paninifs.PackedText`` in its store's
+manifest. Earlier versions wrote the module path instead (``paninifs.storage.text.PackedText``), and
+such a store keeps its labels for good, because its fingerprint, markers and index key derive from
+them. How a function is described is in `functions`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+_PACKAGE = __name__.partition(".")[0]
+
+_HOMES: Mapping[str, tuple[str, ...]] = {
+    "Citation": ("engine.results.cite.Citation",),
+    "Cleaning": ("storage.cleaning.Cleaning", "storage.cleaning.steps.Cleaning"),
+    "Corpus": ("storage.corpus.Corpus", "storage.corpus.corpus.Corpus"),
+    "Field": ("storage.field.Field",),
+    "Graph": ("graphs.graph.Graph",),
+    "MapBlock": ("graphs.block.MapBlock",),
+    "MicroBatch": ("engine.micro_batch.MicroBatch", "engine.worker.micro_batch.MicroBatch"),
+    "Model": ("engine.advisor.work.Model", "engine.costs.work.Model"),
+    "PackedText": ("storage.text.PackedText",),
+    "Rehearsal": ("engine.rehearsal.rehearse.Rehearsal", "engine.rehearsal.rehearsal.Rehearsal"),
+    "Run": ("engine.run.Run", "engine.run.handle.Run"),
+    "Work": ("engine.advisor.work.Work", "engine.costs.work.Work"),
+    "advise": ("engine.advisor.advice.advise", "engine.advisor.advise.advise"),
+    "ambiguity": ("graphs.ambiguity.ambiguity", "graphs.blocks.ambiguity.ambiguity"),
+    "cite": ("engine.results.cite.cite",),
+    "connect": ("engine.cluster.connect", "engine.cluster.connect.connect"),
+    "default_graph": ("graphs.graph.default_graph",),
+    "dhatu": ("graphs.dhatu.dhatu", "graphs.blocks.dhatu.dhatu"),
+    "digest": ("graphs.digest.digest", "graphs.blocks.digest.digest"),
+    "errors": ("storage.errors",),
+    "export": ("engine.results.export.export", "engine.results.export.export.export"),
+    "frame": ("graphs.frames.frame",),
+    "hardware": ("engine.hardware.hardware",),
+    "map_block": ("graphs.block.map_block",),
+    "open_corpus": ("storage.corpus.open_corpus", "storage.corpus.corpus.open_corpus"),
+    "open_results": ("storage.results.open_results", "storage.store.dataset.open_results"),
+    "peek": ("engine.results.peek.peek",),
+    "prime_base": ("graphs.prime_base.prime_base", "graphs.blocks.prime_base.prime_base"),
+    "rehearse": ("engine.rehearsal.rehearse.rehearse",),
+    "report": ("engine.report.report.report",),
+    "stage": ("engine.staging.stage",),
+    "submit": ("engine.submit.submit", "engine.run.submit.submit"),
+    "verify": ("engine.verify.verify", "engine.results.verify.verify"),
+}
+"""Every public name with every path that it has been defined under, the present one last."""
+
+_MOVED_DOWN: Mapping[str, tuple[str, ...]] = {
+    "graphs.blocks": ("ambiguity", "dhatu", "digest", "prime_base"),
+    "graphs.kernels.cpu": (
+        "compiled",
+        "machine_code",
+        "moments",
+        "numba_target",
+        "sha256",
+        "sha_hashlib",
+        "sha_lanes",
+        "sha_ni",
+        "sha_paths",
+    ),
+    "storage.cleaning": ("markup", "normal_forms"),
+    "storage.corpus": ("columns", "corpus", "index", "listing", "partition", "survey"),
+    "storage.filesystems": ("filesystem", "redaction"),
+    "storage.formats": (
+        "compression",
+        "decoding",
+        "delimited",
+        "document",
+        "jsonl",
+        "jsonl_blocks",
+        "parquet",
+        "plain",
+    ),
+    "storage.store": (
+        "duplicates",
+        "encoding",
+        "extension",
+        "layout",
+        "lease",
+        "manifest",
+        "mirror",
+        "quarantine",
+        "run_record",
+        "shards",
+    ),
+    "storage.targets": ("target",),
+}
+"""Modules by the folder that they have moved into, out of the folder above it."""
+
+_RENAMED: Mapping[str, str] = {
+    "graphs.identity": "graphs.fingerprint.functions",
+    "graphs.kernels.cpu": "graphs.kernels.cpu.cpu_backend",
+    "graphs.kernels.cuda": "graphs.kernels.cuda.cuda_backend",
+    "graphs.kernels.cuda_memory": "graphs.kernels.cuda.memory",
+    "graphs.kernels.cuda_source": "graphs.kernels.cuda.source",
+    "graphs.kernels.kept": "graphs.kernels.cpu.code_cache",
+    "graphs.kernels.trial": "graphs.kernels.selftest",
+    "storage.cleaning": "storage.cleaning.steps",
+    "storage.confinement": "storage.targets.safe_keys",
+    "storage.drive_target": "storage.targets.drive",
+    "storage.fsspec_target": "storage.targets.remote",
+    "storage.guarded_target": "storage.targets.guarded",
+    "storage.linewise": "storage.formats.lines",
+    "storage.local_target": "storage.targets.local",
+    "storage.lookup": "storage.corpus.reading",
+    "storage.patience": "storage.filesystems.retry",
+    "storage.readers": "storage.formats.registry",
+    "storage.refusal": "storage.filesystems.retry",
+    "storage.results": "storage.store.dataset",
+    "storage.source": "storage.corpus.opening",
+    "storage.store": "storage.store.lifecycle",
+    "storage.stretches": "storage.corpus.reading",
+    "storage.target_store": "storage.targets.zarr_store",
+    "storage.timeline": "storage.store.history",
+}
+"""Other modules by the path that they had.
+
+The engine's modules have no entries here: they run blocks, and no block computes with them.
+"""
+
+_PRESENT = {homes[-1]: name for name, homes in _HOMES.items()}
+_EVER = {home: name for name, homes in _HOMES.items() for home in homes}
+_MODULES = {
+    f"{folder.rpartition('.')[0]}.{name}": f"{folder}.{name}"
+    for folder, names in _MOVED_DOWN.items()
+    for name in names
+} | dict(_RENAMED)
+
+
+def label_of(path: str) -> str:
+    """Return the label of what is defined under a path: its public name, if it has one.
+
+    Examples
+    --------
+    >>> label_of("paninifs.storage.text.PackedText.from_strings")
+    'paninifs.PackedText.from_strings'
+    >>> label_of("paninifs.graphs.kernels.load"), label_of("math.sqrt")
+    ('paninifs.graphs.kernels.load', 'math.sqrt')
+    """
+    return _renamed(path, _PRESENT)
+
+
+def keep_known_labels(graph: Mapping[str, Any], known: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a graph's description with the labels that a store has for the same code.
+
+    So a store that an earlier version began compares as equal, unless more than labels differs.
+
+    Parameters
+    ----------
+    graph : mapping
+        What `Graph.describe` returns.
+    known : mapping
+        The graph's description in the manifest of a store.
+
+    Examples
+    --------
+    >>> was = {"mine": {"version": "1", "code": ["paninifs.storage.field.Field", "1"]}}
+    >>> keep_known_labels({"mine": {"version": "2", "code": ["paninifs.Field", "2"]}}, was)
+    {'mine': {'version': '2', 'code': ['paninifs.storage.field.Field', '2']}}
+    """
+    return {
+        name: {**block, "code": _kept(block["code"], known[name]["code"])}
+        if "code" in block and "code" in known.get(name, ())
+        else block
+        for name, block in graph.items()
+    }
+
+
+def _kept(described: Any, known: Any) -> Any:
+    if isinstance(described, str) and isinstance(known, str):
+        return known if described in _readings(known) else described
+    if isinstance(described, Mapping) and isinstance(known, Mapping):
+        return {key: _kept(value, known.get(key)) for key, value in described.items()}
+    if isinstance(described, list) and isinstance(known, list) and len(described) == len(known):
+        return [_kept(*pair) for pair in zip(described, known, strict=True)]
+    return described
+
+
+def _readings(label: str) -> Iterator[str]:
+    """Yield the labels that this version may write for what a stored label names."""
+    yield _renamed(label, _EVER)
+    yield _renamed(label, _MODULES)
+
+
+def _renamed(label: str, names: Mapping[str, str]) -> str:
+    """Replace the longest beginning of a dotted path that has another name."""
+    kind, _, path = label.rpartition(" ")  # "module " stands before a module's path
+    package, _, rest = path.partition(".")
+    end = len(rest) if package == _PACKAGE else 0
+    while end > 0:
+        if rest[:end] in names:
+            return f"{kind}{' ' if kind else ''}{package}.{names[rest[:end]]}{rest[end:]}"
+        end = rest.rfind(".", 0, end)
+    return label
