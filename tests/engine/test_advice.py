@@ -134,7 +134,7 @@ def test_a_budget_of_a_month_is_held_against_one_run_where_no_runs_are_said_and_
     assert "over the budget: $0.54 per run, not $0.30 per month" in reasons(advice, "A100")
     for name in ("T4", "A100"):
         assert "compared with one run, because their number was not given" in reasons(advice, name)
-    assert any("and the budget is held against one" in line for line in advice.why)
+    assert any("and the budget is compared with one" in line for line in advice.why)
     for said in ({"budget": 0.3, "runs_per_month": 1}, {}):
         other = ask(plan="payg", predict=taking(T4=1.0), **said)
         assert "compared with one" not in " | ".join([*other.why, reasons(other, "T4")])

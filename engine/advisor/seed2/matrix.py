@@ -38,7 +38,7 @@ class Cell:
     def time(self) -> str:
         """The guide's minutes, in words; empty if it has none.
 
-        >>> Cell("warn", 35).time, Cell("no", 60, at_least=True).time
+        >>> Cell(mark="warn", minutes=35).time, Cell(mark="no", minutes=60, at_least=True).time
         ('35 min', 'at least 60 min')
         """
         if self.minutes is None:
