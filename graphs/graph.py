@@ -10,9 +10,10 @@ from ..storage.errors import GraphError
 from ..storage.field import Field
 from .block import TEXT, MapBlock
 from .blocks.ambiguity import ambiguity
-from .blocks.dhatu import DHATUS, dhatu
+from .blocks.dhatu import dhatu
 from .blocks.digest import digest
-from .blocks.prime_base import PRIMES, prime_base
+from .blocks.prime_base import prime_base
+from .inventories import DHATUS, PRIMES
 
 
 @dataclass(frozen=True)

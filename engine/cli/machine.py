@@ -18,11 +18,11 @@ if TYPE_CHECKING:
 def devices(as_json: Json = False) -> None:
     """Print what this machine has, its usable backends, and what to install for the others."""
     from ..hardware import hardware
-    from ..hardware.selection import choice
+    from ..hardware.selection import select_cluster
 
     with errors():
         machine = hardware()
-    chosen = choice()
+    chosen = select_cluster()
     if as_json:
         print_json(_document(machine) | {"connect": asdict(chosen)})
         return

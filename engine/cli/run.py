@@ -32,7 +32,7 @@ from .console import (
 from .rehearsal import print_rehearsal
 
 if TYPE_CHECKING:
-    from ...storage.store.lifecycle import Summary
+    from ...storage.store.history import Summary
     from ..run.handle import Run
 
 _MAX_REASONS = 5

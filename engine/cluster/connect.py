@@ -97,7 +97,7 @@ def connect(
     if prefer is not None:
         _check_preferences(prefer, otherwise, cluster, quiet=quiet)
     if cluster is None:
-        chosen = selection.choice(workers)
+        chosen = selection.select_cluster(workers)
         cluster = chosen.cluster
         if not quiet:
             print(chosen)  # noqa: T201 (a choice made for the user, who has to know it)

@@ -9,8 +9,7 @@ from os import PathLike
 from typing import Any
 
 from ...storage.corpus.index import CorpusIndex
-from ...storage.store.history import Timeline, read_timeline
-from ...storage.store.lifecycle import Summary
+from ...storage.store.history import Summary, Timeline, read_timeline
 from ...storage.store.manifest import Manifest
 from ...storage.store.reader import ResultsStore
 from ..results.overview import Ranked, Status, ranked, read_status

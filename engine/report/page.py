@@ -18,8 +18,7 @@ from markupsafe import Markup
 from ... import __version__
 from ...storage.cleaning.normal_forms import NormalForms
 from ...storage.store.duplicates import mark_fields
-from ...storage.store.history import WINDOW_SECONDS
-from ...storage.store.run_record import RunRecord
+from ...storage.store.history import WINDOW_SECONDS, RunRecord
 from ..monitoring.bottleneck import NOT_BLOCKS
 from ..rendering.quantities import duration, times
 from ..rendering.terminal import one_line, visible

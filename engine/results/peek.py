@@ -15,10 +15,11 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from ...graphs.blocks.ambiguity import ambiguity
-from ...graphs.blocks.dhatu import DHATUS, dhatu
+from ...graphs.blocks.dhatu import dhatu
 from ...graphs.blocks.digest import digest
-from ...graphs.blocks.prime_base import PRIMES, prime_base
+from ...graphs.blocks.prime_base import prime_base
 from ...graphs.graph import Graph
+from ...graphs.inventories import DHATUS, PRIMES
 from ...graphs.kernels import load
 from ...storage.cleaning.steps import NO_CLEANING, Cleaning
 from ...storage.errors import UsageError

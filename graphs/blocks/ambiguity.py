@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from ...storage.field import Field
 from ..block import MapBlock
-from .prime_base import PRIMES
+from ..inventories import PRIMES
 
 _DESCRIPTIONS = {
     "variance": "population variance of the prime bases",

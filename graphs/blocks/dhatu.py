@@ -7,9 +7,7 @@ from collections.abc import Sequence
 from ...storage.errors import GraphError
 from ...storage.field import Field
 from ..block import TEXT, MapBlock
-
-DHATUS = ("RELATE", "MODAL", "EXIST", "EVAL", "COMM", "CAUSE", "ITER", "DECIDE", "FEEL")
-"""The default inventory, in order."""
+from ..inventories import DHATUS
 
 DIMENSION = "dhatu_name"
 """Called so, and not ``dhatu``: xarray takes an array named like one of its dimensions for an

@@ -9,9 +9,7 @@ import numpy as np
 from ...storage.errors import GraphError
 from ...storage.field import Field
 from ..block import MapBlock
-
-PRIMES = (2, 3, 5, 7, 11, 13, 17, 19, 23, 29)
-"""The default inventory, in order."""
+from ..inventories import PRIMES
 
 
 def prime_base(dhatus: int, primes: Sequence[int] = PRIMES) -> MapBlock:

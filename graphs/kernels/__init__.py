@@ -1,7 +1,9 @@
-"""Backends: one file each, the same functions in every one, resolved here from a name.
+"""Backends: modules that compute the built-in blocks, resolved here by name.
 
-A backend is a module with the functions of `Kernels`; `reference` is the oracle that says what they
-return. To add one, write the file and add its name to `BACKENDS`.
+A backend is a module with the functions of `Kernels`; `reference` defines what they return, bit for
+bit. To add a backend, write its module and add its name to `BACKENDS`. What belongs to one backend
+alone is in a folder of its own (`cpu`, `cuda`), and these folders do not import each other. What a
+block takes and makes is declared in `blocks`. Modules here may import `inventories` and `storage`.
 """
 
 from __future__ import annotations
@@ -19,81 +21,83 @@ from ...storage.text import PackedText
 from .host import Count
 
 NUMERIC_VERSION = 1
-"""Raised when any bit of any field changes. Part of every run's fingerprint."""
+"""Version of the numbers: raise it when any bit of any field changes. Part of every fingerprint."""
 
 BACKENDS = {"reference": ".reference", "cpu": ".cpu.cpu_backend", "cuda": ".cuda.cuda_backend"}
+"""Modules of the backends by name, relative to this package."""
 
 Array = Any
-"""Of NumPy, or of the library that keeps arrays where a backend computes (CuPy)."""
+"""An array of NumPy, or of the library whose arrays are in a backend's memory (CuPy)."""
 
 
 class Kernels(Protocol):
-    """What a backend computes; n texts, k dhātus, m primes.
+    """The functions of a backend, for n texts, k dhātus and m primes.
 
-    Texts and arrays lie where it computes; `offload` brings them there and back.
+    Texts and arrays are in the backend's memory (the host's or a device's); `offload` copies them
+    there and back.
     """
 
     IN_FLIGHT: int
-    """Micro-batches that keep it busy at once."""
+    """Micro-batches in flight that keep the backend busy."""
 
     MICRO_BATCH: tuple[int, int]
-    """Texts and bytes of text that it is best given at once, where there is memory enough."""
+    """Texts and bytes per micro-batch that suit the backend best, memory permitting."""
 
     def digest(self, text: PackedText) -> Array:
-        """SHA-256 of every text: uint8 [n, 32]."""
+        """Return the SHA-256 of every text: uint8 [n, 32]."""
 
     def dhatu(self, text: PackedText, *, dhatus: tuple[str, ...]) -> Array:
-        """Weights of every dhātu, summing to one: float32 [n, k]."""
+        """Return the share of every dhātu, rows summing to one: float32 [n, k]."""
 
     def prime_base(self, dhatu: Array, *, primes: tuple[int, ...]) -> Array:
-        """Prime-base signatures: float32 [n, m]."""
+        """Return prime-base signatures: float32 [n, m]."""
 
     def ambiguity(
         self, dhatu: Array, *, primes: tuple[int, ...]
     ) -> tuple[Array, Array, Array, Array]:
-        """Variance, entropy, ambiguity and normalised ambiguity: four float32 [n]."""
+        """Return variance, entropy, ambiguity and normalised ambiguity: four float32 [n]."""
 
     def default_graph(
         self, text: PackedText, *, dhatus: tuple[str, ...], primes: tuple[int, ...]
     ) -> tuple[Array, ...]:
-        """All of these in their order, fused: the same bits by one pass over the texts."""
+        """Return the fields of these four in order, bit-identical, in one pass over the texts."""
 
     def prepare(self) -> None:
-        """Make ready, once a process, what takes time before the first call; try it."""
+        """Do once per process what the first call would wait for, and run the self-test."""
 
     def own(self, block: Any) -> Callable[..., Any]:
-        """Return the code that computes a user's own block."""
+        """Return the code that computes a user's block."""
 
     def asarray(self, values: Array) -> Array:
-        """Return an array where the backend computes."""
+        """Return an array in the backend's memory."""
 
     def room(self) -> int | None:
-        """Bytes that are left where it computes; None: of the host's, as many as may be taken."""
+        """Return the free bytes of the backend's memory; None if it is the host's."""
 
     def counted(self) -> AbstractContextManager[Count]:
-        """Count the bytes that this thread takes where it computes, if that is not the host."""
+        """Count the bytes that this thread allocates in the backend's own memory, if it has any."""
 
     def offload(
         self, text: PackedText, work: Callable[[PackedText], Mapping[str, Array]]
     ) -> Mapping[str, npt.NDArray[Any]]:
-        """Bring texts of the host to where it computes, do `work`, bring back what it makes."""
+        """Copy texts to the backend's memory, call `work` on them, and copy its arrays back."""
 
 
 def require(name: str) -> None:
-    """Raise `BackendUnavailable` unless a backend of this name exists; import nothing."""
+    """Raise `BackendUnavailable` unless a backend of this name exists. Imports no backend."""
     if name not in BACKENDS:
         choices = ", ".join(BACKENDS)
-        raise BackendUnavailable(f"no backend {name!r}; there are: {choices}")
+        raise BackendUnavailable(f"no backend {name!r}; choose one of: {choices}")
 
 
 @cache
 def load(name: str) -> Kernels:
-    """Return a backend by its name.
+    """Return the backend of a name.
 
     Raises
     ------
     BackendUnavailable
-        The name is unknown, or a package that the backend needs is not installed.
+        The name is unknown, or the backend needs a package that is not installed.
 
     Examples
     --------

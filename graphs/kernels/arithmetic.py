@@ -1,13 +1,13 @@
-"""The numbers that every backend shares: constants and coefficients, no code that runs per text.
+"""Constants and coefficients that every backend shares; no code that runs per text.
 
-Arithmetic is IEEE float64 without contraction, sums in order, and a logarithm made of +, x and ÷
-only, so that every backend can do it bit for bit. `log` in `reference` is its definition.
+Arithmetic is IEEE float64 without contraction, sums are taken in order, and the logarithm is made
+of +, x and ÷ only, so that every backend can reproduce it bit for bit. `reference.log` defines it.
 """
 
 from __future__ import annotations
 
 EPSILON = 1e-8
-"""Keeps the entropy's logarithm and its normalisation finite."""
+"""Added to keep the entropy's logarithm and normalisation finite."""
 
 ENTROPY_SHARE = 0.7
 VARIANCE_SHARE = 0.3
@@ -16,12 +16,12 @@ LN2 = 0.6931471805599453
 SQRT_HALF = 0.7071067811865476
 
 LOG_SERIES = tuple(1.0 / (2 * k + 1) for k in range(10))
-"""ln m = 2 s (1 + s²/3 + s⁴/5 + ...) with s = (m - 1) / (m + 1); for m within [√½, √2) the ten
-terms leave less than 3e-17 of the result."""
+"""ln m = 2 s (1 + s²/3 + s⁴/5 + ...) with s = (m - 1) / (m + 1); for m within [√½, √2) the
+relative error of ten terms is below 3e-17."""
 
 
 def exponents(dhatus: int, primes: tuple[int, ...]) -> list[list[float]]:
-    """Return the factor p^(k mod p) of dhātu k in the prime base of p: [m][k].
+    """Return the factors p^(k mod p) of dhātu k in the prime base of p: [m][k].
 
     >>> exponents(4, (2, 3))
     [[1.0, 2.0, 1.0, 2.0], [1.0, 3.0, 9.0, 1.0]]

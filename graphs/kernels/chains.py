@@ -1,8 +1,8 @@
-"""The hashes that a text is given, as plain numbers: chains, their groups, and SHA-256's constants.
+"""Plan of the hashes per text: chains, their groups, and the constants of SHA-256.
 
-A *chain* is one hash of a text behind a prefix (``RELATE::``; none for the digest). Chains whose
-prefixes end at one place of a block see the same message from the next block on, so they share its
-schedule: they are a *group*. No code that runs per text is here.
+A *chain* is one hash of a text behind a prefix (``RELATE::``; empty for the digest). Chains with
+prefixes of one length see the same message in every block after the prefix, so they can share its
+message schedule; they form a *group*. Code that runs per text is in the backends.
 """
 
 from __future__ import annotations
@@ -13,7 +13,8 @@ from itertools import groupby
 
 import numpy as np
 
-BLOCK = 64  # bytes
+BLOCK = 64
+"""Bytes per SHA-256 block."""
 
 INITIAL = np.array(
     [
@@ -28,7 +29,7 @@ INITIAL = np.array(
     ],
     np.uint32,
 )
-"""The state before the first block, words A to H (FIPS 180-4, 5.3.3)."""
+"""Initial state, words A to H (FIPS 180-4, 5.3.3)."""
 
 _K = bytes.fromhex(
     "428a2f98 71374491 b5c0fbcf e9b5dba5 3956c25b 59f111f1 923f82a4 ab1c5ed5"
@@ -41,25 +42,25 @@ _K = bytes.fromhex(
     "748f82ee 78a5636f 84c87814 8cc70208 90befffa a4506ceb bef9a3f7 c67178f2"
 )
 ROUND_CONSTANTS = tuple(np.frombuffer(_K, ">u4").tolist())
-"""FIPS 180-4, 4.2.2."""
+"""Round constants (FIPS 180-4, 4.2.2)."""
 
 WEIGHED_BYTES = (0, 5, 13, 21, 29)
-"""The bytes of a hash whose sum is a weight."""
+"""Indices of the bytes of a hash whose sum is a dhātu's weight."""
 
 DIGEST = -1
-"""The column of the chain whose whole hash is wanted, and not its weight."""
+"""Column of the chain whose whole hash is stored instead of its weight."""
 
 
 @dataclass(frozen=True)
 class Chain:
-    """One hash: the bytes in front of the text, and the column of `weights` that it fills."""
+    """One hash: the prefix before the text, and the column of ``weights`` that it fills."""
 
     prefix: bytes
     column: int  # or DIGEST
 
 
 def chains_of(dhatus: Sequence[str], *, digest: bool) -> list[Chain]:
-    """Return the chain of every dhātu and, where it is wanted, the digest's.
+    """Return the chain of every dhātu and, with `digest`, that of the digest.
 
     >>> chains_of(("FEEL",), digest=True)
     [Chain(prefix=b'FEEL::', column=0), Chain(prefix=b'', column=-1)]
@@ -69,7 +70,7 @@ def chains_of(dhatus: Sequence[str], *, digest: bool) -> list[Chain]:
 
 
 def groups_of(chains: Sequence[Chain]) -> list[list[Chain]]:
-    """Return the chains in groups of one prefix length, the largest group first."""
+    """Group chains by prefix length, the largest group first."""
     by_length = sorted(chains, key=lambda chain: len(chain.prefix))
     groups = [list(group) for _, group in groupby(by_length, key=lambda chain: len(chain.prefix))]
     return sorted(groups, key=len, reverse=True)

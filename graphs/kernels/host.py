@@ -1,4 +1,7 @@
-"""What backends that compute in the host's memory have in common: nothing has to be moved."""
+"""Functions shared by the backends that compute in host memory (`reference` and `cpu`).
+
+They implement the parts of `Kernels` that move data and count memory, where neither is needed.
+"""
 
 from __future__ import annotations
 
@@ -13,42 +16,43 @@ import numpy.typing as npt
 from ...storage.text import PackedText
 
 IN_FLIGHT = 1
+"""Micro-batches in flight: the caller's thread computes."""
 
 MICRO_BATCH = (16_384, 16 << 20)
-"""What it makes of these stays in the processor's caches."""
+"""Texts and bytes per micro-batch, such that intermediate arrays stay in the processor's caches."""
 
 
 @dataclass
 class Count:
-    """Bytes that were taken where a backend computes, beside those of the host that it is given."""
+    """Bytes allocated in a backend's own memory."""
 
     nbytes: int = 0
 
 
 def room() -> int | None:
-    """Say nothing: how much of the host's memory there is for this, its worker knows."""
+    """Return None: the worker knows how much host memory is available."""
     return None
 
 
 @contextmanager
 def counted() -> Iterator[Count]:
-    """Count nothing: what blocks return is seen by whoever called them."""
+    """Count nothing: the caller sees the size of the host arrays that blocks return."""
     yield Count()
 
 
 def asarray(values: Any) -> npt.NDArray[Any]:
-    """Return an array as it is."""
+    """Return the values as a NumPy array."""
     return np.asarray(values)
 
 
 def offload(
     text: PackedText, work: Callable[[PackedText], Mapping[str, npt.NDArray[Any]]]
 ) -> Mapping[str, npt.NDArray[Any]]:
-    """Do `work` on the texts where they lie."""
+    """Call `work` on the texts without copying them."""
     return work(text)
 
 
 def own(block: Any) -> Callable[..., Any]:
-    """Return the function of a user's own block."""
+    """Return the function of a user's block."""
     function: Callable[..., Any] = block.function
     return function

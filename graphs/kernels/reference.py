@@ -1,6 +1,6 @@
-"""The oracle: hashlib and plain NumPy, short and obviously right. No speed is wanted here.
+"""The reference backend: hashlib and plain NumPy, written for clarity instead of speed.
 
-Every backend equals it, bit by bit.
+It defines what every other backend returns, bit for bit.
 """
 
 from __future__ import annotations
@@ -45,13 +45,13 @@ Doubles = npt.NDArray[np.float64]
 
 
 def digest(text: PackedText) -> npt.NDArray[np.uint8]:
-    """SHA-256 of every text: uint8 [n, 32]."""
+    """Return the SHA-256 of every text: uint8 [n, 32]."""
     joined = b"".join(hashlib.sha256(one).digest() for one in text)
     return np.frombuffer(joined, np.uint8).reshape(len(text), 32).copy()
 
 
 def dhatu(text: PackedText, *, dhatus: tuple[str, ...]) -> Floats:
-    """Weights of every dhātu, summing to one: float32 [n, k].
+    """Return the share of every dhātu, rows summing to one: float32 [n, k].
 
     The weight of D is the sum of bytes 0, 5, 13, 21 and 29 of SHA-256(``D::text``).
     """
@@ -66,12 +66,12 @@ def dhatu(text: PackedText, *, dhatus: tuple[str, ...]) -> Floats:
 
 
 def prime_base(dhatu: Floats, *, primes: tuple[int, ...]) -> Floats:
-    """Prime-base signatures: Σₖ dhatu[k] · p^(k mod p), float32 [n, m]."""
+    """Return prime-base signatures: Σₖ dhatu[k] · p^(k mod p), float32 [n, m]."""
     return _prime_base(dhatu, primes).astype(np.float32)
 
 
 def ambiguity(dhatu: Floats, *, primes: tuple[int, ...]) -> tuple[Floats, ...]:
-    """Variance, entropy, ambiguity and normalised ambiguity: four float32 [n]."""
+    """Return variance, entropy, ambiguity and normalised ambiguity: four float32 [n]."""
     base = _prime_base(dhatu, primes)
     m = len(primes)
     variance = _variance(base)
@@ -89,17 +89,18 @@ def ambiguity(dhatu: Floats, *, primes: tuple[int, ...]) -> tuple[Floats, ...]:
 def default_graph(
     text: PackedText, *, dhatus: tuple[str, ...], primes: tuple[int, ...]
 ) -> tuple[npt.NDArray[Any], ...]:
-    """Digest, dhātu, prime base and the four parts of ambiguity."""
+    """Return digest, dhātu, prime base and the four parts of ambiguity."""
     weights = dhatu(text, dhatus=dhatus)
     base = prime_base(weights, primes=primes)
     return digest(text), weights, base, *ambiguity(weights, primes=primes)
 
 
 def log(x: Doubles) -> Doubles:
-    """Natural logarithm of positive, normal numbers by +, x, ÷ in a fixed order.
+    """Return the natural logarithm of positive, normal numbers by +, x and ÷ in a fixed order.
 
     x = (1 + f) · 2^e with 1 + f in [√½, √2); ln x = e · ln 2 + f − (h − s · (h + R)), where
-    h = f²/2, s = f / (2 + f) and R = 2 Σ s^2k / (2k + 1) from k = 1. Within 2 ulp on (0, 1].
+    h = f²/2, s = f / (2 + f) and R = 2 Σ s^2k / (2k + 1) from k = 1. The error is within 2 ulp on
+    (0, 1].
     """
     m, e = np.frexp(x)
     low = m < SQRT_HALF
@@ -139,4 +140,4 @@ def _variance(values: Doubles) -> Doubles:
 
 
 def prepare() -> None:
-    """Nothing has to be made ready."""
+    """Do nothing: this backend needs no preparation."""

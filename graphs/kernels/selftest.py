@@ -1,4 +1,8 @@
-"""Known answers, with which a backend is tried once a process before a store is filled by it."""
+"""A self-test of a backend: once per process, before it fills a store.
+
+It finds a damaged code cache or a broken device. The conformance suite in ``tests`` is thorough;
+this one takes milliseconds.
+"""
 
 from __future__ import annotations
 
@@ -8,33 +12,30 @@ from typing import Any
 import numpy as np
 
 from ...storage.text import PackedText
-from ..blocks.dhatu import DHATUS
-from ..blocks.prime_base import PRIMES
+from ..inventories import DHATUS, PRIMES
 from . import reference
 
-__all__ = ["DHATUS", "PRIMES", "passed", "texts"]
-
 _LENGTHS = (*range(258), 1_000, 4_095, 4_096, 100_003)
-"""Every way in which a text can end in its block, behind one block or several; and some of many."""
+"""Bytes per text: every way a text can end within a block, and some texts of many blocks."""
 
-_PERIOD = 251  # a prime, so that no two blocks of a text are alike
+_PERIOD = 251  # a prime, so that no two blocks of a text are equal
 
 
 def texts() -> PackedText:
-    """Return the texts of the trial."""
+    """Return the texts that the self-test hashes."""
     longest = max(_LENGTHS)
     cycle = bytes(n * 7 % _PERIOD for n in range(_PERIOD)) * (2 + longest // _PERIOD)
     return PackedText.from_strings([cycle[length % _PERIOD :][:length] for length in _LENGTHS])
 
 
-def passed(fields: Sequence[Any]) -> bool:
-    """Say whether the default graph's fields are hashlib's and the reference's, bit by bit.
+def matches_reference(fields: Sequence[Any]) -> bool:
+    """Return whether the default graph's fields over `texts` equal the reference's bit for bit.
 
-    >>> passed(reference.default_graph(texts(), dhatus=DHATUS, primes=PRIMES))
+    >>> matches_reference(reference.default_graph(texts(), dhatus=DHATUS, primes=PRIMES))
     True
     """
     exact = reference.default_graph(texts(), dhatus=DHATUS, primes=PRIMES)
     return len(fields) == len(exact) and all(
-        np.asarray(one).tobytes() == other.tobytes()
-        for one, other in zip(fields, exact, strict=True)
+        np.asarray(computed).tobytes() == expected.tobytes()
+        for computed, expected in zip(fields, exact, strict=True)
     )

@@ -5,8 +5,7 @@ from __future__ import annotations
 import sass
 from measure import Table
 
-from paninifs.graphs.blocks.dhatu import DHATUS
-from paninifs.graphs.blocks.prime_base import PRIMES
+from paninifs.graphs.inventories import DHATUS, PRIMES
 from paninifs.graphs.kernels.cuda.source import Specification
 
 DEFAULT = Specification(DHATUS, digest=True, primes=PRIMES)

@@ -30,9 +30,8 @@ import numpy as np
 from measure import Table, in_turn
 
 from paninifs.engine.worker.blocks import Blocks
-from paninifs.graphs.blocks.dhatu import DHATUS
-from paninifs.graphs.blocks.prime_base import PRIMES
 from paninifs.graphs.graph import default_graph
+from paninifs.graphs.inventories import DHATUS, PRIMES
 from paninifs.graphs.kernels import load, reference
 from paninifs.storage.text import PackedText
 

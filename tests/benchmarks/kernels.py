@@ -19,8 +19,7 @@ import pyarrow as pa
 from baselines import hashing
 from measure import Table, clock_ghz, in_turn
 
-from paninifs.graphs.blocks.dhatu import DHATUS
-from paninifs.graphs.blocks.prime_base import PRIMES
+from paninifs.graphs.inventories import DHATUS, PRIMES
 from paninifs.graphs.kernels import load
 from paninifs.graphs.kernels.chains import Chain
 from paninifs.graphs.kernels.cpu import sha_paths

@@ -17,8 +17,7 @@ from measure import Table
 from runs import Workplace, run_once
 
 import paninifs as pf
-from paninifs.graphs.blocks.dhatu import DHATUS
-from paninifs.graphs.blocks.prime_base import PRIMES
+from paninifs.graphs.inventories import DHATUS, PRIMES
 from paninifs.graphs.kernels import load
 from paninifs.graphs.kernels.cpu import sha_paths
 from paninifs.storage.text import PackedText

@@ -103,7 +103,7 @@ def test_devices_refuses_an_unknown_sha256_path(tmp_path, monkeypatch):
     monkeypatch.setenv("PANINIFS_SHA256", "sse9")
     told = paninifs("devices", cwd=tmp_path)
     assert told.returncode == 2
-    assert "PANINIFS_SHA256=sse9: this process can take" in told.stderr
+    assert "PANINIFS_SHA256=sse9: this process supports" in told.stderr
 
 
 def test_small_corpus_uses_threads_by_default(finished, tmp_path):

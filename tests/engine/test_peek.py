@@ -17,8 +17,7 @@ from typer.testing import CliRunner
 
 import paninifs as pf
 from paninifs.engine.cli import app
-from paninifs.graphs.blocks.dhatu import DHATUS
-from paninifs.graphs.blocks.prime_base import PRIMES
+from paninifs.graphs.inventories import DHATUS, PRIMES
 from paninifs.graphs.kernels import reference
 from paninifs.storage.errors import ResultsNotFound, UsageError
 from paninifs.storage.store import shards

@@ -535,7 +535,7 @@ def test_notebook_shows_a_run_and_its_dataset(submit, glosses, tmp_path):
     rows = [*glosses[:20], {"id": "x", "text": None}]
     store = tmp_path / "<i>out.zarr"
     shown = submit(pf.open_corpus(write(tmp_path / "c.jsonl", rows)), store)._repr_html_()
-    for words in ("20 of 21, ", "set aside</th>", ">1, see quarantine.parquet", "&lt;i&gt;out"):
+    for words in ("20 of 21, ", "quarantined</th>", ">1, see quarantine.parquet", "&lt;i&gt;out"):
         assert words in shown
     assert "<i>" not in shown
     assert "came before" not in shown  # there is none

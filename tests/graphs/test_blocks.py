@@ -13,9 +13,8 @@ import pytest
 
 import paninifs
 from paninifs import Field, Graph, MapBlock, PackedText, default_graph, map_block
-from paninifs.graphs.blocks.dhatu import DHATUS
-from paninifs.graphs.blocks.prime_base import PRIMES
 from paninifs.graphs.fusion import fuse
+from paninifs.graphs.inventories import DHATUS, PRIMES
 from paninifs.storage.errors import BackendUnavailable, BlockError, GraphError
 
 # --- Field ----------------------------------------------------------------------------------------

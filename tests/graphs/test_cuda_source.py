@@ -10,8 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from paninifs.graphs.blocks.dhatu import DHATUS
-from paninifs.graphs.blocks.prime_base import PRIMES
+from paninifs.graphs.inventories import DHATUS, PRIMES
 from paninifs.graphs.kernels import reference
 from paninifs.graphs.kernels.chains import Chain, chains_of
 from paninifs.graphs.kernels.cuda import cuda_backend as cuda

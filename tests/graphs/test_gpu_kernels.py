@@ -11,8 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from paninifs.graphs.blocks.dhatu import DHATUS
-from paninifs.graphs.blocks.prime_base import PRIMES
+from paninifs.graphs.inventories import DHATUS, PRIMES
 from paninifs.graphs.kernels import load, reference
 from paninifs.storage.text import PackedText
 

@@ -30,8 +30,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from paninifs import PackedText, default_graph
-from paninifs.graphs.blocks.dhatu import DHATUS
-from paninifs.graphs.blocks.prime_base import PRIMES
+from paninifs.graphs.inventories import DHATUS, PRIMES
 from paninifs.graphs.kernels import BACKENDS, NUMERIC_VERSION, Kernels, load, reference
 from paninifs.graphs.kernels.chains import Chain
 from paninifs.graphs.kernels.cpu import cpu_backend, moments, sha_hashlib, sha_ni, sha_paths
@@ -753,7 +752,7 @@ def test_a_path_that_the_target_lacks_is_refused_naming_those_it_has(
 ) -> None:
     monkeypatch.setenv(sha_paths.VARIABLE, wanted)
     monkeypatch.setattr(sha_paths, "usable", lambda: ("avx2", "hashlib"))
-    with pytest.raises(BackendUnavailable, match=f"{wanted}: this process can take avx2, hashlib"):
+    with pytest.raises(BackendUnavailable, match=f"{wanted}: this process supports avx2, hashlib"):
         CHOSEN.__wrapped__()
 
 
@@ -768,7 +767,7 @@ def test_prepare_finds_a_path_that_hashes_wrongly(
     monkeypatch.setattr(
         sha_paths, "chosen", lambda: sha_paths.HashPath("odd", "", frozenset(), wrong)
     )
-    with pytest.raises(BackendUnavailable, match=r"odd.* compute wrongly on this machine"):
+    with pytest.raises(BackendUnavailable, match=r"odd.* compute wrong results on this machine"):
         cpu_backend.prepare.__wrapped__()
 
 

@@ -39,8 +39,26 @@ DATA = Path(__file__).parents[1] / "data"
 DASK_FRAMES = "dask.dataframe.dask_expr._collection"
 
 GIB = 2**30
-T4 = Gpu(0, "Tesla T4", 15 * GIB, (7, 5), "580.95", (13, 0), 40, "GPU-0a1b")
-A100 = Gpu(1, "A100", 40 * GIB, (8, 0), "580.95", (13, 0), 108, "GPU-2c3d")
+T4 = Gpu(
+    index=0,
+    name="Tesla T4",
+    memory=15 * GIB,
+    capability=(7, 5),
+    driver="580.95",
+    cuda=(13, 0),
+    sms=40,
+    uuid="GPU-0a1b",
+)
+A100 = Gpu(
+    index=1,
+    name="A100",
+    memory=40 * GIB,
+    capability=(8, 0),
+    driver="580.95",
+    cuda=(13, 0),
+    sms=108,
+    uuid="GPU-2c3d",
+)
 PLACE = {"host": "127.0.0.1", "dashboard_address": "127.0.0.1:0"}
 WITHOUT_A_DEVICE = {"DASK_CUDA_TEST_DISABLE_DEVICE_SPECIFIC": "1", "DASK_CUDA_TEST_SINGLE_GPU": "1"}
 
@@ -282,7 +300,7 @@ def compile_kernels_for_the_host(folder):
 def test_a_run_on_the_cluster_takes_the_gpus_kernels_and_makes_the_same_bits(cuda, tmp_path):
     corpus = pf.open_corpus(DATA / "panini-prompts.jsonl")
     options = {"shard_rows": 32, "progress": False}
-    with pytest.raises(pf.errors.BackendUnavailable, match="no NVIDIA device can be used"):
+    with pytest.raises(pf.errors.BackendUnavailable, match="no usable NVIDIA device"):
         pf.submit(pf.default_graph(), corpus, tmp_path / "none", **options).result()
     cuda.run(compile_kernels_for_the_host, str(DATA.parent / "cuda_on_host"))
     pf.submit(pf.default_graph(), corpus, tmp_path / "cuda", **options).result()

@@ -1,4 +1,4 @@
-"""Results made or altered by someone else: nothing in them is ever executed."""
+"""Results from an untrusted source: nothing in them is ever executed."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ class Bomb:
 
 @pytest.fixture
 def canary(tmp_path, monkeypatch):
-    # Newer numcodecs unpickle only on request; these tests are about the engine.
+    # Newer numcodecs unpickle only if configured to; the subject here is the engine.
     monkeypatch.setattr(numcodecs.pickles, "ALLOW_UNSAFE_PICKLE_DECODE", True, raising=False)
     return tmp_path / "canary"
 
@@ -63,7 +63,7 @@ def store(made, tmp_path):
 
 
 def everything(store, corpus, near):
-    """Call everything that reads a store, and return results and errors."""
+    """Use a store in every possible way, and ignore errors."""
     found = []
     for attempt in (
         lambda: pf.open_results(store).load(),
@@ -85,7 +85,7 @@ def everything(store, corpus, near):
     return found
 
 
-def test_bomb_goes_off_when_unpickled(canary, tmp_path):
+def test_the_bomb_goes_off_when_unpickled(canary, tmp_path):
     pickle.loads(pickle.dumps(Bomb(canary)))
     assert canary.is_dir()
     canary.rmdir()
@@ -94,7 +94,7 @@ def test_bomb_goes_off_when_unpickled(canary, tmp_path):
     assert canary.is_dir()
 
 
-def test_zarr_format_2_is_never_read(store):
+def test_zarr_format_2_is_not_read(store):
     (store / "zarr.json").unlink()
     (store / ".zgroup").write_text(json.dumps({"zarr_format": 2}))
     assert zarr.open_group(str(store), mode="r").metadata.zarr_format == 2
@@ -122,7 +122,7 @@ def as_objects(folder, canary):
 
 
 @pytest.mark.parametrize("which", ["zarr.json", "_run", "c", "quarantine.parquet", "*"])
-def test_files_that_are_pickles_are_not_unpickled(store, made, near, canary, which):
+def test_pickle_files_are_not_unpickled(store, made, near, canary, which):
     bomb = pickle.dumps(Bomb(canary))
     replaced = 0
     for path in store.rglob("*"):
@@ -158,7 +158,7 @@ def test_format_2_metadata_with_pickles_is_ignored(store, made, near, canary, ke
 @pytest.mark.readme("nothing-runs")
 @pytest.mark.parametrize("codec", ["pickle", "numcodecs.pickle", "object", "json2"])
 @pytest.mark.parametrize("where", ["codecs", "data_type"])
-def test_object_codecs_and_dtypes_are_unknown(store, made, near, canary, codec, where):
+def test_object_codecs_and_types_are_unknown(store, made, near, canary, codec, where):
     root = json.loads((store / "zarr.json").read_text())
     for array in store.glob("*/zarr.json"):
         described = json.loads(array.read_text())
@@ -176,7 +176,7 @@ def test_object_codecs_and_dtypes_are_unknown(store, made, near, canary, codec, 
     assert not canary.exists()
 
 
-def test_quarantine_with_a_pickled_type_is_a_plain_table(store, made, near, canary):
+def test_a_pickled_type_in_a_quarantine_is_not_loaded(store, made, near, canary):
     file = store / "quarantine.parquet"
     table = pq.read_table(file)
     field = table.schema.field("reason").with_metadata(
@@ -192,7 +192,7 @@ def test_quarantine_with_a_pickled_type_is_a_plain_table(store, made, near, cana
     assert not canary.exists()
 
 
-def test_store_cannot_choose_which_function_checks_it(store):
+def test_a_store_cannot_choose_the_function_that_checks_it(store):
     manifest = store / "_run/manifest.json"
     found = json.loads(manifest.read_text())
     blocks = found["facts"]["graph"]
@@ -210,5 +210,5 @@ def test_store_cannot_choose_which_function_checks_it(store):
 
 @pytest.mark.parametrize("url", ["reference://x::file:///x.json", "simplecache::reference://x"])
 def test_reference_files_are_not_opened(url):
-    with pytest.raises(UsageError, match="reference:// is not opened"):
+    with pytest.raises(UsageError, match="reference:// is not supported"):
         pf.open_corpus(url, format="text")

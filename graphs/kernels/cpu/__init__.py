@@ -1,5 +1,5 @@
-"""The backend `cpu`: SHA-256 by what the processor has, and arithmetic compiled by Numba.
+"""The backend `cpu`: SHA-256 with the instructions that the processor has, arithmetic by Numba.
 
-What is computed is defined in `reference`. May import the files of `kernels` and `inventories`; not
-`cuda`.
+What is computed is defined in `reference`. Modules here may import the files of `kernels`,
+`inventories` and `storage`, but not `cuda`.
 """

@@ -1,7 +1,7 @@
-"""CPUs: every hash of a text in one pass, then what follows from them, compiled by Numba.
+"""The functions of the backend `cpu`: all hashes of a text in one pass, then the arithmetic.
 
-How the hashes are made is the business of the path that `sha_paths` chooses, the arithmetic that of
-`moments`. Compiled code is kept on disk: see `machine_code`.
+`sha_paths` selects how to hash on this processor, `moments` does the arithmetic, and `machine_code`
+compiles both and caches them on disk.
 """
 
 from __future__ import annotations
@@ -18,11 +18,12 @@ import numpy.typing as npt
 
 from ....storage.errors import BackendUnavailable
 from ....storage.text import PackedText
+from ...inventories import DHATUS, PRIMES
 from .. import selftest
 from ..chains import Chain, chains_of
 from ..host import IN_FLIGHT, MICRO_BATCH, asarray, counted, offload, own, room
 from . import moments, sha_hashlib, sha_paths
-from .kept import folders
+from .code_cache import folders
 from .sha256 import PREFIX_LIMIT, HashTexts
 
 __all__ = [
@@ -46,29 +47,29 @@ Floats = npt.NDArray[np.float32]
 
 
 def digest(text: PackedText) -> Bytes:
-    """SHA-256 of every text: uint8 [n, 32]."""
+    """Return the SHA-256 of every text: uint8 [n, 32]."""
     return _hashed(text, (), digest=True)[1]
 
 
 def dhatu(text: PackedText, *, dhatus: tuple[str, ...]) -> Floats:
-    """Weights of every dhātu, summing to one: float32 [n, k]."""
+    """Return the share of every dhātu, rows summing to one: float32 [n, k]."""
     return moments.shares(_hashed(text, dhatus, digest=False)[0])
 
 
 def prime_base(dhatu: Floats, *, primes: tuple[int, ...]) -> Floats:
-    """Prime-base signatures: float32 [n, m]."""
+    """Return prime-base signatures: float32 [n, m]."""
     return moments.moments(dhatu, primes)[0]
 
 
 def ambiguity(dhatu: Floats, *, primes: tuple[int, ...]) -> tuple[Floats, ...]:
-    """Variance, entropy, ambiguity and normalised ambiguity: four float32 [n]."""
+    """Return variance, entropy, ambiguity and normalised ambiguity: four float32 [n]."""
     return tuple(moments.moments(dhatu, primes)[1])
 
 
 def default_graph(
     text: PackedText, *, dhatus: tuple[str, ...], primes: tuple[int, ...]
 ) -> tuple[Bytes | Floats, ...]:
-    """Digest, dhātu, prime base and the four parts of ambiguity, in one pass over the texts."""
+    """Return digest, dhātu, prime base and the four parts of ambiguity, in one pass."""
     weights, digests = _hashed(text, dhatus, digest=True)
     shares = moments.shares(weights)
     base, parts = moments.moments(shares, primes)
@@ -93,22 +94,23 @@ def _path_for(chains: Sequence[Chain]) -> HashTexts:
 
 @cache
 def prepare() -> None:
-    """Compile what is not in the cache yet, load the rest, and try it against hashlib.
+    """Compile what is not in the cache, load the rest, and run the self-test.
 
-    One process of a host compiles, the others wait and load what it made. The trial costs
-    milliseconds; it finds a damaged cache before a store is filled from it.
+    One process per host compiles; the others wait and load its code. The self-test takes
+    milliseconds and finds a damaged cache before a store is filled from it.
 
     Raises
     ------
     BackendUnavailable
-        The compiled code is wrong on this machine.
+        The compiled code computes wrong results on this machine.
     """
     lock = Path(tempfile.gettempdir()) / f"paninifs-{os.getuid()}.compiling"
     with locket.lock_file(lock):
-        fields = default_graph(selftest.texts(), dhatus=selftest.DHATUS, primes=selftest.PRIMES)
-    if not selftest.passed(fields):
-        kept = " and ".join(map(str, folders()))
+        fields = default_graph(selftest.texts(), dhatus=DHATUS, primes=PRIMES)
+    if not selftest.matches_reference(fields):
+        cache_folders = " and ".join(map(str, folders()))
         raise BackendUnavailable(
-            f"the compiled kernels ({sha_paths.chosen().name}) compute wrongly on this machine; "
-            f"delete the .code files in {kept}, or set {sha_paths.VARIABLE}=hashlib"
+            f"the compiled kernels ({sha_paths.chosen().name}) compute wrong results on this "
+            f"machine; delete the .code files in {cache_folders}, or set "
+            f"{sha_paths.VARIABLE}=hashlib"
         )

@@ -1,9 +1,9 @@
-"""Loops that Numba compiles, kept on disk as machine code and called without Numba.
+"""Loops that Numba compiles, cached on disk as machine code and called without Numba.
 
-Importing Numba and what it needs to know of types takes longer than hashing a small corpus, in
-every process. So a loop is compiled once for a processor and for its arguments' types, and from
-then on llvmlite, which Numba stands on, loads what was made of it. What the loops are is not known
-here: they are in `compiled`, which is imported to compile only.
+In every process, importing Numba and its types would take longer than hashing a small corpus. So a
+loop is compiled once per processor and argument types, and from then on loaded by llvmlite, which
+Numba builds on. The loops themselves are in `compiled`, which is imported only to compile; files on
+disk are the business of `code_cache`.
 """
 
 from __future__ import annotations
@@ -20,39 +20,45 @@ from typing import Any
 
 import numpy as np
 
-from .kept import kept
+from .code_cache import cached
 from .numba_target import settings, target
 
 Kind = str | tuple["Kind", ...]
-"""A type of an argument: "int", "uint", "float", an array's as "<i4:2" (dtype, dimensions), or a
+"""Type of an argument: "int", "uint", "float", "<i4:2" for an array (dtype and dimensions), or a
 tuple of kinds."""
 
 Entry = Callable[[int], None]
-"""How a compiled loop is called: with the address of its arguments, one word after another."""
+"""A loaded loop, called with the address of its arguments in consecutive 64-bit words."""
+
+
+def sources() -> list[Path]:
+    """Return the files that a loop may be compiled from: those of `kernels` and of this folder."""
+    here = Path(__file__).parent
+    return sorted([*here.parent.glob("*.py"), *here.rglob("*.py")])
 
 
 def _digest_of_sources() -> str:
-    digest, here = sha256(), Path(__file__).parent
-    for source in sorted([*here.parent.glob("*.py"), *here.rglob("*.py")]):
+    digest = sha256()
+    for source in sources():
         digest.update(source.read_bytes())
     return digest.hexdigest()
 
 
 SOURCES = _digest_of_sources()
-"""Changes with any source that a loop may be made of; as they were when this was imported."""
+"""Digest of `sources`, as they were when this module was imported."""
 
 
 class Loop:
-    """A loop of `compiled`, called like the function that it is there.
+    """A loop of `compiled`, called like the function that defines it.
 
-    Arguments are NumPy arrays of numbers, whole and in C order, integers, floats, and tuples of
-    these; an `np.uint64` stays unsigned. The first call with arguments of some kind loads the loop
-    for them, or compiles it.
+    Arguments are NumPy arrays of numbers (C-contiguous and aligned), integers, floats, and tuples
+    of these; an `np.uint64` stays unsigned. The first call with arguments of a kind loads the loop
+    for that kind, or compiles it.
 
     Parameters
     ----------
     module, name : str
-        Where it is in `compiled`.
+        Module in `compiled`, and name of the function there.
     """
 
     def __init__(self, module: str, name: str) -> None:
@@ -61,7 +67,7 @@ class Loop:
         self._lock = threading.Lock()
 
     def __call__(self, *arguments: Any) -> None:
-        """Run the loop; other threads go on meanwhile."""
+        """Run the loop, without Python's lock."""
         words: list[int] = []
         kind = laid_out(arguments, words)
         entry = self._entries.get(kind)
@@ -69,7 +75,7 @@ class Loop:
             with self._lock:
                 entry = self._entries.get(kind) or self._entry(kind)
                 self._entries[kind] = entry
-        packed = np.array(words, np.uint64)  # has to outlive the call, as the arguments do
+        packed = np.array(words, np.uint64)  # must outlive the call, as must the arguments
         entry(packed.ctypes.data)
 
     def _entry(self, kind: Kind) -> Entry:
@@ -80,19 +86,19 @@ class Loop:
 
         of = repr((settings(), SOURCES, self._module, self._name, kind)).encode()
         return _loaded(
-            kept(f"{self._module}.{self._name}-{sha256(of).hexdigest()[:32]}.code", compile_loop)
+            cached(f"{self._module}.{self._name}-{sha256(of).hexdigest()[:32]}.code", compile_loop)
         )
 
 
 def laid_out(argument: Any, words: list[int]) -> Kind:
-    """Append an argument's words: an array's address and lengths, or a number; return its kind.
+    """Append an argument's words (an array's address and shape, or a number); return its kind.
 
     Raises
     ------
     ValueError
-        An array has gaps, is in another order or lies askew, or a number needs more than 64 bits.
+        An array is not C-contiguous and aligned, or a number needs more than 64 bits.
     TypeError
-        It is nothing that a loop takes.
+        An argument is of another type.
 
     Examples
     --------
@@ -104,9 +110,9 @@ def laid_out(argument: Any, words: list[int]) -> Kind:
         return tuple([laid_out(one, words) for one in argument])
     if isinstance(argument, np.ndarray):
         if argument.dtype.kind not in "iuf":
-            raise TypeError(f"a compiled loop takes no array of {argument.dtype}")
+            raise TypeError(f"a compiled loop cannot take an array of {argument.dtype}")
         if not (argument.flags.c_contiguous and argument.flags.aligned):
-            raise ValueError(f"an array of {argument.shape} is not whole, aligned and in C order")
+            raise ValueError(f"array of shape {argument.shape} is not C-contiguous and aligned")
         words += [argument.ctypes.data, *argument.shape]
         return f"{argument.dtype.str}:{argument.ndim}"
     if isinstance(argument, float):
@@ -122,11 +128,11 @@ def laid_out(argument: Any, words: list[int]) -> Kind:
 # --- loading --------------------------------------------------------------------------------------
 
 _in_use: list[Any] = []
-"""LLVM's engines, which own the code in memory: as long as the process lives."""
+"""LLVM's engines, which own the loaded code, held for the life of the process."""
 
 
 def _loaded(code: bytes) -> Entry:
-    """Load what `compiling.compile_loop` returns: the symbol to call, a zero, an object file."""
+    """Load what `compiling.compile_loop` returns: a symbol, a zero byte, and an object file."""
     import llvmlite.binding as llvm
 
     symbol, _, image = code.partition(b"\0")
@@ -137,7 +143,7 @@ def _loaded(code: bytes) -> Entry:
     engine.add_object_file(llvm.ObjectFileRef.from_data(image))
     engine.finalize_object()
     _in_use.append(engine)
-    # As Numba calls among its own functions: where a result goes, where an exception, the argument.
+    # Numba's own calling convention: pointers to the result and the exception, then the argument.
     native = ctypes.CFUNCTYPE(ctypes.c_int32, ctypes.c_void_p, ctypes.c_void_p, ctypes.c_uint64)(
         engine.get_function_address(symbol.decode())
     )

@@ -1,6 +1,7 @@
-"""What follows from the hashes, compiled: shares, prime bases, variance, entropy, ambiguity.
+"""Arithmetic on hashed weights: shares, prime bases, variance, entropy and ambiguity.
 
-The arithmetic is `reference`'s, operation for operation and in its order; see `compiled.moments`.
+It allocates arrays and calls the loops in `compiled.moments`, which repeat the operations of
+`reference` in the same order.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from .machine_code import Loop
 Floats = npt.NDArray[np.float32]
 
 BLOCK = 64
-"""Rows in hand at once: their columns stay in the first-level cache."""
+"""Rows per block: few enough that their columns stay in the first-level cache."""
 
 _shares = Loop("moments", "shares")
 _moments = Loop("moments", "moments")

@@ -1,7 +1,7 @@
-"""What Numba compiles for: a processor and its instructions. It is asked once a machine.
+"""The target that Numba compiles for: a processor and its instruction sets, cached on disk.
 
-What the processor can do is not enough to know: Numba leaves out what its settings, or bugs of some
-processors, tell it to, and importing it to ask takes longer than hashing a small corpus.
+The processor's own features are not enough: Numba leaves some out because of its settings or of
+processor bugs. Importing Numba to find out takes longer than hashing a small corpus.
 """
 
 from __future__ import annotations
@@ -14,33 +14,33 @@ from hashlib import sha256
 from importlib.metadata import version
 from pathlib import Path
 
-from .kept import kept
+from .code_cache import cached
 
-_OF_NO_ACCOUNT = ("NUMBA_CACHE_DIR", "NUMBA_DISABLE_JIT")
-"""Settings that change nothing of the code that is made."""
+_IRRELEVANT = ("NUMBA_CACHE_DIR", "NUMBA_DISABLE_JIT")
+"""Environment variables that do not change the compiled code."""
 
 
 @dataclass(frozen=True)
 class Target:
-    """A processor as LLVM names it."""
+    """A compilation target, as LLVM names it."""
 
-    triple: str  # as "x86_64-unknown-linux-gnu"
-    cpu: str  # as "znver4"
-    features: str  # as "+avx2,-sha"
+    triple: str  # e.g. "x86_64-unknown-linux-gnu"
+    cpu: str  # e.g. "znver4"
+    features: str  # e.g. "+avx2,-sha"
 
     @property
     def instructions(self) -> frozenset[str]:
-        """Return the sets of instructions that LLVM may use."""
+        """Return the instruction sets that LLVM may use."""
         return frozenset(one[1:] for one in self.features.split(",") if one.startswith("+"))
 
 
 @cache
 def target() -> Target:
-    """Return what this process's Numba compiles for."""
-    return Target(*kept(f"target-{settings()}.txt", _asked).decode().split("\n"))
+    """Return the target of this process's Numba."""
+    return Target(*cached(f"target-{settings()}.txt", _ask_numba).decode().split("\n"))
 
 
-def _asked() -> bytes:
+def _ask_numba() -> bytes:
     from numba.core.registry import cpu_target
 
     return "\n".join(cpu_target.target_context.codegen().magic_tuple()).encode()
@@ -48,20 +48,20 @@ def _asked() -> bytes:
 
 @cache
 def settings() -> str:
-    """Return the digest of all that Numba's answer, and what it compiles, may depend on."""
+    """Return a digest of everything that Numba's target and compiled code may depend on."""
     import llvmlite.binding as llvm
 
     features = ""
-    with suppress(RuntimeError):  # LLVM cannot tell, as on some ARM processors
+    with suppress(RuntimeError):  # LLVM does not know, e.g. on some ARM processors
         features = llvm.get_host_cpu_features().flatten()
     file = b""
     with suppress(OSError):
         file = Path(".numba_config.yaml").read_bytes()
-    told = sorted(
+    variables = sorted(
         (name, value)
         for name, value in os.environ.items()
-        if name.startswith("NUMBA_") and name not in _OF_NO_ACCOUNT
+        if name.startswith("NUMBA_") and name not in _IRRELEVANT
     )
     versions = version("numba"), version("llvmlite")
     host = llvm.get_process_triple(), llvm.get_host_cpu_name(), features
-    return sha256(repr((versions, host, told, file)).encode()).hexdigest()[:32]
+    return sha256(repr((versions, host, variables, file)).encode()).hexdigest()[:32]

@@ -1,8 +1,8 @@
-"""What the compiled ways to SHA-256 share with what calls them: their arguments, and slots.
+"""What the compiled SHA-256 paths share with their callers: argument types and slots.
 
-A text is *staged* in a slot, between zeros and its padding, where every block of a short one, and
-the first and the last of a long one, can be read as it stands; all other blocks are read where the
-text lies. So nothing outside the text is ever read.
+A text is *staged* (copied) into a slot, between zeros and its padding. All blocks of a short text,
+and the first and last blocks of a long one, are read from the slot; the other blocks are read from
+the text itself. So no byte outside the text is ever read. The loops are in `compiled`.
 """
 
 from __future__ import annotations
@@ -17,35 +17,36 @@ from ....storage.text import PackedText
 from ..chains import BLOCK, Chain
 
 PREFIX_LIMIT = BLOCK - 1
-"""Bytes of the longest prefix: the first block of a message holds all of it."""
+"""Bytes of the longest prefix, so that the first block of a message holds all of it."""
 
 Weights = npt.NDArray[np.int32]
 Digests = npt.NDArray[np.uint8]
 
 
 class HashTexts(Protocol):
-    """What every path offers: one for each kind of processor."""
+    """The function of a SHA-256 path."""
 
     def __call__(
         self, text: PackedText, chains: Sequence[Chain], weights: Weights, digests: Digests
     ) -> None:
-        """Fill weights int32 [n, columns] and, where a chain wants it, digests uint8 [n, 32]."""
+        """Fill weights int32 [n, columns] and, for a digest chain, digests uint8 [n, 32]."""
 
 
 def overlays_of(chains: Sequence[Chain]) -> npt.NDArray[np.uint32]:
-    """Return every prefix as the first sixteen words of a message, zeros behind: uint32 [k, 16]."""
+    """Return every prefix as sixteen words of a message, padded with zeros: uint32 [k, 16]."""
     padded = b"".join(chain.prefix.ljust(BLOCK, b"\0") for chain in chains)
     return np.frombuffer(padded, ">u4").reshape(len(chains), 16).astype(np.uint32)
 
 
 def addressed(text: PackedText) -> tuple[np.uint64, npt.NDArray[np.int64]]:
-    """Return the address of a text's bytes and its offsets, in the one form that is compiled."""
+    """Return the address of the texts' bytes, and their offsets, in the types that are compiled."""
     return np.uint64(text.data.ctypes.data), text.offsets.astype(np.int64)
 
 
 HEAD = 64
 WHOLE = 192
 TAIL = 128
-"""A slot holds HEAD zeros, then a text of up to WHOLE bytes, or the first 64 and the last TAIL of a
-longer one, then its padding: 0x80 and zeros, as many as a block that begins inside may reach."""
+"""Bytes of the parts of a slot. HEAD zeros come first, then a text of up to WHOLE bytes (of a
+longer one the first 64 and the last TAIL bytes), then its padding: 0x80, and zeros up to the end of
+the last block that begins inside."""
 SLOT = HEAD + WHOLE + 144

@@ -1,4 +1,4 @@
-"""SHA-256 by hashlib: for processors that no other path fits, and for prefixes of any length."""
+"""SHA-256 by hashlib: for processors that no other path supports, and for long prefixes."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ from .sha256 import Digests, Weights
 def hash_texts(
     text: PackedText, chains: Sequence[Chain], weights: Weights, digests: Digests
 ) -> None:
-    """Fill weights int32 [n, columns] and, where a chain wants it, digests uint8 [n, 32].
+    """Fill weights int32 [n, columns] and, for a digest chain, digests uint8 [n, 32].
 
-    A prefix is absorbed once a chain; every text goes on from a copy of that state.
+    A prefix is hashed once per chain; every text continues from a copy of that state.
     """
     starts = [hashlib.sha256(chain.prefix).copy for chain in chains]
     hashed = bytearray()

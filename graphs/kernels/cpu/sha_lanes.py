@@ -1,7 +1,7 @@
-"""SHA-256 in vector registers: one chain of many texts at a time, a text a lane.
+"""SHA-256 in vector registers, for processors without SHA instructions: one text per lane.
 
-For processors without SHA instructions. The texts are taken in the order of their lengths, so that
-the lanes of a vector end together. The loops are `compiled.sha_lanes`'s.
+A vector computes one chain of several texts. Texts are sorted by length, so that the lanes of a
+vector end together. The loops are in `compiled.sha_lanes`.
 """
 
 from __future__ import annotations
@@ -25,13 +25,13 @@ AVX2_FEATURES = frozenset({"avx2"})
 
 @lru_cache(maxsize=32)
 def _plan(chains: tuple[Chain, ...], lanes: int) -> tuple[npt.NDArray[Any], ...]:
-    """Return what the compiled loop knows of its chains: groups follow one another."""
+    """Return the chains as arrays for the compiled loop, group after group."""
     groups = groups_of(chains)
     flat = list(joined.from_iterable(groups))
     lengths = np.array([len(one.prefix) for one in flat])
     columns = np.array([one.column for one in flat])
-    overlays = overlays_of([*flat, Chain(b"", 0)])  # the last: nothing in front
-    initial = np.tile(np.repeat(INITIAL, lanes), 2)  # two chains abreast begin alike
+    overlays = overlays_of([*flat, Chain(b"", 0)])  # the last: no prefix
+    initial = np.tile(np.repeat(INITIAL, lanes), 2)  # two chains abreast share a start
     return overlays, lengths, columns, np.cumsum([0, *map(len, groups)]), initial
 
 
@@ -57,7 +57,7 @@ def _path(name: str, lanes: int) -> HashTexts:
         text: PackedText, chains: Sequence[Chain], weights: Weights, digests: Digests
     ) -> None:
         plan = _plan(tuple(chains), lanes)
-        # Sixteen bits make it a radix sort; longer texts than that are one class.
+        # 16 bits make it a radix sort; texts of more blocks than that are not sorted further.
         data_at, offsets = addressed(text)
         most = (np.diff(offsets) + int(plan[1].max()) + 72) >> 6
         blocks = np.minimum(most, 65_535).astype(np.uint16)

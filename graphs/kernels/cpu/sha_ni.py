@@ -1,7 +1,8 @@
-"""SHA-256 by x86's SHA instructions: which chains of a text go side by side, planned.
+"""SHA-256 by x86's SHA instructions: the plan of which chains of a text are interleaved.
 
-The instructions of one chain wait for one another, four cycles each, and up to five chains fit the
-registers: they are taken through a block together, a *lot*. The loop is `compiled.sha_ni`'s.
+The instructions of one chain depend on each other, with a latency of four cycles, and the registers
+hold up to five chains. The chains that go through a block together are a *lot*. The loop is in
+`compiled.sha_ni`.
 """
 
 from __future__ import annotations
@@ -20,17 +21,21 @@ from .machine_code import Loop
 from .sha256 import SLOT, Digests, Weights, addressed, overlays_of
 
 FEATURES = frozenset({"sha"})
-"""What LLVM's target must have: asked for an instruction that it lacks, LLVM ends the process."""
+"""Features that LLVM's target must have: LLVM aborts the process on an unsupported instruction."""
 
 LOT = 5
-_LATENCY = 4  # chains that hide it
-_NOBODY = -2  # the column of a chain that only fills its lot
-SCHEDULE = 256  # bytes
+"""Chains per lot at most."""
+
+_LATENCY = 4  # chains that hide the latency of an instruction
+_FILLER = -2  # the column of a chain that only fills up its lot
+SCHEDULE = 256
+"""Bytes per message schedule."""
+
 AHEAD = 16
-"""Texts staged at once, so that what was written has left the store buffer when it is read."""
+"""Texts staged ahead, so that their bytes have left the store buffer before they are read."""
 
 HELD = np.array([5, 4, 1, 0, 7, 6, 3, 2])
-"""The order of a state's words A to H as the instructions want them: F E B A, then H G D C."""
+"""Order of a state's words A to H that the instructions require: F E B A, then H G D C."""
 
 _loop = Loop("sha_ni", "hash_texts")
 
@@ -38,7 +43,7 @@ _loop = Loop("sha_ni", "hash_texts")
 def hash_texts(
     text: PackedText, chains: Sequence[Chain], weights: Weights, digests: Digests
 ) -> None:
-    """Fill weights int32 [n, columns] and, where a chain wants it, digests uint8 [n, 32]."""
+    """Fill weights int32 [n, columns] and, for a digest chain, digests uint8 [n, 32]."""
     plan = _plan(tuple(chains))
     _loop(*addressed(text), plan, _scratch(len(plan[2])), weights, digests)
 
@@ -54,10 +59,10 @@ def _scratch(chains: int) -> tuple[npt.NDArray[Any], ...]:
 
 
 def lots_of(chains: Sequence[Chain]) -> list[list[Chain]]:
-    """Cut chains into lots of up to five for the fewest cycles.
+    """Split chains into lots of up to five, for the fewest cycles.
 
-    A lot costs as much as its chains, four at least, and a schedule (about as much as a chain)
-    for every group that it holds part of.
+    A lot costs as much as its chains (at least four), plus a schedule, which costs about as much as
+    a chain, for every group that has chains in it.
 
     >>> names = "RELATE MODAL EXIST EVAL COMM CAUSE ITER DECIDE FEEL".split()
     >>> chains = [Chain(f"{name}::".encode(), k) for k, name in enumerate(names)]
@@ -69,8 +74,8 @@ def lots_of(chains: Sequence[Chain]) -> list[list[Chain]]:
     """
     bins: list[list[list[Chain]]] = []
     for group in groups_of(chains):
-        room = (b for b in bins if sum(map(len, b)) + len(group) <= LOT)
-        fitting = next(room, None)
+        with_space = (b for b in bins if sum(map(len, b)) + len(group) <= LOT)
+        fitting = next(with_space, None)
         if fitting is None:
             bins.append([group])
         else:
@@ -89,14 +94,14 @@ def lots_of(chains: Sequence[Chain]) -> list[list[Chain]]:
 
 @lru_cache(maxsize=32)
 def _plan(chains: tuple[Chain, ...]) -> tuple[Any, ...]:
-    """Return what the compiled loop knows of its chains, as arrays.
+    """Return the chains as arrays for the compiled loop.
 
-    Items are two a lot: its first block, in which each chain has a schedule of its own, and the
-    others. `leaders` are the chains whose schedules an item makes, `slots` says which of them a
-    chain of the lot uses, in bytes.
+    A lot has two items: one for its first block, in which each chain has its own schedule, and one
+    for the other blocks. `leaders` are the chains whose schedules an item makes; `slots` are the
+    offsets in bytes of the schedules that the chains of the lot use.
     """
     lots = [
-        lot + [Chain(lot[-1].prefix, _NOBODY)] * (_LATENCY - len(lot)) for lot in lots_of(chains)
+        lot + [Chain(lot[-1].prefix, _FILLER)] * (_LATENCY - len(lot)) for lot in lots_of(chains)
     ]
     flat = list(joined.from_iterable(lots))
     bounds = np.cumsum([0, *map(len, lots)])
@@ -113,9 +118,9 @@ def _plan(chains: tuple[Chain, ...]) -> tuple[Any, ...]:
                     seen[shared] = len(seen)
                 slots[item, c] = SCHEDULE * seen[shared]
             counts[item] = len(seen)
-    overlays = overlays_of([*flat, Chain(b"", _NOBODY)])  # the last: nothing in front
+    overlays = overlays_of([*flat, Chain(b"", _FILLER)])  # the last: no prefix
     lengths = np.array([len(one.prefix) for one in flat])
-    # What a step reads of a leader: the bytes of its prefix, and the overlay's address.
+    # What a step reads per leader: the bytes of its prefix, and the address of its overlay.
     behind = np.full_like(leaders, len(flat))
     behind[0::2] = leaders[0::2]
     addresses = overlays.ctypes.data + overlays.strides[0] * behind

@@ -1,7 +1,8 @@
-"""Which way to SHA-256 this process takes, and why: chosen once, from what Numba compiles for.
+"""Selection of the SHA-256 path of this process, once, by the features of Numba's target.
 
-What the processor can do is not enough: LLVM ends the process when it is asked for an instruction
-that its target lacks, and Numba's target may be less than the processor (``NUMBA_CPU_NAME``).
+The processor's own features are not enough: LLVM aborts the process on an instruction that its
+target lacks, and Numba's target may have fewer features than the processor (``NUMBA_CPU_NAME``). To
+add a path, write its module and add it to `PATHS`.
 """
 
 from __future__ import annotations
@@ -16,12 +17,12 @@ from .numba_target import target
 from .sha256 import HashTexts
 
 VARIABLE = "PANINIFS_SHA256"
-"""Environment variable that names the path to take."""
+"""Environment variable that names the path to use."""
 
 
 @dataclass(frozen=True)
 class HashPath:
-    """A way to SHA-256."""
+    """An implementation of SHA-256."""
 
     name: str
     what: str
@@ -33,8 +34,8 @@ PATHS = {
     path.name: path
     for path in (
         HashPath("sha-ni", "x86 SHA instructions", sha_ni.FEATURES, sha_ni.hash_texts),
-        HashPath("avx512", "16 texts a vector", sha_lanes.AVX512_FEATURES, sha_lanes.avx512),
-        HashPath("avx2", "8 texts a vector", sha_lanes.AVX2_FEATURES, sha_lanes.avx2),
+        HashPath("avx512", "16 texts per vector", sha_lanes.AVX512_FEATURES, sha_lanes.avx512),
+        HashPath("avx2", "8 texts per vector", sha_lanes.AVX2_FEATURES, sha_lanes.avx2),
         HashPath("hashlib", "Python's hashlib", frozenset(), sha_hashlib.hash_texts),
     )
 }
@@ -43,24 +44,24 @@ PATHS = {
 
 @cache
 def usable() -> tuple[str, ...]:
-    """Return the paths that this process can take, the fastest first."""
+    """Return the names of the paths that this process can use, the fastest first."""
     features = _target_features()
     return tuple(name for name, path in PATHS.items() if path.features <= features)
 
 
 @cache
 def chosen() -> HashPath:
-    """Return the path that this process takes: the fastest, or the one that the user names.
+    """Return the path that this process uses: the fastest, or the one that the user names.
 
     Raises
     ------
     BackendUnavailable
-        ``PANINIFS_SHA256`` names none, or one that the processor or Numba's target cannot do.
+        ``PANINIFS_SHA256`` names an unknown path, or one that Numba's target does not support.
     """
     wanted = os.environ.get(VARIABLE) or usable()[0]
     if wanted not in usable():
         can = ", ".join(usable())
-        raise BackendUnavailable(f"{VARIABLE}={wanted}: this process can take {can}")
+        raise BackendUnavailable(f"{VARIABLE}={wanted}: this process supports {can}")
     return PATHS[wanted]
 
 

@@ -1,8 +1,8 @@
-"""NVIDIA GPUs: every hash of a text and what follows from it in one kernel, compiled by NVRTC.
+"""The functions of the backend `cuda`: hashes and arithmetic in one kernel, compiled by NVRTC.
 
-Texts and results are CuPy arrays on the device; `offload` brings them there and back. The CUDA C++
-is beside this file, `cuda_source` makes a program of it for an inventory, and CuPy keeps what it
-compiled on disk. Needs CuPy and nothing else of RAPIDS.
+Texts and results are CuPy arrays on the device; `offload` copies them there and back. The kernels
+are in the ``.cu`` files of this folder, `source` makes a program of them for an inventory, and CuPy
+caches compiled programs on disk. Of RAPIDS only CuPy is needed.
 """
 
 from __future__ import annotations
@@ -20,59 +20,60 @@ import numpy.typing as npt
 
 from ....storage.errors import BackendUnavailable, DeviceLost
 from ....storage.text import PackedText
+from ...inventories import DHATUS, PRIMES
 from .. import selftest
-from .memory import counted, room  # noqa: F401 (a part of every backend)
-from .source import OPTIONS, WARP, Specification, source_of, threads_a_text
+from .memory import counted, room  # noqa: F401 (functions of every backend)
+from .source import OPTIONS, WARP, Specification, source_of, threads_per_text
 
 IN_FLIGHT = 3
-"""One micro-batch on its way in, one computed, one on its way out."""
+"""Micro-batches in flight: one copied in, one computed, one copied out."""
 
 MICRO_BATCH = (65_536, 64 << 20)
-"""A thousand blocks of threads, which fill the largest device; of long texts as many bytes."""
+"""Texts and bytes per micro-batch: a thousand blocks of threads, which fill the largest device."""
 
 LARGEST_INVENTORY = 256
-"""Dhātus; more would not fit a block's shared memory, and take minutes to compile."""
+"""Dhātus at most: more would not fit a block's shared memory, and take minutes to compile."""
 
 TEXTS_A_BLOCK = 2 * WARP  # as in texts.cu
 _ORDER_THREADS = 256
 _OWN_THREADS = 256
-_TEXTS_A_RUN = 4096  # whose lengths one block counts
+_TEXTS_PER_RUN = 4096  # one block of threads counts their lengths
 _BINS = 1024 + 32 * 50  # as in texts.cu
 _OUT_OF_MEMORY = 2  # cudaErrorMemoryAllocation
 _INSTEAD = (
-    "the CPU computes the same, and goes on with what is done: leave the backend out, or take the "
-    "cluster 'cpu'"
+    "the CPU computes the same and resumes the store: leave out the backend, or use the cluster "
+    "'cpu'"
 )
 
 _compiling = threading.Lock()
 
-Array = Any  # of CuPy
+Array = Any  # a CuPy array
 
 
 def digest(text: PackedText) -> Array:
-    """SHA-256 of every text: uint8 [n, 32]."""
+    """Return the SHA-256 of every text: uint8 [n, 32]."""
     return _of_texts(text, Specification(digest=True))[0]
 
 
 def dhatu(text: PackedText, *, dhatus: tuple[str, ...]) -> Array:
-    """Weights of every dhātu, summing to one: float32 [n, k]."""
+    """Return the share of every dhātu, rows summing to one: float32 [n, k]."""
     return _of_texts(text, Specification(dhatus))[1]
 
 
 def prime_base(dhatu: Array, *, primes: tuple[int, ...]) -> Array:
-    """Prime-base signatures: float32 [n, m]."""
+    """Return prime-base signatures: float32 [n, m]."""
     return _of_shares(dhatu, primes)[0]
 
 
 def ambiguity(dhatu: Array, *, primes: tuple[int, ...]) -> tuple[Array, ...]:
-    """Variance, entropy, ambiguity and normalised ambiguity: four float32 [n]."""
+    """Return variance, entropy, ambiguity and normalised ambiguity: four float32 [n]."""
     return tuple(_of_shares(dhatu, primes)[1])
 
 
 def default_graph(
     text: PackedText, *, dhatus: tuple[str, ...], primes: tuple[int, ...]
 ) -> tuple[Array, ...]:
-    """Digest, dhātu, prime base and the four parts of ambiguity, in one pass over the texts."""
+    """Return digest, dhātu, prime base and the four parts of ambiguity, in one pass."""
     digests, shares, base, parts = _of_texts(text, Specification(dhatus, True, primes))
     return digests, shares, base, *parts
 
@@ -81,7 +82,7 @@ def _of_texts(text: PackedText, wanted: Specification) -> tuple[Array, Array, Ar
     cupy, texts = _cupy(), len(text)
     if len(wanted.dhatus) > LARGEST_INVENTORY:
         raise BackendUnavailable(
-            f"backend 'cuda' takes up to {LARGEST_INVENTORY} dhātus, and these are "
+            f"backend 'cuda' supports up to {LARGEST_INVENTORY} dhātus, not "
             f"{len(wanted.dhatus)}; {_INSTEAD}"
         )
     wanted = replace(wanted, wide=text.offsets.dtype.itemsize == 8)
@@ -90,8 +91,8 @@ def _of_texts(text: PackedText, wanted: Specification) -> tuple[Array, Array, Ar
     base = cupy.empty((texts, len(wanted.primes)), np.float32)
     parts = cupy.empty((4, texts if wanted.primes else 0), np.float32)
     if texts:
-        threads = TEXTS_A_BLOCK * threads_a_text(wanted)
-        # The last number is a one that the compiler must not know for one: see sha256.cu.
+        threads = TEXTS_A_BLOCK * threads_per_text(wanted)
+        # The last argument is a one that the compiler must not see as a constant: see sha256.cu.
         arguments = (text.data, text.offsets, _order(text, wanted), np.int64(texts), np.uint32(1))
         outputs = (digests, shares, base, parts)
         _launch(wanted, "compute_texts", -(-texts // TEXTS_A_BLOCK), threads, *arguments, *outputs)
@@ -110,12 +111,12 @@ def _of_shares(dhatu: Array, primes: tuple[int, ...]) -> tuple[Array, Array]:
 
 
 def _order(text: PackedText, wanted: Specification) -> Array:
-    """Return the numbers of the texts, the longest first: uint32 [n]."""
+    """Return the indices of the texts, the longest first: uint32 [n]."""
     cupy, texts = _cupy(), len(text)
     counts = cupy.zeros(_BINS, np.uint32)
     order = cupy.empty(texts, np.uint32)
-    runs = -(-texts // _TEXTS_A_RUN)
-    lengths = (text.offsets, np.int64(texts), np.int32(_TEXTS_A_RUN), counts)
+    runs = -(-texts // _TEXTS_PER_RUN)
+    lengths = (text.offsets, np.int64(texts), np.int32(_TEXTS_PER_RUN), counts)
     _launch(wanted, "count_lengths", runs, _ORDER_THREADS, *lengths)
     _launch(wanted, "place_bins", 1, _ORDER_THREADS, counts)
     _launch(wanted, "order_texts", runs, _ORDER_THREADS, *lengths, order)
@@ -123,7 +124,7 @@ def _order(text: PackedText, wanted: Specification) -> Array:
 
 
 def _launch(wanted: Specification, name: str, blocks: int, threads: int, *arguments: Any) -> None:
-    with _compiling:  # one thread compiles, the others wait for it
+    with _compiling:  # one thread compiles, the others wait
         kernel = _kernel(source_of(wanted), name)
     kernel((blocks,), (threads,), arguments)
 
@@ -136,7 +137,7 @@ def _kernel(source: str, name: str) -> Any:
 @cache
 def _program(source: str) -> Any:
     program = _cupy().RawModule(code=source, options=OPTIONS)
-    program.compile()  # else CuPy does at the first launch, in every thread that comes to it
+    program.compile()  # otherwise CuPy compiles at the first launch, once per thread
     return program
 
 
@@ -145,13 +146,13 @@ def _cupy() -> Any:
         return import_module("cupy")
     except ImportError as error:
         raise BackendUnavailable(
-            f"backend 'cuda' needs an NVIDIA GPU and CuPy ({error}); `paninifs devices` says "
-            f"whether there is a GPU, and what to install for it; {_INSTEAD}"
+            f"backend 'cuda' needs an NVIDIA GPU and CuPy ({error}); `paninifs devices` "
+            f"reports whether there is a GPU and what to install; {_INSTEAD}"
         ) from error
 
 
 def own(block: Any) -> Callable[..., Any]:
-    """Return the code of a user's own block: its CUDA kernel where it brings one."""
+    """Return the code of a user's block: its CUDA kernel if it has one, else its function."""
     function: Callable[..., Any] = partial(_run_own, block) if block.cuda else block.function
     return function
 
@@ -176,24 +177,24 @@ def _run_own(block: Any, *inputs: Any) -> tuple[Array, ...]:
 
 
 def asarray(values: Any) -> Array:
-    """Return an array on the device; one of strings stays where it is."""
+    """Return an array on the device; arrays of strings stay on the host."""
     return values if values.dtype.kind in "OTU" else _cupy().asarray(values)
 
 
 def offload(
     text: PackedText, work: Callable[[PackedText], Mapping[str, Array]]
 ) -> dict[str, npt.NDArray[Any]]:
-    """Bring texts to the device, do `work` there, bring back what it returns.
+    """Copy texts to the device, call `work` on them, and copy back what it returns.
 
-    Copies go through pinned memory and everything through one stream, so that several threads
-    keep the device's copy engines and its processors at work at once.
+    Copies use pinned memory, and each call uses one stream, so that several threads keep the
+    device's copy engines and processors busy at the same time.
 
     Raises
     ------
     MemoryError
-        The device, or pinned memory, has no room for that many texts.
+        The texts do not fit into the device's memory or into pinned memory.
     DeviceLost
-        The device failed, and so will everything else that this process asks of it.
+        The device failed, and will fail every other call of this process.
     """
     cupy, device = _cupy(), _device()
     back: dict[str, npt.NDArray[Any]] = {}
@@ -211,20 +212,20 @@ def offload(
         if error.status == _OUT_OF_MEMORY:
             cupy.get_default_memory_pool().free_all_blocks()
             raise MemoryError(str(error)) from error
-        if _answers():
-            raise  # it was asked for something odd, no more
+        if _responds():
+            raise  # the call failed, the device did not
         raise DeviceLost(f"{device} failed: {error}") from error
 
 
-_idle: list[Any] = []  # streams; CuPy keeps memory by stream, so they are used again
+_idle: list[Any] = []  # streams, reused because CuPy's memory pools are per stream
 
 
 @contextmanager
 def _stream() -> Iterator[Any]:
-    """Lend a stream that has nothing to do, and wait until it has nothing to do again.
+    """Yield an idle stream, and wait until it is idle again, also after an exception.
 
-    Come what may: memory that is let go is given out again at once, and what the stream has yet to
-    do would be done to whoever has it then.
+    Freed memory is reused at once, so work still queued on the stream would write into memory that
+    belongs to another thread by then.
     """
     try:
         stream = _idle.pop()
@@ -239,7 +240,7 @@ def _stream() -> Iterator[Any]:
 
 
 def _staged(text: PackedText, held: list[npt.NDArray[Any]]) -> Iterator[npt.NDArray[Any]]:
-    """Copy texts to pinned memory: their bytes, and their offsets counted from 0."""
+    """Copy texts to pinned memory: their bytes, and their offsets starting at 0."""
     begin, end = int(text.offsets[0]), int(text.offsets[-1])
     data = _pinned((end - begin,), np.uint8, held)
     data[...] = text.data[begin:end]
@@ -256,7 +257,7 @@ def _sent(array: npt.NDArray[Any], stream: Any) -> Array:
 
 
 def _fetched(array: Array, stream: Any, held: list[npt.NDArray[Any]]) -> npt.NDArray[Any]:
-    if isinstance(array, np.ndarray):  # a block of the user's made it on the host
+    if isinstance(array, np.ndarray):  # made on the host by a user's block
         return array
     here = _pinned(array.shape, array.dtype, held)
     array.get(stream=stream, out=here, blocking=False)
@@ -264,46 +265,46 @@ def _fetched(array: Array, stream: Any, held: list[npt.NDArray[Any]]) -> npt.NDA
 
 
 def _pinned(shape: Any, dtype: Any, held: list[npt.NDArray[Any]]) -> npt.NDArray[Any]:
-    """Return pinned memory, which whoever `held` belongs to keeps until the stream is done."""
+    """Return pinned memory and append it to `held`, which must outlive the stream's work."""
     array: npt.NDArray[Any] = import_module("cupyx").empty_pinned(shape, dtype)
     held.append(array)
     return array
 
 
-# --- is it sound? ---------------------------------------------------------------------------------
+# --- self-test ------------------------------------------------------------------------------------
 
 
 @cache
 def prepare() -> None:
-    """Compile what is not in the cache yet, and try the device against hashlib.
+    """Compile what is not in the cache, and run the self-test on the device.
 
     Raises
     ------
     BackendUnavailable
-        There is no device, its driver does not do, or what it computes is wrong.
+        There is no device, its driver is unsuitable, or its results are wrong.
     """
     try:
-        found = offload(selftest.texts(), _tried)
+        fields = offload(selftest.texts(), _compute)
     except (BackendUnavailable, MemoryError):
         raise
     except DeviceLost as error:
         raise BackendUnavailable(f"{error}; {_INSTEAD}") from error
     except Exception as error:
-        # CuPy raises a class of its own for every step: driver, compiler, its headers, launch.
+        # CuPy has an exception class for every step: driver, compiler, its headers, launch.
         raise BackendUnavailable(
-            f"no NVIDIA device can be used: {type(error).__name__}: {error}; {_INSTEAD}"
+            f"no usable NVIDIA device: {type(error).__name__}: {error}; {_INSTEAD}"
         ) from error
-    if not selftest.passed(list(found.values())):
-        raise BackendUnavailable(f"{_device()} computes wrongly, so it is not used; {_INSTEAD}")
+    if not selftest.matches_reference(list(fields.values())):
+        raise BackendUnavailable(f"{_device()} computes wrong results; {_INSTEAD}")
 
 
-def _tried(text: PackedText) -> dict[str, Array]:
-    made = default_graph(text, dhatus=selftest.DHATUS, primes=selftest.PRIMES)
+def _compute(text: PackedText) -> dict[str, Array]:
+    made = default_graph(text, dhatus=DHATUS, primes=PRIMES)
     return {str(number): array for number, array in enumerate(made)}
 
 
-def _answers() -> bool:
-    """Say whether the device still does; an error that took it away comes back from every call."""
+def _responds() -> bool:
+    """Return whether the device still responds; after a fatal error every call fails."""
     runtime = _cupy().cuda.runtime
     try:
         runtime.deviceSynchronize()

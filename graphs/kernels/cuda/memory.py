@@ -1,6 +1,6 @@
-"""What an NVIDIA device's memory has left, and what a thread takes of it.
+"""Free memory of an NVIDIA device, and bytes that a thread allocates there.
 
-The memory may be CuPy's own pool's, or RMM's where a cluster set that up for both.
+CuPy allocates from its own pool, or from RMM's if the cluster has set that up for both.
 """
 
 from __future__ import annotations
@@ -15,10 +15,10 @@ from ..host import Count
 
 
 def room() -> int:
-    """Return the bytes that are free, or that a pool of this process holds to give them out again.
+    """Return the bytes that are free on the device or unused in this process's pool.
 
-    Of RMM's pool all of it: how much is taken it does not say. What it would have to grow for is
-    left to others.
+    RMM's pool does not report how much of it is in use, so all of it counts; memory that it would
+    have to grow for does not.
     """
     cupy = import_module("cupy")
     pool = _rmm_pool()
@@ -29,29 +29,29 @@ def room() -> int:
 
 
 def _rmm_pool() -> Any:
-    """Return RMM's pool where CuPy takes its memory from it; None where there is none."""
+    """Return RMM's pool if CuPy allocates from one, else None."""
     rmm = sys.modules.get("rmm")
     allocator = import_module("cupy").cuda.get_allocator()
     if rmm is None or not getattr(allocator, "__module__", "").startswith("rmm"):
         return None
     resource = rmm.mr.get_current_device_resource()
     while resource is not None and not hasattr(resource, "pool_size"):
-        resource = getattr(resource, "upstream_mr", None)  # one that counts or logs, and hands on
+        resource = getattr(resource, "upstream_mr", None)  # an adaptor that counts or logs
     return resource
 
 
 @contextmanager
 def counted() -> Iterator[Count]:
-    """Count what this thread asks for on the device, whoever gives it.
+    """Count the bytes that this thread allocates on the device, from whichever pool.
 
-    All of it, also what is given back on the way: never less than there is at once.
+    Freed bytes are not subtracted, so the count is an upper bound of what is in use at once.
     """
     cuda = import_module("cupy").cuda
-    give, count = cuda.get_allocator(), Count()
+    allocator, count = cuda.get_allocator(), Count()
 
     def allocate(nbytes: int) -> Any:
         count.nbytes += nbytes
-        return give(nbytes)
+        return allocator(nbytes)
 
     with cuda.using_allocator(allocate):
         yield count

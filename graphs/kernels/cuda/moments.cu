@@ -1,8 +1,8 @@
-// What follows from a text's shares: prime bases, variance, entropy and two mixtures of them.
+// Arithmetic on a text's shares: prime bases, variance, entropy and two mixtures of them.
 //
-// The arithmetic is `reference`'s, operation for operation and in its order, in IEEE double
-// precision; it is compiled without contraction (--fmad=false). CuPy has the compiler flush subnormal
-// floats to zero (-ftz=true), which `widened` and `narrowed` are not touched by.
+// It repeats the operations of `reference` in the same order, in IEEE double precision, compiled
+// without contraction (--fmad=false). CuPy makes the compiler flush subnormal floats to zero
+// (-ftz=true), which does not affect `widened` and `narrowed`.
 
 #ifdef __CUDA_ARCH__
 __device__ __forceinline__ double widened(float x) {
@@ -47,7 +47,7 @@ __device__ __forceinline__ double squares(const double (&x)[PRIMES], double mean
     return total / PRIMES;
 }
 
-// Prime bases, then variance, entropy, ambiguity and normalised ambiguity of text `row` of `rows`.
+// Compute prime bases, then variance, entropy, ambiguity and normalised ambiguity of text `row` of `rows`.
 __device__ __forceinline__ void moments(
     const float (&shares)[DHATUS], float *base_out, float *parts, long long row, long long rows
 ) {
@@ -64,7 +64,7 @@ __device__ __forceinline__ void moments(
     total += EPSILON;
 #pragma unroll
     for (int j = 0; j < PRIMES; ++j) {
-        base[j] = base[j] / total;  // from here on it is q
+        base[j] = base[j] / total;  // base holds q from here on
         q_total += base[j];
         entropy -= base[j] * logarithm(base[j] + EPSILON);
     }

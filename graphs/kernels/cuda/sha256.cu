@@ -1,9 +1,9 @@
 // SHA-256 of texts behind prefixes: words, rounds, and the chains of a group (FIPS 180-4).
 //
-// The bound of this code is the integer ALU, which does shifts and logic; the multipliers beside it
-// would stand idle. So every sum is written as a multiplication by `one`, a number that the compiler
-// cannot know: it makes an IMAD of it. With the schedule's shifts, which are products as well, that
-// takes a fifth of the work off the ALU.
+// This code is bound by the integer ALU, which does shifts and logic, while the multipliers would be
+// idle. So every sum is written as a multiplication by `one`, a number that the compiler does not
+// know, and becomes an IMAD. Together with the schedule's shifts, which are products too, that takes
+// a fifth of the work off the ALU.
 
 typedef unsigned char u8;
 typedef unsigned short u16;
@@ -22,13 +22,13 @@ __device__ __forceinline__ u32 add(u32 a, u32 b, u32 one) { return a * one + b; 
 
 __device__ __forceinline__ u32 rotated(u32 x, int n) { return __funnelshift_r(x, x, n); }
 
-// x >> n, and 0 for every n of 32 and more; in C++ such a shift is undefined.
+// x >> n, and 0 for n >= 32, where C++ leaves the shift undefined.
 __device__ __forceinline__ u32 shifted(u32 x, u32 n) { return __funnelshift_rc(x, 0, n); }
 
-// x >> n, by the multiplier too: the upper half of a product.
+// x >> n by the multiplier: the upper half of a product.
 __device__ __forceinline__ u32 right(u32 x, int n, u32 one) { return __umulhi(x, one << (32 - n)); }
 
-// The next sixteen words of the message schedule, in place of the last sixteen.
+// Replace sixteen words of the message schedule by the next sixteen.
 __device__ __forceinline__ void extend(u32 (&w)[16], u32 one) {
 #pragma unroll
     for (int j = 0; j < 16; ++j) {
@@ -39,8 +39,8 @@ __device__ __forceinline__ void extend(u32 (&w)[16], u32 one) {
     }
 }
 
-// Round j of sixteen; `word` is the message's word plus the round's constant. The names a to h move
-// on by one place a round instead of the values.
+// Do round j of sixteen; `word` is the message's word plus the round's constant. The names a to h
+// rotate by one position per round, the values stay where they are.
 __device__ __forceinline__ void round(u32 (&s)[8], int j, u32 word, u32 one) {
     u32 a = s[(16 - j) & 7], b = s[(17 - j) & 7], c = s[(18 - j) & 7];
     u32 e = s[(20 - j) & 7], f = s[(21 - j) & 7], g = s[(22 - j) & 7];
@@ -52,9 +52,9 @@ __device__ __forceinline__ void round(u32 (&s)[8], int j, u32 word, u32 one) {
     h = add(add(t, (a & b) ^ (a & c) ^ (b & c), one), s0, one);
 }
 
-// Sixty-four rounds of every chain of a group over one message, which they all see: they share its
-// schedule. The first `DONE` rounds are in `s` already. Rolled up by four: unrolled, the loop would
-// not fit the instruction caches.
+// Do 64 rounds of every chain of a group over one message: the chains share its schedule. `s` holds
+// the state after the first `DONE` rounds. The loop runs four times; fully unrolled it would not fit
+// the instruction caches.
 template <int CHAINS, int DONE>
 __device__ __forceinline__ void rounds(u32 (&s)[CHAINS][8], u32 (&w)[16], u32 one) {
 #pragma unroll 1
@@ -70,16 +70,16 @@ __device__ __forceinline__ void rounds(u32 (&s)[CHAINS][8], u32 (&w)[16], u32 on
     }
 }
 
-// A text, and where its bytes come to stand in a message. The words of a message are put together
-// from aligned words of memory, of which only those are read that hold a byte of the text, or, of an
-// empty one, the byte before it.
+// A text, and the position of its bytes in a message. The words of a message are assembled from
+// aligned words of memory. Only words that hold a byte of the text are read or, for an empty text,
+// the byte before it.
 struct Source {
     const u32 *aligned;  // the word of memory that holds the next block's first byte
-    u32 skew;            // where in that word it is, 0 to 3
-    u32 selector;        // for __byte_perm: four bytes of two words, the first on top
-    long long left;      // bytes of text from the next block's first byte on
+    u32 skew;            // its position in that word, 0 to 3
+    u32 selector;        // for __byte_perm: four bytes of two words, the first most significant
+    long long left;      // bytes of text from the next block's first byte
 
-    // `tail` bytes of prefix stand before the text in its first block.
+    // `tail` bytes of prefix precede the text in its first block.
     __device__ __forceinline__ Source(const u8 *text, long long length, int tail) {
         u64 at = (u64)text - tail;
         skew = (u32)at & 3;
@@ -93,7 +93,7 @@ struct Source {
         left -= 64;
     }
 
-    // Read a block that is all text.
+    // Read a block that is filled with text.
     __device__ __forceinline__ void whole(u32 (&w)[16]) const {
         u32 low = __ldg(aligned);
 #pragma unroll
@@ -104,12 +104,12 @@ struct Source {
         }
     }
 
-    // Read a block in which the text begins, behind `TAIL` bytes that are left zero, or ends, or
-    // both; 0x80 and zeros follow it.
+    // Read a block in which the text begins (after `TAIL` bytes, which are left zero), or ends, or
+    // both; 0x80 and zeros follow the text.
     template <int TAIL>
     __device__ __forceinline__ void part(u32 (&w)[16]) const {
         constexpr int FIRST = TAIL / 4;
-        int here = left < 96 ? (int)left : 96;  // no byte of this block is further away
+        int here = left < 96 ? (int)left : 96;  // no byte of this block is beyond that
         int held = here + (int)skew;
         u32 low = 4 * FIRST < held && TAIL % 4 + skew < 4 ? __ldg(aligned + FIRST) : 0;
 #pragma unroll
@@ -130,9 +130,10 @@ struct Source {
 };
 
 #if HASHES
-// The hashes of one text behind every prefix of a group: `CHAINS` of them, from number `FIRST` on,
-// each with `WHOLE` blocks and `TAIL` bytes. `START` is a chain's state before the block in which
-// the text begins, `ENTERED` that after the rounds whose words are all prefix, `HEAD` its words.
+// Hash one text behind every prefix of a group of `CHAINS` chains, which begins at chain `FIRST`. The
+// prefixes have `WHOLE` blocks and `TAIL` bytes. `START` is a chain's state before the block in which
+// the text begins, `ENTERED` the state after the rounds whose words are all prefix, and `HEAD` the
+// words of the prefix in that block.
 template <int CHAINS, int FIRST, int WHOLE, int TAIL>
 __device__ __forceinline__ void hash(
     const u8 *text, long long length, u32 one, u32 (&state)[CHAINS][8]
@@ -183,7 +184,7 @@ __device__ __forceinline__ void hash(
 }
 #endif
 
-// The sum of bytes 0, 5, 13, 21 and 29 of a hash.
+// Sum bytes 0, 5, 13, 21 and 29 of a hash.
 __device__ __forceinline__ u32 weight(const u32 (&hash)[8]) {
     u32 sum = hash[0] >> 24;
 #pragma unroll

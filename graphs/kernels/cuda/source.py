@@ -1,6 +1,6 @@
-"""The CUDA program for an inventory: the sources beside this file, behind a page of macros.
+"""The CUDA program for an inventory: macros, followed by the ``.cu`` files of this folder.
 
-Groups, teams and midstates are worked out here, in plain integers; nothing touches a device.
+Groups, teams and midstates are computed here in plain integers; nothing touches a device.
 """
 
 from __future__ import annotations
@@ -26,52 +26,54 @@ from ..arithmetic import (
 from ..chains import BLOCK, INITIAL, ROUND_CONSTANTS, Chain, chains_of
 from ..reference import log
 
-WARP = 32  # threads
+WARP = 32
+"""Threads per warp."""
+
 LARGEST = 4
-"""Chains that are hashed abreast: more would not fit the registers beside their schedule."""
+"""Chains per group at most: more would not fit the registers beside their schedule."""
 
 CHAIN_COST, SCHEDULE_COST = 640, 384
-"""Instructions of the integer ALU a block: of a chain's rounds, and of a schedule."""
+"""Integer ALU instructions per block, for the rounds of a chain and for a schedule."""
 
 OPTIONS = ("--std=c++17", "--fmad=false")
-"""Without contraction: one rounding more or less would be another result."""
+"""Compiler options. Contraction is off because one rounding more or less changes the result."""
 
 
 @dataclass(frozen=True)
 class Specification:
-    """What a program computes, and from what."""
+    """What a program computes, and from which inputs."""
 
     dhatus: tuple[str, ...] = ()
     digest: bool = False
     primes: tuple[int, ...] = ()
-    given: int = 0  # shares that are given instead of hashed
-    wide: bool = True  # offsets of 64 bits, else of 32
+    given: int = 0  # dhātus whose shares are an input instead of hashed
+    wide: bool = True  # whether offsets have 64 bits instead of 32
 
 
 @dataclass(frozen=True)
 class Group:
-    """Chains that one thread hashes abreast, with one schedule from the second block on."""
+    """Chains that one thread hashes abreast, with one schedule after the prefix."""
 
     chains: tuple[Chain, ...]
 
     @property
     def whole(self) -> int:
-        """Blocks that are all prefix."""
+        """Whole blocks of prefix."""
         return len(self.chains[0].prefix) // BLOCK
 
     @property
     def tail(self) -> int:
-        """Bytes of prefix that share a block with the text."""
+        """Bytes of prefix in the block where the text begins."""
         return len(self.chains[0].prefix) % BLOCK
 
     @property
     def cost(self) -> int:
-        """Instructions of the ALU a block of text."""
+        """ALU instructions per block of text."""
         return CHAIN_COST * len(self.chains) + SCHEDULE_COST
 
 
 def groups_of(chains: Sequence[Chain]) -> list[Group]:
-    """Return the chains in groups of one prefix length and of even sizes, at most `LARGEST`.
+    """Group chains by prefix length, into groups of even sizes of at most `LARGEST`.
 
     >>> [len(group.chains) for group in groups_of(chains_of("ABCDEFG", digest=True))]
     [1, 4, 3]
@@ -93,9 +95,9 @@ def _split(chains: Sequence[Chain], parts: int) -> list[Sequence[Chain]]:
 
 
 def teams_of(groups: Sequence[Group]) -> list[list[Group]]:
-    """Share the groups out to two teams whose work is as even as may be, the largest first.
+    """Distribute groups over two teams with as equal costs as possible, the largest first.
 
-    >>> from ..dhatu import DHATUS
+    >>> from ...inventories import DHATUS
     >>> teams = teams_of(groups_of(chains_of(DHATUS, digest=True)))
     >>> [sum(group.cost for group in team) for team in teams]
     [3968, 3968]
@@ -107,8 +109,8 @@ def teams_of(groups: Sequence[Group]) -> list[list[Group]]:
 
 
 @cache
-def threads_a_text(wanted: Specification) -> int:
-    """Return how many threads hash a text: one a team."""
+def threads_per_text(wanted: Specification) -> int:
+    """Return the number of threads per text: one per team."""
     return len(teams_of(groups_of(chains_of(wanted.dhatus, digest=wanted.digest))))
 
 
@@ -156,7 +158,7 @@ def _macros(wanted: Specification) -> dict[str, Any]:
 
 
 def _work_of(teams: Sequence[Sequence[Group]]) -> str:
-    """Return the body of `work_of`: every team hashes its groups, one after another."""
+    """Return the body of `work_of`, in which each team hashes its groups one after another."""
     first = 0
     branches = []
     for number, team in enumerate(teams):
@@ -179,7 +181,7 @@ def _list(values: Any) -> str:
 
 
 def _start(prefix: bytes) -> list[int]:
-    """Return the state after the blocks that are all prefix."""
+    """Return the state after the whole blocks of prefix."""
     state = [int(word) for word in INITIAL]
     for begin in range(0, len(prefix) // BLOCK * BLOCK, BLOCK):
         words = _words(prefix[begin : begin + BLOCK])
@@ -188,14 +190,14 @@ def _start(prefix: bytes) -> list[int]:
 
 
 def _entered(prefix: bytes) -> list[int]:
-    """Return a to h after the rounds whose words are all prefix, each where `round` expects it."""
+    """Return a to h after the rounds whose words are all prefix, in the order `round` expects."""
     words = _head(prefix)[: len(prefix) % BLOCK // 4]
     after = _rounds(_start(prefix), words)
     return [after[(place + len(words)) % 8] for place in range(8)]
 
 
 def _head(prefix: bytes) -> list[int]:
-    """Return the words of the block in which the text begins, zero where the text will be."""
+    """Return the words of the block in which the text begins, with zeros for the text."""
     tail = prefix[len(prefix) // BLOCK * BLOCK :]
     return _words(tail.ljust(BLOCK, b"\0"))
 
@@ -205,7 +207,7 @@ def _words(block: bytes) -> list[int]:
 
 
 def _rounds(state: Sequence[int], words: Sequence[int]) -> list[int]:
-    """Return a to h after as many rounds as there are words; for sixteen, after all sixty-four."""
+    """Return a to h after one round per word, or after all 64 rounds for sixteen words."""
     w = list(words)
     for t in range(16, 64 if len(words) == 16 else 0):
         s0 = _rotated(w[t - 15], 7) ^ _rotated(w[t - 15], 18) ^ w[t - 15] >> 3

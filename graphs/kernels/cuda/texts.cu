@@ -1,11 +1,11 @@
-// The kernels: texts in order of length, and what is computed of each.
+// The kernels: sort texts by length, hash them, and do the arithmetic.
 
 typedef OFFSET Offset;
 
 // --- order ----------------------------------------------------------------------------------------
-// Threads of a warp go through as many blocks as the longest of their texts, so texts are worked on
-// in order of length, the longest first. Lengths fall into bins: eight bytes wide up to 8 KiB, then
-// thirty-two to every power of two.
+// All threads of a warp loop over as many blocks as the longest of their texts has, so texts are
+// processed in order of length, the longest first. Lengths are binned: bins are eight bytes wide up
+// to 8 KiB, and above that there are 32 bins per power of two.
 
 constexpr int NARROW = 1024;
 constexpr int BINS = NARROW + 32 * 50;
@@ -20,7 +20,7 @@ __device__ __forceinline__ long long length_of(const Offset *offsets, long long 
     return (long long)offsets[text + 1] - (long long)offsets[text];
 }
 
-// Count the texts of this block's run by bin, into shared memory.
+// Count the texts of this block's run per bin, in shared memory.
 __device__ __forceinline__ void tally(const Offset *offsets, long long texts, int run, u32 *counts) {
     for (int bin = threadIdx.x; bin < BINS; bin += blockDim.x) counts[bin] = 0;
     __syncthreads();
@@ -30,7 +30,7 @@ __device__ __forceinline__ void tally(const Offset *offsets, long long texts, in
     __syncthreads();
 }
 
-// How many texts there are in every bin: u32 [BINS], zero before.
+// Count the texts per bin: u32 [BINS], zero on entry.
 extern "C" __global__ void count_lengths(
     const Offset *offsets, long long texts, int run, u32 *counts
 ) {
@@ -40,7 +40,7 @@ extern "C" __global__ void count_lengths(
         if (here[bin]) atomicAdd(&counts[bin], here[bin]);
 }
 
-// Turn the counts into the place where every bin begins. One block.
+// Turn counts into the start of every bin. Launched with one block.
 extern "C" __global__ void place_bins(u32 *counts) {
     __shared__ u32 sums[1024];
     int each = (BINS + blockDim.x - 1) / blockDim.x, begin = threadIdx.x * each;
@@ -57,7 +57,7 @@ extern "C" __global__ void place_bins(u32 *counts) {
     }
 }
 
-// Write the numbers of the texts bin by bin: u32 [texts]. `places` are used up.
+// Write the indices of the texts bin by bin: u32 [texts]. `places` is overwritten.
 extern "C" __global__ void order_texts(
     const Offset *offsets, long long texts, int run, u32 *places, u32 *order
 ) {
@@ -72,8 +72,8 @@ extern "C" __global__ void order_texts(
 }
 
 // --- texts ----------------------------------------------------------------------------------------
-// A text is hashed by as many threads as there are teams, each in a warp of its own with that
-// team's share of the groups, so no warp diverges. Then its first thread does the rest.
+// A text is hashed by one thread per team, each in a different warp, with the team's groups of
+// chains, so no warp diverges. Then the text's first thread does the arithmetic.
 
 constexpr int WARPS_A_TEAM = 2;
 constexpr int TEXTS_A_BLOCK = 32 * WARPS_A_TEAM;
@@ -103,7 +103,7 @@ __device__ __forceinline__ void work_of(
     TEAM_WORK
 }
 
-// Four blocks a processor leave a thread 128 registers; the largest group needs nearly all.
+// With four blocks per processor a thread has 128 registers; the largest group needs nearly all.
 extern "C" __global__ void __launch_bounds__(TEAMS * TEXTS_A_BLOCK, 4)
     compute_texts(
         const u8 *data, const Offset *offsets, const u32 *order, long long texts, u32 one,

@@ -1,5 +1,6 @@
-"""Loops for Numba. They are imported to compile them only: see `machine_code`.
+"""Loops that Numba compiles. Modules here are imported only to compile: see `machine_code`.
 
-What is compiled runs without Numba. So nothing here allocates (scratch memory comes as an
-argument) or raises, and a loop that calls anything of Numba's is refused as it is compiled.
+The compiled code runs without Numba. So loops do not allocate (scratch memory is an argument) and
+do not raise, and compiling a loop that calls Numba's runtime is an error. Modules here may import
+the files of `kernels` and `kernels.cpu`, which are part of the key of the code cache.
 """

@@ -1,4 +1,7 @@
-"""From a loop to machine code: Numba compiles it behind an entry that reads its arguments."""
+"""Compilation of a loop to machine code, with an entry function that reads its arguments.
+
+How the code is cached and called is in `machine_code`.
+"""
 
 from __future__ import annotations
 
@@ -22,34 +25,33 @@ from ..machine_code import Kind
 from ..numba_target import target
 
 inlined = njit(forceinline=True, error_model="numpy", _nrt=False)
-"""For functions that a loop calls, so that they have no frame of their own."""
+"""Decorator for functions that a loop calls; they are always inlined."""
 
 loop = njit(error_model="numpy", _nrt=False)
-"""For loops."""
+"""Decorator for loops."""
 
 _WORD = ir.IntType(64)
 _NUMBERS = {"int": types.int64, "uint": types.uint64, "float": types.float64}
 
 
 def compile_loop(module: str, name: str, kind: Kind) -> bytes:
-    """Compile a loop for arguments of a kind; return the symbol to call, a zero, the object file.
+    """Compile a loop for a kind of arguments; return a symbol, a zero byte, and an object file.
 
     Raises
     ------
     BackendUnavailable
-        Numba is told to compile nothing, or was told otherwise since it was asked for its target.
+        Numba's compiler is disabled, or its target has changed since `numba_target` read it.
     """
     if config.DISABLE_JIT:
         raise BackendUnavailable(
-            "the kernels are not compiled yet on this machine, and NUMBA_DISABLE_JIT keeps Numba "
-            "from it: run once without it, or take backend='reference'"
+            "the kernels are not compiled yet on this machine, and NUMBA_DISABLE_JIT disables the "
+            "compiler; run once without it, or choose backend='reference'"
         )
     meant = cpu_target.target_context.codegen().magic_tuple()
     if meant != astuple(target()):
         raise BackendUnavailable(
             f"Numba now compiles for {meant[1]} ({meant[2]}), not for {target().cpu} "
-            f"({target().features}): set it by NUMBA_... in the environment, not while a program "
-            "runs"
+            f"({target().features}); set NUMBA_... in the environment before the program starts"
         )
     function = getattr(import_module(f".{module}", __package__), name)
     read = _reading(_type_of(kind))
@@ -76,7 +78,7 @@ def compile_loop(module: str, name: str, kind: Kind) -> bytes:
 
 
 def _refuse_what_needs_numba(name: str, code: str) -> None:
-    """Raise where code calls what a process without Numba has not: LLVM would end that process."""
+    """Raise if code calls Numba's runtime: without Numba, LLVM would abort the process."""
     declared = re.findall(r'^declare [^@]*@"?([^"(]+)', code, re.MULTILINE)
     if foreign := [one for one in declared if not one.startswith("llvm.")]:
         raise AssertionError(f"the loop {name} calls {', '.join(foreign)}")
@@ -92,7 +94,7 @@ def _type_of(kind: Kind) -> Any:
 
 
 def _reading(kind: Any) -> Callable[[int], Any]:
-    """Return a function for compiled code: from the address of words to arguments of a type."""
+    """Return a function for compiled code that reads arguments of a type from an address."""
 
     @intrinsic
     def read(typing: Any, words: Any) -> Any:
@@ -111,7 +113,7 @@ def _reading(kind: Any) -> Callable[[int], Any]:
 
 
 def _emit(context: Any, builder: Any, kind: Any, word: Callable[[], Any]) -> Any:
-    """Emit the reading of one argument, word by word as `machine_code.laid_out` wrote them."""
+    """Emit code that reads one argument from words, as `machine_code.laid_out` writes them."""
     if isinstance(kind, types.BaseTuple):
         parts = [_emit(context, builder, one, word) for one in kind]
         return context.make_tuple(builder, kind, parts)

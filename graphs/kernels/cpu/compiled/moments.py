@@ -1,8 +1,8 @@
-"""What follows from the hashes: shares, prime bases, variance, entropy, ambiguity.
+"""Loops for the arithmetic: shares, prime bases, variance, entropy and ambiguity.
 
-The arithmetic is `reference`'s, operation for operation and in its order; Numba contracts nothing
-unless it is asked to. Rows are worked on in blocks laid out column by column, so that every loop
-runs over rows, which do not depend on one another, and becomes vector instructions.
+They repeat the operations of `reference` in the same order; Numba does not contract by default.
+Rows are processed in blocks stored column by column, so that every inner loop runs over independent
+rows and is vectorised.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ _SERIES = LOG_SERIES[:0:-1]
 
 @loop
 def shares(weights: Any, out: Any) -> None:
-    """Write weights divided by their sum."""
+    """Write each row's weights divided by their sum."""
     rows, count = weights.shape
     for row in range(rows):
         total = 0
@@ -34,7 +34,7 @@ def shares(weights: Any, out: Any) -> None:
 
 @inlined
 def _log(x: Any, bits: Any, logarithm: Any) -> None:
-    """Write ln x of positive, normal numbers; `bits` is x seen as integers, and x is used up."""
+    """Write ln x of positive, normal numbers; `bits` is a view of x as integers. Overwrites x."""
     c0, c1, c2, c3, c4, c5, c6, c7, c8 = _SERIES
     for i in range(len(x)):
         # frexp: the exponent, and the mantissa within [1/2, 1).
@@ -55,14 +55,14 @@ def _log(x: Any, bits: Any, logarithm: Any) -> None:
 
 @inlined
 def _add_squares(values: Any, mean: Any, total: Any) -> None:
-    """Add the squared distances from the mean."""
+    """Add the squared distances from the mean to `total`."""
     for i in range(len(values)):
         total[i] += (values[i] - mean[i]) * (values[i] - mean[i])
 
 
 @inlined
 def _bases(weights: Any, factors: Any, base: Any, total: Any) -> None:
-    """Write every prime base of a block, and their sum."""
+    """Write the prime bases of a block, and their sum."""
     total[:] = 0.0
     for j in range(len(base)):
         base[j, :] = 0.0
@@ -78,7 +78,7 @@ def _bases(weights: Any, factors: Any, base: Any, total: Any) -> None:
 def moments(
     dhatu: Any, factors: Any, log_count: float, scratch: Any, base_out: Any, parts: Any
 ) -> None:
-    """Write prime bases and the four parts of ambiguity; scratch: float64 [k + m + 8, BLOCK]."""
+    """Write prime bases and the four parts of ambiguity; scratch is float64 [k + m + 8, BLOCK]."""
     rows, count = dhatu.shape
     m = factors.shape[0]
     scale = np.float64(m * m) / np.float64(m - 1)

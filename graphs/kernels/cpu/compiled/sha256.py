@@ -1,4 +1,4 @@
-"""What the compiled SHA-256 loops share: the building of LLVM code, and the staging of texts."""
+"""Shared parts of the compiled SHA-256 loops: building LLVM code, and staging texts."""
 
 from __future__ import annotations
 
@@ -29,26 +29,25 @@ def pointer(builder: Any, address: Any, offset: int, kind: Any) -> Any:
 
 
 def load(builder: Any, address: Any, offset: int, kind: Any) -> Any:
-    """Load a value from anywhere, aligned or not."""
+    """Load a value from an address, which need not be aligned."""
     return builder.load(pointer(builder, address, offset, kind), align=1)
 
 
 def store(builder: Any, value: Any, address: Any, offset: int) -> None:
-    """Store a value anywhere."""
+    """Store a value at an address, which need not be aligned."""
     builder.store(value, pointer(builder, address, offset, value.type), align=1)
 
 
 def call(builder: Any, name: str, *arguments: Any, returns: Any = None) -> Any:
-    """Call one of LLVM's own functions; it returns what its first argument is, if not said."""
+    """Call an LLVM intrinsic; it returns the type of its first argument by default."""
     kind = ir.FunctionType(returns or arguments[0].type, [one.type for one in arguments])
     return builder.call(cgutils.get_or_insert_function(builder.module, kind, name), arguments)
 
 
 def outlined(builder: Any, arguments: Sequence[Any], emit: Callable[..., None]) -> None:
-    """Emit a function of its own that LLVM does not inline, and call it.
+    """Emit a separate function that LLVM does not inline, and call it.
 
-    Side by side in one function, LLVM draws the loads of several such bodies together and spills
-    what it loaded.
+    With several such bodies in one function, LLVM would group their loads and spill the values.
     """
     kind = ir.FunctionType(ir.VoidType(), [one.type for one in arguments])
     function = ir.Function(builder.module, kind, builder.module.get_unique_name("outlined"))
@@ -78,7 +77,7 @@ def _copy(typing: Any, target: Any, source: Any, count: Any) -> Any:
 
 @intrinsic
 def _pad(typing: Any, target: Any) -> Any:
-    """Write what follows a message: the byte 0x80, and zeros up to 144 bytes."""
+    """Write the padding of a message: the byte 0x80, then zeros, 144 bytes in all."""
 
     def emit(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
         for offset in range(0, 144, 16):
@@ -90,7 +89,7 @@ def _pad(typing: Any, target: Any) -> Any:
 
 @inlined
 def stage(slot: int, text: int, length: int) -> None:
-    """Lay a text at an address, `HEAD` bytes of zeros in front, its padding behind."""
+    """Copy a text to an address in a slot, after `HEAD` zeros, and write its padding behind it."""
     if length <= WHOLE:
         _copy(slot, text, length)
         _pad(slot + np.uint64(length))
@@ -102,5 +101,5 @@ def stage(slot: int, text: int, length: int) -> None:
 
 @inlined
 def blocks_of(prefix: int, length: int) -> int:
-    """How many blocks a text has behind a prefix, with the nine bytes or more that end it."""
+    """Return the number of blocks of a prefix and a text, with at least nine bytes of padding."""
     return (prefix + length + 72) >> 6

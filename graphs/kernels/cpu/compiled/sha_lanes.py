@@ -1,8 +1,9 @@
-"""SHA-256 in vector registers: one chain of many texts at a time, a text a lane.
+"""SHA-256 in vector registers, emitted through Numba: one text per lane, one chain at a time.
 
-For processors without SHA instructions. The texts are taken in the order of their lengths, so that
-the lanes of a vector end together, and what a lane does past its last block is thrown away. The
-chains of a group share the words of a block, and from the second block on their schedule.
+For processors without SHA instructions. Texts are taken in order of length, so that the lanes of a
+vector end together; what a lane computes after its last block is discarded. The chains of a group
+share the words of a block and, after the prefix, their schedule. The LLVM code is written for a
+number of lanes, and serves AVX-512 with 16 and AVX2 with 8.
 """
 
 from __future__ import annotations
@@ -41,7 +42,7 @@ def _xor(builder: Any, first: Any, second: Any, third: Any) -> Any:
 
 
 def _transposed(builder: Any, rows: list[Any]) -> list[Any]:
-    """Turn as many vectors as they have lanes into their columns, halves first."""
+    """Transpose as many vectors as each has lanes, halves first."""
     rows, count, step = list(rows), len(rows), len(rows) // 2
     while step:
         low = [i if not i & step else count + i - step for i in range(count)]
@@ -83,7 +84,7 @@ def _gather(typing: Any, lanes: Any, blocks: Any, bits: Any, words: Any) -> Any:
 
 @intrinsic(prefer_literal=True)
 def _expand(typing: Any, lanes: Any, words: Any, overlay: Any, schedule: Any) -> Any:
-    """Write the 64 words of a schedule with their constants, behind the prefix at `overlay`."""
+    """Write the 64 words of a schedule plus their constants, with the prefix at `overlay`."""
     n = lanes.literal_value
     vector = ir.VectorType(I32, n)
 
@@ -114,7 +115,7 @@ def _expand(typing: Any, lanes: Any, words: Any, overlay: Any, schedule: Any) ->
 
 @intrinsic(prefer_literal=True)
 def _compress(typing: Any, lanes: Any, before: Any, after: Any, schedules: Any, live: Any) -> Any:
-    """Take as many chains as there are `schedules` through a block, in the lanes that are live."""
+    """Take one chain per item of `schedules` through a block, in the lanes that are live."""
     n = lanes.literal_value
     vector = ir.VectorType(I32, n)
 
@@ -148,7 +149,7 @@ def _round(builder: Any, state: list[Any], word: Any) -> list[Any]:
     choice = builder.xor(g, builder.and_(e, builder.xor(f, g)))
     first = builder.add(builder.add(h, word), builder.add(s1, choice))
     s0 = _xor(builder, *(_rotated(builder, a, by) for by in (2, 13, 22)))
-    # A round's second XOR is the first of the round before: LLVM does it once.
+    # A round's second XOR equals the first of the round before, so LLVM computes it once.
     majority = builder.xor(b, builder.and_(builder.xor(a, b), builder.xor(b, c)))
     second = builder.add(s0, majority)
     return [builder.add(first, second), a, b, c, builder.add(d, first), e, f, g]
@@ -183,7 +184,7 @@ def _collect(
 def _locate(
     block: int, prefix: int, texts: Any, stages_at: int, places: Any, bits: Any, live: Any
 ) -> None:
-    """Find each lane's block: its address, the length that it ends with, whether it exists."""
+    """Write each lane's block: its address, the length in its padding, and whether it exists."""
     addresses, lengths = texts
     lanes = len(lengths)
     at = 64 * block - prefix

@@ -1,8 +1,8 @@
-"""SHA-256 by x86's SHA instructions, emitted through Numba: the chains of a text side by side.
+"""SHA-256 by x86's SHA instructions, emitted through Numba: the chains of a text interleaved.
 
-The instructions of one chain wait for one another, four cycles each, and up to five chains fit the
-registers: they are taken through a block together, a *lot*. While a lot's rounds run, the schedules
-that the next lot needs are computed between them, for those would otherwise wait in their turn.
+The instructions of one chain depend on each other, with a latency of four cycles, and the registers
+hold up to five chains. The chains that go through a block together are a *lot*. The schedules of
+the next lot are computed between the rounds of the present one, because they have latencies too.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from .sha256 import I8, I32, I64, blocks_of, call, constant, load, outlined, sta
 
 _X4, _X16 = ir.VectorType(I32, 4), ir.VectorType(I8, 16)
 _PLACE = tuple(np.argsort(HELD).tolist())
-"""Where each of a state's words is."""
+"""Position of each of the words A to H in a state."""
 
 
 # --- one lot, one block ---------------------------------------------------------------------------
@@ -34,10 +34,10 @@ _PLACE = tuple(np.argsort(HELD).tolist())
 def _step(typing: Any, chains: Any, blocks: Any, rounds: Any, expansion: Any) -> Any:
     """Take `chains` through a block and, between their rounds, write the schedules of `blocks`.
 
-    `rounds` are addresses: of the chains' states before and after, of the schedules, and of each
-    chain's offset there. `expansion`: of where the new schedules go; of the block's text as it is
-    without a prefix; of, for each, the bytes of its prefix and the address of its overlay; of, for
-    each, the message's length in bits where the block is its last.
+    `rounds` holds addresses: the chains' states before and after, the schedules, and each chain's
+    offset there. `expansion` holds addresses too: where the new schedules go; the block's text as
+    it is without a prefix; per schedule, the bytes of its prefix and the address of its overlay;
+    and per schedule, the message's length in bits, or zero before the last block.
     """
     n, m = chains.literal_value, blocks.literal_value
 
@@ -86,9 +86,9 @@ def _emit_step(
 
 
 def _rounds(builder: Any, old: Any, new: Any, schedule: Any, offset: int) -> Any:
-    """Do two rounds; their words are loaded right here, into the one register that they must be in.
+    """Do two rounds, loading their words right here into the register that the instruction needs.
 
-    Four words loaded together would be moved there, and their upper half shuffled.
+    Four words loaded together would have to be moved there, and their upper half shuffled.
     """
     words = load(builder, schedule, offset, I64)
     pair = builder.bitcast(builder.insert_element(constant([0, 0], I64), words, I32(0)), _X4)
@@ -100,7 +100,7 @@ def _pick(builder: Any, low: Any, high: Any, lanes: Sequence[int]) -> Any:
 
 
 def _message(builder: Any, block: Any, overlay: Any, bits: Any) -> list[Any]:
-    """Return a block's sixteen words: its bytes, OR-ed with a prefix and the message's length."""
+    """Return a block's sixteen words: its bytes ORed with a prefix and the message's length."""
     words = []
     for i in range(4):
         raw = load(builder, block, 16 * i, _X16)
@@ -114,7 +114,7 @@ def _message(builder: Any, block: Any, overlay: Any, bits: Any) -> list[Any]:
 
 
 def _expand(builder: Any, words: list[Any], step: int) -> Any:
-    """Return four words of the schedule with their constants; append those they lead to."""
+    """Return four words of the schedule plus constants; append the four that follow from them."""
     if step < 12:
         first, second, third, fourth = words[step : step + 4]
         between = _pick(builder, third, fourth, (1, 2, 3, 4))
@@ -125,7 +125,7 @@ def _expand(builder: Any, words: list[Any], step: int) -> Any:
 
 @intrinsic
 def _weight(typing: Any, state: Any) -> Any:
-    """Sum bytes 0, 5, 13, 21 and 29 of the hash that a state is."""
+    """Sum bytes 0, 5, 13, 21 and 29 of a final state."""
 
     def emit(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
         zero = constant([0] * 16, I8)
@@ -155,7 +155,7 @@ def _weight(typing: Any, state: Any) -> Any:
 
 @inlined
 def _take(chains: int, blocks: int, rounds: Any, expansion: Any) -> None:
-    """Call the step of the right size; with no chains in hand yet, only write schedules."""
+    """Call the step of the right size; without pending chains, only write schedules."""
     if chains == 5:
         if blocks == 1:
             _step(5, 1, rounds, expansion)
@@ -184,7 +184,7 @@ def _take(chains: int, blocks: int, rounds: Any, expansion: Any) -> None:
 
 @inlined
 def _close(leaders: Any, lengths: Any, block: int, length: int, bits: Any) -> None:
-    """Say what each leader's schedule ends with: the message's bits, or nothing yet."""
+    """Write the message length in bits for each leader whose last block this is, else zero."""
     for e in range(len(leaders)):
         prefix = lengths[leaders[e]]
         ends = block + 1 == blocks_of(prefix, length)
@@ -202,7 +202,7 @@ def _collect(
     weights: Any,
     digests: Any,
 ) -> None:
-    """Take the hashes of those chains of a lot that this block was the last of."""
+    """Store the hashes of those chains of a lot whose last block this was."""
     row, block, length = text
     for chain in range(chains[0], chains[0] + chains[1]):
         if block + 1 == blocks_of(lengths[chain], length):
@@ -221,7 +221,7 @@ def _collect(
 def hash_texts(
     data_at: int, offsets: Any, plan: Any, scratch: Any, weights: Any, digests: Any
 ) -> None:
-    """Fill weights and digests; plan and scratch are `paninifs.graphs.kernels.cpu.sha_ni`'s."""
+    """Fill weights and digests; `kernels.cpu.sha_ni` makes plan and scratch."""
     states, _, lengths, extent, columns, lots, counts, leaders, places, slots = plan
     rows = len(offsets) - 1
     stages, schedules, state, none, bits = scratch
@@ -231,7 +231,7 @@ def hash_texts(
     none_at, bits_at = np.uint64(none.ctypes.data), np.uint64(bits.ctypes.data)
     places_at = np.uint64(places.ctypes.data)
     shortest, longest = extent
-    # In hand is the lot whose schedules are written and whose rounds come next.
+    # The held lot is the one whose schedules are written and whose rounds come next.
     held, held_text, held_least = (np.int64(0), np.int64(0)), (0, 0, np.int64(0)), np.int64(2)
     rounds = (state_at, state_at, schedules_at, slots_at)
     half = np.uint64(0)
@@ -241,7 +241,7 @@ def hash_texts(
             slot = stages_at + np.uint64((row - begin) * SLOT + HEAD)
             length = offsets[row + 1] - offsets[row]
             stage(slot, data_at + np.uint64(offsets[row]), length)
-        # Behind the last text a lot of none, so that what is in hand is finished.
+        # After the last text comes an empty one, so that the held lot is finished.
         for row in range(begin, end + (1 if end == rows else 0)):
             slot = stages_at + np.uint64((row - begin) * SLOT + HEAD)
             where, tail = slot, slot
@@ -252,7 +252,7 @@ def hash_texts(
                 least, most = blocks_of(shortest, length), blocks_of(longest, length)
                 lot_count = len(lots) - 1
                 if length > WHOLE:
-                    # From block 1 on, those that every chain has inside the text.
+                    # The blocks from 1 on that lie inside the text for every chain.
                     inside = (length + shortest) >> 6
                     tail = slot + np.uint64(WHOLE - length)
             for block in range(most):

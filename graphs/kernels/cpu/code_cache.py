@@ -1,6 +1,7 @@
-"""Small files that take long to make, made once a machine: where they are kept, and how read.
+"""Cache of compiled code on disk, shared by the processes of a machine.
 
-They pile up as the sources and versions that they were made from change; all may be deleted.
+Entries are named by a digest of what they were made from, and old ones are never removed; all of
+them may be deleted at any time. What is cached is decided in `machine_code` and `numba_target`.
 """
 
 from __future__ import annotations
@@ -19,34 +20,34 @@ _DIGEST = hashlib.sha256().digest_size
 
 
 def folders() -> list[Path]:
-    """Return where they are looked for; the first that takes one keeps it.
+    """Return the folders of the cache. A new entry goes to the first one that is writable.
 
-    `NUMBA_CACHE_DIR` is where a user who has Numba's own code elsewhere wants these too.
+    `NUMBA_CACHE_DIR`, with which users move Numba's own cache, moves this one too.
     """
-    told = os.environ.get("NUMBA_CACHE_DIR")
-    if told:
-        return [Path(told)]
+    configured = os.environ.get("NUMBA_CACHE_DIR")
+    if configured:
+        return [Path(configured)]
     own = Path(__file__).parent / "__pycache__"
     return [own, platformdirs.user_cache_path("paninifs") / "kernels"]
 
 
-def kept(name: str, make: Callable[[], bytes]) -> bytes:
-    """Return the bytes kept under a name, or make and keep them. Damaged ones are not used."""
+def cached(name: str, make: Callable[[], bytes]) -> bytes:
+    """Return the entry of a name, or make and store it. A damaged entry is made again."""
     for folder in folders():
-        found = _read(folder / name)
-        if found is not None:
-            return found
+        data = _read(folder / name)
+        if data is not None:
+            return data
     made = make()
     for folder in folders():
         try:
             _replace(folder / name, hashlib.sha256(made).digest() + made)
         except OSError as error:
-            _log.debug("%s does not take %s: %s", folder, name, error)
+            _log.debug("%s cannot store %s: %s", folder, name, error)
         else:
             return made
     _log.warning(
-        "no folder takes the compiled kernels, so every process compiles them, for some seconds: "
-        "set NUMBA_CACHE_DIR to one that can be written to"
+        "no folder is writable for compiled kernels, so every process compiles them, which takes "
+        "seconds; set NUMBA_CACHE_DIR to a writable folder"
     )
     return made
 
@@ -58,13 +59,13 @@ def _read(path: Path) -> bytes | None:
         return None
     digest, rest = data[:_DIGEST], data[_DIGEST:]
     if hashlib.sha256(rest).digest() != digest:
-        _log.warning("%s is damaged and is not used", path)
+        _log.warning("%s is damaged and not used", path)
         return None
     return rest
 
 
 def _replace(path: Path, data: bytes) -> None:
-    """Write a whole file or none: another process may be reading it."""
+    """Write a file atomically, because other processes may be reading it."""
     path.parent.mkdir(parents=True, exist_ok=True)
     beside = path.with_suffix(f".{uuid4().hex}")
     try:

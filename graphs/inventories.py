@@ -1,0 +1,13 @@
+"""The default inventories: the dhātus that texts are weighed on, and the primes that encode them.
+
+The blocks in `blocks` check inventories that a user passes. A store's own inventories are read by
+`engine.results.inventories`.
+"""
+
+from __future__ import annotations
+
+DHATUS = ("RELATE", "MODAL", "EXIST", "EVAL", "COMM", "CAUSE", "ITER", "DECIDE", "FEEL")
+"""Default dhātus (semantic roots), in the order of the columns of ``dhatu``."""
+
+PRIMES = (2, 3, 5, 7, 11, 13, 17, 19, 23, 29)
+"""Default primes, in the order of the columns of ``prime_base``."""
