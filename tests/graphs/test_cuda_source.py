@@ -63,7 +63,7 @@ def test_every_group_is_in_one_team_and_none_has_nothing_to_do(prefixes: list[by
 
 
 @given(st.binary(max_size=200))
-def test_the_state_behind_a_prefix_is_that_after_its_blocks_and_rounds(prefix: bytes) -> None:
+def test_the_state_after_a_prefix(prefix: bytes) -> None:
     start, head = cuda_source._start(prefix), cuda_source._head(prefix)
     done = len(prefix) % 64 // 4
     entered = cuda_source._entered(prefix)

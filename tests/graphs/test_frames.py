@@ -263,7 +263,7 @@ def test_it_is_what_arrow_reads(texts, kind, start, length, skip, child_offset):
             assert text.nbytes == expected.nbytes
 
 
-def test_the_column_is_locked_while_it_is_viewed_and_never_exposed(device):
+def test_a_viewed_column_is_locked_and_never_exposed(device):
     series = series_of(pa.array(["a", "b"]))
     buffers = series._column.plc_column.buffers()
     assert len(buffers) == 2
@@ -410,17 +410,21 @@ def test_left_out_it_follows_dasks_setting(device, corpus, setting, device_frame
     assert len(device.tables) == device_frames
 
 
-def test_a_setting_of_dask_that_is_no_backend_is_named(corpus):
+def test_an_unknown_dask_setting_is_named(corpus):
     with (
         dask.config.set({"dataframe.backend": "polars"}),
-        pytest.raises(BackendUnavailable, match="'polars', and frames are made for pandas and cu"),
+        pytest.raises(
+            BackendUnavailable, match="'polars', but frames are available for pandas and cu"
+        ),
     ):
         pf.frame(corpus)
 
 
 @pytest.mark.parametrize("name", ["gpu", "cudf", "", "reference"])
 def test_an_unknown_backend_is_refused_with_the_choices(corpus, read, name):
-    with pytest.raises(BackendUnavailable, match=f"no frames on '{name}'; there are: cpu, cuda"):
+    with pytest.raises(
+        BackendUnavailable, match=f"no frames on '{name}'; choose one of: cpu, cuda"
+    ):
         pf.frame(corpus, name)
 
 

@@ -149,7 +149,7 @@ def test_more_than_two_gigabytes_have_64_bit_offsets():
 # --- spilling -------------------------------------------------------------------------------------
 
 
-def test_a_column_cannot_be_spilled_while_it_is_viewed_and_can_afterwards(spilling):
+def test_a_viewed_column_cannot_be_spilled(spilling):
     series = series_of(pa.array(["a", "dhātu"] * 1000))
     with frames.packed(series) as text:
         assert spilling.spill_device_memory(nbytes=1 << 40) == 0

@@ -227,9 +227,7 @@ def test_the_comparison_sees_one_bit_in_any_field(field: str) -> None:
         "prepare",
     ],
 )
-def test_every_backend_has_the_functions_of_the_reference_with_its_parameters(
-    kernels: Kernels, function: str
-) -> None:
+def test_every_backend_has_the_reference_s_signatures(kernels: Kernels, function: str) -> None:
     def parameters(code: Callable[..., Any]) -> list[tuple[str, Any]]:
         return [(p.name, p.kind) for p in inspect.signature(code).parameters.values()]
 
@@ -241,7 +239,7 @@ def test_an_unknown_backend_is_refused_with_the_choices() -> None:
         load("cpx")
 
 
-def test_a_backend_whose_package_is_missing_is_refused_naming_the_package(
+def test_a_backend_without_its_package_is_refused(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setitem(BACKENDS, "ghost", "no_such_package_as_this")
@@ -261,7 +259,7 @@ def test_every_length_from_0_to_400_is_the_same_on_every_backend(kernels: Kernel
     check(kernels, PackedText.from_strings([filler(length) for length in range(401)]))
 
 
-def test_lengths_around_block_edges_up_to_10_kb_are_the_same_on_every_backend(
+def test_lengths_around_block_edges_equal_the_reference(
     kernels: Kernels,
 ) -> None:
     edges = [55, 56, 63, 64, 119, 120, 128, 512, 1024, 4096, 8192, 9984, 10_000]
@@ -271,7 +269,7 @@ def test_lengths_around_block_edges_up_to_10_kb_are_the_same_on_every_backend(
     check(kernels, PackedText.from_strings([filler(length) for length in sorted(lengths)]))
 
 
-def test_multi_byte_text_nul_bytes_and_separators_are_the_same_on_every_backend(
+def test_unusual_characters_equal_the_reference(
     kernels: Kernels,
 ) -> None:
     texts = ["धातु", "語根", "dhātu — é", "🙏" * 16, "\0", "a\0b", "\0" * 64, "::", "RELATE::"]
@@ -280,9 +278,7 @@ def test_multi_byte_text_nul_bytes_and_separators_are_the_same_on_every_backend(
 
 
 @pytest.mark.parametrize("width", [pa.string(), pa.large_string()], ids=["int32", "int64"])
-def test_both_widths_of_offsets_and_slices_are_the_same_on_every_backend(
-    kernels: Kernels, width: pa.DataType
-) -> None:
+def test_offset_widths_and_slices_equal_the_reference(kernels: Kernels, width: pa.DataType) -> None:
     texts = golden_texts("panini-prompts")
     whole = PackedText.from_arrow(pa.array(texts, width))
     assert whole.offsets.dtype == (np.int32 if width == pa.string() else np.int64)
@@ -319,7 +315,7 @@ def test_no_texts_make_empty_fields_on_every_backend(kernels: Kernels, first: in
     assert compute(kernels, text)["dhatu"].shape == (0, 9)
 
 
-def test_only_empty_texts_in_an_empty_buffer_are_the_same_on_every_backend(
+def test_empty_texts_without_bytes_equal_the_reference(
     kernels: Kernels,
 ) -> None:
     check(kernels, PackedText(np.empty(0, np.uint8), np.zeros(4, np.int32)))
@@ -391,7 +387,7 @@ FAR_APART = {**PRIME_INVENTORIES, "far apart": (2, 277)}
 
 
 @pytest.mark.parametrize("primes", FAR_APART.values(), ids=FAR_APART)
-def test_the_arithmetic_is_the_same_for_any_weights_on_every_backend(
+def test_arithmetic_equals_the_reference_for_any_weights(
     kernels: Kernels, primes: tuple[int, ...]
 ) -> None:
     weights = rows_of_weights()
@@ -417,7 +413,7 @@ def test_all_zero_weights_make_zeros_everywhere(every_backend: Kernels) -> None:
         assert not bits(array).any()  # +0.0, no NaN
 
 
-def test_no_backend_contracts_or_takes_another_log_than_the_project_s() -> None:
+def test_no_backend_contracts_or_uses_another_logarithm() -> None:
     """In its source, because float32 shows the last bit of a log in one value of 10^8 only."""
     sources = sorted(Path(reference.__file__).parent.rglob("*.py"))
     assert {path.stem for path in sources} >= {
@@ -612,7 +608,7 @@ def test_no_bit_of_any_field_changes_within_a_numeric_version() -> None:
 
 
 @pytest.mark.parametrize("primes", PRIME_INVENTORIES.values(), ids=PRIME_INVENTORIES)
-def test_both_parts_of_the_normalised_ambiguity_lie_within_0_and_1(
+def test_parts_of_normalised_ambiguity_lie_within_0_and_1(
     primes: tuple[int, ...],
 ) -> None:
     weights = np.concatenate([rows_of_weights(), golden("wordnet-glosses")["dhatu"]])
@@ -674,7 +670,7 @@ def test_the_log_of_one_is_zero() -> None:
     assert bits(reference.log(np.array([1.0])))[0] == 0
 
 
-def test_the_log_of_the_cpu_backend_is_the_reference_s_bit_for_bit() -> None:
+def test_the_cpu_logarithm_equals_the_reference() -> None:
     numbers = np.array([*points(), 2.0, 3.0, 10.0, 12.0, 1e300, 1e-300])
     got, used = np.empty_like(numbers), numbers.copy()
     compiled_moments._log(used, used.view(np.int64), got)
@@ -747,7 +743,7 @@ def test_a_path_that_is_named_is_taken(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("wanted", ["sha-ni", "sse9"])
-def test_a_path_that_the_target_lacks_is_refused_naming_those_it_has(
+def test_an_unsupported_path_is_refused_naming_others(
     monkeypatch: pytest.MonkeyPatch, wanted: str
 ) -> None:
     monkeypatch.setenv(sha_paths.VARIABLE, wanted)

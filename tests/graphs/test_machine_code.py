@@ -80,7 +80,7 @@ def shares_by_a_new_loop() -> None:
     assert out.tolist() == [[0.25, 0.75]]
 
 
-def test_of_two_processes_at_once_one_compiles_and_the_other_loads(
+def test_one_of_two_processes_at_once_compiles(
     two: tuple[Path, list[str]],
 ) -> None:
     assert two[1] == ["compiled", "loaded"]
@@ -95,7 +95,7 @@ def test_a_process_that_finds_the_code_needs_no_numba(two: tuple[Path, list[str]
 
 
 @pytest.mark.parametrize("damage", ["cut", "a bit", "empty"])
-def test_damaged_code_is_not_used_and_that_is_said(
+def test_damaged_code_is_reported_and_not_used(
     compilations: list[str], tmp_path: Path, damage: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     shares_by_a_new_loop()
@@ -110,7 +110,7 @@ def test_damaged_code_is_not_used_and_that_is_said(
 
 
 @pytest.mark.parametrize("what", ["SOURCES", "settings"])
-def test_code_of_other_sources_or_settings_is_not_taken(
+def test_code_of_other_sources_or_settings_is_not_used(
     compilations: list[str], monkeypatch: pytest.MonkeyPatch, what: str
 ) -> None:
     shares_by_a_new_loop()
@@ -122,7 +122,7 @@ def test_code_of_other_sources_or_settings_is_not_taken(
     assert compilations == ["shares", "shares"]
 
 
-def test_a_change_of_any_source_of_the_kernels_is_one(
+def test_a_change_of_any_source_changes_the_key(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     kernels = Path(machine_code.__file__).parents[1]
@@ -166,7 +166,7 @@ def test_the_key_covers_all_that_a_loop_imports() -> None:
 
 
 @pytest.mark.parametrize("change", ["NUMBA_OPT", "NUMBA_ENABLE_AVX", "file", "version", "host"])
-def test_whatever_changes_what_numba_makes_is_among_its_settings(
+def test_settings_cover_what_changes_numbas_code(
     change: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
@@ -185,7 +185,7 @@ def test_whatever_changes_what_numba_makes_is_among_its_settings(
     assert settings() != before
 
 
-def test_where_no_folder_takes_it_every_process_compiles_and_is_told_what_to_set(
+def test_without_a_writable_folder_every_process_compiles(
     compilations: list[str],
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
@@ -199,7 +199,7 @@ def test_where_no_folder_takes_it_every_process_compiles_and_is_told_what_to_set
     assert "set NUMBA_CACHE_DIR to a writable folder" in caplog.text
 
 
-def test_the_users_cache_takes_what_the_packages_folder_does_not(
+def test_the_users_cache_is_the_second_choice(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (tmp_path / "file").touch()
@@ -211,9 +211,7 @@ def test_the_users_cache_takes_what_the_packages_folder_does_not(
     assert code_cache.cached("some", lambda: b"made again") == b"made"
 
 
-def test_the_folders_are_the_packages_then_the_users_or_the_one_that_the_user_names(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_the_folders_of_the_code_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("NUMBA_CACHE_DIR", raising=False)
     package, user = code_cache.folders()
     assert package == Path(machine_code.__file__).parent / "__pycache__"
@@ -222,7 +220,7 @@ def test_the_folders_are_the_packages_then_the_users_or_the_one_that_the_user_na
     assert code_cache.folders() == [tmp_path]
 
 
-def test_a_write_that_fails_leaves_no_part_behind(
+def test_a_failed_write_leaves_no_partial_file(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def full(self: Path, target: Path) -> Path:
@@ -234,9 +232,7 @@ def test_a_write_that_fails_leaves_no_part_behind(
     assert list(tmp_path.iterdir()) == []
 
 
-def test_who_debugs_blocks_uncompiled_has_the_kernels_still_once_they_are_compiled(
-    two: tuple[Path, list[str]], tmp_path: Path
-) -> None:
+def test_cached_kernels_work_with_jit_disabled(two: tuple[Path, list[str]], tmp_path: Path) -> None:
     assert prepared(two[0], NUMBA_DISABLE_JIT="1") == ("loaded", "")
     process = start(tmp_path, NUMBA_DISABLE_JIT="1")
     _, told = process.communicate(timeout=200)
@@ -274,7 +270,7 @@ def test_a_loop_is_compiled_for_each_type_of_its_arguments(
         ("12", "integer"),
     ],
 )
-def test_what_a_loop_cannot_read_is_refused(argument: Any, error: str) -> None:
+def test_unreadable_arguments_of_a_loop_are_refused(argument: Any, error: str) -> None:
     with pytest.raises((TypeError, ValueError), match=error):
         machine_code.laid_out((argument,), [])
 
@@ -288,7 +284,7 @@ def made_by_a_loop(
     Loop("of_a_test", "some")(*arguments)
 
 
-def test_numbers_and_tuples_arrive_as_they_are(
+def test_numbers_and_tuples_reach_a_loop_unchanged(
     compilations: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from paninifs.graphs.kernels.cpu.compiled.compiling import loop
@@ -308,7 +304,7 @@ def test_numbers_and_tuples_arrive_as_they_are(
     assert out.tolist() == [-5, -0.25, -2, 5, float(2**63 - 1), 0]
 
 
-def test_a_loop_that_would_need_numba_when_it_runs_is_refused_as_it_is_compiled(
+def test_a_loop_that_calls_numbas_runtime_is_refused(
     compilations: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # A process without Numba would end in LLVM, at every start, with what was kept.
@@ -322,7 +318,7 @@ def test_a_loop_that_would_need_numba_when_it_runs_is_refused_as_it_is_compiled(
         made_by_a_loop(monkeypatch, some, np.zeros(5))
 
 
-def test_numba_told_otherwise_while_the_program_runs_is_refused(
+def test_a_target_changed_at_run_time_is_refused(
     compilations: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from paninifs.graphs.kernels.cpu.compiled import compiling
@@ -374,9 +370,7 @@ def test_threads_that_call_at_once_each_get_their_own() -> None:
         {"NUMBA_ENABLE_AVX": "0"},
     ],
 )
-def test_the_target_is_numbas_whatever_it_is_told_and_it_is_asked_once(
-    tmp_path: Path, told: dict[str, str]
-) -> None:
+def test_the_target_is_numbas_and_read_once(tmp_path: Path, told: dict[str, str]) -> None:
     def answers(code: str) -> list[str]:
         ran = subprocess.run(
             [sys.executable, "-P", "-c", code],
