@@ -34,7 +34,7 @@ from ..storage.errors import RunFailed
 from ..storage.text import PackedText
 from .cluster.connect import connect
 from .costs.calibration import CLUSTERS, FORMATS, Calibration, Rate
-from .costs.work import Work, at_once
+from .costs.work import Work, busy_cores
 from .hardware.cpu import processor
 from .run.submit import submit
 
@@ -51,7 +51,7 @@ ROUNDS = 3
 _GROUP_BYTES = 4 << 20
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Made:
     """A corpus that was made to be measured with: where it is, and how much is in it."""
 
@@ -107,15 +107,15 @@ def calibrate(
     task = max(0.0, apart) / (lines.tasks - lines.few_tasks)
     used = hashing[own.hashing]
     return Calibration(
-        own.name,
-        own.cores,
-        dt.datetime.now(dt.UTC).date().isoformat(),
-        __version__,
-        {one: took[one] for one in CLUSTERS},
-        shard,
-        task,
-        {form: _host(form, corpora, took, (shard, task), own.cores, used) for form in FORMATS},
-        hashing,
+        processor=own.name,
+        cores=own.cores,
+        date=dt.datetime.now(dt.UTC).date().isoformat(),
+        version=__version__,
+        start={one: took[one] for one in CLUSTERS},
+        shard=shard,
+        task=task,
+        host={form: _host(form, corpora, took, (shard, task), own.cores, used) for form in FORMATS},
+        hashing=hashing,
     )
 
 
@@ -153,7 +153,14 @@ def _written(folder: Path, form: str, texts: Sequence[str]) -> Made:
             path.write_text("\n".join(texts) + "\n")
     corpus = open_corpus(path)
     work, few_tasks = Work.on(corpus), len(corpus.index.partitions(FEW_SHARDS))
-    return Made(path, work.texts, work.text_bytes, work.shards, work.tasks or 1, few_tasks)
+    return Made(
+        path=path,
+        rows=work.texts,
+        nbytes=work.text_bytes,
+        shards=work.shards,
+        tasks=work.tasks or 1,
+        few_tasks=few_tasks,
+    )
 
 
 def _hashing(path: str, rounds: int) -> Rate:
@@ -192,7 +199,7 @@ def _host(
         corpus = corpora[form, mean]
         fixed = took["fixed"] + corpus.shards * each[0] + corpus.tasks * each[1]
         seconds = took[form, mean] - fixed
-        seconds *= at_once(corpus.tasks, cores)
+        seconds *= busy_cores(corpus.tasks, cores)
         left = seconds - hashing.seconds(corpus.rows, corpus.nbytes)
         seen.append((corpus.rows, corpus.nbytes, max(0.0, left)))
     return _rate(*seen)

@@ -1,33 +1,33 @@
-"""Every exception that the engine raises on purpose, and nothing else.
+"""Exceptions and warnings that the engine raises on purpose.
 
 ::
 
     PaniniError
-    ├── UsageError (ValueError)            what was asked for cannot be done; nothing was written
+    ├── UsageError (ValueError)            the request cannot be fulfilled; nothing was written
     │   ├── CorpusNotFound (FileNotFoundError)
-    │   ├── CorpusEmpty                    there are files, and no row in any of them
-    │   ├── ColumnNotFound                 no file has the column, or it holds no text
-    │   ├── GraphError                     blocks that do not fit together, a bad inventory
+    │   ├── CorpusEmpty                    the corpus has files, but no rows
+    │   ├── ColumnNotFound                 no file has the column, or it has the wrong type
+    │   ├── GraphError                     blocks do not fit together, or an inventory is bad
     │   ├── BackendUnavailable (ImportError)
     │   ├── ResultsNotFound (FileNotFoundError)
     │   ├── ResultsMismatch                the store holds another run's results
     │   └── LeaseHeld                      another driver is writing the store
-    ├── CorpusChanged (OSError)            a file is not the one that was indexed
+    ├── CorpusChanged (OSError)            a file changed since it was indexed
     ├── UnsafeKey (ValueError)             a store names an object outside its own folder
-    ├── StorageUnreachable (OSError)       a place failed for longer than it is waited for
-    ├── StorageRefused (OSError)           no room, no permission: waiting would not help
+    ├── StorageUnreachable (OSError)       storage kept failing for as long as it is retried
+    ├── StorageRefused (OSError)           no space, no permission: retrying would not help
     ├── LeaseLost (OSError)                another driver took the store over
-    ├── DeviceLost (RuntimeError)          a GPU failed, and with it all that its process asks of it
+    ├── DeviceLost (RuntimeError)          a GPU failed, and its process can no longer use it
     ├── BlockError (RuntimeError)          a map-block failed, or returned the wrong thing
-    ├── RowsQuarantined (RuntimeError)     ``on_error="raise"`` and there was a bad row
-    ├── RunFailed (RuntimeError)           the run ended without finishing; its cause is chained
+    ├── RowsQuarantined (RuntimeError)     a bad row, with ``on_error="raise"``
+    ├── RunFailed (RuntimeError)           the run ended early; its cause is chained
     └── RunCancelled (RuntimeError)
 
     ResultsIncomplete (UserWarning)        a store was opened before its run had finished
-    ScarceDisk (UserWarning)               there is hardly any room to put memory on disk
-    UnencryptedScheduler (UserWarning)     other hosts can reach a scheduler that speaks plain text
+    ScarceDisk (UserWarning)               little disk space is left for spilling
+    UnencryptedScheduler (UserWarning)     other hosts can reach a scheduler without TLS
 
-Each also subclasses a builtin, so that ``except FileNotFoundError`` does what its reader expects.
+All subclass a builtin too, so that code like ``except FileNotFoundError`` works as expected.
 """
 
 from __future__ import annotations
@@ -38,31 +38,31 @@ class PaniniError(Exception):
 
 
 class UsageError(PaniniError, ValueError):
-    """What was asked for cannot be done as it was asked; nothing was written."""
+    """The request cannot be fulfilled; nothing was written."""
 
 
 class CorpusNotFound(UsageError, FileNotFoundError):
-    """No file is where the corpus was said to be."""
+    """No file is at the given location of the corpus."""
 
 
 class CorpusEmpty(UsageError):
-    """The corpus has files, and not one row."""
+    """The corpus has files, but no rows."""
 
 
 class ColumnNotFound(UsageError):
-    """A column that was asked for is in no file, or does not hold what it must."""
+    """A requested column is in no file, or does not have the required type."""
 
 
 class GraphError(UsageError):
-    """Blocks that do not fit together, or an inventory that cannot be computed."""
+    """Blocks do not fit together, or an inventory cannot be computed."""
 
 
 class BackendUnavailable(UsageError, ImportError):
-    """A backend or cluster that is unknown, or that this machine cannot run."""
+    """A backend, cluster or package is unknown, or cannot be used on this machine."""
 
 
 class ResultsNotFound(UsageError, FileNotFoundError):
-    """There is no results store where one was looked for."""
+    """No results store is at the given location."""
 
 
 class ResultsMismatch(UsageError):
@@ -74,7 +74,7 @@ class LeaseHeld(UsageError):
 
 
 class CorpusChanged(PaniniError, OSError):
-    """A corpus file is not the one that was indexed."""
+    """A corpus file changed since it was indexed."""
 
 
 class UnsafeKey(PaniniError, ValueError):
@@ -82,11 +82,11 @@ class UnsafeKey(PaniniError, ValueError):
 
 
 class StorageUnreachable(PaniniError, OSError):
-    """A place failed for longer than it is waited for; what is finished is kept."""
+    """Storage kept failing for as long as it is retried; finished work is kept."""
 
 
 class StorageRefused(PaniniError, OSError):
-    """A place has no room, or lets nobody in; what is finished is kept."""
+    """Storage has no space left or denies access; finished work is kept."""
 
 
 class LeaseLost(PaniniError, OSError):
@@ -94,7 +94,7 @@ class LeaseLost(PaniniError, OSError):
 
 
 class DeviceLost(PaniniError, RuntimeError):
-    """A GPU failed; its process cannot use it any more, another device can go on."""
+    """A GPU failed and its process can no longer use it; another device can continue."""
 
 
 class BlockError(PaniniError, RuntimeError):
@@ -102,7 +102,7 @@ class BlockError(PaniniError, RuntimeError):
 
 
 class RowsQuarantined(PaniniError, RuntimeError):
-    """A row had to be set aside in a run that was told to stop at the first one."""
+    """A row had to be quarantined in a run that stops at the first such row."""
 
 
 class RunFailed(PaniniError, RuntimeError):
@@ -118,8 +118,8 @@ class ResultsIncomplete(UserWarning):
 
 
 class ScarceDisk(UserWarning):
-    """There is hardly any room on disk for what workers have no memory for."""
+    """Little disk space is left for data that workers spill from memory."""
 
 
 class UnencryptedScheduler(UserWarning):
-    """Other hosts can reach a scheduler without TLS, and whoever reaches one runs code."""
+    """Other hosts can reach a scheduler without TLS, and can run code through it."""

@@ -17,7 +17,7 @@ from .question import Question
 HEADINGS = ("machine", "verdict", "a run takes", "units", "dollars")
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Advice:
     """An answer: machines in order, which of them to take, and why."""
 

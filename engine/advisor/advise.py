@@ -11,8 +11,8 @@ from ...storage.errors import UsageError
 from ..costs.catalogue import HERE, RENTED, Catalogue, Machine
 from ..costs.catalogue_files import open_catalogue
 from ..costs.prediction import Prediction, predict
-from ..costs.pricing import Outlay, Return, compare
-from ..costs.this_machine import calibration_of, machine_here
+from ..costs.pricing import Alternative, Return, compare
+from ..costs.this_machine import calibration_of, describe_this_machine
 from ..costs.work import Work
 from ..hardware.cpu import processor
 from ..rendering.quantities import dollars
@@ -98,24 +98,31 @@ def advise(
     if isinstance(work, Corpus):
         work = Work.on(work)
     question = Question(
-        work,
-        runs_per_month,
-        plan,
-        units_left,
-        budget,
-        deadline,
-        stage,
-        value_of_time,
-        names_of(free),
+        work=work,
+        runs_per_month=runs_per_month,
+        plan=plan,
+        units_left=units_left,
+        budget=budget,
+        deadline=deadline,
+        stage=stage,
+        value_of_time=value_of_time,
+        free=names_of(free),
     )
     if catalogue == SEED2:
         matrix = seed2()
         if plan is not None:
             open_catalogue().plan(plan)
         rows, recommended, why = answer_of_seed2(matrix, question)
-        return Advice(question, SEED2, matrix.date, rows, recommended, why)
+        return Advice(
+            question=question,
+            catalogue=SEED2,
+            as_of=matrix.date,
+            rows=rows,
+            recommended=recommended,
+            why=why,
+        )
     used = open_catalogue(catalogue)
-    here, calibration = machine_here(used), calibration_of(processor())
+    here, calibration = describe_this_machine(used), calibration_of(processor())
 
     def foretell(machine: Machine, work: Work) -> Prediction:
         return predict(machine, work, calibration if machine is here else None)
@@ -149,14 +156,14 @@ def answer(question: Question, catalogue: Catalogue, foretell: Predict) -> Advic
     workable = [row for row in rows if row.tier <= Tier.PATIENCE]
     best = workable[:FALL_BACKS]
     return Advice(
-        question,
-        catalogue.name,
-        catalogue.as_of,
-        rows,
-        tuple(row.name for row in best),
-        (*reasons_of(rows, question), *model_notes(work)),
-        differences(rows, question),
-        _sources(best, catalogue),
+        question=question,
+        catalogue=catalogue.name,
+        as_of=catalogue.as_of,
+        rows=rows,
+        recommended=tuple(row.name for row in best),
+        why=(*reasons_of(rows, question), *model_notes(work)),
+        differs=differences(rows, question),
+        sources=_sources(best, catalogue),
     )
 
 
@@ -196,8 +203,8 @@ def _returns(row: Row, rivals: list[Row], question: Question) -> tuple[Return, .
     chosen = others[:1] + [rival for rival in others[1:] if rival.machine.kind == "cpu"]
     return tuple(
         compare(
-            _outlay(row),
-            _outlay(rival),
+            _alternative(row),
+            _alternative(rival),
             runs_per_month=question.runs_per_month,
             value_of_time=question.value_of_time,
         )
@@ -205,7 +212,7 @@ def _returns(row: Row, rivals: list[Row], question: Question) -> tuple[Return, .
     )
 
 
-def _outlay(row: Row) -> Outlay:
+def _alternative(row: Row) -> Alternative:
     assert row.cost is not None
     assert row.cost.usd is not None
-    return Outlay(row.name, row.cost.hours, row.cost.usd)
+    return Alternative(row.name, row.cost.hours, row.cost.usd)

@@ -45,7 +45,7 @@ class Tier(IntEnum):
     IMPOSSIBLE = 3
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Row:
     """A machine in an answer: what it takes and costs there, and what speaks for and against it."""
 
@@ -155,7 +155,14 @@ def judge(
         case.notes += taken_for_granted(machine, work)
         case.notes.append(_time(prediction))
     reasons = (*case.against, *case.doubts, *case.waits, *case.notes)
-    return Row(machine, case.verdict, case.tier, reasons, prediction, cost)
+    return Row(
+        machine=machine,
+        verdict=case.verdict,
+        tier=case.tier,
+        reasons=reasons,
+        prediction=prediction,
+        cost=cost,
+    )
 
 
 def _predicted(case: _Case, machine: Machine, work: Work, predict: Predict) -> Prediction | None:
@@ -182,7 +189,14 @@ def _offer(
         hours = known.session_hours if known else None
         case.notes.append("costs nothing, as was said")
         offer = Offer(True, known.availability if known else None, hours, "own")
-        return offer, Plan("as was said", "as was said", 0, None, None, hours)
+        return offer, Plan(
+            name="as was said",
+            title="as was said",
+            usd_month=0,
+            units_included=None,
+            usd_per_unit=None,
+            session_hours=hours,
+        )
     if question.plan is not None:
         if question.plan in machine.offers:
             return machine.offers[question.plan], catalogue.plan(question.plan)

@@ -29,7 +29,8 @@ def fit(work: Work, machine: Machine, prediction: Prediction | None) -> Fit:
     --------
     >>> from paninifs.engine.costs.work import Model
     >>> work = Work(1000, kind="embedding", models=(Model("large", 7_000_000_000),))
-    >>> fit(work, Machine("T4", "T4", "gpu", "cuda", memory_gb=16), None).reason
+    >>> t4 = Machine(name="T4", title="T4", kind="gpu", backend="cuda", memory_gb=16)
+    >>> fit(work, t4, None).reason
     'needs 16.0 GB in FP16 (2 bytes a parameter) of its 16.0 GB'
     """
     there = machine.memory_bytes

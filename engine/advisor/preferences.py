@@ -14,11 +14,16 @@ from ...storage.errors import UsageError
 from ..costs.catalogue import Catalogue, Machine
 from ..costs.catalogue_files import open_catalogue
 from ..costs.prediction import predict
-from ..costs.pricing import Cost, Outlay, Return, compare, price
-from ..costs.this_machine import machine_here, of_gpu, priced_here, usable_gpus
+from ..costs.pricing import Alternative, Cost, Return, compare, price
+from ..costs.this_machine import (
+    catalogued_machine,
+    describe_this_machine,
+    machine_with_gpu,
+    usable_gpus,
+)
 from ..costs.work import Work
 from ..hardware.gpu import Gpu
-from ..hardware.platform import where
+from ..hardware.platform import current_platform
 from ..rendering.quantities import dollars, duration, units
 
 MEASURE = Work(100_000_000, mean_bytes=100)
@@ -89,15 +94,17 @@ def cascade(
 def look_for(prefer: Sequence[str]) -> Cascade:
     """Return the cascade of this machine, by today's catalogue or the user's own."""
     catalogue = open_catalogue()
-    own = machine_here(catalogue) if priced_here(catalogue) else None
-    return cascade(prefer, usable_gpus(), own, where().gpu_remedy, catalogue)
+    own = describe_this_machine(catalogue) if catalogued_machine(catalogue) else None
+    return cascade(prefer, usable_gpus(), own, current_platform().gpu_remedy, catalogue)
 
 
 def _called(gpus: Sequence[Gpu], wanted: Sequence[Machine], catalogue: Catalogue) -> str:
     """Return what this machine is called; an A100 of any size is the one that is wanted."""
     if not gpus:
         return CPU
-    known = of_gpu(gpus[0], wanted) or of_gpu(gpus[0], catalogue.machines.values())
+    known = machine_with_gpu(gpus[0], wanted) or machine_with_gpu(
+        gpus[0], catalogue.machines.values()
+    )
     return known.name if known else gpus[0].name
 
 
@@ -137,7 +144,7 @@ def _upgrades(here: Machine, wanted: Sequence[Machine], catalogue: Catalogue) ->
             f"{other.name} instead of {here.name}: {MEASURE.texts:,} texts of "
             f"{MEASURE.mean_bytes:g} bytes take {duration(theirs.hours * 3600)} instead of "
             f"{duration(mine.hours * 3600)}, and cost {_paid(theirs)} instead of {_paid(mine)}: "
-            f"{_whether(compare(_outlay(other, theirs), _outlay(here, mine)))}"
+            f"{_whether(compare(_alternative(other, theirs), _alternative(here, mine)))}"
         )
 
 
@@ -165,8 +172,8 @@ def _taken(machine: Machine, catalogue: Catalogue) -> Cost:
     return cost
 
 
-def _outlay(machine: Machine, cost: Cost) -> Outlay:
-    return Outlay(machine.name, cost.hours, cost.usd or 0.0)
+def _alternative(machine: Machine, cost: Cost) -> Alternative:
+    return Alternative(machine.name, cost.hours, cost.usd or 0.0)
 
 
 def _paid(cost: Cost) -> str:

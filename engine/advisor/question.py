@@ -14,7 +14,7 @@ Stage = Literal["prototyping", "production"]
 STAGES: tuple[Stage, ...] = get_args(Stage)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Question:
     """A piece of work, how often it is done, and what it may cost; None where nothing was said.
 

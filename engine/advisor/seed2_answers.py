@@ -81,19 +81,25 @@ def _cell(backend: GuideMachine, criterion: Criterion) -> Cell:
 
 def _row(backend: GuideMachine, ruling: Ruling) -> Row:
     figures = {name: backend.figures[name] for name in _FIGURES if name in backend.figures}
-    machine = Machine(backend.name, backend.name, backend.kind, backend.backend, **figures)
+    machine = Machine(
+        name=backend.name, title=backend.name, kind=backend.kind, backend=backend.backend, **figures
+    )
     price = f"{dollars(backend.usd_month)} a month" if backend.usd_month else "free"
     general = f"{price}, availability {backend.availability}; {backend.verdict}"
     if ruling.decided_by is None:
         there = backend.name in ruling.recommend
         verdict: Verdict = "yes" if there else "no"
         tier = Tier.READY if there else Tier.IMPOSSIBLE
-        return Row(machine, verdict, tier, (general,))
+        return Row(machine=machine, verdict=verdict, tier=tier, reasons=(general,))
     found = _cell(backend, ruling.decided_by)
     label = found.label
     said = (f"by the guide, a label and no prediction: {label}",) if label else ()
     return Row(
-        machine, VERDICTS[found.mark], _TIERS[found.mark], (*said, general), label=found.time
+        machine=machine,
+        verdict=VERDICTS[found.mark],
+        tier=_TIERS[found.mark],
+        reasons=(*said, general),
+        label=found.time,
     )
 
 

@@ -1,4 +1,7 @@
-"""The command ``paninifs``: a file a subject. Words and exit codes only, no work of their own."""
+"""The command ``paninifs``, one file per subject: options, output and exit codes.
+
+The work itself is done by the functions of the public API. May import everything in `engine`.
+"""
 
 from __future__ import annotations
 
@@ -16,8 +19,9 @@ from .console import DONE, out
 
 app = typer.Typer(
     name="paninifs",
-    help="Dhātu weights, prime bases and ambiguity for corpora of any size.",
-    epilog="Exit codes: 0 done, 1 failed, 2 usage, 3 done with quarantined rows, 130 stopped.",
+    help="Compute dhātu weights, prime bases and ambiguity for text corpora of any size.",
+    epilog="Exit codes: 0 done, 1 failed, 2 wrong usage, 3 done with quarantined rows, "
+    "130 interrupted.",
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
@@ -41,7 +45,7 @@ for command in commands:
 
 @app.callback(invoke_without_command=True)
 def _version(
-    version: Annotated[bool, typer.Option("--version", help="Print the version.")] = False,
+    version: Annotated[bool, typer.Option("--version", help="Print the version and exit.")] = False,
 ) -> None:
     if version:
         out.print(__version__)
@@ -53,17 +57,17 @@ def _warning(
     category: type[Warning],
     filename: str,
     lineno: int,
-    line: str | None = None,  # noqa: ARG001 (as Python calls it)
+    line: str | None = None,  # noqa: ARG001 (part of Python's signature)
 ) -> str:
-    """Word a warning for somebody who has no code to look at."""
+    """Format a warning for users of the command, without the line of code that raised it."""
     where = "warning" if issubclass(category, UnencryptedScheduler) else f"{filename}:{lineno}"
     return f"{where}: {category.__name__}: {message}\n"
 
 
 def main() -> None:
     """Run the command."""
-    # Imports make a million objects and no garbage; looking for some in them takes half a second
-    # on the way in, and as much on the way out.
+    # Imports create a million objects and no garbage; collecting among them costs half a second at
+    # the start, and as much at exit.
     gc.set_threshold(100_000)
     atexit.register(gc.freeze)
     warnings.formatwarning = _warning

@@ -1,4 +1,4 @@
-"""The command ``paninifs advise``: which machine suits a piece of work, and why."""
+"""The command ``paninifs advise``: which machine to use for some work, and why."""
 
 from __future__ import annotations
 
@@ -20,61 +20,66 @@ if TYPE_CHECKING:
 def advise(
     corpus: Annotated[
         list[str] | None,
-        typer.Argument(help="Files, a glob in quotes, a folder or a URL; or say --texts."),
+        typer.Argument(
+            metavar="CORPUS", help="Files, a quoted glob, a folder or a URL; or give --texts."
+        ),
     ] = None,
-    texts: Annotated[int | None, typer.Option(min=1, help="How many texts there are.")] = None,
+    texts: Annotated[int | None, typer.Option(min=1, help="Number of texts.")] = None,
     mean_bytes: Annotated[
         float | None,
-        typer.Option(min=0, help="Of a text, in UTF-8; 100 when left out. Of a corpus: counted."),
+        typer.Option(min=0, help="Mean UTF-8 bytes per text, with --texts; 100 by default."),
     ] = None,
     text: Annotated[
         str | None,
-        typer.Option(help="Column of the corpus that holds the text; 'text' when left out."),
+        typer.Option(help="Column of the corpus that holds the text; 'text' by default."),
     ] = None,
     format: Annotated[
-        str | None, typer.Option(help="How the corpus is stored, as 'parquet' or 'jsonl'.")
+        str | None, typer.Option(help="Format of the corpus, such as 'parquet' or 'jsonl'.")
     ] = None,
     kind: Annotated[
         str | None,
-        typer.Option(help=f"What is done to them: {' or '.join(map(repr, KINDS))} with models."),
+        typer.Option(help=f"Kind of work: {' or '.join(map(repr, KINDS))} (with --model)."),
     ] = None,
     model: Annotated[
         list[str] | None,
         typer.Option(
             metavar="NAME=PARAMS",
-            help="A model to embed with, as my-model=110M; SBERT, E5-Large-V2 and BGE-M3 need no "
-            "number. Repeatable.",
+            help="Embedding model with its number of parameters, such as my-model=110M; SBERT, "
+            "E5-Large-V2 and BGE-M3 need no number. Repeatable.",
         ),
     ] = None,
-    runs: Annotated[int | None, typer.Option(min=1, help="Runs a month.")] = None,
+    runs: Annotated[int | None, typer.Option(min=1, help="Runs per month.")] = None,
     plan: Annotated[
         str | None,
-        typer.Option(help="What you have: 'free', 'pro', 'pro+', 'payg' or 'rented'."),
+        typer.Option(help="Your plan: 'free', 'pro', 'pro+', 'payg' or 'rented'."),
     ] = None,
     units: Annotated[float | None, typer.Option(min=0, help="Compute units left.")] = None,
     budget: Annotated[
-        float | None, typer.Option(min=0, help="US dollars a month, beside the plan.")
+        float | None, typer.Option(min=0, help="US dollars per month, in addition to the plan.")
     ] = None,
     deadline: Annotated[
-        float | None, typer.Option(help="Hours in which a run has to be done.")
+        float | None, typer.Option(help="Hours within which a run has to finish.")
     ] = None,
     stage: Annotated[
         str | None,
-        typer.Option(help=f"What the runs are for: {' or '.join(map(repr, STAGES))}."),
+        typer.Option(help=f"Purpose of the runs: {' or '.join(map(repr, STAGES))}."),
     ] = None,
     value_of_time: Annotated[
-        float | None, typer.Option(min=0, help="US dollars that an hour is worth.")
+        float | None, typer.Option(min=0, help="Value of an hour of waiting, in US dollars.")
     ] = None,
     free: Annotated[
-        list[str] | None, typer.Option(help="A machine that costs you nothing now; repeatable.")
+        list[str] | None,
+        typer.Option(help="Machine that costs you nothing at present; repeatable."),
     ] = None,
     catalogue: Annotated[
         str | None,
-        typer.Option(help="A TOML of your own over today's figures; or 'seed2', a frozen guide."),
+        typer.Option(
+            help="Your own TOML file, overriding current figures; or 'seed2', a frozen guide."
+        ),
     ] = None,
     as_json: Json = False,
 ) -> None:
-    """Rank machines for a CORPUS, or for so many texts: time, cost, and why.
+    """Rank machines for a CORPUS or a number of texts by time and cost, with reasons.
 
     Example: paninifs advise --texts 1000000 --mean-bytes 200 --plan pro --runs 20
     """
@@ -82,13 +87,22 @@ def advise(
 
     with errors():
         found = ask(
-            _work(corpus or [], texts, mean_bytes, text, format, kind, model or [], catalogue),
+            _work(
+                corpus or [],
+                texts=texts,
+                mean_bytes=mean_bytes,
+                text=text,
+                format=format,
+                kind=kind,
+                models=model or [],
+                catalogue=catalogue,
+            ),
             runs_per_month=runs,
             plan=plan,
             units_left=units,
             budget=budget,
             deadline=deadline,
-            stage=cast("Stage | None", stage),  # checked there
+            stage=cast("Stage | None", stage),  # checked by `advise`
             value_of_time=value_of_time,
             free=free or [],
             catalogue=catalogue,
@@ -101,40 +115,41 @@ def advise(
 
 def _work(
     corpus: list[str],
+    *,
     texts: int | None,
     mean_bytes: float | None,
     text: str | None,
     format: str | None,
     kind: str | None,
-    named: list[str],
+    models: list[str],
     catalogue: str | None,
 ) -> Work | None:
-    """Return the work that was described; None where the frozen guide is asked without any."""
+    """Return the described work; None if only the frozen guide is requested."""
     from ..advisor.advise import SEED2
 
     if bool(corpus) and texts is not None:
         raise UsageError("give a corpus or --texts, not both")
     if mean_bytes is not None and texts is None:
-        raise UsageError("--mean-bytes goes with --texts; those of a corpus are counted")
+        raise UsageError("--mean-bytes needs --texts; the bytes of a corpus are counted")
     if text is not None and not corpus:
-        raise UsageError("--text names a column of a corpus; there is none")
-    models = tuple(_model(one) for one in named)
-    what = cast("Kind", kind or ("embedding" if models else "hashing"))  # checked by `Work`
+        raise UsageError("--text names a column of a corpus, but no corpus is given")
+    parsed = tuple(_model(option) for option in models)
+    work = cast("Kind", kind or ("embedding" if models else "hashing"))  # checked by `Work`
     if corpus:
         from ...storage.corpus.corpus import open_corpus
 
         counted = Work.on(open_corpus(corpus, text=text or "text", format=format))
-        return replace(counted, kind=what, models=models)
+        return replace(counted, kind=work, models=parsed)
     if texts is None:
         if catalogue == SEED2 and not (models or kind or format):
             return None
         raise UsageError("give a corpus, or --texts and --mean-bytes")
     length = 100.0 if mean_bytes is None else mean_bytes
-    return Work(texts, length, what, format or "parquet", models)
+    return Work(texts, length, work, format or "parquet", parsed)
 
 
 def _model(text: str) -> Model:
-    """Return a model from NAME=PARAMS, or from a name that is known."""
+    """Return the model given as NAME=PARAMS, or as a known name."""
     from ..advisor.models import known_models, model
 
     name, equals, number = text.partition("=")
@@ -142,12 +157,16 @@ def _model(text: str) -> Model:
         if name in known_models():
             return model(name)
         known = ", ".join(known_models())
-        raise UsageError(f"say how many parameters {name!r} has, as {name}=110M; known are {known}")
+        raise UsageError(
+            f"give the parameters of {name!r}, such as {name}=110M; models known by name: {known}"
+        )
     scale = {"K": 10**3, "M": 10**6, "B": 10**9, "G": 10**9}.get(number[-1:].upper(), 1)
     try:
         parameters = round(float(number if scale == 1 else number[:-1]) * scale)
     except (ValueError, OverflowError) as error:
-        raise UsageError(f"{text!r}: parameters are a number as 110000000 or 110M") from error
+        raise UsageError(
+            f"{text!r}: the parameters must be a number, such as 110000000 or 110M"
+        ) from error
     if parameters < 1:
         raise UsageError(f"{text!r}: a model has at least one parameter")
     return Model(name, parameters)
@@ -172,7 +191,7 @@ def _print(found: Advice) -> None:
 
 
 def _document(found: Advice) -> dict[str, Any]:
-    """Return advice as JSON has it."""
+    """Return the advice as JSON."""
     return {
         "catalogue": found.catalogue,
         "as_of": found.as_of,

@@ -1,32 +1,35 @@
-"""The command ``paninifs bench``: how fast this machine is, for `paninifs advise` to go by."""
+"""The command ``paninifs bench``: measure this machine, as a basis for `paninifs advise`."""
 
 from __future__ import annotations
 
 from dataclasses import asdict
 from tempfile import TemporaryFile
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from ..rendering.terminal import plain
 from .console import Json, err, errors, out, pairs, print_json
 
+if TYPE_CHECKING:
+    from ..costs.calibration import Rate
+
 
 def bench(
-    rounds: Annotated[int, typer.Option(min=1, help="How often each figure is taken.")] = 3,
+    rounds: Annotated[int, typer.Option(min=1, help="How often to repeat each measurement.")] = 3,
     as_json: Json = False,
 ) -> None:
-    """Measure this machine, a minute or two; `paninifs advise` predicts from it then.
+    """Measure this machine in a minute or two; `paninifs advise` then predicts from the figures.
 
-    Texts are made for it, half a gigabyte of temporary files, and removed again.
+    Writes half a gigabyte of temporary files, and removes them.
     """
     from .. import calibrate
     from ..costs import calibration
 
     with errors():
         calibration.PATH.parent.mkdir(parents=True, exist_ok=True)
-        TemporaryFile(dir=calibration.PATH.parent).close()  # fails before the minutes are spent
-        found = calibrate.calibrate(rounds, tell=lambda told: err.print(f"note: {plain(told)}"))
+        TemporaryFile(dir=calibration.PATH.parent).close()  # fail before minutes are spent
+        found = calibrate.calibrate(rounds, tell=lambda note: err.print(f"note: {plain(note)}"))
         found.save()
     if as_json:
         print_json(asdict(found))
@@ -34,23 +37,19 @@ def bench(
     pairs(
         {
             "processor": f"{found.processor}, {found.cores} cores",
-            "the command, over next to nothing": ", ".join(
-                f"{s:.1f} s with {one}" for one, s in found.start.items()
+            "starting the command": ", ".join(
+                f"{seconds:.1f} s with {cluster}" for cluster, seconds in found.start.items()
             ),
-            "a shard": f"{1e3 * found.shard:.1f} ms, and {1e3 * found.task:.1f} ms a task",
+            "overhead": f"{1e3 * found.shard:.1f} ms per shard, {1e3 * found.task:.1f} ms per task",
         }
-        | {
-            f"hashing, {path}": f"{_a_second(rate.seconds(1, 100))} texts/s of 100 bytes a core"
-            for path, rate in found.hashing.items()
-        }
-        | {
-            f"reading {form}, writing": f"{_a_second(rate.seconds(1, 100))} texts/s of 100 bytes "
-            "a core"
-            for form, rate in found.host.items()
-        }
+        | {f"hashing, {path}": _rate(rate) for path, rate in found.hashing.items()}
+        | {f"reading {format}, writing": _rate(rate) for format, rate in found.host.items()}
     )
-    out.print(f"kept in {plain(str(calibration.PATH))}")
+    out.print(f"saved to {plain(str(calibration.PATH))}")
 
 
-def _a_second(seconds: float) -> str:
-    return f"{1 / seconds:,.0f}" if seconds else "very many"
+def _rate(rate: Rate) -> str:
+    seconds = rate.seconds(1, 100)
+    return (
+        f"{1 / seconds:,.0f} texts/s per core, of 100 bytes" if seconds else "too fast to measure"
+    )

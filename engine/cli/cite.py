@@ -1,4 +1,4 @@
-"""The command ``paninifs cite``: what a paper may say of a store."""
+"""The command ``paninifs cite``: a methods paragraph about a store."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from .console import Json, Results, errors, print_json
 def cite(
     results: Results,
     bibtex: Annotated[
-        bool, typer.Option("--bibtex", help="An entry for the software, and not the paragraph.")
+        bool, typer.Option("--bibtex", help="Print a BibTeX entry for the software instead.")
     ] = False,
     as_json: Json = False,
 ) -> None:
-    """Print a methods paragraph on RESULTS; every figure in it stands in the store's manifest."""
+    """Print a methods paragraph about RESULTS for a paper; its figures come from the manifest."""
     from ..results.cite import cite as citation_of
 
     with errors():

@@ -1,4 +1,4 @@
-"""What every command prints with: two consoles, the exit codes, errors as one sentence each."""
+"""Output shared by all commands: the consoles, the exit codes, and errors as one line each."""
 
 from __future__ import annotations
 
@@ -16,8 +16,10 @@ from ..rendering.terminal import as_json_text, plain
 
 DONE, FAILED, USAGE, QUARANTINED, INTERRUPTED = 0, 1, 2, 3, 130
 
-Results = Annotated[str, typer.Argument(help="The results store: a folder or URL.")]
-Json = Annotated[bool, typer.Option("--json", help="Print JSON, for scripts.")]
+Results = Annotated[
+    str, typer.Argument(metavar="RESULTS", help="The results store: a folder or a URL.")
+]
+Json = Annotated[bool, typer.Option("--json", help="Print JSON for scripts.")]
 
 out = Console(highlight=False, soft_wrap=True, emoji=False)
 err = Console(stderr=True, highlight=False, soft_wrap=True, emoji=False)
@@ -25,7 +27,7 @@ err = Console(stderr=True, highlight=False, soft_wrap=True, emoji=False)
 
 @contextmanager
 def errors() -> Iterator[None]:
-    """Turn the engine's errors into one sentence and an exit code."""
+    """Turn the engine's errors into one line on stderr and an exit code."""
     try:
         yield
     except UsageError as error:
@@ -37,24 +39,24 @@ def errors() -> Iterator[None]:
 
 
 def pairs(rows: dict[str, str]) -> None:
-    """Print a name and a value a line."""
+    """Print one name and value per line."""
     for name, value in rows.items():
         out.print(f"[bold]{plain(name)}[/]: {plain(value)}")
 
 
 def print_json(document: dict[str, Any]) -> None:
-    """Print a document for scripts."""
+    """Print a document as JSON."""
     sys.stdout.write(as_json_text(document) + "\n")
 
 
 def print_duplicates(summary: Any) -> None:
-    """Print how many texts came before, where that was asked for."""
+    """Print the number of repeated texts, if they were marked."""
     if summary.duplicates is not None:
         pairs({"duplicates": f"{summary.duplicates:,}, marked in the array 'duplicate'"})
 
 
 def warn_of_forms(found: Any) -> None:
-    """Warn of a corpus that mixes Unicode normal forms."""
+    """Warn if a corpus mixes Unicode normal forms."""
     warning = NormalForms(found.not_nfc, found.not_nfd).warning
     if warning:
         err.print(f"[yellow]warning:[/] {plain(warning)}")

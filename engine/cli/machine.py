@@ -16,13 +16,13 @@ if TYPE_CHECKING:
 
 
 def devices(as_json: Json = False) -> None:
-    """Say what this machine is, what it computes with, and what to install for it."""
+    """Print what this machine has, its usable backends, and what to install for the others."""
     from ..hardware import hardware
-    from ..hardware.selection import choice
+    from ..hardware.selection import select_cluster
 
     with errors():
         machine = hardware()
-    chosen = choice()
+    chosen = select_cluster()
     if as_json:
         print_json(_document(machine) | {"connect": asdict(chosen)})
         return
@@ -33,10 +33,10 @@ def devices(as_json: Json = False) -> None:
             "platform": str(machine.platform),
             "cpu": f"{processor.name} ({processor.architecture}), {processor.cores} cores{vectors}",
             "SHA-256": f"{processor.hashing} ({processor.what}); "
-            f"can take {', '.join(processor.usable)}",
+            f"usable: {', '.join(processor.usable)}",
             "memory": _memory(machine.memory),
             "disk": f"{_gib(disk.working_free)} free in {disk.working}, "
-            f"{_gib(disk.temporary_free)} in {disk.temporary}, where workers spill to",
+            f"{_gib(disk.temporary_free)} in {disk.temporary}, where workers spill",
         }
     )
     _print_gpus(machine)
@@ -45,7 +45,7 @@ def devices(as_json: Json = False) -> None:
         state = "[green]usable[/]" if backend.usable else "[yellow]not usable[/]"
         out.print(f"[bold]backend {plain(backend.name)}[/]: {state}, {plain(backend.what)}")
         if backend.remedy:
-            out.print(f"    [yellow]to mend it:[/] {plain(backend.remedy)}")
+            out.print(f"    [yellow]to fix it:[/] {plain(backend.remedy)}")
     pairs({"connect() starts": str(chosen)})
 
 
@@ -54,7 +54,8 @@ def _memory(memory: Memory) -> str:
     if memory.limit is None:
         return f"{_gib(memory.total)}, {free}"
     return (
-        f"{_gib(memory.limit)} of the machine's {_gib(memory.total)}, by its control group; {free}"
+        f"{_gib(memory.limit)} of the machine's {_gib(memory.total)}, limited by its control "
+        f"group; {free}"
     )
 
 
@@ -69,11 +70,11 @@ def _print_gpus(machine: Hardware) -> None:
     if rapids:
         pairs({"RAPIDS": rapids.version + (f" for CUDA {rapids.cuda}" if rapids.cuda else "")})
     if runtime:
-        pairs({"CUDA runtime": f"{runtime}, that pip installed"})
+        pairs({"CUDA runtime": f"{runtime}, installed by pip"})
 
 
 def _trouble(rapids: Rapids | None, gpu: Gpu) -> str | None:
-    """Say what of the RAPIDS that is there does not suit a GPU that another one would suit."""
+    """Explain why the installed RAPIDS does not support a GPU that another version supports."""
     trouble = rapids.trouble_with(gpu) if rapids and gpu.extra else None
     return str(trouble) if trouble else None
 
@@ -83,7 +84,7 @@ def _gib(nbytes: int) -> str:
 
 
 def _document(machine: Hardware) -> dict[str, Any]:
-    """Return it all for scripts, and with each GPU what suits it."""
+    """Return everything as JSON, with each GPU what to install for it."""
     rapids = machine.packages.rapids
     gpus = [
         asdict(gpu)

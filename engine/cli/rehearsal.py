@@ -1,4 +1,4 @@
-"""What ``paninifs run --sample`` prints: what the whole run will take, and how to begin it."""
+"""What ``paninifs run --sample`` prints: what the whole run will take, and how to start it."""
 
 from __future__ import annotations
 
@@ -23,24 +23,25 @@ def print_rehearsal(
     graph: Graph,
     corpus: Corpus,
     results: str,
+    *,
     rows: int,
     options: Mapping[str, Any],
     mirror: str | None,
     as_json: bool,
 ) -> None:
-    """Try a sample, and print what it says of the whole."""
+    """Process a sample and print the prediction for the whole corpus."""
     from ..rehearsal.rehearsal import lines_of
     from ..rehearsal.rehearse import rehearse_run
     from ..rehearsal.trial_run import scratch_beside
     from ..run.spec import RunSpec
 
     if not as_json:
-        err.print(f"trying {rows:,} texts from all over the corpus")
+        err.print(f"sampling {rows:,} texts spread over the corpus")
     try:
         spec = RunSpec.of(graph, corpus, results, mirror=mirror, **options)
         found = rehearse_run(spec, scratch_beside(results), rows=rows)
     except KeyboardInterrupt:
-        err.print("\nstopped; nothing is left of the sample")
+        err.print("\nstopped; the sample is removed")
         raise typer.Exit(INTERRUPTED) from None
     if as_json:
         print_json(
@@ -54,14 +55,14 @@ def print_rehearsal(
         return
     pairs(lines_of(found))
     if mirror is not None:
-        out.print(f"note: the copying to {plain(shown(mirror))} is not in the time")
+        out.print(f"note: copying to {plain(shown(mirror))} is not included in the time")
     for note in found.notes:
         out.print(f"note: {plain(note)}")
-    out.print(f"to do it all: {plain(whole_command(sys.argv[1:]))}")
+    out.print(f"to run it all: {plain(whole_command(sys.argv[1:]))}")
 
 
 def whole_command(words: Sequence[str]) -> str:
-    """Return the command without the sample.
+    """Return the command without `--sample`.
 
     >>> whole_command(["run", "my texts.jsonl", "--sample", "1000", "out.zarr"])
     "paninifs run 'my texts.jsonl' out.zarr"

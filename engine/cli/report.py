@@ -15,19 +15,19 @@ def report(
     page: Annotated[
         str | None,
         typer.Argument(
-            metavar="[OUT.html]",
-            help="The file to write; RESULTS-report.html in this folder when left out.",
+            metavar="OUT.html",
+            help="The file to write; by default RESULTS-report.html in the current folder.",
             show_default=False,
         ),
     ] = None,
     by: Annotated[
         str | None,
         typer.Option(
-            help="A kept column to group texts by; when left out, one with 2 to 20 values."
+            help="Column to group texts by; by default the first kept one with 2 to 20 values."
         ),
     ] = None,
 ) -> None:
-    """Write a page about a store: what ran, how fast, and what came of it."""
+    """Write an HTML page about RESULTS: what ran, how fast, and what the results are."""
     from ..report.report import report as write
 
     with errors():

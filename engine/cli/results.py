@@ -1,4 +1,4 @@
-"""The commands that look at results beside their texts: ``paninifs peek`` and ``export``."""
+"""The commands that show results with their texts: ``paninifs peek`` and ``export``."""
 
 from __future__ import annotations
 
@@ -21,14 +21,16 @@ _BAR_WIDTH = 32
 
 
 def peek(
-    sentence: Annotated[str, typer.Argument(help="The sentence; - reads it from stdin.")],
+    sentence: Annotated[
+        str, typer.Argument(metavar="SENTENCE", help="The sentence; - reads it from stdin.")
+    ],
     results: Annotated[
-        str | None, typer.Option("--in", help="A results store to find the nearest texts in.")
+        str | None, typer.Option("--in", help="Results store in which to find the nearest texts.")
     ] = None,
     top: Annotated[int, typer.Option(min=0, help="How many texts to find.")] = 5,
     as_json: Json = False,
 ) -> None:
-    """Compute one sentence, and find the texts of a store whose dhātu weights are nearest."""
+    """Print the values of one SENTENCE, and the texts of a store with the most similar weights."""
     from ..results.peek import peek as look
 
     with errors():
@@ -40,7 +42,7 @@ def peek(
 
 
 def _from_stdin() -> str:
-    """Return what stdin has, without the line break that a shell ends it with."""
+    """Read stdin, without the line break that a shell appends."""
     try:
         return sys.stdin.buffer.read().decode().removesuffix("\n").removesuffix("\r")
     except UnicodeDecodeError as error:
@@ -48,7 +50,8 @@ def _from_stdin() -> str:
 
 
 def _print(found: Peek) -> None:
-    from ..results.peeked import HONESTY, beginning, notes, single_values
+    from ..results.located import beginning
+    from ..results.peeked import HONESTY, notes, single_values
 
     out.print(f"{plain(beginning(found.text))}\n")
     for note in notes(found):
@@ -74,23 +77,27 @@ def _print(found: Peek) -> None:
 
 def export(
     results: Results,
-    file: Annotated[str, typer.Argument(help="The file to make: .csv, .csv.gz or .parquet.")],
+    file: Annotated[
+        str, typer.Argument(metavar="FILE", help="The file to write: .csv, .csv.gz or .parquet.")
+    ],
     columns: Annotated[
         list[str] | None,
-        typer.Option(help="Which columns, as a,b; all when left out. May be repeated."),
+        typer.Option(help="Columns to export, such as a,b; all by default. May be repeated."),
     ] = None,
     format: Annotated[
-        str | None, typer.Option(help="csv, csv.gz or parquet; else the file's ending says it.")
+        str | None,
+        typer.Option(help="'csv', 'csv.gz' or 'parquet'; by default from the file's ending."),
     ] = None,
     text: Annotated[
-        bool, typer.Option("--text/--no-text", help="Read the corpus, or export the store alone.")
+        bool,
+        typer.Option("--text/--no-text", help="Read the corpus too, or export only the store."),
     ] = True,
     overwrite: Annotated[
-        bool, typer.Option("--overwrite", help="Replace the file that is there.")
+        bool, typer.Option("--overwrite", help="Replace an existing file.")
     ] = False,
     as_json: Json = False,
 ) -> None:
-    """Write results, texts and the corpus's own columns as one table, a row a text."""
+    """Write results, texts and the corpus's own columns as one table, one row per text."""
     from ..results.export.export import export as write
 
     given = [name.strip() for names in columns or () for name in names.split(",")]
@@ -116,4 +123,4 @@ def export(
         }
     )
     if found.files_unread:
-        out.print(f"{found.files_unread:,} file(s) could not be read, and have no rows")
+        out.print(f"{found.files_unread:,} file(s) could not be read, so they have no rows")

@@ -1,4 +1,4 @@
-"""The command ``paninifs run``: what a notebook does with a corpus, from a shell."""
+"""The command ``paninifs run``: compute the default graph for a corpus, or rehearse it."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from ...storage.errors import BackendUnavailable, PaniniError
 from ...storage.filesystems.redaction import shown
 from ...storage.store.quarantine import first_quarantined
 from ...storage.targets.open import open_target
-from ..cluster.network import LOOPBACK
+from ..hardware.loopback import LOOPBACK
 from ..rendering.terminal import one_line, plain
 from .console import (
     FAILED,
@@ -32,22 +32,22 @@ from .console import (
 from .rehearsal import print_rehearsal
 
 if TYPE_CHECKING:
-    from ...storage.store.lifecycle import Summary
+    from ...storage.store.history import Summary
     from ..run.handle import Run
 
-_REASONS = 5
+_MAX_REASONS = 5
 _STOP_SECONDS = 10.0
 
 
 class OnError(StrEnum):
-    """What becomes of a row that cannot be used."""
+    """What to do with a row that cannot be used."""
 
     quarantine = "quarantine"
     raise_ = "raise"
 
 
 class Unicode(StrEnum):
-    """The normal forms that texts can be brought into."""
+    """The Unicode normal forms that texts can be converted to."""
 
     NFC = "NFC"
     NFD = "NFD"
@@ -60,94 +60,98 @@ def run(
         list[str],
         typer.Argument(
             metavar="CORPUS... RESULTS",
-            help="Files, a glob in quotes, a folder or a URL; last, where the results go.",
+            help="Files, a quoted glob, a folder or a URL; the last argument is where the results "
+            "are written.",
         ),
     ],
     text: Annotated[str, typer.Option(help="Column that holds the text.")] = "text",
     id: Annotated[
-        str | None, typer.Option(help="Column that identifies a text; 'id' where there is one.")
+        str | None,
+        typer.Option(help="Column that identifies a text; by default 'id' if there is one."),
     ] = None,
     keep: Annotated[
-        list[str] | None, typer.Option(help="Column to store beside the results; repeatable.")
+        list[str] | None, typer.Option(help="Column to store with the results; repeatable.")
     ] = None,
     format: Annotated[
         str | None,
         typer.Option(
-            help="'parquet', 'jsonl', 'csv', 'tsv', 'text' (a line is a text) or 'document' (a "
-            "file is). By each file's ending when left out."
+            help="'parquet', 'jsonl', 'csv', 'tsv', 'text' (one text per line) or 'document' (one "
+            "text per file); by default from each file's ending."
         ),
     ] = None,
     strip_markup: Annotated[
-        bool, typer.Option("--strip-markup", help="Take the text of HTML or XML: no tags.")
+        bool, typer.Option("--strip-markup", help="Remove the tags of HTML or XML.")
     ] = False,
     unicode: Annotated[
-        Unicode | None, typer.Option(help="Bring texts into a Unicode normal form.")
+        Unicode | None, typer.Option(help="Convert texts to a Unicode normal form.")
     ] = None,
     collapse_whitespace: Annotated[
-        bool, typer.Option("--collapse-whitespace", help="One space for every run of white space.")
+        bool,
+        typer.Option("--collapse-whitespace", help="Replace each run of white space by one space."),
     ] = False,
     min_chars: Annotated[
-        int | None, typer.Option(min=1, help="Quarantine a text that is shorter, once cleaned.")
+        int | None, typer.Option(min=1, help="Quarantine texts that are shorter after cleaning.")
     ] = None,
     max_chars: Annotated[
-        int | None, typer.Option(min=1, help="Quarantine a text that is longer, once cleaned.")
+        int | None, typer.Option(min=1, help="Quarantine texts that are longer after cleaning.")
     ] = None,
     mark_duplicates: Annotated[
-        bool, typer.Option("--mark-duplicates", help="Mark texts that came before.")
+        bool, typer.Option("--mark-duplicates", help="Mark texts that repeat an earlier one.")
     ] = False,
     cluster: Annotated[
         str | None,
         typer.Option(
-            help="'cpu': processes of this machine; 'threads': threads of one process; 'cuda': its "
-            "NVIDIA GPUs; or a scheduler's address. By the corpus's size and the machine "
-            "when left out."
+            help="'cpu': processes on this machine; 'threads': threads of one process; 'cuda': the "
+            "machine's NVIDIA GPUs; or a scheduler's address. By default chosen from the machine "
+            "and the size of the corpus."
         ),
     ] = None,
     backend: Annotated[
         str | None,
         typer.Option(
-            help="'cpu', 'cuda' or, slow, 'reference': what the workers compute with. As the "
-            "cluster is, when left out."
+            help="How the workers compute: 'cpu', 'cuda' or 'reference' (slow); by default the "
+            "one that suits the cluster."
         ),
     ] = None,
     workers: Annotated[
         str | None,
         typer.Option(
             metavar="N|FEW-MANY",
-            help="Worker processes, or GPUs; as 1-8, processes that come and go as there is work.",
+            help="Number of worker processes or GPUs; a range such as 1-8 starts and stops "
+            "processes with the amount of work.",
         ),
     ] = None,
-    threads: Annotated[int | None, typer.Option(min=1, help="Threads a worker.")] = None,
-    memory: Annotated[str | None, typer.Option(help="Memory a worker, as 1GiB.")] = None,
+    threads: Annotated[int | None, typer.Option(min=1, help="Threads per worker.")] = None,
+    memory: Annotated[str | None, typer.Option(help="Memory per worker, such as 1GiB.")] = None,
     host: Annotated[
         str,
         typer.Option(
-            help="The interface on which a cluster of this machine listens; others than loopback "
-            "need TLS (deploy/README.md)."
+            help="Address on which a cluster on this machine listens; any but loopback needs TLS "
+            "(deploy/README.md)."
         ),
     ] = LOOPBACK,
     shard_rows: Annotated[
-        int | None, typer.Option(min=1, help="Rows a shard, a power of two.")
+        int | None, typer.Option(min=1, help="Rows per shard, a power of two.")
     ] = None,
     on_error: Annotated[
-        OnError, typer.Option(help="Set rows that cannot be used aside, or stop at the first.")
+        OnError, typer.Option(help="Quarantine rows that cannot be used, or stop at the first.")
     ] = OnError.quarantine,
     fresh: Annotated[bool, typer.Option("--fresh", help="Discard earlier results.")] = False,
     extend: Annotated[
         bool,
-        typer.Option("--extend", help="Append the texts of new files; what is done is kept."),
+        typer.Option("--extend", help="Append the texts of new files to earlier results."),
     ] = False,
     mirror: Annotated[
         str | None,
         typer.Option(
-            help="A second place, as gs://bucket/results.zarr or a mounted Drive: finished shards "
-            "are copied there as the run goes on, and brought back where they are missing."
+            help="A second target, such as gs://bucket/results.zarr or a mounted Drive: finished "
+            "shards are copied there during the run, and copied back if RESULTS lacks them."
         ),
     ] = None,
     priority: Annotated[
         int,
         typer.Option(
-            help="Where runs share a cluster, the tasks of that with the higher one come first."
+            help="If several runs share a cluster, tasks with a higher priority come first."
         ),
     ] = 0,
     sample: Annotated[
@@ -155,24 +159,24 @@ def run(
         typer.Option(
             min=1,
             metavar="TEXTS",
-            help="Only try so many texts from all over the corpus, as 1000, and say what time, "
-            "memory, disk and money all of them will take; RESULTS is not touched.",
+            help="Process only a sample of the corpus, such as 1000 texts, and predict the time, "
+            "memory, disk and cost of the whole run; RESULTS is not touched.",
         ),
     ] = None,
     as_json: Json = False,
 ) -> None:
-    """Compute the default graph for a CORPUS and store it in RESULTS.
+    """Compute dhātu weights, prime bases and ambiguity for a CORPUS, and store them in RESULTS.
 
-    An interrupted run goes on where it stopped when the same command is given again.
+    An interrupted run resumes when the same command is given again.
 
     Example: paninifs run sentences.jsonl results.zarr
     """
     if len(corpus) < 2:
-        raise typer.BadParameter("give a corpus and, last, where the results go")
-    size = None if workers is None else _workers(workers)
-    if cluster == "cuda" and not isinstance(size, tuple):
+        raise typer.BadParameter("give a corpus and, as the last argument, RESULTS")
+    worker_count = None if workers is None else _workers(workers)
+    if cluster == "cuda" and not isinstance(worker_count, tuple):
         with errors():
-            _require_gpus(size)
+            _require_gpus(worker_count)
     from ...graphs.graph import default_graph
     from ...graphs.kernels import require as require_backend
     from ...storage.cleaning.steps import Cleaning
@@ -195,18 +199,19 @@ def run(
         )
         source = open_corpus(urls, text=text, id=id, keep=keep or [], format=format, clean=clean)
         for name in source.ignored:
-            err.print(f"note: {plain(name)} is of no known format and is left out")
+            err.print(f"note: {plain(name)} is skipped: its format is unknown")
         if cluster is None:
-            sized = size or threads or memory or host != LOOPBACK
+            sized = worker_count or threads or memory or host != LOOPBACK
             cluster = cluster_for(source.nbytes, backend, sized=bool(sized))
             if cluster == "threads":
                 err.print(
-                    "note: a small corpus; threads of this process do it (processes: --cluster cpu)"
+                    "note: the corpus is small, so threads of this process compute it; for worker "
+                    "processes, give --cluster cpu"
                 )
         with connect(
-            cluster, workers=size, threads=threads, memory=memory, host=host, quiet=as_json
+            cluster, workers=worker_count, threads=threads, memory=memory, host=host, quiet=as_json
         ) as client:
-            same: Any = {
+            shared: Any = {
                 "client": client,
                 "backend": backend,
                 "shard_rows": shard_rows,
@@ -214,13 +219,21 @@ def run(
                 "extend": extend,
             }
             if sample is not None:
-                print_rehearsal(default_graph(), source, results, sample, same, mirror, as_json)
+                print_rehearsal(
+                    default_graph(),
+                    source,
+                    results,
+                    rows=sample,
+                    options=shared,
+                    mirror=mirror,
+                    as_json=as_json,
+                )
                 return
             started = submit(
                 default_graph(),
                 source,
                 results,
-                **same,
+                **shared,
                 on_error="raise" if on_error is OnError.raise_ else "quarantine",
                 mirror=mirror,
                 priority=priority,
@@ -230,8 +243,8 @@ def run(
             progress = started.status()
     if as_json:
         cost = started.bill and asdict(started.bill)
-        told = started.record and started.record.to_json()
-        print_json(asdict(summary) | {"seconds": progress.elapsed, "cost": cost, "run": told})
+        record = started.record and started.record.to_json()
+        print_json(asdict(summary) | {"seconds": progress.elapsed, "cost": cost, "run": record})
     else:
         _print_summary(summary, progress, results, mirror)
     if summary.quarantined or summary.files_unread:
@@ -239,32 +252,32 @@ def run(
 
 
 def _awaited(started: Run, results: str) -> Summary:
-    """Return what a run made; with Ctrl-C, stop it and end."""
+    """Wait for a run and return its summary; on Ctrl-C, cancel it and exit."""
     try:
         return started.result()
     except KeyboardInterrupt:
         started.cancel()
-        with suppress(PaniniError, TimeoutError):  # before the cluster goes
+        with suppress(PaniniError, TimeoutError):  # before the cluster closes
             started.result(timeout=_STOP_SECONDS)
-        err.print(f"\nstopped; {plain(shown(results))} keeps what is done. To go on: run again")
+        err.print(f"\nstopped; {plain(shown(results))} keeps what is done. To resume, run again")
         raise typer.Exit(INTERRUPTED) from None
 
 
-def _workers(said: str) -> int | tuple[int, int]:
-    """Read a number of workers, or how few and how many.
+def _workers(option: str) -> int | tuple[int, int]:
+    """Parse a number of workers, or a minimum and a maximum.
 
     >>> _workers("4"), _workers("1-8")
     (4, (1, 8))
     """
-    found = re.fullmatch(r"(\d+)(?:-(\d+))?", said)
+    found = re.fullmatch(r"(\d+)(?:-(\d+))?", option)
     few, many = (int(number) for number in (found[1], found[2] or found[1])) if found else (0, 0)
     if many < 1 or few > many:
-        raise typer.BadParameter("--workers is a number, as 4, or the fewest and most, as 1-8")
+        raise typer.BadParameter("--workers must be a number, such as 4, or a range, such as 1-8")
     return (few, many) if found and found[2] else many
 
 
 def _require_gpus(workers: int | None) -> None:
-    """End at once where there is no GPU to use: the machine's fault, not the command's."""
+    """Exit at once without a usable GPU; this is a failure, not wrong usage."""
     from ..cluster.cuda import require_gpus
 
     try:
@@ -283,7 +296,7 @@ def _print_summary(summary: Any, progress: Any, results: str, mirror: str | None
             "text": f"{summary.text_bytes / 1e6:,.1f} MB in {summary.shards:,} shards",
             "time": f"{progress.elapsed:.1f} s ({progress.texts_per_second:,.0f} texts/s)"
             if progress.rows_done > progress.rows_before
-            else "none; it was complete",
+            else "none: the store was complete already",
         }
     )
     if summary.files_unread:
@@ -292,10 +305,10 @@ def _print_summary(summary: Any, progress: Any, results: str, mirror: str | None
         out.print(f"ids: {summary.null_ids:,} missing, {summary.repeated_ids:,} repeated")
     print_duplicates(summary)
     warn_of_forms(summary)
-    entries, every = first_quarantined(open_target(results), _REASONS)
+    entries, every = first_quarantined(open_target(results), _MAX_REASONS)
     for entry in entries:
-        out.print(f"[yellow]set aside:[/] {plain(one_line(str(entry)))}")
+        out.print(f"[yellow]quarantined:[/] {plain(one_line(str(entry)))}")
     if entries:
-        more = f"all {every:,} entries" if every > _REASONS else "and their bytes"
+        more = f"all {every:,} entries" if every > _MAX_REASONS else "with their bytes"
         out.print(f"{more}: {plain(summary.results)}/quarantine.parquet")
     out.print(f"next: paninifs show {plain(summary.results)}")

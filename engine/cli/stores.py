@@ -1,4 +1,4 @@
-"""The commands that look at a store: ``paninifs status``, ``verify`` and ``show``."""
+"""The commands that inspect a store: ``paninifs status``, ``verify`` and ``show``."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from .console import (
 
 
 def status(results: Results, as_json: Json = False) -> None:
-    """Say how far a store is, and who is writing it."""
+    """Print how much of RESULTS is done, and which process is writing it."""
     from ..results.overview import status_of
 
     with errors():
@@ -31,15 +31,15 @@ def status(results: Results, as_json: Json = False) -> None:
     if as_json:
         print_json(asdict(found))
         return
-    state = "complete" if found.complete else "unfinished; run it again to go on"
+    state = "complete" if found.complete else "unfinished; to finish, run again"
     pairs(
         {
             "store": f"{found.results} ({state})",
             "texts": f"{found.rows_done:,} done and {found.quarantined:,} quarantined "
             f"of {found.rows:,}",
             "shards": f"{found.shards_done:,} of {found.shards:,}, {found.shard_rows:,} texts each",
-            "files that could not be read": f"{found.files_unread:,}",
-            "being written by": found.writer or "nobody",
+            "unreadable files": f"{found.files_unread:,}",
+            "being written by": found.writer or "no process",
             "begun": found.created,
             "fingerprint": found.fingerprint,
         }
@@ -49,11 +49,11 @@ def status(results: Results, as_json: Json = False) -> None:
 def verify(
     results: Results,
     sample: Annotated[
-        int | None, typer.Option(min=1, help="Check about this many texts; all when left out.")
+        int | None, typer.Option(min=1, help="Check about this many texts; all by default.")
     ] = None,
     as_json: Json = False,
 ) -> None:
-    """Read the corpus again, compute again, and compare every bit. Exit code 1 if one differs."""
+    """Read the corpus again, recompute, and compare every bit; exit with 1 if any differs."""
     from ..results.verify import verify as check
 
     with errors():
@@ -62,11 +62,11 @@ def verify(
         print_json(asdict(found) | {"passed": found.passed})
     else:
         out.print(
-            f"{found.rows:,} texts read again and recomputed ({', '.join(found.recomputed)}), "
-            f"the bytes of {found.shards:,} shards compared with their digests"
+            f"{found.rows:,} texts read again and recomputed ({', '.join(found.recomputed)}); "
+            f"stored bytes of {found.shards:,} shard(s) compared with their digests"
         )
         if found.digest_only:
-            out.print(f"by digest only (your own blocks): {', '.join(found.digest_only)}")
+            out.print(f"compared by digest only (your own blocks): {', '.join(found.digest_only)}")
         for problem in found.problems:
             out.print(f"[red]wrong:[/] {plain(problem)}")
         out.print("[green]verified[/]" if found.passed else "[red]not verified[/]")
@@ -76,11 +76,12 @@ def verify(
 
 def show(
     results: Results,
-    by: Annotated[str, typer.Option(help="The array to rank by.")] = "ambiguity_normalised",
+    by: Annotated[str, typer.Option(help="Array to rank texts by.")] = "ambiguity_normalised",
     top: Annotated[int, typer.Option(min=0, help="How many texts to print.")] = 10,
     as_json: Json = False,
 ) -> None:
-    """Print what a store holds, and its most ambiguous texts."""
+    """Print what RESULTS holds, and its most ambiguous texts."""
+    from ..results.located import beginning
     from ..results.overview import overview
 
     with errors():
@@ -107,6 +108,5 @@ def show(
     if found.ranked:
         out.print(f"\nlargest [bold]{plain(by)}[/]:")
     for one in found.ranked:
-        text = one_line(one.text)
-        start = text if len(text) <= 160 else f"{text[:157]}..."
-        out.print(f"{one.value:.6g}  {plain(one_line(one.id))}  {plain(start)}")
+        text = plain(beginning(one.text))
+        out.print(f"{one.value:.6g}  {plain(one_line(one.id))}  {text}")

@@ -12,10 +12,11 @@ from typing import TYPE_CHECKING, Literal
 
 from ...storage.errors import BackendUnavailable, UsageError
 from ..hardware import selection
+from ..hardware.loopback import LOOPBACK
 from ..monitoring.dashboard.link import announce, dashboard_link
 from ..monitoring.dashboard.telemetry import install, page_for
 from .local import BACKEND_KEY, CLUSTERS, MAIN_GUARD
-from .network import LOOPBACK, Endpoint, warn_if_exposed, warn_if_plain
+from .network import Endpoint, warn_if_exposed, warn_if_plain
 from .size import ClusterSize
 
 if TYPE_CHECKING:
@@ -96,7 +97,7 @@ def connect(
     if prefer is not None:
         _check_preferences(prefer, otherwise, cluster, quiet=quiet)
     if cluster is None:
-        chosen = selection.choice(workers)
+        chosen = selection.select_cluster(workers)
         cluster = chosen.cluster
         if not quiet:
             print(chosen)  # noqa: T201 (a choice made for the user, who has to know it)

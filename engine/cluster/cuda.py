@@ -13,9 +13,9 @@ from typing import Any
 
 from ...storage.errors import BackendUnavailable, UsageError
 from ..hardware.backends import why_no_cuda
-from ..hardware.gpu import TAKEN_AT_FIRST, Gpu
+from ..hardware.gpu import INITIAL_POOL_SHARE, Gpu
 from ..hardware.nvml import nvidia
-from ..hardware.packages import installed
+from ..hardware.packages import installed_packages
 
 UCX = ("ucxx", "distributed_ucxx")
 ALTERNATIVE = "; --cluster cpu, or connect('cpu'), computes the same bits without one"
@@ -26,7 +26,7 @@ ENVIRONMENT = {"CUDA_DEVICE_ORDER": "PCI_BUS_ID"}
 # Shares of a device's memory. The pool starts with the first and grows to the second; the rest is
 # for the context, the kernels' code and other programs. The third is the most that waiting results
 # may hold, so that the rest of the pool is free to work in.
-POOL_AT_FIRST, POOL_AT_MOST, KEPT_ON_DEVICE = TAKEN_AT_FIRST, 0.9, 0.5
+POOL_AT_FIRST, POOL_AT_MOST, KEPT_ON_DEVICE = INITIAL_POOL_SHARE, 0.9, 0.5
 
 _log = logging.getLogger(__name__)
 
@@ -52,7 +52,11 @@ def require_gpus(workers: int | None = None) -> tuple[Gpu, ...]:
     if usable and workers is not None and workers > len(usable):
         raise UsageError(f"{workers} workers need one GPU each, and {len(usable)} can be used")
     chosen = usable[:workers]
-    missing = installed().trouble_with(chosen) if chosen else why_no_cuda(found, installed())
+    missing = (
+        installed_packages().trouble_with(chosen)
+        if chosen
+        else why_no_cuda(found, installed_packages())
+    )
     if missing:
         raise BackendUnavailable(f"cluster 'cuda' cannot start here: {missing}{ALTERNATIVE}")
     for gpu in found.gpus:
@@ -84,7 +88,16 @@ def cluster_arguments(
 
     Examples
     --------
-    >>> gpu = Gpu(0, "Tesla T4", 15 << 30, (7, 5), "550.54", (12, 4), 40, "GPU-0a1b")
+    >>> gpu = Gpu(
+    ...     index=0,
+    ...     name="Tesla T4",
+    ...     memory=15 << 30,
+    ...     capability=(7, 5),
+    ...     driver="550.54",
+    ...     cuda=(12, 4),
+    ...     sms=40,
+    ...     uuid="GPU-0a1b",
+    ... )
     >>> asked = cluster_arguments([gpu], host="127.0.0.1", dashboard_address="127.0.0.1:0")
     >>> asked["CUDA_VISIBLE_DEVICES"], asked["rmm_pool_size"] >> 20
     ([0], 7680)

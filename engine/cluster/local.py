@@ -18,10 +18,11 @@ from multiprocessing import resource_tracker
 from typing import TYPE_CHECKING, Any
 
 from ...storage.errors import BackendUnavailable, UsageError
+from ..hardware.loopback import LOOPBACK, is_loopback
 from ..monitoring.dashboard.link import PAGE, dashboard_link
 from ..monitoring.dashboard.message import TOPIC
 from . import cuda as cuda_cluster
-from .network import LOOPBACK, Endpoint, is_loopback
+from .network import Endpoint
 from .size import ClusterSize
 
 if TYPE_CHECKING:

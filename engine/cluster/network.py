@@ -5,18 +5,16 @@ Importing this imports nothing heavy.
 
 from __future__ import annotations
 
-import ipaddress
-import socket
 import warnings
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from ...storage.errors import UnencryptedScheduler
+from ..hardware.loopback import LOOPBACK, is_loopback
 
 if TYPE_CHECKING:
     from distributed import Security
 
-LOOPBACK = "127.0.0.1"
 _ENCRYPTED = frozenset({"tls", "wss"})
 _IN_PROCESS = "inproc"
 _RISK = (
@@ -71,21 +69,3 @@ def _host_of(host_port: str) -> str:
     """Return the host of ``host:port`` or ``[::1]:port``."""
     host, colon, _ = host_port.partition("/")[0].rpartition(":")
     return (host if colon else host_port).strip("[]")
-
-
-def is_loopback(host: str) -> bool:
-    """Whether a name or address is only reachable from this machine; False for unknown names.
-
-    >>> is_loopback("127.0.0.1"), is_loopback("::1"), is_loopback("0.0.0.0"), is_loopback("")
-    (True, True, False, False)
-    """
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        pass
-    try:
-        resolved = socket.getaddrinfo(host, None) if host else []
-    except OSError:
-        return False
-    addresses = [str(entry[4][0]).partition("%")[0] for entry in resolved]
-    return bool(addresses) and all(ipaddress.ip_address(ip).is_loopback for ip in addresses)

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import tempfile
 import warnings
-from pathlib import Path
 
 import psutil
 from dask.utils import format_bytes
 
 from ...storage.errors import ScarceDisk
+from ..hardware.disk import spill_folder
 
 SHARE = 0.5
 """Share of the free disk space, for all workers of this machine together."""
@@ -48,11 +47,3 @@ def spill_settings(workers: int) -> dict[str, object]:
             stacklevel=2,
         )
     return {_LIMIT: int(SHARE * free / workers)}
-
-
-def spill_folder() -> Path:
-    """Return the folder that dask spills to, or its first parent that exists."""
-    import dask
-
-    folder = Path(dask.config.get("temporary-directory") or tempfile.gettempdir()).absolute()
-    return next(path for path in (folder, *folder.parents) if path.exists())

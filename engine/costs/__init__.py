@@ -1,4 +1,5 @@
 """What work takes and costs on a machine: catalogue, calibration, prediction, prices and bills.
 
-Which machine to take is in `advisor`. May import `hardware` and `rendering`.
+Which machine to choose is in `advisor`, what this machine is in `hardware`. May import `hardware`
+and `rendering`.
 """

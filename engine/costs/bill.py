@@ -1,4 +1,4 @@
-"""`bill`: what a run cost where it was done, and what it would have cost elsewhere."""
+"""`bill`: what a run cost on its machine, and what it would have cost elsewhere."""
 
 from __future__ import annotations
 
@@ -12,21 +12,21 @@ from .catalogue import HERE, Catalogue, Machine
 from .catalogue_files import OWN, open_catalogue
 from .prediction import predict
 from .pricing import Cost, price
-from .this_machine import priced_here
+from .this_machine import catalogued_machine
 from .work import Work
 
 SHOWN = ("CPU", "T4", "L4", "A100")
-"""What a run is compared with: the machines that most choose from, and the user's own."""
+"""Machines that a run is compared with: the most common choices, besides the user's own."""
 
 
 @dataclass(frozen=True)
 class Item:
-    """A machine, and what the run takes and costs there."""
+    """A machine, and the time and cost of the run there."""
 
     machine: str
     seconds: float
-    cost: Cost | None  # None where the catalogue has no price
-    free: bool = False  # in a plan that is for nothing
+    cost: Cost | None  # None if the catalogue has no price
+    free: bool = False  # in at least one plan
 
     def __str__(self) -> str:
         """Return it for people.
@@ -34,12 +34,12 @@ class Item:
         >>> print(Item("T4", 12.34, None))
         T4 12 s
         """
-        said = f"{self.machine} {duration(self.seconds)}"
+        time = f"{self.machine} {duration(self.seconds)}"
         if self.cost is not None and self.cost.units:
-            return f"{said}, {units(self.cost.units)}"
+            return f"{time}, {units(self.cost.units)}"
         if self.cost is not None and self.cost.usd is not None:
-            return f"{said}, {dollars(self.cost.usd)}"
-        return said
+            return f"{time}, {dollars(self.cost.usd)}"
+        return time
 
 
 @dataclass(frozen=True)
@@ -47,34 +47,36 @@ class Bill:
     """What a run cost, and what it would have cost elsewhere."""
 
     here: Item
-    elsewhere: tuple[Item, ...]  # predicted, from the submission to the end too
+    elsewhere: tuple[Item, ...]  # predicted, also from the submission to the end
     as_of: str  # the catalogue's date
 
     def __str__(self) -> str:
         """Return it as two sentences."""
-        unpriced = "" if self.here.cost else " (no price of it is known)"
+        unpriced = "" if self.here.cost else " (its price is not known)"
         if not self.elsewhere:
-            return f"{self.here}{unpriced}. Elsewhere: the default graph alone is predicted"
+            return f"{self.here}{unpriced}. Elsewhere: only the default graph is predicted"
         free = [one.machine for one in (self.here, *self.elsewhere) if one.free]
-        none = f"; in the plan 'free' nothing for {' and '.join(free)}" if free else ""
+        nothing = f"; free in the plan 'free': {' and '.join(free)}" if free else ""
         others = "; ".join(map(str, self.elsewhere))
-        return f"{self.here}{unpriced}. Elsewhere, by the catalogue of {self.as_of}: {others}{none}"
+        return (
+            f"{self.here}{unpriced}. Elsewhere, by the catalogue of {self.as_of}: {others}{nothing}"
+        )
 
     def _repr_html_(self) -> str:
         return f"<p>{html.escape(str(self))}</p>"
 
 
 def bill(work: Work | None, seconds: float, cluster: str | None = None) -> Bill:
-    """Return what a run cost that took so many seconds.
+    """Return what a run cost.
 
     Parameters
     ----------
     work : Work, optional
-        What it did; None where that was not the default graph, which alone is predicted.
+        What the run did; None if that was not the default graph, the only one that is predicted.
     seconds : float
-        How long it took, from the submission to its end.
+        Duration, from the submission to the end.
     cluster : str, optional
-        Where the cluster is that did it, when it is not of this machine.
+        Location of the cluster, if it is not on this machine.
 
     Raises
     ------
@@ -84,15 +86,15 @@ def bill(work: Work | None, seconds: float, cluster: str | None = None) -> Bill:
     Examples
     --------
     >>> print(bill(Work(10**8, mean_bytes=100), seconds=95))  # doctest: +ELLIPSIS
-    this machine 95 s (no price of it is known). Elsewhere, by the catalogue of ...
+    this machine 95 s (its price is not known). Elsewhere, by the catalogue of ...
     """
     catalogue = open_catalogue()
-    own = priced_here(catalogue) if cluster is None else None
+    own = catalogued_machine(catalogue) if cluster is None else None
     mine = Item(cluster or HERE, seconds, None) if own is None else _item(own, seconds, catalogue)
     others = []
     for machine in catalogue.machines.values():
         if work is not None and machine != own and _is_shown(machine):
-            with suppress(UsageError):  # too little is known of it
+            with suppress(UsageError):  # too little is known about it
                 found = predict(machine, work)
                 others.append(_item(machine, found.seconds - found.parts["start"], catalogue))
     return Bill(mine, tuple(others), catalogue.as_of)
@@ -103,7 +105,7 @@ def _is_shown(machine: Machine) -> bool:
 
 
 def _item(machine: Machine, seconds: float, catalogue: Catalogue) -> Item:
-    had = catalogue.usual_offer(machine, leaving_out=("free",))
-    cost = price(seconds, machine, *had) if had else None
+    offer = catalogue.usual_offer(machine, leaving_out=("free",))
+    cost = price(seconds, machine, *offer) if offer else None
     free = any(offer.free for offer in machine.offers.values())
     return Item(machine.name, seconds, cost, free)

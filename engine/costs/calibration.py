@@ -1,6 +1,6 @@
-"""`Calibration`: how fast a machine was seen to be, as it lies on disk.
+"""`Calibration`: the measured speed of a machine, as stored on disk.
 
-Taking it is the business of `measurement`, drawing conclusions that of `prediction`.
+`calibrate` measures it, `prediction` draws conclusions from it.
 """
 
 from __future__ import annotations
@@ -16,26 +16,29 @@ from typing import Any
 from platformdirs import user_cache_path
 
 from ...storage.errors import UsageError
+from ...storage.formats import registry as corpus_formats
 
 PATH = user_cache_path("paninifs") / "calibration.json"
-"""Where `paninifs bench` leaves what it measured, for this user on this machine."""
+"""File in which `paninifs bench` stores its measurements, for this user on this machine."""
 
-
-FORMATS = {"parquet": ".parquet", "jsonl": ".jsonl", "csv": ".csv", "text": ".txt"}
-"""What is measured of a corpus's formats, and their endings; the others are like one of these."""
+FORMATS = {
+    name: corpus_formats.FORMATS[name].endings[0]
+    for name in dict.fromkeys(known.calibrated_as for known in corpus_formats.FORMATS.values())
+}
+"""Measured formats of a corpus, and their endings; the other formats are like one of these."""
 
 CLUSTERS = ("threads", "cpu")
 
 
 @dataclass(frozen=True)
 class Rate:
-    """What a text costs one core: so much, and so much a byte."""
+    """Time that one core needs per text and per byte of text."""
 
-    row: float  # seconds
-    byte: float  # seconds
+    row: float  # seconds per text
+    byte: float  # seconds per byte
 
     def seconds(self, rows: int, nbytes: int) -> float:
-        """Return what so many texts of together so many bytes cost.
+        """Return the seconds for a number of texts with a total number of bytes.
 
         >>> Rate(row=2e-6, byte=1e-9).seconds(1_000_000, 100_000_000)
         2.1
@@ -43,23 +46,23 @@ class Rate:
         return rows * self.row + nbytes * self.byte
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Calibration:
-    """What was measured, and on what."""
+    """Measurements of a machine."""
 
     processor: str
     cores: int
     date: str  # of the measurement, ISO 8601
     version: str  # of paninifs
-    start: Mapping[str, float]  # seconds of the command over next to nothing, by its cluster
-    shard: float  # seconds that one shard more takes, all cores at work
-    task: float  # seconds that one task more takes, likewise: it waits for its last shards
-    host: Mapping[str, Rate]  # by the corpus's format: all of a run but the hashing
-    hashing: Mapping[str, Rate]  # by the way to SHA-256: the default graph's kernels alone
-    clock_ghz: float | None = None  # measured, where others are compared with it
+    start: Mapping[str, float]  # seconds of the command on a tiny corpus, by cluster
+    shard: float  # seconds per additional shard, with all cores at work
+    task: float  # seconds per additional task, likewise: it waits for its last shards
+    host: Mapping[str, Rate]  # by format: all of a run except the hashing
+    hashing: Mapping[str, Rate]  # by SHA-256 implementation: the default graph's kernels alone
+    clock_ghz: float | None = None  # measured only for the reference machine
 
     def save(self, path: Path | None = None) -> None:
-        """Write it where `load` finds it, all of it at once."""
+        """Write it atomically to where `load` finds it."""
         path = path or PATH
         path.parent.mkdir(parents=True, exist_ok=True)
         with NamedTemporaryFile("w", dir=path.parent, suffix=".partial", delete=False) as file:
@@ -68,12 +71,12 @@ class Calibration:
 
     @classmethod
     def from_json(cls, text: str) -> Calibration:
-        """Return what `save` wrote.
+        """Decode what `save` wrote.
 
         Raises
         ------
         ValueError, KeyError, TypeError
-            It is something else.
+            The text is not a calibration.
         """
         found: dict[str, Any] = json.loads(text)
         for name in ("host", "hashing"):
@@ -86,25 +89,25 @@ class Calibration:
         found |= {name: _seconds(found[name]) for name in ("shard", "task")}
         missing = {*FORMATS, *CLUSTERS} - {*found["host"], *found["start"]}
         if missing:
-            raise ValueError(f"it lacks {', '.join(sorted(missing))}")
+            raise ValueError(f"missing: {', '.join(sorted(missing))}")
         return cls(**found)
 
 
 def _seconds(value: Any) -> float:
-    """Return a number of seconds, which is 0 or more."""
+    """Return a value as a non-negative number of seconds."""
     seconds = float(value)
     if not 0 <= seconds < float("inf"):
-        raise ValueError(f"{value!r} is no number of seconds")
+        raise ValueError(f"{value!r} is not a non-negative number of seconds")
     return seconds
 
 
 def load(path: Path | None = None) -> Calibration | None:
-    """Return what was measured last for this user; None where nothing was.
+    """Return the latest calibration of this user; None if there is none.
 
     Raises
     ------
     UsageError
-        The file cannot be made sense of.
+        The file is not a valid calibration.
     """
     path = path or PATH
     try:
@@ -113,13 +116,13 @@ def load(path: Path | None = None) -> Calibration | None:
         return None
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise UsageError(
-            f"{path} is no calibration ({error!r}); `paninifs bench` makes it anew"
+            f"{path} is not a valid calibration ({error!r}); run `paninifs bench` to replace it"
         ) from error
 
 
 def reference() -> Calibration:
-    """Return the calibration of the machine that the engine was measured on.
+    """Return the calibration of the reference machine.
 
-    What it says of one core, and the clock, is what other machines are compared with.
+    Other machines are compared with its clock and the speed of one of its cores.
     """
     return Calibration.from_json(files(__package__).joinpath("reference.json").read_text())

@@ -1,7 +1,7 @@
-"""`Catalogue`: machines, plans and prices, each figure with where it is from.
+"""`Catalogue`: machines, plans and prices, each figure with its source.
 
-Data alone: what is free, and what is had in which plan, changes with the month and is in the files
-that `catalogue_files` reads. A figure that nobody found a source for is None: not known.
+These are data types only. What is free, and what is offered in which plan, changes from month to
+month and is in the files that `catalogue_files` reads. A figure without a source is None: unknown.
 """
 
 from __future__ import annotations
@@ -16,87 +16,87 @@ Kind = Literal["cpu", "gpu", "tpu"]
 Availability = Literal["always", "high", "medium", "low", "very low"]
 HARD_TO_GET: tuple[Availability, ...] = ("low", "very low")
 RENTED = "rented"
-"""The plan of a machine that a cloud lets by the hour; every machine with such a price is in it."""
+"""Plan of machines rented by the hour; every machine with such a price is in it."""
 HERE = "this machine"
-"""What the machine at hand is called; a catalogue of the user's own may say by it what it costs."""
+"""Name of the machine at hand; a user's own catalogue may price it under this name."""
 USUAL = ("free", "payg", RENTED)
-"""The plans that a machine is priced in where nobody said one: those without a subscription."""
+"""Plans that a machine is priced in by default: those without a subscription."""
 
 
 @dataclass(frozen=True)
 class Source:
-    """Where a figure is from."""
+    """The source of a figure."""
 
     key: str
     title: str
-    date: str  # that it was read on, or is of: 2026-03 or 2026-03-14
-    address: str | None  # of the document; None of a figure of the user's own
-    words: str | None  # by which a document without a known address is found
+    date: str  # of reading, or of the document: 2026-03 or 2026-03-14
+    address: str | None  # of the document; None for a user's own figure
+    words: str | None  # to find a document without a known address by
 
     def __str__(self) -> str:
         return f"{self.title}, {self.date}"
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Plan:
-    """What somebody pays for, and what it includes."""
+    """A subscription or another way to pay, and what it includes."""
 
     name: str
     title: str
     usd_month: float | None  # US dollars
-    units_included: float | None  # compute units a month
-    usd_per_unit: float | None  # US dollars, of units beyond those
-    session_hours: float | None  # after which a session ends
+    units_included: float | None  # compute units per month
+    usd_per_unit: float | None  # US dollars, for units beyond those included
+    session_hours: float | None  # most hours of a session
     sources: Mapping[str, str] = field(default_factory=dict)  # field to the key of its source
 
 
 @dataclass(frozen=True)
 class Offer:
-    """How a machine is had in a plan."""
+    """How a machine is available in a plan."""
 
     free: bool  # costs neither units nor money
     availability: Availability | None
-    session_hours: float | None  # None where no limit is known
-    source: str  # key, of that it is had, and free or not
+    session_hours: float | None  # None: no limit is known
+    source: str  # key of the source for `free` and for the offer itself
     availability_source: str | None = None
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Machine:
     """What a machine computes with, and what it costs."""
 
     name: str
     title: str
     kind: Kind
-    backend: str  # of this engine, that would compute there
-    cores: int | None = None  # of the host, that a process may use (a cloud's vCPUs)
+    backend: str  # the engine's backend for it
+    cores: int | None = None  # of the host, usable by a process (a cloud's vCPUs)
     clock_ghz: float | None = None  # of the host
-    sha: str | None = None  # what the host hashes with: a name of `sha_paths.PATHS`
+    sha: str | None = None  # SHA-256 implementation of the host: a name of `sha_paths.PATHS`
     ram_gb: float | None = None  # of the host; GB of 1e9 bytes
     memory_gb: float | None = None  # of the device; GB of 1e9 bytes
     sms: int | None = None  # multiprocessors of a GPU
-    device_clock_ghz: float | None = None  # the highest
-    fp16_tflops: float | None = None  # dense, of tensor cores; of a TPU in bfloat16
-    pcie_gb_s: float | None = None  # one way, at most
+    device_clock_ghz: float | None = None  # the maximum
+    fp16_tflops: float | None = None  # dense, tensor cores; bfloat16 for a TPU
+    pcie_gb_s: float | None = None  # the maximum, in one direction
     capability: tuple[int, int] | None = None  # CUDA's compute capability
-    driver_names: tuple[str, ...] = ()  # of a GPU: words that a driver's name for it has, as "T4"
+    driver_names: tuple[str, ...] = ()  # of a GPU: words in a driver's name for it, such as "T4"
     units_per_hour: float | None = None  # compute units
-    usd_per_hour: float | None = None  # US dollars, of one that a cloud lets
-    offers: Mapping[str, Offer] = field(default_factory=dict)  # by plan; none: not to be had
-    note: str = ""  # why it is not to be had, say
+    usd_per_hour: float | None = None  # US dollars, if it can be rented
+    offers: Mapping[str, Offer] = field(default_factory=dict)  # by plan; empty: not available
+    note: str = ""  # why it is not available, for example
     sources: Mapping[str, str] = field(default_factory=dict)  # field to the key of its source
-    notes: Mapping[str, str] = field(default_factory=dict)  # field to what is to be known of it
+    notes: Mapping[str, str] = field(default_factory=dict)  # field to a note on it
 
     @property
     def memory_bytes(self) -> int | None:
-        """What a model has to fit in: the device's memory, or the host's where there is none."""
+        """Memory that a model has to fit in: the device's, or the host's if there is no device."""
         gigabytes = self.ram_gb if self.kind == "cpu" else self.memory_gb
         return None if gigabytes is None else round(gigabytes * 1e9)
 
 
 @dataclass(frozen=True)
 class Catalogue:
-    """Machines and plans of one time, and the sources of every figure in them.
+    """Machines and plans as of a date, and the source of every figure.
 
     Examples
     --------
@@ -129,13 +129,13 @@ class Catalogue:
     def usual_offer(
         self, machine: Machine, *, leaving_out: Container[str] = ()
     ) -> tuple[Offer, Plan] | None:
-        """Return how a machine is had by who has said no plan; None where it is not to be had.
+        """Return the offer of a machine if no plan is given; None if it is not available.
 
         Parameters
         ----------
         machine : Machine
         leaving_out : container of str
-            Plans that are not asked for.
+            Plans to ignore.
 
         Examples
         --------
@@ -154,5 +154,5 @@ class Catalogue:
         return None
 
     def source(self, machine: str, figure: str) -> Source:
-        """Return where a machine's figure is from."""
+        """Return the source of a machine's figure."""
         return self.sources[self.machine(machine).sources[figure]]

@@ -1,9 +1,9 @@
-"""`open_catalogue`: the catalogue of today, and what a user's own file adds to it or puts right.
+"""`open_catalogue`: today's catalogue, and what a user's own file adds to it or corrects.
 
-A catalogue is TOML. A figure is ``{ value = 40, source = "key" }``, with a ``note`` where it needs
-one, and each key is a table ``[sources.key]`` with a title, a date, and an address or the words by
-which the document is found. A user's own figure may say ``source = "own"`` and needs no such table.
-Whatever does not belong is refused by the file's, the machine's and the figure's name.
+A catalogue is TOML. A figure is ``{ value = 40, source = "key" }``, with an optional ``note``; each
+key is a table ``[sources.key]`` with a title, a date, and an address or the words by which the
+document is found. A user's own figure may have ``source = "own"``, which needs no such table.
+Errors name the file, the machine and the figure. What a catalogue holds is in `catalogue`.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ VARIABLE = "PANINIFS_CATALOGUE"
 """Environment variable with the path of a user's own catalogue."""
 
 OWN = "own"
-"""The source of a figure that the user vouches for."""
+"""Source of a figure that the user vouches for."""
 
 _NUMBERS = (
     "clock_ghz",
@@ -44,23 +44,23 @@ _BACKENDS: dict[Kind, str] = {"cpu": "cpu", "gpu": "cuda", "tpu": "tpu"}
 _PLAIN = ("title", "kind", "backend", "driver_names", "offers")
 _PLAN_NUMBERS = ("usd_month", "units_included", "usd_per_unit", "session_hours")
 _MAY_BE_NOTHING = ("units_per_hour", "usd_per_hour", "usd_month", "units_included", "usd_per_unit")
-_MOST = 1e15  # of anything: more is a slip
+_MOST = 1e15  # largest plausible figure of any kind
 _DATE = re.compile(r"\d{4}-\d{2}(-\d{2})?")
 
 
 def open_catalogue(path: str | os.PathLike[str] | None = None) -> Catalogue:
-    """Return the catalogue of today, with a user's own file over it.
+    """Return today's catalogue, overlaid with a user's own file.
 
     Parameters
     ----------
     path : path, optional
-        The user's own TOML; when left out, what the environment variable ``PANINIFS_CATALOGUE``
-        names, if anything.
+        The user's own TOML file; by default the one named by the environment variable
+        ``PANINIFS_CATALOGUE``, if any.
 
     Raises
     ------
     UsageError
-        The file cannot be read, or holds something that does not belong.
+        The file cannot be read, or has an invalid entry.
 
     Examples
     --------
@@ -80,22 +80,22 @@ def open_catalogue(path: str | os.PathLike[str] | None = None) -> Catalogue:
 
 
 def read(name: str, text: str, over: Catalogue | None = None) -> Catalogue:
-    """Return the catalogue that a TOML text describes, over another one where there is one.
+    """Return the catalogue that a TOML text describes, overlaid on another one if given.
 
     Raises
     ------
     UsageError
-        Names the file, the machine or plan, and the field.
+        The message names the file, the machine or plan, and the field.
     """
     try:
         document = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
-        raise UsageError(f"{name}: this is no TOML: {error}") from error
+        raise UsageError(f"{name} is not valid TOML: {error}") from error
     return _Reader(name, over).catalogue(document)
 
 
 class _Reader:
-    """Reads one file; knows its name, and what it lies over."""
+    """Reads one file, overlaid on another catalogue."""
 
     def __init__(self, name: str, over: Catalogue | None) -> None:
         self.name = name
@@ -108,7 +108,7 @@ class _Reader:
         if "as_of" in document:
             self.as_of = self._date("as_of", document["as_of"])
         elif not self.as_of:
-            self._refuse("as_of", "is missing: the date that the catalogue is of")
+            self._refuse("as_of", "is missing: the date of the catalogue")
         if self.over.machines:
             own = Source(OWN, f"own figure, {self.name}", self.as_of, None, None)
             self.sources.setdefault(OWN, own)
@@ -137,7 +137,7 @@ class _Reader:
             if needed not in table:
                 self._refuse(f"{where}.{needed}", "is missing")
         if "address" not in table and "words" not in table:
-            self._refuse(where, "has neither an address nor the words that find the document")
+            self._refuse(where, "has neither an address nor words to find the document by")
         texts = {one: self._text(f"{where}.{one}", table[one]) for one in table if one != "date"}
         date = self._date(f"{where}.date", table["date"])
         return Source(key, texts["title"], date, texts.get("address"), texts.get("words"))
@@ -145,7 +145,14 @@ class _Reader:
     def _plan(self, key: str, table: dict[str, Any]) -> Plan:
         where = f"plans.{key}"
         self._known(where, table, ("title", *_PLAN_NUMBERS))
-        plan = self.over.plans.get(key) or Plan(key, key, None, None, None, None)
+        plan = self.over.plans.get(key) or Plan(
+            name=key,
+            title=key,
+            usd_month=None,
+            units_included=None,
+            usd_per_unit=None,
+            session_hours=None,
+        )
         sources = dict(plan.sources)
         found: dict[str, Any] = {}
         for one in _PLAN_NUMBERS:
@@ -158,11 +165,11 @@ class _Reader:
     def _machine(self, key: str, table: dict[str, Any], plans: Mapping[str, Plan]) -> Machine:
         where = f"machines.{key}"
         if not key.strip():
-            self._refuse("machines", f"has one whose name is empty: {key!r}")
+            self._refuse("machines", f"has a machine with an empty name: {key!r}")
         self._known(where, table, (*_PLAIN, *_FIGURES))
         before = self.over.machines.get(key)
-        if before is None and key == HERE:  # what it is, it says itself
-            before = Machine(HERE, HERE, "cpu", "cpu")
+        if before is None and key == HERE:  # its properties are detected, not declared
+            before = Machine(name=HERE, title=HERE, kind="cpu", backend="cpu")
         found: dict[str, Any] = {}
         for one in ("title", "kind", "backend"):
             if one in table:
@@ -174,7 +181,9 @@ class _Reader:
         self._backend(where, kind, found.get("backend", before and before.backend))
         if "driver_names" in table:
             found["driver_names"] = self._texts(f"{where}.driver_names", table["driver_names"])
-        machine = before or Machine(key, found["title"], kind, found["backend"])
+        machine = before or Machine(
+            name=key, title=found["title"], kind=kind, backend=found["backend"]
+        )
         sources, notes = dict(machine.sources), dict(machine.notes)
         for one in _FIGURES:
             if one in table:
@@ -196,7 +205,7 @@ class _Reader:
     def _offers(
         self, where: str, machine: Machine, given: Any, plans: Mapping[str, Plan]
     ) -> Mapping[str, Offer]:
-        """Return how a machine is had: as a file says, else as it was; and rented at its price."""
+        """Return a machine's offers: those of the file, else the previous ones, and renting."""
         offers = dict(machine.offers)
         if given is not None:
             offers = {
@@ -208,7 +217,7 @@ class _Reader:
             offers[RENTED] = Offer(False, always, None, machine.sources["usd_per_hour"])
         elif machine.name == HERE and not offers:
             if machine.units_per_hour is None:
-                self._refuse(where, "says no price: neither usd_per_hour nor units_per_hour")
+                self._refuse(where, "has no price: neither usd_per_hour nor units_per_hour")
             source = machine.sources["units_per_hour"]
             offers = dict.fromkeys(plans, Offer(False, always, None, source))
         return offers
@@ -218,10 +227,10 @@ class _Reader:
     ) -> Offer:
         self._known(where, table, ("free", "availability", "session_hours", "source"))
         if plan not in plans:
-            self._refuse(where, f"is of no known plan; there are: {', '.join(plans)}")
+            self._refuse(where, f"is not a known plan; choose from: {', '.join(plans)}")
         free = table.get("free", False)
         if not isinstance(free, bool):
-            self._refuse(f"{where}.free", f"is true or false, not {free!r}")
+            self._refuse(f"{where}.free", f"must be true or false, not {free!r}")
         availability, of_that = None, None
         if "availability" in table:
             name = f"{where}.availability"
@@ -239,7 +248,7 @@ class _Reader:
         if name in _NUMBERS + _COUNTS:
             value, source = self._number(where, given)
             if name in _COUNTS and not isinstance(value, int):
-                self._refuse(where, f"is a whole number, not {value!r}")
+                self._refuse(where, f"must be a whole number, not {value!r}")
             return value, source
         value, source = self._figure(where, given)
         if name == "note":
@@ -249,22 +258,22 @@ class _Reader:
             return value, source
         pair = isinstance(value, list) and len(value) == 2
         if not pair or not all(type(one) is int for one in value) or value[0] < 1 or value[1] < 0:
-            self._refuse(where, f"is a pair of whole numbers as [7, 5], not {value!r}")
+            self._refuse(where, f"must be a pair of whole numbers such as [7, 5], not {value!r}")
         return (value[0], value[1]), source
 
     def _number(self, where: str, given: Any) -> tuple[Any, str]:
         value, source = self._figure(where, given)
         if isinstance(value, bool) or not isinstance(value, int | float):
-            self._refuse(where, f"is a number, not {value!r}")
+            self._refuse(where, f"must be a number, not {value!r}")
         if not 0 <= value <= _MOST:
-            self._refuse(where, f"is a number from 0 on, and no more than {_MOST:g}, not {value!r}")
+            self._refuse(where, f"must be a number from 0 to {_MOST:g}, not {value!r}")
         if not value and where.rpartition(".")[2] not in _MAY_BE_NOTHING:
-            self._refuse(where, f"is more than 0, not {value!r}")
+            self._refuse(where, f"must be more than 0, not {value!r}")
         return value, source
 
     def _figure(self, where: str, given: Any) -> tuple[Any, str]:
         if not isinstance(given, dict):
-            self._refuse(where, f'is {{ value = …, source = "…" }}, not {given!r}')
+            self._refuse(where, f'must be {{ value = …, source = "…" }}, not {given!r}')
         self._known(where, given, ("value", "source", "note"))
         if "value" not in given:
             self._refuse(f"{where}.value", "is missing")
@@ -273,10 +282,10 @@ class _Reader:
     def _source_of(self, where: str, table: dict[str, Any]) -> str:
         key = table.get("source")
         if key is None:
-            self._refuse(f"{where}.source", "is missing: no figure without its source")
+            self._refuse(f"{where}.source", "is missing: every figure needs a source")
         if not isinstance(key, str) or key not in self.sources:
             known = ", ".join(self.sources)
-            self._refuse(f"{where}.source", f"is {key!r}, which is none of: {known}")
+            self._refuse(f"{where}.source", f"is {key!r}; choose from: {known}")
         return key
 
     def _date(self, where: str, given: Any) -> str:
@@ -286,36 +295,36 @@ class _Reader:
                 raise ValueError(text)
             date.fromisoformat(text if len(text) > len("2026-03") else f"{text}-01")
         except ValueError:
-            self._refuse(where, f"is a date as 2026-03 or 2026-03-14, not {given!r}")
+            self._refuse(where, f"must be a date such as 2026-03 or 2026-03-14, not {given!r}")
         return text
 
     def _text(self, where: str, given: Any) -> str:
         if not isinstance(given, str):
-            self._refuse(where, f"is a text, not {given!r}")
+            self._refuse(where, f"must be a string, not {given!r}")
         return given
 
     def _texts(self, where: str, given: Any) -> tuple[str, ...]:
         if not isinstance(given, list) or not all(isinstance(one, str) and one for one in given):
-            self._refuse(where, f'is a list of texts as ["T4"], not {given!r}')
+            self._refuse(where, f'must be a list of strings such as ["T4"], not {given!r}')
         return tuple(given)
 
     def _tables(self, where: str, given: Any) -> list[tuple[str, dict[str, Any]]]:
         if not isinstance(given, dict):
-            self._refuse(where, f"is a table, not {given!r}")
+            self._refuse(where, f"must be a table, not {given!r}")
         for key, table in given.items():
             if not isinstance(table, dict):
-                self._refuse(f"{where}.{key}", f"is a table, not {table!r}")
+                self._refuse(f"{where}.{key}", f"must be a table, not {table!r}")
         return list(given.items())
 
     def _known(self, where: str, table: dict[str, Any], known: tuple[str, ...]) -> None:
         for key in table:
             if key not in known:
                 name = f"{where}.{key}".lstrip(".")
-                self._refuse(name, f"is not known; there are: {', '.join(known)}")
+                self._refuse(name, f"is not known; choose from: {', '.join(known)}")
 
     def _one_of(self, where: str, given: Any, choices: tuple[str, ...]) -> None:
         if given not in choices:
-            self._refuse(where, f"is one of {', '.join(choices)}, not {given!r}")
+            self._refuse(where, f"must be one of {', '.join(choices)}, not {given!r}")
 
     def _refuse(self, where: str, problem: str) -> NoReturn:
         raise UsageError(f"{self.name}: {where} {problem}")

@@ -1,4 +1,4 @@
-"""`Meter`: what a run comes to while it goes on, and the most that its machine could do."""
+"""`Meter`: what a run has cost so far, and the most that its machine could do."""
 
 from __future__ import annotations
 
@@ -7,19 +7,19 @@ from functools import cached_property
 
 from ...storage.errors import PaniniError, UsageError
 from ..hardware.cpu import processor
-from ..hardware.platform import where
+from ..hardware.platform import current_platform
 from ..rendering.quantities import dollars, units
 from .catalogue import Catalogue, Machine, Offer, Plan
 from .catalogue_files import open_catalogue
 from .prediction import predict
 from .pricing import price
-from .this_machine import calibration_of, machine_here, priced_here, usable_gpus
+from .this_machine import calibration_of, catalogued_machine, describe_this_machine, usable_gpus
 from .work import Work
 
 
 @dataclass(frozen=True)
 class Spent:
-    """What some seconds of a machine cost; of the two what is known."""
+    """Cost of some seconds of a machine, in units, dollars or both, as far as known."""
 
     units: float | None  # compute units
     usd: float | None  # US dollars
@@ -37,21 +37,21 @@ class Spent:
 
 @dataclass(frozen=True)
 class Limit:
-    """How fast a run could be if nothing but its kernels took any time."""
+    """Speed of a run if nothing but its kernels took any time."""
 
     texts_per_second: float
     basis: str  # see `Prediction.basis`
 
 
 class Meter:
-    """Looks a run's machine up in the catalogue, once, when it is first asked.
+    """Looks up a run's machine in the catalogue, once, on first use.
 
     Parameters
     ----------
     cluster : str, optional
-        Where the cluster is, when it is not of this machine: then nothing is known of it.
+        Location of the cluster, if it is not on this machine; then nothing is known about it.
     is_default : bool
-        Whether the graph is the default one, which alone has a limit.
+        Whether the graph is the default one, the only one with a known limit.
 
     Examples
     --------
@@ -75,38 +75,40 @@ class Meter:
     @property
     def platform(self) -> str:
         """The service that runs this process, in words."""
-        return str(where())
+        return str(current_platform())
 
     def cost(self, seconds: float) -> Spent | None:
-        """Return what so many seconds cost; None where no price is known."""
+        """Return what a number of seconds costs; None if no price is known."""
         if self._priced is None:
             return None
         cost = price(seconds, *self._priced)
         return Spent(cost.units, cost.usd)
 
     def limit(self, rows: int, text_bytes: int) -> Limit | None:
-        """Return how fast so many texts could be computed; None where that is not known."""
+        """Return how fast a number of texts could be computed; None if unknown."""
         catalogue = self._catalogue
         if not self._is_default or self._cluster is not None or catalogue is None or not rows:
             return None
         try:
             measured = calibration_of(processor())
-            found = predict(machine_here(catalogue), Work(rows, text_bytes / rows), measured)
-        except UsageError:  # too little is known of it
+            found = predict(
+                describe_this_machine(catalogue), Work(rows, text_bytes / rows), measured
+            )
+        except UsageError:  # too little is known about it
             return None
         return Limit(rows / found.parts["hashing"], found.basis)
 
     @cached_property
     def _priced(self) -> tuple[Machine, Offer, Plan] | None:
-        """The machine, and how it is paid for, where that is known."""
+        """The machine and how it is paid for; None if unknown."""
         catalogue = self._catalogue
-        own = priced_here(catalogue) if catalogue and self._cluster is None else None
-        had = own and catalogue and catalogue.usual_offer(own, leaving_out=("free",))
-        return (own, *had) if own and had else None
+        own = catalogued_machine(catalogue) if catalogue and self._cluster is None else None
+        offer = own and catalogue and catalogue.usual_offer(own, leaving_out=("free",))
+        return (own, *offer) if own and offer else None
 
     @cached_property
     def _catalogue(self) -> Catalogue | None:
         try:
             return open_catalogue()
-        except (PaniniError, OSError):  # the user's own: the bill at the end says what is wrong
+        except (PaniniError, OSError):  # the user's own file: the bill at the end reports the error
             return None

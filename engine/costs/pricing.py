@@ -1,7 +1,7 @@
-"""`price` and `compare`: what runs cost a month, and what a faster machine gives back for it.
+"""`price` and `compare`: what runs cost per month, and whether a faster machine is worth its price.
 
-Arithmetic over figures that others found: no figure is made up here, and where one is not known its
-results are None. No dollars are put on time unless somebody says what an hour is worth.
+This is arithmetic over given figures; if a figure is unknown, results that depend on it are None.
+Time has no price unless the user gives the value of an hour. Predicted times are in `prediction`.
 """
 
 from __future__ import annotations
@@ -12,51 +12,51 @@ from dataclasses import dataclass
 from .catalogue import RENTED, Machine, Offer, Plan
 
 MONTH_HOURS = 730.0
-"""Hours in a month: a machine runs no longer."""
+"""Hours in a month, the most that a machine can run."""
 
-_ALMOST = 1e-9  # of what floating point makes of a whole number
+_ALMOST = 1e-9  # tolerance for whole numbers computed in floating point
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Cost:
-    """What the runs of a month take and cost on a machine, in a plan that is paid for anyway."""
+    """Time and cost of a month's runs on a machine, in a plan that is paid for anyway."""
 
     plan: str
-    hours: float  # of a run
-    hours_month: float | None  # of all; None where nobody said how many
-    units: float | None  # compute units of a run; None where they are not known
+    hours: float  # per run
+    hours_month: float | None  # of all runs; None if their number is not given
+    units: float | None  # compute units per run; None if unknown
     units_month: float | None
-    units_left: float | None  # of those paid for, after the month's runs, or one; None: were none
-    usd: float | None  # US dollars of a run, on average, beyond what the plan costs anyway
+    units_left: float | None  # units still paid for after the month's runs, or one; None: were none
+    usd: float | None  # US dollars per run, on average, beyond what the plan costs anyway
     usd_month: float | None
-    sessions: int | None  # that a run needs; None where no limit is known
+    sessions: int | None  # needed for a run; None if no limit is known
 
     @property
     def fits_month(self) -> bool:
-        """Whether a month is long enough for its runs."""
+        """Whether the runs fit in a month."""
         return self.hours_month is None or self.hours_month <= MONTH_HOURS
 
 
 @dataclass(frozen=True)
-class Outlay:
-    """What a run on some machine takes and costs, for `compare`."""
+class Alternative:
+    """Time and cost of a run on a machine, for `compare`."""
 
     name: str
-    hours: float  # a run
-    usd: float  # US dollars a run
-    usd_fixed: float = 0.0  # US dollars a month, however many runs
+    hours: float  # per run
+    usd: float  # US dollars per run
+    usd_fixed: float = 0.0  # US dollars per month, whatever the number of runs
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Return:
-    """What a machine gives and costs against a rival; a month where runs are given, else a run."""
+    """What a machine saves and costs against a rival; per month if runs are given, else per run."""
 
     rival: str
-    hours_saved: float  # less than nothing where the rival is faster
-    usd_extra: float  # less than nothing where the rival is dearer
-    usd_net: float | None  # the worth of the time saved, less the extra; None: no value of time
-    break_even_runs: int | None  # a month, from which on it pays; None: never, or not known
-    break_even_value: float | None  # US dollars an hour from which on it pays; None: never
+    hours_saved: float  # negative if the rival is faster
+    usd_extra: float  # negative if the rival is more expensive
+    usd_net: float | None  # value of the time saved, less the extra; None: no value of time
+    break_even_runs: int | None  # runs per month from which it pays; None: never, or unknown
+    break_even_value: float | None  # US dollars per hour from which it pays; None: never
 
 
 def price(
@@ -68,28 +68,36 @@ def price(
     runs_per_month: int | None = None,
     units_left: float | None = None,
 ) -> Cost:
-    """Return what runs of so many seconds cost on a machine, as a plan has it.
+    """Return the cost of runs on a machine in a plan.
 
-    Units that the plan includes are paid for: they cost no more dollars, and are used up. Units
-    beyond them are bought at the plan's price. A run longer than a session goes on in the next.
+    Units that the plan includes are already paid for: they cost no further dollars but are used up.
+    Units beyond them are bought at the plan's price. A run longer than a session resumes in the
+    next.
 
     Parameters
     ----------
     seconds : float
-        Of a run.
+        Duration of a run.
     machine, offer, plan : Machine, Offer, Plan
         The offer is the machine's in that plan.
     runs_per_month : int, optional
-        When left out, the price is that of one run.
+        By default, the price is that of one run.
     units_left : float, optional
-        Compute units that are left; what the plan includes a month when left out.
+        Compute units left; by default, what the plan includes per month.
 
     Examples
     --------
     The first 100 units are sunk, and 8 more are bought:
 
-    >>> plan = Plan("pro", "Pro", 9.99, 100, 0.0999, 24)
-    >>> gpu = Machine("A100", "A100", "gpu", "cuda", units_per_hour=5.4)
+    >>> plan = Plan(
+    ...     name="pro",
+    ...     title="Pro",
+    ...     usd_month=9.99,
+    ...     units_included=100,
+    ...     usd_per_unit=0.0999,
+    ...     session_hours=24,
+    ... )
+    >>> gpu = Machine(name="A100", title="A100", kind="gpu", backend="cuda", units_per_hour=5.4)
     >>> cost = price(3600, gpu, Offer(False, None, 24, "x"), plan, runs_per_month=20)
     >>> round(cost.units_month, 6), cost.units_left, round(cost.usd_month, 4)
     (108.0, 0.0, 0.7992)
@@ -117,7 +125,7 @@ def price(
 def _bill(
     hours: float, machine: Machine, offer: Offer, plan: Plan, units_left: float | None
 ) -> tuple[float | None, float | None, float | None]:
-    """Return units, dollars and the included units that are left, of so many hours."""
+    """Return units, dollars and the included units left, for a number of hours."""
     if offer.free:
         return 0.0, 0.0, units_left
     if plan.name == RENTED:
@@ -135,29 +143,29 @@ def _bill(
 
 
 def compare(
-    mine: Outlay,
-    rival: Outlay,
+    mine: Alternative,
+    rival: Alternative,
     *,
     runs_per_month: int | None = None,
     value_of_time: float | None = None,
 ) -> Return:
-    """Return what `mine` gives and costs against a rival, which the result names.
+    """Return what `mine` saves and costs against a rival, which the result names.
 
     Parameters
     ----------
-    mine, rival : Outlay
+    mine, rival : Alternative
     runs_per_month : int, optional
-        When left out, the figures are those of one run.
+        By default, the figures are those of one run.
     value_of_time : float, optional
-        US dollars that an hour is worth. There is no default: without it no dollars are put on
-        time, and the value is returned from which on `mine` pays.
+        Value of an hour in US dollars. Without it, time has no price; the result has the value from
+        which `mine` pays.
 
     Examples
     --------
-    The guide's own figures, 50 runs a month and 20 dollars an hour:
+    The guide's own figures, 50 runs per month and 20 dollars per hour:
 
-    >>> a100 = Outlay("A100", 3 / 60, usd=0, usd_fixed=10)
-    >>> found = compare(a100, Outlay("T4", 7 / 60, 0), runs_per_month=50, value_of_time=20)
+    >>> a100 = Alternative("A100", 3 / 60, usd=0, usd_fixed=10)
+    >>> found = compare(a100, Alternative("T4", 7 / 60, 0), runs_per_month=50, value_of_time=20)
     >>> round(found.usd_net, 2), found.break_even_runs, found.break_even_value
     (56.67, 8, 3.0)
     """
@@ -181,6 +189,6 @@ def _break_even_runs(
 ) -> int | None:
     if value_of_time is None:
         return None
-    gain = saved * value_of_time - dearer  # of each run
+    gain = saved * value_of_time - dearer  # per run
     runs = fixed / gain if gain > 0 else math.inf
     return None if math.isinf(runs) else max(1, math.ceil(runs - _ALMOST))

@@ -1,4 +1,7 @@
-"""The machine at hand, in a catalogue's words: to predict for it, and to say what it costs."""
+"""The machine at hand as an entry of a catalogue, to predict for it and to price it.
+
+What the machine is made of is detected in `hardware`.
+"""
 
 from __future__ import annotations
 
@@ -12,34 +15,33 @@ from ..hardware.cpu import Cpu, processor
 from ..hardware.gpu import Gpu
 from ..hardware.memory import ram
 from ..hardware.nvml import nvidia
-from ..hardware.packages import installed
-from ..hardware.platform import where
-from ..hardware.tpu import sign
+from ..hardware.packages import installed_packages
+from ..hardware.platform import current_platform
+from ..hardware.tpu import sign_of_tpu
 from .calibration import Calibration, load
 from .catalogue import HERE, Catalogue, Machine, Offer
 from .catalogue_files import OWN
 
 
-def machine_here(catalogue: Catalogue) -> Machine:
+def describe_this_machine(catalogue: Catalogue) -> Machine:
     """Return this machine: its own processor and memory, and what a catalogue knows of its GPU.
 
-    Of several GPUs the first that can be used is taken; of one that the catalogue does not know too
-    little is known to predict for it, so it is left out, with a note. In Colab the machine costs
-    what the catalogue says of such a one, and what a user's own says of "this machine"; anywhere
-    else nothing.
+    The first usable GPU counts. A GPU that the catalogue lacks cannot be predicted and is left out,
+    with a note. The price is that of "this machine" in the user's own catalogue; else, in Colab,
+    that of the machine with the same GPU; anywhere else the machine is free.
 
     Examples
     --------
     >>> from paninifs.engine.costs.catalogue_files import open_catalogue
-    >>> machine_here(open_catalogue()).name
+    >>> describe_this_machine(open_catalogue()).name
     'this machine'
     """
     own, memory = processor(), ram()
     host = Machine(
-        HERE,
-        own.name,
-        "cpu",
-        "cpu",
+        name=HERE,
+        title=own.name,
+        kind="cpu",
+        backend="cpu",
         cores=own.cores,
         sha=own.hashing,
         ram_gb=(memory.limit or memory.total) / 1e9,
@@ -48,7 +50,7 @@ def machine_here(catalogue: Catalogue) -> Machine:
 
 
 def _with_price(host: Machine, catalogue: Catalogue) -> Machine:
-    own = priced_here(catalogue)
+    own = catalogued_machine(catalogue)
     if own is not None:
         return replace(
             host,
@@ -58,8 +60,8 @@ def _with_price(host: Machine, catalogue: Catalogue) -> Machine:
             sources=own.sources,
             notes=own.notes,
         )
-    if where().name == "Colab":
-        return replace(host, note="the catalogue does not know what Colab takes for it")
+    if current_platform().name == "Colab":
+        return replace(host, note="the catalogue has no price of it in Colab")
     return replace(host, offers=dict.fromkeys(catalogue.plans, Offer(True, "always", None, OWN)))
 
 
@@ -68,15 +70,15 @@ def _with_gpu(host: Machine, catalogue: Catalogue) -> Machine:
     if not gpus:
         return host
     gpu = gpus[0]
-    known = of_gpu(gpu, catalogue.machines.values())
+    known = machine_with_gpu(gpu, catalogue.machines.values())
     if known is None:
-        return replace(host, note=f"its {gpu.name} is not in the catalogue, so its cores are meant")
+        return replace(host, note=f"its {gpu.name} is not in the catalogue, so its cores are used")
     return replace(
         host,
         title=gpu.name,
         kind="gpu",
         backend="cuda",
-        memory_gb=gpu.memory / 1e9 or host.ram_gb,  # a system on a chip has the host's
+        memory_gb=gpu.memory / 1e9 or host.ram_gb,  # a system on a chip shares the host's
         sms=gpu.sms or known.sms,
         capability=gpu.capability,
         device_clock_ghz=known.device_clock_ghz,
@@ -86,20 +88,20 @@ def _with_gpu(host: Machine, catalogue: Catalogue) -> Machine:
 
 
 def usable_gpus() -> tuple[Gpu, ...]:
-    """Return the GPUs of this machine that the engine can compute with now."""
+    """Return the GPUs of this machine that the engine can use now."""
     found = nvidia()
-    if why_no_cuda(found, installed()) is not None:
+    if why_no_cuda(found, installed_packages()) is not None:
         return ()
     return tuple(gpu for gpu in found.gpus if not gpu.unusable)
 
 
 def calibration_of(own: Cpu) -> Calibration | None:
-    """Return what `paninifs bench` measured here, if it was on such a processor, hashing so.
+    """Return the calibration by `paninifs bench`, if it fits this processor and its hashing.
 
     Raises
     ------
     UsageError
-        What it left cannot be read.
+        The calibration cannot be read.
     """
     found = load()
     if found is None or found.version != __version__ or own.hashing not in found.hashing:
@@ -107,8 +109,8 @@ def calibration_of(own: Cpu) -> Calibration | None:
     return found if (found.processor, found.cores) == (own.name, own.cores) else None
 
 
-def of_gpu(gpu: Gpu, machines: Iterable[Machine]) -> Machine | None:
-    """Return the machine that has such a GPU; None where none has, and for a slice of one.
+def machine_with_gpu(gpu: Gpu, machines: Iterable[Machine]) -> Machine | None:
+    """Return the machine with the same GPU; None if there is none, and for a MIG slice.
 
     Its driver calls a T4 "Tesla T4", an A100 "NVIDIA A100-SXM4-40GB" or "...-80GB".
     """
@@ -122,15 +124,17 @@ def of_gpu(gpu: Gpu, machines: Iterable[Machine]) -> Machine | None:
     return min(like, key=lambda one: abs((one.memory_gb or 0) - gpu.memory / 1e9), default=None)
 
 
-def priced_here(catalogue: Catalogue) -> Machine | None:
-    """Return the machine of a catalogue that this one is, where it is known to be: else None.
+def catalogued_machine(catalogue: Catalogue) -> Machine | None:
+    """Return the priced entry of a catalogue for this machine; None if it has none.
 
-    That is what a user's own catalogue calls "this machine"; and in Colab the one with its GPU, or
-    with none. Its TPUs cannot be told apart without taking them, so they are not.
+    It is "this machine" in the user's own catalogue; else, in Colab, the machine with the same GPU,
+    or without one. Colab's TPUs cannot be distinguished without occupying them, so they have none.
     """
     if HERE in catalogue.machines:
         return catalogue.machine(HERE)
-    if where().name != "Colab" or sign() is not None:
+    if current_platform().name != "Colab" or sign_of_tpu() is not None:
         return None
     gpus = nvidia().gpus
-    return of_gpu(gpus[0], catalogue.machines.values()) if gpus else catalogue.machine("CPU")
+    return (
+        machine_with_gpu(gpus[0], catalogue.machines.values()) if gpus else catalogue.machine("CPU")
+    )

@@ -1,9 +1,9 @@
-"""`Work`: what somebody wants done, in the numbers that decide how long it takes."""
+"""`Work`: a piece of work, in the numbers that decide how long it takes."""
 
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal
 
 from ...storage.corpus.partition import Sharding
@@ -17,50 +17,50 @@ if TYPE_CHECKING:
 Kind = Literal["hashing", "embedding"]
 KINDS: tuple[Kind, ...] = ("hashing", "embedding")
 
-
 PARAMETER_BYTES, HALF_PARAMETER_BYTES = 4, 2  # in FP32, in FP16
-LONGEST = 1e15  # bytes of a text, so that what is reckoned of it stays a number
-MODEL_ROOM = 2_000_000_000
-"""Bytes beside a model's parameters: the library itself, a batch and what becomes of it."""
+LONGEST = 1e15  # bytes of a text, so that results of arithmetic stay finite
+MODEL_OVERHEAD_BYTES = 2_000_000_000
+"""Bytes needed besides a model's parameters: the library, a batch and its results."""
 
 
 @dataclass(frozen=True)
 class Model:
-    """A model that texts are embedded with."""
+    """A model to embed texts with."""
 
     name: str
     parameters: int
 
     def __post_init__(self) -> None:
         if not 1 <= self.parameters < float("inf"):
-            raise UsageError(f"a model has at least one parameter: {self}")
+            raise UsageError(f"a model must have at least one parameter: {self}")
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Work:
     """A corpus and what is done to it.
 
     Parameters
     ----------
     texts : int
-        How many there are.
+        Number of texts.
     mean_bytes : float
-        Of a text in UTF-8, with whatever surrounds it in its file.
+        Mean bytes of a text in UTF-8, including what surrounds it in its file.
     kind : "hashing" or "embedding"
         The default graph, or models.
     format : str
-        How the corpus is stored; reading it takes about as long as hashing.
+        Format of the corpus; reading takes about as long as hashing.
     models : tuple of Model
-        Of "embedding", one after another.
+        For "embedding", used one after another.
     tasks : int, optional
-        Into how many its files can be cut; one core does each. As many as one likes if left out.
+        Number of tasks that its files can be divided into, each done by one core. By default
+        unlimited.
     stored_bytes : int, optional
-        Of its files; as many as its texts have if left out.
+        Bytes of its files; by default those of its texts.
 
     Raises
     ------
     UsageError
-        A number makes no sense, or the kind and the models do not go together.
+        A number is out of range, or the kind and the models contradict each other.
 
     Examples
     --------
@@ -69,30 +69,30 @@ class Work:
     (100000000, 123)
     """
 
-    texts: int
-    mean_bytes: float = 100.0
-    kind: Kind = "hashing"
-    format: str = "parquet"
-    models: tuple[Model, ...] = ()
+    texts: int = field(kw_only=False)
+    mean_bytes: float = field(default=100.0, kw_only=False)
+    kind: Kind = field(default="hashing", kw_only=False)
+    format: str = field(default="parquet", kw_only=False)
+    models: tuple[Model, ...] = field(default=(), kw_only=False)
     tasks: int | None = None
     stored_bytes: int | None = None
 
     def __post_init__(self) -> None:
         if self.kind not in KINDS:
-            raise UsageError(f"work is {' or '.join(KINDS)}, not {self.kind!r}")
+            raise UsageError(f"the kind of work must be {' or '.join(KINDS)}, not {self.kind!r}")
         if not isinstance(self.texts, int) or self.texts < 1:
-            raise UsageError(f"work is on a whole number of texts, and at least one: {self}")
+            raise UsageError(f"the number of texts must be a whole number of at least one: {self}")
         if not 0 <= self.mean_bytes <= LONGEST:
-            raise UsageError(f"a text has 0 to {LONGEST:g} bytes: {self}")
+            raise UsageError(f"mean_bytes must be from 0 to {LONGEST:g}: {self}")
         if self.tasks is not None and self.tasks < 1:
-            raise UsageError(f"a corpus is cut into at least one task: {self}")
+            raise UsageError(f"the number of tasks must be at least one: {self}")
         require_format(self.format)
         if bool(self.models) != (self.kind == "embedding"):
-            raise UsageError("embedding is done with models, and hashing without")
+            raise UsageError("embedding needs models, and hashing takes none")
 
     @classmethod
     def on(cls, corpus: Corpus) -> Work:
-        """Return the hashing of a corpus, whose records are counted for it (see `Corpus.index`).
+        """Return the work of hashing a corpus; its records are counted (see `Corpus.index`).
 
         Raises
         ------
@@ -115,33 +115,35 @@ class Work:
 
     @property
     def text_bytes(self) -> int:
-        """Bytes of all texts."""
+        """Bytes of all texts together."""
         return round(self.texts * self.mean_bytes)
 
     @property
     def cluster(self) -> str | None:
-        """The cluster that the command takes for it; None: the one that `connect` chooses."""
+        """The cluster that the command uses for it; None: the one that `connect` selects."""
         return cluster_for(self.text_bytes if self.stored_bytes is None else self.stored_bytes)
 
     @property
     def shards(self) -> int:
-        """Shards that a store of the default graph has."""
+        """Shards in a store of the default graph."""
         return -(-self.texts // Sharding().choose(self.texts))
 
-    def model_bytes(self, bytes_a_parameter: int) -> int:
-        """Return what the largest model needs: one is there at a time.
+    def model_bytes(self, bytes_per_parameter: int) -> int:
+        """Return the memory for the largest model; one is loaded at a time.
 
         >>> models = (Model("SBERT", 278_000_000), Model("BGE-M3", 568_000_000))
         >>> Work(1000, kind="embedding", models=models).model_bytes(PARAMETER_BYTES)
         4272000000
         """
-        return MODEL_ROOM + bytes_a_parameter * max(one.parameters for one in self.models)
+        return MODEL_OVERHEAD_BYTES + bytes_per_parameter * max(
+            one.parameters for one in self.models
+        )
 
 
-def at_once(tasks: int | None, cores: int) -> float:
-    """Return how many cores a corpus keeps busy, on the average: each does a task at a time.
+def busy_cores(tasks: int | None, cores: int) -> float:
+    """Return the mean number of cores that a corpus keeps busy; each does one task at a time.
 
-    >>> at_once(None, cores=2), at_once(3, cores=2), at_once(1, cores=2)
+    >>> busy_cores(None, cores=2), busy_cores(3, cores=2), busy_cores(1, cores=2)
     (2, 1.5, 1.0)
     """
     return cores if tasks is None else tasks / -(-tasks // cores)

@@ -1,6 +1,7 @@
-"""What machine this is: found out, never configured. A file a subject, put together here.
+"""What this machine is: detected, never configured. One file per subject, put together here.
 
-Nothing heavy is imported before it is asked for, and nothing that is asked takes a device.
+Nothing heavy is imported before it is needed, and no detection occupies a device. May import
+`rendering`; what work takes on a machine is in `costs`.
 """
 
 from __future__ import annotations
@@ -9,17 +10,17 @@ from dataclasses import dataclass
 
 from .backends import Backend, backends_of
 from .cpu import Cpu, processor
-from .disk import Disk, disk_room
+from .disk import Disk, free_disk
 from .gpu import Gpu
 from .memory import Memory, ram
 from .nvml import nvidia
-from .packages import Packages, installed
-from .platform import Platform, where
+from .packages import Packages, installed_packages
+from .platform import Platform, current_platform
 from .tpu import Tpu, find_tpu
-from .unavailable import Missing
+from .unavailable import Unavailable
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Hardware:
     """What this machine is, and what it can compute with now."""
 
@@ -27,11 +28,11 @@ class Hardware:
     cpu: Cpu
     memory: Memory
     disk: Disk
-    gpus: tuple[Gpu, ...]  # NVIDIA's, that CUDA_VISIBLE_DEVICES leaves
-    why_no_gpu: Missing | None  # None where there are some
-    packages: Packages  # for GPUs, that are installed
+    gpus: tuple[Gpu, ...]  # NVIDIA GPUs that CUDA_VISIBLE_DEVICES does not hide
+    why_no_gpu: Unavailable | None  # None if there are any
+    packages: Packages  # installed packages for GPUs
     tpu: Tpu | None
-    why_no_tpu: Missing | None  # None where there is one
+    why_no_tpu: Unavailable | None  # None if there is one
     backends: tuple[Backend, ...]
 
     def backend(self, name: str) -> Backend:
@@ -42,8 +43,8 @@ class Hardware:
 def hardware() -> Hardware:
     """Return what this machine is, and what it can compute with now.
 
-    It takes a second; where something hints at a TPU some more, for JAX is asked for it, in a
-    process of its own that ends at once: this one takes no device.
+    This takes a second; with signs of a TPU a few seconds, because JAX is queried in a process of
+    its own that exits at once. This process occupies no device.
 
     Returns
     -------
@@ -52,7 +53,7 @@ def hardware() -> Hardware:
     Raises
     ------
     BackendUnavailable
-        ``PANINIFS_SHA256`` names a way of hashing that this process cannot take.
+        ``PANINIFS_SHA256`` names a hashing path that this process cannot use.
 
     Examples
     --------
@@ -61,16 +62,16 @@ def hardware() -> Hardware:
     >>> machine.backend("cpu").usable, machine.memory.free > 0
     (True, True)
     """
-    cpu, found, there, asked = processor(), nvidia(), installed(), find_tpu()
+    cpu, gpus, packages, tpu = processor(), nvidia(), installed_packages(), find_tpu()
     return Hardware(
-        platform=where(),
+        platform=current_platform(),
         cpu=cpu,
         memory=ram(),
-        disk=disk_room(),
-        gpus=found.gpus,
-        why_no_gpu=found.missing,
-        packages=there,
-        tpu=None if isinstance(asked, Missing) else asked,
-        why_no_tpu=asked if isinstance(asked, Missing) else None,
-        backends=backends_of(cpu, found, there, asked),
+        disk=free_disk(),
+        gpus=gpus.gpus,
+        why_no_gpu=gpus.unavailable,
+        packages=packages,
+        tpu=None if isinstance(tpu, Unavailable) else tpu,
+        why_no_tpu=tpu if isinstance(tpu, Unavailable) else None,
+        backends=backends_of(cpu, gpus, packages, tpu),
     )

@@ -1,4 +1,4 @@
-"""What this machine can compute with, backend by backend; why not, and what mends it."""
+"""Which backends this machine can compute with; for the others, why not and what helps."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from .cpu import Cpu
 from .nvml import Nvidia
 from .packages import Packages
 from .tpu import Tpu
-from .unavailable import Missing
+from .unavailable import Unavailable
 
 
 @dataclass(frozen=True)
@@ -18,14 +18,14 @@ class Backend:
 
     name: str
     usable: bool
-    what: str  # what it computes with; where it is not usable, why
-    remedy: str | None = None  # what makes it usable; None where nothing that we know of does
+    what: str  # what it computes with; if not usable, why
+    remedy: str | None = None  # what makes it usable; None if nothing is known to
 
 
 def backends_of(
-    cpu: Cpu, nvidia: Nvidia, packages: Packages, tpu: Tpu | Missing
+    cpu: Cpu, nvidia: Nvidia, packages: Packages, tpu: Tpu | Unavailable
 ) -> tuple[Backend, ...]:
-    """Return every backend of the engine's, and the TPU's whether it has one or not.
+    """Return every backend of the engine, and `tpu` whether the engine has it or not.
 
     Examples
     --------
@@ -33,31 +33,31 @@ def backends_of(
     >>> {one.name: one.usable for one in hardware().backends}["cpu"]
     True
     """
-    found: dict[str, str | Missing] = {
+    states: dict[str, str | Unavailable] = {
         "reference": "plain NumPy: slow, for comparison",
         "cpu": f"{cpu.cores} cores, SHA-256 by {cpu.what}",
         "cuda": why_no_cuda(nvidia, packages) or "; ".join(map(str, nvidia.gpus)),
-        "tpu": tpu if isinstance(tpu, Missing) else str(tpu),
+        "tpu": tpu if isinstance(tpu, Unavailable) else str(tpu),
     }
-    for name in found.keys() - BACKENDS.keys():
-        found[name] = Missing(f"the engine has no backend {name!r} so far ({found[name]})")
-    return tuple(_backend(name, one) for name, one in found.items())
+    for name in states.keys() - BACKENDS.keys():
+        states[name] = Unavailable(f"the engine has no backend {name!r} yet ({states[name]})")
+    return tuple(_backend(name, state) for name, state in states.items())
 
 
-def _backend(name: str, found: str | Missing) -> Backend:
-    if isinstance(found, Missing):
-        return Backend(name, usable=False, what=found.reason, remedy=found.remedy)
-    return Backend(name, usable=True, what=found)
+def _backend(name: str, state: str | Unavailable) -> Backend:
+    if isinstance(state, Unavailable):
+        return Backend(name, usable=False, what=state.reason, remedy=state.remedy)
+    return Backend(name, usable=True, what=state)
 
 
-def why_no_cuda(nvidia: Nvidia, packages: Packages) -> Missing | None:
-    """Say why nothing can be computed with GPUs here; None when it can."""
-    if nvidia.missing:
-        return nvidia.missing
+def why_no_cuda(nvidia: Nvidia, packages: Packages) -> Unavailable | None:
+    """Return why this machine cannot compute with GPUs; None if it can."""
+    if nvidia.unavailable:
+        return nvidia.unavailable
     usable = [gpu for gpu in nvidia.gpus if not gpu.unusable]
     if usable:
         return packages.trouble_with(usable)
-    told = {gpu.name: gpu.unusable for gpu in nvidia.gpus if gpu.unusable}
-    reason = "; ".join(f"the {name} cannot be used: {why.reason}" for name, why in told.items())
-    remedy = next((why.remedy for why in told.values() if why.remedy), None)
-    return Missing(reason, remedy, there=True)
+    reasons = {gpu.name: gpu.unusable for gpu in nvidia.gpus if gpu.unusable}
+    reason = "; ".join(f"the {name} cannot be used: {why.reason}" for name, why in reasons.items())
+    remedy = next((why.remedy for why in reasons.values() if why.remedy), None)
+    return Unavailable(reason, remedy, there=True)

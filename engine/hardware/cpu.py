@@ -1,4 +1,4 @@
-"""The processor: what it is, and which way to SHA-256 is taken on it."""
+"""The processor: what it is, and which SHA-256 implementation is used on it."""
 
 from __future__ import annotations
 
@@ -8,29 +8,29 @@ from pathlib import Path
 
 CPUINFO = Path("/proc/cpuinfo")
 VECTORS = {"SHA-NI": "sha", "AVX-512": "avx512f", "AVX2": "avx2"}
-"""Vector units that hashing gains from, and LLVM's names of them."""
+"""Vector units that speed up hashing, and LLVM's names for them."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Cpu:
     """The processor, and how the `cpu` backend uses it."""
 
-    name: str  # what it calls itself, or LLVM's name where it does not say
+    name: str  # as the processor reports it, else LLVM's name
     architecture: str  # LLVM's name of the microarchitecture
-    cores: int  # that this process may use
-    vectors: tuple[str, ...]  # of SHA-NI, AVX-512 and AVX2, those that it has
-    hashing: str  # the path to SHA-256 that is taken
+    cores: int  # available to this process
+    vectors: tuple[str, ...]  # those of SHA-NI, AVX-512 and AVX2 that it has
+    hashing: str  # the SHA-256 implementation in use
     what: str  # in words
-    usable: tuple[str, ...]  # every path that could be taken, the fastest first
+    usable: tuple[str, ...]  # every implementation that could be used, fastest first
 
 
 def processor() -> Cpu:
-    """Return what is known of the processor.
+    """Return what is known about the processor.
 
     Raises
     ------
     BackendUnavailable
-        ``PANINIFS_SHA256`` names a path that this process cannot take.
+        ``PANINIFS_SHA256`` names an implementation that this process cannot use.
 
     Examples
     --------
@@ -46,18 +46,18 @@ def processor() -> Cpu:
     path = sha_paths.chosen()
     architecture = llvmlite.binding.get_host_cpu_name()
     return Cpu(
-        _own_name() or architecture,
-        architecture,
-        CPU_COUNT,
-        _vectors(),
-        path.name,
-        path.what,
-        sha_paths.usable(),
+        name=_own_name() or architecture,
+        architecture=architecture,
+        cores=CPU_COUNT,
+        vectors=_vectors(),
+        hashing=path.name,
+        what=path.what,
+        usable=sha_paths.usable(),
     )
 
 
 def _own_name() -> str | None:
-    """Return the name that the kernel read from an x86 processor; others tell it none."""
+    """Return the model name in /proc/cpuinfo; only x86 processors report one."""
     try:
         text = CPUINFO.read_text(encoding="utf-8", errors="replace")
     except OSError:
@@ -71,6 +71,6 @@ def _vectors() -> tuple[str, ...]:
 
     try:
         features = llvmlite.binding.get_host_cpu_features()
-    except RuntimeError:  # LLVM cannot tell, as on some ARM processors
+    except RuntimeError:  # LLVM does not know, as on some ARM processors
         return ()
     return tuple(name for name, feature in VECTORS.items() if features.get(feature))

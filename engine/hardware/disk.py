@@ -1,7 +1,11 @@
-"""Disk: how much room there is where one works, and where dask puts what memory has no room for."""
+"""Free disk space: in the working folder, and where dask's workers spill to.
+
+How much of it workers may fill is decided in `cluster.spilling`.
+"""
 
 from __future__ import annotations
 
+import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -18,18 +22,24 @@ class Disk:
     temporary_free: int
 
 
-def disk_room() -> Disk:
-    """Return how much room there is.
+def free_disk() -> Disk:
+    """Return the free space of the working folder and of the spill folder.
 
     Examples
     --------
-    >>> disk_room().working_free > 0
+    >>> free_disk().working_free > 0
     True
     """
-    from ..cluster.spilling import spill_folder
-
     working, temporary = Path.cwd(), spill_folder()
     return Disk(str(working), _free(working), str(temporary), _free(temporary))
+
+
+def spill_folder() -> Path:
+    """Return the folder that dask's workers will spill to, or its nearest existing parent."""
+    import dask
+
+    folder = Path(dask.config.get("temporary-directory") or tempfile.gettempdir()).absolute()
+    return next(one for one in (folder, *folder.parents) if one.exists())
 
 
 def _free(folder: Path) -> int:

@@ -1,59 +1,68 @@
-"""`Gpu`: an NVIDIA GPU, and what it suits. `nvml` finds them."""
+"""`Gpu`: an NVIDIA GPU, and what it is suitable for. `nvml` finds them."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
-from .unavailable import Missing
+from .unavailable import Unavailable
 
-OLDEST_CAPABILITY = (7, 0)  # that RAPIDS has code for
+OLDEST_CAPABILITY = (7, 0)  # supported by RAPIDS
 OLDEST_CAPABILITY_CUDA13 = (7, 5)
 
-TAKEN_AT_FIRST = 0.5
-"""The share of a GPU's memory that a worker takes for its pool when it starts."""
+INITIAL_POOL_SHARE = 0.5
+"""Share of a GPU's memory that a worker allocates for its pool when it starts."""
 
 Version = tuple[int, int]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Gpu:
     """An NVIDIA GPU, or a MIG slice of one, as NVML describes it.
 
     Examples
     --------
-    >>> gpu = Gpu(0, "Tesla T4", 15 << 30, (7, 5), "550.54", (12, 4), 40, "GPU-0a1b")
+    >>> gpu = Gpu(
+    ...     index=0,
+    ...     name="Tesla T4",
+    ...     memory=15 << 30,
+    ...     capability=(7, 5),
+    ...     driver="550.54",
+    ...     cuda=(12, 4),
+    ...     sms=40,
+    ...     uuid="GPU-0a1b",
+    ... )
     >>> gpu.extra
     'cuda12'
     """
 
-    index: int  # on the bus, as nvidia-smi counts; of a slice, the GPU's that it is part of
+    index: int  # as nvidia-smi counts; for a slice, that of the GPU it is part of
     name: str
-    memory: int  # bytes; 0 where it has none of its own
+    memory: int  # bytes; 0 if it has none of its own
     capability: Version
     driver: str  # its version
-    cuda: Version  # the newest that the driver runs
-    sms: int | None  # None where NVML does not tell
+    cuda: Version  # newest that the driver supports
+    sms: int | None  # None if NVML does not report it
     uuid: str
-    free: int | None = None  # bytes of its memory, now; None where it has none of its own
-    nvlinks: int = 0  # that are up
-    linked: tuple[int, ...] = ()  # the GPUs, by index, that NVLink reaches from it
+    free: int | None = None  # bytes of its memory, now; None if it has none of its own
+    nvlinks: int = 0  # links that are up
+    linked: tuple[int, ...] = ()  # indexes of the GPUs that it reaches by NVLink
 
     @property
     def extra(self) -> str | None:
-        """The extra of paninifs whose RAPIDS runs here; None when neither's does."""
+        """The extra of paninifs whose RAPIDS runs here; None if neither does."""
         if self.unsuitable:
             return None
         old = self.capability < OLDEST_CAPABILITY_CUDA13 or self.cuda < (13, 0)
         return "cuda12" if old else "cuda13"
 
     @property
-    def unsuitable(self) -> Missing | None:
-        """Why no RAPIDS runs here; None when one does."""
+    def unsuitable(self) -> Unavailable | None:
+        """Why RAPIDS does not run here; None if it does."""
         if self.capability < OLDEST_CAPABILITY:
             needed = f"RAPIDS needs compute capability {dotted(OLDEST_CAPABILITY)}"
-            return Missing(f"{needed}, it has {dotted(self.capability)}", there=True)
+            return Unavailable(f"{needed}, it has {dotted(self.capability)}", there=True)
         if self.cuda < (12, 0):
-            return Missing(
+            return Unavailable(
                 f"its driver {self.driver} runs CUDA {dotted(self.cuda)}, and 12.0 is needed",
                 "install driver 525 or newer",
                 there=True,
@@ -61,25 +70,26 @@ class Gpu:
         return None
 
     @property
-    def busy(self) -> Missing | None:
-        """Why no worker would start on it now; None where one would."""
-        if self.free is None or self.free >= TAKEN_AT_FIRST * self.memory:
+    def busy(self) -> Unavailable | None:
+        """Why no worker would start on it now; None if one would."""
+        if self.free is None or self.free >= INITIAL_POOL_SHARE * self.memory:
             return None
-        return Missing(
+        return Unavailable(
             f"only {self.free / 2**30:.1f} of its {self.memory / 2**30:.1f} GiB are free, and "
-            f"{TAKEN_AT_FIRST:.0%} are taken at first",
-            "end what uses it (nvidia-smi lists that), as an earlier cluster: client.close()",
+            f"a worker allocates {INITIAL_POOL_SHARE:.0%} at its start",
+            "end the processes that use it (nvidia-smi lists them), such as an earlier cluster: "
+            "client.close()",
             there=True,
         )
 
     @property
-    def unusable(self) -> Missing | None:
-        """Why nothing can be computed with it now, whatever is installed; None where it can."""
+    def unusable(self) -> Unavailable | None:
+        """Why it cannot be used now, whatever is installed; None if it can."""
         return self.unsuitable or self.busy
 
     @property
     def advice(self) -> str:
-        """What to install for it, or why nothing can be."""
+        """What to install for it, or why nothing would help."""
         if self.unsuitable:
             return f"not usable: {self.unsuitable}"
         if self.capability < OLDEST_CAPABILITY_CUDA13:
@@ -88,7 +98,7 @@ class Gpu:
 
     @property
     def cuda_name(self) -> int | str:
-        """What CUDA_VISIBLE_DEVICES calls it, where CUDA counts as NVML does."""
+        """Its name for CUDA_VISIBLE_DEVICES, provided that CUDA counts as NVML does."""
         return self.uuid if self.uuid.startswith("MIG-") else self.index
 
     def __str__(self) -> str:

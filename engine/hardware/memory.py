@@ -1,6 +1,6 @@
-"""RAM: what the machine has, what the control groups leave of it, and what is free now.
+"""RAM: what the machine has, what control groups allow of it, and what is free now.
 
-psutil knows the machine and no control group; dask knows the limit of the outermost one alone.
+psutil knows the machine but no control group; dask knows the limit of the outermost group only.
 """
 
 from __future__ import annotations
@@ -20,23 +20,23 @@ class Memory:
     """RAM, in bytes."""
 
     total: int  # of the machine
-    limit: int | None  # the control groups' (a container's, a job's); None where they set none
-    free: int  # that this process could still take, now
+    limit: int | None  # of the control groups (a container, a job); None if they set none
+    free: int  # what this process could still allocate, now
 
     @property
     def usable(self) -> int:
-        """The most that this process may ever have."""
+        """The most that this process may ever hold."""
         return self.total if self.limit is None else self.limit
 
 
 @dataclass(frozen=True)
 class _Group:
     limit: int  # bytes
-    used: int  # bytes that cannot be taken back from it
+    used: int  # bytes that cannot be reclaimed
 
 
 def ram() -> Memory:
-    """Return how much RAM there is.
+    """Return the size of the RAM, its limit and what is free.
 
     Examples
     --------
@@ -55,7 +55,7 @@ def ram() -> Memory:
 
 
 def _groups() -> Iterator[_Group]:
-    """Yield the control group that this process is in, and those around it, where they limit it."""
+    """Yield the control group of this process and its parents, as far as they set a limit."""
     try:
         lines = (ROOT / "proc/self/cgroup").read_text().splitlines()
     except OSError:
@@ -69,9 +69,10 @@ def _groups() -> Iterator[_Group]:
 
 
 def _around(mount: str, path: str, limits: tuple[str, ...], usage: str) -> Iterator[_Group]:
-    """Yield groups from the innermost on.
+    """Yield groups from the innermost outwards.
 
-    In a container the path may be the host's: then only the outermost is found, the container's.
+    In a container the path may be the host's: then only the outermost group is found, which is the
+    container's.
     """
     top = ROOT / mount
     inner = top / path.strip("/")
@@ -85,7 +86,7 @@ def _around(mount: str, path: str, limits: tuple[str, ...], usage: str) -> Itera
 
 
 def _number(path: Path) -> int | None:
-    """Return a file's number; None where there is no such file, or it says ``max``."""
+    """Return the number in a file; None if there is no such file, or it says ``max``."""
     try:
         text = path.read_text().strip()
     except OSError:
@@ -94,7 +95,7 @@ def _number(path: Path) -> int | None:
 
 
 def _file_cache(folder: Path) -> int:
-    """Return the bytes of files that a group holds, and gives up when memory runs short."""
+    """Return the bytes of a group's file cache that are reclaimed when memory runs short."""
     try:
         lines = (folder / "memory.stat").read_text().splitlines()
     except OSError:

@@ -1,6 +1,6 @@
-"""The GPUs that NVML finds, and those of them that CUDA_VISIBLE_DEVICES leaves.
+"""The GPUs that NVML finds and CUDA_VISIBLE_DEVICES does not hide.
 
-NVML comes with the driver and makes no CUDA context. What its errors mean is said in `driver`.
+NVML comes with the driver and creates no CUDA context. What its errors mean is in `nvml_errors`.
 """
 
 from __future__ import annotations
@@ -12,59 +12,59 @@ from dataclasses import dataclass
 from typing import Any
 
 from .gpu import Gpu, Version
-from .nvml_errors import NoAnswer, meaning
-from .platform import where
-from .unavailable import Missing
+from .nvml_errors import NvmlFailed, explain
+from .platform import current_platform
+from .unavailable import Unavailable
 
 VISIBLE = "CUDA_VISIBLE_DEVICES"
 
 
 @dataclass(frozen=True)
 class Nvidia:
-    """What there is of NVIDIA's in this machine."""
+    """The NVIDIA GPUs of this machine."""
 
-    gpus: tuple[Gpu, ...]  # in the variable's order; of one that MIG divides, its slices
-    missing: Missing | None  # why there are none; None where there are
+    gpus: tuple[Gpu, ...]  # in the variable's order; a GPU divided by MIG as its slices
+    unavailable: Unavailable | None  # why there are none; None if there are any
 
 
 def nvidia() -> Nvidia:
-    """Return the GPUs that CUDA_VISIBLE_DEVICES leaves, or why there are none.
+    """Return the GPUs that CUDA_VISIBLE_DEVICES does not hide, or why there are none.
 
     Examples
     --------
     >>> found = nvidia()
-    >>> bool(found.gpus) == (found.missing is None)
+    >>> bool(found.gpus) == (found.unavailable is None)
     True
     """
     try:
         installed = _installed()
-    except NoAnswer as error:
-        return Nvidia((), error.missing)
+    except NvmlFailed as error:
+        return Nvidia((), error.unavailable)
     if not installed:
-        why = "there is an NVIDIA driver, and no GPU that it shows this process"
-        return Nvidia((), Missing(why, where().gpu_remedy))
+        why = "there is an NVIDIA driver, but it shows no GPU to this process"
+        return Nvidia((), Unavailable(why, current_platform().gpu_remedy))
     visible = _visible(installed)
     if visible:
         return Nvidia(visible, None)
-    hidden = f"{VISIBLE}={os.environ[VISIBLE]!r} hides every one of the {len(installed)} GPUs"
-    return Nvidia((), Missing(f"{hidden} that there are", f"unset {VISIBLE}", there=True))
+    hidden = f"{VISIBLE}={os.environ[VISIBLE]!r} hides all of the machine's {len(installed)} GPUs"
+    return Nvidia((), Unavailable(hidden, f"unset {VISIBLE}", there=True))
 
 
 def _visible(installed: tuple[Gpu, ...]) -> tuple[Gpu, ...]:
     names = os.environ.get(VISIBLE)
     if names is None:
         return installed
-    chosen: dict[Gpu, None] = {}
+    visible: dict[Gpu, None] = {}
     for name in names.split(","):
-        called = [gpu for gpu in installed if _is_called(gpu, name.strip())]
-        if not called:
-            break  # CUDA does not look past a name that is none: how one writes "no GPU"
-        chosen.update(dict.fromkeys(called))
-    return tuple(chosen)
+        named = [gpu for gpu in installed if _is_named(gpu, name.strip())]
+        if not named:
+            break  # CUDA ignores names after an invalid one, which is how "no GPU" is written
+        visible.update(dict.fromkeys(named))
+    return tuple(visible)
 
 
-def _is_called(gpu: Gpu, name: str) -> bool:
-    """Whether a name in CUDA_VISIBLE_DEVICES is a GPU's: its number, or how its UUID begins."""
+def _is_named(gpu: Gpu, name: str) -> bool:
+    """Return whether a name in CUDA_VISIBLE_DEVICES is a GPU's number, or a prefix of its UUID."""
     return name == str(gpu.index) or (
         name.startswith(("GPU-", "MIG-")) and gpu.uuid.startswith(name)
     )
@@ -86,18 +86,18 @@ def _installed() -> tuple[Gpu, ...]:
                 memory, free = _memory(nvml, one)
                 found.append(
                     Gpu(
-                        index,
-                        nvml.nvmlDeviceGetName(one),
-                        memory,
-                        capability,
-                        driver,
-                        cuda,
-                        _sms_of_slice(nvml, one) if slices else _sms(nvml, device, capability),
-                        nvml.nvmlDeviceGetUUID(one),
-                        free,
-                        # Slices cannot use them.
-                        0 if slices else _nvlinks(nvml, device),
-                        () if slices else _linked(nvml, index, devices),
+                        index=index,
+                        name=nvml.nvmlDeviceGetName(one),
+                        memory=memory,
+                        capability=capability,
+                        driver=driver,
+                        cuda=cuda,
+                        sms=_sms_of_slice(nvml, one) if slices else _sms(nvml, device, capability),
+                        uuid=nvml.nvmlDeviceGetUUID(one),
+                        free=free,
+                        # Slices cannot use NVLink.
+                        nvlinks=0 if slices else _nvlinks(nvml, device),
+                        linked=() if slices else _linked(nvml, index, devices),
                     )
                 )
         return tuple(found)
@@ -105,23 +105,23 @@ def _installed() -> tuple[Gpu, ...]:
 
 @contextmanager
 def _nvml() -> Iterator[Any]:
-    """NVML; `NoAnswer` where it fails, with what that means."""
+    """Yield NVML, initialised; raise `NvmlFailed` with an explanation if it fails."""
     import pynvml
 
     try:
         pynvml.nvmlInit()
     except pynvml.NVMLError as error:
-        raise NoAnswer(meaning(error)) from error
+        raise NvmlFailed(explain(error)) from error
     try:
         yield pynvml
     except pynvml.NVMLError as error:
-        raise NoAnswer(meaning(error)) from error
+        raise NvmlFailed(explain(error)) from error
     finally:
         pynvml.nvmlShutdown()
 
 
 def _slices(nvml: Any, device: Any) -> list[Any]:
-    """Return the slices of a GPU that MIG divides; none of one that it does not."""
+    """Return the slices of a GPU divided by MIG; none for an undivided one."""
     try:
         if nvml.nvmlDeviceGetMigMode(device)[0] != nvml.NVML_DEVICE_MIG_ENABLE:
             return []
@@ -132,25 +132,25 @@ def _slices(nvml: Any, device: Any) -> list[Any]:
         try:
             slices.append(nvml.nvmlDeviceGetMigDeviceHandleByIndex(device, number))
         except nvml.NVMLError_NotFound:
-            continue  # a place that holds no slice
+            continue  # an empty slot
     return slices
 
 
 def _memory(nvml: Any, device: Any) -> tuple[int, int | None]:
     try:
-        told = nvml.nvmlDeviceGetMemoryInfo(device)
+        memory = nvml.nvmlDeviceGetMemoryInfo(device)
     except nvml.NVMLError_NotSupported:
-        return 0, None  # a system on a chip shares the host's
-    return int(told.total), int(told.free)
+        return 0, None  # a system on a chip shares the host's memory
+    return int(memory.total), int(memory.free)
 
 
 def _sms(nvml: Any, device: Any, capability: Version) -> int | None:
-    """Count multiprocessors by their cores, which is what NVML counts."""
+    """Derive the number of multiprocessors from the number of cores, which NVML reports."""
     halved = capability[0] == 7 or capability in ((6, 0), (8, 0))
     try:
         return int(nvml.nvmlDeviceGetNumGpuCores(device)) // (64 if halved else 128)
     except nvml.NVMLError:
-        return None  # an old driver, or one that does not tell
+        return None  # an old driver, or one that does not report it
 
 
 def _sms_of_slice(nvml: Any, device: Any) -> int | None:
@@ -161,7 +161,7 @@ def _sms_of_slice(nvml: Any, device: Any) -> int | None:
 
 
 def _nvlinks(nvml: Any, device: Any) -> int:
-    """Count the NVLinks that are up: a GPU without any, or with fewer, says so by an error."""
+    """Count the NVLinks that are up; NVML raises an error past a GPU's last link."""
     up = 0
     for link in range(nvml.NVML_NVLINK_MAX_LINKS):
         try:
@@ -172,7 +172,7 @@ def _nvlinks(nvml: Any, device: Any) -> int:
 
 
 def _linked(nvml: Any, index: int, devices: Sequence[Any]) -> tuple[int, ...]:
-    """Return the other GPUs that NVLink reaches, through a switch or without one."""
+    """Return the other GPUs that NVLink reaches, directly or through a switch."""
     reached = []
     for other, device in enumerate(devices):
         if other == index:
@@ -182,7 +182,7 @@ def _linked(nvml: Any, index: int, devices: Sequence[Any]) -> tuple[int, ...]:
                 devices[index], device, nvml.NVML_P2P_CAPS_INDEX_NVLINK
             )
         except nvml.NVMLError:
-            continue  # an old driver, or one that does not tell
+            continue  # an old driver, or one that does not report it
         if status == nvml.NVML_P2P_STATUS_OK:
             reached.append(other)
     return tuple(reached)

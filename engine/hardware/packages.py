@@ -1,4 +1,4 @@
-"""The packages for GPUs that are installed, by their metadata: nothing of them is imported."""
+"""The installed packages for GPUs, by their metadata: none of them is imported."""
 
 from __future__ import annotations
 
@@ -8,30 +8,39 @@ from importlib import metadata
 from importlib.util import find_spec
 
 from .gpu import OLDEST_CAPABILITY_CUDA13, Gpu, dotted
-from .platform import where
-from .unavailable import Missing
+from .platform import current_platform
+from .unavailable import Unavailable
 
 NEEDED = ("dask_cuda", "cudf", "cupy", "rmm")
 OLDEST_RAPIDS = (26, 2)
 _RAPIDS = (("cudf-cu13", 13), ("cudf-cu12", 12), ("cudf", None))
 _RUNTIMES = ("nvidia-cuda-runtime", "nvidia-cuda-runtime-cu13", "nvidia-cuda-runtime-cu12")
-_COLABS_OWN = (
-    "choose Runtime, Disconnect and delete runtime, and begin again: Colab's GPU runtimes bring a "
-    "RAPIDS that does, and no extra of ours suits what else they bring"
+_COLAB_REMEDY = (
+    "choose Runtime, Disconnect and delete runtime, and start again: Colab's GPU runtimes have "
+    "a RAPIDS that works, and no extra of this package fits their other packages"
 )
 
 
 @dataclass(frozen=True)
 class Rapids:
-    """The RAPIDS that is installed."""
+    """An installation of RAPIDS."""
 
     version: str
-    cuda: int | None  # the CUDA that it is built for; None where its package does not say
+    cuda: int | None  # major version of CUDA that it is built for; None: unknown
 
-    def trouble_with(self, gpu: Gpu) -> Missing | None:
-        """Say why it does not do for a GPU; None when it does.
+    def trouble_with(self, gpu: Gpu) -> Unavailable | None:
+        """Return why it does not work with a GPU; None if it does.
 
-        >>> gpu = Gpu(0, "Tesla V100", 16 << 30, (7, 0), "580.1", (13, 0), 80, "GPU-0a1b")
+        >>> gpu = Gpu(
+        ...     index=0,
+        ...     name="Tesla V100",
+        ...     memory=16 << 30,
+        ...     capability=(7, 0),
+        ...     driver="580.1",
+        ...     cuda=(13, 0),
+        ...     sms=80,
+        ...     uuid="GPU-0a1b",
+        ... )
         >>> print(Rapids("26.10.2", cuda=13).trouble_with(gpu))
         RAPIDS 26.10.2 for CUDA 13 has no code for compute capability 7.0; pip install -e \
 '.[cuda12]' in a new environment
@@ -39,7 +48,7 @@ class Rapids:
         year, month = (int(part) for part in self.version.split(".")[:2])
         built = f"RAPIDS {self.version}" + (f" for CUDA {self.cuda}" if self.cuda else "")
         if (year, month) < OLDEST_RAPIDS:
-            problem = f"is too old, {OLDEST_RAPIDS[0]}.{OLDEST_RAPIDS[1]:02} is the first to do"
+            problem = f"is too old; {OLDEST_RAPIDS[0]}.{OLDEST_RAPIDS[1]:02} or newer is needed"
         elif self.cuda == 13 and gpu.capability < OLDEST_CAPABILITY_CUDA13:
             problem = f"has no code for compute capability {dotted(gpu.capability)}"
         elif self.cuda and (self.cuda, 0) > gpu.cuda:
@@ -47,26 +56,26 @@ class Rapids:
         else:
             return None
         remedy = f"pip install -e '.[{gpu.extra}]' in a new environment"
-        return Missing(f"{built} {problem}", remedy, there=True)
+        return Unavailable(f"{built} {problem}", remedy, there=True)
 
 
 @dataclass(frozen=True)
 class Packages:
-    """What of the packages for GPUs is installed."""
+    """The packages for GPUs."""
 
     rapids: Rapids | None
-    runtime: str | None  # the version of the CUDA runtime that pip installed; None: pip did not
-    missing: tuple[str, ...]  # of those that the cluster 'cuda' needs
+    runtime: str | None  # version of the CUDA runtime, if pip installed it
+    missing: tuple[str, ...]  # packages that the cluster 'cuda' lacks
 
-    def trouble_with(self, gpus: Sequence[Gpu]) -> Missing | None:
-        """Say why they do not do for GPUs that are to work together; None when they do."""
-        # Where GPUs differ, what suits the one that fewer builds run on suits all.
+    def trouble_with(self, gpus: Sequence[Gpu]) -> Unavailable | None:
+        """Return why they do not work with a set of GPUs; None if they do."""
+        # If GPUs differ, what works with the one that the fewest builds support works with all.
         gpu = min(gpus, key=lambda gpu: gpu.capability)
         if self.missing:
-            return Missing(
+            return Unavailable(
                 f"{_listed(self.missing)} not installed",
-                _COLABS_OWN
-                if where().name == "Colab"
+                _COLAB_REMEDY
+                if current_platform().name == "Colab"
                 else f"in the clone, pip install -e '.[{gpu.extra}]' (for the {gpu.name} and its "
                 f"driver, CUDA {dotted(gpu.cuda)})",
                 there=True,
@@ -74,13 +83,13 @@ class Packages:
         return self.rapids.trouble_with(gpu) if self.rapids else None
 
 
-def installed() -> Packages:
-    """Return what is installed."""
+def installed_packages() -> Packages:
+    """Return the packages for GPUs that are installed."""
     return Packages(rapids(), _runtime(), tuple(name for name in NEEDED if not find_spec(name)))
 
 
 def rapids() -> Rapids | None:
-    """Return the RAPIDS that is installed, by its packages' names."""
+    """Return the installed RAPIDS, found by the names of its packages."""
     for name, cuda in _RAPIDS:
         if version := _version(name):
             return Rapids(version, cuda)

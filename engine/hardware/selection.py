@@ -1,4 +1,4 @@
-"""Which local cluster is taken when none is named: machine and corpus decide, and it is said."""
+"""Which local cluster is used when none is named: machine and corpus decide, with a reason."""
 
 from __future__ import annotations
 
@@ -8,18 +8,19 @@ from dataclasses import dataclass
 from .backends import why_no_cuda
 from .gpu import Gpu
 from .nvml import nvidia
-from .packages import installed
-from .unavailable import Missing
+from .packages import installed_packages
+from .unavailable import Unavailable
 
-SMALL = "threads"
+THREADS = "threads"
 """The cluster for a small corpus."""
 
-SMALL_CORPUS = 64 << 20  # bytes; done in a second or two, as long as worker processes take to start
+SMALL_CORPUS_BYTES = 64 << 20
+"""Bytes of a corpus that is done in a second or two, which worker processes take to start."""
 
 
 @dataclass(frozen=True)
-class Choice:
-    """A cluster, and why."""
+class Selection:
+    """A selected cluster, and why."""
 
     cluster: str  # a name, as `connect` takes it
     why: str
@@ -28,68 +29,72 @@ class Choice:
         return f"cluster {self.cluster!r}: {self.why}"
 
 
-def choose(
-    gpus: Sequence[Gpu], missing: Missing | None, workers: int | tuple[int, int] | None = None
-) -> Choice:
+def select(
+    gpus: Sequence[Gpu],
+    unavailable: Unavailable | None,
+    workers: int | tuple[int, int] | None = None,
+) -> Selection:
     """Return the cluster for a machine.
 
     Parameters
     ----------
     gpus : sequence of Gpu
-        Those that RAPIDS can run on now.
-    missing : Missing, optional
-        Why nothing can be computed with them; None where it can.
+        GPUs that RAPIDS can run on now.
+    unavailable : Unavailable, optional
+        Why they cannot be used; None if they can.
     workers : int or pair of int, optional
-        How many are asked for; or how few, and how many.
+        Requested number of workers, or its minimum and maximum.
 
     Examples
     --------
-    >>> print(choose([], Missing("there is no NVIDIA GPU in this machine")))
+    >>> print(select([], Unavailable("there is no NVIDIA GPU in this machine")))
     cluster 'cpu': there is no NVIDIA GPU in this machine
     """
-    if missing:
-        # With a GPU there, what keeps it from use can be mended; without one that is no news.
-        why = f"not 'cuda', for {missing}" if missing.there else missing.reason
-        return Choice("cpu", why)
+    if unavailable:
+        # If there is a GPU, its problem can be solved; if there is none, the reason is enough.
+        why = f"not 'cuda': {unavailable}" if unavailable.there else unavailable.reason
+        return Selection("cpu", why)
     if isinstance(workers, tuple):
-        return Choice("cpu", "workers that come and go are asked for, and 'cuda' has one a GPU")
+        return Selection(
+            "cpu", "an adaptive number of workers is requested, and 'cuda' has one per GPU"
+        )
     if workers is not None and workers > len(gpus):
-        asked = f"{workers} workers are asked for, and 'cuda' has one for each of the "
-        return Choice("cpu", f"{asked}{_counted(gpus)}")
-    return Choice("cuda", f"this machine has {_counted(gpus)} ({_names(gpus)})")
+        requested = f"{workers} workers are requested, and 'cuda' has one for each of the "
+        return Selection("cpu", f"{requested}{_counted(gpus)}")
+    return Selection("cuda", f"this machine has {_counted(gpus)} ({_names(gpus)})")
 
 
-def choice(workers: int | tuple[int, int] | None = None) -> Choice:
-    """Return the cluster for this machine; nothing of CUDA is imported, and no TPU asked for."""
+def select_cluster(workers: int | tuple[int, int] | None = None) -> Selection:
+    """Return the cluster for this machine, without importing CUDA or querying a TPU."""
     found = nvidia()
     usable = [gpu for gpu in found.gpus if not gpu.unusable]
-    return choose(usable, why_no_cuda(found, installed()), workers)
+    return select(usable, why_no_cuda(found, installed_packages()), workers)
 
 
 def cluster_for(
     corpus_bytes: int, backend: str | None = None, *, sized: bool = False
 ) -> str | None:
-    """Return the local cluster that a corpus is done with soonest; None: the one `connect` chooses.
+    """Return the fastest local cluster for a corpus; None: the one that `connect` selects.
 
-    The kernels let go of the GIL, so threads keep up with processes; what they lack is a memory of
-    their own, which can be watched and given back.
+    The kernels release the GIL, so threads keep up with processes. What threads lack is a memory of
+    their own, which can be monitored and released.
 
     Parameters
     ----------
     corpus_bytes : int
-        How large the corpus is.
+        Size of the corpus.
     backend : str, optional
-        What is computed with, where that is asked for: GPUs are of use to ``"cuda"`` alone.
+        Requested backend; only ``"cuda"`` uses GPUs.
     sized : bool
-        Whether the user says how many workers there are to be, or how large: processes then.
+        Whether the user gives the number or size of workers, which then are processes.
 
     Examples
     --------
     >>> cluster_for(10_000_000), cluster_for(10_000_000_000), cluster_for(10_000_000_000, "cpu")
     ('threads', None, 'cpu')
     """
-    if corpus_bytes <= SMALL_CORPUS and not sized:
-        return SMALL
+    if corpus_bytes <= SMALL_CORPUS_BYTES and not sized:
+        return THREADS
     return None if backend in (None, "cuda") else "cpu"
 
 

@@ -1,6 +1,6 @@
-"""The TPU, which JAX alone can tell of; and JAX takes it for the process that asks.
+"""The TPU, which only JAX can describe, and JAX occupies it for the process that asks.
 
-So a process of its own is asked, for a few seconds, and only where something hints at a TPU.
+Therefore a separate process asks, for a few seconds, and only if there are signs of a TPU.
 """
 
 from __future__ import annotations
@@ -15,12 +15,12 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-from .unavailable import Missing
+from .unavailable import Unavailable
 
 DEV = Path("/dev")
 NODES = ("accel[0-9]*", "vfio/[0-9]*")  # /dev/accel/ without a number is of other makers' devices
 VARIABLES = ("TPU_ACCELERATOR_TYPE", "TPU_NAME", "TPU_WORKER_ID", "COLAB_TPU_1VM")
-TIMEOUT = 60.0  # seconds; one that is well answers in about ten
+TIMEOUT = 60.0  # seconds; a healthy TPU answers in about ten
 
 _INSTALL = "pip install 'jax[tpu]'"
 _ASK = """
@@ -30,12 +30,12 @@ try:
     found = jax.local_devices()
     try:
         memory = found[0].memory_stats()["bytes_limit"]
-    except Exception:  # not every kind tells
+    except Exception:  # not every kind reports it
         memory = None
-    told = {"kind": found[0].device_kind, "devices": len(found), "memory": memory}
+    answer = {"kind": found[0].device_kind, "devices": len(found), "memory": memory}
 except Exception as error:
-    told = {"error": " ".join(str(error).split()) or repr(error)}
-print(json.dumps(told))
+    answer = {"error": " ".join(str(error).split()) or repr(error)}
+print(json.dumps(answer))
 """
 
 
@@ -43,44 +43,46 @@ print(json.dumps(told))
 class Tpu:
     """The TPU of this machine, as JAX describes it."""
 
-    kind: str  # as "TPU v5 lite", which others call v5e
-    devices: int  # cores of the kinds v2 and v3, chips of later ones
-    memory: int | None  # bytes a device; None where JAX does not say
+    kind: str  # as "TPU v5 lite", commonly called v5e
+    devices: int  # cores for v2 and v3, chips for later kinds
+    memory: int | None  # bytes per device; None if JAX does not report it
 
     def __str__(self) -> str:
         memory = f", {self.memory / 2**30:.1f} GiB each" if self.memory else ""
         return f"{self.kind}, {self.devices} device{'s' * (self.devices != 1)}{memory}"
 
 
-def find_tpu() -> Tpu | Missing:
-    """Return the TPU, or why there is none to compute with.
+def find_tpu() -> Tpu | Unavailable:
+    """Return the TPU, or why none can be used.
 
-    Where something hints at one, a process is started that asks JAX: that takes some seconds, and
-    in that time no other process gets the TPU.
+    If there are signs of one, a process is started that asks JAX. That takes some seconds, during
+    which no other process can use the TPU.
     """
-    found = sign()
-    if found is None:
-        return Missing("there is no sign of a TPU in this machine")
+    sign = sign_of_tpu()
+    if sign is None:
+        return Unavailable("there is no sign of a TPU in this machine")
     if find_spec("jax") is None:
-        reason = f"there is a sign of a TPU ({found}), and JAX, which would know, is not installed"
-        return Missing(reason, _INSTALL, there=True)
-    told = _ask_jax()
-    return told if isinstance(told, Missing) else Tpu(**told)
+        reason = (
+            f"there is a sign of a TPU ({sign}), but JAX, which can confirm it, is not installed"
+        )
+        return Unavailable(reason, _INSTALL, there=True)
+    answer = _ask_jax()
+    return answer if isinstance(answer, Unavailable) else Tpu(**answer)
 
 
-def sign() -> str | None:
-    """Return what hints at a TPU: a device of the kernel's, or a variable of a cloud's."""
+def sign_of_tpu() -> str | None:
+    """Return a sign of a TPU: a device file, or an environment variable of a cloud."""
     for pattern in NODES:
         if node := next(iter(sorted(DEV.glob(pattern))), None):
             return str(node)
-    # Colab sets COLAB_TPU_1VM in runtimes without a TPU too, to nothing.
+    # Colab also sets COLAB_TPU_1VM in runtimes without a TPU, to the empty string.
     return next((f"{name}={os.environ[name]}" for name in VARIABLES if os.environ.get(name)), None)
 
 
-def _ask_jax() -> dict[str, Any] | Missing:
-    """Have another process ask JAX; return its answer, or what went wrong."""
+def _ask_jax() -> dict[str, Any] | Unavailable:
+    """Ask JAX in another process; return its answer, or what went wrong."""
     try:
-        asked = subprocess.run(  # noqa: S603 (what is run is in this file)
+        ended = subprocess.run(  # noqa: S603 (the program is in this file)
             [sys.executable, "-P", "-c", _ASK],
             env={**os.environ, "JAX_PLATFORMS": "tpu"},
             stdin=subprocess.DEVNULL,
@@ -92,26 +94,28 @@ def _ask_jax() -> dict[str, Any] | Missing:
         )
     except subprocess.TimeoutExpired:
         reason = f"JAX, asked for the TPU, did not answer within {TIMEOUT:.0f} s"
-        return Missing(reason, "end what else uses the TPU, or restart the machine", there=True)
+        return Unavailable(
+            reason, "end other processes that use the TPU, or restart the machine", there=True
+        )
     try:
-        told = dict(json.loads(asked.stdout.splitlines()[-1]))
+        answer = dict(json.loads(ended.stdout.splitlines()[-1]))
     except (IndexError, ValueError):
-        last = (asked.stderr.strip().splitlines() or ["it said nothing"])[-1]
-        return Missing(f"JAX, asked for the TPU, ended with code {asked.returncode}: {last}")
-    return _meaning(told["error"]) if "error" in told else told
+        last = (ended.stderr.strip().splitlines() or ["no output"])[-1]
+        return Unavailable(f"JAX, asked for the TPU, exited with code {ended.returncode}: {last}")
+    return _explain(answer["error"]) if "error" in answer else answer
 
 
-def _meaning(error: str) -> Missing:
-    """Return what an error of JAX's means."""
+def _explain(error: str) -> Unavailable:
+    """Return what an error of JAX means."""
     if "already in use" in error or "resource busy" in error:
         holder = re.search(r"pid (\d+)", error)
         if holder and int(holder[1]) == os.getpid():
-            return Missing("this very process holds the TPU, through JAX", there=True)
+            return Unavailable("this process itself holds the TPU, through JAX", there=True)
         named = f" (process {holder[1]})" if holder else ""
-        return Missing(
-            f"another process holds the TPU{named}", "end it: it has the TPU to itself", there=True
+        return Unavailable(
+            f"another process holds the TPU{named}", "end it: a TPU cannot be shared", there=True
         )
     if "libtpu" in error and "open" in error:
-        return Missing("JAX is installed without its part for TPUs", _INSTALL, there=True)
-    # Its advice is about a variable that we have set, not the user.
-    return Missing(f"JAX finds no TPU: {error.partition(' (set JAX_PLATFORMS')[0]}")
+        return Unavailable("JAX is installed without TPU support", _INSTALL, there=True)
+    # JAX's advice is about a variable that was set here, not by the user.
+    return Unavailable(f"JAX finds no TPU: {error.partition(' (set JAX_PLATFORMS')[0]}")

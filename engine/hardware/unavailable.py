@@ -1,4 +1,4 @@
-"""`Missing`: why something is not there to compute with, and what mends it. Words, nothing else."""
+"""`Unavailable`: why a device cannot be used, and what helps."""
 
 from __future__ import annotations
 
@@ -6,18 +6,18 @@ from dataclasses import dataclass
 
 
 @dataclass(frozen=True)
-class Missing:
-    """Why a device cannot be computed with.
+class Unavailable:
+    """Why a device cannot be used.
 
     Examples
     --------
-    >>> print(Missing("there is no NVIDIA GPU in this machine"))
+    >>> print(Unavailable("there is no NVIDIA GPU in this machine"))
     there is no NVIDIA GPU in this machine
     """
 
     reason: str  # a sentence without its full stop
-    remedy: str | None = None  # a command, a menu's entry; None where nothing that we know of helps
-    there: bool = False  # whether this machine has one all the same
+    remedy: str | None = None  # a command, a menu entry; None if nothing is known to help
+    there: bool = False  # whether this machine has the device nevertheless
 
     def __str__(self) -> str:
         return f"{self.reason}; {self.remedy}" if self.remedy else self.reason

@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping
 
 from dask.utils import format_bytes
 
-from ...storage.store.run_record import RunRecord
+from ...storage.store.history import RunRecord
 
 NOT_BLOCKS = ("read", "write")
 """Activities timed besides the blocks: waiting for reads, and writing, which has own threads."""

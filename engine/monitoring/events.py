@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from ...storage.store.run_record import RunRecord
+    from ...storage.store.history import RunRecord
     from ..costs.bill import Bill
     from .load import Load
     from .projection import Projection

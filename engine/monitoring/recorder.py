@@ -17,8 +17,7 @@ from importlib.metadata import PackageNotFoundError, version
 from typing import TYPE_CHECKING
 
 from ... import __version__
-from ...storage.store.history import Sample, Timeline
-from ...storage.store.run_record import RunRecord
+from ...storage.store.history import RunRecord, Sample, Timeline
 from .bottleneck import bound_by
 from .events import Event, Failed, Finished, Notice, Planned
 from .figures import Figures

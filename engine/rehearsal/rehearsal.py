@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING
 
 from dask.utils import format_bytes
 
-from ..monitoring.display.card import table
 from ..monitoring.projection import Projection
+from ..rendering.html import table
 from ..rendering.quantities import duration
 from ..rendering.terminal import one_line, visible
 

@@ -22,6 +22,7 @@ from ...storage.corpus.corpus import Corpus
 from ...storage.corpus.index import CorpusIndex
 from ...storage.corpus.survey import Survey, survey
 from ...storage.errors import UsageError
+from ...storage.formats.registry import FORMATS
 from ...storage.store.manifest import read_index, read_manifest
 from ...storage.store.shards import done_shards
 from ...storage.targets.target import Target
@@ -225,7 +226,7 @@ def _sample_notes(surveyed: Survey) -> list[str]:
         one.file.name
         for one in surveyed.index.files
         if (one.lengths and one.lengths.nbytes > reach)
-        and (one.file.compression or (not surveyed.counted and one.file.format in ("csv", "tsv")))
+        and (one.file.compression or (not surveyed.counted and FORMATS[one.file.format].front_only))
     ]
     if front:
         names = ", ".join(front[:3]) + (", ..." if len(front) > 3 else "")

@@ -19,8 +19,7 @@ from typing import Any
 from ...storage.corpus.survey import Survey
 from ...storage.errors import PaniniError
 from ...storage.filesystems.filesystem import LOCAL, filesystem_of, protocols_of
-from ...storage.store.history import Sample
-from ...storage.store.lifecycle import Summary
+from ...storage.store.history import Sample, Summary
 from ...storage.store.quarantine import first_quarantined
 from ...storage.targets.open import open_target
 from ...storage.targets.target import Target

@@ -1,5 +1,6 @@
-"""The report of a store: one HTML page, made of what the store holds and of nothing else.
+"""The report about a store: one HTML page, made only from what the store holds.
 
-`reading` passes over the arrays and `findings` puts its numbers together with what the store knows
-of its runs; `plots` draws them, `wording` says them; `page` makes the HTML, `report` writes it.
+`reading` reads the arrays once and `findings` adds what the store records about its runs;
+`headline` chooses the first figures, `plots` draws, `wording` puts into words, `page` renders the
+HTML and `report` writes it. May import `results` and what is below it, but not `rehearsal`.
 """

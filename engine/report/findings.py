@@ -1,4 +1,4 @@
-"""`Findings`: everything that a report says, as numbers and names; not how it is said."""
+"""`Findings`: everything that a report says, as numbers and names; `wording` and `page` say it."""
 
 from __future__ import annotations
 
@@ -9,33 +9,32 @@ from os import PathLike
 from typing import Any
 
 from ...storage.corpus.index import CorpusIndex
-from ...storage.store.history import Timeline, read_timeline
-from ...storage.store.lifecycle import Summary
+from ...storage.store.history import Summary, Timeline, read_timeline
 from ...storage.store.manifest import Manifest
 from ...storage.store.reader import ResultsStore
 from ..results.overview import Ranked, Status, ranked, read_status
-from .quarantined import SetAside, set_aside
+from .quarantined import Quarantined, count_quarantined
 from .reading import Reading, read
 
-LINES = 4
-"""Runs that are drawn, at most: the last ones."""
+MAX_TIMELINES = 4
+"""Runs whose timelines are drawn: the last ones, at most this many."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Findings:
-    """What a store holds, and what it remembers of its runs."""
+    """What a store holds, and what it records about its runs."""
 
     status: Status
-    summary: Summary | None  # None: it is not complete
+    summary: Summary | None  # None: the store is not complete
     manifest: Manifest
     index: CorpusIndex
-    text_bytes: int  # of the texts of the shards that are done
-    timelines: Mapping[int, Timeline]  # by run, counted from 0; of those that have one
+    text_bytes: int  # of the texts in finished shards
+    timelines: Mapping[int, Timeline]  # by run, counted from 0; only runs that recorded one
     reading: Reading
     highest: list[Ranked]  # the most ambiguous texts
     lowest: list[Ranked]
-    set_aside: SetAside
-    made: datetime  # the report, UTC
+    quarantined: Quarantined
+    made: datetime  # when the report was made, UTC
 
 
 def find(
@@ -43,11 +42,12 @@ def find(
     by: str | None = None,
     storage_options: Mapping[str, Any] | None = None,
 ) -> Findings:
-    """Gather what a report of a store says.
+    """Gather what a report about a store says.
 
     Raises
     ------
     ResultsNotFound
+        The store does not exist.
     ColumnNotFound, UsageError
         See `reading.read`.
     """
@@ -55,17 +55,17 @@ def find(
     status = read_status(store)
     reading = read(store, by)
     runs = range(len(store.manifest.runs))
-    lines = {run: read_timeline(store.target, run) for run in runs[-LINES:]}
+    timelines = {run: read_timeline(store.target, run) for run in runs[-MAX_TIMELINES:]}
     return Findings(
-        status,
-        store.summary,
-        store.manifest,
-        store.index,
-        sum(marker.text_bytes for marker in store.done.values()),
-        {run: line for run, line in lines.items() if line},
-        reading,
-        ranked(store, reading.highest),
-        ranked(store, reading.lowest),
-        set_aside(store.target, store.done, complete=status.complete),
-        datetime.now(UTC),
+        status=status,
+        summary=store.summary,
+        manifest=store.manifest,
+        index=store.index,
+        text_bytes=sum(marker.text_bytes for marker in store.done.values()),
+        timelines={run: timeline for run, timeline in timelines.items() if timeline},
+        reading=reading,
+        highest=ranked(store, reading.highest),
+        lowest=ranked(store, reading.lowest),
+        quarantined=count_quarantined(store),
+        made=datetime.now(UTC),
     )

@@ -1,4 +1,4 @@
-"""`Groups`: texts by what a kept column says of them, and what they come to on average."""
+"""`Groups`: texts grouped by the values of a kept column, with their means."""
 
 from __future__ import annotations
 
@@ -9,20 +9,20 @@ import numpy as np
 import numpy.typing as npt
 
 SHOWN = 20
-"""Groups that are shown by themselves; a column that is chosen unasked has no more of them."""
+"""Groups shown separately; a column chosen by default has at most this many values."""
 
 MOST_VALUES = 10_000
-"""Beyond so many different values a column says nothing of groups of texts."""
+"""Distinct values up to which texts can be grouped by a column."""
 
 
 @dataclass(frozen=True)
 class Group:
-    """Texts with one value of a column, or of several that are shown as one."""
+    """Texts with the same value of a column, or with several values that are shown as one group."""
 
     name: str
     texts: int
-    ambiguity: float | None  # mean of `ambiguity_normalised`; None: there is no such array
-    shares: tuple[float, ...]  # mean of each dhātu; empty: there is no such array
+    ambiguity: float | None  # mean of `ambiguity_normalised`; None: no such array
+    shares: tuple[float, ...]  # mean of each dhātu; empty: no such array
     errors: tuple[float, ...]  # standard errors of these means
 
 
@@ -31,20 +31,20 @@ class Grouping:
     """All groups of a column, the largest first."""
 
     column: str
-    values: int  # different ones
+    values: int  # distinct ones
     groups: tuple[Group, ...]
-    places: npt.NDArray[np.int64]  # of each value that was met, in that order: its group
+    group_of: npt.NDArray[np.int64]  # by value, in order of first appearance: its group
 
 
 class Groups:
-    """Gathers the groups of a column, piece by piece.
+    """Accumulate the groups of a column, piece by piece.
 
     Parameters
     ----------
     column : str
-        An array with one value a text.
+        An array with one value per text.
     most : int
-        Different values; a column that has more is `overfull`.
+        Distinct values; a column that has more is `overfull`.
 
     Examples
     --------
@@ -61,16 +61,16 @@ class Groups:
         self._most = most
         self._codes: dict[Any, int] = {}
         self._counts: npt.NDArray[Any] = np.zeros(0, np.int64)
-        self._sums: npt.NDArray[Any] = np.zeros(0)  # by value: of ambiguity, shares, their squares
+        self._sums: npt.NDArray[Any] = np.zeros(0)  # by value: ambiguity, shares, squared shares
 
     @property
     def overfull(self) -> bool:
-        """Whether there are too many different values."""
+        """Whether there are too many distinct values."""
         return len(self._codes) > self._most
 
     @property
     def values(self) -> int:
-        """Different values that were met."""
+        """Distinct values found so far."""
         return len(self._codes)
 
     def add(
@@ -80,17 +80,17 @@ class Groups:
         shares: npt.NDArray[Any] | None,
         ambiguity: npt.NDArray[Any] | None,
     ) -> npt.NDArray[np.int64]:
-        """Take some texts; return the number of each one's value, in the order of meeting them.
+        """Add texts; return each one's value as a number, in order of first appearance.
 
         Parameters
         ----------
         values : array, shape [n]
         known : bool array, shape [n], or None
-            Whether a value is none of the nulls; None: all are known.
+            Whether a value is not null; None: none is null.
         shares : array, shape [n, k], or None
-            Of the dhātus.
+            Shares of the dhātus.
         ambiguity : array, shape [n], or None
-            Normalised.
+            Normalised ambiguity.
         """
         import pandas as pd
 
@@ -101,12 +101,12 @@ class Groups:
         if known is not None and not known.all():
             local = np.where(known, local, len(names))
             names.append(None)
-            met = np.unique(local)  # a null's slot holds a value too, which perhaps nobody has
+            found = np.unique(local)  # a null's slot holds a value too, perhaps in no other text
         else:
-            met = np.arange(len(names))
+            found = np.arange(len(names))
         table = np.zeros(len(names), np.int64)
-        for at in met:
-            table[at] = self._codes.setdefault(names[at], len(self._codes))
+        for local_code in found:
+            table[local_code] = self._codes.setdefault(names[local_code], len(self._codes))
         codes: npt.NDArray[np.int64] = table[local]
         if not self.overfull:
             self._sum(codes, shares, ambiguity)
@@ -133,18 +133,18 @@ class Groups:
         self._has_ambiguity = ambiguity is not None
 
     def grouping(self) -> Grouping:
-        """Return the groups; those that are not among the `SHOWN` largest as one."""
+        """Return the groups; those not among the `SHOWN` largest are joined into one."""
         order = np.argsort(-self._counts, kind="stable")
         alone = SHOWN if len(order) <= SHOWN else SHOWN - 1
         parts = [[at] for at in order[:alone]] + ([order[alone:]] if len(order) > alone else [])
         names = [shown(value) for value in self._codes]
-        places = np.zeros(len(order), np.int64)
+        group_of = np.zeros(len(order), np.int64)
         groups = []
         for number, part in enumerate(parts):
-            places[part] = number
+            group_of[part] = number
             others = f"(the {len(part):,} others)"
             groups.append(self._group(names[part[0]] if len(part) == 1 else others, part))
-        return Grouping(self.column, self.values, tuple(groups), places)
+        return Grouping(self.column, self.values, tuple(groups), group_of)
 
     def _group(self, name: str, part: Any) -> Group:
         texts = int(self._counts[part].sum())
@@ -161,7 +161,7 @@ class Groups:
 
 
 def shown(value: Any) -> str:
-    """Return a column's value as a group is called.
+    """Return the name of the group with some value.
 
     >>> shown(2.0), shown(""), shown(None)
     ('2', '(empty)', '(null)')

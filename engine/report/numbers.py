@@ -1,4 +1,4 @@
-"""`Numbers`: one field's values, as much of them as a histogram and its quantiles take."""
+"""`Numbers`: one field's values, reduced to what a histogram and its quantiles need."""
 
 from __future__ import annotations
 
@@ -9,35 +9,35 @@ import numpy as np
 import numpy.typing as npt
 
 DECADES = 2.0
-"""Positive values that span more powers of ten than this are drawn on a logarithmic scale."""
+"""Powers of ten; positive values that span more are drawn on a logarithmic scale."""
 
 LOGARITHMIC = frozenset({"ambiguity", "variance"})
-"""Fields that are drawn so in any case: their values reach 1e20."""
+"""Fields always drawn on a logarithmic scale: their values reach 1e20."""
 
 QUANTILES = (0.05, 0.25, 0.5, 0.75, 0.95)
 BINS = 48
-"""Of a histogram, at most; of a few texts there are fewer."""
+"""Bins of a histogram at most; a small sample has fewer."""
 
 FEW = 40
-"""Whole numbers that lie within so few have a bar each."""
+"""Range of integers below which each integer has its own bar."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Distribution:
-    """How one field's values are distributed."""
+    """The distribution of one field's values."""
 
     name: str
     description: str
-    count: int  # texts that have a finite value
-    not_finite: int  # texts whose value is no finite number
-    mean: float  # of all texts, as are the next two
+    count: int  # texts with a finite value
+    not_finite: int  # texts without one
+    mean: float  # over all texts, as the next two
     least: float
     most: float
-    quantiles: tuple[float, ...]  # at `QUANTILES`, of the sample
+    quantiles: tuple[float, ...]  # at `QUANTILES`, over the sample
     is_log: bool
-    counts: npt.NDArray[np.int64]  # of the sample, by bin
-    edges: npt.NDArray[np.float64]  # of the bins, one more; to base 10 on a logarithmic scale
-    sampled: int  # texts of the sample
+    counts: npt.NDArray[np.int64]  # texts of the sample, by bin
+    edges: npt.NDArray[np.float64]  # one more than bins; log10 of the values if `is_log`
+    sampled: int  # texts in the sample
 
     @property
     def median(self) -> float:
@@ -46,12 +46,12 @@ class Distribution:
 
 
 class Numbers:
-    """Gathers a field's values, piece by piece.
+    """Accumulate a field's values, piece by piece.
 
     Parameters
     ----------
     name, description : str
-        Of the field.
+        The field's name and description.
 
     Examples
     --------
@@ -70,7 +70,7 @@ class Numbers:
         self._whole = True
 
     def add(self, values: npt.NDArray[Any], chosen: npt.NDArray[np.int64]) -> None:
-        """Take some texts' values, and those at the places `chosen` into the sample."""
+        """Add the values of some texts; those at the positions `chosen` join the sample."""
         self._whole &= values.dtype.kind in "biu"
         picked = values[chosen]
         self._sample.append(picked[np.isfinite(picked)])
@@ -83,7 +83,7 @@ class Numbers:
             self._most = max(self._most, float(finite.max()))
 
     def distribution(self) -> Distribution | None:
-        """Return what was gathered; None where no text has a value."""
+        """Return the distribution so far, or None if no text has a value."""
         sample = np.concatenate([np.empty(0), *self._sample])
         if not len(sample):
             return None
@@ -92,23 +92,23 @@ class Numbers:
         edges = _edges(np.log10(sample) if is_log else sample, self._whole and not is_log)
         counts, _ = np.histogram(np.log10(sample) if is_log else sample, edges)
         return Distribution(
-            self._name,
-            self._description,
-            self._count,
-            self._not_finite,
-            self._total / self._count,
-            self._least,
-            self._most,
-            tuple(float(q) for q in np.quantile(sample, QUANTILES)),
-            is_log,
-            counts,
-            edges,
-            len(sample),
+            name=self._name,
+            description=self._description,
+            count=self._count,
+            not_finite=self._not_finite,
+            mean=self._total / self._count,
+            least=self._least,
+            most=self._most,
+            quantiles=tuple(float(q) for q in np.quantile(sample, QUANTILES)),
+            is_log=is_log,
+            counts=counts,
+            edges=edges,
+            sampled=len(sample),
         )
 
 
 def _edges(values: npt.NDArray[np.float64], whole: bool) -> npt.NDArray[np.float64]:
-    """Return the edges of a histogram's bins, which hold every value.
+    """Return the edges of a histogram's bins, which together cover every value.
 
     >>> _edges(np.array([1.0, 3.0]), whole=True).tolist()
     [0.5, 1.5, 2.5, 3.5]
@@ -116,8 +116,8 @@ def _edges(values: npt.NDArray[np.float64], whole: bool) -> npt.NDArray[np.float
     least, most = float(values.min()), float(values.max())
     if whole and most - least < FEW:
         return np.arange(least - 0.5, most + 1)
-    room = max(abs(least), abs(most), 1e-300) * 1e-6  # all alike, but for rounding: one bar
-    if most - least <= room:
-        return np.array([least - room, most + room])
+    margin = max(abs(least), abs(most), 1e-300) * 1e-6  # equal but for rounding: one bar
+    if most - least <= margin:
+        return np.array([least - margin, most + margin])
     bins = min(BINS, round(2 * len(values) ** (1 / 3)))  # Rice's rule
     return np.linspace(least, most, bins + 1)

@@ -1,7 +1,8 @@
-"""`page`: a report as one HTML document, that asks the network for nothing and runs no script.
+"""`page`: a report as one HTML document that loads nothing from the network and runs no script.
 
-Whatever is not the engine's own (texts, ids, names, errors) passes two doors on its way in: what is
-no character to be read becomes an escape, and then Jinja makes HTML's own characters text.
+Everything that comes from outside the engine (texts, ids, names, errors) is escaped twice: control
+characters become visible escapes, then Jinja escapes HTML. The page's sentences are in
+`page.html.j2`, its numbers in words in `wording`.
 """
 
 from __future__ import annotations
@@ -17,30 +18,30 @@ from markupsafe import Markup
 from ... import __version__
 from ...storage.cleaning.normal_forms import NormalForms
 from ...storage.store.duplicates import mark_fields
-from ...storage.store.history import WINDOW_SECONDS
-from ...storage.store.run_record import RunRecord
+from ...storage.store.history import WINDOW_SECONDS, RunRecord
 from ..monitoring.bottleneck import NOT_BLOCKS
 from ..rendering.quantities import duration, times
 from ..rendering.terminal import one_line, visible
 from ..results.inventories import Inventories
 from . import plots, theme, wording
 from .findings import Findings
+from .headline import headline
 from .numbers import Distribution
 from .wording import number
 
 GENERATOR = "PaniniFS report"
-"""What a page says it was made by, in its first bytes: another report may take its place."""
+"""Generator named in a page's first bytes; only a file with it may be overwritten by a report."""
 
 EXCERPT = 300
-"""Characters of a text that are shown."""
+"""Characters of a text that are shown at most."""
 
 MOST_LINES = 200
-"""Of a table; more are counted."""
+"""Rows of a table that are shown at most; the rest is only counted."""
 
 
 @dataclass(frozen=True)
 class Picture:
-    """A picture, and what it says to whoever does not see it."""
+    """A picture and its text alternative."""
 
     svg: Markup
     alt: str
@@ -95,12 +96,14 @@ def _view(findings: Findings) -> dict[str, Any]:
         "warnings": _warnings(findings),
         "run": records[-1] if records else None,
         "bases": wording.BASES,
-        "of_limit": _of_limit(records[-1]) if records else None,
-        "shares": _shares(records[-1]) if records else [],
+        "of_limit": _share_of_limit(records[-1]) if records else None,
+        "shares": _time_shares(records[-1]) if records else [],
         "rate": _rate(findings),
         "window": _window(findings),
         "memory": _memory(findings),
-        "histograms": [(one, _histogram(at, one)) for at, one in enumerate(reading.distributions)],
+        "histograms": [
+            (field, _histogram(number, field)) for number, field in enumerate(reading.distributions)
+        ],
         "largest_share": max(reading.overall.shares, default=0.0) if reading.overall else 0.0,
         "hashed": bool(Inventories.of(findings.manifest.facts["graph"]).dhatus),
         "map": _map(findings),
@@ -114,7 +117,7 @@ def _view(findings: Findings) -> dict[str, Any]:
 
 
 def _inventories(graph: Mapping[str, Any]) -> dict[str, Sequence[Any]]:
-    """Return what the built-in blocks were made with; primes of ambiguity's own where it has."""
+    """Return the inventories of the built-in blocks; ambiguity's only if it has its own primes."""
     found = Inventories.of(graph)
     named: dict[str, Sequence[Any]] = {"dhātus": found.dhatus, "primes": found.bases}
     if found.ambiguity != found.bases:
@@ -123,7 +126,7 @@ def _inventories(graph: Mapping[str, Any]) -> dict[str, Sequence[Any]]:
 
 
 def store_name(url: str) -> str:
-    """Return what a store is called.
+    """Return the name of a store.
 
     >>> store_name("gs://bucket/corpus/results.zarr/")
     'results.zarr'
@@ -131,78 +134,59 @@ def store_name(url: str) -> str:
     return url.rstrip("/").rsplit("/", 1)[-1] or "results"
 
 
-def headline(findings: Findings) -> list[tuple[str, str]]:
-    """Return the figures that a report begins with: what each is called, and itself."""
-    status, runs = findings.status, findings.manifest.runs
-    told = [
-        (f"texts done, of {status.rows:,}", f"{status.rows_done:,}"),
-        ("set aside", f"{status.quarantined:,}"),
-        ("of text", format_bytes(findings.text_bytes)),
-    ]
-    if runs:
-        took = f"took the last run, of {runs[-1].rows:,} texts"
-        told += [
-            ("texts a second", f"{runs[-1].texts_per_second:,.0f}"),
-            ("took" if runs[-1].rows == status.rows else took, duration(runs[-1].seconds)),
-        ]
-    ranked = [one for one in findings.reading.distributions if one.name == "ambiguity_normalised"]
-    told += [("median ambiguity, normalised", number(one.median)) for one in ranked]
-    if findings.summary and findings.summary.duplicates is not None:
-        told.append(("duplicates", f"{findings.summary.duplicates:,}"))
-    return told
-
-
 def _warnings(findings: Findings) -> list[str]:
     status = findings.status
-    told = []
+    warnings = []
     if not status.complete:
         writer = f" {status.writer} is writing it." if status.writer else ""
-        told.append(
+        warnings.append(
             f"This store is unfinished: {status.shards_done:,} of {status.shards:,} shards are "
-            f"done. Everything below is of those.{writer} Run it again to finish it."
+            f"done, and this page covers only those.{writer} To finish it, run the same command "
+            "again."
         )
     if not status.rows_done:
-        told.append("No text of this store has a result.")
+        warnings.append("No text of this store has a result.")
     if status.files_unread:
-        told.append(f"{_counted(status.files_unread, 'file')} could not be read: see Set aside.")
+        files = _counted(status.files_unread, "file")
+        warnings.append(f"{files} could not be read: see Quarantined.")
     forms = NormalForms(status.not_nfc, status.not_nfd).warning
     if forms:
-        told.append(f"{forms[0].upper()}{forms[1:]}.")
-    return told
+        warnings.append(f"{forms[0].upper()}{forms[1:]}.")
+    return warnings
 
 
 def _counted(count: int, what: str) -> str:
     return f"{count:,} {what}" + ("" if count == 1 else "s")
 
 
-def _of_limit(record: RunRecord) -> str | None:
-    """Return how a run compares with what its kernels could do, in words."""
+def _share_of_limit(record: RunRecord) -> str | None:
+    """Compare a run's speed with the limit set by its kernels, in words."""
     limit = record.limit_texts_per_second
     if not limit or not record.texts_per_second:
         return None
     reached = record.texts_per_second / limit
     if reached > 1:
-        return f"the run was {times(reached)} times as fast as that, so that figure is too low"
+        return f"the run was {times(reached)} times as fast as that, so the limit is too low"
     return f"the run reached {100 * reached:.2g} % of it"
 
 
-def _shares(record: RunRecord) -> list[tuple[str, float, float]]:
-    """Return what took the threads' time: its name, seconds, share of them all."""
-    every = sum(record.block_seconds.values())
-    names = {"read": "waiting for what is read", "write": "writing, in threads of its own"}
+def _time_shares(record: RunRecord) -> list[tuple[str, float, float]]:
+    """Return `(activity, seconds, share)` for the threads' time, the largest first."""
+    total = sum(record.block_seconds.values())
+    names = {"read": "waiting for input", "write": "writing, in separate threads"}
     parts = sorted(record.block_seconds.items(), key=lambda part: -part[1])
     return [
-        (names[name] if name in NOT_BLOCKS else name, spent, spent / every if every else 0.0)
+        (names[name] if name in NOT_BLOCKS else name, spent, spent / total if total else 0.0)
         for name, spent in parts
     ]
 
 
 def _picture(svg: str, alt: str) -> Picture:
-    return Picture(Markup(svg), alt)  # noqa: S704 (drawn here, and no word of it is anybody's)
+    return Picture(Markup(svg), alt)  # noqa: S704 (drawn here, without any text from outside)
 
 
-def _histogram(at: int, found: Distribution) -> Picture:
-    return _picture(plots.histogram(f"histogram{at}", found), wording.of_distribution(found))
+def _histogram(number: int, field: Distribution) -> Picture:
+    return _picture(plots.histogram(f"histogram{number}", field), wording.of_distribution(field))
 
 
 def _rate(findings: Findings) -> Picture | None:
@@ -215,7 +199,7 @@ def _rate(findings: Findings) -> Picture | None:
 
 
 def _window(findings: Findings) -> float:
-    """Return the seconds over which a rate is drawn: fewer where a run took but some."""
+    """Return the seconds over which a rate is averaged: fewer if the runs were short."""
     lengths = [line.samples[-1].seconds for line in findings.timelines.values() if line.samples]
     return min(WINDOW_SECONDS, max(1.0, max(lengths, default=0.0) / 8))
 

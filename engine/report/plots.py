@@ -1,4 +1,4 @@
-"""The pictures of a report, each from numbers; nothing is read or counted here."""
+"""The pictures of a report, drawn from numbers; nothing is read or counted here."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 
 def histogram(name: str, found: Distribution) -> str:
-    """Draw how a field's values are distributed, with their median and the middle half."""
+    """Draw the distribution of a field's values, with its median and interquartile range."""
 
     def draw(axes: Axes) -> None:
         from matplotlib.ticker import FuncFormatter, MaxNLocator
@@ -45,7 +45,7 @@ def histogram(name: str, found: Distribution) -> str:
 
 
 def log_ticks(low: float, high: float) -> list[tuple[float, str]]:
-    """Return where a logarithmic axis has ticks, and what they say; at most about six.
+    """Return the ticks of a logarithmic axis and their labels, at most about six.
 
     >>> [label for _, label in log_ticks(-1.2, 2.5)]
     ['0.1', '1', '10', '100']
@@ -74,16 +74,16 @@ def _at_decade(factor: int, exponent: int) -> str:
 
 
 def rate(name: str, lines: Sequence[tuple[str, Timeline]], window: float) -> str:
-    """Draw texts a second over so many seconds before each moment, for each run that was timed."""
+    """Draw texts per second, averaged over `window` seconds, one line per run."""
     colours = (BLUE, ORANGE, GREEN, VERMILION)
 
     def draw(axes: Axes) -> None:
-        for colour, (called, line) in zip(colours, lines, strict=False):
+        for colour, (label, line) in zip(colours, lines, strict=False):
             seconds = [sample.seconds for sample in line.samples]
             axes.plot(
-                seconds, line.rates("rows_done", window), color=colour, linewidth=1.8, label=called
+                seconds, line.rates("rows_done", window), color=colour, linewidth=1.8, label=label
             )
-        _time(axes, "texts a second")
+        _label(axes, "texts per second")
         if len(lines) > 1:
             axes.legend(frameon=False)
 
@@ -91,26 +91,26 @@ def rate(name: str, lines: Sequence[tuple[str, Timeline]], window: float) -> str
 
 
 def memory(name: str, line: Timeline, limit: int | None) -> str:
-    """Draw what the workers of a run held, and what they had put on disk, in GiB."""
+    """Draw the memory that the workers of a run held, and what they spilled to disk, in GiB."""
 
     def draw(axes: Axes) -> None:
         seconds = [sample.seconds for sample in line.samples]
-        for column, called, colour in (
+        for column, label, colour in (
             ("memory", "held by all workers", BLUE),
             ("spilled", "spilled to disk", VERMILION),
         ):
             values = [np.nan if v is None else v / 2**30 for v in line.column(column)]
-            axes.plot(seconds, values, color=colour, linewidth=1.8, label=called)
+            axes.plot(seconds, values, color=colour, linewidth=1.8, label=label)
         held = max((sample.memory or 0 for sample in line.samples), default=0)
-        if limit and held > limit / 4:  # else the limit would leave the line no room
+        if limit and held > limit / 4:  # otherwise the limit would squeeze the line
             axes.axhline(limit / 2**30, color=INK, linewidth=1, linestyle="--", label="limit")
         axes.legend(frameon=False)
-        _time(axes, "GiB")
+        _label(axes, "GiB")
 
     return drawn(name, 2.3, draw)
 
 
-def _time(axes: Axes, label: str) -> None:
+def _label(axes: Axes, label: str) -> None:
     from matplotlib.ticker import FuncFormatter
 
     axes.set_ylim(bottom=0)
@@ -122,7 +122,7 @@ def _time(axes: Axes, label: str) -> None:
 
 
 def prime_map(name: str, found: PrimeMap) -> str:
-    """Draw texts as points, a colour a kind; the most frequent kind lies undermost."""
+    """Draw texts as points, one colour per kind; the most frequent kind is drawn first."""
     first, second = found.explained
     size = float(np.clip(200 / len(found.points) ** 0.5, 1.8, 5))
 
@@ -138,7 +138,7 @@ def prime_map(name: str, found: PrimeMap) -> str:
 
 
 def _dots(axes: Axes, points: npt.NDArray[Any], colour: str, size: float) -> None:
-    """Draw points as one path of strokes without length: a tenth of what markers weigh."""
+    """Draw points as one path of strokes without length: a tenth of the size of markers."""
     from matplotlib.patches import PathPatch
     from matplotlib.path import Path
 

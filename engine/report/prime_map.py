@@ -1,4 +1,4 @@
-"""The map of prime bases: texts as points, those with alike signatures close to each other."""
+"""The map of prime bases: texts as points, close together where their signatures are similar."""
 
 from __future__ import annotations
 
@@ -14,55 +14,54 @@ from .groups import Grouping
 MOST_POINTS = 10_000
 FEWEST_POINTS = 3
 
-
 COLOURS = 8
-"""Kinds of points that have a colour of their own; what is beyond them shares one."""
+"""Kinds of points with a colour of their own; all others share one."""
 
 
 @dataclass(frozen=True)
 class Components:
-    """The two directions in which some texts' prime bases differ most."""
+    """The first two principal components of some texts' prime bases."""
 
     points: npt.NDArray[np.float64]  # [n, 2]
     explained: tuple[float, float]  # the share of the variance that each direction has, 0 to 1
-    kept: npt.NDArray[np.bool_]  # of the texts that were given: whether one has a point
+    kept: npt.NDArray[np.bool_]  # by input text: whether it has a point
 
 
 @dataclass(frozen=True)
 class PrimeMap:
-    """Points, and what kind of text each of them is."""
+    """Points, and the kind of text that each of them is."""
 
     points: npt.NDArray[np.float64]  # [n, 2]
     explained: tuple[float, float]  # the share of the variance that each direction has, 0 to 1
-    column: str | None  # that the kinds are values of; None: they are the strongest dhātu
-    kinds: tuple[str, ...]  # the most frequent first, "others" last; empty: nothing is known
-    kind: npt.NDArray[np.int64]  # of each point: a place in `kinds`
+    column: str | None  # whose values are the kinds; None: a kind is the strongest dhātu
+    kinds: tuple[str, ...]  # the most frequent first, "others" last; empty: all points are alike
+    kind: npt.NDArray[np.int64]  # by point: an index into `kinds`
 
 
 class MapPoints:
-    """Gathers the texts of the map, piece by piece."""
+    """Accumulate the texts of the map, piece by piece."""
 
     def __init__(self) -> None:
         self._bases: list[npt.NDArray[Any]] = []
         self._codes: dict[str, list[npt.NDArray[np.int64]]] = {}
 
     def add(self, bases: npt.NDArray[Any], colours: Mapping[str, npt.NDArray[np.int64]]) -> None:
-        """Take some texts: prime bases, shape [n, primes], and what may colour them.
+        """Add texts: their prime bases, shape [n, primes], and the codes that may colour them.
 
-        That is by column the number of each text's value, and under "" that of its strongest dhātu.
+        `colours` holds, by column, each text's value as a number, and under "" its strongest dhātu.
         """
         self._bases.append(bases)
         for name, codes in colours.items():
             self._codes.setdefault(name, []).append(codes)
 
     def drawn(self, grouping: Grouping | None, dhatus: Sequence[str]) -> PrimeMap | None:
-        """Return the map, coloured by the grouping, else by the strongest dhātu."""
+        """Return the map, coloured by the grouping if there is one, else by the strongest dhātu."""
         found = principal_components(np.concatenate(self._bases)) if self._bases else None
         if found is None:
             return None
         if grouping:
             names = [group.name for group in grouping.groups]
-            codes = grouping.places[np.concatenate(self._codes[grouping.column])]
+            codes = grouping.group_of[np.concatenate(self._codes[grouping.column])]
         elif dhatus:
             names, codes = list(dhatus), np.concatenate(self._codes[""])
         else:
@@ -75,7 +74,7 @@ class MapPoints:
 def _most_frequent(
     names: Sequence[str], codes: npt.NDArray[np.int64]
 ) -> tuple[tuple[str, ...], npt.NDArray[np.int64]]:
-    """Return as many names as there are colours, and of each code the place among them.
+    """Return the most frequent names, one per colour, and each code's index among them.
 
     >>> _most_frequent(["a", "b"], np.array([1, 1, 0]))
     (('b', 'a'), array([0, 0, 1]))
@@ -84,20 +83,20 @@ def _most_frequent(
     kinds = [names[at] for at in order]
     if len(kinds) > COLOURS + 1:
         kinds = [*kinds[:COLOURS], f"({len(kinds) - COLOURS} others)"]
-    place = np.minimum(np.argsort(order), COLOURS)
-    return tuple(kinds), place[codes] if len(names) else codes
+    colour = np.minimum(np.argsort(order), COLOURS)
+    return tuple(kinds), colour[codes] if len(names) else codes
 
 
 def principal_components(bases: npt.NDArray[Any]) -> Components | None:
-    """Return the map of some texts; None where there are too few, or they do not differ.
+    """Return the map of some texts, or None if they are too few or do not differ.
 
-    The principal components of the logarithms of the prime bases, each standardised: as they are
-    they span twelve powers of ten, and the largest prime would be all that there is to see.
+    These are the principal components of the standardised logarithms of the prime bases. The bases
+    themselves span twelve powers of ten, so the largest prime would hide all others.
 
     Parameters
     ----------
     bases : array, shape [n, primes]
-        A text with a base that is not positive has no logarithm, and no point.
+        A text with a base that is not positive has no logarithm and gets no point.
 
     Examples
     --------
@@ -117,7 +116,7 @@ def principal_components(bases: npt.NDArray[Any]) -> Components | None:
     variances = singular**2
     if not variances.sum():
         return None
-    # The sign of a direction is nobody's choice: its largest part points up.
+    # The sign of a component is arbitrary: make its largest entry positive.
     largest = np.abs(directions).argmax(axis=1)
     signs = np.sign(directions[np.arange(len(directions)), largest])
     points = logs @ (directions[:2] * signs[:2, None]).T

@@ -1,7 +1,7 @@
 """`read`: one pass over a store's arrays, in pieces, in memory that does not grow with the store.
 
-Counts, means and extremes are of all texts. Quantiles and histograms are of texts that are spread
-over the store, one at random in each stretch of equal length: of all of them up to `SAMPLE`.
+Counts, means and extremes cover all texts. Quantiles and histograms cover a sample spread over the
+store, one random text per stretch of equal length, or all texts if there are at most `SAMPLE`.
 """
 
 from __future__ import annotations
@@ -24,35 +24,35 @@ from .prime_map import MOST_POINTS, MapPoints, PrimeMap
 
 PIECE_ROWS = 131_072
 SAMPLE = 1 << 20
-"""Texts that quantiles and histograms are of, at most: 8 MiB a field."""
+"""Texts in the sample for quantiles and histograms, at most: 8 MiB per field."""
 
 MAP_PIECES = 64
-"""Pieces that the map's texts are of, at most: prime bases are the largest array to read."""
+"""Pieces that the map's texts are taken from, at most: prime bases are the largest array."""
 
 RANKED_BY = "ambiguity_normalised"
 RANKED = 8
 OWN_FIELDS = 12
-"""Histograms of fields that are none of the default graph's, at most."""
+"""Histograms of fields outside the default graph, at most."""
 
-_OUR_NUMBERS = (RANKED_BY, "entropy", "variance", "ambiguity")
+_BUILT_IN_NUMBERS = (RANKED_BY, "entropy", "variance", "ambiguity")
 _SHARES, _BASES = "dhatu", "prime_base"
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Reading:
-    """What the arrays of a store say."""
+    """Statistics of a store's arrays."""
 
-    texts: int  # that are computed
-    sampled: int  # those that quantiles and histograms are of
+    texts: int  # computed ones
+    sampled: int  # texts in the sample for quantiles and histograms
     distributions: tuple[Distribution, ...]
-    not_drawn: tuple[str, ...]  # fields with one number a text, beyond `OWN_FIELDS`
-    dhatus: tuple[str, ...]  # names; empty: there is no such array
-    overall: Group | None  # all texts as one; None: no text is computed
-    dominant: tuple[int, ...]  # by dhātu: texts that weigh on it most
+    not_drawn: tuple[str, ...]  # fields with one number per text, beyond `OWN_FIELDS`
+    dhatus: tuple[str, ...]  # names; empty: no such array
+    overall: Group | None  # all texts as one group; None: no text is computed
+    dominant: tuple[int, ...]  # by dhātu: texts whose largest weight it has
     grouping: Grouping | None
-    by_was_asked: bool  # for the grouping; else it was chosen
+    by_was_given: bool  # by the caller; otherwise the column was chosen here
     map: PrimeMap | None
-    highest: list[tuple[int, float]]  # rows, and `RANKED_BY`
+    highest: list[tuple[int, float]]  # rows with their `RANKED_BY`
     lowest: list[tuple[int, float]]
 
 
@@ -68,9 +68,9 @@ def read(store: ResultsStore, by: str | None = None) -> Reading:
     Raises
     ------
     ColumnNotFound
-        There is no such array to group by.
+        The array `by` does not exist.
     UsageError
-        It has more than `MOST_VALUES` values.
+        `by` has more than `MOST_VALUES` distinct values.
     """
     reader = _Reader(store, by)
     rows, shard_rows = store.manifest.rows, store.manifest.shard_rows
@@ -85,7 +85,7 @@ def read(store: ResultsStore, by: str | None = None) -> Reading:
 
 
 class _Reader:
-    """What `read` gathers on its way."""
+    """The accumulators of `read`."""
 
     def __init__(self, store: ResultsStore, by: str | None) -> None:
         manifest = store.manifest
@@ -94,10 +94,10 @@ class _Reader:
         self._shares = _matrix(computed, _SHARES)
         self._bases = _matrix(computed, _BASES)
         self._ranked = RANKED_BY if RANKED_BY in computed else None
-        ours = [name for name in _OUR_NUMBERS if name in computed]
+        built_in = [name for name in _BUILT_IN_NUMBERS if name in computed]
         own = [f.name for f in manifest.fields if not f.shape and f.dtype != STRING]
-        own = [name for name in own if name not in ours]
-        drawn = ours + own[:OWN_FIELDS]
+        own = [name for name in own if name not in built_in]
+        drawn = built_in + own[:OWN_FIELDS]
         self._not_drawn = tuple(own[OWN_FIELDS:])
         self._numbers = {name: Numbers(name, self._description(name)) for name in drawn}
         self._dhatus = self._labels(computed[_SHARES]) if self._shares else ()
@@ -111,17 +111,16 @@ class _Reader:
         self._texts = self._sampled = 0
 
     def add(self, start: int, stop: int, points: int) -> None:
-        """Read some rows; take `points` of their texts for the map."""
-        valid = self._column("valid", start, stop)
-        places = np.flatnonzero(valid)
+        """Read some rows; `points` of their texts are drawn on the map."""
+        places = np.flatnonzero(self._column("valid", start, stop))
         if not len(places):
             return
 
         def column(name: str | None) -> npt.NDArray[Any] | None:
             return None if name is None else self._column(name, start, stop)[places]
 
-        chance = np.random.default_rng(start)  # the same texts in every report of a store
-        chosen = self._chosen(places, stop - start, chance)
+        chance = np.random.default_rng(start)  # so every report of a store samples the same texts
+        chosen = self._sample(places, stop - start, chance)
         self._texts += len(places)
         self._sampled += len(chosen)
         for name, numbers in self._numbers.items():
@@ -147,7 +146,7 @@ class _Reader:
             self._points.add(bases, {name: codes[some] for name, codes in colours.items()})
 
     def reading(self) -> Reading:
-        """Return what was gathered."""
+        """Return the statistics of everything added."""
         found = [numbers.distribution() for numbers in self._numbers.values()]
         several = [groups for groups in self._groups if self._by or groups.values > 1]
         grouping = several[0].grouping() if several and self._texts else None
@@ -160,7 +159,7 @@ class _Reader:
             overall=self._overall.grouping().groups[0] if self._texts else None,
             dominant=tuple(self._dominant.tolist()),
             grouping=grouping,
-            by_was_asked=self._by is not None,
+            by_was_given=self._by is not None,
             map=self._points.drawn(grouping, self._dhatus),
             highest=self._extremes.highest,
             lowest=self._extremes.lowest,
@@ -169,10 +168,10 @@ class _Reader:
     def _column(self, name: str, start: int, stop: int) -> npt.NDArray[Any]:
         return np.asarray(self._arrays[name][start:stop])
 
-    def _chosen(
+    def _sample(
         self, places: npt.NDArray[np.int64], rows: int, chance: np.random.Generator
     ) -> npt.NDArray[np.int64]:
-        """Return which of the texts at `places`, of so many rows, are of the sample."""
+        """Return which of the texts at `places`, in a piece of `rows` rows, are in the sample."""
         stretch = -(-self._rows // SAMPLE)
         if stretch == 1:
             return np.arange(len(places))
@@ -184,8 +183,8 @@ class _Reader:
         kept = [groups for groups in self._groups if not groups.overfull]
         if self._by and not kept:
             raise UsageError(
-                f"{self._by!r} has more than {MOST_VALUES:,} different values, so it says nothing "
-                "of groups of texts; group by another column (--by, by=)"
+                f"{self._by!r} has more than {MOST_VALUES:,} distinct values, too many to group "
+                "by; choose another column (--by, by=)"
             )
         self._groups = kept
 
@@ -193,33 +192,33 @@ class _Reader:
         return str(self._arrays[name].attrs.get("description", ""))
 
     def _labels(self, field: Field) -> tuple[str, ...]:
-        """Return what the positions of a field's one dimension are called."""
+        """Return the labels of a field's one dimension."""
         (name,) = field.dims or ()
         try:
             return tuple(map(str, np.asarray(self._arrays[name][:]).tolist()))
-        except KeyError:  # a field of the user's own, without labels
+        except KeyError:  # a user's field without labels
             return tuple(map(str, range(field.shape[0])))
 
 
 def _matrix(computed: Mapping[str, Field], name: str) -> str | None:
-    """Return the name, if there is such a field with some numbers a text."""
+    """Return the name if there is such a field with several numbers per text, else None."""
     field = computed.get(name)
     fits = field is not None and len(field.shape) == 1 and field.dtype.startswith("float")
     return name if fits else None
 
 
 def _known(column: str, validities: Container[str]) -> str | None:
-    """Return the array that says where a column is not null, if there is one."""
+    """Return the name of the array that marks a column's non-null values, if there is one."""
     return f"{column}_valid" if f"{column}_valid" in validities else None
 
 
 def _candidates(by: str | None, index: CorpusIndex, stored: Sequence[str]) -> list[Groups]:
-    """Return what to try to group texts by."""
+    """Return the groupings to try."""
     if by is None:
         return [Groups(column.array, SHOWN) for column in index.keep]
     name = by.replace(".", "_")  # see `Column.array`
     if name not in stored:
         raise ColumnNotFound(
-            f"no array {by!r} with one value a text to group by; there are: {', '.join(stored)}"
+            f"no array {by!r} with one value per text to group by; choose from: {', '.join(stored)}"
         )
     return [Groups(name, MOST_VALUES)]

@@ -1,4 +1,4 @@
-"""`report`: writes the page of a store where its reader finds it, and shows it in a notebook."""
+"""`report`: write the page about a store to a file, and show it in a notebook."""
 
 from __future__ import annotations
 
@@ -11,29 +11,30 @@ from pathlib import Path
 from typing import Any
 
 from ...storage.errors import StorageRefused, UsageError
-from ..monitoring.display.card import table
+from ..rendering.html import table
 from .findings import find
-from .page import GENERATOR, headline, page, store_name
+from .headline import headline
+from .page import GENERATOR, page, store_name
 
-MOST_EMBEDDED = 1_000_000
-"""Bytes of a page that a notebook takes in whole: it is saved with the notebook."""
+MAX_EMBEDDED = 1_000_000
+"""Bytes of a page up to which it is embedded in a notebook and saved with it."""
 
 
 @dataclass(frozen=True)
 class Report:
-    """A page that was written. As the last value of a notebook's cell it shows itself."""
+    """A written page; as the last value of a notebook cell it is displayed."""
 
     path: Path  # of the HTML file
-    headline: tuple[tuple[str, str], ...]  # what each of the first figures is called, and itself
+    headline: tuple[tuple[str, str], ...]  # the first figures: name and value
 
     def _repr_html_(self) -> str:
-        told = table([("report", str(self.path)), *self.headline])
+        figures = table([("report", str(self.path)), *self.headline])
         try:
             text = self.path.read_text(encoding="utf-8")
-        except OSError:  # moved, or gone
-            return told
-        if len(text.encode()) > MOST_EMBEDDED:
-            return told
+        except OSError:  # moved or deleted
+            return figures
+        if len(text.encode()) > MAX_EMBEDDED:
+            return figures
         return (
             f'<iframe srcdoc="{html.escape(text, quote=True)}" sandbox="" title="PaniniFS report" '
             'style="width:100%;height:720px;border:1px solid #8884"></iframe>'
@@ -47,23 +48,23 @@ def report(
     by: str | None = None,
     storage_options: Mapping[str, Any] | None = None,
 ) -> Report:
-    """Write a page about a store: what ran, how fast, and what came of it.
+    """Write a page about a store: what ran, how fast, and what the results are.
 
-    One HTML file without a script, that asks the network for nothing. The store is read once, in
-    pieces; it may be unfinished.
+    The page is one HTML file that loads nothing from the network and runs no script. The store may
+    be unfinished; it is read once, in pieces.
 
     Parameters
     ----------
     results : str or path
-        The store; on a bucket or a Drive too.
+        The store: a folder, a mounted Drive, or a URL.
     out : str or path, optional
-        The file to write, on this machine; ``RESULTS-report.html`` in the current folder when left
-        out. An older report is replaced, any other file is not.
+        The file to write, on this machine; by default ``RESULTS-report.html`` in the current
+        folder. An older report is replaced, but no other file.
     by : str, optional
-        An array with one value a text, as a kept column, to group texts by. When left out, the
-        first kept column that has 2 to 20 different values.
+        An array with one value per text to group texts by, such as a kept column. By default the
+        first kept column with 2 to 20 distinct values.
     storage_options : mapping, optional
-        For fsspec, where `results` is a URL.
+        Passed to fsspec if `results` is a URL.
 
     Returns
     -------
@@ -72,10 +73,11 @@ def report(
     Raises
     ------
     ResultsNotFound
+        The store does not exist.
     ColumnNotFound
-        There is no array `by`.
+        The array `by` does not exist.
     UsageError
-        `out` cannot be a report's place, or `by` has more than 10,000 different values.
+        `out` cannot be written to, or `by` has more than 10,000 distinct values.
 
     Examples
     --------
@@ -86,31 +88,31 @@ def report(
     ...
     paninifs.storage.errors.ResultsNotFound: no results store of this engine at ...
     """
-    path = _place(results, out)
+    path = _output_path(results, out)
     findings = find(results, by, storage_options)
     _write(path, page(findings))
     return Report(path, tuple(headline(findings)))
 
 
-def _place(results: str | PathLike[str], out: str | PathLike[str] | None) -> Path:
-    """Return where the page is written, before anything is read for it."""
+def _output_path(results: str | PathLike[str], out: str | PathLike[str] | None) -> Path:
+    """Return the path of the page, checked before anything is read."""
     if out is None:
         name = store_name(os.fspath(results)).removesuffix(".zarr") or "results"
         out = f"{name}-report.html"
     if "://" in os.fspath(out):
-        raise UsageError(f"{os.fspath(out)!r}: a report is written to this machine; name a file")
+        raise UsageError(f"{os.fspath(out)!r}: a report is written to this machine; name a path")
     path = Path(out).absolute()
     if not path.parent.is_dir():
-        raise UsageError(f"there is no folder {path.parent} to write a report to")
+        raise UsageError(f"{path}: the folder {path.parent} does not exist")
     if path.is_dir():
-        raise UsageError(f"{path} is a folder; name a file for the report, as report.html")
+        raise UsageError(f"{path} is a folder; name a file, such as report.html")
     if path.exists() and GENERATOR.encode() not in path.read_bytes()[:500]:
-        raise UsageError(f"{path} is there, and is no report; name another file, or remove it")
+        raise UsageError(f"{path} exists and is not a report; name another file or remove it")
     return path
 
 
 def _write(path: Path, text: str) -> None:
-    """Write the page whole: whoever reads meanwhile sees the old one, or the new one."""
+    """Write the page atomically: a reader sees either the old page or the new one."""
     temporary = path.with_name(f".{path.name}.{os.getpid()}")
     try:
         temporary.write_text(text, encoding="utf-8")

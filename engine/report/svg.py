@@ -1,7 +1,7 @@
-"""A figure of matplotlib's as SVG that is part of a page: its colours, its font, its names.
+"""matplotlib figures as SVG elements of a page, with the page's colours and font and unique ids.
 
-Only the engine's own words and numbers are drawn. What a corpus says, and what anybody has called
-anything, stands in the page around a picture, where the browser knows every script.
+Only the engine's own words and numbers are drawn. Names and texts from a corpus appear in the page
+around a picture, where the browser can render every script.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 WIDTH = 4.6
-"""Of every picture, in inches: as wide as a telephone's page, so that its text stays readable."""
+"""Width of every picture in inches: fits a phone's screen, so that its text stays readable."""
 
 _SETTINGS = {
     "svg.fonttype": "none",  # text stays text
@@ -55,14 +55,14 @@ _drawing = threading.Lock()
 
 
 def drawn(name: str, height: float, draw: Callable[[Axes], None]) -> str:
-    """Return a picture as an ``svg`` element, that readers of screens pass over.
+    """Return a picture as an ``svg`` element that screen readers skip.
 
     Parameters
     ----------
     name : str
-        Of the picture, in ASCII; no other one of the page has it.
+        Name of the picture in ASCII, unique within the page.
     height : float
-        In inches; for the width see `WIDTH`.
+        Inches; see `WIDTH`.
     draw : callable
         Draws into the axes.
     """
@@ -71,7 +71,7 @@ def drawn(name: str, height: float, draw: Callable[[Axes], None]) -> str:
 
     defaults = mpl.rcParamsDefault.items()
     settings: Any = {key: value for key, value in defaults if "backend" not in key} | _SETTINGS
-    # matplotlib's settings are the whole process's: one picture at a time, and then they are back.
+    # matplotlib's settings are process-wide: draw one picture at a time, then restore them.
     with _drawing, mpl.rc_context(settings):
         figure = Figure(figsize=(WIDTH, height), layout="constrained")
         draw(figure.subplots())
@@ -83,12 +83,15 @@ def _as_element(figure: Figure, name: str) -> str:
     nothing = dict.fromkeys(("Creator", "Date", "Format", "Type"))
     figure.savefig(written, format="svg", transparent=True, metadata=nothing)
     ET.register_namespace("", _SVG.strip("{}"))
-    root = ET.fromstring(written.getvalue())  # noqa: S314 (made just now, of nobody's words)
+    root = ET.fromstring(written.getvalue())  # noqa: S314 (written by matplotlib just now)
     for parent in root.iter():
         if parent.tag == f"{_SVG}g":
-            parent.attrib.pop("id", None)  # nobody refers to it
+            parent.attrib.pop("id", None)  # nothing refers to it
         for child in list(parent):
-            if child.tag in {f"{_SVG}metadata", f"{_SVG}style"}:  # the latter is the whole page's
+            if child.tag in {
+                f"{_SVG}metadata",
+                f"{_SVG}style",
+            }:  # a style would apply to the whole page
                 parent.remove(child)
     colours = replacements()
     for element in root.iter():
@@ -101,7 +104,7 @@ def _as_element(figure: Figure, name: str) -> str:
 
 
 def _attribute(key: str, value: str, name: str, colours: dict[str, str]) -> str:
-    """Return an attribute with a name of its own, one decimal, and the page's colours and font."""
+    """Return an attribute with unique ids, one decimal, and the page's colours and font."""
     if key == "id":
         return f"{name}-{value}"
     if key == _XLINK:

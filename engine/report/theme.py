@@ -1,8 +1,8 @@
-"""The colours of a report's page and pictures, on light ground and on dark.
+"""The colours of a report's page and pictures, in the light and in the dark theme.
 
-A picture is drawn in the palette's colours, and in the page each of them becomes a variable, so
-that it follows what the reader has chosen. On either ground text has a contrast of 4.5 at least,
-and what is drawn one of 3: some of the palette's colours are darker on light ground for it.
+Pictures are drawn in the palette's colours. In the page each colour becomes a CSS variable, so that
+it follows the theme that the reader has chosen. In both themes text has a contrast of at least 4.5
+and graphics of at least 3; for that, some colours of the palette are darker in the light theme.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from ..rendering.palette import BLUE, GREEN, GREY, ORANGE, PURPLE, SKY, VERMILIO
 INK, FAINT, LINE = "#1b1f24", "#57606a", "#d0d7de"
 
 KINDS = (BLUE, ORANGE, GREEN, VERMILION, SKY, PURPLE, YELLOW, INK, GREY)
-"""Of the map's points, in the order in which they are taken; the last one is for all others."""
+"""Colours of the map's points, in order of use; the last one is for all other kinds."""
 
 VARIABLES = {
     "ground": ("#ffffff", "#14181d"),
@@ -31,7 +31,7 @@ VARIABLES = {
     "yellow": ("#8f8600", YELLOW),
     "grey": (GREY, GREY),
 }
-"""Name to what it is on light ground, and on dark."""
+"""Variable to its colour in the light and in the dark theme."""
 
 _DRAWN = {
     INK: "ink",
@@ -49,7 +49,7 @@ _DRAWN = {
 
 
 def variable(colour: str) -> str:
-    """Return how the page calls a colour that pictures are drawn in.
+    """Return the page's variable for a colour that pictures are drawn in.
 
     >>> variable(BLUE)
     'var(--blue)'
@@ -58,13 +58,14 @@ def variable(colour: str) -> str:
 
 
 def replacements() -> dict[str, str]:
-    """Return every colour that pictures are drawn in, in small letters, and its variable."""
+    """Return every colour that pictures are drawn in, in lower case, with its variable."""
     return {colour.lower(): variable(colour) for colour in _DRAWN}
 
 
 def style() -> str:
     """Return the variables as a style sheet."""
     light, dark = (
-        "".join(f"--{name}:{values[at]};" for name, values in VARIABLES.items()) for at in (0, 1)
+        "".join(f"--{name}:{colours[theme]};" for name, colours in VARIABLES.items())
+        for theme in (0, 1)
     )
     return f":root{{{light}}}@media (prefers-color-scheme:dark){{:root{{{dark}}}}}"

@@ -1,4 +1,4 @@
-"""How a report writes numbers, and what it says of each picture to whoever does not see it."""
+"""How a report writes numbers, and the text alternatives of its pictures."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ _SUPERSCRIPTS = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
 
 BASES = {
     "calibrated": "measured on this machine by its calibration",
-    "scaled": "not measured here: scaled from the machine that the advisor compares others with",
-    "arithmetic": "not measured: worked out from what the device can do by its data sheet",
+    "scaled": "not measured here: scaled from the advisor's reference machine",
+    "arithmetic": "not measured: calculated from the device's data sheet",
 }
-"""Where the figure of the kernels' limit is from: see `Prediction.basis`."""
+"""The origin of the kernels' speed limit, by `Prediction.basis`."""
 
 
 def number(value: float) -> str:
-    """Return a number to five figures; whole ones below a million as they are.
+    """Return a number with five digits; integers below a million in full.
 
     >>> [number(x) for x in (0, 117659, 0.379928046, 1.0427e20, -2.5, 1.5e-7, 65536.7, 2e6)]
     ['0', '117,659', '0.37993', '1.0427 × 10²⁰', '-2.5', '1.5 × 10⁻⁷', '65,537', '2 × 10⁶']
@@ -31,7 +31,7 @@ def number(value: float) -> str:
 
 
 def power_of_ten(exponent: float) -> str:
-    """Return ten to the power of something.
+    """Return a power of ten in superscript.
 
     >>> power_of_ten(-3)
     '10⁻³'
@@ -40,7 +40,7 @@ def power_of_ten(exponent: float) -> str:
 
 
 def of_distribution(found: Distribution) -> str:
-    """Return what a histogram shows."""
+    """Describe a histogram."""
     low, middle, high = map(number, found.quantiles[1:4])
     scale = ", on a logarithmic scale" if found.is_log else ""
     return (
@@ -51,27 +51,27 @@ def of_distribution(found: Distribution) -> str:
 
 
 def of_rate(line: Timeline, window: float) -> str:
-    """Return what the picture of a run's speed shows, over so many seconds at a time."""
+    """Describe the picture of a run's speed, averaged over `window` seconds."""
     rates = line.rates("rows_done", window)
     seconds = line.samples[-1].seconds if line.samples else 0.0
     return (
-        f"Texts a second over the {seconds:,.0f} seconds of the last run: at most "
+        f"Texts per second over the {seconds:,.0f} seconds of the last run: at most "
         f"{max(rates, default=0):,.0f}, {rates[-1] if rates else 0:,.0f} at its end."
     )
 
 
 def of_memory(line: Timeline) -> str:
-    """Return what the picture of a run's memory shows."""
+    """Describe the picture of a run's memory."""
     held = max((sample.memory or 0 for sample in line.samples), default=0) / 2**30
     spilled = max((sample.spilled or 0 for sample in line.samples), default=0) / 2**30
     return (
-        f"Memory over the last run: all workers together held {held:.2f} GiB at most, "
-        f"and spilled {spilled:.2f} GiB to disk at most."
+        f"Memory over the last run: all workers together held at most {held:.2f} GiB, "
+        f"and spilled at most {spilled:.2f} GiB to disk."
     )
 
 
 def of_map(found: PrimeMap) -> str:
-    """Return what the map of prime bases shows."""
+    """Describe the map of prime bases."""
     first, second = found.explained
     kinds = f", coloured by {found.column or 'their strongest dhātu'}" if found.kinds else ""
     return (

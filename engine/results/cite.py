@@ -14,11 +14,10 @@ from os import PathLike
 from typing import Any
 
 from ...storage.errors import UsageError
-from ...storage.store.lifecycle import Summary
+from ...storage.store.history import RunRecord, Summary
 from ...storage.store.manifest import Manifest
 from ...storage.store.quarantine import first_quarantined
 from ...storage.store.reader import ResultsStore
-from ...storage.store.run_record import RunRecord
 from ...storage.targets.target import Target
 from ..rendering.terminal import one_line, visible
 from .inventories import Inventories
@@ -97,7 +96,7 @@ def cite(
     Raises
     ------
     ResultsNotFound
-        There is no store.
+        The store does not exist.
     UsageError
         The store is not complete, so its figures may still change.
 

@@ -10,6 +10,9 @@ import numpy as np
 from ...storage.corpus.reading import texts_at
 from ...storage.errors import CorpusChanged
 from ...storage.store.reader import ResultsStore
+from ..rendering.terminal import one_line
+
+_MAX_SHOWN = 160  # characters of a text
 
 
 @dataclass(frozen=True)
@@ -39,3 +42,9 @@ def located(store: ResultsStore, rows: Sequence[int]) -> list[Located]:
         identity = str(np.asarray(store.arrays["id"][row]).item())
         found.append(Located(row, identity, file.name, file_row, texts.get(row) or missing))
     return found
+
+
+def beginning(text: str) -> str:
+    """Return a text on one line, shortened if it is long."""
+    line = one_line(text)
+    return line if len(line) <= _MAX_SHOWN else f"{line[: _MAX_SHOWN - 3]}..."

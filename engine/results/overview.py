@@ -11,8 +11,8 @@ import numpy as np
 
 from ...storage.errors import ColumnNotFound
 from ...storage.store.duplicates import mark_fields
+from ...storage.store.history import Summary
 from ...storage.store.lease import current_owner
-from ...storage.store.lifecycle import Summary
 from ...storage.store.reader import ResultsStore
 from ...storage.store.shards import met_forms
 from .extremes import Extremes

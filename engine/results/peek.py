@@ -61,7 +61,7 @@ def peek(
     UsageError
         The text is not valid Unicode, or the store's graph has no built-in block ``dhatu``.
     ResultsNotFound
-        There is no store.
+        The store does not exist.
 
     Examples
     --------
@@ -135,7 +135,7 @@ def _inventories(store: ResultsStore) -> Inventories:
     found = Inventories.of(graph)
     if not found.dhatus:
         raise UsageError(
-            f"{store.url} was made without the built-in block 'dhatu', so there are no weights to "
+            f"{store.url} was made without the built-in block 'dhatu', so it has no weights to "
             f"compare with; its blocks are: {', '.join(graph)}"
         )
     bases = found.bases or PRIMES

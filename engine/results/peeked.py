@@ -10,14 +10,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from ..rendering.terminal import one_line, visible
-from .located import Located
+from ..rendering.html import table
+from ..rendering.terminal import visible
+from .located import Located, beginning
 
 HONESTY = (
     "a hash-based signature of the text's exact bytes: similar weights are not similar meaning"
 )
 
-_MAX_SHOWN = 160  # characters of a text
 _BAR = "display:inline-block;height:.8em;background:#4878a8;width:"
 
 
@@ -54,12 +54,6 @@ class Peek:
         return as_html(self)
 
 
-def beginning(text: str) -> str:
-    """Return a text on one line, shortened if it is long."""
-    line = one_line(text)
-    return line if len(line) <= _MAX_SHOWN else f"{line[: _MAX_SHOWN - 3]}..."
-
-
 def single_values(peek: Peek) -> dict[str, str]:
     """Return the values that are one number or digest, by name."""
     return {
@@ -84,8 +78,6 @@ def notes(peek: Peek) -> list[str]:
 
 def as_html(peek: Peek) -> str:
     """Return a peeked sentence for a notebook; every text in it is escaped."""
-    from ..monitoring.display.card import table  # it knows of runs, and so of dask
-
     page = f"<p>{_shown(beginning(peek.text))}</p>"
     page += "".join(f"<p>{_shown(note)}</p>" for note in notes(peek))
     largest = max(peek.dhatu.values()) or 1.0

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Container, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from os import PathLike
 from typing import Any
@@ -31,7 +31,7 @@ _RUN_ROWS = 256
 
 @dataclass(frozen=True, kw_only=True)
 class Verification:
-    """The outcome of `verify`; it passed if there are no problems."""
+    """The outcome of `verify`; it passed if `problems` is empty."""
 
     results: str
     rows: int  # whose values were recomputed and compared
@@ -73,7 +73,7 @@ def verify(
     Raises
     ------
     ResultsNotFound
-        There is no store.
+        The store does not exist.
     CorpusChanged
         A corpus file is no longer the one that was hashed.
     """
@@ -82,15 +82,7 @@ def verify(
     markers = marked_shards(store.target, layout)
     problems = [] if len(markers) == layout.shards else [_unfinished(markers, layout)]
     built_in, own = _blocks(store.manifest)
-    spec = ComputeSpec(
-        graph=Graph(built_in),
-        backend=_REFERENCE,
-        columns=index.wanted,
-        id_column=index.id,
-        keep=index.keep,
-        fields=tuple(f for f in layout.fields if f.name not in own),
-        opener=store.opener,
-    )
+    spec = _spec(store, built_in, own)
     provisional = [shard for shard, marker in markers.items() if marker.provisional]
     ranges = _ranges(layout, sorted(set(markers) - set(provisional)), sample)
     recomputed = {start // layout.shard_rows for start, _ in ranges}
@@ -113,6 +105,20 @@ def verify(
         recomputed=tuple(block.name for block in built_in),
         digest_only=tuple(dict.fromkeys(own.values())),
         problems=tuple(problems),
+    )
+
+
+def _spec(store: ResultsStore, built_in: tuple[MapBlock, ...], own: Container[str]) -> ComputeSpec:
+    """Return how to recompute everything but the fields of the user's own blocks."""
+    index = store.index
+    return ComputeSpec(
+        graph=Graph(built_in),
+        backend=_REFERENCE,
+        columns=index.wanted,
+        id_column=index.id,
+        keep=index.keep,
+        fields=tuple(field for field in store.layout.fields if field.name not in own),
+        opener=store.opener,
     )
 
 

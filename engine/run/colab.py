@@ -9,11 +9,11 @@ from typing import Any
 
 from ...storage.errors import PaniniError, ResultsNotFound, UsageError
 from ...storage.filesystems.filesystem import LOCAL
-from ...storage.store.lifecycle import Summary
+from ...storage.store.history import Summary
 from ...storage.store.reader import ResultsStore
 from ...storage.targets.local import DRIVE, kind_of_disk
 from ...storage.targets.target import Target
-from ..hardware.platform import where
+from ..hardware.platform import current_platform
 
 _BUCKET = "fuse.gcsfuse"
 """File system type of a mounted bucket: what was synced there is stored."""
@@ -34,7 +34,7 @@ def release(result: Callable[[], Summary], targets: Sequence[Target]) -> None:
     targets : sequence of Target
         Where the run writes: the results, and the mirror.
     """
-    if where().name != "Colab":
+    if current_platform().name != "Colab":
         raise UsageError("this is not a Colab runtime, so there is none to release")
     runtime, drive = _colab_module("runtime"), _colab_module("drive")
     try:

@@ -11,11 +11,10 @@ from collections.abc import Sequence
 
 from ...storage.corpus.partition import MAX_SHARD_SECONDS
 from ...storage.errors import RowsQuarantined, RunCancelled
-from ...storage.store.history import Timeline
+from ...storage.store.history import RunRecord, Summary, Timeline
 from ...storage.store.lease import LeaseTicket
-from ...storage.store.lifecycle import OpenStore, Summary, begin, discard, finish, read_summary
+from ...storage.store.lifecycle import OpenStore, begin, discard, finish, read_summary
 from ...storage.store.mirror import restore
-from ...storage.store.run_record import RunRecord
 from ..monitoring.events import EventStream, Indexed, Notice, Planned, Restored, ShardDone
 from ..monitoring.recorder import Recorder
 from ..worker.compute import ComputeSpec

@@ -11,9 +11,7 @@ from typing import TYPE_CHECKING
 
 from ...graphs.fusion import is_default
 from ...storage.errors import RunFailed
-from ...storage.store.history import Sample, Timeline
-from ...storage.store.lifecycle import Summary
-from ...storage.store.run_record import RunRecord
+from ...storage.store.history import RunRecord, Sample, Summary, Timeline
 from ..cluster.location import cluster_location, remote_location
 from ..costs.meter import Meter
 from ..monitoring.dashboard.link import DashboardLink

@@ -13,7 +13,7 @@ from contextlib import suppress
 
 from ...storage.corpus.index import CorpusIndex, FileIndex
 from ...storage.corpus.opening import FileOpener
-from ...storage.formats import parquet
+from ...storage.formats.registry import FORMATS
 from ...storage.rows import BATCH_BYTES, BATCH_ROWS, Lengths, Malformed, SourceFile, Span, Stretch
 from ...storage.store.shards import StoreLayout
 from ..monitoring.projection import USABLE_SHARE, LongRecord, Projection
@@ -21,12 +21,6 @@ from ..worker.budget import JOINED_COPIES
 from ..worker.micro_batch import MicroBatch
 from ..worker.readiness import Readiness
 from ..worker.task import shards_in_flight
-
-TEXT_COPIES = {"text": 5, "document": 5, "jsonl": 6, "parquet": 6, "csv": 9, "tsv": 9}
-"""Copies of a record's bytes in memory at the same time: as stored, as parsed, as Arrow's, ...
-
-Measured with single texts of 200 MB (tests/engine/test_memory.py does so again, with smaller ones).
-"""
 
 DECODED_BYTES = 2 << 30
 """Most bytes of text in Parquet files that are decoded to find the longest text."""
@@ -82,7 +76,7 @@ def _reading_bytes(one: FileIndex, joined: MicroBatch | None) -> int:
     That is two batches in all their forms, and what is joined of them for a device.
     """
     assert one.lengths is not None  # the callers pass only such files
-    read = BATCHES * TEXT_COPIES[one.file.format] * _held(one, BATCH_ROWS, BATCH_BYTES)
+    read = BATCHES * FORMATS[one.file.format].text_copies * _held(one, BATCH_ROWS, BATCH_BYTES)
     if joined is not None:
         read += JOINED_COPIES * _held(one, joined.rows, joined.text_bytes)
     return int(read)
@@ -98,7 +92,7 @@ def _long(file: SourceFile, lengths: Lengths, threads: int) -> list[LongRecord]:
     """Return the longest record of a file, once for each that may be in memory together."""
     if lengths.longest <= BATCH_BYTES:
         return []
-    taken = TEXT_COPIES[file.format] * lengths.longest
+    taken = FORMATS[file.format].text_copies * lengths.longest
     times = min(threads, lengths.nbytes // lengths.longest)
     return times * [LongRecord(file, lengths.row, lengths.longest, taken)]
 
@@ -118,9 +112,10 @@ def _exact(
     left = DECODED_BYTES
     known = [(file, lengths) for file in files if (lengths := indexed[file].lengths)]
     for file, lengths in sorted(known, key=lambda one: -one[1].longest / one[1].rows):
-        if lengths.rows == 1:
+        read_as = FORMATS[file.format]
+        if lengths.rows == 1 or read_as.exact_lengths is None:
             yield file, lengths
-        elif TEXT_COPIES[file.format] * lengths.longest > free and lengths.longest <= left:
+        elif read_as.text_copies * lengths.longest > free and lengths.longest <= left:
             left -= lengths.longest
-            with suppress(Malformed, OSError):  # its rows are quarantined, or reading it is retried
-                yield file, parquet.exact_lengths(file, opener, text, lengths)
+            with suppress(Malformed, OSError):  # its rows are quarantined, or the file retried
+                yield file, read_as.exact_lengths(file, opener, text, lengths)

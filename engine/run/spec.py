@@ -20,9 +20,8 @@ from ...storage.corpus.index import CorpusIndex
 from ...storage.corpus.partition import FEW_SHARDS, SHARDS_AIMED_AT, Sharding
 from ...storage.errors import UsageError
 from ...storage.store.duplicates import require_digest
-from ...storage.store.extension import as_known
+from ...storage.store.extension import Existing, as_known, refuse_mismatch
 from ...storage.store.layout import stored_fields
-from ...storage.store.lifecycle import Existing, refuse_mismatch
 from ...storage.store.manifest import Manifest, facts_of, read_manifest
 from ...storage.store.mirror import refuse_other_mirror
 from ...storage.store.shards import StoreLayout

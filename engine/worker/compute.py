@@ -23,7 +23,7 @@ from ...storage.corpus.opening import FileOpener
 from ...storage.corpus.reading import read_stretches
 from ...storage.field import STRING, Field
 from ...storage.rows import Column, Rows, Stretch, Wanted, validity
-from ...storage.store.quarantine import QuarantinedRows, merge, set_aside
+from ...storage.store.quarantine import QuarantinedRows, merge, quarantined_rows
 from ...storage.text import PackedText
 from .blocks import Blocks
 from .micro_batch import MicroBatch
@@ -161,7 +161,7 @@ def _fill(spec: ComputeSpec, blocks: Blocks, buffer: ShardBuffer, batch: Batch) 
     usable = validity(rows.text)
     buffer.arrays["valid"][here] = usable
     _fill_columns(spec, buffer, here, row, rows)
-    buffer.quarantined += [set_aside(stretch, fault) for fault in rows.faults]
+    buffer.quarantined += [quarantined_rows(stretch, fault) for fault in rows.faults]
     if spec.columns.cleaning.unicode is None:
         buffer.forms = buffer.forms.met(rows.text, row)
     if usable.any():

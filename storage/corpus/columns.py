@@ -34,7 +34,7 @@ def own_columns(index: CorpusIndex, opener: FileOpener) -> tuple[Column, ...]:
     with ThreadPoolExecutor(_THREADS) as pool:
         found = list(pool.map(columns, files))
     # JSON Lines has no schema: whatever is in other files, its values are strings.
-    schemaless = {"string"} if any(file.format == "jsonl" for file in files) else set()
+    schemaless = {"string"} if not all(FORMATS[file.format].has_schema for file in files) else set()
     kinds: dict[str, set[str]] = {}
     for one in found:
         for name, kind in one.items():

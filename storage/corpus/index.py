@@ -19,7 +19,7 @@ from typing import Any
 from ..cleaning.steps import NO_CLEANING, Cleaning
 from ..errors import ColumnNotFound, CorpusEmpty, PaniniError, StorageRefused, StorageUnreachable
 from ..filesystems.redaction import presentable, scrubbed
-from ..formats.registry import outline
+from ..formats.registry import FORMATS, outline
 from ..rows import (
     ANY_TEXT,
     Column,
@@ -275,8 +275,8 @@ def _outline(file: SourceFile, opener: FileOpener) -> Outline | str:
 def _file_index(file: SourceFile, found: Outline | str, text: str) -> FileIndex:
     if isinstance(found, str):
         return FileIndex(file, (), found)
-    # JSON Lines has no schema: each record says for itself which keys it has.
-    problem = None if file.format == "jsonl" else _text_problem(found, text)
+    # Without a schema, each record says for itself which keys it has.
+    problem = _text_problem(found, text) if FORMATS[file.format].has_schema else None
     return FileIndex(
         file, found.units, problem, found.lengths.get(text) or found.lengths.get(ANY_TEXT)
     )

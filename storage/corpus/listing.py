@@ -24,7 +24,7 @@ from ..filesystems.filesystem import (
 from ..filesystems.redaction import scrubbed, shown
 from ..filesystems.retry import permanent_errors, retried
 from ..formats.compression import SUFFIXES as COMPRESSED
-from ..formats.registry import FORMATS, SUFFIXES, format_of, read_as
+from ..formats.registry import ENDINGS, endings_of, format_of, read_as
 from ..rows import SourceFile
 from .opening import stamp_of
 
@@ -139,7 +139,7 @@ def _hidden(name: str, folder: str) -> bool:
 
 
 def _nothing(given: Sequence[Location], ignored: Sequence[str], format: str | None) -> str:
-    known = SUFFIXES if format is None else (*FORMATS[format].endings, *FORMATS[format].further)
+    known = ENDINGS if format is None else endings_of(format)
     files = ", ".join(PurePosixPath(name).name for name in ignored[:5])
     where = ", ".join(scrubbed(shown(fspath(one))) for one in given)
     whose = "known endings are" if format is None else f"the endings of {format} are"

@@ -18,6 +18,7 @@ from ..errors import CorpusChanged, StorageRefused
 from ..filesystems.filesystem import LOCAL, filesystem_of, forget_listings, protocols_of, settled
 from ..filesystems.retry import permanent_errors, retried
 from ..formats.compression import decompressed
+from ..formats.registry import FORMATS
 from ..rows import Opener, SourceFile
 
 SMALL_BYTES = 1 << 20
@@ -265,7 +266,7 @@ def _decoded(raw: BinaryIO, file: SourceFile) -> Iterator[BinaryIO]:
     with raw:
         if file.compression:
             yield cast(BinaryIO, decompressed(raw, file.compression))
-        elif file.format == "parquet" or isinstance(raw, io.BytesIO):
+        elif FORMATS[file.format].random_access or isinstance(raw, io.BytesIO):
             yield raw
         else:
             with io.BufferedReader(cast(io.RawIOBase, raw), _BUFFER_BYTES) as stream:

@@ -18,6 +18,7 @@ from typing import Any, BinaryIO, cast
 
 from ..errors import CorpusEmpty
 from ..filesystems.filesystem import LOCAL, filesystem_of, protocols_of
+from ..formats.registry import FORMATS
 from ..rows import Lengths, SourceFile, Span, Stretch, Unit
 from .corpus import Corpus
 from .index import CorpusIndex, FileIndex, build_index
@@ -27,11 +28,8 @@ from .partition import MIN_SHARD_ROWS
 COUNTED_BYTES = 4 << 30
 """Bytes of lines that are counted: some seconds. Of a larger corpus some files' fronts are."""
 
-_COSTS = {"csv": 10.0, "tsv": 10.0, "document": 0.0}
-"""How much longer than lines a byte of a format takes to count."""
-
-_UNPACKED, _REMOTE = 10.0, 10.0  # likewise: compressed files, and those that come over a network
-_FOOTER_BYTES = 1 << 20  # what opening a Parquet file costs, in bytes of lines
+_COMPRESSED_COST = _REMOTE_COST = 10.0
+"""Time to count a byte of a compressed or a remote file, relative to a byte of local lines."""
 
 FRONT_BYTES = 2 << 20
 
@@ -63,7 +61,7 @@ class Survey:
         file, span = stretch.file, stretch.span
         if stretch.problem:
             yield stretch
-        elif file.format in ("jsonl", "text") and not file.compression:
+        elif FORMATS[file.format].line_oriented and not file.compression:
             mean = file.size / next(one.rows for one in self.index.files if one.file == file)
             needed = int((span.stop - span.start) * mean * _MARGIN)
             at = int(min(span.start * mean, max(0, file.size - needed)))
@@ -131,14 +129,13 @@ def survey(corpus: Corpus) -> Survey:
 
 def _cost(file: SourceFile) -> float:
     """Return what counting a file takes, in bytes of lines."""
-    if file.format == "parquet":
-        return min(file.size, _FOOTER_BYTES)
-    return file.size * _COSTS.get(file.format, 1.0) * (_UNPACKED if file.compression else 1.0)
+    packed = _COMPRESSED_COST if file.compression else 1.0
+    return FORMATS[file.format].counting_bytes(file.size) * packed
 
 
 def _distance(corpus: Corpus) -> float:
     fs, _ = filesystem_of(corpus.files[0].location, corpus.storage_options)
-    return 1.0 if protocols_of(fs) & LOCAL else _REMOTE
+    return 1.0 if protocols_of(fs) & LOCAL else _REMOTE_COST
 
 
 def _guessed(file: SourceFile, found: CorpusIndex, opener: FrontOpener) -> FileIndex:
@@ -146,7 +143,7 @@ def _guessed(file: SourceFile, found: CorpusIndex, opener: FrontOpener) -> FileI
     own = next((one for one in found.files if one.file == file), None)
     if own and own.problem and not own.units:
         return own
-    if file.format == "document":
+    if FORMATS[file.format].single_row:
         return FileIndex(file, (Unit(1, 0),), file.problem, Lengths(file.size, file.size, 0))
     alike = [one for one in found.files if one.rows and _kind(one.file) == _kind(file)]
     read = [own] if own and own.rows else alike or [one for one in found.files if one.rows]
@@ -169,7 +166,7 @@ def _even_units(file: SourceFile, rows: int, alike: float) -> tuple[Unit, ...]:
     `alike` is how many it has if it has as many a byte as files like it.
     """
     count = 1.0 if file.compression else alike
-    if file.format != "parquet":
+    if not FORMATS[file.format].random_access:
         count = min(count, rows / MIN_SHARD_ROWS)  # as many as can be told apart in a plan
     whole = max(1, round(count))
     bounds = [n * rows // whole for n in range(whole + 1)]
@@ -195,7 +192,8 @@ class FrontOpener(FileOpener):
 
     def __call__(self, file: SourceFile) -> AbstractContextManager[BinaryIO]:
         """Open a file, decompressed."""
-        if file.format in ("parquet", "document") or file.size <= FRONT_BYTES:
+        known = FORMATS[file.format]
+        if known.random_access or known.single_row or file.size <= FRONT_BYTES:
             return super().__call__(file)
         most = min(file.size, LONGEST_FRONT)
         size = self._read.get(file, FRONT_BYTES)

@@ -1,4 +1,4 @@
-"""How storage is reached through fsspec: filesystems, retries, and URLs without their secrets.
+"""How storage is accessed through fsspec: filesystems, retries, and URLs without their secrets.
 
-What files mean is not known here. May import `errors`, `field` and `text`.
+What the files mean is not known here. May import `errors`, `field` and `text`.
 """

@@ -1,7 +1,7 @@
-"""`filesystem_of`: the one door to fsspec, with errors that say what is wrong with a URL.
+"""`filesystem_of`: the only access to fsspec, with errors that name what is wrong with a URL.
 
-Also what the engine has to know of a filesystem that fsspec does not say, and a listing that
-leaves nothing out.
+Also the properties of filesystems that fsspec does not report, and listings that are complete.
+Which failures are retried is decided in `retry`.
 """
 
 from __future__ import annotations
@@ -24,35 +24,35 @@ from .retry import retried
 LOCAL = frozenset({"file", "local"})
 GCS = frozenset({"gs", "gcs"})
 OBJECT_STORES = GCS | frozenset({"s3", "s3a", "abfs", "abfss", "az", "adl"})
-"""Where a name is a whole object, replaced at once or not at all, and there are no folders."""
+"""Protocols of object stores: objects are replaced atomically, and folders do not exist."""
 
 DRIVE = frozenset({"gdrive"})
 
 LISTING_SECONDS = 10
-"""How long a Drive's listings are believed: asking what a file is lists its whole folder."""
+"""Seconds for which a Drive's listings are cached: looking up one file lists its folder."""
 
-_REFERENCE = re.compile("(^|::)reference:")  # fsspec's, that stands for files elsewhere
+_REFERENCE = re.compile("(^|::)reference:")  # fsspec's, a file that lists files elsewhere
 _LEADS_NOWHERE = frozenset({errno.ENOENT, errno.ENOTDIR, errno.ELOOP, errno.EACCES})
 
 _EXTRAS = {"gs": "gcs", "gcs": "gcs", "gdrive": "drive"}
 
 
 def filesystem_of(url: str, options: Mapping[str, Any] | None = None) -> tuple[Any, str]:
-    """Return the filesystem of a URL, and the path there.
+    """Return the filesystem of a URL, and the path on it.
 
     Raises
     ------
     UsageError
-        fsspec knows no such protocol, or refuses the options; none of their values is in the
-        message.
+        fsspec does not know the protocol, or refuses the options. The message contains none of
+        the options' values.
     BackendUnavailable
         The package for the protocol is not installed.
     """
     given = options or {}
     if _REFERENCE.search(url):
         raise UsageError(
-            f"{shown(url)}: reference:// is not opened, for such a file says what to open instead, "
-            "in templates that are run; name the files themselves"
+            f"{shown(url)}: reference:// is not supported: such a file names others in templates "
+            "that are executed; name the files themselves"
         )
     try:
         fs, path = fsspec.url_to_fs(url, **{**_defaults(url), **given})
@@ -70,25 +70,25 @@ def _why(url: str, error: Exception, options: Mapping[str, Any]) -> str:
 
 
 def _defaults(url: str) -> dict[str, Any]:
-    """Return options that a place should have been given."""
+    """Return the options that a protocol needs and does not set by itself."""
     protocol = fsspec.utils.get_protocol(url)
     if protocol in DRIVE:
         return {"listings_expiry_time": LISTING_SECONDS}
     if protocol in GCS and find_spec("aiohttp"):
         import aiohttp
 
-        # gcsfs sets none: a connection that stalls would be waited for as long as it likes.
+        # gcsfs sets no timeout: a connection that stalls would be waited for without limit.
         return {"requests_timeout": aiohttp.ClientTimeout(sock_connect=30, sock_read=60)}
     return {}
 
 
 def protocols_of(fs: Any) -> frozenset[str]:
-    """Return the names that a filesystem goes by."""
+    """Return the names of a filesystem's protocol."""
     return frozenset((fs.protocol,) if isinstance(fs.protocol, str) else fs.protocol)
 
 
 def forget_listings(fs: Any) -> None:
-    """Make a filesystem list anew what it has listed before."""
+    """Drop a filesystem's cached listings."""
     fs.invalidate_cache()
     if protocols_of(fs) & DRIVE:
         fs.dircache.clear()  # its invalidate_cache does nothing
@@ -96,10 +96,10 @@ def forget_listings(fs: Any) -> None:
 
 @contextmanager
 def settled(fs: Any) -> Iterator[None]:
-    """Around what looks into a filesystem's listings: where they do not fit together, try again.
+    """Turn an inconsistency between cached listings into a transient `OSError`.
 
-    gdrive_fsspec lists a path level by level; when a level was cached before the next one was
-    made, it finds a folder that it has no id of, and raises KeyError.
+    gdrive_fsspec lists a path level by level. If a level was cached before the next one was made,
+    it finds a folder whose id it does not know, and raises KeyError.
     """
     try:
         yield
@@ -107,19 +107,19 @@ def settled(fs: Any) -> Iterator[None]:
         if not protocols_of(fs) & DRIVE:
             raise
         forget_listings(fs)
-        raise OSError(errno.EIO, f"the listings do not fit together: no {error}") from error
+        raise OSError(errno.EIO, f"cached listings are inconsistent: no {error}") from error
 
 
 def files_below(fs: Any, path: str, depth: float = math.inf) -> dict[str, dict[str, Any]]:
-    """List the files in and below a folder: path to what the filesystem says of it.
+    """List the files in and below a folder: path to fsspec's description of the file.
 
-    A folder that is not there has none. One that cannot be listed raises; fsspec's own `find` and
-    `walk` leave it out, as if what lies in it were gone.
+    A missing folder has none. A folder that cannot be listed raises; fsspec's own `find` and `walk`
+    would leave it out, as if it were empty.
 
     Parameters
     ----------
     depth : int, optional
-        How many levels of folders are listed.
+        Number of levels of folders to list.
     """
     if protocols_of(fs) & OBJECT_STORES and depth == math.inf:
         fs.invalidate_cache()
@@ -140,7 +140,7 @@ def files_below(fs: Any, path: str, depth: float = math.inf) -> dict[str, dict[s
 
 def _listed(fs: Any, folder: str) -> list[dict[str, Any]]:
     def attempt() -> list[dict[str, Any]]:
-        # A Drive that knows a folder's parent would list the folder as its own content.
+        # A Drive with the parent's listing cached would list the folder as its own content.
         forget_listings(fs)
         try:
             with settled(fs):
@@ -149,29 +149,29 @@ def _listed(fs: Any, folder: str) -> list[dict[str, Any]]:
             return []
         return [_followed(fs, info) for info in listed]
 
-    # One by one: where every tenth request fails, a listing of many folders never would succeed.
+    # One by one: if every tenth request fails, a listing of many folders would never succeed.
     return retried(f"listing {folder}", attempt)
 
 
 def _followed(fs: Any, info: dict[str, Any]) -> dict[str, Any]:
-    """Describe what a link leads to; the link where that is nothing, or a folder.
+    """Return the description of a link's target; of the link if that is missing, or a folder.
 
-    A listing of fsspec's describes the link, and what opens the file asks for what it leads to: the
-    times of the two differ. A link to a folder is not followed, for it may lead in a circle.
+    A listing of fsspec describes the link, but opening the file describes its target, and the times
+    of the two differ. A link to a folder is not followed, because it may form a loop.
     """
     if not info.get("islink"):
         return info
     try:
-        there: dict[str, Any] = fs.info(info["name"])
+        linked: dict[str, Any] = fs.info(info["name"])
     except OSError as error:
         if error.errno not in _LEADS_NOWHERE:
             raise
         return info
-    return info if there["type"] == "directory" else there
+    return info if linked["type"] == "directory" else linked
 
 
 def files_matching(fs: Any, pattern: str) -> dict[str, dict[str, Any]]:
-    """List the files that a glob matches, as `files_below` does."""
+    """List the files that match a glob, as `files_below` does."""
     magic = re.search(r"[*?\[]", pattern)
     if magic is None:
         return {}

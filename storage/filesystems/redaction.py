@@ -1,7 +1,7 @@
-"""What of a URL, or of another library's error, may be shown and written: no key, no password.
+"""URLs and other libraries' errors without their keys and passwords, to be shown and stored.
 
-Nothing here opens anything. A secret that is no part of a URL (a token among the storage options)
-is known by its value where it is used, in `filesystem`, and nowhere else.
+Nothing is opened here. Secrets outside a URL, such as a token among the storage options, can only
+be recognized by their value; `filesystem`, which uses them, passes them in.
 """
 
 from __future__ import annotations
@@ -13,23 +13,24 @@ from typing import Any
 from ..errors import PaniniError
 
 _NAMES = frozenset({"file", "local", "memory"})
-"""Protocols of plain paths, in which ``@`` and ``?`` are letters like any other."""
+"""Protocols of plain paths, in which ``@`` and ``?`` have no special meaning."""
 
 _WITH_QUERY = frozenset({"http", "https"})
 
 _WITH_USERS = frozenset({"abfs", "abfss", "github", "wasb", "wasbs"})
-"""Protocols in which what stands before an ``@`` is no user, and no secret."""
+"""Protocols in which the part before an ``@`` is neither a user nor a secret."""
 
 _KEYS = re.compile(r"[?&][^=&#]*(?:key|sig|signature|secret|token|credential)=", re.IGNORECASE)
 
 _URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://[^\s'\"<>`]+")
-_PARAMETERS = re.compile(r"\?[\w.%~-]+=[^\s'\"<>`]*")  # of a path whose host stands elsewhere
+_PARAMETERS = re.compile(r"\?[\w.%~-]+=[^\s'\"<>`]*")  # of a path without its host
 _USERINFO = re.compile(r"(?<![\w/:@.-])[^\s/:@'\"<>()]+:[^\s/@'\"<>()]+@(?=[\w-])")
-_SHORTEST = 4  # characters of an option's value that is looked for; shorter ones are in every word
+_SHORTEST = 4
+"""Characters of the shortest option value that is replaced; shorter ones occur in any word."""
 
 
 def shown(url: str) -> str:
-    """Return a URL without user, password, query and fragment; a path as it is.
+    """Return a URL without user, password, query and fragment; leave paths unchanged.
 
     >>> shown("https://me:pw@host/a.parquet?X-Goog-Signature=0f")
     'https://host/a.parquet'
@@ -45,34 +46,34 @@ def _shown(url: str) -> str:
     protocol, mark, rest = url.partition("://")
     if not mark or protocol.lower() in _NAMES:
         return url
-    # Elsewhere than on the web an object may well be called "why?".
+    # Outside the web, an object may well be named "why?".
     if protocol.lower() in _WITH_QUERY or _KEYS.search(rest):
         rest = re.split(r"[?#]", rest, maxsplit=1)[0]
-    if protocol.lower() in _WITH_USERS:  # a container, or a repository, is named so elsewhere
+    if protocol.lower() in _WITH_USERS:  # it is the name of a container or repository
         return f"{protocol}{mark}{rest}"
     authority, slash, path = rest.partition("/")
     return f"{protocol}{mark}{authority.rpartition('@')[2]}{slash}{path}"
 
 
 def scrubbed(text: str) -> str:
-    """Return a message with every URL in it as it may be shown, and no parameters of one.
+    """Return a message with every URL redacted by `shown`, and without URL parameters.
 
     >>> scrubbed("403, message='Forbidden', url='https://u:p@host/a?sig=0f'")
     "403, message='Forbidden', url='https://host/a'"
     >>> scrubbed("Max retries exceeded with url: /a.parquet?sig=0f (Caused by ...)")
     'Max retries exceeded with url: /a.parquet (Caused by ...)'
     """
-    text = _URL.sub(lambda found: shown(found[0]), text)
+    text = _URL.sub(lambda match: shown(match[0]), text)
     return _USERINFO.sub("", _PARAMETERS.sub("", text))
 
 
 def without_options(text: str, options: Mapping[str, Any]) -> str:
-    """Return a message, scrubbed, with the names of storage options in the place of their values.
+    """Return a scrubbed message in which the values of storage options are replaced by their names.
 
     >>> without_options("no such file: ya29.a0Af", {"token": "ya29.a0Af"})
     'no such file: <token>'
     """
-    for name, value in sorted(_values(options), key=lambda one: -len(one[1])):
+    for name, value in sorted(_values(options), key=lambda option: -len(option[1])):
         text = text.replace(value, f"<{name}>")
     return scrubbed(text)
 
@@ -80,38 +81,38 @@ def without_options(text: str, options: Mapping[str, Any]) -> str:
 def _values(options: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     for name, value in options.items():
         if isinstance(value, Mapping):
-            yield from _values({f"{name}.{inner}": one for inner, one in value.items()})
+            yield from _values({f"{name}.{key}": nested for key, nested in value.items()})
         elif isinstance(value, str) and len(value) >= _SHORTEST:
             yield str(name), value
 
 
 class StandIn(OSError):
-    """Stands for an error of another library; `status` is what a server answered, if one did."""
+    """Replaces an error of another library; `status` is the HTTP status, if a server answered."""
 
     status: int | None = None
 
 
 def presentable(error: BaseException) -> BaseException:
-    """Return an error that may be logged, chained and shown: itself, or a stand-in for it.
+    """Return an error that may be logged, chained and shown: the given one, or a stand-in.
 
-    A stand-in for one of ours, or for an OSError, is of the same class, so that ``except
-    FileNotFoundError`` does what it did; anything else becomes a `StandIn` that names its class. It
-    has no cause: that would be printed in a traceback, URL and all.
+    The stand-in for an error of the engine, or for a builtin OSError, has the same class, so that
+    ``except FileNotFoundError`` still works; any other error becomes a `StandIn` that names its
+    class. It has no cause, because a traceback would print that with its URL.
 
     >>> raised = FileNotFoundError("https://host/a.parquet?sig=0f")
     >>> presentable(raised), presentable(KeyError("text"))
     (FileNotFoundError('https://host/a.parquet'), KeyError('text'))
     """
-    if not any(_tells(one) for one in _chain(error)):
+    if not any(_has_secret(chained) for chained in _chain(error)):
         return error
-    kind, said = type(error), scrubbed(str(error))
+    kind, message = type(error), scrubbed(str(error))
     stand_in: BaseException
     if isinstance(error, PaniniError):
-        stand_in = kind(said)
+        stand_in = kind(message)
     elif not isinstance(error, OSError) or kind.__module__ != "builtins":
-        stand_in = StandIn(f"{kind.__name__}: {said}")
+        stand_in = StandIn(f"{kind.__name__}: {message}")
     elif error.errno is None:
-        stand_in = kind(said)
+        stand_in = kind(message)
     else:
         parts = (error.strerror, error.filename)
         strerror, name = (scrubbed(str(part)) if part is not None else None for part in parts)
@@ -119,19 +120,19 @@ def presentable(error: BaseException) -> BaseException:
     return stand_in.with_traceback(error.__traceback__)
 
 
-def _tells(error: BaseException) -> bool:
-    return any(scrubbed(said) != said for said in (str(error), repr(error)))
+def _has_secret(error: BaseException) -> bool:
+    return any(scrubbed(text) != text for text in (str(error), repr(error)))
 
 
 def _chain(error: BaseException) -> Iterator[BaseException]:
-    """Yield an error, and whatever a traceback of it would print too."""
+    """Yield an error and all errors that its traceback would print."""
     seen: set[int] = set()
-    coming = [error]
-    while coming:
-        one = coming.pop()
-        if id(one) in seen:
+    pending = [error]
+    while pending:
+        current = pending.pop()
+        if id(current) in seen:
             continue
-        seen.add(id(one))
-        yield one
-        context = None if one.__suppress_context__ else one.__context__
-        coming += [other for other in (one.__cause__, context) if other is not None]
+        seen.add(id(current))
+        yield current
+        context = None if current.__suppress_context__ else current.__context__
+        pending += [other for other in (current.__cause__, context) if other is not None]

@@ -3,7 +3,7 @@
 `retried` repeats a call while it fails transiently, for a bounded time: a network, a rate limit, a
 mounted Drive that dropped out. `permanent_errors` turns what only a user can fix, such as a full
 disk or a missing permission, into a `StorageRefused` with a remedy. Any other failure, such as a
-missing file, is left to the caller. What of an error may be shown is decided in `redaction`.
+missing file, is left to the caller. Which parts of an error may be shown is decided in `redaction`.
 """
 
 from __future__ import annotations

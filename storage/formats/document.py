@@ -24,6 +24,7 @@ from ..rows import (
     Wanted,
 )
 from .building import utf8_text
+from .format import Format
 from .lines import BOM
 
 _NAME = "id"
@@ -57,3 +58,16 @@ def read(file: SourceFile, opener: Opener, span: Span, wanted: Wanted) -> Iterat
         for c in wanted.others
     }
     yield Rows(span.start, text, others, faults)
+
+
+FORMAT = Format(
+    outline=outline,
+    columns=columns,
+    read=read,
+    endings=(),
+    further_endings=(".txt", ".md", ".html", ".xml", ".tex", ".rst"),
+    text_copies=5,
+    calibrated_as="text",
+    counting_cost=0.0,
+    single_row=True,
+)

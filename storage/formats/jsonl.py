@@ -18,6 +18,7 @@ from ..rows import (
     Wanted,
 )
 from .building import RowBuilder
+from .format import Format
 from .jsonl_blocks import SAMPLE_RECORDS, Lines, blocks_of, parse
 from .lines import lines_of, outline_lines
 
@@ -124,3 +125,15 @@ def _as_string(value: Any) -> str | None:
         return None
     string = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
     return string if string.isascii() else string.encode(errors="replace").decode()
+
+
+FORMAT = Format(
+    outline=outline,
+    columns=columns,
+    read=read,
+    endings=(".jsonl", ".ndjson"),
+    text_copies=6,
+    calibrated_as="jsonl",
+    has_schema=False,
+    line_oriented=True,
+)

@@ -29,9 +29,13 @@ from ..rows import (
 )
 from .building import utf8_text
 from .decoding import StoredFile
+from .format import Format
 
 _DISK_BYTES, _REQUEST_BYTES = 1 << 20, 8 << 20
 """Read at once from a path: what the caches still hold when it is copied on; and by a request."""
+
+_FOOTER_BYTES = 1 << 20
+"""Bytes of lines that take as long to count as a footer takes to read, about."""
 
 TEXT = "string"
 
@@ -257,3 +261,16 @@ def _plain(array: pa.Array) -> pa.Array:
     if pa.types.is_fixed_size_binary(array.type):
         array = array.cast(pa.binary())
     return array
+
+
+FORMAT = Format(
+    outline=outline,
+    columns=columns,
+    read=read,
+    endings=(".parquet", ".pq"),
+    text_copies=6,
+    calibrated_as="parquet",
+    counted_bytes=_FOOTER_BYTES,
+    random_access=True,
+    exact_lengths=exact_lengths,
+)

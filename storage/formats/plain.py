@@ -17,6 +17,7 @@ from ..rows import (
     Wanted,
 )
 from .building import RowBuilder, utf8_text
+from .format import Format
 from .lines import lines_of, outline_lines
 
 
@@ -46,3 +47,15 @@ def _checked(rows: Rows, wanted: Wanted) -> Rows:
     text, faults = utf8_text(rows.text, rows.start)
     columns = {c.name: pa.nulls(len(rows), ARROW_KINDS[c.kind]) for c in wanted.others}
     return Rows(rows.start, text, columns, faults)
+
+
+FORMAT = Format(
+    outline=outline,
+    columns=columns,
+    read=read,
+    endings=(".txt",),
+    further_endings=(".md",),
+    text_copies=5,
+    calibrated_as="text",
+    line_oriented=True,
+)

@@ -1,62 +1,38 @@
-"""The table of formats, and the one way in which a file is read.
+"""The table of corpus formats, and the choice of a file's format.
 
-Whatever happens inside a format, `read_stretch` yields exactly the rows that were planned: those
-that a broken file no longer gives come out as faults that name it.
+To add a format, write its file with a `Format` at its end, and enter it here.
 """
 
 from __future__ import annotations
-
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 
 import pyarrow as pa
 
 from ..errors import UsageError
 from ..filesystems.redaction import scrubbed
-from ..rows import Malformed, Opener, Outline, Rows, SourceFile, Span, Wanted
+from ..rows import Malformed, Opener, Outline, SourceFile
 from . import delimited, document, jsonl, parquet, plain
 from .compression import split_suffix
 
-
-@dataclass(frozen=True)
-class Reader:
-    """A format: how its records are counted, how a span of them is read, and in which files.
-
-    `columns` finds the columns and their kinds, and reads no more of a file than that takes.
-    """
-
-    outline: Callable[[SourceFile, Opener], Outline]
-    read: Callable[[SourceFile, Opener, Span, Wanted], Iterator[Rows]]
-    columns: Callable[[SourceFile, Opener], dict[str, str]]
-    endings: tuple[str, ...]  # of the files that are read so when no format is named
-    further: tuple[str, ...] = ()  # of files in a folder that are, too, when this one is
-
-
 FORMATS = {
-    "parquet": Reader(parquet.outline, parquet.read, parquet.columns, (".parquet", ".pq")),
-    "jsonl": Reader(jsonl.outline, jsonl.read, jsonl.columns, (".jsonl", ".ndjson")),
-    "csv": Reader(delimited.outline, delimited.read, delimited.columns, (".csv",)),
-    "tsv": Reader(delimited.outline, delimited.read, delimited.columns, (".tsv",)),
-    "text": Reader(plain.outline, plain.read, plain.columns, (".txt",), (".md",)),
-    "document": Reader(
-        document.outline,
-        document.read,
-        document.columns,
-        (),
-        (".txt", ".md", ".html", ".xml", ".tex", ".rst"),
-    ),
+    "parquet": parquet.FORMAT,
+    "jsonl": jsonl.FORMAT,
+    "csv": delimited.CSV,
+    "tsv": delimited.TSV,
+    "text": plain.FORMAT,
+    "document": document.FORMAT,
 }
 
-SUFFIXES = {ending: name for name, reader in FORMATS.items() for ending in reader.endings}
+ENDINGS = {ending: name for name, known in FORMATS.items() for ending in known.endings}
+"""The format of a file that is read without naming one, by the ending of its name."""
 
 BROKEN = (Malformed, pa.ArrowException)
-"""What a file that is not what it claims makes its reader raise."""
+"""Errors raised while reading a file that is not what its format says."""
 
 
 def format_of(name: str, within: str | None = None) -> tuple[str, str | None] | None:
-    """Return format and compression by a file's name, or None where its ending is of no format.
+    """Return format and compression by a file's name; None if its ending is unknown.
 
-    With a format named, `within` that one: None where the ending is not one of its own.
+    With a format given, `within` that one: None if the ending does not belong to it.
 
     >>> format_of("glosses.jsonl.gz"), format_of("notes.docx")
     (('jsonl', 'gzip'), None)
@@ -64,38 +40,45 @@ def format_of(name: str, within: str | None = None) -> tuple[str, str | None] | 
     (None, ('document', None))
     """
     inner, compression = split_suffix(name.lower())
-    endings = SUFFIXES
+    endings = ENDINGS
     if within is not None:
-        reader = FORMATS[within]
-        endings = dict.fromkeys((*reader.endings, *reader.further), within)
+        endings = dict.fromkeys(endings_of(within), within)
     known = next((f for suffix, f in endings.items() if inner.endswith(suffix)), None)
-    if known is None or (known == "parquet" and compression):
+    if known is None or (compression and FORMATS[known].random_access):
         return None
     return known, compression
 
 
+def endings_of(format: str) -> tuple[str, ...]:
+    """Return the endings of a folder's files that are read when a format is named."""
+    known = FORMATS[format]
+    return (*known.endings, *known.further_endings)
+
+
 def read_as(name: str, format: str) -> tuple[str, str | None]:
-    """Return format and compression of a file that is to be read as `format`, however it is called.
+    """Return format and compression of a file that is read as `format`, whatever its ending.
 
     Raises
     ------
     UsageError
-        Parquet inside another compression.
+        The format cannot be read inside a compression.
     """
     _, compression = split_suffix(name)
-    if format == "parquet" and compression:
-        raise UsageError(f"{name}: Parquet is not read out of {compression}; unpack the file")
+    if compression and FORMATS[format].random_access:
+        raise UsageError(
+            f"{name}: {format} cannot be read inside {compression}; unpack the file first"
+        )
     return format, compression
 
 
 def require_format(format: str) -> None:
-    """Raise `UsageError`, listing the formats, where this is none of them."""
+    """Raise `UsageError`, listing the formats, if there is no such format."""
     if format not in FORMATS:
         raise UsageError(f"no format {format!r}; the formats are: {', '.join(FORMATS)}")
 
 
 def outline(file: SourceFile, opener: Opener) -> Outline:
-    """Count a file's records. Raises `Malformed` (or OSError) where it cannot be read."""
+    """Count a file's records. Raise `Malformed` (or OSError) if it cannot be read."""
     try:
         return FORMATS[file.format].outline(file, opener)
     except BROKEN as error:

@@ -1,4 +1,5 @@
-"""A results store: its keys, manifest, shards and lease, from its first write to its last.
+"""A results store: its keys, manifest, shards and lease, from the first write to the last.
 
-Nothing is computed here, and nobody is shown anything. May import every other part of `storage`.
+Also reading one: `reader` for the engine, `dataset` for users. Nothing is computed or displayed
+here. May import every other part of `storage`.
 """

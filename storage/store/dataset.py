@@ -1,4 +1,7 @@
-"""`open_results`: a finished (or unfinished) store as a labelled, lazy xarray Dataset."""
+"""`open_results`: a store, finished or not, as a lazy xarray Dataset; and `StoredArrays`.
+
+Manifest, index and markers of a store that is being read are in `reader`.
+"""
 
 from __future__ import annotations
 
@@ -25,23 +28,31 @@ if TYPE_CHECKING:
 def open_results(
     url: str | PathLike[str], *, storage_options: Mapping[str, Any] | None = None
 ) -> xr.Dataset:
-    """Open a results store, lazily.
+    """Open a results store lazily.
+
+    Parameters
+    ----------
+    url : str or path
+        The store, finished or not.
+    storage_options : mapping, optional
+        Passed to fsspec.
 
     Returns
     -------
     xarray.Dataset
-        Every array along dimension ``text``, in the order of the corpus, with the names of the
-        dhātus, primes and bytes as coordinates. Where ``valid`` is false a row was quarantined,
-        or is not done yet, and its values are zeros.
+        All arrays, along the dimension ``text`` in the order of the corpus, with dhātus, primes and
+        bytes as coordinates. A row whose ``valid`` is false is quarantined or not computed yet;
+        its values are zeros.
 
     Warns
     -----
     ResultsIncomplete
-        The run has not finished.
+        The store is not complete.
 
     Raises
     ------
     ResultsNotFound
+        The store does not exist.
     """
     import xarray as xr
 
@@ -52,23 +63,23 @@ def open_results(
     if not attributes.get("complete"):
         warnings.warn(
             f"{target.url} is unfinished: {len(target.sizes(DONE))} of {attributes.get('shards')} "
-            "shards are done; rows that are not have valid == False. Run it again to finish it",
+            "shards are done; the rows of the others have valid == False. To finish, run again",
             ResultsIncomplete,
             stacklevel=2,
         )
     dataset: xr.Dataset
-    if target.slow_to_create:  # a mount, a Drive: where a plain reader meets errors, or worse
+    if target.slow_to_create:  # a mount or Drive, where a plain reader meets errors or worse
         dataset = xr.open_zarr(TargetStore(target), consolidated=True, zarr_format=3)
     else:
         options = dict(target.storage_options) or None
         where = os.fspath(url).rstrip("/") if "://" in target.url else target.url
         dataset = xr.open_zarr(where, consolidated=True, storage_options=options, zarr_format=3)
-        dataset.encoding["source"] = target.url  # xarray's own would keep a password of the URL
+        dataset.encoding["source"] = target.url  # xarray's own would keep a password in the URL
     return dataset
 
 
 def read_attributes(target: Target) -> dict[str, Any] | None:
-    """Return the root's attributes; None where there is no store, or its root was torn."""
+    """Return the root's attributes, or None if the store is missing or its root is damaged."""
     try:
         attributes: dict[str, Any] = json.loads(target.get(ROOT_KEY) or b"")["attributes"]
     except (ValueError, KeyError):
@@ -77,16 +88,16 @@ def read_attributes(target: Target) -> dict[str, Any] | None:
 
 
 class StoredArrays:
-    """The arrays of a store as they lie there, for reading by rows.
+    """The arrays of a store, for reading by rows.
 
     Parameters
     ----------
     target : Target
-        Where the store is; it need not be complete.
+        The target that holds the store; it need not be complete.
     """
 
     def __init__(self, target: Target) -> None:
-        # The engine writes no format 2, whose codecs go as far as to unpickle.
+        # Only format 3: the engine writes no format 2, whose codecs may unpickle what they read.
         self._group = zarr.open_group(TargetStore(target), mode="r", zarr_format=3)
 
     def __getitem__(self, name: str) -> zarr.Array[Any]:
@@ -94,7 +105,7 @@ class StoredArrays:
         return cast("zarr.Array[Any]", self._group[name])
 
     def labels(self, dimension: str) -> list[str] | None:
-        """Return what the positions along a dimension are called; None where they are numbers."""
+        """Return the labels of the positions along a dimension, or None if it has no labels."""
         if dimension not in self._group:
             return None
         return [str(label) for label in np.asarray(self[dimension][:]).tolist()]

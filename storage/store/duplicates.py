@@ -1,13 +1,15 @@
-"""Marking texts that came before: by the whole digest, in bounded memory, when all are computed.
+"""Texts and ids that occur twice in a store, found when all rows are computed.
 
-A mark depends on every row before it, so no task can make one: the array `duplicate` is written at
-the end of a run, from the array `digest`, and each time anew.
+Texts are compared by their whole digest, in bounded memory. A mark depends on every row before it,
+so no task can make one: the array `duplicate` is written at the end of each run, anew, from the
+array `digest`. Repeated ids are only counted.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from itertools import pairwise
 
 import numpy as np
 import numpy.typing as npt
@@ -19,45 +21,46 @@ from ..targets.target import Target
 from .dataset import StoredArrays
 from .encoding import encode_shard
 from .keys import shard_key
-from .shards import StoreLayout
+from .shards import Marker, StoreLayout
 
 DIGEST = "digest"
 DUPLICATE = Field("duplicate", "bool", description="whether an earlier text has the same digest")
 
-ROWS_A_PASS = 1 << 24
-"""Rows that are compared at once, at about 90 bytes each: 1.4 GiB. Beside them a byte a row.
-A store that has more is read several times, and each time a share of the digests is compared."""
+ROWS_PER_PASS = 1 << 24
+"""Rows compared at once, at about 90 bytes each: 1.4 GiB. All rows take one more byte each. A store
+with more rows is read in several passes, each of which compares a share of the digests."""
 
 _ROWS_READ = 131_072
+"""Rows read at once: reading small shards one by one would take longer than the run did."""
 _WRITERS = 16
 
 
 def mark_fields(cleaning: Cleaning) -> tuple[Field, ...]:
-    """Return the arrays that are written at the end of a run."""
+    """Return the arrays that are written at the end of a run, besides those of its shards."""
     return (DUPLICATE,) if cleaning.duplicates else ()
 
 
 def require_digest(cleaning: Cleaning, keep: Sequence[str], computed: Sequence[Field]) -> None:
-    """Raise `UsageError` where duplicates are to be marked and cannot be."""
+    """Raise `UsageError` if duplicates are to be marked and cannot be."""
     if not cleaning.duplicates:
         return
-    found = next((field for field in computed if field.name == DIGEST), None)
-    if found is None or (found.dtype, found.shape) != ("uint8", (32,)):
+    digest = next((field for field in computed if field.name == DIGEST), None)
+    if digest is None or (digest.dtype, digest.shape) != ("uint8", (32,)):
         raise UsageError(
             "duplicates are marked by the array 'digest', uint8 [n, 32], which no block of this "
-            "graph computes: add paninifs.digest(), or leave --mark-duplicates (duplicates=) out"
+            "graph computes: add paninifs.digest(), or leave out --mark-duplicates (duplicates=)"
         )
     if DUPLICATE.name in (*keep, *(field.name for field in computed)):
         raise UsageError(
             "two arrays of the results would be called 'duplicate': rename the column or field, or "
-            "leave --mark-duplicates (duplicates=) out"
+            "leave out --mark-duplicates (duplicates=)"
         )
 
 
 def find_duplicates(stored: StoredArrays, layout: StoreLayout) -> npt.NDArray[np.bool_]:
     """Return which valid rows have the digest of an earlier valid row: bool [n]."""
     marks = np.zeros(layout.rows, np.bool_)
-    passes = -(-layout.rows // ROWS_A_PASS)
+    passes = -(-layout.rows // ROWS_PER_PASS)
     for number in range(passes):
         rows, words = map(np.concatenate, zip(*_share(stored, layout, number, passes), strict=True))
         marks[rows[_repeated(words)]] = True
@@ -65,7 +68,7 @@ def find_duplicates(stored: StoredArrays, layout: StoreLayout) -> npt.NDArray[np
 
 
 def mark_duplicates(target: Target, layout: StoreLayout) -> int:
-    """Write a store's array `duplicate`, once all shards are done; return how many it marks."""
+    """Write the array `duplicate` of a store whose shards are done; return the number of marks."""
     marks = find_duplicates(StoredArrays(target), layout)
 
     def put(shard: int) -> None:
@@ -84,25 +87,51 @@ Words = npt.NDArray[np.uint64]  # [n, 4]: a digest as four numbers
 def _share(
     stored: StoredArrays, layout: StoreLayout, number: int, passes: int
 ) -> Iterator[tuple[npt.NDArray[np.int64], Words]]:
-    """Yield rows and digests of the valid rows whose digest falls to a pass, by its first word."""
+    """Yield row numbers and digests of the valid rows that a pass compares, by their first word."""
     step = layout.shard_rows * max(1, _ROWS_READ // layout.shard_rows)
     for start in range(0, layout.rows, step):
         stop = min(start + step, layout.rows)
         words = np.asarray(stored[DIGEST][start:stop]).view(">u8").astype(np.uint64)
-        falls_to = (words[:, 0] >> np.uint64(32)) * np.uint64(passes) >> np.uint64(32)
-        here = np.asarray(stored["valid"][start:stop]) & (falls_to == number)
-        yield start + np.flatnonzero(here), words[here]
+        pass_of = (words[:, 0] >> np.uint64(32)) * np.uint64(passes) >> np.uint64(32)
+        selected = np.asarray(stored["valid"][start:stop]) & (pass_of == number)
+        yield start + np.flatnonzero(selected), words[selected]
 
 
 def _repeated(words: Words) -> npt.NDArray[np.int64]:
-    """Return the places of the digests that stand further up already."""
+    """Return the positions of the digests that occur earlier too."""
     order = np.argsort(words[:, 0])
     alike = np.flatnonzero(words[order[1:], 0] == words[order[:-1], 0])
     is_suspect = np.zeros(len(words), np.bool_)
     is_suspect[order[alike]] = is_suspect[order[alike + 1]] = True
-    # Few, as a rule: these alone are compared whole, with equal ones in the order of their rows.
+    # Usually few: only these are compared whole. Equal ones stay in the order of their rows.
     suspects = np.flatnonzero(is_suspect)
     suspects = suspects[np.lexsort(words[suspects].T)]
     sorted_ = words[suspects]
     repeated: npt.NDArray[np.int64] = suspects[1:][(sorted_[1:] == sorted_[:-1]).all(axis=1)]
     return repeated
+
+
+def count_repeated_ids(target: Target, layout: StoreLayout, markers: Mapping[int, Marker]) -> int:
+    """Count computed rows whose id an earlier one has too.
+
+    Takes eight bytes per row, unless ids ascend throughout.
+    """
+    ends = [marker.ascending for _, marker in sorted(markers.items())]
+    if all(ends) and all(a[1] < b[0] for a, b in pairwise(end for end in ends if end)):
+        return 0
+    arrays = StoredArrays(target)
+    ids = np.empty(layout.rows, np.int64)
+    count = 0
+    step = layout.shard_rows * max(1, _ROWS_READ // layout.shard_rows)
+    for start in range(0, layout.rows, step):
+        stop = min(start + step, layout.rows)
+        read = np.asarray(arrays["id"][start:stop])
+        known = np.asarray(arrays["id_valid"][start:stop]) & np.asarray(arrays["valid"][start:stop])
+        if read.dtype != np.int64:
+            read = np.fromiter(map(hash, read.tolist()), np.int64, len(read))
+        read = read[known]
+        ids[count : count + len(read)] = read
+        count += len(read)
+    ids = ids[:count]
+    ids.sort()  # in place: np.unique holds the ids three times
+    return int(np.count_nonzero(ids[1:] == ids[:-1]))

@@ -1,7 +1,7 @@
-"""From a shard's values to the bytes of its object: Zarr's sharding format, written in one piece.
+"""A shard's values as the bytes of its object: Zarr's sharding format, written in one piece.
 
-`layout` declares the codecs and zarr-python reads what is made here; its own writer goes through an
-event loop chunk by chunk, which for small chunks costs several times what the hashes do.
+`layout` declares the codecs, and zarr-python reads what is made here. Its own writer goes through
+an event loop chunk by chunk, which for small chunks takes several times as long as the hashes.
 """
 
 from __future__ import annotations
@@ -19,24 +19,24 @@ from ..field import STRING, Field
 from ..text import PackedText
 
 CHUNK_ROWS = 8192
-"""Rows that a reader of a few rows has to decode."""
+"""Rows per chunk: the least that a reader has to decode."""
 
 ZSTD_LEVEL = 1
 
-_MISSING = 2**64 - 1  # offset and length of a chunk that is not there
+_MISSING = 2**64 - 1  # offset and length of a missing chunk
 
 
-def chunk_rows(size: int) -> int:
-    """Return the rows of a chunk in shards of `size` rows."""
-    return min(size, CHUNK_ROWS)
+def chunk_rows(shard_rows: int) -> int:
+    """Return the rows per chunk in shards of `shard_rows` rows."""
+    return min(shard_rows, CHUNK_ROWS)
 
 
-def encode_shard(field: Field, values: npt.NDArray[Any] | pa.Array, size: int) -> bytes:
-    """Return the object of a shard of `size` rows, of which the first `len(values)` exist.
+def encode_shard(field: Field, values: npt.NDArray[Any] | pa.Array, shard_rows: int) -> bytes:
+    """Return the object of a shard of `shard_rows` rows, of which the first `len(values)` exist.
 
-    Values are a NumPy array, or an Arrow one of strings. An index of offsets and lengths with its
-    CRC-32C stands first, then the chunks; the last one is filled up with the fill value, and those
-    behind it are missing.
+    Values are a NumPy array, or an Arrow array of strings. The object starts with an index of
+    offsets and lengths and its CRC-32C; the chunks follow. The last one is padded with the fill
+    value, and those after it are missing.
 
     Examples
     --------
@@ -44,8 +44,8 @@ def encode_shard(field: Field, values: npt.NDArray[Any] | pa.Array, size: int) -
     >>> len(object_)  # 16 + 4 bytes of index, then 4 rows and their CRC-32C
     40
     """
-    rows = chunk_rows(size)
-    index = np.full((-(-size // rows), 2), _MISSING, "<u8")
+    rows = chunk_rows(shard_rows)
+    index = np.full((-(-shard_rows // rows), 2), _MISSING, "<u8")
     at = index.nbytes + 4
     pieces: list[bytes] = []
     for number, start in enumerate(range(0, len(values), rows)):
@@ -72,10 +72,10 @@ def _encode_chunk(field: Field, values: Any, rows: int) -> list[bytes]:
 
 
 def _pack_strings(text: PackedText, rows: int) -> bytes:
-    """Write strings as the codec vlen-utf8 has them, with empty ones behind up to `rows`.
+    """Encode strings as the codec vlen-utf8 does, padded with empty ones to `rows` strings.
 
-    Their number, then each one's length and bytes; all numbers are little-endian uint32. No Python
-    string is made of any.
+    Their number comes first, then the length and bytes of each; all numbers are little-endian
+    uint32. No Python strings are made.
     """
     count = len(text)
     offsets = text.offsets.astype(np.int64) - int(text.offsets[0])

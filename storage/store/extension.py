@@ -1,7 +1,7 @@
-"""Growing corpora: files that came after those that a store knows, and the manifest that has both.
+"""Which runs may write to a store that is there: to resume it, extend it, or discard it.
 
-A store's rows keep their places for good. So the files that it knows stay in the order that they
-had, and new ones come behind them in theirs.
+Extending is for corpora that grow. The rows of a store never move, so the files that it knows stay
+in the order that they had, and new ones follow in theirs. What is written then is in `lifecycle`.
 """
 
 from __future__ import annotations
@@ -10,21 +10,65 @@ from bisect import bisect_right
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from posixpath import join, normpath, relpath
-from typing import Any
+from typing import Any, Literal
 
 from ..corpus.corpus import Corpus
 from ..corpus.index import CorpusIndex, extend_index
 from ..errors import ResultsMismatch
 from ..rows import SourceFile
 from ..targets.target import Target
-from .manifest import Manifest, Stage, differences, require_same
+from .keys import RUN_FOLDER, is_ours
+from .manifest import Manifest, Stage, differences, read_manifest, require_same
+
+Existing = Literal["resume", "extend", "discard"]
+"""What a run does with a store that is there already."""
+
+
+def refuse_mismatch(
+    target: Target, facts: Mapping[str, Any], shard_rows: int | None, existing: Existing
+) -> None:
+    """Raise `ResultsMismatch` if a run may not write; read only what is cheap to read.
+
+    Parameters
+    ----------
+    facts : mapping
+        See `manifest.facts_of`.
+    shard_rows : int or None
+        Rows per shard, if the user asked for a number.
+    existing : str
+        Whether a store of this engine is resumed, extended or discarded; a folder with anything
+        else in it is always refused.
+    """
+    manifest = read_manifest(target)
+    if manifest is None:
+        keys = target.sizes()
+        # Without that folder it is another program's Zarr store.
+        begun = any(key.startswith(f"{RUN_FOLDER}/") for key in keys)
+        foreign = [key for key in keys if not (begun and is_ours(key))]
+        if foreign:
+            raise ResultsMismatch(
+                f"{target.url} exists and is not a results store of this engine (it holds "
+                f"{min(foreign)}); choose another path"
+            )
+    elif existing != "discard":
+        if existing == "extend":
+            _require_extension(target, manifest, facts)
+        else:
+            _refuse_unasked_extension(target, manifest, facts)
+            require_same(target, manifest, facts)
+        if shard_rows not in (None, manifest.shard_rows):
+            raise ResultsMismatch(
+                f"{target.url} was begun with {manifest.shard_rows} rows per shard, not "
+                f"{shard_rows}; leave out --shard-rows (shard_rows=), or start over with --fresh "
+                "(fresh=True)"
+            )
 
 
 def as_known(corpus: Corpus, manifest: Manifest) -> Corpus:
-    """Return a corpus with its files in a store's order, and called as they are called there.
+    """Return a corpus with its files in a store's order, and named as in the store.
 
-    Within what was added at one time the order is the listing's, so that a resume whose files come
-    in another order is still told so.
+    Files that were added at the same time keep the order of the listing, so that a resume whose
+    files come in another order is still refused.
 
     Examples
     --------
@@ -35,23 +79,32 @@ def as_known(corpus: Corpus, manifest: Manifest) -> Corpus:
     >>> folder = Path(mkdtemp())
     >>> _ = (folder / "b.txt").write_text("un")
     >>> first = open_corpus(folder)
-    >>> manifest = Manifest(facts_of(first, {}, 1), (), 4096, 1, "", {})
+    >>> manifest = Manifest(
+    ...     facts=facts_of(first, {}, 1),
+    ...     fields=(),
+    ...     shard_rows=4096,
+    ...     rows=1,
+    ...     created="",
+    ...     versions={},
+    ... )
     >>> _ = (folder / "a.txt").write_text("deux")
     >>> [file.name for file in as_known(open_corpus(folder), manifest).files]
     ['b.txt', 'a.txt']
     """
     known = list(manifest.facts["corpus"]["files"])
     files = _renamed(corpus.files, known)
-    place = {name: number for number, name in enumerate(known)}
+    position = {name: number for number, name in enumerate(known)}
     ends = [*(stage.files for stage in manifest.stages), len(known)]
-    ordered = sorted(files, key=lambda file: bisect_right(ends, place.get(file.name, len(known))))
+    ordered = sorted(
+        files, key=lambda file: bisect_right(ends, position.get(file.name, len(known)))
+    )
     return replace(corpus, files=tuple(ordered))
 
 
 def _renamed(files: Sequence[SourceFile], known: Sequence[str]) -> list[SourceFile]:
-    """Name files from where a store's names start.
+    """Return files with names relative to the folder that a store's names are relative to.
 
-    Names are relative to what all files have in common, and that may change with a file more.
+    Names are relative to the folder that all files share, which may change when files are added.
     """
     names = {file.name for file in files}
     if known[0] in names:
@@ -64,41 +117,41 @@ def _renamed(files: Sequence[SourceFile], known: Sequence[str]) -> list[SourceFi
 
 
 def added_files(manifest: Manifest, facts: Mapping[str, Any]) -> list[str]:
-    """Return the names of the files that a store does not know."""
+    """Return the names of the files that are new to a store."""
     known = manifest.facts["corpus"]["files"]
     return [name for name in facts["corpus"]["files"] if name not in known]
 
 
-def require_extension(target: Target, manifest: Manifest, facts: Mapping[str, Any]) -> None:
-    """Raise `ResultsMismatch` unless facts differ from a store's by new files alone."""
+def _require_extension(target: Target, manifest: Manifest, facts: Mapping[str, Any]) -> None:
+    """Raise `ResultsMismatch` unless facts differ from a store's only by new files."""
     known = manifest.facts["corpus"]["files"]
-    files = {name: said for name, said in facts["corpus"]["files"].items() if name in known}
+    files = {name: file for name, file in facts["corpus"]["files"].items() if name in known}
     require_same(target, manifest, {**facts, "corpus": {**facts["corpus"], "files": files}})
 
 
-def refuse_unasked_extension(target: Target, manifest: Manifest, facts: Mapping[str, Any]) -> None:
-    """Raise `ResultsMismatch`, with what to do, where nothing but new files sets facts apart."""
+def _refuse_unasked_extension(target: Target, manifest: Manifest, facts: Mapping[str, Any]) -> None:
+    """Raise `ResultsMismatch` with a remedy if facts differ from a store's only by new files."""
     added = added_files(manifest, facts)
     if added and len(list(differences(manifest.facts, facts))) == len(added):
         more = f" and {len(added) - 3} more" if len(added) > 3 else ""
         raise ResultsMismatch(
             f"{target.url} was begun without {', '.join(added[:3])}{more}; --extend (extend=True) "
-            "appends what is new and keeps what is done, --fresh (fresh=True) starts over"
+            "appends the new files and keeps what is done, --fresh (fresh=True) starts over"
         )
 
 
 def extended(
     manifest: Manifest, index: CorpusIndex, corpus: Corpus, facts: Mapping[str, Any]
 ) -> tuple[Manifest, CorpusIndex]:
-    """Return the manifest and the index of a store whose corpus has grown; counts the new files.
+    """Count a grown corpus's new files; return the manifest and the index that include them.
 
     Raises
     ------
     StorageUnreachable
-        They could not be counted; nothing has been written.
+        The new files could not be counted; nothing has been written.
     """
-    at_hand = index.at(corpus.files[: len(index.files)])
-    grown = extend_index(at_hand, corpus.files[len(index.files) :], corpus.opener)
+    known = index.at(corpus.files[: len(index.files)])
+    grown = extend_index(known, corpus.files[len(index.files) :], corpus.opener)
     stage = Stage(manifest.fingerprint, manifest.rows, len(index.files))
     new = replace(
         manifest,

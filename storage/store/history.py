@@ -1,41 +1,154 @@
-"""`Timeline`: how far a run had come, and what it held, moment by moment; kept in its store.
+"""What a store remembers of its runs: a `RunRecord` and a `Timeline` for each, and a `Summary`.
 
-Whoever shows a run draws from one: the notebook, dask's dashboard while it goes on, the report.
+Records and the summary are kept in the `manifest`, timelines in objects of their own. Nothing is
+measured here: `engine.monitoring` fills them in while a run goes on, and the notebook, dask's
+dashboard and the report draw from them.
 """
 
 from __future__ import annotations
 
+import html
 import json
 from bisect import bisect_left
-from collections.abc import Iterable
-from dataclasses import dataclass, fields
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass, field, fields
+from typing import Any
 
+from ..cleaning.normal_forms import NormalForms
 from ..targets.target import Target
 from .keys import timeline_key
 
 MOST_SAMPLES = 600
-"""Beyond them every second one goes, so that a week's timeline is no longer than an hour's."""
+"""Samples of a timeline; at more, every second one is dropped, so that the timeline of a week is no
+longer than that of an hour."""
 
 WINDOW_SECONDS = 5.0
-"""Over which a rate is taken: texts come a shard at a time."""
+"""Seconds over which a rate is taken: texts are reported a whole shard at a time."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
+class Summary:
+    """What a finished store holds. ``rows == done + quarantined``."""
+
+    results: str
+    rows: int  # of the corpus
+    done: int
+    quarantined: int
+    files_unread: int  # whose rows could not even be counted
+    null_ids: int  # computed rows without an id
+    repeated_ids: int  # computed rows whose id an earlier row has too
+    shards: int
+    text_bytes: int
+    duplicates: int | None = None  # computed rows whose text came before; None: not asked for
+    not_nfc: int | None = None  # a row whose text NFC would change, if the run met one
+    not_nfd: int | None = None
+
+    def _repr_html_(self) -> str:
+        """Return a table for notebooks; figures that are zero or were not asked for have no row."""
+        rows = {
+            "results": self.results,
+            "texts done": f"{self.done:,} of {self.rows:,}, {self.text_bytes:,} bytes",
+            "quarantined": self.quarantined and f"{self.quarantined:,}, see quarantine.parquet",
+            "unreadable files": self.files_unread and f"{self.files_unread:,}",
+            "missing ids": self.null_ids and f"{self.null_ids:,}",
+            "repeated ids": self.repeated_ids and f"{self.repeated_ids:,}",
+            "duplicate texts": self.duplicates and f"{self.duplicates:,}",
+            "note": NormalForms(self.not_nfc, self.not_nfd).warning,
+        }
+        lines = (
+            f'<tr><th scope="row" style="text-align:left">{name}</th>'
+            f'<td style="text-align:left">{html.escape(value)}</td></tr>'
+            for name, value in rows.items()
+            if value
+        )
+        return f"<table>{''.join(lines)}</table>"
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunRecord:
+    """Where a run was, what it took, and how fast it was. None: unknown."""
+
+    began: str  # ISO 8601, UTC
+    seconds: float  # from the submission until every shard was done
+    rows: int  # that this run has done, those that it quarantined included
+    rows_before: int  # that earlier runs had done
+    quarantined: int  # rows that this run quarantined
+    text_bytes: int  # that this run has computed
+    backend: str
+    cluster: str  # in words
+    workers: int
+    threads: int  # of all workers together
+    machine: str  # of the client, and of the workers of a local cluster: in words
+    platform: str  # in words: "Colab", ...
+    versions: Mapping[str, str]  # of packages, and of Python
+    block_seconds: Mapping[str, float]  # of all threads together: by block, "read" and "write"
+    retries: int  # tasks that had to be started again
+    peak_memory: int | None = None  # bytes: the most that all workers held together
+    memory_limit: int | None = None  # bytes that all workers may hold together
+    spilled: int | None = None  # bytes: the most that was on disk
+    cpu_busy: float | None = None  # share of the workers' threads, on average, 0 to 1
+    device_busy: float | None = None  # share of the time, on average, 0 to 1
+    bound: str | None = None  # the bottleneck, in words
+    limit_texts_per_second: float | None = None  # if only the kernels took any time
+    limit_basis: str | None = None  # where that figure is from: "calibrated", "scaled", ...
+    cost: str | None = None  # in words
+    units: float | None = None  # compute units
+    usd: float | None = None  # US dollars
+    notes: tuple[str, ...] = field(default=())  # that the user was shown during the run
+
+    @property
+    def texts_per_second(self) -> float:
+        """Texts that the run has done per second, from its submission on."""
+        return self.rows / self.seconds if self.seconds else 0.0
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the record as JSON."""
+        return asdict(self)
+
+    @classmethod
+    def from_json(cls, document: Mapping[str, Any]) -> RunRecord:
+        """Return the record of `to_json`, without figures of other versions of the engine.
+
+        >>> record = RunRecord(
+        ...     began="2026-01-01T00:00:00+00:00",
+        ...     seconds=2.0,
+        ...     rows=10,
+        ...     rows_before=0,
+        ...     quarantined=0,
+        ...     text_bytes=50,
+        ...     backend="cpu",
+        ...     cluster="",
+        ...     workers=1,
+        ...     threads=1,
+        ...     machine="",
+        ...     platform="",
+        ...     versions={},
+        ...     block_seconds={},
+        ...     retries=0,
+        ... )
+        >>> RunRecord.from_json({**record.to_json(), "of another version": 1}) == record
+        True
+        """
+        known = {name: document[name] for name in cls.__dataclass_fields__ if name in document}
+        return cls(**known | {"notes": tuple(known.get("notes", ()))})
+
+
+@dataclass(frozen=True, kw_only=True)
 class Sample:
-    """A run at a moment. What nobody has told by then is None."""
+    """The state of a run at one moment. None: not reported by then."""
 
-    seconds: float  # since the work was cut up
-    rows_done: int  # in the store: what an earlier run has done, and what was set aside, included
+    seconds: float  # since the work was planned
+    rows_done: int  # in the store, those of earlier runs and quarantined ones included
     text_bytes: int  # computed by this run
-    quarantined: int  # rows that this run has set aside
-    retries: int  # tasks that had to be begun again
+    quarantined: int  # rows that this run quarantined
+    retries: int  # tasks that had to be started again
     micro_batch: int | None = None  # texts that a block is given at once
     memory: int | None = None  # bytes that all workers hold
-    spilled: int | None = None  # bytes that they have put on disk
+    spilled: int | None = None  # bytes that they have on disk
     cpu: float | None = None  # cores that they keep busy
     threads: int | None = None  # of all workers
     device: float | None = None  # share of the time in which their devices compute
-    device_memory: int | None = None  # bytes of the devices' memory that are taken
+    device_memory: int | None = None  # bytes of the devices' memory in use
 
 
 class Timeline:
@@ -43,7 +156,9 @@ class Timeline:
 
     Examples
     --------
-    >>> line = Timeline([Sample(0, 0, 0, 0, 0), Sample(2, 100, 5000, 0, 0)])
+    >>> common = {"quarantined": 0, "retries": 0}
+    >>> first = Sample(seconds=0, rows_done=0, text_bytes=0, **common)
+    >>> line = Timeline([first, Sample(seconds=2, rows_done=100, text_bytes=5000, **common)])
     >>> line.rates("rows_done")
     [0.0, 50.0]
     >>> Timeline.from_json(line.to_json()) == line
@@ -52,7 +167,7 @@ class Timeline:
 
     def __init__(self, samples: Iterable[Sample] = ()) -> None:
         self.samples = list(samples)
-        self._every, self._passed = 1, 0
+        self._every, self._offered = 1, 0
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, Timeline) and self.samples == other.samples
@@ -60,9 +175,9 @@ class Timeline:
     __hash__ = None  # type: ignore[assignment]  # it grows
 
     def add(self, sample: Sample) -> None:
-        """Append a sample, if its turn has come."""
-        self._passed += 1
-        if self._passed % self._every:
+        """Append a sample, unless the timeline is thinned out and skips this one."""
+        self._offered += 1
+        if self._offered % self._every:
             return
         self.samples.append(sample)
         if len(self.samples) > MOST_SAMPLES:
@@ -70,7 +185,7 @@ class Timeline:
             self._every *= 2
 
     def close(self, sample: Sample) -> None:
-        """Append the last sample, whatever its turn."""
+        """Append the last sample, which is never skipped."""
         self.samples.append(sample)
 
     def column(self, name: str) -> list[float | None]:
@@ -78,19 +193,19 @@ class Timeline:
         return [getattr(sample, name) for sample in self.samples]
 
     def rates(self, name: str, window: float = WINDOW_SECONDS) -> list[float]:
-        """Return, for every sample, how much a figure grew a second over the seconds before it."""
+        """Return a figure's growth per second before each sample, over `window` seconds."""
         times = [sample.seconds for sample in self.samples]
         values = [getattr(sample, name) or 0 for sample in self.samples]
-        found = []
+        rates = []
         for at, now in enumerate(times):
             first = min(bisect_left(times, now - window), max(at - 1, 0))
             passed = now - times[first]
-            found.append((values[at] - values[first]) / passed if passed > 0 else 0.0)
-        return found
+            rates.append((values[at] - values[first]) / passed if passed > 0 else 0.0)
+        return rates
 
     def to_json(self) -> bytes:
-        """Encode it: a list a figure."""
-        columns = {one.name: self.column(one.name) for one in fields(Sample)}
+        """Encode the timeline: one list per figure."""
+        columns = {figure.name: self.column(figure.name) for figure in fields(Sample)}
         return json.dumps(columns).encode()
 
     @classmethod
@@ -102,7 +217,7 @@ class Timeline:
 
 
 def read_timeline(target: Target, run: int) -> Timeline | None:
-    """Return the timeline of a store's run, or None where there is none that can be read."""
+    """Return the timeline of a store's run, or None if there is none that can be read."""
     try:
         return Timeline.from_json(target.get(timeline_key(run)) or b"")
     except (ValueError, TypeError, AttributeError):

@@ -60,7 +60,7 @@ DONE = f"{RUN_FOLDER}/done"
 QUARANTINE_PARTS = f"{RUN_FOLDER}/quarantine"
 LEASES = f"{RUN_FOLDER}/lease"
 INDEXES = f"{RUN_FOLDER}/index-"
-"""Prefix of the keys of indexes; it is no folder."""
+"""Prefix of the keys of indexes, not a folder."""
 
 
 def shard_key(field: Field, shard: int) -> str:

@@ -1,7 +1,7 @@
-"""The Zarr store's metadata: which arrays there are, how they are cut, what their axes are called.
+"""The Zarr metadata of a store: its arrays, their chunks and shards, the names of their axes.
 
 Metadata is made once, in memory, with zarr itself, and written before any value. Nothing here
-touches a file.
+touches a file. The bytes of values are made in `encoding`, keys in `keys`.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from .encoding import ZSTD_LEVEL, chunk_rows
 from .keys import ROOT_KEY
 
 LAYOUT_VERSION = 3
-"""Raised when arrays, chunks, codecs or what a run notes change, so that no store is mixed."""
+"""Increased when arrays, chunks, codecs or markers change, so that no store mixes versions."""
 
 TEXT = "text"
 VALID = Field("valid", "bool", description="computed; false: not done yet, or quarantined")
@@ -34,7 +34,7 @@ VALID = Field("valid", "bool", description="computed; false: not done yet, or qu
 def stored_fields(
     identity: Column | None, keep: Sequence[Column], computed: Sequence[Field]
 ) -> tuple[Field, ...]:
-    """Return every array of a store, in the order in which a shard is written: `valid` last.
+    """Return every array of a store in the order in which a shard is written, `valid` last.
 
     Raises
     ------
@@ -64,20 +64,20 @@ def _column_fields(name: str, kind: str, description: str) -> list[Field]:
     ]
 
 
-def _create(group: zarr.Group, field: Field, rows: int, size: int) -> None:
+def _create(group: zarr.Group, field: Field, rows: int, shard_rows: int) -> None:
     pack = VLenUTF8Codec() if field.dtype == STRING else BytesCodec(endian="little")
     last = ZstdCodec(level=ZSTD_LEVEL, checksum=True) if field.compress else Crc32cCodec()
     group.create_array(
         field.name,
         shape=(rows, *field.shape),
-        chunks=(size, *field.shape),
+        chunks=(shard_rows, *field.shape),
         dtype=field.dtype,
         fill_value=field.fill,
         filters=None,
         compressors=None,
-        # The index stands first: some object stores answer no request for a file's last bytes.
+        # The index comes first: some object stores do not serve the last bytes of an object.
         serializer=ShardingCodec(
-            chunk_shape=(chunk_rows(size), *field.shape),
+            chunk_shape=(chunk_rows(shard_rows), *field.shape),
             codecs=[pack, last],
             index_location="start",
         ),
@@ -86,22 +86,22 @@ def _create(group: zarr.Group, field: Field, rows: int, size: int) -> None:
     )
 
 
-# Python keeps warnings' filters for all threads at once: two runs that begin together would each
-# put back what the other had set.
-_quietly = threading.Lock()
+# Python's warning filters are shared by all threads: of two runs that begin together, each would
+# restore what the other had set.
+_filters_lock = threading.Lock()
 
 
 def metadata(
-    fields: Sequence[Field], rows: int, size: int, attributes: Mapping[str, Any]
+    fields: Sequence[Field], rows: int, shard_rows: int, attributes: Mapping[str, Any]
 ) -> dict[str, bytes]:
-    """Return the objects of a store without values: key to bytes, the root's last.
+    """Return the metadata objects of a store: key to bytes, the root last.
 
-    The root's metadata is consolidated; `attributes` stand on it.
+    The root's metadata is consolidated and carries `attributes`.
     """
     written: dict[str, Buffer] = {}
     group = zarr.create_group(MemoryStore(written), zarr_format=3)
     for field in fields:
-        _create(group, field, rows, size)
+        _create(group, field, rows, shard_rows)
     labels = {dim: names for field in fields for dim, names in field.labels.items()}
     for dim, names in labels.items():
         values = np.asarray(names)
@@ -117,8 +117,8 @@ def metadata(
         array[:] = values.astype(object) if text else values
     # xarray reads this attribute and makes the texts' ids a coordinate.
     group.attrs.update({**attributes, "coordinates": "id"})
-    with _quietly, warnings.catch_warnings():
-        # Consolidated metadata is not in the Zarr v3 specification yet; every reader knows it.
+    with _filters_lock, warnings.catch_warnings():
+        # Consolidated metadata is not in the Zarr v3 specification yet; all readers support it.
         warnings.simplefilter("ignore", zarr.errors.ZarrUserWarning)
         zarr.consolidate_metadata(group.store)
     keys = sorted(written, key=lambda key: (key == ROOT_KEY, key))

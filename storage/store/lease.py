@@ -1,8 +1,8 @@
-"""One writer a store: a lease that its owner renews and that dies with it.
+"""One writer per store: a lease that its owner renews and that expires when its owner dies.
 
-Leases are numbered files, created only where there is none, so of two drivers that both find an
-owner dead exactly one gets the next number. The highest number owns the store; an owner that sees
-a higher one stops.
+Leases are numbered objects that are created only if there is none of that number. So of two drivers
+that both find an owner dead, exactly one gets the next number. The highest number owns the store;
+an owner that sees a higher one stops.
 """
 
 from __future__ import annotations
@@ -27,32 +27,35 @@ from .keys import LEASES, lease_key
 
 _log = logging.getLogger(__name__)
 
-_given_up: set[str] = set()
-"""The tokens of the leases that this process had, and has no more."""
+_released: set[str] = set()
+"""Tokens of the leases that this process has released."""
 
 BEAT_SECONDS = 10.0
+"""Seconds between renewals of a lease."""
+
 DEAD_AFTER_SECONDS = 60.0
+"""Seconds without a renewal after which an owner on another host is taken for dead."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Owner:
-    """Who holds a lease."""
+    """The process that holds a lease."""
 
     token: str
     host: str
     pid: int
     started: float  # the process's start, seconds since the epoch
-    beat: float  # the last sign of life, seconds since the epoch
+    beat: float  # the last renewal, seconds since the epoch
     released: bool = False
 
     def is_alive(self) -> bool:
-        """Whether the owner still runs: asked of this host, inferred from the beat elsewhere."""
+        """Whether the owner still runs: looked up on this host, judged by its beat elsewhere."""
         if self.released:
             return False
         if self.host != _host():
             return time.time() - self.beat < DEAD_AFTER_SECONDS
-        if self.pid == os.getpid() and self.token in _given_up:
-            return False  # where the place could not be reached to say so
+        if self.pid == os.getpid() and self.token in _released:
+            return False  # released, though the target could not be reached to record it
         try:
             process = psutil.Process(self.pid)
             same = abs(process.create_time() - self.started) < 1.0
@@ -63,7 +66,7 @@ class Owner:
 
 @dataclass(frozen=True)
 class LeaseTicket:
-    """What a task carries to ask whether its driver still owns the store."""
+    """What a task carries to check whether its driver still owns the store."""
 
     number: int
     token: str
@@ -71,10 +74,10 @@ class LeaseTicket:
     def check(self, target: Target) -> None:
         """Raise `LeaseLost` unless this lease is the store's newest and not released."""
         newest = _newest(target)
-        # By the token too: not every place can keep two writers from creating one object.
+        # Tokens are compared too: not every storage can keep two writers from creating one object.
         ours = newest and (newest[0], newest[1].token) == (self.number, self.token)
         if newest is None or not ours or newest[1].released:
-            raise LeaseLost(f"another driver owns {target.url} now, or its run was cancelled")
+            raise LeaseLost(f"another driver owns {target.url} now, or this run was cancelled")
 
 
 class Lease:
@@ -103,20 +106,26 @@ class Lease:
         Raises
         ------
         LeaseHeld
-            Another driver holds it and lives, or takes it at this very moment.
+            Another living driver holds it, or takes it at this very moment.
         """
         newest = _newest(target)
         if newest is not None and newest[1].is_alive():
             _refuse(target, newest[1])
         number = newest[0] + 1 if newest else 1
         started = psutil.Process().create_time()
-        owner = Owner(uuid.uuid4().hex, _host(), os.getpid(), started, time.time())
+        owner = Owner(
+            token=uuid.uuid4().hex,
+            host=_host(),
+            pid=os.getpid(),
+            started=started,
+            beat=time.time(),
+        )
         if not target.create(lease_key(number), _dump(owner)):
             winner = _newest(target)
             _refuse(target, winner[1] if winner else owner)
         owning = _newest(target)
         if owning is None or (owning[0], owning[1].token) != (number, owner.token):
-            # It was taken over, and given up or taken again, since this driver looked.
+            # It was taken over, and released or taken again, since this driver looked.
             if owning is None or owning[0] != number:
                 target.delete([lease_key(number)])
             _refuse(target, owning[1] if owning else owner)
@@ -126,7 +135,7 @@ class Lease:
 
     @property
     def ticket(self) -> LeaseTicket:
-        """What tasks carry."""
+        """The ticket that tasks carry."""
         return LeaseTicket(self._number, self._owner.token)
 
     def _renew(self) -> None:
@@ -137,16 +146,16 @@ class Lease:
                 self._target.put(lease_key(self._number), _dump(beat))
             except LeaseLost:
                 return
-            except Exception:  # noqa: BLE001 (gcsfs's and aiohttp's errors are no OSError)
-                # The store cannot be reached now; tasks find out for themselves.
+            except Exception:  # noqa: BLE001 (errors of gcsfs and aiohttp are not OSError)
+                # The store cannot be reached now; tasks notice that themselves.
                 _log.warning("could not renew the lease of %s", self._target.url, exc_info=True)
 
     def release(self) -> None:
-        """Give the lease up; tasks that still run stop at their next shard."""
+        """Release the lease; tasks that still run stop at their next shard."""
         if self._stop.is_set():
             return
         self._stop.set()
-        _given_up.add(self._owner.token)
+        _released.add(self._owner.token)
         self._thread.join()
         try:
             self.ticket.check(self._target)
@@ -155,7 +164,7 @@ class Lease:
         self._target.put(lease_key(self._number), _dump(replace(self._owner, released=True)))
 
     def withdraw(self) -> None:
-        """Give the lease up and remove it, as if it had never been taken."""
+        """Release the lease and remove it, as if it had never been taken."""
         self.release()
         self._target.delete([lease_key(self._number)])
 
@@ -172,7 +181,7 @@ class Lease:
 
 
 def current_owner(target: Target) -> Owner | None:
-    """Return who holds a store now, or None."""
+    """Return the living owner of a store, or None."""
     newest = _newest(target)
     return newest[1] if newest and newest[1].is_alive() else None
 
@@ -193,9 +202,11 @@ def _newest(target: Target) -> tuple[int, Owner] | None:
         try:
             return int(name), Owner(**json.loads(data or b""))
         except (ValueError, TypeError):
-            # Torn by a crash on a mount that cannot create atomically. Should its owner be alive
-            # after all, it will see the next number and stop.
-            return int(name), Owner("", "unknown", 0, 0.0, 0.0, released=True)
+            # Torn by a crash on a mount that cannot create atomically. If its owner is alive after
+            # all, it will see the next number and stop.
+            return int(name), Owner(
+                token="", host="unknown", pid=0, started=0.0, beat=0.0, released=True
+            )
     return None
 
 
@@ -204,7 +215,7 @@ def _dump(owner: Owner) -> bytes:
 
 
 def _host() -> str:
-    """Name this host for as long as it runs: processes of an earlier boot are dead."""
+    """Name this host until its next boot, after which its processes are dead."""
     boot = Path("/proc/sys/kernel/random/boot_id")
     space = Path("/proc/self/ns/pid")  # a container's process numbers mean nothing outside it
     return " ".join(

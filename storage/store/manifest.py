@@ -1,7 +1,7 @@
-"""The manifest: what a store is the result of, and why another run may not go on with it.
+"""The manifest: what a store is the result of.
 
 Its *facts* are everything that could change a bit of the results. They are compared one by one,
-so a refusal names what differs.
+so that an error names those that differ. Which runs may write to a store is decided in `extension`.
 """
 
 from __future__ import annotations
@@ -18,9 +18,9 @@ from ..corpus.index import CorpusIndex
 from ..errors import ResultsMismatch, ResultsNotFound
 from ..field import Field
 from ..targets.target import Target
+from .history import RunRecord
 from .keys import INDEXES, MANIFEST_KEY, RUN_FOLDER, SPARE_MANIFEST_KEY, index_key
 from .layout import LAYOUT_VERSION, stored_fields
-from .run_record import RunRecord
 from .shards import StoreLayout
 
 
@@ -33,7 +33,7 @@ class Stage:
     files: int
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Manifest:
     """What a store is the result of. `facts` is JSON; see `facts_of`."""
 
@@ -42,28 +42,40 @@ class Manifest:
     shard_rows: int
     rows: int
     created: str  # ISO 8601, UTC
-    versions: Mapping[str, str]  # of the packages that began the run; they are no facts
+    versions: Mapping[str, str]  # of the packages that began the store; not facts
     stages: tuple[Stage, ...] = ()  # before each extension, the oldest first
-    index_digest: str = ""  # of what was found in the files; see `CorpusIndex.digest`
-    runs: tuple[RunRecord, ...] = ()  # that came to their end, the oldest first; they are no facts
-    summary: Mapping[str, Any] | None = None  # what the store held when it was complete last
+    index_digest: str = ""  # of the contents of the files; see `CorpusIndex.digest`
+    runs: tuple[RunRecord, ...] = ()  # that finished, the oldest first; not facts
+    summary: Mapping[str, Any] | None = None  # what the store held when last complete
 
     @property
     def fingerprint(self) -> str:
-        """A digest of the facts, of what the files held, and of how the store is cut."""
+        """A digest of the facts, of the contents of the files, and of the rows per shard."""
         canonical = json.dumps([self.facts, self.shard_rows, self.index_digest], sort_keys=True)
         return hashlib.sha256(canonical.encode()).hexdigest()
 
     @property
     def index_key(self) -> str:
-        """Where the index is: with every extension elsewhere, so that the two always fit."""
+        """Key of the index: another one after each extension, so that the two always match."""
         return index_key(self.fingerprint)
 
     def layout(self, index: CorpusIndex) -> StoreLayout:
-        """Return how the store is cut."""
+        """Return the store's layout."""
         fields = stored_fields(index.id, index.keep, self.fields)
         earlier = {stage.fingerprint: stage.rows for stage in self.stages}
         return StoreLayout(fields, self.rows, self.shard_rows, self.fingerprint, earlier)
+
+    @property
+    def attributes(self) -> dict[str, Any]:
+        """Attributes of the store's root while it is not complete."""
+        return {
+            "complete": False,
+            "created": self.created,
+            "fingerprint": self.fingerprint,
+            "rows": self.rows,
+            "shards": -(-self.rows // self.shard_rows),
+            "versions": dict(self.versions),
+        }
 
     def to_json(self) -> bytes:
         """Encode the manifest."""
@@ -98,7 +110,7 @@ class Manifest:
 def facts_of(corpus: Corpus, graph: Mapping[str, Any], numeric_version: int) -> dict[str, Any]:
     """Return everything that could change a bit of the results, as JSON.
 
-    Files count by their names within the corpus, so a corpus may move as a whole.
+    Files are identified by their names within the corpus, so a corpus may move as a whole.
     """
     return {
         "layout version": LAYOUT_VERSION,
@@ -118,7 +130,7 @@ def facts_of(corpus: Corpus, graph: Mapping[str, Any], numeric_version: int) -> 
 
 
 def read_manifest(target: Target) -> Manifest | None:
-    """Return a store's manifest, or None where no run has begun (or it was torn in writing)."""
+    """Return a store's manifest, or None if no run has begun (or writing it was cut short)."""
     return _decoded(target.get(MANIFEST_KEY)) or _decoded(target.get(SPARE_MANIFEST_KEY))
 
 
@@ -130,14 +142,14 @@ def _decoded(data: bytes | None) -> Manifest | None:
 
 
 def replace_manifest(target: Target, data: bytes) -> None:
-    """Write a manifest over another one, so that a stop at any moment leaves one to be read."""
+    """Replace a manifest such that a stop at any moment leaves one that can be read."""
     target.put(SPARE_MANIFEST_KEY, data)
     target.put(MANIFEST_KEY, data)
     target.delete([SPARE_MANIFEST_KEY])
 
 
-def settle_manifest(target: Target) -> None:
-    """Bring to its end what `replace_manifest` was stopped in."""
+def finish_replacement(target: Target) -> None:
+    """Finish a `replace_manifest` that was stopped halfway."""
     spare = target.get(SPARE_MANIFEST_KEY)
     if spare is None:
         return
@@ -158,12 +170,12 @@ def read_index(target: Target, manifest: Manifest) -> CorpusIndex:
     """Return the index that belongs to a manifest."""
     data = target.get(manifest.index_key)
     if data is None:
-        raise ResultsNotFound(f"{target.url} has lost its {manifest.index_key}")
+        raise ResultsNotFound(f"{target.url} lacks its {manifest.index_key}")
     return CorpusIndex.from_json(json.loads(data))
 
 
 def write_index(target: Target, manifest: Manifest, index: CorpusIndex) -> None:
-    """Store the index that belongs to a manifest; before the manifest itself."""
+    """Write the index that belongs to a manifest; to be done before the manifest is written."""
     target.put(manifest.index_key, json.dumps(index.to_json(), ensure_ascii=False).encode())
 
 
@@ -174,18 +186,18 @@ def stale_indexes(target: Target, manifest: Manifest) -> list[str]:
 
 
 def require_same(target: Target, manifest: Manifest, facts: Mapping[str, Any]) -> None:
-    """Raise `ResultsMismatch`, naming what differs, unless a store was begun with these facts."""
+    """Raise `ResultsMismatch`, naming the differences, unless a store has these facts."""
     differing = list(differences(manifest.facts, facts))
     if differing:
         more = f" (and {len(differing) - 3} more)" if len(differing) > 3 else ""
         raise ResultsMismatch(
             f"{target.url} was begun from something else: {'; '.join(differing[:3])}{more}. "
-            "Write to another place, or start over with --fresh (fresh=True)"
+            "Write to another path, or start over with --fresh (fresh=True)"
         )
 
 
 def differences(facts: Mapping[str, Any], others: Mapping[str, Any]) -> Iterator[str]:
-    """Yield what differs between a store's facts and others, a phrase each."""
+    """Yield the differences between a store's facts and others, one phrase per difference."""
     yield from _differences(facts, json.loads(json.dumps(others)))
 
 
@@ -195,7 +207,7 @@ def _differences(old: Any, new: Any, path: Sequence[str] = ()) -> Iterator[str]:
             yield from _differences(old.get(key), new.get(key), [*path, key])
     elif old != new:
         texts = [_text(old), _text(new)]
-        shared = len(commonprefix(texts))  # noqa: RUF071 (of characters, as it should)
+        shared = len(commonprefix(texts))  # noqa: RUF071 (of characters, as intended)
         was, now = (_short(text, shared) for text in texts)
         yield f"{' → '.join(path)} was {was} and is {now}"
 
@@ -208,7 +220,7 @@ def _text(value: Any) -> str:
 
 
 def _short(text: str, shared: int) -> str:
-    """Return as much of a text as a message has room for, with what comes after `shared` in it."""
+    """Return at most 80 characters of a text that include what follows its first `shared` ones."""
     if len(text) <= 80:
         return text
     start = max(0, shared - 20) if shared > 60 else 0

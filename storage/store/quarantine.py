@@ -1,34 +1,38 @@
-"""Rows that were set aside: which, from where, why. A readable Parquet beside the arrays."""
+"""Quarantined rows: which ones, from which file and why, as Parquet beside the arrays.
+
+Each shard has a part of its own while a run goes on; `lifecycle` joins them at its end.
+"""
 
 from __future__ import annotations
 
 import io
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from ..corpus.index import CorpusIndex
 from ..rows import Fault, Stretch
 from ..targets.target import Target
 from .keys import QUARANTINE_KEY
 
 _SCHEMA = pa.schema(
     [
-        pa.field("row", pa.int64()),  # of the corpus; null: a file whose rows were not counted
-        pa.field("rows", pa.int64(), nullable=False),  # how many, from this one on
+        pa.field("row", pa.int64()),  # of the corpus; null for a file whose rows were not counted
+        pa.field("rows", pa.int64(), nullable=False),  # number of consecutive rows
         pa.field("file", pa.string(), nullable=False),
-        pa.field("file_row", pa.int64()),  # from 0
+        pa.field("file_row", pa.int64()),  # counted from 0
         pa.field("reason", pa.string(), nullable=False),
         pa.field("excerpt", pa.binary(), nullable=False),  # the offending bytes, or their start
     ]
 )
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class QuarantinedRows:
-    """One entry: consecutive rows of a file that were set aside for the same reason."""
+    """One entry: consecutive rows of a file that were quarantined for the same reason."""
 
     row: int | None
     rows: int
@@ -44,26 +48,34 @@ class QuarantinedRows:
         return f"{self.file}, row {self.file_row}{last}: {self.reason}"
 
 
-def set_aside(stretch: Stretch, fault: Fault) -> QuarantinedRows:
-    """Say where in the corpus a fault of a stretch lies."""
-    row = stretch.row + fault.row - stretch.span.start
+def quarantined_rows(stretch: Stretch, fault: Fault) -> QuarantinedRows:
+    """Return the entry for a fault of a stretch, with its position in the corpus."""
     return QuarantinedRows(
-        row, fault.rows, stretch.file.name, fault.row, fault.reason, fault.excerpt
+        row=stretch.row + fault.row - stretch.span.start,
+        rows=fault.rows,
+        file=stretch.file.name,
+        file_row=fault.row,
+        reason=fault.reason,
+        excerpt=fault.excerpt,
     )
 
 
-def merge(entries: Sequence[QuarantinedRows]) -> list[QuarantinedRows]:
-    """Join neighbouring rows of one file that share a reason and have nothing to show.
+def unread_files(index: CorpusIndex) -> list[QuarantinedRows]:
+    """Return the entries for files whose rows could not be counted."""
+    return [
+        QuarantinedRows(
+            row=None, rows=0, file=file.file.name, file_row=None, reason=str(file.problem)
+        )
+        for file in index.unlisted
+    ]
 
-    >>> [
-    ...     str(e)
-    ...     for e in merge(
-    ...         [
-    ...             QuarantinedRows(0, 1, "a", 0, "null text"),
-    ...             QuarantinedRows(1, 1, "a", 1, "null text"),
-    ...         ]
-    ...     )
-    ... ]
+
+def merge(entries: Sequence[QuarantinedRows]) -> list[QuarantinedRows]:
+    """Join entries for neighbouring rows of one file that share a reason and have no excerpt.
+
+    >>> def entry(row):
+    ...     return QuarantinedRows(row=row, rows=1, file="a", file_row=row, reason="null text")
+    >>> [str(merged) for merged in merge([entry(0), entry(1)])]
     ['a, row 0-1: null text']
     """
     merged: list[QuarantinedRows] = []
@@ -76,9 +88,7 @@ def merge(entries: Sequence[QuarantinedRows]) -> list[QuarantinedRows]:
             and not entry.excerpt
             and entry.row == before.row + before.rows
         ):
-            merged[-1] = QuarantinedRows(
-                before.row, before.rows + entry.rows, before.file, before.file_row, before.reason
-            )
+            merged[-1] = replace(before, rows=before.rows + entry.rows)
         else:
             merged.append(entry)
     return merged
@@ -95,7 +105,7 @@ def to_parquet(entries: Sequence[QuarantinedRows]) -> bytes:
 
 
 def join(parts: Iterable[bytes]) -> bytes:
-    """Join what `to_parquet` wrote, holding one part decoded at a time."""
+    """Join what `to_parquet` wrote, with one part decoded at a time."""
     sink = io.BytesIO()
     with pq.ParquetWriter(sink, _SCHEMA, compression="zstd") as writer:
         for part in parts:
@@ -109,7 +119,7 @@ def from_parquet(data: bytes) -> list[QuarantinedRows]:
 
 
 def first_quarantined(target: Target, most: int) -> tuple[list[QuarantinedRows], int]:
-    """Return the first entries of a finished store, and how many there are: perhaps millions."""
+    """Return the first entries of a finished store, and the number of all: perhaps millions."""
     data = target.get(QUARANTINE_KEY)
     if not data:
         return [], 0

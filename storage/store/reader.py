@@ -16,7 +16,8 @@ from ..corpus.opening import FileOpener
 from ..targets.open import open_target
 from ..targets.target import Target
 from .dataset import StoredArrays
-from .lifecycle import Summary, read_summary
+from .history import Summary
+from .lifecycle import read_summary
 from .manifest import Manifest, read_index, require_manifest
 from .shards import Marker, StoreLayout, done_shards
 
@@ -59,7 +60,7 @@ class ResultsStore:
         Raises
         ------
         ResultsNotFound
-            There is no store.
+            The store does not exist.
         ResultsMismatch, StorageRefused
             See `open_target`.
         """
@@ -72,7 +73,7 @@ class ResultsStore:
         Raises
         ------
         ResultsNotFound
-            There is no store.
+            The store does not exist.
         """
         return cls(target, require_manifest(target), storage_options)
 

@@ -1,8 +1,8 @@
-"""Writing one shard: the one place where results become bytes in a store, and are marked done.
+"""Shards: written and marked done by `commit`, and found again by their markers.
 
-A shard is every array's slot for the same rows. Its objects are written whole, `valid` last; then
-its quarantine; then, last of all, its marker, which names every object with size and digest. A
-shard without a valid marker does not exist.
+A shard is the part of every array that belongs to the same rows. Its objects are written whole,
+`valid` last; then its quarantine; and last its marker, which names every object with size and
+digest. A shard without a valid marker does not exist. How values become bytes is in `encoding`.
 """
 
 from __future__ import annotations
@@ -26,24 +26,27 @@ from .keys import DONE, is_lease, marker_key, quarantine_key, shard_key, shard_o
 from .quarantine import QuarantinedRows, from_parquet, to_parquet
 
 _READERS = 16
+"""Markers read at once."""
+
 _RUN_ROWS = 131_072
 _RUN_BYTES = 64 << 20
-"""How much of a store is read at once; small shards one by one would take long."""
+"""Rows and bytes of a store read at once: reading small shards one by one would take long."""
 
 
 @dataclass(frozen=True)
 class StoreLayout:
-    """How a store is cut: what a worker has to know to write a shard of it."""
+    """How a store is divided into shards: all that a worker needs to write one."""
 
     fields: tuple[Field, ...]  # in the order of writing
     rows: int  # of the corpus
     shard_rows: int
-    fingerprint: str  # of the run; markers of another run do not count
-    earlier: Mapping[str, int] = field(default_factory=dict)  # before extensions: to rows then
+    fingerprint: str  # of the manifest; markers with another one do not count
+    # Rows before each extension, by the fingerprint of then.
+    earlier: Mapping[str, int] = field(default_factory=dict)
 
     @property
     def shards(self) -> int:
-        """Shards of the store."""
+        """Number of shards."""
         return -(-self.rows // self.shard_rows)
 
     @property
@@ -52,18 +55,18 @@ class StoreLayout:
         return self.shard_rows * sum(field.row_bytes for field in self.fields)
 
     def bounds(self, shard: int) -> tuple[int, int]:
-        """Return the rows of a shard."""
+        """Return the rows of a shard, ``[start, stop)``."""
         return shard_bounds(shard, self.rows, self.shard_rows)
 
     def runs(self, row_bytes: int) -> Iterator[tuple[int, int]]:
-        """Yield runs of whole shards, as rows, that are read at once: of so many bytes a row."""
+        """Yield ``[start, stop)`` of whole shards to read at once, at `row_bytes` per row."""
         rows = min(_RUN_ROWS, _RUN_BYTES // max(1, row_bytes))
         step = self.shard_rows * max(1, rows // self.shard_rows)
         for start in range(0, self.rows, step):
             yield start, min(start + step, self.rows)
 
     def counts(self, marker: Marker) -> bool:
-        """Whether a marker is this run's, or of a shard that was full before it was extended."""
+        """Whether a marker is of this manifest, or of a shard that was full before an extension."""
         start, stop = self.bounds(marker.shard)
         rows = self.rows if marker.fingerprint == self.fingerprint else 0
         full = stop <= self.earlier.get(marker.fingerprint, rows)
@@ -71,30 +74,30 @@ class StoreLayout:
 
     @property
     def growing(self) -> int | None:
-        """The shard that the last extension found half full: it is replaced, never removed."""
+        """The shard that was partly full before the last extension: replaced, never removed."""
         rows = max(self.earlier.values(), default=0)
         return rows // self.shard_rows if rows % self.shard_rows else None
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Marker:
-    """What is known of a finished shard."""
+    """The contents of a finished shard, in numbers."""
 
     shard: int
     rows: int
     quarantined: int  # rows
-    null_ids: int  # rows that are computed and have no id
-    ascending: tuple[int, int] | None  # first and last id, if each is larger than the one before
+    null_ids: int  # computed rows without an id
+    ascending: tuple[int, int] | None  # first and last id, if ids are strictly ascending
     text_bytes: int
     objects: Mapping[str, tuple[int, str]]  # key to bytes and SHA-256
     fingerprint: str
-    not_nfc: int | None = None  # a row whose text NFC would change, if one was met in its task
+    not_nfc: int | None = None  # a row whose text NFC would change, if its task met one
     not_nfd: int | None = None
-    provisional: bool = False  # its rows are set aside until a later run tries them again
+    provisional: bool = False  # its rows are quarantined until a later run tries them again
 
     @property
     def forms(self) -> NormalForms:
-        """The normal forms that were met, where texts were not brought into one."""
+        """The normal forms met, if cleaning does not convert texts to one."""
         return NormalForms(self.not_nfc, self.not_nfd)
 
 
@@ -102,6 +105,7 @@ def commit(
     target: Target,
     layout: StoreLayout,
     shard: int,
+    *,
     arrays: Mapping[str, Any],
     quarantined: Sequence[QuarantinedRows],
     text_bytes: int,
@@ -110,33 +114,40 @@ def commit(
 ) -> Marker:
     """Write a shard and mark it done; return its marker."""
     start, stop = layout.bounds(shard)
-
     objects = {}
-    for one in layout.fields:
-        key = shard_key(one, shard)
-        objects[key] = _put(target, key, encode_shard(one, arrays[one.name], layout.shard_rows))
+    for field_ in layout.fields:
+        key = shard_key(field_, shard)
+        data = encode_shard(field_, arrays[field_.name], layout.shard_rows)
+        objects[key] = _put(target, key, data)
     if quarantined:
         key = quarantine_key(shard)
         objects[key] = _put(target, key, to_parquet(quarantined))
     marker = Marker(
-        shard,
-        stop - start,
-        sum(row.rows for row in quarantined),
-        int(np.count_nonzero(arrays["valid"] & ~arrays["id_valid"])) if "id_valid" in arrays else 0,
-        _ascending(arrays),
-        text_bytes,
-        objects,
-        layout.fingerprint,
-        forms.not_nfc,
-        forms.not_nfd,
-        provisional,
+        shard=shard,
+        rows=stop - start,
+        quarantined=sum(entry.rows for entry in quarantined),
+        null_ids=_null_ids(arrays),
+        ascending=_ascending(arrays),
+        text_bytes=text_bytes,
+        objects=objects,
+        fingerprint=layout.fingerprint,
+        not_nfc=forms.not_nfc,
+        not_nfd=forms.not_nfd,
+        provisional=provisional,
     )
     target.put(marker_key(shard), json.dumps(asdict(marker)).encode())
     return marker
 
 
+def _null_ids(arrays: Mapping[str, Any]) -> int:
+    """Count computed rows without an id."""
+    if "id_valid" not in arrays:
+        return 0
+    return int(np.count_nonzero(arrays["valid"] & ~arrays["id_valid"]))
+
+
 def _ascending(arrays: Mapping[str, Any]) -> tuple[int, int] | None:
-    """Return the first and the last id of a shard whose ids, all known, ascend; else None."""
+    """Return the first and last id if all rows have ids and these strictly ascend, else None."""
     ids = arrays["id"]
     if not isinstance(ids, np.ndarray) or ids.dtype != np.int64 or not arrays["valid"].all():
         return None
@@ -152,15 +163,15 @@ def _put(target: Target, key: str, data: bytes) -> tuple[int, str]:
 
 
 def quarantined_of(target: Target, shard: int) -> list[QuarantinedRows]:
-    """Return what was set aside of a shard, of a run that goes on as well."""
+    """Return the quarantined rows of a shard; works while a run goes on, too."""
     data = target.get(quarantine_key(shard))
     return from_parquet(data) if data else []
 
 
 def read_marker(target: Target, layout: StoreLayout, shard: int) -> Marker | None:
-    """Return a shard's marker, or None where it is missing, torn, another run's or nobody's.
+    """Return a shard's marker, or None if it is missing, torn, or not of this store.
 
-    What names other objects than the shard's own was not written by this engine.
+    A marker that names other objects than the shard's own was not written by this engine.
     """
     data = target.get(marker_key(shard))
     try:
@@ -173,14 +184,14 @@ def read_marker(target: Target, layout: StoreLayout, shard: int) -> Marker | Non
         marker = Marker(**{**values, "objects": objects, "ascending": ends})
     except (ValueError, TypeError, KeyError, AttributeError):
         return None
-    own = {shard_key(one, shard) for one in layout.fields}
+    own = {shard_key(field_, shard) for field_ in layout.fields}
     if set(objects) - {quarantine_key(shard)} != own:
         return None
     return marker if marker.shard == shard and layout.counts(marker) else None
 
 
 def is_intact(target: Target, marker: Marker) -> bool:
-    """Whether every object that a marker names is there, as it was written."""
+    """Whether every object that a marker names is in the store as it was written."""
     for key, (size, sha) in marker.objects.items():
         data = target.get(key)
         if data is None or len(data) != size or hashlib.sha256(data).hexdigest() != sha:
@@ -189,7 +200,7 @@ def is_intact(target: Target, marker: Marker) -> bool:
 
 
 def marked_shards(target: Target, layout: StoreLayout) -> dict[int, Marker]:
-    """Return every valid marker, whatever has become of the objects that it names."""
+    """Return every valid marker by shard, without checking the objects that it names."""
     keys = target.sizes(DONE)
     marked = [shard for shard in range(layout.shards) if marker_key(shard) in keys]
     with ThreadPoolExecutor(_READERS) as pool:
@@ -198,7 +209,7 @@ def marked_shards(target: Target, layout: StoreLayout) -> dict[int, Marker]:
 
 
 def done_shards(target: Target, layout: StoreLayout) -> dict[int, Marker]:
-    """Return the markers of the shards whose objects are all there in their full size."""
+    """Return the markers of the shards whose objects are all there, with the right sizes."""
     sizes = target.sizes()
     return {
         shard: marker
@@ -208,18 +219,18 @@ def done_shards(target: Target, layout: StoreLayout) -> dict[int, Marker]:
 
 
 def met_forms(markers: Mapping[int, Marker]) -> NormalForms:
-    """Return the normal forms that were met in some shards."""
+    """Return the normal forms met in all given shards together."""
     return NormalForms.joined(markers[shard].forms for shard in sorted(markers))
 
 
 def leftovers(target: Target, layout: StoreLayout, done: Iterable[int]) -> list[str]:
-    """Return the keys that a stopped run left: objects of unmarked shards, temporary files."""
-    kept = {*done, layout.growing}  # its rows from before must stay readable
-    names = {one.name for one in layout.fields}
+    """Return the keys a stopped run left behind: objects of unmarked shards, temporary files."""
+    kept = {*done, layout.growing}  # rows of a growing shard must stay readable
+    names = {field_.name for field_ in layout.fields}
     stale = []
     for key in target.sizes():
         if is_lease(key):
-            continue  # perhaps another driver's, which is being refused at this moment
+            continue  # perhaps of another driver that is being refused at this moment
         shard = shard_of(key, names)
         if is_temporary(key) or (shard is not None and not _is_in(shard, kept)):
             stale.append(key)

@@ -1,9 +1,9 @@
-"""A store on Google Drive without a mount: names there are not unique, so files go by their ids.
+"""A target on Google Drive without a mount: names are not unique there, so files are used by id.
 
-Writing a name that is there makes a second file of that name, and two workers that make one folder
-make two. Here a name stands for the oldest file, or folder, that has it; content is replaced under
-its id; and a new file gets an id beforehand, so that repeating a request whose answer was lost
-makes no second one.
+Writing to an existing name makes a second file of that name, and two workers that make the same
+folder make two. Here a name stands for the oldest file or folder that has it, and content is
+replaced by id. A new file gets its id beforehand, so that repeating a request whose answer was lost
+does not make a second file.
 """
 
 from __future__ import annotations
@@ -30,23 +30,23 @@ File = Mapping[str, Any]
 
 
 class DriveTarget:
-    """A folder of a Drive, as fsspec's ``gdrive://`` opens it."""
+    """A folder of a Drive, opened through fsspec's ``gdrive://``."""
 
     def __init__(self, url: str, options: Mapping[str, Any]) -> None:
         self._url = url.rstrip("/")
         self._options = dict(options)
-        self._forget()
+        self._reset()
 
     def __getstate__(self) -> dict[str, Any]:
-        """Leave out what is known of folders; each process finds it out."""
+        """Leave out the cache of folders and the lock; each process has its own."""
         return {"_url": self._url, "_options": self._options}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
-        """Begin as made anew."""
+        """Restore the state with an empty cache."""
         self.__dict__.update(state)
-        self._forget()
+        self._reset()
 
-    def _forget(self) -> None:
+    def _reset(self) -> None:
         self._folders: dict[str, str] = {}  # path below the root folder, to id
         self._making = threading.Lock()
 
@@ -57,21 +57,21 @@ class DriveTarget:
 
     @property
     def storage_options(self) -> Mapping[str, Any]:
-        """What was given for fsspec."""
+        """The options given for fsspec."""
         return self._options
 
     @property
     def slow_to_create(self) -> bool:
-        """Of each file several requests, and few a second are allowed."""
+        """True: a file takes several requests, and few per second are allowed."""
         return True
 
     def _drive(self) -> tuple[Any, str]:
-        # A filesystem of this thread's own, for the client behind it serves no two.
+        # A filesystem for this thread alone: its client does not support several threads.
         fs, path = filesystem_of(self._url, self._options)
         return fs, path.strip("/")
 
     def get(self, key: str) -> bytes | None:
-        """Return an object, or None where there is none."""
+        """Return an object, or None if there is none."""
         fs, _ = self._drive()
         found = self._find(fs, key)
         if found is None:
@@ -99,7 +99,7 @@ class DriveTarget:
             ).execute()
 
     def create(self, key: str, data: bytes) -> bool:
-        """Write an object only where there is none; of two that do so at once the older stays."""
+        """Write an object only if there is none; of two made at the same time the older stays."""
         fs, _ = self._drive()
         if self._find(fs, key) is not None:
             return False
@@ -136,7 +136,7 @@ class DriveTarget:
         for file in self._listed(fs, f"'{folder}' in parents"):
             name = f"{path}/{file['name']}".lstrip("/")
             if name in seen:
-                continue  # a younger one of a name that is taken
+                continue  # a younger file of the same name
             seen.add(name)
             if file["mimeType"] == _FOLDER:
                 yield from self._below(fs, file["id"], name)
@@ -158,7 +158,7 @@ class DriveTarget:
 
     @staticmethod
     def _listed(fs: Any, query: str) -> list[File]:
-        """Return what a query finds, the oldest first."""
+        """Return the files that match a query, the oldest first."""
         found: list[File] = []
         token = None
         while True:
@@ -171,14 +171,14 @@ class DriveTarget:
                 pageToken=token,
                 **fs._drive_kw(),
             )
-            page = retried("listing a Drive", lambda: request().execute())  # noqa: B023 (now)
+            page = retried("listing a Drive", lambda: request().execute())  # noqa: B023 (called in this iteration)
             found += page.get("files", [])
             token = page.get("nextPageToken")
             if token is None:
                 return sorted(found, key=lambda file: (file["createdTime"], file["id"]))
 
     def _folder(self, fs: Any, path: str, *, make: bool = False) -> str | None:
-        """Return the id of a folder below the root folder; None where it is not there."""
+        """Return the id of a folder below the root folder; None if there is none."""
         _, root = self._drive()
         whole = f"{root}/{path}".strip("/")
         if whole in self._folders:
@@ -197,12 +197,12 @@ class DriveTarget:
         return parent
 
     def _made(self, fs: Any, parent: str, name: str) -> File | None:
-        """Make a folder; return the oldest of that name, which another worker may have made."""
+        """Make a folder; return the oldest of that name, which may be another worker's."""
         (made,) = fs.files.generateIds(count=1).execute()["ids"]
         body = {"id": made, "name": name, "parents": [parent], "mimeType": _FOLDER}
         _once(name, lambda: fs.files.create(body=body, supportsAllDrives=True))
         found = self._child(fs, parent, name, "=")
-        if found is None:  # it is not listed yet
+        if found is None:  # not listed yet
             return body
         if found["id"] != made:
             fs.files.delete(fileId=made, supportsAllDrives=True).execute()  # nothing is in it yet
@@ -210,7 +210,7 @@ class DriveTarget:
 
     def _upload(self, fs: Any, key: str, data: bytes) -> str:
         folder, _, name = key.rpartition("/")
-        with self._making:  # threads of one process need not make a folder twice
+        with self._making:  # so that threads of one process do not make a folder twice
             parent = self._folder(fs, folder, make=True)
         made: str
         (made,) = fs.files.generateIds(count=1).execute()["ids"]
@@ -229,10 +229,10 @@ def _media(data: bytes) -> Any:
 
 
 def _once(name: str, request: Callable[[], Any]) -> None:
-    """Carry a request out that makes a file of a given id; repeated, it finds its own.
+    """Execute a request that makes a file of a given id, so that retries find their own file.
 
-    It is made anew each time: the client's own repetition (``num_retries``) sends an upload without
-    its content, and waits for an answer for ever.
+    The request is built again for each attempt: the client's own retries (``num_retries``) send an
+    upload without its content, and wait forever for an answer.
     """
     from googleapiclient.errors import HttpError
 

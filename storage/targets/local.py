@@ -1,4 +1,4 @@
-"""A store in a folder of this machine: temporary file, sync, rename, sync of the folder."""
+"""A target in a folder of this machine, and which folders are mounts."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ from .safe_keys import confined
 _TEMPORARY = ".writing-"
 
 DRIVE = "fuse.drive"
-"""What Colab's mounted Drive is called among filesystems."""
+"""Filesystem type of Colab's mounted Drive."""
 
 _NETWORK_MOUNTS = frozenset({"9p", "afs", "cifs", "nfs", "nfs4", "smb3", "smbfs", "vboxsf"})
 
 
 class LocalTarget:
-    """A folder. A write is a temporary file, synced, renamed, its folder synced."""
+    """A folder. A write makes a temporary file, syncs and renames it, and syncs the folder."""
 
     def __init__(self, path: str | os.PathLike[str]) -> None:
         self._root = Path(path)
@@ -36,19 +36,19 @@ class LocalTarget:
 
     @property
     def storage_options(self) -> Mapping[str, Any]:
-        """Nothing: it is a path."""
+        """Empty: it is a path."""
         return {}
 
     @property
     def slow_to_create(self) -> bool:
-        """Only on a mount."""
+        """True only on a mount."""
         return is_mount(self._root)
 
     def _path(self, key: str) -> Path:
         return self._root / confined(key, self.url)
 
     def get(self, key: str) -> bytes | None:
-        """Return an object, or None where there is none."""
+        """Return an object, or None if there is none."""
         try:
             return self._path(key).read_bytes()
         except (FileNotFoundError, NotADirectoryError):
@@ -62,7 +62,7 @@ class LocalTarget:
         _sync_folder(path.parent)
 
     def create(self, key: str, data: bytes) -> bool:
-        """Write an object only where there is none, atomically."""
+        """Write an object only if there is none, atomically."""
         path = self._path(key)
         temporary = self._write_beside(path, data)
         try:
@@ -79,7 +79,7 @@ class LocalTarget:
         return True
 
     def _create_without_links(self, path: Path, data: bytes) -> bool:
-        """For mounts that know no hard links (FUSE): exclusive, though not atomic."""
+        """For mounts without hard links (FUSE): exclusive, though not atomic."""
         try:
             with path.open("xb") as file:
                 file.write(data)
@@ -97,17 +97,17 @@ class LocalTarget:
                 file.flush()
                 os.fsync(file.fileno())
         except OSError as error:
-            with contextlib.suppress(OSError):  # a disk that is full should not become fuller
+            with contextlib.suppress(OSError):  # do not leave it on a full disk
                 temporary.unlink()
             if error.errno == errno.ENOSPC:
                 free = shutil.disk_usage(path.parent).free
-                said = f"{len(data):,} bytes were to be written, {free:,} are free"
-                raise OSError(errno.ENOSPC, said) from error
+                message = f"{len(data):,} bytes were to be written, {free:,} are free"
+                raise OSError(errno.ENOSPC, message) from error
             raise
         return temporary
 
     def delete(self, keys: Iterable[str]) -> None:
-        """Remove objects, and the folders that are empty then."""
+        """Remove objects, and folders that become empty."""
         folders: set[Path] = set()
         for path in [self._path(key) for key in keys]:
             path.unlink(missing_ok=True)
@@ -117,10 +117,10 @@ class LocalTarget:
                 (self._root / folder).rmdir()
 
     def sizes(self, prefix: str = "") -> dict[str, int]:
-        """List the objects under a folder, temporary files of killed writers included."""
+        """List the objects under a folder, including temporary files of killed writers."""
         top = self._path(prefix)
         found = {}
-        # Without onerror a folder that cannot be listed is left out, as if it were empty.
+        # Without onerror, a folder that cannot be listed would be left out, as if it were empty.
         for folder, _, names in os.walk(top, onerror=_raise_unless_missing):
             for name in names:
                 path = Path(folder, name)
@@ -151,15 +151,15 @@ def _raise_unless_missing(error: OSError) -> None:
 
 
 def is_mount(path: Path) -> bool:
-    """Whether a path lies on a mounted Drive, bucket or network folder, and not on a disk."""
+    """Whether a path is on a mounted Drive, bucket or network folder, and not on a disk."""
     kind = kind_of_disk(path)
     return kind.startswith("fuse") or kind in _NETWORK_MOUNTS
 
 
 def kind_of_disk(path: Path) -> str:
-    """Return the kind of filesystem that a path lies on, as ``ext4``; of Colab's Drive `DRIVE`.
+    """Return the filesystem type of a path, such as ``ext4``, or `DRIVE` for Colab's Drive.
 
-    A path that is not there yet lies where its parent does.
+    A path that does not exist yet has the type of its parent.
     """
     real = os.path.realpath(path)
     found = [

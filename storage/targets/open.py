@@ -43,13 +43,13 @@ def open_target(url: str | os.PathLike[str], options: Mapping[str, Any] | None =
     if protocols & LOCAL:
         folder = LocalTarget(path)
         return RetryingTarget(ReadBackTarget(folder) if folder.slow_to_create else folder)
-    behind = (DriveTarget if protocols & DRIVE else FsspecTarget)(name, options or {})
+    remote = (DriveTarget if protocols & DRIVE else FsspecTarget)(name, options or {})
     atomic = protocols & (OBJECT_STORES | {"memory"})
-    return RetryingTarget(behind if atomic else ReadBackTarget(behind))
+    return RetryingTarget(remote if atomic else ReadBackTarget(remote))
 
 
 def _is_file(fs: Any, path: str) -> bool:
-    """As ``fs.isfile``, which takes any failure to mean no."""
+    """Like ``fs.isfile``, which however takes any failure to mean no."""
     try:
         return bool(fs.info(path)["type"] == "file")
     except (FileNotFoundError, NotADirectoryError):

@@ -1,4 +1,4 @@
-"""A store behind fsspec: a write is one whole-object put."""
+"""A target behind fsspec: a write is one whole-object put."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from ..filesystems.redaction import shown
 from .safe_keys import confined
 
 _DELETES = 16
-"""Objects that are deleted at once: of each a request, and there may be tens of thousands."""
+"""Objects deleted at once: each takes a request, and there may be tens of thousands."""
 
 
 class FsspecTarget:
-    """A folder of any filesystem that fsspec knows."""
+    """A folder on any filesystem of fsspec."""
 
     def __init__(self, url: str, options: Mapping[str, Any]) -> None:
         self._url = url.rstrip("/")
@@ -29,12 +29,12 @@ class FsspecTarget:
 
     @property
     def storage_options(self) -> Mapping[str, Any]:
-        """What was given for fsspec."""
+        """The options given for fsspec."""
         return self._options
 
     @property
     def slow_to_create(self) -> bool:
-        """Not for an object store; what else is behind fsspec mostly makes objects one by one."""
+        """False for an object store; most others behind fsspec make objects one by one."""
         fs, _ = self._fs()
         return not protocols_of(fs) & (OBJECT_STORES | {"memory"})
 
@@ -47,7 +47,7 @@ class FsspecTarget:
         return fs, f"{root}/{confined(key, self.url)}"
 
     def get(self, key: str) -> bytes | None:
-        """Return an object, or None where there is none."""
+        """Return an object, or None if there is none."""
         fs, path = self._object(key)
         try:
             return bytes(fs.cat_file(path))
@@ -61,13 +61,13 @@ class FsspecTarget:
         fs.pipe_file(path, data)
 
     def create(self, key: str, data: bytes) -> bool:
-        """Write an object only where there is none.
+        """Write an object only if there is none.
 
-        Atomic on an object store, by its precondition; elsewhere as surely as the filesystem can.
+        Atomic on an object store, by its precondition; elsewhere as safe as the filesystem allows.
         """
         fs, path = self._object(key)
         self._make_folder(fs, path)
-        fs.invalidate_cache()  # some look there whether the object exists
+        fs.invalidate_cache()  # some look up there whether the object exists
         try:
             fs.pipe_file(path, data, mode="create")
         except FileExistsError:
@@ -82,7 +82,8 @@ class FsspecTarget:
     def delete(self, keys: Iterable[str]) -> None:
         """Remove objects."""
         fs, root = self._fs()
-        paths = [f"{root}/{confined(key, self.url)}" for key in keys]  # all, before any is removed
+        # All keys are checked before any object is removed.
+        paths = [f"{root}/{confined(key, self.url)}" for key in keys]
 
         def remove(path: str) -> None:
             with contextlib.suppress(FileNotFoundError):

@@ -1,6 +1,7 @@
-"""`confined`: the one rule of what a store's object may be called, so that none leaves its folder.
+"""`confined`: the rule for keys of objects that keeps each of them inside its target's folder.
 
-Keys come from places that anybody may have written: markers, manifests, the listing of a bucket.
+Keys can come from untrusted sources: markers, manifests, the listing of a bucket. Which keys a
+results store has is in `store.keys`.
 """
 
 from __future__ import annotations
@@ -11,29 +12,29 @@ from ..errors import UnsafeKey
 
 _UNSAFE = re.compile(
     r"""
-      (?:^|/)\.\.?(?:/|$)   # a step up, or none
-    | ^/ | //              # from the root of the disk; or of what a URL may take for one
-    | ^[A-Za-z]:           # a drive of Windows
-    | [\\\0]               # its other separator; where C ends a string
+      (?:^|/)\.\.?(?:/|$)   # a parent folder, or the folder itself
+    | ^/ | //              # from the root of a disk, or of what a URL may take for one
+    | ^[A-Za-z]:           # a Windows drive
+    | [\\\0]               # the Windows separator; the end of a C string
     """,
     re.VERBOSE,
 )
 
 
-def confined(key: str, place: str) -> str:
-    """Return a key, or the empty one of the folder itself, that stays within a place.
+def confined(key: str, folder: str) -> str:
+    """Return a key (or the empty one, of the folder itself) that stays within a folder.
 
     Parameters
     ----------
     key : str
         Names separated by slashes.
-    place : str
-        What the user calls the place, for the message.
+    folder : str
+        Path or URL of the folder, for the message.
 
     Raises
     ------
     UnsafeKey
-        It could lead elsewhere; nothing was touched.
+        The key could lead out of the folder; nothing was accessed.
 
     Examples
     --------
@@ -41,12 +42,12 @@ def confined(key: str, place: str) -> str:
     'dhatu/c/0/0'
     >>> confined("../notes.txt", "results.zarr")
     Traceback (most recent call last):
-    paninifs.storage.errors.UnsafeKey: '../notes.txt' is no name of an object in results.zarr: ...
+    paninifs.storage.errors.UnsafeKey: '../notes.txt' cannot name an object in results.zarr: ...
     """
     if _UNSAFE.search(key):
         raise UnsafeKey(
-            f"{key!r} is no name of an object in {place}: it leads out of the folder, and nothing "
-            "was read or written. This engine gives no such names: whoever wrote the store, its "
-            "mirror or its markers is not to be trusted; make the store anew from the corpus"
+            f"{key!r} cannot name an object in {folder}: it leads out of the folder. Nothing was "
+            "read or written. This engine makes no such names, so do not trust the store, its "
+            "mirror or its markers; make the store again from the corpus"
         )
     return key

@@ -1,7 +1,7 @@
-"""`TargetStore`: a `Target` as zarr and xarray read it, waiting and never from a listing's cache.
+"""`TargetStore`: a `Target` as a Zarr store, read with retries and never from cached listings.
 
-Zarr takes a file that it is told is not there for one of fill values. So on a place that fails now
-and then, or whose listings are stale, results are read as they were written: through a target.
+Zarr reads a missing object as fill values. So where storage fails now and then, or has stale
+listings, results are read as they were written: through a target.
 """
 
 from __future__ import annotations
@@ -22,17 +22,17 @@ from zarr.core.buffer import Buffer, BufferPrototype
 
 from .target import Target
 
-_HELD = 4
-"""Objects that are held, for a shard is asked for piece by piece: at most 256 MiB, mostly less."""
+_CACHED = 4
+"""Objects kept in memory, because a shard is read piece by piece: at most 256 MiB, mostly less."""
 
 
 class TargetStore(Store):
-    """A store that can only be read.
+    """A read-only Zarr store.
 
     Parameters
     ----------
     target : Target
-        Where the objects are.
+        The target to read from.
     """
 
     supports_writes = False
@@ -42,14 +42,14 @@ class TargetStore(Store):
     def __init__(self, target: Target) -> None:
         super().__init__(read_only=True)
         self._target = target
-        self._object = lru_cache(_HELD)(target.get)
+        self._object = lru_cache(_CACHED)(target.get)
 
     def __reduce__(self) -> tuple[type[TargetStore], tuple[Target]]:
-        """Travel as the address that a target is."""
+        """Pickle the target alone, without cached objects."""
         return TargetStore, (self._target,)
 
     def __eq__(self, value: object) -> bool:
-        """Compare by place."""
+        """Compare by URL."""
         return isinstance(value, TargetStore) and value._target.url == self._target.url
 
     def __hash__(self) -> int:
@@ -57,7 +57,7 @@ class TargetStore(Store):
         return hash(self._target.url)
 
     def __str__(self) -> str:
-        """Return the place."""
+        """Return the URL."""
         return self._target.url
 
     async def get(
@@ -66,7 +66,7 @@ class TargetStore(Store):
         prototype: BufferPrototype,
         byte_range: ByteRequest | None = None,
     ) -> Buffer | None:
-        """Return an object, or some of its bytes; None where there is none."""
+        """Return an object or a range of its bytes; None if there is none."""
         data = await asyncio.to_thread(self._object, key)
         return None if data is None else prototype.buffer.from_bytes(_part(data, byte_range))
 
@@ -75,19 +75,19 @@ class TargetStore(Store):
         prototype: BufferPrototype,
         key_ranges: Iterable[tuple[str, ByteRequest | None]],
     ) -> list[Buffer | None]:
-        """Return bytes of several objects."""
+        """Return ranges of several objects."""
         return [await self.get(key, prototype, part) for key, part in key_ranges]
 
     async def exists(self, key: str) -> bool:
         """Whether there is such an object."""
         return await asyncio.to_thread(self._object, key) is not None
 
-    async def set(self, key: str, value: Buffer) -> None:  # noqa: ARG002 (as Store has it)
-        """Refuse."""
+    async def set(self, key: str, value: Buffer) -> None:  # noqa: ARG002 (the signature of Store)
+        """Raise: the store is read-only."""
         self._check_writable()
 
-    async def delete(self, key: str) -> None:  # noqa: ARG002 (as Store has it)
-        """Refuse."""
+    async def delete(self, key: str) -> None:  # noqa: ARG002 (the signature of Store)
+        """Raise: the store is read-only."""
         self._check_writable()
 
     async def list(self) -> AsyncIterator[str]:
@@ -96,7 +96,7 @@ class TargetStore(Store):
             yield key
 
     async def list_prefix(self, prefix: str) -> AsyncIterator[str]:
-        """Yield the keys that begin so."""
+        """Yield the keys that start with a prefix."""
         for key in await asyncio.to_thread(self._target.sizes):
             if key.startswith(prefix):
                 yield key

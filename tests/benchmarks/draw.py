@@ -20,18 +20,18 @@ mpl.use("svg")
 from matplotlib import pyplot as plt
 
 INTRODUCTION = """\
-Made by `make bench`. Figures are medians of rounds in which the contenders take turns, on a shared
-machine; what each is compared with is in `tests/benchmarks/baselines/`.
+Made by `make bench`. The figures are medians over several rounds on a shared machine. In each
+round, the contenders take turns. The baselines are in `tests/benchmarks/baselines/`.
 """
 
 BARS = {  # table's name begins with: column of names, column drawn
-    "Kernel, one thread": ("what", "a second"),
-    "Whole run, parquet": ("what", "marginal, texts a second"),
-    "Whole run, jsonl": ("what", "marginal, texts a second"),
+    "Kernel, one thread": ("what", "per second"),
+    "Whole run, Parquet": ("what", "marginal, texts per second"),
+    "Whole run, JSON Lines": ("what", "marginal, texts per second"),
 }
 LINES = {
-    "Growth with the corpus": ("texts", "texts a second"),
-    "Growth with the text": ("mean bytes", "MB of text a second"),
+    "Growth with the corpus": ("texts", "texts per second"),
+    "Growth with the text": ("mean bytes", "MB of text per second"),
 }
 
 

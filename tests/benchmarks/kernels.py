@@ -1,4 +1,4 @@
-"""The kernels, one thread unless said: texts a second, beside the baselines and the processor."""
+"""The kernels, on one thread unless noted: texts per second, baselines, the processor's limit."""
 
 from __future__ import annotations
 
@@ -75,10 +75,11 @@ def _baselines(name: str, text: PackedText, rounds: int) -> Table:
     limit = clock * 1e9 * len(text) / (32 * blocks)
     result = Table(
         f"Kernel, one thread, texts of {name}",
-        f"The nine hashes and their weights; mean {lengths.mean():.0f} bytes, "
-        f"{blocks / len(text) / 9:.2f} blocks a hash. Limit: one sha256rnds2 a cycle at "
-        f"{clock:.2f} GHz (a chain of dependent multiplications), {limit:,.0f} texts a second. "
-        "The last row makes ten hashes and every statistic.",
+        f"Nine hashes per text and their weights. Texts have {lengths.mean():.0f} bytes on "
+        f"average, {blocks / len(text) / 9:.2f} blocks per hash. Limit: one sha256rnds2 "
+        f"instruction per cycle at {clock:.2f} GHz (the clock, measured by a chain of "
+        f"dependent multiplications): {limit:,.0f} texts per second. The last row computes ten "
+        "hashes and all statistics.",
     )
     for what, spread in seen.items():
         row = {"what": what, **spread.rate(len(text))}
@@ -92,7 +93,7 @@ def _baselines(name: str, text: PackedText, rounds: int) -> Table:
 
 
 def _threads(quick: bool, rounds: int) -> Table:
-    table = Table("Kernel, two threads against one", "Each thread hashes texts of its own.")
+    table = Table("Kernel, two threads against one", "Each thread hashes its own texts.")
     path = sha_paths.chosen().name
     for name, size, count in (("~100 bytes", 100, 80_000), ("~5 kB", 5000, 3000)):
         halves = [corpora.texts(count // (4 if quick else 1), size, seed) for seed in (1, 2)]
@@ -110,7 +111,7 @@ def _threads(quick: bool, rounds: int) -> Table:
 
 
 def _inventory(quick: bool, rounds: int) -> Table:
-    table = Table("Kernel, another inventory", "Twelve dhātus of lengths 4 to 7; rate a hash.")
+    table = Table("Kernel, another inventory", "Twelve dhātus, with names of 4 to 7 letters.")
     chains = [Chain(f"{name}::".encode(), k) for k, name in enumerate(TWELVE)]
     path = sha_paths.chosen().name
     for name, size, count in (("~100 bytes", 100, 80_000), ("~5 kB", 5000, 3000)):
@@ -123,16 +124,16 @@ def _inventory(quick: bool, rounds: int) -> Table:
             rounds,
         )
         ratio = 12 / seen["twelve"].median / (9 / seen["nine"].median)
-        table.rows.append({"texts": name, "rate a hash, twelve × nine": round(ratio, 2)})
+        table.rows.append({"texts": name, "rate per hash, twelve × nine": round(ratio, 2)})
     return table
 
 
 def _lesser(quick: bool) -> list[Table]:
     """Processors that lack what this one has: Numba's target restricted, in its own process."""
     table = Table(
-        "Kernel on lesser targets, one thread",
-        "LLVM's target restricted to the instructions of the named processor; hashlib, in the same "
-        "process, keeps the SHA instructions of this one.",
+        "Kernel on older processors, one thread",
+        "LLVM is restricted to the instructions of the named processor. hashlib, in the same "
+        "process, still uses the SHA instructions of this one.",
     )
     for path, (name, features) in LESSER.items():
         if path not in sha_paths.usable():
@@ -151,7 +152,7 @@ def _lesser(quick: bool) -> list[Table]:
                     "path": path,
                     "target": name,
                     "texts": texts,
-                    "a second": float(rate),
+                    "per second": float(rate),
                     "× hashlib .copy()": float(ratio),
                 }
             )

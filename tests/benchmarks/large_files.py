@@ -115,7 +115,7 @@ def measured(path: Path, rows: int, memory: str, folder: Path) -> dict[str, obje
         "texts": rows,
         "seconds": seconds,
         "CPU seconds": own_cpu + cpu_after - cpu,
-        "text, MB a second": summary.text_bytes / 1e6 / seconds,
+        "text, MB per second": summary.text_bytes / 1e6 / seconds,
         "worker's peak (MB)": peak / 1e6,
         "of it before (MB)": before / 1e6,
     }

@@ -47,19 +47,19 @@ def _by_codec(place: Workplace, quick: bool) -> Table:
     alone = bare[NINE_HASHES]
     table = Table(
         "Whole run, texts of ~5 kB",
-        f"Parquet, file to store, warm cluster of 2 workers: {many:,} texts, and those beyond "
-        f"{few:,} (marginal). In brackets: of the kernel's nine hashes on two threads, measured "
-        "between the runs. A run makes a tenth hash and the statistics, so it can come to no more "
-        "than the second row says.",
+        f"Parquet, from file to store, on a warm cluster of 2 workers: {many:,} texts, and the "
+        f"rate of those after the first {few:,} (marginal). In brackets: the share of the kernel's "
+        "nine hashes on two threads, measured between the runs. A run also computes a tenth hash "
+        "and the statistics, so the second row is its upper limit.",
     )
     for what, rate in bare.items():
-        table.rows.append({"what": what, "texts a second": _of(rate, alone)})
+        table.rows.append({"what": what, "texts per second": _of(rate, alone)})
     for codec in ("snappy", "zstd", "none"):
         small, large = median[codec, few], median[codec, many]
         table.rows.append(
             {
                 "what": f"file to store, {codec}",
-                "texts a second": _of(many / large, alone),
+                "texts per second": _of(many / large, alone),
                 "marginal": _of((many - few) / (large - small), alone),
             }
         )
@@ -67,7 +67,7 @@ def _by_codec(place: Workplace, quick: bool) -> Table:
 
 
 def _bare_kernels(quick: bool) -> dict[str, float]:
-    """Return texts a second on two threads, of the bare hashes and of all that a run computes."""
+    """Return texts per second on two threads, of the bare hashes and of all that a run computes."""
     halves = [corpora.texts(4000, 5000, seed) for seed in (1, 2)] * (1 if quick else 10)
     path = sha_paths.chosen().name
     cpu = load("cpu")

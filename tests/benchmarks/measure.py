@@ -62,10 +62,10 @@ class Spread:
         return statistics.median(self.seconds)
 
     def rate(self, count: float) -> dict[str, Any]:
-        """Median and range of a count a second."""
+        """Return the median and the range of a count per second."""
         rates = sorted(count / one for one in self.seconds)
         return {
-            "a second": float(count / self.median),
+            "per second": float(count / self.median),
             "range": f"{_text(float(rates[0]))} to {_text(float(rates[-1]))}",
         }
 

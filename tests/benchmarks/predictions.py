@@ -29,7 +29,7 @@ import paninifs as pf
 from paninifs.engine.calibrate import calibrate
 from paninifs.engine.costs.catalogue_files import open_catalogue
 from paninifs.engine.costs.prediction import predict
-from paninifs.engine.costs.this_machine import machine_here
+from paninifs.engine.costs.this_machine import describe_this_machine
 from paninifs.engine.costs.work import Work
 
 GLOSSES = Path(__file__).parents[1] / "data" / "wordnet-2000.jsonl.gz"
@@ -81,7 +81,7 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=3)
     arguments = parser.parse_args()
     calibration = calibrate(tell=print)
-    here = machine_here(open_catalogue())
+    here = describe_this_machine(open_catalogue())
     rows = []
     with tempfile.TemporaryDirectory() as temporary:
         folder = Path(temporary)

@@ -23,6 +23,7 @@ BASELINES = {
     "DuckDB script": HERE / "baselines" / "duckdb_script.py",
     "multiprocessing hashlib script": HERE / "baselines" / "hashlib_script.py",
 }
+TITLES = {"parquet": "Parquet", "jsonl": "JSON Lines"}
 
 
 class Workplace:
@@ -72,7 +73,7 @@ def against_baselines(place: Workplace, quick: bool) -> Iterator[Table]:
     rounds = 1 if quick else 3
     parquet_rate = None
     with pf.connect(workers=2, quiet=True) as client:
-        for kind in ("parquet", "jsonl"):
+        for kind, title in TITLES.items():
             sizes = [place.corpus(count, 100, kind) for count in (few, many)]
             contenders: dict[str, Callable[[Path, Path], float]] = {
                 "paninifs, 2 workers": lambda corpus, store: run_once(client, corpus, store)
@@ -81,22 +82,24 @@ def against_baselines(place: Workplace, quick: bool) -> Iterator[Table]:
                 contenders[name] = lambda c, s, script=script: script_once(script, c, s)
             seen = _marginal(place, contenders, sizes, rounds)
             table = Table(
-                f"Whole run, {kind}, texts of ~100 bytes",
-                f"File to store, two cores. Marginal: the {many - few:,} texts beyond {few:,}.",
+                f"Whole run, {title}, texts of ~100 bytes",
+                f"From file to store, on two cores. Marginal: the rate of the {many - few:,} texts "
+                f"after the first {few:,}.",
             )
             for name, (small, large) in seen.items():
                 marginal = (many - few) / (large.median - small.median)
                 if name.startswith("paninifs"):
                     ours = marginal
                 row = {"what": name, f"{few:,} (s)": small.median, f"{many:,} (s)": large.median}
-                row["whole, texts a second"] = many / large.median
-                row["marginal, texts a second"] = marginal
+                row["whole, texts per second"] = many / large.median
+                row["marginal, texts per second"] = marginal
                 row["paninifs ×"] = ours / marginal
                 table.rows.append(row)
             if kind == "parquet":
                 parquet_rate = ours
             else:
-                table.note += f" {ours / parquet_rate:.0%} of the marginal rate from Parquet."
+                share = ours / parquet_rate
+                table.note += f" The marginal rate is {share:.0%} of that from Parquet."
             yield table
 
 
@@ -126,8 +129,8 @@ def growth(place: Workplace, quick: bool) -> Iterator[Table]:
     counts = [10_000, 100_000] if quick else [10_000, 100_000, 1_000_000, 10_000_000]
     table = Table(
         "Growth with the corpus",
-        "Parquet, texts of ~100 bytes, 2 workers of 1 GiB; the second of two runs. Peak: of the "
-        "worker that held most, since the cluster began.",
+        "Parquet, texts of ~100 bytes, 2 workers of 1 GiB. The second of two runs. Peak memory: of "
+        "the largest worker, since the cluster started.",
     )
     with pf.connect(workers=2, memory="1GiB", quiet=True) as client:
         for count in counts:
@@ -137,20 +140,20 @@ def growth(place: Workplace, quick: bool) -> Iterator[Table]:
                 {
                     "texts": count,
                     "seconds": seconds,
-                    "texts a second": count / seconds,
-                    "peak of a worker (MiB)": max(client.run(_peak_mib).values()),
+                    "texts per second": count / seconds,
+                    "peak memory of a worker (MiB)": max(client.run(_peak_mib).values()),
                 }
             )
     yield table
     lengths = [10, 1000] if quick else [10, 100, 1000, 10_000, 100_000, 1_000_000]
-    table = Table("Growth with the text", "Parquet, 2 workers; the second of two runs.")
+    table = Table("Growth with the text", "Parquet, 2 workers. The second of two runs.")
     with pf.connect(workers=2, quiet=True) as client:
         for length in lengths:
             count = min(1_000_000, (20 if quick else 1000) * 1_000_000 // max(length, 100))
             corpus = place.corpus(count, length)
             seconds = _last_of(place, client, corpus, 2)
-            row = {"mean bytes": length, "texts": count, "texts a second": count / seconds}
-            row["MB of text a second"] = count * length / seconds / 1e6
+            row = {"mean bytes": length, "texts": count, "texts per second": count / seconds}
+            row["MB of text per second"] = count * length / seconds / 1e6
             table.rows.append(row)
     yield table
     count = 100_000 if quick else 2_000_000
@@ -160,7 +163,7 @@ def growth(place: Workplace, quick: bool) -> Iterator[Table]:
         with pf.connect(workers=workers, quiet=True) as client:
             rates[workers] = count / _last_of(place, client, place.corpus(count, 100), 3)
         ratio = rates[workers] / rates[1]
-        table.rows.append({"workers": workers, "texts a second": rates[workers], "× one": ratio})
+        table.rows.append({"workers": workers, "texts per second": rates[workers], "× one": ratio})
     yield table
 
 
@@ -178,9 +181,9 @@ def _peak_mib() -> int:
 
 
 PLAN = {  # on a V100, from the planning documents
-    "texts a second": 25_000.0,
-    "prime bases a second": 20_000.0,
-    "papers a second": 19.0,
+    "texts per second": 25_000.0,
+    "prime bases per second": 20_000.0,
+    "papers per second": 19.0,
     "hours for 100,000 documents": 1.5,
 }
 
@@ -194,14 +197,14 @@ def papers(place: Workplace, quick: bool) -> Table:
     hours = seconds / 3600 * 100_000 / count
     ours = (text_rate, text_rate, count / seconds, hours)
     table = Table(
-        "The plan's aims for a V100, on these two cores",
-        f"File to store: texts and prime bases of ~100 bytes at the marginal rate from Parquet "
-        f"(every text makes ten prime bases; a base counts once a text here); {count:,} documents "
-        f"of ~30 kB in {seconds:.0f} s.",
+        "The targets of the plan for a V100, on these two cores",
+        f"From file to store. Texts of ~100 bytes and their prime bases: the marginal rate from "
+        f"Parquet. (Every text has ten prime bases; here they count as one.) Papers: {count:,} "
+        f"documents of ~30 kB in {seconds:.0f} s.",
     )
-    for (what, aim), value in zip(PLAN.items(), ours, strict=True):
-        ratio = aim / value if what.startswith("hours") else value / aim
-        table.rows.append({"aim": what, "plan": aim, "paninifs": value, "ratio": ratio})
+    for (what, target), value in zip(PLAN.items(), ours, strict=True):
+        ratio = target / value if what.startswith("hours") else value / target
+        table.rows.append({"target": what, "plan": target, "paninifs": value, "ratio": ratio})
     return table
 
 
@@ -281,8 +284,8 @@ def cold(place: Workplace, quick: bool) -> Table:
     spreads = {name: Spread(tuple(seconds[1:])) for name, seconds in seen.items()}
     table = Table(
         "From a cold shell",
-        "117,659 texts of ~75 bytes in JSON Lines, kernel cache warm, against a script that only "
-        "imports dask.distributed and starts and closes the same cluster.",
+        "117,659 texts of ~75 bytes in JSON Lines, with a warm kernel cache, compared with a "
+        "script that only imports dask.distributed and starts and closes the same cluster.",
     )
     ratio = spreads["run"].median / spreads["bare"].median
     table.rows = [

@@ -7,7 +7,7 @@ round each of these has its turn, and what it took is compared with the first in
 seconds of the processors that client, scheduler and workers used, which a busy machine disturbs
 less. What workers tell of themselves by the way, with every shard, is on both sides.
 
-- nobody is told anything
+- no display, and no events
 - as a run is by default: dask's scheduler is told of it, for the tab and for Prometheus
 - the same with the tab open (a visitor's session in a process of its own, which follows every
   change; a visitor is elsewhere as a rule, so theirs gets what the others leave of the processors)
@@ -43,7 +43,7 @@ from paninifs.engine.monitoring.dashboard import telemetry
 from paninifs.engine.monitoring.display.notebook import Notebook
 from paninifs.engine.monitoring.recorder import Recorder
 
-NOBODY = "nobody is told"
+NOBODY = "no display"
 
 
 @contextmanager
@@ -101,7 +101,7 @@ def card_shown(_: str) -> Iterator[None]:
 
 WAYS: dict[str, Any] = {
     NOBODY: lambda _: untold(),
-    "as by default": lambda _: nullcontext(),
+    "default settings": lambda _: nullcontext(),
     "tab open": tab_open,
     "notebook's card": card_shown,
 }
@@ -157,7 +157,7 @@ def main() -> None:
     for way, rows in taken.items():
         seconds, used = zip(*rows, strict=True)
         found[way] = {
-            "texts a second": texts / statistics.median(seconds),
+            "texts per second": texts / statistics.median(seconds),
             "seconds, times the first": against(seconds, first[0]),
             "seconds of processors, times the first": against(used, first[1]),
         }

@@ -1,4 +1,4 @@
-"""The size of micro-batches: what is learnt, fits and pays; and results never change."""
+"""The size of micro-batches: what is learnt, fits and is fastest. Results never change."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from paninifs.storage.errors import BlockError
 from paninifs.storage.text import PackedText
 
 HOME = MicroBatch(4096, 1 << 20)
-FIELDS = 124  # bytes a row
+FIELDS = 124  # bytes per row
 
 
 @pytest.fixture(autouse=True)
@@ -39,7 +39,7 @@ def held(size, row_bytes=FIELDS):
 
 
 def everything(sizes):
-    """What the memory allows, whatever pays."""
+    """Return the size that memory allows, whichever is fastest."""
     return sizes.within_limits(float("inf"))
 
 
@@ -56,7 +56,7 @@ CALLS = st.lists(
     in_flight=st.integers(1, 4),
     most=st.sampled_from([1, 2, 8]),
 )
-def test_once_it_has_learnt_it_never_takes_more_than_its_share(calls, factor, in_flight, most):
+def test_once_measured_it_stays_within_its_share(calls, factor, in_flight, most):
     sizes = Adaptive(HOME, most, in_flight, FIELDS)
     learnt = False
     for many, mean, power in calls:
@@ -73,7 +73,7 @@ def test_once_it_has_learnt_it_never_takes_more_than_its_share(calls, factor, in
 
 
 @given(power=st.integers(24, 40), factor=st.floats(0.5, 30), in_flight=st.integers(1, 4))
-def test_it_grows_until_it_takes_enough_of_the_room_or_needs_no_more(power, factor, in_flight):
+def test_sizes_grow_to_the_budget_or_the_maximum(power, factor, in_flight):
     sizes, room = Adaptive(HOME, 8, in_flight, FIELDS), 1 << power
     for _ in range(60):
         turn = sizes.begin(room, 10_000, 10_000_000)
@@ -84,7 +84,7 @@ def test_it_grows_until_it_takes_enough_of_the_room_or_needs_no_more(power, fact
     assert size == HOME.times(8) or use >= LOW * 0.98  # whole rows
 
 
-def test_room_that_others_take_and_leave_is_followed():
+def test_sizes_follow_a_changing_budget():
     sizes = Adaptive(HOME, 8, 1, FIELDS)
     seen = []
     for room in [1 << 30] * 8 + [1 << 20] * 2 + [1 << 30] * 20:
@@ -96,8 +96,8 @@ def test_room_that_others_take_and_leave_is_followed():
     assert seen[-1] == HOME.times(8)
 
 
-def test_what_was_refused_is_not_asked_for_again_and_again():
-    """A device that says it has room, and has not: more is tried less and less often."""
+def test_sizes_that_failed_are_retried_less_and_less():
+    """A device that reports more memory than it has: larger sizes are tried less and less often."""
     sizes, refusals, fits = Adaptive(HOME, 1, 1, FIELDS), [], HOME.rows // 8
     for call in range(5000):
         turn = sizes.begin(1 << 40, HOME.rows, 1000)
@@ -112,7 +112,7 @@ def test_what_was_refused_is_not_asked_for_again_and_again():
     assert sizes.within_limits(1).rows == fits
 
 
-def test_after_a_refusal_it_comes_back_to_what_it_was():
+def test_sizes_recover_after_a_failure():
     sizes = Adaptive(HOME, 1, 1, FIELDS)
     turn = sizes.begin(1 << 40, 10_000, 1000)
     turn.failed(4096, 1000)
@@ -122,7 +122,7 @@ def test_after_a_refusal_it_comes_back_to_what_it_was():
     assert everything(sizes) == HOME
 
 
-def test_micro_batches_that_are_refused_together_are_one_refusal():
+def test_failures_at_the_same_time_count_once():
     sizes = Adaptive(HOME, 1, 3, FIELDS)
     turn = sizes.begin(1 << 40, 20_000, 1000)
     for _ in range(3):
@@ -132,7 +132,7 @@ def test_micro_batches_that_are_refused_together_are_one_refusal():
 
 
 @given(events=st.lists(st.tuples(st.integers(1, 8000), st.booleans()), max_size=300))
-def test_whatever_is_refused_a_text_at_a_time_is_always_tried(events):
+def test_a_single_text_is_always_tried(events):
     sizes = Adaptive(HOME, 4, 3, FIELDS)
     for rows, fits in events:
         turn = sizes.begin(1 << 30, rows, 50 * rows)
@@ -145,7 +145,7 @@ def test_whatever_is_refused_a_text_at_a_time_is_always_tried(events):
 
 
 def driven(sizes, seconds, calls=1500, rows=1 << 20, noise=0.0, seed=0):
-    """Let a backend of such speed do calls; return the size that is in use by then."""
+    """Simulate calls on a backend of this speed; return the size that is in use at the end."""
     rng = random.Random(seed)
     for _ in range(calls):
         turn = sizes.begin(1 << 40, rows, 50 * rows)
@@ -161,24 +161,24 @@ def driven(sizes, seconds, calls=1500, rows=1 << 20, noise=0.0, seed=0):
     seed=st.integers(0, 1000),
 )
 @settings(max_examples=60, deadline=None)
-def test_it_finds_a_size_that_is_nearly_the_fastest(overhead, cache, seed):
-    """Every micro-batch takes a while by itself, and a row takes longer beyond some cache."""
+def test_a_nearly_fastest_size_is_found(overhead, cache, seed):
+    """Each micro-batch has a fixed cost, and rows are slower beyond the size of some cache."""
 
     def rate(rows):
         return 1e9 * rows / (overhead + rows * (100 if rows <= cache else 160))
 
     sizes = Adaptive(HOME, 8, 1, FIELDS)
     used = driven(sizes, lambda rows: rows / rate(rows), noise=0.005, seed=seed).rows
-    # Of two hills, if there are two, it may take either one.
+    # If the rate has two maxima, either one will do.
     small = [rate(HOME.rows * 2**k // 256) for k in range(12) if HOME.rows * 2**k // 256 <= cache]
     large = [rate(HOME.rows * 2**k // 256) for k in range(12) if HOME.rows * 2**k // 256 > cache]
     assert rate(used) >= 0.94 * min(max(hill) for hill in (small, large) if hill)
-    if cache == 2048:  # beside what it begins with: it sees both
+    if cache == 2048:  # next to the first size, so that both sides are tried
         assert rate(used) >= 0.94 * max(rate(rows) for rows in (2048, 4096, 8192))
 
 
-def test_a_busy_machine_does_not_lead_it_astray():
-    """Every call takes up to twice as long by chance, and half the size is 8 % slower."""
+def test_noise_of_a_busy_machine_is_tolerated():
+    """Calls randomly take up to twice as long, and half the size is 8 % slower."""
 
     def seconds(rows):
         return 1e-9 * (33_000 + 100 * rows)
@@ -190,25 +190,25 @@ def test_a_busy_machine_does_not_lead_it_astray():
     assert max(slower) < 1.1
 
 
-def test_what_is_larger_for_nothing_is_let_be():
+def test_a_larger_size_without_gain_is_not_used():
     sizes = Adaptive(HOME, 8, 1, FIELDS)
     assert driven(sizes, lambda rows: 1e-7 * rows) == HOME
-    assert everything(sizes) == HOME.times(8)  # there would be room
+    assert everything(sizes) == HOME.times(8)  # memory would allow it
 
 
-def test_a_size_that_lost_is_tried_again_when_the_texts_may_have_changed():
+def test_a_size_that_lost_is_tried_again_later():
     sizes = Adaptive(HOME, 8, 1, FIELDS)
     assert driven(sizes, lambda rows: 1e-7 * rows) == HOME
     assert driven(sizes, lambda rows: 1e-7 * rows + 1, calls=4 * RETRY_CALLS) == HOME.times(8)
 
 
-def test_calls_too_small_to_tell_sizes_apart_decide_nothing():
+def test_small_calls_decide_nothing():
     sizes = Adaptive(HOME, 8, 1, FIELDS)
     driven(sizes, lambda rows: 1.0, rows=HOME.rows // 2)
     assert sizes.size == HOME
 
 
-def test_calls_that_become_too_small_have_no_turn():
+def test_calls_that_become_small_take_no_part():
     sizes = Adaptive(HOME, 8, 1, FIELDS)
     driven(sizes, lambda rows: 1.0, calls=3)
     assert sizes._comparison is not None
@@ -217,17 +217,17 @@ def test_calls_that_become_too_small_have_no_turn():
     assert sum(map(len, sizes._comparison.rates.values())) == before
 
 
-def test_of_micro_batches_of_one_size_the_one_that_took_most_counts():
+def test_the_largest_use_of_equal_sizes_counts():
     sizes = Adaptive(HOME, 1, 1, FIELDS)
     turn = sizes.begin(1 << 40, 10_000, 10_000)
     for factor in (1, 5, 2):
         turn.fitted(1000, 1000, factor * (1000 + 1000 * (FIELDS + 8)))
     assert sizes.factor == 5
-    turn.fitted(10, 10, 1 << 30)  # a small one says little
+    turn.fitted(10, 10, 1 << 30)  # a small one tells little
     assert sizes.factor == 5
 
 
-def test_a_size_that_the_user_said_stays():
+def test_a_size_set_by_the_user_is_fixed():
     fixed = Fixed(HOME)
     turn = fixed.begin(1, 1, 1)
     turn.failed(4096, 1)
@@ -236,7 +236,7 @@ def test_a_size_that_the_user_said_stays():
     assert (turn.size, fixed.size) == (HOME, HOME)
 
 
-# --- a device with so much memory -----------------------------------------------------------------
+# --- a device with limited memory -----------------------------------------------------------------
 
 
 def texts(kind, seed=0):
@@ -266,7 +266,7 @@ def assert_same(got, wanted):
 
 @pf.map_block(fields=[pf.Field("upper", "int32")], version="1")
 def hungry(text):
-    """Take twenty times the text, in arrays that nobody sees."""
+    """Use twenty times the text's memory in temporary arrays."""
     several = [text.data + np.uint8(step) for step in range(20)]
     assert len(several) == 20
     return (text.offsets[1:] - text.offsets[:-1]).astype(np.int32)
@@ -275,16 +275,14 @@ def hungry(text):
 @pytest.mark.parametrize("kind", ["short", "long", "mixed"])
 @pytest.mark.parametrize("megabytes", [0.25, 1, 8])
 @pytest.mark.parametrize("own", [[], [hungry]], ids=["default", "hungry"])
-def test_a_device_with_little_memory_computes_the_same_and_refuses_little(
-    cuda_on_host, kind, megabytes, own
-):
+def test_a_device_with_little_memory_computes_the_same(cuda_on_host, kind, megabytes, own):
     import cupy
 
     graph = pf.default_graph()
     for block in own:
         graph += block
     if own:
-        megabytes *= 12  # for it takes twenty times as much
+        megabytes *= 12  # as it uses twenty times as much
     load("cuda").prepare()
     cupy.device.total, cupy.device.refused = int(megabytes * 1e6), 0
     blocks, reference = Blocks(graph, "cuda"), Blocks(graph, "reference")
@@ -293,7 +291,7 @@ def test_a_device_with_little_memory_computes_the_same_and_refuses_little(
         text = texts(kind, seed)
         assert_same(computed(blocks, text), computed(reference, text))
         refused.append(cupy.device.refused)
-    assert refused[0] <= 16  # before anything is known of the block
+    assert refused[0] <= 16  # before anything is known about the block
     assert refused[-1] - refused[0] <= 4
     assert cupy.device.peak <= cupy.device.total
     assert cupy.device.taken == 0
@@ -301,9 +299,7 @@ def test_a_device_with_little_memory_computes_the_same_and_refuses_little(
 
 @pytest.mark.parametrize("backend", ["cpu", "cuda"])
 @pytest.mark.parametrize("seed", range(4))
-def test_memory_that_is_refused_at_any_moment_changes_nothing(
-    cuda_on_host, monkeypatch, backend, seed
-):
+def test_memory_errors_at_random_change_nothing(cuda_on_host, monkeypatch, backend, seed):
     rng, kernels = random.Random(seed), load(backend)
     offload, refused = kernels.offload, []
 
@@ -352,12 +348,10 @@ def test_threads_that_learn_together_compute_the_same(cuda_on_host):
     for first in range(4):
         for number, one in zip(range(first, 12, 4), got[first], strict=True):
             assert_same(one, wanted[number])
-    assert len(blocks_module._adaptive_sizes) == 2  # of both backends, for all threads
+    assert len(blocks_module._adaptive_sizes) == 2  # one per backend, shared by all threads
 
 
-def test_stores_are_the_same_however_little_memory_there_is(
-    cuda_on_host, glosses, write_jsonl, tmp_path
-):
+def test_little_memory_makes_the_same_store(cuda_on_host, glosses, write_jsonl, tmp_path):
     import cupy
 
     corpus = pf.open_corpus(write_jsonl(glosses))
@@ -380,7 +374,7 @@ def test_stores_are_the_same_however_little_memory_there_is(
 
 
 def test_a_text_that_fits_only_alone_is_tried_alone(cuda_on_host):
-    """Three are under way at once, and the device has room for one and a half."""
+    """Three are in flight at once, and the device has memory for one and a half."""
     import cupy
 
     load("cuda").prepare()
@@ -409,7 +403,7 @@ def test_an_exclusive_holder_is_alone():
     assert max(many for _, many in most) > 1
 
 
-def test_a_text_that_is_too_much_is_named_however_small_the_others(cuda_on_host):
+def test_a_text_that_does_not_fit_among_others_is_named(cuda_on_host):
     import cupy
 
     load("cuda").prepare()
@@ -421,7 +415,7 @@ def test_a_text_that_is_too_much_is_named_however_small_the_others(cuda_on_host)
         list(Blocks(pf.default_graph(), "cuda").run(text, lambda a, b: f"row {a}"))
 
 
-def test_what_a_block_takes_on_the_way_is_learnt(cuda_on_host):
+def test_a_blocks_temporary_memory_is_learnt(cuda_on_host):
     sizes = {}
     for name, graph in (("plain", pf.default_graph()), ("own", pf.default_graph() + hungry)):
         computed(Blocks(graph, "cuda"), texts("long"))
@@ -434,7 +428,7 @@ def test_what_a_block_takes_on_the_way_is_learnt(cuda_on_host):
     assert 19 < sizes["own"].factor < 23
 
 
-def test_what_was_refused_once_is_not_tried_by_the_next_call(monkeypatch):
+def test_a_size_that_failed_is_not_tried_by_the_next_call(monkeypatch):
     kernels, refused = load("cpu"), []
     offload = kernels.offload
 
@@ -453,10 +447,10 @@ def test_what_was_refused_once_is_not_tried_by_the_next_call(monkeypatch):
     assert not refused
 
 
-# --- what there is, and what is taken -------------------------------------------------------------
+# --- memory available and memory used -------------------------------------------------------------
 
 
-def test_what_blocks_take_on_the_device_is_counted_by_thread(cuda_on_host):
+def test_device_memory_is_counted_per_thread(cuda_on_host):
     import cupy
 
     kernels = load("cuda")
@@ -471,7 +465,7 @@ def test_what_blocks_take_on_the_device_is_counted_by_thread(cuda_on_host):
     assert len(two) == 10
 
 
-def test_room_is_what_is_free_and_what_cupys_pool_holds(cuda_on_host, monkeypatch):
+def test_free_device_memory_includes_cupys_pool(cuda_on_host, monkeypatch):
     import cupy
 
     cupy.device.total = 1 << 20
@@ -483,14 +477,14 @@ def test_room_is_what_is_free_and_what_cupys_pool_holds(cuda_on_host, monkeypatc
     assert len(kept) == 512
 
 
-def test_room_is_rmms_pool_where_cupy_takes_its_memory_from_it(cuda_on_host, monkeypatch):
+def test_free_device_memory_is_rmms_pool_if_cupy_uses_it(cuda_on_host, monkeypatch):
     import cupy
 
     pool = types.SimpleNamespace(pool_size=lambda: 777)
     counting = types.SimpleNamespace(upstream_mr=pool)
     mr = types.SimpleNamespace(get_current_device_resource=lambda: counting)
     monkeypatch.setitem(sys.modules, "rmm", types.SimpleNamespace(mr=mr))
-    assert load("cuda").room() == cupy.device.total  # it is there, and CuPy has its own
+    assert load("cuda").room() == cupy.device.total  # RMM is installed, but CuPy uses its own pool
 
     def from_rmm(nbytes):
         return cupy.device.take(nbytes)
@@ -502,17 +496,17 @@ def test_room_is_rmms_pool_where_cupy_takes_its_memory_from_it(cuda_on_host, mon
         assert load("cuda").room() == cupy.device.total
 
 
-def test_where_the_host_computes_threads_share_what_the_worker_may_hold():
+def test_threads_share_the_workers_memory_on_the_host():
     def found():
         return budget_module.memory_budget(load("cpu"))
 
     with pf.connect(workers=1, threads=2, memory="800MiB", quiet=True) as client:
         assert client.submit(found).result() == 50 << 20
-    assert found() > 1 << 20  # of this machine
+    assert found() > 1 << 20  # the share of this machine's
 
 
 def test_a_wide_field_makes_micro_batches_of_few_rows(monkeypatch):
-    """A worker with room for 20 MB, and a block that makes a megabyte of every text."""
+    """A worker with a budget of 20 MB, and a block that makes a megabyte per text."""
     given_at_once = []
 
     @pf.map_block(fields=[pf.Field("wide", "uint8", (1 << 20,))], version="1")

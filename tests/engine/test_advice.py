@@ -22,7 +22,7 @@ from paninifs.engine.costs.calibration import Rate, reference
 from paninifs.engine.costs.catalogue import RENTED, Machine, Offer, Plan
 from paninifs.engine.costs.catalogue_files import VARIABLE, open_catalogue
 from paninifs.engine.costs.prediction import Prediction
-from paninifs.engine.costs.pricing import Outlay, compare, price
+from paninifs.engine.costs.pricing import Alternative, compare, price
 from paninifs.engine.costs.work import Model, Work
 from paninifs.engine.hardware.cpu import processor
 from paninifs.storage.errors import UsageError
@@ -30,7 +30,9 @@ from paninifs.storage.errors import UsageError
 HASHING = Work(10_000_000, mean_bytes=200)
 SBERT = Model("SBERT", 278_000_000)
 EMBEDDING = Work(100_000, kind="embedding", models=(SBERT,))
-HERE = Machine("this machine", "this machine", "cpu", "cpu", cores=2, ram_gb=16)
+HERE = Machine(
+    name="this machine", title="this machine", kind="cpu", backend="cpu", cores=2, ram_gb=16
+)
 
 
 def predict(machine, work, hours=None):
@@ -40,7 +42,12 @@ def predict(machine, work, hours=None):
         hours = work.text_bytes / 1e9 * (parameters * 10 if work.models else 1)
         hours /= machine.sms or machine.cores or 1
     return Prediction(
-        hours * 3600, {"hashing": hours * 3600}, "hashing", 10**9, 10**9, "arithmetic"
+        seconds=hours * 3600,
+        parts={"hashing": hours * 3600},
+        bound="hashing",
+        host_bytes=10**9,
+        device_bytes=10**9,
+        basis="arithmetic",
     )
 
 
@@ -61,7 +68,7 @@ def ask(work=HASHING, *, catalogue=None, here=None, predict=predict, free=(), **
         offer = Offer(True, "always", None, "own")
         mine = replace(here, offers=dict.fromkeys(used.plans, offer))
         used = replace(used, machines={mine.name: mine, **used.machines})
-    return answer(Question(work, free=frozenset(free), **said), used, predict)
+    return answer(Question(work=work, free=frozenset(free), **said), used, predict)
 
 
 def order(advice):
@@ -163,26 +170,33 @@ def test_four_models_of_the_guide_fit_a_t4_one_after_another():
     models = tuple(Model(m.name, m.parameters * 10**6) for m in models)
     assert fit(
         Work(1, kind="embedding", models=models),
-        Machine("T4", "T4", "gpu", "cuda", memory_gb=16),
+        Machine(name="T4", title="T4", kind="gpu", backend="cuda", memory_gb=16),
         None,
     ).fits
 
 
 def test_models_are_in_memory_one_at_a_time():
     three = tuple(Model(name, 5 * 10**9) for name in "abc")  # 10 GB each
-    t4 = Machine("T4", "T4", "gpu", "cuda", memory_gb=16)
+    t4 = Machine(name="T4", title="T4", kind="gpu", backend="cuda", memory_gb=16)
     assert fit(Work(1, kind="embedding", models=three), t4, None).fits
 
 
 def test_memory_that_is_not_known_is_said():
-    found = fit(EMBEDDING, Machine("X", "X", "gpu", "cuda"), None)
+    found = fit(EMBEDDING, Machine(name="X", title="X", kind="gpu", backend="cuda"), None)
     assert found.fits is None
     assert "not known" in found.reason
 
 
 def test_work_that_needs_more_than_the_host_has_does_not_fit():
     def hungry(machine, work):
-        return Prediction(60, {}, "reading", 13 * 10**9, 10**9, "arithmetic")
+        return Prediction(
+            seconds=60,
+            parts={},
+            bound="reading",
+            host_bytes=13 * 10**9,
+            device_bytes=10**9,
+            basis="arithmetic",
+        )
 
     advice = ask(plan="pro", predict=hungry)
     assert "13.0 GB of the host's memory needed, and it has 12.0 GB" in reasons(advice, "T4")
@@ -338,7 +352,9 @@ def test_this_machine_is_at_hand_in_whatever_plan_and_costs_what_it_costs():
     for plan in ("free", "pro", "pro+", "payg", "rented", None):
         used = open_catalogue()
         used = replace(used, machines={HERE.name: mine, **used.machines})
-        row = answer(Question(HASHING, plan=plan), used, taking(this_machine=2.0)).row(HERE.name)
+        row = answer(Question(work=HASHING, plan=plan), used, taking(this_machine=2.0)).row(
+            HERE.name
+        )
         assert (row.verdict, row.usd, row.cost.plan) == ("yes", pytest.approx(0.70), "rented")
         because = "for none was said" if plan is None else "for it is at hand"
         assert (f"priced as in the plan 'rented', {because}" in row.reasons) == (plan != "rented")
@@ -372,7 +388,7 @@ def test_a_cpu_whose_way_to_hash_is_not_known_is_taken_for_colabs_and_that_is_sa
     cpu = replace(used.machine("CPU"), sha=None)
     gpu = replace(used.machine("T4"), sha=None)
     used = replace(used, machines={**used.machines, "CPU": cpu, "T4": gpu})
-    advice = answer(Question(HASHING, plan="payg"), used, predict)
+    advice = answer(Question(work=HASHING, plan="payg"), used, predict)
     assert "how it hashes is not known, so Colab's usual 'avx2' is taken" in reasons(advice, "CPU")
     assert "how it hashes" not in reasons(advice, "T4")  # there the GPU does it
 
@@ -468,7 +484,9 @@ def test_time_saved_and_money_are_against_a_rival_that_is_named():
 
 
 def test_a_machine_that_is_slower_and_dearer_never_pays():
-    found = compare(Outlay("X", 2, 3), Outlay("Y", 1, 1), runs_per_month=5, value_of_time=50)
+    found = compare(
+        Alternative("X", 2, 3), Alternative("Y", 1, 1), runs_per_month=5, value_of_time=50
+    )
     assert (found.break_even_runs, found.break_even_value) == (None, None)
     assert found.usd_net == pytest.approx(-5 * 50 - 10)
 
@@ -480,7 +498,7 @@ def test_a_machine_that_is_slower_and_dearer_never_pays():
 def test_from_the_break_even_on_it_pays_and_before_it_does_not(mine, rival, usd, fixed, value):
     def net(runs):
         return compare(
-            Outlay("a", mine, usd, fixed), Outlay("b", rival, 0),
+            Alternative("a", mine, usd, fixed), Alternative("b", rival, 0),
             runs_per_month=runs, value_of_time=value,
         )  # fmt: skip
 
@@ -498,8 +516,15 @@ def test_from_the_break_even_on_it_pays_and_before_it_does_not(mine, rival, usd,
     rate=st.floats(0.01, 20),
 )  # fmt: skip
 def test_units_are_used_before_dollars_and_none_is_lost(seconds, runs, left, rate):
-    plan = Plan("pro", "Pro", 9.99, 100, 0.1, 24)
-    machine = Machine("X", "X", "gpu", "cuda", units_per_hour=rate)
+    plan = Plan(
+        name="pro",
+        title="Pro",
+        usd_month=9.99,
+        units_included=100,
+        usd_per_unit=0.1,
+        session_hours=24,
+    )
+    machine = Machine(name="X", title="X", kind="gpu", backend="cuda", units_per_hour=rate)
     cost = price(
         seconds, machine, Offer(False, None, 24, "own"), plan, runs_per_month=runs, units_left=left
     )
@@ -650,18 +675,18 @@ def test_the_command_asks_the_frozen_guide_without_work(command):
     ("words", "said"),
     [
         ((), "give a corpus, or --texts"),
-        (("--texts", 5, "--model", "unknown"), "how many parameters 'unknown' has"),
-        (("--texts", 5, "--model", "x=many"), "parameters are a number"),
+        (("--texts", 5, "--model", "unknown"), "give the parameters of 'unknown'"),
+        (("--texts", 5, "--model", "x=many"), "the parameters must be a number"),
         (("--texts", 5, "--model", "x=0"), "at least one parameter"),
-        (("--texts", 5, "--kind", "embedding"), "embedding is done with models"),
+        (("--texts", 5, "--kind", "embedding"), "embedding needs models"),
         (("--texts", 5, "--kind", "hashing", "--model", "SBERT"), "hashing without"),
         (("c.jsonl", "--texts", 5), "not both"),
         (("--texts", 5, "--plan", "gold"), "no plan 'gold'"),
-        (("--texts", 5, "--kind", "sorting"), "work is hashing or embedding, not 'sorting'"),
+        (("--texts", 5, "--kind", "sorting"), "must be hashing or embedding, not 'sorting'"),
         (("--texts", 5, "--stage", "later"), "prototyping or production, not 'later'"),
         (("--texts", 5, "--text", "sentence"), "--text names a column of a corpus"),
-        (("c.jsonl", "--mean-bytes", 5), "--mean-bytes goes with --texts"),
-        (("--catalogue", "seed2", "--mean-bytes", 5), "--mean-bytes goes with --texts"),
+        (("c.jsonl", "--mean-bytes", 5), "--mean-bytes needs --texts"),
+        (("--catalogue", "seed2", "--mean-bytes", 5), "--mean-bytes needs --texts"),
         (("--catalogue", "seed2", "--kind", "hashing"), "give a corpus, or --texts"),
         (("--catalogue", "seed2", "--format", "csv"), "give a corpus, or --texts"),
     ],

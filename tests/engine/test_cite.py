@@ -1,4 +1,4 @@
-"""What a paper may say of a store: English, and no figure that is not in the store's manifest."""
+"""`cite`: an English paragraph without a figure that is not in the store's manifest."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def length_of_text(text):
 
 @pytest.fixture
 def store(glosses, threads, write_jsonl, tmp_path):
-    """A store with cleaning, kept columns, a block of one's own and quarantined rows."""
+    """A store with cleaning, kept columns, a user's block and quarantined rows."""
     rows = [row | {"lang": "en", "year": 1900 + n % 100} for n, row in enumerate(glosses)]
     rows[7] = {"id": "x", "text": None}
     rows[8] = {"id": "y"}
@@ -49,8 +49,7 @@ def store(glosses, threads, write_jsonl, tmp_path):
 
 
 def numbers_of(document):
-    """Every number of a manifest: those that stand there, those in its strings, how many there are
-    of what is listed."""
+    """Return every number of a manifest, including those in strings and the lengths of lists."""
     match document:
         case bool() | None:
             return []
@@ -67,7 +66,7 @@ def numbers_of(document):
 
 
 def missing_figures(paragraph, manifest):
-    """Return the figures of a paragraph that no number of the manifest is, as rounded there."""
+    """Return the figures of a paragraph that equal no number of the manifest, rounded alike."""
     document = json.loads(manifest.to_json())
     for version in {v for one in (document, *document["runs"]) for v in one["versions"].values()}:
         paragraph = paragraph.replace(version, "")
@@ -92,7 +91,7 @@ def test_every_figure_is_found_in_the_manifest(store):
     assert missing_figures(paragraph + " 123,457 texts", manifest) == ["123,457"]
 
 
-def test_the_paragraph_says_what_was_computed_of_what_and_with_what(store):
+def test_paragraph_names_results_corpus_and_software(store):
     manifest, said = read_manifest(open_target(store)), str(pf.cite(store))
     done, aside = manifest.summary["done"], manifest.summary["quarantined"]
     assert aside > 2
@@ -122,7 +121,7 @@ def test_the_paragraph_says_what_was_computed_of_what_and_with_what(store):
     assert "\n" not in said
 
 
-def test_of_several_runs_each_is_told_and_of_many_the_last(store):
+def test_several_runs_are_listed_many_only_the_last(store):
     target = open_target(store)
     manifest = read_manifest(target)
     for count, told in ((2, 2), (5, 3)):
@@ -136,10 +135,10 @@ def test_of_several_runs_each_is_told_and_of_many_the_last(store):
         assert missing_figures(said, several) == []
 
 
-def test_what_runs_did_that_were_stopped_is_told_beside_what_has_a_record(store, threads):
+def test_rows_done_by_stopped_runs_are_reported_too(store, threads):
     target = open_target(store)
     manifest = read_manifest(target)
-    target.put(MANIFEST_KEY, replace(manifest, runs=()).to_json())  # as of one that was killed
+    target.put(MANIFEST_KEY, replace(manifest, runs=()).to_json())  # as if the run had been killed
     (store / "_run" / "done" / "00000001.json").unlink()
     corpus = manifest.facts["corpus"]
     assert corpus["text column"] == "text"
@@ -160,7 +159,7 @@ def test_what_runs_did_that_were_stopped_is_told_beside_what_has_a_record(store,
     assert missing_figures(said, manifest) == []
 
 
-def test_between_and_after_runs_with_a_record_others_may_have_been_stopped(store):
+def test_stopped_runs_between_and_after_recorded_ones(store):
     target = open_target(store)
     manifest = read_manifest(target)
 
@@ -178,7 +177,7 @@ def test_between_and_after_runs_with_a_record_others_may_have_been_stopped(store
     lost = "which were stopped and left no record"
     assert lost not in told((0, 2000))
     assert lost not in told((0, 700), (700, 2000))
-    assert lost not in told((0, 1100), (1024, 2000))  # extended: part of a shard is done anew
+    assert lost not in told((0, 1100), (1024, 2000))  # extended: part of a shard is recomputed
     between = told((0, 700), (900, 2000))
     assert f"in 2 runs and in others, {lost}:" in between
     assert f"900 records had been done, in part by earlier runs, {lost}. 1,100" in between
@@ -187,7 +186,7 @@ def test_between_and_after_runs_with_a_record_others_may_have_been_stopped(store
     assert f"in 5 runs and in others, {lost}; the most recent:" in many
 
 
-def test_a_store_whose_runs_left_no_record_is_cited_without_where(store):
+def test_store_without_run_records_is_cited(store):
     target = open_target(store)
     older = replace(read_manifest(target), runs=())
     target.put(MANIFEST_KEY, older.to_json())
@@ -197,9 +196,7 @@ def test_a_store_whose_runs_left_no_record_is_cited_without_where(store):
     assert missing_figures(said, older) == []
 
 
-def test_a_graph_of_blocks_of_ones_own_alone_claims_nothing_of_hashes(
-    threads, write_jsonl, tmp_path
-):
+def test_graph_of_user_blocks_does_not_mention_hashes(threads, write_jsonl, tmp_path):
     corpus = pf.open_corpus(write_jsonl([{"text": "a"}] * 5))
     graph = pf.Graph((length_of_text,))
     pf.submit(graph, corpus, tmp_path / "s", client=threads, progress=False).result()
@@ -219,7 +216,7 @@ def cited(graph, client, folder, write_jsonl):
     return pf.cite(folder / "s").paragraph
 
 
-def test_parameters_of_a_block_of_ones_own_are_no_inventories(threads, write_jsonl, tmp_path):
+def test_parameters_of_a_user_block_are_not_inventories(threads, write_jsonl, tmp_path):
     graph = pf.default_graph(dhatus=("GO", "STAY"), primes=(2, 3, 5))
     params = {"primes": (13,), "dhatus": ("x",)}
     graph += pf.MapBlock(
@@ -231,16 +228,14 @@ def test_parameters_of_a_block_of_ones_own_are_no_inventories(threads, write_jso
     assert "entropy (natural logarithm) of those numbers, before" in said
 
 
-def test_primes_of_ambiguity_s_own_are_told_beside_those_of_the_bases(
-    threads, write_jsonl, tmp_path
-):
+def test_separate_primes_of_ambiguity_are_named(threads, write_jsonl, tmp_path):
     blocks = (digest(), dhatu(), prime_base(9, (2, 3, 5)), ambiguity((7, 11)))
     said = cited(pf.Graph(blocks), threads, tmp_path, write_jsonl)
     assert "each of the 3 primes 2, 3, 5, with exponents" in said
     assert "of such signatures, for each of the 2 primes 7, 11, before" in said
 
 
-def test_what_is_not_complete_is_not_cited(store, tmp_path):
+def test_unfinished_store_is_not_cited(store, tmp_path):
     root = store / "zarr.json"
     root.write_text(root.read_text().replace('"complete": true', '"complete": false'))
     with pytest.raises(UsageError, match="is not complete"):
@@ -249,7 +244,7 @@ def test_what_is_not_complete_is_not_cited(store, tmp_path):
         pf.cite(tmp_path / "nothing")
 
 
-def test_the_entry_for_the_software_invents_nobody(store):
+def test_bibtex_entry_has_no_invented_author(store):
     entry = pf.cite(store).bibtex
     assert entry.startswith("@software{paninifs,")
     assert pf.__version__ in entry
@@ -257,7 +252,7 @@ def test_the_entry_for_the_software_invents_nobody(store):
     assert entry.count("{") == entry.count("}")
 
 
-def test_the_command_prints_the_paragraph_and_the_entry(store):
+def test_command_prints_paragraph_and_bibtex(store):
     found = pf.cite(store)
     ran = CliRunner().invoke(app, ["cite", str(store)])
     assert (ran.exit_code, ran.output) == (0, f"{found.paragraph}\n")
@@ -268,7 +263,7 @@ def test_the_command_prints_the_paragraph_and_the_entry(store):
     }
 
 
-def test_a_notebook_is_shown_no_markup_of_a_name(store):
+def test_notebook_output_escapes_names(store):
     target = open_target(store)
     manifest = read_manifest(target)
     odd = replace(manifest.runs[0], machine="<script>")

@@ -1,4 +1,4 @@
-"""The command line as a user meets it: a process, its output, its exit code."""
+"""The command line as users see it: a process, its output, its exit code."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ import pytest
 
 COMMAND = [sys.executable, "-c", "from paninifs.engine.cli import main; main()"]
 SMALL = ["--workers", "1"]
-THREADS = ["--cluster", "threads"]  # where it is not the cluster that is looked at
+THREADS = ["--cluster", "threads"]  # for tests that are not about the cluster
 
 
 def paninifs(*arguments, cwd):
@@ -41,7 +41,7 @@ def finished(tmp_path_factory, glosses):
     return folder, ran
 
 
-def test_run_says_what_it_did_and_where_the_dashboard_is(finished):
+def test_run_prints_summary_and_dashboard(finished):
     _, ran = finished
     assert "dask dashboard: http://127.0.0.1:" in ran.stdout
     assert "600 of 600 done, 0 quarantined" in ran.stdout
@@ -68,7 +68,7 @@ def test_status_show_and_verify_print_json_for_scripts(finished):
     assert verified["rows"] == 600
 
 
-def test_show_and_status_print_for_people(finished):
+def test_show_and_status_print_readable_text(finished):
     folder, _ = finished
     shown = paninifs("show", "out.zarr", "--by", "entropy", cwd=folder).stdout
     assert "prime_base" in shown
@@ -77,10 +77,10 @@ def test_show_and_status_print_for_people(finished):
     assert "3 of 3, 256 texts each" in paninifs("status", "out.zarr", cwd=folder).stdout
     wrong = paninifs("show", "out.zarr", "--by", "dhatu", cwd=folder)
     assert wrong.returncode == 2
-    assert "there are: variance, entropy" in wrong.stderr
+    assert "choose one of: variance, entropy" in wrong.stderr
 
 
-def test_run_again_does_nothing_and_another_corpus_is_refused(finished):
+def test_second_run_is_a_no_op_and_another_corpus_refused(finished):
     folder, _ = finished
     again = paninifs("run", "c.jsonl", "out.zarr", *SMALL, "--json", cwd=folder)
     assert again.returncode == 0
@@ -92,23 +92,23 @@ def test_run_again_does_nothing_and_another_corpus_is_refused(finished):
     assert "--fresh" in refused.stderr
 
 
-def test_devices_names_the_processor_and_the_path_to_its_hashes(tmp_path):
+def test_devices_names_processor_and_sha256_path(tmp_path):
     found = json.loads(paninifs("devices", "--json", cwd=tmp_path).stdout)["cpu"]
     assert found["hashing"] == found["usable"][0]
     assert found["usable"][-1] == "hashlib"
     assert found["name"] in paninifs("devices", cwd=tmp_path).stdout
 
 
-def test_devices_refuses_a_path_that_is_none(tmp_path, monkeypatch):
+def test_devices_refuses_an_unknown_sha256_path(tmp_path, monkeypatch):
     monkeypatch.setenv("PANINIFS_SHA256", "sse9")
     told = paninifs("devices", cwd=tmp_path)
     assert told.returncode == 2
     assert "PANINIFS_SHA256=sse9: this process supports" in told.stderr
 
 
-def test_a_small_corpus_is_done_by_threads_unless_processes_are_asked_for(finished, tmp_path):
+def test_small_corpus_uses_threads_by_default(finished, tmp_path):
     folder, sized = finished
-    note = "a small corpus; threads of this process do it"
+    note = "the corpus is small, so threads of this process compute it"
     assert note not in sized.stderr
     ran = paninifs("run", folder / "c.jsonl", "out.zarr", cwd=tmp_path)
     assert (ran.returncode, note in ran.stderr) == (0, True)
@@ -116,7 +116,7 @@ def test_a_small_corpus_is_done_by_threads_unless_processes_are_asked_for(finish
     assert same.returncode == 0, same.stdout
 
 
-def test_verify_exits_1_after_a_single_changed_value(finished, tmp_path):
+def test_verify_exits_1_after_one_changed_value(finished, tmp_path):
     import shutil
 
     import zarr
@@ -131,7 +131,7 @@ def test_verify_exits_1_after_a_single_changed_value(finished, tmp_path):
     assert "not verified" in found.stdout
 
 
-def test_show_does_without_the_texts_of_a_corpus_that_changed(finished, tmp_path):
+def test_show_works_without_a_changed_corpus(finished, tmp_path):
     (tmp_path / "c.txt").write_text("one\n")
     assert paninifs("run", "c.txt", "out.zarr", *THREADS, cwd=tmp_path).returncode == 0
     (tmp_path / "c.txt").write_text("another\n")
@@ -145,7 +145,7 @@ def test_quarantined_rows_exit_3(tmp_path):
     ran = paninifs("run", "c.jsonl", "out.zarr", *THREADS, cwd=tmp_path)
     assert ran.returncode == 3
     assert "1 of 2 done, 1 quarantined" in ran.stdout
-    assert "set aside: c.jsonl, row 1: null text" in ran.stdout
+    assert "quarantined: c.jsonl, row 1: null text" in ran.stdout
     assert "quarantine.parquet" in ran.stdout
     status = paninifs("status", "out.zarr", cwd=tmp_path).stdout
     assert "1 done and 1 quarantined of 2" in status
@@ -158,7 +158,7 @@ def test_quarantined_rows_exit_3(tmp_path):
     ("arguments", "words"),
     [
         (["run", "nowhere.jsonl", "out.zarr"], "no such file"),
-        (["run", "c.jsonl"], "last, where the results go"),
+        (["run", "c.jsonl"], "as the last argument, RESULTS"),
         (
             ["run", "c.jsonl", "out.zarr", "--cluster", "abacus"],
             "there are: cpu, threads, cuda, or a scheduler",
@@ -171,7 +171,7 @@ def test_quarantined_rows_exit_3(tmp_path):
         (["fly"], "No such command"),
     ],
 )
-def test_what_cannot_be_done_is_one_sentence_and_exit_code_2(arguments, words, tmp_path):
+def test_wrong_usage_prints_one_line_and_exits_2(arguments, words, tmp_path):
     (tmp_path / "c.jsonl").write_text('{"text": "good"}\n')
     ran = paninifs(*arguments, *(SMALL if arguments[0] == "run" else []), cwd=tmp_path)
     assert ran.returncode == 2, ran.stderr
@@ -204,10 +204,10 @@ def test_ctrl_c_leaves_a_store_that_resumes(tmp_path, glosses):
     while not done.exists() or len(list(done.iterdir())) < 3:
         assert process.poll() is None
         time.sleep(0.02)
-    os.killpg(process.pid, signal.SIGINT)  # as a terminal does: to the workers too
+    os.killpg(process.pid, signal.SIGINT)  # to the workers too, like a terminal
     _, said = process.communicate(timeout=60)
     assert process.returncode == 130, said
-    assert "To go on: run again" in said
+    assert "To resume, run again" in said
     assert "Traceback" not in said
     assert "KeyboardInterrupt" not in said
     kept = len(list(done.glob("*.json")))
@@ -217,7 +217,7 @@ def test_ctrl_c_leaves_a_store_that_resumes(tmp_path, glosses):
     assert json.loads(again.stdout)["done"] == 10_000
 
 
-def test_ctrl_c_while_the_workers_start_ends_the_command(tmp_path):
+def test_ctrl_c_during_worker_start_ends_the_command(tmp_path):
     (tmp_path / "c.jsonl").write_text('{"text": "good"}\n')
     process = psutil.Popen(
         [*COMMAND, "run", "c.jsonl", "out.zarr", "--workers", "2"],
@@ -233,7 +233,7 @@ def test_ctrl_c_while_the_workers_start_ends_the_command(tmp_path):
     os.killpg(process.pid, signal.SIGINT)
     out, said = process.communicate(timeout=60)
     assert process.returncode == 130, said
-    assert "dashboard" not in out  # it had not come so far
+    assert "dashboard" not in out  # it was stopped before that
     assert "Traceback" not in said
     assert not (tmp_path / "out.zarr").exists()
     assert not any(worker.is_running() for worker in workers)
@@ -244,7 +244,7 @@ def workers_of(process):
     return [one for one in children if "spawn_main" in " ".join(one.cmdline())]
 
 
-def test_a_folder_of_documents_is_a_text_a_file(tmp_path):
+def test_folder_of_documents_has_one_text_per_file(tmp_path):
     (tmp_path / "docs/deep").mkdir(parents=True)
     (tmp_path / "docs/a.md").write_text("# One\n\nText.\n")
     (tmp_path / "docs/deep/b.html").write_text("<p>Two</p>\n")
@@ -252,7 +252,7 @@ def test_a_folder_of_documents_is_a_text_a_file(tmp_path):
     ran = paninifs("run", "docs", "out.zarr", "--format", "document", cwd=tmp_path)
     assert ran.returncode == 0, ran.stderr
     assert "2 of 2 done, 0 quarantined" in ran.stdout
-    assert "c.bin is of no known format and is left out" in ran.stderr
+    assert "c.bin is skipped: its format is unknown" in ran.stderr
     shown = json.loads(paninifs("show", "out.zarr", "--json", cwd=tmp_path).stdout)
     assert {(one["id"], one["text"]) for one in shown["ranked"]} == {
         ("a.md", "# One\n\nText.\n"),

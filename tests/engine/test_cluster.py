@@ -50,7 +50,7 @@ def listening():
 
 
 @pytest.mark.parametrize("encrypted", [False, True])
-def test_a_cluster_asked_to_is_open_to_others_but_for_its_pages(encrypted):
+def test_an_open_cluster_keeps_its_pages_on_loopback(encrypted):
     before, security = listening(), Security.temporary() if encrypted else None
     with warnings.catch_warnings(record=True) as warned:
         warnings.simplefilter("always", UnencryptedScheduler)
@@ -77,7 +77,7 @@ def test_a_cluster_asked_to_is_open_to_others_but_for_its_pages(encrypted):
         assert "0.0.0.0 is open to other hosts" in str(told[0].message)
 
 
-def test_threads_speak_tls_too():
+def test_threads_use_tls():
     with pf.connect("threads", security=Security.temporary(), quiet=True) as client:
         assert client.scheduler.address.startswith("tls://127.0.0.1:")
         assert client.submit(sum, [1, 2]).result() == 3
@@ -97,7 +97,7 @@ def test_threads_speak_tls_too():
         ("tcp://localhost:8786", False),
     ],
 )
-def test_a_plain_scheduler_elsewhere_is_warned_of_by_name(monkeypatch, address, warns):
+def test_a_plain_scheduler_on_another_host_warns(monkeypatch, address, warns):
     def away(*_, **__):
         raise OSError("away")
 
@@ -130,14 +130,14 @@ def test_the_command_line_warns_in_a_sentence(tmp_path):
     assert "dask dashboard: http://127.0.0.1:" in ran.stdout
 
 
-def test_taken_dashboard_port_is_no_obstacle():
+def test_a_taken_dashboard_port_is_replaced():
     with socket.socket() as taken:
         taken.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             taken.bind(("127.0.0.1", local_cluster.DASHBOARD_PORT))
             taken.listen()
         except OSError:
-            pass  # somebody else has it: as good
+            pass  # another process has it: the same to us
         with pf.connect(workers=1, quiet=True) as client:
             assert f":{local_cluster.DASHBOARD_PORT}/" not in client.dashboard_link
 
@@ -154,17 +154,17 @@ def test_threads_are_one_worker_in_this_process():
 def test_workers_find_the_kernels_compiled():
     with pf.connect(workers=1, quiet=True):
         hits = cpu_backend.prepare.cache_info()
-    assert hits.currsize == 1  # by the client, before a worker asked
+    assert hits.currsize == 1  # by the client, before any worker needs them
 
 
-def test_workers_keep_the_memory_that_they_will_need_again():
+def test_workers_keep_memory_for_reuse():
     with pf.connect(workers=1, quiet=True) as client:
         found = client.run(lambda: dict(os.environ))
     for name, value in local_cluster.WORKER_ENVIRONMENT.items():
         assert [one[name] for one in found.values()] == [str(value)]
 
 
-def test_workers_seldom_look_whether_they_still_answer():
+def test_workers_tick_rarely():
     with pf.connect(workers=1, quiet=True) as client:
         found = client.run(
             lambda dask_worker: dask_worker.periodic_callbacks["tick"].callback_time  # milliseconds
@@ -172,7 +172,7 @@ def test_workers_seldom_look_whether_they_still_answer():
     assert list(found.values()) == [500]
 
 
-def test_size_of_a_local_cluster_is_as_asked():
+def test_a_local_cluster_has_the_requested_size():
     with pf.connect(workers=2, threads=3, memory="512MiB", quiet=True) as client:
         workers = client.scheduler_info(n_workers=-1)["workers"].values()
         assert [worker["nthreads"] for worker in workers] == [3, 3]
@@ -182,10 +182,10 @@ def test_size_of_a_local_cluster_is_as_asked():
 def test_running_scheduler_is_joined_by_its_address(client):
     with pf.connect(client.scheduler.address, quiet=True) as joined:
         assert joined.submit(sum, [1, 2]).result() == 3
-    assert client.submit(sum, [3, 4]).result() == 7  # it is still there
+    assert client.submit(sum, [3, 4]).result() == 7  # it is still running
 
 
-def test_address_where_nothing_answers_is_an_error(monkeypatch):
+def test_an_address_without_a_scheduler_is_an_error(monkeypatch):
     import dask
 
     with (
@@ -197,7 +197,7 @@ def test_address_where_nothing_answers_is_an_error(monkeypatch):
         pf.connect("tcp://127.0.0.1:9", quiet=True)
 
 
-def test_unknown_name_lists_the_choices_and_a_size_needs_a_local_cluster(client):
+def test_unknown_clusters_and_sizes_of_running_ones_are_refused(client):
     with pytest.raises(
         BackendUnavailable, match="unknown cluster 'gpu'; choose one of cpu, threads, cuda"
     ):
@@ -206,7 +206,7 @@ def test_unknown_name_lists_the_choices_and_a_size_needs_a_local_cluster(client)
         pf.connect(client.scheduler.address, workers=2)
 
 
-def test_script_without_a_main_guard_is_told_what_to_do(tmp_path):
+def test_a_script_without_a_main_guard_gets_advice(tmp_path):
     (tmp_path / "script.py").write_text("import paninifs as pf\npf.connect(workers=1)\n")
     ran = subprocess.run(
         [sys.executable, "script.py"],
@@ -251,7 +251,7 @@ def test_ctrl_c_while_a_cluster_starts_closes_it(monkeypatch):
 
 @pytest.mark.parametrize("kind", ["threads", "cpu"])
 @pytest.mark.parametrize("deadlocks", [False, True])
-def test_dask_does_not_profile_where_that_can_stop_a_worker(monkeypatch, kind, deadlocks):
+def test_dasks_profiler_is_off_where_it_can_deadlock(monkeypatch, kind, deadlocks):
     monkeypatch.setattr(local_cluster, "PROFILING_DEADLOCKS", deadlocks)
 
     def profiles(dask_worker):
@@ -265,12 +265,12 @@ def test_dask_does_not_profile_where_that_can_stop_a_worker(monkeypatch, kind, d
 
 
 @pytest.mark.parametrize("workers", [100_000, (1, 100_000)])
-def test_more_workers_than_the_memory_has_room_for_are_refused_before_any_starts(workers):
+def test_more_workers_than_fit_in_memory_are_refused(workers):
     with pytest.raises(UsageError, match=r"100,000 workers do not fit .* at most \d"):
         pf.connect("cpu", workers=workers, quiet=True)
 
 
 @pytest.mark.parametrize("workers", [0, (0, 0), (3, 1), (-1, 2)])
-def test_workers_that_are_no_number_of_workers_are_refused(workers):
+def test_invalid_numbers_of_workers_are_refused(workers):
     with pytest.raises(UsageError, match="workers="):
         pf.connect("cpu", workers=workers, quiet=True)

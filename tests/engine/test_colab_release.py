@@ -1,4 +1,4 @@
-"""A Colab runtime is released when the results are safe elsewhere, and in no other case."""
+"""A Colab runtime is released only if the results are safe elsewhere."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def threads():
 
 @pytest.fixture
 def colab(monkeypatch):
-    """Make this a Colab runtime; what is asked of it is listed."""
+    """Make this process look like a Colab runtime; list the calls to it."""
     for name in ("KAGGLE_KERNEL_RUN_TYPE", "VERTEX_PRODUCT", "CLOUD_ML_JOB_ID"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("COLAB_RELEASE_TAG", "release-colab_20261101")
@@ -47,7 +47,7 @@ def colab(monkeypatch):
 
 @pytest.fixture
 def mounted(tmp_path, monkeypatch):
-    """A folder that is a mounted Drive, as far as the machine's list of disks goes."""
+    """A folder that is a mounted Drive according to the machine's list of disks."""
     folder = tmp_path / "content" / "drive"
     folder.mkdir(parents=True)
     disks = [Disk("/", "ext4"), Disk(str(folder), "fuse.drive")]
@@ -65,26 +65,24 @@ def submitted(threads, write_jsonl):
     return submit
 
 
-def test_a_runtime_whose_results_are_on_the_drive_is_released_after_the_drive_is_flushed(
-    colab, mounted, submitted
-):
+def test_with_results_on_the_drive_it_is_flushed_first(colab, mounted, submitted):
     submitted(mounted / "out.zarr").release_runtime()
     assert colab.asked == ["flush", "unassign"]
 
 
-def test_a_mirror_on_the_drive_is_as_good(colab, mounted, submitted, tmp_path):
+def test_a_mirror_on_the_drive_is_safe(colab, mounted, submitted, tmp_path):
     submitted(tmp_path / "out.zarr", mirror=mounted / "out.zarr").release_runtime()
     assert colab.asked == ["flush", "unassign"]
 
 
-def test_results_in_a_bucket_need_no_drive(colab, submitted, gcs, tmp_path):
+def test_results_in_a_bucket_are_safe(colab, submitted, gcs, tmp_path):
     bucket = gcs.make_bucket(uuid.uuid4().hex)
     mirror = open_target(f"gs://{bucket}/out.zarr", gcs.storage_options)
     submitted(tmp_path / "out.zarr", mirror=mirror).release_runtime()
     assert colab.asked == ["unassign"]
 
 
-def test_a_runtime_that_alone_has_the_results_is_kept(colab, submitted, tmp_path):
+def test_a_runtime_with_the_only_results_is_kept(colab, submitted, tmp_path):
     run = submitted(tmp_path / "out.zarr")
     with pytest.raises(UsageError, match=r"is on a disk of the runtime.*mirror='/content/drive"):
         run.release_runtime()
@@ -110,7 +108,7 @@ def test_a_runtime_is_kept_when_the_run_failed(colab, mounted, submitted):
     assert colab.asked == []
 
 
-def test_a_runtime_is_kept_when_the_place_is_not_complete(colab, mounted, submitted, tmp_path):
+def test_a_runtime_is_kept_if_the_mirror_is_not_complete(colab, mounted, submitted, tmp_path):
     run = submitted(tmp_path / "out.zarr", mirror=mounted / "out.zarr")
     run.result()
     (mounted / "out.zarr" / "zarr.json").unlink()
@@ -119,7 +117,7 @@ def test_a_runtime_is_kept_when_the_place_is_not_complete(colab, mounted, submit
     assert colab.asked == []
 
 
-def test_a_runtime_is_kept_when_a_shard_is_not_there(colab, mounted, submitted, tmp_path):
+def test_a_runtime_is_kept_if_a_shard_is_missing(colab, mounted, submitted, tmp_path):
     run = submitted(tmp_path / "out.zarr", mirror=mounted / "out.zarr")
     run.result()
     shutil.rmtree(mounted / "out.zarr" / "digest")
@@ -128,7 +126,7 @@ def test_a_runtime_is_kept_when_a_shard_is_not_there(colab, mounted, submitted, 
     assert colab.asked == []
 
 
-def test_a_runtime_is_kept_when_the_drive_does_not_take_everything(colab, mounted, submitted):
+def test_a_runtime_is_kept_if_the_drive_cannot_be_flushed(colab, mounted, submitted):
     def full():
         raise ValueError("flush_and_unmount failed")
 
@@ -139,13 +137,13 @@ def test_a_runtime_is_kept_when_the_drive_does_not_take_everything(colab, mounte
     assert colab.asked == []
 
 
-def test_elsewhere_than_in_colab_there_is_nothing_to_release(submitted, tmp_path, monkeypatch):
+def test_outside_colab_there_is_nothing_to_release(submitted, tmp_path, monkeypatch):
     monkeypatch.delenv("COLAB_RELEASE_TAG", raising=False)
     with pytest.raises(UsageError, match="not a Colab runtime"):
         submitted(tmp_path / "out.zarr").release_runtime()
 
 
-def test_a_colab_that_cannot_be_asked_is_said_to_be_so(colab, submitted, tmp_path, monkeypatch):
+def test_a_colab_without_its_package_is_reported(colab, submitted, tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "google.colab.runtime", None)
     with pytest.raises(UsageError, match="Disconnect and delete runtime"):
         submitted(tmp_path / "out.zarr").release_runtime()

@@ -1,7 +1,7 @@
-"""What a cluster of GPUs needs, and how dask-cuda is asked for one.
+"""What a cluster of GPUs needs, and the arguments for dask-cuda.
 
-The driver and dask-cuda are faked, at their narrowest: the functions of NVML that are called, and
-the one class. The real packages get the same arguments in rapids/test_rapids_cluster.py.
+The driver and dask-cuda are faked as narrowly as possible: the functions of NVML that are called,
+and one class. The real packages get the same arguments in rapids/test_rapids_cluster.py.
 """
 
 from __future__ import annotations
@@ -29,15 +29,13 @@ HEAVY = {"distributed", "dask", "dask_cuda", "cudf", "cupy", "rmm", "numba", "pa
 
 def gpu(index=0, **facts):
     facts = {"memory": 15 * GIB, "capability": (7, 5), "cuda": (12, 4), "uuid": "GPU-1"} | facts
-    return Gpu(index, "a GPU", driver="550.54", sms=40, **facts)
+    return Gpu(index=index, name="a GPU", driver="550.54", sms=40, **facts)
 
 
 # --- what a cluster needs -----------------------------------------------------------------------
 
 
-def test_without_a_gpu_that_can_be_used_that_is_said_and_cpu_offered(
-    machine, packages, monkeypatch
-):
+def test_without_a_usable_gpu_cpu_is_suggested(machine, packages, monkeypatch):
     packages(*NEEDED)
     machine(fails="LIBRARY_NOT_FOUND")
     with pytest.raises(BackendUnavailable, match=r"there is no NVIDIA GPU .*--cluster cpu"):
@@ -55,7 +53,7 @@ def test_without_a_gpu_that_can_be_used_that_is_said_and_cpu_offered(
         pf.connect("cuda")
 
 
-def test_missing_packages_are_named_with_the_extra_that_brings_them(machine, packages):
+def test_missing_packages_are_named_with_their_extra(machine, packages):
     packages("cupy", "rmm")
     machine(T4, cuda=13000)
     with pytest.raises(
@@ -63,7 +61,7 @@ def test_missing_packages_are_named_with_the_extra_that_brings_them(machine, pac
         match=r"dask_cuda, cudf are not .*pip install -e '\.\[cuda13\]' .*CUDA 13\.0.*cpu",
     ):
         pf.connect("cuda")
-    machine(T4, Device(capability=(7, 0)), cuda=13000)  # one that fewer builds run on
+    machine(T4, Device(capability=(7, 0)), cuda=13000)  # one that fewer builds support
     with pytest.raises(BackendUnavailable, match=r"'\.\[cuda12\]'"):
         pf.connect("cuda")
 
@@ -77,7 +75,7 @@ def test_a_rapids_of_the_wrong_version_or_build_is_refused(machine, packages):
         pf.connect("cuda")
 
 
-def test_each_worker_has_a_gpu_of_its_own_the_first_ones(machine, packages, caplog):
+def test_each_worker_has_its_own_gpu(machine, packages, caplog):
     packages(*NEEDED, cudf_cu12="26.10.2")
     machine(Device(capability=(6, 1), uuid="GPU-old"), T4, A100)
     with caplog.at_level("WARNING"):
@@ -106,7 +104,7 @@ except SystemExit as end:
 
 
 @pytest.mark.parametrize("code", [CONNECT, RUN], ids=["connect", "run"])
-def test_nothing_heavy_is_imported_to_find_that_there_is_no_gpu(code, tmp_path):
+def test_finding_no_gpu_imports_nothing_heavy(code, tmp_path):
     ran = subprocess.run(
         [sys.executable, "-P", "-c", f"import sys\n{code}\nprint(*sys.modules)"],
         env={**os.environ, VISIBLE: "-1"},
@@ -121,15 +119,15 @@ def test_nothing_heavy_is_imported_to_find_that_there_is_no_gpu(code, tmp_path):
     assert not HEAVY & set(ran.stdout.split())
     assert "cluster 'cuda' cannot start here: " in ran.stderr
     assert "--cluster cpu" in ran.stderr
-    assert "nowhere.jsonl" not in ran.stderr  # the corpus has not been looked for
+    assert "nowhere.jsonl" not in ran.stderr  # the corpus was not even searched for
 
 
-# --- how dask-cuda is asked ---------------------------------------------------------------------
+# --- the arguments for dask-cuda ------------------------------------------------------------------
 
 LOOPBACK = {"host": "127.0.0.1", "dashboard_address": "127.0.0.1:0"}
 
 
-def test_memory_is_given_in_bytes_of_the_smallest_device():
+def test_memory_is_sized_for_the_smallest_device():
     asked = cuda_cluster.cluster_arguments([gpu(), gpu(1, memory=10 * GIB + 300)], **LOOPBACK)
     assert asked["rmm_pool_size"] == 5 * GIB + 150
     assert asked["rmm_maximum_pool_size"] == int(0.9 * (10 * GIB + 300))
@@ -139,7 +137,7 @@ def test_memory_is_given_in_bytes_of_the_smallest_device():
     assert asked["rmm_allocator_external_lib_list"] == ["cupy"]
 
 
-def test_a_worker_a_gpu_on_loopback_in_the_order_that_was_asked_for():
+def test_one_worker_per_gpu_in_the_given_order():
     asked = cuda_cluster.cluster_arguments([gpu(3), gpu(1)], **LOOPBACK)
     assert (asked["CUDA_VISIBLE_DEVICES"], asked["n_workers"]) == ([3, 1], 2)
     assert (asked["threads_per_worker"], "memory_limit" in asked) == (1, False)
@@ -148,7 +146,7 @@ def test_a_worker_a_gpu_on_loopback_in_the_order_that_was_asked_for():
     assert (asked["threads_per_worker"], asked["memory_limit"]) == (3, "8GiB")
 
 
-def test_a_device_without_memory_of_its_own_is_asked_for_none():
+def test_a_device_without_its_own_memory_has_no_pool():
     asked = cuda_cluster.cluster_arguments([gpu(memory=0)], **LOOPBACK)
     assert not {"rmm_pool_size", "device_memory_limit", "enable_cudf_spill"} & set(asked)
 
@@ -162,7 +160,7 @@ def test_a_device_without_memory_of_its_own_is_asked_for_none():
         (cuda_cluster.UCX, 2, "ucx"),
     ],
 )
-def test_ucx_is_for_several_gpus_where_it_is_installed(packages, installed, count, protocol):
+def test_ucx_is_used_for_several_gpus_if_installed(packages, installed, count, protocol):
     packages(*installed)
     asked = cuda_cluster.cluster_arguments([gpu(n) for n in range(count)], **LOOPBACK)
     assert asked["protocol"] == protocol
@@ -170,7 +168,7 @@ def test_ucx_is_for_several_gpus_where_it_is_installed(packages, installed, coun
 
 @pytest.fixture
 def dask_cuda(machine, packages, monkeypatch):
-    """A machine with two GPUs and all that is needed; the clusters that were started on it."""
+    """A machine with two GPUs and all packages; records the clusters started on it."""
     from distributed import LocalCluster
 
     started = []
@@ -188,7 +186,7 @@ def dask_cuda(machine, packages, monkeypatch):
     return SimpleNamespace(started=started, module=fake)
 
 
-def test_connect_starts_the_workers_and_its_end_is_theirs(dask_cuda, capsys):
+def test_connect_starts_and_stops_the_workers(dask_cuda, capsys):
     with pf.connect("cuda", workers=1) as client:
         ((asked, made),) = dask_cuda.started
         environment = list(client.run(lambda: dict(os.environ)).values())
@@ -202,7 +200,7 @@ def test_connect_starts_the_workers_and_its_end_is_theirs(dask_cuda, capsys):
         assert environment[0][name] == str(value)
 
 
-def test_connect_chooses_gpus_that_can_be_used_and_says_so(dask_cuda, capsys):
+def test_connect_chooses_usable_gpus_and_reports_it(dask_cuda, capsys):
     with pf.connect() as client:
         first, second = capsys.readouterr().out.splitlines()
         assert backend_of(client) == "cuda"

@@ -42,13 +42,13 @@ def measures(text, dhatu):
 
 @pf.map_block(fields=[pf.Field("spread", "float32"), pf.Field("heavy", "bool")])
 def spread(dhatu, prime_base):
-    """Written against arrays alone: NumPy's or CuPy's."""
+    """Uses only array operations, of NumPy or CuPy."""
     return np.max(dhatu, axis=1) - np.min(dhatu, axis=1), prime_base[:, 0] > prime_base[:, 1]
 
 
 @pf.map_block(fields=[pf.Field("first", "string"), pf.Field("n_words", "int64")])
 def words(text):
-    """Written against Python's strings."""
+    """Uses Python strings."""
     found = [one.split() for one in text.to_strings()]
     first = np.array([one[0] if one else "" for one in found], object)
     return first, np.array([len(one) for one in found], np.int64)
@@ -64,7 +64,7 @@ def graph():
 
 
 def files(store: Path) -> dict[str, bytes]:
-    """The arrays of a store: every object that a reader reads."""
+    """Return the arrays of a store: every object that readers use."""
     return {
         str(path.relative_to(store)): path.read_bytes()
         for path in sorted(store.rglob("*"))
@@ -88,7 +88,7 @@ def run(corpus, store, client, backend, graph=graph, **options):
     return pf.submit(graph(), corpus, store, client=client, backend=backend, **options)
 
 
-def test_a_run_on_cuda_makes_the_bytes_of_one_on_the_cpu(corpus, tmp_path, threads, cuda_on_host):
+def test_cuda_and_cpu_make_the_same_bytes(corpus, tmp_path, threads, cuda_on_host):
     one = run(corpus, tmp_path / "cpu", threads, "cpu").result()
     other = run(corpus, tmp_path / "cuda", threads, "cuda").result()
     assert (one.rows, one.done, one.quarantined) == (2001, 2000, 1)
@@ -106,7 +106,7 @@ def whereabouts(text, dhatu):
 
 
 @pytest.mark.parametrize("backend", ["cpu", "cuda"])
-def test_blocks_are_given_arrays_that_lie_where_the_backend_computes(
+def test_blocks_receive_arrays_on_the_backends_device(
     corpus, tmp_path, threads, cuda_on_host, backend
 ):
     def looking():
@@ -133,9 +133,7 @@ def fading():
     return graph() + lost_at_the_fourth_call
 
 
-def test_the_backend_is_that_which_the_cluster_was_made_for(
-    corpus, tmp_path, threads, cuda_on_host
-):
+def test_the_backend_defaults_to_the_clusters(corpus, tmp_path, threads, cuda_on_host):
     graph = pf.default_graph() + whereabouts
     for name, of_cluster, asked, on_device in (
         ("a", None, None, False),
@@ -148,7 +146,7 @@ def test_the_backend_is_that_which_the_cluster_was_made_for(
         assert pf.open_results(tmp_path / name).on_device.values.any() == on_device
 
 
-def test_a_run_begun_on_cuda_ends_on_the_cpu(corpus, tmp_path, threads, cuda_on_host):
+def test_a_run_begun_on_cuda_resumes_on_the_cpu(corpus, tmp_path, threads, cuda_on_host):
     run(corpus, tmp_path / "whole", threads, "cpu", fading).result()
 
     CALLS.clear()
@@ -161,7 +159,7 @@ def test_a_run_begun_on_cuda_ends_on_the_cpu(corpus, tmp_path, threads, cuda_on_
     assert files(tmp_path / "both") == files(tmp_path / "whole")
 
 
-def test_workers_in_processes_of_their_own_run_it_too(corpus, tmp_path, cuda_on_host):
+def test_worker_processes_run_it(corpus, tmp_path, cuda_on_host):
     with pf.connect(workers=2, quiet=True) as client:
         run(corpus, tmp_path / "cuda", client, "cuda").result()
     with pf.connect("threads", quiet=True) as client:
@@ -174,7 +172,7 @@ def test_workers_in_processes_of_their_own_run_it_too(corpus, tmp_path, cuda_on_
 
 @pytest.fixture
 def room(cuda_on_host, monkeypatch):
-    """Let no array on the device have more than so many bytes; says how often one was refused."""
+    """Refuse device arrays of more than `nbytes` bytes; count the refusals."""
     import cupy
 
     refused = []
@@ -203,7 +201,7 @@ def arrays(blocks, text):
 
 
 @pytest.mark.parametrize("limit", [8_000, 4_000, 900])
-def test_a_micro_batch_too_large_for_the_device_is_halved_until_it_fits(glosses, room, limit):
+def test_too_large_a_micro_batch_is_halved_until_it_fits(glosses, room, limit):
     text = pf.PackedText.from_strings([one["text"] for one in glosses[:700]])
     wanted = arrays(Blocks(graph(), "reference"), text)
     blocks = Blocks(graph(), "cuda", MicroBatch(rows=300))
@@ -215,7 +213,7 @@ def test_a_micro_batch_too_large_for_the_device_is_halved_until_it_fits(glosses,
         assert array.tolist() == got[name].tolist(), name
 
 
-def test_memory_that_cuda_refuses_as_an_error_of_its_own_is_halved_too(glosses, cuda_on_host):
+def test_cudas_own_memory_error_halves_the_micro_batch(glosses, cuda_on_host):
     import cupy
 
     kernels = load("cuda")
@@ -255,7 +253,7 @@ def losing():
     return pf.default_graph() + lost_on_worker_0
 
 
-def test_the_work_of_a_lost_device_is_done_by_the_others(
+def test_others_do_the_work_of_a_lost_device(
     glosses, write_jsonl, tmp_path, cuda_on_host, monkeypatch
 ):
     for part in range(8):
@@ -279,9 +277,7 @@ def test_the_work_of_a_lost_device_is_done_by_the_others(
     assert (sent_to[0], sent_to[-1]) == (None, [healthy])
 
 
-def test_a_sole_device_lost_is_an_error_that_says_how_to_go_on(
-    corpus, tmp_path, threads, cuda_on_host
-):
+def test_losing_the_only_device_is_an_error_with_a_remedy(corpus, tmp_path, threads, cuda_on_host):
     with pytest.raises(
         DeviceLost, match=r"CUDA 13.0\) failed.*--cluster cpu, and run again to resume"
     ):
@@ -295,9 +291,7 @@ def reaches_too_far(text):
     raise sys.modules["cupy"].cuda.runtime.CUDARuntimeError(700)
 
 
-def test_a_kernel_that_ends_every_device_is_found_out_before_it_has(
-    glosses, write_jsonl, tmp_path, cuda_on_host
-):
+def test_a_kernel_that_crashes_devices_is_stopped(glosses, write_jsonl, tmp_path, cuda_on_host):
     corpus = pf.open_corpus(write_jsonl(glosses[:10]))
     with pf.connect(workers=4, quiet=True) as client:
         lost = []
@@ -312,13 +306,11 @@ def test_a_kernel_that_ends_every_device_is_found_out_before_it_has(
         deadline = time.monotonic() + 30
         while len(client.nthreads()) > 1 and time.monotonic() < deadline:
             time.sleep(0.1)
-        assert len(client.nthreads()) == 1  # those without a device are gone
+        assert len(client.nthreads()) == 1  # workers without a device are retired
 
 
-def test_a_kernel_that_is_called_by_another_name_is_no_lost_device(
-    corpus, tmp_path, threads, cuda_on_host
-):
-    source = f"#if 0\n{LENGTHS}\n#endif"  # it looks as if there were a kernel
+def test_a_misnamed_kernel_is_not_a_lost_device(corpus, tmp_path, threads, cuda_on_host):
+    source = f"#if 0\n{LENGTHS}\n#endif"  # it only looks like a kernel
     misnamed = pf.map_block(fields=measures.fields, name="measures", cuda=source)(measures.function)
     with pytest.raises(BlockError, match=r"'measures' raised CUDADriverError: cudaError 500"):
         run(corpus, tmp_path / "r", threads, "cuda", lambda: pf.default_graph() + misnamed).result()
@@ -338,7 +330,7 @@ def test_a_store_is_not_discarded_for_a_run_that_cannot_begin(
     assert pf.verify(tmp_path / "r").passed
 
 
-def test_what_a_stream_may_still_write_to_is_kept_until_it_is_done(cuda_on_host, monkeypatch):
+def test_a_streams_buffers_are_kept_until_it_is_done(cuda_on_host, monkeypatch):
     import cupy
     import cupyx
 
@@ -371,7 +363,7 @@ def test_what_a_stream_may_still_write_to_is_kept_until_it_is_done(cuda_on_host,
             ),
         )
     assert alive == [[True] * 5]
-    assert len(cuda._idle) == 1  # the stream is used again
+    assert len(cuda._idle) == 1  # the stream is reused
 
 
 def test_threads_that_begin_together_compile_once(cuda_on_host, monkeypatch):
@@ -391,7 +383,7 @@ def test_threads_that_begin_together_compile_once(cuda_on_host, monkeypatch):
     assert len(compiled) == 1
 
 
-def test_an_inventory_too_large_for_a_device_is_refused_by_its_size(cuda_on_host):
+def test_an_inventory_too_large_for_a_device_is_refused(cuda_on_host):
     kernels = load("cuda")
     many = tuple(f"D{n}" for n in range(257))
     with pytest.raises(pf.errors.BackendUnavailable, match=r"up to 256 dhātus, not 257"):
@@ -426,10 +418,10 @@ def test_without_cupy_the_error_says_what_to_install(corpus, tmp_path, threads, 
         run(corpus, tmp_path / "r", threads, "cuda").result()
 
 
-# --- blocks of the user's own ---------------------------------------------------------------------
+# --- a user's own blocks --------------------------------------------------------------------------
 
 
-def test_a_kernel_of_the_user_s_own_is_part_of_the_graph_s_identity():
+def test_a_users_kernel_is_part_of_the_graphs_identity():
     other = pf.map_block(fields=measures.fields, cuda=LENGTHS + "\n")(measures.function)
     assert measures.describe()["cuda"] == LENGTHS
     assert other.describe() != measures.describe()
@@ -440,7 +432,7 @@ def test_a_kernel_of_the_user_s_own_is_part_of_the_graph_s_identity():
     "source",
     [True, b"x", "hello", LENGTHS.replace("measures", "other"), LENGTHS.replace('extern "C"', "")],
 )
-def test_a_source_without_the_kernel_is_refused_where_it_is_declared(source):
+def test_a_source_without_the_kernel_is_refused(source):
     with pytest.raises(GraphError, match=r'with a kernel extern "C" __global__ void measures\('):
         pf.map_block(fields=measures.fields, cuda=source)(measures.function)
 
@@ -450,6 +442,6 @@ def test_a_kernel_may_state_its_launch_bounds():
     assert pf.map_block(fields=measures.fields, cuda=source)(measures.function).cuda == source
 
 
-def test_a_kernel_that_is_to_make_strings_is_refused():
+def test_a_kernel_for_strings_is_refused():
     with pytest.raises(GraphError, match=r"'words': a CUDA kernel cannot return strings"):
         pf.map_block(fields=words.fields, cuda="...")(words.function)

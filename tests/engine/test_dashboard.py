@@ -319,7 +319,7 @@ def message(run, **figures):
         "run": run,
         "results": f"{run}.zarr",
         "figures": Figures.of(progress).to_message(),
-        "sample": asdict(Sample(0.0, 0, 0, 0, 0)),
+        "sample": asdict(Sample(seconds=0.0, rows_done=0, text_bytes=0, quarantined=0, retries=0)),
     }
 
 

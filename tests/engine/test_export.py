@@ -1,4 +1,4 @@
-"""`export`: as many rows as the corpus has, each with its text, its own columns and its results."""
+"""`export`: one row per row of the corpus, with its text, its own columns and its results."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def near():
 
 @pytest.fixture
 def run(near, tmp_path):
-    """Make a store of files that are there."""
+    """Make a store from existing files."""
 
     def make(urls, graph=None, out=None, shard_rows=16, **options):
         corpus = pf.open_corpus(urls, **options)
@@ -52,7 +52,7 @@ def run(near, tmp_path):
 
 @pytest.fixture(params=[None, 7], ids=["at once", "in small pieces"])
 def pieces(request, monkeypatch):
-    """How much is read and written at once."""
+    """Set how much is read and written at once."""
     if request.param:
         monkeypatch.setattr(shards, "_RUN_ROWS", 40)
         monkeypatch.setattr(building, "BATCH_ROWS", 7)
@@ -66,7 +66,7 @@ def frame(store, **options):
 
 
 def as_csv(values):
-    """Return Python values as CSV has them."""
+    """Return Python values as they appear in CSV."""
     words = {None: "", True: "true", False: "false"}
     return [words[v] if v is None or isinstance(v, bool) else str(v) for v in values]
 
@@ -75,7 +75,7 @@ HARD = ["", "two\nlines", 'a "quote", a comma', "dhātu\0🙂", "\r\n", "=1+1", 
 
 
 def hard_rows(count, first=0):
-    """Return rows with a hard text or id among others, and with values that are missing."""
+    """Return rows with difficult texts and ids, and with missing values."""
     return [
         {
             "id": None if n % 11 == 3 else f"{n:03d}",
@@ -102,7 +102,7 @@ def write_csv(path, rows):
         writer.writerow(rows[0])
         for row in rows:
             values = list(row.values())
-            broken = row["text"] is None  # CSV has no null text: such a record is ragged
+            broken = row["text"] is None  # CSV has no null text: its record is ragged
             writer.writerow(values[:2] if broken else values)
 
 
@@ -111,7 +111,7 @@ WRITERS = {"jsonl": write_jsonl, "parquet": write_parquet, "csv": write_csv}
 
 @pytest.fixture(params=WRITERS)
 def store(request, run, tmp_path):
-    """Make a store of three files and one that cannot be read; return the rows that went in."""
+    """Make a store of three files and one that cannot be read; return the input rows."""
     name = request.param
     folder = tmp_path / "corpus"
     folder.mkdir()
@@ -121,7 +121,7 @@ def store(request, run, tmp_path):
         WRITERS[name](folder / f"{number}.{name}", part)
         rows += part
     (folder / "broken.parquet").write_bytes(b"PAR1 no")
-    if name == "csv":  # no nulls, everything strings, and nothing of a ragged record
+    if name == "csv":  # no nulls, only strings, and nothing from a ragged record
         for row in rows:
             ragged = row["text"] is None
             row.update({k: None if ragged else "" if v is None else str(v) for k, v in row.items()})
@@ -132,7 +132,7 @@ def store(request, run, tmp_path):
 
 
 def check_fields(store, found):
-    """Compare fields with what xarray reads, bit by bit."""
+    """Compare fields with those that xarray reads, bit for bit."""
     with pf.open_results(store) as opened:
         results = opened.load()
     valid = results.valid.values
@@ -196,14 +196,14 @@ def test_a_csv_file_holds_the_same(store, pieces, tmp_path, name):
             assert read == as_csv(values), column
 
 
-def test_in_csv_a_null_is_told_from_an_empty_string(run, tmp_path):
+def test_csv_distinguishes_null_from_empty_string(run, tmp_path):
     write_jsonl(tmp_path / "c.jsonl", [{"text": "a", "b": ""}, {"text": "a", "b": None}])
     store = run(tmp_path / "c.jsonl")
     pf.export(store, tmp_path / "o.csv", columns=["b", "text"], progress=False)
     assert (tmp_path / "o.csv").read_text() == 'b,text\n"","a"\n,"a"\n'
 
 
-def test_a_column_s_name_may_have_quotes_in_it(run, tmp_path):
+def test_column_name_may_contain_quotes(run, tmp_path):
     write_jsonl(tmp_path / "c.jsonl", [{"text": "a", 'say "b", c': "d"}])
     store = run(tmp_path / "c.jsonl")
     for name in ("o.csv", "o.csv.gz"):
@@ -270,7 +270,7 @@ def test_columns_of_parquet_are_numbers_strings_and_json(run, tmp_path):
     }  # fmt: skip
 
 
-def test_kept_columns_inside_structs_go_by_their_own_names(run, tmp_path):
+def test_kept_struct_columns_keep_their_names(run, tmp_path):
     table = pa.table({"t": [{"fr": "oui", "n": 3}, {"fr": "non", "n": None}]})
     pq.write_table(table, tmp_path / "a.parquet")
     store = run(tmp_path / "a.parquet", text="t.fr", keep=["t.n"])
@@ -299,7 +299,7 @@ def own(text):
     )
 
 
-def test_fields_of_one_s_own_are_spread_and_named_apart(run, tmp_path):
+def test_user_fields_are_spread_over_distinct_columns(run, tmp_path):
     rows = [
         {
             "text": "à",
@@ -333,7 +333,7 @@ def test_fields_of_one_s_own_are_spread_and_named_apart(run, tmp_path):
     ]
 
 
-def test_columns_are_chosen_by_name_or_field_in_the_order_that_is_asked_for(store):
+def test_columns_are_selected_by_name_or_field_in_order(store):
     found = frame(store[0], columns=["year", "dhatu_FEEL", "dhatu", "id"])
     assert list(found)[:3] == ["year", "dhatu_FEEL", "dhatu_RELATE"]
     assert (len(found), list(found)[-1]) == (11, "id")
@@ -347,7 +347,7 @@ def test_columns_are_chosen_by_name_or_field_in_the_order_that_is_asked_for(stor
 
 
 @pytest.mark.parametrize("how", [{"text": False}, {"columns": ["id", "lang", "digest", "reason"]}])
-def test_without_the_corpus_what_is_in_the_store_can_be_had(store, tmp_path, how):
+def test_store_alone_is_exported_without_the_corpus(store, tmp_path, how):
     shutil.rmtree(tmp_path / "corpus")
     with pytest.raises(CorpusChanged, match=r"vanished after .* --no-text .* what is in"):
         pf.export(store[0], progress=False)
@@ -362,12 +362,12 @@ def test_without_the_corpus_what_is_in_the_store_can_be_had(store, tmp_path, how
     ]
 
 
-def test_what_is_not_in_the_store_is_no_column_without_the_corpus(store):
+def test_corpus_columns_are_missing_without_the_corpus(store):
     with pytest.raises(ColumnNotFound, match="no column 'year'"):
         pf.export(store[0], columns=["id", "year"], text=False)
 
 
-def test_a_changed_file_is_refused_and_leaves_nothing(run, tmp_path):
+def test_changed_corpus_file_is_refused_without_output(run, tmp_path):
     write_jsonl(tmp_path / "c.jsonl", [{"text": "one"}])
     store = run(tmp_path / "c.jsonl")
     write_jsonl(tmp_path / "c.jsonl", [{"text": "another"}])
@@ -376,7 +376,7 @@ def test_a_changed_file_is_refused_and_leaves_nothing(run, tmp_path):
     assert sorted(path.name for path in tmp_path.iterdir()) == ["c.jsonl", "out.zarr"]
 
 
-def test_a_row_that_was_computed_and_cannot_be_read_is_an_error(store, monkeypatch):
+def test_computed_row_that_cannot_be_read_is_an_error(store, monkeypatch):
     before = storage_rows.Rows.cleaned
 
     def losing(rows, cleaning):
@@ -390,7 +390,7 @@ def test_a_row_that_was_computed_and_cannot_be_read_is_an_error(store, monkeypat
     monkeypatch.setattr(storage_rows.Rows, "cleaned", before)
 
 
-def test_rows_of_an_unfinished_store_are_there_and_say_so(run, tmp_path):
+def test_rows_not_computed_yet_have_a_reason(run, tmp_path):
     rows = [{"text": None if n == 3 else f"t{n}", "lang": "fr"} for n in range(50)]
     write_jsonl(tmp_path / "c.jsonl", rows)
     store = run(tmp_path / "c.jsonl", keep=["lang"])
@@ -413,7 +413,7 @@ def test_rows_of_an_unfinished_store_are_there_and_say_so(run, tmp_path):
 
 
 @pytest.mark.parametrize("run_rows", [1, 40, 131_072])
-def test_every_row_of_a_run_of_bad_ones_has_its_reason(run, tmp_path, monkeypatch, run_rows):
+def test_every_row_of_a_bad_run_has_its_reason(run, tmp_path, monkeypatch, run_rows):
     rows = [{"text": None if 5 <= n < 40 else f"t{n}"} for n in range(100)]
     write_jsonl(tmp_path / "c.jsonl", rows)
     store = run(tmp_path / "c.jsonl")
@@ -423,7 +423,7 @@ def test_every_row_of_a_run_of_bad_ones_has_its_reason(run, tmp_path, monkeypatc
 
 
 @pytest.mark.parametrize("nbytes", [1, 999, 1 << 40])
-def test_what_is_read_at_once_is_whole_shards(nbytes):
+def test_pieces_are_whole_shards(nbytes):
     layout = shards.StoreLayout((), 1000, 16, "")
     runs = list(layout.runs(nbytes))
     assert [row for start, stop in runs for row in range(start, stop)] == list(range(1000))
@@ -431,7 +431,7 @@ def test_what_is_read_at_once_is_whole_shards(nbytes):
     assert len(runs) == (63 if nbytes == 1 << 40 else 1)
 
 
-def test_a_kept_column_has_the_kind_that_it_has_in_the_store(run, near, tmp_path):
+def test_kept_column_has_its_stored_kind(run, near, tmp_path):
     write_parquet(tmp_path / "a.parquet", [{"text": "un", "n": None}])
     store = run(str(tmp_path / "*.parquet"), keep=["n"])
     write_parquet(tmp_path / "b.parquet", [{"text": "deux", "n": 7}])
@@ -441,7 +441,7 @@ def test_a_kept_column_has_the_kind_that_it_has_in_the_store(run, near, tmp_path
     assert frame(store)["n"] == frame(store, text=False)["n"] == [None, "7"]
 
 
-def test_a_column_here_of_numbers_and_there_of_anything_is_strings(run, tmp_path):
+def test_column_with_mixed_kinds_becomes_strings(run, tmp_path):
     write_parquet(tmp_path / "a.parquet", [{"text": "un", "n": 7}])
     rows = [{"text": f"t{n}"} for n in range(120)] + [{"text": "x", "n": "later"}]
     write_jsonl(tmp_path / "b.jsonl", rows)
@@ -449,7 +449,7 @@ def test_a_column_here_of_numbers_and_there_of_anything_is_strings(run, tmp_path
     assert found["n"] == ["7", *[None] * 120, "later"]
 
 
-def test_a_file_that_became_something_else_is_refused_too(run, tmp_path):
+def test_replaced_corpus_file_is_refused(run, tmp_path):
     write_parquet(tmp_path / "a.parquet", [{"text": "un", "n": 7}])
     store = run(tmp_path / "a.parquet")
     (tmp_path / "a.parquet").write_bytes(bytes((tmp_path / "a.parquet").stat().st_size))
@@ -457,7 +457,7 @@ def test_a_file_that_became_something_else_is_refused_too(run, tmp_path):
         pf.export(store, progress=False)
 
 
-def test_lists_count_for_how_many_rows_are_read_at_once(tmp_path, monkeypatch):
+def test_list_columns_limit_rows_read_at_once(tmp_path, monkeypatch):
     table = pa.table({"text": ["un"] * 400, "tags": [[str(n)] * 9 for n in range(400)]})
     pq.write_table(table, tmp_path / "a.parquet", use_dictionary=False)
     index = pf.open_corpus(tmp_path / "a.parquet").index
@@ -469,7 +469,7 @@ def test_lists_count_for_how_many_rows_are_read_at_once(tmp_path, monkeypatch):
     assert batches[0].columns["tags"][1].as_py() == json.dumps(["1"] * 9)
 
 
-def test_the_text_is_the_one_that_was_hashed(run, tmp_path):
+def test_exported_text_is_the_hashed_one(run, tmp_path):
     write_jsonl(tmp_path / "c.jsonl", [{"text": " <b>a</b>  word "}, {"text": "x"}])
     clean = pf.Cleaning(markup=True, whitespace=True, min_chars=2, duplicates=True)
     found = frame(run(tmp_path / "c.jsonl", clean=clean))
@@ -493,11 +493,11 @@ def test_files_without_columns_have_texts_and_ids(run, tmp_path, format):
         assert found["id"] == ["a.txt", "b.txt"]
 
 
-def test_a_file_that_is_there_stays_unless_it_is_said(store, tmp_path):
+def test_existing_file_is_kept_without_overwrite(store, tmp_path):
     out = tmp_path / "o.csv"
     out.write_text("mine")
     with pytest.raises(UsageError, match="exists already; --overwrite"):
-        pf.export(tmp_path / "none.zarr", out, progress=False)  # before there is anything to do
+        pf.export(tmp_path / "none.zarr", out, progress=False)  # refused before the store is opened
     with pytest.raises(UsageError, match="exists already; --overwrite"):
         pf.export(store[0], out, progress=False)
     assert out.read_text() == "mine"
@@ -507,7 +507,7 @@ def test_a_file_that_is_there_stays_unless_it_is_said(store, tmp_path):
 
 @pytest.mark.parametrize("name", ["o.csv", "o.csv.gz", "o.parquet"])
 @pytest.mark.parametrize("stop", [KeyboardInterrupt, OSError(28, "No space left on device")])
-def test_an_export_that_is_stopped_leaves_what_was_there(store, tmp_path, monkeypatch, name, stop):
+def test_stopped_export_keeps_the_existing_file(store, tmp_path, monkeypatch, name, stop):
     monkeypatch.setattr(shards, "_RUN_ROWS", 16)
     monkeypatch.setattr(module, "_GROUP_ROWS", 1)
     made = []
@@ -531,7 +531,7 @@ def test_an_export_that_is_stopped_leaves_what_was_there(store, tmp_path, monkey
     assert (tmp_path / name).read_text() == "mine"
 
 
-def test_a_file_that_appears_meanwhile_stays(store, tmp_path, monkeypatch):
+def test_file_created_during_export_is_kept(store, tmp_path, monkeypatch):
     before = module._grouped
 
     def appearing(tables):
@@ -555,7 +555,7 @@ def test_a_file_that_appears_meanwhile_stays(store, tmp_path, monkeypatch):
         ("gs://me:pw@bucket/o.csv", None, "export writes to this machine only"),
     ],
 )
-def test_a_file_that_cannot_be_made_is_refused_first(tmp_path, monkeypatch, out, format, words):
+def test_unwritable_file_is_refused_before_reading(tmp_path, monkeypatch, out, format, words):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "corpus").mkdir()
     with pytest.raises(UsageError, match=words) as caught:
@@ -563,7 +563,7 @@ def test_a_file_that_cannot_be_made_is_refused_first(tmp_path, monkeypatch, out,
     assert "pw" not in str(caught.value)
 
 
-def test_there_has_to_be_a_store(tmp_path):
+def test_missing_store_is_refused(tmp_path):
     with pytest.raises(ResultsNotFound):
         pf.export(tmp_path / "none.zarr")
 
@@ -574,7 +574,7 @@ def test_a_store_behind_a_url_is_exported(run, tmp_path):
     assert (found["text"], found["valid"]) == (["un", None], [True, False])
 
 
-def test_memory_is_that_of_a_piece_however_many_there_are(run, tmp_path, monkeypatch):
+def test_memory_does_not_grow_with_pieces(run, tmp_path, monkeypatch):
     texts = [f"{n} " + "x" * 6000 for n in range(4_000)]
     write_jsonl(tmp_path / "c.jsonl", [{"text": text, "more": text[::-1]} for text in texts])
     store = run(tmp_path / "c.jsonl", shard_rows=64)
@@ -598,7 +598,7 @@ def test_memory_is_that_of_a_piece_however_many_there_are(run, tmp_path, monkeyp
     assert pq.read_table(tmp_path / "o.parquet")["text"].to_pylist() == texts
 
 
-def test_the_command_says_what_it_made(store, tmp_path):
+def test_command_prints_file_rows_and_columns(store, tmp_path):
     out = tmp_path / "o.csv"
     arguments = ["export", str(store[0]), str(out), "--columns", "id,year", "--columns", "dhatu"]
     ran = CliRunner().invoke(app, arguments)
@@ -615,7 +615,7 @@ def test_the_command_says_what_it_made(store, tmp_path):
     assert json.loads(ran.stdout)["rows"] == 71
 
 
-def test_ctrl_c_ends_the_command_as_any_other(store, tmp_path, monkeypatch):
+def test_ctrl_c_ends_the_export_command(store, tmp_path, monkeypatch):
     def stopped(*_):
         raise KeyboardInterrupt
 
@@ -624,7 +624,7 @@ def test_ctrl_c_ends_the_command_as_any_other(store, tmp_path, monkeypatch):
     assert ran.exit_code == 130
 
 
-def test_no_cluster_is_imported_for_a_file(store, tmp_path):
+def test_export_imports_no_cluster(store, tmp_path):
     code = (
         "import json, sys, paninifs as pf; pf.export(*sys.argv[1:], progress=False);"
         "print(json.dumps([*sys.modules]))"

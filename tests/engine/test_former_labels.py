@@ -10,8 +10,8 @@ import paninifs as pf
 from paninifs.engine.rehearsal.rehearse import rehearse
 from paninifs.graphs.fingerprint import functions
 from paninifs.storage.errors import ResultsMismatch
-from paninifs.storage.store.manifest import MANIFEST_KEY, require_manifest
-from paninifs.storage.store.shards import marker_key
+from paninifs.storage.store.keys import MANIFEST_KEY, marker_key
+from paninifs.storage.store.manifest import require_manifest
 from paninifs.storage.targets.local import LocalTarget
 
 FORMER = {

@@ -1,4 +1,4 @@
-"""Clusters that grow and shrink as there is work: real ones, all of them."""
+"""Clusters that grow and shrink with the work, all of them real."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def corpus(glosses, tmp_path):
 
 
 def begun(client, corpus, store):
-    """Begin a run; return it, and what it tells."""
+    """Begin a run; return it and its events."""
     run = pf.submit(
         pf.default_graph() + weary, corpus, store, client=client, shard_rows=ROWS, progress=False
     )
@@ -66,7 +66,7 @@ def until(condition, seconds=60):
         time.sleep(0.05)
 
 
-def test_a_cluster_grows_for_the_tasks_that_wait(corpus, tmp_path):
+def test_a_cluster_grows_for_waiting_tasks(corpus, tmp_path):
     with pf.connect(workers=(1, 3), quiet=True) as client:
         assert len(client.nthreads()) == 1
         run, told = begun(client, corpus, tmp_path / "s")
@@ -75,7 +75,7 @@ def test_a_cluster_grows_for_the_tasks_that_wait(corpus, tmp_path):
     assert pf.verify(tmp_path / "s").passed
 
 
-def test_it_may_begin_with_no_worker_at_all(corpus, tmp_path):
+def test_a_cluster_may_start_without_workers(corpus, tmp_path):
     with pf.connect(workers=(0, 2), quiet=True) as client:
         assert not client.nthreads()
         run, told = begun(client, corpus, tmp_path / "s")
@@ -84,7 +84,7 @@ def test_it_may_begin_with_no_worker_at_all(corpus, tmp_path):
     assert pf.verify(tmp_path / "s").passed
 
 
-def test_workers_that_are_taken_away_in_the_middle_lose_nothing(corpus, tmp_path):
+def test_removing_workers_loses_nothing(corpus, tmp_path):
     with pf.connect(workers=3, quiet=True) as client:
         run, told = begun(client, corpus, tmp_path / "s")
         until(lambda: len(workers_of(told)) == 3)
@@ -96,7 +96,7 @@ def test_workers_that_are_taken_away_in_the_middle_lose_nothing(corpus, tmp_path
 
 
 @pytest.mark.parametrize("comes", [True, False])
-def test_a_worker_that_is_long_in_coming_is_waited_for(corpus, tmp_path, monkeypatch, comes):
+def test_a_run_waits_for_a_slow_first_worker(corpus, tmp_path, monkeypatch, comes):
     monkeypatch.setattr(watchdog, "CHECK_SECONDS", 0.2)
     monkeypatch.setattr(watchdog, "QUIET_SECONDS", 0.5)
     monkeypatch.setattr(watchdog, "GROWING_SECONDS", 60.0 if comes else 3.0)
@@ -106,18 +106,18 @@ def test_a_worker_that_is_long_in_coming_is_waited_for(corpus, tmp_path, monkeyp
         run, told = begun(client, corpus, tmp_path / "s")
         if comes:
             until(lambda: notices(told))
-            time.sleep(2)  # longer than a place that fails is waited for
+            time.sleep(2)  # longer than a failing target is retried
             client.cluster.adapt(minimum=0, maximum=2)
             assert run.result(timeout=120).done == FILES * ROWS
         else:
-            with pytest.raises(RunFailed, match=r"no worker yet.* for [3-9] s; what is"):
+            with pytest.raises(RunFailed, match=r"no worker yet.* \(for [3-9] s\); what is"):
                 run.result(timeout=60)
     assert set(notices(told)) == {
-        "the cluster has no worker yet; it can grow, so one is waited for"
+        "the cluster has no worker yet; it can grow, so the run waits for one"
     }
 
 
-def test_workers_that_come_later_are_started_like_the_first(tmp_path):
+def test_later_workers_are_started_like_the_first(tmp_path):
     with pf.connect(workers=(1, 2), memory="700MiB", quiet=True) as client:
         client.cluster.scale(2)
         client.wait_for_workers(2, timeout=60)
@@ -129,14 +129,12 @@ def test_workers_that_come_later_are_started_like_the_first(tmp_path):
 
 
 @pytest.mark.parametrize("workers", [(2, 1), (-1, 2), (0, 0)])
-def test_a_range_that_is_none_is_refused(workers):
+def test_an_invalid_range_is_refused(workers):
     with pytest.raises(UsageError, match=r"the fewest \(0 or more\) and the most"):
         pf.connect(workers=workers, quiet=True)
 
 
-@pytest.mark.parametrize(
-    ("kind", "why"), [("cuda", "a worker for each GPU"), ("threads", "is one")]
-)
+@pytest.mark.parametrize(("kind", "why"), [("cuda", "one per GPU"), ("threads", "is one")])
 def test_a_cluster_that_cannot_grow_says_why(kind, why):
     with pytest.raises(UsageError, match=why):
         pf.connect(kind, workers=(1, 2), quiet=True)

@@ -26,18 +26,18 @@ from paninifs.engine.hardware import backends, cpu, memory, nvml_errors, selecti
 from paninifs.engine.hardware import platform as platforms
 from paninifs.engine.hardware.gpu import Gpu
 from paninifs.engine.hardware.nvml import VISIBLE, Nvidia, nvidia
-from paninifs.engine.hardware.packages import NEEDED, Packages, Rapids, installed, rapids
-from paninifs.engine.hardware.platform import where
+from paninifs.engine.hardware.packages import NEEDED, Packages, Rapids, installed_packages, rapids
+from paninifs.engine.hardware.platform import current_platform
 from paninifs.engine.hardware.selection import cluster_for
 from paninifs.engine.hardware.tpu import Tpu, find_tpu
-from paninifs.engine.hardware.unavailable import Missing
+from paninifs.engine.hardware.unavailable import Unavailable
 
 RAPIDS_12 = {"cudf_cu12": "26.10.2"}
 
 
 def gpu(index=0, **facts):
     facts = {"memory": 15 * GIB, "capability": (7, 5), "cuda": (12, 4), "uuid": "GPU-1"} | facts
-    return Gpu(index, "a GPU", driver="550.54", sms=40, **facts)
+    return Gpu(index=index, name="a GPU", driver="550.54", sms=40, **facts)
 
 
 def said(capsys):
@@ -166,7 +166,9 @@ def test_free_is_never_less_than_nothing_nor_more_than_the_machine_has(groups):
 @pytest.fixture
 def environment(monkeypatch):
     """Set this environment of a service, and no other's."""
-    signs = {sign for service in platforms._SERVICES for sign in (*service.signs, *service.says)}
+    signs = {
+        sign for service in platforms._SERVICES for sign in (*service.signs, *service.properties)
+    }
 
     def become(**variables):
         for name in {*signs, "SLURM_JOB_END_TIME", "TPU_NAME", *tpu.VARIABLES}:
@@ -201,9 +203,9 @@ KUBERNETES = {"KUBERNETES_SERVICE_HOST": "10.0.0.1"}
 )
 def test_each_platform_is_known_by_its_environment(environment, variables, shown):
     environment(**variables)
-    assert str(where()) == shown
+    assert str(current_platform()) == shown
     if "ends" in shown:
-        assert where().ends == datetime.fromtimestamp(1795282628, UTC)
+        assert current_platform().ends == datetime.fromtimestamp(1795282628, UTC)
 
 
 # --- GPUs -----------------------------------------------------------------------------------------
@@ -214,8 +216,28 @@ def test_gpus_are_described_and_the_driver_is_let_go_of(machine):
     free = {"free": 15 * GIB}, {"free": 40 * GIB}
     assert nvidia() == Nvidia(
         (
-            Gpu(0, "Tesla T4", 15 * GIB, (7, 5), "550.54.15", (12, 4), 40, "GPU-aaaa-1", **free[0]),
-            Gpu(1, "A100", 40 * GIB, (8, 0), "550.54.15", (12, 4), 108, "GPU-bbbb-2", **free[1]),
+            Gpu(
+                index=0,
+                name="Tesla T4",
+                memory=15 * GIB,
+                capability=(7, 5),
+                driver="550.54.15",
+                cuda=(12, 4),
+                sms=40,
+                uuid="GPU-aaaa-1",
+                **free[0],
+            ),
+            Gpu(
+                index=1,
+                name="A100",
+                memory=40 * GIB,
+                capability=(8, 0),
+                driver="550.54.15",
+                cuda=(12, 4),
+                sms=108,
+                uuid="GPU-bbbb-2",
+                **free[1],
+            ),
         ),
         None,
     )
@@ -272,9 +294,9 @@ def test_visible_are_those_that_the_variable_names_in_its_order(machine, monkeyp
     monkeypatch.setenv(VISIBLE, names)
     found = nvidia()
     assert [one.uuid for one in found.gpus] == seen
-    why = f"CUDA_VISIBLE_DEVICES={names!r} hides every one of the 4 GPUs that there are"
-    hidden = Missing(why, "unset CUDA_VISIBLE_DEVICES", there=True)
-    assert found.missing == (None if seen else hidden)
+    why = f"CUDA_VISIBLE_DEVICES={names!r} hides all of the machine's 4 GPUs"
+    hidden = Unavailable(why, "unset CUDA_VISIBLE_DEVICES", there=True)
+    assert found.unavailable == (None if seen else hidden)
 
 
 def test_a_divided_gpu_is_its_slices(machine):
@@ -301,8 +323,9 @@ def test_a_gpu_whose_memory_others_have_is_not_usable_now(machine):
     (found,) = nvidia().gpus
     assert found.extra == "cuda12"
     assert str(found.unusable) == (
-        "only 7.0 of its 15.0 GiB are free, and 50% are taken at first; end what uses it "
-        "(nvidia-smi lists that), as an earlier cluster: client.close()"
+        "only 7.0 of its 15.0 GiB are free, and a worker allocates 50% at its start; end "
+        "the processes that use it (nvidia-smi lists them), such as an earlier cluster: "
+        "client.close()"
     )
 
 
@@ -354,9 +377,9 @@ def card(monkeypatch, tmp_path):
 @pytest.mark.parametrize(
     ("error", "reason", "remedy"),
     [
-        ("LIBRARY_NOT_FOUND", "there is an NVIDIA GPU in this machine, and no driver", "install"),
-        ("DRIVER_NOT_LOADED", "driver is installed and not loaded", "sudo modprobe nvidia"),
-        ("LIB_RM_VERSION_MISMATCH", "of different versions", "restart the machine"),
+        ("LIBRARY_NOT_FOUND", "there is an NVIDIA GPU in this machine, but no driver", "install"),
+        ("DRIVER_NOT_LOADED", "driver is installed but not loaded", "sudo modprobe nvidia"),
+        ("LIB_RM_VERSION_MISMATCH", "have different versions", "restart the machine"),
         ("NO_PERMISSION", "this user may not use", "administrator"),
         ("GPU_IS_LOST", "fallen off the bus", "restart the machine"),
         ("RESET_REQUIRED", "needs a reset", "nvidia-smi --gpu-reset"),
@@ -368,7 +391,7 @@ def test_every_bad_driver_has_a_sentence_of_its_own(
 ):
     card()
     nvml = machine(T4, fails=error)
-    missing = nvidia().missing
+    missing = nvidia().unavailable
     assert reason in missing.reason
     assert remedy in missing.remedy
     assert missing.there
@@ -396,7 +419,7 @@ def test_without_a_card_there_is_no_gpu_and_a_service_is_asked_for_one(
     environment(**variables)
     machine(fails=error)
     for _ in ("no bus to be seen", "no card on it"):
-        missing = nvidia().missing
+        missing = nvidia().unavailable
         assert missing.reason == "there is no NVIDIA GPU in this machine"
         assert remedy in missing.remedy if remedy else missing.remedy is None
         assert not missing.there
@@ -406,8 +429,8 @@ def test_without_a_card_there_is_no_gpu_and_a_service_is_asked_for_one(
 def test_a_driver_may_have_no_gpu_for_this_process(machine, environment):
     environment(SLURM_JOB_ID="1")
     machine()
-    assert str(nvidia().missing) == (
-        "there is an NVIDIA driver, and no GPU that it shows this process; ask for one with the "
+    assert str(nvidia().unavailable) == (
+        "there is an NVIDIA driver, but it shows no GPU to this process; request one for the "
         "job: sbatch --gpus=1 (or --gres=gpu:1)"
     )
 
@@ -421,7 +444,7 @@ def test_a_driver_may_have_no_gpu_for_this_process(machine, environment):
         (Rapids("26.10.2", 13), (7, 5), (13, 0), None),
         (Rapids("26.02.01", 12), (7, 0), (13, 0), None),
         (Rapids("26.02", None), (7, 5), (12, 0), None),
-        (Rapids("25.12.0", 12), (7, 5), (12, 4), "RAPIDS 25.12.0 for CUDA 12 is too old, 26.02"),
+        (Rapids("25.12.0", 12), (7, 5), (12, 4), "RAPIDS 25.12.0 for CUDA 12 is too old; 26.02"),
         (Rapids("26.10.2", 13), (7, 0), (13, 0), "has no code for compute capability 7.0"),
         (Rapids("26.10.2", 13), (9, 0), (12, 8), "newer driver: 550.54 runs CUDA 12.8"),
     ],
@@ -434,9 +457,9 @@ def test_a_rapids_that_does_not_do_for_a_gpu_is_named(there, capability, cuda, t
 def test_what_is_installed_is_known_by_its_packages(packages):
     packages("cupy", **RAPIDS_12, nvidia_cuda_runtime_cu12="12.9.79")
     missing = ("dask_cuda", "cudf", "rmm")
-    assert installed() == Packages(Rapids("26.10.2", 12), "12.9.79", missing)
+    assert installed_packages() == Packages(Rapids("26.10.2", 12), "12.9.79", missing)
     packages(*NEEDED, cudf="26.4.0", nvidia_cuda_runtime="13.4.92")
-    assert installed() == Packages(Rapids("26.4.0", None), "13.4.92", ())
+    assert installed_packages() == Packages(Rapids("26.4.0", None), "13.4.92", ())
     packages()
     assert rapids() is None
 
@@ -493,7 +516,7 @@ def test_jax_may_print_before_it_answers(jax):
         (f"raise RuntimeError({VFIO!r})", "another process holds the TPU", "end it"),
         (
             "raise RuntimeError('INTERNAL: Failed to open libtpu.so: no such file')",
-            "without its part for TPUs",
+            "without TPU support",
             "pip install 'jax[tpu]'",
         ),
         (
@@ -501,7 +524,7 @@ def test_jax_may_print_before_it_answers(jax):
             "no TPU: No jellyfish device.",
             "",
         ),
-        ("os._exit(9)", "ended with code 9: it said nothing", ""),
+        ("os._exit(9)", "exited with code 9: no output", ""),
         ("sys.exit('Aborted (core dumped)')", "code 1: Aborted (core dumped)", ""),
     ],
 )
@@ -514,7 +537,7 @@ def test_a_tpu_that_jax_cannot_reach_has_its_reason(jax, then, reason, remedy):
 
 def test_a_tpu_that_this_process_holds_is_not_another_processs(jax):
     missing = jax(f"raise RuntimeError({BUSY.format(os.getpid())!r})")
-    assert missing.reason == "this very process holds the TPU, through JAX"
+    assert missing.reason == "this process itself holds the TPU, through JAX"
 
 
 def test_a_jax_that_hangs_is_not_waited_for(jax, monkeypatch):
@@ -526,7 +549,7 @@ def test_a_jax_that_hangs_is_not_waited_for(jax, monkeypatch):
 def test_without_jax_it_is_said_what_to_install(jax, monkeypatch):
     monkeypatch.setattr(tpu, "find_spec", lambda name: None)
     missing = find_tpu()
-    assert "a sign of a TPU (TPU_ACCELERATOR_TYPE=v5e-1), and JAX" in missing.reason
+    assert "a sign of a TPU (TPU_ACCELERATOR_TYPE=v5e-1), but JAX" in missing.reason
     assert (missing.remedy, missing.there) == ("pip install 'jax[tpu]'", True)
 
 
@@ -546,14 +569,14 @@ def test_jax_is_asked_only_where_something_hints_at_a_tpu(
 ):
     environment(**variables)
     asked = []
-    monkeypatch.setattr(tpu, "_ask_jax", lambda: asked.append(1) or Missing("no"))
+    monkeypatch.setattr(tpu, "_ask_jax", lambda: asked.append(1) or Unavailable("no"))
     if node:
         (tmp_path / node).parent.mkdir(exist_ok=True)
         (tmp_path / node).touch()
     missing = jax()
     assert bool(asked) == seen
     if not seen:
-        assert missing == Missing("there is no sign of a TPU in this machine")
+        assert missing == Unavailable("there is no sign of a TPU in this machine")
 
 
 # --- backends -------------------------------------------------------------------------------------
@@ -601,16 +624,16 @@ def test_in_colab_no_extra_is_installed_over_its_own_packages(environment):
 
 
 def test_backends_are_the_engines_and_the_tpus_as_soon_as_it_has_one(monkeypatch):
-    processor, none = cpu.processor(), Nvidia((), Missing("no GPU", "buy one"))
+    processor, none = cpu.processor(), Nvidia((), Unavailable("no GPU", "buy one"))
     found = backends.backends_of(processor, none, NOTHING, Tpu("TPU v5 lite", 1, None))
     assert [one.name for one in found] == ["reference", "cpu", "cuda", "tpu"]
     assert [one.usable for one in found] == [True, True, False, False]
     assert (found[2].what, found[2].remedy) == ("no GPU", "buy one")
-    assert found[3].what == "the engine has no backend 'tpu' so far (TPU v5 lite, 1 device)"
+    assert found[3].what == "the engine has no backend 'tpu' yet (TPU v5 lite, 1 device)"
     monkeypatch.setitem(backends.BACKENDS, "tpu", ".tpu")
     found = backends.backends_of(processor, none, NOTHING, Tpu("TPU v5 lite", 1, None))
     assert (found[3].usable, found[3].what) == (True, "TPU v5 lite, 1 device")
-    found = backends.backends_of(processor, none, NOTHING, Missing("no TPU", "ask for one"))
+    found = backends.backends_of(processor, none, NOTHING, Unavailable("no TPU", "ask for one"))
     assert (found[3].usable, found[3].what, found[3].remedy) == (False, "no TPU", "ask for one")
 
 
@@ -628,9 +651,9 @@ def test_devices_prints_each_gpu_and_what_suits_it(machine, packages, capsys):
     assert "gpu 1: A100, 40.0 GiB" in told
     assert "gpu: none" not in told
     assert told.count("but RAPIDS") == 1
-    assert "RAPIDS: 26.10.2 for CUDA 13 CUDA runtime: 13.4.92, that pip installed" in told
+    assert "RAPIDS: 26.10.2 for CUDA 13 CUDA runtime: 13.4.92, installed by pip" in told
     assert "backend cuda: not usable, RAPIDS 26.10.2" in told
-    assert "to mend it: pip install -e '.[cuda12]' in a new environment" in told
+    assert "to fix it: pip install -e '.[cuda12]' in a new environment" in told
     commands.devices(as_json=True)
     told = json.loads(capsys.readouterr().out)
     assert [one["extra"] for one in told["gpus"]] == ["cuda12", "cuda13"]
@@ -652,7 +675,7 @@ def test_devices_says_why_there_is_no_gpu_and_how_to_get_one(
     assert "gpu: none (there is no NVIDIA GPU in this machine; in the menu choose Runtime" in told
     assert "tpu: none (there is no sign of a TPU in this machine)" in told
     assert "backend cpu: usable," in told
-    assert "to mend it: in the menu choose Runtime, Change runtime type" in told
+    assert "to fix it: in the menu choose Runtime, Change runtime type" in told
     assert "connect() starts: cluster 'cpu': there is no NVIDIA GPU in this machine" in told
 
 
@@ -676,7 +699,7 @@ def test_devices_as_json_is_all_of_it(machine, packages, environment, groups, ca
 
 # --- the choice -----------------------------------------------------------------------------------
 
-LOST = Missing("a GPU has fallen off the bus", "restart the machine", there=True)
+LOST = Unavailable("a GPU has fallen off the bus", "restart the machine", there=True)
 
 
 @pytest.mark.parametrize(
@@ -689,38 +712,38 @@ LOST = Missing("a GPU has fallen off the bus", "restart the machine", there=True
             [gpu(), gpu(1)],
             None,
             3,
-            "cluster 'cpu': 3 workers are asked for, and 'cuda' has one for each of the 2 GPUs",
+            "cluster 'cpu': 3 workers are requested, and 'cuda' has one for each of the 2 GPUs",
         ),
-        ([], Missing("no GPU", "menu, GPU"), None, "cluster 'cpu': no GPU"),
+        ([], Unavailable("no GPU", "menu, GPU"), None, "cluster 'cpu': no GPU"),
         (
             [],
             LOST,
             None,
-            "cluster 'cpu': not 'cuda', for a GPU has fallen off the bus; restart the machine",
+            "cluster 'cpu': not 'cuda': a GPU has fallen off the bus; restart the machine",
         ),
         (
             [gpu()],
-            Missing("rmm is not installed", "pip install it", there=True),
+            Unavailable("rmm is not installed", "pip install it", there=True),
             2,
-            "cluster 'cpu': not 'cuda', for rmm is not installed; pip install it",
+            "cluster 'cpu': not 'cuda': rmm is not installed; pip install it",
         ),
     ],
 )
 def test_the_cluster_is_chosen_by_what_there_is(gpus, missing, workers, line):
-    assert str(selection.choose(gpus, missing, workers)) == line
+    assert str(selection.select(gpus, missing, workers)) == line
 
 
 def test_the_choice_is_of_this_machine(machine, packages):
     packages(*NEEDED, **RAPIDS_12)
     machine(T4, Device(capability=(6, 1)))
-    assert str(selection.choice()) == "cluster 'cuda': this machine has 1 GPU (Tesla T4)"
-    assert selection.choice(2).cluster == "cpu"
+    assert str(selection.select_cluster()) == "cluster 'cuda': this machine has 1 GPU (Tesla T4)"
+    assert selection.select_cluster(2).cluster == "cpu"
     packages()
-    assert "'cuda', for dask_cuda, cudf, cupy, rmm are not installed; in the clone, pip" in str(
-        selection.choice()
+    assert "'cuda': dask_cuda, cudf, cupy, rmm are not installed; in the clone, pip" in str(
+        selection.select_cluster()
     )
     machine(fails="LIBRARY_NOT_FOUND")
-    assert selection.choice().cluster == "cpu"
+    assert selection.select_cluster().cluster == "cpu"
 
 
 def test_connect_says_what_it_chose_and_why_before_the_link(machine, packages, capsys):
@@ -728,7 +751,7 @@ def test_connect_says_what_it_chose_and_why_before_the_link(machine, packages, c
     machine(T4)
     with pf.connect(workers=2):
         first, second = capsys.readouterr().out.splitlines()
-        assert first.startswith("cluster 'cpu': 2 workers are asked for, and 'cuda' has one")
+        assert first.startswith("cluster 'cpu': 2 workers are requested, and 'cuda' has one")
         assert second.startswith("dask dashboard: ")
     with pf.connect("threads"):
         assert capsys.readouterr().out.startswith("dask dashboard: ")
@@ -757,8 +780,8 @@ def test_a_small_corpus_takes_threads_and_gpus_only_what_is_for_them(
 def test_to_choose_imports_nothing_heavy_and_asks_for_no_tpu(tmp_path):
     (tmp_path / "jax.py").write_text(f"open({str(tmp_path / 'asked')!r}, 'w')")
     code = (
-        "import sys\nfrom paninifs.engine.hardware.selection import choice\n"
-        "choice()\nprint(*sys.modules)"
+        "import sys\nfrom paninifs.engine.hardware.selection import select_cluster\n"
+        "select_cluster()\nprint(*sys.modules)"
     )
     ran = subprocess.run(
         [sys.executable, "-P", "-c", code],

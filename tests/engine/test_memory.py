@@ -32,13 +32,13 @@ MIB = 1 << 20
 
 
 def peak_bytes():
-    """Not getrusage's: that starts from the peak of the process that this one was forked from."""
+    """Not getrusage's, which starts from the peak of the process that this one was forked from."""
     status = Path("/proc/self/status").read_text()
     return int(status.split("VmHWM:")[1].split()[0]) * 1024
 
 
 def peak_of_a_run(glosses, megabytes, kind, tmp_path):
-    """Run a corpus of so many megabytes on a fresh worker; return how much its peak grew."""
+    """Run a corpus of so many megabytes on a new worker; return how much its peak memory grew."""
     text = " ".join(row["text"] for row in glosses)[:4000]
     path = tmp_path / f"{megabytes}.{kind}"
     rows = megabytes * 250
@@ -96,7 +96,7 @@ def run(graph, corpus, store, client, **options):
 
 @pytest.mark.readme("greedy")
 @pytest.mark.slow
-def test_what_is_too_much_at_once_is_done_in_small_pieces(glosses, small_workers, tmp_path):
+def test_too_large_a_task_is_done_in_small_pieces(glosses, small_workers, tmp_path):
     texts = tmp_path / "a.txt"
     texts.write_text("".join(f"{row['text']}\n" for row in glosses) * 4)
     graph = pf.default_graph() + greedy.greedy_by_row
@@ -112,9 +112,7 @@ def test_what_is_too_much_at_once_is_done_in_small_pieces(glosses, small_workers
 
 @pytest.mark.readme("poison")
 @pytest.mark.slow
-def test_a_shard_that_kills_every_worker_is_quarantined_then_retried(
-    glosses, small_workers, tmp_path
-):
+def test_a_shard_that_kills_workers_is_quarantined_then_retried(glosses, small_workers, tmp_path):
     texts, store = tmp_path / "a.txt", tmp_path / "s"
     lines = [row["text"] for row in glosses[:300]]
     lines[100] = "poison"
@@ -138,7 +136,7 @@ def test_a_shard_that_kills_every_worker_is_quarantined_then_retried(
         started = pf.submit(graph, corpus, store, client=enough, progress=False)
         again = started.result()
     assert (again.done, again.quarantined) == (300, 0)
-    assert started.status().rows_before == 300 - 64  # and nothing else was done again
+    assert started.status().rows_before == 300 - 64  # and nothing else was computed again
     assert first_quarantined(LocalTarget(store), 5) == ([], 0)
     assert pf.open_results(store).held.values.tolist() == [len(line.encode()) for line in lines]
     assert verify(store).passed
@@ -160,10 +158,8 @@ def test_rows_from_before_an_extension_are_not_quarantined(glosses, small_worker
 
 
 @pytest.mark.slow
-def test_what_is_done_is_left_out_when_a_task_is_tried_alone(
-    glosses, small_workers, tmp_path, monkeypatch
-):
-    """One task of five shards, for it is compressed; the third one ends its worker."""
+def test_a_task_tried_alone_skips_finished_shards(glosses, small_workers, tmp_path, monkeypatch):
+    """One task of five shards, as the file is compressed; the third one kills its worker."""
     asked, task = [], dispatch.task_of
     monkeypatch.setattr(dispatch, "task_of", lambda *given: asked.append(given[-1]) or task(*given))
     lines = [row["text"] for row in glosses[:320]]
@@ -184,7 +180,7 @@ def test_what_is_done_is_left_out_when_a_task_is_tried_alone(
 
 
 @pytest.mark.slow
-def test_with_on_error_raise_it_ends_the_run_by_name(glosses, small_workers, tmp_path):
+def test_with_on_error_raise_a_killed_worker_ends_the_run(glosses, small_workers, tmp_path):
     texts = tmp_path / "a.txt"
     texts.write_text("poison\n")
     graph, corpus = pf.default_graph() + greedy.greedy_at_one, pf.open_corpus(texts)
@@ -193,7 +189,7 @@ def test_with_on_error_raise_it_ends_the_run_by_name(glosses, small_workers, tmp
 
 
 @pytest.mark.readme("long-text")
-def test_a_text_that_no_worker_has_room_for_is_refused_by_name(client, tmp_path):
+def test_a_text_too_large_for_any_worker_is_refused(client, tmp_path):
     """A sparse file: a gibibyte of NUL on one line, between two others."""
     texts = tmp_path / "a.txt"
     with texts.open("wb") as file:
@@ -237,7 +233,7 @@ def short_lines(folder, glosses):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("make", [long_text, five_kilobytes, short_lines])
-def test_what_is_projected_is_what_is_held(make, glosses, tmp_path):
+def test_projected_memory_matches_actual_memory(make, glosses, tmp_path):
     corpus = pf.open_corpus(make(tmp_path, glosses))
     with pf.connect(workers=1, quiet=True) as client:
         started = pf.submit(
@@ -253,7 +249,7 @@ def test_what_is_projected_is_what_is_held(make, glosses, tmp_path):
 
 @pytest.mark.readme("much-text")
 @pytest.mark.slow
-def test_a_partition_may_hold_more_text_than_32_bits_count(tmp_path):
+def test_a_partition_may_hold_more_than_4_gib_of_text(tmp_path):
     """A sparse file: 34 lines of 64 MiB of NUL, one partition, one shard."""
     size, lines = 64 << 20, 34
     with (tmp_path / "a.txt").open("wb") as file:
@@ -274,7 +270,7 @@ def test_a_partition_may_hold_more_text_than_32_bits_count(tmp_path):
 
 
 def projected(lengths, threads=3, limit=1 << 40, format="text", span=(0, 1 << 30), joined=None):
-    """Project a file with such texts; 84 MB are for batches a thread, 168 for shards."""
+    """Project a file of such texts; per thread, 84 MB are for batches and 168 MB for shards."""
     file = SourceFile("a.txt", "a.txt", 1 << 40, "", format, None)
     index = CorpusIndex((FileIndex(file, (Unit(1 << 30, 0),), None, lengths),), "text", None, ())
     layout = StoreLayout((pf.Field("wide", "float32", shape=(1024,)),), 1 << 30, 4096, "")
@@ -283,31 +279,31 @@ def projected(lengths, threads=3, limit=1 << 40, format="text", span=(0, 1 << 30
 
 
 def test_every_part_of_the_projection_counts():
-    batches = 2 * 5 * (8 << 20)  # two in hand, in five forms
-    shards = 2 * (1 + 4) * 4096 * 1024 * 4  # arrays and objects; one computed, four written
+    batches = 2 * 5 * (8 << 20)  # two batches in five forms
+    shards = 2 * (1 + 4) * 4096 * 1024 * 4  # arrays and objects; one shard computed, four written
     many = Lengths(nbytes=1 << 40, longest=100 << 20, row=7)
     one = Lengths(nbytes=1 << 27, longest=100 << 20, row=7)
     short = Lengths(nbytes=1 << 40, longest=100, row=7)
     assert projected(short).nbytes == 300 + 3 * (batches + shards)
     assert projected(many).nbytes == 300 + 3 * (batches + shards + 5 * (100 << 20))
     # A file that holds one such text cannot keep three threads busy with it.
-    few = 2 * 5 * 16_384 // 8  # of the others each has an eighth of a byte, on average
+    few = 2 * 5 * 16_384 // 8  # the others have an eighth of a byte each, on average
     assert projected(one).nbytes == 300 + 3 * (few + shards) + 5 * (100 << 20)
     assert projected(many).longest.row == 7
     assert projected(many, span=(8, 1 << 30)).nbytes == projected(short).nbytes  # it is done
 
 
-def test_what_is_joined_for_a_device_counts_too():
+def test_text_joined_for_a_device_counts():
     many, few = (Lengths(nbytes, longest=100, row=7) for nbytes in (1 << 40, 1 << 27))
     joined = MicroBatch(rows=1 << 30, text_bytes=192 << 20)
     more = projected(many, joined=joined).nbytes - projected(many).nbytes
     assert more == 3 * JOINED_COPIES * (192 << 20)
     more = projected(few, joined=joined).nbytes - projected(few).nbytes
-    assert more == 3 * JOINED_COPIES * (1 << 27)  # there is no more of it
+    assert more == 3 * JOINED_COPIES * (1 << 27)  # all of the text
 
 
 @pytest.mark.parametrize(("memory", "times"), [("1GiB", 0.125), ("2GiB", 0.25)])
-def test_what_a_worker_joins_for_a_device_fits_it(cuda_on_host, memory, times):
+def test_text_joined_for_a_device_fits_the_worker(cuda_on_host, memory, times):
     with pf.connect(workers=1, memory=memory, quiet=True) as client:
         ready = client.submit(readiness, "cuda", pure=False).result()
         assert client.submit(readiness, "cpu", pure=False).result().joined is None
@@ -315,7 +311,7 @@ def test_what_a_worker_joins_for_a_device_fits_it(cuda_on_host, memory, times):
     assert JOINED_COPIES * ready.joined.text_bytes <= ready.limit / 8
 
 
-def test_a_text_is_named_where_it_takes_most_of_the_room():
+def test_a_text_that_takes_most_of_the_memory_is_named():
     with pytest.raises(pf.errors.RunFailed, match=r"a.txt, row 7 \(from 0\), has 4.00 GiB"):
         projected(Lengths(4 << 30, 4 << 30, 7), threads=16, limit=4 << 30).require_fit()
     projected(Lengths(4 << 30, 4 << 30, 7), threads=16, limit=64 << 30).require_fit()
@@ -324,7 +320,7 @@ def test_a_text_is_named_where_it_takes_most_of_the_room():
 
 
 @pytest.mark.parametrize("damaged", [False, True])
-def test_the_longest_text_of_a_parquet_file_is_looked_for_where_it_might_not_fit(tmp_path, damaged):
+def test_a_parquet_files_longest_text_is_found_if_it_matters(tmp_path, damaged):
     path = tmp_path / "a.parquet"
     texts = ["a"] * 500 + ["b" * (20 << 20)] + ["c"] * 500
     pq.write_table(pa.table({"text": texts}), path, use_dictionary=False, compression="none")

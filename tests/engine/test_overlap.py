@@ -20,7 +20,7 @@ def soon(condition) -> bool:
     return condition()
 
 
-def test_one_batch_is_read_while_the_one_before_it_is_computed_and_no_more():
+def test_exactly_one_batch_is_read_ahead():
     read = []
 
     def batches():
@@ -37,7 +37,7 @@ def test_one_batch_is_read_while_the_one_before_it_is_computed_and_no_more():
     ahead.close()
 
 
-def test_what_goes_wrong_in_reading_comes_after_what_was_read():
+def test_a_read_error_comes_after_the_batches_read_before():
     def batches():
         yield 1
         raise OSError("the disk")
@@ -70,7 +70,7 @@ class Slow(LocalTarget):
 
 
 @pytest.mark.parametrize(("bytes_", "most"), [(task.WRITE_BYTES, task.MAX_WRITES), (1, 1)])
-def test_several_shards_are_written_at_once_as_far_as_memory_allows(
+def test_several_shards_are_written_at_once(
     glosses, write_jsonl, tmp_path, monkeypatch, bytes_, most
 ):
     monkeypatch.setattr(task, "WRITE_BYTES", bytes_)

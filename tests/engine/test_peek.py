@@ -1,4 +1,4 @@
-"""`peek`: the numbers of one sentence are those of a run, its neighbours those of a brute force."""
+"""`peek`: values equal those of a run, neighbours equal those of a brute-force search."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def near():
 
 @pytest.fixture(scope="module")
 def run(near, tmp_path_factory):
-    """Make a store of rows; return where corpus and store are."""
+    """Make a store from rows; return the paths of corpus and store."""
 
     def make(rows, graph=None, out=None, shard_rows=16, **options):
         folder = tmp_path_factory.mktemp("peek")
@@ -58,7 +58,7 @@ def run(near, tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def rows(glosses):
-    """Texts with repeated ones far apart, and some that are set aside."""
+    """Texts with repetitions far apart, and some quarantined rows."""
     rows = [{"id": f"g{n}", "text": row["text"]} for n, row in enumerate(glosses[:300])]
     rows[7]["text"] = rows[250]["text"] = rows[100]["text"] = "the same"
     rows[33]["text"] = rows[34]["text"] = None
@@ -82,7 +82,7 @@ def expected(text, dhatus=DHATUS, primes=PRIMES):
 
 
 def brute_force(store, found, top):
-    """Return rows and similarities by NumPy, over everything at once."""
+    """Return rows and similarities, computed by NumPy over everything at once."""
     with pf.open_results(store) as results:
         weights = results.dhatu.values.astype(np.float64)
         valid = results.valid.values
@@ -98,14 +98,14 @@ def brute_force(store, found, top):
 @given(st.text(st.characters(codec="utf-8"), max_size=200))
 @example("")
 @example("dhātu\0\n🙂")
-def test_every_value_is_the_reference_s_bit_for_bit(text):
+def test_values_equal_the_reference_bit_for_bit(text):
     found = pf.peek(text)
     told = expected(text)
     assert {name: getattr(found, name) for name in told} == told
     assert (found.text, found.results, found.nearest) == (text, None, ())
 
 
-def test_a_sentence_of_the_corpus_has_the_values_that_its_run_stored(store, rows):
+def test_sentence_of_the_corpus_has_its_stored_values(store, rows):
     found = pf.peek(rows[5]["text"])
     with pf.open_results(store[1]) as results:
         row = results.isel(text=5).load()
@@ -117,7 +117,7 @@ def test_a_sentence_of_the_corpus_has_the_values_that_its_run_stored(store, rows
 
 @pytest.mark.parametrize("top", [0, 1, 5, 299, 1000])
 @pytest.mark.parametrize("text", ["", "the same", "nearer to none"])
-def test_the_nearest_texts_are_those_of_a_brute_force(store, rows, monkeypatch, text, top):
+def test_nearest_texts_equal_a_brute_force_search(store, rows, monkeypatch, text, top):
     monkeypatch.setattr(shards, "_RUN_ROWS", 32)  # ten runs of two shards each
     found = pf.peek(text, store[1], top=top)
     order, cosine = brute_force(store[1], found, top)
@@ -129,7 +129,7 @@ def test_the_nearest_texts_are_those_of_a_brute_force(store, rows, monkeypatch, 
         assert (one.file, one.file_row) == ("c.jsonl", one.row)
 
 
-def test_equal_texts_are_exactly_as_similar_and_the_earlier_one_is_first(store, monkeypatch):
+def test_equal_texts_tie_and_the_earlier_comes_first(store, monkeypatch):
     monkeypatch.setattr(shards, "_RUN_ROWS", 32)
     for top in (1, 2, 3):
         found = pf.peek("the same", store[1], top=top).nearest
@@ -138,13 +138,13 @@ def test_equal_texts_are_exactly_as_similar_and_the_earlier_one_is_first(store, 
         ]
 
 
-def test_a_text_of_the_store_is_exactly_as_similar_to_itself(store, rows):
+def test_stored_text_has_similarity_one_to_itself(store, rows):
     for row in range(40, 70):
         (one,) = pf.peek(rows[row]["text"], store[1], top=1).nearest
         assert (one.row, one.similarity) == (row, 1.0)
 
 
-def test_only_a_piece_of_the_store_is_held(store, monkeypatch):
+def test_only_one_piece_is_held_in_memory(store, monkeypatch):
     read = []
     monkeypatch.setattr(shards, "_RUN_BYTES", 32 * 9 * 8)
     from paninifs.engine.results import peek as module
@@ -165,7 +165,7 @@ def test_inventories_are_those_of_the_store(run, rows):
     assert [one.row for one in found.nearest] == brute_force(store, found, 4)[0]
 
 
-def test_blocks_may_each_have_primes_of_their_own(run, rows):
+def test_blocks_may_have_separate_primes(run, rows):
     graph = pf.Graph((pf.dhatu(), pf.prime_base(9, (3, 5)), pf.ambiguity((2, 7))))
     _, store = run(rows[:20], graph)
     found = pf.peek("one", store)
@@ -182,13 +182,13 @@ def own_dhatu(text):
 
 
 @pytest.mark.parametrize("graph", [pf.Graph((pf.digest(),)), pf.Graph((own_dhatu,))])
-def test_a_store_without_the_built_in_weights_is_refused(run, rows, graph):
+def test_store_without_built_in_weights_is_refused(run, rows, graph):
     _, store = run(rows[:5], graph)
     with pytest.raises(UsageError, match=r"without the built-in block 'dhatu'.*blocks are: "):
         pf.peek("one", store)
 
 
-def test_a_sentence_is_cleaned_as_the_store_s_texts_were(run, rows):
+def test_sentence_is_cleaned_like_the_stored_texts(run, rows):
     clean = pf.Cleaning(markup=True, whitespace=True, min_chars=3, duplicates=True)
     _, store = run(rows[:20], clean=clean)
     found = pf.peek(" <b>a</b>  sentence ", store)
@@ -201,7 +201,7 @@ def test_a_sentence_is_cleaned_as_the_store_s_texts_were(run, rows):
     assert "would quarantine this sentence: 1 character" in short._repr_html_()
 
 
-def test_of_an_unfinished_store_what_is_done_is_compared(store, tmp_path):
+def test_finished_rows_of_an_unfinished_store_are_compared(store, tmp_path):
     half = shutil.copytree(store[1], tmp_path / "out.zarr")
     for array in half.glob("*/c"):
         for shard in array.iterdir():
@@ -212,13 +212,13 @@ def test_of_an_unfinished_store_what_is_done_is_compared(store, tmp_path):
     assert all(one.row // 16 % 2 == 0 for one in found.nearest)
 
 
-def test_a_store_behind_a_url_is_looked_into(run, rows):
+def test_store_behind_a_url_is_searched(run, rows):
     _, url = run(rows[:40], out="memory://peek/out.zarr")
     found = pf.peek(rows[3]["text"], url, top=1)
     assert [(one.row, one.similarity) for one in found.nearest] == [(3, 1.0)]
 
 
-def test_neighbours_are_told_without_their_texts_when_the_corpus_is_gone(run, rows):
+def test_neighbours_are_found_without_the_corpus(run, rows):
     corpus, store = run(rows[:20])
     corpus.unlink()
     (one,) = pf.peek(rows[3]["text"], store, top=1).nearest
@@ -233,13 +233,13 @@ def test_neighbours_are_told_without_their_texts_when_the_corpus_is_gone(run, ro
         ((b"bytes",), "must be a string, not bytes"),
     ],
 )
-def test_what_is_no_text_is_refused(arguments, words):
+def test_invalid_text_is_refused(arguments, words):
     with pytest.raises(UsageError, match=words):
         pf.peek(*arguments)
 
 
-def test_what_cannot_be_done_is_refused(store, tmp_path):
-    with pytest.raises(UsageError, match="top=-1"):
+def test_invalid_arguments_are_refused(store, tmp_path):
+    with pytest.raises(UsageError, match="top must be at least 0, not -1"):
         pf.peek("x", store[1], top=-1)
     with pytest.raises(ResultsNotFound):
         pf.peek("x", tmp_path / "none.zarr")
@@ -250,16 +250,16 @@ def evil(run):
     return run([{"id": EVIL, "text": EVIL}], pf.default_graph(dhatus=[EVIL, "OTHER"]))
 
 
-def test_a_page_of_a_notebook_holds_no_tag_of_others(evil):
+def test_notebook_output_escapes_foreign_markup(evil):
     page = pf.peek(EVIL, evil[1])._repr_html_()
     assert "<script" not in page
     assert page.count(html.escape('<script>alert("1")</script>')) == 4  # sentence, name, id, text
     assert not COMMANDS.search(page)
-    assert "not near in meaning" in page
+    assert "similar weights are not similar meaning" in page
 
 
 @pytest.mark.parametrize("json_", [[], ["--json"]])
-def test_no_text_reaches_the_terminal_as_a_command(evil, json_):
+def test_terminal_output_escapes_control_characters(evil, json_):
     ran = CliRunner().invoke(app, ["peek", EVIL, "--in", str(evil[1]), *json_])
     assert ran.exit_code == 0, ran.output
     assert not COMMANDS.search(ran.output)
@@ -270,7 +270,7 @@ def test_no_text_reaches_the_terminal_as_a_command(evil, json_):
         assert ran.stdout.count("[red]x[/red]") == 4
 
 
-def test_the_command_prints_bars_and_says_what_the_numbers_are(store):
+def test_command_prints_bars_and_the_caveat(store):
     ran = CliRunner().invoke(app, ["peek", "the same", "--in", str(store[1]), "--top", "2"])
     assert ran.exit_code == 0, ran.output
     for name in DHATUS:
@@ -281,19 +281,19 @@ def test_the_command_prints_bars_and_says_what_the_numbers_are(store):
 
 
 @pytest.mark.parametrize(("given", "text"), [(b"un\n", "un"), (b"un\r\n", "un"), (b"", "")])
-def test_a_sentence_comes_from_stdin_without_the_last_line_break(given, text):
+def test_sentence_from_stdin_loses_its_last_line_break(given, text):
     ran = CliRunner().invoke(app, ["peek", "-", "--json"], input=given)
     assert json.loads(ran.stdout)["digest"] == pf.peek(text).digest
 
 
-def test_what_the_command_cannot_read_is_one_sentence(tmp_path):
+def test_unreadable_input_prints_one_line(tmp_path):
     ran = CliRunner().invoke(app, ["peek", "-"], input=b"\xff")
     assert (ran.exit_code, "not UTF-8: byte 0" in ran.output) == (2, True)
     ran = CliRunner().invoke(app, ["peek", "x", "--in", str(tmp_path / "none")])
     assert (ran.exit_code, "no results store" in ran.output) == (2, True)
 
 
-def test_no_cluster_is_imported_for_it(store):
+def test_peek_imports_no_cluster(store):
     code = (
         "import json, sys, paninifs as pf; pf.peek('x', sys.argv[1]);"
         "print(json.dumps([*sys.modules]))"

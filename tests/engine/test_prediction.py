@@ -20,7 +20,7 @@ from paninifs.engine.costs.calibration import Calibration, Rate, load, reference
 from paninifs.engine.costs.catalogue import Machine
 from paninifs.engine.costs.prediction import predict
 from paninifs.engine.costs.this_machine import calibration_of
-from paninifs.engine.costs.work import Model, Work, at_once
+from paninifs.engine.costs.work import Model, Work, busy_cores
 from paninifs.engine.hardware.cpu import processor
 from paninifs.storage.errors import RunFailed, UsageError
 
@@ -105,7 +105,7 @@ def changed(**parts):
 def test_a_file_that_is_no_calibration_is_refused_by_name(tmp_path, text):
     path = tmp_path / "calibration.json"
     path.write_text(text)
-    with pytest.raises(UsageError, match=r"calibration\.json is no calibration .*paninifs bench"):
+    with pytest.raises(UsageError, match=r"json is not a valid calibration .*paninifs bench"):
         load(path)
 
 
@@ -146,15 +146,15 @@ def test_a_corpus_of_one_task_keeps_one_core_busy():
 
 def test_a_calibrated_machine_is_predicted_from_its_own_figures():
     own = Calibration(
-        "x",
-        2,
-        "2026-11-21",
-        "0",
-        {"threads": 1.0, "cpu": 2.0},
-        0.0,
-        0.0,
-        {"parquet": Rate(2e-6, 0.0)},
-        {"avx2": Rate(0.0, 1e-8)},
+        processor="x",
+        cores=2,
+        date="2026-11-21",
+        version="0",
+        start={"threads": 1.0, "cpu": 2.0},
+        shard=0.0,
+        task=0.0,
+        host={"parquet": Rate(2e-6, 0.0)},
+        hashing={"avx2": Rate(0.0, 1e-8)},
     )
     found = predict(machine(), Work(10**6, 100.0), own)
     assert found.basis == "calibrated"
@@ -223,7 +223,7 @@ def test_the_files_and_not_the_texts_say_whether_a_corpus_is_small():
     ],
 )
 def test_what_is_not_known_is_not_made_up(kind, unknown):
-    with pytest.raises(UsageError, match=f"no {unknown} is known of it"):
+    with pytest.raises(UsageError, match=f"its {unknown} is not known"):
         predict(machine(**kind | {unknown: None}), Work(10**6))
 
 
@@ -323,14 +323,18 @@ def test_a_folder_that_cannot_be_written_is_seen_before_the_minutes_are_spent(mo
 def test_what_is_left_of_runs_is_reading_and_writing(row, byte, shard, cores):
     host, hashing = Rate(row, byte), Rate(3e-7, 2e-9)
     corpora = {
-        ("csv", calibrate.SHORT): calibrate.Made(Path("s"), 699_050, 62_914_500, 86, 16, 2),
-        ("csv", calibrate.LONG): calibrate.Made(Path("l"), 12_582, 62_910_000, 4, 64, 1),
+        ("csv", calibrate.SHORT): calibrate.Made(
+            path=Path("s"), rows=699_050, nbytes=62_914_500, shards=86, tasks=16, few_tasks=2
+        ),
+        ("csv", calibrate.LONG): calibrate.Made(
+            path=Path("l"), rows=12_582, nbytes=62_910_000, shards=4, tasks=64, few_tasks=1
+        ),
     }
     took = {"fixed": 0.25}
     for key, corpus in corpora.items():
         amounts = (corpus.rows, corpus.nbytes)
         seconds = host.seconds(*amounts) + hashing.seconds(*amounts)
-        seconds /= at_once(corpus.tasks, cores)
+        seconds /= busy_cores(corpus.tasks, cores)
         took[key] = 0.25 + shard * (corpus.shards + 2 * corpus.tasks) + seconds
     found = calibrate._host("csv", corpora, took, (shard, 2 * shard), cores, hashing)
     assert found.seconds(10**6, 10**8) == pytest.approx(host.seconds(10**6, 10**8), rel=1e-3)

@@ -1,4 +1,4 @@
-"""A sample says what the whole will take, and leaves nothing behind."""
+"""A sample predicts what the whole corpus takes, and leaves nothing behind."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ Disk = namedtuple("Disk", "mountpoint fstype")
 
 
 def index_of(files, mean=100):
-    """An index of files, each a list of its units' rows; every file is as long as its texts."""
+    """Return an index of files, each given as its units' rows; a file is as long as its texts."""
     found = []
     for number, units in enumerate(files):
         file = SourceFile(f"{number}.jsonl", f"{number}.jsonl", 1, "", "jsonl", None)
@@ -59,7 +59,7 @@ FILES = st.lists(st.lists(st.integers(1, 500), min_size=1, max_size=5), min_size
 
 
 @given(files=FILES, rows=st.integers(1, 3000))
-def test_a_sample_is_as_large_as_was_asked_and_in_ascending_order(files, rows):
+def test_a_sample_has_the_requested_size_and_ascends(files, rows):
     index = index_of(files)
     ranges = spread(index, rows)
     assert sum(stop - start for start, stop in ranges) == min(rows, index.rows)
@@ -70,7 +70,7 @@ def test_a_sample_is_as_large_as_was_asked_and_in_ascending_order(files, rows):
 
 
 @given(count=st.integers(1, 40))
-def test_a_sample_is_of_every_file_where_files_are_of_one_size(count):
+def test_a_sample_covers_every_file_of_equal_size(count):
     index = index_of([[1000]] * count)
     touched = {start // 1000 for start, _ in spread(index, 25 * count)}
     assert touched == set(range(count))
@@ -82,7 +82,7 @@ def test_a_large_unit_is_not_read_to_its_end():
 
 
 @given(files=FILES, rows=st.integers(1, 600), size=st.sampled_from([1, 8, 64]))
-def test_an_excerpt_reads_the_rows_that_it_is_made_of(files, rows, size):
+def test_a_sample_index_reads_its_own_rows(files, rows, size):
     index = index_of(files)
     ranges = spread(index, rows)
     sample = SampleIndex.of(Survey(index, counted=True), SampleRows.in_shards(ranges, size))
@@ -100,7 +100,7 @@ def test_an_excerpt_reads_the_rows_that_it_is_made_of(files, rows, size):
 
 
 @given(files=FILES, count=st.integers(1, 5), most=st.integers(8, 100))
-def test_beginnings_of_tasks_are_whole_shards_of_them(files, count, most):
+def test_leading_rows_are_whole_shards(files, count, most):
     tasks = index_of(files).partitions(8)
     for start, stop in leading_rows(tasks, count, max_rows=most, shard_rows=8):
         (task,) = [one for one in tasks if one.row_start == start]
@@ -109,7 +109,7 @@ def test_beginnings_of_tasks_are_whole_shards_of_them(files, count, most):
 
 
 @given(tasks=st.lists(st.floats(0, 100), min_size=1), lanes=st.integers(1, 8))
-def test_tasks_end_no_sooner_than_threads_can_do_them(tasks, lanes):
+def test_the_makespan_is_within_its_bounds(tasks, lanes):
     end = makespan(tasks, lanes)
     assert end >= max(*tasks, 0, sum(tasks) / lanes) * (1 - 1e-9)
     assert end <= (sum(tasks) / lanes + max(tasks)) * (1 + 1e-9)
@@ -120,7 +120,7 @@ def test_longer_texts_are_more_work():
     assert work_of(long, 100, 2) > 10 * work_of(short, 100, 2)
 
 
-def test_a_pace_is_what_a_run_takes_anyway_and_what_its_work_does():
+def test_a_cost_model_adds_a_fixed_part_and_the_work():
     assert CostModel(0.5, 2e-8).seconds(100_000_000) == 2.5
 
 
@@ -145,10 +145,10 @@ def many_glosses(glosses, tmp_path_factory):
 
 
 @pytest.mark.slow
-def test_time_memory_and_disk_of_a_run_are_projected_within_a_quarter(many_glosses, tmp_path):
+def test_time_memory_and_disk_are_within_a_quarter(many_glosses, tmp_path):
     graph, ratios = pf.default_graph(), []
     with pf.connect("cpu", workers=2, quiet=True) as client:
-        for number in range(7):  # others may have the machine meanwhile, or have had it before
+        for number in range(7):  # other processes may use the machine now, or did before
             corpus, store = pf.open_corpus(many_glosses), tmp_path / str(number)
             found = pf.rehearse(graph, corpus, store, client=client)
             corpus = pf.open_corpus(many_glosses)
@@ -175,11 +175,11 @@ def slow(text):
     return (text.offsets[1:] - text.offsets[:-1]).astype("int64")
 
 
-def test_a_slow_block_of_ones_own_is_timed(glosses, threads, write_jsonl, tmp_path):
+def test_a_users_slow_block_is_timed(glosses, threads, write_jsonl, tmp_path):
     corpus = pf.open_corpus(write_jsonl(glosses))
     graph = pf.default_graph() + slow
     found = pf.rehearse(graph, corpus, tmp_path / "s", rows=200, client=threads)
-    assert found.tasks == 1  # so only one thread has something to do
+    assert found.tasks == 1  # so only one thread works
     assert found.block_seconds["slow"] == pytest.approx(0.002, rel=0.25)
     assert found.seconds == pytest.approx(4, rel=0.5)
     options = {"rows": 200, "shard_rows": 128, "client": threads}
@@ -210,7 +210,7 @@ def test_a_sample_that_fails_leaves_no_trace(glosses, threads, write_jsonl, tmp_
     assert sorted(tmp_path.rglob("*")) == before
 
 
-def test_rows_that_will_be_set_aside_are_found(glosses, threads, write_jsonl, tmp_path, in_haste):
+def test_rows_that_will_be_quarantined_are_found(glosses, threads, write_jsonl, tmp_path, in_haste):
     rows = [{"id": row["id"]} if n % 10 == 3 else row for n, row in enumerate(glosses)]
     corpus = pf.open_corpus(write_jsonl(rows))
     found = pf.rehearse(pf.default_graph(), corpus, tmp_path / "s", rows=500, client=threads)
@@ -220,9 +220,7 @@ def test_rows_that_will_be_set_aside_are_found(glosses, threads, write_jsonl, tm
     assert "so about 200 of all" in str(found)
 
 
-def test_texts_that_cleaning_leaves_out_and_kept_columns_count(
-    glosses, threads, write_jsonl, tmp_path, in_haste
-):
+def test_cleaning_and_kept_columns_count(glosses, threads, write_jsonl, tmp_path, in_haste):
     rows = [row | {"again": row["text"], "n": n} for n, row in enumerate(glosses)]
     corpus = pf.open_corpus(
         write_jsonl(rows),
@@ -263,7 +261,7 @@ def test_every_format_is_sampled(suffix, glosses, threads, tmp_path, in_haste):
     assert found.text_bytes == pytest.approx(sum(len(t.encode()) for t in texts), rel=0.15)
 
 
-def test_of_a_large_compressed_file_only_the_front_is_sampled_and_it_is_said(
+def test_only_the_front_of_a_compressed_file_is_sampled(
     glosses, threads, tmp_path, monkeypatch, in_haste
 ):
     from paninifs.engine.rehearsal import rehearse as rehearsal
@@ -280,7 +278,7 @@ def test_of_a_large_compressed_file_only_the_front_is_sampled_and_it_is_said(
     assert any("cannot be read from the middle; only the front is" in one for one in found.notes)
 
 
-def test_results_that_are_begun_already_are_said_to_be_and_left_alone(
+def test_unfinished_results_are_reported_and_left_alone(
     glosses, threads, write_jsonl, tmp_path, in_haste
 ):
     corpus, store = pf.open_corpus(write_jsonl(glosses)), tmp_path / "s"
@@ -297,7 +295,7 @@ def test_results_that_are_begun_already_are_said_to_be_and_left_alone(
     assert {file: file.stat().st_mtime_ns for file in store.rglob("*")} == before
 
 
-def test_what_a_run_would_refuse_is_refused(glosses, threads, write_jsonl, tmp_path, in_haste):
+def test_a_rehearsal_refuses_what_a_run_would(glosses, threads, write_jsonl, tmp_path, in_haste):
     corpus = pf.open_corpus(write_jsonl(glosses))
     graph, other = pf.default_graph(), pf.default_graph(primes=(2, 3))
     pf.submit(graph, corpus, tmp_path / "s", client=threads, progress=False).result()
@@ -310,9 +308,7 @@ def test_what_a_run_would_refuse_is_refused(glosses, threads, write_jsonl, tmp_p
         pf.rehearse(graph, corpus, tmp_path / "t", rows=0, client=threads)
 
 
-def test_a_rehearsal_shows_names_as_they_are_and_no_markup(
-    threads, write_jsonl, tmp_path, in_haste
-):
+def test_a_rehearsal_escapes_names(threads, write_jsonl, tmp_path, in_haste):
     rows = [{"<b>": 1} for _ in range(10)] + [{"text": "a"}] * 10
     corpus = pf.open_corpus(write_jsonl(rows))
     page = pf.rehearse(pf.default_graph(), corpus, client=threads)._repr_html_()
@@ -320,9 +316,7 @@ def test_a_rehearsal_shows_names_as_they_are_and_no_markup(
     assert "<b>" not in page.replace("<b>", "", 0) or "has: <b>" not in page
 
 
-def test_the_command_says_what_the_whole_takes_and_does_not_begin_it(
-    glosses, write_jsonl, tmp_path, in_haste
-):
+def test_the_sample_option_estimates_and_computes_nothing(glosses, write_jsonl, tmp_path, in_haste):
     corpus, store = write_jsonl(glosses), tmp_path / "out.zarr"
     words = ["run", str(corpus), str(store), "--sample", "200"]
     ran = CliRunner().invoke(app, words)
@@ -332,14 +326,14 @@ def test_the_command_says_what_the_whole_takes_and_does_not_begin_it(
         assert said in ran.output
     assert "mirror" not in ran.output
     ran = CliRunner().invoke(app, [*words, "--mirror", str(tmp_path / "mirror.zarr")])
-    assert f"copying to {tmp_path / 'mirror.zarr'} is not in the time" in ran.output
+    assert f"copying to {tmp_path / 'mirror.zarr'} is not included in the time" in ran.output
     ran = CliRunner().invoke(app, [*words, "--json"])
     document = json.loads(ran.stdout)
     assert (document["rows"], document["sampled"]) == (2000, 200)
     assert document["memory"]["nbytes"] > 0
 
 
-def test_a_sample_cuts_shards_as_its_run_with_a_slow_mirror_would(tmp_path, in_haste, monkeypatch):
+def test_a_sample_cuts_shards_for_a_slow_mirror(tmp_path, in_haste, monkeypatch):
     """A mounted Drive creates objects slowly, so a run that mirrors to it has fewer shards."""
     disks = [Disk("/", "ext4"), Disk(str(tmp_path / "drive"), "fuse.drive")]
     monkeypatch.setattr(local_target.psutil, "disk_partitions", lambda all: disks)
@@ -361,14 +355,14 @@ def test_a_sample_cuts_shards_as_its_run_with_a_slow_mirror_would(tmp_path, in_h
 
 @pytest.fixture
 def in_haste(monkeypatch):
-    """Time next to nothing, where time is not what a test looks at."""
+    """Keep timings short, for tests that do not check them."""
     monkeypatch.setattr(cost_model, "SECONDS", 0.1)
     monkeypatch.setattr(cost_model, "ROUNDS", 1)
 
 
 @pytest.fixture
 def too_large(monkeypatch, in_haste):
-    """Take whatever there is for too large to be counted."""
+    """Treat every corpus as too large to be counted."""
     from paninifs.storage.corpus import survey as module
 
     monkeypatch.setattr(module, "COUNTED_BYTES", 0)
@@ -376,7 +370,7 @@ def too_large(monkeypatch, in_haste):
 
 @pytest.mark.parametrize("suffix", ["jsonl", "jsonl.gz", "parquet", "csv", "txt"])
 @pytest.mark.parametrize("files", [1, 40])
-def test_a_corpus_too_large_to_count_is_guessed_from_fronts(
+def test_a_huge_corpus_is_estimated_from_fronts(
     suffix, files, glosses, threads, too_large, tmp_path
 ):
     import pyarrow as pa
@@ -410,9 +404,7 @@ def test_a_corpus_too_large_to_count_is_guessed_from_fronts(
 
 
 @pytest.mark.parametrize("suffix", ["jsonl", "txt"])
-def test_lines_that_are_guessed_are_read_where_they_begin_all_over_the_file(
-    suffix, glosses, too_large, tmp_path
-):
+def test_estimated_lines_are_read_all_over_the_file(suffix, glosses, too_large, tmp_path):
     path = tmp_path / f"a.{suffix}"
     rows = glosses * 20
     lines = [json.dumps(row) if suffix == "jsonl" else row["text"] for row in rows]
@@ -444,7 +436,7 @@ def test_a_first_line_longer_than_a_front_is_read_to_its_end(
     assert found.text_bytes == pytest.approx(5 * 5_000_000, rel=0.3)
 
 
-def test_a_file_in_which_no_line_ends_is_said_to_be_one(too_large, tmp_path, monkeypatch):
+def test_a_file_without_line_ends_is_named(too_large, tmp_path, monkeypatch):
     from paninifs.storage.corpus import survey as module
 
     monkeypatch.setattr(module, "LONGEST_FRONT", 3 << 20)
@@ -455,15 +447,13 @@ def test_a_file_in_which_no_line_ends_is_said_to_be_one(too_large, tmp_path, mon
     assert survey(pf.open_corpus(tmp_path / "a.txt")).index.rows == 1
 
 
-def test_a_large_file_of_which_nothing_can_be_read_is_not_said_to_have_no_lines(
-    too_large, tmp_path
-):
+def test_an_unreadable_large_file_has_no_rows(too_large, tmp_path):
     (tmp_path / "a.jsonl.gz").write_bytes(b"no gzip " * (1 << 19))
     with pytest.raises(CorpusEmpty, match="the corpus has no rows"):
         survey(pf.open_corpus(tmp_path / "a.jsonl.gz"))
 
 
-def test_a_catalogue_that_cannot_be_read_costs_the_bill_alone(
+def test_an_unreadable_catalogue_only_omits_the_cost(
     glosses, threads, write_jsonl, tmp_path, in_haste, monkeypatch
 ):
     (tmp_path / "broken.toml").write_text("[[[")
@@ -477,7 +467,7 @@ def test_a_catalogue_that_cannot_be_read_costs_the_bill_alone(
     assert "cost: " not in str(found)
 
 
-def test_trials_are_not_on_the_dashboard(glosses, threads, write_jsonl, tmp_path, in_haste):
+def test_trial_runs_are_not_on_the_dashboard(glosses, threads, write_jsonl, tmp_path, in_haste):
     corpus, graph = pf.open_corpus(write_jsonl(glosses)), pf.default_graph()
 
     def told():
@@ -490,9 +480,7 @@ def test_trials_are_not_on_the_dashboard(glosses, threads, write_jsonl, tmp_path
     assert told() > before
 
 
-def test_a_rehearsal_shows_no_commands_and_turns_no_line_around(
-    threads, tmp_path, in_haste, monkeypatch
-):
+def test_a_rehearsal_escapes_control_characters(threads, tmp_path, in_haste, monkeypatch):
     from paninifs.engine.rehearsal import rehearse as rehearsal
     from paninifs.engine.rehearsal import sample_index
 
@@ -511,7 +499,7 @@ def test_a_rehearsal_shows_no_commands_and_turns_no_line_around(
     assert "\\u202e&lt;i&gt;" in page
 
 
-def test_a_large_store_is_as_large_as_a_small_one_says(glosses, threads, write_jsonl, tmp_path):
+def test_a_stores_size_follows_from_a_small_one(glosses, threads, write_jsonl, tmp_path):
     rows = [row | {"again": row["text"]} for row in glosses]
     rows = [{} if n % 50 == 0 else row for n, row in enumerate(rows)]
     sizes, summaries, layouts = [], [], []

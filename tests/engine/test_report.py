@@ -1,4 +1,4 @@
-"""The report: one page that says what a store holds, to whoever opens it, wherever."""
+"""The report: one self-contained, accessible page about what a store holds."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ def write(path, rows):
 
 @pytest.fixture(scope="module")
 def large(submit, glosses, tmp_path_factory):
-    """A store of as many texts as WordNet has glosses: of these, where the corpus is at hand."""
+    """A store with as many texts as WordNet has glosses; the glosses themselves if available."""
     folder = tmp_path_factory.mktemp("large")
     if REAL.exists():
         with gzip.open(REAL, "rt") as lines:
@@ -86,7 +86,7 @@ def large_page(large, tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def small(submit, glosses, tmp_path_factory):
-    """A store of 600 texts in ten shards, with two kept columns and a row that was set aside."""
+    """A store of 600 texts in ten shards, with two kept columns and a quarantined row."""
     folder = tmp_path_factory.mktemp("small")
     rows = [
         {**row, "lang": ["en", "fr", None][at % 3], "word": f"w{at}"}
@@ -106,7 +106,7 @@ def opened(store):
 
 
 def text_of(look, path, **context):
-    """What a reader sees of a page, with everything folded open."""
+    """Return the text of a page as a reader sees it, with all details open."""
     seen = look(path.as_uri(), offline=True, **context)
     seen.locator("details").evaluate_all("all => all.forEach(one => one.open = true)")
     return seen, seen.inner_text("body")
@@ -115,9 +115,7 @@ def text_of(look, path, **context):
 # --- the page -------------------------------------------------------------------------------------
 
 
-def test_report_opens_from_disk_without_network_or_script_and_begins_with_its_figures(
-    look, large_page
-):
+def test_report_opens_offline_and_begins_with_its_figures(look, large_page):
     assert large_page.stat().st_size < 1_000_000
     viewport = {"width": 1200, "height": 800}
     page = look(large_page.as_uri(), offline=True, java_script_enabled=False, viewport=viewport)
@@ -126,7 +124,7 @@ def test_report_opens_from_disk_without_network_or_script_and_begins_with_its_fi
     assert box["y"] + box["height"] < viewport["height"]
     said = figures.inner_text()
     assert f"texts done, of {TEXTS:,}\n{TEXTS:,}\n" in said
-    for what in ("set aside", "texts a second", "median ambiguity"):
+    for what in ("quarantined", "texts per second", "median ambiguity"):
         assert what in said
     assert page.locator("script").count() == 0
     assert look.requests == [large_page.as_uri()]
@@ -135,45 +133,45 @@ def test_report_opens_from_disk_without_network_or_script_and_begins_with_its_fi
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_report_is_accessible(look, large_page, scheme):
-    # The check is a script, and the page allows none.
+    # The checker is a script, and the page's policy allows none.
     page = look(large_page.as_uri(), color_scheme=scheme, bypass_csp=True)
     page.locator("details").evaluate_all("all => all.forEach(one => one.open = true)")
     for width in (1200, 390):
         page.set_viewport_size({"width": width, "height": 800})
         found = Axe().run(page).response["violations"]
         assert [(one["id"], one["impact"], one["nodes"][0]["html"]) for one in found] == []
-        assert page.evaluate("document.documentElement.scrollWidth") <= width  # none sticks out
+        assert page.evaluate("document.documentElement.scrollWidth") <= width  # nothing overflows
 
 
-def test_every_picture_says_what_it_shows_and_follows_the_colour_scheme(look, large_page):
+def test_pictures_have_descriptions_and_follow_the_theme(look, large_page):
     colours = {}
     for scheme in ("light", "dark"):
         page = look(large_page.as_uri(), color_scheme=scheme)
         labels = page.locator("[role=img]").evaluate_all("a => a.map(x => x.ariaLabel)")
-        # One more where the run took long enough for its workers' memory to be seen twice.
+        # One more if the run was long enough for two samples of its workers' memory.
         assert len(labels) == page.locator("svg").count() in (7, 8)
         colours[scheme] = page.locator("svg text").first.evaluate("x => getComputedStyle(x).fill")
     assert any(
         label.startswith("Histogram of entropy over 117,659 texts: from") for label in labels
     )
     assert any("of 10,000 texts, coloured by part" in label for label in labels)
-    assert any(label.startswith("Texts a second over the") for label in labels)
+    assert any(label.startswith("Texts per second over the") for label in labels)
     inks = [tuple(int(ink[at : at + 2], 16) for at in (1, 3, 5)) for ink in VARIABLES["ink"]]
     assert list(colours.values()) == [f"rgb{ink}" for ink in inks]
     ids = page.locator("[id]").evaluate_all("a => a.map(x => x.id)")
     assert len(ids) == len(set(ids))
 
 
-def test_numbers_of_the_page_are_numpys(look, large, large_page):
+def test_page_numbers_equal_numpy(look, large, large_page):
     results = opened(large)
     _, said = text_of(look, large_page)
     for name in ("ambiguity_normalised", "entropy", "variance", "ambiguity", "n_bytes"):
         values = results[name].values.astype(np.float64)
         low, middle, high = np.quantile(values, [0.25, 0.5, 0.75])
         assert (
-            f"Median {number(middle)}; half of the texts within {number(low)} and {number(high)}"
+            f"Median {number(middle)}; half of the texts between {number(low)} and {number(high)}"
         ) in said
-        extremes = f"least {number(values.min())}, most {number(values.max())}"
+        extremes = f"minimum {number(values.min())}, maximum {number(values.max())}"
         assert f"{extremes}, mean {number(values.mean())}." in said
     shares = results.dhatu.values.astype(np.float64)
     strongest = np.bincount(shares.argmax(axis=1), minlength=9)
@@ -190,10 +188,10 @@ def test_numbers_of_the_page_are_numpys(look, large, large_page):
     order = np.argsort(results.ambiguity_normalised.values, kind="stable")
     for row in (*order[:3], *order[-3:]):
         assert f"gloss-{row}\t" in said
-    assert "Chosen because it is the first kept column that has 2 to 20 different values" in said
+    assert "Chosen because it is the first kept column with 2 to 20 distinct values" in said
 
 
-def test_hostile_words_stay_words(look, submit, tmp_path):
+def test_hostile_text_is_escaped(look, submit, tmp_path):
     graph = pf.default_graph(dhatus=[HOSTILE, "OTHER"])
     rows = [
         {"text": f"{HOSTILE} {at}", "<id>": f"{HOSTILE} {at}", "lang": HOSTILE} for at in range(9)
@@ -213,9 +211,7 @@ def test_hostile_words_stay_words(look, submit, tmp_path):
     made = pf.report(store, tmp_path / "hostile.html")
     written = made.path.read_text()
     assert not set("\u202e\u2066\x1b") & set(written)
-    page, said = text_of(
-        look, made.path, bypass_csp=True
-    )  # the page's own defence, and not its policy
+    page, said = text_of(look, made.path, bypass_csp=True)  # tests the escaping, not the policy
     for word in (SEEN, f"{SEEN} 0", "\\u202e$x$.jsonl", "<b>hostile$x$.zarr", "<id>"):
         assert word in said
     assert page.evaluate("window.pwned") is None
@@ -223,20 +219,20 @@ def test_hostile_words_stay_words(look, submit, tmp_path):
     labels = page.locator("[role=img]").evaluate_all("a => a.map(x => x.ariaLabel)")
     assert any("coloured by lang" in label for label in labels)
     assert look.complaints == []
-    assert f"default-src {chr(39)}none{chr(39)}" in written  # and the policy, should it ever fail
+    assert f"default-src {chr(39)}none{chr(39)}" in written  # the policy, in case escaping fails
 
 
 # --- stores of every kind -------------------------------------------------------------------------
 
 
-def test_rows_set_aside_are_counted_by_their_reason(look, small, tmp_path):
+def test_quarantined_rows_are_counted_by_reason(look, small, tmp_path):
     _, said = text_of(look, pf.report(small, tmp_path / "r.html").path)
     assert "Why 1 of 600 rows have no result" in said
     assert "null text\t1" in said
     assert "c.jsonl\t7\t1\tnull text" in said
 
 
-def test_unfinished_store_says_so_and_shows_what_is_done(look, small, tmp_path):
+def test_unfinished_store_shows_what_is_done(look, small, tmp_path):
     store = tmp_path / "half.zarr"
     shutil.copytree(small, store)
     for shard in range(4, 10):
@@ -248,13 +244,13 @@ def test_unfinished_store_says_so_and_shows_what_is_done(look, small, tmp_path):
         (store / "valid" / "c" / str(shard)).unlink()
     (store / "quarantine.parquet").unlink()
     _, said = text_of(look, pf.report(store, tmp_path / "r.html").path)
-    assert "This store is unfinished: 4 of 10 shards are done." in said
+    assert "This store is unfinished: 4 of 10 shards are done, and this page covers" in said
     assert "texts done, of 600\n255\n" in said
-    assert "All 255 texts are counted." in said
-    assert "null text\t1" in said  # of the shard's own quarantine
+    assert "They cover all 255 texts." in said
+    assert "null text\t1" in said  # from the shard's own quarantine
 
 
-def test_store_of_which_every_row_was_set_aside_has_a_report(look, submit, tmp_path):
+def test_store_with_every_row_quarantined_has_a_report(look, submit, tmp_path):
     corpus = pf.open_corpus(
         write(tmp_path / "c.jsonl", [{"text": None}, {"text": None}]), text="text"
     )
@@ -265,18 +261,18 @@ def test_store_of_which_every_row_was_set_aside_has_a_report(look, submit, tmp_p
     assert page.locator("#numbers, #profile, #bases, #texts").count() == 0
 
 
-def test_store_of_ones_own_blocks_has_no_section_of_what_is_not_there(look, submit, tmp_path):
+def test_store_of_user_blocks_has_no_empty_sections(look, submit, tmp_path):
     corpus = pf.open_corpus(write(tmp_path / "c.jsonl", [{"text": "a" * at} for at in range(1, 6)]))
     submit(corpus, tmp_path / "own.zarr", pf.Graph([n_bytes]))
     page, said = text_of(look, pf.report(tmp_path / "own.zarr", tmp_path / "r.html").path)
     assert page.locator("h3 code").all_inner_texts() == ["n_bytes"]
-    assert "Bytes of the text. Median 3; half of the texts within 2 and 4" in said
+    assert "Bytes of the text. Median 3; half of the texts between 2 and 4" in said
     assert page.locator("#profile, #bases, #texts").count() == 0
     assert "0.7 × entropy" not in said
     assert "hashes" not in said
 
 
-def test_inventories_are_told_each_of_its_own_block(look, submit, tmp_path):
+def test_each_block_has_its_own_inventory(look, submit, tmp_path):
     corpus = pf.open_corpus(write(tmp_path / "c.jsonl", [{"text": "a" * at} for at in range(1, 6)]))
     own = pf.MapBlock(
         "prime_base",
@@ -293,14 +289,14 @@ def test_inventories_are_told_each_of_its_own_block(look, submit, tmp_path):
     assert "13" not in facts.split("primes of ambiguity")[1].split("machine")[0]
 
 
-def test_store_without_records_says_that_nothing_was_recorded(look, small, tmp_path):
+def test_store_without_run_records_says_so(look, small, tmp_path):
     store = tmp_path / "old.zarr"
     shutil.copytree(small, store)
     manifest = json.loads((store / MANIFEST_KEY).read_text())
     del manifest["runs"], manifest["summary"]
     (store / MANIFEST_KEY).write_text(json.dumps(manifest))
     page, said = text_of(look, pf.report(store, tmp_path / "r.html").path)
-    assert "Not recorded: no run of this store has come to its end" in said
+    assert "Not recorded: no run of this store has finished" in said
     assert page.locator("#rate").count() == 0
 
 
@@ -311,7 +307,7 @@ def test_store_without_records_says_that_nothing_was_recorded(look, small, tmp_p
         (0.5, "not measured here: scaled from {}; the run was 2 times as fast as that"),
     ],
 )
-def test_speed_is_compared_with_what_the_kernels_could_do(look, small, tmp_path, rate, words):
+def test_speed_is_compared_with_the_kernel_limit(look, small, tmp_path, rate, words):
     store = tmp_path / "run.zarr"
     shutil.copytree(small, store)
     manifest = json.loads((store / MANIFEST_KEY).read_text())
@@ -320,10 +316,10 @@ def test_speed_is_compared_with_what_the_kernels_could_do(look, small, tmp_path,
     run |= {"bound": "reading: so it is", "cost": "$0.04", "retries": 1}
     (store / MANIFEST_KEY).write_text(json.dumps(manifest))
     _, said = text_of(look, pf.report(store, tmp_path / "r.html").path)
-    assert words.format("the machine that the advisor compares others with)") in said
+    assert words.format("the advisor's reference machine)") in said
     assert "bound by\treading: so it is" in said
     assert "cost\t$0.04" in said
-    assert "begun again\t1 task\n" in said
+    assert "restarted\t1 task\n" in said
 
 
 def test_runs_of_a_store_that_was_extended_are_listed(look, submit, glosses, tmp_path):
@@ -342,7 +338,7 @@ def test_runs_of_a_store_that_was_extended_are_listed(look, submit, glosses, tmp
     assert "it held 100 rows of 1 file, then 150 rows of 2." in said
 
 
-def test_text_that_is_gone_is_said_to_be(look, submit, glosses, tmp_path):
+def test_missing_text_is_reported(look, submit, glosses, tmp_path):
     corpus = write(tmp_path / "c.jsonl", glosses[:20])
     submit(pf.open_corpus(corpus), tmp_path / "out.zarr")
     corpus.unlink()
@@ -350,25 +346,23 @@ def test_text_that_is_gone_is_said_to_be(look, submit, glosses, tmp_path):
     assert said.count("(text not available: ") == 2 * reading.RANKED
 
 
-def test_duplicates_and_mixed_normal_forms_are_told(look, submit, tmp_path):
+def test_duplicates_and_mixed_normal_forms_are_reported(look, submit, tmp_path):
     rows = [{"text": "dh\u0101tu"}, {"text": "dha\u0304tu"}, {"text": "dh\u0101tu"}]
     corpus = pf.open_corpus(write(tmp_path / "c.jsonl", rows), clean=pf.Cleaning(duplicates=True))
     submit(corpus, tmp_path / "out.zarr")
     _, said = text_of(look, pf.report(tmp_path / "out.zarr", tmp_path / "r.html").path)
-    assert "1 texts came before" in said
+    assert "1: texts that repeat an earlier one" in said
     assert "\nduplicate\tbool\t1" in said  # among the arrays
     assert "The texts mix Unicode normal forms: row 1 is not in NFC" in said
-    assert "duplicates=True" in said  # of the cleaning
+    assert "duplicates=True" in said  # in the cleaning steps
 
 
 # --- groups ---------------------------------------------------------------------------------------
 
 
-def test_groups_are_of_the_column_that_was_asked_for_and_the_smallest_are_one(
-    look, small, tmp_path
-):
+def test_given_column_groups_and_small_groups_are_joined(look, small, tmp_path):
     page, said = text_of(look, pf.report(small, tmp_path / "r.html", by="word").path)
-    assert "As asked for. It has 599 different values." in said
+    assert "Grouped by the given column. It has 599 distinct values." in said
     rows = page.locator("table[aria-labelledby=table-groups-of-texts] tbody tr").all_inner_texts()
     assert len(rows) == 20
     assert rows[-1].startswith("(the 580 others)\t580\t")
@@ -382,28 +376,28 @@ def test_null_is_a_group_of_its_own(small):
     assert {g.name: g.texts for g in found.groups} == values.value_counts().to_dict()
 
 
-def test_column_that_is_not_there_is_refused_by_name(small, tmp_path):
-    with pytest.raises(ColumnNotFound, match=r"no array 'country'.*there are: id, .*lang"):
+def test_missing_group_column_is_refused_by_name(small, tmp_path):
+    with pytest.raises(ColumnNotFound, match=r"no array 'country'.*choose from: id, .*lang"):
         pf.report(small, tmp_path / "r.html", by="country")
     assert not (tmp_path / "r.html").exists()
 
 
-def test_column_of_too_many_values_is_refused(small, tmp_path, monkeypatch):
+def test_group_column_with_too_many_values_is_refused(small, tmp_path, monkeypatch):
     monkeypatch.setattr(reading, "MOST_VALUES", 500)
-    with pytest.raises(UsageError, match="'word' has more than 500 different values"):
+    with pytest.raises(UsageError, match="'word' has more than 500 distinct values"):
         pf.report(small, tmp_path / "r.html", by="word")
 
 
-def test_what_the_numbers_are_is_said_first_where_they_are_of_hashes(look, large_page):
+def test_caveat_about_hashes_comes_first(look, large_page):
     _, said = text_of(look, large_page)
-    assert said.index("no model of what a text means") < said.index("What ran")
-    assert "repeated texts, and chance, are all that sets groups apart" in said
+    assert said.index("not a model of what a text means") < said.index("What ran")
+    assert "groups differ only by repeated texts and by chance" in said
 
 
 # --- reading in pieces ----------------------------------------------------------------------------
 
 
-def test_reading_in_small_pieces_finds_the_same(small, monkeypatch):
+def test_small_pieces_give_the_same_reading(small, monkeypatch):
     whole = find(small).reading
     monkeypatch.setattr(reading, "PIECE_ROWS", 64)
     pieces = find(small).reading
@@ -420,21 +414,21 @@ def test_reading_in_small_pieces_finds_the_same(small, monkeypatch):
     assert len(pieces.map.points) == 599
 
 
-def test_sample_is_spread_and_the_page_says_what_is_of_it(look, large, tmp_path, monkeypatch):
+def test_sample_is_spread_and_described_on_the_page(look, large, tmp_path, monkeypatch):
     monkeypatch.setattr(reading, "SAMPLE", 10_000)
     found = find(large).reading
     assert 9_000 < found.sampled <= 10_000
     assert found.texts == TEXTS
-    for one in found.distributions:  # counts, means and extremes are still of all
+    for one in found.distributions:  # counts, means and extremes still cover all texts
         values = opened(large)[one.name].values.astype(np.float64)
         assert (one.count, one.sampled) == (TEXTS, found.sampled)
         assert (one.least, one.most) == (values.min(), values.max())
         assert abs((values < one.median).mean() - 0.5) < 0.03
     _, said = text_of(look, pf.report(large, tmp_path / "r.html").path)
-    assert f"are of {found.sampled:,} texts, one at random in each stretch" in said
+    assert f"cover a sample of {found.sampled:,} texts, one at random from each stretch" in said
 
 
-def test_sample_does_not_keep_step_with_a_corpus_that_repeats_itself(submit, tmp_path, monkeypatch):
+def test_sample_is_not_in_step_with_a_periodic_corpus(submit, tmp_path, monkeypatch):
     rows = [{"text": "x" * (1 + at % 12)} for at in range(1200)]
     corpus = pf.open_corpus(write(tmp_path / "c.jsonl", rows))
     submit(corpus, tmp_path / "out.zarr", pf.Graph([n_bytes]))
@@ -444,7 +438,7 @@ def test_sample_does_not_keep_step_with_a_corpus_that_repeats_itself(submit, tmp
     assert np.count_nonzero(found.counts) > 6
 
 
-def test_pieces_without_a_shard_that_is_done_are_not_read(small, monkeypatch):
+def test_pieces_without_finished_shards_are_not_read(small, monkeypatch):
     monkeypatch.setattr(reading, "PIECE_ROWS", 64)
     read = []
     add = reading._Reader.add
@@ -470,10 +464,10 @@ def test_principal_components_are_those_of_the_covariance():
     assert np.abs(found.points) == pytest.approx(np.abs(standard @ directions[:, [-1, -2]]))
 
 
-# --- where it lands -------------------------------------------------------------------------------
+# --- the file -------------------------------------------------------------------------------------
 
 
-def test_report_is_named_after_its_store_and_replaces_an_older_one(small, tmp_path, monkeypatch):
+def test_report_is_named_after_its_store_and_replaced(small, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     made = pf.report(small)
     assert made.path == tmp_path / "small-report.html"
@@ -485,15 +479,13 @@ def test_report_is_named_after_its_store_and_replaces_an_older_one(small, tmp_pa
 @pytest.mark.parametrize(
     ("out", "words"),
     [
-        ("notes.html", "is there, and is no report"),
+        ("notes.html", "exists and is not a report"),
         ("folder", "is a folder"),
-        ("nowhere/r.html", "there is no folder"),
+        ("nowhere/r.html", "the folder .* does not exist"),
         ("gs://bucket/r.html", "is written to this machine"),
     ],
 )
-def test_place_that_is_no_reports_is_refused_and_left_alone(
-    small, tmp_path, out, words, monkeypatch
-):
+def test_other_files_are_never_overwritten(small, tmp_path, out, words, monkeypatch):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "notes.html").write_text("my notes")
     (tmp_path / "folder").mkdir()
@@ -516,7 +508,7 @@ def test_store_on_a_url_has_a_report(submit, glosses, tmp_path, monkeypatch):
     assert "memory://bucket/out.zarr" in made.path.read_text()
 
 
-def test_command_writes_the_page_and_says_where(small, tmp_path, monkeypatch):
+def test_command_writes_the_page_and_prints_its_path(small, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     ran = CliRunner().invoke(app, ["report", str(small), "page.html", "--by", "lang"])
     assert ran.exit_code == 0, ran.output
@@ -525,38 +517,38 @@ def test_command_writes_the_page_and_says_where(small, tmp_path, monkeypatch):
     assert CliRunner().invoke(app, ["report", "nothing.zarr"]).exit_code == 2
 
 
-def test_notebook_shows_the_page_or_where_a_heavy_one_is(look, small, tmp_path, monkeypatch):
+def test_notebook_embeds_small_pages_only(look, small, tmp_path, monkeypatch):
     made = pf.report(small, tmp_path / "r.html")
     (tmp_path / "cell.html").write_text(f"<!doctype html><title>c</title>{made._repr_html_()}")
     page = look((tmp_path / "cell.html").as_uri(), offline=True)
     frame = page.frame_locator("iframe")
     assert "texts done, of 600\n599\n" in frame.locator(".headline").inner_text()
     assert look.complaints == []
-    monkeypatch.setattr(reports, "MOST_EMBEDDED", 1000)
+    monkeypatch.setattr(reports, "MAX_EMBEDDED", 1000)
     assert "<iframe" not in made._repr_html_()
     assert str(tmp_path / "r.html") in made._repr_html_()
     made.path.unlink()
     assert str(tmp_path / "r.html") in made._repr_html_()
 
 
-def test_notebook_shows_what_a_run_came_to_and_what_was_opened(submit, glosses, tmp_path):
+def test_notebook_shows_a_run_and_its_dataset(submit, glosses, tmp_path):
     rows = [*glosses[:20], {"id": "x", "text": None}]
     store = tmp_path / "<i>out.zarr"
     shown = submit(pf.open_corpus(write(tmp_path / "c.jsonl", rows)), store)._repr_html_()
-    for words in ("20 of 21, ", "set aside</th>", ">1, see quarantine.parquet", "&lt;i&gt;out"):
+    for words in ("20 of 21, ", "quarantined</th>", ">1, see quarantine.parquet", "&lt;i&gt;out"):
         assert words in shown
     assert "<i>" not in shown
     assert "came before" not in shown  # there is none
     assert "ambiguity_normalised" in pf.open_results(store)._repr_html_()
 
 
-def test_no_store_is_refused(tmp_path):
+def test_report_of_a_missing_store_is_refused(tmp_path):
     with pytest.raises(ResultsNotFound):
         pf.report(tmp_path / "nothing.zarr", tmp_path / "r.html")
     assert not (tmp_path / "r.html").exists()
 
 
-def test_drawing_leaves_matplotlib_as_it_was(small, tmp_path):
+def test_drawing_restores_matplotlib_settings(small, tmp_path):
     with mpl.rc_context({"font.size": 33.0, "text.usetex": True, "axes.facecolor": "black"}):
         before = dict(mpl.rcParams)
         first = pf.report(small, tmp_path / "one.html").path.read_text()

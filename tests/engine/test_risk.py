@@ -1,4 +1,4 @@
-"""What a stop can lose: a slow block says that it is slow, and shards are made to suit."""
+"""What a stop can lose: shards are sized by how slow a block declares itself."""
 
 import json
 import time
@@ -45,10 +45,8 @@ def corpus(glosses, write_jsonl):
     return pf.open_corpus(write_jsonl(glosses[:300]))
 
 
-def test_what_is_in_flight_of_a_slow_block_is_measured_under_the_limit(
-    events, corpus, tmp_path, monkeypatch
-):
-    """At a hundredth of the scale: five minutes are three seconds."""
+def test_work_in_flight_of_a_slow_block_is_limited(events, corpus, tmp_path, monkeypatch):
+    """Scaled down a hundredfold: five minutes become three seconds."""
     monkeypatch.setattr(
         "paninifs.storage.corpus.partition.MAX_SHARD_SECONDS", MAX_SHARD_SECONDS / 100
     )
@@ -61,7 +59,7 @@ def test_what_is_in_flight_of_a_slow_block_is_measured_under_the_limit(
     assert planned.seconds_at_risk == pytest.approx(80 * TEXT_SECONDS)
     spent = [event.seconds["slow"] for event in seen if isinstance(event, ShardDone)]
     assert len(spent) == 19
-    # As a task would have them unfinished: one computed, and as many as it may have on their way.
+    # As many shards as a task has unfinished: one computed, the others being written.
     assert float(np.median(spent)) * at_once * 100 < 300
     assert float(np.median(spent)) >= 16 * TEXT_SECONDS
 
@@ -73,13 +71,13 @@ def test_without_slow_blocks_nothing_changes(events, corpus):
     assert (planned.shard_rows, planned.rows_at_risk, planned.seconds_at_risk) == (4096, 300, 0.0)
 
 
-def test_being_slow_is_no_part_of_what_a_block_is(events, corpus):
+def test_text_seconds_is_not_part_of_a_blocks_identity(events, corpus):
     events(pf.default_graph() + slow(0.0, 0.0), corpus, shard_rows=64)
-    seen = events(pf.default_graph() + slow(7.0, 0.0), corpus)  # gone on with
+    seen = events(pf.default_graph() + slow(7.0, 0.0), corpus)  # resumed
     assert not [event for event in seen if isinstance(event, ShardDone)]
 
 
-def test_a_block_that_did_not_say_so_is_told_of(events, corpus, monkeypatch):
+def test_an_undeclared_slow_block_is_reported(events, corpus, monkeypatch):
     monkeypatch.setattr("paninifs.engine.run.driver.MAX_SHARD_SECONDS", 0.5)
     seen = events(pf.default_graph() + slow(0.0, 0.01), corpus, shard_rows=64)
     (notice,) = (event for event in seen if isinstance(event, Notice))
@@ -88,7 +86,7 @@ def test_a_block_that_did_not_say_so_is_told_of(events, corpus, monkeypatch):
 
 
 @pytest.mark.parametrize("seconds", [-1.0, float("nan"), float("inf")])
-def test_no_time_is_refused(seconds):
+def test_an_invalid_text_seconds_is_refused(seconds):
     with pytest.raises(pf.errors.GraphError, match="is no time"):
         slow(seconds)
 
@@ -97,12 +95,12 @@ def test_a_run_says_what_is_at_risk(client, corpus, tmp_path, capsys):
     graph = pf.default_graph() + slow(0.5, 0.0)
     pf.submit(graph, corpus, tmp_path / "out.zarr", client=client).result()
     said = " ".join(capsys.readouterr().err.split())
-    # 64 rows a shard are 32 s, 128 would be 64; five at once are 160 s.
-    assert "a stop loses at most 300 texts a thread, 150 s of work" in said
+    # 64 rows per shard are 32 s, 128 would be 64 s; five shards at once are 160 s.
+    assert "a stop loses at most 300 texts per thread, 150 s of work" in said
     assert json.loads((tmp_path / "out.zarr/_run/manifest.json").read_text())["shard_rows"] == 64
 
 
-def test_where_objects_are_slow_to_make_there_are_fewer(client, glosses, tmp_path, write_jsonl):
+def test_slow_targets_have_fewer_shards(client, glosses, tmp_path, write_jsonl):
     class Mounted(LocalTarget):
         slow_to_create = True
 

@@ -1,4 +1,4 @@
-"""Whole runs on a real cluster: what is stored, what is refused, what is set aside."""
+"""Whole runs on a real cluster: what is stored, refused and quarantined."""
 
 from __future__ import annotations
 
@@ -105,7 +105,7 @@ def test_open_results_of_a_finished_store_is_lazy_and_silent(submit, store, glos
     ],
     ids=str,
 )
-def test_store_is_the_same_bit_for_bit_whatever_computes_it(
+def test_every_backend_and_cluster_makes_the_same_store(
     size, submit, store, glosses, write_jsonl, tmp_path
 ):
     for part in range(8):
@@ -120,9 +120,7 @@ def test_store_is_the_same_bit_for_bit_whatever_computes_it(
             assert values_of(store) == expected
 
 
-def test_task_is_named_after_its_blocks_and_block_times_are_fine_metrics(
-    submit, client, glosses, write_jsonl
-):
+def test_tasks_and_block_times_appear_in_dasks_metrics(submit, client, glosses, write_jsonl):
     submit(pf.open_corpus(write_jsonl(glosses[:100])), pf.default_graph() + n_bytes).result()
     name = "digest+dhatu+prime_base+ambiguity+n_bytes"
 
@@ -138,7 +136,7 @@ def test_task_is_named_after_its_blocks_and_block_times_are_fine_metrics(
     assert {"default_graph", "n_bytes", "read", "write"} <= labels
 
 
-def test_events_tell_the_whole_run_to_a_late_listener(submit, glosses, write_jsonl):
+def test_a_late_listener_receives_every_event(submit, glosses, write_jsonl):
     run = submit(pf.open_corpus(write_jsonl(glosses)), shard_rows=512)
     run.result()
     told = []
@@ -161,7 +159,7 @@ def change_text(path, rows):
     path.write_text("".join(json.dumps(row) + "\n" for row in [*rows, {"text": "one more"}]))
 
 
-def test_changed_corpus_is_refused_by_name_and_fresh_starts_over(submit, glosses, write_jsonl):
+def test_a_changed_corpus_is_refused_unless_fresh(submit, glosses, write_jsonl):
     path = write_jsonl(glosses[:50])
     submit(pf.open_corpus(path)).result()
     change_text(path, glosses[:50])
@@ -171,9 +169,7 @@ def test_changed_corpus_is_refused_by_name_and_fresh_starts_over(submit, glosses
 
 
 @pytest.mark.readme("another-run")
-def test_changed_graph_inventory_block_and_numeric_version_are_refused_by_name(
-    submit, glosses, write_jsonl, monkeypatch
-):
+def test_a_changed_graph_is_refused_and_the_change_named(submit, glosses, write_jsonl, monkeypatch):
     corpus = pf.open_corpus(write_jsonl(glosses[:50]))
     submit(corpus, pf.default_graph() + n_bytes).result()
 
@@ -189,7 +185,7 @@ def test_changed_graph_inventory_block_and_numeric_version_are_refused_by_name(
     ]:
         with pytest.raises(ResultsMismatch, match=named):
             submit(corpus, graph)
-    with pytest.raises(ResultsMismatch, match="rows a shard"):
+    with pytest.raises(ResultsMismatch, match="rows per shard"):
         submit(corpus, pf.default_graph() + n_bytes, shard_rows=8)
     monkeypatch.setattr(spec_module, "NUMERIC_VERSION", 99)
     with pytest.raises(ResultsMismatch, match="numeric version was 1 and is 99"):
@@ -197,19 +193,19 @@ def test_changed_graph_inventory_block_and_numeric_version_are_refused_by_name(
 
 
 @pytest.mark.readme("results-taken")
-def test_somebody_elses_zarr_store_is_never_touched(submit, store, glosses, write_jsonl):
+def test_a_foreign_zarr_store_is_never_touched(submit, store, glosses, write_jsonl):
     import zarr
 
     zarr.create_array(store / "mine", data=np.arange(3))
     zarr.open_group(store, mode="a")
     before = values_of(store)
     for fresh in (False, True):
-        with pytest.raises(ResultsMismatch, match="no results store of this engine"):
+        with pytest.raises(ResultsMismatch, match="not a results store of this engine"):
             submit(pf.open_corpus(write_jsonl(glosses[:5])), fresh=fresh)
     assert values_of(store) == before != {}
 
 
-def test_fresh_leaves_what_is_not_the_stores_alone(submit, store, glosses, write_jsonl):
+def test_fresh_keeps_objects_that_are_not_the_stores(submit, store, glosses, write_jsonl):
     corpus = pf.open_corpus(write_jsonl(glosses[:5]))
     submit(corpus).result()
     (store / "notes").mkdir()
@@ -218,9 +214,7 @@ def test_fresh_leaves_what_is_not_the_stores_alone(submit, store, glosses, write
     assert (store / "notes" / "thesis.txt").read_text() == "precious"
 
 
-def test_lost_metadata_is_mended_and_a_damaged_store_is_not_complete(
-    submit, store, glosses, write_jsonl, monkeypatch
-):
+def test_lost_metadata_is_restored_on_resume(submit, store, glosses, write_jsonl, monkeypatch):
     corpus = pf.open_corpus(write_jsonl(glosses))
     submit(corpus, shard_rows=256).result()
     expected = values_of(store)
@@ -241,9 +235,7 @@ def test_lost_metadata_is_mended_and_a_damaged_store_is_not_complete(
     assert pf.verify(store).passed
 
 
-def test_two_runs_at_once_with_stores_cut_alike_keep_their_bytes_apart(
-    glosses, write_jsonl, tmp_path
-):
+def test_two_runs_at_once_keep_their_bytes_apart(glosses, write_jsonl, tmp_path):
     corpora = [pf.open_corpus(write_jsonl(glosses[i::2], f"{i}.jsonl")) for i in range(2)]
     with Client(
         n_workers=1, threads_per_worker=4, processes=False, dashboard_address="127.0.0.1:0"
@@ -264,7 +256,7 @@ def puts_the_next_shard_back(text):
     folder = Path(os.environ["PANINIFS_TEST_FOLDER"])
     with (folder / "log").open("a") as log:
         log.write(f"{len(text)}\n")
-    if (folder / "kept").exists():  # as a task does that goes on beside this one
+    if (folder / "kept").exists():  # as by a task of another run
         for path in (folder / "kept").glob("*/c/1*"):
             there = folder / "r" / path.relative_to(folder / "kept")
             shutil.copytree(path, there, dirs_exist_ok=True) if path.is_dir() else shutil.copy(
@@ -276,10 +268,10 @@ def puts_the_next_shard_back(text):
 
 
 @pytest.mark.parametrize(("aside", "computed"), [(False, 2), (True, 3)])
-def test_a_shard_that_another_task_finished_meanwhile_is_not_computed_again(
+def test_a_shard_finished_by_another_task_is_not_recomputed(
     glosses, write_jsonl, tmp_path, monkeypatch, aside, computed
 ):
-    """Of shards 0 to 2 the middle one; if it was not finished but set aside, it is."""
+    """Another task finishes shard 1; if that is only quarantined, it is computed again."""
     monkeypatch.setenv("PANINIFS_TEST_FOLDER", str(tmp_path))
     graph = pf.default_graph() + puts_the_next_shard_back
     corpus = pf.open_corpus(write_jsonl(glosses[:60]))
@@ -298,7 +290,7 @@ def test_a_shard_that_another_task_finished_meanwhile_is_not_computed_again(
     assert pf.verify(tmp_path / "r").passed
 
 
-def test_driver_that_lost_its_lease_does_not_finish_the_store(
+def test_a_driver_without_its_lease_does_not_finish_the_store(
     submit, store, glosses, write_jsonl, monkeypatch
 ):
     finish = driver_module.finish
@@ -315,7 +307,7 @@ def test_driver_that_lost_its_lease_does_not_finish_the_store(
     assert json.loads((store / "_run/manifest.json").read_text())["runs"] == []
 
 
-def test_marker_whose_objects_are_gone_does_not_count_for_a_task(
+def test_a_marker_without_its_objects_does_not_count(
     submit, store, glosses, write_jsonl, monkeypatch
 ):
     """A task of a cancelled run may write its marker after this run has tidied up."""
@@ -335,7 +327,7 @@ def test_marker_whose_objects_are_gone_does_not_count_for_a_task(
     assert pf.verify(store).passed
 
 
-def test_results_inside_the_corpus_folder_are_no_corpus(client, glosses, tmp_path, write_jsonl):
+def test_results_inside_the_corpus_folder_are_ignored(client, glosses, tmp_path, write_jsonl):
     lines = [*glosses[:5], {"id": "x", "text": None}]
     write_jsonl(lines)
     for _ in range(2):
@@ -346,9 +338,7 @@ def test_results_inside_the_corpus_folder_are_no_corpus(client, glosses, tmp_pat
     assert (results / "quarantine.parquet").exists()
 
 
-def test_storage_that_fails_while_counting_is_an_error_not_a_lost_file(
-    submit, glosses, write_jsonl, monkeypatch
-):
+def test_a_storage_error_while_counting_fails_the_run(submit, glosses, write_jsonl, monkeypatch):
     corpus = pf.open_corpus(write_jsonl(glosses[:5]))
 
     def failing(*_):
@@ -375,9 +365,7 @@ def test_memory_targets_work_where_workers_are_threads(glosses, write_jsonl):
 
 
 @pytest.mark.readme("block")
-def test_failing_block_is_named_with_file_and_rows_and_the_rest_stays(
-    submit, store, glosses, write_jsonl
-):
+def test_a_failing_block_is_named_with_file_and_rows(submit, store, glosses, write_jsonl):
     trouble = glosses[300]["text"].encode()
 
     @pf.map_block(fields=[pf.Field("picky", "int8")])
@@ -396,7 +384,7 @@ def test_failing_block_is_named_with_file_and_rows_and_the_rest_stays(
     assert dataset.attrs["complete"] is False
 
 
-def test_block_that_returns_the_wrong_dtype_is_named(submit, glosses, write_jsonl):
+def test_a_block_that_returns_the_wrong_dtype_is_named(submit, glosses, write_jsonl):
     @pf.map_block(fields=[pf.Field("wrong", "int32")])
     def wrong(text):
         return np.zeros(len(text), "int64")
@@ -405,7 +393,7 @@ def test_block_that_returns_the_wrong_dtype_is_named(submit, glosses, write_json
         submit(pf.open_corpus(write_jsonl(glosses[:10])), pf.Graph() + wrong).result()
 
 
-def test_block_cannot_change_an_earlier_field_behind_its_back(submit, glosses, write_jsonl):
+def test_a_block_cannot_change_an_earlier_field(submit, glosses, write_jsonl):
     @pf.map_block(fields=[pf.Field("top", "float32")])
     def top(dhatu):
         dhatu.sort(axis=1)
@@ -435,7 +423,7 @@ def test_cancelled_run_resumes(submit, store, glosses, write_jsonl):
     deadline = time.monotonic() + 30
     done = -1
     while time.monotonic() < deadline and (now := len(list(store.glob("_run/done/*")))) != done:
-        done = now  # a shard in flight may still be finished; none is begun
+        done = now  # shards in flight may still finish; no other starts
         time.sleep(0.5)
     assert 2 <= done < 63
     again = submit(corpus, graph)
@@ -470,7 +458,7 @@ def test_usage_errors_come_from_submit(submit, store, glosses, write_jsonl, tmp_
         submit("corpus.jsonl")
 
 
-def test_verify_passes_and_notices_a_single_changed_value(submit, store, glosses, write_jsonl):
+def test_verify_detects_a_single_changed_value(submit, store, glosses, write_jsonl):
     import zarr
 
     submit(
@@ -487,7 +475,7 @@ def test_verify_passes_and_notices_a_single_changed_value(submit, store, glosses
     assert [p for p in pf.verify(store).problems if p.startswith("entropy, row 777:")]
 
 
-def test_verify_notices_a_changed_byte_of_a_users_field(submit, store, glosses, write_jsonl):
+def test_verify_detects_a_changed_byte_of_a_users_field(submit, store, glosses, write_jsonl):
     submit(pf.open_corpus(write_jsonl(glosses)), pf.default_graph() + n_bytes).result()
     path = store / "n_bytes/c/0"
     data = bytearray(path.read_bytes())
@@ -498,14 +486,12 @@ def test_verify_notices_a_changed_byte_of_a_users_field(submit, store, glosses, 
 
 @pf.map_block(fields=[pf.Field("never", "int32")], version="1")
 def stumbles(text):
-    raise ValueError(one for one in text)  # a generator cannot be sent
+    raise ValueError(one for one in text)  # a generator cannot be pickled
 
 
-def test_an_error_that_cannot_be_sent_to_the_client_is_told_all_the_same(
-    submit, glosses, write_jsonl
-):
-    # As distributed does, once it is imported, with every error that there is by then: from now on
-    # they are sent with their causes.
+def test_an_unpicklable_error_is_reported(submit, glosses, write_jsonl):
+    # distributed does this once it is imported, for every error class defined by then: from now on
+    # they are pickled with their causes.
     tblib.pickling_support.install(BlockError, ValueError)
     graph = pf.default_graph() + stumbles
     with pytest.raises(BlockError, match=r"'stumbles' raised ValueError.*rows 0-"):
@@ -516,8 +502,8 @@ def test_an_error_that_cannot_be_sent_to_the_client_is_told_all_the_same(
     ("ids", "repeated"),
     [
         ([*range(1000)], 0),
-        ([*range(0, 2000, 2), 5, 7], 0),  # the last shard goes back, to ids that are new
-        ([*range(512), *range(512)], 512),  # every shard ascends, and none repeats within
+        ([*range(0, 2000, 2), 5, 7], 0),  # the last shard descends, to new ids
+        ([*range(512), *range(512)], 512),  # every shard ascends without repetition
         ([*range(500), *range(500)], 500),
         ([1, 1, *range(2, 900)], 1),  # within a shard
     ],

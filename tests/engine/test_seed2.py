@@ -15,7 +15,7 @@ from paninifs.engine.advisor.models import known_models, model
 from paninifs.engine.advisor.seed2.matrix import seed2
 from paninifs.engine.advisor.seed2_answers import VERDICTS
 from paninifs.engine.costs.catalogue import Machine, Offer, Plan
-from paninifs.engine.costs.pricing import Outlay, compare, price
+from paninifs.engine.costs.pricing import Alternative, compare, price
 from paninifs.engine.costs.work import Model, Work
 from paninifs.storage.errors import UsageError
 
@@ -238,7 +238,7 @@ def test_the_timings_are_those_of_the_seed():
 
 def outlay(name, usd_fixed=0.0):
     minutes = {one["backend"]: one["minutes_run"] for one in FROZEN["cost_per_run"]}
-    return Outlay(name, minutes[name] / 60, 0.0, usd_fixed)
+    return Alternative(name, minutes[name] / 60, 0.0, usd_fixed)
 
 
 @pytest.mark.parametrize("one", SEED["time_saved"], ids=lambda one: one["scenario"])
@@ -293,9 +293,16 @@ def test_twenty_thousand_runs_of_three_minutes_do_not_fit_a_month():
     (a100,) = (one for one in FROZEN["cost_per_run"] if one["backend"] == "A100")
     cost = price(
         a100["minutes_run"] * 60,
-        Machine("A100", "A100", "gpu", "cuda"),
+        Machine(name="A100", title="A100", kind="gpu", backend="cuda"),
         Offer(True, None, None, "own"),
-        Plan("pro", "Pro", 10, None, None, None),
+        Plan(
+            name="pro",
+            title="Pro",
+            usd_month=10,
+            units_included=None,
+            usd_per_unit=None,
+            session_hours=None,
+        ),
         runs_per_month=20_000,
     )
     assert cost.hours_month == pytest.approx(1000)

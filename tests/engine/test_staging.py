@@ -1,4 +1,4 @@
-"""Frames that the user has filtered, joined or mapped, computed once and then a corpus."""
+"""Frames that a user filtered, joined or mapped become a corpus, computed once."""
 
 import dask
 import dask.dataframe as dd
@@ -44,7 +44,7 @@ def test_a_filtered_and_joined_frame_runs_end_to_end(client, corpus, glosses, tm
     assert pf.verify(store).passed
 
 
-def test_it_is_computed_once(corpus, tmp_path):
+def test_a_frame_is_computed_once(corpus, tmp_path):
     calls = []
 
     def seen(part):
@@ -60,7 +60,7 @@ def test_it_is_computed_once(corpus, tmp_path):
     assert {path: path.stat().st_mtime_ns for path in times} == times
 
 
-def test_staging_that_was_stopped_is_begun_again(corpus, tmp_path):
+def test_interrupted_staging_starts_over(corpus, tmp_path):
     staged = tmp_path / "staged"
     pf.stage(corpus.frame, staged)
     (staged / "_staged.json").unlink()
@@ -82,7 +82,7 @@ def test_another_frame_or_folder_is_refused(corpus, tmp_path):
     assert (tmp_path / "mine/notes.txt").read_text() == "mine"
 
 
-def test_what_is_no_frame_or_lacks_a_column_is_refused(corpus, tmp_path):
+def test_invalid_frames_are_refused(corpus, tmp_path):
     with pytest.raises(UsageError, match=r"not DataFrame; dask\.dataframe\.from_pandas"):
         pf.stage(pd.DataFrame({"text": ["a"]}), tmp_path / "staged")
     with pytest.raises(ColumnNotFound, match="no column 'body'; the frame has: text, id"):

@@ -1,9 +1,10 @@
-"""In which order tasks are sent, and whose are done first where runs share a cluster."""
+"""The order in which tasks are sent, and priorities where runs share a cluster."""
 
 from __future__ import annotations
 
 import gzip
 import logging
+import pickle
 from itertools import pairwise
 
 import dask
@@ -21,7 +22,7 @@ from paninifs.engine.worker.task import Task
 from paninifs.storage.corpus.index import CorpusIndex, FileIndex
 from paninifs.storage.rows import Lengths, SourceFile, Span, Stretch, Unit
 
-ROWS = 16  # a file, and a shard
+ROWS = 16  # per file, and per shard
 
 
 def file_index(number, rows, nbytes):
@@ -31,7 +32,7 @@ def file_index(number, rows, nbytes):
 
 
 def ordered(files):
-    """Return the numbers of files, each a task, in the order in which they are sent."""
+    """Return the numbers of files, one per task, in the order in which they are sent."""
     index = CorpusIndex(tuple(files), "text", None, ())
     tasks = [
         Task(number, (number,), (Stretch(0, one.file, Span(0, one.rows, 0, 0)),))
@@ -41,7 +42,7 @@ def ordered(files):
 
 
 @given(st.lists(st.tuples(st.integers(1, 50), st.integers(0, 9).map(lambda n: 1000 * n))))
-def test_tasks_with_more_text_are_sent_first_and_equal_ones_stay_in_order(sizes):
+def test_tasks_with_more_text_are_sent_first(sizes):
     files = [file_index(number, *size) for number, size in enumerate(sizes)]
 
     def work(number):
@@ -56,13 +57,13 @@ def test_tasks_with_more_text_are_sent_first_and_equal_ones_stay_in_order(sizes)
             assert one < other
 
 
-def test_where_lengths_are_not_known_rows_are_counted():
+def test_without_known_lengths_rows_decide_the_order():
     known = [file_index(0, 5, 10_000_000), file_index(1, 50, 100)]
     assert ordered(known) == [0, 1]
     assert ordered([*known, file_index(2, 7, None)]) == [1, 2, 0]
 
 
-def test_rows_that_cannot_be_used_are_no_work():
+def test_unusable_rows_count_as_no_work():
     index = CorpusIndex((file_index(0, 100, 1000), file_index(1, 1, 1000)), "text", None, ())
     file = index.files[0].file
     lost = Task(0, (0,), (Stretch(0, file, Span(0, 100, 0, 0), problem="unreadable"),))
@@ -102,7 +103,7 @@ def two_workers(forked):
         yield client
 
 
-def test_a_large_file_behind_small_ones_is_begun_first(two_workers, glosses, tmp_path):
+def test_a_large_file_behind_small_ones_starts_first(two_workers, glosses, tmp_path):
     folder, small, large = write(tmp_path / "in", glosses, 6), 6, 5
     with gzip.open(folder / "99.txt.gz", "wt") as last:
         last.writelines(f"{row['text']}\n" for row in glosses[200 : 200 + large * ROWS])
@@ -121,7 +122,7 @@ def arrays(store):
 
 
 @pytest.mark.parametrize("priority", [10, 0])
-def test_of_two_runs_that_with_the_higher_priority_overtakes(glosses, tmp_path, priority, forked):
+def test_the_run_with_the_higher_priority_overtakes(glosses, tmp_path, priority, forked):
     folder = write(tmp_path / "in", glosses, 16)
     with dask.config.set(forked), pf.connect(workers=1, quiet=True) as client:
         first, done = submitted(client, folder, tmp_path / "first")
@@ -136,7 +137,7 @@ def test_of_two_runs_that_with_the_higher_priority_overtakes(glosses, tmp_path, 
 
 
 @pytest.mark.parametrize("priority", ["high", 1.5, 10**20])
-def test_a_priority_that_dask_could_not_take_is_refused_at_once(priority, tmp_path):
+def test_an_invalid_priority_is_refused(priority, tmp_path):
     (tmp_path / "a.txt").write_text("un\n")
     with pytest.raises(pf.errors.UsageError, match="priority must be a whole number"):
         pf.submit(
@@ -156,13 +157,13 @@ def test_a_priority_that_dask_could_not_take_is_refused_at_once(priority, tmp_pa
         (None, True),
     ],
 )
-def test_of_a_workers_log_only_its_own_closing_is_left_out(error, told):
+def test_only_the_closing_is_left_out_of_a_workers_log(error, told):
     caught = (type(error), error, None) if error else None
     record = logging.LogRecord("distributed.worker", logging.ERROR, "", 1, "Failed", (), caught)
     assert worth_logging(record) is told
 
 
-def test_workers_that_compute_leave_it_out(client, tmp_path):
+def test_workers_that_compute_filter_their_log(client, tmp_path):
     (tmp_path / "a.txt").write_text("un\n")
     corpus = pf.open_corpus(tmp_path / "a.txt")
     pf.submit(pf.default_graph(), corpus, tmp_path / "s", client=client, progress=False).result()
@@ -171,3 +172,10 @@ def test_workers_that_compute_leave_it_out(client, tmp_path):
         return [one.__name__ for one in logging.getLogger("distributed.worker").filters]
 
     assert ["worth_logging"] in client.run(filters).values()
+
+
+def test_a_pickled_task_is_small():
+    """Tens of thousands of tasks go through the scheduler, so each holds only what it needs."""
+    file = SourceFile("https://host/folder/0.jsonl", "0.jsonl", 1 << 30, "etag", "jsonl", None)
+    task = Task(7, (7,), (Stretch(4096, file, Span(4096, 8192, 4096, 1 << 20)),))
+    assert len(pickle.dumps(task)) < 600

@@ -16,7 +16,7 @@ import paninifs as pf
 from paninifs.engine.cli import app
 from paninifs.engine.monitoring.dashboard.link import DashboardLink
 from paninifs.engine.monitoring.display.bar import in_terminal
-from paninifs.engine.monitoring.display.card import card, table
+from paninifs.engine.monitoring.display.card import card
 from paninifs.engine.monitoring.display.notebook import Notebook
 from paninifs.engine.monitoring.events import (
     EventStream,
@@ -28,6 +28,7 @@ from paninifs.engine.monitoring.events import (
 )
 from paninifs.engine.monitoring.figures import Figures
 from paninifs.engine.monitoring.progress import Progress
+from paninifs.engine.rendering.html import table
 from paninifs.engine.rendering.terminal import plain, visible
 from paninifs.storage.store.history import Timeline
 
@@ -68,7 +69,7 @@ def test_no_text_or_name_reaches_the_terminal_as_a_command(store, arguments):
 def test_errors_and_what_was_set_aside_do_not_either(store, tmp_path):
     again = CliRunner().invoke(app, ["run", str(store[0]), str(tmp_path / "out.zarr")])
     assert again.exit_code == 3, again.output
-    assert r"set aside: [bold]\x1b[2J.jsonl, row 1: null text" in again.output
+    assert r"quarantined: [bold]\x1b[2J.jsonl, row 1: null text" in again.output
     none = CliRunner().invoke(app, ["show", f"/nowhere/{EVIL}"])
     assert none.exit_code == 2
     assert "[red]x[/red]" in none.output

@@ -33,11 +33,11 @@ from paninifs.storage.targets.local import LocalTarget
 
 
 def sample(seconds, rows):
-    return Sample(seconds, rows, 10 * rows, 0, 0)
+    return Sample(seconds=seconds, rows_done=rows, text_bytes=10 * rows, quarantined=0, retries=0)
 
 
 @given(st.integers(0, 3000))
-def test_a_timeline_stays_short_and_keeps_its_ends_in_order(count):
+def test_a_timeline_stays_short_and_keeps_both_ends(count):
     line = Timeline()
     for at in range(count):
         line.add(sample(at, at))
@@ -63,7 +63,7 @@ def test_rates_add_up_to_what_was_done(growth):
     assert all(rate >= 0 for rate in rates)
 
 
-def test_what_cannot_be_read_is_no_timeline(tmp_path):
+def test_an_unreadable_timeline_is_none(tmp_path):
     target = LocalTarget(tmp_path / "x.zarr")
     assert read_timeline(target, 0) is None
     for torn in (b"", b"[]", b"null", b"{", b'{"seconds": [1]}', b'{"else": [1]}'):
@@ -71,9 +71,7 @@ def test_what_cannot_be_read_is_no_timeline(tmp_path):
         assert read_timeline(target, 0) is None
 
 
-def test_a_finished_run_leaves_its_timeline_and_what_it_was_like(
-    client, glosses, write_jsonl, tmp_path
-):
+def test_a_finished_run_leaves_a_timeline_and_a_record(client, glosses, write_jsonl, tmp_path):
     corpus = pf.open_corpus(write_jsonl([*glosses, {"id": 1, "text": None}]))
     run = pf.submit(
         pf.default_graph(),
@@ -106,7 +104,7 @@ def test_a_finished_run_leaves_its_timeline_and_what_it_was_like(
     assert line.samples[-1].micro_batch > 0
     counts = {**manifest.summary, "results": summary.results}
     assert type(summary)(**counts) == summary
-    # A run that has nothing to do leaves none.
+    # A run with nothing to compute leaves none.
     again = pf.submit(
         pf.default_graph(), corpus, tmp_path / "r.zarr", client=client, progress=False
     )
@@ -115,9 +113,7 @@ def test_a_finished_run_leaves_its_timeline_and_what_it_was_like(
     assert read_manifest(target) == manifest
 
 
-def test_a_resumed_and_an_extended_store_has_a_record_for_each_run(
-    client, glosses, write_jsonl, tmp_path
-):
+def test_resumed_and_extended_stores_have_a_record_per_run(client, glosses, write_jsonl, tmp_path):
     first, second = write_jsonl(glosses[:300], "a.jsonl"), write_jsonl(glosses[300:500], "b.jsonl")
     options = {"client": client, "progress": False, "shard_rows": 64}
     store = tmp_path / "r.zarr"
@@ -127,7 +123,7 @@ def test_a_resumed_and_an_extended_store_has_a_record_for_each_run(
     both = pf.open_corpus([first, second])
     pf.submit(pf.default_graph(), both, store, extend=True, **options).result()
     runs = read_manifest(LocalTarget(store)).runs
-    # The extension does the half-full shard anew.
+    # The extension computes the partly full shard again.
     assert [(run.rows_before, run.rows) for run in runs] == [(0, 300), (236, 64), (256, 244)]
     assert [read_timeline(LocalTarget(store), at).samples[-1].rows_done for at in range(3)] == [
         300,
@@ -137,9 +133,7 @@ def test_a_resumed_and_an_extended_store_has_a_record_for_each_run(
     assert pf.verify(store).passed
 
 
-def test_a_manifest_of_another_version_of_the_engine_is_read(
-    client, glosses, write_jsonl, tmp_path
-):
+def test_a_manifest_of_another_engine_version_is_read(client, glosses, write_jsonl, tmp_path):
     store = tmp_path / "r.zarr"
     corpus = pf.open_corpus(write_jsonl(glosses[:10]))
     pf.submit(pf.default_graph(), corpus, store, client=client, progress=False).result()
@@ -157,7 +151,7 @@ def test_a_manifest_of_another_version_of_the_engine_is_read(
     )
 
 
-def test_a_run_whose_record_cannot_be_made_is_done_all_the_same(
+def test_a_run_finishes_even_if_its_record_cannot_be_made(
     client, glosses, write_jsonl, tmp_path, monkeypatch
 ):
     def broken(*_):
@@ -175,7 +169,7 @@ def test_a_run_whose_record_cannot_be_made_is_done_all_the_same(
     assert (manifest.runs, manifest.summary["done"]) == ((), 10)
 
 
-def test_a_run_that_cannot_begin_lets_go_of_the_store(
+def test_a_run_that_cannot_begin_releases_the_store(
     client, glosses, write_jsonl, tmp_path, monkeypatch
 ):
     def interrupted(*_):
@@ -192,10 +186,8 @@ def test_a_run_that_cannot_begin_lets_go_of_the_store(
     assert done == 10
 
 
-def test_how_busy_the_processor_was_is_that_of_the_run_alone(
-    client, glosses, write_jsonl, tmp_path
-):
-    """Before it the workers had nothing to do; that is not to be counted."""
+def test_processor_use_is_that_of_the_run_alone(client, glosses, write_jsonl, tmp_path):
+    """The idle time of the workers before the run does not count."""
     corpus = pf.open_corpus([write_jsonl(glosses, f"{name}.jsonl") for name in "abc"])
     time.sleep(1.5)  # they have told that they are idle
     graph = pf.Graph((busy_bytes,))
@@ -212,8 +204,8 @@ def test_how_busy_the_processor_was_is_that_of_the_run_alone(
     assert run.record.bound.startswith("computing")
 
 
-def test_a_timeline_that_is_drawn_does_not_grow_meanwhile():
-    """Its rates and its times would be of different lengths."""
+def test_a_timeline_does_not_grow_while_it_is_drawn():
+    """Otherwise its rates and its times could differ in length."""
     progress = Progress(state="running")
     recorder = Recorder(
         progress,
@@ -233,7 +225,7 @@ def plan(*, rows, shards, **done):
     return Planned(rows=rows, shards=shards, shard_rows=rows // shards, **done)
 
 
-def test_a_task_that_is_begun_again_is_counted():
+def test_restarted_tasks_are_counted():
     progress = Progress()
     progress.listen(plan(rows=100, shards=2, partitions=2))
     for partition in (0, 1, 0, 0):
@@ -241,7 +233,7 @@ def test_a_task_that_is_begun_again_is_counted():
     assert progress.retries == 2
 
 
-def test_time_left_is_that_of_the_rows_that_are_left_at_this_runs_rate():
+def test_time_left_is_remaining_rows_at_this_runs_rate():
     progress = Progress()
     progress.listen(plan(rows=1000, shards=4, partitions=3, rows_done=250, shards_done=1))
     assert progress.seconds_left is None
@@ -252,8 +244,8 @@ def test_time_left_is_that_of_the_rows_that_are_left_at_this_runs_rate():
     assert progress.seconds_left == 20.0
 
 
-def test_of_how_busy_the_workers_were_only_listeners_of_then_are_told():
-    """A run of weeks would keep a million of them."""
+def test_worker_loads_are_published_but_not_kept():
+    """A run of weeks would have to keep a million of them."""
     stream, heard, late = EventStream(), [], []
     stream.subscribe(heard.append)
     busy = LoadSampled(Load(workers=1, threads=1, cpu=0.5, memory=1, spilled=0))
@@ -264,7 +256,7 @@ def test_of_how_busy_the_workers_were_only_listeners_of_then_are_told():
     assert late == [Finished(1.0)]
 
 
-def test_a_load_adds_workers_up_and_tells_of_devices_where_they_are():
+def test_a_load_sums_workers_and_reports_devices():
     told = {
         "nthreads": 1,
         "memory_limit": 0,

@@ -1,4 +1,4 @@
-"""A cluster over TLS, with the commands of deploy/docs/clusters.md: who gets in, who does not."""
+"""A cluster over TLS, with the commands of deploy/docs/clusters.md: who can connect to it."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ PROGRAMS = {
 
 
 def commands(name, **words):
-    """Return the commands of a block of the page, for this machine."""
+    """Return the commands of a code block of the page, adapted to this machine."""
     (block,) = re.findall(rf"```sh {name}\n(.*?)```", GUIDE.read_text("utf-8"), re.DOTALL)
     words |= {name: shlex.join(program) for name, program in PROGRAMS.items()}
     words |= {"10.0.0.5": "127.0.0.1", "10.0.0.6": "127.0.0.1"}
@@ -89,7 +89,7 @@ def security(folder):
     )
 
 
-def test_a_run_with_certificates_finishes_and_nothing_listens_elsewhere(cluster):
+def test_a_run_with_certificates_listens_with_tls_only(cluster):
     folder, address, started = cluster
     (folder / "corpus").mkdir()
     (folder / "corpus/a.txt").write_text("un\ndeux\n")
@@ -107,7 +107,7 @@ def test_a_run_with_certificates_finishes_and_nothing_listens_elsewhere(cluster)
     assert {path.stat().st_mode & 0o077 for path in (folder / "tls").iterdir()} == {0}
 
 
-def test_certificates_given_in_python_open_the_door(cluster):
+def test_certificates_passed_in_python_are_used(cluster):
     folder, address, _ = cluster
     with pf.connect(address, security=security(folder), quiet=True) as client:
         client.wait_for_workers(1, timeout=60)
@@ -115,7 +115,7 @@ def test_certificates_given_in_python_open_the_door(cluster):
 
 
 @pytest.mark.parametrize("who", ["plain", "without a certificate", "of another authority"])
-def test_whoever_else_comes_is_turned_away_soon_and_told_so(cluster, tmp_path, who):
+def test_clients_without_certificates_are_refused_quickly(cluster, tmp_path, who):
     _, address, _ = cluster
     given = None
     if who == "plain":
@@ -133,7 +133,7 @@ def test_whoever_else_comes_is_turned_away_soon_and_told_so(cluster, tmp_path, w
     assert ("tls://, not tcp://" if who == "plain" else "CLIENT__CERT") in str(raised.value)
 
 
-def test_the_command_line_says_so_in_a_sentence(cluster, tmp_path):
+def test_the_command_line_reports_it_in_a_sentence(cluster, tmp_path):
     _, address, _ = cluster
     (tmp_path / "a.txt").write_text("un\n")
     ran = subprocess.run(

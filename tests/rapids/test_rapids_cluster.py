@@ -39,8 +39,26 @@ DATA = Path(__file__).parents[1] / "data"
 DASK_FRAMES = "dask.dataframe.dask_expr._collection"
 
 GIB = 2**30
-T4 = Gpu(0, "Tesla T4", 15 * GIB, (7, 5), "580.95", (13, 0), 40, "GPU-0a1b")
-A100 = Gpu(1, "A100", 40 * GIB, (8, 0), "580.95", (13, 0), 108, "GPU-2c3d")
+T4 = Gpu(
+    index=0,
+    name="Tesla T4",
+    memory=15 * GIB,
+    capability=(7, 5),
+    driver="580.95",
+    cuda=(13, 0),
+    sms=40,
+    uuid="GPU-0a1b",
+)
+A100 = Gpu(
+    index=1,
+    name="A100",
+    memory=40 * GIB,
+    capability=(8, 0),
+    driver="580.95",
+    cuda=(13, 0),
+    sms=108,
+    uuid="GPU-2c3d",
+)
 PLACE = {"host": "127.0.0.1", "dashboard_address": "127.0.0.1:0"}
 WITHOUT_A_DEVICE = {"DASK_CUDA_TEST_DISABLE_DEVICE_SPECIFIC": "1", "DASK_CUDA_TEST_SINGLE_GPU": "1"}
 

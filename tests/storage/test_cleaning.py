@@ -433,7 +433,7 @@ def test_marks_are_exact_however_many_passes_they_take(data, rows, shard_rows, r
     texts = [bytes(d) if v else None for d, v in zip(digests, valid, strict=True)]
     layout = duplicates_module.StoreLayout((), rows, shard_rows, "")
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(duplicates_module, "ROWS_A_PASS", rows_a_pass)
+        patch.setattr(duplicates_module, "ROWS_PER_PASS", rows_a_pass)
         patch.setattr(duplicates_module, "_ROWS_READ", 4)
         arrays = {"digest": digests, "valid": valid}
         found = duplicates_module.find_duplicates(arrays, layout)

@@ -1,4 +1,4 @@
-"""A shard's object is what Zarr's sharding format says; zarr-python and tensorstore read it."""
+"""Shards are encoded in Zarr's sharding format: zarr-python and tensorstore read them."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def values_of(field: Field, rows: int) -> np.ndarray:
 
 
 def stored(folder, rows: int, size: int) -> dict[str, np.ndarray]:
-    """Write a store of FIELDS by hand, shard by shard; return what should be in it."""
+    """Write a store of FIELDS shard by shard; return the expected values."""
     for key, data in metadata(FIELDS, rows, size, {}).items():
         (folder / key).parent.mkdir(parents=True, exist_ok=True)
         (folder / key).write_bytes(data)
@@ -74,7 +74,7 @@ def test_tensorstore_reads_back_what_was_encoded(tmp_path, rows, size):
 
 
 @pytest.mark.parametrize("field", FIELDS, ids=lambda field: field.name)
-def test_a_changed_byte_is_found_by_the_reader(tmp_path, field):
+def test_readers_detect_a_changed_byte(tmp_path, field):
     stored(tmp_path, 20, 16)
     path = tmp_path / shard_key(field, 0)
     data = bytearray(path.read_bytes())
@@ -86,7 +86,7 @@ def test_a_changed_byte_is_found_by_the_reader(tmp_path, field):
 
 @settings(max_examples=60)
 @given(strings=st.lists(st.text(max_size=9), min_size=1, max_size=20), cut=st.integers(0, 5))
-def test_arrow_strings_make_the_bytes_that_python_strings_make(strings, cut):
+def test_arrow_and_python_strings_give_the_same_bytes(strings, cut):
     field = Field("word", "string")
     for kind in (pa.string(), pa.large_string()):
         array = pa.array(["before"] * cut + strings, kind)[cut:]

@@ -1,4 +1,4 @@
-"""Listings that leave nothing out, and match what fsspec's own globs do."""
+"""Listings are complete, and globs match as in fsspec."""
 
 import errno
 
@@ -51,7 +51,7 @@ def place(request, tmp_path):
         fs.rm(root, recursive=True)
 
 
-def test_all_files_and_nothing_else(place):
+def test_all_files_and_nothing_else_are_listed(place):
     fs, root = place
     found = files_below(fs, root)
     assert list(found) == sorted(f"{root}/{name}" for name in FILES)
@@ -61,7 +61,7 @@ def test_all_files_and_nothing_else(place):
 
 
 @pytest.mark.parametrize("pattern", PATTERNS)
-def test_a_glob_is_fsspecs(place, pattern):
+def test_globs_match_as_in_fsspec(place, pattern):
     fs, root = place
     expected = [
         n for n, i in fs.glob(f"{root}/{pattern}", detail=True).items() if i["type"] == "file"
@@ -71,7 +71,7 @@ def test_a_glob_is_fsspecs(place, pattern):
     assert list(files_matching(fs, f"{root}/{pattern}")) == sorted(expected)
 
 
-def test_a_glob_lists_no_deeper_than_it_must(place, monkeypatch):
+def test_a_glob_lists_no_deeper_than_needed(place, monkeypatch):
     fs, root = place
     listed = []
     ls = type(fs).ls
@@ -83,7 +83,7 @@ def test_a_glob_lists_no_deeper_than_it_must(place, monkeypatch):
 
 
 @pytest.mark.parametrize("at", ["", "/b", "/b/c"])
-def test_a_folder_at_any_depth_that_cannot_be_listed_raises(tmp_path, monkeypatch, at):
+def test_an_unlistable_folder_at_any_depth_raises(tmp_path, monkeypatch, at):
     (tmp_path / "b/c").mkdir(parents=True)
     (tmp_path / "b/c/a.txt").write_text("a")
     ls = LocalFileSystem.ls
@@ -103,7 +103,7 @@ def test_a_folder_at_any_depth_that_cannot_be_listed_raises(tmp_path, monkeypatc
     assert fs.find(str(tmp_path)) == []  # what fsspec itself makes of it
 
 
-def test_a_drive_whose_listings_do_not_fit_together_is_asked_again(drive, monkeypatch):
+def test_inconsistent_drive_listings_are_retried(drive, monkeypatch):
     import gdrive_fsspec.core
 
     from paninifs import open_corpus

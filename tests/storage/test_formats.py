@@ -248,6 +248,6 @@ def test_a_document_that_is_not_utf_8_or_damaged_is_one_bad_row_with_its_name(tm
 def test_results_of_lines_are_not_gone_on_with_as_documents(library):
     lines = facts_of(open_corpus(library / "a.txt"), {}, 1)
     pages = facts_of(open_corpus(library / "a.txt", format="document"), {}, 1)
-    manifest = Manifest(lines, (), 4096, 1, "", {})
+    manifest = Manifest(facts=lines, fields=(), shard_rows=4096, rows=1, created="", versions={})
     with pytest.raises(ResultsMismatch, match=r"a\.txt was .* text, .* and is .* document, "):
         require_same(LocalTarget(library), manifest, pages)

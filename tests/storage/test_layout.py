@@ -1,4 +1,4 @@
-"""The store: its metadata, and how a shard is written, marked, found again and cleared away."""
+"""The store: its metadata, and how shards are written, marked, found again and cleaned up."""
 
 import hashlib
 import json
@@ -33,6 +33,10 @@ COMPUTED = (
     Field("note", "string"),
 )
 FIELDS = stored_fields(Column("key", "string"), [Column("year", "int64")], COMPUTED)
+
+
+def entry(row, rows, *, file_row, reason="null text"):
+    return QuarantinedRows(row=row, rows=rows, file="a", file_row=file_row, reason=reason)
 
 
 class Recording(LocalTarget):
@@ -78,7 +82,7 @@ def layout():
 
 @pytest.fixture
 def begun(target, layout):
-    """A store that has its metadata, and not one value."""
+    """A store with its metadata, but no values."""
     for key, data in metadata(FIELDS, ROWS, SIZE, {"complete": False}).items():
         target.put(key, data)
     target.written.clear()
@@ -92,7 +96,7 @@ def write(begun, layout, values):
     def commit_shard(shard, quarantined=(), layout=layout, target=begun):
         start, stop = layout.bounds(shard)
         arrays = {name: array[start:stop] for name, array in values.items()}
-        return commit(target, layout, shard, arrays, quarantined, text_bytes=77)
+        return commit(target, layout, shard, arrays=arrays, quarantined=quarantined, text_bytes=77)
 
     return commit_shard
 
@@ -107,7 +111,7 @@ def full(begun, write, layout):
 # --- metadata -----------------------------------------------------------------------------------
 
 
-def test_a_plain_open_zarr_opens_the_store_without_a_warning(begun):
+def test_open_zarr_opens_the_store_without_a_warning(begun):
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         found = xr.open_zarr(begun.url)
@@ -125,14 +129,14 @@ def test_a_plain_open_zarr_opens_the_store_without_a_warning(begun):
     assert kinds == {"weight": "f", "digest": "u", "length": "i", "long": "b"}
 
 
-def test_values_not_written_yet_are_zeros_and_not_valid(begun):
+def test_unwritten_values_are_zeros_and_not_valid(begun):
     found = xr.open_zarr(begun.url).load()
     assert not found.valid.any()
     assert not found.weight.any()
     assert set(found.note.values) == {""}
 
 
-def test_the_metadata_is_consolidated_and_the_root_is_written_last(layout):
+def test_metadata_is_consolidated_and_the_root_comes_last(layout):
     objects = metadata(FIELDS, ROWS, SIZE, {"complete": False})
     assert list(objects)[-1] == ROOT_KEY
     root = json.loads(objects[ROOT_KEY])
@@ -142,7 +146,7 @@ def test_the_metadata_is_consolidated_and_the_root_is_written_last(layout):
         assert json.loads(objects[f"{name}/zarr.json"]) == document
 
 
-def test_stores_that_are_begun_together_begin_without_a_warning(layout):
+def test_stores_begun_at_the_same_time_do_not_warn(layout):
     def begin(_):
         return metadata(layout.fields, layout.rows, layout.shard_rows, {})
 
@@ -151,7 +155,7 @@ def test_stores_that_are_begun_together_begin_without_a_warning(layout):
     assert all(one == made[0] for one in made)
 
 
-def test_an_array_has_the_true_rows_as_shape_whole_shards_as_chunks_and_a_checksum():
+def test_shape_shards_chunks_and_checksum_of_an_array():
     for rows, size in ((1, 4096), (ROWS, SIZE), (100_000, 16_384)):
         root = json.loads(metadata(FIELDS, rows, size, {})[ROOT_KEY])
         for field in FIELDS:
@@ -167,7 +171,7 @@ def test_an_array_has_the_true_rows_as_shape_whole_shards_as_chunks_and_a_checks
             assert document["dimension_names"] == ["text", *field.dims]
 
 
-def test_attributes_are_set_and_the_rest_of_the_root_stays(begun):
+def test_setting_attributes_keeps_the_rest_of_the_root(begun):
     before = json.loads(begun.get(ROOT_KEY))
     begun.put(ROOT_KEY, with_attributes(begun.get(ROOT_KEY), complete=True, summary={"rows": 1}))
     after = json.loads(begun.get(ROOT_KEY))
@@ -176,7 +180,7 @@ def test_attributes_are_set_and_the_rest_of_the_root_stays(begun):
     assert xr.open_zarr(begun.url).attrs["complete"] is True
 
 
-def test_the_arrays_are_the_ids_the_kept_columns_the_graphs_and_last_valid():
+def test_the_order_of_arrays_ends_with_valid():
     names = [field.name for field in FIELDS]
     computed = [field.name for field in COMPUTED]
     assert names == ["id", "id_valid", "year", "year_valid", *computed, "valid"]
@@ -204,7 +208,7 @@ def test_two_arrays_of_one_name_are_refused(keep, computed):
         stored_fields(None, [Column(name, "string") for name in keep], computed)
 
 
-def test_a_kept_column_whose_name_is_none_for_an_array_is_refused():
+def test_a_kept_column_with_an_invalid_array_name_is_refused():
     with pytest.raises(GraphError, match="'my column' is no field name"):
         stored_fields(None, [Column("my column", "string")], COMPUTED)
 
@@ -212,8 +216,8 @@ def test_a_kept_column_whose_name_is_none_for_an_array_is_refused():
 # --- writing a shard ----------------------------------------------------------------------------
 
 
-def test_a_shards_marker_is_written_last_and_valid_last_of_its_arrays(write, begun, layout):
-    write(1, [QuarantinedRows(300, 2, "a", 3, "null text")])
+def test_valid_is_the_last_array_and_the_marker_comes_last(write, begun, layout):
+    write(1, [entry(300, 2, file_row=3)])
     *objects, quarantine, marker = begun.written
     assert objects == [shard_key(field, 1) for field in FIELDS]
     assert objects[-1] == "valid/c/1"
@@ -223,22 +227,22 @@ def test_a_shards_marker_is_written_last_and_valid_last_of_its_arrays(write, beg
     assert begun.written == [*(shard_key(field, 0) for field in FIELDS), marker_key(0)]
 
 
-def test_a_marker_says_what_was_written(write, begun, layout, values):
-    aside = [QuarantinedRows(768, 2, "a", 3, "null text"), QuarantinedRows(9, 1, "a", 9, "torn")]
-    marker = write(3, aside)
+def test_a_marker_describes_the_shard(write, begun, layout, values):
+    quarantined = [entry(768, 2, file_row=3), entry(9, 1, file_row=9, reason="torn")]
+    marker = write(3, quarantined)
     assert read_marker(begun, layout, 3) == marker
     assert (marker.shard, marker.rows, marker.quarantined) == (3, ROWS - 768, 3)
-    without = values["valid"] & ~values["id_valid"]  # a row that was set aside misses no id
+    without = values["valid"] & ~values["id_valid"]  # quarantined rows do not count
     assert marker.null_ids == np.count_nonzero(without[768:]) > 0
     assert (marker.text_bytes, marker.fingerprint) == (77, "fingerprint-1")
     assert len(marker.objects) == len(FIELDS) + 1
     for key, (size, digest) in marker.objects.items():
         data = begun.get(key)
         assert (len(data), hashlib.sha256(data).hexdigest()) == (size, digest)
-    assert from_parquet(begun.get("_run/quarantine/00000003.parquet")) == aside
+    assert from_parquet(begun.get("_run/quarantine/00000003.parquet")) == quarantined
 
 
-def test_what_is_written_is_what_zarr_and_xarray_read(full, values):
+def test_zarr_and_xarray_read_what_was_written(full, values):
     group = zarr.open_group(full.url, mode="r")
     found = xr.open_zarr(full.url).load()
     for name, array in values.items():
@@ -264,22 +268,22 @@ def test_tensorstore_reads_the_numbers(full, values):
     assert read == 9
 
 
-def test_a_shard_of_nothing_but_zeros_is_written(begun, layout):
+def test_a_shard_of_only_zeros_is_written(begun, layout):
     arrays = {f.name: np.full((SIZE, *f.shape), f.fill, f.array_dtype) for f in FIELDS}
-    marker = commit(begun, layout, 0, arrays, [], 0)
+    marker = commit(begun, layout, 0, arrays=arrays, quarantined=[], text_bytes=0)
     sizes = begun.sizes()
     assert all(sizes[shard_key(field, 0)] > 0 for field in FIELDS)
     assert set(done_shards(begun, layout)) == {0}
     assert marker.null_ids == 0
 
 
-def test_a_shard_written_again_is_the_same_bytes(write, begun):
+def test_a_shard_written_twice_has_the_same_bytes(write, begun):
     first = write(2)
     write(0)
     assert write(2) == first
 
 
-def test_shards_written_by_threads_at_once_are_each_right(write, begun, layout, values):
+def test_shards_written_by_several_threads_are_correct(write, begun, layout, values):
     failures = []
 
     def run(shard):
@@ -307,7 +311,7 @@ def test_shards_written_by_threads_at_once_are_each_right(write, begun, layout, 
     texts=st.lists(st.text(max_size=5), min_size=70, max_size=70),
 )
 @settings(deadline=None, database=None, max_examples=15)
-def test_any_number_of_rows_in_shards_of_any_size_is_read_back(rows, size, texts):
+def test_any_rows_in_shards_of_any_size_are_read_back(rows, size, texts):
     from paninifs.storage.targets.remote import FsspecTarget
 
     fields = stored_fields(None, [], (Field("note", "string"),))
@@ -320,7 +324,8 @@ def test_any_number_of_rows_in_shards_of_any_size_is_read_back(rows, size, texts
     for shard in range(layout.shards):
         start, stop = layout.bounds(shard)
         arrays = {"id": np.arange(start, stop), "note": notes[start:stop]}
-        commit(target, layout, shard, arrays | {"valid": valid[start:stop]}, [], 0)
+        part = arrays | {"valid": valid[start:stop]}
+        commit(target, layout, shard, arrays=part, quarantined=[], text_bytes=0)
     found = xr.open_zarr("memory://layout.zarr").load()
     assert found.id.values.tolist() == list(range(rows))
     assert found.note.values.tolist() == texts[:rows]
@@ -331,7 +336,7 @@ def test_any_number_of_rows_in_shards_of_any_size_is_read_back(rows, size, texts
 # --- finding shards again -----------------------------------------------------------------------
 
 
-def test_done_means_a_marker_and_every_object_in_its_size(full, layout):
+def test_done_means_a_marker_and_objects_of_the_right_sizes(full, layout):
     every = set(range(layout.shards))
     assert set(done_shards(full, layout)) == every
     assert sum(marker.rows for marker in done_shards(full, layout).values()) == ROWS
@@ -349,7 +354,7 @@ def test_done_means_a_marker_and_every_object_in_its_size(full, layout):
 
 
 def test_a_shard_whose_quarantine_is_missing_is_not_done(write, begun, layout):
-    write(0, [QuarantinedRows(0, 1, "a", 0, "null text")])
+    write(0, [entry(0, 1, file_row=0)])
     assert set(done_shards(begun, layout)) == {0}
     begun.delete(["_run/quarantine/00000000.parquet"])
     assert done_shards(begun, layout) == {}
@@ -363,14 +368,14 @@ def test_arrays_without_a_marker_are_not_done(full, layout):
 @pytest.mark.parametrize(
     "torn", [b"", b"{", b"null", b"[]", b"{}", b"\xff\xfe", b'{"objects": {}}', b'{"objects": 7}']
 )
-def test_a_torn_marker_is_none(full, layout, torn):
+def test_a_torn_marker_does_not_count(full, layout, torn):
     data = full.get(marker_key(1))
     full.put(marker_key(1), torn or data[: len(data) // 2])
     assert read_marker(full, layout, 1) is None
     assert set(done_shards(full, layout)) == {0, 2, 3}
 
 
-def test_a_marker_of_another_run_or_of_another_shard_is_none(full, layout, write):
+def test_markers_of_other_runs_or_shards_do_not_count(full, layout, write):
     other = StoreLayout(FIELDS, ROWS, SIZE, "fingerprint-2")
     assert done_shards(full, other) == {}
     write(1, layout=other)
@@ -380,9 +385,9 @@ def test_a_marker_of_another_run_or_of_another_shard_is_none(full, layout, write
     assert set(done_shards(full, layout)) == {2, 3}
 
 
-def test_leftovers_are_what_a_stopped_run_left_and_nothing_else(full, layout, write):
-    write(1, [QuarantinedRows(300, 1, "a", 3, "null text")])
-    write(2, [QuarantinedRows(600, 1, "a", 3, "null text")])
+def test_leftovers_of_a_stopped_run(full, layout, write):
+    write(1, [entry(300, 1, file_row=3)])
+    write(2, [entry(600, 1, file_row=3)])
     full.put("_run/manifest.json", b"{}")
     full.put("_run/index.json", b"{}")
     full.put("_run/lease/00000001.json", b"{}")
@@ -402,7 +407,7 @@ def test_leftovers_are_what_a_stopped_run_left_and_nothing_else(full, layout, wr
     assert not found.valid.values[SIZE : 2 * SIZE].any()
 
 
-def test_a_drivers_lease_in_the_making_is_no_leftover(full, layout):
+def test_a_lease_being_created_is_not_a_leftover(full, layout):
     # A driver that is being refused right now must not trip over a missing file.
     full.put("_run/lease/.writing-0a1b", b"half")
     assert leftovers(full, layout, done_shards(full, layout)) == []

@@ -1,4 +1,4 @@
-"""The lease: one writer a store, and nobody waits for the dead."""
+"""The lease: one writer per store, and dead owners block no one."""
 
 import json
 import os
@@ -50,7 +50,7 @@ def target(tmp_path):
 
 @pytest.fixture
 def holder(target):
-    """Another process that holds the lease, until told to exit without giving it up."""
+    """Another process that holds the lease until it exits without releasing it."""
     command = [sys.executable, "-P", "-c", HOLD, target.url]
     with subprocess.Popen(
         command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
@@ -61,7 +61,7 @@ def holder(target):
 
 
 def write(target, number=1, **changes):
-    """Write a lease file as some owner would: this process's, except for the changes."""
+    """Write a lease as this process would, with some fields changed."""
     owner = {
         "token": "another's",
         "host": module._host(),
@@ -133,30 +133,30 @@ def test_a_zombies_lease_is_taken_over_at_once(target, holder):
     assert process.status() == psutil.STATUS_ZOMBIE
 
 
-def test_a_process_that_got_a_dead_owners_number_is_not_the_owner(target):
+def test_a_process_with_a_dead_owners_pid_is_not_the_owner(target):
     write(target, started=psutil.Process().create_time() - 3600)
     assert current_owner(target) is None
     Lease.acquire(target).release()
 
 
-def test_the_same_process_is_the_owner_so_the_test_before_shows_something(target):
+def test_the_same_process_is_the_owner(target):
     write(target)
     with pytest.raises(LeaseHeld):
         Lease.acquire(target)
 
 
-def test_a_process_of_an_earlier_boot_is_inferred_from_its_beat(target):
+def test_an_owner_of_another_boot_is_judged_by_its_beat(target):
     write(target, host=f"{module._host().split(' ')[0]} another-boot", beat=time.time() - 61)
     Lease.acquire(target).release()
 
 
-def test_on_another_host_an_owner_lives_while_its_beat_is_fresh(target):
+def test_an_owner_on_another_host_lives_while_its_beat_is_fresh(target):
     write(target, host="elsewhere boot", pid=1, beat=time.time() - 50)
     with pytest.raises(LeaseHeld, match="process 1 on elsewhere;"):
         Lease.acquire(target)
 
 
-def test_on_another_host_an_owner_is_dead_after_a_minute_without_a_beat(target):
+def test_an_owner_on_another_host_is_dead_after_a_minute(target):
     write(target, host="elsewhere boot", beat=time.time() - 61)
     with Lease.acquire(target) as lease:
         lease.ticket.check(target)
@@ -170,7 +170,7 @@ def test_a_torn_lease_does_not_block(target, torn):
         assert lease.ticket.number == 8
 
 
-def test_files_that_are_no_leases_do_not_block(target):
+def test_other_files_among_the_leases_do_not_block(target):
     target.put(f"{LEASES}/notes.json", b"mine")
     target.put(f"{LEASES}/.writing-0a1b", b"half")
     with Lease.acquire(target) as lease:
@@ -182,7 +182,7 @@ def test_files_that_are_no_leases_do_not_block(target):
 
 
 @pytest.mark.parametrize("before", ["dead", "nobody"])
-def test_of_eight_that_find_the_owner_dead_one_takes_over_and_seven_are_refused(tmp_path, before):
+def test_one_of_eight_takes_over_from_a_dead_owner(tmp_path, before):
     for attempt in range(25):
         target = LocalTarget(tmp_path / f"{attempt}.zarr")
         if before == "dead":
@@ -204,7 +204,7 @@ def test_of_eight_that_find_the_owner_dead_one_takes_over_and_seven_are_refused(
 
 
 class Behind(LocalTarget):
-    """Lists the leases as they were before, once: a driver that was slow to go on."""
+    """Returns a stale listing of leases once, as to a driver that was slow to continue."""
 
     def __init__(self, path, stale):
         super().__init__(path)
@@ -218,8 +218,8 @@ class Behind(LocalTarget):
 
 
 @pytest.mark.parametrize("stale", [{}, {f"{LEASES}/00000001.json": 200}], ids=["none", "older"])
-def test_a_driver_that_looked_too_early_is_refused(target, stale):
-    # Meanwhile the lease went from hand to hand, and the numbers that it saw are gone.
+def test_a_driver_with_a_stale_listing_is_refused(target, stale):
+    # Meanwhile the lease changed owners, and the numbers that it saw are gone.
     write(target, number=3, host="elsewhere", beat=0.0)
     with Lease.acquire(target) as lease:
         assert numbers(target) == [4]
@@ -228,8 +228,8 @@ def test_a_driver_that_looked_too_early_is_refused(target, stale):
         lease.ticket.check(target)
 
 
-def test_taking_over_leaves_what_another_driver_is_writing_alone(target):
-    # Its temporary file: without it a loser would fail for the wrong reason.
+def test_taking_over_keeps_temporary_files_of_other_drivers(target):
+    # Its temporary file: without that the losing driver would fail for the wrong reason.
     target.put(f"{LEASES}/.writing-0a1b", b"half")
     write(target, host="elsewhere", beat=0.0)
     with Lease.acquire(target):
@@ -239,7 +239,7 @@ def test_taking_over_leaves_what_another_driver_is_writing_alone(target):
 # --- the ticket ---------------------------------------------------------------------------------
 
 
-def test_a_ticket_is_good_until_the_release(target):
+def test_a_ticket_is_valid_until_the_release(target):
     lease = Lease.acquire(target)
     ticket = lease.ticket
     ticket.check(target)
@@ -249,7 +249,7 @@ def test_a_ticket_is_good_until_the_release(target):
     lease.release()  # twice is no error
 
 
-def test_a_ticket_is_no_good_after_a_takeover(target):
+def test_a_ticket_is_invalid_after_a_takeover(target):
     with Lease.acquire(target) as lease:
         ticket = lease.ticket
         ticket.check(target)
@@ -261,7 +261,7 @@ def test_a_ticket_is_no_good_after_a_takeover(target):
             ticket.check(target)
 
 
-def test_a_ticket_is_no_good_without_a_lease(target):
+def test_a_ticket_is_invalid_without_a_lease(target):
     with pytest.raises(LeaseLost):
         LeaseTicket(1, "mine").check(target)
 
@@ -295,7 +295,7 @@ def test_the_owner_beats_until_it_releases(target, monkeypatch):
     assert not lease._thread.is_alive()
 
 
-def test_a_store_that_cannot_be_reached_for_a_while_does_not_end_the_beat(target, monkeypatch):
+def test_an_unreachable_store_does_not_end_the_beat(target, monkeypatch):
     monkeypatch.setattr(module, "BEAT_SECONDS", 0.01)
     failures = []
 
@@ -324,12 +324,12 @@ def test_an_owner_that_was_overtaken_stops_beating(target, monkeypatch):
     lease.release()
 
 
-def test_beats_are_far_more_frequent_than_death():
+def test_several_beats_fit_into_the_time_until_death():
     assert 4 * module.BEAT_SECONDS < module.DEAD_AFTER_SECONDS == 60
 
 
-def test_a_lease_whose_place_went_away_is_given_up_all_the_same(tmp_path):
-    """In the process that held it: it need not be started anew to go on."""
+def test_a_lease_is_released_even_if_its_target_is_gone(tmp_path):
+    """So the process that held it can resume without a restart."""
 
     class Away(LocalTarget):
         away = False

@@ -3,6 +3,7 @@
 import copy
 import json
 import shutil
+from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
 
@@ -17,6 +18,7 @@ from paninifs.storage.corpus.reading import read_stretch
 from paninifs.storage.errors import ResultsMismatch, ResultsNotFound
 from paninifs.storage.rows import Fault, SourceFile, Span, Stretch
 from paninifs.storage.store import lifecycle
+from paninifs.storage.store.extension import refuse_mismatch
 from paninifs.storage.store.keys import MANIFEST_KEY, QUARANTINE_KEY
 from paninifs.storage.store.lease import Lease
 from paninifs.storage.store.manifest import (
@@ -33,7 +35,7 @@ from paninifs.storage.store.quarantine import (
     first_quarantined,
     from_parquet,
     merge,
-    set_aside,
+    quarantined_rows,
     to_parquet,
 )
 from paninifs.storage.targets.local import LocalTarget
@@ -68,7 +70,14 @@ def manifest_of(facts):
         Field("dhatu", "float32", (2,), ("root",), {"root": ("RELATE", "MODAL")}),
         Field("note", "string"),
     )
-    return Manifest(facts, fields, 4096, 129, "2026-11-21T00:00:00+00:00", {"zarr": "3.1.6"})
+    return Manifest(
+        facts=facts,
+        fields=fields,
+        shard_rows=4096,
+        rows=129,
+        created="2026-11-21T00:00:00+00:00",
+        versions={"zarr": "3.1.6"},
+    )
 
 
 def refusal(target, old, new):
@@ -96,7 +105,7 @@ def test_a_manifest_survives_json(facts):
     assert Manifest.from_json(again.to_json()) == again
 
 
-def test_the_fingerprint_is_of_the_facts_and_the_cut_and_not_of_their_order(facts):
+def test_the_fingerprint_depends_on_facts_and_shard_rows(facts):
     manifest = manifest_of(facts)
     backwards = dict(reversed(facts.items()))
     assert list(backwards) != list(facts)
@@ -104,18 +113,18 @@ def test_the_fingerprint_is_of_the_facts_and_the_cut_and_not_of_their_order(fact
     changed = copy.deepcopy(facts)
     changed["corpus"]["text column"] = "body"
     assert manifest_of(changed).fingerprint != manifest.fingerprint
-    other = Manifest(facts, manifest.fields, 8192, 129, manifest.created, manifest.versions)
+    other = replace(manifest, shard_rows=8192)
     assert other.fingerprint != manifest.fingerprint
-    later = Manifest(facts, manifest.fields, 4096, 129, "2027-01-01T00:00:00+00:00", {})
+    later = replace(manifest, created="2027-01-01T00:00:00+00:00", versions={})
     assert later.fingerprint == manifest.fingerprint
 
 
-def test_the_same_facts_are_the_same_also_after_json(target, folder, facts):
+def test_equal_facts_are_equal_after_json(target, folder, facts):
     again = facts_of(open_corpus(folder, keep=["lang"]), default_graph().describe(), 1)
     require_same(target, Manifest.from_json(manifest_of(facts).to_json()), again)
 
 
-def test_a_corpus_file_that_changed_is_named(target, folder, facts):
+def test_a_changed_corpus_file_is_named(target, folder, facts):
     with (folder / "papers.jsonl").open("ab") as file:
         file.write(b'{"text": "one more"}\n')
     new = facts_of(open_corpus(folder, keep=["lang"]), default_graph().describe(), 1)
@@ -127,7 +136,7 @@ def test_a_corpus_file_that_changed_is_named(target, folder, facts):
     assert "fresh=True" in message
 
 
-def test_a_corpus_file_that_came_or_went_is_named(target, folder, facts):
+def test_an_added_or_removed_corpus_file_is_named(target, folder, facts):
     (folder / "prompts.jsonl").rename(folder / "questions.jsonl")
     new = facts_of(open_corpus(folder, keep=["lang"]), default_graph().describe(), 1)
     message = refusal(target, facts, new)
@@ -136,7 +145,7 @@ def test_a_corpus_file_that_came_or_went_is_named(target, folder, facts):
 
 
 def test_another_order_of_the_files_is_another_corpus(target, folder):
-    # Rows are numbered through the files in order, so it would change every id and every slot.
+    # Rows are numbered across the files in order, so every id and position would change.
     files = [folder / "papers.jsonl", folder / "prompts.jsonl"]
     old, new = (facts_of(open_corpus(order), {}, 1) for order in (files, files[::-1]))
     assert manifest_of(old).fingerprint != manifest_of(new).fingerprint
@@ -164,7 +173,7 @@ def test_another_parameter_of_the_graph_is_named(target, folder):
     assert "[2, 3, 5]" in message
 
 
-def test_another_source_of_a_block_and_another_numeric_version_are_named(target, facts):
+def test_other_block_source_and_numeric_version_are_named(target, facts):
     old, new = ({**facts, "graph": {"mine": {"source": digest}}} for digest in ("aaa", "bbb"))
     new["numeric version"] = 2
     message = refusal(target, old, new)
@@ -172,7 +181,7 @@ def test_another_source_of_a_block_and_another_numeric_version_are_named(target,
     assert "numeric version was 1 and is 2" in message
 
 
-def test_of_long_texts_that_begin_alike_the_difference_is_shown(target, facts):
+def test_long_texts_are_shown_where_they_differ(target, facts):
     old, new = (
         {**facts, "graph": {"mine": {"cuda": "line\n" * 40 + end}}} for end in ("i < n", "i <= n")
     )
@@ -184,7 +193,7 @@ def test_of_long_texts_that_begin_alike_the_difference_is_shown(target, facts):
     assert "line line i <= n" in now
 
 
-def test_of_many_differences_three_are_named_and_the_rest_are_counted(target, facts):
+def test_three_differences_are_named_and_the_rest_counted(target, facts):
     new = {**facts, **{f"fact {n}": "x" * 1000 for n in range(5)}}
     message = refusal(target, facts, new)
     assert message.count("was absent and is xxx") == 3
@@ -197,11 +206,11 @@ def test_a_store_without_a_manifest_is_no_store(target):
     with pytest.raises(ResultsNotFound, match="no results store of this engine at"):
         require_manifest(target)
     manifest = manifest_of({})
-    with pytest.raises(ResultsNotFound, match=f"has lost its {manifest.index_key}"):
+    with pytest.raises(ResultsNotFound, match=f"lacks its {manifest.index_key}"):
         read_index(target, manifest)
 
 
-def test_a_stored_manifest_is_read_and_a_torn_one_is_none(target, facts):
+def test_a_torn_manifest_is_not_read(target, facts):
     data = manifest_of(facts).to_json()
     target.put(MANIFEST_KEY, data)
     assert require_manifest(target).fingerprint == manifest_of(facts).fingerprint
@@ -228,14 +237,20 @@ def test_an_index_survives_json(folder, target):
     assert list(target.sizes()) == [manifest.index_key]
 
 
-def test_a_corpus_that_moved_as_a_whole_is_gone_on_with_where_it_is_now(folder, target):
+def test_a_run_resumes_after_the_whole_corpus_moved(folder, target):
     def begin(corpus):
         facts = facts_of(corpus, {}, 1)
-        lifecycle.refuse_mismatch(target, facts, None, "resume")
+        refuse_mismatch(target, facts, None, "resume")
         with Lease.acquire(target) as lease:
             fields = (Field("n", "int64"),)
             return lifecycle.begin(
-                target, corpus, facts, fields, Sharding(), lease.ticket, "resume"
+                target,
+                corpus,
+                facts=facts,
+                computed=fields,
+                sharding=Sharding(),
+                ticket=lease.ticket,
+                existing="resume",
             )
 
     first = begin(open_corpus(folder))
@@ -270,7 +285,7 @@ def test_the_quarantine_survives_parquet(found):
 
 @st.composite
 def runs(draw):
-    """Entries as a partition makes them: rows ascend, and a file's rows with the corpus's."""
+    """Entries as a partition makes them: rows ascend, in the corpus and in each file."""
     found, row = [], 0
     for _ in range(draw(st.integers(0, 12))):
         row += draw(st.integers(0, 1))
@@ -279,7 +294,11 @@ def runs(draw):
         reason = draw(st.sampled_from(["null text", "not JSON"]))
         excerpt = draw(st.sampled_from([b"", b"", b"x"]))
         at = row if file == "a" else row - 8
-        found.append(QuarantinedRows(row, rows, file, at, reason, excerpt))
+        found.append(
+            QuarantinedRows(
+                row=row, rows=rows, file=file, file_row=at, reason=reason, excerpt=excerpt
+            )
+        )
         row += rows
     return found
 
@@ -294,7 +313,7 @@ def one_by_one(found):
 
 @given(runs())
 @many
-def test_merging_keeps_every_row_and_joins_all_that_can_be_joined(found):
+def test_merging_keeps_every_row_and_joins_all_it_can(found):
     merged = merge(found)
     assert one_by_one(merged) == one_by_one(found)
     for before, after in pairwise(merged):
@@ -306,22 +325,26 @@ def test_merging_keeps_every_row_and_joins_all_that_can_be_joined(found):
         )
 
 
-def test_files_that_were_not_counted_are_not_merged():
-    unread = [QuarantinedRows(None, 0, "a", None, "torn"), QuarantinedRows(None, 0, "a", None, "x")]
+def test_entries_of_uncounted_files_are_not_merged():
+    unread = [
+        QuarantinedRows(row=None, rows=0, file="a", file_row=None, reason=reason)
+        for reason in ("torn", "x")
+    ]
     assert merge([unread[0], unread[0], unread[1]]) == [unread[0], unread[0], unread[1]]
     assert str(unread[0]) == "a: torn"
 
 
-def test_a_fault_is_found_in_the_corpus_and_in_its_file():
+def test_an_entry_has_rows_of_corpus_and_file():
     file = SourceFile("file:///a.txt", "a.txt", 9, "", "text", None)
     stretch = Stretch(1000, file, Span(10, 20, 0, 0))
-    found = set_aside(stretch, Fault(13, "null text", b"", 2))
-    assert found == QuarantinedRows(1003, 2, "a.txt", 13, "null text", b"")
+    found = quarantined_rows(stretch, Fault(13, "null text", b"", 2))
+    assert found == QuarantinedRows(row=1003, rows=2, file="a.txt", file_row=13, reason="null text")
     assert str(found) == "a.txt, row 13-14: null text"
 
 
-def test_a_store_without_a_quarantine_set_nothing_aside(target):
+def test_a_store_without_a_quarantine_has_no_entries(target):
     assert first_quarantined(target, 5) == ([], 0)
-    target.put(QUARANTINE_KEY, to_parquet([QuarantinedRows(1, 1, "a", 1, "null text")]))
+    entry = QuarantinedRows(row=1, rows=1, file="a", file_row=1, reason="null text")
+    target.put(QUARANTINE_KEY, to_parquet([entry]))
     entries, every = first_quarantined(target, 5)
     assert ([str(entry) for entry in entries], every) == (["a, row 1: null text"], 1)

@@ -1,4 +1,4 @@
-"""Targets: whole objects, on a disk and behind fsspec, by one suite."""
+"""One suite for targets of every kind: whole objects, on a disk and behind fsspec."""
 
 import os
 import pickle
@@ -63,7 +63,7 @@ def race(count, work):
 # --- every target -------------------------------------------------------------------------------
 
 
-def test_what_is_put_is_got(target):
+def test_get_returns_what_was_put(target):
     assert target.get("a/b/c") is None
     target.put("a/b/c", b"one")
     target.put("zarr.json", b"")
@@ -79,7 +79,7 @@ def test_a_put_replaces(target):
     assert target.sizes() == {"a": 5}
 
 
-def test_create_writes_only_where_there_is_nothing(target):
+def test_create_writes_only_if_there_is_nothing(target):
     assert target.create("a/b", b"first") is True
     assert target.create("a/b", b"second") is False
     assert target.get("a/b") == b"first"
@@ -88,7 +88,7 @@ def test_create_writes_only_where_there_is_nothing(target):
     assert target.get("a/b") == b"third"
 
 
-def test_of_eight_that_create_at_once_one_does(target):
+def test_one_of_eight_concurrent_creates_succeeds(target):
     for number in range(30):
         won = race(8, lambda n, key=f"folder-{number}/key": target.create(key, b"from %d" % n))
         assert sorted(won) == [False] * 7 + [True]
@@ -96,7 +96,7 @@ def test_of_eight_that_create_at_once_one_does(target):
     assert len(target.sizes()) == 30
 
 
-def test_create_is_exclusive_also_when_the_object_came_after_it_looked(monkeypatch):
+def test_create_is_exclusive_despite_a_stale_lookup(monkeypatch):
     target = FsspecTarget(f"memory://{uuid.uuid4().hex}", {})
     target.put("a", b"first")
     memory = type(fsspec.filesystem("memory"))
@@ -111,12 +111,12 @@ def test_create_is_exclusive_also_when_the_object_came_after_it_looked(monkeypat
     assert len(looked) > 1
     assert target.get("a") == b"first"
     assert RetryingTarget(target).create("a", b"second") is False
-    # One's own write, whose answer was lost:
+    # A write of its own, whose answer was lost:
     assert RetryingTarget(target).create("a", b"first") is True
     target.delete(["a"])
 
 
-def test_delete_removes_and_takes_what_is_not_there(target):
+def test_delete_removes_objects_and_ignores_missing_ones(target):
     for key in ("a/b/c", "a/d", "e"):
         target.put(key, b".")
     target.delete(["a/b/c", "not/there", "e"])
@@ -127,7 +127,7 @@ def test_delete_removes_and_takes_what_is_not_there(target):
     assert target.sizes() == {}
 
 
-def test_sizes_lists_a_folder_and_no_other(target):
+def test_sizes_lists_one_folder_only(target):
     assert target.sizes() == {}
     assert target.sizes("a") == {}
     written = {"a/b/c": 3, "a/d": 1, "ab/e": 2, "a.json": 4, "f": 0}
@@ -147,7 +147,7 @@ def test_sizes_sees_what_another_target_wrote(target):
     assert (other.url, dict(other.storage_options)) == (target.url, dict(target.storage_options))
 
 
-def test_writing_leaves_nothing_but_what_was_written(target):
+def test_writing_leaves_no_other_files(target):
     target.put("a/b", b"1")
     target.create("a/c", b"2")
     target.create("a/c", b"3")
@@ -179,7 +179,7 @@ def test_a_reader_never_sees_a_torn_object(local):
     assert local.sizes() == {"a/b": 300_000}
 
 
-def test_a_put_that_is_stopped_leaves_the_old_object_and_a_temporary_file(local, monkeypatch):
+def test_a_stopped_put_leaves_the_old_object(local, monkeypatch):
     local.put("a/b", b"old")
 
     class Killed(BaseException):
@@ -198,7 +198,7 @@ def test_a_put_that_is_stopped_leaves_the_old_object_and_a_temporary_file(local,
     assert all(is_temporary(key) for key in left)
 
 
-def test_a_put_syncs_the_data_before_the_name_and_then_the_folder(local, monkeypatch):
+def test_a_put_syncs_data_renames_and_syncs_the_folder(local, monkeypatch):
     steps, sync, replace = [], os.fsync, module.Path.replace
 
     def fsync(handle):
@@ -218,14 +218,14 @@ def test_a_put_syncs_the_data_before_the_name_and_then_the_folder(local, monkeyp
     assert steps == ["data", "name", "folder"]
 
 
-def test_temporary_files_are_known_by_their_names():
+def test_temporary_files_are_recognized_by_name():
     assert is_temporary("dhatu/c/0/.writing-0a1b")
     assert is_temporary(".writing-0a1b")
     assert not is_temporary("dhatu/c/0/0")
     assert not is_temporary(".writing-folder/c")
 
 
-def test_create_is_exclusive_where_there_are_no_hard_links(local, monkeypatch):
+def test_create_is_exclusive_without_hard_links(local, monkeypatch):
     def no_links(*args):
         raise OSError(module.errno.ENOTSUP, "no links here")
 
@@ -236,7 +236,7 @@ def test_create_is_exclusive_where_there_are_no_hard_links(local, monkeypatch):
     assert local.sizes() == {"a/b": 6}
 
 
-def test_a_disk_that_fails_is_an_error(local, monkeypatch):
+def test_a_failing_disk_is_an_error(local, monkeypatch):
     def fails(*args):
         raise OSError(module.errno.EIO, "broken")
 
@@ -246,7 +246,7 @@ def test_a_disk_that_fails_is_an_error(local, monkeypatch):
     assert local.sizes() == {}
 
 
-def test_folders_that_are_empty_go_with_their_last_object(local, tmp_path):
+def test_folders_are_removed_with_their_last_object(local, tmp_path):
     local.put("a/b/c", b"1")
     local.put("a/d", b"1")
     local.delete(["a/b/c"])
@@ -257,7 +257,7 @@ def test_folders_that_are_empty_go_with_their_last_object(local, tmp_path):
 # --- opening ------------------------------------------------------------------------------------
 
 
-def test_a_path_is_a_folder_and_a_url_is_fsspecs(tmp_path):
+def test_paths_are_folders_and_urls_go_to_fsspec(tmp_path):
     here = tmp_path / "store.zarr"
     for given in (here, str(here), f"file://{here}"):
         opened = open_target(given)

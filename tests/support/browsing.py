@@ -1,4 +1,4 @@
-"""A real browser, without a window, for tests that look at a page as a reader does."""
+"""A real headless browser, for tests that check a page as a reader sees it."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ HOW_TO_GET_ONE = (
 
 
 def installed():
-    """The browser that is there already; None: playwright's own, if it has been fetched."""
+    """Path of an installed browser; None: playwright's own, if it was downloaded."""
     if os.environ.get("CHROME"):
         return os.environ["CHROME"]
     return next(filter(None, map(shutil.which, COMMANDS)), None)
@@ -26,10 +26,10 @@ def installed():
 
 @contextmanager
 def started():
-    """Start a browser, and end it.
+    """Start a browser, and stop it at the end.
 
-    As long as it is there, this thread counts as one in which an event loop runs: that is how
-    playwright waits. So no browser outlives its test, or ``asyncio.run`` would fail in others.
+    While it runs, asyncio takes this thread to be running an event loop: that is how playwright
+    waits. So no browser may outlive its test, or ``asyncio.run`` would fail in others.
     """
     from playwright.sync_api import Error, sync_playwright
 
@@ -46,14 +46,14 @@ def started():
 
 
 class Looking:
-    """Opens pages, each in a context of its own, and hears what they complain of.
+    """Opens pages, each in its own context, and records their errors and requests.
 
     Attributes
     ----------
     complaints : list of str
-        Errors and warnings of the consoles, exceptions that no script caught, requests that failed.
+        Console errors and warnings, uncaught exceptions, and failed requests.
     requests : list of str
-        The URL of everything that was asked for.
+        The URL of every request.
     """
 
     def __init__(self, browser):

@@ -1,16 +1,16 @@
 """A Google Drive on loopback, for several processes, under `gdrive_fsspec`.
 
 The server keeps files as Drive does: by id, with names that need not be unique in a folder. It
-knows what is asked of files (list, get, generateIds, create, update, delete, contents in ranges)
-and uploads of every kind; like the real one it answers with the fields that were asked for, takes
-only whole multiples of 256 KiB of a piece that is not an upload's last, tells a finished upload's
-end again, and refuses to create an id twice.
+implements the methods of files (list, get, generateIds, create, update, delete, contents in
+ranges) and uploads of every kind. Like the real one it returns only the requested fields, accepts
+pieces only in multiples of 256 KiB unless they are an upload's last, reports the end of a finished
+upload again, and refuses to create an id twice.
 
-An `Account` leads there. It travels in the storage options, as ``creds``, which ``token="anon"``
-does not read; a process that makes or unpickles one finds this Drive behind `gdrive_fsspec`. So
-workers need not be told. The client under it is Google's own; only its host is another.
+An `Account` points to it. It travels in the storage options, as ``creds``, which ``token="anon"``
+does not read. A process that creates or unpickles one finds this Drive behind `gdrive_fsspec`, so
+workers need no configuration. The client is Google's own, with another host.
 
-Requests are known by paths, not ids: ``GET /drive/v3/files?in=FOLDER``, ``PUT
+Requests are named by paths, not ids: ``GET /drive/v3/files?in=FOLDER``, ``PUT
 /upload/drive/v3/files/FOLDER/NAME``.
 """
 
@@ -40,7 +40,7 @@ DEFAULT_FIELDS = "kind,id,name,mimeType"
 
 @dataclass(frozen=True)
 class Account:
-    """Leads a process to the Drive at an address."""
+    """Points a process to the Drive at an address."""
 
     endpoint: str
 
@@ -54,7 +54,7 @@ class Account:
 
 
 def _build(endpoint: str, *arguments: Any, credentials: object, **options: Any) -> Any:
-    """Stand in for `googleapiclient.discovery.build`: the same client, of another host."""
+    """Stand in for `googleapiclient.discovery.build`: the same client, with another host."""
     from googleapiclient.discovery import build
     from googleapiclient.http import build_http
 
@@ -65,14 +65,14 @@ def _build(endpoint: str, *arguments: Any, credentials: object, **options: Any) 
 
 
 class Drive(Server):
-    """The test's side. Use as a context manager."""
+    """The Drive as a test uses it, as a context manager."""
 
     def __init__(self) -> None:
         super().__init__(__file__)
 
     @property
     def storage_options(self) -> dict[str, Any]:
-        """What fsspec needs for ``gdrive://``."""
+        """The storage options for ``gdrive://``."""
         return {"token": "anon", "creds": Account(self.endpoint)}
 
     def url(self, path: str) -> str:
@@ -84,14 +84,14 @@ class Drive(Server):
 
 
 class Refused(Exception):
-    """A request is answered with an error."""
+    """An error response."""
 
     def __init__(self, status: int, reason: str, message: str = "") -> None:
         self.answer = Answer.error(status, reason, message)
 
 
 class Files:
-    """What is on the Drive: resources by id, and their contents."""
+    """The content of the Drive: resources by id, and their data."""
 
     def __init__(self) -> None:
         self.resources: dict[str, dict[str, Any]] = {}
@@ -100,7 +100,7 @@ class Files:
         self.save({"id": ROOT, "name": "My Drive", "mimeType": FOLDER}, None)
 
     def save(self, meta: dict[str, Any], content: bytes | None) -> dict[str, Any]:
-        """Create a file, or change the one of that id."""
+        """Create a file, or update the one with that id."""
         self._now = max(datetime.now(UTC), self._now + timedelta(milliseconds=1))
         now = self._now.strftime("%Y-%m-%dT%H:%M:%S.%f")[:-3] + "Z"
         key = meta.get("id") or uuid.uuid4().hex
@@ -125,18 +125,18 @@ class Files:
         return self.resources[key]
 
     def is_trashed(self, file: dict[str, Any]) -> bool:
-        """Whether a file, or a folder that it is in, is in the bin."""
+        """Whether a file, or a folder above it, is in the bin."""
         return file["trashed"] or any(self.is_trashed(self.one(p)) for p in file["parents"])
 
     def remove(self, key: str) -> None:
-        """Remove a file for good, with all that is in it."""
+        """Delete a file permanently, with everything in it."""
         for child in [k for k, file in self.resources.items() if key in file["parents"]]:
             self.remove(child)
         self.resources.pop(key, None)
         self.contents.pop(key, None)
 
     def path(self, key: str) -> str:
-        """Return the path of an id, or the id where there is no such file."""
+        """Return the path of an id, or the id itself if it is unknown."""
         key = ROOT if key == "root" else key
         if key not in self.resources or key == ROOT:
             return "" if key == ROOT else key
@@ -156,7 +156,7 @@ TERMS = {
 
 
 class Search:
-    """The terms of a ``q``, all of which have to hold."""
+    """The terms of a ``q`` parameter, all of which must hold."""
 
     def __init__(self, query: str) -> None:
         self._terms = []
@@ -171,7 +171,7 @@ class Search:
             query = query[found.end() :].strip().removeprefix("and ")
 
     def among(self, files: Files) -> list[dict[str, Any]]:
-        """Return the files for which it holds."""
+        """Return the matching files."""
         return [
             file
             for file in files.resources.values()
@@ -181,14 +181,14 @@ class Search:
 
 @dataclass
 class Upload:
-    """A session: what it is to become, and what has come."""
+    """An upload session: the future resource, and the data received."""
 
     meta: dict[str, Any]
     received: bytes = b""
-    file: dict[str, Any] | None = None  # once it is finished
+    file: dict[str, Any] | None = None  # when it is finished
 
     def take(self, span: str, piece: bytes) -> bool:
-        """Take a piece; return whether it was the last."""
+        """Receive a piece; return whether it was the last."""
         first, _, total = re.fullmatch(r"bytes (?:(\d+)-(\d+)|\*)/(\d+|\*)", span).groups()
         start = len(self.received) if first is None else int(first)
         if start > len(self.received):
@@ -200,7 +200,7 @@ class Upload:
 
 
 class FakeDrive(Service):
-    """The server's side."""
+    """The server process."""
 
     def __init__(self) -> None:
         self._files = Files()
@@ -302,7 +302,7 @@ class FakeDrive(Service):
         return _sent(asked, session.file)
 
     def _meta(self, asked: Asked) -> dict[str, Any]:
-        """Return what an upload or a creation says of the file, with the id that is in its path."""
+        """Return the metadata of an upload or creation, with the id from its path."""
         kind, body = asked.query.get("uploadType"), asked.body
         text = {"multipart": lambda: parts(asked)[0], "media": lambda: b""}.get(kind, lambda: body)
         meta = json.loads(text() or b"{}")

@@ -1,6 +1,6 @@
-"""NVML with the GPUs that a test says, and real GPUs as NVML describes them.
+"""A fake NVML with the GPUs that a test defines, and real GPUs as NVML describes them.
 
-As much of pynvml as is called. Its constants and error classes are the real ones.
+Implements the functions of pynvml that the engine calls, with the real constants and errors.
 """
 
 # ruff: noqa: N802 (the functions of NVML are called what they are called)
@@ -16,23 +16,23 @@ GIB = 2**30
 
 @dataclass
 class Device:
-    """What the fake driver has."""
+    """The devices of the fake driver."""
 
     name: str = "Tesla T4"
     memory: int | None = 15 * GIB
     capability: tuple[int, int] = (7, 5)
     cores: int | None = 2560
     uuid: str = "GPU-aaaa-1"
-    slices: tuple[Device | None, ...] = ()  # of MIG; None: a place without one
-    sms: int = 0  # of a slice
-    used: int = 0  # bytes of its memory
-    links: tuple[int, ...] = ()  # of NVLink: 1 is up, 0 down
-    linked: tuple[str, ...] = ()  # the UUIDs of those that NVLink reaches
-    fails: str | None = None  # the error of NVML that it answers everything with
+    slices: tuple[Device | None, ...] = ()  # of MIG; None: an empty position
+    sms: int = 0  # multiprocessors of a slice
+    used: int = 0  # bytes of its memory in use
+    links: tuple[int, ...] = ()  # state of each NVLink: 1 up, 0 down
+    linked: tuple[str, ...] = ()  # UUIDs of the devices that NVLink reaches
+    fails: str | None = None  # NVML's error with which every call fails
 
 
 class FakeNvml(ModuleType):
-    """As much of pynvml as is called; counts who has opened and not closed it."""
+    """The functions of pynvml that the engine calls; counts unbalanced calls of nvmlInit."""
 
     def __init__(self, devices, driver="550.54.15", cuda=12040, fails=None):
         super().__init__("pynvml")
@@ -112,7 +112,7 @@ class FakeNvml(ModuleType):
 
 
 def error(name):
-    """Return the error of NVML's of that name, of the class that pynvml makes for it."""
+    """Return NVML's error of that name, in the class that pynvml defines for it."""
     return pynvml.NVMLError(getattr(pynvml, f"NVML_ERROR_{name}"))
 
 

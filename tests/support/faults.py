@@ -1,6 +1,6 @@
-"""Runs whose processes are killed, or whose disk is full, at a chosen write.
+"""Runs whose processes are killed, or whose disk is full, from a chosen write on.
 
-Imported by workers too. What they leave in their log is in `witness`.
+Imported by workers too. The log that they write is read in `witness`.
 """
 
 from __future__ import annotations
@@ -20,12 +20,12 @@ KILL_MODES = ("before", "torn", "after")
 
 
 class KillingTarget(WitnessTarget):
-    """Sends a process a signal, SIGKILL as a rule, at the n-th write, counted over all processes.
+    """Sends a process a signal, usually SIGKILL, at the n-th write, counted over all processes.
 
-    The victim is the process that writes, or the `client`. Where a `client` is given its own
-    writes do not count: those of the workers do. The kill comes ``before`` the write, ``after``
-    it, or in its middle: ``torn`` leaves half of the object under its final name, as a store
-    without atomic writes would; ``unnamed`` leaves it whole, and without its name.
+    The victim is the process that writes, or the `client`. If a `client` is given, only the writes
+    of the workers count. The kill comes ``before`` the write, ``after`` it, or in its middle:
+    ``torn`` leaves half of the object under its final name, as a store without atomic writes would;
+    ``unnamed`` leaves the whole object under a temporary name.
     """
 
     def __init__(
@@ -77,7 +77,7 @@ class KillingTarget(WitnessTarget):
 
 
 class FullTarget(WitnessTarget):
-    """A disk that is full after so many writes, of all processes, until ``LOG.room`` is there."""
+    """A disk that is full after `writes` writes of all processes, until ``LOG.room`` exists."""
 
     def __init__(self, path: str, log: str, writes: int) -> None:
         super().__init__(path, log)
@@ -92,21 +92,21 @@ class FullTarget(WitnessTarget):
 
 @dataclass(frozen=True)
 class Attempt:
-    """One run in a process of its own, as far as it gets."""
+    """One run in a process of its own, which may be killed."""
 
     corpus: str
     results: str
     log: str
     shard_rows: int
-    kill_at: int = 0  # 0: nobody is killed
+    kill_at: int = 0  # number of the write; 0: no process is killed
     mode: str = "before"
     victim: str = "writer"  # or "client"
     scheduler: str | None = None  # None: a cluster of its own
     processes: bool = False  # of its own cluster: worker processes, or threads of this one
-    seconds: float = 0.0  # that every array's write takes longer
+    seconds: float = 0.0  # delay of every write of an array's object
     extend: bool = False
     mirror: str | None = None
-    signal: int = int(signal.SIGKILL)  # that the victim gets
+    signal: int = int(signal.SIGKILL)  # sent to the victim
     full_after: int | None = None  # writes: see FullTarget
 
     def __call__(self) -> None:

@@ -1,13 +1,14 @@
-"""A mounted Drive that fails as it is told to: a folder, seen through operations with faults.
+"""A mounted Drive with faults on demand: a folder, accessed through operations that can fail.
 
-Two ways in: the operations of a `FlakyMount` on plain paths, and the filesystem ``flaky://``, whose
-storage options carry the mount as ``mount``. A process that unpickles one knows the filesystem.
+It is used through the operations of a `FlakyMount` on plain paths, or through the filesystem
+``flaky://``, whose storage options carry the mount as ``mount``. A process that unpickles a mount
+knows the filesystem.
 
-What can go wrong with an operation: ``eio`` and ``enotconn`` (errno 5 and 107, before anything is
-done), ``late`` (errno 5, after all is done), ``outage`` (the whole mount is gone for a while:
-errno 107 whatever is asked, in every process). With a write: ``torn`` (errno 5, after one half),
-``short`` (one half, reported as done), ``twice`` (the data stand there two times). With a rename:
-``copied`` (the target is there with one half for a while, then with both). There are no hard links.
+Faults of any operation: ``eio`` and ``enotconn`` (errno 5 and 107, before anything is done),
+``late`` (errno 5, after all is done), ``outage`` (the whole mount is gone for a while: errno 107
+for every operation, in every process). Of a write: ``torn`` (errno 5, after one half), ``short``
+(one half, reported as done), ``twice`` (the data is written two times). Of a rename: ``copied``
+(the target has one half for a while, then both). There are no hard links.
 """
 
 from __future__ import annotations
@@ -42,24 +43,24 @@ ONLY_FOR = {
 
 @dataclass(frozen=True)
 class FlakyMount:
-    """A folder, and what goes wrong there. Operations are counted over all processes."""
+    """A folder and its faults. Operations are counted over all processes."""
 
     root: str
-    log: str  # a file that is not under the root: a line a fault, "KIND OPERATION PATH"
+    log: str  # a file outside the root, one line per fault: "KIND OPERATION PATH"
     rate: float = 0.0
     kinds: Sequence[str] = ("eio", "enotconn")
     seed: int = 0
-    match: str = ""  # a regular expression to be found in "OPERATION PATH"
-    limit: int | None = None  # faults in all
-    seconds: float = 1.0  # that an outage, or the copying of a renamed file, takes
+    match: str = ""  # regular expression searched in "OPERATION PATH"
+    limit: int | None = None  # number of faults
+    seconds: float = 1.0  # duration of an outage, or of copying a renamed file
 
     def read(self, path: str | os.PathLike[str]) -> bytes:
-        """Return what a file holds."""
+        """Return the content of a file."""
         self._meets("read", path)
         return Path(path).read_bytes()
 
     def write(self, path: str | os.PathLike[str], data: bytes, *, exclusive: bool = False) -> None:
-        """Write a file, or only a new one."""
+        """Write a file; optionally only if it is new."""
         fault = self._meets("write", path)
         half = data[: len(data) // 2]
         with Path(path).open("xb" if exclusive else "wb") as file:
@@ -87,7 +88,7 @@ class FlakyMount:
         _fail_if(fault == "late", path)
 
     def make(self, path: str | os.PathLike[str]) -> None:
-        """Make a folder, and those above it, where there are none."""
+        """Make a folder and its parents, unless they exist."""
         fault = self._meets("make", path)
         Path(path).mkdir(parents=True, exist_ok=True)
         _fail_if(fault == "late", path)
@@ -103,17 +104,17 @@ class FlakyMount:
         return Path(path).stat()
 
     def link(self, path: str | os.PathLike[str], target: str | os.PathLike[str]) -> None:
-        """Refuse, as FUSE does."""
+        """Fail, as FUSE does."""
         raise OSError(errno.ENOTSUP, os.strerror(errno.ENOTSUP), str(target))
 
     def outage(self, seconds: float) -> None:
-        """Let the whole mount be gone from now on, for so long."""
+        """Let the whole mount be gone from now on, for `seconds`."""
         new = self._until.with_suffix(f".{uuid.uuid4().hex}")
         new.write_text(str(time.time() + seconds))
         new.replace(self._until)
 
     def injected(self) -> dict[str, int]:
-        """Return how often each kind of fault has happened; ``away``: asked during an outage."""
+        """Return the number of faults of each kind; ``away`` counts operations during an outage."""
         log = Path(self.log)
         lines = log.read_text().splitlines() if log.exists() else []
         return Counter(line.split(" ", 1)[0] for line in lines)
@@ -123,7 +124,7 @@ class FlakyMount:
         return Path(f"{self.log}.until")
 
     def _meets(self, operation: str, path: str | os.PathLike[str]) -> str | None:
-        """Return what is to go wrong with an operation, or raise it."""
+        """Return the fault of an operation, or raise it."""
         path = os.fspath(path)
         if not Path(path).is_relative_to(self.root):
             return None
@@ -163,7 +164,7 @@ class FlakyFileSystem(LocalFileSystem):
 
     @classmethod
     def _strip_protocol(cls, path):
-        # That of older fsspecs takes off its own alone.
+        # Older versions of fsspec strip only their own protocol.
         if isinstance(path, str):
             path = path.removeprefix("flaky://")
         return super()._strip_protocol(path)

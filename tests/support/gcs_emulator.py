@@ -1,10 +1,10 @@
 """A Google Cloud Storage on loopback, for several processes: `gcp-storage-emulator`, made strict.
 
-What the package leaves out, and the real service has, is here: preconditions and generations that
-are enforced, listings in pages, every form of a range, upload sessions that can be cancelled and
-that still know their end when its answer was lost. Nothing is deleted softly.
+Adds what the package lacks and the real service has: preconditions and generations that are
+enforced, listings in pages, every form of a range, upload sessions that can be cancelled and that
+still report their end after its response was lost. There is no soft deletion.
 
-Requests are known by the object they are about: an upload is
+Requests are named by their object: an upload is
 ``POST /upload/storage/v1/b/BUCKET/o/KEY``, a listing ``GET /storage/v1/b/BUCKET/o?prefix=PREFIX``.
 """
 
@@ -26,14 +26,14 @@ PAGE = 1000
 
 
 class Emulator(Server):
-    """The test's side. Use as a context manager."""
+    """The service as a test uses it, as a context manager."""
 
     def __init__(self) -> None:
         super().__init__(__file__)
 
     @property
     def storage_options(self) -> dict[str, Any]:
-        """What fsspec needs for ``gs://``."""
+        """The storage options for ``gs://``."""
         return {"token": "anon", "endpoint_url": self.endpoint, "project": "test"}
 
     def url(self, path: str) -> str:
@@ -41,7 +41,7 @@ class Emulator(Server):
         return f"gs://{path}"
 
     def make_bucket(self, name: str) -> str:
-        """Make an empty bucket; return its name."""
+        """Create an empty bucket; return its name."""
         body = json.dumps({"name": name}).encode()
         headers = {"Content-Type": "application/json"}
         with urlopen(Request(f"{self.endpoint}/storage/v1/b", body, headers)):
@@ -49,7 +49,7 @@ class Emulator(Server):
 
 
 class Gcs(Service):
-    """The server's side."""
+    """The server process."""
 
     def __init__(self) -> None:
         from gcp_storage_emulator import server
@@ -80,7 +80,7 @@ class Gcs(Service):
         return answer
 
     def _refusal(self, asked: Asked) -> Answer | None:
-        """Refuse what does not hold for the object's generation: 0 where there is none."""
+        """Reject a failed precondition on the object's generation, which is 0 if there is none."""
         upload = UPLOAD.fullmatch(asked.path)
         about = OBJECT.search(asked.path)
         if not upload and not about:
@@ -107,7 +107,7 @@ class Gcs(Service):
 
 
 class _Call:
-    """What the emulator's router takes for a request handler of `http.server`."""
+    """A stand-in for `http.server`'s request handler, for the emulator's router."""
 
     def __init__(self, asked: Asked, headers: dict[str, str], storage: Any) -> None:
         self.path, self.storage = asked.target, storage
@@ -124,7 +124,7 @@ class _Call:
             self.sent[key] = value
 
     def end_headers(self) -> None:
-        """Nothing: they are sent with the body."""
+        """Do nothing: headers are sent with the body."""
 
 
 class _Headers(dict[str, str]):
@@ -133,14 +133,14 @@ class _Headers(dict[str, str]):
 
 
 def _uploaded(asked: Asked) -> str:
-    """Return the key that an upload is for: in its query, or else in its first part."""
+    """Return the key of an upload: from its query, or else from its first part."""
     if "name" in asked.query:
         return asked.query["name"]
     return json.loads(parts(asked)[0])["name"]
 
 
 def _exactly(read_data: Any) -> Any:
-    """Take multipart uploads apart byte by byte: a mail parser eats a last carriage return."""
+    """Parse multipart uploads byte by byte: a mail parser drops a final carriage return."""
 
     def read(call: _Call, query: dict[str, list[str]]) -> Any:
         kind = call.headers.get("Content-Type") or ""
@@ -172,7 +172,7 @@ def _strict_storage() -> Any:
             super().create_file(bucket, key, content, resource, session)
 
         def add_to_resumable_upload(self, session, content, total_size=None, expected_start=None):
-            """Ignore what a piece that is sent again repeats."""
+            """Ignore the bytes that a resent piece repeats."""
             if expected_start is not None:
                 known = self.get_resumable_byte_count(session) - expected_start
                 content, expected_start = content[max(known, 0) :], expected_start + max(known, 0)
@@ -182,13 +182,13 @@ def _strict_storage() -> Any:
             self._hard_delete_file(bucket, key)
 
         def _write_config_to_file(self):
-            """Nothing: it would write all there is, at every write."""
+            """Do nothing: it would write everything at every write."""
 
     return Strict(use_memory_fs=True)
 
 
 def _page(asked: Asked, listing: dict[str, Any]) -> Answer:
-    """Cut a listing: `pageToken` is the number of what was listed before."""
+    """Cut a listing into pages: `pageToken` is the number of entries listed before."""
     found = [("prefixes", prefix) for prefix in listing["prefixes"]]
     found += [("items", item) for item in listing["items"]]
     first = int(asked.query.get("pageToken", 0))

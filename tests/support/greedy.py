@@ -1,4 +1,4 @@
-"""Blocks that take memory, for the tests of running out of it. Imported by workers too."""
+"""Blocks that use much memory, to test running out of it. Imported by workers too."""
 
 from __future__ import annotations
 
@@ -11,22 +11,22 @@ import paninifs as pf
 
 @pf.map_block(fields=[pf.Field("held", "int32")], name="greedy_by_row", version="1")
 def greedy_by_row(text):
-    """Take 100 kB for every text that it is given at once."""
+    """Use 100 kB for every text that is passed at once."""
     hold(100_000 * len(text))
     return np.diff(text.offsets).astype("int32")
 
 
 @pf.map_block(fields=[pf.Field("held", "int32")], name="greedy_at_one", version="1")
 def greedy_at_one(text):
-    """Take 1.2 GB at the text ``poison``, however few it is given."""
+    """Use 1.2 GB at the text ``poison``, however few texts are passed."""
     if any(bytes(one) == b"poison" for one in text):
         hold(1_200_000_000)
     return np.diff(text.offsets).astype("int32")
 
 
 def hold(nbytes):
-    """Take memory piece by piece, until there is so much or the process is ended."""
+    """Allocate memory piece by piece, until there is enough or the process is killed."""
     pieces = []
     for _ in range(0, nbytes, 32 << 20):
         pieces.append(np.ones(min(nbytes, 32 << 20), np.uint8))
-        time.sleep(0.02)  # the nanny looks ten times a second
+        time.sleep(0.02)  # the nanny checks ten times per second

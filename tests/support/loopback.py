@@ -1,12 +1,12 @@
-"""A web service on loopback, in a process of its own, that fails as it is told to.
+"""A web service on loopback, in its own process, with injected faults.
 
-The server's side is a `Service`: it answers requests one at a time, whatever number of processes
-asks. The test's side is a `Server`: it starts the process, ends it, and says what goes wrong.
+The server process runs a `Service`, which answers one request at a time, however many processes
+send them. The test uses a `Server`: it starts and stops the process, and sets the faults.
 
-What can go wrong with a request: ``429``, ``403``, ``503`` (refused for a while, with that status),
-``full``, ``denied`` (refused for good: no quota is left, it is not allowed), ``reset`` (the
+Faults of a request: ``429``, ``403``, ``503`` (refused for a while, with that status),
+``full``, ``denied`` (refused permanently: no quota is left, it is not allowed), ``reset`` (the
 connection is broken before anything is done), ``lost`` (it is broken after all is done), ``closed``
-(the same, but in good order: some clients then ask again without a word), ``slow`` (answered late),
+(the same, but in an orderly way: some clients then silently retry), ``slow`` (answered late),
 ``truncated`` (the answer to a GET ends in its middle).
 """
 
@@ -41,23 +41,23 @@ REFUSALS = {
 
 @dataclass(frozen=True)
 class Faults:
-    """What goes wrong, and how often. The seed decides which request, by its name and number.
+    """Which faults occur, and how often. The seed selects requests by their name and number.
 
-    The number counts the requests of that name, so that it is the same ones in every run, in
-    whatever order several processes ask.
+    The number counts the requests of that name, so that the same ones fail in every run, in
+    whatever order several processes send them.
     """
 
     rate: float = 0.0
     kinds: Sequence[str] = ()
     seed: int = 0
     match: str = ""  # a regular expression to be found in "METHOD name"
-    after: int = 0  # that many requests that match are spared, of all names together
+    after: int = 0  # matching requests that are spared first, of all names together
     limit: int | None = None  # faults in all
-    seconds: float = 1.0  # that a slow answer takes
+    seconds: float = 1.0  # delay of a slow response
 
 
 class _Plan:
-    """Faults, carried out: which have been so far."""
+    """Injects faults, and counts them."""
 
     def __init__(self, faults: Faults) -> None:
         self._faults = faults
@@ -65,7 +65,7 @@ class _Plan:
         self.counts: Counter[str] = Counter()
 
     def draw(self, name: str) -> str | None:
-        """Return the fault that befalls the next request of that name."""
+        """Return the fault of the next request of that name."""
         faults = self._faults
         if not re.search(faults.match, name):
             return None
@@ -87,7 +87,7 @@ class _Plan:
 
 
 class Asked(NamedTuple):
-    """A request, read to its end."""
+    """A request, completely read."""
 
     method: str
     target: str  # path and query, as sent
@@ -104,7 +104,7 @@ class Asked(NamedTuple):
 
 
 class Answer(NamedTuple):
-    """What is sent back."""
+    """A response."""
 
     status: int
     body: bytes = b""
@@ -118,13 +118,13 @@ class Answer(NamedTuple):
 
     @classmethod
     def error(cls, status: int, reason: str, message: str = "") -> Answer:
-        """Refuse, in the form that Google's services share."""
+        """Return an error in the form that Google's services share."""
         message = message or reason
         errors = [{"domain": "global", "reason": reason, "message": message}]
         return cls.of({"error": {"code": status, "message": message, "errors": errors}}, status)
 
     def part(self, span: str) -> Answer:
-        """Cut what is sent: ``bytes=FIRST-LAST``, ``bytes=FIRST-`` or ``bytes=-COUNT``."""
+        """Cut the body to a range: ``bytes=FIRST-LAST``, ``bytes=FIRST-`` or ``bytes=-COUNT``."""
         size = len(self.body)
         first, last = re.fullmatch(r"bytes=(\d*)-(\d*)", span).groups()
         start = int(first) if first else max(size - int(last), 0)
@@ -148,17 +148,17 @@ def parts(asked: Asked) -> tuple[bytes, bytes]:
 
 
 class Service:
-    """What answers the requests; `answer` is called by one thread at a time."""
+    """Answers requests; `answer` is called by one thread at a time."""
 
     def answer(self, asked: Asked) -> Answer:
         raise NotImplementedError
 
     def name(self, asked: Asked) -> str:
-        """Return what the log, and the expressions of faults, know a request by."""
+        """Return the name of a request in the log and in the expressions of faults."""
         return f"{asked.method} {asked.path}"
 
     def run(self) -> None:
-        """Serve until standard input ends, as it does when the process that holds it dies."""
+        """Serve until standard input ends, as it does when the parent process dies."""
         server = _Http(self)
         print(server.server_address[1], flush=True)  # noqa: T201 (the parent reads it)
         threading.Thread(target=server.serve_forever, daemon=True).start()
@@ -175,7 +175,7 @@ class _Http(ThreadingHTTPServer):
         self.plan, self.log = _Plan(Faults()), list[str]()
 
     def admit(self, asked: Asked) -> tuple[str | None, float]:
-        """Log a request; return the fault that befalls it, and for how long it is held up."""
+        """Log a request; return its fault, and its delay."""
         with self.lock:
             name = self._service.name(asked)
             self.log.append(name)
@@ -237,14 +237,14 @@ class _Handler(BaseHTTPRequestHandler):
         self.wfile.flush()
 
     def _hang_up(self) -> None:
-        """Close with a reset, as a load balancer that has died does."""
+        """Close with a reset, as a dead load balancer does."""
         self.close_connection = True
         at_once = struct.pack("ii", 1, 0)
         self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, at_once)
         self.connection.close()
 
     def log_message(self, format: str, *args: Any) -> None:
-        """Keep quiet."""
+        """Log nothing."""
 
 
 class Server:
@@ -276,7 +276,7 @@ class Server:
             pass
 
     def inject(self, **faults: Any) -> None:
-        """Let things go wrong from now on as `Faults` says, and count them from 0."""
+        """Inject these faults from now on, counted from 0."""
         self._ask("PUT", "/_faults", asdict(Faults(**faults)))
 
     def injected(self) -> dict[str, int]:
@@ -288,7 +288,7 @@ class Server:
         return [name for name in self._ask("GET", "/_requests") if re.search(match, name)]
 
     def reset(self) -> None:
-        """Let nothing go wrong any more, and forget what was asked."""
+        """Remove all faults, and forget the requests."""
         self.inject()
         self._ask("DELETE", "/_requests")
 

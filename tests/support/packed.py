@@ -1,4 +1,4 @@
-"""How the tests compress: by the ending of a file's name, in one member, frame or stream."""
+"""Compression for tests: by a file name's ending, in one member, frame or stream."""
 
 from __future__ import annotations
 

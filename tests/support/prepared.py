@@ -1,14 +1,14 @@
-"""What a run needs of Python, done before a process is forked for it: imports, and the kernels.
+"""Imports and kernels that a run needs, prepared before a process is forked for it.
 
-Imported by the server that `conftest.start` forks from. It starts no thread.
+Imported by the server that `conftest.start` forks from. It must not start threads.
 """
 
-# dask, Arrow and fsspec import these when a cluster starts or a file is read: a second each time.
+# dask, Arrow and fsspec import these when a cluster starts or a file is read: a second each.
 import distributed.dashboard.scheduler
 import distributed.dashboard.worker
 import distributed.http.health
 import distributed.http.prometheus
-import distributed.http.proxy  # takes jupyter-server-proxy, where that is there
+import distributed.http.proxy  # imports jupyter-server-proxy, if installed
 import distributed.http.scheduler.info
 import distributed.http.scheduler.json
 import distributed.http.scheduler.prometheus

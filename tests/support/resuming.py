@@ -1,4 +1,4 @@
-"""What the tests of stopped runs share: attempts at one corpus, and what has to hold in the end."""
+"""Helpers for tests of stopped runs: attempts at one corpus, and the checks at the end."""
 
 from __future__ import annotations
 
@@ -21,9 +21,9 @@ def attempt_at(corpus, folder, shards=SHARDS, **options):
 def keys_and_bytes(store):
     target = LocalTarget(store)
     keys = {key for key in target.sizes() if not key.startswith("_run/lease/")}
-    # Named after the fingerprint, and the log's path is a part of that.
-    # A run that was stopped when all was computed leaves none, and the next has nothing to tell.
+    # A run that was stopped after all was computed leaves no timeline, and neither does the next.
     keys = {key for key in keys if not key.startswith("_run/timeline-")}
+    # The index is named after the fingerprint, which depends on the path of the log.
     keys = {"_run/index" if key.startswith("_run/index-") else key for key in keys}
     return keys, {key: target.get(key) for key in keys if "/c/" in key}
 

@@ -2,8 +2,8 @@
 
     python screenshots.py FOLDER
 
-A run over glosses of WordNet, again and again, with a block in Python: its tab on dask's dashboard
-while it goes on, its card in a notebook, and the report of its store, light and dark.
+A run over repeated glosses of WordNet, with a block in Python: its tab on dask's dashboard while it
+runs, its card in a notebook, and the report of its store, light and dark.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The browser that tests look at pages with."""
+"""The browser with which tests check pages."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import browsing
 import pytest
 
 
-def test_page_is_read_and_what_it_complains_of_is_heard(look, tmp_path):
+def test_a_page_and_its_errors_are_read(look, tmp_path):
     (tmp_path / "page.html").write_text(
         "<title>a page</title><script>console.error('no'); nowhere()</script><img src=gone.png>"
     )
@@ -20,7 +20,7 @@ def test_page_is_read_and_what_it_complains_of_is_heard(look, tmp_path):
     assert [url.rsplit("/", 1)[1] for url in look.requests] == ["page.html", "gone.png"]
 
 
-def test_browser_is_there_beside_event_loops_of_other_threads(look):
+def test_the_browser_works_beside_other_event_loops(look):
     told = []
     other = threading.Thread(target=lambda: told.append(asyncio.run(asyncio.sleep(0, "slept"))))
     page = look("data:text/html,<h1>here</h1>")
@@ -29,13 +29,13 @@ def test_browser_is_there_beside_event_loops_of_other_threads(look):
     assert (told, page.inner_text("h1")) == (["slept"], "here")
 
 
-def test_thread_runs_event_loops_again_once_the_browser_is_gone():
+def test_event_loops_run_again_after_the_browser():
     with browsing.started():
         pass
     assert asyncio.run(asyncio.sleep(0, "slept")) == "slept"
 
 
-def test_missing_browser_fails_with_what_to_do(monkeypatch, tmp_path):
+def test_a_missing_browser_fails_with_advice(monkeypatch, tmp_path):
     monkeypatch.setenv("CHROME", str(tmp_path / "nothing here"))
     failed = pytest.raises(pytest.fail.Exception, match="install the package chromium")
     with failed, browsing.started():

@@ -1,6 +1,6 @@
-"""The stand-in for Google Drive does what it claims, seen through gdrive_fsspec.
+"""The fake Google Drive behaves as documented, seen through gdrive_fsspec.
 
-What `gdrive_fsspec` itself makes of a Drive, and a target has to cope with, is kept here too.
+Peculiarities of `gdrive_fsspec` itself that a target has to handle are recorded here too.
 """
 
 import os
@@ -20,7 +20,7 @@ PIECE = 256 << 10
 
 
 def connected(drive, **options):
-    """Return a filesystem that knows nothing yet."""
+    """Return a filesystem with empty caches."""
     return fsspec.filesystem("gdrive", **drive.storage_options, skip_instance_cache=True, **options)
 
 
@@ -31,7 +31,7 @@ def fs(drive):
 
 @pytest.fixture
 def folder(fs):
-    """A folder of the test's own, its name."""
+    """The name of a folder for one test."""
     name = f"folder-{uuid.uuid4().hex}"
     fs.mkdir(name)
     fs.ls(name)
@@ -39,7 +39,7 @@ def folder(fs):
 
 
 def listed(fs, folder, **more):
-    """Ask for a folder's files by the API itself."""
+    """List a folder's files through the API itself."""
     query = f"'{fs.info(folder)['id']}' in parents and trashed = false"
     return fs.files.list(q=query, **more).execute()
 
@@ -48,7 +48,7 @@ def listed(fs, folder, **more):
 
 
 @pytest.mark.parametrize("data", [b"", b"hello", os.urandom(PIECE), os.urandom(3 * PIECE + 5)])
-def test_what_is_written_is_read_to_the_byte(drive, fs, folder, data):
+def test_bytes_are_read_as_written(drive, fs, folder, data):
     with fs.open(f"{folder}/a", "wb", block_size=1 << 20) as file:
         file.write(data)
     other = connected(drive)
@@ -59,7 +59,7 @@ def test_what_is_written_is_read_to_the_byte(drive, fs, folder, data):
     assert set(found) == {"size", "md5Checksum", "version"}
 
 
-def test_pieces_of_full_length_make_a_file(drive, fs, folder):
+def test_full_pieces_make_a_file(drive, fs, folder):
     data = os.urandom(4 * PIECE + 5)
     with fs.open(f"{folder}/a", "wb", block_size=PIECE) as file:
         for start in range(0, len(data), PIECE):
@@ -75,7 +75,7 @@ def written_by_a_worker(url, options):
     return os.getpid()
 
 
-def test_workers_share_it_and_need_not_be_told(drive, fs, folder, client):
+def test_workers_share_it_without_configuration(drive, fs, folder, client):
     url, options = drive.url(folder), drive.storage_options
     writer = client.submit(written_by_a_worker, url, options, pure=False).result()
     assert writer != os.getpid()
@@ -106,7 +106,7 @@ def test_a_listing_has_pages_an_order_and_terms(fs, folder):
         fs.files.list(q="size > 3").execute()
 
 
-def test_an_id_is_created_once_and_its_content_replaced(fs, folder):
+def test_an_id_is_created_once_and_overwritten(fs, folder):
     (key,) = fs.files.generateIds(count=1).execute()["ids"]
     meta = {"id": key, "name": "a", "parents": [fs.info(folder)["id"]]}
 
@@ -125,7 +125,7 @@ def test_an_id_is_created_once_and_its_content_replaced(fs, folder):
     assert [file["name"] for file in listed(fs, folder)["files"]] == ["b"]
 
 
-def test_a_file_may_move_and_a_folder_goes_with_what_is_in_it(fs, folder):
+def test_files_move_and_folders_take_their_contents(fs, folder):
     fs.makedirs(f"{folder}/in")
     fs.ls(f"{folder}/in")
     fs.pipe_file(f"{folder}/in/a", b".")
@@ -138,7 +138,7 @@ def test_a_file_may_move_and_a_folder_goes_with_what_is_in_it(fs, folder):
         fs.files.get_media(fileId=file["id"]).execute()
 
 
-# --- what goes wrong ----------------------------------------------------------------------------
+# --- faults -------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -152,7 +152,7 @@ def test_a_file_may_move_and_a_folder_goes_with_what_is_in_it(fs, folder):
         ("truncated", IncompleteRead),
     ],
 )
-def test_nothing_is_tried_again(drive, fs, folder, kind, error):
+def test_nothing_is_retried(drive, fs, folder, kind, error):
     fs.pipe_file(f"{folder}/a", b"whole")
     drive.inject(rate=1, kinds=[kind], match=f"^GET /drive/v3/files/{folder}/a$", limit=1)
     with pytest.raises(error):
@@ -162,7 +162,7 @@ def test_nothing_is_tried_again(drive, fs, folder, kind, error):
 
 
 @pytest.mark.parametrize("method", ["POST", "PUT"])
-def test_an_upload_that_is_refused_is_an_assertion_that_fails(drive, fs, folder, method):
+def test_a_refused_upload_fails_an_assertion(drive, fs, folder, method):
     drive.inject(rate=1, kinds=["429"], match=f"^{method} /upload.*/{folder}/a$", limit=1)
     with pytest.raises(AssertionError, match="Init upload failed"):
         fs.pipe_file(f"{folder}/a", b"first")
@@ -170,7 +170,7 @@ def test_an_upload_that_is_refused_is_an_assertion_that_fails(drive, fs, folder,
     assert listed(fs, folder)["files"] == []
 
 
-def test_an_upload_whose_answer_was_lost_is_there_and_again_it_is_there_twice(drive, fs, folder):
+def test_retrying_an_upload_duplicates_the_file(drive, fs, folder):
     drive.inject(rate=1, kinds=["lost"], match=f"^PUT .*/{folder}/a$", limit=1)
     with pytest.raises(ConnectionResetError):
         fs.pipe_file(f"{folder}/a", b"first")
@@ -179,17 +179,17 @@ def test_an_upload_whose_answer_was_lost_is_there_and_again_it_is_there_twice(dr
     assert [file["name"] for file in listed(fs, folder)["files"]] == ["a", "a"]
 
 
-def test_a_folder_whose_answer_did_not_come_is_made_twice_without_a_word(drive, fs, folder):
+def test_retrying_a_folder_duplicates_it_silently(drive, fs, folder):
     drive.inject(rate=1, kinds=["closed"], match="^POST", limit=1)
     fs.mkdir(f"{folder}/a")
     assert drive.injected() == {"closed": 1}
     assert [file["name"] for file in listed(fs, folder)["files"]] == ["a", "a"]
 
 
-# --- what gdrive_fsspec makes of it -------------------------------------------------------------
+# --- peculiarities of gdrive_fsspec -------------------------------------------------------------
 
 
-def test_writing_a_name_again_makes_another_and_the_first_is_read(drive, fs, folder):
+def test_rewriting_a_name_adds_a_file_and_reads_the_first(drive, fs, folder):
     fs.pipe_file(f"{folder}/a", b"first")
     fs.pipe_file(f"{folder}/a", b"second")
     other = connected(drive)
@@ -200,7 +200,7 @@ def test_writing_a_name_again_makes_another_and_the_first_is_read(drive, fs, fol
     assert other.cat_file(f"{folder}/a") == b"second"
 
 
-def test_two_that_make_one_folder_make_two(drive, folder):
+def test_two_clients_that_make_a_folder_make_two(drive, folder):
     meet = Barrier(2)
 
     def make():
@@ -219,7 +219,7 @@ def test_two_that_make_one_folder_make_two(drive, folder):
         connected(drive).ls(f"{folder}/a")
 
 
-def test_a_listing_is_never_forgotten(drive, fs, folder):
+def test_a_listing_is_cached_forever(drive, fs, folder):
     other = connected(drive)
     other.ls(folder)
     other.pipe_file(f"{folder}/a", b".")
@@ -229,19 +229,19 @@ def test_a_listing_is_never_forgotten(drive, fs, folder):
     assert fs.exists(f"{folder}/a")
 
 
-def test_a_file_in_a_folder_that_was_not_listed_is_written_and_an_error(drive, folder):
+def test_writing_to_an_unlisted_folder_writes_and_fails(drive, folder):
     other = connected(drive)
     with pytest.raises(KeyError):
         other.pipe_file(f"{folder}/a", b".")
     assert [file["name"] for file in listed(connected(drive), folder)["files"]] == ["a"]
 
 
-def test_a_long_file_in_one_piece_that_is_not_the_last_vanishes_without_a_word(drive, fs, folder):
+def test_a_long_file_in_one_unfinished_piece_vanishes(drive, fs, folder):
     fs.pipe_file(f"{folder}/a", bytes((5 << 20) + 1))
     assert connected(drive).exists(f"{folder}/a") is False
 
 
-def test_what_cannot_be_looked_at_is_said_not_to_exist_and_made_again(drive, fs, folder):
+def test_what_cannot_be_read_seems_missing_and_is_remade(drive, fs, folder):
     fs.mkdir(f"{folder}/a")
     other = connected(drive)
     drive.inject(rate=1, kinds=["429"], match=f"in={folder}$", limit=1)
@@ -250,7 +250,7 @@ def test_what_cannot_be_looked_at_is_said_not_to_exist_and_made_again(drive, fs,
     assert [file["name"] for file in listed(fs, folder)["files"]] == ["a", "a"]
 
 
-def test_a_folder_that_cannot_be_listed_is_found_empty_unless_it_is_to_raise(drive, fs, folder):
+def test_an_unlistable_folder_seems_empty_unless_it_raises(drive, fs, folder):
     fs.pipe_file(f"{folder}/a", b".")
     drive.inject(rate=1, kinds=["reset"], match=f"in={folder}$")
     assert connected(drive).find(folder) == []

@@ -1,4 +1,4 @@
-"""The mount fails as it is told to, on plain paths and as a filesystem."""
+"""The flaky mount has the requested faults, on plain paths and as a filesystem."""
 
 import os
 import time
@@ -14,7 +14,7 @@ from paninifs.storage.targets.remote import FsspecTarget
 
 @pytest.fixture
 def mounted(tmp_path):
-    """Make a mount of the test's own, with faults."""
+    """Make a mount with faults."""
     (tmp_path / "mount").mkdir()
 
     def make(*kinds, rate=1.0, **faults):
@@ -49,7 +49,7 @@ def operations(mount, path):
 # --- plain paths --------------------------------------------------------------------------------
 
 
-def test_a_mount_where_nothing_goes_wrong(mounted):
+def test_a_mount_without_faults(mounted):
     mount = mounted()
     mount.write(file_of(mount), b"one")
     mount.rename(file_of(mount), file_of(mount, "b"))
@@ -67,7 +67,7 @@ def test_a_mount_where_nothing_goes_wrong(mounted):
 
 
 @pytest.mark.parametrize(("kind", "why"), [("eio", "Errno 5"), ("enotconn", "Errno 107")])
-def test_every_operation_may_fail_and_then_does_nothing(mounted, kind, why):
+def test_a_failed_operation_does_nothing(mounted, kind, why):
     mount = mounted(kind)
     mounted().write(file_of(mount), b"old")
     for operation in operations(mount, file_of(mount)).values():
@@ -79,7 +79,7 @@ def test_every_operation_may_fail_and_then_does_nothing(mounted, kind, why):
 
 
 @pytest.mark.parametrize(("kind", "left"), [("torn", b"fo"), ("late", b"four")])
-def test_a_write_may_fail_and_leave_something(mounted, kind, left):
+def test_a_failed_write_may_leave_something(mounted, kind, left):
     mount = mounted(kind)
     with pytest.raises(OSError, match="Errno 5"):
         mount.write(file_of(mount), b"four")
@@ -88,14 +88,14 @@ def test_a_write_may_fail_and_leave_something(mounted, kind, left):
 
 
 @pytest.mark.parametrize(("kind", "left"), [("short", b"fo"), ("twice", b"fourfour")])
-def test_a_write_may_come_to_less_or_more_without_a_word(mounted, kind, left):
+def test_a_write_may_silently_store_less_or_more(mounted, kind, left):
     mount = mounted(kind)
     mount.write(file_of(mount), b"four")
     assert mount.read(file_of(mount)) == left
     assert mount.injected() == {kind: 1}
 
 
-def test_a_rename_may_be_a_copy_that_a_reader_sees_half_of(mounted):
+def test_a_rename_may_be_a_copy_half_visible_to_readers(mounted):
     mount = mounted("copied", seconds=0.5)
     mount.write(file_of(mount), b"four")
     renaming = Thread(target=mount.rename, args=(file_of(mount), file_of(mount, "b")))
@@ -109,7 +109,7 @@ def test_a_rename_may_be_a_copy_that_a_reader_sees_half_of(mounted):
     assert mount.read(file_of(mount, "b")) == b"four"
 
 
-def test_an_outage_is_everything_until_it_ends(mounted):
+def test_an_outage_affects_every_operation_until_it_ends(mounted):
     mount = mounted("outage", limit=1, seconds=0.3)
     for operation in operations(mount, file_of(mount)).values():
         with pytest.raises(OSError, match="Errno 107"):
@@ -122,7 +122,7 @@ def test_an_outage_is_everything_until_it_ends(mounted):
         mounted().read(file_of(mount))
 
 
-def test_faults_have_a_rate_a_seed_a_match_and_a_limit(mounted, tmp_path):
+def test_faults_have_rate_seed_match_and_limit(mounted, tmp_path):
     def failing(log, **faults):
         mount = FlakyMount(str(tmp_path), str(tmp_path.parent / log), kinds=("short",), **faults)
         for number in range(100):
@@ -136,7 +136,7 @@ def test_faults_have_a_rate_a_seed_a_match_and_a_limit(mounted, tmp_path):
     assert failing("5", rate=1, limit=3) == [0, 1, 2]
 
 
-def test_what_lies_elsewhere_is_spared(mounted, tmp_path):
+def test_paths_outside_the_mount_do_not_fail(mounted, tmp_path):
     mount = mounted("eio")
     mount.write(tmp_path / "elsewhere", b"one")
     assert mount.read(tmp_path / "elsewhere") == b"one"
@@ -145,7 +145,7 @@ def test_what_lies_elsewhere_is_spared(mounted, tmp_path):
 # --- flaky:// -----------------------------------------------------------------------------------
 
 
-def test_a_target_on_a_mount_where_nothing_goes_wrong(mounted):
+def test_a_target_on_a_mount_without_faults(mounted):
     mount = mounted()
     target = FsspecTarget(f"flaky://{mount.root}", {"mount": mount})
     target.put("a/b", b"one")
@@ -157,7 +157,7 @@ def test_a_target_on_a_mount_where_nothing_goes_wrong(mounted):
     assert target.get("a/b") is None
 
 
-def test_the_filesystem_fails_where_the_mount_does(mounted):
+def test_the_filesystem_has_the_mounts_faults(mounted):
     mounted().write(file_of(mounted()), b"whole")
     path = f"flaky://{file_of(mounted())}"
     for operation, ask in {
@@ -175,14 +175,14 @@ def test_the_filesystem_fails_where_the_mount_does(mounted):
     assert mounted().read(file_of(mounted())) == b"whole"
 
 
-def test_a_file_may_fail_in_its_middle(mounted):
+def test_reading_may_fail_in_the_middle_of_a_file(mounted):
     mounted().write(file_of(mounted()), bytes(3 << 20))
     fs = filesystem(mounted("eio", match="^read "))
     with fs.open(file_of(mounted())) as file, pytest.raises(OSError, match="Input/output"):
         file.read(10)
 
 
-def test_writes_through_the_filesystem_are_short_too(mounted):
+def test_writes_through_the_filesystem_can_be_short(mounted):
     fs = filesystem(mounted("short"))
     fs.pipe_file(file_of(mounted()), b"four")
     assert fs.cat_file(file_of(mounted())) == b"fo"
@@ -194,7 +194,7 @@ def written_by_a_worker(url, mount):
     return os.getpid()
 
 
-def test_workers_share_it_and_need_not_be_told(mounted, client):
+def test_workers_share_the_mount_without_setup(mounted, client):
     mount = mounted("short", limit=3)
     urls = [f"flaky://{file_of(mount, str(n))}" for n in range(8)]
     writers = client.gather(client.map(written_by_a_worker, urls, mount=mount, pure=False))
@@ -204,17 +204,17 @@ def test_workers_share_it_and_need_not_be_told(mounted, client):
     assert sorted(sizes) == [2] * 3 + [4] * 5
 
 
-# --- what fsspec makes of it --------------------------------------------------------------------
+# --- peculiarities of fsspec --------------------------------------------------------------------
 
 
-def test_what_cannot_be_looked_at_is_said_not_to_exist(mounted):
+def test_fsspec_takes_a_failing_lookup_for_a_missing_file(mounted):
     mounted().write(file_of(mounted()), b"four")
     fs = filesystem(mounted("enotconn"))
     assert fs.exists(file_of(mounted())) is False
     assert fs.isfile(file_of(mounted())) is False
 
 
-def test_a_folder_that_cannot_be_listed_is_found_empty_unless_it_is_to_raise(mounted):
+def test_fsspec_takes_an_unlistable_folder_for_empty(mounted):
     mounted().write(file_of(mounted()), b"four")
     fs = filesystem(mounted("enotconn", match="^list "))
     assert fs.find(mounted().root) == []

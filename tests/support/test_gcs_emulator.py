@@ -1,4 +1,4 @@
-"""The stand-in for Google Cloud Storage does what it claims, seen through gcsfs."""
+"""The fake Google Cloud Storage behaves as documented, seen through gcsfs."""
 
 import os
 import pickle
@@ -36,7 +36,7 @@ def size_elsewhere(url, options):
 
 
 @pytest.mark.parametrize("data", [b"", b"\r", b"a\r\n", b"\n--==0", os.urandom(BIG)])
-def test_what_is_written_is_read_to_the_byte(fs, bucket, data):
+def test_bytes_are_read_as_written(fs, bucket, data):
     fs.pipe_file(f"{bucket}/a", data)
     assert fs.cat_file(f"{bucket}/a") == data
     fs.pipe_file(f"{bucket}/in pieces%2F+", data, chunksize=1 << 20)
@@ -72,7 +72,7 @@ def test_a_listing_has_pages(gcs, fs, bucket):
     assert len(gcs.requests(rf"^GET .*/{bucket}/o\?prefix=f/$")) == 3
 
 
-def test_a_generation_is_new_with_every_write_and_can_be_asked_for(fs, bucket):
+def test_every_write_has_a_generation_to_read(fs, bucket):
     seen = []
     for number in range(20):
         fs.pipe_file(f"{bucket}/a", b"%d" % number, chunksize=50 << 20 if number % 2 else 1)
@@ -86,7 +86,7 @@ def test_a_generation_is_new_with_every_write_and_can_be_asked_for(fs, bucket):
 
 
 @pytest.mark.parametrize("chunksize", [50 << 20, 1 << 20])
-def test_what_is_there_is_not_created(fs, bucket, chunksize):
+def test_an_existing_object_is_not_created(fs, bucket, chunksize):
     data = bytes(BIG)
     fs.pipe_file(f"{bucket}/a", data, mode="create", chunksize=chunksize)
     with pytest.raises(FileExistsError):
@@ -97,7 +97,7 @@ def test_what_is_there_is_not_created(fs, bucket, chunksize):
 
 
 @pytest.mark.parametrize("chunksize", [50 << 20, 1])
-def test_of_eight_that_create_at_once_one_does(fs, bucket, chunksize):
+def test_one_of_eight_concurrent_creates_succeeds(fs, bucket, chunksize):
     def create(number):
         try:
             fs.pipe_file(f"{bucket}/a", b"%d" % number, mode="create", chunksize=chunksize)
@@ -121,7 +121,7 @@ def test_a_generation_can_be_a_condition(fs, bucket):
     def delete(generation):
         fs.call("DELETE", "b/{}/o/{}", bucket, "a", ifGenerationMatch=generation)
 
-    with pytest.raises(FileExistsError):  # as gcsfs calls a 412
+    with pytest.raises(FileExistsError):  # gcsfs's error for a 412
         delete(first)
     fs.invalidate_cache()
     delete(fs.info(f"{bucket}/a")["generation"])
@@ -129,11 +129,11 @@ def test_a_generation_can_be_a_condition(fs, bucket):
         fs.cat_file(f"{bucket}/a")
 
 
-# --- what goes wrong ----------------------------------------------------------------------------
+# --- faults -------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("kind", ["429", "503", "reset", "lost", "closed", "truncated"])
-def test_gcsfs_tries_a_read_again(gcs, fs, bucket, kind):
+def test_gcsfs_retries_a_read(gcs, fs, bucket, kind):
     fs.pipe_file(f"{bucket}/a", b"whole")
     gcs.inject(rate=1, kinds=[kind], match="^GET /download", limit=1)
     assert fs.cat_file(f"{bucket}/a") == b"whole"
@@ -141,9 +141,7 @@ def test_gcsfs_tries_a_read_again(gcs, fs, bucket, kind):
 
 
 @pytest.mark.parametrize("kind", ["429", "503", "reset", "lost"])
-def test_gcsfs_tries_a_write_again_and_meets_its_own_where_the_answer_was_lost(
-    gcs, fs, bucket, kind
-):
+def test_gcsfs_retries_a_write_and_meets_its_own(gcs, fs, bucket, kind):
     gcs.inject(rate=1, kinds=[kind], match=f"^POST .*/{bucket}/o/a", limit=1)
     if kind == "lost":
         with pytest.raises(FileExistsError):
@@ -156,7 +154,7 @@ def test_gcsfs_tries_a_write_again_and_meets_its_own_where_the_answer_was_lost(
 
 
 @pytest.mark.parametrize("piece", [1, 2, 3])
-def test_a_piece_of_an_upload_may_be_sent_again(gcs, fs, bucket, piece):
+def test_a_piece_of_an_upload_can_be_resent(gcs, fs, bucket, piece):
     gcs.inject(rate=1, kinds=["lost"], match=f"^POST .*/{bucket}/o/a", after=piece, limit=1)
     data = os.urandom(BIG)
     fs.pipe_file(f"{bucket}/a", data, mode="create", chunksize=1 << 20)
@@ -173,7 +171,7 @@ def test_an_upload_can_be_cancelled(gcs, fs, bucket):
     assert fs.find(bucket) == []
 
 
-def test_a_deletion_whose_answer_was_lost_finds_nothing_any_more(gcs, fs, bucket):
+def test_retrying_a_deletion_finds_nothing(gcs, fs, bucket):
     fs.pipe_file(f"{bucket}/a", b".")
     gcs.inject(rate=1, kinds=["lost"], match="^DELETE", limit=1)
     with pytest.raises(FileNotFoundError):
@@ -181,7 +179,7 @@ def test_a_deletion_whose_answer_was_lost_finds_nothing_any_more(gcs, fs, bucket
     assert gcs.injected() == {"lost": 1}
 
 
-def test_a_slow_answer_is_an_answer(gcs, fs, bucket):
+def test_a_slow_response_succeeds(gcs, fs, bucket):
     fs.pipe_file(f"{bucket}/a", b"whole")
     gcs.inject(rate=1, kinds=["slow"], match="^GET /download", limit=1, seconds=0.3)
     assert fs.cat_file(f"{bucket}/a") == b"whole"
@@ -199,7 +197,7 @@ def test_the_same_requests_fail_in_every_order(gcs, fs, bucket):
     assert failing(range(40)) == failing(reversed(range(40))) in range(5, 20)
 
 
-def test_a_reset_forgets(gcs, fs, bucket):
+def test_a_reset_clears_everything(gcs, fs, bucket):
     gcs.inject(rate=1, kinds=["slow"], seconds=0)
     fs.pipe_file(f"{bucket}/a", b".")
     assert gcs.injected() == {"slow": 1}

@@ -1,4 +1,4 @@
-"""A service's process is there when it is asked for, and gone with the one that asked."""
+"""A service's process starts on request, and ends with its parent."""
 
 import signal
 import subprocess
@@ -29,7 +29,7 @@ with Server(sys.argv[1]) as server:
 """
 
 
-def test_what_does_not_start_says_why(tmp_path):
+def test_a_service_that_does_not_start_reports_why(tmp_path):
     script = tmp_path / "broken.py"
     script.write_text("raise SystemExit('no such luck')")
     with pytest.raises(RuntimeError, match="did not start: no such luck"), Server(script):
@@ -37,7 +37,7 @@ def test_what_does_not_start_says_why(tmp_path):
 
 
 @pytest.mark.skipif(not Path("/proc/self").exists(), reason="needs /proc to see processes")
-def test_a_service_ends_with_the_process_that_was_killed(tmp_path):
+def test_a_service_ends_with_its_killed_parent(tmp_path):
     script = tmp_path / "echo.py"
     script.write_text(ECHO)
     holding = [sys.executable, "-c", HOLDER, str(script)]

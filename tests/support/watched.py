@@ -1,4 +1,4 @@
-"""Blocks for runs that are looked at: they take their time, some without taking the processor's."""
+"""Slow blocks for runs that are watched, some of them without using the processor."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import numpy as np
 
 import paninifs as pf
 
-SECONDS_A_TEXT = 0.001
+SECONDS_PER_TEXT = 0.001
 
 
 @pf.map_block(fields=[pf.Field("n_words", "int32")])
@@ -19,8 +19,8 @@ def n_words(text):
 
 @pf.map_block(fields=[pf.Field("busy", "int32")])
 def busy_bytes(text):
-    """Keep the processor busy for as long."""
-    end = time.thread_time() + SECONDS_A_TEXT * len(text)
+    """Keep the processor busy for as long as the texts ask."""
+    end = time.thread_time() + SECONDS_PER_TEXT * len(text)
     while time.thread_time() < end:
         pass
     return np.diff(text.offsets).astype("int32")
@@ -28,5 +28,5 @@ def busy_bytes(text):
 
 @pf.map_block(fields=[pf.Field("n_bytes", "int32")])
 def n_bytes_at_leisure(text):
-    time.sleep(SECONDS_A_TEXT * len(text))
+    time.sleep(SECONDS_PER_TEXT * len(text))
     return np.diff(text.offsets).astype("int32")

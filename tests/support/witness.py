@@ -1,7 +1,7 @@
-"""A target and a block that testify in a log, and what the log proves: was anything done twice?
+"""A target and a block that write a log, and a check of the log: was anything done twice?
 
-Imported by workers and clients too. The log lies outside the store: one line an event, appended
-atomically by any process, so its order is the order in which things were said.
+Imported by workers and clients too. The log is outside the store. It has one line per event,
+appended atomically by any process, so its order is the order of the events.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ _SHARD = re.compile(rf"(?:/c/|^{DONE}/)0*(\d+)")
 
 
 def log_line(log: str, line: str) -> int:
-    """Append a line; return how many bytes the log has up to and with it."""
+    """Append a line; return the size of the log up to its end, in bytes."""
     handle = os.open(log, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o644)
     try:
         os.write(handle, f"{line}\n".encode())
@@ -34,12 +34,12 @@ def log_line(log: str, line: str) -> int:
 
 
 def say(log: str, event: str, what: str) -> None:
-    """Append what this process did."""
+    """Append an event of this process."""
     log_line(log, f"{event} {what} {os.getpid()}")
 
 
 class WitnessTarget(LocalTarget):
-    """Says what becomes of leases and markers; takes `seconds` longer over every array's object."""
+    """Logs what is done to leases and markers; delays every write of an array by `seconds`."""
 
     def __init__(self, path: str, log: str, seconds: float = 0.0) -> None:
         super().__init__(path)
@@ -47,7 +47,7 @@ class WitnessTarget(LocalTarget):
 
     def get(self, key: str) -> bytes | None:
         if key.startswith(f"{DONE}/"):
-            say(self.log, "looked", _shard(key))  # before: whoever is done by now is seen
+            say(self.log, "looked", _shard(key))  # logged before the read
         return super().get(key)
 
     def put(self, key: str, data: bytes) -> None:
@@ -78,7 +78,7 @@ def _shard(key: str) -> str:
 
 
 def witness_block(log: str, text_seconds: float = 0.0) -> pf.MapBlock:
-    """Return a block, slow if need be, that says the digest of the first text it is given."""
+    """Return a block, slow on demand, that logs the digest of the first text of each call."""
 
     @pf.map_block(fields=[pf.Field("n_bytes", "int32")], name="witness", version="1")
     def block(text):  # type: ignore[no-untyped-def]
@@ -91,24 +91,24 @@ def witness_block(log: str, text_seconds: float = 0.0) -> pf.MapBlock:
 
 @dataclass
 class Testimony:
-    """What a log proves."""
+    """What a log shows."""
 
-    computed: int = 0  # times that a shard was begun
-    again: int = 0  # of them for shards that were begun before: in flight when something died
+    computed: int = 0  # starts of shards
+    again: int = 0  # repeated starts: of shards in flight when a process died
     swept: int = 0  # shards that a dead driver's task finished after another driver took over
     problems: list[str] = field(default_factory=list)
 
     def __add__(self, other: Testimony) -> Testimony:
         return Testimony(
-            self.computed + other.computed,
-            self.again + other.again,
-            self.swept + other.swept,
-            self.problems + other.problems,
+            computed=self.computed + other.computed,
+            again=self.again + other.again,
+            swept=self.swept + other.swept,
+            problems=self.problems + other.problems,
         )
 
 
 def testimony(log: Path, first_texts: Mapping[str, int]) -> Testimony:
-    """Read a log; `first_texts` are the digests of every shard's first text."""
+    """Read a log; `first_texts` maps the digest of each shard's first text to the shard."""
     court = _Court(first_texts)
     for number, line in enumerate(log.read_text().splitlines(), 1):
         court.hear(number, *line.split())
@@ -116,13 +116,13 @@ def testimony(log: Path, first_texts: Mapping[str, int]) -> Testimony:
 
 
 class _Court:
-    """Follows a log, line by line.
+    """Checks a log, line by line.
 
-    A computation is wrong if its process had last looked for the shard's marker when that was
-    there already. A removal is wrong if the shard was done before the driver that removes took
-    the lease: what is finished later is a dead driver's, and may come too late to be seen. And a
-    shard is done only if nothing of it was removed since it was computed: the marker that a dead
-    driver's task then writes names objects that are not there.
+    A computation is wrong if the shard's marker existed when its process last looked for it. A
+    removal is wrong if the shard was done before the removing driver took the lease: a shard
+    finished later is a dead driver's, and may come too late to be seen. And a shard is done only if
+    nothing of it was removed since it was computed: a marker that a dead driver's task writes after
+    that names objects that are missing.
     """
 
     def __init__(self, first_texts: Mapping[str, int]) -> None:
@@ -139,7 +139,7 @@ class _Court:
         if event == "leased":
             self._leased = number
         elif event == "computed":
-            if what in self._first_texts:  # else it goes on with a shard that it has begun
+            if what in self._first_texts:  # else it continues a shard that it has begun
                 self._compute(number, self._first_texts[what], process)
         elif event == "removed":
             self._remove(number, int(what))

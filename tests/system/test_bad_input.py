@@ -56,7 +56,7 @@ def parquet(**columns):
 
 
 def raw(texts, kind):
-    """Lay bytes under a type that promises UTF-8, as careless writers do."""
+    """Store bytes under a type that promises UTF-8, as careless writers do."""
     large = pa.types.is_large_string(kind) or pa.types.is_large_binary(kind)
     return pa.array(texts, pa.large_binary() if large else pa.binary()).view(kind)
 
@@ -312,7 +312,7 @@ def write(folder, files):
 
 @pytest.fixture
 def submit(client, tmp_path):
-    """Submit to the test's own store; return the run."""
+    """Submit to a store of the test; return the run."""
 
     def begin(corpus, results=tmp_path / "out.zarr", **options):
         options = {"client": client, "progress": False, **options}
@@ -327,7 +327,7 @@ def quarantine_of(store):
 
 
 def check(summary, store, texts, entries):
-    """Compare a store with what should have become of its corpus."""
+    """Compare a store with the expected texts and quarantine entries."""
     done = [text for text in texts if text is not None]
     assert summary.rows == len(texts) == summary.done + summary.quarantined
     assert summary.done == len(done)
@@ -351,7 +351,7 @@ def check(summary, store, texts, entries):
 
 
 @pytest.mark.parametrize(("files", "texts", "entries", "options"), [*ROWS, *FILES])
-def test_what_is_wrong_is_set_aside_and_the_rest_is_computed(
+def test_bad_rows_are_quarantined_and_the_rest_computed(
     submit, tmp_path, files, texts, entries, options
 ):
     corpus = pf.open_corpus(write(tmp_path / "corpus", files), **options)
@@ -367,7 +367,7 @@ def test_what_is_wrong_is_set_aside_and_the_rest_is_computed(
         submit(corpus, tmp_path / "raised.zarr", on_error="raise").result()
 
 
-def test_of_many_kinds_in_one_corpus_none_costs_another(submit, tmp_path):
+def test_many_kinds_of_bad_rows_in_one_corpus(submit, tmp_path):
     files, texts, entries = {}, [], []
     usual = [p for p in ROWS if not p.values[3]]
     for number, parameters in enumerate(usual):
@@ -422,7 +422,7 @@ REFUSED = [
 
 
 @pytest.mark.parametrize(("files", "texts", "entries", "options"), REFUSED)
-def test_what_cannot_be_begun_is_refused_and_nothing_is_written(
+def test_an_impossible_run_is_refused_and_writes_nothing(
     submit, tmp_path, files, texts, entries, options
 ):
     kind, words = options["error"]
@@ -436,7 +436,7 @@ def test_what_cannot_be_begun_is_refused_and_nothing_is_written(
 
 @pytest.mark.readme("no-files")
 @pytest.mark.parametrize("what", ["folder", "folder/*.txt", "nowhere.txt"])
-def test_no_file_is_an_error_that_names_the_place(tmp_path, what):
+def test_a_missing_corpus_is_an_error_that_names_it(tmp_path, what):
     (tmp_path / "folder").mkdir()
     with pytest.raises(CorpusNotFound, match=re.escape(what)):
         pf.open_corpus(tmp_path / what)
@@ -446,7 +446,7 @@ def test_no_file_is_an_error_that_names_the_place(tmp_path, what):
 
 
 @pytest.mark.readme("id-kinds")
-def test_ids_of_mixed_kinds_are_strings_as_they_are_written(submit, tmp_path):
+def test_ids_of_mixed_kinds_become_strings_as_written(submit, tmp_path):
     lines = [
         '{"id": 7}',
         '{"id": "007"}',
@@ -473,7 +473,7 @@ def test_ids_of_mixed_kinds_are_strings_as_they_are_written(submit, tmp_path):
 
 
 @pytest.mark.readme("id-not-utf-8")
-def test_an_id_that_cannot_be_read_costs_no_text(submit, tmp_path):
+def test_an_unreadable_id_does_not_cost_its_text(submit, tmp_path):
     files = {
         "a.jsonl": b'{"id": "a\\ud800", "text": "0"}\n',
         "b.csv": b"id,text\nb\xff,1\n",
@@ -496,7 +496,7 @@ def test_repeated_ids_are_kept_and_counted(submit, tmp_path):
 
 
 @pytest.mark.readme("id-kinds")
-def test_in_a_store_that_grows_ids_stay_of_the_kind_they_are(submit, tmp_path):
+def test_ids_keep_their_kind_when_a_store_grows(submit, tmp_path):
     folder = write(tmp_path / "corpus", {"1.parquet": parquet(id=[7], text=["0"])})
     submit(pf.open_corpus(folder)).result()
     write(
@@ -514,7 +514,7 @@ def test_in_a_store_that_grows_ids_stay_of_the_kind_they_are(submit, tmp_path):
     assert pf.open_results(tmp_path / "out.zarr").id.values.tolist() == [7, 0, 8]
 
 
-# --- files that are none --------------------------------------------------------------------------
+# --- special files --------------------------------------------------------------------------
 
 
 def pipe(path):
@@ -551,7 +551,7 @@ SPECIAL = {
 @pytest.mark.timeout(60)
 @pytest.mark.parametrize("format", [None, "document"])
 @pytest.mark.parametrize("what", SPECIAL)
-def test_what_is_no_file_is_listed_and_never_opened(submit, tmp_path, what, format):
+def test_special_files_are_listed_and_never_opened(submit, tmp_path, what, format):
     make, reason = SPECIAL[what]
     folder = write(tmp_path / "corpus", {"z.txt": b"good"})
     make(folder / "a.txt")
@@ -564,7 +564,7 @@ def test_what_is_no_file_is_listed_and_never_opened(submit, tmp_path, what, form
 
 
 @pytest.mark.readme("link")
-def test_a_link_is_the_file_it_leads_to_and_a_folder_in_a_circle_is_left_out(submit, tmp_path):
+def test_links_to_files_are_followed_and_loops_left_out(submit, tmp_path):
     (tmp_path / "blob").write_text("good\n")
     os.utime(tmp_path / "blob", (10**9, 10**9))  # of another time than the link
     folder = write(tmp_path / "corpus", {"b/c.txt": b"there\n"})
@@ -598,9 +598,7 @@ CHANGES = {
 @pytest.mark.parametrize("size", [LINE, LINE * 100_000], ids=["small", "large"])
 @pytest.mark.parametrize("when", ["before counting", "before reading"])
 @pytest.mark.parametrize("what", CHANGES)
-def test_a_file_that_is_not_the_listed_one_any_more_ends_the_run(
-    submit, tmp_path, what, when, size
-):
+def test_a_file_changed_after_listing_ends_the_run(submit, tmp_path, what, when, size):
     change, words = CHANGES[what]
     folder = write(tmp_path / "corpus", {"a.jsonl": size, "b.jsonl": LINE})
     corpus = pf.open_corpus(folder)
@@ -616,8 +614,8 @@ def test_a_file_that_is_not_the_listed_one_any_more_ends_the_run(
 
 @pytest.mark.readme("changed")
 @pytest.mark.parametrize("rows", [1000, 200_000], ids=["small", "large"])
-def test_a_file_that_changes_while_it_is_read_ends_the_run(tmp_path, monkeypatch, rows):
-    """In threads of this process, so that the change comes right behind the first read."""
+def test_a_file_changed_while_it_is_read_ends_the_run(tmp_path, monkeypatch, rows):
+    """In threads of this process, so that the change comes right after the first read."""
     folder = write(tmp_path / "corpus", {"a.txt": b"before\n" * rows})
     corpus = pf.open_corpus(folder)
     assert corpus.index.rows == rows
@@ -642,7 +640,7 @@ def test_a_file_that_changes_while_it_is_read_ends_the_run(tmp_path, monkeypatch
 
 
 @pytest.mark.readme("damaged-later")
-def test_a_checksum_behind_the_last_row_is_read_by_a_run_too(submit, tmp_path):
+def test_a_run_reads_the_checksum_after_the_last_row(submit, tmp_path):
     path = write(tmp_path / "corpus", {"a.jsonl.gz": PACK[".gz"](NOISE)}) / "a.jsonl.gz"
     corpus = pf.open_corpus(path)
     assert corpus.index.rows == 400
@@ -653,17 +651,17 @@ def test_a_checksum_behind_the_last_row_is_read_by_a_run_too(submit, tmp_path):
         submit(corpus).result()
 
 
-# --- what may not be read or written --------------------------------------------------------------
+# --- permissions and full disks --------------------------------------------------------------
 
 
 def give_up_powers():
-    """Make of root one whom permissions bind, as soon as it starts another program."""
+    """Drop the capabilities by which root ignores permissions, for programs started next."""
     for power in REACHES_ALL:
         ctypes.CDLL(None).prctl(NOBODY_KNOWS, power, 0, 0, 0)
 
 
 def paninifs(*arguments, bound=False, inside=()):
-    """Run the command; `bound` by permissions, though root, or `inside` another command."""
+    """Run the command, `bound` by permissions even as root, or `inside` another command."""
     command = [sys.executable, "-c", "from paninifs.engine.cli import main; main()"]
     return subprocess.run(
         [*inside, *command, *map(str, arguments)],
@@ -682,7 +680,7 @@ def said(ran):
 
 @pytest.mark.readme("file-denied")
 @pytest.mark.parametrize("format", [None, "document"])
-def test_a_file_that_may_not_be_read_is_set_aside(tmp_path, format):
+def test_an_unreadable_file_is_quarantined(tmp_path, format):
     folder = write(tmp_path / "corpus", {"a.txt": b"secret", "b.txt": b"good"})
     (folder / "a.txt").chmod(0)
     more = ["--format", format] if format else []
@@ -698,7 +696,7 @@ def test_a_file_that_may_not_be_read_is_set_aside(tmp_path, format):
 
 
 @pytest.mark.readme("folder-denied")
-def test_a_folder_that_may_not_be_listed_is_an_error(tmp_path):
+def test_an_unlistable_folder_is_an_error(tmp_path):
     folder = write(tmp_path / "corpus", {"a.txt": b"good", "inner/b.txt": b"secret"})
     (folder / "inner").chmod(0)
     ran = paninifs("run", folder, tmp_path / "out.zarr", bound=True)
@@ -711,7 +709,7 @@ def test_a_folder_that_may_not_be_listed_is_an_error(tmp_path):
 
 
 @pytest.mark.readme("results-denied")
-def test_a_place_where_nothing_may_be_written_is_refused_at_once(tmp_path):
+def test_an_unwritable_target_is_refused_at_once(tmp_path):
     write(tmp_path / "corpus", {"a.txt": b"good"})
     (tmp_path / "locked").mkdir(mode=0o500)
     ran = paninifs("run", tmp_path / "corpus", tmp_path / "locked/out.zarr", bound=True)
@@ -731,10 +729,10 @@ def test_a_place_where_nothing_may_be_written_is_refused_at_once(tmp_path):
         ("out.zarr", "out.zarr", ResultsMismatch, "is a file; results go into a folder"),
         ("out.zarr/thesis.txt", "out.zarr", ResultsMismatch, r"holds thesis\.txt"),
         ("file", "file/out.zarr", StorageRefused, "a file is where a folder should be"),
-        ("out.zarr/dhatu/c", "out.zarr", ResultsMismatch, "is no results store of this engine"),
+        ("out.zarr/dhatu/c", "out.zarr", ResultsMismatch, "is not a results store of this engine"),
     ],
 )
-def test_a_place_that_is_something_else_is_refused_and_left_as_it_is(
+def test_a_target_with_other_content_is_left_alone(
     submit, tmp_path, there, results, error, words, on_error
 ):
     corpus = pf.open_corpus(write(tmp_path / "corpus", {"a.txt": b"good"}))
@@ -750,7 +748,7 @@ MANY = [{"id": n, "text": f"text {n}"} for n in range(4096)]
 
 @pytest.fixture(scope="module")
 def many(client, tmp_path_factory):
-    """A corpus of 32 shards, and its results where nothing is refused."""
+    """A corpus of 32 shards, and its results without failures."""
     folder = tmp_path_factory.mktemp("many")
     (folder / "many.jsonl").write_text("".join(json.dumps(row) + "\n" for row in MANY))
     options = {"client": client, "shard_rows": 128, "progress": False}
@@ -765,7 +763,7 @@ def values(target):
 
 @pytest.fixture(scope="session")
 def mounts():
-    """Say whether a disk may be mounted here; skip the test where not."""
+    """Skip the test if no disk can be mounted here."""
     probe = "mount -t tmpfs none /mnt"
     tried = subprocess.run(["unshare", "-m", "sh", "-c", probe], capture_output=True, check=False)
     if tried.returncode:
@@ -774,7 +772,7 @@ def mounts():
 
 @pytest.mark.readme("full")
 @pytest.mark.usefixtures("mounts")
-def test_a_disk_that_is_full_is_an_error_and_with_more_room_the_run_goes_on(many, tmp_path):
+def test_a_run_resumes_once_a_full_disk_has_space(many, tmp_path):
     corpus, expected = many
     disk = tmp_path / "disk"
     disk.mkdir()
@@ -808,7 +806,7 @@ def test_a_disk_that_is_full_is_an_error_and_with_more_room_the_run_goes_on(many
 
 @pytest.mark.readme("read-only")
 @pytest.mark.usefixtures("mounts")
-def test_a_disk_that_is_read_only_is_refused_at_once(tmp_path):
+def test_a_read_only_disk_is_refused_at_once(tmp_path):
     write(tmp_path / "corpus", {"a.txt": b"good"})
     (tmp_path / "disk").mkdir()
     script = f'mount -t tmpfs -o ro none {tmp_path}/disk && exec "$@"'
@@ -820,7 +818,7 @@ def test_a_disk_that_is_read_only_is_refused_at_once(tmp_path):
 
 
 class RefusingTarget(LocalTarget):
-    """Refuses what has a word in its key, for good, and logs that it did."""
+    """Refuses keys that match a pattern permanently, and logs each refusal."""
 
     def __init__(self, path, number, match):
         super().__init__(path)
@@ -852,9 +850,7 @@ REFUSALS = {
 @pytest.mark.parametrize(
     "what", [pytest.param(row, marks=pytest.mark.readme(row)) for row in REFUSALS]
 )
-def test_a_place_that_refuses_in_the_middle_is_asked_once_and_the_run_goes_on_elsewhere(
-    submit, many, tmp_path, what
-):
+def test_a_permanent_error_is_not_retried_and_the_run_resumes(submit, many, tmp_path, what):
     corpus, expected = many
     number, words = REFUSALS[what]
     # From the tenth shard on, as when a disk fills up.
@@ -874,7 +870,7 @@ def test_a_place_that_refuses_in_the_middle_is_asked_once_and_the_run_goes_on_el
 @pytest.mark.parametrize(
     "what", [pytest.param(row, marks=pytest.mark.readme(row)) for row in REFUSALS]
 )
-def test_a_place_that_refuses_from_the_beginning_is_refused_by_submit(submit, many, tmp_path, what):
+def test_submit_raises_the_permanent_errors_of_a_target(submit, many, tmp_path, what):
     corpus, _ = many
     number, words = REFUSALS[what]
     refusing = RetryingTarget(RefusingTarget(tmp_path / "out.zarr", number, ""))
@@ -885,7 +881,7 @@ def test_a_place_that_refuses_from_the_beginning_is_refused_by_submit(submit, ma
 
 
 @pytest.mark.readme("mirror-full")
-def test_a_mirror_that_is_full_costs_the_results_nothing(submit, many, tmp_path):
+def test_a_full_mirror_does_not_harm_the_results(submit, many, tmp_path):
     corpus, expected = many
     full = RetryingTarget(
         RefusingTarget(tmp_path / "mirror.zarr", errno.ENOSPC, r"^entropy/c/\d\d")
@@ -895,7 +891,7 @@ def test_a_mirror_that_is_full_costs_the_results_nothing(submit, many, tmp_path)
     run.events.subscribe(told.append)
     with pytest.raises(StorageRefused, match=r"out\.zarr is complete, but .* no space is left"):
         run.result()
-    # Of all its shards it is asked for those on their way, and again when all are computed.
+    # Only shards in flight are attempted, and again once all are computed.
     assert len([event for event in told if isinstance(event, Notice)]) <= 2
     assert values(LocalTarget(tmp_path / "out.zarr")) == expected
     submit(pf.open_corpus(corpus), shard_rows=128, mirror=tmp_path / "mirror.zarr").result()
@@ -910,7 +906,7 @@ def test_a_mirror_that_is_full_costs_the_results_nothing(submit, many, tmp_path)
     ],
 )
 @pytest.mark.parametrize("place", ["gcs", "drive"])
-def test_a_service_that_refuses_is_not_waited_for(submit, many, request, place, kind, words):
+def test_permanent_errors_of_a_service_are_not_retried(submit, many, request, place, kind, words):
     server = request.getfixturevalue(place)
     name = uuid.uuid4().hex
     if place == "gcs":

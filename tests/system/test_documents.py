@@ -1,16 +1,20 @@
 """The documents themselves: links, paths and symbols that they name exist; the README stays short.
 
 What the documents claim about the engine is tested elsewhere: the failures by the tests marked
-`documented`, the commands by test_tls and test_advice, the README's notebook by test_notebook.
+`readme`, the commands by test_tls and test_advice, the README's notebook by test_notebook.
 """
 
 from __future__ import annotations
 
 import ast
 import re
+import shlex
 from pathlib import Path
 
 import pytest
+import typer
+
+from paninifs.engine.cli import app
 
 ROOT = Path(__file__).parents[2]
 DOCUMENTS = sorted([*ROOT.glob("*.md"), *ROOT.glob("deploy/**/*.md"), *ROOT.glob("tests/**/*.md")])
@@ -42,6 +46,25 @@ def broken_links(path):
         if not target.exists() or (anchor and anchor not in anchors(target.read_text("utf-8"))):
             broken.append(link)
     return broken
+
+
+def unknown_words(page):
+    """Return the commands and options of `paninifs` that a page shows and that do not exist."""
+    unknown = []
+    blocks = re.findall(r"^```sh.*?\n(.*?)^```", page, re.MULTILINE | re.DOTALL)
+    shown = [line for block in blocks for line in block.splitlines()]
+    shown += re.findall(r"`(paninifs [a-z][^`]*)`", page)
+    for line in shown:
+        program, *words = shlex.split(line, comments=True) or [""]
+        if not program.endswith("paninifs"):
+            continue
+        command = typer.main.get_command(app).commands.get(words[0])
+        if command is None:
+            unknown.append(words[0])
+            continue
+        options = {name for parameter in command.params for name in parameter.opts}
+        unknown += [word for word in words if word.startswith("--") and word not in options]
+    return unknown
 
 
 def symbols(path):
@@ -123,6 +146,17 @@ def test_every_guide_is_in_the_readme():
 def test_paths_in_the_text_exist(path):
     named = re.findall(rf"`((?:{FOLDERS})/[\w./-]*)`", path.read_text("utf-8"))
     assert [name for name in named if not (ROOT / name).exists()] == []
+
+
+@pytest.mark.parametrize("path", DOCUMENTS, ids=lambda path: str(path.relative_to(ROOT)))
+def test_commands_and_options_exist(path):
+    assert unknown_words(path.read_text("utf-8")) == []
+
+
+def test_unknown_commands_and_options_are_found():
+    page = "```sh\n.venv/bin/paninifs run a b --fresh  # `--not-this`\npaninifs gone a\n```\n"
+    assert unknown_words(page) == ["gone"]
+    assert unknown_words("`paninifs show a --gone` and `--gone`, `paninifs_texts`") == ["--gone"]
 
 
 def test_plug_in_table_names_what_exists():

@@ -1,4 +1,4 @@
-"""Corpora that grow: what is done stays, what is new comes behind it, in the same store."""
+"""Growing corpora: finished rows stay, and new rows follow them in the same store."""
 
 import gzip
 import json
@@ -53,7 +53,7 @@ def assert_equal_stores(one, other):
         np.testing.assert_array_equal(first[name], values, err_msg=name)
 
 
-# Sorted by name they come in another order than they were added in.
+# Their order by name differs from the order in which they are added.
 BATCHES = [["m.jsonl"], ["c.jsonl.gz", "z.parquet"], ["a.csv"], ["0.txt"], ["deeper/b.jsonl"]]
 ROWS = {"m.jsonl": 100, "c.jsonl.gz": 28, "z.parquet": 150, "a.csv": 7, "0.txt": 64}
 ROWS["deeper/b.jsonl"] = 200
@@ -71,13 +71,13 @@ def write(folder, name, rows):
     elif name.endswith(".gz"):
         path.write_bytes(gzip.compress(lines(rows).encode()))
     else:
-        # A bad row in each, so that what is set aside is carried along as well.
+        # A bad row in each, so that the quarantine is extended as well.
         path.write_text(lines([*rows[:-1], {"id": "bad", "text": None}]))
     return path
 
 
 @pytest.mark.parametrize("through", ["a folder", "a list"])
-def test_extended_five_times_it_is_what_one_run_makes(submit, glosses, tmp_path, through):
+def test_five_extensions_equal_one_run(submit, glosses, tmp_path, through):
     store, folder = tmp_path / "grown.zarr", tmp_path / "corpus"
     folder.mkdir()
     rows, files, at = [r for r in glosses if '"' not in r["text"]], [], 0
@@ -100,7 +100,7 @@ def test_extended_five_times_it_is_what_one_run_makes(submit, glosses, tmp_path,
     }
 
 
-def test_what_is_done_is_not_computed_again(submit, glosses, tmp_path, write_jsonl):
+def test_finished_shards_are_not_computed_again(submit, glosses, tmp_path, write_jsonl):
     store = tmp_path / "out.zarr"
     first = write_jsonl(glosses[: 3 * S + 10], "1.jsonl")
     submit(pf.open_corpus(first), store)
@@ -124,7 +124,7 @@ def test_a_full_last_shard_is_left_alone(submit, glosses, tmp_path, write_jsonl)
     assert arrays_of(store)["valid"].sum() == 2 * S + 10
 
 
-def test_nothing_new_is_a_resume(submit, glosses, tmp_path, write_jsonl):
+def test_extending_by_nothing_is_a_resume(submit, glosses, tmp_path, write_jsonl):
     store = tmp_path / "out.zarr"
     corpus = pf.open_corpus(write_jsonl(glosses[:100]))
     summary = submit(corpus, store, extend=True)  # nor is it an error where nothing is there yet
@@ -143,7 +143,7 @@ def begun(submit, glosses, tmp_path, write_jsonl):
     return store, first, write_jsonl(glosses[100:200], "corpus-2.jsonl")
 
 
-def test_new_files_are_not_appended_unasked(submit, begun):
+def test_new_files_are_appended_only_on_request(submit, begun):
     store, *files = begun
     before = arrays_of(store)
     with pytest.raises(ResultsMismatch, match=r"begun without corpus-2\.jsonl; --extend"):
@@ -153,7 +153,7 @@ def test_new_files_are_not_appended_unasked(submit, begun):
 
 
 @pytest.mark.parametrize("what", ["changed", "touched", "gone"])
-def test_an_old_file_that_is_not_what_it_was_is_refused_by_name(submit, begun, what):
+def test_a_changed_old_file_is_refused_by_name(submit, begun, what):
     store, first, second = begun
     if what == "gone":
         first.rename(first.with_suffix(".away"))
@@ -170,20 +170,20 @@ def test_an_old_file_that_is_not_what_it_was_is_refused_by_name(submit, begun, w
     assert {key: size for key, size in sizes.items() if "lease" not in key} == before
 
 
-def test_another_graph_or_column_is_refused_as_ever(submit, client, begun):
+def test_another_graph_or_column_is_refused(submit, client, begun):
     store, *files = begun
     with pytest.raises(ResultsMismatch, match="graph"):
         pf.submit(pf.default_graph(primes=(2, 3, 5)), pf.open_corpus(files), store, client=client,
                   extend=True, progress=False)  # fmt: skip
     with pytest.raises(ResultsMismatch, match="kept columns"):
         submit(pf.open_corpus(files, keep=["lang"]), store, extend=True)
-    with pytest.raises(ResultsMismatch, match="64 rows a shard, not 128"):
+    with pytest.raises(ResultsMismatch, match="64 rows per shard, not 128"):
         submit(pf.open_corpus(files), store, extend=True, shard_rows=128)
     with pytest.raises(UsageError, match="choose one of the two"):
         submit(pf.open_corpus(files), store, extend=True, fresh=True)
 
 
-def test_after_an_extension_the_old_order_is_the_order(submit, begun):
+def test_an_extension_keeps_the_old_order(submit, begun):
     store, first, second = begun
     zeroth = first.with_name("corpus-0.jsonl")
     shutil.copy(second, zeroth)
@@ -195,7 +195,7 @@ def test_after_an_extension_the_old_order_is_the_order(submit, begun):
         submit(pf.open_corpus([zeroth]), store)
 
 
-def test_two_files_of_one_time_may_not_change_places(submit, begun):
+def test_files_added_together_may_not_swap(submit, begun):
     store, first, second = begun
     third = first.with_name("corpus-3.jsonl")
     shutil.copy(second, third)
@@ -207,7 +207,7 @@ def test_two_files_of_one_time_may_not_change_places(submit, begun):
 # --- columns --------------------------------------------------------------------------------------
 
 
-def test_columns_stay_what_they_are(submit, tmp_path):
+def test_columns_keep_their_types(submit, tmp_path):
     store, folder = tmp_path / "out.zarr", tmp_path / "corpus"
     folder.mkdir()
 
@@ -239,7 +239,7 @@ def test_columns_stay_what_they_are(submit, tmp_path):
 
 @pytest.fixture(scope="module")
 def ended(start):
-    """Run an attempt to whatever end it comes to; return the exit code."""
+    """Run an attempt to its end; return the exit code."""
 
     def run(attempt):
         process = start(attempt)
@@ -268,7 +268,7 @@ def grown(ended, tmp_path_factory):
 
 
 @pytest.mark.parametrize("share", [k / 7 for k in range(7)])
-def test_killed_in_the_middle_no_row_that_was_there_is_lost(ended, grown, tmp_path, share):
+def test_a_kill_during_an_extension_loses_no_old_row(ended, grown, tmp_path, share):
     folder, before, writes = grown
     store, log = tmp_path / "out.zarr", str(folder / "log")
     shutil.copytree(folder / "first.zarr", store)
@@ -285,8 +285,8 @@ def test_killed_in_the_middle_no_row_that_was_there_is_lost(ended, grown, tmp_pa
     assert_equal_stores(store, folder / "both.zarr")
 
 
-def test_the_half_full_shard_is_replaced_and_never_removed(submit, begun):
-    """What a resume removes is what nobody can read yet, not rows that were there."""
+def test_the_growing_shard_is_replaced_and_never_removed(submit, begun):
+    """A resume removes only rows that are not readable yet, never old ones."""
     store, *files = begun
     target = LocalTarget(store)
     removed = []

@@ -1,6 +1,6 @@
-"""What else can happen to a run: its cluster dies or hangs, the network goes, the disk is full.
+"""Faults around a run: its cluster dies or hangs, the network fails, the disk is full.
 
-Scheduler and workers are processes of their own here, started as a user starts them by hand.
+Scheduler and workers are separate processes, started as a user starts them by hand.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ from paninifs.storage.targets.local import LocalTarget, is_temporary
 
 pytestmark = pytest.mark.slow
 
-SLOW = 0.03  # seconds a write: there is time to strike
+SLOW = 0.03  # seconds per write: time enough to interfere
 
 
 class Services:
@@ -53,7 +53,7 @@ class Services:
         inside, host = (self.inside, self.host) if inside is None else (inside, host)
         scratch = ("--local-directory", str(self.folder / "scratch"))
         named = (self.address, "--host", host, "--nthreads", "1", "--memory-limit", "0")
-        # One that imports while it is at work is silent for so long that it passes for hung.
+        # A worker that imports while working is silent for so long that it seems hung.
         ready = ("--preload", "prepared")
         return self._started("worker", inside, *named, *scratch, *ready, *options)
 
@@ -86,7 +86,7 @@ class Services:
 
 @pytest.fixture
 def services(tmp_path):
-    """Start services of the test's own; they are killed when it ends."""
+    """Start services for one test; they are killed when it ends."""
     started = []
 
     def begin(**options):
@@ -95,13 +95,13 @@ def services(tmp_path):
 
     yield begin
     for client in multiprocessing.active_children():
-        client.kill()  # one that a failed test left stopped would be waited for
+        client.kill()  # otherwise a process that a failed test left stopped would block
     for one in started:
         one.close()
 
 
 def until(holds, seconds=60):
-    """Wait; return what `holds` returned when that was true."""
+    """Wait until `holds` returns something true; return that."""
     deadline = time.monotonic() + seconds
     while not (result := holds()):
         assert time.monotonic() < deadline, f"not so after {seconds} s"
@@ -115,7 +115,7 @@ def done(folder):
 
 
 def half_done(folder):
-    """Wait until shards are both done and pending."""
+    """Wait until some shards are done and some pending."""
     until(lambda: done(folder))
     assert done(folder) < SHARDS
 
@@ -134,9 +134,7 @@ def why(folder):
 
 
 @pytest.mark.readme("nanny-killed")
-def test_a_nanny_killed_takes_its_worker_along_and_the_run_goes_on(
-    services, start, file_a_shard, undisturbed, tmp_path
-):
+def test_a_run_survives_a_killed_nanny(services, start, file_a_shard, undisturbed, tmp_path):
     cluster = services()
     cluster.scheduler()
     nannies = [cluster.worker(), cluster.worker()]
@@ -152,7 +150,7 @@ def test_a_nanny_killed_takes_its_worker_along_and_the_run_goes_on(
 
 
 @pytest.mark.readme("scheduler-killed")
-def test_a_scheduler_killed_ends_the_run_with_a_clear_error_and_a_new_one_goes_on(
+def test_a_killed_scheduler_ends_the_run_which_resumes(
     services, start, file_a_shard, undisturbed, tmp_path
 ):
     cluster = services()
@@ -168,14 +166,14 @@ def test_a_scheduler_killed_ends_the_run_with_a_clear_error_and_a_new_one_goes_o
     assert why(tmp_path).startswith("RunFailed: the cluster went away")
     assert "submit again to resume" in why(tmp_path)
     assert 0 < done(tmp_path) < SHARDS
-    nanny.wait(60)  # nothing is left that would have to be looked for
+    nanny.wait(60)  # nothing is left to clean up
     cluster.scheduler()
     cluster.worker()
     run_to_the_end(start, file_a_shard, tmp_path, scheduler=cluster.address)
     assert_same_and_no_shard_twice(file_a_shard, tmp_path, undisturbed[SHARDS])
 
 
-def test_a_scheduler_that_goes_while_it_is_asked_something_ends_the_run_with_a_clear_error(
+def test_a_scheduler_lost_during_a_request_ends_the_run(
     client, file_a_shard, tmp_path, monkeypatch
 ):
     def nthreads():
@@ -193,11 +191,11 @@ def test_a_scheduler_that_goes_while_it_is_asked_something_ends_the_run_with_a_c
 
 @pytest.mark.readme("worker-hung")
 @pytest.mark.parametrize("wake", ["never", "during the retry", "after the run"])
-def test_a_worker_that_hangs_in_the_middle_of_a_shard_is_done_without(
+def test_a_run_does_without_a_hung_worker(
     wake, services, start, file_a_shard, undisturbed, tmp_path
 ):
-    """One with a nanny is killed and started again; one without may wake later, and write on."""
-    cluster = services(SCHEDULER__WORKER_TTL="1 s")  # dask makes it 5 s at the least
+    """A worker with a nanny is killed and restarted; one without may wake later and write on."""
+    cluster = services(SCHEDULER__WORKER_TTL="1 s")  # dask's minimum is 5 s
     cluster.scheduler()
     nanny = "--nanny" if wake == "never" else "--no-nanny"
     workers = [cluster.worker(nanny), cluster.worker(nanny)]
@@ -215,7 +213,7 @@ def test_a_worker_that_hangs_in_the_middle_of_a_shard_is_done_without(
     if wake == "after the run":
         finished = done(tmp_path)
         victim.send_signal(signal.SIGCONT)
-        # It is past asking whether the store is its own: the same bytes, under the same names.
+        # It no longer checks who owns the store, but writes the same bytes under the same names.
         until(lambda: done(tmp_path) > finished)
     assert_same_and_no_shard_twice(file_a_shard, tmp_path, undisturbed[SHARDS])
 
@@ -229,14 +227,14 @@ def stopped(processes):
 
 
 def family(process):
-    """Return a process and all that it has started."""
+    """Return a process and its descendants."""
     with suppress(psutil.NoSuchProcess):
         return [psutil.Process(process.pid), *psutil.Process(process.pid).children(recursive=True)]
     return []
 
 
 def computed(folder):
-    """Return which shards were begun, in order; more than one may be the same."""
+    """Return which shards were begun, in order, with repetitions."""
     lines = (folder / "log").read_text().splitlines()
     return [line.split()[1] for line in lines if line.startswith("computed")]
 
@@ -244,7 +242,7 @@ def computed(folder):
 # --- two clients --------------------------------------------------------------------------------
 
 
-def test_a_second_client_is_refused_while_the_first_lives_and_takes_over_when_it_is_dead(
+def test_a_second_client_takes_over_once_the_first_is_dead(
     services, start, file_a_shard, undisturbed, tmp_path
 ):
     cluster = services()
@@ -262,21 +260,21 @@ def test_a_second_client_is_refused_while_the_first_lives_and_takes_over_when_it
     assert first.exitcode is None
     first.kill()
     first.join()
-    assert 0 < done(tmp_path) < SHARDS  # its tasks are still about
+    assert 0 < done(tmp_path) < SHARDS  # its tasks are still running
     began = time.monotonic()
     third = start(attempt)
     until(lambda: owner(tmp_path).get("pid") == third.pid)
-    assert time.monotonic() - began < 10  # not the minute that a silent host is waited for
+    assert time.monotonic() - began < 10  # without the minute that a silent host is given
     third.join()
     assert third.exitcode == 0
     assert_same_and_no_shard_twice(file_a_shard, tmp_path, undisturbed[SHARDS])
 
 
 @pytest.mark.readme("client-hung")
-def test_a_client_that_hung_for_longer_than_a_lease_lives_stops_when_it_wakes(
+def test_a_client_that_hung_beyond_its_lease_stops(
     services, start, file_a_shard, undisturbed, tmp_path
 ):
-    """The minute is not waited for: its last beat is set back, and said to be another host's."""
+    """Instead of waiting a minute, set the last beat back and name another host."""
     cluster = services()
     cluster.scheduler()
     cluster.worker()
@@ -302,7 +300,7 @@ def test_a_client_that_hung_for_longer_than_a_lease_lives_stops_when_it_wakes(
 
 
 def owner(folder):
-    """Return what the store's newest lease says; nothing while it goes from hand to hand."""
+    """Return the content of the store's newest lease; empty while it changes hands."""
     target = LocalTarget(folder / "out.zarr")
     return json.loads(target.get(lease_key(target)) or "{}")
 
@@ -319,9 +317,7 @@ def lease_key(target):
 # --- the disk is full ---------------------------------------------------------------------------
 
 
-def test_a_run_that_a_full_disk_ended_goes_on_when_there_is_room(
-    start, file_a_shard, undisturbed, tmp_path
-):
+def test_a_run_ended_by_a_full_disk_resumes(start, file_a_shard, undisturbed, tmp_path):
     process = start(attempt_at(file_a_shard, tmp_path, full_after=70))
     process.join()
     assert process.exitcode == 1
@@ -342,9 +338,7 @@ cp -r {disk}/out.zarr {folder}
 """
 
 
-def test_a_run_on_a_file_system_that_is_really_full_goes_on_when_it_has_grown(
-    file_a_shard, undisturbed, tmp_path
-):
+def test_a_run_on_a_really_full_file_system_resumes(file_a_shard, undisturbed, tmp_path):
     """In a mount namespace, so that the disk goes with the process."""
     disk = tmp_path / "disk"
     disk.mkdir()
@@ -366,7 +360,7 @@ def test_a_run_on_a_file_system_that_is_really_full_goes_on_when_it_has_grown(
     assert_same_and_no_shard_twice(file_a_shard, tmp_path, undisturbed[SHARDS])
 
 
-# --- the network goes ---------------------------------------------------------------------------
+# --- the network fails --------------------------------------------------------------------------
 
 
 @pytest.fixture
@@ -381,7 +375,7 @@ def cable():
 
 
 class Cable:
-    """What joins the two namespaces."""
+    """The link between the two namespaces."""
 
     hosts = ("10.98.76.1", "10.98.76.2")
 
@@ -413,7 +407,7 @@ def ip(*command):
 
 
 @pytest.mark.readme("network-cut")
-def test_a_worker_cut_off_from_the_scheduler_is_done_without_though_it_writes_on(
+def test_a_run_does_without_a_disconnected_worker(
     cable, services, file_a_shard, undisturbed, tmp_path
 ):
     here, there = cable.insides
@@ -421,7 +415,7 @@ def test_a_worker_cut_off_from_the_scheduler_is_done_without_though_it_writes_on
         inside=here,
         host=cable.hosts[0],
         SCHEDULER__WORKER_TTL="1 s",
-        COMM__TIMEOUTS__TCP="11 s",  # the least that dask takes
+        COMM__TIMEOUTS__TCP="11 s",  # dask's minimum
         COMM__TIMEOUTS__CONNECT="3 s",
     )
     cluster.scheduler()
@@ -435,12 +429,12 @@ def test_a_worker_cut_off_from_the_scheduler_is_done_without_though_it_writes_on
     until(lambda: any(writer_of(line, far) for line in (tmp_path / "log").read_text().splitlines()))
     cable.set("down")
     assert done(tmp_path) < SHARDS
-    time.sleep(15)  # longer than any of them waits
+    time.sleep(15)  # longer than any of their timeouts
     cable.set("up")
     assert client.wait(60) == 0
     assert_same_and_no_shard_twice(file_a_shard, tmp_path, undisturbed[SHARDS])
 
 
 def writer_of(line, nanny):
-    """Whether a line of the log is of a nanny's worker."""
+    """Whether a log line comes from a nanny's worker."""
     return int(line.split()[-1]) in [process.pid for process in family(nanny)]

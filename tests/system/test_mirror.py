@@ -1,4 +1,4 @@
-"""A mirror: a second place that survives the machine, and from which a run goes on."""
+"""A mirror: a second target that survives the machine, and from which a run can resume."""
 
 import json
 import shutil
@@ -55,7 +55,7 @@ RECORDS = {"_run/manifest.json", "_run/timeline-1.json"}  # that a second run le
 
 
 def lasting(folder):
-    """Every object of a store, but for who holds it."""
+    """Every object of a store except its leases."""
     target = LocalTarget(folder)
     return {key: target.get(key) for key in target.sizes() if not key.startswith("_run/lease/")}
 
@@ -67,7 +67,7 @@ def events_of(run):
     return seen
 
 
-def test_a_mirror_is_the_store_again(submit, tmp_path):
+def test_a_mirror_equals_the_store(submit, tmp_path):
     seen = events_of(submit())
     assert lasting(tmp_path / "mirror.zarr") == lasting(tmp_path / "out.zarr")
     done = [event.shard for event in seen if isinstance(event, ShardDone)]
@@ -88,14 +88,14 @@ def test_a_complete_mirror_is_left_as_it_is(submit, tmp_path):
     }
 
 
-def test_a_store_that_was_begun_without_one_is_copied_whole(submit, tmp_path):
+def test_a_store_begun_without_a_mirror_is_copied_whole(submit, tmp_path):
     submit(mirror=None).result()
     seen = events_of(submit())
     assert len([event for event in seen if isinstance(event, Mirrored)]) == 8
     assert lasting(tmp_path / "mirror.zarr") == lasting(tmp_path / "out.zarr")
 
 
-def test_what_the_mirror_lost_is_copied_again(submit, tmp_path):
+def test_shards_missing_from_the_mirror_are_copied_again(submit, tmp_path):
     submit().result()
     expected = lasting(tmp_path / "mirror.zarr")
     (tmp_path / "mirror.zarr/dhatu/c/3/0").write_bytes(b"torn")
@@ -105,7 +105,7 @@ def test_what_the_mirror_lost_is_copied_again(submit, tmp_path):
     assert lasting(tmp_path / "mirror.zarr") == expected
 
 
-def test_from_the_mirror_alone_nothing_is_computed_again(submit, tmp_path):
+def test_restoring_from_the_mirror_computes_nothing_again(submit, tmp_path):
     submit().result()
     expected = lasting(tmp_path / "out.zarr")
     shutil.rmtree(tmp_path / "out.zarr")
@@ -115,7 +115,7 @@ def test_from_the_mirror_alone_nothing_is_computed_again(submit, tmp_path):
     assert lasting(tmp_path / "out.zarr") == lasting(tmp_path / "mirror.zarr") == expected
 
 
-def test_a_mirror_can_be_gone_on_with_as_a_store(submit, tmp_path):
+def test_a_mirror_can_be_resumed_as_a_store(submit, tmp_path):
     submit().result()
     expected = lasting(tmp_path / "out.zarr")
     shutil.rmtree(tmp_path / "out.zarr")
@@ -124,13 +124,13 @@ def test_a_mirror_can_be_gone_on_with_as_a_store(submit, tmp_path):
     found = lasting(tmp_path / "mirror.zarr")
     assert {key for key in found if found[key] != expected.get(key)} == RECORDS
     assert len(read_manifest(LocalTarget(tmp_path / "mirror.zarr")).runs) == 2
-    # What the mirror has seen since comes back with the rest.
+    # Shards that only the mirror has are restored with the rest.
     submit().result()
     assert len(read_manifest(LocalTarget(tmp_path / "out.zarr")).runs) == 2
     assert lasting(tmp_path / "out.zarr") == lasting(tmp_path / "mirror.zarr") == found
 
 
-def test_what_a_mirror_has_seen_since_comes_to_the_store_that_is_there(submit, tmp_path):
+def test_newer_shards_of_a_mirror_are_restored_to_the_store(submit, tmp_path):
     submit().result()
     for name in ("out", "mirror"):
         (tmp_path / f"{name}.zarr/{DONE}/00000005.json").unlink()
@@ -140,7 +140,7 @@ def test_what_a_mirror_has_seen_since_comes_to_the_store_that_is_there(submit, t
     assert lasting(tmp_path / "out.zarr") == lasting(tmp_path / "mirror.zarr")
 
 
-def test_a_mirror_whose_manifest_was_torn_in_being_replaced_is_brought_back(submit, tmp_path):
+def test_a_mirror_with_a_torn_manifest_is_restored(submit, tmp_path):
     submit().result()
     shutil.rmtree(tmp_path / "out.zarr")
     manifest = tmp_path / "mirror.zarr/_run/manifest.json"
@@ -155,7 +155,7 @@ def test_a_mirror_whose_manifest_was_torn_in_being_replaced_is_brought_back(subm
 
 
 @pytest.mark.parametrize("torn", ["manifest", "manifest-spare"])
-def test_a_manifest_that_was_being_replaced_is_there_again(submit, tmp_path, torn):
+def test_an_interrupted_manifest_replacement_is_finished(submit, tmp_path, torn):
     submit(mirror=None).result()
     folder = tmp_path / "out.zarr/_run"
     whole = (folder / "manifest.json").read_bytes()
@@ -167,7 +167,7 @@ def test_a_manifest_that_was_being_replaced_is_there_again(submit, tmp_path, tor
     assert not (folder / "manifest-spare.json").exists()
 
 
-def test_a_mirror_without_a_timeline_is_brought_back(submit, tmp_path):
+def test_a_mirror_without_a_timeline_is_restored(submit, tmp_path):
     submit().result()
     shutil.rmtree(tmp_path / "out.zarr")
     (tmp_path / "mirror.zarr/_run/timeline-0.json").unlink()
@@ -175,7 +175,7 @@ def test_a_mirror_without_a_timeline_is_brought_back(submit, tmp_path):
     assert len(read_manifest(LocalTarget(tmp_path / "out.zarr")).runs) == 1
 
 
-def test_a_shard_that_is_not_what_was_written_is_not_copied(submit, tmp_path):
+def test_a_damaged_shard_is_not_copied(submit, tmp_path):
     submit(mirror=None).result()
     path = tmp_path / "out.zarr/digest/c/2/0"
     path.write_bytes(path.read_bytes()[:-1] + b"x")
@@ -198,20 +198,20 @@ def test_a_mirror_of_something_else_is_refused(submit, tmp_path, glosses, write_
     assert not (tmp_path / "out.zarr").exists()
     (tmp_path / "mine").mkdir()
     (tmp_path / "mine/notes.txt").write_text("mine")
-    with pytest.raises(ResultsMismatch, match="no results store of this engine"):
+    with pytest.raises(ResultsMismatch, match="not a results store of this engine"):
         submit(mirror="mine")
-    with pytest.raises(ResultsMismatch, match="no results store of this engine"):
+    with pytest.raises(ResultsMismatch, match="not a results store of this engine"):
         submit(mirror="mine", fresh=True)
     assert lasting(tmp_path / "mirror.zarr") == before
     submit(fresh=True).result()
     assert lasting(tmp_path / "mirror.zarr") == lasting(tmp_path / "out.zarr")
 
 
-def test_a_mirror_that_is_cut_in_another_way_is_refused(submit, tmp_path):
+def test_a_mirror_with_other_shard_rows_is_refused(submit, tmp_path):
     submit("other.zarr", shard_rows=2 * S).result()
     submit(mirror=None).result()
     with pytest.raises(
-        ResultsMismatch, match=r"holds the results of another run \(501 texts, 128 rows a shard"
+        ResultsMismatch, match=r"holds the results of another run \(501 texts, 128 rows per shard"
     ):
         submit(shard_rows=None).result()
 
@@ -224,12 +224,12 @@ def test_a_mirror_has_one_writer(submit, tmp_path):
     submit().result()
 
 
-def test_a_mirror_is_another_place(submit):
+def test_a_mirror_must_be_another_target(submit):
     with pytest.raises(UsageError, match="has to be another place"):
         submit(mirror="out.zarr")
 
 
-def test_nothing_is_left_where_nothing_was_begun(submit, tmp_path, write_jsonl):
+def test_a_failed_start_leaves_no_files(submit, tmp_path, write_jsonl):
     empty = pf.open_corpus(write_jsonl([], "empty.jsonl"))
     with pytest.raises(UsageError, match="no rows"):
         submit(of=empty).result()
@@ -240,7 +240,7 @@ def test_nothing_is_left_where_nothing_was_begun(submit, tmp_path, write_jsonl):
 
 
 class Held(LocalTarget):
-    """Takes a shard only when it is let; holds the rest up."""
+    """Blocks writes of shards until they are released."""
 
     def __init__(self, path):
         super().__init__(path)
@@ -267,7 +267,7 @@ def test_the_run_does_not_wait_for_its_mirror(submit, tmp_path):
 
 
 class Away(LocalTarget):
-    """Cannot be reached for some of its keys."""
+    """Unreachable for some keys."""
 
     def put(self, key, data):
         if key.startswith("dhatu/c/"):
@@ -275,7 +275,7 @@ class Away(LocalTarget):
         super().put(key, data)
 
 
-def test_a_mirror_that_stays_away_is_told_of_and_caught_up_with(submit, tmp_path):
+def test_an_unreachable_mirror_is_reported_and_catches_up(submit, tmp_path):
     run = submit(mirror=Away(tmp_path / "mirror.zarr"))
     with pytest.raises(StorageUnreachable, match="is complete, but 8 of its shards could not be"):
         run.result()
@@ -286,7 +286,7 @@ def test_a_mirror_that_stays_away_is_told_of_and_caught_up_with(submit, tmp_path
     assert lasting(tmp_path / "mirror.zarr") == lasting(tmp_path / "out.zarr")
 
 
-def test_what_was_finished_before_a_failure_is_mirrored(submit, tmp_path, write_jsonl):
+def test_shards_finished_before_a_failure_are_mirrored(submit, tmp_path, write_jsonl):
     numbered = pf.open_corpus(write_jsonl([{"text": f"{n:04} {n // S}"} for n in range(501)]))
     target = tmp_path / "mirror.zarr"
 
@@ -303,8 +303,8 @@ def test_what_was_finished_before_a_failure_is_mirrored(submit, tmp_path, write_
     assert set(LocalTarget(target).sizes(DONE)) == done
 
 
-def test_a_shard_that_nobody_told_of_is_mirrored_too(submit, tmp_path, monkeypatch):
-    """As when its worker is killed between the marker and the message."""
+def test_an_unreported_shard_is_mirrored_too(submit, tmp_path, monkeypatch):
+    """As if its worker were killed between writing the marker and sending the event."""
     begin = Mirroring.begin
     forgotten = {3, 5}
 
@@ -342,7 +342,7 @@ def test_a_damaged_shard_of_the_mirror_is_computed_again(submit, tmp_path):
     assert {key for key in found if found[key] != expected.get(key)} == RECORDS
 
 
-def test_a_mirror_that_is_away_is_waited_for_once(submit, tmp_path):
+def test_an_unreachable_mirror_is_retried_once(submit, tmp_path):
     asked = []
 
     class Counted(Away):
@@ -361,8 +361,8 @@ def test_a_mirror_that_is_away_is_waited_for_once(submit, tmp_path):
     assert "not mirrored for now" in notices[0].text
 
 
-def test_what_a_mirror_has_finished_is_not_removed(submit, tmp_path, corpus, glosses, write_jsonl):
-    """Also when the store at hand is an older one, and has to be extended first."""
+def test_finished_shards_of_a_mirror_are_kept(submit, tmp_path, corpus, glosses, write_jsonl):
+    """Even if the store is older than the mirror and has to be extended first."""
     submit().result()
     files = [corpus.files[0].url, write_jsonl(glosses[600:900], "more.jsonl")]
     shutil.copytree(tmp_path / "out.zarr", tmp_path / "older.zarr")
@@ -381,8 +381,8 @@ def test_what_a_mirror_has_finished_is_not_removed(submit, tmp_path, corpus, glo
     assert lasting(tmp_path / "older.zarr") == lasting(tmp_path / "mirror.zarr")
 
 
-def test_shards_of_other_rows_are_not_brought_back(submit, tmp_path, monkeypatch):
-    """The same files, of which one could not be read the first time: facts alone are equal."""
+def test_shards_of_other_rows_are_not_restored(submit, tmp_path, monkeypatch):
+    """The same files, of which one was unreadable the first time: only the facts are equal."""
     for number in range(2):
         (tmp_path / f"{number}.txt").write_text("".join(f"{number} {n}\n" for n in range(100)))
     corpus = pf.open_corpus([tmp_path / "0.txt", tmp_path / "1.txt"])
@@ -407,7 +407,7 @@ def test_shards_of_other_rows_are_not_brought_back(submit, tmp_path, monkeypatch
 # --- extensions -----------------------------------------------------------------------------------
 
 
-def test_an_extension_goes_to_the_mirror_too(submit, corpus, tmp_path, glosses, write_jsonl):
+def test_an_extension_is_mirrored_too(submit, corpus, tmp_path, glosses, write_jsonl):
     submit().result()
     files = [corpus.files[0].url, write_jsonl(glosses[600:700], "more.jsonl")]
     submit(of=pf.open_corpus(files), extend=True).result()
@@ -438,7 +438,7 @@ def test_a_mirror_that_missed_an_extension_catches_up(
 # --- the machine vanishes -------------------------------------------------------------------------
 
 
-def test_killed_disk_and_all_it_resumes_from_the_mirror_alone(start, corpus, tmp_path):
+def test_a_run_resumes_from_the_mirror_after_a_lost_disk(start, corpus, tmp_path):
     log = str(tmp_path / "log")
     file = corpus.files[0].url.removeprefix("file://")
 

@@ -156,7 +156,7 @@ def test_the_master_notebook_comes_to_its_results(tmp_path, colab):
     with kernel(client, colab):
         run_cells(client)
     text = said(client)
-    assert "129 texts done, 0 set aside" in text
+    assert "129 texts done, 0 quarantined" in text
     assert "finished, 129 of 129 texts" in text
     assert pictures(client) == 1
     results = pf.open_results(tmp_path / "results.zarr")

@@ -1,4 +1,4 @@
-"""Results that somebody else has made, or has been at: whatever is in them, it is never run."""
+"""Results from an untrusted source: nothing in them is ever executed."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from paninifs.storage.targets.open import open_target
 
 
 class Bomb:
-    """Makes a folder when it is unpickled."""
+    """Creates a folder when it is unpickled."""
 
     def __init__(self, canary):
         self.canary = str(canary)
@@ -36,7 +36,7 @@ class Bomb:
 
 @pytest.fixture
 def canary(tmp_path, monkeypatch):
-    # Newer numcodecs unpickle nothing unless told to; here it is the engine that is looked at.
+    # Newer numcodecs unpickle only if configured to; the subject here is the engine.
     monkeypatch.setattr(numcodecs.pickles, "ALLOW_UNSAFE_PICKLE_DECODE", True, raising=False)
     return tmp_path / "canary"
 
@@ -63,7 +63,7 @@ def store(made, tmp_path):
 
 
 def everything(store, corpus, near):
-    """Do with a store whatever there is to do, however it ends."""
+    """Use a store in every possible way, and ignore errors."""
     found = []
     for attempt in (
         lambda: pf.open_results(store).load(),
@@ -80,12 +80,12 @@ def everything(store, corpus, near):
             warnings.simplefilter("ignore")
             try:
                 found.append(attempt())
-            except Exception as error:  # noqa: BLE001 (any will do, as long as nothing was run)
+            except Exception as error:  # noqa: BLE001 (any is fine, as long as nothing was executed)
                 found.append(error)
     return found
 
 
-def test_a_bomb_goes_off_where_it_is_unpickled(canary, tmp_path):
+def test_the_bomb_goes_off_when_unpickled(canary, tmp_path):
     pickle.loads(pickle.dumps(Bomb(canary)))
     assert canary.is_dir()
     canary.rmdir()
@@ -94,7 +94,7 @@ def test_a_bomb_goes_off_where_it_is_unpickled(canary, tmp_path):
     assert canary.is_dir()
 
 
-def test_format_2_whose_codecs_may_be_anything_is_not_read_at_all(store):
+def test_zarr_format_2_is_not_read(store):
     (store / "zarr.json").unlink()
     (store / ".zgroup").write_text(json.dumps({"zarr_format": 2}))
     assert zarr.open_group(str(store), mode="r").metadata.zarr_format == 2
@@ -103,7 +103,7 @@ def test_format_2_whose_codecs_may_be_anything_is_not_read_at_all(store):
 
 
 def as_objects(folder, canary):
-    """Make an array of format 2 whose chunk is, says its metadata, to be unpickled."""
+    """Make an array of format 2 whose metadata asks for its chunk to be unpickled."""
     folder.mkdir(exist_ok=True)
     values = np.array([Bomb(canary)], object)
     described = {
@@ -122,7 +122,7 @@ def as_objects(folder, canary):
 
 
 @pytest.mark.parametrize("which", ["zarr.json", "_run", "c", "quarantine.parquet", "*"])
-def test_files_that_are_pickles_are_not_unpickled(store, made, near, canary, which):
+def test_pickle_files_are_not_unpickled(store, made, near, canary, which):
     bomb = pickle.dumps(Bomb(canary))
     replaced = 0
     for path in store.rglob("*"):
@@ -135,7 +135,7 @@ def test_files_that_are_pickles_are_not_unpickled(store, made, near, canary, whi
 
 
 @pytest.mark.parametrize("kept", [True, False])
-def test_metadata_of_format_2_with_pickles_is_not_followed(store, made, near, canary, kept):
+def test_format_2_metadata_with_pickles_is_ignored(store, made, near, canary, kept):
     described = {}
     for array in [path.parent for path in store.glob("*/zarr.json")]:
         described[f"{array.name}/.zarray"] = as_objects(array, canary)
@@ -158,7 +158,7 @@ def test_metadata_of_format_2_with_pickles_is_not_followed(store, made, near, ca
 @pytest.mark.readme("nothing-runs")
 @pytest.mark.parametrize("codec", ["pickle", "numcodecs.pickle", "object", "json2"])
 @pytest.mark.parametrize("where", ["codecs", "data_type"])
-def test_codecs_and_types_of_objects_are_unknown(store, made, near, canary, codec, where):
+def test_object_codecs_and_types_are_unknown(store, made, near, canary, codec, where):
     root = json.loads((store / "zarr.json").read_text())
     for array in store.glob("*/zarr.json"):
         described = json.loads(array.read_text())
@@ -176,7 +176,7 @@ def test_codecs_and_types_of_objects_are_unknown(store, made, near, canary, code
     assert not canary.exists()
 
 
-def test_a_quarantine_with_a_pickled_type_is_a_table_like_any_other(store, made, near, canary):
+def test_a_pickled_type_in_a_quarantine_is_not_loaded(store, made, near, canary):
     file = store / "quarantine.parquet"
     table = pq.read_table(file)
     field = table.schema.field("reason").with_metadata(
@@ -192,7 +192,7 @@ def test_a_quarantine_with_a_pickled_type_is_a_table_like_any_other(store, made,
     assert not canary.exists()
 
 
-def test_a_store_has_no_say_in_which_function_checks_it(store):
+def test_a_store_cannot_choose_the_function_that_checks_it(store):
     manifest = store / "_run/manifest.json"
     found = json.loads(manifest.read_text())
     blocks = found["facts"]["graph"]
@@ -209,6 +209,6 @@ def test_a_store_has_no_say_in_which_function_checks_it(store):
 
 
 @pytest.mark.parametrize("url", ["reference://x::file:///x.json", "simplecache::reference://x"])
-def test_a_file_that_says_what_to_open_instead_is_not_opened(url):
-    with pytest.raises(UsageError, match="reference:// is not opened"):
+def test_reference_files_are_not_opened(url):
+    with pytest.raises(UsageError, match="reference:// is not supported"):
         pf.open_corpus(url, format="text")

@@ -1,4 +1,4 @@
-"""Runs killed with SIGKILL at every write and at random moments, then run again at once."""
+"""Runs killed with SIGKILL at every write and at random moments, then resumed at once."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ import paninifs as pf
 
 @pytest.fixture(scope="module")
 def workers(forked):
-    """A cluster that outlives the drivers, as a remote one does; its workers are killed often."""
+    """A cluster that outlives the drivers, as a remote one does; its workers are often killed."""
     with dask.config.set(forked), pf.connect(workers=2, quiet=True) as client:
         yield client.cluster
 
 
 def wait_until_up(cluster):
-    """A worker killed while its nanny still counts it as starting would not be started again."""
+    """A worker killed while its nanny still counts it as starting would not be restarted."""
     deadline = time.monotonic() + 60
     while not (
         len(cluster.scheduler.workers) == 2
@@ -36,7 +36,7 @@ def wait_until_up(cluster):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("mode", KILL_MODES)
-def test_everything_killed_at_every_write_resumes_to_the_same_store(
+def test_killing_everything_at_any_write_is_harmless(
     mode, file_a_shard, start, undisturbed, tmp_path
 ):
     killed = 0
@@ -57,7 +57,7 @@ def test_everything_killed_at_every_write_resumes_to_the_same_store(
 @pytest.mark.readme("worker-killed")
 @pytest.mark.slow
 @pytest.mark.parametrize("victim", ["writer", "client"])
-def test_worker_or_client_killed_at_every_write_of_a_worker_ends_in_the_same_store(
+def test_killing_worker_or_client_at_any_write_is_harmless(
     victim, file_a_shard, start, undisturbed, workers, tmp_path
 ):
     for at in range(1, 1000):
@@ -79,7 +79,7 @@ def test_worker_or_client_killed_at_every_write_of_a_worker_ends_in_the_same_sto
     assert at > 20  # two shards of a dozen objects
 
 
-def test_what_a_killed_worker_had_half_written_is_not_left_in_a_finished_store(
+def test_a_killed_workers_partial_files_are_removed(
     file_a_shard, start, undisturbed, workers, tmp_path
 ):
     wait_until_up(workers)
@@ -93,10 +93,10 @@ def test_what_a_killed_worker_had_half_written_is_not_left_in_a_finished_store(
 @pytest.mark.readme("killed")
 @pytest.mark.slow
 @pytest.mark.parametrize("seed", range(20))
-def test_killed_at_a_random_moment_resumes_to_the_same_store(
+def test_killing_at_a_random_moment_is_harmless(
     seed, file_a_shard, start, undisturbed, workers, tmp_path
 ):
-    """Client, worker, or a client with the workers of a cluster of its own."""
+    """Kill the client, a worker, or a client with the workers of its own cluster."""
     chance = random.Random(seed)
     victim = ("client", "worker", "all")[seed % 3]
     wait_for = chance.randint(1, SHARDS - 3)
@@ -111,7 +111,7 @@ def test_killed_at_a_random_moment_resumes_to_the_same_store(
     time.sleep(chance.uniform(0, 0.3))
     kill(process, victim, chance.choice(list(workers.workers.values())))
     done = log.read_text().count("done")
-    assert wait_for <= done < SHARDS  # both done and pending
+    assert wait_for <= done < SHARDS  # some done and some pending
     process.join()
     assert process.exitcode == (0 if victim == "worker" else -signal.SIGKILL)
     run_to_the_end(start, file_a_shard, tmp_path, **where)

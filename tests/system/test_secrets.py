@@ -1,4 +1,4 @@
-"""Keys in URLs and among storage options: they open files, and are found nowhere afterwards."""
+"""Keys in URLs and storage options open files, and appear nowhere afterwards."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ FILES = {
 
 
 class Locked(http.server.BaseHTTPRequestHandler):
-    """Gives a file to whoever has a key, unless it is to fail."""
+    """Serves files to requests with a key, with failures on demand."""
 
     def do_GET(self):
         url = urlsplit(self.path)
@@ -73,7 +73,7 @@ class Locked(http.server.BaseHTTPRequestHandler):
     do_HEAD = do_GET  # noqa: N815
 
     def log_message(self, *args):
-        """Keep quiet."""
+        """Log nothing."""
 
 
 @pytest.fixture
@@ -95,7 +95,7 @@ def near():
 
 @pytest.fixture
 def said(caplog, capfd):
-    """Collect whatever is logged, printed and handed in; `check` finds no secret in it."""
+    """Collect everything logged, printed and handed in; `check` asserts that it has no secret."""
     caplog.set_level(logging.DEBUG, logger="paninifs")
 
     class Said(list):
@@ -119,7 +119,7 @@ def signed(server, key=SIGNATURE, userinfo="", names=FILES):
 
 
 def run(server, results, client, said, urls=None, failures=0, **options):
-    """Run; collect what the handle, its events and the displays of them have to say."""
+    """Run; collect the text of the handle, its events and its displays."""
     corpus = pf.open_corpus(urls or signed(server), **options.pop("corpus", {}))
     events = []
     server.failures = failures
@@ -135,7 +135,7 @@ def run(server, results, client, said, urls=None, failures=0, **options):
 
 @pytest.mark.readme("secrets")
 @pytest.mark.parametrize("way", ["signature", "password", "token"])
-def test_a_run_tells_nobody_what_opened_its_files(server, near, said, tmp_path, way):
+def test_a_run_reveals_no_secret_of_its_corpus(server, near, said, tmp_path, way):
     urls, corpus = signed(server, None if way != "signature" else SIGNATURE), {}
     if way == "password":
         urls = signed(server, None, f"me:{PASSWORD}@")
@@ -151,7 +151,7 @@ def test_a_run_tells_nobody_what_opened_its_files(server, near, said, tmp_path, 
     assert f"http://{server.host}/a.jsonl".encode() in every
 
 
-def test_a_url_signed_anew_is_the_same_file(server, near, said, tmp_path):
+def test_a_url_with_a_new_signature_is_the_same_file(server, near, said, tmp_path):
     run(server, tmp_path / "out.zarr", near, said, signed(server)[:2])
     (tmp_path / "out.zarr/_run/done/00000000.json").unlink()  # as if it had been stopped
     server.signatures = {RENEWED}
@@ -162,7 +162,7 @@ def test_a_url_signed_anew_is_the_same_file(server, near, said, tmp_path):
     said.check(tmp_path)
 
 
-def test_files_that_only_a_key_tells_apart_are_refused(server, said):
+def test_files_that_differ_only_by_a_key_are_refused(server, said):
     urls = [*signed(server, SIGNATURE, names=["c.txt"]), *signed(server, RENEWED, names=["c.txt"])]
     with pytest.raises(UsageError, match=r"named twice: http://[\d.:]+/c.txt; behind a \?") as told:
         pf.open_corpus(urls)
@@ -171,9 +171,7 @@ def test_files_that_only_a_key_tells_apart_are_refused(server, said):
 
 
 @pytest.mark.parametrize("status", [403, 404, 503])
-def test_errors_and_what_caused_them_keep_the_secret(
-    server, near, said, tmp_path, monkeypatch, status
-):
+def test_errors_and_their_causes_keep_the_secret(server, near, said, tmp_path, monkeypatch, status):
     monkeypatch.setenv("PANINIFS_PATIENCE", "0.1")
     urls = signed(server, SIGNATURE, f"me:{PASSWORD}@", names=["c.txt", "a.jsonl"])
     corpus = pf.open_corpus(urls)
@@ -199,7 +197,7 @@ def test_errors_and_what_caused_them_keep_the_secret(
     assert f"http://{server.host}/c.txt".encode() in every
 
 
-def test_what_another_library_raised_is_chained_as_it_may_be_shown():
+def test_chained_errors_of_other_libraries_are_redacted():
     def fail():
         try:
             raise ValueError(f"https://me:{PASSWORD}@host/a?sig={SIGNATURE}")
@@ -219,7 +217,7 @@ def test_what_another_library_raised_is_chained_as_it_may_be_shown():
 
 
 class Leaky(LocalTarget):
-    """A place of somebody's own, with errors that nobody has gone over."""
+    """A user's own target, whose errors contain URLs with secrets."""
 
     def put(self, key, data):
         if key.startswith("dhatu/c/"):
@@ -227,7 +225,7 @@ class Leaky(LocalTarget):
         super().put(key, data)
 
 
-def test_the_error_of_a_run_passes_the_sieve_whoever_raised_it(near, tmp_path):
+def test_errors_of_a_users_target_are_redacted(near, tmp_path):
     (tmp_path / "c.txt").write_text("trois\n")
     corpus = pf.open_corpus(tmp_path / "c.txt")
     going = pf.submit(
@@ -235,12 +233,12 @@ def test_the_error_of_a_run_passes_the_sieve_whoever_raised_it(near, tmp_path):
     )
     with pytest.raises(RunFailed, match=r"OSError: PUT https://host/\w+/c/[\d/]+ was") as raised:
         going.result()
-    # Of the run: dask's own log has it as it was raised, on the worker.
+    # This is the run's error: dask's log on the worker has it as it was raised.
     assert SIGNATURE not in "".join(traceback.format_exception(raised.value))
 
 
 class Vault(MemoryFileSystem):
-    """A place whose URLs hold a user and a password."""
+    """A filesystem whose URLs contain a user and a password."""
 
     protocol = "vault"
     store: ClassVar = {}
@@ -269,7 +267,7 @@ def vault():
 
 
 @pytest.mark.parametrize("part", ["results", "mirror"])
-def test_the_password_of_the_results_is_not_in_them(
+def test_the_password_of_the_results_is_not_stored(
     vault, server, near, said, tmp_path, monkeypatch, part
 ):
     places = {"results": tmp_path / "out.zarr", "mirror": vault}
@@ -287,7 +285,7 @@ def test_the_password_of_the_results_is_not_in_them(
     assert b"vault://host/out.zarr" in said.check(tmp_path)
 
 
-def test_a_refused_option_is_named_and_not_shown(vault):
+def test_a_refused_option_is_named_without_its_value(vault):
     with pytest.raises(UsageError, match=r"out\.zarr: the token <token> is of") as told:
         filesystem_of(vault, {"token": TOKEN})
     shown = "".join(traceback.format_exception(told.value))
@@ -329,7 +327,7 @@ def test_the_command_line_prints_no_password_of_a_mirror(vault, said, tmp_path):
     said.check(tmp_path)
 
 
-def test_a_signed_url_that_is_not_there_is_no_wildcard(server, said):
+def test_a_missing_signed_url_is_not_a_wildcard(server, said):
     with pytest.raises(CorpusNotFound, match=r"no such file, .*/none\.txt$") as raised:
         pf.open_corpus(signed(server, names=["none.txt"]))
     said += traceback.format_exception(raised.value)

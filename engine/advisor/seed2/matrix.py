@@ -20,7 +20,7 @@ Mark = Literal["ok", "warn", "no"]
 Answer = str | int | bool
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Cell:
     """What a criterion says of a backend."""
 
@@ -51,7 +51,7 @@ class Cell:
         return ", ".join(part for part in parts if part)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Criterion:
     """A row of the matrix: when it holds, what it says of each backend, whom it recommends."""
 
@@ -67,7 +67,7 @@ class Criterion:
         return all(_COMPARE[name](answer, bound) for name, bound in self.bounds.items())
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class GuideMachine:
     """A backend as the guide has it, right or wrong."""
 
@@ -96,7 +96,7 @@ class Ruling:
         return tuple(one for one in self.met if one.recommend != self.recommend)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Seed2:
     """The whole frozen catalogue."""
 
@@ -162,16 +162,16 @@ def seed2() -> Seed2:
 
 def _criterion(table: dict[str, Any]) -> Criterion:
     return Criterion(
-        table["id"],
-        table["line"],
-        table["input"],
-        {name: table[name] for name in _COMPARE if name in table},
-        {column: Cell(**cell) for column, cell in table["cells"].items()},
-        tuple(table["recommend"]),
+        id=table["id"],
+        line=table["line"],
+        input=table["input"],
+        bounds={name: table[name] for name in _COMPARE if name in table},
+        cells={column: Cell(**cell) for column, cell in table["cells"].items()},
+        recommend=tuple(table["recommend"]),
     )
 
 
 def _backend(name: str, table: dict[str, Any]) -> GuideMachine:
     named = ("kind", "backend", "column", "usd_month", "availability", "session_hours", "verdict")
     rest = {key: value for key, value in table.items() if key not in named}
-    return GuideMachine(name, **{key: table[key] for key in named}, figures=rest)
+    return GuideMachine(name=name, **{key: table[key] for key in named}, figures=rest)

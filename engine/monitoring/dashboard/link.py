@@ -16,8 +16,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urljoin, urlsplit
 
-from ...cluster.network import is_loopback
-from ...hardware.platform import where
+from ...hardware.loopback import is_loopback
+from ...hardware.platform import current_platform
 
 if TYPE_CHECKING:
     from distributed import Client
@@ -99,13 +99,13 @@ def opened(direct: str, page: str = PAGE) -> DashboardLink:
     if parts.scheme != "http" or parts.port is None or not is_loopback(parts.hostname or ""):
         return DashboardLink(direct)
     here = DashboardLink(urljoin(direct, page))  # beside dask's own, under whatever prefix
-    if where().name == "Colab":
+    if current_platform().name == "Colab":
         return _in_colab(here, parts.port, page)
     template = os.environ.get("VSCODE_PROXY_URI", "")  # of code-server, and of Coder
     if template.startswith("http"):
         proxy = template.replace("{{port}}", str(parts.port))
         return DashboardLink(f"{proxy.rstrip('/')}/{page}")
-    note = _WITHOUT_PROXY.get(where().name or "", "").format(port=parts.port)
+    note = _WITHOUT_PROXY.get(current_platform().name or "", "").format(port=parts.port)
     return _in_jupyter(parts.port, page) or DashboardLink(here.url, note)
 
 

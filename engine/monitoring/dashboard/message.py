@@ -6,10 +6,11 @@
 from __future__ import annotations
 
 from dataclasses import asdict
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from ....storage.store.history import Sample
-from ..figures import Figures, from_fields
+if TYPE_CHECKING:
+    from ....storage.store.history import Sample
+    from ..figures import Figures
 
 TOPIC = "paninifs"
 """Topic of dask's events under which every run reports its figures; also the tab's page."""
@@ -27,4 +28,8 @@ def encode(run: str, results: str, figures: Figures, sample: Sample) -> dict[str
 
 def decode(message: dict[str, Any]) -> tuple[Figures, Sample]:
     """Return the figures and the sample of a message, ignoring fields of other versions."""
+    # Not at the top: figures need dask, and a machine that lacks a GPU should hear so at once.
+    from ....storage.store.history import Sample
+    from ..figures import Figures, from_fields
+
     return Figures.from_message(message["figures"]), from_fields(Sample, message["sample"])

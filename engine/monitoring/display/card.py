@@ -6,17 +6,16 @@ Colours are those of the page around it, so that it can be read in a dark notebo
 from __future__ import annotations
 
 import html
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 
 from ....storage.store.history import Timeline
+from ...rendering.html import table
 from ...rendering.palette import BLUE, COLOURS
 from ...rendering.terminal import visible
 from ..dashboard.link import DashboardLink
 from ..figures import Figures
 
 _WIDTH, _HEIGHT = 360, 48
-_TABLE = "border-collapse:collapse;font-variant-numeric:tabular-nums;margin:4px 0"
-_CELL = "text-align:left;padding:1px 12px 1px 0;font-weight:normal;background:none"
 
 
 def card(figures: Figures, timeline: Timeline, results: str, link: DashboardLink) -> str:
@@ -41,21 +40,6 @@ def _line(figures: Figures) -> str:
     if figures.state == "indexing":
         return "counting rows"
     return f"{figures.state}, {figures.rows_done:,} of {figures.rows:,} texts"
-
-
-def table(rows: Iterable[tuple[str, str]]) -> str:
-    """Return names and values, a line each.
-
-    >>> "&lt;b&gt;" in table([("text", "<b>")])
-    True
-    """
-    safe = ((html.escape(visible(name)), html.escape(visible(value))) for name, value in rows)
-    lines = "".join(
-        f'<tr style="background:none"><th scope="row" style="{_CELL}">{name}</th>'
-        f'<td style="{_CELL}">{value}</td></tr>'
-        for name, value in safe
-    )
-    return f'<table style="{_TABLE}">{lines}</table>'
 
 
 def sparkline(timeline: Timeline) -> str:

@@ -86,7 +86,7 @@ def select_columns(columns: Sequence[OutputColumn], names: Sequence[str]) -> lis
     Raises
     ------
     ColumnNotFound
-        There is no such column.
+        A column does not exist.
     """
     selected: dict[str, OutputColumn] = {}
     for name in names:

@@ -98,8 +98,8 @@ def export(
     format : str, optional
         "csv", "csv.gz" or "parquet"; by default inferred from the ending of `out`.
     text : bool
-        If False, the corpus is not read: there is no text, and of the corpus's own columns only
-        those that were kept (``keep=``).
+        If False, the corpus is not read: the table has no text, and of the corpus's own columns
+        only those that were kept (``keep=``).
     overwrite : bool
         Replace an existing file.
     progress : bool
@@ -110,9 +110,9 @@ def export(
     Raises
     ------
     ResultsNotFound
-        There is no store.
+        The store does not exist.
     ColumnNotFound
-        There is no such column.
+        A column does not exist.
     UsageError
         The file exists already, or its folder does not.
     CorpusChanged

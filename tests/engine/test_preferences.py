@@ -19,14 +19,18 @@ from paninifs.engine.costs.bill import bill
 from paninifs.engine.costs.catalogue import HERE
 from paninifs.engine.costs.catalogue_files import VARIABLE, open_catalogue
 from paninifs.engine.costs.prediction import predict
-from paninifs.engine.costs.pricing import Outlay, compare
-from paninifs.engine.costs.this_machine import machine_here, of_gpu, priced_here
+from paninifs.engine.costs.pricing import Alternative, compare
+from paninifs.engine.costs.this_machine import (
+    catalogued_machine,
+    describe_this_machine,
+    machine_with_gpu,
+)
 from paninifs.engine.costs.work import Work
 from paninifs.engine.hardware import hardware
 from paninifs.engine.hardware.gpu import Gpu
 from paninifs.engine.hardware.nvml import Nvidia
 from paninifs.engine.hardware.platform import Platform
-from paninifs.engine.hardware.unavailable import Missing
+from paninifs.engine.hardware.unavailable import Unavailable
 from paninifs.engine.monitoring.events import Finished, Notice
 from paninifs.storage.errors import BackendUnavailable, UsageError
 
@@ -43,7 +47,16 @@ usd_per_hour = { value = 3.6, source = "own" }
 
 
 def gpu(name, gib=15):
-    return Gpu(0, name, gib * GIB, (7, 5), "550.54", (12, 4), 40, "GPU-1")
+    return Gpu(
+        index=0,
+        name=name,
+        memory=gib * GIB,
+        capability=(7, 5),
+        driver="550.54",
+        cuda=(12, 4),
+        sms=40,
+        uuid="GPU-1",
+    )
 
 
 @pytest.mark.parametrize(
@@ -63,7 +76,7 @@ def gpu(name, gib=15):
     ],
 )
 def test_a_gpu_is_known_by_what_its_driver_calls_it(driver, gib, machine):
-    found = of_gpu(gpu(driver, gib), open_catalogue().machines.values())
+    found = machine_with_gpu(gpu(driver, gib), open_catalogue().machines.values())
     assert (found and found.name) == machine
 
 
@@ -74,7 +87,7 @@ def asked(prefer, gpus, own=None):
 
 def test_a_slice_of_a_gpu_is_not_taken_for_all_of_it():
     whole = gpu("NVIDIA A100-SXM4-40GB", 40)
-    assert of_gpu(replace(whole, uuid="MIG-1"), TODAY.machines.values()) is None
+    assert machine_with_gpu(replace(whole, uuid="MIG-1"), TODAY.machines.values()) is None
 
 
 def test_the_first_of_the_preferred_is_here():
@@ -112,7 +125,7 @@ def test_an_a100_of_another_size_is_the_one_that_is_preferred():
     ],
 )
 def test_time_and_money_are_weighed_against_each_other(saved, dearer, words):
-    found = compare(Outlay("mine", 5.0, 5.0), Outlay("rival", 5.0 + saved, 5.0 - dearer))
+    found = compare(Alternative("mine", 5.0, 5.0), Alternative("rival", 5.0 + saved, 5.0 - dearer))
     assert preferences._whether(found) == words
 
 
@@ -186,11 +199,11 @@ def place(monkeypatch):
     """Make this another place, with other GPUs that can be used."""
 
     def make(platform=COLAB, gpus=(), tpu=None):
-        found = Nvidia(tuple(gpus), None if gpus else Missing("there is none"))
-        monkeypatch.setattr(this_machine, "where", lambda: platform)
+        found = Nvidia(tuple(gpus), None if gpus else Unavailable("there is none"))
+        monkeypatch.setattr(this_machine, "current_platform", lambda: platform)
         monkeypatch.setattr(this_machine, "nvidia", lambda: found)
-        monkeypatch.setattr(this_machine, "why_no_cuda", lambda *_: found.missing)
-        monkeypatch.setattr(this_machine, "sign", lambda: tpu)
+        monkeypatch.setattr(this_machine, "why_no_cuda", lambda *_: found.unavailable)
+        monkeypatch.setattr(this_machine, "sign_of_tpu", lambda: tpu)
 
     return make
 
@@ -198,7 +211,7 @@ def place(monkeypatch):
 def test_this_machine_is_what_it_is(place):
     place(Platform(None))
     found = hardware()
-    here = machine_here(TODAY)
+    here = describe_this_machine(TODAY)
     assert (here.name, here.kind, here.cores) == (HERE, "cpu", found.cpu.cores)
     assert here.sha == found.cpu.hashing
     assert 0 < here.ram_gb * 1e9 <= found.memory.total
@@ -208,50 +221,50 @@ def test_this_machine_is_what_it_is(place):
 
 def test_a_machine_with_a_known_gpu_is_predicted_as_one_and_with_another_as_its_cores(place):
     place(Platform(None), [gpu("Tesla T4")])
-    here = machine_here(TODAY)
+    here = describe_this_machine(TODAY)
     assert (here.kind, here.title, here.pcie_gb_s) == ("gpu", "Tesla T4", 15.75)
     place(Platform(None), [gpu("NVIDIA GeForce RTX 4090", 24)])
-    other = machine_here(TODAY)
+    other = describe_this_machine(TODAY)
     assert (other.kind, other.backend) == ("cpu", "cpu")
     assert "RTX 4090 is not in the catalogue" in other.note
 
 
 def test_a_gpu_that_has_the_hosts_memory_has_the_hosts_memory(place):
     place(Platform(None), [replace(gpu("Tesla T4"), memory=0)])
-    here = machine_here(TODAY)
+    here = describe_this_machine(TODAY)
     assert here.memory_gb == here.ram_gb
 
 
 def test_a_gpu_that_cannot_be_used_is_passed_over(place):
     old = replace(gpu("Tesla K80"), capability=(3, 7))
     place(Platform(None), [old, gpu("Tesla T4")])
-    assert machine_here(TODAY).title == "Tesla T4"
+    assert describe_this_machine(TODAY).title == "Tesla T4"
 
 
 def test_colab_is_priced_by_its_gpu_or_as_a_cpu_and_other_places_are_not(place):
     place(COLAB, [gpu("Tesla T4")])
-    assert priced_here(TODAY).name == "T4"
-    assert machine_here(TODAY).units_per_hour == TODAY.machine("T4").units_per_hour
+    assert catalogued_machine(TODAY).name == "T4"
+    assert describe_this_machine(TODAY).units_per_hour == TODAY.machine("T4").units_per_hour
     place(COLAB)
-    assert priced_here(TODAY).name == "CPU"
+    assert catalogued_machine(TODAY).name == "CPU"
     place(Platform("Slurm"), [gpu("Tesla T4")])
-    assert priced_here(TODAY) is None
+    assert catalogued_machine(TODAY) is None
     place(Platform(None))
-    assert priced_here(TODAY) is None
+    assert catalogued_machine(TODAY) is None
 
 
 @pytest.mark.parametrize("there", [{"tpu": "COLAB_TPU_1VM=1"}, {"gpus": [gpu("NVIDIA B200")]}])
 def test_what_colab_takes_for_a_machine_that_is_not_known_is_not_made_up(place, there):
     place(COLAB, **there)
-    assert priced_here(TODAY) is None
-    assert not machine_here(TODAY).offers
+    assert catalogued_machine(TODAY) is None
+    assert not describe_this_machine(TODAY).offers
 
 
 def test_a_run_on_an_unknown_machine_has_no_price_and_others_have(place):
     place(Platform(None))
     found = bill(Work(10**8, mean_bytes=100), seconds=95)
     assert found.here.cost is None
-    assert str(found).startswith("this machine 95 s (no price of it is known). Elsewhere")
+    assert str(found).startswith("this machine 95 s (its price is not known). Elsewhere")
     assert [one.machine for one in found.elsewhere] == ["CPU", "T4", "L4", "A100"]
     assert all(one.cost.units > 0 and one.seconds > 0 for one in found.elsewhere)
 
@@ -266,7 +279,7 @@ def test_elsewhere_is_counted_from_the_submission_as_here(place):
 
 def test_a_graph_of_ones_own_is_not_predicted_elsewhere(place):
     place(Platform(None))
-    assert str(bill(None, 7.9)).endswith("Elsewhere: the default graph alone is predicted")
+    assert str(bill(None, 7.9)).endswith("Elsewhere: only the default graph is predicted")
 
 
 def test_a_run_in_colab_costs_what_its_machine_does(place):
@@ -275,7 +288,7 @@ def test_a_run_in_colab_costs_what_its_machine_does(place):
     rate = TODAY.machine("T4").units_per_hour
     assert found.here.cost.units == pytest.approx(rate)
     assert str(found).startswith(f"T4 60 min, {rate:.2g} units. Elsewhere")
-    assert "in the plan 'free' nothing for T4 and CPU" in str(found)
+    assert "free in the plan 'free': T4 and CPU" in str(found)
     assert [one.machine for one in found.elsewhere] == ["CPU", "L4", "A100"]
 
 
@@ -283,7 +296,7 @@ def test_a_cluster_elsewhere_is_not_taken_for_this_machine(place):
     place(COLAB)
     found = bill(Work(1000), 2.0, "the cluster at tcp://10.0.0.5:8786")
     assert found.here.cost is None
-    assert str(found).startswith("the cluster at tcp://10.0.0.5:8786 2 s (no price")
+    assert str(found).startswith("the cluster at tcp://10.0.0.5:8786 2 s (its price")
 
 
 @pytest.fixture(scope="module")
