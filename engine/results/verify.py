@@ -133,7 +133,9 @@ def _blocks(manifest: Manifest) -> tuple[tuple[MapBlock, ...], dict[str, str]]:
             continue
         params = {key: tuple(value) for key, value in block["params"].items()}
         made = tuple(fields[field] for field in block["fields"])
-        built_in.append(MapBlock(name, tuple(block["inputs"]), made, params))
+        built_in.append(
+            MapBlock(name=name, inputs=tuple(block["inputs"]), fields=made, params=params)
+        )
     return tuple(built_in), own
 
 

@@ -1,4 +1,4 @@
-"""Fields, map-blocks and graphs: what is declared, what is refused, and what a block may return."""
+"""Fields, blocks and graphs: declarations, refusals, and the validation of what blocks return."""
 
 from __future__ import annotations
 
@@ -218,7 +218,7 @@ GOOD_Y = np.zeros((3, 2), np.float32)
 
 
 def assert_view_of(view: np.ndarray, array: np.ndarray) -> None:
-    """The very memory that the block returned, closed to the blocks behind it."""
+    """The memory that the block returned, read-only for later blocks."""
     assert np.shares_memory(view, array)
     np.testing.assert_array_equal(view, array)
     assert array.flags.writeable
@@ -461,7 +461,7 @@ def test_fewer_than_two_primes_are_refused(primes: tuple[int, ...]) -> None:
 
 
 def test_a_prime_that_could_overflow_float32_is_refused() -> None:
-    # A quarter of 277^8 squared is below the largest float32; of 281^8 (the next prime) it is not.
+    # (277^8)^2 / 4 is below the largest float32; with 281, the next prime, it is not.
     assert (277**8) ** 2 / 4 < float(np.finfo(np.float32).max) < (281**8) ** 2 / 4
     default_graph(primes=(2, 277))
     with pytest.raises(GraphError, match=r"the prime 281 .* overflows float32"):

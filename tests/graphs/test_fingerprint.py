@@ -1,4 +1,4 @@
-"""The fingerprint of a user's block: edits that can change a result change it, others do not."""
+"""The identity of a user's block: edits that can change a result change it, others do not."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ def load(tmp_path: Path) -> Load:
 
 PLAIN = "@map_block(fields=X)\ndef block(text): return "
 
-# A source, something in it, and what that becomes in an edit.
+# A source, a part of it, and the replacement of that part.
 EDITS: dict[str, tuple[str, str, str]] = {
     "the body": (PLAIN + "1", "1", "2"),
     "a literal's type": (PLAIN + "1", "1", "1.0"),
@@ -528,7 +528,7 @@ def run_script(folder: Path, script: str, **environment: str) -> str:
     return ran.stdout
 
 
-# --- what cannot be pinned down -------------------------------------------------------------------
+# --- values without a stable description ----------------------------------------------------------
 
 INSTANCE = "class Model:\n    def __init__(self): self.weight = 1\n"
 
@@ -552,7 +552,7 @@ UNPINNABLE: dict[str, str] = {
 
 
 def blocks_with(thing: str, options: str = "") -> dict[str, str]:
-    """Return sources of blocks that use THING in every way in which a value can be used."""
+    """Return sources of blocks that use THING in every possible way."""
     make = f"@map_block(fields=X{options})\n"
     return {
         "global": f"{thing}{make}def block(text): return THING",
@@ -616,8 +616,8 @@ def test_a_built_in_block_is_its_parameters() -> None:
 
 
 def test_two_threads_at_once_get_the_same_identity(load: Load) -> None:
-    # Where Python's garbage collector lets another thread in while `ast.parse` is at work, Python
-    # 3.11 takes that thread's depth of calls for this one's, and raises SystemError.
+    # If Python's garbage collector switches threads inside `ast.parse`, Python 3.11 confuses the
+    # threads' call depths and raises SystemError.
     others = "".join(
         f"\n\ndef f{n}(a, b=1):\n    return [a + b * {n} for _ in a]" for n in range(300)
     )

@@ -20,7 +20,7 @@ pytestmark = pytest.mark.gpu
 
 @pytest.fixture
 def corpus(monkeypatch, glosses, write_jsonl):
-    """Rows with null texts, cut in shards of 64 rows."""
+    """Rows with null texts, in shards of 64 rows."""
     monkeypatch.setattr(partition, "MIN_SHARD_ROWS", 64)
     rows = [{"id": f"g{n}", "text": g["text"], "weight": n} for n, g in enumerate(glosses)]
     rows[70]["text"] = rows[1000]["weight"] = None

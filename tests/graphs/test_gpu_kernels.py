@@ -1,4 +1,4 @@
-"""The backend `cuda` on a device. Needs CuPy, NumPy and pytest, no more of what the engine does."""
+"""The backend `cuda` on a device. Needs no packages but CuPy, NumPy and pytest."""
 
 from __future__ import annotations
 

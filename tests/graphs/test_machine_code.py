@@ -1,4 +1,4 @@
-"""Compiled loops on disk: made once, loaded without Numba, never trusted when damaged or old."""
+"""The cache of compiled loops: made once, loaded without Numba, not used if damaged or old."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from paninifs.graphs.kernels.cpu import code_cache, compiled, machine_code, mome
 from paninifs.graphs.kernels.cpu.machine_code import Loop
 from paninifs.storage.errors import BackendUnavailable
 
-# It compiles if it has to; what it computes is tried against hashlib by `prepare`.
+# `prepare` compiles if necessary and runs the self-test.
 PREPARED = """
 import sys
 from paninifs.graphs.kernels.cpu import cpu_backend as cpu
@@ -50,7 +50,7 @@ def prepared(folder: Path, **environment: str) -> tuple[str, str]:
 
 @pytest.fixture(scope="module")
 def two(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, list[str]]:
-    """A folder of machine code, and what two processes did that began at once to fill it."""
+    """A folder of machine code, and what two processes that filled it at once report."""
     folder = tmp_path_factory.mktemp("kept")
     both = [start(folder), start(folder)]
     return folder, sorted(process.communicate(timeout=200)[0].strip() for process in both)
@@ -58,7 +58,7 @@ def two(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, list[str]]:
 
 @pytest.fixture
 def compilations(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """What is compiled from now on, with a folder of its own."""
+    """Return a list that collects compiled loops; the cache is a new folder."""
     from paninifs.graphs.kernels.cpu.compiled import compiling
 
     made: list[str] = []
@@ -74,7 +74,7 @@ def compilations(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[str]:
 
 
 def shares_by_a_new_loop() -> None:
-    """Compute with a loop that nothing is known of yet, as in a process that has just begun."""
+    """Compute with a new loop, as a new process would."""
     out = np.empty((1, 2), np.float32)
     Loop("moments", "shares")(np.array([[1, 3]], np.int32), out)
     assert out.tolist() == [[0.25, 0.75]]
@@ -143,7 +143,7 @@ def test_a_change_of_any_source_changes_the_key(
 
 
 def imported_by(file: Path) -> set[Path]:
-    """Return the files of the package that a file imports, wherever it does."""
+    """Return the files of the package that a file imports, in functions too."""
     found = set()
     for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
         if isinstance(node, ast.ImportFrom) and node.level:
@@ -154,7 +154,7 @@ def imported_by(file: Path) -> set[Path]:
 
 
 def test_the_key_covers_all_that_a_loop_imports() -> None:
-    """The package's files below `graphs`: errors and the type of a text make no part of a loop."""
+    """Loops compile nothing of `storage`: they use its errors and the type of a text only."""
     todo = set(Path(compiled.__file__).parent.glob("*.py"))
     needed: set[Path] = set()
     while todo:
@@ -172,7 +172,7 @@ def test_settings_cover_what_changes_numbas_code(
     monkeypatch.chdir(tmp_path)
     settings = numba_target.settings.__wrapped__
     before = settings()
-    monkeypatch.setenv("NUMBA_CACHE_DIR", "elsewhere")  # this does not
+    monkeypatch.setenv("NUMBA_CACHE_DIR", "elsewhere")  # irrelevant for the code
     assert settings() == before
     if change == "file":
         (tmp_path / ".numba_config.yaml").write_text("cpu_name: generic")
@@ -235,9 +235,9 @@ def test_a_failed_write_leaves_no_partial_file(
 def test_cached_kernels_work_with_jit_disabled(two: tuple[Path, list[str]], tmp_path: Path) -> None:
     assert prepared(two[0], NUMBA_DISABLE_JIT="1") == ("loaded", "")
     process = start(tmp_path, NUMBA_DISABLE_JIT="1")
-    _, told = process.communicate(timeout=200)
+    _, errors = process.communicate(timeout=200)
     assert process.returncode != 0
-    assert "NUMBA_DISABLE_JIT disables the compiler; run once without it" in told
+    assert "NUMBA_DISABLE_JIT disables the compiler; run once without it" in errors
 
 
 def test_a_loop_is_compiled_for_each_type_of_its_arguments(
@@ -307,7 +307,7 @@ def test_numbers_and_tuples_reach_a_loop_unchanged(
 def test_a_loop_that_calls_numbas_runtime_is_refused(
     compilations: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    # A process without Numba would end in LLVM, at every start, with what was kept.
+    # LLVM would abort every process without Numba that loads the cached code.
     from numba import njit
 
     @njit
@@ -332,7 +332,7 @@ def test_a_target_changed_at_run_time_is_refused(
 def test_two_threads_that_call_a_loop_first_compile_it_once(
     compilations: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    (tmp_path / "file").touch()  # takes nothing, so that the second finds nothing on disk
+    (tmp_path / "file").touch()  # not writable, so that the second finds nothing on disk
     monkeypatch.setenv("NUMBA_CACHE_DIR", str(tmp_path / "file" / "below"))
     loop, begin = Loop("moments", "shares"), threading.Barrier(2)
 
@@ -348,7 +348,7 @@ def test_two_threads_that_call_a_loop_first_compile_it_once(
 
 
 def test_threads_that_call_at_once_each_get_their_own() -> None:
-    # What is handed to the compiled code has to live as long as it runs, without Python's lock.
+    # Arguments must outlive the compiled code, which runs without Python's lock.
     rows, begin = 3_000, threading.Barrier(4)
     mine = [np.random.default_rng(n).integers(1, 99, (rows, 9)).astype(np.int32) for n in range(4)]
 
@@ -362,7 +362,7 @@ def test_threads_that_call_at_once_each_get_their_own() -> None:
 
 
 @pytest.mark.parametrize(
-    "told",
+    "variables",
     [
         {},
         {"NUMBA_CPU_NAME": "generic"},
@@ -370,11 +370,11 @@ def test_threads_that_call_at_once_each_get_their_own() -> None:
         {"NUMBA_ENABLE_AVX": "0"},
     ],
 )
-def test_the_target_is_numbas_and_read_once(tmp_path: Path, told: dict[str, str]) -> None:
+def test_the_target_is_numbas_and_read_once(tmp_path: Path, variables: dict[str, str]) -> None:
     def answers(code: str) -> list[str]:
         ran = subprocess.run(
             [sys.executable, "-P", "-c", code],
-            env={**os.environ, "NUMBA_CACHE_DIR": str(tmp_path), **told},
+            env={**os.environ, "NUMBA_CACHE_DIR": str(tmp_path), **variables},
             capture_output=True,
             text=True,
             check=True,
