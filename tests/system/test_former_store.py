@@ -1,4 +1,4 @@
-"""A store that version 0.1.0 made, before its files moved into rooms: it resumes, verifies, extends.
+"""A store that version 0.1.0 made before its files moved: it resumes, verifies and extends.
 
 `former-store.zip` holds the corpus (two files, extended once) and the store, with blocks of a
 user's own (`former_blocks`) that mention names of this package which had other homes then.
