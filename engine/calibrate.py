@@ -115,7 +115,10 @@ def calibrate(
         start={one: took[one] for one in CLUSTERS},
         shard=shard,
         task=task,
-        host={form: _host(form, corpora, took, (shard, task), own.cores, used) for form in FORMATS},
+        host={
+            form: _host(form, corpora, took, each=(shard, task), cores=own.cores, hashing=used)
+            for form in FORMATS
+        },
         hashing=hashing,
     )
 
@@ -187,6 +190,7 @@ def _host(
     form: str,
     corpora: Mapping[tuple[str, int], MadeCorpus],
     took: Mapping[object, float],
+    *,
     each: tuple[float, float],
     cores: int,
     hashing: Rate,

@@ -296,7 +296,7 @@ def test_a_calibration_is_this_machines_as_long_as_it_hashes_so(tmp_path, monkey
 def test_the_command_keeps_what_it_measured(monkeypatch, tmp_path):
     path = tmp_path / "cache" / "calibration.json"
     monkeypatch.setattr(calibration, "PATH", path)
-    monkeypatch.setattr(calibrate, "calibrate", lambda rounds, tell: reference())
+    monkeypatch.setattr(calibrate, "calibrate", lambda rounds, report: reference())
     ran = CliRunner().invoke(app, ["bench"])
     assert ran.exit_code == 0
     assert "hashing, sha-ni: " in ran.output
@@ -336,7 +336,9 @@ def test_what_is_left_of_runs_is_reading_and_writing(row, byte, shard, cores):
         seconds = host.seconds(*amounts) + hashing.seconds(*amounts)
         seconds /= busy_cores(corpus.tasks, cores)
         took[key] = 0.25 + shard * (corpus.shards + 2 * corpus.tasks) + seconds
-    found = calibrate._host("csv", corpora, took, (shard, 2 * shard), cores, hashing)
+    found = calibrate._host(
+        "csv", corpora, took, each=(shard, 2 * shard), cores=cores, hashing=hashing
+    )
     assert found.seconds(10**6, 10**8) == pytest.approx(host.seconds(10**6, 10**8), rel=1e-3)
 
 
