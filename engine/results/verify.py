@@ -114,7 +114,7 @@ def _spec(store: ResultsStore, built_in: tuple[MapBlock, ...], own: Container[st
     return ComputeSpec(
         graph=Graph(built_in),
         backend=_REFERENCE,
-        columns=index.wanted,
+        columns=index.selection,
         id_column=index.id,
         keep=index.keep,
         fields=tuple(field for field in store.layout.fields if field.name not in own),

@@ -692,8 +692,9 @@ def test_devices_as_json_is_all_of_it(machine, packages, environment, groups, ca
     assert told["memory"] == {"total": 64 * GIB, "limit": 8 * GIB, "free": 7 * GIB}
     assert [one["name"] for one in told["backends"]] == ["reference", "cpu", "cuda", "tpu"]
     commands.devices()
-    assert "memory: 8.0 GiB of the machine's 64.0 GiB, by its control group; 7.0 GiB free" in said(
-        capsys
+    assert (
+        "memory: 8.0 GiB of the machine's 64.0 GiB, limited by its control group; 7.0 GiB free"
+        in said(capsys)
     )
 
 

@@ -22,7 +22,7 @@ from paninifs.storage.errors import BackendUnavailable, BlockError, GraphError
 
 @pytest.mark.parametrize("name", ["", "two words", "a-b", "1st", "_hidden", "a.b", "a/b"])
 def test_a_field_name_that_is_no_plain_identifier_is_refused(name: str) -> None:
-    with pytest.raises(GraphError, match="is no field name"):
+    with pytest.raises(GraphError, match="is not a field name"):
         Field(name, "float32")
 
 

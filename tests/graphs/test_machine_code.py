@@ -18,7 +18,14 @@ from typing import Any
 import numpy as np
 import pytest
 
-from paninifs.graphs.kernels.cpu import code_cache, compiled, machine_code, moments, numba_target
+from paninifs.graphs.kernels.cpu import (
+    arguments,
+    code_cache,
+    compiled,
+    machine_code,
+    moments,
+    numba_target,
+)
 from paninifs.graphs.kernels.cpu.machine_code import Loop
 from paninifs.storage.errors import BackendUnavailable
 
@@ -272,7 +279,7 @@ def test_a_loop_is_compiled_for_each_type_of_its_arguments(
 )
 def test_unreadable_arguments_of_a_loop_are_refused(argument: Any, error: str) -> None:
     with pytest.raises((TypeError, ValueError), match=error):
-        machine_code.laid_out((argument,), [])
+        arguments.laid_out((argument,), [])
 
 
 def made_by_a_loop(
