@@ -94,7 +94,6 @@ def test_open_results_of_a_finished_store_is_lazy_and_silent(submit, store, glos
     assert dataset.dhatu.chunks is not None
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize(
     "size",
     [

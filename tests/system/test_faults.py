@@ -27,8 +27,6 @@ from paninifs.storage.errors import RunFailed
 from paninifs.storage.store.keys import LEASES
 from paninifs.storage.targets.local import LocalTarget, is_temporary
 
-pytestmark = pytest.mark.slow
-
 SLOW = 0.03  # seconds per write: time enough to interfere
 
 

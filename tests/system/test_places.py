@@ -115,7 +115,7 @@ def place(request, tmp_path):
     if request.param == "mount":
         yield Mount(tmp_path)
         return
-    server = request.getfixturevalue({"gs": "gcs", "gdrive": "drive"}[request.param])
+    server = request.getfixturevalue(request.param)
     yield (Bucket if request.param == "gs" else Drive)(server)
 
 
