@@ -93,7 +93,7 @@ def run(graph, corpus, store, client, **options):
     return started.result(), [event.text for event in seen if isinstance(event, Notice)]
 
 
-@pytest.mark.readme("greedy")
+@pytest.mark.documented("greedy")
 def test_too_large_a_task_is_done_in_small_pieces(glosses, small_workers, tmp_path):
     texts = tmp_path / "a.txt"
     texts.write_text("".join(f"{row['text']}\n" for row in glosses) * 4)
@@ -108,7 +108,7 @@ def test_too_large_a_task_is_done_in_small_pieces(glosses, small_workers, tmp_pa
     assert pf.open_results(tmp_path / "s").held.values.tolist() == expected
 
 
-@pytest.mark.readme("poison")
+@pytest.mark.documented("poison")
 def test_a_shard_that_kills_workers_is_quarantined_then_retried(glosses, small_workers, tmp_path):
     texts, store = tmp_path / "a.txt", tmp_path / "s"
     lines = [row["text"] for row in glosses[:300]]
@@ -182,7 +182,7 @@ def test_with_on_error_raise_a_killed_worker_ends_the_run(glosses, small_workers
         run(graph, corpus, tmp_path / "s", small_workers, on_error="raise")
 
 
-@pytest.mark.readme("long-text")
+@pytest.mark.documented("long-text")
 def test_a_text_too_large_for_any_worker_is_refused(client, tmp_path):
     """A sparse file: a gibibyte of NUL on one line, between two others."""
     texts = tmp_path / "a.txt"
@@ -240,7 +240,7 @@ def test_projected_memory_matches_actual_memory(make, glosses, tmp_path):
     assert 0.7 * peak < projected < 1.3 * peak, (projected / MIB, peak / MIB)
 
 
-@pytest.mark.readme("much-text")
+@pytest.mark.documented("much-text")
 def test_a_partition_may_hold_more_than_4_gib_of_text(tmp_path):
     """A sparse file: 34 lines of 64 MiB of NUL, one partition, one shard."""
     size, lines = 64 << 20, 34

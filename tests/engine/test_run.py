@@ -167,7 +167,7 @@ def test_a_changed_corpus_is_refused_unless_fresh(submit, glosses, write_jsonl):
     assert submit(pf.open_corpus(path), fresh=True).result().rows == 51
 
 
-@pytest.mark.readme("another-run")
+@pytest.mark.documented("another-run")
 def test_a_changed_graph_is_refused_and_the_change_named(submit, glosses, write_jsonl, monkeypatch):
     corpus = pf.open_corpus(write_jsonl(glosses[:50]))
     submit(corpus, pf.default_graph() + n_bytes).result()
@@ -191,7 +191,7 @@ def test_a_changed_graph_is_refused_and_the_change_named(submit, glosses, write_
         submit(corpus, pf.default_graph() + n_bytes)
 
 
-@pytest.mark.readme("results-taken")
+@pytest.mark.documented("results-taken")
 def test_a_foreign_zarr_store_is_never_touched(submit, store, glosses, write_jsonl):
     import zarr
 
@@ -363,7 +363,7 @@ def test_memory_targets_work_where_workers_are_threads(glosses, write_jsonl):
     assert pf.open_results("memory://out.zarr").dhatu.shape == (300, 9)
 
 
-@pytest.mark.readme("block")
+@pytest.mark.documented("block")
 def test_a_failing_block_is_named_with_file_and_rows(submit, store, glosses, write_jsonl):
     trouble = glosses[300]["text"].encode()
 

@@ -74,7 +74,7 @@ def test_errors_and_what_was_set_aside_do_not_either(store, tmp_path):
     assert not COMMANDS.search(again.output + none.output)
 
 
-@pytest.mark.readme("escapes")
+@pytest.mark.documented("escapes")
 def test_notes_of_a_run_do_not_either(monkeypatch):
     sink = io.StringIO()
     listener = in_terminal(Console(file=sink, force_terminal=False, width=300))

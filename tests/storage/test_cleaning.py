@@ -322,7 +322,7 @@ def test_with_nfc_the_digests_of_nfc_and_nfd_are_equal(submit, store, corpus):
     assert pf.verify(store).passed
 
 
-@pytest.mark.readme("length")
+@pytest.mark.documented("length")
 def test_frames_show_verify_and_a_run_see_one_text(submit, store, corpus):
     opened = corpus(
         ["<p>Le  mot</p>", "x", None, "la&nbsp;chose"], markup=True, whitespace=True, min_chars=2

@@ -81,7 +81,7 @@ def finished(corpus, inline, results, **options):
     return run.result()
 
 
-@pytest.mark.readme("confinement")
+@pytest.mark.documented("confinement")
 def test_a_mirrors_marker_brings_nothing_from_or_to_elsewhere(corpus, inline, tmp_path):
     fs = fsspec.filesystem("memory")
     fs.store.clear()

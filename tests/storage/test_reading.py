@@ -533,7 +533,7 @@ def test_a_gzip_file_with_a_wrong_checksum_is_not_accepted(tmp_path, name):
         read(corpus)
 
 
-@pytest.mark.readme("damaged-later")
+@pytest.mark.documented("damaged-later")
 @pytest.mark.parametrize("what", ["a page's header", "a digit"])
 def test_a_parquet_page_damaged_after_counting_gives_faults(tmp_path, what):
     path = tmp_path / "a.parquet"

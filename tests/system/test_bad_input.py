@@ -446,7 +446,7 @@ def test_an_impossible_run_is_refused_and_writes_nothing(
     assert (texts, entries) == ((), ())
 
 
-@pytest.mark.readme("no-files")
+@pytest.mark.documented("no-files")
 @pytest.mark.parametrize("what", ["folder", "folder/*.txt", "nowhere.txt"])
 def test_a_missing_corpus_is_an_error_that_names_it(tmp_path, what):
     (tmp_path / "folder").mkdir()
@@ -457,7 +457,7 @@ def test_a_missing_corpus_is_an_error_that_names_it(tmp_path, what):
 # --- ids ------------------------------------------------------------------------------------------
 
 
-@pytest.mark.readme("id-kinds")
+@pytest.mark.documented("id-kinds")
 def test_ids_of_mixed_kinds_become_strings_as_written(submit, tmp_path):
     lines = [
         '{"id": 7}',
@@ -484,7 +484,7 @@ def test_ids_of_mixed_kinds_become_strings_as_written(submit, tmp_path):
     assert (summary.null_ids, summary.repeated_ids) == (3, 3)
 
 
-@pytest.mark.readme("id-not-utf-8")
+@pytest.mark.documented("id-not-utf-8")
 def test_an_unreadable_id_does_not_cost_its_text(submit, tmp_path):
     files = {
         "a.jsonl": b'{"id": "a\\ud800", "text": "0"}\n',
@@ -497,7 +497,7 @@ def test_an_unreadable_id_does_not_cost_its_text(submit, tmp_path):
     assert summary.null_ids == 1
 
 
-@pytest.mark.readme("id-repeated")
+@pytest.mark.documented("id-repeated")
 def test_repeated_ids_are_kept_and_counted(submit, tmp_path):
     ids = ["x", "y", "x", None, "x", None]
     data = parquet(id=ids, text=["0", "1", "2", "3", "4", None])
@@ -507,7 +507,7 @@ def test_repeated_ids_are_kept_and_counted(submit, tmp_path):
     assert ids == ["x", "y", "x", "", "x", ""]
 
 
-@pytest.mark.readme("id-kinds")
+@pytest.mark.documented("id-kinds")
 def test_ids_keep_their_kind_when_a_store_grows(submit, tmp_path):
     folder = write(tmp_path / "corpus", {"1.parquet": parquet(id=[7], text=["0"])})
     submit(pf.open_corpus(folder)).result()
@@ -559,7 +559,7 @@ SPECIAL = {
 }
 
 
-@pytest.mark.readme("no-file")
+@pytest.mark.documented("no-file")
 @pytest.mark.timeout(60)
 @pytest.mark.parametrize("format", [None, "document"])
 @pytest.mark.parametrize("what", SPECIAL)
@@ -575,7 +575,7 @@ def test_special_files_are_listed_and_never_opened(submit, tmp_path, what, forma
             submit(pf.open_corpus(folder / "a.txt"), tmp_path / "alone.zarr").result()
 
 
-@pytest.mark.readme("link")
+@pytest.mark.documented("link")
 def test_links_to_files_are_followed_and_loops_left_out(submit, tmp_path):
     (tmp_path / "blob").write_text("good\n")
     os.utime(tmp_path / "blob", (10**9, 10**9))  # of another time than the link
@@ -606,7 +606,7 @@ CHANGES = {
 }
 
 
-@pytest.mark.readme("changed")
+@pytest.mark.documented("changed")
 @pytest.mark.parametrize("size", [LINE, LINE * 100_000], ids=["small", "large"])
 @pytest.mark.parametrize("when", ["before counting", "before reading"])
 @pytest.mark.parametrize("what", CHANGES)
@@ -624,7 +624,7 @@ def test_a_file_changed_after_listing_ends_the_run(submit, tmp_path, what, when,
     assert time.monotonic() - began < 20  # it is not waited for
 
 
-@pytest.mark.readme("changed")
+@pytest.mark.documented("changed")
 @pytest.mark.parametrize("rows", [1000, 200_000], ids=["small", "large"])
 def test_a_file_changed_while_it_is_read_ends_the_run(tmp_path, monkeypatch, rows):
     """In threads of this process, so that the change comes right after the first read."""
@@ -651,7 +651,7 @@ def test_a_file_changed_while_it_is_read_ends_the_run(tmp_path, monkeypatch, row
         assert pf.open_results(tmp_path / "out.zarr").attrs["complete"] is False
 
 
-@pytest.mark.readme("damaged-later")
+@pytest.mark.documented("damaged-later")
 def test_a_run_reads_the_checksum_after_the_last_row(submit, tmp_path):
     path = write(tmp_path / "corpus", {"a.jsonl.gz": PACK[".gz"](NOISE)}) / "a.jsonl.gz"
     corpus = pf.open_corpus(path)
@@ -690,7 +690,7 @@ def said(ran):
     return " ".join(ran.stderr.split())
 
 
-@pytest.mark.readme("file-denied")
+@pytest.mark.documented("file-denied")
 @pytest.mark.parametrize("format", [None, "document"])
 def test_an_unreadable_file_is_quarantined(tmp_path, format):
     folder = write(tmp_path / "corpus", {"a.txt": b"secret", "b.txt": b"good"})
@@ -707,7 +707,7 @@ def test_an_unreadable_file_is_quarantined(tmp_path, format):
     ) + [True]
 
 
-@pytest.mark.readme("folder-denied")
+@pytest.mark.documented("folder-denied")
 def test_an_unlistable_folder_is_an_error(tmp_path):
     folder = write(tmp_path / "corpus", {"a.txt": b"good", "inner/b.txt": b"secret"})
     (folder / "inner").chmod(0)
@@ -720,7 +720,7 @@ def test_an_unlistable_folder_is_an_error(tmp_path):
     assert not (tmp_path / "out.zarr").exists()
 
 
-@pytest.mark.readme("results-denied")
+@pytest.mark.documented("results-denied")
 def test_an_unwritable_target_is_refused_at_once(tmp_path):
     write(tmp_path / "corpus", {"a.txt": b"good"})
     (tmp_path / "locked").mkdir(mode=0o500)
@@ -733,7 +733,7 @@ def test_an_unwritable_target_is_refused_at_once(tmp_path):
     assert list((tmp_path / "locked").iterdir()) == []
 
 
-@pytest.mark.readme("results-taken")
+@pytest.mark.documented("results-taken")
 @pytest.mark.parametrize("on_error", ["quarantine", "raise"])
 @pytest.mark.parametrize(
     ("there", "results", "error", "words"),
@@ -782,7 +782,7 @@ def mounts():
         pytest.skip(f"no disk can be mounted: {tried.stderr.decode().strip()}")
 
 
-@pytest.mark.readme("full")
+@pytest.mark.documented("full")
 @pytest.mark.usefixtures("mounts")
 def test_a_run_resumes_once_a_full_disk_has_space(many, tmp_path):
     corpus, expected = many
@@ -816,7 +816,7 @@ def test_a_run_resumes_once_a_full_disk_has_space(many, tmp_path):
     assert values(LocalTarget(tmp_path / "out.zarr")) == expected
 
 
-@pytest.mark.readme("read-only")
+@pytest.mark.documented("read-only")
 @pytest.mark.usefixtures("mounts")
 def test_a_read_only_disk_is_refused_at_once(tmp_path):
     write(tmp_path / "corpus", {"a.txt": b"good"})
@@ -860,7 +860,7 @@ REFUSALS = {
 
 
 @pytest.mark.parametrize(
-    "what", [pytest.param(row, marks=pytest.mark.readme(row)) for row in REFUSALS]
+    "what", [pytest.param(row, marks=pytest.mark.documented(row)) for row in REFUSALS]
 )
 def test_a_permanent_error_is_not_retried_and_the_run_resumes(
     submit_to_cluster, many, tmp_path, what
@@ -882,7 +882,7 @@ def test_a_permanent_error_is_not_retried_and_the_run_resumes(
 
 
 @pytest.mark.parametrize(
-    "what", [pytest.param(row, marks=pytest.mark.readme(row)) for row in REFUSALS]
+    "what", [pytest.param(row, marks=pytest.mark.documented(row)) for row in REFUSALS]
 )
 def test_submit_raises_the_permanent_errors_of_a_target(submit, many, tmp_path, what):
     corpus, _ = many
@@ -894,7 +894,7 @@ def test_submit_raises_the_permanent_errors_of_a_target(submit, many, tmp_path, 
     assert not (tmp_path / "out.zarr").exists()
 
 
-@pytest.mark.readme("mirror-full")
+@pytest.mark.documented("mirror-full")
 def test_a_full_mirror_does_not_harm_the_results(submit_to_cluster, many, tmp_path):
     corpus, expected = many
     full = RetryingTarget(
@@ -917,8 +917,10 @@ def test_a_full_mirror_does_not_harm_the_results(submit_to_cluster, many, tmp_pa
 @pytest.mark.parametrize(
     ("kind", "words"),
     [
-        pytest.param("full", "the quota is used up", marks=pytest.mark.readme("quota")),
-        pytest.param("denied", "permission is denied", marks=pytest.mark.readme("results-denied")),
+        pytest.param("full", "the quota is used up", marks=pytest.mark.documented("quota")),
+        pytest.param(
+            "denied", "permission is denied", marks=pytest.mark.documented("results-denied")
+        ),
     ],
 )
 @pytest.mark.parametrize("place", ["gcs", "drive"])
@@ -962,5 +964,5 @@ def test_every_documented_failure_has_a_test_and_vice_versa():
     tested = {parameters.id.partition(":")[0] for parameters in [*ROWS, *FILES, *REFUSED]}
     tested |= REFUSALS.keys()
     for path in TESTS.rglob("test_*.py"):
-        tested |= set(re.findall(r'mark\.readme\("([a-z0-9-]+)"\)', path.read_text("utf-8")))
+        tested |= set(re.findall(r'mark\.documented\("([a-z0-9-]+)"\)', path.read_text("utf-8")))
     assert set(listed) == tested

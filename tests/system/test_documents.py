@@ -1,7 +1,7 @@
 """The documents themselves: links, paths and symbols that they name exist; the README stays short.
 
 What the documents claim about the engine is tested elsewhere: the failures by the tests marked
-`readme`, the commands by test_tls and test_advice, the README's notebook by test_notebook.
+`documented`, the commands by test_tls and test_advice, the README's notebook by test_notebook.
 """
 
 from __future__ import annotations

@@ -151,7 +151,7 @@ def test_format_2_metadata_with_pickles_is_ignored(store, made, inline, canary, 
     assert not canary.exists()
 
 
-@pytest.mark.readme("nothing-runs")
+@pytest.mark.documented("nothing-runs")
 @pytest.mark.parametrize("codec", ["pickle", "numcodecs.pickle", "object", "json2"])
 @pytest.mark.parametrize("where", ["codecs", "data_type"])
 def test_object_codecs_and_types_are_unknown(store, made, inline, canary, codec, where):

@@ -275,7 +275,7 @@ def test_of_two_that_begin_at_once_one_does(client, place, corpus, tmp_path):
     assert run.result().done == ROWS
 
 
-@pytest.mark.readme("away")
+@pytest.mark.documented("away")
 @pytest.mark.parametrize("place", ["gdrive", "mount"], indirect=True)  # gcsfs insists for 33 s
 def test_a_place_that_stays_away(client, place, corpus, monkeypatch):
     monkeypatch.setenv("PANINIFS_PATIENCE", "1")

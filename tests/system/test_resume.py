@@ -54,7 +54,7 @@ def test_killing_everything_at_any_write_is_harmless(
     assert killed > 40  # metadata, two shards of a dozen objects, lease and success mark
 
 
-@pytest.mark.readme("worker-killed")
+@pytest.mark.documented("worker-killed")
 @pytest.mark.parametrize("victim", ["writer", "client"])
 def test_killing_worker_or_client_at_any_write_is_harmless(
     victim, file_a_shard, start, undisturbed, workers, tmp_path
@@ -89,7 +89,7 @@ def test_a_killed_workers_partial_files_are_removed(
     assert_same_and_no_shard_twice(file_a_shard, tmp_path, undisturbed[2])
 
 
-@pytest.mark.readme("killed")
+@pytest.mark.documented("killed")
 @pytest.mark.parametrize("seed", range(20))
 def test_killing_at_a_random_moment_is_harmless(
     seed, file_a_shard, start, undisturbed, workers, tmp_path
