@@ -161,7 +161,7 @@ def test_quarantined_rows_exit_3(tmp_path):
         (["run", "c.jsonl"], "as the last argument, RESULTS"),
         (
             ["run", "c.jsonl", "out.zarr", "--cluster", "abacus"],
-            "there are: cpu, threads, cuda, or a scheduler",
+            "choose one of cpu, threads, cuda, or a scheduler",
         ),
         (["run", "c.jsonl", "out.zarr", "--shard-rows", "100"], "power of two"),
         (["run", "c.jsonl", "out.zarr", "--text", "gloss", *THREADS], "no column 'gloss'"),
