@@ -1,5 +1,6 @@
-"""What is computed for a text: fields, blocks, graphs and their kernels.
+"""What is computed for a text: blocks, graphs, and the kernels that compute them.
 
-Lazy: declaring a graph computes nothing. Clusters, tasks and micro-batches are in `engine`. Imports
-`storage`, never `engine`.
+Declaring a graph computes nothing; clusters, tasks and micro-batches are in `engine`. Imports run
+one way: frames | fusion > graph > blocks > block > fingerprint > kernels > inventories. Modules
+here may import `storage`, never `engine`.
 """

@@ -1,7 +1,8 @@
-"""`MapBlock`: a named step from earlier values to declared fields, and its decorator.
+"""`MapBlock`: a named step from earlier values to declared fields; `map_block` makes one.
 
-What a block *is* belongs here: its inputs, fields and identity, and the check of what it returns.
-When it runs, and on what, is the engine's business.
+It covers a block's inputs, fields and identity, and the validation of what its code returns.
+Built-in blocks are in `blocks`, their code is in `kernels`. When and where a block runs is the
+business of `engine`.
 """
 
 from __future__ import annotations
@@ -24,38 +25,39 @@ TEXT = "text"
 Arrays = Mapping[str, npt.NDArray[Any]]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class MapBlock:
-    """A step of a graph: row by row, some inputs become some fields.
+    """A step of a graph that computes fields from inputs, each row on its own.
 
     Parameters
     ----------
     name : str
-        What the dashboard and error messages call it. Without a `function` also the name of
-        the backend's function that computes it.
+        Name on the dashboard and in error messages. Of a block without a `function` it is also the
+        name of the backend's function that computes it.
     inputs : tuple of str
         ``text`` (a `PackedText`) or names of earlier fields (arrays of n rows).
     fields : tuple of Field
-        What it returns: one array, or as many in this order, or a mapping by name.
+        What the code returns: an array, or several in this order, or a mapping by name.
     params : mapping
-        Passed by keyword; JSON, for they are part of a run's fingerprint.
+        Keyword arguments of the code. They are part of a run's fingerprint, so they must be JSON.
     function : callable, optional
-        A user's own code. Built-in blocks have none: each backend brings its own.
+        A user's code. Built-in blocks have none: each backend has its own.
     version : str
-        Raise it when the block's results change though its source does not.
+        To be raised when the block's results change although its source does not.
     exact : bool
-        False where results may differ in the last bits between backends or batches.
+        False if results may differ in the last bits between backends or batches.
     cuda : str
-        CUDA C++ that takes the function's place on a GPU; see `map_block`.
+        CUDA C++ that replaces the function on a GPU; see `map_block`.
     text_seconds : float
-        How long a text takes, where that is long; see `map_block`. No part of its identity.
+        Seconds per text of a slow block; see `map_block`. Not part of its identity.
     """
 
-    name: str
-    inputs: tuple[str, ...]
-    fields: tuple[Field, ...]
-    params: Mapping[str, Any] = field(default_factory=dict)
-    function: Callable[..., Any] | None = None
+    # The leading fields also take positional arguments, as they always did in public code.
+    name: str = field(kw_only=False)
+    inputs: tuple[str, ...] = field(kw_only=False)
+    fields: tuple[Field, ...] = field(kw_only=False)
+    params: Mapping[str, Any] = field(kw_only=False, default_factory=dict)
+    function: Callable[..., Any] | None = field(kw_only=False, default=None)
     version: str = ""
     exact: bool = True
     cuda: str = ""
@@ -66,28 +68,31 @@ class MapBlock:
             raise GraphError(f"block {self.name!r} declares no fields")
         if not self.inputs:
             raise GraphError(
-                f"block {self.name!r} takes no inputs; name its parameters 'text' or after "
-                "fields of earlier blocks"
+                f"block {self.name!r} has no inputs; name its parameters 'text' or after fields of "
+                "earlier blocks"
             )
         if self.cuda:
             self._check_kernel()
         if not 0 <= self.text_seconds < float("inf"):
-            raise GraphError(f"block {self.name!r}: text_seconds={self.text_seconds} is no time")
+            raise GraphError(
+                f"block {self.name!r}: text_seconds must be a non-negative number of seconds, not "
+                f"{self.text_seconds}"
+            )
 
     def _check_kernel(self) -> None:
         if any(one.dtype == STRING for one in self.fields):
-            raise GraphError(f"block {self.name!r}: a CUDA kernel makes numbers, no strings")
+            raise GraphError(f"block {self.name!r}: a CUDA kernel cannot return strings")
         declared = rf'extern\s+"C"\s+__global__\s[^;{{]*?\b{re.escape(self.name)}\s*\('
         if not isinstance(self.cuda, str) or not re.search(declared, self.cuda):
             raise GraphError(
-                f"block {self.name!r}: cuda= is CUDA C++ with a kernel "
+                f"block {self.name!r}: cuda= must be CUDA C++ with a kernel "
                 f'extern "C" __global__ void {self.name}(...)'
             )
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
-        """Call a user's own block like the plain function it was written as."""
+        """Call the function of a user's block."""
         if self.function is None:
-            raise TypeError(f"block {self.name!r} is built in; its code is chosen by the backend")
+            raise TypeError(f"block {self.name!r} is built in; only a backend has its code")
         return self.function(*args, **kwargs)
 
     def bind(self, backend: str) -> Callable[..., Any]:
@@ -96,12 +101,12 @@ class MapBlock:
         return getattr(kernels, self.name) if self.function is None else kernels.own(self)
 
     def outputs(self, returned: Any, rows: int) -> dict[str, npt.NDArray[Any]]:
-        """Check what the block's code returned and name it.
+        """Validate what the block's code returned, and return it by field name.
 
         Raises
         ------
         BlockError
-            A field is missing, or its dtype, shape or length is not the declared one.
+            A field is missing, or its dtype, shape or length differs from the declaration.
         """
         if isinstance(returned, Mapping):
             if set(returned) != {one.name for one in self.fields}:
@@ -114,36 +119,36 @@ class MapBlock:
         else:
             raise self._error(f"returned {type(returned).__name__}")
         return {
-            one.name: self._checked(one, value, rows)
+            one.name: self._validated(one, value, rows)
             for one, value in zip(self.fields, values, strict=True)
         }
 
-    def _checked(self, one: Field, value: Any, rows: int) -> npt.NDArray[Any]:
+    def _validated(self, declared: Field, value: Any, rows: int) -> npt.NDArray[Any]:
         if not hasattr(value, "dtype") or not hasattr(value, "shape"):
             raise self._error(
-                f"returned {type(value).__name__} for {one.name!r}, not an "
-                f"array; wrap it: np.array(..., {one.dtype!r})"
+                f"returned {type(value).__name__} for {declared.name!r}, not an array; wrap it: "
+                f"np.array(..., {declared.dtype!r})"
             )
-        if one.dtype == STRING and value.dtype.kind in "OTU":
+        if declared.dtype == STRING and value.dtype.kind in "OTU":
             value = value.astype(object)
-        elif value.dtype != one.array_dtype:
+        elif value.dtype != declared.array_dtype:
             raise self._error(
-                f"returned {value.dtype} for {one.name!r}, which is declared {one.dtype}; "
-                f"convert it: .astype({one.dtype!r})"
+                f"returned {value.dtype} for {declared.name!r}, which is declared "
+                f"{declared.dtype}; convert it: .astype({declared.dtype!r})"
             )
-        if tuple(value.shape) != (rows, *one.shape):
+        if tuple(value.shape) != (rows, *declared.shape):
             raise self._error(
-                f"returned shape {tuple(value.shape)} for {one.name!r}; {rows} texts with values "
-                f"of shape {one.shape} make {(rows, *one.shape)}"
+                f"returned shape {tuple(value.shape)} for {declared.name!r}; {rows} texts with "
+                f"values of shape {declared.shape} need {(rows, *declared.shape)}"
             )
-        if hasattr(value, "__cuda_array_interface__"):  # it stays on the device
+        if hasattr(value, "__cuda_array_interface__"):  # stays on the device
             return cast("npt.NDArray[Any]", value)
         array: npt.NDArray[Any] = np.asarray(value).view()
-        array.flags.writeable = False  # the next block's input is what is stored
-        if one.dtype == STRING:  # zarr would store None as the text "None"
+        array.flags.writeable = False  # blocks share the arrays that are stored
+        if declared.dtype == STRING:  # Zarr would store None as the text "None"
             odd = next((item for item in array.ravel() if not isinstance(item, str)), "")
             if not isinstance(odd, str):
-                raise self._error(f"returned {odd!r} for {one.name!r}, which holds strings")
+                raise self._error(f"returned {odd!r} for {declared.name!r}, which holds strings")
         return array
 
     def _error(self, problem: str) -> BlockError:
@@ -151,13 +156,13 @@ class MapBlock:
         return BlockError(f"block {self.name!r} (fields: {declared}) {problem}")
 
     def describe(self) -> dict[str, Any]:
-        """Return the block's identity as JSON: what a run's fingerprint holds of it.
+        """Return the block's identity as JSON, which is part of a run's fingerprint.
 
         Raises
         ------
         GraphError
-            A user's function refers to something whose value cannot be pinned down and has
-            no ``version=``.
+            A user's function refers to a value that has no stable description, and the block has no
+            ``version=``.
         """
         described: dict[str, Any] = {
             "inputs": list(self.inputs),
@@ -182,35 +187,36 @@ def map_block(
     cuda: str = "",
     text_seconds: float = 0.0,
 ) -> Callable[[Callable[..., Any]], MapBlock]:
-    """Make a block of one's own from a function; its parameter names are its inputs.
+    """Make a block from a function, whose parameter names are the block's inputs.
 
     The function is called with a micro-batch: ``text`` is a `PackedText` of n texts, any other
-    parameter an array of n rows of an earlier field. It returns one array a field, n rows each.
-    Texts come in runs of any length, so a row's result may depend on that row alone.
+    parameter is an array with the n rows of an earlier field. It returns one array per field, with
+    n rows each. Micro-batches have any number of texts, so a row's result must depend on that row
+    alone.
 
-    On the backend ``cuda`` it is given arrays of CuPy, and NumPy's functions work on them too
-    (``np.max(dhatu, axis=1)``); of those that make an array out of nothing CuPy's own are needed.
-    What cannot be said with arrays may go through `PackedText.to_strings`, which brings texts back
-    to the host, and return NumPy's. Nothing may be kept on the device from one call to the next.
+    On the backend ``cuda`` the arrays are CuPy arrays. NumPy's functions accept them
+    (``np.max(dhatu, axis=1)``), except for functions that create arrays, where CuPy's own are
+    needed. Code that cannot be written with arrays can call `PackedText.to_strings`, which copies
+    texts to the host, and return NumPy arrays. A function must not keep device memory between
+    calls.
 
     Parameters
     ----------
     fields : sequence of Field
         What it returns.
     name : str, optional
-        The function's name when left out.
+        Defaults to the function's name.
     version, exact
         See `MapBlock`.
     cuda : str, optional
-        CUDA C++ with a kernel ``extern "C" __global__`` of the block's name, which a GPU runs in
-        the function's place, a thread a text, in blocks of 256. Its parameters: for ``text``
-        ``const unsigned char *data, const long long *offsets``, for a field a pointer to its
-        values; then ``long long n``, then a pointer for every field that it fills. CuPy compiles
-        it so that subnormal floats count as zero.
+        CUDA C++ with a kernel ``extern "C" __global__`` of the block's name, which a GPU runs
+        instead of the function, with one thread per text and blocks of 256 threads. Its parameters
+        are ``const unsigned char *data, const long long *offsets`` for ``text`` and a pointer to
+        its values for a field, then ``long long n``, then a pointer per field that it fills. CuPy
+        compiles it so that subnormal floats count as zero.
     text_seconds : float, optional
-        A slow block, as an embedding, says how many seconds a text takes it on the slowest machine
-        that it is to run on. Shards are made so small that what is in flight is never more than
-        five minutes of a worker's work.
+        Seconds per text of a slow block, e.g. an embedding, on the slowest machine that will run
+        it. Shards are made small enough that at most five minutes of a worker's work are in flight.
 
     Examples
     --------
@@ -226,10 +232,17 @@ def map_block(
         label = name or function.__name__
         parameters = inspect.signature(function).parameters.values()
         if any(p.kind in (p.VAR_POSITIONAL, p.VAR_KEYWORD, p.KEYWORD_ONLY) for p in parameters):
-            raise GraphError(f"block {label!r}: give each input a plain parameter of its own")
+            raise GraphError(f"block {label!r}: each input needs a plain parameter")
         inputs = tuple(p.name for p in parameters if p.default is p.empty)
         return MapBlock(
-            label, inputs, tuple(fields), {}, function, version, exact, cuda, text_seconds
+            name=label,
+            inputs=inputs,
+            fields=tuple(fields),
+            function=function,
+            version=version,
+            exact=exact,
+            cuda=cuda,
+            text_seconds=text_seconds,
         )
 
     return decorate

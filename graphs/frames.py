@@ -1,7 +1,7 @@
-"""`frame`: a corpus as a lazy dask frame where its blocks compute; `packed`: cuDF text for kernels.
+"""Frames: a corpus as a lazy dask frame (`frame`), and cuDF text as kernel input (`packed`).
 
-What is between a corpus or a frame and a backend's arrays belongs here. How files are read is
-`storage`'s business, what is computed from the arrays the kernels'.
+It covers what is between a corpus or a frame and a backend's arrays. Files are read in `storage`;
+arrays are computed with in `kernels`.
 """
 
 from __future__ import annotations
@@ -24,14 +24,14 @@ if TYPE_CHECKING:
 
 _DASK_NAMES = {"pandas": "cpu", "cudf": "cuda"}
 
-_LEGACY_DEFAULT_STREAM = 1  # as the CUDA array interface numbers it
+_LEGACY_DEFAULT_STREAM = 1  # its number in the CUDA array interface
 
 
 def frame(corpus: Corpus, backend: str | None = None) -> dd.DataFrame:
-    r"""Return a corpus as a lazy dask frame that lies where a backend computes.
+    r"""Return a corpus as a lazy dask frame in a backend's memory.
 
-    Partitions, columns and index are the same on each: the index is the row of the corpus, and rows
-    that were set aside have a null text. Counts the rows, reads no text.
+    Partitions, columns and index are the same on every backend. The index is the row of the corpus,
+    and quarantined rows have a null text. This counts the rows and reads no text.
 
     Parameters
     ----------
@@ -39,14 +39,14 @@ def frame(corpus: Corpus, backend: str | None = None) -> dd.DataFrame:
         From `open_corpus`.
     backend : str, optional
         ``cpu``: pandas with Arrow-backed text, which is `Corpus.frame`. ``cuda``: dask-cuDF; text
-        goes from the readers to the device as Arrow buffers. When left out, as dask's setting
-        ``dataframe.backend`` (pandas or cudf) says.
+        goes from the readers to the device as Arrow buffers. Defaults to dask's setting
+        ``dataframe.backend`` (pandas or cudf).
 
     Raises
     ------
     BackendUnavailable
-        Nothing is known by that name; or RAPIDS or a GPU is missing in this process, which a
-        dask-cuDF frame needs to describe itself. A run needs neither: its workers make the frames.
+        The name is unknown, or this process lacks RAPIDS or a GPU, which a dask-cuDF frame needs
+        for its metadata. A run needs neither here, because its workers make the frames.
 
     Examples
     --------
@@ -63,36 +63,36 @@ def frame(corpus: Corpus, backend: str | None = None) -> dd.DataFrame:
         raise UsageError("frame needs a corpus from open_corpus(...)")
     name = _backend_of_dask() if backend is None else backend
     if name not in _FRAMES:
-        raise BackendUnavailable(f"no frames on {name!r}; there are: {', '.join(_FRAMES)}")
+        raise BackendUnavailable(f"no frames on {name!r}; choose one of: {', '.join(_FRAMES)}")
     return _FRAMES[name](corpus)
 
 
 @contextmanager
 def packed(series: Any) -> Iterator[PackedText]:
-    """View a cuDF string column as a `PackedText` of CuPy arrays, copying nothing.
+    """View a cuDF string column as a `PackedText` of CuPy arrays, without a copy.
 
-    While the block lasts cuDF cannot spill the column (one that was spilled is brought back), so
-    keep the block to a micro-batch. Afterwards the column may be spilled as before: a view that is
-    kept longer stays readable, and keeps its memory on the device whatever cuDF spills. The arrays
-    are for reading only, which CuPy cannot enforce: writing to them changes the frame.
+    Inside the ``with`` block cuDF cannot spill the column, and a spilled one is brought back, so
+    limit the block to a micro-batch. Afterwards the column can be spilled as before; a view that is
+    held longer stays readable and holds its memory on the device. The arrays are read-only by
+    convention, because CuPy cannot enforce it: writing to them changes the frame.
 
-    Taking the view waits for what cuDF has queued. Kernels that read it on a stream of their own
-    must have ended when the block does.
+    Taking the view waits for cuDF's queued work. Kernels that read it on another stream must have
+    finished before the ``with`` block ends.
 
     Parameters
     ----------
     series : cudf.Series
-        Of strings; a slice too. A null text has a slot whose bytes mean nothing: see `valid`.
+        A series or slice of strings. The bytes of a null text are undefined; see `valid`.
 
     Yields
     ------
     PackedText
-        With `data` uint8 [bytes] and `offsets` int32 or int64 [n + 1] on the column's device.
+        Its `data` uint8 [bytes] and `offsets` int32 or int64 [n + 1] are on the column's device.
 
     Raises
     ------
     TypeError
-        It is not a cuDF series of strings.
+        `series` is not a cuDF series of strings.
 
     Examples
     --------
@@ -105,7 +105,7 @@ def packed(series: Any) -> Iterator[PackedText]:
 
     if not isinstance(series, cudf.Series):
         raise TypeError(f"text must be a cuDF series of strings, not {type(series).__name__}")
-    # Not Series.to_pylibcudf, which hands a spilled column over without its buffers.
+    # Not Series.to_pylibcudf, which returns a spilled column without its buffers.
     column = series._column
     if column.plc_column.type().id() != TypeId.STRING:
         raise TypeError(f"text must be a cuDF series of strings, not of {series.dtype}")
@@ -114,7 +114,7 @@ def packed(series: Any) -> Iterator[PackedText]:
 
 
 def valid(series: Any) -> Any:
-    """Return which rows of a cuDF column are not null: a CuPy bool array [n] of its own."""
+    """Return which rows of a cuDF column are not null, as a new CuPy bool array [n]."""
     return series.notna().values
 
 
@@ -128,8 +128,7 @@ def _cudf_frame(corpus: Corpus) -> dd.DataFrame:
     except ImportError as error:
         raise BackendUnavailable(
             f"no frames on 'cuda' here: they need an NVIDIA GPU and RAPIDS ({error}); `paninifs "
-            "devices` says whether there is a GPU, and what to install for it; or take "
-            "backend='cpu'"
+            "devices` reports whether there is a GPU and what to install; or choose backend='cpu'"
         ) from error
     runtime = cupy.cuda.runtime
     try:
@@ -137,7 +136,7 @@ def _cudf_frame(corpus: Corpus) -> dd.DataFrame:
     except runtime.CUDARuntimeError as error:
         raise BackendUnavailable(
             f"no frames on 'cuda' here: they need a GPU in this process ({error}); "
-            "take backend='cpu', or submit the corpus itself to workers that have one"
+            "choose backend='cpu', or submit the corpus itself to workers that have one"
         ) from error
     return corpus.frame_of(_to_cudf)
 
@@ -154,8 +153,8 @@ def _backend_of_dask() -> str:
     setting = dask.config.get("dataframe.backend", "pandas")
     if setting not in _DASK_NAMES:
         raise BackendUnavailable(
-            f"dask's dataframe.backend is {setting!r}, and frames are made for "
-            f"{' and '.join(_DASK_NAMES)}; name one: backend='cpu'"
+            f"dask's dataframe.backend is {setting!r}, but frames are available for "
+            f"{' and '.join(_DASK_NAMES)}; choose one with backend='cpu'"
         )
     return _DASK_NAMES[setting]
 
@@ -163,20 +162,20 @@ def _backend_of_dask() -> str:
 def _to_cudf(table: pa.Table, start: int) -> Any:
     import cudf
 
-    made = cudf.DataFrame.from_arrow(table)
-    made.index = cudf.RangeIndex(start, start + len(table))
-    return made
+    partition = cudf.DataFrame.from_arrow(table)
+    partition.index = cudf.RangeIndex(start, start + len(table))
+    return partition
 
 
 def _view(column: Any) -> PackedText:
-    """View a pylibcudf string column, whose buffers are cuDF's and cannot be spilled now."""
+    """View a pylibcudf string column whose cuDF buffers cannot be spilled at the moment."""
     import cupy
 
     rows, children = column.size(), column.children()
-    if not rows or not children:  # libcudf makes neither offsets nor characters for no rows
+    if not rows or not children:  # without rows libcudf makes neither offsets nor characters
         return PackedText(cupy.empty(0, np.uint8), cupy.zeros(rows + 1, np.int32))
     (ends,) = children
-    # A slice shares its parent's buffers: the offset counts rows, and so entries of the child.
+    # A slice shares its parent's buffers: the offset counts rows, i.e. entries of the child.
     first, width = ends.offset() + column.offset(), np.dtype(ends.type().typestr)
     offsets = _array(ends.data(), first, rows + 1, width)
     characters = column.data()
@@ -188,8 +187,8 @@ def _view(column: Any) -> PackedText:
 def _array(buffer: Any, start: int, length: int, dtype: np.dtype[Any]) -> Any:
     """View items ``[start, start + length)`` of a cuDF buffer as a CuPy array.
 
-    Not through the buffer's own array interface, which asks for write access: cuDF would copy a
-    shared buffer, and never spill it again.
+    The buffer's own array interface is not used, because it requests write access: cuDF would copy
+    a shared buffer and never spill it again.
     """
     import cupy
 
@@ -201,6 +200,6 @@ def _array(buffer: Any, start: int, length: int, dtype: np.dtype[Any]) -> Any:
         "stream": _LEGACY_DEFAULT_STREAM,
         "version": 3,
     }
-    # `memory` is what cuDF's buffer stands on: with it the array outlives a spill.
+    # `memory` owns the memory of cuDF's buffer, so that the array outlives a spill.
     memory = buffer.owner.owner
     return cupy.asarray(SimpleNamespace(__cuda_array_interface__=interface, memory=memory))

@@ -1,7 +1,7 @@
-"""Fusing: the blocks of the default graph become one, which a backend does in one pass.
+"""Fusion: the blocks of the default graph become one, which a backend computes in one pass.
 
-A fused block makes the same fields with the same bits; it is how a graph is run, never what it is,
-so fingerprints and stores know nothing of it.
+The fused block makes the same fields, bit for bit. Fusion affects how a graph runs and not what it
+is, so fused blocks do not appear in fingerprints or stores.
 """
 
 from __future__ import annotations
@@ -10,13 +10,15 @@ from .block import TEXT, MapBlock
 from .graph import Graph
 
 NAME = "default_graph"
-"""The backend's function for all of them."""
+"""Name of the fused block, and of the backend's function that computes it."""
+
+_FUSED = ("digest", "dhatu", "prime_base", "ambiguity")
 
 
 def fuse(graph: Graph) -> Graph:
-    """Return a graph that makes the same fields, with the default blocks fused where all are there.
+    """Return a graph that makes the same fields, with the default graph's blocks fused.
 
-    Blocks of the user's own, and a default graph that lacks a block, stay as they are.
+    A graph that lacks one of these blocks is returned unchanged; users' blocks are not fused.
 
     Examples
     --------
@@ -25,22 +27,24 @@ def fuse(graph: Graph) -> Graph:
     ['default_graph']
     """
     built_in = {block.name: block for block in graph.blocks if block.function is None}
-    wanted = ("digest", "dhatu", "prime_base", "ambiguity")
-    parts = [built_in[name] for name in wanted if name in built_in]
-    if len(parts) < len(wanted) or parts[2].params != parts[3].params:
+    if not built_in.keys() >= set(_FUSED):
+        return graph
+    parts = [built_in[name] for name in _FUSED]
+    _, dhatu, prime_base, ambiguity = parts
+    if prime_base.params != ambiguity.params:
         return graph
     fused = MapBlock(
-        NAME,
-        (TEXT,),
-        tuple(field for part in parts for field in part.fields),
-        {**parts[1].params, **parts[2].params},
+        name=NAME,
+        inputs=(TEXT,),
+        fields=tuple(field for part in parts for field in part.fields),
+        params={**dhatu.params, **prime_base.params},
     )
     others = [block for block in graph.blocks if block not in parts]
     return Graph((fused, *others))
 
 
 def is_default(graph: Graph) -> bool:
-    """Whether a graph is the default one and nothing else, over whatever inventories.
+    """Return whether a graph is exactly the default graph, with any inventories.
 
     >>> from .graph import default_graph
     >>> is_default(default_graph(primes=[2, 3]))

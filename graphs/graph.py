@@ -1,4 +1,7 @@
-"""`Graph`: blocks in an order in which each finds its inputs. Lazy: nothing is computed here."""
+"""`Graph`: blocks in an order in which the inputs of each are made before it; `default_graph`.
+
+A graph is a declaration; `engine` runs it.
+"""
 
 from __future__ import annotations
 
@@ -18,12 +21,12 @@ from .inventories import DHATUS, PRIMES
 
 @dataclass(frozen=True)
 class Graph:
-    """Map-blocks in order. Add a block with ``graph + block``.
+    """Blocks in order. Add a block with ``graph + block``.
 
     Raises
     ------
     GraphError
-        A block needs a field that no earlier one makes, or two make the same.
+        A block needs a field that no earlier block makes, or two blocks make the same field.
 
     Examples
     --------
@@ -41,21 +44,25 @@ class Graph:
         names: set[str] = set()
         for block in self.blocks:
             if block.name in names:
-                raise GraphError(f"two blocks are called {block.name!r}; give one a name=")
+                raise GraphError(
+                    f"two blocks are named {block.name!r}; give one of them another name="
+                )
             names.add(block.name)
             for wanted in block.inputs:
                 if wanted not in known:
                     raise GraphError(
-                        f"block {block.name!r} needs {wanted!r}; before it there is only "
+                        f"block {block.name!r} needs {wanted!r}; available before it: "
                         f"{', '.join(sorted(known))}"
                     )
             for field in block.fields:
                 if field.name in known:
-                    raise GraphError(f"block {block.name!r} makes {field.name!r} a second time")
+                    raise GraphError(
+                        f"block {block.name!r} makes {field.name!r}, which is made before it"
+                    )
                 known.add(field.name)
 
     def __add__(self, other: MapBlock | Graph) -> Graph:
-        """Return the graph with a block, or another graph's blocks, behind its own."""
+        """Return the graph with a block, or another graph's blocks, appended."""
         if isinstance(other, MapBlock):
             return Graph((*self.blocks, other))
         if isinstance(other, Graph):
@@ -64,22 +71,22 @@ class Graph:
 
     @property
     def fields(self) -> tuple[Field, ...]:
-        """Every field, in the order of the blocks."""
+        """All fields, in the order of the blocks."""
         return tuple(field for block in self.blocks for field in block.fields)
 
     @property
     def row_bytes(self) -> int:
-        """Stored bytes of one text's results, before compression."""
+        """Stored bytes per text, before compression."""
         return sum(field.row_bytes for field in self.fields)
 
     @property
     def text_seconds(self) -> float:
-        """Seconds that the blocks which say so take for a text."""
+        """Seconds per text of the blocks that declare ``text_seconds``."""
         return sum(block.text_seconds for block in self.blocks)
 
     @property
     def label(self) -> str:
-        """What a task of this graph is called on the dashboard."""
+        """Name of the graph's tasks on the dashboard."""
         return "+".join(block.name for block in self.blocks)
 
     def describe(self) -> dict[str, Any]:
@@ -88,12 +95,12 @@ class Graph:
 
 
 def default_graph(*, dhatus: Sequence[str] = DHATUS, primes: Sequence[int] = PRIMES) -> Graph:
-    """Return digest → dhātu → prime base → ambiguity, over inventories of one's own if wanted.
+    """Return digest → dhātu → prime base → ambiguity, over the default or other inventories.
 
     Raises
     ------
     GraphError
-        An inventory is empty, repeats itself, or its variance could overflow float32.
+        An inventory is empty or has duplicates, or its variance could overflow float32.
     """
     weights = dhatu(dhatus)
     signatures = prime_base(len(dhatus), primes)

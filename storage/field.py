@@ -1,4 +1,4 @@
-"""`Field`: the declaration of one output array. No values, no files."""
+"""`Field`: the declaration of one output array, without values or files."""
 
 from __future__ import annotations
 
@@ -15,9 +15,10 @@ STRING = "string"
 _KINDS = frozenset("biuf")
 
 
-@dataclass(frozen=True)
+# Public, so what was positional once remains so; fields that are added later are keyword-only.
+@dataclass(frozen=True, kw_only=True)
 class Field:
-    """One output array: a value, or a small fixed-shape array of values, for every text.
+    """One output array: a value per text, or a small fixed-shape array of values per text.
 
     Parameters
     ----------
@@ -28,13 +29,13 @@ class Field:
     shape : tuple of int
         The shape of one text's value; ``()`` for a scalar.
     dims : tuple of str, optional
-        A name for each axis of `shape`; ``NAME_axis0`` and so on when left out.
+        A name for each axis of `shape`; by default ``NAME_axis0`` and so on.
     labels : mapping of str to sequence, optional
-        What the positions along a dimension are called; stored as its coordinate.
+        Names of the positions along a dimension; stored as its coordinate.
     description : str
         One line, stored with the array.
     compress : bool
-        Whether its values are worth the time that compressing them takes: hashes are not.
+        Whether compressing the values is worth its time; for hashes it is not.
 
     Raises
     ------
@@ -53,18 +54,18 @@ class Field:
     8
     """
 
-    name: str
-    dtype: str
-    shape: tuple[int, ...] = ()
-    dims: tuple[str, ...] | None = None
-    labels: Mapping[str, tuple[Any, ...]] = field(default_factory=dict)
-    description: str = ""
-    compress: bool = True
+    name: str = field(kw_only=False)
+    dtype: str = field(kw_only=False)
+    shape: tuple[int, ...] = field(default=(), kw_only=False)
+    dims: tuple[str, ...] | None = field(default=None, kw_only=False)
+    labels: Mapping[str, tuple[Any, ...]] = field(default_factory=dict, kw_only=False)
+    description: str = field(default="", kw_only=False)
+    compress: bool = field(default=True, kw_only=False)
 
     def __post_init__(self) -> None:
         if not self.name.isidentifier() or self.name.startswith("_"):
             raise GraphError(
-                f"{self.name!r} is no field name: use letters, digits and _, not starting with _"
+                f"{self.name!r} is not a field name: use letters, digits and _, not starting with _"
             )
         if self.dtype != STRING:
             try:
@@ -88,9 +89,11 @@ class Field:
                 f"field {self.name!r}: dims {dims} must name each axis of shape {shape} once, "
                 f"none of them 'text' or {self.name!r}"
             )
-        if not all(dim.isidentifier() for dim in dims):  # one with labels is an array as well
+        if not all(
+            dim.isidentifier() for dim in dims
+        ):  # a dimension with labels is stored as an array as well
             raise GraphError(
-                f"field {self.name!r}: dims {dims} must each be letters, digits and _, as a name is"
+                f"field {self.name!r}: each of the dims {dims} must be letters, digits and _"
             )
         lengths = dict(zip(dims, shape, strict=True))
         for dim, labels in self.labels.items():
@@ -104,13 +107,13 @@ class Field:
 
     @property
     def row_bytes(self) -> int:
-        """Stored bytes of one text's value, before compression; a string counts as 32."""
+        """Bytes per text, before compression; a string counts as 32."""
         width = 32 if self.dtype == STRING else np.dtype(self.dtype).itemsize
         return width * math.prod(self.shape)
 
     @property
     def fill(self) -> Any:
-        """The value of a row that is not done yet or was quarantined: zero, false or empty."""
+        """The value of a row that is not computed yet or is quarantined: zero, false or empty."""
         return "" if self.dtype == STRING else np.dtype(self.dtype).type(0).item()
 
     @property
@@ -120,12 +123,12 @@ class Field:
 
     @classmethod
     def described(cls, found: Mapping[str, Any]) -> Field:
-        """Return the field that `describe` told of, without labels and description."""
+        """Return the field that `describe` described, without labels and description."""
         shape, dims = tuple(found["shape"]), tuple(found["dims"])
         return cls(found["name"], found["dtype"], shape, dims, compress=found["compress"])
 
     def describe(self) -> dict[str, Any]:
-        """Return what of the declaration belongs in a manifest, as JSON."""
+        """Return the part of the declaration that belongs in a manifest, as JSON."""
         return {
             "name": self.name,
             "dtype": self.dtype,

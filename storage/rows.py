@@ -1,14 +1,14 @@
-"""What passes between a file and the rest of the engine: rows, their faults, and a file's outline.
+"""Rows, their faults, and the outline of a file: the types that pass between files and the engine.
 
-Types only, and the checks that every format shares. The formats themselves are in `parquet`,
-`jsonl`, `delimited`, `plain` and `document`; `readers` is the table of them.
+Types only. How a format makes rows is in `formats`, which files a corpus has and which rows make a
+shard is in `corpus`.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from typing import Any, BinaryIO, Protocol
 
 import numpy as np
@@ -19,88 +19,98 @@ import pyarrow.compute as pc
 from .cleaning.steps import NO_CLEANING, Cleaning
 
 EXCERPT_BYTES = 1024
-"""How many of an offending row's bytes the quarantine keeps."""
+"""Bytes of an offending row that the quarantine keeps."""
 
 SHORT_BYTES = 2**31 - 1
-"""Of more text than this the offsets are 64-bit."""
+"""Bytes of text in an array, up to which its offsets are 32-bit."""
 
 BATCH_ROWS = 16_384
 BATCH_BYTES = 8 << 20
-"""A reader hands over at most about this many rows and bytes of text at once."""
+"""Rows, and approximate bytes of text, that a format yields at most in one batch."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class SourceFile:
-    """One file of a corpus, as it was listed.
-
-    `stamp` is what the filesystem offers to tell one version of a file from the next: a
-    generation, an etag or a modification time.
-    """
+    """One file of a corpus, as it was listed."""
 
     url: str  # as it is shown and stored: without password or signature
     name: str  # relative to the corpus, so that a corpus may be moved
     size: int  # bytes
-    stamp: str
-    format: str  # a key of readers.READERS
+    version: str  # tells one version of a file from the next: generation, etag or time of change
+    format: str  # a key of formats.registry.FORMATS
     compression: str | None  # "gzip", "zstd", "bz2" or None
-    problem: str | None = None  # why it cannot be opened, where its listing says so
-    # With them, where it has any: stays in memory, and on the wire between client and workers.
+    problem: str | None = None  # why it cannot be opened, if its listing shows that
+    # With password or signature, if it has any: kept in memory, and sent from client to workers.
     signed_url: str | None = field(default=None, repr=False)
 
     @property
     def location(self) -> str:
-        """What is opened."""
+        """The URL to open."""
         return self.signed_url or self.url
 
     def to_json(self) -> dict[str, Any]:
-        """Return what a store keeps of it."""
-        return {name: said for name, said in asdict(self).items() if name != "signed_url"}
+        """Return the description that a store keeps. A version is called "stamp" there."""
+        return {
+            "url": self.url,
+            "name": self.name,
+            "size": self.size,
+            "stamp": self.version,
+            "format": self.format,
+            "compression": self.compression,
+            "problem": self.problem,
+        }
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> SourceFile:
+        """Read what `to_json` wrote."""
+        others = {name: value for name, value in data.items() if name != "stamp"}
+        return cls(version=data["stamp"], **others)
 
 
 @dataclass(frozen=True)
 class Unit:
-    """A run of rows that is decoded as one: a row group, a block of lines, a compressed file."""
+    """Rows that are decoded together: a row group, a block of lines, or a compressed file."""
 
     rows: int
-    offset: int  # where decoding starts: a byte, or the number of a row group
+    offset: int  # where decoding begins: a byte, or the number of a row group
 
 
 @dataclass(frozen=True)
 class Lengths:
-    """How long a file's records are, decoded; the memory that reading them takes depends on it."""
+    """Lengths of a file's decoded records, which decide how much memory reading them takes."""
 
     nbytes: int  # of all records
-    longest: int  # bytes of the longest one, or a bound of them
-    row: int  # the longest one, in the file; or the first of those that are within the bound
-    rows: int = 1  # more than 1: one of so many, for which `longest` is a bound
+    longest: int  # bytes of the longest record, or an upper bound
+    row: int  # file row of the longest record, or of the first record that the bound is for
+    rows: int = 1  # records that the bound is for; 1: `longest` is exact
 
 
 @dataclass(frozen=True)
 class Outline:
-    """What counting a file's records found."""
+    """The result of counting a file's records."""
 
     units: tuple[Unit, ...]
     columns: Mapping[str, str]  # name: "string", "int64", "float64", "bool", or an Arrow type
     lengths: Mapping[str, Lengths] = field(default_factory=dict)
-    """By column, where each is decoded by itself; else of whole records, under `ANY_TEXT`."""
+    """Lengths by column, if columns are decoded one by one; else of records, under `ANY_TEXT`."""
 
 
 NULL_KIND = "null"
 
 ANY_TEXT = "*"
-"""The column of a format that has only text: it is the text, whatever that is called elsewhere."""
+"""The only column of a format without column names; it is the text, whatever name is asked for."""
 
 
 @dataclass(frozen=True)
 class Column:
-    """A column that travels with the text: `kind` is string, int64, float64 or bool."""
+    """A column that is read beside the text: `kind` is string, int64, float64 or bool."""
 
     name: str
     kind: str
 
     @property
     def array(self) -> str:
-        """What its array is called in the results: a leaf's path is no name for one.
+        """The name of its array in the results, which cannot be the dotted path of a struct's leaf.
 
         >>> Column("translation.fr", "string").array
         'translation_fr'
@@ -109,7 +119,7 @@ class Column:
 
 
 def common_kind(kinds: Iterable[str]) -> str:
-    """Return the kind as which a column is read that is of these kinds, each in some file.
+    """Return the kind to read a column as, given its kinds in the files that have it.
 
     >>> common_kind(["int64", "float64"]), common_kind(["int64", "null"]), common_kind(["date32"])
     ('float64', 'int64', 'string')
@@ -122,8 +132,8 @@ def common_kind(kinds: Iterable[str]) -> str:
 
 
 @dataclass(frozen=True)
-class Wanted:
-    """The columns to read, and what is done to the text on its way."""
+class ColumnSelection:
+    """The columns to read, and how the text is cleaned."""
 
     text: str
     others: tuple[Column, ...] = ()
@@ -131,8 +141,8 @@ class Wanted:
 
 
 @dataclass(frozen=True)
-class Span:
-    """Rows ``[start, stop)`` of a file, and where decoding has to begin to reach them."""
+class RowSpan:
+    """Rows ``[start, stop)`` of a file, and where decoding begins in order to reach them."""
 
     start: int
     stop: int
@@ -142,17 +152,17 @@ class Span:
 
 @dataclass(frozen=True)
 class Stretch:
-    """A span of one file as a task reads it, and where it lies in the corpus."""
+    """Consecutive rows of one file as a task reads them, and their position in the corpus."""
 
-    row: int  # the corpus's row number of the span's first row
+    row: int  # number in the corpus of the span's first row
     file: SourceFile
-    span: Span
-    problem: str | None = None  # why none of its rows can be used
+    span: RowSpan
+    problem: str | None = None  # why none of the rows can be used
 
 
 @dataclass(frozen=True)
 class Fault:
-    """A row, or a run of rows, that cannot be used, and why."""
+    """A row, or several consecutive rows, that cannot be used, and the reason."""
 
     row: int  # in the file, from 0
     reason: str
@@ -170,16 +180,16 @@ class Rows:
     faults: tuple[Fault, ...] = ()
 
     @classmethod
-    def lost(cls, start: int, stop: int, reason: str, wanted: Wanted) -> Rows:
-        """Return the rows ``[start, stop)`` of a file that can no longer be read, as one fault."""
+    def lost(cls, start: int, stop: int, reason: str, selection: ColumnSelection) -> Rows:
+        """Return unreadable rows ``[start, stop)`` of a file, as one fault."""
         count = stop - start
-        columns = {c.name: pa.nulls(count, ARROW_KINDS[c.kind]) for c in wanted.others}
+        columns = {c.name: pa.nulls(count, ARROW_KINDS[c.kind]) for c in selection.others}
         fault = Fault(start, reason, rows=count)
         return cls(start, pa.nulls(count, pa.string()), columns, (fault,))
 
     @classmethod
     def joined(cls, parts: Sequence[Rows]) -> Rows:
-        """Return rows that follow one another as one."""
+        """Concatenate batches of consecutive rows."""
         first = parts[0]
         columns = {name: _concat([part.columns[name] for part in parts]) for name in first.columns}
         faults = tuple(fault for part in parts for fault in part.faults)
@@ -189,7 +199,7 @@ class Rows:
         return len(self.text)
 
     def cleaned(self, cleaning: Cleaning) -> Rows:
-        """Return these rows with their texts cleaned; one that is too short or long is a fault."""
+        """Return these rows with their texts cleaned; too short or too long a text is a fault."""
         text = cleaning.text(self.text)
         misfits = dict(cleaning.misfits(text))
         if text is self.text and not misfits:
@@ -206,7 +216,7 @@ class Rows:
         return Rows(self.start, text, self.columns, tuple(both))
 
     def slice(self, start: int, stop: int) -> Rows:
-        """Return the rows ``[start, stop)`` of these, counted from 0, copying nothing."""
+        """Return rows ``[start, stop)`` of the batch, counted from 0, without copying."""
         first, last = self.start + start, self.start + stop
         faults = tuple(
             Fault(
@@ -224,7 +234,7 @@ class Rows:
 
 def _concat(arrays: Sequence[pa.Array]) -> pa.Array:
     kinds = {array.type for array in arrays}
-    # A reader gives short and long strings as they come, and short ones may be long together.
+    # Batches have 32-bit or 64-bit offsets, and together those of 32 bits may overflow.
     if len(kinds) > 1 or (
         kinds == {pa.string()} and sum(array.nbytes for array in arrays) > SHORT_BYTES
     ):
@@ -240,7 +250,7 @@ class Opener(Protocol):
 
 
 class Malformed(Exception):
-    """The file, from here on, is not what its format says. Caught by `readers`, never escapes."""
+    """The rest of a file does not follow its format. Always caught within `storage`."""
 
 
 ARROW_KINDS = {
@@ -260,7 +270,7 @@ def validity(array: pa.Array) -> npt.NDArray[np.bool_]:
     bitmap = array.buffers()[0]
     if array.null_count == 0 or bitmap is None:
         return np.full(len(array), array.null_count == 0)
-    # By hand: to_numpy would import pandas, for half a second.
+    # Not with to_numpy, which would import pandas: half a second.
     first, last = array.offset, array.offset + len(array)
     bits = np.frombuffer(bitmap, np.uint8)[first // 8 : -(-last // 8)]
     return np.unpackbits(bits, bitorder="little")[first % 8 :][: len(array)].astype(np.bool_)

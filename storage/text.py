@@ -1,7 +1,7 @@
-"""`PackedText`: a run of texts as two flat buffers, the form in which kernels read them.
+"""`PackedText`: consecutive texts as two flat buffers, the form in which kernels read them.
 
-Only the layout belongs here. How texts come to lie in memory is the readers' business, what is
-computed from them the kernels'.
+Only the layout belongs here. Reading texts into memory is in `storage.corpus` and
+`storage.formats`, computing from them in `graphs.kernels`.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ class PackedText:
     Text ``i`` is ``data[offsets[i]:offsets[i + 1]]``. The first offset may be non-zero, so a
     slice shares its parent's buffers; a null text has a slot whose bytes mean nothing.
 
-    On a GPU the two are arrays of CuPy; texts are brought to the host to be looked at one by one.
+    On a GPU both are CuPy arrays, and iterating over texts copies them to the host.
 
     Parameters
     ----------
@@ -50,7 +50,7 @@ class PackedText:
     @classmethod
     def from_arrow(cls, array: pa.Array) -> PackedText:
         """View an Arrow ``string``, ``large_string`` or binary array, copying nothing."""
-        import pyarrow as pa  # here, for kernels do without
+        import pyarrow as pa  # here, because kernels do not need it
 
         if pa.types.is_string(array.type) or pa.types.is_binary(array.type):
             width: Any = np.int32
@@ -68,7 +68,7 @@ class PackedText:
 
     @classmethod
     def from_series(cls, series: pd.Series) -> list[PackedText]:
-        """View a pandas column of Arrow-backed text: one `PackedText` an Arrow chunk, no copy."""
+        """View a pandas column of Arrow-backed text: one `PackedText` per Arrow chunk, no copy."""
         if not hasattr(series.array, "__arrow_array__"):
             raise TypeError(f"text must be an Arrow-backed column, not {series.dtype}")
         import pyarrow as pa
@@ -78,9 +78,9 @@ class PackedText:
 
     @classmethod
     def from_strings(cls, texts: Sequence[str | bytes]) -> PackedText:
-        """Pack Python strings (UTF-8) or bytes: for tests and small experiments."""
+        """Pack Python strings (UTF-8) or bytes, for tests and small experiments."""
         raw = [t.encode() if isinstance(t, str) else t for t in texts]
-        # Not through pyarrow.array, which would import pandas to see whether this is a Series.
+        # Not with pyarrow.array, which would import pandas to check whether this is a Series.
         offsets = np.cumsum([0, *map(len, raw)], dtype=np.int64)
         data = np.frombuffer(b"".join(raw), np.uint8)
         offsets.flags.writeable = False
@@ -90,10 +90,12 @@ class PackedText:
         return len(self.offsets) - 1
 
     def __getitem__(self, rows: slice) -> PackedText:
-        """Return a run of consecutive texts, sharing the buffers."""
+        """Return consecutive texts, sharing the buffers."""
         start, stop, step = rows.indices(len(self))
         if step != 1:
-            raise ValueError("a PackedText is cut in runs of consecutive rows; step must be 1")
+            raise ValueError(
+                "a PackedText can only be sliced into consecutive rows; step must be 1"
+            )
         stop = max(start, stop)
         return PackedText(self.data, self.offsets[start : stop + 1])
 
@@ -110,7 +112,7 @@ class PackedText:
         return int(self.offsets[-1] - self.offsets[0])
 
     def to_strings(self) -> list[str]:
-        """Return the texts as Python strings, to look at their words.
+        """Return the texts as Python strings.
 
         >>> PackedText.from_strings(["dhātu", "le mot"]).to_strings()
         ['dhātu', 'le mot']
@@ -123,5 +125,5 @@ class PackedText:
 
 
 def _on_host(array: Any) -> npt.NDArray[Any]:
-    brought: npt.NDArray[Any] = array if isinstance(array, np.ndarray) else array.get()
-    return brought
+    on_host: npt.NDArray[Any] = array if isinstance(array, np.ndarray) else array.get()
+    return on_host

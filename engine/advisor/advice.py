@@ -14,24 +14,24 @@ from ..rendering.terminal import visible
 from .feasibility import Row
 from .question import Question
 
-HEADINGS = ("machine", "verdict", "a run takes", "units", "dollars")
+HEADINGS = ("machine", "verdict", "time per run", "units", "dollars")
 
 
 @dataclass(frozen=True, kw_only=True)
 class Advice:
-    """An answer: machines in order, which of them to take, and why."""
+    """An answer: ranked machines, which of them to choose, and why."""
 
     question: Question
     catalogue: str
     as_of: str  # the catalogue's date
-    rows: tuple[Row, ...]  # every machine, the best first
-    recommended: tuple[str, ...]  # take the first, else the next; empty where none will do
-    why: tuple[str, ...]  # a sentence each
-    differs: tuple[str, ...] = ()  # from the catalogue "seed2", a sentence a cause
-    sources: tuple[str, ...] = ()  # where the prices of those recommended are from, with dates
+    rows: tuple[Row, ...]  # every machine, best first
+    recommended: tuple[str, ...]  # the first choice, then alternatives; empty if none is suitable
+    why: tuple[str, ...]  # one sentence each
+    differs: tuple[str, ...] = ()  # from the catalogue "seed2", one sentence per cause
+    sources: tuple[str, ...] = ()  # of the prices of those recommended, with dates
 
     def row(self, name: str) -> Row:
-        """Return what is said of a machine. Raises `UsageError`, which lists the names."""
+        """Return the row of a machine. Raises `UsageError`, which lists the names."""
         for one in self.rows:
             if one.name == name:
                 return one
@@ -46,22 +46,22 @@ class Advice:
 
 
 def table(advice: Advice) -> list[tuple[str, ...]]:
-    """Return the ranking as cells of text, a tuple a machine, under `HEADINGS`."""
+    """Return the ranking as cells of text, one tuple per machine, under `HEADINGS`."""
     return [_cells(row) for row in advice.rows]
 
 
 def sections(advice: Advice) -> list[tuple[str, tuple[str, ...]]]:
-    """Return what stands under the table: a heading and its sentences."""
-    first = " -> ".join(advice.recommended) or "none"
-    found = [
-        ("recommended", (first,)),
+    """Return what follows the table: headings and their sentences."""
+    order = " -> ".join(advice.recommended) or "none"
+    parts = [
+        ("recommended", (order,)),
         ("why", advice.why),
         ("each machine", tuple(f"{row.name}: {row.reasons[0]}" for row in advice.rows)),
-        ("otherwise than seed2", advice.differs),
+        ("differences from seed2", advice.differs),
         ("time and money against others", tuple(_returns(advice))),
         ("prices", advice.sources),
     ]
-    return [(name, lines) for name, lines in found if lines]
+    return [(name, lines) for name, lines in parts if lines]
 
 
 def as_text(advice: Advice) -> str:
@@ -92,7 +92,7 @@ def as_html(advice: Advice) -> str:
 
 
 def title(advice: Advice) -> str:
-    """Say which catalogue answers, and what its units and dollars are of."""
+    """Return a title: the catalogue, and what units and dollars refer to."""
     span = advice.question.span
     return f"catalogue {advice.catalogue!r} of {advice.as_of}; units and dollars {span}"
 
@@ -109,8 +109,8 @@ def _cells(row: Row) -> tuple[str, ...]:
 
 
 def _returns(advice: Advice) -> list[str]:
-    """Say what the recommended machines give and cost against others, each named."""
-    said = []
+    """Describe what the recommended machines save and cost against others, each named."""
+    lines = []
     for name in advice.recommended:
         mine = advice.row(name)
         for one in mine.returns:
@@ -130,6 +130,6 @@ def _returns(advice: Advice) -> list[str]:
             if one.usd_net is not None:
                 line += f"; {dollars(one.usd_net)} net"
             elif one.break_even_value:
-                line += f"; it pays where an hour is worth {dollars(one.break_even_value)} or more"
-            said.append(line)
-    return said
+                line += f"; it pays if an hour is worth {dollars(one.break_even_value)} or more"
+            lines.append(line)
+    return lines

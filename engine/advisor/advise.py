@@ -1,4 +1,8 @@
-"""`advise`: which machine suits a piece of work, what it takes and costs on each, and why."""
+"""`advise`: which machine suits a piece of work, what it takes and costs on each, and why.
+
+The answer is an `Advice`; how it is shown is in `advice`. What counts for and against each machine
+is in `feasibility`, the order in `ranking`.
+"""
 
 from __future__ import annotations
 
@@ -17,7 +21,7 @@ from ..costs.work import Work
 from ..hardware.cpu import processor
 from ..rendering.quantities import dollars
 from .advice import Advice
-from .feasibility import Predict, Row, Tier, judge
+from .feasibility import Predict, Row, Tier, assess
 from .models import model_notes
 from .question import Question, Stage, names_of
 from .ranking import ranked, reasons_of
@@ -25,15 +29,15 @@ from .seed2.matrix import seed2
 from .seed2_answers import answer_of_seed2, differences
 
 SEED2 = "seed2"
-"""The catalogue that is frozen: a guide of November 2025, cell by cell."""
+"""Name of the frozen catalogue: a guide of November 2025, cell by cell."""
 
 UNMEASURED = (
-    "this machine was not measured, so its cores are taken for Colab's usual ones at 2.2 GHz; "
-    "`paninifs bench` measures it, in a minute or two"
+    "this machine was not measured, so its cores are assumed to be Colab's usual ones at 2.2 GHz; "
+    "`paninifs bench` measures it in a minute or two"
 )
 
-FALL_BACKS = 3
-"""Machines that are recommended at most: the first, else the next."""
+MOST_RECOMMENDED = 3
+"""Machines recommended at most: the first choice and its alternatives."""
 
 
 def advise(
@@ -49,45 +53,46 @@ def advise(
     free: str | Sequence[str] = (),
     catalogue: str | os.PathLike[str] | None = None,
 ) -> Advice:
-    """Rank the machines that a piece of work can be done on, this one among them, and say why.
+    """Rank the machines that can do a piece of work, including this one, with reasons.
 
-    First come those that do the work in one session and can be had at once; then those that need
-    more than one session or are hard to get; then those for which something has to be done or found
-    out first; last the impossible ones, each with the reason: no backend of this engine for the
-    work, not enough memory, not in the plan, over the budget, past the deadline or the month.
-    Within each of these, where `value_of_time` is given, the least of dollars and the worth of the
-    hours together; else for production the fastest; else the cheapest, and of those within a tenth
-    of it the faster. A deadline rules out what is too slow, and no more.
+    Machines that do the work in one session and are available at once come first, then those that
+    need more than one session or are hard to get, then those for which something has to be done or
+    found out first, and last the impossible ones, each with the reason: no backend of this engine
+    for the work, too little memory, not in the plan, over the budget, past the deadline or longer
+    than a month. Within each group, with `value_of_time`, the least sum of dollars and the value of
+    the hours comes first; otherwise for production the fastest; otherwise the cheapest, and among
+    those within a tenth of it the fastest. A deadline only rules out machines that are too slow.
 
     Parameters
     ----------
     work : Work, or Corpus, or None with the catalogue "seed2"
-        The texts of a corpus are counted for it.
+        The texts of a corpus are counted.
     runs_per_month : int, optional
-        Figures are of one run when left out.
+        By default, figures are per run.
     plan : str, optional
-        What the user has: "free", "pro", "pro+", "payg" (units as they are needed) or "rented" (a
-        cloud's machine by the hour). What it costs anyway is no part of a run's cost. When left
-        out, machines are priced without a subscription.
+        The user's plan: "free", "pro", "pro+", "payg" (units as needed) or "rented" (a machine by
+        the hour). What the plan costs anyway is not part of a run's cost. By default, machines are
+        priced without a subscription.
     units_left : float, optional
-        Compute units that are left; what the plan includes a month when left out.
+        Compute units left; by default, what the plan includes per month.
     budget : float, optional
-        US dollars a month, beyond what the plan costs anyway; held against one run where nobody
-        says how many there are.
+        US dollars per month, beyond what the plan costs anyway; compared with one run if the number
+        of runs is not given.
     deadline : float, optional
-        Hours in which a run has to be done.
+        Hours within which a run has to finish.
     stage : "prototyping" or "production", optional
     value_of_time : float, optional
-        US dollars an hour. No dollars are put on time when left out.
+        US dollars per hour. By default, time has no price.
     free : str or sequence of str
-        Machines that cost this user nothing now, whatever the catalogue says.
+        Machines that are free for this user now, whatever the catalogue says.
     catalogue : path, optional
-        A TOML of the user's own, over today's (see `open_catalogue`); or "seed2": the frozen guide.
+        A TOML file of the user's own, overlaid on today's catalogue (see `open_catalogue`); or
+        "seed2": the frozen guide.
 
     Raises
     ------
     UsageError
-        A number makes no sense, a name is unknown, or a catalogue does not read.
+        A value is invalid, a name is unknown, or a catalogue cannot be read.
 
     Examples
     --------
@@ -122,39 +127,39 @@ def advise(
             why=why,
         )
     used = open_catalogue(catalogue)
-    here, calibration = describe_this_machine(used), calibration_of(processor())
+    own, calibration = describe_this_machine(used), calibration_of(processor())
 
-    def foretell(machine: Machine, work: Work) -> Prediction:
-        return predict(machine, work, calibration if machine is here else None)
+    def predict_calibrated(machine: Machine, work: Work) -> Prediction:
+        return predict(machine, work, calibration if machine is own else None)
 
-    machines = {HERE: here} | {n: one for n, one in used.machines.items() if n != HERE}
-    advice = answer(question, replace(used, machines=machines), foretell)
+    machines = {HERE: own} | {n: one for n, one in used.machines.items() if n != HERE}
+    advice = answer(question, replace(used, machines=machines), predict_calibrated)
     if calibration or question.work is None or question.work.kind != "hashing":
         return advice
     return replace(advice, why=(*advice.why, UNMEASURED))
 
 
-def answer(question: Question, catalogue: Catalogue, foretell: Predict) -> Advice:
+def answer(question: Question, catalogue: Catalogue, predict: Predict) -> Advice:
     """Rank the machines of a catalogue for a question; see `advise`.
 
     Raises
     ------
     UsageError
-        The question has no work, or names what the catalogue has not.
+        The question has no work, or names a machine or plan that the catalogue lacks.
     """
     work = question.work
     if work is None:
-        raise UsageError("there is no advice without work; only the catalogue 'seed2' needs none")
+        raise UsageError("advice needs work, except with the catalogue 'seed2'")
     for name in question.free:
         catalogue.machine(name)
     if question.plan is not None:
         catalogue.plan(question.plan)
-    judged = [
-        judge(one, question, work, catalogue, foretell) for one in catalogue.machines.values()
+    assessed = [
+        assess(one, question, work, catalogue, predict) for one in catalogue.machines.values()
     ]
-    rows = _with_returns(ranked(judged, question), question)
-    workable = [row for row in rows if row.tier <= Tier.PATIENCE]
-    best = workable[:FALL_BACKS]
+    rows = _with_returns(ranked(assessed, question), question)
+    workable = [row for row in rows if row.tier <= Tier.DELAYED]
+    best = workable[:MOST_RECOMMENDED]
     return Advice(
         question=question,
         catalogue=catalogue.name,
@@ -168,8 +173,8 @@ def answer(question: Question, catalogue: Catalogue, foretell: Predict) -> Advic
 
 
 def _sources(rows: Sequence[Row], catalogue: Catalogue) -> tuple[str, ...]:
-    """Say where the prices of some machines are from."""
-    said: dict[str, None] = {}
+    """Return the sources of the prices of some machines."""
+    sources: dict[str, None] = {}
     for row in rows:
         if row.cost is None or not (row.units or row.usd):
             continue
@@ -179,17 +184,17 @@ def _sources(rows: Sequence[Row], catalogue: Catalogue) -> tuple[str, ...]:
         unit = "dollars" if row.cost.plan == RENTED else "units"
         note = row.machine.notes.get(price)
         whose = f", {note}" if note else ""
-        said[f"{row.name}: {value:g} {unit} an hour{whose} ({source})"] = None
+        sources[f"{row.name}: {value:g} {unit} per hour{whose} ({source})"] = None
         plan = catalogue.plan(row.cost.plan)
         if row.usd and plan.usd_per_unit is not None:
             of_unit = catalogue.sources[plan.sources["usd_per_unit"]]
-            said[f"a unit: {dollars(plan.usd_per_unit)} ({of_unit})"] = None
-    return tuple(said)
+            sources[f"a unit: {dollars(plan.usd_per_unit)} ({of_unit})"] = None
+    return tuple(sources)
 
 
 def _with_returns(rows: tuple[Row, ...], question: Question) -> tuple[Row, ...]:
-    """Say what each machine that will do gives back against the best, and against a CPU."""
-    able = [row for row in rows if row.tier <= Tier.PATIENCE and row.usd is not None]
+    """Compare each suitable machine with the best one, and with CPUs."""
+    able = [row for row in rows if row.tier <= Tier.DELAYED and row.usd is not None]
     rivals = able[:2] + [row for row in able[2:] if row.machine.kind == "cpu"]
     return tuple(
         replace(row, returns=_returns(row, rivals, question)) if row in able else row
@@ -198,9 +203,9 @@ def _with_returns(rows: tuple[Row, ...], question: Question) -> tuple[Row, ...]:
 
 
 def _returns(row: Row, rivals: list[Row], question: Question) -> tuple[Return, ...]:
-    """Compare with the best but itself, and with every CPU."""
+    """Compare a machine with the best of the others, and with every CPU."""
     others = [rival for rival in rivals if rival.name != row.name]
-    chosen = others[:1] + [rival for rival in others[1:] if rival.machine.kind == "cpu"]
+    compared = others[:1] + [rival for rival in others[1:] if rival.machine.kind == "cpu"]
     return tuple(
         compare(
             _alternative(row),
@@ -208,7 +213,7 @@ def _returns(row: Row, rivals: list[Row], question: Question) -> tuple[Return, .
             runs_per_month=question.runs_per_month,
             value_of_time=question.value_of_time,
         )
-        for rival in chosen
+        for rival in compared
     )
 
 

@@ -1,8 +1,8 @@
 """`fit`: whether a piece of work fits in a machine's memory.
 
-For models it is reckoned from their parameters; nothing is taken from tables of "up to a billion
-parameters on that card", which contradict one another. A GPU or TPU is timed in FP16, so that is
-what has to fit there; a CPU computes in FP32.
+For models it is computed from their parameters, not from tables of "up to a billion parameters on
+that card", which contradict one another. Times on a GPU or TPU assume FP16, so that is what has to
+fit there; a CPU computes in FP32.
 """
 
 from __future__ import annotations
@@ -16,14 +16,14 @@ from ..costs.work import HALF_PARAMETER_BYTES, PARAMETER_BYTES, Work
 
 @dataclass(frozen=True)
 class Fit:
-    """Whether work fits, and in which words."""
+    """Whether work fits, with a reason."""
 
-    fits: bool | None  # None where the machine's memory is not known
-    reason: str  # empty where there is nothing to say
+    fits: bool | None  # None if the machine's memory is not known
+    reason: str  # empty if there is nothing to say
 
 
 def fit(work: Work, machine: Machine, prediction: Prediction | None) -> Fit:
-    """Say whether work fits in a machine: its models, one at a time, or what a run is predicted.
+    """Return whether work fits in a machine: its models, one at a time, or the predicted memory.
 
     Examples
     --------
@@ -31,18 +31,18 @@ def fit(work: Work, machine: Machine, prediction: Prediction | None) -> Fit:
     >>> work = Work(1000, kind="embedding", models=(Model("large", 7_000_000_000),))
     >>> t4 = Machine(name="T4", title="T4", kind="gpu", backend="cuda", memory_gb=16)
     >>> fit(work, t4, None).reason
-    'needs 16.0 GB in FP16 (2 bytes a parameter) of its 16.0 GB'
+    'needs 16.0 GB in FP16 (2 bytes per parameter) of its 16.0 GB'
     """
-    there = machine.memory_bytes
+    available = machine.memory_bytes
     need, wording = _needed(work, prediction, device=machine.kind != "cpu")
     if prediction is not None and machine.ram_gb and prediction.host_bytes > machine.ram_gb * 1e9:
         host, ram = _gb(prediction.host_bytes), _gb(machine.ram_gb * 1e9)
         return Fit(False, f"{host} of the host's memory needed, and it has {ram}")
-    if there is None:
+    if available is None:
         return Fit(None, f"its memory is not known; {wording} needed" if need else "")
-    if need <= there:
-        return Fit(True, f"needs {wording} of its {_gb(there)}" if need else "")
-    return Fit(False, f"{wording} needed, and it has {_gb(there)}")
+    if need <= available:
+        return Fit(True, f"needs {wording} of its {_gb(available)}" if need else "")
+    return Fit(False, f"{wording} needed, and it has {_gb(available)}")
 
 
 def _needed(work: Work, prediction: Prediction | None, *, device: bool) -> tuple[int, str]:
@@ -50,7 +50,7 @@ def _needed(work: Work, prediction: Prediction | None, *, device: bool) -> tuple
     if work.models:
         each, precision = (HALF_PARAMETER_BYTES, "FP16") if device else (PARAMETER_BYTES, "FP32")
         need = work.model_bytes(each)
-        return need, f"{_gb(need)} in {precision} ({each} bytes a parameter)"
+        return need, f"{_gb(need)} in {precision} ({each} bytes per parameter)"
     if prediction is None:
         return 0, ""
     need = prediction.device_bytes if device else prediction.host_bytes

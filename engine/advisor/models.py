@@ -1,6 +1,6 @@
-"""The models whose parameters are known by name, and what is to be known of them.
+"""Models with a known number of parameters, and notes on them.
 
-Their figures are those of the guide in ``seed2.toml``: a model's parameters do not change.
+Their figures are those of the guide in ``seed2.toml``: the size of a model does not change.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from .seed2.matrix import seed2
 
 
 def model(name: str) -> Model:
-    """Return a model whose parameters are known.
+    """Return a known model by its name.
 
     >>> model("BGE-M3").parameters
     568000000
@@ -19,12 +19,12 @@ def model(name: str) -> Model:
 
 
 def known_models() -> tuple[str, ...]:
-    """Return the names of the models whose parameters are known."""
+    """Return the names of all known models."""
     return tuple(seed2().models)
 
 
 def model_notes(work: Work) -> tuple[str, ...]:
-    """Return what is to be known of the models of a piece of work."""
+    """Return the notes on the models of a piece of work."""
     known = seed2().models
     return tuple(
         f"{one.name}: {known[one.name]['note']}"

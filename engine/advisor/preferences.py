@@ -1,7 +1,7 @@
-"""`cascade`: which of the machines that a user would rather have this one is, and what to do.
+"""`check_preferences`: which of the user's preferred machines this one is, and what to do.
 
-A process cannot get itself another accelerator: its user picks one in a menu, or with a job. So it
-is advice, in the order of the user's own preference; a TPU where no GPU is to be had, a CPU last.
+A process cannot switch to another accelerator: its user picks one in a menu, or with a job. So this
+is advice, in the user's order of preference; without a GPU a TPU is next, and a CPU last.
 """
 
 from __future__ import annotations
@@ -27,79 +27,82 @@ from ..hardware.platform import current_platform
 from ..rendering.quantities import dollars, duration, units
 
 MEASURE = Work(100_000_000, mean_bytes=100)
-"""What machines are compared with each other by."""
+"""Work that machines are compared by."""
 
 CPU = "CPU"
 
 
 @dataclass(frozen=True)
-class Cascade:
-    """Which of the preferred machines is here, and what its user should know."""
+class PreferenceCheck:
+    """Which of the preferred machines this one is, and what its user should know."""
 
-    here: str  # as a catalogue calls it
-    preferred: bool  # whether it is among those
-    told: tuple[str, ...]  # a sentence each
+    machine: str  # this machine's name in the catalogue
+    preferred: bool  # whether it is among the preferred ones
+    notes: tuple[str, ...]  # one sentence each
 
     def __str__(self) -> str:
-        """Return it, a line each."""
-        return "\n".join(self.told)
+        """Return the notes, one per line."""
+        return "\n".join(self.notes)
 
 
-def cascade(
+def check_preferences(
     prefer: Sequence[str],
     gpus: Sequence[Gpu],
     own: Machine | None,
     remedy: str | None,
     catalogue: Catalogue,
-) -> Cascade:
-    """Say which of the preferred machines is here, what to pick instead, and when that pays.
+) -> PreferenceCheck:
+    """Return which of the preferred machines this one is, what to pick instead, and when that pays.
 
     Parameters
     ----------
     prefer : sequence of str
-        Machines of the catalogue, the best first, as ``["L4", "T4", "A100"]``.
+        Machines of the catalogue, best first, such as ``["L4", "T4", "A100"]``.
     gpus : sequence of Gpu
-        Those of this machine that can be used.
+        The usable GPUs of this machine.
     own : Machine, optional
-        This machine, for its price; None where none is known.
+        This machine, for its price; None if that is unknown.
     remedy : str, optional
-        How one gets another machine where this one is.
+        How to get another machine on this platform.
 
     Raises
     ------
     UsageError
-        There are none, or one that is unknown: the message lists those that there are.
+        The list is empty, or has an unknown machine; the message lists the known ones.
 
     Examples
     --------
     >>> from paninifs.engine.costs.catalogue_files import open_catalogue
-    >>> print(cascade(["L4", "T4"], [], None, "choose one", open_catalogue()).told[0])
+    >>> check = check_preferences(["L4", "T4"], [], None, "choose one", open_catalogue())
+    >>> print(check.notes[0])
     none of L4, T4 is here, but a CPU: choose one (L4, else T4)
     """
     if isinstance(prefer, str) or not prefer:
-        raise UsageError("prefer is a list of machines, as prefer=['L4', 'T4', 'A100']")
+        raise UsageError("prefer must be a list of machines such as prefer=['L4', 'T4', 'A100']")
     wanted = [catalogue.machine(name) for name in prefer]
-    here = _called(gpus, wanted, catalogue)
+    here = _name_of(gpus, wanted, catalogue)
     better = prefer[: prefer.index(here)] if here in prefer else prefer
-    told = [_said(here, prefer, better, remedy)]
+    notes = [_situation(here, prefer, better, remedy)]
     if better and own is None:
-        told.append("whether another one pays is not known: the catalogue has no price of this one")
+        notes.append(
+            "whether another one pays is not known: the catalogue has no price of this one"
+        )
     elif own is not None:
-        told += _upgrades(own, [one for one in wanted if one.name in better], catalogue)
+        notes += _upgrades(own, [one for one in wanted if one.name in better], catalogue)
     if not gpus:
-        told.append(_without_gpu(wanted))
-    return Cascade(here, here in prefer, tuple(told))
+        notes.append(_without_gpu(wanted))
+    return PreferenceCheck(here, here in prefer, tuple(notes))
 
 
-def look_for(prefer: Sequence[str]) -> Cascade:
-    """Return the cascade of this machine, by today's catalogue or the user's own."""
+def check_this_machine(prefer: Sequence[str]) -> PreferenceCheck:
+    """Check preferences on this machine, by today's catalogue or the user's own."""
     catalogue = open_catalogue()
     own = describe_this_machine(catalogue) if catalogued_machine(catalogue) else None
-    return cascade(prefer, usable_gpus(), own, current_platform().gpu_remedy, catalogue)
+    return check_preferences(prefer, usable_gpus(), own, current_platform().gpu_remedy, catalogue)
 
 
-def _called(gpus: Sequence[Gpu], wanted: Sequence[Machine], catalogue: Catalogue) -> str:
-    """Return what this machine is called; an A100 of any size is the one that is wanted."""
+def _name_of(gpus: Sequence[Gpu], wanted: Sequence[Machine], catalogue: Catalogue) -> str:
+    """Return this machine's name; an A100 of any memory size matches a preferred A100."""
     if not gpus:
         return CPU
     known = machine_with_gpu(gpus[0], wanted) or machine_with_gpu(
@@ -108,23 +111,23 @@ def _called(gpus: Sequence[Gpu], wanted: Sequence[Machine], catalogue: Catalogue
     return known.name if known else gpus[0].name
 
 
-def _said(here: str, prefer: Sequence[str], better: Sequence[str], remedy: str | None) -> str:
+def _situation(here: str, prefer: Sequence[str], better: Sequence[str], remedy: str | None) -> str:
     if not better:
         return f"{here} is here, the first of {', '.join(prefer)}"
-    instead = f"{remedy or 'take another machine'} ({', else '.join(better)})"
+    instead = f"{remedy or 'use another machine'} ({', else '.join(better)})"
     if here in prefer:
         return f"{here} is here, and not {', '.join(better)}, which you prefer: {instead}"
     return f"none of {', '.join(prefer)} is here, but a {here}: {instead}"
 
 
 def _without_gpu(wanted: Sequence[Machine]) -> str:
-    """Say what is left where no GPU is to be had."""
+    """Return what is left if no GPU is available."""
     if "tpu" in BACKENDS:
-        return "where no GPU is to be had, a TPU is next, and the CPU last"
-    none = ", so those that you name are of no use yet" if any(_tpu(one) for one in wanted) else ""
+        return "if no GPU is available, a TPU is next, and the CPU last"
+    none = ", so those that you name cannot be used yet" if any(_tpu(one) for one in wanted) else ""
     return (
-        "where no GPU is to be had a TPU would be next, but the engine has no backend for it so "
-        f"far{none}; the CPU is last, and computes the same bits"
+        "if no GPU is available, a TPU would be next, but the engine has no backend for it "
+        f"yet{none}; the CPU is last, and computes the same bits"
     )
 
 
@@ -133,10 +136,10 @@ def _tpu(machine: Machine) -> bool:
 
 
 def _upgrades(here: Machine, wanted: Sequence[Machine], catalogue: Catalogue) -> Iterator[str]:
-    """Yield when another machine instead of this one pays, for each that can be reckoned."""
+    """Yield when another machine pays instead of this one, for each that can be predicted."""
     for other in wanted:
         try:
-            mine, theirs = (_taken(one, catalogue) for one in (here, other))
+            mine, theirs = (_cost_on(one, catalogue) for one in (here, other))
         except UsageError as error:
             yield f"whether {other.name} would pay is not known: {error}"
             continue
@@ -144,12 +147,12 @@ def _upgrades(here: Machine, wanted: Sequence[Machine], catalogue: Catalogue) ->
             f"{other.name} instead of {here.name}: {MEASURE.texts:,} texts of "
             f"{MEASURE.mean_bytes:g} bytes take {duration(theirs.hours * 3600)} instead of "
             f"{duration(mine.hours * 3600)}, and cost {_paid(theirs)} instead of {_paid(mine)}: "
-            f"{_whether(compare(_alternative(other, theirs), _alternative(here, mine)))}"
+            f"{_verdict(compare(_alternative(other, theirs), _alternative(here, mine)))}"
         )
 
 
-def _whether(found: Return) -> str:
-    """Say whether what saves time, or money, pays."""
+def _verdict(found: Return) -> str:
+    """Return whether a machine that saves time or money pays."""
     saves, cheaper = found.hours_saved > 0, found.usd_extra < 0
     if saves and cheaper:
         return "it pays"
@@ -157,16 +160,16 @@ def _whether(found: Return) -> str:
         return "it does not pay for the hashing"
     worth = dollars(abs(found.usd_extra / found.hours_saved)) if found.hours_saved else None
     if saves:
-        return f"it pays where an hour is worth {worth} or more"
+        return f"it pays if an hour is worth {worth} or more"
     return f"it pays unless an hour is worth {worth} or more" if worth else "it pays"
 
 
-def _taken(machine: Machine, catalogue: Catalogue) -> Cost:
-    """Return what the measure takes and costs on a machine."""
-    had = catalogue.usual_offer(machine, leaving_out=("free",))
+def _cost_on(machine: Machine, catalogue: Catalogue) -> Cost:
+    """Return the time and cost of `MEASURE` on a machine."""
+    offer = catalogue.usual_offer(machine, leaving_out=("free",))
     if machine.backend not in BACKENDS:
         raise UsageError(f"the engine has no backend {machine.backend!r}")
-    cost = price(predict(machine, MEASURE).seconds, machine, *had) if had else None
+    cost = price(predict(machine, MEASURE).seconds, machine, *offer) if offer else None
     if cost is None or cost.usd is None:
         raise UsageError(f"no price of {machine.name} is known")
     return cost

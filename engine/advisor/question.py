@@ -1,4 +1,4 @@
-"""`Question`: what somebody asks the advisor, checked."""
+"""`Question`: what the advisor is asked, validated."""
 
 from __future__ import annotations
 
@@ -16,60 +16,60 @@ STAGES: tuple[Stage, ...] = get_args(Stage)
 
 @dataclass(frozen=True, kw_only=True)
 class Question:
-    """A piece of work, how often it is done, and what it may cost; None where nothing was said.
+    """A piece of work, how often it is done, and what it may cost; None: not given.
 
     Raises
     ------
     UsageError
-        Something makes no sense: the message says what.
+        A value is invalid; the message names it.
     """
 
-    work: Work | None  # None only of the catalogue "seed2"
+    work: Work | None  # None only for the catalogue "seed2"
     runs_per_month: int | None = None
-    plan: str | None = None  # what the user has
+    plan: str | None = None  # the user's plan
     units_left: float | None = None  # compute units
-    budget: float | None = None  # US dollars a month, beyond what the plan costs anyway
-    deadline: float | None = None  # hours in which a run has to be done
+    budget: float | None = None  # US dollars per month, beyond what the plan costs anyway
+    deadline: float | None = None  # hours within which a run has to finish
     stage: Stage | None = None
-    value_of_time: float | None = None  # US dollars an hour
-    free: frozenset[str] = frozenset()  # machines that cost this user nothing now
+    value_of_time: float | None = None  # US dollars per hour
+    free: frozenset[str] = frozenset()  # machines that are free for this user now
 
     def __post_init__(self) -> None:
         if self.work is not None and not isinstance(self.work, Work):
-            raise UsageError(f"advice is on a Work or an open corpus, not on {self.work!r}")
+            raise UsageError(f"work must be a Work or an open corpus, not {self.work!r}")
         if self.stage is not None and self.stage not in STAGES:
-            raise UsageError(f"the stage is {' or '.join(STAGES)}, not {self.stage!r}")
+            raise UsageError(f"stage must be {' or '.join(STAGES)}, not {self.stage!r}")
         if self.plan is not None and not isinstance(self.plan, str):
-            raise UsageError(f"the plan is a name as 'pro', not {self.plan!r}")
+            raise UsageError(f"plan must be a name such as 'pro', not {self.plan!r}")
         runs = self.runs_per_month
-        if runs is not None and (not _is(runs, Integral) or runs < 1):
-            raise UsageError(f"runs_per_month is a whole number of at least one run, not {runs!r}")
+        if runs is not None and (not _is_number(runs, Integral) or runs < 1):
+            raise UsageError(f"runs_per_month must be a whole number, at least 1, not {runs!r}")
         for name in ("units_left", "budget", "value_of_time"):
             value = getattr(self, name)
-            if value is not None and not (_is(value, Real) and 0 <= value < float("inf")):
-                raise UsageError(f"{name} is a number from 0 on, not {value!r}")
+            if value is not None and not (_is_number(value, Real) and 0 <= value < float("inf")):
+                raise UsageError(f"{name} must be a non-negative number, not {value!r}")
         hours = self.deadline
-        if hours is not None and not (_is(hours, Real) and 0 < hours < float("inf")):
-            raise UsageError(f"the deadline is a number of hours above 0, not {hours!r}")
+        if hours is not None and not (_is_number(hours, Real) and 0 < hours < float("inf")):
+            raise UsageError(f"deadline must be a positive number of hours, not {hours!r}")
 
     @property
     def fastest_first(self) -> bool:
-        """Whether time comes before dollars, where no value is put on time."""
+        """Whether time comes before dollars, if time has no value."""
         return self.stage == "production"
 
     @property
     def span(self) -> str:
-        """What the answer's units, dollars and hours are of."""
-        return "a run" if self.runs_per_month is None else "a month"
+        """What the answer's units, dollars and hours refer to."""
+        return "per run" if self.runs_per_month is None else "per month"
 
 
 def names_of(machines: str | Iterable[str]) -> frozenset[str]:
-    """Return the machines that were named; a bare text is one name.
+    """Return the names of machines; a string is one name.
 
     Raises
     ------
     UsageError
-        They are no texts.
+        A name is not a string.
 
     Examples
     --------
@@ -78,14 +78,14 @@ def names_of(machines: str | Iterable[str]) -> frozenset[str]:
     """
     given = [machines] if isinstance(machines, str) else machines
     if not isinstance(given, Iterable):
-        raise UsageError(f"machines are given by their names as ['L4', 'T4'], not as {machines!r}")
+        raise UsageError(f"machines must be a list of names such as ['L4', 'T4'], not {machines!r}")
     names = list(given)
     for name in names:
         if not isinstance(name, str):
-            raise UsageError(f"a machine is given by its name as 'L4', not as {name!r}")
+            raise UsageError(f"a machine must be given by name, such as 'L4', not as {name!r}")
     return frozenset(names)
 
 
-def _is(value: object, kind: type) -> bool:
-    """Whether it is such a number; a truth is none."""
+def _is_number(value: object, kind: type) -> bool:
+    """Return whether a value is a number of a kind; booleans are not."""
     return isinstance(value, kind) and not isinstance(value, bool)

@@ -1,31 +1,32 @@
-"""`ranked` and `reasons_of`: which of several machines comes before which, and why."""
+"""`ranked` and `reasons_of`: the order of machines, and the reasons for it.
+
+What counts for and against a single machine is in `feasibility`.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
 from ..rendering.quantities import dollars, duration, times, units
-from .feasibility import Row, Tier, taken_for_granted
+from .feasibility import Row, Tier, assumptions_about
 from .question import Question
 
 TIE = 0.10
-"""Costs that differ by less, as a part of the smaller, are as good as equal."""
+"""Share of the smaller cost; costs that differ by less are considered equal."""
 
-_LAST = float("inf")  # what is not known comes after what is
+_LAST = float("inf")  # unknown values come after known ones
 Key = Callable[[Row], float]
 
 
 def ranked(rows: Sequence[Row], question: Question) -> tuple[Row, ...]:
-    """Return rows in the order in which they are advised.
+    """Return rows in order of recommendation.
 
-    First those that can be had at once and do the work in one session; then those that take more
-    than one, or are hard to get; then those for which something has to be done or found out; last
-    the impossible ones. Within each:
+    The order is by tier (see `Tier`) and, within a tier:
 
-    - where an hour is worth something, by dollars and the worth of the hours together;
-    - else for production the fastest first, then the cheapest;
-    - else the cheapest first, by dollars and then by compute units, which are used up even when
-      they are paid for; what differs by less than a tenth is a tie, and the faster is first.
+    - with a value of time, by the sum of dollars and the value of the hours;
+    - otherwise for production, the fastest first, then the cheapest;
+    - otherwise the cheapest first, by dollars and then by compute units, which are used up even if
+      they are paid for; costs that differ by less than a tenth tie, and the faster comes first.
     """
     order: list[Row] = []
     for tier in Tier:
@@ -34,21 +35,21 @@ def ranked(rows: Sequence[Row], question: Question) -> tuple[Row, ...]:
 
 
 def _within(rows: list[Row], question: Question) -> list[Row]:
-    worth = question.value_of_time
-    if worth is not None:
-        return sorted(rows, key=lambda row: (_total(row, worth), _hours(row)))
+    value = question.value_of_time
+    if value is not None:
+        return sorted(rows, key=lambda row: (_total(row, value), _hours(row)))
     if question.fastest_first:
         return sorted(rows, key=lambda row: (_hours(row), _usd(row)))
     return _by_ties(rows, (_usd, _units, _hours))
 
 
 def _total(row: Row, value_of_time: float) -> float:
-    """Return dollars and the worth of the hours together; infinite where not known."""
+    """Return dollars plus the value of the hours; infinite if unknown."""
     return _usd(row) + value_of_time * _hours(row)
 
 
 def _by_ties(rows: list[Row], keys: tuple[Key, ...]) -> list[Row]:
-    """Sort by the first key; among those that tie with the smallest, by the next."""
+    """Sort by the first key, and rows that tie with the smallest by the next one."""
     key, *others = keys
     left, order = sorted(rows, key=key), list[Row]()
     if not others:
@@ -70,7 +71,7 @@ def _units(row: Row) -> float:
 
 
 def _hours(row: Row) -> float:
-    """Hours, also of a machine that is not to be had."""
+    """Return hours, also for a machine that is not available."""
     if row.hours is not None:
         return row.hours
     return _LAST if row.prediction is None else row.prediction.seconds / 3600
@@ -80,41 +81,44 @@ def _hours(row: Row) -> float:
 
 
 def reasons_of(rows: Sequence[Row], question: Question) -> tuple[str, ...]:
-    """Return why the first of ranked rows is first, and what else a reader should know."""
-    able = [row for row in rows if row.tier <= Tier.PATIENCE]
+    """Return why the first of the ranked rows is first, and what else a reader should know."""
+    able = [row for row in rows if row.tier <= Tier.DELAYED]
     if not able:
-        return ("no machine of the catalogue will do: each says why not", *_unsaid(question))
-    said = [_first(able, question), *_cpu(able, question), *_taken(able, question)]
+        return (
+            "no machine of the catalogue is suitable; each has its reason",
+            *_defaults(question),
+        )
+    reasons = [_first(able, question), *_cpu(able, question), *_assumed(able, question)]
     work = question.work
     if work is not None and len(work.models) > 1:
-        said.append(
-            f"the {len(work.models)} models are predicted one after another, and the sum is given: "
-            "side by side on one GPU they share it, so no gain is promised"
+        reasons.append(
+            f"the {len(work.models)} models are predicted one after another, and times are summed: "
+            "side by side they would share the GPU, so no gain is promised"
         )
-    return (*said, *_unsaid(question))
+    return (*reasons, *_defaults(question))
 
 
 def _first(able: list[Row], question: Question) -> str:
     best = able[0]
     assert best.prediction is not None
     takes = duration(best.prediction.seconds)
-    worth = question.value_of_time
-    if best.tier is Tier.PATIENCE:
-        how = f"will do, with patience: {best.reasons[0]}"
-    elif worth is not None and best.usd is not None:
+    value = question.value_of_time
+    if best.tier is Tier.DELAYED:
+        how = f"is suitable, with delays: {best.reasons[0]}"
+    elif value is not None and best.usd is not None:
         how = (
-            f"costs least with an hour worth {dollars(worth)}: "
-            f"{dollars(_total(best, worth))} {question.span}, time included"
+            f"costs least with an hour worth {dollars(value)}: "
+            f"{dollars(_total(best, value))} {question.span}, time included"
         )
-    elif question.fastest_first and worth is None:
-        how = "is the fastest of those that will do"
+    elif question.fastest_first and value is None:
+        how = "is the fastest suitable machine"
     else:
-        how = "is the cheapest of those that will do, or as cheap within a tenth and faster"
+        how = "is the cheapest suitable machine, or as cheap within a tenth and faster"
     return f"{best.name} {how}; a run takes {takes}"
 
 
 def _cpu(able: list[Row], question: Question) -> list[str]:
-    """Say that a CPU is cheaper than the best accelerator, by how much, and how much slower."""
+    """Return whether a CPU beats the best accelerator on cost, and how much slower it is."""
     cpu = next((row for row in able if row.machine.kind == "cpu" and row.usd is not None), None)
     other = next((row for row in able if row.machine.kind != "cpu" and row.usd is not None), None)
     if cpu is None or other is None:
@@ -139,22 +143,23 @@ def _cpu(able: list[Row], question: Question) -> list[str]:
     return [f"the CPU is cheaper: {cpu.name} costs {saving} for {other.name}, and {pace}"]
 
 
-def _taken(able: list[Row], question: Question) -> list[str]:
-    """Say what predictions of machines that will do take for granted, and of which machines."""
-    said: dict[str, list[str]] = {}
+def _assumed(able: list[Row], question: Question) -> list[str]:
+    """Return what predictions for suitable machines assume, and for which machines."""
+    assumed: dict[str, list[str]] = {}
     for row in able:
-        for one in taken_for_granted(row.machine, question.work) if question.work else []:
-            said.setdefault(one, []).append(row.name)
-    return [f"{', '.join(names)}: {one}" for one, names in said.items()]
+        for one in assumptions_about(row.machine, question.work) if question.work else []:
+            assumed.setdefault(one, []).append(row.name)
+    return [f"{', '.join(names)}: {one}" for one, names in assumed.items()]
 
 
-def _unsaid(question: Question) -> list[str]:
-    said = []
+def _defaults(question: Question) -> list[str]:
+    """Return what was assumed for what the question leaves open."""
+    notes = []
     if question.plan is None:
-        said.append("no plan was said: each machine is priced without a subscription where it can")
+        notes.append("no plan given: machines are priced without a subscription if possible")
     if question.runs_per_month is None:
-        against = "" if question.budget is None else ", and the budget is held against one"
-        said.append(f"no runs a month were said: figures are of one run{against}")
+        against = "" if question.budget is None else ", and the budget is compared with one"
+        notes.append(f"number of runs per month not given: figures are per run{against}")
     if question.value_of_time is None:
-        said.append("no value of an hour was said: no dollars are put on time")
-    return said
+        notes.append("no value of time given: time has no price")
+    return notes

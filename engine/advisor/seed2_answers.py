@@ -1,4 +1,7 @@
-"""The answers of the frozen catalogue, and where the dated one answers otherwise, by what cause."""
+"""The answers of the frozen guide, and how today's answers differ from them, with causes.
+
+The guide's matrix itself is in `seed2`.
+"""
 
 from __future__ import annotations
 
@@ -12,7 +15,7 @@ from .question import Question
 from .seed2.matrix import Answer, Cell, Criterion, GuideMachine, Mark, Ruling, Seed2, seed2
 
 VERDICTS: dict[Mark, Verdict] = {"ok": "yes", "warn": "possible", "no": "no"}
-_TIERS: dict[Mark, Tier] = {"ok": Tier.READY, "warn": Tier.PATIENCE, "no": Tier.IMPOSSIBLE}
+_TIERS: dict[Mark, Tier] = {"ok": Tier.READY, "warn": Tier.DELAYED, "no": Tier.IMPOSSIBLE}
 _FIGURES = ("cores", "ram_gb", "memory_gb", "fp16_tflops")
 
 
@@ -21,12 +24,12 @@ def answer_of_seed2(
 ) -> tuple[tuple[Row, ...], tuple[str, ...], tuple[str, ...]]:
     """Return the frozen guide's rows, recommendation and reasons for a question.
 
-    Its rows carry neither predictions nor costs of this engine: their labels are its own.
+    Its rows have no predictions or costs of this engine; their labels are the guide's own.
 
     Raises
     ------
     UsageError
-        A machine was said to be free that the guide does not know.
+        A machine in `free` is unknown to the guide.
     """
     unknown = sorted(question.free - matrix.backends.keys())
     if unknown:
@@ -34,26 +37,26 @@ def answer_of_seed2(
         raise UsageError(f"no machine {unknown[0]!r} in the catalogue 'seed2'; it has: {there}")
     ruling = matrix.rule(inputs_of(matrix, question))
     rows = [_row(one, ruling) for one in matrix.backends.values()]
-    first = {name: place for place, name in enumerate(ruling.recommend)}
-    rows.sort(key=lambda row: (first.get(row.name, len(first)), row.tier))
+    rank = {name: at for at, name in enumerate(ruling.recommend)}
+    rows.sort(key=lambda row: (rank.get(row.name, len(rank)), row.tier))
     return tuple(rows), ruling.recommend, _why(matrix, ruling, question)
 
 
 def differences(rows: Sequence[Row], question: Question) -> tuple[str, ...]:
-    """Return, a sentence a cause, where ranked rows differ from the catalogue "seed2".
+    """Return how ranked rows differ from the catalogue "seed2", one sentence per cause.
 
-    Compared are the recommendation, and each backend's verdict with the cell of the row of the
-    matrix that decides.
+    The recommendation is compared, and each backend's verdict with its cell in the deciding row of
+    the matrix.
     """
     matrix = seed2()
     ruling = matrix.rule(inputs_of(matrix, question))
-    said = _recommendation(rows, ruling)
+    sentences = _recommendation(rows, ruling)
     by_name = {row.name: row for row in rows}
     for backend in matrix.backends.values():
         row = by_name.get(backend.name)
         if row is not None:
-            said += _verdict(backend, row, ruling, question)
-    return tuple(said)
+            sentences += _verdict(backend, row, ruling, question)
+    return tuple(sentences)
 
 
 def inputs_of(matrix: Seed2, question: Question) -> dict[str, Answer]:
@@ -75,7 +78,7 @@ def inputs_of(matrix: Seed2, question: Question) -> dict[str, Answer]:
 
 
 def _cell(backend: GuideMachine, criterion: Criterion) -> Cell:
-    """Return what a criterion says of a backend."""
+    """Return the cell of a criterion for a backend."""
     return criterion.cells[backend.column]
 
 
@@ -84,55 +87,59 @@ def _row(backend: GuideMachine, ruling: Ruling) -> Row:
     machine = Machine(
         name=backend.name, title=backend.name, kind=backend.kind, backend=backend.backend, **figures
     )
-    price = f"{dollars(backend.usd_month)} a month" if backend.usd_month else "free"
+    price = f"{dollars(backend.usd_month)} per month" if backend.usd_month else "free"
     general = f"{price}, availability {backend.availability}; {backend.verdict}"
     if ruling.decided_by is None:
-        there = backend.name in ruling.recommend
-        verdict: Verdict = "yes" if there else "no"
-        tier = Tier.READY if there else Tier.IMPOSSIBLE
+        recommended = backend.name in ruling.recommend
+        verdict: Verdict = "yes" if recommended else "no"
+        tier = Tier.READY if recommended else Tier.IMPOSSIBLE
         return Row(machine=machine, verdict=verdict, tier=tier, reasons=(general,))
-    found = _cell(backend, ruling.decided_by)
-    label = found.label
-    said = (f"by the guide, a label and no prediction: {label}",) if label else ()
+    cell = _cell(backend, ruling.decided_by)
+    label = cell.label
+    stated = (f"stated by the guide, not a prediction: {label}",) if label else ()
     return Row(
         machine=machine,
-        verdict=VERDICTS[found.mark],
-        tier=_TIERS[found.mark],
-        reasons=(*said, general),
-        label=found.time,
+        verdict=VERDICTS[cell.mark],
+        tier=_TIERS[cell.mark],
+        reasons=(*stated, general),
+        label=cell.time,
     )
 
 
 def _why(matrix: Seed2, ruling: Ruling, question: Question) -> tuple[str, ...]:
     take = " -> ".join(ruling.recommend)
     if ruling.decided_by is None:
-        said = [f"{take}: the general advice of a guide of {matrix.date}; nothing more was asked"]
+        sentences = [
+            f"{take}: the general advice of a guide of {matrix.date}; no criterion was given"
+        ]
     else:
         decisive = ruling.decided_by
-        said = [f"{take}: by the row '{decisive.id}' of a guide of {matrix.date}"]
-        said += [
-            f"the row '{one.id}' would say {' -> '.join(one.recommend)}, and comes after it"
+        sentences = [f"{take}: by the row '{decisive.id}' of a guide of {matrix.date}"]
+        sentences += [
+            f"the row '{one.id}' recommends {' -> '.join(one.recommend)}, but has lower precedence"
             for one in ruling.overruled
         ]
     if question.plan is not None or question.free:
-        said.append("it weighs neither plans nor what is free to somebody: they change nothing")
-    said.append("frozen: its prices, times and what is free are those of then, right or wrong")
+        sentences.append("it ignores the plan and which machines are free for you")
+    sentences.append(
+        "frozen: prices, times and free machines are those of its date, right or wrong"
+    )
     if question.work is not None and question.work.kind == "hashing":
-        said.append("it speaks of sentence embeddings; this work is hashing")
-    return tuple(said)
+        sentences.append("it is about sentence embeddings; this work is hashing")
+    return tuple(sentences)
 
 
 def _recommendation(rows: Sequence[Row], ruling: Ruling) -> list[str]:
-    able = [row.name for row in rows if row.tier <= Tier.PATIENCE]
+    able = [row.name for row in rows if row.tier <= Tier.DELAYED]
     if able[:1] == list(ruling.recommend[:1]):
         return []
     here = able[0] if able else "none"
     row = f" by its row '{ruling.decided_by.id}'" if ruling.decided_by else ""
-    said = [f"seed2 recommends {' -> '.join(ruling.recommend)}{row}; here {here} is first"]
+    sentences = [f"seed2 recommends {' -> '.join(ruling.recommend)}{row}; here {here} is first"]
     known = seed2().backends
     if able and able[0] not in known:
-        said.append(f"{able[0]}: seed2 does not know it")
-    return said
+        sentences.append(f"{able[0]}: unknown to seed2")
+    return sentences
 
 
 def _verdict(backend: GuideMachine, row: Row, ruling: Ruling, question: Question) -> list[str]:
@@ -140,28 +147,28 @@ def _verdict(backend: GuideMachine, row: Row, ruling: Ruling, question: Question
         then = VERDICTS[_cell(backend, ruling.decided_by).mark]
     else:
         then = "yes" if backend.name in ruling.recommend else "no"
-    said = []
+    sentences = []
     if then != row.verdict:
-        # What weighs most is first; of one that nothing speaks against, the time is last.
+        # The most important reason is first; without any against a machine, the time is last.
         because = row.reasons[-1 if row.tier is Tier.READY else 0]
-        said.append(f"{row.name}: seed2 says {then}; here {row.verdict}: {because}")
-    said += _price(backend, row)
+        sentences.append(f"{row.name}: seed2 says {then}; here {row.verdict}: {because}")
+    sentences += _price(backend, row)
     hashing = question.work is not None and question.work.kind == "hashing"
     if row.machine.kind == "tpu" and hashing:
-        said.append(
+        sentences.append(
             f"{row.name}: seed2 avoids TPUs because sentence-transformers does not run on them, "
-            "which says nothing of hashing"
+            "which does not matter for hashing"
         )
-    return said
+    return sentences
 
 
 def _price(backend: GuideMachine, row: Row) -> list[str]:
-    """Say that what was free is not, or the other way round."""
+    """Return whether a machine that was free no longer is, or the reverse."""
     if row.cost is None or row.tier is Tier.IMPOSSIBLE:
         return []
     free = not row.units and row.usd == 0
     if free == (backend.usd_month == 0):
         return []
     if free:
-        return [f"{row.name}: seed2 has it for ${backend.usd_month:g} a month; here it is free"]
+        return [f"{row.name}: ${backend.usd_month:g} per month in seed2; here it is free"]
     return [f"{row.name}: free in seed2; here it costs compute units or dollars"]

@@ -12,6 +12,7 @@ import typer
 
 from ...storage.errors import BackendUnavailable, PaniniError
 from ...storage.filesystems.redaction import shown
+from ...storage.formats.registry import FORMATS
 from ...storage.store.quarantine import first_quarantined
 from ...storage.targets.open import open_target
 from ..hardware.loopback import LOOPBACK
@@ -75,8 +76,8 @@ def run(
     format: Annotated[
         str | None,
         typer.Option(
-            help="'parquet', 'jsonl', 'csv', 'tsv', 'text' (one text per line) or 'document' (one "
-            "text per file); by default from each file's ending."
+            help=f"Format of the files: {', '.join(FORMATS)} ('text' has one text per line, "
+            "'document' one per file); by default from each file's ending."
         ),
     ] = None,
     strip_markup: Annotated[

@@ -123,7 +123,7 @@ def _check_preferences(
     prefer: Sequence[str], otherwise: str, cluster: str | None, *, quiet: bool
 ) -> None:
     """Print which of the preferred machines this is; raise if it is none and that was asked for."""
-    from ..advisor.preferences import look_for
+    from ..advisor.preferences import check_this_machine
 
     if otherwise not in ("go on", "stop"):
         raise UsageError(f"otherwise must be 'go on' or 'stop', not {otherwise!r}")
@@ -131,7 +131,7 @@ def _check_preferences(
         raise UsageError(
             f"prefer selects among machines, so it cannot be combined with cluster={cluster!r}"
         )
-    found = look_for(prefer)
+    found = check_this_machine(prefer)
     if not found.preferred and otherwise == "stop":
         raise BackendUnavailable(f"{found}\n(otherwise='stop')")
     if not quiet:

@@ -98,7 +98,7 @@ class SampleIndex(CorpusIndex):
                 for stretch in super().stretches(first, first + end - start)
             ]
             start, at = end, at + 1
-        return self.survey.settled(stretches) if self.survey else tuple(stretches)
+        return self.survey.readable(stretches) if self.survey else tuple(stretches)
 
 
 def spread(index: CorpusIndex, rows: int) -> list[Range]:
@@ -111,7 +111,9 @@ def spread(index: CorpusIndex, rows: int) -> list[Range]:
     --------
     >>> from paninifs.storage.corpus.index import FileIndex
     >>> from paninifs.storage.rows import SourceFile, Unit
-    >>> file = SourceFile("a.txt", "a.txt", 10, "", "text", None)
+    >>> file = SourceFile(
+    ...     url="a.txt", name="a.txt", size=10, version="", format="text", compression=None
+    ... )
     >>> index = CorpusIndex((FileIndex(file, (Unit(1000, 0),)),), "text", None, ())
     >>> spread(index, 50)
     [(0, 25), (793, 818)]

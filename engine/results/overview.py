@@ -14,7 +14,7 @@ from ...storage.store.duplicates import mark_fields
 from ...storage.store.history import Summary
 from ...storage.store.lease import current_owner
 from ...storage.store.reader import ResultsStore
-from ...storage.store.shards import met_forms
+from ...storage.store.shards import forms_found
 from .extremes import Extremes
 from .located import Located, located
 
@@ -71,7 +71,7 @@ def status_of(
 def read_status(store: ResultsStore) -> Status:
     """Return how much of an open store is done."""
     manifest, layout = store.manifest, store.layout
-    markers, forms = store.done.values(), met_forms(store.done)
+    markers, forms = store.done.values(), forms_found(store.done)
     owner = current_owner(store.target)
     return Status(
         results=store.url,
@@ -82,7 +82,7 @@ def read_status(store: ResultsStore) -> Status:
         shards_done=len(markers),
         rows_done=sum(marker.rows - marker.quarantined for marker in markers),
         quarantined=sum(marker.quarantined for marker in markers),
-        files_unread=len(store.index.unlisted),
+        files_unread=len(store.index.uncounted),
         writer=f"process {owner.pid} on {owner.host.split(' ')[0]}" if owner else None,
         created=manifest.created,
         fingerprint=manifest.fingerprint,

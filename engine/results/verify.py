@@ -12,7 +12,8 @@ import numpy as np
 import pyarrow as pa
 
 from ...graphs.block import MapBlock
-from ...graphs.graph import Graph, default_graph
+from ...graphs.graph import Graph
+from ...graphs.kernels import BUILT_IN
 from ...storage.corpus.index import CorpusIndex
 from ...storage.store.dataset import StoredArrays
 from ...storage.store.duplicates import DUPLICATE, find_duplicates
@@ -23,7 +24,6 @@ from ...storage.targets.target import Target
 from ..worker.compute import ComputeSpec, ShardBuffer, compute
 
 _REFERENCE = "reference"
-_BUILT_IN = frozenset(block.name for block in default_graph().blocks)
 _MAX_PROBLEMS = 20
 _RUN_ROWS = 256
 """Rows per run of a sample: neighbouring rows are read together."""
@@ -114,7 +114,7 @@ def _spec(store: ResultsStore, built_in: tuple[MapBlock, ...], own: Container[st
     return ComputeSpec(
         graph=Graph(built_in),
         backend=_REFERENCE,
-        columns=index.wanted,
+        columns=index.selection,
         id_column=index.id,
         keep=index.keep,
         fields=tuple(field for field in store.layout.fields if field.name not in own),
@@ -128,12 +128,14 @@ def _blocks(manifest: Manifest) -> tuple[tuple[MapBlock, ...], dict[str, str]]:
     built_in: list[MapBlock] = []
     own: dict[str, str] = {}
     for name, block in manifest.facts["graph"].items():
-        if "code" in block or name not in _BUILT_IN:  # a store must not choose what is called
+        if "code" in block or name not in BUILT_IN:  # a store must not choose what is called
             own |= dict.fromkeys(block["fields"], name)
             continue
         params = {key: tuple(value) for key, value in block["params"].items()}
         made = tuple(fields[field] for field in block["fields"])
-        built_in.append(MapBlock(name, tuple(block["inputs"]), made, params))
+        built_in.append(
+            MapBlock(name=name, inputs=tuple(block["inputs"]), fields=made, params=params)
+        )
     return tuple(built_in), own
 
 

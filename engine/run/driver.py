@@ -107,8 +107,8 @@ class Driver:
     def _finished(self, store: OpenStore) -> Summary:
         """Compute what is left of a store, and mark it complete."""
         spec = self._spec
-        if spec.raise_on_error and store.index.unlisted:
-            unread = store.index.unlisted[0]
+        if spec.raise_on_error and store.index.uncounted:
+            unread = store.index.uncounted[0]
             raise RowsQuarantined(f"{unread.file.url}: {unread.problem} (on_error='raise')")
         tasks, layout = longest_first(list(tasks_left(store)), store.index), store.layout
         projection = None
@@ -154,7 +154,7 @@ class Driver:
         compute = ComputeSpec(
             graph=spec.graph,
             backend=spec.backend,
-            columns=index.wanted,
+            columns=index.selection,
             id_column=index.id,
             keep=index.keep,
             fields=store.layout.fields,

@@ -14,7 +14,15 @@ from contextlib import suppress
 from ...storage.corpus.index import CorpusIndex, FileIndex
 from ...storage.corpus.opening import FileOpener
 from ...storage.formats.registry import FORMATS
-from ...storage.rows import BATCH_BYTES, BATCH_ROWS, Lengths, Malformed, SourceFile, Span, Stretch
+from ...storage.rows import (
+    BATCH_BYTES,
+    BATCH_ROWS,
+    Lengths,
+    Malformed,
+    RowSpan,
+    SourceFile,
+    Stretch,
+)
 from ...storage.store.shards import StoreLayout
 from ..monitoring.projection import USABLE_SHARE, LongRecord, Projection
 from ..worker.budget import JOINED_COPIES
@@ -51,7 +59,7 @@ def project(
         Used only if a Parquet footer does not tell whether the longest text fits.
     """
     indexed = {file.file: file for file in index.files if file.lengths}
-    rows: dict[SourceFile, list[Span]] = defaultdict(list)
+    rows: dict[SourceFile, list[RowSpan]] = defaultdict(list)
     for stretch in stretches:
         if stretch.file in indexed and not stretch.problem:
             rows[stretch.file].append(stretch.span)

@@ -85,7 +85,7 @@ class RunSpec:
         target = _opened(results, storage_options)
         mirror = None if mirror is None else _opened(mirror, storage_options)
         if mirror is not None and mirror.url == target.url:
-            raise UsageError(f"the mirror must not be where the results are, {target.url}")
+            raise UsageError(f"mirror and results must be different targets; both are {target.url}")
         targets = [target] if mirror is None else [target, mirror]
         manifest = None if fresh else next(filter(None, map(read_manifest, targets)), None)
         described = graph.describe()

@@ -18,11 +18,11 @@ import numpy as np
 import pyarrow as pa
 
 from ...graphs.graph import Graph
-from ...storage.cleaning.normal_forms import NONE_MET, NormalForms
+from ...storage.cleaning.normal_forms import NO_FORMS, NormalForms
 from ...storage.corpus.opening import FileOpener
 from ...storage.corpus.reading import read_stretches
 from ...storage.field import STRING, Field
-from ...storage.rows import Column, Rows, Stretch, Wanted, validity
+from ...storage.rows import Column, ColumnSelection, Rows, Stretch, validity
 from ...storage.store.quarantine import QuarantinedRows, merge, quarantined_rows
 from ...storage.text import PackedText
 from .blocks import Blocks
@@ -38,7 +38,7 @@ class ComputeSpec:
 
     graph: Graph
     backend: str  # a name, resolved where the work is done
-    columns: Wanted
+    columns: ColumnSelection
     id_column: Column | None  # None: a text's id is its row number
     keep: tuple[Column, ...]  # columns that become arrays too
     fields: tuple[Field, ...]  # every array of the store
@@ -55,7 +55,7 @@ class ShardBuffer:
     arrays: Arrays
     quarantined: list[QuarantinedRows] = field(default_factory=list)
     text_bytes: int = 0
-    forms: NormalForms = NONE_MET  # found up to `stop`; empty if texts are normalised
+    forms: NormalForms = NO_FORMS  # found up to `stop`; empty if texts are normalised
     seconds: dict[str, float] = field(default_factory=dict)  # by block; waiting for input: "read"
     strings: dict[str, list[pa.Array]] = field(default_factory=dict)  # string columns, in batches
     micro_batch: tuple[int, int] | None = None  # texts, and their bytes, last given to a block
@@ -139,7 +139,7 @@ def _joined(held: Sequence[Batch]) -> Batch:
 
 
 def _begin(
-    spec: ComputeSpec, bounds: tuple[int, int] | None, forms: NormalForms = NONE_MET
+    spec: ComputeSpec, bounds: tuple[int, int] | None, forms: NormalForms = NO_FORMS
 ) -> ShardBuffer | None:
     if bounds is None:
         return None
@@ -163,7 +163,7 @@ def _fill(spec: ComputeSpec, blocks: Blocks, buffer: ShardBuffer, batch: Batch) 
     _fill_columns(spec, buffer, here, row, rows)
     buffer.quarantined += [quarantined_rows(stretch, fault) for fault in rows.faults]
     if spec.columns.cleaning.unicode is None:
-        buffer.forms = buffer.forms.met(rows.text, row)
+        buffer.forms = buffer.forms.updated(rows.text, row)
     if usable.any():
         _run_blocks(blocks, buffer, at, stretch, rows)
     if not usable.all():

@@ -1,4 +1,5 @@
-"""The built-in blocks, one file per block: what each takes and makes.
+"""The built-in blocks, one file per block: inputs, fields, parameters and their validation.
 
-How it is computed is in `kernels`. May import `block`, `fingerprint`, `kernels` and `inventories`.
+The code of a block is the function of its name in every backend; see `kernels`. Modules here may
+import `block`, `fingerprint`, `kernels`, `inventories` and `storage`, not each other.
 """

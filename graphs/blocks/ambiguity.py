@@ -1,4 +1,4 @@
-"""The ambiguity block: spread and entropy of a text's prime bases, and two mixtures of them."""
+"""The ambiguity block: variance and entropy of a text's prime bases, and two mixtures of them."""
 
 from __future__ import annotations
 
@@ -28,4 +28,9 @@ def ambiguity(primes: Sequence[int] = PRIMES) -> MapBlock:
         Field(name, "float32", description=text, compress=False)
         for name, text in _DESCRIPTIONS.items()
     )
-    return MapBlock("ambiguity", ("dhatu",), fields, {"primes": tuple(int(p) for p in primes)})
+    return MapBlock(
+        name="ambiguity",
+        inputs=("dhatu",),
+        fields=fields,
+        params={"primes": tuple(int(p) for p in primes)},
+    )

@@ -1,4 +1,4 @@
-"""The digest block: SHA-256 of the text alone, the text's identity across corpora."""
+"""The digest block: SHA-256 of the text, which identifies it across corpora."""
 
 from __future__ import annotations
 
@@ -17,4 +17,4 @@ def digest() -> MapBlock:
         description="SHA-256 of the text's UTF-8 bytes",
         compress=False,
     )
-    return MapBlock("digest", (TEXT,), (field,))
+    return MapBlock(name="digest", inputs=(TEXT,), fields=(field,))

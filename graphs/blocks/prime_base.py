@@ -1,4 +1,4 @@
-"""The prime-base block: a text's dhātu weights, written in the bases of some primes."""
+"""The prime-base block: a text's dhātu shares, combined in the bases of some primes."""
 
 from __future__ import annotations
 
@@ -18,30 +18,30 @@ def prime_base(dhatus: int, primes: Sequence[int] = PRIMES) -> MapBlock:
     Parameters
     ----------
     dhatus : int
-        How many dhātus there are.
+        Number of dhātus.
     primes : sequence of int
         The bases.
 
     Raises
     ------
     GraphError
-        Fewer than two primes, one that is none, one named twice, or one whose powers could
+        There are fewer than two primes, a number is not prime or is repeated, or its powers could
         make the variance overflow float32.
     """
     checked = tuple(primes)
     for p in checked:
         if isinstance(p, bool) or not isinstance(p, int | np.integer) or not _is_prime(int(p)):
-            raise GraphError(f"{p!r} in primes is not a prime number")
+            raise GraphError(f"primes must be prime numbers, which {p!r} is not")
     inventory = tuple(int(p) for p in checked)
     if len(inventory) < 2 or len(set(inventory)) < len(inventory):
-        raise GraphError(f"primes must be distinct, and at least two: {inventory}")
+        raise GraphError(f"primes must be two or more distinct numbers, not {inventory}")
     for p in inventory:
         # Prime bases lie within [0, M], M the largest power, so their variance is at most M²/4.
         largest = p ** max(k % p for k in range(dhatus))
         if largest * largest > 4 * int(np.finfo(np.float32).max):
             raise GraphError(
                 f"with {dhatus} dhātus the prime {p} has the power {largest:.1e}, whose variance "
-                "overflows float32; leave it out"
+                "overflows float32; remove it"
             )
     field = Field(
         "prime_base",
@@ -52,7 +52,9 @@ def prime_base(dhatus: int, primes: Sequence[int] = PRIMES) -> MapBlock:
         description="sum over k of dhatu[k] * p ** (k mod p)",
         compress=False,
     )
-    return MapBlock("prime_base", ("dhatu",), (field,), {"primes": inventory})
+    return MapBlock(
+        name="prime_base", inputs=("dhatu",), fields=(field,), params={"primes": inventory}
+    )
 
 
 def _is_prime(number: int) -> bool:

@@ -1,6 +1,6 @@
-"""What identifies a user's block in a store: its source, and the labels of what it refers to.
+"""The identity of users' code in a store: sources, values, and labels of library code.
 
-`functions` describes a function and `labels` names this package's own code in that description.
-What is done with the description is the business of `block` above and of `storage`. Modules here
-may import `kernels` and `inventories`, and from `storage`.
+`functions` describes a function; `labels` names this package's own code in such a description.
+`block` adds fields and parameters, and `storage.store.manifest` compares descriptions. Modules here
+may import `kernels`, `inventories` and `storage`.
 """

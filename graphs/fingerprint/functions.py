@@ -1,7 +1,8 @@
-"""What a user's function *is*, as JSON: its source and every value that it refers to.
+"""The identity of a user's function as JSON: its source and every value that it refers to.
 
-Two functions with the same identity return the same results, as far as can be told from outside;
-comments, blank lines and the decorator do not count.
+Functions with the same identity return the same results, as far as static inspection can tell.
+Comments, blank lines and the decorator do not count. How this package's own code is named is in
+`labels`.
 """
 
 from __future__ import annotations
@@ -28,7 +29,7 @@ from .labels import label_of
 
 _PLAIN = (type(None), bool, int, float, complex, str, bytes)
 _PACKAGE = __name__.partition(".")[0]
-_PARSING = threading.Lock()  # Python 3.11 raises SystemError, at times, where two threads parse
+_PARSING = threading.Lock()  # Python 3.11 may raise SystemError if two threads parse at once
 _LIBRARIES = tuple({sysconfig.get_path(name) for name in ("stdlib", "purelib", "platlib")})
 
 
@@ -38,12 +39,13 @@ def of_function(function: Callable[..., Any], block: str, versioned: bool) -> An
     Parameters
     ----------
     versioned : bool
-        Whether the author vouches, by ``version=``, for values that cannot be pinned down.
+        Whether the block has a ``version=``, with which its author takes responsibility for values
+        that have no stable description.
 
     Raises
     ------
     GraphError
-        A value cannot be pinned down and nobody vouches for it.
+        A value has no stable description, and the block has no version.
     """
     walk = _Walk(block, versioned)
     if isinstance(function, FunctionType):
@@ -64,7 +66,7 @@ class _Walk:
             described["refers to"] = {name: self.value(name, refers[name]) for name in refers}
         return described
 
-    def value(self, name: str, value: Any) -> Any:  # noqa: PLR0911 (a case a line)
+    def value(self, name: str, value: Any) -> Any:  # noqa: PLR0911 (one case per line)
         if isinstance(value, _PLAIN):
             return repr(value)
         if isinstance(value, ModuleType):
@@ -86,13 +88,13 @@ class _Walk:
         if self._versioned:
             return f"a {type(value).__qualname__}"
         raise GraphError(
-            f"block {self._block!r} uses {name!r}, a {type(value).__qualname__}, whose value "
-            "cannot be pinned down, so an edit of it would go unnoticed; give the block a "
-            "version= of your own and raise it with every change"
+            f"block {self._block!r} uses {name!r} of type {type(value).__qualname__}, whose value "
+            "has no stable description, so changes to it would go unnoticed; give the block a "
+            "version= and raise it with every change"
         )
 
     def _code(self, name: str, value: Any) -> Any:
-        """Describe the user's own code by its source, a library's by its name; None for objects."""
+        """Describe users' code by its source and libraries' code by its name; None for objects."""
         if isinstance(value, partial):
             return ["partial", *(self.value(name, part) for part in value.__reduce__()[2][:3])]
         if isinstance(value, MethodType):
@@ -106,7 +108,7 @@ class _Walk:
             return self._class(name, label, value)
         if not callable(value):
             return None
-        # A library's wrapper (a cache, a compiler) around the user's own function is looked into.
+        # Look into a library's wrapper (a cache, a compiler) around a user's function.
         own = inspect.unwrap(value, stop=_ours)
         if _ours(own):
             return label if id(own) in self._seen else {label: self.function(own)}
@@ -122,7 +124,7 @@ class _Walk:
         for key, member in sorted(vars(value).items()):
             code = getattr(member, "__func__", getattr(member, "fget", member))
             own = inspect.unwrap(code, stop=_ours)
-            # What a dataclass generates follows from its fields.
+            # Methods that a dataclass generates follow from its fields.
             counts = _ours(own) and not (key[:2] == "__" and own.__code__.co_filename == "<string>")
             if counts or (isinstance(member, (*_PLAIN, np.ndarray)) and key[:2] != "__"):
                 members[key] = self.value(f"{name}.{key}", code)
@@ -130,7 +132,7 @@ class _Walk:
 
 
 def _refers_to(function: FunctionType) -> dict[str, Any]:
-    """Return by name what a function's code, functions inside it included, takes from outside."""
+    """Return the values, by name, that a function and functions inside it take from outside."""
     refers = {
         name: function.__globals__[name]
         for name in _global_names(function.__code__)
@@ -149,7 +151,7 @@ def _refers_to(function: FunctionType) -> dict[str, Any]:
 
 
 def _global_names(code: CodeType) -> set[str]:
-    # Not inspect.getclosurevars: that takes attributes for globals, and misses nested code.
+    # inspect.getclosurevars takes attributes for globals, and misses nested code.
     names = {
         step.argval
         for step in dis.get_instructions(code)
@@ -159,12 +161,12 @@ def _global_names(code: CodeType) -> set[str]:
 
 
 def _flat(value: Any) -> bool:
-    """Whether an array is what its bytes are."""
+    """Return whether an array's bytes determine its values."""
     return not value.dtype.hasobject and not isinstance(value, np.ma.MaskedArray)
 
 
 def _module(module: ModuleType) -> str:
-    """Describe a library's module by its name, the user's own by its whole source."""
+    """Describe a library's module by its name, and a user's module by its whole source."""
     file = _file(module)
     if _library(file) or not file.endswith(".py"):
         return f"module {label_of(module.__name__)}"
@@ -177,7 +179,7 @@ def _text_of(module: ModuleType) -> bytes:
 
 
 def _own_modules(module: ModuleType) -> list[ModuleType]:
-    """Return a module of the user's and every other of theirs that it takes something from."""
+    """Return a user's module and all users' modules that it takes something from."""
     found, todo = {}, [module]
     while todo:
         one = todo.pop()
@@ -195,7 +197,7 @@ def _own_modules(module: ModuleType) -> list[ModuleType]:
 
 def _file(module: Any) -> str:
     if module is not None and module.__name__.partition(".")[0] == _PACKAGE:
-        return ""  # a library like any other, also where it is installed as editable
+        return ""  # a library like any other, even in an editable installation
     return getattr(module, "__file__", None) or ("" if module and module.__spec__ else "<own>")
 
 
@@ -212,10 +214,10 @@ def _ours(value: Any) -> bool:
 
 
 def _source(function: FunctionType) -> str:
-    """Return the normalised source; the compiled code's digest where there is none to be sure of.
+    """Return the normalised source, or the compiled code's digest if the source is uncertain.
 
-    The definition is looked up in its file by its place, for `inspect.getsource` cuts a lambda
-    at the end of its first line and takes one lambda of a line for another.
+    The definition is found in its file by name and line, because `inspect.getsource` cuts a lambda
+    at the end of its first line and confuses several lambdas on one line.
     """
     code = function.__code__
     linecache.checkcache(code.co_filename)
@@ -256,7 +258,7 @@ def _constant(value: Any) -> Any:
         return _bytecode(value)
     if isinstance(value, tuple):
         return tuple(_constant(one) for one in value)
-    # The order of a set's members differs from process to process.
+    # The order of a set's members differs between processes.
     return sorted(map(repr, value)) if isinstance(value, frozenset) else repr(value)
 
 

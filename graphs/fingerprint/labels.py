@@ -1,9 +1,10 @@
-"""Labels of this package's own code in a fingerprint: they outlive the files that the code is in.
+"""Labels of this package's own code in a fingerprint, which do not depend on file locations.
 
 A user's block that mentions `PackedText` has the label ``paninifs.PackedText`` in its store's
-manifest. Earlier versions wrote the module path instead (``paninifs.storage.text.PackedText``), and
-such a store keeps its labels for good, because its fingerprint, markers and index key derive from
-them. How a function is described is in `functions`.
+manifest. Earlier versions wrote the module path instead (``paninifs.storage.text.PackedText``).
+Such a store keeps its labels permanently, because its fingerprint, markers and index key derive
+from them. When public code or a module listed here moves, add its new path to the tables. How a
+function is described is in `functions`.
 """
 
 from __future__ import annotations
@@ -48,7 +49,7 @@ _HOMES: Mapping[str, tuple[str, ...]] = {
     "submit": ("engine.submit.submit", "engine.run.submit.submit"),
     "verify": ("engine.verify.verify", "engine.results.verify.verify"),
 }
-"""Every public name with every path that it has been defined under, the present one last."""
+"""Paths under which each public name has been defined, the current one last."""
 
 _MOVED_DOWN: Mapping[str, tuple[str, ...]] = {
     "graphs.blocks": ("ambiguity", "dhatu", "digest", "prime_base"),
@@ -85,12 +86,11 @@ _MOVED_DOWN: Mapping[str, tuple[str, ...]] = {
         "manifest",
         "mirror",
         "quarantine",
-        "run_record",
         "shards",
     ),
     "storage.targets": ("target",),
 }
-"""Modules by the folder that they have moved into, out of the folder above it."""
+"""Modules that moved into a folder from the folder above it."""
 
 _RENAMED: Mapping[str, str] = {
     "graphs.identity": "graphs.fingerprint.functions",
@@ -112,15 +112,16 @@ _RENAMED: Mapping[str, str] = {
     "storage.readers": "storage.formats.registry",
     "storage.refusal": "storage.filesystems.retry",
     "storage.results": "storage.store.dataset",
+    "storage.run_record": "storage.store.history",
     "storage.source": "storage.corpus.opening",
     "storage.store": "storage.store.lifecycle",
     "storage.stretches": "storage.corpus.reading",
     "storage.target_store": "storage.targets.zarr_store",
     "storage.timeline": "storage.store.history",
 }
-"""Other modules by the path that they had.
+"""Current paths of other modules by their former paths.
 
-The engine's modules have no entries here: they run blocks, and no block computes with them.
+Modules of `engine` are not listed: they run blocks, and blocks do not compute with them.
 """
 
 _PRESENT = {homes[-1]: name for name, homes in _HOMES.items()}
@@ -133,7 +134,7 @@ _MODULES = {
 
 
 def label_of(path: str) -> str:
-    """Return the label of what is defined under a path: its public name, if it has one.
+    """Return the label of the code at a path: its public name if it has one, else the path.
 
     Examples
     --------
@@ -146,9 +147,9 @@ def label_of(path: str) -> str:
 
 
 def keep_known_labels(graph: Mapping[str, Any], known: Mapping[str, Any]) -> dict[str, Any]:
-    """Return a graph's description with the labels that a store has for the same code.
+    """Return a graph's description with a store's labels for the same code.
 
-    So a store that an earlier version began compares as equal, unless more than labels differs.
+    With them the store of an earlier version compares equal if nothing but labels differs.
 
     Parameters
     ----------
@@ -182,14 +183,14 @@ def _kept(described: Any, known: Any) -> Any:
 
 
 def _readings(label: str) -> Iterator[str]:
-    """Yield the labels that this version may write for what a stored label names."""
+    """Yield the labels that this version may write for the code of a stored label."""
     yield _renamed(label, _EVER)
     yield _renamed(label, _MODULES)
 
 
 def _renamed(label: str, names: Mapping[str, str]) -> str:
-    """Replace the longest beginning of a dotted path that has another name."""
-    kind, _, path = label.rpartition(" ")  # "module " stands before a module's path
+    """Replace the longest prefix of a dotted path that is in `names`."""
+    kind, _, path = label.rpartition(" ")  # a module's label is "module " and its path
     package, _, rest = path.partition(".")
     end = len(rest) if package == _PACKAGE else 0
     while end > 0:

@@ -26,6 +26,9 @@ NUMERIC_VERSION = 1
 BACKENDS = {"reference": ".reference", "cpu": ".cpu.cpu_backend", "cuda": ".cuda.cuda_backend"}
 """Modules of the backends by name, relative to this package."""
 
+BUILT_IN = frozenset({"digest", "dhatu", "prime_base", "ambiguity"})
+"""Names of the built-in blocks: functions of every backend that a store may name."""
+
 Array = Any
 """An array of NumPy, or of the library whose arrays are in a backend's memory (CuPy)."""
 

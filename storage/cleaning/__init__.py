@@ -1,4 +1,4 @@
-"""What may be done to a text before it is hashed: normal forms, markup, lengths.
+"""Cleaning texts before they are hashed: normal forms, markup, white space and lengths.
 
 Reading is in `formats`. May import `errors`, `field` and `text`.
 """

@@ -1,23 +1,23 @@
 """`without_markup`: the text of a piece of HTML or XML, by a small grammar of this project's own.
 
-Python's own HTML parser changes between versions, and what a text is must not. So this is no parser
-of documents: it knows tags one by one and no nesting, and it never fails.
+Python's own HTML parser changes between versions, and the text of a document must not. So this is
+not a full parser: it recognises single tags, ignores nesting, and never fails.
 
 - a comment ``<!-- … -->``: dropped;
-- ``<![CDATA[ … ]]>``: replaced by its content as it stands, entities in it too;
-- ``<!name … >`` and ``<?name … >`` without a ``<`` or ``>`` between (a doctype, an XML
+- ``<![CDATA[ … ]]>``: replaced by its content unchanged, including entities;
+- ``<!name … >`` and ``<?name … >`` without a ``<`` or ``>`` inside (a doctype, an XML
   declaration): dropped;
-- ``script`` and ``style``: dropped, with all that they hold;
-- any other tag ``<name …>``, ``</name>`` or ``<name … />``, its attributes set off by white space,
-  their values in quotes or without any (then without white space, quotes, ``<``, ``=``, ``>`` and
-  a grave accent): dropped; one of `BLOCKS` becomes a space, so that no words grow together.
-  Names begin with an ASCII letter; of a name with a prefix, ``jats:p``, the last part counts;
-- between all these character references, by the rules of HTML: ``&eacute;``, ``&#233;``.
+- ``script`` and ``style``: dropped, with their content;
+- any other tag ``<name …>``, ``</name>`` or ``<name … />``, with attributes separated by white
+  space and values with or without quotes (then without white space, quotes, ``<``, ``=``, ``>`` and
+  a grave accent): dropped, or replaced by a space if the name is in `BLOCKS`, so that no words are
+  joined. Names begin with an ASCII letter; a prefix, as in ``jats:p``, is ignored;
+- character references outside all these: replaced by the rules of HTML (``&eacute;``, ``&#233;``).
 
-As in HTML a comment, CDATA section, script or style that is not closed runs to the end of the text.
+As in HTML, an unclosed comment, CDATA section, script or style runs to the end of the text.
 Everything else stays: ``a < b and c > d``, ``<anna@example.org>``. What looks like a tag is one:
-of ``a <b and c> d`` there remains ``a  d``. Not idempotent: ``&lt;b&gt;`` becomes ``<b>``, which is
-text and stays, and would be a tag if the result were read as markup once more.
+``a <b and c> d`` becomes ``a  d``. Not idempotent: ``&lt;b&gt;`` becomes ``<b>``, which would be a
+tag if the result were cleaned again.
 """
 
 from __future__ import annotations
@@ -31,12 +31,12 @@ BLOCKS = frozenset(
     dl dt fieldset figcaption figure footer form frameset h1 h2 h3 h4 h5 h6 head header hgroup hr
     html legend li main menu nav ol optgroup option p pre section summary table tbody td tfoot th
     thead title tr ul
-    """.split()  # noqa: SIM905 (a list of them would be a page)
+    """.split()  # noqa: SIM905 (a list of strings would be a page long)
 )
-"""The elements that HTML sets apart from what stands beside them, and ``br``."""
+"""Elements that HTML displays as blocks of their own, and ``br``."""
 
-# Possessive, and nothing but an unclosed part runs far: the time is linear in the text's length.
-# ASCII: else a long s in a name would be an s, and \s would be as a Python's Unicode has it.
+# Possessive, and only an unclosed part can be long, so the time is linear in the text's length.
+# ASCII, because otherwise a long s would match an s, and \s would depend on Python's Unicode.
 _NAME = r"[a-z][a-z0-9._:-]*+"
 _VALUE = r"""(?:"[^"]*+"|'[^']*+'|[^\s"'<>=`]++)"""
 _ATTRIBUTES = rf"""(?:(?:\s++|(?<=["']))[^\s"'<>/=]++(?:\s*+=\s*+{_VALUE})?+)*+"""
@@ -52,12 +52,12 @@ _MARKUP = re.compile(
     re.VERBOSE | re.DOTALL | re.IGNORECASE | re.ASCII,
 )
 
-# Python refuses to read a decimal number of thousands of digits; no character has one of these.
+# Python raises on decimal numbers of thousands of digits; no character has so long a number.
 _NO_CHARACTER = re.compile(r"&#[0-9]{32,}+;?")
 
 
 def without_markup(text: str) -> str:
-    r"""Return a text without tags, and with its character references replaced.
+    r"""Return a text without markup, with its character references replaced.
 
     >>> without_markup("<p>Le <b class='x'>mot</b>&nbsp;&amp; la chose</p>a < b")
     ' Le mot\xa0& la chose a < b'

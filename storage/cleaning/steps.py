@@ -1,7 +1,7 @@
-"""`Cleaning`: what is done to a text before anything is computed from it. Nothing, if not asked.
+"""`Cleaning`: the steps applied to a text before anything is computed from it; by default none.
 
-The steps are declared, and part of what a store is the result of; they are applied where rows come
-out of a file (`readers.read_stretch`), so a run, a frame, `verify` and `show` see the same text.
+The steps are declared, and recorded in the store. They are applied where rows are read from a file
+(`corpus.reading.read_stretch`), so a run, a frame, `verify` and `show` see the same text.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from .normal_forms import FORMS, Form, normalised
 # The 25 characters with the property White_Space, which has not changed since Unicode 6.3.
 _SPACE = "\t-\r \x85\xa0\u1680\u2000-\u200a\u2028\u2029\u202f\u205f\u3000"
 _SPACES = re.compile(f"[{_SPACE}]+")
-# For RE2, which finds those that `_one_space` would change faster than Python does.
+# For RE2, which finds the texts that `_one_space` would change faster than Python does.
 _UNEVEN = f"[{_SPACE}]{{2}}|[{_SPACE.replace(' ', '')}]|^ | $"
 
 _LONGEST_STRING = 2**31 - 1  # bytes of all texts of an Arrow `string` array
@@ -30,29 +30,28 @@ _LONGEST_STRING = 2**31 - 1  # bytes of all texts of an Arrow `string` array
 
 @dataclass(frozen=True, kw_only=True)
 class Cleaning:
-    """The steps between a file and the first block, in the order in which they are taken.
+    """The steps between a file and the first block, in the order in which they are applied.
 
     Parameters
     ----------
     markup : bool
-        Take the text of HTML or XML: tags and comments go, character references are replaced.
-        `storage.markup` has the grammar.
+        Remove the tags and comments of HTML or XML, and replace character references. The grammar
+        is in `storage.cleaning.markup`.
     unicode : str, optional
-        Bring texts into a normal form: NFC, NFD, NFKC or NFKD, by Unicode 14.
+        Convert texts to a normal form: NFC, NFD, NFKC or NFKD, by Unicode 14.
     whitespace : bool
-        Make one space of every run of white space, and none of one at either end. White space are
-        the characters with Unicode's property White_Space: U+0009 to U+000D, space, U+0085,
+        Replace every run of white space with one space, and remove it at both ends. White space
+        is the characters with Unicode's property White_Space: U+0009 to U+000D, space, U+0085,
         U+00A0, U+1680, U+2000 to U+200A, U+2028, U+2029, U+202F, U+205F and U+3000.
     min_chars, max_chars : int, optional
-        Quarantine a text that is now shorter, or longer; in characters (code points).
+        Quarantine texts that are then shorter, or longer, in characters (code points).
     duplicates : bool
-        Mark every text that came before, by its digest, in an array ``duplicate``. All of them
-        stay.
+        Mark texts whose digest occurred before, in an array ``duplicate``. All texts are kept.
 
     Raises
     ------
     UsageError
-        There is no such form, or no length between the two.
+        The form is unknown, or no length is within the limits.
 
     Examples
     --------
@@ -70,32 +69,34 @@ class Cleaning:
 
     def __post_init__(self) -> None:
         if self.unicode not in (None, *FORMS):
-            raise UsageError(f"unicode is one of {', '.join(FORMS)}, not {self.unicode!r}")
+            raise UsageError(f"unicode must be one of {', '.join(FORMS)}, not {self.unicode!r}")
         for name in ("markup", "whitespace", "duplicates"):
             if not isinstance(getattr(self, name), bool):
-                raise UsageError(f"{name} is True or False, not {getattr(self, name)!r}")
+                raise UsageError(f"{name} must be True or False, not {getattr(self, name)!r}")
         for name in ("min_chars", "max_chars"):
-            asked = getattr(self, name)
-            if asked is not None and (type(asked) is not int or asked < 1):
-                raise UsageError(f"{name} is a number of characters, 1 or more, not {asked!r}")
+            limit = getattr(self, name)
+            if limit is not None and (type(limit) is not int or limit < 1):
+                raise UsageError(
+                    f"{name} must be a number of characters, at least 1, not {limit!r}"
+                )
         if self.min_chars and self.max_chars and self.min_chars > self.max_chars:
             raise UsageError(
-                f"no text has {self.min_chars} characters at least (min_chars) and "
-                f"{self.max_chars} at most (max_chars)"
+                f"no text has at least {self.min_chars} characters (min_chars) and at most "
+                f"{self.max_chars} (max_chars)"
             )
 
     def describe(self) -> dict[str, Any]:
-        """Return the steps that are taken, as JSON; ``Cleaning(**described)`` is the same again.
+        """Return the steps that are applied, as JSON; ``Cleaning(**described)`` is equal to this.
 
         >>> Cleaning(unicode="NFC", min_chars=3).describe()
         {'unicode': 'NFC', 'min_chars': 3}
         """
-        return {name: asked for name, asked in asdict(self).items() if asked}
+        return {name: value for name, value in asdict(self).items() if value}
 
     def text(self, text: pa.Array) -> pa.Array:
-        """Return the texts, null ones included, with all steps taken that change a text.
+        """Return the texts, including null ones, with all steps applied that change texts.
 
-        An Arrow ``string`` or ``large_string`` array; the same one where nothing changes.
+        An Arrow ``string`` or ``large_string`` array; the same array if nothing changes.
         """
         if self.markup:
             text = _edited(text, pc.match_substring_regex(text, "[<&]"), without_markup)
@@ -107,7 +108,7 @@ class Cleaning:
         return text
 
     def misfits(self, text: pa.Array) -> Iterator[tuple[int, str]]:
-        """Yield the place, from 0, of every text that is too short or too long, and why."""
+        """Yield the position, from 0, of each too short or too long text, and the reason."""
         if not self.min_chars and not self.max_chars:
             return
         lengths = pc.utf8_length(text)
@@ -120,7 +121,7 @@ class Cleaning:
 
 
 NO_CLEANING = Cleaning()
-"""Texts as they come."""
+"""Texts unchanged."""
 
 
 def _with_reason(lengths: pa.Array, misfit: pa.Array, why: str) -> Iterator[tuple[int, str]]:
@@ -134,13 +135,13 @@ def _one_space(text: str) -> str:
 
 
 def _edited(text: pa.Array, suspects: pa.Array, edit: Callable[[str], str]) -> pa.Array:
-    """Return the texts with `edit` applied to those that are suspect (bool [n], null: no text)."""
+    """Return the texts with `edit` applied to the suspects (bool [n], null: no text)."""
     rows = pc.indices_nonzero(suspects)
     before = text.take(rows).to_pylist()
     after = [edit(one) for one in before]
     if after == before:
         return text
-    # A character has four bytes at most; a short string array is left one for its kernels' sake.
+    # A character has at most four bytes. Kernels are faster on 32-bit offsets, so keep them.
     if text.nbytes + 4 * sum(map(len, after)) > _LONGEST_STRING:
         text = text.cast(pa.large_string())
     return pc.replace_with_mask(text, suspects, pa.array(after, text.type))

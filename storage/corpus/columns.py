@@ -1,4 +1,7 @@
-"""Which columns a corpus's files have: those that a run did not read are nowhere in its store."""
+"""`own_columns`: all columns of a corpus's files, including those that no run has read.
+
+The columns that a run reads are in `CorpusIndex`, which is stored; these are read from the files.
+"""
 
 from __future__ import annotations
 
@@ -10,15 +13,17 @@ from .index import CorpusIndex
 from .opening import FileOpener
 
 _THREADS = 16
+"""Files that are read at the same time."""
+
 _STRUCT = "struct<"
 
 
 def own_columns(index: CorpusIndex, opener: FileOpener) -> tuple[Column, ...]:
-    """Return every column but text and id, in the order in which the files have them.
+    """Return every column except text and id, in the order of the files' own columns.
 
-    Of Parquet the footers are read, and a struct's leaves are columns; of CSV the headers; of JSON
-    Lines the first hundred records of each file, and keys that come later are not found. What has
-    no kind of its own (a date, a list) is read as a string.
+    Parquet footers are read (with a struct's leaves as columns), CSV headers, and the first hundred
+    records of each JSON Lines file: keys that appear later are not found. Values of other kinds
+    (dates, lists) are read as strings.
 
     Raises
     ------
@@ -33,7 +38,7 @@ def own_columns(index: CorpusIndex, opener: FileOpener) -> tuple[Column, ...]:
 
     with ThreadPoolExecutor(_THREADS) as pool:
         found = list(pool.map(columns, files))
-    # JSON Lines has no schema: whatever is in other files, its values are strings.
+    # Values of files without a schema are strings, whatever kind other files have.
     schemaless = {"string"} if not all(FORMATS[file.format].has_schema for file in files) else set()
     kinds: dict[str, set[str]] = {}
     for one in found:

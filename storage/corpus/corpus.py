@@ -1,7 +1,7 @@
-"""`open_corpus`: the lazy corpus that some files are.
+"""`open_corpus` and `Corpus`: files of texts, opened lazily.
 
-Opening lists files (`listing`) and reads none. What is in them is found by `index`, how they are
-read by `readers`, how they are cut by `partition`.
+Opening lists files (`listing`) and reads none. Their rows are counted by `index`, cut into shards
+by `partition`, and read by `reading`.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ import pyarrow as pa
 from ..cleaning.steps import NO_CLEANING, Cleaning
 from ..errors import CorpusNotFound, UsageError
 from ..formats.registry import require_format
-from ..rows import ARROW_KINDS, Rows, SourceFile, Stretch, Wanted
+from ..rows import ARROW_KINDS, ColumnSelection, Rows, SourceFile, Stretch
 from .index import CorpusIndex, build_index
 from .listing import Location, list_files
 from .opening import FileOpener
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Corpus:
     """Files of texts, in a fixed order, not read yet. Made by `open_corpus`."""
 
@@ -43,7 +43,7 @@ class Corpus:
 
     @cached_property
     def index(self) -> CorpusIndex:
-        """Rows of every file, counted at the first use: Parquet footers, else the records.
+        """Rows of every file, counted at first use: by Parquet footers, else record by record.
 
         Raises
         ------
@@ -54,22 +54,23 @@ class Corpus:
 
     @cached_property
     def frame(self) -> dd.DataFrame:
-        """The corpus as a lazy `dask.dataframe`, one dask partition a partition of the plan.
+        """The corpus as a lazy `dask.dataframe`, one dask partition per partition of the plan.
 
-        Text is Arrow-backed, the index is the row of the corpus, quarantined rows have a null
-        text. Cut as for the default graph. Counts the rows (see `index`), reads no text.
+        Texts are Arrow-backed, the index is the row number in the corpus, quarantined rows have a
+        null text. Partitioned as for the default graph. Counts the rows (see `index`), reads no
+        text.
         """
         return self.frame_of(_to_pandas)
 
     def frame_of(self, convert: Callable[[pa.Table, int], Any]) -> dd.DataFrame:
-        """Return the lazy frame whose partitions `convert` makes; `frame` is that of pandas.
+        """Return a lazy frame with partitions made by `convert`; `frame` has those of pandas.
 
         Parameters
         ----------
         convert : callable
-            Makes a frame of a partition's rows, given as an Arrow table, and the number of their
-            first row, from which its index counts. Called on the workers, and once here without
-            rows. It travels with every task, so it is a function of a module.
+            Makes a frame from an Arrow table with a partition's rows and the number of their first
+            row, where its index starts. Called on the workers, and once here with an empty table.
+            It is sent with every task, so it must be a function of a module.
         """
         import dask
         import dask.dataframe as dd
@@ -79,9 +80,9 @@ class Corpus:
         divisions = (*(p.row_start for p in partitions), index.rows - 1)
         with dask.config.set({"dataframe.convert-string": False}):
             frame: dd.DataFrame = dd.from_map(
-                _ReadFrame(self.opener, index.wanted, convert),
+                _ReadFrame(self.opener, index.selection, convert),
                 [index.stretches(p.row_start, p.row_stop) for p in partitions],
-                meta=convert(_schema(index.wanted).empty_table(), 0),
+                meta=convert(_schema(index.selection).empty_table(), 0),
                 divisions=divisions,
                 label="corpus",
                 enforce_metadata=False,
@@ -90,12 +91,12 @@ class Corpus:
 
     @property
     def opener(self) -> FileOpener:
-        """Opens the files with the storage options that the corpus was opened with."""
+        """Opener of the files, with the storage options given to `open_corpus`."""
         return FileOpener(self.storage_options)
 
     @property
     def nbytes(self) -> int:
-        """Bytes of the files as they are stored."""
+        """Bytes of all files, as stored."""
         return sum(file.size for file in self.files)
 
 
@@ -114,32 +115,32 @@ def open_corpus(
     Parameters
     ----------
     urls : str, path or list
-        Anything that fsspec reads. A directory stands for all files in and below it whose
-        ending is known (.parquet .jsonl .csv .tsv .txt, the last four also .gz .zst .bz2), in
-        the order of their names.
+        Anything that fsspec reads. A directory stands for all files in and below it with a known
+        ending (.parquet .jsonl .csv .tsv .txt, the last four also .gz .zst .bz2), in the order of
+        their names.
     text : str
         The column, or JSON key, that holds the text. Plain text files need none.
     id : str, optional
-        The column that identifies a text; when left out the column ``id`` where there is one,
-        else the row number.
+        The column that identifies a text. By default the column ``id`` if there is one, else the
+        row number.
     keep : sequence of str
-        Further columns to store beside the results.
+        Further columns to store with the results.
     format : str, optional
-        "parquet", "jsonl", "csv", "tsv", "text" (a line is a row) or "document" (a file is); when
-        left out, each file's ending says it. A directory then stands for the files whose endings
-        belong to the format (.md to both of the last two, .html .xml .tex .rst to the last);
-        files that are named, or matched by a glob, are read so whatever their endings are.
+        "parquet", "jsonl", "csv", "tsv", "text" (one row per line) or "document" (one row per
+        file). By default decided by each file's ending. With a format, a directory stands for the
+        files whose endings belong to it (.md to both of the last two, .html .xml .tex .rst to the
+        last). Files that are named, or matched by a glob, are read in it whatever their endings.
     clean : Cleaning, optional
-        What is done to each text before it is hashed; nothing when left out.
+        How each text is cleaned before it is hashed. By default not at all.
     storage_options : mapping, optional
         Passed to fsspec.
 
     Raises
     ------
     CorpusNotFound
-        Nothing is there, or nothing of a known format.
+        No file was found, or none of a known format.
     UsageError
-        A file is named twice, or there is no such format.
+        A file is named twice, or the format is unknown.
     StorageRefused
         A folder may not be listed.
 
@@ -158,38 +159,51 @@ def open_corpus(
     if isinstance(keep, str):
         raise UsageError(f"keep must be a list of columns: keep=[{keep!r}]")
     if not isinstance(clean, Cleaning | None):
-        raise UsageError(f"clean is a Cleaning, as Cleaning(unicode='NFC'), not {clean!r}")
+        raise UsageError(
+            f"clean must be a Cleaning, such as Cleaning(unicode='NFC'), not {clean!r}"
+        )
     if not given:
         raise CorpusNotFound("no corpus was named")
     if format is not None:
         require_format(format)
     files, ignored = list_files(given, format, options)
-    return Corpus(files, ignored, text, id, tuple(keep), options, clean or NO_CLEANING)
+    return Corpus(
+        files=files,
+        ignored=ignored,
+        text=text,
+        id=id,
+        keep=tuple(keep),
+        storage_options=options,
+        cleaning=clean or NO_CLEANING,
+    )
 
 
 class _ReadFrame:
-    """Reads one partition as a frame, on whichever worker dask chooses."""
+    """Reads one partition as a frame, on the worker that dask chooses."""
 
     def __init__(
-        self, opener: FileOpener, wanted: Wanted, convert: Callable[[pa.Table, int], Any]
+        self,
+        opener: FileOpener,
+        selection: ColumnSelection,
+        convert: Callable[[pa.Table, int], Any],
     ) -> None:
-        self._opener, self._wanted, self._convert = opener, wanted, convert
+        self._opener, self._selection, self._convert = opener, selection, convert
 
     def __call__(self, stretches: Sequence[Stretch]) -> Any:
-        batches = [rows for *_, rows in read_stretches(stretches, self._opener, self._wanted)]
-        return self._convert(_to_table(batches, self._wanted), stretches[0].row)
+        batches = [rows for *_, rows in read_stretches(stretches, self._opener, self._selection)]
+        return self._convert(_to_table(batches, self._selection), stretches[0].row)
 
 
-def _schema(wanted: Wanted) -> pa.Schema:
-    others = {column.name: ARROW_KINDS[column.kind] for column in wanted.others}
-    return pa.schema({wanted.text: pa.large_string(), **others})
+def _schema(selection: ColumnSelection) -> pa.Schema:
+    others = {column.name: ARROW_KINDS[column.kind] for column in selection.others}
+    return pa.schema({selection.text: pa.large_string(), **others})
 
 
-def _to_table(batches: Sequence[Rows], wanted: Wanted) -> pa.Table:
-    """Lay batches behind one another as Arrow chunks, copying no text."""
-    schema = _schema(wanted)
-    columns = {wanted.text: [batch.text for batch in batches]}
-    for other in wanted.others:
+def _to_table(batches: Sequence[Rows], selection: ColumnSelection) -> pa.Table:
+    """Return batches as one table of Arrow chunks, copying no text."""
+    schema = _schema(selection)
+    columns = {selection.text: [batch.text for batch in batches]}
+    for other in selection.others:
         columns[other.name] = [batch.columns[other.name] for batch in batches]
     arrays = [
         pa.chunked_array(

@@ -1,7 +1,8 @@
-"""The index pass: how many rows each file has, where they can be entered, which columns exist.
+"""`CorpusIndex`: how many rows each file has, where decoding can begin, and which columns exist.
 
-Run once a corpus, by `frame` and `submit`, never by opening. What it finds is plain data and
-travels in the manifest, so that a resumed run does not count again.
+The records are counted once per corpus, by `frame` and `submit`, never when a corpus is opened. The
+index is plain data and is stored beside the manifest, so that a resumed run does not count again.
+Counting the records of one file is in `formats`, guessing the index of a large corpus in `survey`.
 """
 
 from __future__ import annotations
@@ -23,17 +24,17 @@ from ..formats.registry import FORMATS, outline
 from ..rows import (
     ANY_TEXT,
     Column,
+    ColumnSelection,
     Lengths,
     Malformed,
     Outline,
     SourceFile,
     Stretch,
     Unit,
-    Wanted,
     common_kind,
 )
-from .opening import SMALL_BYTES, FileOpener, InHand
-from .partition import FileRows, Partition, pieces, plan
+from .opening import SMALL_BYTES, FileOpener, SmallFileOpener
+from .partition import FileRows, Partition, file_spans, plan
 
 INDEX_THREADS = 16
 _TEXT_KIND = "string"
@@ -41,10 +42,10 @@ _TEXT_KIND = "string"
 
 @dataclass(frozen=True)
 class FileIndex:
-    """One file: its units, and what is wrong with it where its rows cannot be used.
+    """One file: its units, and its problem if its rows cannot be used.
 
-    A file with a problem and no units could not even be counted; one with a problem and units
-    has its rows counted, and quarantined one and all.
+    A file with a problem and no units could not even be counted. If a file with a problem has
+    units, its rows are counted, and all of them are quarantined.
     """
 
     file: SourceFile
@@ -60,7 +61,7 @@ class FileIndex:
 
 @dataclass(frozen=True)
 class CorpusIndex:
-    """The whole corpus: its files in order, the columns to read, and how texts are cleaned."""
+    """A whole corpus: its files in order, the columns to read, and how texts are cleaned."""
 
     files: tuple[FileIndex, ...]
     text: str
@@ -70,44 +71,44 @@ class CorpusIndex:
 
     @cached_property
     def starts(self) -> list[int]:
-        """The first row of each file, and the total at the end."""
+        """First row of each file, then the rows of the corpus."""
         return [0, *accumulate(file.rows for file in self.files)]
 
     @property
     def rows(self) -> int:
-        """Rows of the corpus, those of unusable files included."""
+        """Rows of the corpus, including those of unusable files."""
         return self.starts[-1]
 
     @property
-    def unlisted(self) -> list[FileIndex]:
+    def uncounted(self) -> list[FileIndex]:
         """Files whose rows could not be counted."""
         return [file for file in self.files if file.problem and not file.units]
 
     @property
-    def wanted(self) -> Wanted:
-        """What is read."""
+    def selection(self) -> ColumnSelection:
+        """The columns to read: text, id and kept columns."""
         others = dict.fromkeys([*([self.id] if self.id else []), *self.keep])
-        return Wanted(self.text, tuple(others), self.cleaning)
+        return ColumnSelection(self.text, tuple(others), self.cleaning)
 
     @property
     def notes(self) -> tuple[str, ...]:
-        """What a user should know of how the corpus will be read, a sentence each."""
-        unread = [f"{f.file.name} cannot be read: {f.problem}" for f in self.unlisted]
+        """Sentences for the user about how the corpus will be read."""
+        unread = [f"{f.file.name} cannot be read: {f.problem}" for f in self.uncounted]
         unread += [
-            f"{f.file.name}: {f.problem}; its {f.rows:,} rows are set aside"
+            f"{f.file.name}: {f.problem}; its {f.rows:,} rows are quarantined"
             for f in self.files
             if f.problem and f.units
         ]
         packed = [f.file.name for f in self.files if f.file.compression and f.rows]
         if packed:
             names = ", ".join(packed[:3]) + (", ..." if len(packed) > 3 else "")
-            unread.append(f"{names}: compressed, so each file is read by one task")
+            unread.append(f"{names}: compressed, so each file is read by a single task")
         return tuple(unread)
 
     def locate(self, row: int) -> tuple[SourceFile, int]:
-        """Return the file that a row of the corpus came from, and its row there (from 0)."""
+        """Return the file that holds a row of the corpus, and the row's number there (from 0)."""
         if not 0 <= row < self.rows:
-            raise IndexError(f"row {row} of a corpus of {self.rows}")
+            raise IndexError(f"row {row} of a corpus of {self.rows} rows")
         number = bisect_right(self.starts, row) - 1
         return self.files[number].file, row - self.starts[number]
 
@@ -118,36 +119,36 @@ class CorpusIndex:
             for f in self.files
         ]
 
-    def partitions(self, size: int) -> list[Partition]:
-        """Plan the corpus in shards of `size` rows."""
-        return plan(self._file_rows, size)
+    def partitions(self, shard_rows: int) -> list[Partition]:
+        """Cut the corpus into partitions of whole shards of `shard_rows` rows."""
+        return plan(self._file_rows, shard_rows)
 
     def stretches(self, start: int, stop: int) -> tuple[Stretch, ...]:
-        """Return what has to be read for rows ``[start, stop)`` of the corpus."""
+        """Return the stretches of files that hold rows ``[start, stop)`` of the corpus."""
         return tuple(
             Stretch(
-                self.starts[piece.file] + piece.span.start,
-                self.files[piece.file].file,
-                piece.span,
-                self.files[piece.file].problem,
+                self.starts[number] + span.start,
+                self.files[number].file,
+                span,
+                self.files[number].problem,
             )
-            for piece in pieces(self._file_rows, self.starts, start, stop)
+            for number, span in file_spans(self._file_rows, self.starts, start, stop)
         )
 
-    def at(self, files: Sequence[SourceFile]) -> CorpusIndex:
-        """Return the index of the same files where they are now: a corpus may move as a whole."""
+    def moved_to(self, files: Sequence[SourceFile]) -> CorpusIndex:
+        """Return the index with the same files at new locations: a corpus may move as a whole."""
         moved = tuple(replace(one, file=file) for one, file in zip(self.files, files, strict=True))
         return replace(self, files=moved)
 
     @property
     def digest(self) -> str:
-        """A digest of what was found: rows, where they are, what is wrong, kinds of columns."""
+        """Digest of the rows, their units, the problems and the kinds of columns."""
         found = self.to_json()
         found["files"] = [[file["units"], file["problem"]] for file in found["files"]]
         return hashlib.sha256(json.dumps(found, sort_keys=True).encode()).hexdigest()
 
     def to_json(self) -> dict[str, Any]:
-        """Return the index as JSON; units as ``[rows, offset]``, for there may be many."""
+        """Return the index as JSON, with units as ``[rows, offset]`` because there may be many."""
         files = [
             {
                 "file": f.file.to_json(),
@@ -170,7 +171,7 @@ class CorpusIndex:
         """Read what `to_json` wrote."""
         files = [
             FileIndex(
-                SourceFile(**f["file"]),
+                SourceFile.from_json(f["file"]),
                 tuple(Unit(*unit) for unit in f["units"]),
                 f["problem"],
                 Lengths(**f["lengths"]) if f.get("lengths") else None,
@@ -179,7 +180,7 @@ class CorpusIndex:
         ]
         identity = Column(**data["id"]) if data["id"] else None
         keep = tuple(Column(**column) for column in data["keep"])
-        cleaning = Cleaning(**data.get("cleaning", {}))  # older stores are of texts as they came
+        cleaning = Cleaning(**data.get("cleaning", {}))  # older stores have no cleaning
         return cls(tuple(files), data["text"], identity, keep, cleaning)
 
 
@@ -190,14 +191,14 @@ def build_index(
     id: str | None,
     keep: Sequence[str],
 ) -> CorpusIndex:
-    """Count the records of every file, in parallel, and settle the columns.
+    """Count the records of every file, in parallel, and determine the columns.
 
     Raises
     ------
     ColumnNotFound
-        No file has the text column, or the id or a kept column that was named.
+        No file has the text column, the named id column or a kept column.
     CorpusEmpty
-        There is not one row.
+        No file has any rows.
     """
     found = _outlines(files, opener)
     readable = [o for o in found if isinstance(o, Outline) and (o.units or o.columns)]
@@ -223,9 +224,9 @@ def build_index(
 def extend_index(
     index: CorpusIndex, files: Sequence[SourceFile], opener: FileOpener
 ) -> CorpusIndex:
-    """Return the index with further files behind its own; the columns stay what they are.
+    """Return the index with further files appended; its columns stay the same.
 
-    A file whose columns do not fit has its rows counted, and set aside.
+    If the columns of a file do not fit, its rows are counted and quarantined.
     """
     added = []
     for file, found in zip(files, _outlines(files, opener), strict=True):
@@ -237,7 +238,7 @@ def extend_index(
 
 
 def _misfit(found: Outline, index: CorpusIndex) -> str | None:
-    for column in index.wanted.others:
+    for column in index.selection.others:
         kind = found.columns.get(column.name, column.kind)
         fits = column.kind in (kind, "string") or (kind, column.kind) == ("int64", "float64")
         if not fits or "<" in kind:
@@ -256,7 +257,7 @@ def _outline(file: SourceFile, opener: FileOpener) -> Outline | str:
     if file.problem:
         return f"cannot be opened: {file.problem}"
     try:
-        return outline(file, InHand(opener, file) if file.size <= SMALL_BYTES else opener)
+        return outline(file, SmallFileOpener(opener, file) if file.size <= SMALL_BYTES else opener)
     except StorageRefused as refused:
         if not isinstance(refused.__cause__, PermissionError):
             raise
@@ -266,7 +267,7 @@ def _outline(file: SourceFile, opener: FileOpener) -> Outline | str:
     except Malformed as error:
         return scrubbed(f"not readable as {file.format}: {error}")
     except OSError as error:
-        # What is found here stays in the manifest for good, so a passing fault must not.
+        # A problem found here is stored for good, so a transient failure must not become one.
         raise StorageUnreachable(
             f"{file.url} could not be read: {scrubbed(str(error))}; nothing was written, try again"
         ) from presentable(error)
@@ -307,7 +308,7 @@ def _no_column(name: str, names: set[str]) -> str:
 
 
 def _kind(readable: Sequence[Outline], name: str) -> str:
-    """Return the kind that a column has, or that all its kinds are read as."""
+    """Return the kind to read a column as, given its kinds in all files."""
     kinds = {one.columns[name] for one in readable if name in one.columns}
     nested = [kind for kind in kinds if "<" in kind]
     if nested:

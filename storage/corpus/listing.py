@@ -1,6 +1,7 @@
-"""`list_files`: from what a user names, URLs, globs and folders, to the files of a corpus.
+"""`list_files`: from the URLs, globs and folders that a user names to the files of a corpus.
 
-No file is opened here. How the filesystems list is in `filesystem`.
+No file is opened here. How filesystems list is in `filesystems.filesystem`, the endings of each
+format are in `formats.registry`.
 """
 
 from __future__ import annotations
@@ -26,7 +27,7 @@ from ..filesystems.retry import permanent_errors, retried
 from ..formats.compression import SUFFIXES as COMPRESSED
 from ..formats.registry import ENDINGS, endings_of, format_of, read_as
 from ..rows import SourceFile
-from .opening import stamp_of
+from .opening import version_of
 
 _NO_FILES = (
     (stat.S_ISFIFO, "a named pipe, and no file"),
@@ -35,7 +36,7 @@ _NO_FILES = (
     (stat.S_ISBLK, "a device, and no file"),
     (stat.S_ISLNK, "a link that leads to no file (one to a folder is not followed)"),
 )
-"""What opening would wait for, or read, for ever; and how to tell."""
+"""Tests for special files, which would block or never end when read, and what to call them."""
 
 _IN_A_STORE = f"/{MANIFEST_KEY}"
 
@@ -45,12 +46,12 @@ Location = str | PathLike[str]
 def list_files(
     given: Sequence[Location], format: str | None, options: Mapping[str, Any]
 ) -> tuple[tuple[SourceFile, ...], tuple[str, ...]]:
-    """Return the files that are to be read, in order, and the names of those left out.
+    """Return the files to read, in order, and the names of the files left out.
 
     Raises
     ------
     CorpusNotFound
-        Nothing is there, or nothing of a known format.
+        No file was found, or none of a known format.
     UsageError
         A file is named twice.
     StorageRefused
@@ -73,24 +74,24 @@ def list_files(
 
 
 def _list(url: str, options: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
-    """Yield what the filesystem says of every file that a URL stands for, sorted by name."""
+    """Yield the filesystem's description of every file that a URL stands for, sorted by name."""
     fs, path = filesystem_of(url, options)
-    # Of a chained URL (zip://*.txt::gs://bucket/a.zip) each file keeps what stands behind.
+    # In a chained URL (zip://*.txt::gs://bucket/a.zip), each file keeps the part after the "::".
     head, _, behind = url.partition("::")
     tail = f"::{behind}" if behind and "://" in head else ""
     with permanent_errors(f"listing {scrubbed(shown(url))}"):
         in_folder, infos = retried(f"listing {url}", lambda: _found(fs, path))
     if not infos:
-        raise CorpusNotFound(f"no such file, and nothing that it matches: {scrubbed(shown(url))}")
+        raise CorpusNotFound(f"no such file, and no match for it: {scrubbed(shown(url))}")
     for name in sorted(infos):
-        # The web's names are whole URLs; what is called by one must not be called by its password.
+        # Names on the web are whole URLs, which must be shown without a password.
         called = shown(name) if "://" in name else name
         url = fs.unstrip_protocol(name) + tail
         yield {**infos[name], "name": called, "url": url, "in_folder": in_folder}
 
 
 def _refuse_twice(found: Sequence[Mapping[str, Any]]) -> None:
-    """Raise `UsageError` where two files could not be told apart by what is kept of their URLs."""
+    """Raise `UsageError` if the stored URLs of two files would be the same."""
     given: dict[str, set[str]] = {}
     times: Counter[str] = Counter()
     for info in found:
@@ -102,8 +103,8 @@ def _refuse_twice(found: Sequence[Mapping[str, Any]]) -> None:
     advice = ""
     if any(len(given[url]) > 1 for url in twice):
         advice = (
-            "; behind a ? (or before an @) there may be a key, so that is written nowhere, and no "
-            "two files can differ by it alone: download them, or serve them under other names"
+            "; the part of a URL after a ? (or before an @) may hold a key and is never stored, so "
+            "files must differ in the rest: download them, or serve them under other names"
         )
     raise UsageError(f"named twice: {', '.join(twice[:5])}{advice}")
 
@@ -118,16 +119,16 @@ def _format(info: Mapping[str, Any], format: str | None) -> tuple[str, str | Non
 def _found(fs: Any, path: str) -> tuple[bool, dict[str, dict[str, Any]]]:
     """Return whether a path is a folder, and the files that it stands for."""
     forget_listings(fs)
-    try:  # fsspec's own isdir and exists take a failing disk for a no
+    try:  # fsspec's own isdir and exists return False when the disk fails
         with settled(fs):
             here = fs.info(path)
     except (FileNotFoundError, NotADirectoryError):
-        one = "://" in path and "?" in path  # of the web: there a question has no wildcard
+        one = "://" in path and "?" in path  # on the web a "?" is not a wildcard
         return False, {} if one else files_matching(fs, path)
     if here["type"] != "directory":
         return False, {path: here}
     found = files_below(fs, path)
-    # A results store in or below the folder is no corpus, though it may hold a Parquet file.
+    # A results store in or below the folder is not part of the corpus, though it has Parquet files.
     stores = tuple(n.removesuffix(_IN_A_STORE) + "/" for n in found if n.endswith(_IN_A_STORE))
     visible = {n: i for n, i in found.items() if not _hidden(n, path) and not n.startswith(stores)}
     return True, visible
@@ -160,20 +161,26 @@ def _common_folder(names: Sequence[str]) -> PurePosixPath:
 
 def _source(info: Mapping[str, Any], root: PurePosixPath) -> SourceFile:
     name = _printable(str(PurePosixPath(info["name"]).relative_to(root)))
-    if info["size"] is None:  # a web server may not; then it may also not give a part of a file
+    if info["size"] is None:  # such a web server may not serve parts of a file either
         raise UsageError(
-            f"{shown(info['url'])}: the server does not say how long it is; download it first"
+            f"{shown(info['url'])}: the server does not report the size; download the file first"
         )
-    url, stamp = shown(info["url"]), stamp_of(dict(info))
-    signed = info["url"] if info["url"] != url else None
+    url = shown(info["url"])
     format, compression = info["known"]
     return SourceFile(
-        _printable(url), name, info["size"], stamp, format, compression, _problem(info), signed
+        url=_printable(url),
+        name=name,
+        size=info["size"],
+        version=version_of(info),
+        format=format,
+        compression=compression,
+        problem=_problem(info),
+        signed_url=info["url"] if info["url"] != url else None,
     )
 
 
 def _problem(info: Mapping[str, Any]) -> str | None:
-    """Return why a file cannot be opened, where its name or its kind says so."""
+    """Return why a file cannot be opened, if its name or its kind shows that."""
     name = info["name"]
     if name != _printable(name):
         return "its name is not UTF-8; rename it"
@@ -186,7 +193,7 @@ def _problem(info: Mapping[str, Any]) -> str | None:
 
 
 def _printable(name: str) -> str:
-    r"""Return a name that can be written down: what is not UTF-8 in it is escaped.
+    r"""Return a name that can be stored, with bytes that are not UTF-8 escaped.
 
     >>> _printable("a\udcff.txt"), _printable("ā.txt")
     ('a\\udcff.txt', 'ā.txt')

@@ -1,7 +1,8 @@
-"""How the bytes of a corpus's files arrive: the listed ones, all of them, or with an error.
+"""Opening the files of a corpus: the bytes of the listed version, all of them, or an error.
 
-What they mean is the formats' business. Large files are read as they are needed and opened again
-where they were left when the storage fails; small ones are fetched whole, by one request.
+Large files are read as needed, and reopened at the same position when the storage fails. Small
+files are fetched whole, with one request. Decoding the bytes is in `formats`, the retries are in
+`filesystems.retry`, listing is in `listing`.
 """
 
 from __future__ import annotations
@@ -22,28 +23,28 @@ from ..formats.registry import FORMATS
 from ..rows import Opener, SourceFile
 
 SMALL_BYTES = 1 << 20
-"""A file of at most this size is fetched whole."""
+"""Bytes up to which a file is fetched whole."""
 
 _REQUEST_BYTES = 8 << 20
 _BUFFER_BYTES = 1 << 20
 
 
-class SteadyFile(io.RawIOBase):
-    """A file of known size that outlasts resets, dropped mounts and downloads that end early.
+class RetryingFile(io.RawIOBase):
+    """A file of known size that survives resets, dropped mounts and downloads that end early.
 
     Parameters
     ----------
     name : str
-        What to call it in messages.
+        Name of the file in messages.
     size : int
-        Bytes, as it was listed.
-    opened : callable
-        Opens it anew, after making sure that it still is the file that was listed.
+        Bytes, as listed.
+    open_again : callable
+        Opens the file, after making sure that it is still the one that was listed.
     """
 
-    def __init__(self, name: str, size: int, opened: Callable[[], BinaryIO]) -> None:
+    def __init__(self, name: str, size: int, open_again: Callable[[], BinaryIO]) -> None:
         super().__init__()
-        self._name, self._size, self._opened = name, size, opened
+        self._name, self._size, self._open = name, size, open_again
         self._file: Any = None
         self._at = 0
 
@@ -60,45 +61,45 @@ class SteadyFile(io.RawIOBase):
         return self._at
 
     def seek(self, offset: int, whence: int = io.SEEK_SET, /) -> int:
-        """Move; nothing is read before `read`."""
+        """Set the position; nothing is read before the next `read`."""
         base = {io.SEEK_SET: 0, io.SEEK_CUR: self._at, io.SEEK_END: self._size}[whence]
         self._at = base + offset
         return self._at
 
     def read(self, size: int | None = -1, /) -> bytes:
-        """Return that many bytes, fewer only at the end.
+        """Return `size` bytes, fewer only at the end.
 
         Raises
         ------
         StorageUnreachable
-            The storage failed for longer than it is waited for.
+            The storage kept failing until the retries ran out.
         StorageRefused
-            It may not be read.
+            Reading is not permitted.
         """
         left = max(0, self._size - self._at)
-        wanted = left if size is None or size < 0 else min(size, left)
+        missing = left if size is None or size < 0 else min(size, left)
         parts: list[bytes] = []
-        while wanted:
+        while missing:
             with permanent_errors(f"reading {self._name}"):
-                part = retried(f"reading {self._name}", partial(self._attempt, wanted))
+                part = retried(f"reading {self._name}", partial(self._attempt, missing))
             parts.append(part)
             self._at += len(part)
-            wanted -= len(part)
+            missing -= len(part)
         return parts[0] if len(parts) == 1 else b"".join(parts)
 
     def _attempt(self, size: int) -> bytes:
         try:
             if self._file is None:
-                self._file = self._opened()
+                self._file = self._open()
             if self._file.tell() != self._at:
                 self._file.seek(self._at)
             part: bytes = self._file.read(size)
         except BaseException:
             self._drop()
             raise
-        if not part:  # its size was the listed one a moment ago
+        if not part:  # its size was as listed a moment ago
             self._drop()
-            raise OSError(errno.EIO, f"nothing came at byte {self._at} of {self._size}")
+            raise OSError(errno.EIO, f"no data at byte {self._at} of {self._size}")
         return part
 
     def readinto(self, buffer: Any, /) -> int:
@@ -111,17 +112,17 @@ class SteadyFile(io.RawIOBase):
     def _drop(self) -> None:
         file, self._file = self._file, None
         if file is not None:
-            with contextlib.suppress(Exception):  # it failed, and is done with
+            with contextlib.suppress(Exception):  # it failed, and is not used again
                 file.close()
 
     def close(self) -> None:
-        """Close the file behind it."""
+        """Close the underlying file."""
         self._drop()
         super().close()
 
 
-def stamp_of(info: Mapping[str, Any]) -> str:
-    """Return what the filesystem offers to tell this version of a file from the next."""
+def version_of(info: Mapping[str, Any]) -> str:
+    """Return what the filesystem offers to tell this version of a file from the next, or ""."""
     for key in (
         "generation",
         "etag",
@@ -138,7 +139,7 @@ def stamp_of(info: Mapping[str, Any]) -> str:
 
 
 class CorpusOpener(Opener, Protocol):
-    """Opens files of a corpus, and can tell whether they are still the listed ones."""
+    """Opens files of a corpus, and checks that they are still the listed ones."""
 
     def check(self, file: SourceFile) -> None:
         """Raise `CorpusChanged` unless the file is still the one that was listed."""
@@ -159,7 +160,7 @@ class FileOpener:
         large = {} if protocols_of(fs) & LOCAL else {"block_size": _REQUEST_BYTES}
         first = True
 
-        def opened() -> BinaryIO:
+        def open_again() -> BinaryIO:
             nonlocal first
             if not first:
                 self._check(file)
@@ -169,10 +170,10 @@ class FileOpener:
 
         if file.size <= SMALL_BYTES:
             return io.BytesIO(self.fetch(file))
-        return cast(BinaryIO, SteadyFile(file.url, file.size, opened))
+        return cast(BinaryIO, RetryingFile(file.url, file.size, open_again))
 
     def fetch(self, file: SourceFile) -> bytes:
-        """Return all of a file's bytes, as they are stored."""
+        """Return all bytes of a file, as stored."""
         fs, path = filesystem_of(file.location, self._options)
 
         def whole() -> bytes:
@@ -180,7 +181,7 @@ class FileOpener:
                 data = bytes(fs.cat_file(path))
             if len(data) != file.size:
                 self._check(file)
-                raise OSError(errno.EIO, f"{len(data)} bytes came of {file.size}")
+                raise OSError(errno.EIO, f"received {len(data)} of {file.size} bytes")
             return data
 
         with permanent_errors(f"reading {file.url}"):
@@ -191,50 +192,50 @@ class FileOpener:
         try:
             yield
         except FileNotFoundError as error:
-            self._check(file)  # also where an old listing, which it renews, lacks the file
-            raise OSError(errno.EIO, "it is listed, and was not found") from error
+            self._check(file)  # raises if it vanished, and refreshes a stale listing
+            raise OSError(errno.EIO, "listed, but not found") from error
 
     def check(self, file: SourceFile) -> None:
         """Raise `CorpusChanged` unless the file is still the one that was listed."""
-        with permanent_errors(f"looking at {file.url}"):
-            retried(f"looking at {file.url}", lambda: self._check(file))
+        with permanent_errors(f"checking {file.url}"):
+            retried(f"checking {file.url}", lambda: self._check(file))
 
     def _check(self, file: SourceFile) -> None:
         fs, path = filesystem_of(file.location, self._options)
         fs.invalidate_cache(path)
         found = _described(fs, path)
-        if found != (file.size, file.stamp):
-            forget_listings(fs)  # a Drive's are old; they are believed where they agree
+        if found != (file.size, file.version):
+            forget_listings(fs)  # a Drive's may be stale; they are trusted only if they match
             found = _described(fs, path)
         if found is None:
             raise CorpusChanged(f"{file.url} vanished after it was listed")
-        if found != (file.size, file.stamp):
+        if found != (file.size, file.version):
             raise CorpusChanged(
-                f"{file.url} changed after it was indexed: {file.size} bytes ({file.stamp}) then, "
-                f"{found[0]} bytes ({found[1]}) now; a fresh run (--fresh) reads it as it is, and "
-                "discards the results there are"
+                f"{file.url} changed after it was indexed: {file.size} bytes "
+                f"({file.version}) then, {found[0]} bytes ({found[1]}) now; a fresh run (--fresh) "
+                "reads it as it is now and discards the existing results"
             )
 
 
 def _described(fs: Any, path: str) -> tuple[int, str] | None:
-    """Return a file's size and stamp; None where it is not there."""
+    """Return a file's size and version; None if the file does not exist."""
     try:
         with settled(fs):
             info = fs.info(path)
     except FileNotFoundError:
         return None
-    return info["size"], stamp_of(info)
+    return info["size"], version_of(info)
 
 
-class InHand:
-    """The opener of one small file, whose bytes are fetched once, when they are first needed."""
+class SmallFileOpener:
+    """Opens one small file, whose bytes are fetched once, when they are first needed."""
 
     def __init__(self, opener: FileOpener, file: SourceFile) -> None:
         self._opener, self._file = opener, file
         self._data: bytes | None = None
 
-    def fetch(self) -> InHand:
-        """Fetch the bytes now; where they may not be read, whoever opens the file is told.
+    def fetch(self) -> SmallFileOpener:
+        """Fetch the bytes now. If reading is not permitted, opening the file raises the error.
 
         Raises
         ------
@@ -246,10 +247,10 @@ class InHand:
         return self
 
     def _bytes(self) -> bytes:
-        # Not a cached_property: on Python 3.11 its lock is one for all files.
+        # Not a cached_property: on Python 3.11 its lock is shared by all files.
         if self._data is None:
             data = self._opener.fetch(self._file)
-            self._opener.check(self._file)  # now, and not before: these are the listed file's
+            self._opener.check(self._file)  # afterwards: these are the listed version's bytes
             self._data = data
         return self._data
 
@@ -258,7 +259,7 @@ class InHand:
         return _decoded(io.BytesIO(self._bytes()), file)
 
     def check(self, file: SourceFile) -> None:
-        """Do nothing: it is checked when it is fetched."""
+        """Do nothing: the file is checked when it is fetched."""
 
 
 @contextmanager

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from itertools import accumulate, pairwise
 
-from ..rows import Span
+from ..rows import RowSpan
 
 MIN_SHARD_ROWS = 4096
 MAX_SHARD_ROWS = 131_072
@@ -19,33 +19,25 @@ MAX_SHARD_BYTES = 64 << 20
 MAX_SHARD_SECONDS = 60.0
 SHARDS_AIMED_AT = 64
 FEW_SHARDS = 16
-"""Aimed at where each object costs a second or so: a mounted Drive."""
+"""Shards aimed at where each object takes about a second to create: on a mounted Drive."""
 
 
 @dataclass(frozen=True)
 class FileRows:
-    """How many rows a file has, in the units in which it is decoded."""
+    """Rows of a file, by the units in which it is decoded."""
 
     units: tuple[int, ...]  # rows of each unit
-    offsets: tuple[int, ...]  # where decoding of each unit starts
+    offsets: tuple[int, ...]  # where decoding of each unit begins
 
     @cached_property
     def starts(self) -> list[int]:
-        """First row of each unit, and the file's rows at the end."""
+        """First row of each unit, then the rows of the file."""
         return [0, *accumulate(self.units)]
 
     @property
     def rows(self) -> int:
         """Rows of the whole file."""
         return self.starts[-1]
-
-
-@dataclass(frozen=True)
-class Piece:
-    """Consecutive rows of one file, somewhere in a partition."""
-
-    file: int  # which file of the corpus
-    span: Span
 
 
 @dataclass(frozen=True)
@@ -66,17 +58,17 @@ class Partition:
 
 @dataclass(frozen=True)
 class Sharding:
-    """How S, the rows of a shard, is chosen. Neither the machine nor the number of workers enters.
+    """How S, the rows per shard, is chosen. Independent of the machine and the number of workers.
 
     Parameters
     ----------
     rows : int, optional
-        S itself, as the user says.
+        S itself, if the user sets it.
     shards : int
-        How many shards a corpus of ordinary size is cut into; fewer where an object takes long to
-        make, however small it is.
+        Shards that a corpus of ordinary size is cut into; fewer where even a small object takes
+        long to create.
     text_seconds : float
-        Seconds that the graph's slow blocks say a text takes.
+        Seconds per text that the graph's slow blocks declare.
     """
 
     rows: int | None = None
@@ -84,40 +76,40 @@ class Sharding:
     text_seconds: float = 0.0
 
     def choose(self, rows: int, row_bytes: int = 0) -> int:
-        """Return S for a corpus of `rows` whose results take `row_bytes` a text, a power of two.
+        """Return S for a corpus of `rows` whose results take `row_bytes` per text: a power of two.
 
         The largest with S ≤ `rows` / `shards`, within 4,096 and 131,072; S × `row_bytes` ≤ 64 MiB;
-        and S × `text_seconds` ≤ 60 s, for a task has up to five shards in flight.
+        and S × `text_seconds` ≤ 60 s, because a task has up to five shards in flight.
 
         >>> [Sharding().choose(rows) for rows in (129, 1_000_000, 10**9)]
         [4096, 8192, 131072]
         >>> Sharding().choose(10**9, row_bytes=1536)  # a 384-dimensional float32 embedding
         32768
-        >>> Sharding(text_seconds=0.02).choose(10**9)  # fifty texts a second
+        >>> Sharding(text_seconds=0.02).choose(10**9)  # fifty texts per second
         2048
         """
         if self.rows:
             return self.rows
-        wanted = min(max(rows // self.shards, MIN_SHARD_ROWS), MAX_SHARD_ROWS)
+        chosen = min(max(rows // self.shards, MIN_SHARD_ROWS), MAX_SHARD_ROWS)
         if row_bytes:
-            wanted = min(wanted, MAX_SHARD_BYTES // row_bytes)
+            chosen = min(chosen, MAX_SHARD_BYTES // row_bytes)
         if self.text_seconds:
-            wanted = min(wanted, int(MAX_SHARD_SECONDS / self.text_seconds))
-        return 1 << (max(1, wanted).bit_length() - 1)
+            chosen = min(chosen, int(MAX_SHARD_SECONDS / self.text_seconds))
+        return 1 << (max(1, chosen).bit_length() - 1)
 
 
-def shard_bounds(shard: int, rows: int, size: int) -> tuple[int, int]:
-    """Return the rows ``[start, stop)`` of a shard of `size` rows in a corpus of `rows`."""
-    return shard * size, min((shard + 1) * size, rows)
+def shard_bounds(shard: int, rows: int, shard_rows: int) -> tuple[int, int]:
+    """Return the rows ``[start, stop)`` of a shard of `shard_rows` rows in a corpus of `rows`."""
+    return shard * shard_rows, min((shard + 1) * shard_rows, rows)
 
 
-def plan(files: Sequence[FileRows], size: int) -> list[Partition]:
-    """Cut a corpus into partitions of whole shards of `size` rows.
+def plan(files: Sequence[FileRows], shard_rows: int) -> list[Partition]:
+    """Cut a corpus into partitions of whole shards of `shard_rows` rows.
 
-    A partition ends at the first shard boundary where that costs no second decoding: between
-    two units, or at the *first* shard boundary inside a unit, whose head (less than a shard)
-    the partition before it reads and whose whole the partition behind it reads. So each unit is
-    decoded once, plus at most one shard's rows of its head.
+    A partition ends at the first shard boundary that costs no second decoding: one between two
+    units, or the *first* one inside a unit. The partition before such a boundary reads only the
+    head of that unit (less than a shard), the partition after it reads the whole unit. So each unit
+    is decoded once, plus at most one shard's rows of its head.
 
     Examples
     --------
@@ -129,35 +121,35 @@ def plan(files: Sequence[FileRows], size: int) -> list[Partition]:
     [(0, 2), (2, 3), (3, 4), (4, 5)]
     """
     total = sum(file.rows for file in files)
-    shards = -(-total // size)
-    cuts = [0, *_cheap_cuts(files, size, total), shards] if shards else [0]
+    shards = -(-total // shard_rows)
+    cuts = [0, *_cheap_cuts(files, shard_rows, total), shards] if shards else [0]
     return [
-        Partition(number, first, stop, first * size, min(stop * size, total))
+        Partition(number, first, stop, first * shard_rows, min(stop * shard_rows, total))
         for number, (first, stop) in enumerate(pairwise(cuts))
     ]
 
 
-def _cheap_cuts(files: Sequence[FileRows], size: int, total: int) -> Iterator[int]:
-    """Yield the inner shard boundaries that are the first one in the unit they fall into."""
+def _cheap_cuts(files: Sequence[FileRows], shard_rows: int, total: int) -> Iterator[int]:
+    """Yield the inner shard boundaries that are the first in their unit."""
     start = 0
     for file in files:
         for rows in file.units:
-            boundary = -(-start // size) * size
+            boundary = -(-start // shard_rows) * shard_rows
             if start <= boundary < start + rows and 0 < boundary < total:
-                yield boundary // size
+                yield boundary // shard_rows
             start += rows
 
 
-def pieces(
+def file_spans(
     files: Sequence[FileRows], starts: Sequence[int], row: int, stop: int
-) -> Iterator[Piece]:
-    """Yield the pieces of files that rows ``[row, stop)`` of the corpus are.
+) -> Iterator[tuple[int, RowSpan]]:
+    """Yield ``(file_number, span)`` for each file that holds rows ``[row, stop)`` of the corpus.
 
-    `starts` are the files' first rows in the corpus, and its rows at the end.
+    `starts` holds the first row of each file in the corpus, then the rows of the corpus.
 
     >>> files = [FileRows((3,), (0,)), FileRows((2, 2), (0, 90))]
-    >>> spans = [(p.file, p.span) for p in pieces(files, [0, 3, 7], 2, 7)]
-    >>> [(file, span.start, span.stop, span.unit_offset) for file, span in spans]
+    >>> found = file_spans(files, [0, 3, 7], 2, 7)
+    >>> [(file, span.start, span.stop, span.unit_offset) for file, span in found]
     [(0, 2, 3, 0), (1, 0, 4, 0)]
     """
     number = bisect_right(starts, row) - 1
@@ -167,6 +159,6 @@ def pieces(
         if end > row:
             first, last = row - starts[number], end - starts[number]
             unit = bisect_right(file.starts, first) - 1
-            yield Piece(number, Span(first, last, file.starts[unit], file.offsets[unit]))
+            yield number, RowSpan(first, last, file.starts[unit], file.offsets[unit])
             row = end
         number += 1

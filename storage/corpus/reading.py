@@ -11,13 +11,14 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Generator, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import replace
 from itertools import groupby, islice
 
 from ..errors import CorpusChanged
 from ..formats.registry import BROKEN, FORMATS, reason_of
-from ..rows import BATCH_ROWS, Rows, SourceFile, Span, Stretch, Wanted
+from ..rows import BATCH_ROWS, ColumnSelection, Rows, SourceFile, Stretch
 from .index import CorpusIndex
-from .opening import SMALL_BYTES, CorpusOpener, FileOpener, InHand
+from .opening import SMALL_BYTES, CorpusOpener, FileOpener, SmallFileOpener
 
 FETCHES = 16
 """Small files that are fetched at the same time."""
@@ -26,7 +27,9 @@ AHEAD = 2 * FETCHES
 """Stretches that are prepared ahead, and so the largest number of small files in memory."""
 
 
-def read_stretch(stretch: Stretch, opener: CorpusOpener, wanted: Wanted) -> Iterator[Rows]:
+def read_stretch(
+    stretch: Stretch, opener: CorpusOpener, selection: ColumnSelection
+) -> Iterator[Rows]:
     """Yield exactly the rows of a stretch, in order, their texts cleaned.
 
     Raises
@@ -42,21 +45,21 @@ def read_stretch(stretch: Stretch, opener: CorpusOpener, wanted: Wanted) -> Iter
     reason = stretch.problem or "the file ends before this row"
     if not stretch.problem:
         opener.check(file)
-        batches = FORMATS[file.format].read(file, opener, stretch.span, wanted)
+        batches = FORMATS[file.format].read(file, opener, stretch.span, selection)
         try:
             for rows in batches:
                 if row + len(rows) >= stretch.span.stop:
                     # Before the last rows are yielded: a caller may not ask for more after them.
                     _finish(batches, file)
                     opener.check(file)
-                yield rows.cleaned(wanted.cleaning)
+                yield rows.cleaned(selection.cleaning)
                 row += len(rows)
         except BROKEN as error:
             opener.check(file)
             reason = reason_of(error)
     for first in range(row, stretch.span.stop, BATCH_ROWS):
         last = min(first + BATCH_ROWS, stretch.span.stop)
-        yield Rows.lost(first, last, reason, wanted)
+        yield Rows.lost(first, last, reason, selection)
 
 
 def _finish(batches: Iterator[Rows], file: SourceFile) -> None:
@@ -71,7 +74,7 @@ def _finish(batches: Iterator[Rows], file: SourceFile) -> None:
 
 
 def read_stretches(
-    stretches: Iterable[Stretch], opener: FileOpener, wanted: Wanted
+    stretches: Iterable[Stretch], opener: FileOpener, selection: ColumnSelection
 ) -> Generator[tuple[Stretch, int, Rows]]:
     """Yield ``(stretch, first_row, rows)`` for each batch, in corpus order.
 
@@ -86,23 +89,23 @@ def read_stretches(
         The storage kept failing until the retries ran out.
     """
     coming = iter(stretches)
-    ahead: deque[tuple[Stretch, Future[InHand] | None]] = deque()
+    ahead: deque[tuple[Stretch, Future[SmallFileOpener] | None]] = deque()
     pool = ThreadPoolExecutor(FETCHES, "paninifs-fetch")
 
-    def begun(stretch: Stretch) -> tuple[Stretch, Future[InHand] | None]:
+    def fetching(stretch: Stretch) -> tuple[Stretch, Future[SmallFileOpener] | None]:
         alone = stretch.problem or stretch.file.size > SMALL_BYTES
-        return stretch, None if alone else pool.submit(InHand(opener, stretch.file).fetch)
+        return stretch, None if alone else pool.submit(SmallFileOpener(opener, stretch.file).fetch)
 
     try:
-        ahead.extend(begun(stretch) for stretch in islice(coming, AHEAD))
+        ahead.extend(fetching(stretch) for stretch in islice(coming, AHEAD))
         while ahead:
             stretch, fetched = ahead.popleft()
             row = stretch.row
             opened = fetched.result() if fetched else opener
-            for rows in read_stretch(stretch, opened, wanted):
+            for rows in read_stretch(stretch, opened, selection):
                 yield stretch, row, rows
                 row += len(rows)
-            ahead.extend(begun(stretch) for stretch in islice(coming, 1))
+            ahead.extend(fetching(stretch) for stretch in islice(coming, 1))
     finally:
         pool.shutdown(cancel_futures=True)
 
@@ -117,11 +120,11 @@ def texts_at(index: CorpusIndex, opener: FileOpener, rows: Iterable[int]) -> dic
     for _, group in groupby(single, key=lambda s: (s.file, s.span.unit_row)):
         members = list(group)
         first, last = members[0], members[-1]
-        span = Span(first.span.start, last.span.stop, first.span.unit_row, first.span.unit_offset)
+        span = replace(first.span, stop=last.span.stop)
         whole = Stretch(first.row, first.file, span, first.problem)
         numbers = {member.row for member in members}
         row = whole.row
-        for batch in read_stretch(whole, opener, index.wanted):
+        for batch in read_stretch(whole, opener, index.selection):
             for at in range(len(batch)):
                 if row + at in numbers:
                     texts[row + at] = batch.text[at].as_py()

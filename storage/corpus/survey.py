@@ -1,8 +1,8 @@
-"""`survey`: about how many rows a corpus has that is too large to be counted for a mere look at it.
+"""`survey`: the index of a corpus, estimated if the corpus is too large to be counted quickly.
 
-The fronts of some files are read; the rest is taken to be like them. What is found is an index like
-any other, but for this: a row of it is not a certain row of the corpus, and `Survey.settled` says
-what is read in its place.
+An estimate is made from the first bytes of some files, assuming that the others are alike. It is a
+`CorpusIndex` like any other, except that its rows do not correspond to certain rows of the corpus:
+`Survey.readable` returns what to read in their place. Exact counting is in `index`.
 """
 
 from __future__ import annotations
@@ -19,45 +19,48 @@ from typing import Any, BinaryIO, cast
 from ..errors import CorpusEmpty
 from ..filesystems.filesystem import LOCAL, filesystem_of, protocols_of
 from ..formats.registry import FORMATS
-from ..rows import Lengths, SourceFile, Span, Stretch, Unit
+from ..rows import Lengths, RowSpan, SourceFile, Stretch, Unit
 from .corpus import Corpus
 from .index import CorpusIndex, FileIndex, build_index
 from .opening import FileOpener
 from .partition import MIN_SHARD_ROWS
 
 COUNTED_BYTES = 4 << 30
-"""Bytes of lines that are counted: some seconds. Of a larger corpus some files' fronts are."""
+"""Bytes of lines that are counted exactly, within seconds. A larger corpus is estimated."""
 
 _COMPRESSED_COST = _REMOTE_COST = 10.0
 """Time to count a byte of a compressed or a remote file, relative to a byte of local lines."""
 
 FRONT_BYTES = 2 << 20
+"""Bytes at the front of a file that an estimate is made from."""
 
 LONGEST_FRONT = 1 << 28
-"""Bytes in which a line has to end for it to be looked at: whoever looks has them in memory."""
+"""Bytes of the longest front, which is held in memory. A first line that is longer is not read."""
 
 FILES = 16
+"""Files whose fronts are read."""
+
 _PIECE = 1 << 18
-_MARGIN = 1.5  # more bytes than so many rows should take, before the end of a file
+_MARGIN = 1.5  # factor on the expected bytes of rows, to find as many before the end of a file
 
 
 @dataclass(frozen=True)
 class Survey:
-    """A corpus's index, exact or guessed."""
+    """A corpus's index, exact or estimated."""
 
     index: CorpusIndex
-    counted: bool  # exact
-    seconds: float = 0.0  # that counting all of it takes
+    counted: bool  # whether it is exact
+    seconds: float = 0.0  # that counting the whole corpus takes
     opener: FrontOpener | None = None
     fronts: dict[SourceFile, FileIndex] = field(default_factory=dict, compare=False)
 
-    def settled(self, stretches: Sequence[Stretch]) -> tuple[Stretch, ...]:
-        """Return rows that certainly are there for rows that are guessed, just as many."""
+    def readable(self, stretches: Sequence[Stretch]) -> tuple[Stretch, ...]:
+        """Return stretches that certainly exist in place of estimated ones, with as many rows."""
         if self.counted:
             return tuple(stretches)
-        return tuple(real for one in stretches for real in self._settled(one))
+        return tuple(real for one in stretches for real in self._readable(one))
 
-    def _settled(self, stretch: Stretch) -> Iterator[Stretch]:
+    def _readable(self, stretch: Stretch) -> Iterator[Stretch]:
         file, span = stretch.file, stretch.span
         if stretch.problem:
             yield stretch
@@ -67,12 +70,12 @@ class Survey:
             at = int(min(span.start * mean, max(0, file.size - needed)))
             assert self.opener is not None
             offset = self.opener.line_start(file, at)
-            yield replace(stretch, span=Span(span.start, span.stop, span.start, offset))
+            yield replace(stretch, span=RowSpan(span.start, span.stop, span.start, offset))
         else:
-            yield from self._again(stretch)
+            yield from self._repeated(stretch)
 
-    def _again(self, stretch: Stretch) -> Iterator[Stretch]:
-        """Yield rows of the part of a file that was counted, over and over."""
+    def _repeated(self, stretch: Stretch) -> Iterator[Stretch]:
+        """Yield rows of the counted front of a file, repeatedly if there are too few."""
         front = self._front(stretch.file)
         starts = list(accumulate((unit.rows for unit in front.units), initial=0))
         row, left = stretch.row, stretch.span.stop - stretch.span.start
@@ -80,30 +83,30 @@ class Survey:
         while left:
             count = min(left, front.rows - first)
             unit = min(bisect_right(starts, first), len(front.units)) - 1
-            span = Span(first, first + count, starts[unit], front.units[unit].offset)
+            span = RowSpan(first, first + count, starts[unit], front.units[unit].offset)
             yield replace(stretch, row=row, span=span)
             row, left, first = row + count, left - count, 0
 
     def _front(self, file: SourceFile) -> FileIndex:
         if file not in self.fronts:
             assert self.opener is not None
-            wanted = self.index.wanted
-            found = build_index([file], self.opener, wanted.text, None, ())
+            selection = self.index.selection
+            found = build_index([file], self.opener, selection.text, None, ())
             self.fronts[file] = found.files[0]
         return self.fronts[file]
 
 
 def survey(corpus: Corpus) -> Survey:
-    """Count a corpus where that takes some seconds at most; else guess.
+    """Count a corpus if that takes some seconds at most, otherwise estimate its index.
 
     Raises
     ------
     ColumnNotFound, CorpusEmpty
-        As `Corpus.index`, of the files that are looked at.
+        As for `Corpus.index`, from the files that are read.
     """
     began = time.perf_counter()
-    if sum(map(_cost, corpus.files)) * _distance(corpus) <= COUNTED_BYTES:
-        index = replace(corpus).index  # anew, to see how long it takes
+    if sum(map(_cost, corpus.files)) * _distance_cost(corpus) <= COUNTED_BYTES:
+        index = replace(corpus).index  # again, to measure how long it takes
         return Survey(index, counted=True, seconds=time.perf_counter() - began)
     usable = [file for file in corpus.files if not file.problem and file.size] or corpus.files
     chosen = list(dict.fromkeys(usable[n * len(usable) // FILES] for n in range(FILES)))
@@ -115,31 +118,31 @@ def survey(corpus: Corpus) -> Survey:
             raise
         raise CorpusEmpty(
             f"{', '.join(opener.unending)}: no line ends in the first {LONGEST_FRONT >> 20} MiB, "
-            "so there is nothing to look at before all of it is read; is this really a text a line?"
+            "so no text can be sampled without reading all of it; does it have one text per line?"
         ) from error
     warm = time.perf_counter()
     build_index(chosen, opener, corpus.text, corpus.id, corpus.keep)
     read = sum(_cost(replace(file, size=int(opener.front_bytes(file)))) for file in chosen)
     seconds = (time.perf_counter() - warm) * sum(map(_cost, corpus.files)) / max(1.0, read)
     fronts = {one.file: one for one in found.files if one.rows}
-    guessed = tuple(_guessed(file, found, opener) for file in corpus.files)
-    index = replace(found, files=guessed, cleaning=corpus.cleaning)
+    estimated = tuple(_estimated(file, found, opener) for file in corpus.files)
+    index = replace(found, files=estimated, cleaning=corpus.cleaning)
     return Survey(index, counted=False, seconds=seconds, opener=opener, fronts=fronts)
 
 
 def _cost(file: SourceFile) -> float:
-    """Return what counting a file takes, in bytes of lines."""
+    """Return the cost of counting a file, in bytes of local lines."""
     packed = _COMPRESSED_COST if file.compression else 1.0
     return FORMATS[file.format].counting_bytes(file.size) * packed
 
 
-def _distance(corpus: Corpus) -> float:
+def _distance_cost(corpus: Corpus) -> float:
     fs, _ = filesystem_of(corpus.files[0].location, corpus.storage_options)
     return 1.0 if protocols_of(fs) & LOCAL else _REMOTE_COST
 
 
-def _guessed(file: SourceFile, found: CorpusIndex, opener: FrontOpener) -> FileIndex:
-    """Return what a file's index will be about, by its own front or those of files like it."""
+def _estimated(file: SourceFile, found: CorpusIndex, opener: FrontOpener) -> FileIndex:
+    """Return the estimated index of a file, from its own front or those of files like it."""
     own = next((one for one in found.files if one.file == file), None)
     if own and own.problem and not own.units:
         return own
@@ -161,34 +164,35 @@ def _kind(file: SourceFile) -> tuple[str, str | None]:
 
 
 def _even_units(file: SourceFile, rows: int, alike: float) -> tuple[Unit, ...]:
-    """Return the units that a file may have; where they begin is not known.
+    """Return units that a file may have, without their true offsets.
 
-    `alike` is how many it has if it has as many a byte as files like it.
+    `alike` is the number of units if it has as many per byte as files like it.
     """
     count = 1.0 if file.compression else alike
     if not FORMATS[file.format].random_access:
-        count = min(count, rows / MIN_SHARD_ROWS)  # as many as can be told apart in a plan
+        count = min(count, rows / MIN_SHARD_ROWS)  # more make no difference to a plan
     whole = max(1, round(count))
     bounds = [n * rows // whole for n in range(whole + 1)]
     return tuple(Unit(stop - start, n) for n, (start, stop) in enumerate(pairwise(bounds)))
 
 
 class FrontOpener(FileOpener):
-    """Opens the front of a large file as if it were all of it; of Parquet the whole.
+    """Opens the front of a large file as if it were the whole file.
 
-    A front is as long as it has to be for a line to end in it.
+    Files that cannot be cut, such as Parquet, are opened whole. A front is long enough for a line
+    to end in it.
 
     Attributes
     ----------
     unending : list of str
-        Names of files of which no line ends in the longest front that is read.
+        Names of files in which no line ends within the longest front.
     """
 
     def __init__(self, storage_options: Mapping[str, Any] | None = None) -> None:
         super().__init__(storage_options)
         self.unending: list[str] = []
-        self._read: dict[SourceFile, int] = {}  # bytes of a file that were read
-        self._lines: dict[SourceFile, float] = {}  # share of those that whole lines take
+        self._read: dict[SourceFile, int] = {}  # bytes that were read
+        self._lines: dict[SourceFile, float] = {}  # share of those bytes that are whole lines
 
     def __call__(self, file: SourceFile) -> AbstractContextManager[BinaryIO]:
         """Open a file, decompressed."""
@@ -209,20 +213,20 @@ class FrontOpener(FileOpener):
         return cast(AbstractContextManager[BinaryIO], nullcontext(BytesIO(data[:end])))
 
     def _front(self, file: SourceFile, size: int) -> bytes:
-        """Return what so many bytes of a file hold, decompressed."""
+        """Return the decompressed content of the first `size` bytes of a file."""
         parts = []
-        # Somewhere in it the compressed ones break off, each kind with an error of its own.
+        # Compressed files break off somewhere, each kind with an error of its own.
         with suppress(Exception), super().__call__(replace(file, size=size)) as stream:
             while piece := stream.read(_PIECE):
                 parts.append(piece)
         return b"".join(parts)
 
     def front_bytes(self, file: SourceFile) -> float:
-        """Return how much of a file that was opened its front is, in bytes as they are stored."""
+        """Return the size of an opened file's front, in bytes as stored."""
         return self._read.get(file, file.size) * self._lines.get(file, 1.0)
 
     def line_start(self, file: SourceFile, at: int) -> int:
-        """Return where the first line begins that does so at a byte, or behind it."""
+        """Return where the first line begins at or after byte `at`."""
         if not at:
             return 0
         with super().__call__(file) as stream:

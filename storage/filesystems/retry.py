@@ -49,13 +49,13 @@ class Permanent(NamedTuple):
 Meaning = Permanent | Literal["transient"]
 
 _TRANSIENT: Final = "transient"
-_NO_SPACE = Permanent("no space is left", "free some space, or choose another target")
-_NO_QUOTA = Permanent("the quota is used up", "free some of it, or choose another target")
-_DENIED = Permanent("permission is denied", "change the permissions, or choose another target")
+_NO_SPACE = Permanent("no space is left", "free some space, or choose another location")
+_NO_QUOTA = Permanent("the quota is used up", "free some of it, or choose another location")
+_DENIED = Permanent("permission is denied", "change the permissions, or choose another location")
 _READ_ONLY = Permanent(
-    "the filesystem is read-only", "mount it for writing, or choose another target"
+    "the filesystem is read-only", "mount it for writing, or choose another location"
 )
-_NO_FOLDER = Permanent("a file is where a folder should be", "choose another target")
+_NO_FOLDER = Permanent("a file is where a folder should be", "choose another location")
 _LINK_LOOP = Permanent("its symbolic links form a loop", "name the file itself")
 _TOO_LONG = Permanent("the name is too long", "choose a shorter one")
 

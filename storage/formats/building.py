@@ -1,6 +1,6 @@
 """Building `Rows`: checking that text is UTF-8, and collecting rows that are read one by one.
 
-The types that are built are in `rows`. What a record of a format means is in that format's file.
+The types themselves are in `rows`. What a record of a format means is in that format's file.
 """
 
 from __future__ import annotations
@@ -16,9 +16,9 @@ from ..rows import (
     BATCH_ROWS,
     EXCERPT_BYTES,
     SHORT_BYTES,
+    ColumnSelection,
     Fault,
     Rows,
-    Wanted,
 )
 
 T = TypeVar("T")
@@ -56,11 +56,11 @@ def _nulls(array: pa.Array) -> list[int]:
 
 
 class RowBuilder:
-    """Collects rows one by one for the formats that are read that way, and hands them on."""
+    """Collects rows one by one, for formats that are read that way, and returns them in batches."""
 
-    def __init__(self, wanted: Wanted, start: int) -> None:
-        self._names = [column.name for column in wanted.others]
-        self._kinds = [ARROW_KINDS[column.kind] for column in wanted.others]
+    def __init__(self, selection: ColumnSelection, start: int) -> None:
+        self._names = [column.name for column in selection.others]
+        self._kinds = [ARROW_KINDS[column.kind] for column in selection.others]
         self._start = start
         self._clear()
 
@@ -72,16 +72,16 @@ class RowBuilder:
 
     @property
     def next_row(self) -> int:
-        """The file row that is added next."""
+        """File row of the next row to be added."""
         return self._start + len(self._text)
 
     @property
     def full(self) -> bool:
-        """Whether it is time to hand the rows on."""
+        """Whether the collected rows make a batch."""
         return len(self._text) >= BATCH_ROWS or self._bytes >= BATCH_BYTES
 
     def add(self, text: bytes, values: Sequence[str | None]) -> None:
-        """Add a row: its text, and the other columns' values in order."""
+        """Add a row: its text, and the values of the other columns in order."""
         self._text.append(text)
         self._values.append(values)
         self._bytes += len(text) + sum(len(value) for value in values if value)
@@ -93,7 +93,7 @@ class RowBuilder:
         self._values.append(values or [None] * len(self._names))
 
     def take(self) -> Rows:
-        """Hand the rows over and start afresh behind them."""
+        """Return the collected rows, and begin the next batch."""
         binary = pa.binary() if self._bytes <= SHORT_BYTES else pa.large_binary()
         text = pa.array(self._text, binary)
         columns = {
@@ -107,9 +107,9 @@ class RowBuilder:
         return rows
 
     def collect(self, records: Iterable[T], add: Callable[[T], None]) -> Iterator[Rows]:
-        """Add every record with `add` and yield the rows as they fill up.
+        """Add every record with `add`, and yield the rows batch by batch.
 
-        Where `records` breaks off, the rows before the break are handed over first.
+        If `records` raises, the rows before it are yielded first.
         """
         try:
             for record in records:

@@ -1,7 +1,7 @@
-"""Compressed files: the table of compressions, and the stream that comes out of one.
+"""Compressed files: the table of compressions, and the decompressed stream of a file.
 
-Every decoder here reads a file of several members (gzip), frames (zstd) or streams (bz2) to its
-end, and checks what checksums there are. A compressed file cannot be entered in the middle.
+Every decoder reads files with several members (gzip), frames (zstd) or streams (bz2) to the end,
+and verifies the checksums that they have. A compressed file can only be read from its front.
 """
 
 from __future__ import annotations
@@ -19,13 +19,13 @@ from .decoding import StoredFile
 SUFFIXES = {".gz": "gzip", ".zst": "zstd", ".bz2": "bz2"}
 
 _STORED_BYTES = 1 << 20
-"""How much is asked of the storage at once."""
+"""Bytes per read from the storage."""
 
 _DECODED_BYTES = 1 << 16
-"""How much is asked of a decoder at once: what a damaged file gives before that is kept."""
+"""Bytes per read from a decoder. What a damaged file decodes before the damage is kept."""
 
 Decoder = Callable[[int], bytes]
-"""Gives the next bytes, at most so many; none at the end."""
+"""Returns the next bytes, at most as many as given; none at the end."""
 
 
 def _gzip(stored: io.BufferedReader) -> Decoder:
@@ -33,17 +33,17 @@ def _gzip(stored: io.BufferedReader) -> Decoder:
 
 
 def _zstd(stored: io.BufferedReader) -> Decoder:
-    # fsspec's way, through the package zstandard, ends in silence behind the first frame.
+    # fsspec's decoder, from the package zstandard, silently ends after the first frame.
     read: Decoder = pa.CompressedInputStream(pa.PythonFile(stored, mode="r"), "zstd").read
     return read
 
 
 class _Bz2:
-    """Decodes bz2. Python's `BZ2File` ends in silence where a further stream is damaged."""
+    """Decodes bz2. Python's `BZ2File` silently ends where a further stream is damaged."""
 
     def __init__(self, stored: io.BufferedReader) -> None:
         self._stored = stored
-        self._stream: bz2.BZ2Decompressor | None = None  # None: before a stream, if there is one
+        self._stream: bz2.BZ2Decompressor | None = None  # None: between streams
         self._ahead = b""
 
     def __call__(self, size: int) -> bytes:
@@ -70,7 +70,7 @@ _DECODERS: dict[str, Callable[[io.BufferedReader], Decoder]] = {
 
 
 def split_suffix(name: str) -> tuple[str, str | None]:
-    """Return a file's name without the ending of its compression, and the compression.
+    """Return a file's name without the ending of its compression, and that compression or None.
 
     >>> split_suffix("glosses.jsonl.zst"), split_suffix("glosses.jsonl")
     (('glosses.jsonl', 'zstd'), ('glosses.jsonl', None))
@@ -82,12 +82,12 @@ def split_suffix(name: str) -> tuple[str, str | None]:
 
 
 def decompressed(raw: BinaryIO, compression: str) -> io.BufferedReader:
-    """Return what a file holds, as a stream to read from front to back; `raw` stays open.
+    """Return the decompressed content of a file as a sequential stream; `raw` stays open.
 
     Raises
     ------
     Malformed
-        By the stream's methods, where the file is damaged or cut off.
+        Raised by the stream's methods if the file is damaged or truncated.
     """
     return io.BufferedReader(_Decompressed(StoredFile(raw), compression), _DECODED_BYTES)
 

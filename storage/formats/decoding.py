@@ -1,7 +1,7 @@
-"""Decoding stored bytes: a file that is damaged is told from a storage that fails.
+"""Decoding stored bytes, with damaged files distinguished from failing storage.
 
-A decoder raises the same errors for both. So it reads through a `StoredFile`, which remembers what
-the storage raised; whatever else comes out of the decoder is the file's own fault.
+A decoder raises the same errors for both. So it reads through a `StoredFile`, which records the
+errors of the storage; any other error of the decoder is caused by the file.
 """
 
 from __future__ import annotations
@@ -22,38 +22,40 @@ _RAISED_BY_DECODERS = (OSError, EOFError, zlib.error, pa.ArrowException)
 
 
 class StoredFile(io.RawIOBase):
-    """A file's bytes as they are stored, on their way into a decoder. Its opener closes it."""
+    """Stored bytes of a file, as input of a decoder. Closed by the file's opener."""
 
     def __init__(self, raw: BinaryIO) -> None:
         self._raw: Any = raw
-        self._failure: BaseException | None = None  # the first that the storage raised
+        self._failure: BaseException | None = None  # first error of the storage
 
     def readable(self) -> bool:
         """Return True."""
         return True
 
     def seekable(self) -> bool:
-        """Return whether the file is."""
+        """Return whether the file is seekable."""
         return bool(self._raw.seekable())
 
     def read(self, size: int = -1) -> bytes:
-        """Read as the file does."""
-        data: bytes = self._noting(lambda: self._raw.read(size))
+        """Read from the file."""
+        data: bytes = self._recording(lambda: self._raw.read(size))
         return data
 
     def readinto(self, buffer: Any) -> int:
-        """Read as the file does."""
-        return int(self._noting(lambda: self._raw.readinto(buffer)))
+        """Read from the file."""
+        return int(self._recording(lambda: self._raw.readinto(buffer)))
 
     def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
-        """Seek as the file does."""
-        return int(self._noting(lambda: self._raw.seek(offset, whence)))
+        """Seek in the file."""
+        return int(self._recording(lambda: self._raw.seek(offset, whence)))
 
     def tell(self) -> int:
-        """Return where the file is, in bytes."""
-        return int(self._raw.tell())  # not noted: a buffer asks a pipe too, and is content with no
+        """Return the position in the file, in bytes."""
+        return int(
+            self._raw.tell()
+        )  # not recorded: buffers call this on pipes too, and accept failure
 
-    def _noting(self, call: Callable[[], T]) -> T:
+    def _recording(self, call: Callable[[], T]) -> T:
         try:
             return call()
         except BaseException as failure:
@@ -62,9 +64,9 @@ class StoredFile(io.RawIOBase):
 
     @contextmanager
     def decoding(self, reason: str) -> Iterator[None]:
-        """Around every call of a decoder: what goes wrong is `Malformed`, beginning with `reason`.
+        """Turn errors of a decoder into `Malformed`, with a message that begins with `reason`.
 
-        What the storage raised stays what it is.
+        To be used around every call of a decoder. Errors of the storage are raised unchanged.
         """
         try:
             yield

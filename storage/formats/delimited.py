@@ -1,7 +1,7 @@
 """CSV and TSV with a header: Python's own strict `csv` parser, quoted newlines included.
 
-The parser that counts is the parser that reads, so the two cannot disagree about what a record
-is. Every value is a string.
+Records are counted and read by the same parser, so both agree on what a record is. Every value is
+a string.
 """
 
 from __future__ import annotations
@@ -15,43 +15,43 @@ from typing import BinaryIO
 from ..rows import (
     ANY_TEXT,
     EXCERPT_BYTES,
+    ColumnSelection,
     Lengths,
     Malformed,
     Opener,
     Outline,
     Rows,
+    RowSpan,
     SourceFile,
-    Span,
     Unit,
-    Wanted,
 )
 from .building import RowBuilder
 from .format import Format
 from .lines import BLOCK_BYTES, BOM
 
 LONGEST_FIELD = 1 << 28
-"""Characters. A quote that nothing closes would gather the rest of the file, however long."""
+"""Characters per field. An unclosed quote would collect the rest of the file, however long."""
 
 DELIMITERS = {"csv": ",", "tsv": "\t"}
 
 
 @dataclass(frozen=True)
 class _Broken:
-    """A record that is not CSV."""
+    """A malformed record."""
 
     reason: str
     raw: bytes  # its beginning
 
 
 class _Records:
-    """The records of a stream, and the byte at which each begins."""
+    """Iterator over the records of a stream and the byte at which each begins."""
 
     def __init__(self, stream: BinaryIO, offset: int, delimiter: str) -> None:
         csv.field_size_limit(LONGEST_FIELD)
         if offset:
             stream.seek(offset)
         self._stream = stream
-        self.consumed = offset  # bytes, up to and with the last record
+        self.consumed = offset  # bytes, up to and including the last record
         self._raw = b""  # the beginning of the record that is being read
         self._parser = csv.reader(self._lines(), delimiter=delimiter, strict=True)
 
@@ -82,7 +82,7 @@ class _Records:
 
 
 def outline(file: SourceFile, opener: Opener) -> Outline:
-    """Count the records behind the header."""
+    """Count the records after the header."""
     with opener(file) as stream:
         stored = _Records(stream, 0, DELIMITERS[file.format])
         records = iter(stored)
@@ -122,13 +122,15 @@ def _header(record: list[str] | _Broken) -> list[str]:
     return record
 
 
-def read(file: SourceFile, opener: Opener, span: Span, wanted: Wanted) -> Iterator[Rows]:
+def read(
+    file: SourceFile, opener: Opener, span: RowSpan, selection: ColumnSelection
+) -> Iterator[Rows]:
     """Read a span; a ragged or malformed record becomes a fault."""
     delimiter = DELIMITERS[file.format]
     header = list(columns(file, opener))
-    at = header.index(wanted.text)
-    others = [header.index(c.name) if c.name in header else None for c in wanted.others]
-    rows = RowBuilder(wanted, span.start)
+    at = header.index(selection.text)
+    others = [header.index(c.name) if c.name in header else None for c in selection.others]
+    rows = RowBuilder(selection, span.start)
     with opener(file) as stream:
         records = iter(_Records(stream, 0 if file.compression else span.unit_offset, delimiter))
         if file.compression or not span.unit_offset:
@@ -136,7 +138,7 @@ def read(file: SourceFile, opener: Opener, span: Span, wanted: Wanted) -> Iterat
         ours = islice(records, span.start - span.unit_row, span.stop - span.unit_row)
         yield from rows.collect(ours, lambda r: _add(rows, r[1], len(header), at, others))
         if file.compression:
-            next(records, None)  # behind the last record stands the checksum
+            next(records, None)  # the checksum follows the last record
 
 
 def _add(

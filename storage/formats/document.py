@@ -1,7 +1,7 @@
-"""Documents: a file is a row, and its text is all that it holds, decoded as UTF-8.
+"""Documents: each file is one row, whose text is the whole file, decoded as UTF-8.
 
-A file is not opened to be counted. Its name within the corpus is the column `id`, and so its id
-where no other column is named.
+Files are not opened to be counted. A file's name within the corpus is its column `id`, and so the
+id of the text unless another column is named.
 """
 
 from __future__ import annotations
@@ -14,14 +14,14 @@ from ..errors import StorageRefused
 from ..rows import (
     ANY_TEXT,
     ARROW_KINDS,
+    ColumnSelection,
     Lengths,
     Opener,
     Outline,
     Rows,
+    RowSpan,
     SourceFile,
-    Span,
     Unit,
-    Wanted,
 )
 from .building import utf8_text
 from .format import Format
@@ -31,31 +31,35 @@ _NAME = "id"
 
 
 def outline(file: SourceFile, opener: Opener) -> Outline:
-    """Return one row, whatever is in the file. How long it is once unpacked is not known."""
+    """Return one row, without reading the file. Its length once decompressed is unknown."""
     lengths = {ANY_TEXT: Lengths(file.size, file.size, 0)}
     return Outline((Unit(1, 0),), columns(file, opener), lengths)
 
 
 def columns(file: SourceFile, opener: Opener) -> dict[str, str]:  # noqa: ARG001
-    """Return the two that every document has, whatever is in it."""
+    """Return the two columns that every document has."""
     return {ANY_TEXT: "string", _NAME: "string"}
 
 
-def read(file: SourceFile, opener: Opener, span: Span, wanted: Wanted) -> Iterator[Rows]:
-    """Read the file; the columns but `id` are null."""
+def read(
+    file: SourceFile, opener: Opener, span: RowSpan, selection: ColumnSelection
+) -> Iterator[Rows]:
+    """Read the file; columns other than `id` are null."""
     try:
         with opener(file) as stream:
             data = stream.read().removeprefix(BOM)
-    except StorageRefused as refused:  # a file that is counted is opened by then
+    except (
+        StorageRefused
+    ) as refused:  # files of other formats are opened, and refused, when they are counted
         if not isinstance(refused.__cause__, PermissionError):
             raise
-        yield Rows.lost(span.start, span.stop, f"cannot be opened: {refused.__cause__}", wanted)
+        yield Rows.lost(span.start, span.stop, f"cannot be opened: {refused.__cause__}", selection)
         return
     raw = pa.array([data], pa.binary() if len(data) < 2**31 else pa.large_binary())
     text, faults = utf8_text(raw, span.start)
     others = {
         c.name: pa.array([file.name if c.name == _NAME else None], ARROW_KINDS[c.kind])
-        for c in wanted.others
+        for c in selection.others
     }
     yield Rows(span.start, text, others, faults)
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
-from ..rows import Lengths, Opener, Outline, Rows, SourceFile, Span, Wanted
+from ..rows import ColumnSelection, Lengths, Opener, Outline, Rows, RowSpan, SourceFile
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -54,7 +54,7 @@ class Format:
 
     outline: Callable[[SourceFile, Opener], Outline]
     columns: Callable[[SourceFile, Opener], dict[str, str]]
-    read: Callable[[SourceFile, Opener, Span, Wanted], Iterator[Rows]]
+    read: Callable[[SourceFile, Opener, RowSpan, ColumnSelection], Iterator[Rows]]
     endings: tuple[str, ...]
     further_endings: tuple[str, ...] = ()
     text_copies: int

@@ -1,4 +1,7 @@
-"""JSON Lines: an object a line. Nothing is inferred: "007" stays "007", a date stays a string."""
+"""JSON Lines: one object per line. No types are inferred: "007" stays "007", dates stay strings.
+
+`by_line` defines what a line means. Parsing many lines at once is in `jsonl_blocks`.
+"""
 
 from __future__ import annotations
 
@@ -10,12 +13,12 @@ from typing import Any
 from ..rows import (
     BATCH_BYTES,
     BATCH_ROWS,
+    ColumnSelection,
     Opener,
     Outline,
     Rows,
+    RowSpan,
     SourceFile,
-    Span,
-    Wanted,
 )
 from .building import RowBuilder
 from .format import Format
@@ -25,7 +28,7 @@ from .lines import lines_of, outline_lines
 _SAMPLE_PIECE = 1 << 18
 
 PARTS = 16
-"""In how many parts a block is tried again, so that a bad line slows only those near it."""
+"""Parts that a block is split into and parsed again, so that a bad line slows only its own part."""
 
 
 def outline(file: SourceFile, opener: Opener) -> Outline:
@@ -45,7 +48,7 @@ def columns(file: SourceFile, opener: Opener) -> dict[str, str]:
             if not (piece := stream.read(_SAMPLE_PIECE)):
                 break
             head += piece
-        sample = Span(0, SAMPLE_RECORDS, 0, 0)
+        sample = RowSpan(0, SAMPLE_RECORDS, 0, 0)
         for record in lines_of(io.BytesIO(head), sample, skip_blank=True):
             try:
                 value = json.loads(record)
@@ -56,23 +59,25 @@ def columns(file: SourceFile, opener: Opener) -> dict[str, str]:
     return found
 
 
-def read(file: SourceFile, opener: Opener, span: Span, wanted: Wanted) -> Iterator[Rows]:
-    """Read a span; a line that is no object with a text becomes a fault."""
+def read(
+    file: SourceFile, opener: Opener, span: RowSpan, selection: ColumnSelection
+) -> Iterator[Rows]:
+    """Read a span; a line that is not an object with a text becomes a fault."""
     with opener(file) as stream:
         for lines in blocks_of(stream, span):
-            yield from _rows_of(lines, wanted)
+            yield from _rows_of(lines, selection)
 
 
-def _rows_of(lines: Lines, wanted: Wanted) -> Iterator[Rows]:
-    """Parse a block at once, or those parts of it that can be; the rest is read line by line."""
-    rows = parse(lines, wanted)
+def _rows_of(lines: Lines, selection: ColumnSelection) -> Iterator[Rows]:
+    """Parse a block at once, or else part by part, reading line by line where that fails."""
+    rows = parse(lines, selection)
     if rows is not None:
         yield from _in_batches(rows)
         return
     for part in lines.split(PARTS):
-        rows = parse(part, wanted)
+        rows = parse(part, selection)
         if rows is None:
-            yield from by_line(part.records(), part.row, wanted)
+            yield from by_line(part.records(), part.row, selection)
         else:
             yield from _in_batches(rows)
 
@@ -82,13 +87,13 @@ def _in_batches(rows: Rows) -> Iterator[Rows]:
         yield rows.slice(start, min(start + BATCH_ROWS, len(rows)))
 
 
-def by_line(records: Iterable[bytes], row: int, wanted: Wanted) -> Iterator[Rows]:
-    """Read records one by one, the first of them the file's `row`. It decides what a line means."""
-    rows = RowBuilder(wanted, row)
-    yield from rows.collect(records, lambda record: _add(rows, record, wanted))
+def by_line(records: Iterable[bytes], row: int, selection: ColumnSelection) -> Iterator[Rows]:
+    """Read records one by one, starting at file row `row`. This defines what a line means."""
+    rows = RowBuilder(selection, row)
+    yield from rows.collect(records, lambda record: _add(rows, record, selection))
 
 
-def _add(rows: RowBuilder, record: bytes, wanted: Wanted) -> None:
+def _add(rows: RowBuilder, record: bytes, selection: ColumnSelection) -> None:
     try:
         value = json.loads(record.decode())
     except UnicodeDecodeError as error:
@@ -97,13 +102,15 @@ def _add(rows: RowBuilder, record: bytes, wanted: Wanted) -> None:
         return rows.fault(f"not JSON: {error}", record)
     if not isinstance(value, dict):
         return rows.fault(f"a JSON {_kind(value)} where an object belongs", record)
-    others = [_as_string(value.get(column.name)) for column in wanted.others]
-    text = value.get(wanted.text)
+    others = [_as_string(value.get(column.name)) for column in selection.others]
+    text = value.get(selection.text)
     if text is None:
-        reason = "null text" if wanted.text in value else _missing(value, wanted.text)
+        reason = "null text" if selection.text in value else _missing(value, selection.text)
         return rows.fault(reason, b"", others)
     if not isinstance(text, str):
-        return rows.fault(f"{wanted.text!r} is a JSON {_kind(text)}, not a string", record, others)
+        return rows.fault(
+            f"{selection.text!r} is a JSON {_kind(text)}, not a string", record, others
+        )
     try:
         return rows.add(text.encode(), others)
     except UnicodeEncodeError as error:

@@ -1,8 +1,8 @@
 """Many lines of JSON at once: blocks of whole lines, and their parsing by Arrow where it is safe.
 
 Arrow's parser is many times as fast as a loop over `json.loads`, and laxer. `parse` therefore
-answers only where the answer is certainly the one that `jsonl.by_line` gives, and None otherwise.
-What is wrong with a line is not found out here.
+returns rows only if they are certain to be those that `jsonl.by_line` returns, and None otherwise.
+What is wrong with a line is determined by `jsonl.by_line`.
 """
 
 from __future__ import annotations
@@ -19,28 +19,28 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.json
 
-from ..rows import Rows, Span, Wanted
+from ..rows import ColumnSelection, Rows, RowSpan
 from .lines import BOM
 
 BLOCK_BYTES = 2 << 20
 PIECE_BYTES = 1 << 16
-"""How much is asked of a stream at once: what a damaged one decodes before the damage is kept."""
+"""Bytes per read from a stream. What a damaged stream decodes before the damage is kept."""
 
 LONG_BYTES = 8 << 10
-"""Lines that are longer than this on average are read one by one: it takes no longer."""
+"""Mean bytes per line above which lines are read one by one, which is then as fast."""
 
 LONGEST_BYTES = 1 << 30
-"""A block (a line, then) longer than this is not Arrow's to parse: its sizes are 32-bit."""
+"""Bytes of a block (then a single line) above which Arrow, with its 32-bit sizes, is not used."""
 
 SAMPLE_RECORDS = 100
 
 _KINDS = {str: pa.string(), int: pa.int64(), bool: pa.bool_()}
-"""The JSON values that Arrow writes out as `json.dumps` does. It writes floats in its own way."""
+"""Types of JSON values that Arrow writes as `json.dumps` does. Floats it writes differently."""
 
-_MANY_BRACKETS = 300  # json.loads raises RecursionError at 1000 or less: the callers count too
-_MANY_DIGITS = 640  # the least that sys.set_int_max_str_digits can set; int() refuses more
+_MANY_BRACKETS = 300  # json.loads raises RecursionError at 1000 or less, counting its callers
+_MANY_DIGITS = 640  # least limit of sys.set_int_max_str_digits, above which int() raises
 _DIGIT_STRIDE = 16
-_SHORT_BYTES = 2 * _MANY_BRACKETS  # no room for either
+_SHORT_BYTES = 2 * _MANY_BRACKETS  # too short for either
 
 Bytes = npt.NDArray[np.uint8]
 Positions = npt.NDArray[np.intp]
@@ -67,17 +67,17 @@ class Lines:
         return map(self.record, range(len(self)))
 
     def split(self, parts: int) -> Iterator[Lines]:
-        """Cut into at most so many runs of lines, none of them empty."""
+        """Yield at most `parts` groups of consecutive lines, none of them empty."""
         size = -(-len(self) // parts)
         for at in range(0, len(self), size):
             starts, stops = self.starts[at : at + size], self.stops[at : at + size]
             yield Lines(self.data, starts, stops, self.row + at)
 
 
-def blocks_of(stream: BinaryIO, span: Span) -> Iterator[Lines]:
-    """Yield the records of a span, a block of whole lines at a time.
+def blocks_of(stream: BinaryIO, span: RowSpan) -> Iterator[Lines]:
+    """Yield the records of a span, one block of whole lines at a time.
 
-    Where the stream breaks off, the lines before the break are yielded first.
+    If the stream raises, the lines before the error are yielded first.
     """
     if span.unit_offset:
         stream.seek(span.unit_offset)
@@ -90,7 +90,7 @@ def blocks_of(stream: BinaryIO, span: Span) -> Iterator[Lines]:
         if first < last:
             yield Lines(data, starts[first:last], stops[first:last], row + first)
         row += len(starts)
-        # Not yet at `row == stop`: a compressed file's checksum is read behind its last line.
+        # Not yet at `row == stop`: a compressed file's checksum follows its last line.
         if row > span.stop:
             return
 
@@ -99,7 +99,7 @@ def _whole_lines(stream: BinaryIO) -> Iterator[bytes]:
     pieces: list[bytes] = []
     size = 0
     try:
-        # The openers' streams are buffered files or decompressors; both have read1.
+        # Openers return buffered files or decompressors, both of which have read1.
         while piece := cast(io.BufferedReader, stream).read1(PIECE_BYTES):
             pieces.append(piece)
             size += len(piece)
@@ -115,7 +115,7 @@ def _whole_lines(stream: BinaryIO) -> Iterator[bytes]:
 
 
 def _find_lines(data: bytes) -> tuple[Positions, Positions]:
-    r"""Return where the lines that are not blank start and stop, in bytes; ``\r`` is in a line."""
+    r"""Return start and stop of each line that is not blank, in bytes, with its ``\r``."""
     raw = np.frombuffer(data, np.uint8)
     stops = np.flatnonzero(raw == ord("\n"))
     if data and not data.endswith(b"\n"):
@@ -128,32 +128,32 @@ def _find_lines(data: bytes) -> tuple[Positions, Positions]:
     return starts[filled], stops[filled]
 
 
-def parse(lines: Lines, wanted: Wanted) -> Rows | None:
-    """Parse lines with Arrow, or return None where reading them one by one might tell otherwise.
+def parse(lines: Lines, selection: ColumnSelection) -> Rows | None:
+    """Parse lines with Arrow, or return None if reading them one by one might give other rows.
 
-    With a line a record, no line can hold two objects, or a part of one: every line begins with
-    ``{`` and ends with ``}``. Were an object to go on over a line's end, then right after a ``}``
-    and right before a ``{``, or inside a string. JSON has neither inside an object, and Arrow
-    refuses both. So each line holds one object or more, and as many objects as lines means one
-    each. For the same reason no line is `null`, on which Arrow's parser crashes the process as
-    the first record; behind an object it makes a row of it, without a text.
+    It is ensured that every line begins with ``{`` and ends with ``}``. An object that continued
+    on the next line would be cut between a ``}`` and a ``{``, or inside a string; JSON allows
+    neither inside an object, and Arrow rejects both. So each line holds at least one object, and
+    as many objects as lines means one per line. For the same reason no line is `null`, on which
+    Arrow's parser crashes the process if it is the first record, and makes a row without a text
+    if it follows an object.
     """
     region = lines.data[lines.starts[0] : lines.stops[-1] + 1]
     if len(region) >= LONGEST_BYTES or len(region) > LONG_BYTES * len(lines):
         return None
     if not _are_braced(lines) or not _is_utf8(region):
         return None
-    kinds = _kinds_of(lines, wanted)
+    kinds = _kinds_of(lines, selection)
     table = _read(region, kinds) if kinds else None
     if table is None or len(table) != len(lines):
         return None
     columns = {name: _one_array(table.column(name)) for name in table.column_names}
-    text = columns[wanted.text]
+    text = columns[selection.text]
     if text.null_count or not all(map(_is_valid, columns.values())):
         return None
     if not _all_sound(lines, region):
         return None
-    others = {column.name: columns[column.name].cast(pa.string()) for column in wanted.others}
+    others = {column.name: columns[column.name].cast(pa.string()) for column in selection.others}
     return Rows(lines.row, text, others)
 
 
@@ -167,7 +167,7 @@ def _are_braced(lines: Lines) -> bool:
 
 
 def _is_utf8(region: bytes) -> bool:
-    """Whether bytes are UTF-8, the keys and the columns that are not read among them."""
+    """Return whether the bytes are UTF-8, including keys and columns that are not read."""
     offsets = pa.py_buffer(np.array([0, len(region)], np.int32))
     whole = pa.Array.from_buffers(pa.string(), 1, [None, offsets, pa.py_buffer(region)])
     return _is_valid(whole)
@@ -181,11 +181,11 @@ def _is_valid(array: pa.Array) -> bool:
     return True
 
 
-def _kinds_of(lines: Lines, wanted: Wanted) -> dict[str, pa.DataType] | None:
-    """Return the Arrow type to read each column as, by the first records that have a value."""
-    kinds = {wanted.text: pa.string()}
-    unknown = {column.name for column in wanted.others} - {wanted.text}
-    if any(column.kind != "string" for column in wanted.others):
+def _kinds_of(lines: Lines, selection: ColumnSelection) -> dict[str, pa.DataType] | None:
+    """Return the Arrow type to read each column as, given the first records that have a value."""
+    kinds = {selection.text: pa.string()}
+    unknown = {column.name for column in selection.others} - {selection.text}
+    if any(column.kind != "string" for column in selection.others):
         return None
     for record in islice(lines.records(), SAMPLE_RECORDS):
         if not unknown:
@@ -202,7 +202,7 @@ def _kinds_of(lines: Lines, wanted: Wanted) -> dict[str, pa.DataType] | None:
 
 
 def _loaded(record: bytes) -> dict[str, Any] | None:
-    """Return a line's object, or None where `json.loads` refuses the line."""
+    """Return a line's object, or None if `json.loads` rejects the line."""
     try:
         value = json.loads(record.decode())
     except (ValueError, RecursionError):
@@ -229,13 +229,13 @@ def _one_array(column: pa.ChunkedArray) -> pa.Array:
 
 
 def _all_sound(lines: Lines, region: bytes) -> bool:
-    """Whether `json.loads` takes every line that holds something only Arrow might let pass."""
+    """Return whether `json.loads` accepts every line that Arrow might accept wrongly."""
     suspects = _suspects(np.frombuffer(region, np.uint8), lines.starts - lines.starts[0])
     return all(_loaded(lines.record(at)) is not None for at in suspects.tolist())
 
 
 def _suspects(raw: Bytes, starts: Positions) -> Positions:
-    """Return the lines that may hold what Arrow takes and `json.loads` does not."""
+    """Return the lines that may hold something that Arrow accepts and `json.loads` does not."""
     found = _line_of(_unknown_numbers(raw), starts)
     if np.diff(starts, append=len(raw)).max() <= _SHORT_BYTES:
         return np.unique(found)
@@ -248,7 +248,7 @@ def _line_of(positions: Positions, starts: Positions) -> Positions:
 
 
 def _unknown_numbers(raw: Bytes) -> Positions:
-    """Where ``Inf`` or ``-NaN`` may stand for a number: only Arrow knows these."""
+    """Return where ``Inf`` or ``-NaN`` may stand for a number, which only Arrow accepts."""
     return np.concatenate([_find(raw, b"Inf"), _find(raw, b"NaN")])
 
 
@@ -260,10 +260,10 @@ def _find(raw: Bytes, word: bytes) -> Positions:
 
 
 def _long_numbers(raw: Bytes) -> Positions:
-    """Where a number might have so many digits that `int` refuses it; Arrow skips over it.
+    """Return where a number may have so many digits that `int` rejects it; Arrow skips it.
 
-    Looks at every 16th byte. So many digits in a row are that many sixteenths in a row, and in
-    other text that is rare.
+    Only every 16th byte is checked. A long run of digits is a run of digits among those too, which
+    is rare in other text.
     """
     others = np.flatnonzero(raw[::_DIGIT_STRIDE] - np.uint8(ord("0")) > 9)
     bounds = np.concatenate(([-1], others, [-(-len(raw) // _DIGIT_STRIDE)]))
@@ -272,7 +272,7 @@ def _long_numbers(raw: Bytes) -> Positions:
 
 
 def _much_nested(raw: Bytes, starts: Positions) -> Positions:
-    """Return the lines that might be nested too deeply for `json.loads`; Arrow has no limit."""
+    """Return the lines that may be nested too deeply for `json.loads`; Arrow has no limit."""
     opening = (raw & 0xDF) == ord("[")  # "{" is "[" and the bit 0x20
     if np.count_nonzero(opening) <= len(starts) + _MANY_BRACKETS:
         return np.empty(0, np.intp)

@@ -1,4 +1,4 @@
-"""Finding the lines of a file: what JSON Lines and plain text have in common."""
+"""Finding the lines of a file, for JSON Lines and plain text."""
 
 from __future__ import annotations
 
@@ -7,27 +7,27 @@ from typing import BinaryIO
 
 import numpy as np
 
-from ..rows import ANY_TEXT, Lengths, Outline, Span, Unit
+from ..rows import ANY_TEXT, Lengths, Outline, RowSpan, Unit
 
 BLOCK_BYTES = 1 << 20
 BOM = b"\xef\xbb\xbf"
 
 
 def is_blank(line: bytes) -> bool:
-    r"""Whether a line, without its ``\n``, has nothing on it."""
+    r"""Return whether a line, given without its ``\n``, is empty."""
     return line in (b"", b"\r")
 
 
 def outline_lines(
     stream: BinaryIO, columns: dict[str, str], *, skip_blank: bool, seekable: bool
 ) -> Outline:
-    """Count the lines of a stream in blocks of 1 MiB, each block's lines a unit.
+    """Count the lines of a stream in blocks of 1 MiB, with one unit per block.
 
-    With `skip_blank`, lines with nothing on them are not records. A stream that cannot be
-    entered in the middle (a compressed one) is a single unit.
+    With `skip_blank`, empty lines are not records. A stream that is not `seekable` (a compressed
+    one) is a single unit.
     """
     units: list[Unit] = []
-    base = start = 0  # offsets of this block, and of the line that is open
+    base = start = 0  # offsets of this block, and of the line that is not complete yet
     last = seen = 0
     longest = longest_row = 0
     while block := stream.read(BLOCK_BYTES):
@@ -59,7 +59,7 @@ def outline_lines(
     return Outline(tuple(units), columns, {ANY_TEXT: Lengths(base, longest, longest_row)})
 
 
-def lines_of(stream: BinaryIO, span: Span, *, skip_blank: bool) -> Iterator[bytes]:
+def lines_of(stream: BinaryIO, span: RowSpan, *, skip_blank: bool) -> Iterator[bytes]:
     r"""Yield the records of a span, each without its line ending (``\n`` or ``\r\n``)."""
     if span.unit_offset:
         stream.seek(span.unit_offset)

@@ -1,6 +1,6 @@
-"""Parquet: row groups decoded batch by batch; text that is not UTF-8 is found, not trusted.
+"""Parquet: row groups decoded batch by batch, with every text checked to be UTF-8.
 
-A struct's leaf is a column too, under its dotted path, unless a column bears that very name.
+A struct's leaf is a column too, under its dotted path, unless a column has that very name.
 """
 
 from __future__ import annotations
@@ -17,34 +17,34 @@ from ..rows import (
     ARROW_KINDS,
     BATCH_BYTES,
     BATCH_ROWS,
+    ColumnSelection,
     Lengths,
     Malformed,
     Opener,
     Outline,
     Rows,
+    RowSpan,
     SourceFile,
-    Span,
     Unit,
-    Wanted,
 )
 from .building import utf8_text
 from .decoding import StoredFile
 from .format import Format
 
 _DISK_BYTES, _REQUEST_BYTES = 1 << 20, 8 << 20
-"""Read at once from a path: what the caches still hold when it is copied on; and by a request."""
+"""Bytes per read from a disk (few enough to stay in the CPU's cache), and per request."""
 
 _FOOTER_BYTES = 1 << 20
-"""Bytes of lines that take as long to count as a footer takes to read, about."""
+"""Bytes of lines that take about as long to count as a footer takes to read."""
 
 TEXT = "string"
 
 Path = tuple[str, ...]
-"""The names that lead to a column: its own, or those of the structs above it too."""
+"""Names that lead to a column: those of the structs that contain it, if any, and its own."""
 
 
 def outline(file: SourceFile, opener: Opener) -> Outline:
-    """Read the footer: row groups and schema. No text is longer than its row group's texts."""
+    """Read the footer: row groups and schema. A row group's size bounds its longest text."""
     with opener(file) as raw, _opened(file, StoredFile(raw)) as parquet:
         meta = parquet.metadata
         groups = [meta.row_group(g).num_rows for g in range(meta.num_row_groups)]
@@ -75,7 +75,7 @@ def _lengths(meta: pq.FileMetaData, leaf: int) -> Lengths:
 
 
 def exact_lengths(file: SourceFile, opener: Opener, text: str, bound: Lengths) -> Lengths:
-    """Return how long the texts of the row group with a bound are, decoding some at a time."""
+    """Return the exact lengths of a bounded row group's texts, decoded batch by batch."""
     longest = 0
     longest_row = row = bound.row
     with opener(file) as raw, _opened(file, stored := StoredFile(raw)) as parquet:
@@ -96,7 +96,7 @@ def exact_lengths(file: SourceFile, opener: Opener, text: str, bound: Lengths) -
 
 
 def _columns(parquet: pq.ParquetFile) -> dict[str, tuple[Path, pa.DataType]]:
-    """Return path and type of every column by its name: the top ones, structs included, first."""
+    """Return path and type of every column by name, top-level columns (and structs) first."""
     schema = parquet.schema_arrow
     found: dict[str, tuple[Path, pa.DataType]] = {}
     level: list[tuple[Path, pa.DataType]] = [((field.name,), field.type) for field in schema]
@@ -136,14 +136,16 @@ def _is_texty(type_: pa.DataType) -> bool:
     return any(test(type_) for test in tests)
 
 
-def read(file: SourceFile, opener: Opener, span: Span, wanted: Wanted) -> Iterator[Rows]:
+def read(
+    file: SourceFile, opener: Opener, span: RowSpan, selection: ColumnSelection
+) -> Iterator[Rows]:
     """Read a span, decoding from the row group that holds its first row."""
     with opener(file) as raw, _opened(file, stored := StoredFile(raw)) as parquet:
         row = span.unit_row
         columns = _columns(parquet)
         paths = {
             name: columns[name][0]
-            for name in (wanted.text, *(c.name for c in wanted.others))
+            for name in (selection.text, *(c.name for c in selection.others))
             if name in columns
         }
         groups = list(range(span.unit_offset, parquet.num_row_groups))
@@ -157,15 +159,15 @@ def read(file: SourceFile, opener: Opener, span: Span, wanted: Wanted) -> Iterat
                 for batch in _decoded(batches, stored):
                     start, stop = max(row, span.start), min(row + len(batch), span.stop)
                     if start < stop:
-                        yield _rows(batch.slice(start - row, stop - start), start, wanted, paths)
+                        yield _rows(batch.slice(start - row, stop - start), start, selection, paths)
                     row += len(batch)
                     if row >= span.stop:
                         return
             except Malformed as error:
-                # The rest of this row group and no more, wherever a partition begins or ends.
+                # Only the rest of this row group is lost, wherever a partition begins or ends.
                 start, stop = max(row, span.start), min(end, span.stop)
                 if start < stop:
-                    yield Rows.lost(start, stop, str(error), wanted)
+                    yield Rows.lost(start, stop, str(error), selection)
             row = end
             if row >= span.stop:
                 return
@@ -176,7 +178,7 @@ def _opened(file: SourceFile, stored: StoredFile) -> pq.ParquetFile:
         return pq.ParquetFile(
             stored,
             page_checksum_verification=True,
-            # By default pyarrow holds a row group's whole column, however long.
+            # The default of pyarrow is to hold a row group's whole column in memory, however long.
             pre_buffer=False,
             buffer_size=_REQUEST_BYTES if "://" in file.location else _DISK_BYTES,
         )
@@ -188,7 +190,7 @@ def _decoded(batches: Iterator[pa.RecordBatch], stored: StoredFile) -> Iterator[
 
 
 def _batch_rows(parquet: pq.ParquetFile, columns: Iterable[str]) -> int:
-    """Rows whose values are about BATCH_BYTES, by the footer's uncompressed sizes."""
+    """Return how many rows have about BATCH_BYTES of values, by the footer's sizes."""
     meta, leaves = parquet.metadata, _leaves(parquet)
     at = {
         leaf
@@ -196,7 +198,7 @@ def _batch_rows(parquet: pq.ParquetFile, columns: Iterable[str]) -> int:
         for path, leaf in leaves.items()
         if path == name or path.startswith(f"{name}.")  # a list's values are a leaf below it
     }
-    # The row group with the longest rows decides, not the mean of the file.
+    # The row group with the longest rows decides, not the mean over the file.
     groups = [meta.row_group(group) for group in range(meta.num_row_groups)]
     sizes = [sum(g.column(leaf).total_uncompressed_size for leaf in at) for g in groups]
     mean: int = max(s // max(1, g.num_rows) for s, g in zip(sizes, groups, strict=True))
@@ -204,15 +206,17 @@ def _batch_rows(parquet: pq.ParquetFile, columns: Iterable[str]) -> int:
 
 
 def _leaves(parquet: pq.ParquetFile) -> dict[str, int]:
-    """Return where in a row group each column lies: they are leaves, so a struct moves them."""
+    """Return the number of each leaf column in a row group, which structs shift, by its path."""
     meta = parquet.metadata
     return {meta.schema.column(leaf).path: leaf for leaf in range(meta.num_columns)}
 
 
-def _rows(batch: pa.RecordBatch, start: int, wanted: Wanted, paths: Mapping[str, Path]) -> Rows:
-    text, faults = utf8_text(_plain(_column(batch, paths[wanted.text])), start)
+def _rows(
+    batch: pa.RecordBatch, start: int, selection: ColumnSelection, paths: Mapping[str, Path]
+) -> Rows:
+    text, faults = utf8_text(_plain(_column(batch, paths[selection.text])), start)
     columns = {}
-    for column in wanted.others:
+    for column in selection.others:
         kind = ARROW_KINDS[column.kind]
         if column.name not in paths:
             columns[column.name] = pa.nulls(len(batch), kind)
@@ -222,13 +226,13 @@ def _rows(batch: pa.RecordBatch, start: int, wanted: Wanted, paths: Mapping[str,
             values, _ = utf8_text(values, start)
         if pa.types.is_nested(values.type):
             values = _as_json(values)
-        # An integer that float64 cannot hold is the nearest that it can.
+        # An integer that float64 cannot represent is rounded to the nearest that it can.
         columns[column.name] = values.cast(kind, safe=kind != pa.float64())
     return Rows(start, text, columns, faults)
 
 
 def _as_json(values: pa.Array) -> pa.Array:
-    """Write lists and the like as JSON, as they come out of JSON Lines."""
+    """Return nested values as JSON strings, the same as those read from JSON Lines."""
     written = [
         None if value is None else json.dumps(value, ensure_ascii=False, default=str)
         for value in values.to_pylist()
@@ -237,7 +241,7 @@ def _as_json(values: pa.Array) -> pa.Array:
 
 
 def _column(batch: pa.RecordBatch, path: Path) -> pa.Array:
-    """Return a column, or a struct's leaf, null where a struct on the way is."""
+    """Return a column, or a struct's leaf, null where one of the structs is null."""
     values = batch.column(path[0])
     for name in path[1:]:
         values = values.flatten()[values.type.get_field_index(name)]
@@ -245,11 +249,11 @@ def _column(batch: pa.RecordBatch, path: Path) -> pa.Array:
 
 
 def _plain(array: pa.Array) -> pa.Array:
-    """Undo dictionary and view encodings; plain text passes untouched."""
+    """Undo dictionary and view encodings; return plain text unchanged."""
     if pa.types.is_dictionary(array.type):
         values = array.dictionary
         if _is_texty(values.type):
-            # A long text that is repeated is short until here; 32-bit offsets would overflow.
+            # Repeated long texts are stored once up to here; decoded, they overflow 32-bit offsets.
             values = _plain(values)
             is_text = pa.types.is_string(values.type) or pa.types.is_large_string(values.type)
             values = values.cast(pa.large_string() if is_text else pa.large_binary())

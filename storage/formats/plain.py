@@ -1,4 +1,4 @@
-"""Plain text: a record a line, empty lines included, so that row ``i`` is line ``i + 1``."""
+"""Plain text: one row per line, empty lines included, so that row ``i`` is line ``i + 1``."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ import pyarrow as pa
 from ..rows import (
     ANY_TEXT,
     ARROW_KINDS,
+    ColumnSelection,
     Opener,
     Outline,
     Rows,
+    RowSpan,
     SourceFile,
-    Span,
-    Wanted,
 )
 from .building import RowBuilder, utf8_text
 from .format import Format
@@ -30,22 +30,24 @@ def outline(file: SourceFile, opener: Opener) -> Outline:
 
 
 def columns(file: SourceFile, opener: Opener) -> dict[str, str]:  # noqa: ARG001
-    """Return the one column: it is the text, whatever that is called elsewhere."""
+    """Return the one column, which is the text, whatever name is asked for."""
     return {ANY_TEXT: "string"}
 
 
-def read(file: SourceFile, opener: Opener, span: Span, wanted: Wanted) -> Iterator[Rows]:
+def read(
+    file: SourceFile, opener: Opener, span: RowSpan, selection: ColumnSelection
+) -> Iterator[Rows]:
     """Read a span of lines; the other columns are null."""
-    rows = RowBuilder(Wanted(wanted.text), span.start)
+    rows = RowBuilder(ColumnSelection(selection.text), span.start)
     with opener(file) as stream:
         records = lines_of(stream, span, skip_blank=False)
         for batch in rows.collect(records, lambda record: rows.add(record, ())):
-            yield _checked(batch, wanted)
+            yield _checked(batch, selection)
 
 
-def _checked(rows: Rows, wanted: Wanted) -> Rows:
+def _checked(rows: Rows, selection: ColumnSelection) -> Rows:
     text, faults = utf8_text(rows.text, rows.start)
-    columns = {c.name: pa.nulls(len(rows), ARROW_KINDS[c.kind]) for c in wanted.others}
+    columns = {c.name: pa.nulls(len(rows), ARROW_KINDS[c.kind]) for c in selection.others}
     return Rows(rows.start, text, columns, faults)
 
 

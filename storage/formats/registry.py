@@ -72,7 +72,7 @@ def read_as(name: str, format: str) -> tuple[str, str | None]:
 
 
 def require_format(format: str) -> None:
-    """Raise `UsageError`, listing the formats, if there is no such format."""
+    """Raise `UsageError`, listing the formats, if the format is unknown."""
     if format not in FORMATS:
         raise UsageError(f"no format {format!r}; the formats are: {', '.join(FORMATS)}")
 
@@ -86,7 +86,7 @@ def outline(file: SourceFile, opener: Opener) -> Outline:
 
 
 def reason_of(error: BaseException) -> str:
-    """Return what a `BROKEN` error says of the file, without secrets."""
+    """Return the message of a `BROKEN` error, without secrets."""
     if isinstance(error, Malformed):
         return scrubbed(str(error))
     return scrubbed(f"{type(error).__name__}: {error}" if str(error) else type(error).__name__)

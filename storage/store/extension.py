@@ -150,7 +150,7 @@ def extended(
     StorageUnreachable
         The new files could not be counted; nothing has been written.
     """
-    known = index.at(corpus.files[: len(index.files)])
+    known = index.moved_to(corpus.files[: len(index.files)])
     grown = extend_index(known, corpus.files[len(index.files) :], corpus.opener)
     stage = Stage(manifest.fingerprint, manifest.rows, len(index.files))
     new = replace(

@@ -47,7 +47,7 @@ from .manifest import (
     write_index,
 )
 from .quarantine import join, to_parquet, unread_files
-from .shards import Marker, StoreLayout, done_shards, leftovers, met_forms
+from .shards import Marker, StoreLayout, done_shards, forms_found, leftovers
 
 _PACKAGES = ("dask", "distributed", "numpy", "pyarrow", "zarr", "numba")
 
@@ -178,7 +178,7 @@ def _write_extension(
 def _resumed(
     target: Target, corpus: Corpus, manifest: Manifest, computed: Sequence[Field]
 ) -> OpenStore:
-    index = read_index(target, manifest).at(corpus.files)
+    index = read_index(target, manifest).moved_to(corpus.files)
     layout = manifest.layout(index)
     markers = done_shards(target, layout)
     done = {shard: marker for shard, marker in markers.items() if not marker.provisional}
@@ -231,7 +231,7 @@ def finish(
         missing = sorted(set(range(layout.shards)) - set(markers))
         raise RuntimeError(f"{target.url}: shards {missing[:5]} are not done, yet no task failed")
     summary = _summary(store, markers)
-    if summary.quarantined or store.index.unlisted:
+    if summary.quarantined or store.index.uncounted:
         shards = [shard for shard, marker in sorted(markers.items()) if marker.quarantined]
         parts = (target.get(quarantine_key(shard)) or b"" for shard in shards)
         target.put(QUARANTINE_KEY, join(chain([to_parquet(unread_files(store.index))], parts)))
@@ -251,13 +251,13 @@ def _summary(store: OpenStore, markers: Mapping[int, Marker]) -> Summary:
     """Count what the shards hold; write the array of duplicates, if one was asked for."""
     target, layout, index = store.target, store.layout, store.index
     quarantined = sum(marker.quarantined for marker in markers.values())
-    forms = met_forms(markers)
+    forms = forms_found(markers)
     return Summary(
         results=target.url,
         rows=layout.rows,
         done=layout.rows - quarantined,
         quarantined=quarantined,
-        files_unread=len(index.unlisted),
+        files_unread=len(index.uncounted),
         null_ids=sum(marker.null_ids for marker in markers.values()),
         repeated_ids=count_repeated_ids(target, layout, markers) if index.id else 0,
         shards=layout.shards,

@@ -121,7 +121,7 @@ def facts_of(corpus: Corpus, graph: Mapping[str, Any], numeric_version: int) -> 
             "kept columns": list(corpus.keep),
             "cleaning": corpus.cleaning.describe(),
             "files": {
-                f.name: f"{f.size} bytes, {f.stamp}, {f.format}, file {n}"
+                f.name: f"{f.size} bytes, {f.version}, {f.format}, file {n}"
                 for n, f in enumerate(corpus.files)
             },
         },

@@ -66,7 +66,7 @@ def unread_files(index: CorpusIndex) -> list[QuarantinedRows]:
         QuarantinedRows(
             row=None, rows=0, file=file.file.name, file_row=None, reason=str(file.problem)
         )
-        for file in index.unlisted
+        for file in index.uncounted
     ]
 
 

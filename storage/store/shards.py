@@ -16,7 +16,7 @@ from typing import Any
 
 import numpy as np
 
-from ..cleaning.normal_forms import NONE_MET, NormalForms
+from ..cleaning.normal_forms import NO_FORMS, NormalForms
 from ..corpus.partition import shard_bounds
 from ..field import Field
 from ..targets.local import is_temporary
@@ -109,7 +109,7 @@ def commit(
     arrays: Mapping[str, Any],
     quarantined: Sequence[QuarantinedRows],
     text_bytes: int,
-    forms: NormalForms = NONE_MET,
+    forms: NormalForms = NO_FORMS,
     provisional: bool = False,
 ) -> Marker:
     """Write a shard and mark it done; return its marker."""
@@ -218,7 +218,7 @@ def done_shards(target: Target, layout: StoreLayout) -> dict[int, Marker]:
     }
 
 
-def met_forms(markers: Mapping[int, Marker]) -> NormalForms:
+def forms_found(markers: Mapping[int, Marker]) -> NormalForms:
     """Return the normal forms met in all given shards together."""
     return NormalForms.joined(markers[shard].forms for shard in sorted(markers))
 

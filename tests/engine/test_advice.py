@@ -89,7 +89,7 @@ def test_the_free_machine_comes_first_and_one_that_costs_nothing_now_goes_before
 
 
 def test_the_cheapest_is_first_and_within_a_tenth_the_faster():
-    # 1.19 units an hour on a T4, 1.71 on an L4: the same cost at 1.437 hours to 1.
+    # 1.19 units per hour on a T4, 1.71 on an L4: the same cost at 1.437 hours to 1.
     def first(t4, l4):
         return ask(plan="payg", predict=taking(T4=t4, L4=l4)).recommended[0]
 
@@ -126,18 +126,18 @@ def test_an_expensive_machine_goes_over_a_budget_and_then_last():
     tight = ask(predict=taking(A100=1.0, L4=2.0, T4=3.0), budget=40, **said)
     assert tight.recommended[0] == "L4"
     assert tight.row("A100").verdict == "no"
-    assert "over the budget: $53.95 a month, not $40.00" in reasons(tight, "A100")
+    assert "over the budget: $53.95 per month, not $40.00 per month" in reasons(tight, "A100")
 
 
 def test_a_budget_of_a_month_is_held_against_one_run_where_no_runs_are_said_and_that_is_said():
     advice = ask(plan="payg", budget=0.3, predict=taking(T4=1.0, A100=1.0))
-    assert "over the budget: $0.54 a run, not $0.30 a month" in reasons(advice, "A100")
+    assert "over the budget: $0.54 per run, not $0.30 per month" in reasons(advice, "A100")
     for name in ("T4", "A100"):
-        assert "held against one run, for none were said" in reasons(advice, name)
-    assert any("and the budget is held against one" in line for line in advice.why)
+        assert "compared with one run, because their number was not given" in reasons(advice, name)
+    assert any("and the budget is compared with one" in line for line in advice.why)
     for said in ({"budget": 0.3, "runs_per_month": 1}, {}):
         other = ask(plan="payg", predict=taking(T4=1.0), **said)
-        assert "held against" not in " | ".join([*other.why, reasons(other, "T4")])
+        assert "compared with one" not in " | ".join([*other.why, reasons(other, "T4")])
 
 
 def test_a_cost_that_is_not_known_is_said_and_does_not_pass_a_budget():
@@ -145,7 +145,7 @@ def test_a_cost_that_is_not_known_is_said_and_does_not_pass_a_budget():
     assert advice.row("H100").usd is None
     assert "its cost is not known" in reasons(advice, "H100")
     asked = ask(plan="pro+", budget=10, predict=taking(H100=1.0))
-    assert asked.row("H100").tier is Tier.UNTRIED
+    assert asked.row("H100").tier is Tier.UNCERTAIN
     assert "H100" not in asked.recommended
 
 
@@ -153,9 +153,9 @@ def test_a_model_has_to_fit_in_the_precision_that_it_is_timed_in_and_is_last_whe
     big = Work(1000, kind="embedding", models=(Model("big", 5_000_000_000),))
     advice = ask(big, plan="payg")
     assert (advice.row("T4").verdict, advice.row("T4").tier) == ("yes", Tier.READY)
-    assert "needs 12.0 GB in FP16 (2 bytes a parameter) of its 16.0 GB" in reasons(advice, "T4")
+    assert "needs 12.0 GB in FP16 (2 bytes per parameter) of its 16.0 GB" in reasons(advice, "T4")
     assert advice.row("CPU").verdict == "no"
-    assert "does not fit: 22.0 GB in FP32 (4 bytes a parameter) needed" in reasons(advice, "CPU")
+    assert "does not fit: 22.0 GB in FP32 (4 bytes per parameter) needed" in reasons(advice, "CPU")
     huge = Work(1000, kind="embedding", models=(Model("huge", 12_000_000_000),))
     advice = ask(huge, plan="payg")
     assert advice.row("L4").verdict == "no"
@@ -207,7 +207,7 @@ def test_a_run_longer_than_a_session_goes_on_in_the_next_and_comes_after_one_tha
     advice = ask(plan="free", predict=taking(T4=13.0, CPU=11.9))
     assert order(advice)[:2] == ["CPU", "T4"]
     assert advice.row("T4").cost.sessions == 2
-    assert "needs 2 sessions of 12 h: it goes on" in reasons(advice, "T4")
+    assert "needs 2 sessions of 12 h: repeat" in reasons(advice, "T4")
     # With Pro a session is twice as long; a T4 then is faster, and as free.
     free = ask(plan="pro", free=["T4", "CPU"], predict=taking(T4=11.0, CPU=11.9))
     assert free.recommended[0] == "T4"
@@ -243,7 +243,7 @@ def test_production_is_fastest_first_and_prototyping_cheapest_first():
 
 
 def test_the_value_of_an_hour_decides_where_it_is_said():
-    # An A100 costs 0.36 dollars an hour more than a T4 and saves an hour of two.
+    # An A100 costs 0.36 dollars per hour more than a T4 and saves an hour of two.
     def first(value):
         hours = taking(T4=2.0, A100=1.0)
         return ask(plan="payg", value_of_time=value, predict=hours).recommended[0]
@@ -257,40 +257,40 @@ def test_the_value_of_an_hour_decides_where_it_is_said():
 def test_a_machine_that_is_not_in_the_plan_is_impossible_and_says_where_it_is():
     advice = ask(plan="free")
     assert advice.row("A100").verdict == "no"
-    assert "not in the plan 'free'; it is in 'pro' ($9.99 a month)" in reasons(advice, "A100")
+    assert "not in the plan 'free'; it is in 'pro' ($9.99 per month)" in reasons(advice, "A100")
     assert "August 2026 has it no more" in reasons(advice, "V100")
-    assert "'rented' ($4.50 an hour)" in reasons(advice, "H200")
+    assert "'rented' ($4.50 per hour)" in reasons(advice, "H200")
 
 
 def test_prices_are_given_with_their_source_and_date():
     advice = ask(plan="payg", predict=taking(L4=1.0))
     said = " | ".join(advice.sources)
-    assert "L4: 1.71 units an hour (Colab GPUs" in said
+    assert "L4: 1.71 units per hour (Colab GPUs" in said
     assert "2026-03)" in said
     assert "a unit: $0.10 (Colab's plans" in said
     rented = ask(plan="rented", predict=taking(H200=1.0))
-    assert any("H200: 4.5 dollars an hour" in line for line in rented.sources)
+    assert any("H200: 4.5 dollars per hour" in line for line in rented.sources)
 
 
 def test_a_rented_machines_price_says_which_clouds_it_is(tmp_path):
     advice = ask(plan="rented", predict=taking(H200=1.0))
     assert any(
-        line.startswith("H200: 4.5 dollars an hour, Nebius, 2026-09-25 (A public table")
+        line.startswith("H200: 4.5 dollars per hour, Nebius, 2026-09-25 (A public table")
         for line in advice.sources
     )
-    assert "costs $4.50 a run (Nebius, 2026-09-25)" in reasons(advice, "H200")
+    assert "costs $4.50 per run (Nebius, 2026-09-25)" in reasons(advice, "H200")
     assert "(Google Cloud, us-central1)" in reasons(advice, "H100")
     assert "Lambda" not in reasons(ask(plan="payg", predict=taking(A100=1.0)), "A100")
     path = tmp_path / "own.toml"  # whose price is not of that cloud
     path.write_text('[machines.H200]\nusd_per_hour = { value = 2, source = "own" }\n')
     own = ask(plan="rented", catalogue=path, predict=taking(H200=1.0))
-    assert "costs $2.00 a run |" in reasons(own, "H200")
+    assert "costs $2.00 per run |" in reasons(own, "H200")
 
 
 def test_a_row_says_availability_session_and_memory():
     said = reasons(ask(EMBEDDING, plan="free"), "T4")
-    assert "availability is high | a session lasts 12 h at most" in said
-    assert "needs 2.6 GB in FP16 (2 bytes a parameter) of its 16.0 GB" in said
+    assert "availability is high | a session lasts at most 12 h" in said
+    assert "needs 2.6 GB in FP16 (2 bytes per parameter) of its 16.0 GB" in said
     assert "availability is not known" in reasons(ask(plan="payg"), "A100")
 
 
@@ -304,13 +304,13 @@ def test_without_a_plan_machines_are_priced_without_a_subscription_and_that_is_s
     advice = ask(predict=taking(T4=1.0, L4=1.0, H200=1.0))
     assert advice.row("T4").usd == 0
     assert advice.row("L4").usd == pytest.approx(1.71 * 0.0999)
-    assert "priced as in the plan 'payg', for none was said" in reasons(advice, "L4")
-    assert any("no plan was said" in line for line in advice.why)
+    assert "priced as in the plan 'payg', because no plan was given" in reasons(advice, "L4")
+    assert any("no plan given" in line for line in advice.why)
 
 
 def test_no_dollars_are_put_on_time_unless_its_value_is_said():
     advice = ask(plan="payg", runs_per_month=10)
-    assert any("no dollars are put on time" in line for line in advice.why)
+    assert any("time has no price" in line for line in advice.why)
     assert all(one.usd_net is None for row in advice.rows for one in row.returns)
     valued = ask(plan="payg", runs_per_month=10, value_of_time=20)
     assert any(one.usd_net for row in valued.rows for one in row.returns)
@@ -324,7 +324,7 @@ def test_it_says_that_the_cpu_is_cheaper_by_how_much_and_how_much_slower():
     advice = ask(plan="payg", stage="production", predict=hours)
     assert advice.recommended[0] == "T4"
     (line,) = (line for line in advice.why if "CPU is cheaper" in line)
-    assert "CPU costs $0.08 instead of $0.24 a run for T4, and takes 5 times as long" in line
+    assert "CPU costs $0.08 instead of $0.24 per run for T4, and takes 5 times as long" in line
 
 
 def test_it_says_so_too_where_the_units_are_paid_for():
@@ -356,8 +356,10 @@ def test_this_machine_is_at_hand_in_whatever_plan_and_costs_what_it_costs():
             HERE.name
         )
         assert (row.verdict, row.usd, row.cost.plan) == ("yes", pytest.approx(0.70), "rented")
-        because = "for none was said" if plan is None else "for it is at hand"
-        assert (f"priced as in the plan 'rented', {because}" in row.reasons) == (plan != "rented")
+        because = "no plan was given" if plan is None else "you already have the machine"
+        assert (f"priced as in the plan 'rented', because {because}" in row.reasons) == (
+            plan != "rented"
+        )
 
 
 def test_a_price_alone_of_this_machine_makes_it_unavailable_nowhere(tmp_path):
@@ -374,7 +376,7 @@ def test_a_price_alone_of_this_machine_makes_it_unavailable_nowhere(tmp_path):
 
 def test_a_host_whose_clock_is_not_known_is_taken_for_colabs_and_that_is_said():
     advice = ask(plan="payg", here=HERE)
-    clock = "the clock of its host is not known, so Colab's usual 2.2 GHz are taken"
+    clock = "the clock of its host is not known, so Colab's usual 2.2 GHz are assumed"
     assert clock in reasons(advice, "L4")
     (line,) = (line for line in advice.why if clock in line)
     assert set(line.split(": ")[0].split(", ")) == {"L4", "A100", "A100 80 GB", "G4"}
@@ -389,7 +391,9 @@ def test_a_cpu_whose_way_to_hash_is_not_known_is_taken_for_colabs_and_that_is_sa
     gpu = replace(used.machine("T4"), sha=None)
     used = replace(used, machines={**used.machines, "CPU": cpu, "T4": gpu})
     advice = answer(Question(work=HASHING, plan="payg"), used, predict)
-    assert "how it hashes is not known, so Colab's usual 'avx2' is taken" in reasons(advice, "CPU")
+    assert "how it hashes is not known, so Colab's usual 'avx2' is assumed" in reasons(
+        advice, "CPU"
+    )
     assert "how it hashes" not in reasons(advice, "T4")  # there the GPU does it
 
 
@@ -401,7 +405,7 @@ def test_a_tpu_is_impossible_for_hashing_for_want_of_a_backend_and_says_it_could
     row = advice.row("TPU v5e-1")
     assert (row.verdict, row.tier) == ("no", Tier.IMPOSSIBLE)
     assert "through JAX, but this engine has no backend 'tpu'" in row.reasons[0]
-    assert any("says nothing of hashing" in line for line in advice.differs)
+    assert any("does not matter for hashing" in line for line in advice.differs)
 
 
 def test_a_tpu_becomes_possible_for_hashing_with_the_backend(monkeypatch):
@@ -414,7 +418,7 @@ def test_a_tpu_becomes_possible_for_hashing_with_the_backend(monkeypatch):
 def test_a_tpu_is_possible_for_embeddings_not_out_of_the_box_and_never_recommended():
     advice = ask(EMBEDDING, plan="free")
     row = advice.row("TPU v5e-1")
-    assert (row.verdict, row.tier, row.prediction) == ("possible", Tier.UNTRIED, None)
+    assert (row.verdict, row.tier, row.prediction) == ("possible", Tier.UNCERTAIN, None)
     assert "sentence-transformers#3457" in row.reasons[0]
     assert "July 2025" in row.reasons[0]
     assert "30 to 45 min" in row.reasons[0]
@@ -440,7 +444,7 @@ def test_a_machine_for_which_a_figure_is_missing_is_doubtful_and_says_which():
         return predict(machine, work)
 
     advice = ask(plan="free", predict=unsure)
-    assert (advice.row("T4").verdict, advice.row("T4").tier) == ("possible", Tier.UNTRIED)
+    assert (advice.row("T4").verdict, advice.row("T4").tier) == ("possible", Tier.UNCERTAIN)
     assert "the cores of T4's host are not known" in reasons(advice, "T4")
 
 
@@ -479,7 +483,7 @@ def test_time_saved_and_money_are_against_a_rival_that_is_named():
     assert best["T4"].usd_net == pytest.approx(80 - extra)
     assert best["T4"].break_even_value == pytest.approx(extra / 4)
     assert next(iter(advice.row("T4").returns)).rival == "A100"
-    line = "A100 against T4: saves 4 h a month, for $1.21 more and 12 units more; $78.79 net"
+    line = "A100 against T4: saves 4 h per month, for $1.21 more and 12 units more; $78.79 net"
     assert line in str(advice)
 
 
@@ -566,21 +570,21 @@ def test_every_row_says_something_and_every_machine_is_a_row():
         ({"plan": "gold"}, "no plan 'gold'"),
         ({"free": ["K80"]}, "no machine 'K80'"),
         ({"stage": "later"}, "prototyping or production"),
-        ({"runs_per_month": 0}, "at least one run"),
-        ({"budget": -1}, "budget is a number from 0 on"),
-        ({"value_of_time": float("nan")}, "value_of_time is a number"),
-        ({"deadline": 0}, "above 0"),
-        ({"work": None}, "no advice without work"),
-        ({"work": "corpus.jsonl"}, "a Work or an open corpus, not on 'corpus.jsonl'"),
-        ({"plan": 3}, "the plan is a name"),
-        ({"plan": ["pro"]}, "the plan is a name"),
-        ({"runs_per_month": 1.5}, "runs_per_month is a whole number"),
-        ({"runs_per_month": "3"}, "runs_per_month is a whole number"),
-        ({"runs_per_month": True}, "runs_per_month is a whole number"),
-        ({"units_left": "a"}, "units_left is a number from 0 on, not 'a'"),
-        ({"budget": "a"}, "budget is a number from 0 on, not 'a'"),
-        ({"value_of_time": [1]}, "value_of_time is a number"),
-        ({"deadline": "2"}, "number of hours above 0, not '2'"),
+        ({"runs_per_month": 0}, "at least 1"),
+        ({"budget": -1}, "budget must be a non-negative number"),
+        ({"value_of_time": float("nan")}, "value_of_time must be"),
+        ({"deadline": 0}, "positive number of hours"),
+        ({"work": None}, "advice needs work"),
+        ({"work": "corpus.jsonl"}, "a Work or an open corpus, not 'corpus.jsonl'"),
+        ({"plan": 3}, "plan must be a name"),
+        ({"plan": ["pro"]}, "plan must be a name"),
+        ({"runs_per_month": 1.5}, "runs_per_month must be a whole number"),
+        ({"runs_per_month": "3"}, "runs_per_month must be a whole number"),
+        ({"runs_per_month": True}, "runs_per_month must be a whole number"),
+        ({"units_left": "a"}, "units_left must be a non-negative number, not 'a'"),
+        ({"budget": "a"}, "budget must be a non-negative number, not 'a'"),
+        ({"value_of_time": [1]}, "value_of_time must be"),
+        ({"deadline": "2"}, "positive number of hours, not '2'"),
     ],
 )
 def test_what_makes_no_sense_is_refused(said, words):
@@ -602,8 +606,8 @@ def test_models_side_by_side_are_promised_no_gain():
 
 def test_it_is_shown_as_text_with_every_machine_and_why():
     text = str(ask(plan="free", runs_per_month=3))
-    assert "catalogue 'today' of 2026-11-21; units and dollars a month" in text
-    for heading in ("recommended:", "why:", "otherwise than seed2:"):
+    assert "catalogue 'today' of 2026-11-21; units and dollars per month" in text
+    for heading in ("recommended:", "why:", "differences from seed2:"):
         assert heading in text
 
 
@@ -679,7 +683,7 @@ def test_the_command_asks_the_frozen_guide_without_work(command):
         (("--texts", 5, "--model", "x=many"), "the parameters must be a number"),
         (("--texts", 5, "--model", "x=0"), "at least one parameter"),
         (("--texts", 5, "--kind", "embedding"), "embedding needs models"),
-        (("--texts", 5, "--kind", "hashing", "--model", "SBERT"), "hashing without"),
+        (("--texts", 5, "--kind", "hashing", "--model", "SBERT"), "hashing takes none"),
         (("c.jsonl", "--texts", 5), "not both"),
         (("--texts", 5, "--plan", "gold"), "no plan 'gold'"),
         (("--texts", 5, "--kind", "sorting"), "must be hashing or embedding, not 'sorting'"),

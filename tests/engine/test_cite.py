@@ -220,7 +220,12 @@ def test_parameters_of_a_user_block_are_not_inventories(threads, write_jsonl, tm
     graph = pf.default_graph(dhatus=("GO", "STAY"), primes=(2, 3, 5))
     params = {"primes": (13,), "dhatus": ("x",)}
     graph += pf.MapBlock(
-        "own", ("text",), (pf.Field("n", "int64"),), params, with_parameters, version="1"
+        name="own",
+        inputs=("text",),
+        fields=(pf.Field("n", "int64"),),
+        params=params,
+        function=with_parameters,
+        version="1",
     )
     said = cited(graph, threads, tmp_path, write_jsonl)
     assert "the 2 semantic roots GO, STAY," in said

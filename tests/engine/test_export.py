@@ -381,7 +381,7 @@ def test_computed_row_that_cannot_be_read_is_an_error(store, monkeypatch):
 
     def losing(rows, cleaning):
         return storage_rows.Rows.lost(
-            rows.start, rows.start + len(rows), "gone", storage_rows.Wanted("text")
+            rows.start, rows.start + len(rows), "gone", storage_rows.ColumnSelection("text")
         )
 
     monkeypatch.setattr(storage_rows.Rows, "cleaned", losing)
@@ -461,7 +461,7 @@ def test_list_columns_limit_rows_read_at_once(tmp_path, monkeypatch):
     table = pa.table({"text": ["un"] * 400, "tags": [[str(n)] * 9 for n in range(400)]})
     pq.write_table(table, tmp_path / "a.parquet", use_dictionary=False)
     index = pf.open_corpus(tmp_path / "a.parquet").index
-    wanted = storage_rows.Wanted("text", (storage_rows.Column("tags", "string"),))
+    wanted = storage_rows.ColumnSelection("text", (storage_rows.Column("tags", "string"),))
     monkeypatch.setattr(parquet, "BATCH_BYTES", 5000)
     (stretch,) = index.stretches(0, 400)
     batches = list(read_stretch(stretch, pf.open_corpus(tmp_path / "a.parquet").opener, wanted))

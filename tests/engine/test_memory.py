@@ -23,7 +23,7 @@ from paninifs.engine.worker.budget import JOINED_COPIES
 from paninifs.engine.worker.micro_batch import MicroBatch
 from paninifs.engine.worker.readiness import Readiness, readiness
 from paninifs.storage.corpus.index import CorpusIndex, FileIndex
-from paninifs.storage.rows import Lengths, SourceFile, Span, Stretch, Unit
+from paninifs.storage.rows import Lengths, RowSpan, SourceFile, Stretch, Unit
 from paninifs.storage.store.quarantine import first_quarantined
 from paninifs.storage.store.shards import StoreLayout
 from paninifs.storage.targets.local import LocalTarget
@@ -271,10 +271,12 @@ def test_a_partition_may_hold_more_than_4_gib_of_text(tmp_path):
 
 def projected(lengths, threads=3, limit=1 << 40, format="text", span=(0, 1 << 30), joined=None):
     """Project a file of such texts; per thread, 84 MB are for batches and 168 MB for shards."""
-    file = SourceFile("a.txt", "a.txt", 1 << 40, "", format, None)
+    file = SourceFile(
+        url="a.txt", name="a.txt", size=1 << 40, version="", format=format, compression=None
+    )
     index = CorpusIndex((FileIndex(file, (Unit(1 << 30, 0),), None, lengths),), "text", None, ())
     layout = StoreLayout((pf.Field("wide", "float32", shape=(1024,)),), 1 << 30, 4096, "")
-    stretch = Stretch(0, file, Span(*span, 0, 0))
+    stretch = Stretch(0, file, RowSpan(*span, 0, 0))
     return project(Readiness(None, 300, limit, threads, joined), index, layout, [stretch], None)
 
 

@@ -12,7 +12,7 @@ import pytest
 
 import paninifs as pf
 from paninifs.engine.advisor import preferences
-from paninifs.engine.advisor.preferences import cascade
+from paninifs.engine.advisor.preferences import check_preferences
 from paninifs.engine.costs import bill as billing
 from paninifs.engine.costs import this_machine
 from paninifs.engine.costs.bill import bill
@@ -81,8 +81,8 @@ def test_a_gpu_is_known_by_what_its_driver_calls_it(driver, gib, machine):
 
 
 def asked(prefer, gpus, own=None):
-    """The cascade in Colab, on a machine that is priced as one of the catalogue, or as none."""
-    return cascade(prefer, gpus, own and TODAY.machine(own), MENU, TODAY)
+    """The check in Colab, on a machine that is priced as one of the catalogue, or as none."""
+    return check_preferences(prefer, gpus, own and TODAY.machine(own), MENU, TODAY)
 
 
 def test_a_slice_of_a_gpu_is_not_taken_for_all_of_it():
@@ -93,30 +93,30 @@ def test_a_slice_of_a_gpu_is_not_taken_for_all_of_it():
 def test_the_first_of_the_preferred_is_here():
     found = asked(PREFER, [gpu("NVIDIA L4", 22)], "L4")
     assert found.preferred
-    assert found.told == ("L4 is here, the first of L4, T4, A100",)
+    assert found.notes == ("L4 is here, the first of L4, T4, A100",)
 
 
 def test_a_later_one_is_here_and_what_comes_before_it_is_weighed():
     found = asked(["A100", "T4"], [gpu("Tesla T4")], "T4")
     assert found.preferred
-    assert found.told[0] == (
+    assert found.notes[0] == (
         "T4 is here, and not A100, which you prefer: choose it in the menu (A100)"
     )
-    assert found.told[1].startswith("A100 instead of T4: 100,000,000 texts of 100 bytes take ")
-    assert len(found.told) == 2
+    assert found.notes[1].startswith("A100 instead of T4: 100,000,000 texts of 100 bytes take ")
+    assert len(found.notes) == 2
 
 
 def test_an_a100_of_another_size_is_the_one_that_is_preferred():
     found = asked(PREFER, [gpu("NVIDIA A100-SXM4-80GB", 80)], "A100 80 GB")
     assert found.preferred
-    assert found.here == "A100"
+    assert found.machine == "A100"
 
 
 @pytest.mark.parametrize(
     ("saved", "dearer", "words"),
     [
-        (2.0, 1.0, "it pays where an hour is worth $0.50 or more"),
-        (2.0, 0.0, "it pays where an hour is worth $0 or more"),
+        (2.0, 1.0, "it pays if an hour is worth $0.50 or more"),
+        (2.0, 0.0, "it pays if an hour is worth $0 or more"),
         (2.0, -1.0, "it pays"),
         (0.0, 1.0, "it does not pay for the hashing"),
         (-2.0, 1.0, "it does not pay for the hashing"),
@@ -126,32 +126,32 @@ def test_an_a100_of_another_size_is_the_one_that_is_preferred():
 )
 def test_time_and_money_are_weighed_against_each_other(saved, dearer, words):
     found = compare(Alternative("mine", 5.0, 5.0), Alternative("rival", 5.0 + saved, 5.0 - dearer))
-    assert preferences._whether(found) == words
+    assert preferences._verdict(found) == words
 
 
 def test_none_is_here_and_each_of_them_is_weighed_against_what_is():
     found = asked(PREFER, [], "CPU")
     assert not found.preferred
-    assert found.told[0] == (
+    assert found.notes[0] == (
         "none of L4, T4, A100 is here, but a CPU: choose it in the menu (L4, else T4, else A100)"
     )
-    assert [one.split(" instead")[0] for one in found.told[1:4]] == PREFER
-    assert "a TPU would be next" in found.told[4]
-    assert "the CPU is last" in found.told[4]
+    assert [one.split(" instead")[0] for one in found.notes[1:4]] == PREFER
+    assert "a TPU would be next" in found.notes[4]
+    assert "the CPU is last" in found.notes[4]
 
 
 def test_a_preferred_tpu_is_of_no_use_as_long_as_the_engine_has_no_backend(monkeypatch):
     found = asked(["TPU v5e-1"], [], "CPU")
-    assert "no backend 'tpu'" in found.told[1]
-    assert "of no use yet" in found.told[2]
+    assert "no backend 'tpu'" in found.notes[1]
+    assert "cannot be used yet" in found.notes[2]
     monkeypatch.setitem(preferences.BACKENDS, "tpu", ".tpu")
     found = asked(["TPU v5e-1"], [], "CPU")
-    assert found.told[2] == "where no GPU is to be had, a TPU is next, and the CPU last"
+    assert found.notes[2] == "if no GPU is available, a TPU is next, and the CPU last"
 
 
 def test_without_a_price_of_this_machine_nothing_is_said_to_pay():
     found = asked(PREFER, [])
-    assert found.told[1].startswith("whether another one pays is not known")
+    assert found.notes[1].startswith("whether another one pays is not known")
     assert "instead of" not in str(found)
 
 
@@ -173,9 +173,9 @@ def test_a_price_of_ones_own_is_enough_to_weigh_others_against(tmp_path, monkeyp
     own = tmp_path / "own.toml"
     own.write_text(OWN)
     monkeypatch.setenv(VARIABLE, str(own))
-    found = preferences.look_for(["L4"])
-    assert found.told[1].startswith("L4 instead of this machine: ")
-    assert "not known" not in found.told[1]
+    found = preferences.check_this_machine(["L4"])
+    assert found.notes[1].startswith("L4 instead of this machine: ")
+    assert "not known" not in found.notes[1]
 
 
 def test_connect_stops_where_it_is_asked_to():

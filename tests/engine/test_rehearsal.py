@@ -48,7 +48,14 @@ def index_of(files, mean=100):
     """Return an index of files, each given as its units' rows; a file is as long as its texts."""
     found = []
     for number, units in enumerate(files):
-        file = SourceFile(f"{number}.jsonl", f"{number}.jsonl", 1, "", "jsonl", None)
+        file = SourceFile(
+            url=f"{number}.jsonl",
+            name=f"{number}.jsonl",
+            size=1,
+            version="",
+            format="jsonl",
+            compression=None,
+        )
         made = tuple(Unit(rows, at) for at, rows in enumerate(units))
         rows = sum(units)
         found.append(FileIndex(file, made, None, Lengths(rows * mean, mean, 0) if rows else None))
@@ -417,7 +424,7 @@ def test_estimated_lines_are_read_all_over_the_file(suffix, glosses, too_large, 
     size = path.stat().st_size
     assert max(b - a for a, b in pairwise([0, *offsets, size])) < size / 10
     texts = {row["text"] for row in rows}
-    for _, _, found in read_stretches(stretches, corpus.opener, surveyed.index.wanted):
+    for _, _, found in read_stretches(stretches, corpus.opener, surveyed.index.selection):
         assert set(found.text.to_pylist()) <= texts
 
 

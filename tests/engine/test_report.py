@@ -275,11 +275,11 @@ def test_store_of_user_blocks_has_no_empty_sections(look, submit, tmp_path):
 def test_each_block_has_its_own_inventory(look, submit, tmp_path):
     corpus = pf.open_corpus(write(tmp_path / "c.jsonl", [{"text": "a" * at} for at in range(1, 6)]))
     own = pf.MapBlock(
-        "prime_base",
-        ("text",),
-        n_bytes.fields,
-        {"primes": (13,)},
-        lambda text, primes: text.offsets[1:].astype("int32"),
+        name="prime_base",
+        inputs=("text",),
+        fields=n_bytes.fields,
+        params={"primes": (13,)},
+        function=lambda text, primes: text.offsets[1:].astype("int32"),
     )
     graph = pf.Graph((dhatu(("GO", "STAY")), ambiguity((7, 11)), own))
     submit(corpus, tmp_path / "own.zarr", graph)

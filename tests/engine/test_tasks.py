@@ -20,13 +20,20 @@ from paninifs.engine.run.tasks import longest_first
 from paninifs.engine.worker.readiness import worth_logging
 from paninifs.engine.worker.task import Task
 from paninifs.storage.corpus.index import CorpusIndex, FileIndex
-from paninifs.storage.rows import Lengths, SourceFile, Span, Stretch, Unit
+from paninifs.storage.rows import Lengths, RowSpan, SourceFile, Stretch, Unit
 
 ROWS = 16  # per file, and per shard
 
 
 def file_index(number, rows, nbytes):
-    file = SourceFile(f"{number}.txt", f"{number}.txt", nbytes or 1, "", "text", None)
+    file = SourceFile(
+        url=f"{number}.txt",
+        name=f"{number}.txt",
+        size=nbytes or 1,
+        version="",
+        format="text",
+        compression=None,
+    )
     lengths = Lengths(nbytes, 1, 0) if nbytes is not None else None
     return FileIndex(file, (Unit(rows, 0),), None, lengths)
 
@@ -35,7 +42,7 @@ def ordered(files):
     """Return the numbers of files, one per task, in the order in which they are sent."""
     index = CorpusIndex(tuple(files), "text", None, ())
     tasks = [
-        Task(number, (number,), (Stretch(0, one.file, Span(0, one.rows, 0, 0)),))
+        Task(number, (number,), (Stretch(0, one.file, RowSpan(0, one.rows, 0, 0)),))
         for number, one in enumerate(files)
     ]
     return [task.partition for task in longest_first(tasks, index)]
@@ -66,8 +73,8 @@ def test_without_known_lengths_rows_decide_the_order():
 def test_unusable_rows_count_as_no_work():
     index = CorpusIndex((file_index(0, 100, 1000), file_index(1, 1, 1000)), "text", None, ())
     file = index.files[0].file
-    lost = Task(0, (0,), (Stretch(0, file, Span(0, 100, 0, 0), problem="unreadable"),))
-    sound = Task(1, (1,), (Stretch(100, index.files[1].file, Span(0, 1, 0, 0)),))
+    lost = Task(0, (0,), (Stretch(0, file, RowSpan(0, 100, 0, 0), problem="unreadable"),))
+    sound = Task(1, (1,), (Stretch(100, index.files[1].file, RowSpan(0, 1, 0, 0)),))
     assert longest_first([lost, sound], index) == [sound, lost]
 
 
@@ -176,6 +183,13 @@ def test_workers_that_compute_filter_their_log(client, tmp_path):
 
 def test_a_pickled_task_is_small():
     """Tens of thousands of tasks go through the scheduler, so each holds only what it needs."""
-    file = SourceFile("https://host/folder/0.jsonl", "0.jsonl", 1 << 30, "etag", "jsonl", None)
-    task = Task(7, (7,), (Stretch(4096, file, Span(4096, 8192, 4096, 1 << 20)),))
+    file = SourceFile(
+        url="https://host/folder/0.jsonl",
+        name="0.jsonl",
+        size=1 << 30,
+        version="etag",
+        format="jsonl",
+        compression=None,
+    )
+    task = Task(7, (7,), (Stretch(4096, file, RowSpan(4096, 8192, 4096, 1 << 20)),))
     assert len(pickle.dumps(task)) < 600

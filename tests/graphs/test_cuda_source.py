@@ -1,4 +1,4 @@
-"""The CUDA program: how its work is shared out, and what compilers make of it. No GPU is needed."""
+"""The CUDA program: how work is distributed, and what compilers make of it. Needs no GPU."""
 
 from __future__ import annotations
 
@@ -63,11 +63,11 @@ def test_every_group_is_in_one_team_and_none_has_nothing_to_do(prefixes: list[by
 
 
 @given(st.binary(max_size=200))
-def test_the_state_behind_a_prefix_is_that_after_its_blocks_and_rounds(prefix: bytes) -> None:
+def test_the_state_after_a_prefix(prefix: bytes) -> None:
     start, head = cuda_source._start(prefix), cuda_source._head(prefix)
     done = len(prefix) % 64 // 4
     entered = cuda_source._entered(prefix)
-    # `round` takes its a at place 16 - j of round j, and so on.
+    # In round j, `round` expects a at index 16 - j, and so on.
     assert [entered[(16 - done + k) % 8] for k in range(8)] == cuda_source._rounds(
         start, head[:done]
     )
@@ -91,7 +91,7 @@ def test_the_default_program_spills_nothing_on_any_architecture(architecture: in
     assert made.cubin[:4] == b"\x7fELF"
     assert set(made.registers) == {"compute_texts", "count_lengths", "place_bins", "order_texts"}
     assert not any(made.spilled.values())
-    assert max(made.registers.values()) <= 128  # four blocks of 128 threads a multiprocessor
+    assert max(made.registers.values()) <= 128  # four blocks of 128 threads per multiprocessor
 
 
 @pytest.mark.parametrize("specification", OTHERS.values(), ids=OTHERS)
@@ -109,7 +109,7 @@ def test_a_program_that_does_not_compile_is_said_to(monkeypatch: pytest.MonkeyPa
 
 
 def hashes(loops: list[sass.Steady]) -> list[sass.Steady]:
-    """The loops of the nine dhātus: the digest's, of one chain, left out."""
+    """Return the loops of the nine dhātus, without that of the digest, which has one chain."""
     assert [loop.chains for loop in loops] == [1, 2, 3, 4]
     return loops[1:]
 
@@ -119,10 +119,10 @@ def test_a_hashed_block_takes_few_instructions_of_the_alu() -> None:
     loops = hashes(sass.steady_loops(DEFAULT, 90))
     assert sass.weighted(loops) <= 830
     for loop in loops:
-        # 64 rounds of ten instructions a chain at the least, and 48 words of six for all.
+        # At least 64 rounds of ten instructions per chain, and 48 words of six for all chains.
         assert loop.pipes["ALU"] >= 640 * loop.chains + 288
-        # So the ALU, which takes a warp's instruction in two clocks, is the bound: not the issue,
-        # which takes one a clock, nor the multiplier.
+        # So the bound is the ALU, which takes two clocks per instruction of a warp, and neither the
+        # issue, which takes one, nor the multiplier.
         assert 2 * loop.pipes["ALU"] >= loop.pipes["ALU"] + loop.pipes["multiplier"]
 
 
@@ -168,7 +168,7 @@ def test_texts_are_taken_in_order_of_length_the_longest_first(cuda_on_host, widt
     order = cuda._order(text, Specification(digest=True, wide=width == np.int64)).get()
     assert np.array_equal(np.sort(order), np.arange(len(lengths)))
     taken = lengths[order]
-    # Within a bin in any order: eight bytes of short texts, a thirty-second of a long one's length.
+    # The order within a bin is arbitrary: eight bytes for short texts, 1/32 of the length for long.
     assert (taken[1:] <= np.maximum(taken[:-1] + 7, taken[:-1] * 33 // 32)).all()
     assert (np.minimum.accumulate(taken) + 7 >= np.minimum(taken, 8192)).all()
 

@@ -1,4 +1,4 @@
-"""The fingerprint of a user's block: edits that can change a result change it, others do not."""
+"""The identity of a user's block: edits that can change a result change it, others do not."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ def load(tmp_path: Path) -> Load:
 
 PLAIN = "@map_block(fields=X)\ndef block(text): return "
 
-# A source, something in it, and what that becomes in an edit.
+# A source, a part of it, and the replacement of that part.
 EDITS: dict[str, tuple[str, str, str]] = {
     "the body": (PLAIN + "1", "1", "2"),
     "a literal's type": (PLAIN + "1", "1", "1.0"),
@@ -311,7 +311,10 @@ EDITS: dict[str, tuple[str, str, str]] = {
         "exact=False",
     ),
     "a parameter": (
-        "def f(text, n): return n\nblock = MapBlock('b', ('text',), X, {'n': 1}, f)",
+        (
+            "def f(text, n): return n\n"
+            "block = MapBlock(name='b', inputs=('text',), fields=X, params={'n': 1}, function=f)"
+        ),
         "'n': 1",
         "'n': 2",
     ),
@@ -377,7 +380,7 @@ def test_an_edit_changes_the_identity(load: Load, source: str, before: str, afte
     assert identity(load(f"{head}{after}{tail}")) != identity(was)
 
 
-def test_an_edit_of_a_function_in_a_module_of_one_s_own_changes_the_identity(
+def test_an_edit_in_a_user_module_changes_the_identity(
     tmp_path: Path,
 ) -> None:
     script = (
@@ -443,7 +446,7 @@ SAME: dict[str, tuple[str, str]] = {
 
 
 @pytest.mark.parametrize(("one", "other"), SAME.values(), ids=SAME)
-def test_what_cannot_change_a_result_leaves_the_identity(load: Load, one: str, other: str) -> None:
+def test_an_edit_without_effect_leaves_the_identity(load: Load, one: str, other: str) -> None:
     assert one != other
     assert identity(load(one)) == identity(load(other))
 
@@ -464,11 +467,11 @@ def test_what_cannot_change_a_result_leaves_the_identity(load: Load, one: str, o
         "T = np.float32\n" + PLAIN + "T(1)",
     ],
 )
-def test_the_functions_of_libraries_need_no_version(load: Load, source: str) -> None:
+def test_library_functions_need_no_version(load: Load, source: str) -> None:
     assert identity(load(source)) == identity(load(source))
 
 
-def test_the_same_function_is_the_same_in_every_process_whatever_its_hash_seed(
+def test_identities_do_not_depend_on_the_hash_seed(
     tmp_path: Path,
 ) -> None:
     script = (
@@ -525,7 +528,7 @@ def run_script(folder: Path, script: str, **environment: str) -> str:
     return ran.stdout
 
 
-# --- what cannot be pinned down -------------------------------------------------------------------
+# --- values without a stable description ----------------------------------------------------------
 
 INSTANCE = "class Model:\n    def __init__(self): self.weight = 1\n"
 
@@ -549,7 +552,7 @@ UNPINNABLE: dict[str, str] = {
 
 
 def blocks_with(thing: str, options: str = "") -> dict[str, str]:
-    """Return sources of blocks that use THING in every way in which a value can be used."""
+    """Return sources of blocks that use THING in every possible way."""
     make = f"@map_block(fields=X{options})\n"
     return {
         "global": f"{thing}{make}def block(text): return THING",
@@ -565,9 +568,7 @@ def blocks_with(thing: str, options: str = "") -> dict[str, str]:
 
 @pytest.mark.parametrize("use", blocks_with(""))
 @pytest.mark.parametrize("thing", UNPINNABLE.values(), ids=UNPINNABLE)
-def test_a_value_that_cannot_be_pinned_down_is_refused_naming_block_and_variable(
-    load: Load, thing: str, use: str
-) -> None:
+def test_a_value_without_description_is_refused_by_name(load: Load, thing: str, use: str) -> None:
     made = load(blocks_with(thing)[use])
     with pytest.raises(GraphError, match=r"block 'block' uses '.*THING=?'.*version="):
         made.describe()
@@ -575,9 +576,7 @@ def test_a_value_that_cannot_be_pinned_down_is_refused_naming_block_and_variable
 
 @pytest.mark.parametrize("use", blocks_with(""))
 @pytest.mark.parametrize("thing", UNPINNABLE.values(), ids=UNPINNABLE)
-def test_with_a_version_any_value_is_accepted_and_the_version_counts(
-    load: Load, thing: str, use: str
-) -> None:
+def test_a_version_admits_any_value_and_counts(load: Load, thing: str, use: str) -> None:
     one, same, raised = (
         identity(load(blocks_with(thing, f", version='{version}'")[use])) for version in "112"
     )
@@ -588,11 +587,11 @@ def test_a_mask_of_an_array_counts(load: Load) -> None:
     source = "A = np.ma.MaskedArray([1, 2], [0, 1])\n@map_block(fields=X, version='1')\n"
     source += "def block(text): return A"
     assert identity(load(source)) == identity(load(source))
-    with pytest.raises(GraphError, match="'A', a MaskedArray"):
+    with pytest.raises(GraphError, match="'A' of type MaskedArray"):
         load(source.replace(", version='1'", "")).describe()
 
 
-def test_a_graph_with_such_a_block_is_refused_when_it_describes_itself() -> None:
+def test_a_graph_with_such_a_block_has_no_description() -> None:
     thing = object()
 
     @map_block(fields=[Field("x", "int32")])
@@ -600,7 +599,7 @@ def test_a_graph_with_such_a_block_is_refused_when_it_describes_itself() -> None
         return thing
 
     graph = default_graph() + mine
-    with pytest.raises(GraphError, match="block 'mine' uses 'thing', a object"):
+    with pytest.raises(GraphError, match="block 'mine' uses 'thing' of type object"):
         graph.describe()
 
 
@@ -616,9 +615,9 @@ def test_a_built_in_block_is_its_parameters() -> None:
     assert default_graph(primes=[3, 2]).describe() != default_graph(primes=[2, 3]).describe()
 
 
-def test_two_threads_at_once_are_told_the_same(load: Load) -> None:
-    # Where Python's garbage collector lets another thread in while `ast.parse` is at work, Python
-    # 3.11 takes that thread's depth of calls for this one's, and raises SystemError.
+def test_two_threads_at_once_get_the_same_identity(load: Load) -> None:
+    # If Python's garbage collector switches threads inside `ast.parse`, Python 3.11 confuses the
+    # threads' call depths and raises SystemError.
     others = "".join(
         f"\n\ndef f{n}(a, b=1):\n    return [a + b * {n} for _ in a]" for n in range(300)
     )

@@ -1,4 +1,4 @@
-"""`frame` and `packed`: against a cuDF and a CuPy that are pandas and NumPy underneath."""
+"""`frame` and `packed`, tested with stand-ins for cuDF and CuPy over pandas and NumPy."""
 
 import pickle
 import sys
@@ -30,14 +30,14 @@ anywhere = settings(deadline=None, database=None)
 
 
 class Memory:
-    """What a cuDF buffer stands on: here, bytes of this process."""
+    """The memory of a cuDF buffer: here, bytes of this process."""
 
     def __init__(self, raw):
         self.array = np.frombuffer(raw, np.uint8)
 
 
 class Buffer:
-    """A slice of memory that is counted: who asked for its address, locked or not."""
+    """A slice of memory that records reads of its address, with or without the lock."""
 
     def __init__(self, raw, skip=0):
         self.memory, self.skip = Memory(raw), skip
@@ -63,7 +63,7 @@ class Buffer:
 
 
 class Column:
-    """A pylibcudf column, as far as `packed` looks."""
+    """The parts of a pylibcudf column that `packed` uses."""
 
     def __init__(self, kind, size, offset, data, children=()):
         self._kind, self._size, self._offset = kind, size, offset
@@ -118,7 +118,7 @@ def as_array(obj):
     assert interface.pop("stream") == 1  # CuPy then waits for what cuDF has queued
     holder = SimpleNamespace(__array_interface__=interface, owner=obj)
     array = np.asarray(holder)
-    assert array.base is holder  # NumPy, as CuPy, keeps what it views
+    assert array.base is holder  # like CuPy, NumPy holds the object it views
     return array
 
 
@@ -128,7 +128,7 @@ class CUDARuntimeError(RuntimeError):
 
 @pytest.fixture
 def device(monkeypatch):
-    """Put cudf, dask_cudf, cupy and pylibcudf of this machine's memory among the modules."""
+    """Install stand-ins for cudf, dask_cudf, cupy and pylibcudf in host memory."""
     return put_device(monkeypatch)
 
 
@@ -158,12 +158,12 @@ def put_device(monkeypatch):
 
 
 def column_of(array, skip=0, child_offset=0):
-    """Lay an Arrow array out as a pylibcudf column, each buffer `skip` bytes into its memory."""
+    """Return an Arrow array as a pylibcudf column, each buffer `skip` bytes into its memory."""
     kind = "INT64" if pa.types.is_large_string(array.type) else "INT32"
     _, ends, data = array.buffers()
     width = 8 if kind == "INT64" else 4
     rows = array.offset + len(array)
-    # Arrow lets the offsets of no rows be missing; libcudf's are then too.
+    # Without rows, offsets may be missing in Arrow, and then in libcudf too.
     raw = bytes(ends)[: (rows + 1) * width] if ends is not None and len(ends) else b""
     before = b"\xee" * (skip + child_offset * width)
     child = Column(kind, rows + 1, child_offset, Buffer(before + raw, skip))
@@ -179,7 +179,7 @@ def series_of(array, **layout):
 
 
 def bytes_of(packed):
-    """Read texts through nothing but the two arrays."""
+    """Return the texts, read from the two arrays alone."""
     return [bytes(packed.data[start:stop]) for start, stop in pairwise(packed.offsets)]
 
 
@@ -263,7 +263,7 @@ def test_it_is_what_arrow_reads(texts, kind, start, length, skip, child_offset):
             assert text.nbytes == expected.nbytes
 
 
-def test_the_column_is_locked_while_it_is_viewed_and_never_exposed(device):
+def test_a_viewed_column_is_locked_and_never_exposed(device):
     series = series_of(pa.array(["a", "b"]))
     buffers = series._column.plc_column.buffers()
     assert len(buffers) == 2
@@ -317,7 +317,7 @@ def test_anything_else_is_a_type_error(device, series, named):
 
 @pytest.fixture
 def corpus(tmp_path, monkeypatch, glosses, write_jsonl):
-    """Three files of two formats with null and broken rows, cut in shards of 64 rows."""
+    """Three files of two formats with null and broken rows, in shards of 64 rows."""
     monkeypatch.setattr(partition, "MIN_SHARD_ROWS", 64)
     rows = [{"id": n, "text": g["text"], "lang": "en"} for n, g in enumerate(glosses[:300])]
     rows[70]["text"] = rows[80]["lang"] = None
@@ -330,7 +330,7 @@ def corpus(tmp_path, monkeypatch, glosses, write_jsonl):
 
 @pytest.fixture
 def read(monkeypatch):
-    """The stretches that were read."""
+    """Return a list that collects the stretches that are read."""
     seen = []
 
     def reading(stretch, *args):
@@ -375,9 +375,9 @@ def test_cudf_is_given_arrow_text_of_the_readers_uncopied(device, corpus, monkey
     empty, table = device.tables
     assert (len(empty), len(table)) == (0, corpus.frame.divisions[1])
     assert empty.schema == table.schema
-    assert empty.column("text").num_chunks == 1  # a column of no chunks is nobody's favourite
+    assert empty.column("text").num_chunks == 1  # many readers fail on a column without chunks
     addresses = [chunk.buffers()[2].address for chunk in table.column("text").chunks]
-    # Text of 32-bit offsets is widened, its characters stay where they are.
+    # 32-bit offsets are widened, the characters are not copied.
     assert addresses == [text.buffers()[2].address for text in handed]
 
 
@@ -410,17 +410,21 @@ def test_left_out_it_follows_dasks_setting(device, corpus, setting, device_frame
     assert len(device.tables) == device_frames
 
 
-def test_a_setting_of_dask_that_is_no_backend_is_named(corpus):
+def test_an_unknown_dask_setting_is_named(corpus):
     with (
         dask.config.set({"dataframe.backend": "polars"}),
-        pytest.raises(BackendUnavailable, match="'polars', and frames are made for pandas and cu"),
+        pytest.raises(
+            BackendUnavailable, match="'polars', but frames are available for pandas and cu"
+        ),
     ):
         pf.frame(corpus)
 
 
 @pytest.mark.parametrize("name", ["gpu", "cudf", "", "reference"])
 def test_an_unknown_backend_is_refused_with_the_choices(corpus, read, name):
-    with pytest.raises(BackendUnavailable, match=f"no frames on '{name}'; there are: cpu, cuda"):
+    with pytest.raises(
+        BackendUnavailable, match=f"no frames on '{name}'; choose one of: cpu, cuda"
+    ):
         pf.frame(corpus, name)
 
 

@@ -1,4 +1,4 @@
-"""The conformance suite of test_kernels.py, on a device; needs the engine's requirements too."""
+"""The conformance suite of test_kernels.py, on a device; needs all of the engine's requirements."""
 
 from __future__ import annotations
 

@@ -20,7 +20,7 @@ pytestmark = pytest.mark.gpu
 
 @pytest.fixture
 def corpus(monkeypatch, glosses, write_jsonl):
-    """Rows with null texts, cut in shards of 64 rows."""
+    """Rows with null texts, in shards of 64 rows."""
     monkeypatch.setattr(partition, "MIN_SHARD_ROWS", 64)
     rows = [{"id": f"g{n}", "text": g["text"], "weight": n} for n, g in enumerate(glosses)]
     rows[70]["text"] = rows[1000]["weight"] = None
@@ -149,7 +149,7 @@ def test_more_than_two_gigabytes_have_64_bit_offsets():
 # --- spilling -------------------------------------------------------------------------------------
 
 
-def test_a_column_cannot_be_spilled_while_it_is_viewed_and_can_afterwards(spilling):
+def test_a_viewed_column_cannot_be_spilled(spilling):
     series = series_of(pa.array(["a", "dhātu"] * 1000))
     with frames.packed(series) as text:
         assert spilling.spill_device_memory(nbytes=1 << 40) == 0

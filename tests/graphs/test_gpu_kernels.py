@@ -1,4 +1,4 @@
-"""The backend `cuda` on a device. Needs CuPy, NumPy and pytest, no more of what the engine does."""
+"""The backend `cuda` on a device. Needs no packages but CuPy, NumPy and pytest."""
 
 from __future__ import annotations
 
@@ -71,7 +71,7 @@ def test_every_field_of_golden_texts_is_the_reference_s(name):
     check(PackedText.from_strings(texts_of(name)))
 
 
-def test_every_field_of_a_million_random_texts_is_the_reference_s():
+def test_a_million_random_texts_equal_the_reference():
     random = np.random.default_rng(20261121)
     lengths = np.concatenate(
         [random.integers(0, 300, MILLION - 60), random.integers(0, 1 << 20, 60)]
@@ -114,7 +114,7 @@ def test_many_threads_at_once():
         list(pool.map(lambda start: check(text[start : start + 200]), range(0, 1600, 50)))
 
 
-def test_memory_that_runs_out_is_an_error_that_leaves_the_device_usable():
+def test_the_device_is_usable_after_it_ran_out_of_memory():
     import cupy
 
     pool, text = cupy.get_default_memory_pool(), PackedText.from_strings(["a" * 1000] * 5000)

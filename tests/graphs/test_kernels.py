@@ -1,4 +1,4 @@
-"""The conformance suite: every backend equals `reference` bit for bit, and that is right."""
+"""The conformance suite: every backend equals `reference` bit for bit, which is checked too."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ FIELDS = (
     "ambiguity_normalised",
 )
 
-# Prefixes of one length and of many, shorter and longer than a block of SHA-256, not all ASCII.
+# Prefixes of one or many lengths, shorter and longer than a SHA-256 block, not all ASCII.
 INVENTORIES = {
     "one": ("RELATE",),
     "two": ("a", "ब"),
@@ -67,14 +67,14 @@ PRIME_INVENTORIES = {
 }
 
 
-# Every way in which the CPU can make hashes here, and CUDA's kernels compiled for the host. On a
-# device the same tests are run by test_gpu_conformance.py.
-CHOSEN = sha_paths.chosen  # `variant` puts others in its place
+# Every SHA-256 path of this processor, and the CUDA kernels compiled for the host. On a device,
+# test_gpu_conformance.py runs the same tests.
+CHOSEN = sha_paths.chosen  # replaced by `variant`
 VARIANTS = [*(f"cpu {path}" for path in sha_paths.usable()), "cuda on-host"]
 
 
 class Offloaded:
-    """A backend with a device, its functions taking and returning what lies on the host."""
+    """A backend with a device, whose functions take and return host arrays."""
 
     def __init__(self, kernels: Kernels) -> None:
         self._kernels = kernels
@@ -105,7 +105,7 @@ def several(made: Any) -> tuple[Any, ...]:
 
 @contextmanager
 def variant(name: str) -> Iterator[Kernels]:
-    """A backend, and how it is to make its hashes."""
+    """A backend and its path to SHA-256."""
     backend, _, way = name.partition(" ")
     with ExitStack() as stack:
         if way == "on-host":
@@ -119,14 +119,14 @@ def variant(name: str) -> Iterator[Kernels]:
 
 @pytest.fixture(params=VARIANTS, scope="session")
 def kernels(request: pytest.FixtureRequest) -> Iterator[Kernels]:
-    """Every variant."""
+    """Each variant in turn."""
     with variant(request.param) as found:
         yield found
 
 
 @pytest.fixture(params=["reference", "cpu", "cuda on-host"], scope="session")
 def every_backend(request: pytest.FixtureRequest) -> Iterator[Kernels]:
-    """Every backend, the reference among them."""
+    """Each backend in turn, including the reference."""
     with variant(request.param) as found:
         yield found
 
@@ -158,7 +158,7 @@ def compute(
     dhatus: Sequence[str] = DHATUS,
     primes: Sequence[int] = PRIMES,
 ) -> dict[str, Any]:
-    """Every field of the default graph, through one backend alone."""
+    """Return every field of the default graph as computed by one backend."""
     weights = kernels.dhatu(text, dhatus=tuple(dhatus))
     rest = kernels.ambiguity(weights, primes=tuple(primes))
     values = (kernels.digest(text), weights, kernels.prime_base(weights, primes=tuple(primes)))
@@ -193,7 +193,7 @@ def check(
 
 
 def filler(length: int) -> bytes:
-    """As many bytes, no two runs of them alike."""
+    """Return bytes without repeated runs."""
     return hashlib.shake_128(str(length).encode()).digest(length)
 
 
@@ -227,9 +227,7 @@ def test_the_comparison_sees_one_bit_in_any_field(field: str) -> None:
         "prepare",
     ],
 )
-def test_every_backend_has_the_functions_of_the_reference_with_its_parameters(
-    kernels: Kernels, function: str
-) -> None:
+def test_every_backend_has_the_reference_s_signatures(kernels: Kernels, function: str) -> None:
     def parameters(code: Callable[..., Any]) -> list[tuple[str, Any]]:
         return [(p.name, p.kind) for p in inspect.signature(code).parameters.values()]
 
@@ -241,7 +239,7 @@ def test_an_unknown_backend_is_refused_with_the_choices() -> None:
         load("cpx")
 
 
-def test_a_backend_whose_package_is_missing_is_refused_naming_the_package(
+def test_a_backend_without_its_package_is_refused(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setitem(BACKENDS, "ghost", "no_such_package_as_this")
@@ -261,7 +259,7 @@ def test_every_length_from_0_to_400_is_the_same_on_every_backend(kernels: Kernel
     check(kernels, PackedText.from_strings([filler(length) for length in range(401)]))
 
 
-def test_lengths_around_block_edges_up_to_10_kb_are_the_same_on_every_backend(
+def test_lengths_around_block_edges_equal_the_reference(
     kernels: Kernels,
 ) -> None:
     edges = [55, 56, 63, 64, 119, 120, 128, 512, 1024, 4096, 8192, 9984, 10_000]
@@ -271,7 +269,7 @@ def test_lengths_around_block_edges_up_to_10_kb_are_the_same_on_every_backend(
     check(kernels, PackedText.from_strings([filler(length) for length in sorted(lengths)]))
 
 
-def test_multi_byte_text_nul_bytes_and_separators_are_the_same_on_every_backend(
+def test_unusual_characters_equal_the_reference(
     kernels: Kernels,
 ) -> None:
     texts = ["धातु", "語根", "dhātu — é", "🙏" * 16, "\0", "a\0b", "\0" * 64, "::", "RELATE::"]
@@ -280,9 +278,7 @@ def test_multi_byte_text_nul_bytes_and_separators_are_the_same_on_every_backend(
 
 
 @pytest.mark.parametrize("width", [pa.string(), pa.large_string()], ids=["int32", "int64"])
-def test_both_widths_of_offsets_and_slices_are_the_same_on_every_backend(
-    kernels: Kernels, width: pa.DataType
-) -> None:
+def test_offset_widths_and_slices_equal_the_reference(kernels: Kernels, width: pa.DataType) -> None:
     texts = golden_texts("panini-prompts")
     whole = PackedText.from_arrow(pa.array(texts, width))
     assert whole.offsets.dtype == (np.int32 if width == pa.string() else np.int64)
@@ -303,7 +299,7 @@ def test_a_sliced_arrow_array_is_the_same_on_every_backend(kernels: Kernels) -> 
 
 def test_offsets_beyond_2_gib_are_the_same_on_every_backend(kernels: Kernels) -> None:
     edge = 2**31
-    data = np.zeros(edge + 512, np.uint8)  # pages that are never touched take no memory
+    data = np.zeros(edge + 512, np.uint8)  # untouched pages take no memory
     data[edge - 256 :] = np.frombuffer(filler(768), np.uint8)
     offsets = np.array([edge - 200, edge - 100, edge, edge, edge + 70, edge + 512], np.int64)
     text = PackedText(data, offsets)
@@ -319,7 +315,7 @@ def test_no_texts_make_empty_fields_on_every_backend(kernels: Kernels, first: in
     assert compute(kernels, text)["dhatu"].shape == (0, 9)
 
 
-def test_only_empty_texts_in_an_empty_buffer_are_the_same_on_every_backend(
+def test_empty_texts_without_bytes_equal_the_reference(
     kernels: Kernels,
 ) -> None:
     check(kernels, PackedText(np.empty(0, np.uint8), np.zeros(4, np.int32)))
@@ -357,11 +353,11 @@ def test_any_inventory_is_the_same_on_every_backend(kernels: Kernels) -> None:
     def any_inventory(dhatus: list[str], primes: list[int], texts: list[str]) -> None:
         check(kernels, PackedText.from_strings(texts), dhatus, primes)
 
-    any_inventory()  # of CUDA each is a program to compile, so there are few
+    any_inventory()  # CUDA compiles a program for each, so there are few
 
 
 def rows_of_weights(count: int = 9) -> np.ndarray:
-    """Weights that no text need have: all on one dhātu, tiny ones, none at all, random ones.
+    """Return unusual weights: all on one dhātu, tiny ones, zeros, random ones.
 
     float32 hides a difference in the last bits of float64 unless nearly everything cancels: so the
     last rows have bases that differ from their mean by little, and entropies near zero.
@@ -391,7 +387,7 @@ FAR_APART = {**PRIME_INVENTORIES, "far apart": (2, 277)}
 
 
 @pytest.mark.parametrize("primes", FAR_APART.values(), ids=FAR_APART)
-def test_the_arithmetic_is_the_same_for_any_weights_on_every_backend(
+def test_arithmetic_equals_the_reference_for_any_weights(
     kernels: Kernels, primes: tuple[int, ...]
 ) -> None:
     weights = rows_of_weights()
@@ -417,8 +413,8 @@ def test_all_zero_weights_make_zeros_everywhere(every_backend: Kernels) -> None:
         assert not bits(array).any()  # +0.0, no NaN
 
 
-def test_no_backend_contracts_or_takes_another_log_than_the_project_s() -> None:
-    """In its source, because float32 shows the last bit of a log in one value of 10^8 only."""
+def test_no_backend_contracts_or_uses_another_logarithm() -> None:
+    """Checked in the source: float32 shows the last bit of a logarithm in one of 10^8 values."""
     sources = sorted(Path(reference.__file__).parent.rglob("*.py"))
     assert {path.stem for path in sources} >= {
         module.rpartition(".")[2] for module in BACKENDS.values()
@@ -477,7 +473,7 @@ def test_many_threads_at_once_get_the_same_on_every_backend(kernels: Kernels) ->
         assert sum(pool.map(work, range(8))) == 32
 
 
-# A page before and a page behind the buffer may not be read: one byte too many ends the process.
+# The pages before and behind the buffer are unreadable: one byte too many ends the process.
 GUARDED = """
 import ctypes, mmap, sys
 import numpy as np
@@ -518,7 +514,7 @@ print("done")
 def test_no_backend_reads_a_byte_outside_the_buffer(name: str, what: str) -> None:
     backend, _, path = name.partition(" ")
     if what != "exact" and backend != "reference":
-        return  # the guard pages are seen to work once
+        return  # one case shows that the guard pages work
     ran = subprocess.run(
         [sys.executable, "-P", "-c", GUARDED, backend, what, path],
         env={
@@ -593,12 +589,12 @@ def test_the_reference_is_the_definition_written_out(primes: tuple[int, ...]) ->
         normalised = 0.7 * entropy / math.log(m) + 0.3 * spread
         assert base[row].tolist() == [np.float32(one) for one in x]
         wanted = (variance, entropy, 0.7 * entropy + 0.3 * variance, normalised)
-        # Of a variance that nearly cancels, float64 leaves what the size of x allows.
+        # If a variance nearly cancels, its accuracy in float64 depends on the magnitude of x.
         slack = 1e-14 * max(1.0, max(x) ** 2)
         np.testing.assert_allclose(got[row], wanted, rtol=3e-7, atol=slack)
 
 
-# All seven fields of the golden texts, by numeric version: no bit changes unless it is raised.
+# All seven fields of the golden texts per numeric version, which is raised if any bit changes.
 PINNED = {1: "b8cf0f7401f2279b3db604c09e11561fb9a011b3197aa1184c56deddca406d91"}
 
 
@@ -612,7 +608,7 @@ def test_no_bit_of_any_field_changes_within_a_numeric_version() -> None:
 
 
 @pytest.mark.parametrize("primes", PRIME_INVENTORIES.values(), ids=PRIME_INVENTORIES)
-def test_both_parts_of_the_normalised_ambiguity_lie_within_0_and_1(
+def test_parts_of_normalised_ambiguity_lie_within_0_and_1(
     primes: tuple[int, ...],
 ) -> None:
     weights = np.concatenate([rows_of_weights(), golden("wordnet-glosses")["dhatu"]])
@@ -644,7 +640,7 @@ DIGITS = Context(prec=40)
 
 
 def points() -> list[float]:
-    """Numbers in [1e-8, 1 + 1e-8]: evenly in value and in size, and thick around the joints."""
+    """Return numbers in [1e-8, 1 + 1e-8], even in value and magnitude, dense at the joints."""
     random = np.random.default_rng(7)
     joints = [1.0, *(2.0**-e for e in range(27)), *(math.sqrt(0.5) * 2.0**-e for e in range(27))]
     near = [joint * (1 + step * 2.0**-52) for joint in joints for step in range(-6, 7)]
@@ -674,7 +670,7 @@ def test_the_log_of_one_is_zero() -> None:
     assert bits(reference.log(np.array([1.0])))[0] == 0
 
 
-def test_the_log_of_the_cpu_backend_is_the_reference_s_bit_for_bit() -> None:
+def test_the_cpu_logarithm_equals_the_reference() -> None:
     numbers = np.array([*points(), 2.0, 3.0, 10.0, 12.0, 1e300, 1e-300])
     got, used = np.empty_like(numbers), numbers.copy()
     compiled_moments._log(used, used.view(np.int64), got)
@@ -683,7 +679,7 @@ def test_the_log_of_the_cpu_backend_is_the_reference_s_bit_for_bit() -> None:
 
 # --- the paths of the CPU -------------------------------------------------------------------------
 
-# The features of a lesser processor, as Numba's target; this one may have more.
+# The features of a smaller processor as Numba's target; this processor may have more.
 TARGETS = {
     "hashlib": ("generic", ""),
     "avx2": ("haswell", "+sse4.2,+avx,+avx2,+bmi,+bmi2,+fma"),
@@ -715,7 +711,7 @@ def lesser(path: str, code: str, folder: Path) -> subprocess.CompletedProcess[st
     target = {"NUMBA_CPU_NAME": name, "NUMBA_CPU_FEATURES": features}
     return subprocess.run(
         [sys.executable, "-P", "-c", code, path],
-        # Freed memory is overwritten, so that its use shows (glibc).
+        # Freed memory is overwritten, so that using it has a visible effect (glibc).
         env={**os.environ, **target, "NUMBA_CACHE_DIR": str(folder), "MALLOC_PERTURB_": "165"},
         capture_output=True,
         text=True,
@@ -728,7 +724,7 @@ def lesser(path: str, code: str, folder: Path) -> subprocess.CompletedProcess[st
 def test_a_lesser_processor_takes_its_own_path_and_gets_the_same(path: str, tmp_path: Path) -> None:
     if path not in sha_paths.usable():
         pytest.skip(f"this processor has no {path} to run")
-    for compiles in (True, False):  # what is kept has to run in a process without Numba
+    for compiles in (True, False):  # cached code must run in a process without Numba
         ran = lesser(path, RESTRICTED, tmp_path)
         assert (ran.returncode, ran.stdout) == (0, f"same {compiles}\n"), ran.stderr
 
@@ -747,7 +743,7 @@ def test_a_path_that_is_named_is_taken(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("wanted", ["sha-ni", "sse9"])
-def test_a_path_that_the_target_lacks_is_refused_naming_those_it_has(
+def test_an_unsupported_path_is_refused_naming_others(
     monkeypatch: pytest.MonkeyPatch, wanted: str
 ) -> None:
     monkeypatch.setenv(sha_paths.VARIABLE, wanted)
@@ -777,5 +773,5 @@ def test_lots_hold_every_chain_once_and_never_more_than_five(lengths: list[int])
     lots = sha_ni.lots_of(chains)
     assert sorted(c.column for lot in lots for c in lot) == list(range(len(chains)))
     assert max(map(len, lots)) <= 5
-    # What is paid for the rounds: a lot of fewer than four costs as much as four.
+    # The cost of the rounds: a lot of fewer than four chains costs as much as four.
     assert sum(max(4, len(lot)) for lot in lots) <= len(chains) + 4

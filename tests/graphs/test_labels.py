@@ -105,7 +105,10 @@ def test_every_public_name_is_its_own_label(name: str) -> None:
 
 def test_an_instance_is_labelled_by_its_public_class() -> None:
     assert description(Field("x", "int32"))[0] == "paninifs.Field"
-    assert description([MapBlock("x", ("text",), tuple(X))])[1][0] == "paninifs.MapBlock"
+    assert (
+        description([MapBlock(name="x", inputs=("text",), fields=tuple(X))])[1][0]
+        == "paninifs.MapBlock"
+    )
 
 
 def graph_with(code: Any, **changes: Any) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""Compiled loops on disk: made once, loaded without Numba, never trusted when damaged or old."""
+"""The cache of compiled loops: made once, loaded without Numba, not used if damaged or old."""
 
 from __future__ import annotations
 
@@ -18,11 +18,18 @@ from typing import Any
 import numpy as np
 import pytest
 
-from paninifs.graphs.kernels.cpu import code_cache, compiled, machine_code, moments, numba_target
+from paninifs.graphs.kernels.cpu import (
+    arguments,
+    code_cache,
+    compiled,
+    machine_code,
+    moments,
+    numba_target,
+)
 from paninifs.graphs.kernels.cpu.machine_code import Loop
 from paninifs.storage.errors import BackendUnavailable
 
-# It compiles if it has to; what it computes is tried against hashlib by `prepare`.
+# `prepare` compiles if necessary and runs the self-test.
 PREPARED = """
 import sys
 from paninifs.graphs.kernels.cpu import cpu_backend as cpu
@@ -50,7 +57,7 @@ def prepared(folder: Path, **environment: str) -> tuple[str, str]:
 
 @pytest.fixture(scope="module")
 def two(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, list[str]]:
-    """A folder of machine code, and what two processes did that began at once to fill it."""
+    """A folder of machine code, and what two processes that filled it at once report."""
     folder = tmp_path_factory.mktemp("kept")
     both = [start(folder), start(folder)]
     return folder, sorted(process.communicate(timeout=200)[0].strip() for process in both)
@@ -58,7 +65,7 @@ def two(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, list[str]]:
 
 @pytest.fixture
 def compilations(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """What is compiled from now on, with a folder of its own."""
+    """Return a list that collects compiled loops; the cache is a new folder."""
     from paninifs.graphs.kernels.cpu.compiled import compiling
 
     made: list[str] = []
@@ -74,13 +81,13 @@ def compilations(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[str]:
 
 
 def shares_by_a_new_loop() -> None:
-    """Compute with a loop that nothing is known of yet, as in a process that has just begun."""
+    """Compute with a new loop, as a new process would."""
     out = np.empty((1, 2), np.float32)
     Loop("moments", "shares")(np.array([[1, 3]], np.int32), out)
     assert out.tolist() == [[0.25, 0.75]]
 
 
-def test_of_two_processes_at_once_one_compiles_and_the_other_loads(
+def test_one_of_two_processes_at_once_compiles(
     two: tuple[Path, list[str]],
 ) -> None:
     assert two[1] == ["compiled", "loaded"]
@@ -95,7 +102,7 @@ def test_a_process_that_finds_the_code_needs_no_numba(two: tuple[Path, list[str]
 
 
 @pytest.mark.parametrize("damage", ["cut", "a bit", "empty"])
-def test_damaged_code_is_not_used_and_that_is_said(
+def test_damaged_code_is_reported_and_not_used(
     compilations: list[str], tmp_path: Path, damage: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     shares_by_a_new_loop()
@@ -110,7 +117,7 @@ def test_damaged_code_is_not_used_and_that_is_said(
 
 
 @pytest.mark.parametrize("what", ["SOURCES", "settings"])
-def test_code_of_other_sources_or_settings_is_not_taken(
+def test_code_of_other_sources_or_settings_is_not_used(
     compilations: list[str], monkeypatch: pytest.MonkeyPatch, what: str
 ) -> None:
     shares_by_a_new_loop()
@@ -122,7 +129,7 @@ def test_code_of_other_sources_or_settings_is_not_taken(
     assert compilations == ["shares", "shares"]
 
 
-def test_a_change_of_any_source_of_the_kernels_is_one(
+def test_a_change_of_any_source_changes_the_key(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     kernels = Path(machine_code.__file__).parents[1]
@@ -143,7 +150,7 @@ def test_a_change_of_any_source_of_the_kernels_is_one(
 
 
 def imported_by(file: Path) -> set[Path]:
-    """Return the files of the package that a file imports, wherever it does."""
+    """Return the files of the package that a file imports, in functions too."""
     found = set()
     for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
         if isinstance(node, ast.ImportFrom) and node.level:
@@ -154,7 +161,7 @@ def imported_by(file: Path) -> set[Path]:
 
 
 def test_the_key_covers_all_that_a_loop_imports() -> None:
-    """The package's files below `graphs`: errors and the type of a text make no part of a loop."""
+    """Loops compile nothing of `storage`: they use its errors and the type of a text only."""
     todo = set(Path(compiled.__file__).parent.glob("*.py"))
     needed: set[Path] = set()
     while todo:
@@ -166,13 +173,13 @@ def test_the_key_covers_all_that_a_loop_imports() -> None:
 
 
 @pytest.mark.parametrize("change", ["NUMBA_OPT", "NUMBA_ENABLE_AVX", "file", "version", "host"])
-def test_whatever_changes_what_numba_makes_is_among_its_settings(
+def test_settings_cover_what_changes_numbas_code(
     change: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
     settings = numba_target.settings.__wrapped__
     before = settings()
-    monkeypatch.setenv("NUMBA_CACHE_DIR", "elsewhere")  # this does not
+    monkeypatch.setenv("NUMBA_CACHE_DIR", "elsewhere")  # irrelevant for the code
     assert settings() == before
     if change == "file":
         (tmp_path / ".numba_config.yaml").write_text("cpu_name: generic")
@@ -185,7 +192,7 @@ def test_whatever_changes_what_numba_makes_is_among_its_settings(
     assert settings() != before
 
 
-def test_where_no_folder_takes_it_every_process_compiles_and_is_told_what_to_set(
+def test_without_a_writable_folder_every_process_compiles(
     compilations: list[str],
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
@@ -199,7 +206,7 @@ def test_where_no_folder_takes_it_every_process_compiles_and_is_told_what_to_set
     assert "set NUMBA_CACHE_DIR to a writable folder" in caplog.text
 
 
-def test_the_users_cache_takes_what_the_packages_folder_does_not(
+def test_the_users_cache_is_the_second_choice(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (tmp_path / "file").touch()
@@ -211,9 +218,7 @@ def test_the_users_cache_takes_what_the_packages_folder_does_not(
     assert code_cache.cached("some", lambda: b"made again") == b"made"
 
 
-def test_the_folders_are_the_packages_then_the_users_or_the_one_that_the_user_names(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_the_folders_of_the_code_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("NUMBA_CACHE_DIR", raising=False)
     package, user = code_cache.folders()
     assert package == Path(machine_code.__file__).parent / "__pycache__"
@@ -222,7 +227,7 @@ def test_the_folders_are_the_packages_then_the_users_or_the_one_that_the_user_na
     assert code_cache.folders() == [tmp_path]
 
 
-def test_a_write_that_fails_leaves_no_part_behind(
+def test_a_failed_write_leaves_no_partial_file(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def full(self: Path, target: Path) -> Path:
@@ -234,14 +239,12 @@ def test_a_write_that_fails_leaves_no_part_behind(
     assert list(tmp_path.iterdir()) == []
 
 
-def test_who_debugs_blocks_uncompiled_has_the_kernels_still_once_they_are_compiled(
-    two: tuple[Path, list[str]], tmp_path: Path
-) -> None:
+def test_cached_kernels_work_with_jit_disabled(two: tuple[Path, list[str]], tmp_path: Path) -> None:
     assert prepared(two[0], NUMBA_DISABLE_JIT="1") == ("loaded", "")
     process = start(tmp_path, NUMBA_DISABLE_JIT="1")
-    _, told = process.communicate(timeout=200)
+    _, errors = process.communicate(timeout=200)
     assert process.returncode != 0
-    assert "NUMBA_DISABLE_JIT disables the compiler; run once without it" in told
+    assert "NUMBA_DISABLE_JIT disables the compiler; run once without it" in errors
 
 
 def test_a_loop_is_compiled_for_each_type_of_its_arguments(
@@ -274,9 +277,9 @@ def test_a_loop_is_compiled_for_each_type_of_its_arguments(
         ("12", "integer"),
     ],
 )
-def test_what_a_loop_cannot_read_is_refused(argument: Any, error: str) -> None:
+def test_unreadable_arguments_of_a_loop_are_refused(argument: Any, error: str) -> None:
     with pytest.raises((TypeError, ValueError), match=error):
-        machine_code.laid_out((argument,), [])
+        arguments.laid_out((argument,), [])
 
 
 def made_by_a_loop(
@@ -288,7 +291,7 @@ def made_by_a_loop(
     Loop("of_a_test", "some")(*arguments)
 
 
-def test_numbers_and_tuples_arrive_as_they_are(
+def test_numbers_and_tuples_reach_a_loop_unchanged(
     compilations: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from paninifs.graphs.kernels.cpu.compiled.compiling import loop
@@ -308,10 +311,10 @@ def test_numbers_and_tuples_arrive_as_they_are(
     assert out.tolist() == [-5, -0.25, -2, 5, float(2**63 - 1), 0]
 
 
-def test_a_loop_that_would_need_numba_when_it_runs_is_refused_as_it_is_compiled(
+def test_a_loop_that_calls_numbas_runtime_is_refused(
     compilations: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    # A process without Numba would end in LLVM, at every start, with what was kept.
+    # LLVM would abort every process without Numba that loads the cached code.
     from numba import njit
 
     @njit
@@ -322,7 +325,7 @@ def test_a_loop_that_would_need_numba_when_it_runs_is_refused_as_it_is_compiled(
         made_by_a_loop(monkeypatch, some, np.zeros(5))
 
 
-def test_numba_told_otherwise_while_the_program_runs_is_refused(
+def test_a_target_changed_at_run_time_is_refused(
     compilations: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from paninifs.graphs.kernels.cpu.compiled import compiling
@@ -336,7 +339,7 @@ def test_numba_told_otherwise_while_the_program_runs_is_refused(
 def test_two_threads_that_call_a_loop_first_compile_it_once(
     compilations: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    (tmp_path / "file").touch()  # takes nothing, so that the second finds nothing on disk
+    (tmp_path / "file").touch()  # not writable, so that the second finds nothing on disk
     monkeypatch.setenv("NUMBA_CACHE_DIR", str(tmp_path / "file" / "below"))
     loop, begin = Loop("moments", "shares"), threading.Barrier(2)
 
@@ -352,7 +355,7 @@ def test_two_threads_that_call_a_loop_first_compile_it_once(
 
 
 def test_threads_that_call_at_once_each_get_their_own() -> None:
-    # What is handed to the compiled code has to live as long as it runs, without Python's lock.
+    # Arguments must outlive the compiled code, which runs without Python's lock.
     rows, begin = 3_000, threading.Barrier(4)
     mine = [np.random.default_rng(n).integers(1, 99, (rows, 9)).astype(np.int32) for n in range(4)]
 
@@ -366,7 +369,7 @@ def test_threads_that_call_at_once_each_get_their_own() -> None:
 
 
 @pytest.mark.parametrize(
-    "told",
+    "variables",
     [
         {},
         {"NUMBA_CPU_NAME": "generic"},
@@ -374,13 +377,11 @@ def test_threads_that_call_at_once_each_get_their_own() -> None:
         {"NUMBA_ENABLE_AVX": "0"},
     ],
 )
-def test_the_target_is_numbas_whatever_it_is_told_and_it_is_asked_once(
-    tmp_path: Path, told: dict[str, str]
-) -> None:
+def test_the_target_is_numbas_and_read_once(tmp_path: Path, variables: dict[str, str]) -> None:
     def answers(code: str) -> list[str]:
         ran = subprocess.run(
             [sys.executable, "-P", "-c", code],
-            env={**os.environ, "NUMBA_CACHE_DIR": str(tmp_path), **told},
+            env={**os.environ, "NUMBA_CACHE_DIR": str(tmp_path), **variables},
             capture_output=True,
             text=True,
             check=True,

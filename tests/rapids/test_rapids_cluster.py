@@ -240,7 +240,16 @@ def ask():
 
 
 if __name__ == "__main__":
-    gpu = Gpu(0, "T4", 15 << 30, (7, 5), "580.95", (13, 0), 40, "GPU-0a1b")
+    gpu = Gpu(
+        index=0,
+        name="T4",
+        memory=15 << 30,
+        capability=(7, 5),
+        driver="580.95",
+        cuda=(13, 0),
+        sms=40,
+        uuid="GPU-0a1b",
+    )
     cuda_cluster.nvidia = lambda: Nvidia((gpu,), None)
     with pf.connect("cuda", quiet=True) as client:
         (worker,) = client.run(ask).values()

@@ -1,4 +1,4 @@
-"""Cleaning: each step alone, all in order, and from `open_corpus` to what is stored and shown."""
+"""Cleaning: each step alone, all in order, and from `open_corpus` to stored and shown results."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from paninifs.engine.results.overview import overview, status_of
 from paninifs.graphs.blocks.digest import digest
 from paninifs.storage.cleaning import normal_forms
 from paninifs.storage.cleaning.markup import without_markup
-from paninifs.storage.cleaning.normal_forms import FORMS, NONE_MET, NormalForms, normalised
+from paninifs.storage.cleaning.normal_forms import FORMS, NO_FORMS, NormalForms, normalised
 from paninifs.storage.cleaning.steps import NO_CLEANING, Cleaning
 from paninifs.storage.errors import ResultsMismatch, UsageError
 from paninifs.storage.rows import Fault, Rows
@@ -45,9 +45,9 @@ WHITE_SPACE = [
 SPACE_LIKE = ("Zs", "Zl", "Zp", "Cc", "Cf")
 
 IAST = ["dhātu", "Pāṇini", "Aṣṭādhyāyī", "saṃskṛtam", "ṝ", "ñ"]
-DEVANAGARI = ["ऩ", "ऱाम", "धातु", "क़लम", "ज़मीन"]  # letters with a nukta: one code point, or two
+DEVANAGARI = ["ऩ", "ऱाम", "धातु", "क़लम", "ज़मीन"]  # letters with a nukta: one code point or two
 
-# What a cleaning has to cope with, more often than chance would make it.
+# Parts that cleaning has to cope with, more often than random text would have them.
 pieces = st.sampled_from(
     [
         *"<>&;'\"=/ \t\n",
@@ -73,7 +73,7 @@ def clean(texts, kind=None, **steps):
 
 @pytest.fixture
 def submit(client, tmp_path):
-    """Submit texts, or a corpus, to the test's own store; return the run's summary."""
+    """Submit texts or a corpus to the test's own store, and return the run's summary."""
 
     def run(corpus, graph=None, **options):
         graph = graph or pf.default_graph()
@@ -90,7 +90,7 @@ def store(tmp_path):
 
 @pytest.fixture
 def corpus(tmp_path):
-    """Open texts as a corpus of one Parquet file; a null text may be among them."""
+    """Open texts, which may be null, as a corpus of one Parquet file."""
 
     def opened(texts, **steps):
         path = tmp_path / "corpus.parquet"
@@ -101,10 +101,10 @@ def corpus(tmp_path):
     return opened
 
 
-# --- declared -----------------------------------------------------------------------------------
+# --- declaration ----------------------------------------------------------------------------------
 
 
-def test_what_is_asked_for_is_described_and_read_back():
+def test_a_cleaning_is_described_and_read_back():
     assert NO_CLEANING.describe() == {}
     assert Cleaning(whitespace=True, max_chars=9).describe() == {"whitespace": True, "max_chars": 9}
 
@@ -118,28 +118,28 @@ def test_a_cleaning_survives_json(cleaning):
 @pytest.mark.parametrize(
     ("steps", "message"),
     [
-        ({"unicode": "nfc"}, "unicode is one of NFC, NFD, NFKC, NFKD, not 'nfc'"),
-        ({"markup": "html"}, "markup is True or False, not 'html'"),
-        ({"whitespace": 1}, "whitespace is True or False, not 1"),
-        ({"duplicates": "yes"}, "duplicates is True or False"),
-        ({"min_chars": 0}, "min_chars is a number of characters, 1 or more, not 0"),
-        ({"max_chars": 2.5}, "max_chars is a number of characters, 1 or more, not 2.5"),
-        ({"min_chars": True}, "min_chars is a number of characters"),
-        ({"min_chars": 9, "max_chars": 8}, r"no text has 9 characters at least .* and 8 at most"),
+        ({"unicode": "nfc"}, "unicode must be one of NFC, NFD, NFKC, NFKD, not 'nfc'"),
+        ({"markup": "html"}, "markup must be True or False, not 'html'"),
+        ({"whitespace": 1}, "whitespace must be True or False, not 1"),
+        ({"duplicates": "yes"}, "duplicates must be True or False"),
+        ({"min_chars": 0}, "min_chars must be a number of characters, at least 1, not 0"),
+        ({"max_chars": 2.5}, "max_chars must be a number of characters, at least 1, not 2.5"),
+        ({"min_chars": True}, "min_chars must be a number of characters"),
+        ({"min_chars": 9, "max_chars": 8}, r"no text has at least 9 characters .* at most 8"),
     ],
 )
-def test_steps_that_cannot_be_taken_are_refused(steps, message):
+def test_impossible_steps_are_refused(steps, message):
     with pytest.raises(UsageError, match=message):
         Cleaning(**steps)
 
 
-def test_open_corpus_wants_a_cleaning(tmp_path):
+def test_open_corpus_requires_a_cleaning(tmp_path):
     (tmp_path / "a.txt").write_text("un")
-    with pytest.raises(UsageError, match=r"clean is a Cleaning, .* not 'NFC'"):
+    with pytest.raises(UsageError, match=r"clean must be a Cleaning, .* not 'NFC'"):
         pf.open_corpus(tmp_path / "a.txt", clean="NFC")
 
 
-# --- the steps ----------------------------------------------------------------------------------
+# --- the steps ------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("word", IAST + DEVANAGARI)
@@ -154,8 +154,8 @@ def test_compatibility_forms_go_further():
     assert clean(["ﬁn ①"], unicode="NFKC") == ["fin 1"]
 
 
-def test_what_a_form_makes_of_any_character_is_the_same_with_every_python():
-    # Pins Unicode 14: later versions decompose, and order, characters that this one does not know.
+def test_normal_forms_are_the_same_on_every_python():
+    # Pins Unicode 14: later versions decompose and reorder characters unknown to it.
     seen = hashlib.sha256()
     for first in range(0, 0x110000, 256):
         block = [chr(c) for c in range(first, first + 256) if not 0xD800 <= c < 0xE000]
@@ -177,7 +177,7 @@ def test_white_space_is_unicodes_and_nothing_else():
 
 @many
 @given(texts)
-def test_white_space_as_a_loop_over_characters_does_it(text):
+def test_white_space_is_collapsed_as_by_a_simple_loop(text):
     words = "".join(" " if ord(c) in WHITE_SPACE else c for c in text).split(" ")
     assert clean([text], whitespace=True) == [" ".join(filter(None, words))]
 
@@ -212,20 +212,20 @@ def test_white_space_as_a_loop_over_characters_does_it(text):
         ("a <b and c> d", "a  d"),
     ],
 )
-def test_markup_goes_and_its_text_stays(text, expected):
+def test_markup_is_removed_and_its_text_kept(text, expected):
     assert without_markup(text) == expected
     assert clean([text], markup=True) == [expected]
 
 
 @many
 @given(texts)
-def test_text_that_is_escaped_comes_back(text):
+def test_escaped_text_is_unescaped(text):
     assert without_markup(f"<i>{html.escape(text)}</i>") == text
 
 
 @many
 @given(texts)
-def test_markup_fails_on_no_text_and_leaves_one_without_any_alone(text):
+def test_markup_never_fails_and_leaves_plain_text_alone(text):
     without_markup(text).encode()
     bare = text.translate({ord("<"): None, ord("&"): None})
     assert without_markup(bare) == bare
@@ -233,7 +233,7 @@ def test_markup_fails_on_no_text_and_leaves_one_without_any_alone(text):
 
 @many
 @given(texts, cleanings)
-def test_cleaning_twice_is_cleaning_once_unless_references_made_markup(text, cleaning):
+def test_cleaning_is_idempotent_unless_references_made_markup(text, cleaning):
     once = cleaning.text(pa.array([text]))
     if not cleaning.markup or not {"<", "&"} & set(once[0].as_py()):
         assert cleaning.text(once).equals(once)
@@ -241,7 +241,7 @@ def test_cleaning_twice_is_cleaning_once_unless_references_made_markup(text, cle
 
 @many
 @given(st.lists(st.none() | texts, max_size=6), st.integers(0, 3), cleanings)
-def test_steps_are_taken_text_by_text_in_their_order(given_texts, offset, cleaning):
+def test_steps_are_applied_in_order(given_texts, offset, cleaning):
     def by_hand(text):
         if text is None:
             return None
@@ -258,7 +258,7 @@ def test_steps_are_taken_text_by_text_in_their_order(given_texts, offset, cleani
         assert found.type == kind
 
 
-def test_a_reference_to_white_space_or_a_mark_is_seen_by_the_steps_behind():
+def test_later_steps_see_the_characters_of_references():
     steps = {"markup": True, "unicode": "NFC", "whitespace": True}
     assert clean(["<p>dha&#x304;tu&nbsp;&#x2003;</p>"], **steps) == ["dhātu"]
 
@@ -298,7 +298,7 @@ def test_lengths_are_in_characters_of_the_cleaned_text():
 
 @many
 @given(st.lists(st.none() | texts, max_size=6), cleanings)
-def test_a_text_is_null_where_there_is_a_fault_and_faults_are_in_order(given_texts, cleaning):
+def test_faulty_texts_are_null_and_faults_are_in_order(given_texts, cleaning):
     nulls = tuple(Fault(r, "null text") for r, text in enumerate(given_texts) if text is None)
     rows = Rows(0, pa.array(given_texts, pa.string()), {}, nulls).cleaned(cleaning)
     assert [fault.row for fault in rows.faults] == np.flatnonzero(rows.text.is_null()).tolist()
@@ -306,10 +306,10 @@ def test_a_text_is_null_where_there_is_a_fault_and_faults_are_in_order(given_tex
         assert (cleaning.min_chars or 0) <= len(text) <= (cleaning.max_chars or len(text))
 
 
-# --- in a run -----------------------------------------------------------------------------------
+# --- in a run -------------------------------------------------------------------------------------
 
 
-def test_digests_of_nfc_and_nfd_are_equal_where_nfc_is_asked_for(submit, store, corpus):
+def test_with_nfc_the_digests_of_nfc_and_nfd_are_equal(submit, store, corpus):
     words = IAST + DEVANAGARI
     both = [unicodedata.normalize(form, word) for word in words for form in ("NFC", "NFD")]
     summary = submit(corpus(both, unicode="NFC"))
@@ -317,7 +317,7 @@ def test_digests_of_nfc_and_nfd_are_equal_where_nfc_is_asked_for(submit, store, 
     assert (digests[::2] == digests[1::2]).all()
     expected = [hashlib.sha256(text.encode()).digest() for text in both[::2]]
     assert [bytes(one) for one in digests[::2]] == expected
-    assert (summary.not_nfc, summary.not_nfd) == (None, None)  # nobody looked
+    assert (summary.not_nfc, summary.not_nfd) == (None, None)  # not checked
     assert pf.verify(store).passed
 
 
@@ -357,7 +357,7 @@ def test_a_changed_step_is_refused_by_name(submit, store, corpus):
     assert submit(corpus(None, unicode="NFC", min_chars=2)).done == 2
 
 
-def test_texts_of_the_wrong_length_are_quarantined_in_their_slots(submit, store, corpus):
+def test_texts_of_the_wrong_length_are_quarantined_in_place(submit, store, corpus):
     texts = [None if row % 50 == 7 else "x" * (row % 10) for row in range(300)]
     summary = submit(corpus(texts, min_chars=2, max_chars=8), shard_rows=64)
     fits = [text is not None and 2 <= len(text) <= 8 for text in texts]
@@ -373,7 +373,7 @@ def test_texts_of_the_wrong_length_are_quarantined_in_their_slots(submit, store,
     assert pf.verify(store).passed
 
 
-# --- duplicates ---------------------------------------------------------------------------------
+# --- duplicates -----------------------------------------------------------------------------------
 
 
 def marked_by_hand(texts):
@@ -406,13 +406,13 @@ def test_duplicates_of_the_cleaned_text_are_marked_across_shards(submit, store, 
     assert "duplicate: cannot be decoded" in pf.verify(store).problems[0]
 
 
-def test_marks_are_not_there_unless_asked_for(submit, store, corpus):
+def test_duplicates_are_only_marked_on_request(submit, store, corpus):
     summary = submit(corpus(["un", "un"]))
     assert summary.duplicates is None
     assert "duplicate" not in pf.open_results(store)
 
 
-def test_a_run_that_goes_on_keeps_false_marks_until_it_is_done(submit, store, corpus):
+def test_marks_are_false_until_a_resumed_run_is_done(submit, store, corpus):
     opened = corpus(["un", "deux", "un", "deux"], duplicates=True)
     submit(opened, shard_rows=2)
     (store / "_run/done/00000001.json").unlink()
@@ -423,7 +423,7 @@ def test_a_run_that_goes_on_keeps_false_marks_until_it_is_done(submit, store, co
 @many
 @given(st.data(), st.integers(1, 40), st.integers(1, 7), st.integers(1, 50))
 def test_marks_are_exact_however_many_passes_they_take(data, rows, shard_rows, rows_a_pass):
-    # Digests that differ in their last byte alone, in their first alone, or not at all.
+    # Digests that differ only in the last byte, only in the first, or not at all.
     ends = data.draw(
         st.lists(st.sampled_from([0, 1, 128, 255]), min_size=2 * rows, max_size=2 * rows)
     )
@@ -446,7 +446,9 @@ def test_marks_are_exact_however_many_passes_they_take(data, rows, shard_rows, r
             }
             for one in range(passes)
         ]
-    assert sorted(chain(*shares)) == np.flatnonzero(valid).tolist()  # each is compared in one pass
+    assert (
+        sorted(chain(*shares)) == np.flatnonzero(valid).tolist()
+    )  # each digest is compared in exactly one pass
     assert found.tolist() == marked_by_hand(texts)
 
 
@@ -457,7 +459,7 @@ def short_digest(text):
 
 def test_duplicates_need_the_digest(submit, store, corpus):
     graph = pf.Graph((pf.dhatu(),))
-    with pytest.raises(UsageError, match=r"add paninifs.digest\(\), or leave --mark-duplicates"):
+    with pytest.raises(UsageError, match=r"paninifs.digest\(\), or leave out --mark-duplicates"):
         submit(corpus(["un"], duplicates=True), graph)
     with pytest.raises(UsageError, match=r"uint8 \[n, 32\], which no block of this graph computes"):
         submit(corpus(None, duplicates=True), pf.Graph((short_digest,)))
@@ -480,63 +482,63 @@ def test_duplicates_need_a_name_of_their_own(submit, store, corpus, tmp_path):
     assert not store.exists()
 
 
-# --- normal forms that are mixed ----------------------------------------------------------------
+# --- mixed normal forms ---------------------------------------------------------------------------
 
 NFC, NFD = "dh\u0101tu", "dha\u0304tu"
 
 
 def test_the_first_text_of_each_kind_is_remembered():
-    found = NONE_MET.met(pa.array(["ascii", None, NFC, "ß"]), 100)
+    found = NO_FORMS.updated(pa.array(["ascii", None, NFC, "ß"]), 100)
     assert (found, found.warning) == (NormalForms(None, 102), None)
-    found = found.met(pa.array([NFC, NFD, NFD]), 200)
+    found = found.updated(pa.array([NFC, NFD, NFD]), 200)
     assert found == NormalForms(201, 102)
-    assert "row 201 is not in NFC, row 102 not in NFD" in found.warning
-    assert found.met(pa.array([NFD]), 0) is found
-    assert NormalForms.joined([NONE_MET, NormalForms(7, None), NormalForms(9, 8)]) == (
+    assert "row 201 is not in NFC, row 102 is not in NFD" in found.warning
+    assert found.updated(pa.array([NFD]), 0) is found
+    assert NormalForms.joined([NO_FORMS, NormalForms(7, None), NormalForms(9, 8)]) == (
         NormalForms(7, 8)
     )
 
 
 @many
 @given(st.lists(st.none() | texts, max_size=8), st.integers(0, 2), st.sampled_from(range(3)))
-def test_in_a_small_batch_every_text_is_looked_at(given_texts, offset, known):
+def test_every_text_of_a_small_batch_is_checked(given_texts, offset, known):
     def first(form):
         changed = (text and normalised(text, form) != text for text in given_texts)
         return next((100 + row for row, one in enumerate(changed) if one), None)
 
-    before = (NONE_MET, NormalForms(1, None), NormalForms(None, 2))[known]
+    before = (NO_FORMS, NormalForms(1, None), NormalForms(None, 2))[known]
     batch = pa.array([*["\u0304"] * offset, *given_texts], pa.string()).slice(offset)
-    assert before.met(batch, 100) == NormalForms(
+    assert before.updated(batch, 100) == NormalForms(
         first("NFC") if before.not_nfc is None else 1, first("NFD") if before.not_nfd is None else 2
     )
 
 
-def test_of_a_large_batch_a_bounded_number_of_texts_all_over_it_is_looked_at(monkeypatch):
+def test_a_bounded_sample_of_a_large_batch_is_checked(monkeypatch):
     texts = pa.array([NFC] * 10_000 + [NFD] * 240)
-    found = NONE_MET.met(texts, 0)
+    found = NO_FORMS.updated(texts, 0)
     assert found.not_nfd == 0
     assert found.not_nfc >= 10_000
     looked_at = []
     monkeypatch.setattr(normal_forms, "normalised", lambda text, form: looked_at.append(text))
-    NONE_MET.met(texts, 0)
+    NO_FORMS.updated(texts, 0)
     together, *singly = looked_at
-    assert normal_forms.MAX_LOOKED_AT == 256
+    assert normal_forms.MAX_SAMPLED == 256
     assert len(together) <= 256 * len(NFD)
     assert len(singly) <= 2 * 256 + 1
 
 
-def test_of_a_long_text_the_beginning_is_looked_at():
+def test_only_the_beginning_of_a_long_text_is_checked():
     near, far = (pa.array(["x" * at + NFD]) for at in (900, 5_000))
-    assert NONE_MET.met(near, 0).not_nfc == 0
-    assert NONE_MET.met(far, 0) == NONE_MET
+    assert NO_FORMS.updated(near, 0).not_nfc == 0
+    assert NO_FORMS.updated(far, 0) == NO_FORMS
 
 
 @pytest.mark.parametrize("before", range(4))
-def test_a_beginning_that_ends_within_a_character_is_looked_at_without_it(before):
+def test_a_sample_cut_within_a_character_is_checked_without_it(before):
     lead = "x" * (normal_forms.MAX_BYTES - before)
     texts = pa.array([lead + "\U0001d15e", "e", "\u0301", NFD])  # either form changes a note
-    assert NONE_MET.met(texts, 0).not_nfc == 3
-    assert NONE_MET.met(texts.slice(0, 3), 0) == NONE_MET
+    assert NO_FORMS.updated(texts, 0).not_nfc == 3
+    assert NO_FORMS.updated(texts.slice(0, 3), 0) == NO_FORMS
 
 
 def test_a_run_notices_mixed_forms_and_cleaning_ends_them(submit, store, corpus):
@@ -545,7 +547,7 @@ def test_a_run_notices_mixed_forms_and_cleaning_ends_them(submit, store, corpus)
     assert (summary.not_nfc, summary.not_nfd) == (200, 100)
     status = status_of(store)
     assert (status.not_nfc, status.not_nfd) == (200, 100)
-    # The task that met one does not look for another.
+    # A task that found one does not search for another.
     target = LocalTarget(store)
     manifest = require_manifest(target)
     layout = manifest.layout(read_index(target, manifest))
@@ -561,7 +563,7 @@ def test_facts_name_the_steps(corpus):
     assert facts["corpus"]["cleaning"] == {"whitespace": True, "duplicates": True}
 
 
-# --- in a shell ---------------------------------------------------------------------------------
+# --- the command ----------------------------------------------------------------------------------
 
 
 def test_the_command_line_cleans_marks_and_warns(tmp_path):
@@ -572,7 +574,7 @@ def test_the_command_line_cleans_marks_and_warns(tmp_path):
     assert ran.returncode == 0, ran.stderr
     assert "warning: the texts mix Unicode normal forms: row 2 is not in NFC" in ran.stderr
     shown = paninifs("show", "plain.zarr", cwd=tmp_path)
-    assert "row 2 is not in NFC, row 0 not in NFD" in shown.stderr
+    assert "row 2 is not in NFC, row 0 is not in NFD" in shown.stderr
     assert "--unicode NFC" in shown.stderr
     options = ["--strip-markup", "--unicode", "NFC", "--collapse-whitespace", "--min-chars", "2"]
     options += ["--max-chars", "50", "--mark-duplicates"]

@@ -1,4 +1,4 @@
-"""Compressed files: read whole, found damaged where they are, and a failing disk told from that."""
+"""Compressed files: read to the end, with damage detected and told apart from a failing disk."""
 
 import gzip
 import io
@@ -21,7 +21,7 @@ from paninifs.storage.rows import Malformed
 
 ENDINGS = pytest.mark.parametrize("ending", PACKED)
 
-# "{"text": "0"}" to "8", a line each, by another writer than Arrow's, which leaves no checksum.
+# Lines {"text": "0"} to "8" by another writer than Arrow, which writes no checksum.
 WITH_CHECKSUM = bytes.fromhex(
     "28b52ffd247e6d0100c87b2274657874223a202230227d0a3132333435363738227d0a0800e010701c381838041c"
     "070e068e10db54021f3545e3"
@@ -33,25 +33,25 @@ def unpacked(data, ending):
 
 
 def texts_of(corpus):
-    """Read a corpus: its texts, and the faults as (first row, rows, reason)."""
+    """Return the texts of a corpus, and its faults as (first row, rows, reason)."""
     index = corpus.index
     batches = [
         batch
         for stretch in index.stretches(0, index.rows)
-        for batch in read_stretch(stretch, corpus.opener, index.wanted)
+        for batch in read_stretch(stretch, corpus.opener, index.selection)
     ]
     faults = [(f.row, f.rows, f.reason) for batch in batches for f in batch.faults]
     return [text for batch in batches for text in batch.text.to_pylist()], faults
 
 
 def noise(count):
-    """Records that hardly shrink, so that a file of them has many blocks."""
+    """Records that hardly compress, so that a file of them has many blocks."""
     rng = random.Random(0)
     return [f"{n} {rng.getrandbits(400):x}" for n in range(count)]
 
 
 def lines(texts, name):
-    """Texts as a file of the format that a name ends in."""
+    """Encode texts in the format of a file name's ending."""
     if "jsonl" in name:
         return b"".join(json.dumps({"text": text}).encode() + b"\n" for text in texts)
     head = ["text"] if "csv" in name else []
@@ -59,17 +59,17 @@ def lines(texts, name):
 
 
 def damage(path, change):
-    """Change a file behind the index's back: same size, same time."""
+    """Change a file so that the index does not notice: same size, same time."""
     before = path.stat()
     path.write_bytes(change(path.read_bytes()))
     os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns))
     assert path.stat().st_size == before.st_size
 
 
-# --- the stream ---------------------------------------------------------------------------------
+# --- the stream -----------------------------------------------------------------------------------
 
 
-def test_the_ending_of_a_name_says_the_compression():
+def test_the_ending_of_a_name_decides_the_compression():
     assert split_suffix("a.b.JSONL.ZST") == ("a.b.JSONL", "zstd")
     assert split_suffix("a.csv.bz2") == ("a.csv", "bz2")
     assert split_suffix("gz") == ("gz", None)
@@ -84,14 +84,14 @@ def test_every_member_frame_or_stream_is_read(ending):
     assert unpacked(b"", ending) == b""
 
 
-def test_frames_that_zstd_is_told_to_skip_are_skipped():
+def test_skippable_zstd_frames_are_skipped():
     skipped = b"\x50\x2a\x4d\x18" + (4).to_bytes(4, "little") + b"note"
     packed = skipped + PACK[".zst"](b"a") + skipped + PACK[".zst"](b"b")
     assert unpacked(packed, ".zst") == b"ab"
 
 
 @ENDINGS
-def test_a_file_cut_off_anywhere_is_damaged(ending):
+def test_a_file_truncated_anywhere_is_damaged(ending):
     packed = PACK[ending](b"".join(b"%d\n" % n for n in range(99)))
     for length in range(1, len(packed)):
         with pytest.raises(Malformed, match=f"^damaged {SUFFIXES[ending]}: "):
@@ -99,13 +99,13 @@ def test_a_file_cut_off_anywhere_is_damaged(ending):
 
 
 @ENDINGS
-def test_what_is_no_compressed_file_is_damaged(ending):
+def test_a_file_that_is_not_compressed_is_damaged(ending):
     for data in (b"plain words, and not few of them", PACK[ending](b"good") + b"and more"):
         with pytest.raises(Malformed, match=f"^damaged {SUFFIXES[ending]}: "):
             unpacked(data, ending)
 
 
-def test_a_checksum_that_zstd_was_told_to_write_is_checked():
+def test_an_optional_zstd_checksum_is_verified():
     raw = b"".join(b'{"text": "%d"}\n' % n for n in range(9))
     assert unpacked(WITH_CHECKSUM, ".zst") == raw
     with pytest.raises(Malformed, match="Truncated"):
@@ -125,24 +125,24 @@ def test_memory_does_not_grow_with_the_file(ending):
     assert read == 64 << 20
 
 
-# --- damaged files ------------------------------------------------------------------------------
+# --- damaged files --------------------------------------------------------------------------------
 
 
 @ENDINGS
 @pytest.mark.parametrize("name", ["a.jsonl", "a.txt", "a.csv"])
-def test_a_file_cut_off_cannot_be_counted_and_the_others_are_read(tmp_path, name, ending):
+def test_a_truncated_file_is_not_counted_and_the_others_are_read(tmp_path, name, ending):
     (tmp_path / "b.txt").write_bytes(b"good\n")
     (tmp_path / (name + ending)).write_bytes(PACK[ending](lines(noise(500), name))[:-20])
     corpus = open_corpus(tmp_path)
     assert texts_of(corpus) == (["good"], [])
-    (unlisted,) = corpus.index.unlisted
+    (unlisted,) = corpus.index.uncounted
     assert unlisted.file.name == name + ending
     assert f"damaged {SUFFIXES[ending]}: " in unlisted.problem
 
 
 @ENDINGS
 @pytest.mark.parametrize("name", ["a.jsonl", "a.txt", "a.csv"])
-def test_damage_after_the_counting_costs_the_rows_behind_it_and_few_before(tmp_path, name, ending):
+def test_damage_after_counting_loses_few_rows_before_it(tmp_path, name, ending):
     texts = noise(9000)
     packed = lines(texts, name)
     cut = packed.index(texts[6000].encode())
@@ -159,12 +159,12 @@ def test_damage_after_the_counting_costs_the_rows_behind_it_and_few_before(tmp_p
     assert sum(rows for _, rows, _ in faults) == 9000 - lost
     assert {why.partition(": ")[0] for _, _, why in faults} == {f"damaged {SUFFIXES[ending]}"}
     again, _ = texts_of(corpus)
-    assert again == found  # whoever reads it again loses the same rows
+    assert again == found  # reading it again loses the same rows
 
 
 @pytest.mark.parametrize("name", ["a.jsonl", "a.txt", "a.csv"])
 @pytest.mark.parametrize("ending", [".gz", ".bz2"])
-def test_a_checksum_that_no_longer_fits_is_not_taken_for_good(tmp_path, name, ending):
+def test_a_wrong_checksum_is_detected(tmp_path, name, ending):
     path = tmp_path / (name + ending)
     path.write_bytes(PACK[ending](lines(map(str, range(9)), name)))
     corpus = open_corpus(path)
@@ -178,14 +178,14 @@ def test_a_checksum_that_no_longer_fits_is_not_taken_for_good(tmp_path, name, en
     except CorpusChanged as error:
         assert "damaged" in str(error)  # noqa: PT017
     else:
-        assert set(found) == {None}  # bz2 gives nothing of a block before it is checked
+        assert set(found) == {None}  # bz2 returns a block only after checking it
 
 
 # --- storage that fails ---------------------------------------------------------------------------
 
 
 class Lost(OSError):
-    """An error of the storage of its own kind, without an errno."""
+    """A storage error of its own class, without an errno."""
 
 
 FAILURES = [OSError(5, "Input/output error"), Lost("the mount went away"), EOFError("cut off")]
@@ -193,7 +193,7 @@ FAILURES = [OSError(5, "Input/output error"), Lost("the mount went away"), EOFEr
 
 @pytest.fixture
 def failing(monkeypatch):
-    """Let every file fail where its bytes 40,000 to 40,001 are asked for."""
+    """Make every file fail when its bytes 40,000 to 40,001 are read."""
 
     def fail_with(failure):
         class Failing(io.FileIO):
@@ -231,18 +231,18 @@ NAMES = ["a.parquet", *(f"a.{f}{e}" for f in ("jsonl", "txt", "csv") for e in PA
 
 @pytest.mark.parametrize("name", NAMES)
 @pytest.mark.parametrize("failure", FAILURES, ids=repr)
-def test_an_error_of_the_storage_is_no_bad_row(tmp_path, failing, name, failure, monkeypatch):
+def test_a_storage_error_is_not_a_bad_row(tmp_path, failing, name, failure, monkeypatch):
     monkeypatch.setenv("PANINIFS_PATIENCE", "0.05")
     corpus = stored(tmp_path, name)
     (stretch, *_) = corpus.index.stretches(0, corpus.index.rows)
     failing(failure)
     with pytest.raises((OSError, EOFError), match=re.escape(str(failure))) as caught:
-        list(read_stretch(stretch, corpus.opener, corpus.index.wanted))
+        list(read_stretch(stretch, corpus.opener, corpus.index.selection))
     assert failure in (caught.value, caught.value.__cause__)
 
 
 @pytest.mark.parametrize("name", [name for name in NAMES if name != "a.parquet"])
-def test_an_error_of_the_storage_is_no_bad_file(tmp_path, failing, name):
+def test_a_storage_error_is_not_a_bad_file(tmp_path, failing, name):
     corpus = stored(tmp_path, name)
     failing(Lost("the mount went away"))
     with pytest.raises(StorageUnreachable, match="the mount went away") as caught:
@@ -250,7 +250,7 @@ def test_an_error_of_the_storage_is_no_bad_file(tmp_path, failing, name):
     assert isinstance(caught.value.__cause__, Lost)
 
 
-def test_a_footer_that_the_storage_does_not_give_is_no_bad_file(tmp_path, monkeypatch):
+def test_an_unreachable_footer_is_not_a_bad_file(tmp_path, monkeypatch):
     corpus = stored(tmp_path, "a.parquet")
 
     class Failing(io.FileIO):
@@ -263,7 +263,7 @@ def test_a_footer_that_the_storage_does_not_give_is_no_bad_file(tmp_path, monkey
 
 
 @ENDINGS
-def test_damage_in_a_stream_that_cannot_say_where_it_is_is_damage(ending):
+def test_damage_in_a_stream_without_positions_is_damage(ending):
     class Pipe(io.BytesIO):
         def tell(self):
             raise io.UnsupportedOperation("tell")
@@ -272,17 +272,17 @@ def test_damage_in_a_stream_that_cannot_say_where_it_is_is_damage(ending):
         decompressed(Pipe(PACK[ending](b"words")[:-3]), SUFFIXES[ending]).read()
 
 
-def test_a_footer_that_is_broken_is_a_bad_file_and_the_others_are_read(tmp_path):
+def test_a_broken_footer_is_a_bad_file_and_others_are_read(tmp_path):
     stored(tmp_path, "a.parquet")
     data = (tmp_path / "a.parquet").read_bytes()
     broken = data[:-200] + bytes(192) + data[-8:]
     (tmp_path / "b.parquet").write_bytes(broken)
     index = open_corpus(tmp_path).index
     assert index.rows == 6000
-    (unlisted,) = index.unlisted
+    (unlisted,) = index.uncounted
     assert unlisted.file.name == "b.parquet"
     assert unlisted.problem.startswith("not readable as parquet: no footer: ")
 
 
-def test_gzip_padded_with_zeros_is_whole():
+def test_gzip_padded_with_zeros_is_complete():
     assert unpacked(gzip.compress(b"a") + bytes(512), ".gz") == b"a"

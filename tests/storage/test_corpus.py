@@ -1,4 +1,4 @@
-"""`open_corpus`: which files, in which order, and that nothing is read before it has to be."""
+"""`open_corpus`: the files, their order, their columns, and that reading is lazy."""
 
 import datetime as dt
 import gc
@@ -43,12 +43,12 @@ def write_jsonl(path, records):
 
 
 def rows_of(corpus):
-    """Read a whole corpus through the index and the readers: columns, and faults."""
+    """Read a whole corpus with its index: columns and faults."""
     index = corpus.index
-    columns = {name: [] for name in ("text", *(c.name for c in index.wanted.others))}
+    columns = {name: [] for name in ("text", *(c.name for c in index.selection.others))}
     faults = []
     for stretch in index.stretches(0, index.rows):
-        for rows in read_stretch(stretch, corpus.opener, index.wanted):
+        for rows in read_stretch(stretch, corpus.opener, index.selection):
             columns["text"] += rows.text.to_pylist()
             for name, values in rows.columns.items():
                 columns[name] += values.to_pylist()
@@ -58,7 +58,7 @@ def rows_of(corpus):
 
 @pytest.fixture
 def folder(tmp_path):
-    """Eight records in six files, among what a folder of data usually holds beside them."""
+    """Eight records in six files, among other files that folders of data usually hold."""
     here = tmp_path / "corpus"
     write_jsonl(here / "b.jsonl", [{"text": "b0"}, {"text": "b1"}])
     write_jsonl(here / "a.jsonl", [{"text": "a0"}])
@@ -106,7 +106,7 @@ class CountingFile(io.RawIOBase):
 
 @pytest.fixture
 def counting():
-    """The protocol ``counting://``: local files; every opening and every byte read is counted."""
+    """The protocol ``counting://``: local files, counting every opening and every byte read."""
     seen = SimpleNamespace(opened=[], still_open=0, bytes=0)
 
     class CountingFileSystem(LocalFileSystem):
@@ -123,7 +123,7 @@ def counting():
         def _open(self, path, mode="rb", **options):
             seen.opened.append(Path(path).name)
             seen.still_open += 1
-            # No buffer: it would read more than was asked for.
+            # No buffer, which would read more than was requested.
             return CountingFile(Path(path).open(mode, buffering=0), seen)
 
     fsspec.register_implementation("counting", CountingFileSystem, clobber=True)
@@ -132,7 +132,7 @@ def counting():
     fsspec.register_implementation("counting", "gone after its test", clobber=True)
 
 
-# --- which files -------------------------------------------------------------------------------
+# --- which files ----------------------------------------------------------------------------------
 
 
 def test_one_file(folder):
@@ -149,7 +149,7 @@ def test_a_glob_is_sorted(folder):
     assert [Path(file.url).name for file in deep.files] == ["c.ndjson"]
 
 
-def test_a_directory_is_its_visible_files_in_order_and_lists_what_it_ignores(folder):
+def test_a_directory_is_its_visible_files_in_order(folder):
     corpus = open_corpus(folder)
     names = ["a.jsonl", "b.jsonl", "d.JSONL", "deep/er/c.ndjson", "e.txt", "f.csv.gz"]
     assert [file.name for file in corpus.files] == names
@@ -192,7 +192,7 @@ def test_files_of_one_name_on_two_filesystems_are_two_files(tmp_path):
 
 
 @pytest.mark.parametrize("what", ["nothing.jsonl", "*.nothing", "empty", "absent/*.jsonl"])
-def test_nothing_found_is_an_error_that_names_what_was_asked_for(folder, what):
+def test_finding_no_files_is_an_error_that_names_the_request(folder, what):
     (folder / "empty").mkdir()
     with pytest.raises(CorpusNotFound, match=what.replace("*", r"\*")):
         open_corpus(f"{folder}/{what}")
@@ -200,12 +200,12 @@ def test_nothing_found_is_an_error_that_names_what_was_asked_for(folder, what):
         open_corpus(f"{folder}/{what}")
 
 
-def test_one_of_several_that_is_not_there_is_an_error(folder):
+def test_one_missing_file_of_several_is_an_error(folder):
     with pytest.raises(CorpusNotFound, match=r"absent\.jsonl"):
         open_corpus([folder, folder / "absent.jsonl"])
 
 
-def test_nothing_of_a_known_format_is_an_error_that_lists_the_endings(folder):
+def test_no_known_format_is_an_error_that_lists_the_endings(folder):
     with pytest.raises(CorpusNotFound, match=r"found README\.md; known endings are \.parquet"):
         open_corpus(folder / "README.md")
 
@@ -217,7 +217,7 @@ def test_an_empty_list_and_a_string_of_columns_are_refused(folder):
         open_corpus(folder, keep="lang")
 
 
-# --- laziness ----------------------------------------------------------------------------------
+# --- laziness -------------------------------------------------------------------------------------
 
 
 def test_opening_reads_nothing_and_indexing_reads(folder, counting):
@@ -241,11 +241,11 @@ def test_every_file_is_closed_after_counting_and_after_reading(folder, counting,
         (folder / name).write_bytes(PACK[Path(name).suffix](b"i0\n"))
     pq.write_table(pa.table({"text": ["h0"]}), folder / "h.parquet")
     corpus = open_corpus(f"counting://{folder}/{name}")
-    gc.disable()  # the collector must not be what closes them
+    gc.disable()  # the garbage collector must not close them
     try:
         index, opened = corpus.index, len(counting.opened)
         assert (opened > 0, counting.still_open) == (True, 0)
-        list(read_stretch(index.stretches(0, index.rows)[0], corpus.opener, index.wanted))
+        list(read_stretch(index.stretches(0, index.rows)[0], corpus.opener, index.selection))
         assert (len(counting.opened) > opened, counting.still_open) == (True, 0)
     finally:
         gc.enable()
@@ -267,10 +267,10 @@ def test_the_index_of_parquet_reads_the_footer_only(tmp_path, counting):
     assert corpus.index.rows == len(table)
     assert [unit.rows for unit in corpus.index.files[0].units] == [6000, 6000, 6000]
     assert corpus.nbytes > 1_000_000
-    assert 0 < counting.bytes <= 70_000  # pyarrow asks for a file's last 64 KiB at once
+    assert 0 < counting.bytes <= 70_000  # pyarrow reads the last 64 KiB of a file at once
     counting.bytes = 0
     assert rows_of(corpus)[0]["text"] == table["text"].to_pylist()
-    assert counting.bytes > 1_000_000  # so reading is seen where there is any
+    assert counting.bytes > 1_000_000  # so reading does count
 
 
 def test_the_frame_is_lazy(folder, counting):
@@ -289,7 +289,7 @@ def test_a_corpus_travels_to_a_worker(folder):
     assert corpus.index.rows == 8
 
 
-# --- the frame ---------------------------------------------------------------------------------
+# --- the frame ------------------------------------------------------------------------------------
 
 
 @pytest.fixture
@@ -351,7 +351,7 @@ def test_a_partitions_text_is_the_readers_text_uncopied(several, monkeypatch):
         ]
         most = max(most, len(packed))
         seen += [text for p in packed for text in p.to_bytes()]
-    assert most > 1  # a partition of several pieces is among them
+    assert most > 1  # some partition has several batches
     assert seen == [record["text"].encode() for record in records]
 
 
@@ -374,7 +374,7 @@ def test_dask_finds_a_row_by_the_divisions(several):
     assert found.text.tolist() == [records[row]["text"]]
 
 
-def test_rows_set_aside_have_a_null_text_in_the_frame(tmp_path):
+def test_quarantined_rows_have_a_null_text_in_the_frame(tmp_path):
     path = tmp_path / "a.jsonl"
     path.write_bytes(b'{"text": "x", "id": "1"}\nnot json\n{"text": null, "id": "3"}\n')
     found = open_corpus(path).frame.compute(scheduler="sync")
@@ -389,10 +389,10 @@ def test_the_frame_leaves_dasks_settings_alone(folder):
         assert frame.compute(scheduler="sync").text.dtype == pd.ArrowDtype(pa.large_string())
 
 
-# --- columns -----------------------------------------------------------------------------------
+# --- columns --------------------------------------------------------------------------------------
 
 
-def test_the_id_is_the_named_column_else_id_else_the_row_number(tmp_path):
+def test_the_id_is_the_named_column_or_id_or_the_row_number(tmp_path):
     path = write_jsonl(tmp_path / "a.jsonl", [{"id": "x", "key": "k", "text": "t"}])
     assert open_corpus(path, id="key").index.id == Column("key", "string")
     assert open_corpus(path).index.id == Column("id", "string")
@@ -401,7 +401,7 @@ def test_the_id_is_the_named_column_else_id_else_the_row_number(tmp_path):
     assert rows_of(open_corpus(path, id="key"))[0]["key"] == ["k"]
 
 
-def test_ids_are_integers_or_strings_and_kept_columns_keep_their_kinds(tmp_path):
+def test_ids_are_integers_or_strings_kept_columns_any_kind(tmp_path):
     path = tmp_path / "a.parquet"
     day = dt.date(2026, 11, 21)
     columns = {
@@ -469,11 +469,11 @@ def test_a_column_that_some_files_lack_is_null_there(tmp_path):
     ],
     ids=["list", "struct", "fixed binary", "null"],
 )
-def test_a_kept_column_of_a_strange_type_costs_no_text(tmp_path, values):
+def test_a_kept_column_of_a_strange_type_loses_no_text(tmp_path, values):
     pq.write_table(pa.table({"text": ["t", "u"], "extra": values}), tmp_path / "a.parquet")
     try:
         found, faults = rows_of(open_corpus(tmp_path, keep=["extra"]))
-    except UsageError as error:  # refusing it, by name, is as good
+    except UsageError as error:  # an error that names it is as good
         assert "extra" in str(error)  # noqa: PT017
     else:
         assert faults == []
@@ -481,7 +481,7 @@ def test_a_kept_column_of_a_strange_type_costs_no_text(tmp_path, values):
 
 
 @pytest.mark.parametrize("kind", [pa.string(), pa.large_string(), pa.binary()], ids=str)
-def test_a_kept_value_that_is_not_utf_8_costs_no_text(tmp_path, kind):
+def test_a_kept_value_that_is_not_utf_8_loses_no_text(tmp_path, kind):
     broken = pa.array([b"\xff", b"ok"], pa.large_binary() if "large" in str(kind) else pa.binary())
     table = pa.table({"text": ["t", "u"], "id": broken.view(kind)})
     pq.write_table(table, tmp_path / "a.parquet")
@@ -491,7 +491,7 @@ def test_a_kept_value_that_is_not_utf_8_costs_no_text(tmp_path, kind):
     assert found["id"][1] == "ok"
 
 
-def test_text_that_no_file_has_is_an_error_that_names_the_columns_there_are(tmp_path):
+def test_a_missing_text_column_is_an_error_that_names_the_others(tmp_path):
     write_jsonl(tmp_path / "a.jsonl", [{"body": "x", "lang": "san"}])
     (tmp_path / "b.csv").write_text("inhalt\nx\n", "utf-8")
     with pytest.raises(ColumnNotFound, match=r"no column 'text'.*are: body, inhalt, lang"):
@@ -505,7 +505,7 @@ def test_a_named_column_that_no_file_has_is_an_error(tmp_path, asked):
         open_corpus(tmp_path, **asked).index  # noqa: B018
 
 
-def test_files_without_the_text_column_are_set_aside_when_others_have_it(tmp_path):
+def test_files_without_the_text_column_are_quarantined(tmp_path):
     pq.write_table(pa.table({"text": ["t"]}), tmp_path / "a.parquet")
     pq.write_table(pa.table({"body": ["x", "y"]}), tmp_path / "b.parquet")
     (tmp_path / "c.csv").write_text("inhalt\nz\n", "utf-8")
@@ -519,13 +519,13 @@ def test_files_without_the_text_column_are_set_aside_when_others_have_it(tmp_pat
     ]
 
 
-def test_numbers_where_text_was_asked_for_are_an_error(tmp_path):
+def test_a_text_column_of_numbers_is_an_error(tmp_path):
     pq.write_table(pa.table({"text": [1, 2]}), tmp_path / "a.parquet")
     with pytest.raises(ColumnNotFound, match="column 'text' holds int64, not text"):
         open_corpus(tmp_path).index  # noqa: B018
 
 
-def test_a_key_that_appears_late_in_json_lines_is_found_when_another_file_has_it(tmp_path):
+def test_a_late_json_key_is_found_when_another_file_has_it(tmp_path):
     write_jsonl(tmp_path / "a.jsonl", [*[{"body": "x"}] * 150, *[{"text": "t"}] * 2])
     write_jsonl(tmp_path / "b.jsonl", [{"text": "u"}])
     found, faults = rows_of(open_corpus(tmp_path))
@@ -543,12 +543,12 @@ def test_a_corpus_without_rows_is_an_error_that_says_why(tmp_path):
         open_corpus(tmp_path).index  # noqa: B018
 
 
-def test_a_file_that_cannot_be_counted_is_listed_and_the_others_are_read(tmp_path):
+def test_an_uncounted_file_is_listed_and_the_others_are_read(tmp_path):
     write_jsonl(tmp_path / "a.jsonl", [{"text": "t"}])
     (tmp_path / "b.parquet").write_bytes(b"no Parquet")
     corpus = open_corpus(tmp_path)
     assert rows_of(corpus) == ({"text": ["t"]}, [])
-    (unlisted,) = corpus.index.unlisted
+    (unlisted,) = corpus.index.uncounted
     assert unlisted.file.name == "b.parquet"
     assert any("b.parquet cannot be read" in note for note in corpus.index.notes)
 

@@ -1,6 +1,6 @@
-"""One suite for every format and compression: the same texts, whole or in any cut.
+"""One suite for every format and compression: the same texts, read whole or in any parts.
 
-What is special about one format is in `test_readers`, Parquet's schemas in `test_schemas`.
+What is special about one format is in `test_reading`, Parquet's schemas in `test_schemas`.
 """
 
 import csv
@@ -23,7 +23,7 @@ from paninifs.storage.rows import Column
 from paninifs.storage.store.manifest import Manifest, facts_of, require_same
 from paninifs.storage.targets.local import LocalTarget
 
-# --- writers, one a format ------------------------------------------------------------------------
+# --- writers, one per format ----------------------------------------------------------------------
 
 
 def as_jsonl(records):
@@ -68,7 +68,7 @@ def written(tmp_path, glosses):
 
     def write(name, ending, count):
         records = glosses[:count]
-        if name != "text":  # whose rows are lines; everything else takes lines inside a text
+        if name != "text":  # its rows are lines; other formats allow lines within a text
             records = [{**r, "text": r["text"].replace("; ", ';\n"so"\n')} for r in records]
             assert sum("\n" in record["text"] for record in records) > count // 4
         pack = PACK[ending]
@@ -94,7 +94,7 @@ def rows_between(corpus, start, stop):
     index = corpus.index
     texts, ids = [], []
     for stretch in index.stretches(start, stop):
-        for rows in read_stretch(stretch, corpus.opener, index.wanted):
+        for rows in read_stretch(stretch, corpus.opener, index.selection):
             assert rows.faults == ()
             texts += rows.text.to_pylist()
             ids += rows.columns["id"].to_pylist() if index.id else []
@@ -102,7 +102,7 @@ def rows_between(corpus, start, stop):
 
 
 @EVERY
-def test_every_format_and_compression_gives_the_texts_that_were_written(written, name, ending):
+def test_every_format_and_compression_returns_the_texts(written, name, ending):
     corpus, texts, ids = written(name, ending, 200 if name == "document" else 2000)
     assert rows_between(corpus, 0, corpus.index.rows) == (texts, ids)
     frame = corpus.frame.compute(scheduler="sync")
@@ -113,7 +113,7 @@ def test_every_format_and_compression_gives_the_texts_that_were_written(written,
 
 @EVERY
 @pytest.mark.parametrize("size", [1, 2, 8, 64, 256, 4096])
-def test_wherever_it_is_cut_the_rows_are_the_same(written, monkeypatch, name, ending, size):
+def test_the_rows_are_the_same_wherever_they_are_cut(written, monkeypatch, name, ending, size):
     for module in (linewise, delimited, jsonl_blocks):
         monkeypatch.setattr(module, "BLOCK_BYTES", 1000)
     rows = 120 if size < 8 else 300
@@ -143,15 +143,17 @@ def test_a_compressed_file_is_one_task_and_the_plan_says_so(written, monkeypatch
     monkeypatch.setattr(partition, "MIN_SHARD_ROWS", 64)
     corpus, _, _ = written("jsonl", ending, 2000)
     assert len(corpus.index.partitions(64)) == 1
-    assert corpus.index.notes == (f"a.jsonl{ending}: compressed, so each file is read by one task",)
+    assert corpus.index.notes == (
+        f"a.jsonl{ending}: compressed, so each file is read by a single task",
+    )
 
 
-# --- a format that is named -----------------------------------------------------------------------
+# --- naming a format ------------------------------------------------------------------------------
 
 
 @pytest.fixture
 def library(tmp_path):
-    """A folder of pages, and what lies about beside them."""
+    """A folder of pages, among other files."""
     here = tmp_path / "library"
     (here / "deep").mkdir(parents=True)
     (here / "a.txt").write_text("first line\nsecond line\n")
@@ -169,7 +171,7 @@ def names_of(corpus):
     return [file.name for file in corpus.files]
 
 
-def test_a_folder_of_documents_is_a_text_a_file_and_its_name_the_id(library):
+def test_a_document_is_one_text_whose_id_is_the_file_name(library):
     corpus = open_corpus(library, format="document")
     assert names_of(corpus) == ["a.txt", "c.rst", "d.HTML", "deep/b.md", "e.tex.gz"]
     assert len(corpus.ignored) == 3
@@ -178,7 +180,7 @@ def test_a_folder_of_documents_is_a_text_a_file_and_its_name_the_id(library):
     assert rows_between(corpus, 0, 5) == (texts, names_of(corpus))
 
 
-def test_a_folder_stands_for_the_endings_of_the_format_that_is_named(library):
+def test_a_folder_stands_for_the_endings_of_a_named_format(library):
     assert names_of(open_corpus(library)) == ["a.txt", "f.jsonl"]
     assert names_of(open_corpus(library, format="jsonl")) == ["f.jsonl"]
     text = open_corpus(library, format="text")
@@ -188,7 +190,7 @@ def test_a_folder_stands_for_the_endings_of_the_format_that_is_named(library):
         open_corpus(library, format="parquet")
 
 
-def test_what_is_named_or_matched_is_read_in_the_format_whatever_its_ending(library):
+def test_named_and_matched_files_are_read_whatever_their_endings(library):
     glob = open_corpus(f"{library}/*.json*", format="jsonl")
     assert names_of(glob) == ["f.jsonl", "g.json"]
     assert rows_between(glob, 0, 2) == (["f", "g"], None)
@@ -199,12 +201,12 @@ def test_what_is_named_or_matched_is_read_in_the_format_whatever_its_ending(libr
     assert names_of(open_corpus(library / "g.json", format="document")) == ["g.json"]
 
 
-def test_a_format_that_is_none_is_refused_by_name(library):
+def test_an_unknown_format_is_refused_by_name(library):
     with pytest.raises(UsageError, match=r"no format 'pdf'; .* csv, tsv, text, document"):
         open_corpus(library, format="pdf")
 
 
-def test_parquet_is_not_read_out_of_a_compression(library):
+def test_parquet_inside_a_compression_is_refused(library):
     (library / "t.parquet.gz").write_bytes(PACK[".gz"](as_parquet([{"text": "t"}])))
     with pytest.raises(UsageError, match=r"t\.parquet\.gz: .* unpack"):
         open_corpus(library / "t.parquet.gz", format="parquet")
@@ -216,7 +218,7 @@ def test_documents_are_counted_without_being_opened(library, monkeypatch):
     assert corpus.index.rows == 5
 
 
-def test_a_document_may_be_empty_and_begin_with_a_byte_order_mark(tmp_path):
+def test_a_document_may_be_empty_or_begin_with_a_bom(tmp_path):
     for name, data in {
         "a.txt": b"",
         "b.txt": b"\xef\xbb\xbf",
@@ -227,7 +229,7 @@ def test_a_document_may_be_empty_and_begin_with_a_byte_order_mark(tmp_path):
     assert rows_between(corpus, 0, 3) == (["", "", "\r\nc"], ["a.txt", "b.txt", "c.txt"])
 
 
-def test_a_document_that_is_not_utf_8_or_damaged_is_one_bad_row_with_its_name(tmp_path):
+def test_a_damaged_document_is_one_bad_row_with_its_name(tmp_path):
     (tmp_path / "a.txt").write_bytes(b"caf\xe9")
     (tmp_path / "b.txt.gz").write_bytes(PACK[".gz"](b"b" * 99)[:-9])
     (tmp_path / "c.txt").write_bytes(b"good")
@@ -236,7 +238,7 @@ def test_a_document_that_is_not_utf_8_or_damaged_is_one_bad_row_with_its_name(tm
     found = [
         (rows.text.to_pylist(), rows.columns["id"].to_pylist(), [f.reason for f in rows.faults])
         for stretch in index.stretches(0, 3)
-        for rows in read_stretch(stretch, corpus.opener, index.wanted)
+        for rows in read_stretch(stretch, corpus.opener, index.selection)
     ]
     assert found[0][:2] == ([None], ["a.txt"])
     assert found[0][2][0].startswith("invalid UTF-8 at byte 3")
@@ -245,7 +247,7 @@ def test_a_document_that_is_not_utf_8_or_damaged_is_one_bad_row_with_its_name(tm
     assert found[2] == (["good"], ["c.txt"], [])
 
 
-def test_results_of_lines_are_not_gone_on_with_as_documents(library):
+def test_results_of_lines_are_not_resumed_as_documents(library):
     lines = facts_of(open_corpus(library / "a.txt"), {}, 1)
     pages = facts_of(open_corpus(library / "a.txt", format="document"), {}, 1)
     manifest = Manifest(facts=lines, fields=(), shard_rows=4096, rows=1, created="", versions={})

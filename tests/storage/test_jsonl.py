@@ -1,4 +1,4 @@
-"""JSON Lines: Arrow parses blocks of lines, and nobody could tell it from reading line by line."""
+"""JSON Lines: parsing blocks of lines with Arrow gives the same rows as reading line by line."""
 
 import contextlib
 import gzip
@@ -14,11 +14,18 @@ from hypothesis import strategies as st
 from paninifs.storage.formats import jsonl, jsonl_blocks
 from paninifs.storage.formats.jsonl import by_line
 from paninifs.storage.formats.lines import lines_of
-from paninifs.storage.rows import Column, Fault, SourceFile, Span, Wanted
+from paninifs.storage.rows import Column, ColumnSelection, Fault, RowSpan, SourceFile
 
-FILE = SourceFile("memory://a.jsonl", "a.jsonl", 0, "", "jsonl", None)
-WANTED = Wanted("text", (Column("id", "string"),))
-ALL = Span(0, 10**9, 0, 0)
+FILE = SourceFile(
+    url="memory://a.jsonl",
+    name="a.jsonl",
+    size=0,
+    version="",
+    format="jsonl",
+    compression=None,
+)
+SELECTION = ColumnSelection("text", (Column("id", "string"),))
+ALL = RowSpan(0, 10**9, 0, 0)
 GOOD = b'{"text": "good", "id": "g"}\n'
 
 
@@ -27,7 +34,7 @@ def opener_of(raw):
 
 
 def joined(batches, row=0):
-    """Lay batches end to end: texts, columns, faults."""
+    """Concatenate batches: texts, columns, faults."""
     texts, columns, faults = [], {}, []
     for batch in batches:
         assert batch.start == row
@@ -41,24 +48,24 @@ def joined(batches, row=0):
     return texts, columns, faults
 
 
-def read(raw, wanted=WANTED, span=ALL):
-    return joined(jsonl.read(FILE, opener_of(raw), span, wanted), span.start)
+def read(raw, selection=SELECTION, span=ALL):
+    return joined(jsonl.read(FILE, opener_of(raw), span, selection), span.start)
 
 
-def read_by_line(raw, wanted=WANTED, span=ALL):
+def read_by_line(raw, selection=SELECTION, span=ALL):
     records = lines_of(io.BytesIO(raw), span, skip_blank=True)
-    return joined(by_line(records, span.start, wanted), span.start)
+    return joined(by_line(records, span.start, selection), span.start)
 
 
 @pytest.fixture
 def never_by_line(monkeypatch):
-    def refuse(records, row, wanted):
+    def refuse(records, row, selection):
         raise AssertionError(f"read line by line: {list(records)[:3]}")
 
     monkeypatch.setattr(jsonl, "by_line", refuse)
 
 
-# --- what Arrow parses --------------------------------------------------------------------------
+# --- what Arrow parses ----------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -97,8 +104,8 @@ def test_ordinary_lines_are_parsed_in_blocks(raw):
 
 @pytest.mark.usefixtures("never_by_line")
 def test_the_text_may_be_the_id_too():
-    wanted = Wanted("text", (Column("text", "string"),))
-    assert read(GOOD, wanted) == (["good"], {"text": ["good"]}, [])
+    selection = ColumnSelection("text", (Column("text", "string"),))
+    assert read(GOOD, selection) == (["good"], {"text": ["good"]}, [])
 
 
 @pytest.mark.usefixtures("never_by_line")
@@ -107,17 +114,17 @@ def test_blocks_and_batches_are_small_whatever_the_files_size():
     blocks = list(jsonl_blocks.blocks_of(io.BytesIO(raw), ALL))
     most = jsonl_blocks.BLOCK_BYTES + jsonl_blocks.PIECE_BYTES
     assert max(len(block.data) for block in blocks) <= most < len(raw) / 7
-    sizes = [len(rows) for rows in jsonl.read(FILE, opener_of(raw), ALL, WANTED)]
+    sizes = [len(rows) for rows in jsonl.read(FILE, opener_of(raw), ALL, SELECTION)]
     assert (sum(sizes), max(sizes)) == (600_000, jsonl.BATCH_ROWS)
 
 
-# --- what it does not: the line-by-line reader decides ------------------------------------------
+# --- what Arrow does not parse: read line by line -------------------------------------------------
 
 
 @pytest.mark.parametrize(
     "line",
     [
-        # what Arrow takes, and JSON is not
+        # accepted by Arrow, but not JSON
         b'{"text": "a", "x": "\xff"}',
         b'{"text": "a", "\xff": 1}',
         b'{"text": "\xed\xa0\x80"}',
@@ -137,10 +144,10 @@ def test_blocks_and_batches_are_small_whatever_the_files_size():
         b'{"text": "a", "x": %s}' % (b'{"a":' * 100_000 + b"1" + b"}" * 100_000),
         b'{"text": "a", "x": %s}' % (b"9" * 4301),
         b'\xef\xbb\xbf{"text": "a"}',
-        # what crashes it
+        # crashes Arrow
         b"null",
         b" null",
-        # what it does not take, and JSON or Python's json is
+        # rejected by Arrow, but JSON, or accepted by Python's json
         b'{"text": "a", "text": "b"}',
         b'{"text": null, "text": "b"}',
         b'{"text": "a", "id": "1", "id": 2}',
@@ -172,16 +179,16 @@ def test_blocks_and_batches_are_small_whatever_the_files_size():
     ],
     ids=lambda line: repr(line[:40]),
 )
-@pytest.mark.parametrize("others", [WANTED.others, ()], ids=["with ids", "text only"])
+@pytest.mark.parametrize("others", [SELECTION.others, ()], ids=["with ids", "text only"])
 @pytest.mark.parametrize("at", [0, 1, 3])
-def test_an_odd_line_means_what_it_means_read_alone(line, others, at):
+def test_odd_lines_mean_the_same_in_blocks_and_alone(line, others, at):
     lines = [GOOD] * 3
     lines.insert(at, line + b"\n")
     raw = b"".join(lines)
-    # A hundred lines, lest the block count as one of long lines.
+    # A hundred lines, so that the block does not count as one of long lines.
     for end in (b"", b"\n", b'{"text": "7", "id": 7}\n', GOOD * 100):
-        assert read(raw + end, Wanted("text", others)) == read_by_line(
-            raw + end, Wanted("text", others)
+        assert read(raw + end, ColumnSelection("text", others)) == read_by_line(
+            raw + end, ColumnSelection("text", others)
         )
 
 
@@ -198,20 +205,20 @@ def test_a_byte_order_mark_is_one_only_where_the_file_begins(monkeypatch, lines,
     monkeypatch.setattr(jsonl_blocks, "BLOCK_BYTES", block)
     monkeypatch.setattr(jsonl_blocks, "PIECE_BYTES", block)
     raw = lines % (b"\xef\xbb\xbf" + GOOD, b"\xef\xbb\xbf" + GOOD)
-    span = Span(0, 9, 0, offset)
+    span = RowSpan(0, 9, 0, offset)
     assert read(raw, span=span) == read_by_line(raw, span=span)
 
 
 def test_a_column_of_another_kind_is_read_line_by_line():
-    wanted = Wanted("text", (Column("id", "int64"),))
-    (rows,) = jsonl.read(FILE, opener_of(b'{"text": "a", "id": 7}\n'), ALL, wanted)
+    selection = ColumnSelection("text", (Column("id", "int64"),))
+    (rows,) = jsonl.read(FILE, opener_of(b'{"text": "a", "id": 7}\n'), ALL, selection)
     assert rows.columns["id"].equals(pa.array([7], pa.int64()))
 
 
 def test_a_text_that_is_the_id_too_must_be_a_string():
-    wanted = Wanted("text", (Column("text", "string"),))
+    selection = ColumnSelection("text", (Column("text", "string"),))
     raw = b'{"text": 7}\n'
-    assert read(raw, wanted) == read_by_line(raw, wanted)
+    assert read(raw, selection) == read_by_line(raw, selection)
 
 
 @pytest.mark.parametrize("first", ["7", '"7"', "null", "1.5"])
@@ -221,33 +228,33 @@ def test_ids_of_any_kinds_are_the_strings_they_always_were(first, second):
     assert read(raw) == read_by_line(raw)
 
 
-def test_values_that_arrow_gave_back_broken_are_read_again(monkeypatch):
+def test_values_that_arrow_returns_broken_are_read_again(monkeypatch):
     broken = pa.array([b"\xff"]).view(pa.string())
     table = pa.table({"text": broken, "id": pa.array(["a"])})
     monkeypatch.setattr(jsonl_blocks, "_read", lambda region, kinds: table)
     assert read(GOOD) == (["good"], {"id": ["g"]}, [])
 
 
-def test_long_lines_are_not_parsed_where_that_is_no_quicker(monkeypatch):
+def test_long_lines_are_not_parsed_in_blocks(monkeypatch):
     monkeypatch.setattr(jsonl_blocks, "_read", lambda region, kinds: pytest.fail("parsed"))
     raw = b'{"text": "%s"}\n' % (b"long " * 2000) * 300
     assert read(raw) == read_by_line(raw)
 
 
 def test_a_name_that_arrow_cannot_hold_is_read_line_by_line():
-    wanted = Wanted("text", (Column("\ud800", "string"),))
+    selection = ColumnSelection("text", (Column("\ud800", "string"),))
     raw = b'{"text": "a", "\\ud800": "b"}\n'
-    assert read(raw, wanted) == (["a"], {"\ud800": ["b"]}, [])
+    assert read(raw, selection) == (["a"], {"\ud800": ["b"]}, [])
 
 
 def test_a_bad_line_slows_only_its_neighbours(monkeypatch):
     raw = GOOD * 700 + b'{"text": null, "id": 5}\n' + GOOD * 899
     counts = []
 
-    def counting(records, row, wanted):
+    def counting(records, row, selection):
         known = list(records)
         counts.append((row, len(known)))
-        return by_line(known, row, wanted)
+        return by_line(known, row, selection)
 
     monkeypatch.setattr(jsonl, "by_line", counting)
     texts, columns, faults = read(raw)
@@ -256,7 +263,7 @@ def test_a_bad_line_slows_only_its_neighbours(monkeypatch):
     assert faults == [Fault(700, "null text")]
 
 
-# --- spans and streams --------------------------------------------------------------------------
+# --- spans and streams ----------------------------------------------------------------------------
 
 
 @pytest.mark.usefixtures("never_by_line")
@@ -275,7 +282,7 @@ def test_a_line_too_long_for_arrow_is_read_alone(monkeypatch):
 
 
 @pytest.mark.parametrize("packed", [False, True])
-def test_what_came_before_a_break_is_handed_over_first(packed):
+def test_rows_before_a_break_are_yielded_first(packed):
     class Breaking(io.BytesIO):
         def read1(self, size=-1):
             if not (data := super().read1(size)):
@@ -285,14 +292,16 @@ def test_what_came_before_a_break_is_handed_over_first(packed):
     lines = b"".join(b'{"text": "%d"}\n' % n for n in range(9))
     stream = Breaking(gzip.compress(lines)[:-8] if packed else lines + b'{"text": "half')
     opened = gzip.GzipFile(fileobj=io.BytesIO(stream.getvalue())) if packed else stream
-    batches = jsonl.read(FILE, lambda file: contextlib.closing(opened), ALL, Wanted("text"))
+    batches = jsonl.read(
+        FILE, lambda file: contextlib.closing(opened), ALL, ColumnSelection("text")
+    )
     found = []
     with pytest.raises(EOFError if packed else OSError):
         found += (batch.text.to_pylist() for batch in batches)
     assert found == [[str(n) for n in range(9)]]
 
 
-def test_a_span_is_read_no_further_than_it_goes():
+def test_reading_ends_with_the_span():
     class Counting(io.BytesIO):
         asked = 0
 
@@ -302,13 +311,13 @@ def test_a_span_is_read_no_further_than_it_goes():
 
     stream = Counting(GOOD * 600_000)
     opener = contextlib.nullcontext
-    span = Span(300_010, 300_020, 300_000, 300_000 * len(GOOD))
-    (batch,) = jsonl.read(FILE, lambda file: opener(stream), span, WANTED)
+    span = RowSpan(300_010, 300_020, 300_000, 300_000 * len(GOOD))
+    (batch,) = jsonl.read(FILE, lambda file: opener(stream), span, SELECTION)
     assert (batch.start, len(batch)) == (300_010, 10)
     assert stream.asked <= jsonl_blocks.BLOCK_BYTES + jsonl_blocks.PIECE_BYTES
 
 
-# --- anything -----------------------------------------------------------------------------------
+# --- any file -------------------------------------------------------------------------------------
 
 strings = st.text(max_size=6).map(json.dumps) | st.text(
     st.characters(codec="utf-8", exclude_characters='"\\\x00\r\n'), max_size=6
@@ -357,7 +366,7 @@ endings = st.sampled_from([b"\n"] * 8 + [b"\r\n", b"\n\n", b"\n \n", b"\r\r\n", 
 
 @st.composite
 def files(draw):
-    """A file of JSON lines, more or less."""
+    """A file of lines that are mostly JSON."""
     lines = draw(st.lists(st.one_of(plain_lines, plain_lines, any_lines), max_size=8))
     raw = b"".join(line + draw(endings) for line in lines)
     for scrap in draw(st.lists(scraps, max_size=2)):
@@ -368,15 +377,15 @@ def files(draw):
 
 @given(
     raw=files(),
-    wanted=st.lists(st.sampled_from(["id", "x", "text"]), unique=True, max_size=2),
+    selection=st.lists(st.sampled_from(["id", "x", "text"]), unique=True, max_size=2),
     block=st.sampled_from([1, 40, 300, 1 << 20]),
     parts=st.sampled_from([1, 2, 16]),
     bounds=st.tuples(st.integers(0, 9), st.integers(1, 30)),
 )
 @settings(deadline=None, database=None, max_examples=300)
-def test_any_file_is_read_as_line_by_line(raw, wanted, block, parts, bounds):
-    columns = Wanted("text", tuple(Column(name, "string") for name in wanted))
-    span = Span(bounds[0], sum(bounds), 0, 0)
+def test_any_file_is_read_as_line_by_line(raw, selection, block, parts, bounds):
+    columns = ColumnSelection("text", tuple(Column(name, "string") for name in selection))
+    span = RowSpan(bounds[0], sum(bounds), 0, 0)
     with (
         mock.patch.object(jsonl_blocks, "BLOCK_BYTES", block),
         mock.patch.object(jsonl_blocks, "PIECE_BYTES", block),

@@ -16,7 +16,7 @@ from paninifs.storage.corpus.index import CorpusIndex
 from paninifs.storage.corpus.partition import Sharding
 from paninifs.storage.corpus.reading import read_stretch
 from paninifs.storage.errors import ResultsMismatch, ResultsNotFound
-from paninifs.storage.rows import Fault, SourceFile, Span, Stretch
+from paninifs.storage.rows import Fault, RowSpan, SourceFile, Stretch
 from paninifs.storage.store import lifecycle
 from paninifs.storage.store.extension import refuse_mismatch
 from paninifs.storage.store.keys import MANIFEST_KEY, QUARANTINE_KEY
@@ -260,7 +260,7 @@ def test_a_run_resumes_after_the_whole_corpus_moved(folder, target):
     assert opened.manifest.fingerprint == first.manifest.fingerprint
     index = opened.index
     stretches = index.stretches(0, index.rows)
-    read = [r for s in stretches for r in read_stretch(s, corpus.opener, index.wanted)]
+    read = [r for s in stretches for r in read_stretch(s, corpus.opener, index.selection)]
     assert sum(map(len, read)) == index.rows == first.index.rows
 
 
@@ -335,8 +335,10 @@ def test_entries_of_uncounted_files_are_not_merged():
 
 
 def test_an_entry_has_rows_of_corpus_and_file():
-    file = SourceFile("file:///a.txt", "a.txt", 9, "", "text", None)
-    stretch = Stretch(1000, file, Span(10, 20, 0, 0))
+    file = SourceFile(
+        url="file:///a.txt", name="a.txt", size=9, version="", format="text", compression=None
+    )
+    stretch = Stretch(1000, file, RowSpan(10, 20, 0, 0))
     found = quarantined_rows(stretch, Fault(13, "null text", b"", 2))
     assert found == QuarantinedRows(row=1003, rows=2, file="a.txt", file_row=13, reason="null text")
     assert str(found) == "a.txt, row 13-14: null text"

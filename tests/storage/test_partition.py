@@ -1,4 +1,4 @@
-"""Planning: shards tile the rows, partitions the shards, pieces the partitions."""
+"""Planning: shards tile the rows, partitions the shards, spans of files the partitions."""
 
 import inspect
 
@@ -16,7 +16,7 @@ from paninifs.storage.corpus.partition import (
     SHARDS_AIMED_AT,
     FileRows,
     Sharding,
-    pieces,
+    file_spans,
     plan,
     shard_bounds,
 )
@@ -26,7 +26,7 @@ many = settings(deadline=None, database=None, max_examples=150)
 
 @st.composite
 def corpora(draw):
-    """Files of units (some files have none), each unit with an offset of its own."""
+    """Files of units (some without any), each unit with an offset of its own."""
     files = []
     for units in draw(st.lists(st.lists(st.integers(1, 60), max_size=6), max_size=6)):
         offsets = tuple(draw(st.integers(0, 5)) + 100 * n for n in range(len(units)))
@@ -42,12 +42,12 @@ def total(files):
 
 
 def starts_of(files):
-    """The first row of each file, and the total at the end."""
+    """First row of each file, then the total."""
     return [total(files[:number]) for number in range(len(files) + 1)]
 
 
 def units_of(files):
-    """Rows ``[start, stop)`` of the corpus that each unit is."""
+    """Rows ``[start, stop)`` of the corpus that each unit holds."""
     start, found = 0, []
     for file in files:
         for rows in file.units:
@@ -63,7 +63,7 @@ def units_of(files):
     st.sampled_from([FEW_SHARDS, SHARDS_AIMED_AT]),
 )
 @many
-def test_the_rows_of_a_shard_are_a_power_of_two_within_bounds(rows, row_bytes, seconds, shards):
+def test_the_rows_per_shard_are_a_power_of_two_within_bounds(rows, row_bytes, seconds, shards):
     size = Sharding(None, shards, seconds).choose(rows, row_bytes)
     assert size & (size - 1) == 0
     assert 1 <= size <= MAX_SHARD_ROWS
@@ -73,7 +73,7 @@ def test_the_rows_of_a_shard_are_a_power_of_two_within_bounds(rows, row_bytes, s
     quick = seconds * MIN_SHARD_ROWS <= MAX_SHARD_SECONDS
     assert size >= MIN_SHARD_ROWS or not (small and quick)
     assert size * shards <= rows or size <= MIN_SHARD_ROWS
-    # The largest: twice as many rows would break a bound.
+    # It is the largest: twice as many rows would exceed a limit.
     double = 2 * size
     assert (
         double > max(rows // shards, MIN_SHARD_ROWS)
@@ -83,7 +83,7 @@ def test_the_rows_of_a_shard_are_a_power_of_two_within_bounds(rows, row_bytes, s
     )
 
 
-def test_the_rows_of_a_shard_are_what_the_user_says():
+def test_the_rows_per_shard_may_be_set_by_the_user():
     assert Sharding(512, FEW_SHARDS, 1.0).choose(10**9, 10**6) == 512
 
 
@@ -98,7 +98,7 @@ def test_shards_tile_the_rows(rows, size):
 
 @given(corpora(), sizes)
 @many
-def test_a_partition_is_whole_consecutive_shards_and_all_of_them_are_every_shard(files, size):
+def test_partitions_are_whole_shards_and_tile_them_all(files, size):
     partitions = plan(files, size)
     rows = total(files)
     assert [p.number for p in partitions] == list(range(len(partitions)))
@@ -113,9 +113,7 @@ def test_a_partition_is_whole_consecutive_shards_and_all_of_them_are_every_shard
 
 @given(corpora(), sizes)
 @many
-def test_a_unit_is_wholly_decoded_by_one_partition_and_others_read_less_than_a_shard_of_its_head(
-    files, size
-):
+def test_each_unit_is_decoded_once_plus_less_than_a_shard(files, size):
     partitions = plan(files, size)
     for start, stop in units_of(files):
         overlaps = [
@@ -134,7 +132,7 @@ def test_a_unit_is_wholly_decoded_by_one_partition_and_others_read_less_than_a_s
 @given(corpora(), sizes)
 @many
 def test_partitions_are_as_small_as_that_allows(files, size):
-    # No inner shard boundary is left uncut at which cutting would cost no second decoding.
+    # Every inner shard boundary that costs no second decoding is a cut.
     rows, cuts = total(files), {p.row_start for p in plan(files, size)}
     for boundary in range(size, rows, size):
         inside = [start for start, stop in units_of(files) if start < boundary < stop]
@@ -144,17 +142,17 @@ def test_partitions_are_as_small_as_that_allows(files, size):
 
 @given(corpora(), sizes)
 @many
-def test_pieces_tile_each_partition_in_order_and_begin_at_their_units(files, size):
+def test_spans_tile_each_partition_and_begin_at_their_units(files, size):
     where = [(number, row) for number, file in enumerate(files) for row in range(file.rows)]
     read = []
     for p in plan(files, size):
-        found = list(pieces(files, starts_of(files), p.row_start, p.row_stop))
-        assert all(piece.span.start < piece.span.stop for piece in found)
-        rows = [(x.file, row) for x in found for row in range(x.span.start, x.span.stop)]
+        found = list(file_spans(files, starts_of(files), p.row_start, p.row_stop))
+        assert all(span.start < span.stop for _, span in found)
+        rows = [(number, row) for number, span in found for row in range(span.start, span.stop)]
         assert len(rows) == p.rows
         read += rows
-        for piece in found:
-            file, span = files[piece.file], piece.span
+        for number, span in found:
+            file = files[number]
             unit = file.offsets.index(span.unit_offset)
             first = sum(file.units[:unit])
             assert span.unit_row == first
@@ -164,19 +162,19 @@ def test_pieces_tile_each_partition_in_order_and_begin_at_their_units(files, siz
 
 @given(corpora(), st.data())
 @many
-def test_pieces_of_any_rows_are_those_rows(files, data):
+def test_spans_of_any_rows_are_those_rows(files, data):
     where = [(number, row) for number, file in enumerate(files) for row in range(file.rows)]
     start = data.draw(st.integers(0, len(where)))
     stop = data.draw(st.integers(start, len(where)))
-    found = list(pieces(files, starts_of(files), start, stop))
-    rows = [(x.file, row) for x in found for row in range(x.span.start, x.span.stop)]
+    found = list(file_spans(files, starts_of(files), start, stop))
+    rows = [(number, row) for number, span in found for row in range(span.start, span.stop)]
     assert rows == where[start:stop]
 
 
 @given(st.integers(1, 10**6), sizes, st.integers(0, 50))
 @many
 def test_a_compressed_file_is_one_partition(rows, size, before):
-    # One unit of all its rows: only the shard that it shares with the file before is another's.
+    # A single unit: only the shard that it shares with the file before belongs to another task.
     files = [FileRows((before,) if before else (), (0,) if before else ()), FileRows((rows,), (0,))]
     partitions = plan(files, size)
     mine = [p for p in partitions if p.row_stop > before and p.row_start < before + rows]
@@ -189,7 +187,7 @@ def test_a_compressed_file_is_one_partition(rows, size, before):
 def test_an_empty_corpus_has_no_partitions():
     assert plan([], 4096) == []
     assert plan([FileRows((), ())], 4096) == []
-    assert list(pieces([FileRows((), ())], [0, 0], 0, 0)) == []
+    assert list(file_spans([FileRows((), ())], [0, 0], 0, 0)) == []
 
 
 def test_the_plan_is_a_function_of_the_files_and_the_size_alone(monkeypatch):

@@ -1,4 +1,4 @@
-"""Parquet as it is found: nested texts, however they are encoded, and schemas that change."""
+"""Parquet in practice: nested and encoded texts, and schemas that change between files."""
 
 import io
 
@@ -18,12 +18,12 @@ from paninifs.storage.rows import Column
 
 
 def rows_of(corpus):
-    """Read a whole corpus: its columns, and the faults as (file, first row, rows, reason)."""
+    """Return the columns of a corpus, and its faults as (file, first row, rows, reason)."""
     index = corpus.index
-    columns = {name: [] for name in (index.text, *(c.name for c in index.wanted.others))}
+    columns = {name: [] for name in (index.text, *(c.name for c in index.selection.others))}
     faults = []
     for stretch in index.stretches(0, index.rows):
-        for rows in read_stretch(stretch, corpus.opener, index.wanted):
+        for rows in read_stretch(stretch, corpus.opener, index.selection):
             columns[index.text] += rows.text.to_pylist()
             for name, values in rows.columns.items():
                 columns[name] += values.to_pylist()
@@ -38,7 +38,7 @@ def write(folder, **tables):
     return folder
 
 
-# --- how a text may be stored --------------------------------------------------------------------
+# --- how a text may be stored ---------------------------------------------------------------------
 
 STORED = {
     "string": lambda texts: pa.array(texts, pa.string()),
@@ -55,7 +55,7 @@ VIEWS = {
 }
 try:
     pq.write_table(pa.table({"text": VIEWS["string_view"]([])}), io.BytesIO())
-except pa.ArrowNotImplementedError:  # older pyarrow writes none, and so meets none
+except pa.ArrowNotImplementedError:  # older pyarrow cannot write it
     pass
 else:
     STORED |= VIEWS
@@ -67,7 +67,7 @@ def test_row_groups_are_split_across_partitions(tmp_path, glosses, monkeypatch, 
     monkeypatch.setattr(partition, "MIN_SHARD_ROWS", 64)
     texts = [record["text"] for record in glosses]
     parts = []
-    for first in range(0, 2000, 700):  # one by one: Arrow does not slice nested views
+    for first in range(0, 2000, 700):  # one at a time: Arrow does not slice nested views
         column = STORED[how](texts[first : first + 700])
         if nested:
             column = pa.StructArray.from_arrays(
@@ -86,7 +86,7 @@ def test_row_groups_are_split_across_partitions(tmp_path, glosses, monkeypatch, 
         (rows,) = (
             r
             for s in corpus.index.stretches(start, start + 1)
-            for r in read_stretch(s, corpus.opener, corpus.index.wanted)
+            for r in read_stretch(s, corpus.opener, corpus.index.selection)
         )
         assert rows.text.to_pylist() == texts[start : start + 1]
 
@@ -99,7 +99,7 @@ def test_a_missing_text_is_a_bad_row_however_it_is_stored(tmp_path, how):
     assert faults == [("a.parquet", 1, 1, "null text")]
 
 
-# --- nested columns ------------------------------------------------------------------------------
+# --- nested columns -------------------------------------------------------------------------------
 
 PAIRS = [
     {"id": "1", "translation": {"en": "dog", "fr": "chien", "meta": {"score": 0.5, "n": 1}}},
@@ -109,7 +109,7 @@ PAIRS = [
 ]
 
 
-def test_a_leaf_is_named_by_its_path_as_text_as_id_and_to_be_kept(tmp_path):
+def test_a_leaf_is_named_by_its_path_as_text_id_or_kept_column(tmp_path):
     pq.write_table(pa.Table.from_pylist(PAIRS), tmp_path / "a.parquet", row_group_size=3)
     corpus = open_corpus(
         tmp_path,
@@ -143,7 +143,7 @@ def test_only_the_leaf_is_read(tmp_path, monkeypatch):
     assert [field.name for field in seen[0].schema.field("translation").type] == ["fr"]
 
 
-def test_a_leaf_that_is_never_null_is_missing_where_its_struct_is(tmp_path):
+def test_a_non_null_leaf_is_missing_where_its_struct_is(tmp_path):
     always = pa.struct([pa.field("fr", pa.string(), nullable=False)])
     table = pa.table({"translation": pa.array([{"fr": "chien"}, None, {"fr": ""}], always)})
     write(tmp_path, a=table)
@@ -151,7 +151,7 @@ def test_a_leaf_that_is_never_null_is_missing_where_its_struct_is(tmp_path):
     assert columns["translation.fr"] == ["chien", None, ""]
 
 
-def test_a_column_that_bears_the_dotted_name_itself_is_meant(tmp_path):
+def test_a_column_with_the_dotted_name_itself_comes_first(tmp_path):
     nested = pa.array([{"body": "nested", "lang": "a"}])
     write(tmp_path, a={"article": nested, "article.body": ["literal"]})
     corpus = open_corpus(tmp_path, text="article.body", keep=["article.lang"])
@@ -163,7 +163,7 @@ def test_a_name_may_have_dots_within_a_struct(tmp_path):
     assert rows_of(open_corpus(tmp_path, text="meta.dc.title"))[0]["meta.dc.title"] == ["t"]
 
 
-def test_a_missing_column_is_told_with_the_leaves_there_are(tmp_path):
+def test_a_missing_column_is_reported_with_existing_leaves(tmp_path):
     pq.write_table(pa.Table.from_pylist(PAIRS), tmp_path / "a.parquet")
     with pytest.raises(ColumnNotFound, match=r"no column 'text'; .*translation\.fr, translation\."):
         open_corpus(tmp_path).index  # noqa: B018
@@ -182,7 +182,7 @@ def test_lists_of_texts_are_refused_by_name(tmp_path, text):
         open_corpus(tmp_path, text=text).index  # noqa: B018
 
 
-# --- schemas that change from file to file -------------------------------------------------------
+# --- schemas that change from file to file --------------------------------------------------------
 
 
 def test_texts_of_every_kind_make_one_corpus(tmp_path):
@@ -254,7 +254,7 @@ def test_a_kept_column_whose_type_changes(tmp_path, arrays, kind, values, nested
     assert [None if value is pd.NA else value for value in frame[name]] == values
 
 
-def test_an_integer_beside_floats_is_the_nearest_float_and_costs_no_text(tmp_path):
+def test_an_integer_among_floats_is_the_nearest_float(tmp_path):
     write(tmp_path, a={"text": ["t"], "n": [2**53 + 1]}, b={"text": ["u"], "n": [0.5]})
     columns, faults = rows_of(open_corpus(tmp_path, keep=["n"]))
     assert (columns, faults) == ({"text": ["t", "u"], "n": [float(2**53), 0.5]}, [])
@@ -275,7 +275,7 @@ def test_an_id_whose_type_changes(tmp_path, first, second, ids):
     assert rows_of(open_corpus(tmp_path))[0]["id"] == ids
 
 
-def test_a_file_whose_every_text_is_missing_costs_its_rows_and_no_others(tmp_path):
+def test_a_file_of_missing_texts_loses_only_its_own_rows(tmp_path):
     write(tmp_path, a={"text": ["t"]}, b={"text": pa.nulls(2)})
     columns, faults = rows_of(open_corpus(tmp_path))
     assert columns["text"] == ["t", None, None]
@@ -308,7 +308,7 @@ def test_leaves_and_changing_schemas_reach_the_store(tmp_path, client):
     assert verify(store).passed
 
 
-def test_a_folder_as_hugging_face_keeps_it(tmp_path, glosses):
+def test_a_folder_in_the_layout_of_hugging_face(tmp_path, glosses):
     here = tmp_path / "dataset"
     texts = [record["text"] for record in glosses[:90]]
     for n, name in enumerate(

@@ -24,7 +24,7 @@ def address(array):
 
 
 def lies_in(packed, array):
-    """Whether a PackedText's buffers are those of an Arrow array, by their addresses."""
+    """Return whether a PackedText has the buffers of an Arrow array, by their addresses."""
     _, offsets, data = array.buffers()
     width = packed.offsets.itemsize
     return (
@@ -40,7 +40,7 @@ def papers():
 
 
 @pytest.mark.parametrize("kind", KINDS, ids=str)
-def test_an_arrow_array_is_viewed_where_it_lies(kind, papers):
+def test_an_arrow_array_is_viewed_in_place(kind, papers):
     array = pa.array([text.encode() for text in papers], pa.binary()).cast(kind)
     packed = PackedText.from_arrow(array)
     assert lies_in(packed, array)
@@ -78,7 +78,7 @@ def test_texts_without_bytes_are_still_texts(array):
     assert packed.to_bytes() == [b""] * len(array)
 
 
-def test_a_pandas_column_is_viewed_where_it_lies_one_packed_text_a_chunk(papers):
+def test_a_pandas_column_is_viewed_in_place_chunk_by_chunk(papers):
     chunks = [pa.array(papers[:50], pa.large_string()), pa.array(papers[50:], pa.large_string())]
     empty = pa.array([], pa.large_string())
     array = pd.arrays.ArrowExtensionArray(pa.chunked_array([chunks[0], empty, chunks[1]]))
@@ -88,7 +88,7 @@ def test_a_pandas_column_is_viewed_where_it_lies_one_packed_text_a_chunk(papers)
     assert [t for one in packed for t in one.to_bytes()] == [text.encode() for text in papers]
 
 
-def test_a_pandas_column_of_short_strings_is_viewed_where_it_lies():
+def test_a_pandas_column_of_short_strings_is_viewed_in_place():
     array = pa.array(["a", None, "b"], pa.string())
     series = pd.Series(pd.arrays.ArrowExtensionArray(array))
     (packed,) = PackedText.from_series(series)
@@ -104,8 +104,8 @@ def test_rows_picked_from_a_pandas_column_share_its_buffers(papers):
     assert packed.to_bytes() == [text.encode() for text in papers[3:9]]
 
 
-def test_pandas_own_arrow_strings_are_viewed_where_they_lie(papers):
-    # `string[pyarrow]`: what `read_parquet(dtype_backend=...)` and dask itself make.
+def test_pandas_own_arrow_strings_are_viewed_in_place(papers):
+    # `string[pyarrow]`, as made by `read_parquet(dtype_backend=...)` and by dask itself.
     array = pa.array(papers, pa.large_string())
     (packed,) = PackedText.from_series(pd.Series(pd.arrays.ArrowStringArray(array)))
     assert lies_in(packed, array)
@@ -136,7 +136,7 @@ def test_a_pandas_column_that_is_not_arrow_text_is_a_type_error(series):
 
 @given(texts)
 @anywhere
-def test_what_is_packed_comes_out_again(values):
+def test_packed_texts_are_unpacked_unchanged(values):
     raw = [v.encode() if isinstance(v, str) else v for v in values]
     packed = PackedText.from_strings(values)
     assert len(packed) == len(raw)

@@ -1,6 +1,6 @@
 """Everything that may be wrong with a corpus, with its outcome: deploy/docs/failures.md, as tests.
 
-Whole runs on a real cluster. What the readers make of each odd byte is in test_readers, test_jsonl
+Whole runs on a real cluster. What the formats make of each odd byte is in test_reading, test_jsonl
 and test_compression; here is what becomes of it: the values beside it, the quarantine, the message.
 """
 
@@ -620,7 +620,7 @@ def test_a_file_changed_while_it_is_read_ends_the_run(tmp_path, monkeypatch, row
     corpus = pf.open_corpus(folder)
     assert corpus.index.rows == rows
     small = corpus.nbytes <= opening.SMALL_BYTES
-    holder, name = (LocalFileSystem, "cat_file") if small else (opening.SteadyFile, "_attempt")
+    holder, name = (LocalFileSystem, "cat_file") if small else (opening.RetryingFile, "_attempt")
     read = getattr(holder, name)
 
     def changing(*arguments, **options):

@@ -137,7 +137,7 @@ def test_a_folder_and_a_glob(place, glosses):
         pf.open_corpus(f"{url}/absent", storage_options=options)
 
 
-def test_a_server_that_does_not_say_how_long_a_file_is_is_refused():
+def test_a_server_that_reports_no_file_size_is_refused():
     class Unmeasured(http.server.BaseHTTPRequestHandler):
         def do_GET(self):
             self.send_response(200)
@@ -151,6 +151,6 @@ def test_a_server_that_does_not_say_how_long_a_file_is_is_refused():
 
     with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Unmeasured) as server:
         threading.Thread(target=server.serve_forever, daemon=True).start()
-        with pytest.raises(pf.errors.UsageError, match="does not say how long it is; download"):
+        with pytest.raises(pf.errors.UsageError, match="does not report the size; download"):
             pf.open_corpus(f"http://127.0.0.1:{server.server_port}/a.txt")
         server.shutdown()

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import ast
 import json
+import re
 import shutil
 import subprocess
 import sys
 import tomllib
+from collections import Counter
 from collections.abc import Iterator
+from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 
 import pytest
@@ -17,8 +20,7 @@ import paninifs
 from paninifs.graphs.kernels.cpu import cpu_backend
 
 ROOT = Path(paninifs.__file__).parent
-ROOMS = ("storage", "graphs", "engine")  # each may import from itself and from those before it
-API = "the public API"
+ROOMS = ("storage", "graphs", "engine")
 HEAVY = (
     "cudf",
     "cupy",
@@ -68,51 +70,144 @@ def imported(tree: ast.AST, package: tuple[str, ...]) -> Iterator[tuple[int, str
                 yield node.lineno, ".".join([*base, name.value.lstrip(".")])
 
 
-def room_of(name: str, public: dict[str, str]) -> str | None:
-    """Return the room that an absolute name lies in; None outside the package."""
+LAYERS = {
+    "": "engine > graphs > storage",
+    "storage": (
+        "store > corpus | targets > formats > rows > cleaning | filesystems > text | field > errors"
+    ),
+    "graphs": "frames | fusion > graph > blocks > block > fingerprint > kernels > inventories",
+    "graphs/kernels": ("cpu | cuda > selftest > reference > arithmetic | chains | host"),
+    "engine": (
+        "cli > rehearsal | report | calibrate > run | results | staging > cluster | worker"
+        " > monitoring > advisor > costs > hardware > rendering"
+    ),
+}
+"""By folder, what lies in it, from the top down: what is left of a ``>`` may import what is right
+of it, and neighbours (``|``) do not see each other. What is not named is not restricted."""
+
+VERSION = "paninifs.__version__"  # the one thing that may be taken from the root
+
+
+def ranks(folder: str) -> dict[str, int]:
+    """Return by name how high the files and folders of a folder stand; neighbours are equal."""
+    rows = reversed(LAYERS[folder].split(" > "))
+    return {name: rank for rank, row in enumerate(rows) for name in row.split(" | ")}
+
+
+def parts_of(name: str, public: dict[str, str]) -> tuple[str, ...] | None:
+    """Return where an absolute name lies, below the root; None outside the package."""
     head, *rest = name.split(".")
-    if head != "paninifs":
+    if head != "paninifs" or name == VERSION:
         return None
-    first = rest[0] if rest else ""
-    if first == "__version__":
-        return None
-    if first in ROOMS:
-        return first
-    return public[first].split(".")[1] if first in public else API
+    if rest and rest[0] in public:
+        return tuple(f"{public[rest[0]].removeprefix('.')}.{rest[0]}".split("."))
+    return tuple(rest)
+
+
+def goes_up(importer: tuple[str, ...], target: tuple[str, ...]) -> bool:
+    """Whether an import goes up, or to a neighbour that must not be seen."""
+    if not target:  # the public API itself, which holds everything
+        return True
+    for depth, (own, other) in enumerate(zip(importer, target, strict=False)):
+        folder = "/".join(importer[:depth])
+        if own != other:
+            if folder not in LAYERS:
+                return False
+            rank = ranks(folder)
+            if depth == 0 and other not in rank:
+                return True  # a name of the public API, by way of the root
+            return own in rank and other in rank and rank[own] <= rank[other]
+    return False
+
+
+def modules(root: Path) -> dict[tuple[str, ...], Path]:
+    """Return every module of the rooms, by its parts; a package without its ``__init__``."""
+    found = {}
+    for path in sorted(path for room in ROOMS for path in (root / room).rglob("*.py")):
+        parts = path.relative_to(root).with_suffix("").parts
+        found[parts[:-1] if parts[-1] == "__init__" else parts] = path
+    return found
+
+
+def edges(root: Path) -> Iterator[tuple[tuple[str, ...], int, str]]:
+    """Yield what is imported, anywhere: by which module, in which line, and its absolute name."""
+    for parts, path in modules(root).items():
+        package = ("paninifs", *(parts if path.name == "__init__.py" else parts[:-1]))
+        tree = ast.parse(path.read_text(encoding="utf-8"))
+        for line, name in imported(tree, package):
+            yield parts, line, name
 
 
 def violations(root: Path) -> tuple[int, list[str]]:
     """Return how many of the package's own imports there are, and those that go the wrong way."""
-    public, looked_at, wrong = homes(root), 0, []
-    for rank, room in enumerate(ROOMS):
-        for path in sorted((root / room).rglob("*.py")):
-            package = ("paninifs", *path.relative_to(root).parent.parts)
-            tree = ast.parse(path.read_text(encoding="utf-8"))
-            for line, name in imported(tree, package):
-                target = room_of(name, public)
-                if target is None:
-                    continue
-                looked_at += 1
-                if target not in ROOMS[: rank + 1]:
-                    wrong.append(f"{path.relative_to(root)}:{line} imports {name} ({target})")
+    public, paths, looked_at, wrong = homes(root), modules(root), 0, []
+    for importer, line, name in edges(root):
+        target = parts_of(name, public)
+        if target is None:
+            continue
+        looked_at += 1
+        if goes_up(importer, target):
+            wrong.append(f"{paths[importer].relative_to(root)}:{line} imports {name}")
     return looked_at, wrong
 
 
-def test_imports_run_from_engine_to_graphs_to_storage_only() -> None:
+def circles(root: Path) -> list[list[str]]:
+    """Return the modules that need one another, over imports of every kind."""
+    public, known = homes(root), modules(root)
+    graph: dict[str, list[str]] = {".".join(parts): [] for parts in known}
+    for importer, _, name in edges(root):
+        target = parts_of(name, public) or ()
+        while target and target not in known:
+            target = target[:-1]  # what is imported is a name in the module
+        # A package's own ``__init__`` may gather what lies in it.
+        if target and target != importer:
+            graph[".".join(importer)].append(".".join(target))
+    found = []
+    while True:
+        try:
+            tuple(TopologicalSorter(graph).static_order())
+        except CycleError as error:
+            circle = error.args[1]
+            found.append(circle)
+            graph[circle[1]].remove(circle[0])
+        else:
+            return found
+
+
+def test_imports_go_down() -> None:
     looked_at, wrong = violations(ROOT)
     assert not wrong
-    assert looked_at > 50
-    for room in ROOMS:
-        assert len(list((ROOT / room).glob("*.py"))) > 5
+    assert looked_at > 1000
+
+
+def test_no_circle() -> None:
+    assert not circles(ROOT)
+
+
+@pytest.mark.parametrize("folder", LAYERS)
+def test_every_layer_exists(folder: str) -> None:
+    there = {path.stem for path in (ROOT / folder).iterdir()}
+    named = ranks(folder).keys()
+    assert named <= there
+    if folder != "":  # nothing stands outside the order
+        own = {
+            path.stem
+            for path in (ROOT / folder).iterdir()
+            if (path.suffix == ".py" or (path / "__init__.py").exists())
+        }
+        assert own - {"__init__"} == named
 
 
 PLANTED = {
-    "relative": ("storage/field.py", "from ..engine.run import submit"),
+    "relative": ("storage/field.py", "from ..engine.run.submit import submit"),
     "relative, a package": ("storage/field.py", "from ..graphs import block"),
     "relative, from the root": ("graphs/block.py", "from .. import engine"),
     "relative, a public name": ("graphs/block.py", "from .. import submit"),
     "the public api": ("storage/text.py", "import paninifs"),
-    "from three folders up": ("graphs/kernels/cpu.py", "from ...engine.run import submit"),
+    "from four folders up": (
+        "graphs/kernels/cpu/moments.py",
+        "from ....engine.run.submit import submit",
+    ),
     "absolute": ("graphs/graph.py", "import paninifs.engine.run.handle"),
     "absolute, another name": ("storage/text.py", "import paninifs.graphs.block as b"),
     "absolute from": ("storage/text.py", "from paninifs.graphs.block import MapBlock"),
@@ -135,6 +230,18 @@ PLANTED = {
         "from importlib import import_module\nimport_module('..engine.run', __package__)",
     ),
     "in a new file": ("storage/a_new_file.py", "from ..engine import run"),
+    "up within storage": ("storage/formats/jsonl.py", "from ..corpus import index"),
+    "neighbours in storage": ("storage/targets/local.py", "from ..corpus.listing import listed"),
+    "up within graphs": ("graphs/block.py", "from .graph import Graph"),
+    "a backend and another": ("graphs/kernels/cpu/moments.py", "from ..cuda import source"),
+    "up within engine": ("engine/monitoring/events.py", "from ..run import submit"),
+    "neighbours in engine": ("engine/results/verify.py", "from ..run.submit import submit"),
+    "neighbours, for types": (
+        "engine/worker/task.py",
+        "from typing import TYPE_CHECKING\nif TYPE_CHECKING:\n    from ..cluster import location",
+    ),
+    "a public name from above": ("engine/costs/work.py", "def f():\n    from ... import submit"),
+    "a room's own package": ("engine/costs/work.py", "from .. import run"),
 }
 
 
@@ -161,18 +268,86 @@ def test_an_import_the_wrong_way_is_seen(copy: Path, path: str, code: str) -> No
 @pytest.mark.parametrize(
     ("path", "code"),
     [
-        ("engine/run.py", "from ..storage.text import PackedText"),
-        ("graphs/kernels/cpu.py", "from ...storage.text import PackedText"),
-        ("storage/text.py", "from .field import Field"),
+        ("engine/run/submit.py", "from ...storage.text import PackedText"),
+        ("graphs/kernels/cpu/moments.py", "from ....storage.text import PackedText"),
+        ("storage/rows.py", "from .field import Field"),
         ("storage/text.py", "from .. import __version__"),
-        ("storage/text.py", "from paninifs import Field"),
+        ("storage/rows.py", "from paninifs import Field"),
         ("storage/text.py", "import engine"),
+        ("engine/cli/run.py", "from ..rendering import terminal"),
     ],
 )
 def test_an_import_the_right_way_is_let_through(copy: Path, path: str, code: str) -> None:
     with (copy / path).open("a", encoding="utf-8") as file:
         file.write(f"\n{code}\n")
     assert not violations(copy)[1]
+
+
+CIRCLE = {
+    "at the top": "from .layout import metadata",
+    "in a function": "def f():\n    from .layout import metadata",
+    "for types": (
+        "from typing import TYPE_CHECKING\nif TYPE_CHECKING:\n    from .layout import metadata"
+    ),
+}
+
+
+@pytest.mark.parametrize("code", CIRCLE.values(), ids=CIRCLE)
+def test_a_circle_is_seen(copy: Path, code: str) -> None:
+    with (copy / "storage/store/encoding.py").open("a", encoding="utf-8") as file:
+        file.write(f"\n{code}\n")
+    (circle,) = circles(copy)
+    assert {"storage.store.encoding", "storage.store.layout"} <= set(circle)
+
+
+# --- how the folders are arranged -----------------------------------------------------------------
+
+MOST_FILES = 14
+REPEATABLE = {"cli", "compiled"}  # folders whose files are named after what they serve
+
+
+def crowded(root: Path) -> list[str]:
+    """Return the folders that hold more files than are easily surveyed."""
+    counts = Counter(path.parent for path in modules(root).values() if path.stem != "__init__")
+    return [str(folder.relative_to(root)) for folder, n in counts.items() if n > MOST_FILES]
+
+
+def repeated(root: Path) -> list[str]:
+    """Return the file names that stand in a room more than once."""
+    counts = Counter(
+        (path.relative_to(root).parts[0], path.name)
+        for path in modules(root).values()
+        if path.stem != "__init__" and not REPEATABLE & set(path.parts)
+    )
+    return [f"{room}: {name}" for (room, name), n in counts.items() if n > 1]
+
+
+def test_no_folder_is_crowded_and_no_name_stands_twice() -> None:
+    assert not crowded(ROOT)
+    assert not repeated(ROOT)
+
+
+def test_a_crowded_folder_and_a_repeated_name_are_seen(copy: Path) -> None:
+    folder = copy / "storage" / "targets"
+    for number in range(MOST_FILES):
+        (folder / f"target_{number}.py").touch()
+    (copy / "storage" / "corpus" / "local.py").touch()
+    assert crowded(copy) == ["storage/targets"]
+    assert repeated(copy) == ["storage: local.py"]
+
+
+@pytest.mark.parametrize(
+    "folder",
+    sorted(
+        str(path.parent.relative_to(ROOT))
+        for path in modules(ROOT).values()
+        if path.stem == "__init__"
+    ),
+)
+def test_a_folder_says_what_belongs_there_and_what_it_imports(folder: str) -> None:
+    said = ast.get_docstring(ast.parse((ROOT / folder / "__init__.py").read_text("utf-8"))) or ""
+    assert re.search(r"\b[Ii]mports?\b", said), said
+    assert len(said.splitlines()) >= 3
 
 
 # --- what `import paninifs` brings with it --------------------------------------------------------

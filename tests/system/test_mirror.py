@@ -225,7 +225,7 @@ def test_a_mirror_has_one_writer(submit, tmp_path):
 
 
 def test_a_mirror_must_be_another_target(submit):
-    with pytest.raises(UsageError, match="has to be another place"):
+    with pytest.raises(UsageError, match="must not be where the results are"):
         submit(mirror="out.zarr")
 
 

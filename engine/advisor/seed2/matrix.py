@@ -1,10 +1,12 @@
-"""`seed2`: the decision matrix of the project's second seed, frozen, and how it answers.
+"""`seed2`: the frozen decision matrix of the project's second seed, and how it decides.
 
-A guide of November 2025 says by twelve criteria which Colab backend suits an experiment with
-sentence embeddings. Its cells do not follow from any one formula, so its thresholds are kept as it
-has them, in ``seed2.toml``. Where two criteria disagree it is silent; the order that is followed
-here is stated there, with its reasons: a limited budget, then a deadline, then a criterion that
-asks for more than the free backends, then the number of models, the corpus, the runs, the stage.
+A guide of November 2025 selects, by twelve criteria, a Colab backend for an experiment with
+sentence embeddings. Its cells do not follow from a single formula, so its thresholds are kept as
+they are, in ``seed2.toml``. It does not say what to do if two criteria disagree; the precedence
+used here is stated in that file, with reasons: a limited budget, then a deadline, then a criterion
+that requires more than the free backends, then the number of models, the corpus, the runs, the
+stage.
+How questions become inputs of the matrix is in `advisor.seed2_answers`.
 """
 
 from __future__ import annotations
@@ -22,54 +24,54 @@ Answer = str | int | bool
 
 @dataclass(frozen=True, kw_only=True)
 class Cell:
-    """What a criterion says of a backend."""
+    """The entry of a criterion for a backend."""
 
     mark: Mark
-    minutes: float | None = None  # the guide's label; grows neither with texts nor with models
-    at_least: bool = False  # of the minutes: "1h+"
+    minutes: float | None = None  # as the guide states, whatever the number of texts and models
+    at_least: bool = False  # whether the minutes are a minimum: "1h+"
     per: str = "run"
-    strategy: str = ""  # "sequential" or "parallel", of several models
+    strategy: str = ""  # "sequential" or "parallel", for several models
     roi: str = ""  # "+" or "++"
     note: str = ""
 
     @property
     def time(self) -> str:
-        """The guide's minutes, in words; empty where it gives none.
+        """The guide's minutes, in words; empty if it has none.
 
-        >>> Cell("warn", 35).time, Cell("no", 60, at_least=True).time
+        >>> Cell(mark="warn", minutes=35).time, Cell(mark="no", minutes=60, at_least=True).time
         ('35 min', 'at least 60 min')
         """
         if self.minutes is None:
             return ""
         least = "at least " if self.at_least else ""
-        return f"{least}{self.minutes:g} min" + ("" if self.per == "run" else " a month")
+        return f"{least}{self.minutes:g} min" + ("" if self.per == "run" else " per month")
 
     @property
     def label(self) -> str:
-        """All that the guide has beside its mark."""
+        """Everything in the cell except its mark."""
         parts = (self.time, self.strategy, f"ROI {self.roi}" if self.roi else "", self.note)
         return ", ".join(part for part in parts if part)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Criterion:
-    """A row of the matrix: when it holds, what it says of each backend, whom it recommends."""
+    """A row of the matrix: when it holds, its cell for each backend, and its recommendation."""
 
     id: str
     line: int  # of the guide
     input: str
     bounds: Mapping[str, Answer]  # "lt", "le", "ge", "gt" or "eq"
     cells: Mapping[str, Cell]  # by column: CPU, T4, L4, A100, TPU
-    recommend: tuple[str, ...]  # the first, else the next
+    recommend: tuple[str, ...]  # the first choice, then alternatives
 
     def holds(self, answer: Answer) -> bool:
-        """Whether the criterion is met by what was said of its input."""
+        """Return whether the value of the criterion's input meets it."""
         return all(_COMPARE[name](answer, bound) for name, bound in self.bounds.items())
 
 
 @dataclass(frozen=True, kw_only=True)
 class GuideMachine:
-    """A backend as the guide has it, right or wrong."""
+    """A backend as the guide describes it, right or wrong."""
 
     name: str
     kind: Literal["cpu", "gpu", "tpu"]
@@ -79,20 +81,20 @@ class GuideMachine:
     availability: str
     session_hours: float
     verdict: str
-    figures: Mapping[str, Any]  # the rest of what it says of it
+    figures: Mapping[str, Any]  # everything else in its description
 
 
 @dataclass(frozen=True)
 class Ruling:
-    """What the matrix answers."""
+    """An answer of the matrix."""
 
     recommend: tuple[str, ...]
-    decided_by: Criterion | None  # None where nothing was asked: the guide's general advice
-    met: tuple[Criterion, ...]  # every criterion that holds, the one that decides first
+    decided_by: Criterion | None  # None if none holds: the guide's general advice
+    met: tuple[Criterion, ...]  # every criterion that holds, the deciding one first
 
     @property
     def overruled(self) -> tuple[Criterion, ...]:
-        """Those that would have recommended something else."""
+        """Criteria that would have recommended something else."""
         return tuple(one for one in self.met if one.recommend != self.recommend)
 
 
@@ -105,13 +107,13 @@ class Seed2:
     backends: Mapping[str, GuideMachine]
     criteria: tuple[Criterion, ...]
     default: tuple[str, ...]
-    limits: tuple[str, ...]  # inputs that come before all others
+    limits: tuple[str, ...]  # inputs with precedence over all others
     order: tuple[str, ...]  # of the other inputs
-    limited_below: float  # US dollars a month
-    models: Mapping[str, Mapping[str, Any]]  # their parameters, with a note where it has one
+    limited_below: float  # US dollars per month
+    models: Mapping[str, Mapping[str, Any]]  # parameters, and an optional note
 
     def rule(self, answers: Mapping[str, Answer]) -> Ruling:
-        """Return what the matrix answers to inputs, by its criteria and the stated precedence.
+        """Return the answer to inputs, by the criteria and the stated precedence.
 
         Examples
         --------

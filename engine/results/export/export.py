@@ -15,7 +15,7 @@ import pyarrow as pa
 from ....storage.corpus.columns import own_columns
 from ....storage.errors import UsageError
 from ....storage.filesystems.redaction import shown
-from ....storage.rows import Column, Wanted
+from ....storage.rows import Column, ColumnSelection
 from ....storage.store.reader import ResultsStore
 from .columns import OutputColumn, has_all, output_columns, select_columns
 from .files import format_of, require_writable, writing
@@ -161,7 +161,7 @@ def export(
         with writing(path, named, schema, overwrite) as write:
             for group in _grouped(tables()):
                 write(group)
-    return Exported(str(path), index.rows, valid, tuple(schema.names), len(index.unlisted))
+    return Exported(str(path), index.rows, valid, tuple(schema.names), len(index.uncounted))
 
 
 def _local(name: str) -> Path:
@@ -190,8 +190,10 @@ def _pieces(store: ResultsStore, selected: Sequence[OutputColumn]) -> Iterator[P
     reads = any(column.only_in_corpus for column in selected)
     of_corpus = [column.column for column in selected if column.column and reads]
     arrays = {name for one in selected if not (reads and one.column) for name in one.arrays}
-    wanted = Wanted(store.index.text, tuple(dict.fromkeys(of_corpus)), store.index.cleaning)
-    return pieces(store, sorted(arrays), wanted if reads else None)
+    selection = ColumnSelection(
+        store.index.text, tuple(dict.fromkeys(of_corpus)), store.index.cleaning
+    )
+    return pieces(store, sorted(arrays), selection if reads else None)
 
 
 def _grouped(tables: Iterable[pa.Table]) -> Iterator[pa.Table]:

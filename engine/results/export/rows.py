@@ -13,7 +13,7 @@ import pyarrow as pa
 
 from ....storage.corpus.reading import read_stretches
 from ....storage.errors import CorpusChanged, StorageRefused, StorageUnreachable
-from ....storage.rows import Rows, Stretch, Wanted, validity
+from ....storage.rows import ColumnSelection, Rows, Stretch, validity
 from ....storage.store.reader import ResultsStore
 from ....storage.store.shards import quarantined_of
 
@@ -49,14 +49,16 @@ class Piece:
         )
 
 
-def pieces(store: ResultsStore, names: Sequence[str], wanted: Wanted | None) -> Iterator[Piece]:
+def pieces(
+    store: ResultsStore, names: Sequence[str], selection: ColumnSelection | None
+) -> Iterator[Piece]:
     """Yield all rows in order.
 
     Parameters
     ----------
     names : sequence of str
         The arrays to read, besides `valid`.
-    wanted : Wanted or None
+    selection : ColumnSelection or None
         The columns to read from the corpus; if None, it is not read.
 
     Raises
@@ -65,12 +67,12 @@ def pieces(store: ResultsStore, names: Sequence[str], wanted: Wanted | None) -> 
         A file is no longer the one that was indexed, or lacks a row that the run computed.
     """
     stored = _stored(store, names)
-    if wanted is None:
+    if selection is None:
         yield from stored
         return
     stretches = store.index.stretches(0, store.index.rows)
     block = next(stored)
-    with closing(read_stretches(stretches, store.opener, wanted)) as batches:
+    with closing(read_stretches(stretches, store.opener, selection)) as batches:
         for stretch, row, rows in _read(batches):
             start = row
             while start < row + len(rows):

@@ -1,6 +1,6 @@
-// CUDA C++ as a host compiler takes it: the keywords, the intrinsics that our sources use, and a
-// launch that runs a grid block by block. The threads of a block are fibers: each runs until it ends
-// or meets __syncthreads, then the next; so shared memory is seen as the device shows it.
+// CUDA C++ for a host compiler: the keywords and intrinsics that our sources use, and a launch that
+// runs a grid block by block. The threads of a block are fibers: each runs until it ends or reaches
+// __syncthreads, then the next one runs, so shared memory behaves as on a device.
 #include <cmath>
 #include <cstring>
 #include <ucontext.h>
@@ -94,7 +94,7 @@ static inline void __syncthreads() {
     swapcontext(&fibers::contexts[threadIdx.x], &fibers::scheduler);
 }
 
-// `arguments` point to the kernel's arguments, one after another.
+// `arguments` holds pointers to the kernel's arguments.
 template <size_t... I, class... Arguments>
 static void launch_with(
     void (*kernel)(Arguments...), unsigned blocks, unsigned threads, void **arguments,

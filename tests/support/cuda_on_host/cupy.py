@@ -1,7 +1,7 @@
-"""CuPy, as much of it as the engine uses, over NumPy: "device" arrays lie in the host's memory.
+"""A stand-in for CuPy with the parts that the engine uses; "device" arrays are in host memory.
 
-A test that puts this folder in front of `sys.path` runs the CUDA kernels compiled for the host.
-Arrays are of a class of their own, so that what is on the "device" is told from what is not.
+A test that puts this folder first on `sys.path` runs the CUDA kernels compiled for the host. Arrays
+have a class of their own, so that "device" arrays cannot be mistaken for NumPy arrays.
 """
 
 from __future__ import annotations
@@ -25,9 +25,9 @@ COMPILED = Path(tempfile.gettempdir()) / f"paninifs-cuda-on-host-{os.getuid()}"
 
 
 class ndarray(np.lib.mixins.NDArrayOperatorsMixin):  # noqa: N801 (CuPy's name)
-    """An array on the "device": NumPy's functions take it, and give such a one; `asarray` does not.
+    """An array on the "device"; NumPy's functions accept and return it, except for `asarray`.
 
-    Like CuPy's it has no ``__array_namespace__``.
+    Like CuPy's arrays it has no ``__array_namespace__``.
     """
 
     def __init__(self, on_host, memory=None):
@@ -86,7 +86,7 @@ def _wrapped(value):
 def empty(shape, dtype):
     shape = (shape,) if isinstance(shape, int) else shape
     memory = cuda.get_allocator()(math.prod(shape) * np.dtype(dtype).itemsize)
-    made = np.full(shape, 0x5A, np.uint8).astype(dtype)  # not zeros: nobody promised them
+    made = np.full(shape, 0x5A, np.uint8).astype(dtype)  # not zeros, which CuPy does not promise
     return ndarray(made, memory)
 
 
@@ -95,7 +95,7 @@ def zeros(shape, dtype):
 
 
 def asarray(values):
-    assert values.dtype.kind not in "OTU", "CuPy knows no strings and no objects"
+    assert values.dtype.kind not in "OTU", "CuPy supports neither strings nor objects"
     return values if isinstance(values, ndarray) else ndarray(np.array(values))
 
 
@@ -103,7 +103,7 @@ ascontiguousarray = asarray
 
 
 class RawModule:
-    """The program, compiled by the host's C++ compiler once for every text of it."""
+    """A program, compiled by the host's C++ compiler once per source."""
 
     def __init__(self, *, code, options):
         assert "--fmad=false" in options
@@ -112,12 +112,12 @@ class RawModule:
     def compile(self):
         code = self._code
         whole = '#include "cuda_on_host.h"\n' + code
-        kept = subprocess.run(
+        preprocessed = subprocess.run(
             ["cpp", "-P"], input=code.encode(), stdout=subprocess.PIPE, check=True
         )
         for name in re.findall(
             r"__global__ void (?:__launch_bounds__\(.*?\)\s+)?(\w+)",
-            kept.stdout.decode(),
+            preprocessed.stdout.decode(),
             re.DOTALL,
         ):
             whole += (
@@ -139,7 +139,7 @@ class RawModule:
 
     def get_function(self, name):
         def launch(grid, block, arguments):
-            if self._library is None:  # as late as this, like CuPy
+            if self._library is None:  # at the first launch, like CuPy
                 self.compile()
             launcher = getattr(self._library, f"launch_{name}", None)
             if launcher is None:
@@ -154,7 +154,7 @@ class RawModule:
 def _argument(value):
     if isinstance(value, ndarray):
         return ctypes.c_void_p(value._on_host.ctypes.data)
-    assert isinstance(value, np.generic), "a plain number has no type of its own in CUDA"
+    assert isinstance(value, np.generic), "a Python number has no CUDA type"
     return np.ctypeslib.as_ctypes_type(value.dtype)(value.item())
 
 
@@ -172,7 +172,7 @@ class _Stream:
         pass
 
 
-STICKY = (700, 719)  # an illegal address, a failed launch: the process's device is lost
+STICKY = (700, 719)  # an illegal address, a failed launch: the device is lost to the process
 _errors = []
 
 
@@ -198,11 +198,11 @@ class OutOfMemoryError(MemoryError):
 
 
 class Device:
-    """The device's memory: so many bytes, given in pieces of 512 as CuPy's pool gives them."""
+    """The device's memory, allocated in multiples of 512 bytes as by CuPy's pool."""
 
     def __init__(self):
         self.total, self.taken, self.peak, self.refused = 1 << 50, 0, 0, 0
-        self._lock = threading.RLock()  # memory may be let go of in the midst of taking some
+        self._lock = threading.RLock()  # memory may be freed during an allocation
 
     def take(self, nbytes):
         nbytes = -(-nbytes // 512) * 512
@@ -220,7 +220,7 @@ class Device:
 
 
 class Memory:
-    """A piece of it, which goes back when nobody has it any more."""
+    """An allocation, freed when its last reference goes."""
 
     def __init__(self, nbytes):
         self._nbytes = nbytes

@@ -1,4 +1,4 @@
-"""The one function of `cupyx` that the engine uses."""
+"""A stand-in for `cupyx` with the one function that the engine uses."""
 
 import numpy as np
 

@@ -21,7 +21,7 @@ from numba.extending import intrinsic
 from numba.np.arrayobj import populate_array
 
 from .....storage.errors import BackendUnavailable
-from ..machine_code import Kind
+from ..arguments import Kind
 from ..numba_target import target
 
 inlined = njit(forceinline=True, error_model="numpy", _nrt=False)
@@ -113,7 +113,7 @@ def _reading(kind: Any) -> Callable[[int], Any]:
 
 
 def _emit(context: Any, builder: Any, kind: Any, word: Callable[[], Any]) -> Any:
-    """Emit code that reads one argument from words, as `machine_code.laid_out` writes them."""
+    """Emit code that reads one argument from words, as `arguments.laid_out` writes them."""
     if isinstance(kind, types.BaseTuple):
         parts = [_emit(context, builder, one, word) for one in kind]
         return context.make_tuple(builder, kind, parts)

@@ -1,4 +1,4 @@
-"""The readers: every format gives the rows that were planned, and says which it cannot use."""
+"""Reading: every format yields exactly the planned rows, and names those that cannot be used."""
 
 import csv
 import gzip
@@ -31,17 +31,17 @@ many = settings(
     deadline=None,
     database=None,
     max_examples=40,
-    # What is patched is the same for every example.
+    # The patches are the same for every example.
     suppress_health_check=[HealthCheck.function_scoped_fixture],
 )
-# No surrogates: they are no UTF-8, and have tests of their own.
+# No surrogates, which are not UTF-8 and have tests of their own.
 words = st.text(st.characters(codec="utf-8"), max_size=12)
 lines = st.text(st.characters(codec="utf-8", exclude_characters="\r\n"), max_size=12)
 
 
 @pytest.fixture(params=[1, 7, 64], ids="blocks of {} bytes".format)
 def small_blocks(request, monkeypatch):
-    """Blocks so small that every file has many."""
+    """Make blocks so small that every file has many."""
     monkeypatch.setattr(linewise, "BLOCK_BYTES", request.param)
     monkeypatch.setattr(delimited, "BLOCK_BYTES", request.param)
     monkeypatch.setattr(jsonl_blocks, "BLOCK_BYTES", request.param)
@@ -50,7 +50,7 @@ def small_blocks(request, monkeypatch):
 
 @pytest.fixture
 def small_batches(monkeypatch):
-    """Batches so small that a file is handed over in several."""
+    """Make batches so small that a file is read in several."""
     monkeypatch.setattr(building, "BATCH_ROWS", 3)
     monkeypatch.setattr(jsonl, "BATCH_ROWS", 3)
 
@@ -76,10 +76,10 @@ def read(corpus, start=0, stop=None):
     """Read rows ``[start, stop)``: (text, other columns, faults as (row, rows, reason))."""
     index = corpus.index
     stop = index.rows if stop is None else stop
-    text, others, faults = [], {column.name: [] for column in index.wanted.others}, []
+    text, others, faults = [], {column.name: [] for column in index.selection.others}, []
     for stretch in index.stretches(start, stop):
         row = stretch.span.start
-        for batch in read_stretch(stretch, corpus.opener, index.wanted):
+        for batch in read_stretch(stretch, corpus.opener, index.selection):
             assert batch.start == row
             row += len(batch)
             assert batch.text.type in (pa.string(), pa.large_string())
@@ -91,15 +91,15 @@ def read(corpus, start=0, stop=None):
             found = [(f.row, f.rows, f.reason) for f in batch.faults]
             faulty = {r for first, count, _ in found for r in range(first, first + count)}
             nulls = {batch.start + at for at, t in enumerate(batch.text.to_pylist()) if t is None}
-            assert faulty == nulls  # a row without text has its reason, and no other has one
+            assert faulty == nulls  # rows without text have a reason, and no others
             faults += found
-        assert row == stretch.span.stop  # rows out are rows planned
+        assert row == stretch.span.stop  # the rows are those planned
     assert len(text) == stop - start
     return text, others, faults
 
 
 def check_spans(path, expected, data):
-    """Compare the whole of a file, and any span of it, with what was written there."""
+    """Compare the whole of a file, and any span of it, with the values written."""
     corpus = open_corpus(path)
     assert corpus.index.rows == len(expected)
     assert read(corpus)[0] == expected
@@ -110,7 +110,7 @@ def check_spans(path, expected, data):
     return corpus
 
 
-# --- any span is that slice of the file ---------------------------------------------------------
+# --- any span is that slice of the file -----------------------------------------------------------
 
 
 @given(
@@ -128,7 +128,7 @@ def check_spans(path, expected, data):
 def test_json_lines(scratch, values, blanks, ending, last, ascii_only, bom, packed, data):
     records = [json.dumps({"text": v}, ensure_ascii=ascii_only) for v in values]
     body = "".join(b + r + ending for b, r in zip(blanks[1:], records, strict=False))
-    # A byte-order mark stands before the first record, blank lines before that without one.
+    # A byte-order mark comes right before the first record, blank lines only without one.
     raw = ("\ufeff" if bom else blanks[0]) + body.removeprefix(blanks[1] if bom else "")
     raw = (raw.removesuffix(ending) + last + blanks[0]).encode()
     path = scratch / ("a.jsonl.gz" if packed else "a.jsonl")
@@ -150,7 +150,7 @@ def test_json_lines(scratch, values, blanks, ending, last, ascii_only, bom, pack
 @pytest.mark.usefixtures("small_blocks", "small_batches")
 def test_plain_text(scratch, values, ending, final, bom, packed, data):
     if not final and not values[-1]:
-        values = [*values, "the end"]  # an empty last line without an ending is no line
+        values = [*values, "the end"]  # an empty last line without an ending does not count
     if values[0].startswith("\ufeff"):
         values = ["", *values]
     raw = ("\ufeff" if bom else "") + ending.join(values) + (ending if final else "")
@@ -172,7 +172,7 @@ def test_plain_text(scratch, values, ending, final, bom, packed, data):
 @many
 @pytest.mark.usefixtures("small_blocks", "small_batches")
 def test_delimited(scratch, values, kind, ending, quoting, blank, bom, packed, data):
-    # Newlines, quotes and delimiters inside the values are what the format has to survive.
+    # The format has to survive newlines, quotes and delimiters inside the values.
     if any("\r" in value or "\n" in value for value in values):
         quoting = csv.QUOTE_ALL  # Python 3.11 writes a bare \r unquoted otherwise
     file = io.StringIO()
@@ -227,7 +227,7 @@ def test_whatever_the_bytes_are_a_row_is_its_text_or_a_fault(scratch, texts, dat
 
 @pytest.mark.parametrize("name", ["a.jsonl", "a.txt", "a.csv"])
 @pytest.mark.usefixtures("small_blocks")
-def test_small_blocks_make_many_units_and_each_unit_is_entered_where_it_begins(write, name):
+def test_each_of_many_units_is_entered_where_it_begins(write, name):
     values = [f"line {n} ā" for n in range(40)]
     if name == "a.jsonl":
         raw = "".join(json.dumps({"text": v}) + "\n" for v in values)
@@ -254,13 +254,13 @@ def test_reading_a_span_begins_at_its_unit_not_at_the_files_head(write, monkeypa
             yield line
 
     monkeypatch.setattr(plain, "lines_of", noting)
-    (batch,) = read_stretch(stretch, corpus.opener, corpus.index.wanted)
+    (batch,) = read_stretch(stretch, corpus.opener, corpus.index.selection)
     assert batch.text.to_pylist() == ["line 990"]
     assert stretch.span.unit_offset > 7000
     assert 984 <= stretch.span.unit_row <= 990
 
 
-# --- real files ---------------------------------------------------------------------------------
+# --- real files -----------------------------------------------------------------------------------
 
 
 def test_real_glosses_in_every_format_are_the_same_texts(tmp_path):
@@ -313,7 +313,7 @@ def test_csv_values_are_strings(write):
 
 @pytest.mark.parametrize("end", [b"", b"\n", b"\r", b"\r\n", b"\n\r", b"\n\r\n\r"])
 @pytest.mark.parametrize("name", ["a.jsonl", "a.csv"])
-def test_blank_lines_at_the_end_are_no_rows(write, name, end):
+def test_blank_lines_at_the_end_are_not_rows(write, name, end):
     raw = b'{"text": "a"}\n{"text": "b"}' if name == "a.jsonl" else b"text\na\nb"
     corpus = write(name, raw + end)
     assert corpus.index.rows == 2
@@ -322,7 +322,7 @@ def test_blank_lines_at_the_end_are_no_rows(write, name, end):
 
 @pytest.mark.parametrize("ending", ["\n", "\r\n"])
 @pytest.mark.parametrize("name", ["a.csv", "a.tsv", "a.csv.gz"])
-def test_a_byte_order_mark_is_no_part_of_the_first_columns_name(write, name, ending):
+def test_a_byte_order_mark_is_not_part_of_the_first_column_name(write, name, ending):
     raw = f"\ufefftext{ending}a{ending}".encode()
     assert read(write(name, gzip.compress(raw) if "gz" in name else raw)) == (["a"], {}, [])
 
@@ -350,11 +350,11 @@ def test_empty_lines_of_plain_text_are_rows(write):
         ("parquet", None),
     ],
 )
-def test_the_ending_of_a_name_says_the_format(name, known):
+def test_the_ending_of_a_name_decides_the_format(name, known):
     assert format_of(name) == known
 
 
-# --- bad rows -----------------------------------------------------------------------------------
+# --- bad rows -------------------------------------------------------------------------------------
 
 GOOD = b'{"text": "good"}\n'
 
@@ -378,11 +378,11 @@ GOOD = b'{"text": "good"}\n'
         (b'{"text": "a\\ud800b"}', "lone surrogate at character 1", b'{"text": "a\\ud800b"}'),
     ],
 )
-def test_a_bad_record_of_json_lines_is_named_and_the_others_are_read(write, line, reason, excerpt):
+def test_a_bad_json_record_is_named_and_the_others_are_read(write, line, reason, excerpt):
     corpus = write("a.jsonl", GOOD + b"\n" + GOOD + line + b"\n" + GOOD)
     text, _, ((row, count, why),) = read(corpus)
     assert text == ["good", "good", None, "good"]
-    assert (row, count) == (2, 1)  # of the file's records: blank lines are none
+    assert (row, count) == (2, 1)  # counted in records: blank lines are not records
     assert why.startswith(reason)
     assert excerpts(corpus) == [excerpt]
 
@@ -392,7 +392,7 @@ def excerpts(corpus):
     return [
         fault.excerpt
         for stretch in index.stretches(0, index.rows)
-        for batch in read_stretch(stretch, corpus.opener, index.wanted)
+        for batch in read_stretch(stretch, corpus.opener, index.selection)
         for fault in batch.faults
     ]
 
@@ -430,7 +430,7 @@ def test_a_quote_that_never_ends_is_one_bad_record(write):
     assert (row, count, why.startswith("malformed record: ")) == (1, 1, True)
 
 
-def test_csv_values_that_are_not_utf_8_beside_the_text_cost_no_text(write):
+def test_other_csv_values_that_are_not_utf_8_lose_no_text(write):
     text, others, faults = read(write("a.csv", b"id,text\n\xff1,a\n"))
     assert (text, faults) == (["a"], [])
     assert others["id"] == ["\ufffd1"]
@@ -439,7 +439,7 @@ def test_csv_values_that_are_not_utf_8_beside_the_text_cost_no_text(write):
 def test_a_header_that_names_a_column_twice_cannot_be_counted(write, tmp_path):
     (tmp_path / "b.csv").write_bytes(b"text\nb\n")
     (tmp_path / "a.csv").write_bytes(b"text,text\n1,2\n")
-    (unlisted,) = open_corpus(tmp_path).index.unlisted
+    (unlisted,) = open_corpus(tmp_path).index.uncounted
     assert "names 'text' more than once" in unlisted.problem
 
 
@@ -476,15 +476,15 @@ def test_valid_parquet_text_reaches_the_rows_as_arrow_decoded_it(tmp_path, monke
     original = parquet._plain
     monkeypatch.setattr(parquet, "_plain", lambda array: decoded.append(array) or original(array))
     index = corpus.index
-    (batch,) = read_stretch(index.stretches(0, 2)[0], corpus.opener, index.wanted)
+    (batch,) = read_stretch(index.stretches(0, 2)[0], corpus.opener, index.selection)
     assert batch.text.buffers()[2].address == decoded[0].buffers()[2].address
 
 
-# --- bad files ----------------------------------------------------------------------------------
+# --- bad files ------------------------------------------------------------------------------------
 
 
 def damage(path, change):
-    """Change a file behind the index's back: same size, same time."""
+    """Change a file so that the index does not notice: same size, same time."""
     before = path.stat()
     data = change(bytearray(path.read_bytes()))
     path.write_bytes(data)
@@ -492,19 +492,19 @@ def damage(path, change):
     assert path.stat().st_size == before.st_size
 
 
-def test_a_truncated_gzip_file_cannot_be_counted_and_the_others_are_read(tmp_path):
+def test_a_truncated_gzip_file_is_not_counted_others_are_read(tmp_path):
     (tmp_path / "b.jsonl").write_bytes(GOOD)
     packed = gzip.compress(b"".join(b'{"text": "%d"}\n' % n for n in range(5000)))
     (tmp_path / "a.jsonl.gz").write_bytes(packed[:-20])
     corpus = open_corpus(tmp_path)
     assert read(corpus)[0] == ["good"]
-    (unlisted,) = corpus.index.unlisted
+    (unlisted,) = corpus.index.uncounted
     assert unlisted.file.name == "a.jsonl.gz"
     assert unlisted.problem.startswith("not readable as jsonl: damaged gzip: ")
 
 
 @pytest.mark.parametrize("name", ["a.jsonl.gz", "a.txt.gz", "a.csv.gz"])
-def test_a_gzip_file_damaged_after_it_was_counted_gives_faults(tmp_path, name):
+def test_a_gzip_file_damaged_after_counting_gives_faults(tmp_path, name):
     line = b'{"text": "%d"}\n' if "jsonl" in name else b"%d\n"
     head = gzip.compress(
         (b"text\n" if "csv" in name else b"") + b"".join(map(line.__mod__, range(9)))
@@ -521,7 +521,7 @@ def test_a_gzip_file_damaged_after_it_was_counted_gives_faults(tmp_path, name):
 
 
 @pytest.mark.parametrize("name", ["a.jsonl.gz", "a.txt.gz", "a.csv.gz"])
-def test_a_gzip_file_whose_checksum_no_longer_fits_is_not_taken_for_good(tmp_path, name):
+def test_a_gzip_file_with_a_wrong_checksum_is_not_accepted(tmp_path, name):
     line = b'{"text": "%d"}\n' if "jsonl" in name else b"%d\n"
     path = tmp_path / name
     path.write_bytes(
@@ -536,10 +536,10 @@ def test_a_gzip_file_whose_checksum_no_longer_fits_is_not_taken_for_good(tmp_pat
 
 @pytest.mark.readme("damaged-later")
 @pytest.mark.parametrize("what", ["a page's header", "a digit"])
-def test_a_parquet_page_damaged_after_it_was_counted_gives_faults(tmp_path, what):
+def test_a_parquet_page_damaged_after_counting_gives_faults(tmp_path, what):
     path = tmp_path / "a.parquet"
     table = pa.table({"text": [f"{n * 7919}" for n in range(32_768)]})
-    # A digit can be told from another one only where the writer left a checksum.
+    # One digit replaced by another is only detected with a checksum.
     options = {"compression": "none", "use_dictionary": False, "write_page_checksum": True}
     pq.write_table(table, path, row_group_size=16_384, **options)
     corpus = open_corpus(path)
@@ -557,7 +557,7 @@ def test_a_parquet_page_damaged_after_it_was_counted_gives_faults(tmp_path, what
 
 
 @pytest.mark.parametrize("name", ["a.jsonl", "a.txt", "a.csv"])
-def test_a_file_that_lost_records_behind_our_back_gives_faults_for_them(tmp_path, name):
+def test_records_lost_after_counting_are_faults(tmp_path, name):
     head = b"text\n" if name == "a.csv" else b""
     line = b'{"text": "%d"}\n' if name == "a.jsonl" else b"%d\n"
     path = tmp_path / name
@@ -581,7 +581,7 @@ def test_a_file_that_changes_after_it_was_counted_is_refused(tmp_path, name, wha
         path.write_bytes(gzip.compress(raw) if "gz" in name else raw)
     corpus = open_corpus(path)
     (stretch,) = corpus.index.stretches(0, 1)
-    assert sum(map(len, read_stretch(stretch, corpus.opener, corpus.index.wanted))) == 1
+    assert sum(map(len, read_stretch(stretch, corpus.opener, corpus.index.selection))) == 1
     data, time = path.read_bytes(), path.stat().st_mtime_ns
     if what == "grown":
         path.write_bytes(data + b"\n")
@@ -595,7 +595,7 @@ def test_a_file_that_changes_after_it_was_counted_is_refused(tmp_path, name, wha
         path.unlink()
     words = "vanished after it was listed" if what == "gone" else "changed after it was indexed"
     with pytest.raises(CorpusChanged, match=words) as caught:
-        list(read_stretch(stretch, corpus.opener, corpus.index.wanted))
+        list(read_stretch(stretch, corpus.opener, corpus.index.selection))
     assert str(path) in str(caught.value)
     assert isinstance(caught.value, OSError)
 
@@ -613,7 +613,7 @@ def test_a_disk_that_fails_is_an_error_not_a_bad_row(tmp_path, monkeypatch, name
     (stretch,) = corpus.index.stretches(0, corpus.index.rows)
 
     class Failing(io.FileIO):
-        """A file that has a broken sector in the middle."""
+        """A file with a broken sector in the middle."""
 
         def checked(self, size):
             if self.tell() < 40_000 <= self.tell() + size:
@@ -634,10 +634,10 @@ def test_a_disk_that_fails_is_an_error_not_a_bad_row(tmp_path, monkeypatch, name
     monkeypatch.setattr(opening, "SMALL_BYTES", 0)
     monkeypatch.setenv("PANINIFS_PATIENCE", "0.1")
     with pytest.raises(StorageUnreachable, match=r"reading file://.*Input/output error"):
-        list(read_stretch(stretch, corpus.opener, corpus.index.wanted))
+        list(read_stretch(stretch, corpus.opener, corpus.index.selection))
 
 
-def test_a_file_with_a_problem_is_not_opened_and_all_its_rows_are_faults(tmp_path):
+def test_a_file_with_a_problem_is_not_opened_rows_are_faults(tmp_path):
     pq.write_table(pa.table({"text": ["a"]}), tmp_path / "a.parquet")
     pq.write_table(pa.table({"body": ["b"] * 20_000, "id": ["x"] * 20_000}), tmp_path / "b.parquet")
     corpus = open_corpus(tmp_path)
@@ -658,8 +658,8 @@ def test_validity_of_a_slice_is_that_of_its_elements(start, length):
     assert validity(pa.nulls(length, pa.string())).tolist() == [False] * length
 
 
-def test_counting_json_lines_holds_no_line_that_is_longer_than_a_batch(write):
-    """The client counts; a line of a gigibyte is the workers' business."""
+def test_counting_json_lines_never_holds_more_than_a_batch(write):
+    """Counting runs on the client, which must not need memory for a line of a gigabyte."""
     data = b'{"text": "' + b"a" * (20 << 20) + b'"}\n{"text": "b"}\n'
     (file,) = write("a.jsonl", data).files
 
@@ -676,7 +676,7 @@ def test_counting_json_lines_holds_no_line_that_is_longer_than_a_batch(write):
     assert found.lengths[rows.ANY_TEXT] == rows.Lengths(len(data), (20 << 20) + 12, 0)
 
 
-def test_a_csv_value_without_an_end_gathers_no_more_than_the_limit(write, monkeypatch):
+def test_an_unclosed_csv_value_collects_at_most_the_limit(write, monkeypatch):
     monkeypatch.setattr(delimited, "LONGEST_FIELD", 1000)
     ending = b"".join(b"line %d\n" % line for line in range(300))
     texts, _, ((_, _, why),) = read(write("a.csv", b'text\nun\n"' + ending))
@@ -694,12 +694,12 @@ def test_texts_too_long_together_for_32_bit_offsets_get_64(monkeypatch):
 
 
 @pytest.mark.parametrize("values", [["a", "b"], [b"a", b"b"]])
-def test_a_text_that_a_dictionary_repeats_is_decoded_with_64_bit_offsets(tmp_path, values):
+def test_repeated_dictionary_text_is_decoded_with_64_bit_offsets(tmp_path, values):
     column = pa.array([values[0]] * 3 + [values[1]]).dictionary_encode()
     pq.write_table(pa.table({"text": column}), tmp_path / "a.parquet")
     corpus = open_corpus(tmp_path)
     (stretch,) = corpus.index.stretches(0, 4)
-    (batch,) = read_stretch(stretch, corpus.opener, corpus.index.wanted)
+    (batch,) = read_stretch(stretch, corpus.opener, corpus.index.selection)
     assert batch.text.type == pa.large_string()
     assert batch.text.to_pylist() == ["a", "a", "a", "b"]
 
@@ -708,7 +708,7 @@ def test_long_values_beside_the_text_fill_a_batch_too(write, monkeypatch):
     monkeypatch.setattr(building, "BATCH_BYTES", 100)
     corpus = write("a.csv", b"id,text\n" + b"%s,a\n" % (b"x" * 60) * 6)
     (stretch,) = corpus.index.stretches(0, 6)
-    batches = list(read_stretch(stretch, corpus.opener, corpus.index.wanted))
+    batches = list(read_stretch(stretch, corpus.opener, corpus.index.selection))
     assert [len(batch) for batch in batches] == [2, 2, 2]
 
 
@@ -718,5 +718,5 @@ def test_long_values_beside_parquets_text_make_a_batch_smaller(tmp_path, monkeyp
     pq.write_table(table, tmp_path / "a.parquet", use_dictionary=False)
     corpus = open_corpus(tmp_path)
     (stretch,) = corpus.index.stretches(0, 50)
-    batches = list(read_stretch(stretch, corpus.opener, corpus.index.wanted))
+    batches = list(read_stretch(stretch, corpus.opener, corpus.index.selection))
     assert max(len(batch) for batch in batches) < 10

@@ -1,4 +1,4 @@
-"""How the bytes of a corpus arrive: all of them, whatever its storage does meanwhile."""
+"""Opening files of a corpus: all bytes arrive, whatever the storage does meanwhile."""
 
 import errno
 import io
@@ -14,7 +14,7 @@ from fsspec.implementations.local import LocalFileSystem
 
 from paninifs import open_corpus
 from paninifs.storage.corpus import opening
-from paninifs.storage.corpus.opening import SteadyFile
+from paninifs.storage.corpus.opening import RetryingFile
 from paninifs.storage.corpus.reading import AHEAD, FETCHES, read_stretches
 from paninifs.storage.errors import CorpusChanged, StorageUnreachable
 from paninifs.storage.filesystems import retry
@@ -24,14 +24,14 @@ ROWS = 30_000
 
 @pytest.fixture(autouse=True)
 def quick(monkeypatch):
-    """Waits of a few milliseconds."""
+    """Shorten waits to a few milliseconds."""
     monkeypatch.setattr(retry, "FIRST_WAIT_SECONDS", 0.002)
     monkeypatch.setattr(retry, "LONGEST_WAIT_SECONDS", 0.01)
     monkeypatch.setenv("PANINIFS_PATIENCE", "5")
 
 
 class Flaky(io.FileIO):
-    """Fails at every third read, ends early at every seventh; a handle that failed stays broken."""
+    """Fails every third read, ends every seventh early; once failed, a handle stays broken."""
 
     reads = 0
     broken = False
@@ -48,14 +48,14 @@ class Flaky(io.FileIO):
 
 @pytest.fixture
 def flaky(monkeypatch):
-    """Every file of this machine that fsspec opens is a flaky one."""
+    """Make every local file that fsspec opens a flaky one."""
     Flaky.reads = 2
     monkeypatch.setattr(LocalFileSystem, "_open", lambda self, path, *args, **kw: Flaky(path))
 
 
 def texts_of(corpus):
     index = corpus.index
-    read = read_stretches(index.stretches(0, index.rows), corpus.opener, index.wanted)
+    read = read_stretches(index.stretches(0, index.rows), corpus.opener, index.selection)
     rows = [batch for *_, batch in read]
     assert not any(batch.faults for batch in rows)
     return [text for batch in rows for text in batch.text.to_pylist()]
@@ -63,7 +63,7 @@ def texts_of(corpus):
 
 @pytest.mark.parametrize("small", [0, 1 << 30], ids=["as needed", "fetched whole"])
 @pytest.mark.parametrize("name", ["a.jsonl", "a.jsonl.gz", "a.parquet", "a.txt", "a.csv"])
-def test_what_fails_and_comes_back_is_read_whole(tmp_path, flaky, monkeypatch, small, name):
+def test_reading_survives_transient_failures(tmp_path, flaky, monkeypatch, small, name):
     import gzip
 
     monkeypatch.setattr(opening, "SMALL_BYTES", small)
@@ -82,7 +82,7 @@ def test_what_fails_and_comes_back_is_read_whole(tmp_path, flaky, monkeypatch, s
     assert Flaky.reads > 3
 
 
-def test_a_file_that_became_another_meanwhile_is_not_gone_on_with(tmp_path, monkeypatch):
+def test_reading_stops_if_the_file_was_replaced_meanwhile(tmp_path, monkeypatch):
     path = tmp_path / "a.txt"
     path.write_text("first\n" * 300_000)
     corpus = open_corpus(path)
@@ -102,7 +102,7 @@ def test_a_file_that_became_another_meanwhile_is_not_gone_on_with(tmp_path, monk
         texts_of(corpus)
 
 
-def test_a_storage_that_stays_away_is_named(tmp_path, monkeypatch):
+def test_an_unreachable_storage_is_named(tmp_path, monkeypatch):
     path = tmp_path / "a.txt"
     path.write_text("a\nb\n")
     corpus = open_corpus(path)
@@ -113,13 +113,13 @@ def test_a_storage_that_stays_away_is_named(tmp_path, monkeypatch):
         raise OSError(errno.ENOTCONN, "Transport endpoint is not connected", path)
 
     monkeypatch.setattr(LocalFileSystem, "info", away)
-    with pytest.raises(StorageUnreachable, match=r"looking at file://.*a\.txt failed for 0 s"):
+    with pytest.raises(StorageUnreachable, match=r"checking file://.*a\.txt failed for 0 s"):
         texts_of(corpus)
     with pytest.raises(StorageUnreachable, match=r"listing .*a\.txt failed for 0 s"):
-        open_corpus(path)  # and not: no such file
+        open_corpus(path)  # rather than: no such file
 
 
-def test_a_glob_over_a_place_that_stays_away_is_no_missing_file(tmp_path, monkeypatch):
+def test_a_glob_on_unreachable_storage_is_not_a_missing_file(tmp_path, monkeypatch):
     (tmp_path / "a.txt").write_text("a\n")
     monkeypatch.setenv("PANINIFS_PATIENCE", "0.1")
 
@@ -133,7 +133,7 @@ def test_a_glob_over_a_place_that_stays_away_is_no_missing_file(tmp_path, monkey
         open_corpus(tmp_path)
 
 
-def test_small_files_are_fetched_many_at_once_and_few_are_held(tmp_path, monkeypatch):
+def test_small_files_are_fetched_concurrently_and_few_are_held(tmp_path, monkeypatch):
     for number in range(200):
         (tmp_path / f"{number:03}.txt").write_text(f"text {number}\n")
     corpus = open_corpus(tmp_path)
@@ -153,31 +153,31 @@ def test_small_files_are_fetched_many_at_once_and_few_are_held(tmp_path, monkeyp
 
     monkeypatch.setattr(LocalFileSystem, "cat_file", slow)
     index = corpus.index
-    read = read_stretches(index.stretches(0, 200), corpus.opener, index.wanted)
+    read = read_stretches(index.stretches(0, 200), corpus.opener, index.selection)
     assert next(read)[2].text.to_pylist() == ["text 0"]
     time.sleep(0.2)
     assert fetched <= AHEAD
     assert [rows.text.to_pylist()[0] for *_, rows in read] == [f"text {n}" for n in range(1, 200)]
-    assert (most, fetched) == (FETCHES, 200)  # each once
+    assert (most, fetched) == (FETCHES, 200)  # each fetched once
 
 
-def test_what_is_not_wanted_any_more_is_not_fetched(tmp_path):
+def test_closing_the_reader_stops_fetching(tmp_path):
     for number in range(200):
         (tmp_path / f"{number:03}.txt").write_text(f"text {number}\n")
     corpus = open_corpus(tmp_path)
     index = corpus.index
     before = set(threading.enumerate())  # of runs in this process
-    read = read_stretches(index.stretches(0, 200), corpus.opener, index.wanted)
+    read = read_stretches(index.stretches(0, 200), corpus.opener, index.selection)
     next(read)
     read.close()
     names = [thread.name for thread in set(threading.enumerate()) - before]
     assert not any(name.startswith("paninifs-fetch") for name in names)
 
 
-def test_a_steady_file_is_a_file(tmp_path):
+def test_a_retrying_file_is_a_file(tmp_path):
     path = tmp_path / "a"
     path.write_bytes(bytes(range(256)))
-    with SteadyFile("a", 256, lambda: path.open("rb")) as steady:
+    with RetryingFile("a", 256, lambda: path.open("rb")) as steady:
         assert steady.read(3) == b"\x00\x01\x02"
         assert steady.seek(-2, io.SEEK_END) == 254
         assert steady.read(10) == b"\xfe\xff"
