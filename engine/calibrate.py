@@ -1,7 +1,8 @@
-"""`calibrate`: takes the figures of this machine, by running the engine on texts of its own.
+"""`calibrate`: measures this machine by running the engine on generated texts.
 
-The texts are made for it, short ones and long ones, in every format that a corpus may be in. Runs
-take turns, so that a slow spell of a shared machine meets all of them; medians are kept.
+The texts are short and long, in every measured format. Runs take turns, so that a slow spell of a
+shared machine affects all of them; medians are kept. How a measurement is stored is in
+`costs.calibration`, what is concluded from it in `costs.prediction`.
 """
 
 from __future__ import annotations
@@ -45,45 +46,45 @@ SHORT, LONG = 90, 5_000  # mean bytes of a text
 CORPUS_BYTES = {SHORT: 60 << 20, LONG: 160 << 20}  # enough for every core to have several tasks
 WORDS, LONGEST_WORD, STREAM_WORDS = 5_000, 12, 1_000_000
 KERNEL_BYTES = 4 << 20
-FEW = 64  # texts, with which a run takes as long as it must
-MANY_SHARDS, FEW_SHARDS = 1024, 65_536  # rows a shard
+FEW = 64  # texts of a corpus so small that only fixed costs remain
+MANY_SHARDS, FEW_SHARDS = 1024, 65_536  # rows per shard
 ROUNDS = 3
 _GROUP_BYTES = 4 << 20
 
 
 @dataclass(frozen=True, kw_only=True)
-class Made:
-    """A corpus that was made to be measured with: where it is, and how much is in it."""
+class MadeCorpus:
+    """A corpus generated for measurements, and its size."""
 
     path: Path
     rows: int
-    nbytes: int  # of its records, as an index counts them
+    nbytes: int  # of its records, as counted by an index
     shards: int
     tasks: int
-    few_tasks: int  # in shards of `FEW_SHARDS` rows
+    few_tasks: int  # number of tasks with shards of `FEW_SHARDS` rows
 
 
 def calibrate(
     rounds: int = ROUNDS,
     paths: Sequence[str] | None = None,
-    tell: Callable[[str], None] = lambda _: None,
+    report: Callable[[str], None] = lambda _: None,
 ) -> Calibration:
     """Measure this machine: a minute or two, and about half a gigabyte of temporary files.
 
     Parameters
     ----------
     rounds : int
-        How often each figure is taken.
+        Number of measurements of each figure.
     paths : sequence of str, optional
-        The ways to SHA-256 that are measured; that which this machine takes when left out.
-    tell : callable
-        Is told what is being done.
+        SHA-256 implementations to measure; by default the one that this machine uses.
+    report : callable
+        Called with a description of each step.
     """
     own = processor()
-    tell("the kernels, one thread")
+    report("the kernels, one thread")
     hashing = {path: _hashing(path, rounds) for path in paths or [own.hashing]}
     with TemporaryDirectory(prefix="paninifs-bench-") as name:
-        tell("writing corpora")
+        report("writing corpora")
         folder = Path(name)
         few = _written(folder, "parquet", made(FEW * SHORT, SHORT))
         corpora = {
@@ -99,7 +100,7 @@ def calibrate(
             runs |= {rows: _run(client, short, rows) for rows in (MANY_SHARDS, FEW_SHARDS)}
             lines = corpora["jsonl", SHORT]
             runs["few tasks"] = _run(client, lines, FEW_SHARDS)
-            took = _in_turn(runs, rounds, tell)
+            took = _in_turn(runs, rounds, report)
     more = -(-short.rows // MANY_SHARDS) - -(-short.rows // FEW_SHARDS)
     shard = max(0.0, took[MANY_SHARDS] - took[FEW_SHARDS]) / more
     apart = took["jsonl", SHORT] - took["few tasks"]
@@ -114,16 +115,19 @@ def calibrate(
         start={one: took[one] for one in CLUSTERS},
         shard=shard,
         task=task,
-        host={form: _host(form, corpora, took, (shard, task), own.cores, used) for form in FORMATS},
+        host={
+            form: _host(form, corpora, took, each=(shard, task), cores=own.cores, hashing=used)
+            for form in FORMATS
+        },
         hashing=hashing,
     )
 
 
 def made(nbytes: int, mean: int, seed: int = 0) -> list[str]:
-    """Make texts of words: together about so many bytes, their lengths a quarter around a mean.
+    """Generate texts with a total number of bytes and a mean length; lengths vary by a quarter.
 
-    Some words are frequent, as in any language (by Zipf's law), so that the texts can be compressed
-    about as well as those that people write.
+    Words are distributed by Zipf's law, as in any language, so that the texts compress about as
+    well as natural ones.
     """
     rng = np.random.default_rng((seed, mean))
     lengths = np.maximum(4, rng.normal(mean, mean / 4, max(1, nbytes // mean))).astype(int)
@@ -137,7 +141,7 @@ def made(nbytes: int, mean: int, seed: int = 0) -> list[str]:
     return [stream[a : a + n] for a, n in zip(starts.tolist(), lengths.tolist(), strict=True)]
 
 
-def _written(folder: Path, form: str, texts: Sequence[str]) -> Made:
+def _written(folder: Path, form: str, texts: Sequence[str]) -> MadeCorpus:
     path = folder / f"{len(texts)}{FORMATS[form]}"
     table = pa.table({"id": np.arange(len(texts)), "text": pa.array(texts, pa.large_string())})
     match form:
@@ -153,7 +157,7 @@ def _written(folder: Path, form: str, texts: Sequence[str]) -> Made:
             path.write_text("\n".join(texts) + "\n")
     corpus = open_corpus(path)
     work, few_tasks = Work.on(corpus), len(corpus.index.partitions(FEW_SHARDS))
-    return Made(
+    return MadeCorpus(
         path=path,
         rows=work.texts,
         nbytes=work.text_bytes,
@@ -164,7 +168,7 @@ def _written(folder: Path, form: str, texts: Sequence[str]) -> Made:
 
 
 def _hashing(path: str, rounds: int) -> Rate:
-    """Measure the default graph's kernels by one way to SHA-256, on one thread."""
+    """Measure the default graph's kernels with a SHA-256 implementation, on one thread."""
     chains, hash_texts = chains_of(DHATUS, digest=True), sha_paths.PATHS[path].hash_texts
 
     def seconds(mean: int) -> tuple[int, int, float]:
@@ -184,15 +188,16 @@ def _hashing(path: str, rounds: int) -> Rate:
 
 def _host(
     form: str,
-    corpora: Mapping[tuple[str, int], Made],
+    corpora: Mapping[tuple[str, int], MadeCorpus],
     took: Mapping[object, float],
+    *,
     each: tuple[float, float],
     cores: int,
     hashing: Rate,
 ) -> Rate:
-    """Return what is left of the runs over a format: without what is fixed, and the hashing.
+    """Return the rate of a format: its runs without fixed costs and hashing.
 
-    `each` are the seconds of a shard, and of a task.
+    `each` holds the seconds per shard, and per task.
     """
     seen = []
     for mean in (SHORT, LONG):
@@ -206,7 +211,7 @@ def _host(
 
 
 def _rate(short: tuple[int, int, float], long: tuple[int, int, float]) -> Rate:
-    """Solve for what a text and what a byte costs; neither is less than nothing."""
+    """Solve for the cost of a text and of a byte, neither of them negative."""
     amounts = np.array([short[:2], long[:2]], float)
     row, byte = np.linalg.solve(amounts, np.array([short[2], long[2]]))
     if row < 0:
@@ -216,8 +221,8 @@ def _rate(short: tuple[int, int, float], long: tuple[int, int, float]) -> Rate:
     return Rate(float(row), float(byte))
 
 
-def _run(client: Client, corpus: Made, shard_rows: int | None = None) -> Callable[[], float]:
-    """Return what runs the default graph over a corpus and says how long that took."""
+def _run(client: Client, corpus: MadeCorpus, shard_rows: int | None = None) -> Callable[[], float]:
+    """Return a function that runs the default graph over a corpus and returns the seconds taken."""
 
     def run() -> float:
         with TemporaryDirectory(prefix="paninifs-bench-") as folder:
@@ -237,13 +242,13 @@ def _run(client: Client, corpus: Made, shard_rows: int | None = None) -> Callabl
 
 
 def _in_turn(
-    runs: Mapping[object, Callable[[], float]], rounds: int, tell: Callable[[str], None]
+    runs: Mapping[object, Callable[[], float]], rounds: int, report: Callable[[str], None]
 ) -> dict[object, float]:
-    """Do every run once a round; return the median seconds of each."""
-    next(iter(runs.values()))()  # warm
+    """Do every run once per round; return the median seconds of each."""
+    next(iter(runs.values()))()  # warm-up
     seen: dict[object, list[float]] = {name: [] for name in runs}
     for number in range(rounds):
-        tell(f"runs, round {number + 1} of {rounds}")
+        report(f"runs, round {number + 1} of {rounds}")
         for name, run in runs.items():
             seen[name].append(run())
     return {name: statistics.median(seconds) for name, seconds in seen.items()}
@@ -259,16 +264,16 @@ def _median(call: Callable[[], object], rounds: int) -> float:
 
 
 def _command(corpus: Path, cluster: str) -> float:
-    """Run the command as from a shell, Python's start and every import included."""
+    """Run the command as from a shell, including the start of Python and every import."""
     with TemporaryDirectory(prefix="paninifs-bench-") as folder:
         words = ["run", str(corpus), str(Path(folder) / "results.zarr"), "--cluster", cluster]
         program = "from paninifs.engine.cli import main; main()"
         began = time.perf_counter()
-        ran = subprocess.run(  # noqa: S603 (Python itself, and words of our own)
+        ran = subprocess.run(  # noqa: S603 (Python itself, with known arguments)
             [sys.executable, "-c", program, *words], capture_output=True, text=True, check=False
         )
         took = time.perf_counter() - began
     if ran.returncode:
-        last = (ran.stderr.strip().splitlines() or ["it said nothing"])[-1]
-        raise RunFailed(f"paninifs {' '.join(words)} ended with code {ran.returncode}: {last}")
+        last = (ran.stderr.strip().splitlines() or ["no output"])[-1]
+        raise RunFailed(f"paninifs {' '.join(words)} exited with code {ran.returncode}: {last}")
     return took

@@ -29,7 +29,7 @@ def bench(
     with errors():
         calibration.PATH.parent.mkdir(parents=True, exist_ok=True)
         TemporaryFile(dir=calibration.PATH.parent).close()  # fail before minutes are spent
-        found = calibrate.calibrate(rounds, tell=lambda note: err.print(f"note: {plain(note)}"))
+        found = calibrate.calibrate(rounds, report=lambda note: err.print(f"note: {plain(note)}"))
         found.save()
     if as_json:
         print_json(asdict(found))

@@ -36,7 +36,7 @@ _CAUSES = {
         "end the processes that use it, then sudo nvidia-smi --gpu-reset, or restart the machine",
     ),
 }
-"""By NVML's error class: what happened, and what helps."""
+"""Cause and remedy, by NVML's error class."""
 
 
 class NvmlFailed(Exception):

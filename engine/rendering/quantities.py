@@ -1,4 +1,4 @@
-"""How hours, dollars and units are written for people."""
+"""How durations, dollars and compute units are written for people."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import numpy as np
 
 
 def duration(seconds: float) -> str:
-    """Return a length of time, to two or three figures.
+    """Return a duration, to two or three significant figures.
 
     >>> [duration(x) for x in (0.04, 9.6, 75, 5400, 300_000)]
     ['0.04 s', '9.6 s', '75 s', '90 min', '83 h']
@@ -18,7 +18,7 @@ def duration(seconds: float) -> str:
 
 
 def dollars(amount: float) -> str:
-    """Return an amount of US dollars, never a small one as none.
+    """Return an amount of US dollars; a small amount never becomes zero.
 
     >>> [dollars(x) for x in (0, 0.00042, 1.5, 1234, -6)]
     ['$0', '$0.00042', '$1.50', '$1,234', '-$6.00']
@@ -42,7 +42,7 @@ def units(amount: float) -> str:
 
 
 def times(ratio: float) -> str:
-    """Return how many times one thing is another.
+    """Return a ratio as a factor.
 
     >>> times(1.234), times(42.1)
     ('1.2', '42')
@@ -51,7 +51,7 @@ def times(ratio: float) -> str:
 
 
 def _two(value: float) -> str:
-    """Return a number to two figures, and never as a power of ten.
+    """Return a number to two significant figures, never in scientific notation.
 
     >>> _two(0.0000193), _two(2.0)
     ('0.000019', '2')

@@ -80,7 +80,7 @@ def main() -> None:
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--rounds", type=int, default=3)
     arguments = parser.parse_args()
-    calibration = calibrate(tell=print)
+    calibration = calibrate(report=print)
     here = describe_this_machine(open_catalogue())
     rows = []
     with tempfile.TemporaryDirectory() as temporary:

@@ -10,12 +10,12 @@ from pathlib import Path
 
 import measure
 
-from paninifs.engine import advisor
+from paninifs.engine import costs
 from paninifs.engine.calibrate import calibrate
 from paninifs.graphs.kernels.cpu.sha_paths import usable
 
 if __name__ == "__main__":
-    found = calibrate(rounds=5, paths=usable(), tell=print)
-    path = Path(advisor.__path__[0]) / "reference.json"
+    found = calibrate(rounds=5, paths=usable(), report=print)
+    path = Path(costs.__path__[0]) / "reference.json"
     replace(found, clock_ghz=round(measure.clock_ghz(), 2)).save(path)
     print(path.read_text())

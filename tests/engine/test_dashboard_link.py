@@ -56,7 +56,7 @@ def _nowhere_in_particular(monkeypatch):
         (
             {"JUPYTERHUB_SERVICE_PREFIX": "/user/x/"},
             "/user/x/proxy/8787/status",
-            "at the address at which you have Jupyter",
+            "relative to the address of your Jupyter",
         ),
         (
             {
@@ -194,7 +194,7 @@ def test_a_colab_that_does_not_answer_is_told_in_words_once(colab, answer):
         link = opened(DIRECT)
         assert link.url == DIRECT
         assert 'output.serve_kernel_port_as_iframe(8787, path="/status")' in link.note
-        assert "no browser said" in link.note
+        assert "no browser reported" in link.note
     assert len(colab.asked) == 1
 
 

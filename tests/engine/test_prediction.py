@@ -296,7 +296,7 @@ def test_a_calibration_is_this_machines_as_long_as_it_hashes_so(tmp_path, monkey
 def test_the_command_keeps_what_it_measured(monkeypatch, tmp_path):
     path = tmp_path / "cache" / "calibration.json"
     monkeypatch.setattr(calibration, "PATH", path)
-    monkeypatch.setattr(calibrate, "calibrate", lambda rounds, tell: reference())
+    monkeypatch.setattr(calibrate, "calibrate", lambda rounds, report: reference())
     ran = CliRunner().invoke(app, ["bench"])
     assert ran.exit_code == 0
     assert "hashing, sha-ni: " in ran.output
@@ -323,10 +323,10 @@ def test_a_folder_that_cannot_be_written_is_seen_before_the_minutes_are_spent(mo
 def test_what_is_left_of_runs_is_reading_and_writing(row, byte, shard, cores):
     host, hashing = Rate(row, byte), Rate(3e-7, 2e-9)
     corpora = {
-        ("csv", calibrate.SHORT): calibrate.Made(
+        ("csv", calibrate.SHORT): calibrate.MadeCorpus(
             path=Path("s"), rows=699_050, nbytes=62_914_500, shards=86, tasks=16, few_tasks=2
         ),
-        ("csv", calibrate.LONG): calibrate.Made(
+        ("csv", calibrate.LONG): calibrate.MadeCorpus(
             path=Path("l"), rows=12_582, nbytes=62_910_000, shards=4, tasks=64, few_tasks=1
         ),
     }
@@ -336,12 +336,14 @@ def test_what_is_left_of_runs_is_reading_and_writing(row, byte, shard, cores):
         seconds = host.seconds(*amounts) + hashing.seconds(*amounts)
         seconds /= busy_cores(corpus.tasks, cores)
         took[key] = 0.25 + shard * (corpus.shards + 2 * corpus.tasks) + seconds
-    found = calibrate._host("csv", corpora, took, (shard, 2 * shard), cores, hashing)
+    found = calibrate._host(
+        "csv", corpora, took, each=(shard, 2 * shard), cores=cores, hashing=hashing
+    )
     assert found.seconds(10**6, 10**8) == pytest.approx(host.seconds(10**6, 10**8), rel=1e-3)
 
 
 def test_a_command_that_fails_while_it_is_measured_is_told_of(tmp_path):
-    with pytest.raises(RunFailed, match=r"ended with code 2: error: .*none\.parquet"):
+    with pytest.raises(RunFailed, match=r"exited with code 2: error: .*none\.parquet"):
         calibrate._command(tmp_path / "none.parquet", "threads")
 
 
@@ -349,7 +351,7 @@ def test_this_machine_is_calibrated_by_real_runs(monkeypatch, tmp_path):
     monkeypatch.setattr(calibrate, "CORPUS_BYTES", {90: 2 << 20, 5_000: 4 << 20})
     monkeypatch.setattr(calibrate, "KERNEL_BYTES", 1 << 18)
     told = []
-    found = calibrate.calibrate(rounds=1, tell=told.append)
+    found = calibrate.calibrate(rounds=1, report=told.append)
     assert set(found.host) == set(calibrate.FORMATS)
     assert all(found.start.values())
     assert all(rate.row + rate.byte > 0 for rate in found.hashing.values())

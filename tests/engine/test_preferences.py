@@ -81,7 +81,7 @@ def test_a_gpu_is_known_by_what_its_driver_calls_it(driver, gib, machine):
 
 
 def asked(prefer, gpus, own=None):
-    """The cascade in Colab, on a machine that is priced as one of the catalogue, or as none."""
+    """The check in Colab, on a machine that is priced as one of the catalogue, or as none."""
     return check_preferences(prefer, gpus, own and TODAY.machine(own), MENU, TODAY)
 
 

@@ -1,7 +1,7 @@
-"""How a page gets onto the dashboard of a dask scheduler that runs.
+"""Adding a page to the dashboard of a running dask scheduler.
 
-dask has no public way for it. All that is known here of its insides is known here alone, and is
-tested on the oldest and the newest dask that the package allows.
+dask has no public way to do it. All knowledge of its internals is in this file, and is tested with
+the oldest and the newest dask that the package allows.
 """
 
 from __future__ import annotations
@@ -18,12 +18,12 @@ _log = logging.getLogger(__name__)
 
 
 def add_page(scheduler: Scheduler, name: str, fill: Callable[[Document], None]) -> bool:
-    """Add a page at ``/name``, and its tab to every other page; whether there is a dashboard.
+    """Add a page at ``/name``, and its tab to every other page; return whether that was possible.
 
     Parameters
     ----------
     fill : callable
-        Given the document of each visitor, before it is shown.
+        Called with the document of each visitor, before it is shown.
     """
     try:
         from bokeh.server.tornado import BokehTornado
@@ -31,14 +31,14 @@ def add_page(scheduler: Scheduler, name: str, fill: Callable[[Document], None]) 
         from distributed.dashboard.core import BokehApplication
         from distributed.dashboard.scheduler import template_variables
         from tornado.ioloop import IOLoop
-    except ImportError as error:  # no bokeh, or one that dask does not take: no dashboard
+    except ImportError as error:  # no bokeh, or one that dask does not support: no dashboard
         _log.debug("the dashboard has no tab: %s", error)
         return False
     served = scheduler.http_application.applications
     own = [one for one in served if isinstance(one, BokehTornado)]
     if not own:
         return False
-    shared = template_variables(scheduler)  # dask keeps one for all pages of a scheduler
+    shared = template_variables(scheduler)  # shared by all pages of a scheduler
 
     def document(_: Any, extra: dict[str, Any], doc: Document) -> None:
         fill(doc)

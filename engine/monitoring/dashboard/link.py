@@ -1,7 +1,7 @@
-"""Where a reader's own browser finds the dashboard of a cluster of this machine.
+"""The address under which the user's browser reaches the dashboard of a local cluster.
 
-It listens on loopback. Where the browser is elsewhere, a notebook service or a Jupyter server may
-carry the page to it; which of them does, and under which address, is decided here and nowhere else.
+The dashboard listens on loopback. If the browser runs elsewhere, a notebook service or a Jupyter
+server may proxy the page; which one does, and under which address, is decided only here.
 """
 
 from __future__ import annotations
@@ -23,24 +23,24 @@ if TYPE_CHECKING:
     from distributed import Client
 
 PAGE = "status"
-"""What the link leads to, of the pages that the dashboard has."""
+"""Dashboard page that the link opens by default."""
 
-_DASKS_OWN = "{scheme}://{host}:{port}/status"  # its setting where nobody has said otherwise
-_COLAB_SECONDS = 5.0  # for the browser to answer, where there is one
+_DASK_DEFAULT = "{scheme}://{host}:{port}/status"  # dask's default for its link setting
+_COLAB_SECONDS = 5.0  # timeout for the browser's answer
 _JUPYTER_SECONDS = 2.0
 _WITHOUT_PROXY = {
-    "Kaggle": "it is of this session's machine, and we know of no way to it from a browser; a "
-    "run's own display needs none",
-    "Vertex AI": "it is of this machine, and we know of no proxy to it; where you have ssh: "
+    "Kaggle": "it is on this session's machine, and no way to it from a browser is known; a run's "
+    "own display needs none",
+    "Vertex AI": "it is on this machine, and no proxy to it is known; with ssh access: "
     "ssh -L {port}:127.0.0.1:{port} MACHINE",
 }
 
 
 @dataclass(frozen=True)
 class DashboardLink:
-    """A link, and what its reader has to know of it."""
+    """A link, and a note on how to use it."""
 
-    url: str  # from a / on where only the browser knows what Jupyter's own address is
+    url: str  # starts with / if only the browser knows the address of Jupyter
     note: str = ""  # a sentence, without its full stop
 
     def __str__(self) -> str:
@@ -58,7 +58,7 @@ class DashboardLink:
 
 
 def announce(link: DashboardLink) -> None:
-    """Print a link, or show it where only the notebook's page can make it whole."""
+    """Print a link, or display it as HTML if only the notebook page can complete it."""
     from rich.console import Console
 
     if link.url.startswith("/") and Console().is_jupyter:
@@ -70,21 +70,21 @@ def announce(link: DashboardLink) -> None:
 
 
 def dashboard_link(client: Client, page: str = PAGE) -> DashboardLink:
-    """Return where this process's user can open the dashboard of a client's cluster."""
+    """Return the link to the dashboard of a client's cluster, for the user of this process."""
     try:
-        # A client of `connect` has what this returns as its dashboard_link.
+        # A client made by `connect` returns the result of this function as its dashboard_link.
         direct = getattr(client, "direct_dashboard_link", None)
         direct = client.dashboard_link if direct is None else direct
-    except KeyError:  # a scheduler that was started without
+    except KeyError:  # a scheduler without a dashboard
         direct = ""
     return opened(str(direct), page) if direct else DashboardLink("", "the scheduler has none")
 
 
 def opened(direct: str, page: str = PAGE) -> DashboardLink:
-    """Return the link under which a dashboard can be opened that dask says is at `direct`.
+    """Return the link for opening a dashboard that dask reports at `direct`.
 
-    Whatever the user has set as dask's ``distributed.dashboard.link`` wins, and a dashboard of
-    another machine is left where it is.
+    The user's setting of ``distributed.dashboard.link`` has precedence, and a dashboard on another
+    machine keeps its address.
 
     Examples
     --------
@@ -94,14 +94,14 @@ def opened(direct: str, page: str = PAGE) -> DashboardLink:
     import dask
 
     parts = urlsplit(direct)
-    if dask.config.get("distributed.dashboard.link", _DASKS_OWN) != _DASKS_OWN:
+    if dask.config.get("distributed.dashboard.link", _DASK_DEFAULT) != _DASK_DEFAULT:
         return DashboardLink(direct)
     if parts.scheme != "http" or parts.port is None or not is_loopback(parts.hostname or ""):
         return DashboardLink(direct)
-    here = DashboardLink(urljoin(direct, page))  # beside dask's own, under whatever prefix
+    here = DashboardLink(urljoin(direct, page))  # next to dask's own pages, with any prefix
     if current_platform().name == "Colab":
         return _in_colab(here, parts.port, page)
-    template = os.environ.get("VSCODE_PROXY_URI", "")  # of code-server, and of Coder
+    template = os.environ.get("VSCODE_PROXY_URI", "")  # set by code-server and Coder
     if template.startswith("http"):
         proxy = template.replace("{{port}}", str(parts.port))
         return DashboardLink(f"{proxy.rstrip('/')}/{page}")
@@ -119,38 +119,40 @@ def _in_colab(here: DashboardLink, port: int, page: str) -> DashboardLink:
     )
     proxy = _colabs_proxy(port)
     if proxy is None:
-        note = f"of Colab's machine, and no browser said where Colab shows it; in a cell: {inside}"
+        note = (
+            f"on Colab's machine, and no browser reported Colab's proxy for it; in a cell: {inside}"
+        )
         return DashboardLink(here.url, note)
-    note = f"for you alone, while the notebook is open; if your browser refuses it: {inside}"
+    note = f"for you alone, while the notebook is open; if your browser blocks it: {inside}"
     return DashboardLink(urljoin(proxy, f"/{page}"), note)
 
 
 def _can_ask_colab() -> bool:
-    """Whether a cell of a notebook is being run, by the only thread that may wait for answers."""
+    """Return whether a notebook cell runs in the main thread, which alone may wait for answers."""
     from rich.console import Console
 
     return Console().is_jupyter and threading.current_thread() is threading.main_thread()
 
 
 _answers: dict[int, str | None] = {}
-"""Of Colab, by port. A notebook that runs without a browser would wait in vain each time."""
+"""Colab's answers, by port. Without a browser, a notebook would wait for the timeout each time."""
 
 
 def _colabs_proxy(port: int) -> str | None:
-    """Return where Colab serves a port of its machine to this user; None where nobody says."""
+    """Return the URL at which Colab proxies a port of its machine to this user; None if unknown."""
     if port not in _answers and _can_ask_colab():
-        _answers[port] = _asked_of_colab(port)
+        _answers[port] = _ask_colab(port)
     return _answers.get(port)
 
 
-def _asked_of_colab(port: int) -> str | None:
-    """Return what the page in the browser says, for it alone knows."""
+def _ask_colab(port: int) -> str | None:
+    """Ask the notebook page in the browser, which alone knows the URL."""
     question = f"google.colab.kernel.proxyPort({port}, {{'cache': false}})"
     try:
         from google.colab import output
 
         answer = output.eval_js(question, timeout_sec=_COLAB_SECONDS)
-    except Exception:  # noqa: BLE001 (whatever it is, the reader is told what to do instead)
+    except Exception:  # noqa: BLE001 (on any error, the note says what to do instead)
         return None
     return answer if isinstance(answer, str) and answer.startswith("https://") else None
 
@@ -159,49 +161,51 @@ def _asked_of_colab(port: int) -> str | None:
 
 
 def _in_jupyter(port: int, page: str) -> DashboardLink | None:
-    """Return the link through jupyter-server-proxy; None where there is none.
+    """Return the link through jupyter-server-proxy; None if it is not installed.
 
-    On JupyterHub, and so on Binder, it is taken to be there unless the server says otherwise.
+    On JupyterHub, and thus on Binder, it is assumed to be installed unless the server denies it.
     """
     server = _own_server()
     base = os.environ.get("JUPYTERHUB_SERVICE_PREFIX") or server.get("base_url", "")
     proxy = f"{base}proxy/{port}/"
     if not base or not _has(server, f"{proxy}health", "JUPYTERHUB_SERVICE_PREFIX" in os.environ):
         return None
-    public = os.environ.get("JUPYTERHUB_PUBLIC_URL")  # where the hub was told
+    public = os.environ.get("JUPYTERHUB_PUBLIC_URL")  # if the hub is configured with it
     if public:
         return DashboardLink(urljoin(public, f"{proxy}{page}"))
-    return DashboardLink(f"{proxy}{page}", "at the address at which you have Jupyter")
+    return DashboardLink(f"{proxy}{page}", "relative to the address of your Jupyter")
 
 
 def _own_server() -> dict[str, Any]:
-    """Return what the Jupyter server that started this process says of itself; else nothing."""
+    """Return the description of the Jupyter server that started this process; empty if unknown."""
     parent = os.environ.get("JPY_PARENT_PID", "")
     if not parent.isdigit():
         return {}
     try:
         from jupyter_core.paths import jupyter_runtime_dir
 
-        told = json.loads(Path(jupyter_runtime_dir(), f"jpserver-{parent}.json").read_text("utf-8"))
+        server = json.loads(
+            Path(jupyter_runtime_dir(), f"jpserver-{parent}.json").read_text("utf-8")
+        )
     except (ImportError, OSError, ValueError):
         return {}
-    return told if isinstance(told, dict) else {}
+    return server if isinstance(server, dict) else {}
 
 
 def _has(server: dict[str, Any], path: str, otherwise: bool) -> bool:
-    """Whether a Jupyter server has such a page; `otherwise` where it cannot be asked.
+    """Return whether a Jupyter server has a page; `otherwise` if it cannot be asked.
 
-    It is asked without its token: it answers that one has to log in, or that there is no such page.
+    The request has no token: the server answers with a login page, or that there is no such page.
     """
     if not server.get("port") or server.get("secure"):
         return otherwise
-    asked = http.client.HTTPConnection(
+    connection = http.client.HTTPConnection(
         server.get("hostname") or "localhost", server["port"], timeout=_JUPYTER_SECONDS
     )
     try:
-        asked.request("GET", path)
-        return asked.getresponse().status != http.HTTPStatus.NOT_FOUND
+        connection.request("GET", path)
+        return connection.getresponse().status != http.HTTPStatus.NOT_FOUND
     except (OSError, http.client.HTTPException):
         return otherwise
     finally:
-        asked.close()
+        connection.close()

@@ -1,6 +1,6 @@
 """A run, or a finished store, as a piece of HTML for notebooks: no script, no port, no network.
 
-Colours are those of the page around it, so that it can be read in a dark notebook too.
+Colours are those of the surrounding page, so that it can be read in a dark notebook too.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ _WIDTH, _HEIGHT = 360, 48
 
 
 def card(figures: Figures, timeline: Timeline, results: str, link: DashboardLink) -> str:
-    """Return a run with its figures, how fast it was when, and what took its time."""
+    """Return a run's figures, its speed over time, and how its threads spent their time."""
     url, note = (html.escape(one, quote=True) for one in (link.url, link.note))
     dashboard = f'<a href="{url}" target="_blank">dask dashboard</a>' if url else "dask dashboard"
     head = (
@@ -43,7 +43,7 @@ def _line(figures: Figures) -> str:
 
 
 def sparkline(timeline: Timeline) -> str:
-    """Return texts a second over the run, as a small picture; nothing before there are some."""
+    """Return texts per second over the run as a small picture; empty without two samples."""
     rates = timeline.rates("rows_done")
     times = [sample.seconds for sample in timeline.samples]
     most = max(rates, default=0.0)
@@ -54,24 +54,24 @@ def sparkline(timeline: Timeline) -> str:
         f"{(at - times[0]) / span * _WIDTH:.1f},{_HEIGHT - rate / most * (_HEIGHT - 4):.1f}"
         for at, rate in zip(times, rates, strict=True)
     )
-    told = f"texts a second, over {span:,.0f} s; at most {most:,.0f}"
+    caption = f"texts per second, over {span:,.0f} s; at most {most:,.0f}"
     return (
-        f'<svg width="{_WIDTH}" height="{_HEIGHT}" role="img" aria-label="{told}">'
-        f"<title>{told}</title>"
+        f'<svg width="{_WIDTH}" height="{_HEIGHT}" role="img" aria-label="{caption}">'
+        f"<title>{caption}</title>"
         f'<polyline points="{points}" fill="none" stroke="{BLUE}" stroke-width="2"/></svg>'
-        f"<div><small>{told}</small></div>"
+        f"<div><small>{caption}</small></div>"
     )
 
 
 def shares(seconds: Mapping[str, float]) -> str:
-    """Return how the threads' time was spent, as a bar in parts with their names below."""
-    every = sum(seconds.values())
-    if not every:
+    """Return how the threads spent their time, as a stacked bar with a legend below."""
+    total = sum(seconds.values())
+    if not total:
         return ""
     parts = sorted(seconds.items(), key=lambda part: -part[1])
     bar, names = "", []
     for colour, (name, spent) in zip(_colours(len(parts)), parts, strict=True):
-        share = 100 * spent / every
+        share = 100 * spent / total
         bar += f'<div style="width:{share:.1f}%;background:{colour}"></div>'
         names.append(
             f'<span style="color:{colour}" aria-hidden="true">&#9632;</span> '
