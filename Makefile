@@ -6,7 +6,7 @@
 #   BENCH_RESULTS=…  where `make bench`, `make soak` and the like write their figures (bench-results)
 #   MINUTES=… SEED=…  how long `make soak` goes on killing (30), and what chooses its moments (0)
 #   GIGABYTES=…  the larger of the files that `make large-files` makes (2)
-#   TESTS=…     what `make unit` runs (tests/)
+#   TESTS=…     what `make quick`, `make test` and `make test-all` run, if not all: tests/storage, say
 #   GPU_PYTHON=…  the Python that `make test-gpu` and `make bench-gpu` run with, as it is (PYTHON, else python3)
 
 SHELL := /bin/bash
@@ -14,6 +14,8 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 WORKERS ?= 2
 TESTS ?= tests
+TESTED = $(TESTS) $(if $(filter tests,$(TESTS)),$(PACKAGE))
+CHOICE ?=
 GPU_PYTHON ?= $(or $(PYTHON),python3)
 DEMO_STORE ?= demo-results.zarr
 BENCH_RESULTS ?= bench-results
@@ -28,7 +30,7 @@ PYTEST = $(BIN)/python -P -m pytest -c tests/pytest.ini --rootdir tests -n $(WOR
 
 .DELETE_ON_ERROR:
 .DEFAULT_GOAL := help
-.PHONY: help demo test unit lint format screenshots bench bench-advice bench-micro-batches bench-sample bench-watching reference soak large-files test-rapids test-gpu bench-gpu test-dask test-matrix requirements clean FORCE
+.PHONY: help demo quick test test-all tests lint format screenshots bench bench-advice bench-micro-batches bench-sample bench-watching reference soak large-files test-rapids test-gpu bench-gpu test-dask test-matrix requirements clean FORCE
 
 help: ## list the commands
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' $(firstword $(MAKEFILE_LIST)) | expand -t 22
@@ -37,11 +39,18 @@ demo: $(VENV)/.run ## run the engine over the demo corpus, then show the results
 	$(BIN)/paninifs run deploy/demo/panini-papers.jsonl $(DEMO_STORE) --fresh
 	$(BIN)/paninifs show $(DEMO_STORE)
 
-test: lint ## lint, then run every test and doctest
-	@$(MAKE) --no-print-directory unit
+quick: $(VENV)/.dev | $(LINK) ## the unit tests and their doctests, in two minutes, without lint
+	$(PYTEST) -m unit --doctest-modules $(TESTED)
 
-unit: $(VENV)/.dev $(VENV)/.browser | $(LINK) ## run every test and doctest, without lint
-	$(PYTEST) --doctest-modules $(TESTS) $(PACKAGE)
+test: lint ## lint, then all tests and doctests but those marked soak, in ten minutes on two cores
+	@$(MAKE) --no-print-directory tests CHOICE='-m "not soak"'
+
+test-all: lint ## lint, then every test and doctest, and those with RAPIDS: half an hour; CI runs this
+	@$(MAKE) --no-print-directory tests
+	@$(MAKE) --no-print-directory test-rapids
+
+tests: $(VENV)/.dev $(VENV)/.browser | $(LINK)
+	$(PYTEST) $(CHOICE) --doctest-modules $(TESTED)
 
 lint: $(VENV)/.dev | $(LINK) ## check style, format and types
 	$(BIN)/ruff check
@@ -80,10 +89,10 @@ large-files: $(VENV)/.dev ## files larger than a worker's memory, end to end: GI
 	$(BIN)/python tests/benchmarks/large_files.py $(if $(GIGABYTES),--gigabytes $(GIGABYTES)) --out $(BENCH_RESULTS)
 
 test-rapids: ## the tests against the real RAPIDS that need no GPU, in an environment of 4 GB (Linux)
-	@$(MAKE) --no-print-directory VENV=.venvs/rapids unit-rapids
+	@$(MAKE) --no-print-directory VENV=.venvs/rapids tests-rapids
 
-.PHONY: unit-rapids
-unit-rapids: $(VENV)/.rapids | $(LINK)
+.PHONY: tests-rapids
+tests-rapids: $(VENV)/.rapids | $(LINK)
 	$(PYTEST) tests/rapids
 
 # On a machine with a GPU, whatever else it lacks: nothing is installed, pytest's plugins may be
@@ -186,11 +195,11 @@ $(LINK):
 test-dask: | $(LINK) ## the tests of the dashboard's tab with other versions of dask
 	@for version in $(DASKS); do \
 		echo "=== dask $$version"; \
-		$(MAKE) --no-print-directory VENV=.venvs/dask-$$version DASK=$$version unit-dask || exit 1; \
+		$(MAKE) --no-print-directory VENV=.venvs/dask-$$version DASK=$$version tests-dask || exit 1; \
 	done
 
-.PHONY: unit-dask
-unit-dask: $(VENV)/.dev $(VENV)/.browser | $(LINK)
+.PHONY: tests-dask
+tests-dask: $(VENV)/.dev $(VENV)/.browser | $(LINK)
 	@$(PIP_INSTALL) --no-deps dask==$(DASK) distributed==$(DASK)
 	$(PYTEST) tests/engine/test_dashboard.py -k "not for_a_minute"
 
@@ -212,19 +221,19 @@ test-matrix: | $(LINK) ## the tests on Python 3.11, 3.12 and 3.13, and with Cola
 	for version in 3.11 3.12 3.13; do \
 		[[ -n $${found[$$version]:-} ]] || continue; \
 		echo "=== Python $$version"; ran+=("$$version"); \
-		$(MAKE) --no-print-directory VENV=.venvs/$$version PYTHON="$${found[$$version]}" unit || failed+=("$$version"); \
+		$(MAKE) --no-print-directory VENV=.venvs/$$version PYTHON="$${found[$$version]}" tests || failed+=("$$version"); \
 	done; \
 	colab=$${found[3.12]:-$${found[3.13]:-}}; \
 	if [[ -n $$colab ]]; then \
 		echo "=== Colab's versions, $$colab"; ran+=(colab); \
-		$(MAKE) --no-print-directory VENV=.venvs/colab PYTHON="$$colab" unit-colab || failed+=(colab); \
+		$(MAKE) --no-print-directory VENV=.venvs/colab PYTHON="$$colab" tests-colab || failed+=(colab); \
 	else echo "Colab's versions: not run, they need Python 3.12 or 3.13"; fi; \
 	echo "Ran: $${ran[*]}. Failed: $${failed[*]:-none}."; \
 	[[ $${#failed[@]} -eq 0 ]]
 
-.PHONY: unit-colab
-unit-colab: $(VENV)/.colab $(VENV)/.browser | $(LINK)
-	$(PYTEST) --doctest-modules $(TESTS) $(PACKAGE)
+.PHONY: tests-colab
+tests-colab: $(VENV)/.colab $(VENV)/.browser | $(LINK)
+	$(PYTEST) --doctest-modules $(TESTED)
 
 # --- pins -----------------------------------------------------------------------------------------
 

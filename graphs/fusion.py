@@ -12,6 +12,8 @@ from .graph import Graph
 NAME = "default_graph"
 """Name of the fused block, and of the backend's function that computes it."""
 
+_FUSED = ("digest", "dhatu", "prime_base", "ambiguity")
+
 
 def fuse(graph: Graph) -> Graph:
     """Return a graph that makes the same fields, with the default graph's blocks fused.
@@ -25,15 +27,17 @@ def fuse(graph: Graph) -> Graph:
     ['default_graph']
     """
     built_in = {block.name: block for block in graph.blocks if block.function is None}
-    wanted = ("digest", "dhatu", "prime_base", "ambiguity")
-    parts = [built_in[name] for name in wanted if name in built_in]
-    if len(parts) < len(wanted) or parts[2].params != parts[3].params:
+    if not built_in.keys() >= set(_FUSED):
+        return graph
+    parts = [built_in[name] for name in _FUSED]
+    _, dhatu, prime_base, ambiguity = parts
+    if prime_base.params != ambiguity.params:
         return graph
     fused = MapBlock(
         name=NAME,
         inputs=(TEXT,),
         fields=tuple(field for part in parts for field in part.fields),
-        params={**parts[1].params, **parts[2].params},
+        params={**dhatu.params, **prime_base.params},
     )
     others = [block for block in graph.blocks if block not in parts]
     return Graph((fused, *others))

@@ -320,6 +320,7 @@ def test_memory_errors_at_random_change_nothing(cuda_on_host, monkeypatch, backe
 SIZES = st.lists(st.tuples(st.integers(1, 400), st.integers(1, 60_000)), min_size=1, max_size=6)
 
 
+@pytest.mark.slow("computes a graph for each of 25 sequences")
 @given(sizes=SIZES)
 @settings(max_examples=25, deadline=None)
 def test_no_sequence_of_sizes_changes_a_result(sizes):

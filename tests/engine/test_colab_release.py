@@ -19,12 +19,6 @@ Disk = namedtuple("Disk", "mountpoint fstype")
 
 
 @pytest.fixture
-def threads():
-    with pf.connect("threads", quiet=True) as client:
-        yield client
-
-
-@pytest.fixture
 def colab(monkeypatch):
     """Make this process look like a Colab runtime; list the calls to it."""
     for name in ("KAGGLE_KERNEL_RUN_TYPE", "VERTEX_PRODUCT", "CLOUD_ML_JOB_ID"):
@@ -56,10 +50,10 @@ def mounted(tmp_path, monkeypatch):
 
 
 @pytest.fixture
-def submitted(threads, write_jsonl):
+def submitted(inline, write_jsonl):
     def submit(results, **options):
         corpus = pf.open_corpus(write_jsonl([{"id": i, "text": f"t{i}"} for i in range(100)]))
-        options = {"client": threads, "progress": False} | options
+        options = {"client": inline, "progress": False} | options
         return pf.submit(options.pop("graph", pf.default_graph()), corpus, results, **options)
 
     return submit

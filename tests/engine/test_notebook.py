@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import subprocess
 import sys
-from pathlib import Path
 
 import nbformat
 import pyarrow as pa
 import pyarrow.parquet as pq
 from nbclient import NotebookClient
+from paths import REPOSITORY
 
 NOTEBOOK = """
 import paninifs as pf
@@ -45,7 +45,7 @@ def test_notebook_runs_from_connect_to_dataset_with_a_live_display(tmp_path):
 
 def python_blocks(document, heading):
     """Return the blocks of Python in a section of a document."""
-    page = (Path(__file__).parents[2] / document).read_text("utf-8")
+    page = (REPOSITORY / document).read_text("utf-8")
     section = page.split(f"{heading}\n")[1].split("\n## ")[0]
     return [part.split("```")[0] for part in section.split("```python")[1:]]
 

@@ -41,9 +41,9 @@ def corpus(glosses, write_jsonl):
 
 
 @pytest.fixture
-def submit(client, corpus, tmp_path):
+def submit(inline, corpus, tmp_path):
     def begin(results="out.zarr", mirror="mirror.zarr", of=corpus, graph=None, **options):
-        options = {"shard_rows": S, "client": client, "progress": False, **options}
+        options = {"shard_rows": S, "client": inline, "progress": False, **options}
         place = tmp_path / mirror if isinstance(mirror, str) else mirror
         chosen = graph or pf.default_graph()
         return pf.submit(chosen, of, tmp_path / results, mirror=place, **options)

@@ -9,22 +9,20 @@ import shutil
 import signal
 import time
 from contextlib import contextmanager
-from pathlib import Path
 
 import nbformat
 import numpy as np
 import pandas as pd
 import pytest
 from nbclient import NotebookClient
+from paths import DEPLOY, FAKE_COLAB, REPOSITORY
 
 import paninifs as pf
 
-ROOT = Path(__file__).parents[2]
-FOLDER = ROOT / "deploy" / "colab"
+FOLDER = DEPLOY / "colab"
 MASTER = "paninifsresearch_master_colabpro.ipynb"
 BLOCKS = "your_own_blocks.ipynb"
 NOTEBOOKS = (MASTER, BLOCKS)
-FAKE_COLAB = Path(__file__).parents[1] / "support" / "fake_colab"
 ALL_FILES = sorted(path for path in FOLDER.iterdir() if path.suffix == ".ipynb")
 KEPT = {"kernelspec", "language_info"}  # of a notebook's metadata; the rest is somebody's own
 
@@ -48,7 +46,11 @@ def tagged(notebook, tag):
 
 
 def test_these_are_all_the_notebooks_that_there_are():
-    kept = [path for path in ROOT.rglob("*.ipynb") if path.relative_to(ROOT).parts[0][0] != "."]
+    kept = [
+        path
+        for path in REPOSITORY.rglob("*.ipynb")
+        if path.relative_to(REPOSITORY).parts[0][0] != "."
+    ]
     assert sorted(kept) == ALL_FILES
     assert [path.name for path in ALL_FILES] == sorted(NOTEBOOKS)
 
@@ -122,7 +124,7 @@ def kernel(client, colab):
     if colab:
         environment["COLAB_RELEASE_TAG"] = "release-colab-external_of_a_test"
         environment["PYTHONPATH"] = os.pathsep.join([str(FAKE_COLAB), os.environ["PYTHONPATH"]])
-    environment["PYTHONPATH"] = os.pathsep.join([environment["PYTHONPATH"], str(ROOT.parent)])
+    environment["PYTHONPATH"] = os.pathsep.join([environment["PYTHONPATH"], str(REPOSITORY.parent)])
     with client.setup_kernel(env=environment):
         yield
 
