@@ -69,6 +69,8 @@ STARTERS = dict.fromkeys(CLUSTER.split(), "cluster") | dict.fromkeys(SERVICE.spl
 ``typer.testing.CliRunner:run`` is the command ``paninifs run`` in this process.
 """
 
+COMMANDS = {name.partition(":")[0] for name in STARTERS if ":" in name}
+
 HARMLESS = {"inline.InlineClient"}
 """Helpers that name what is in `STARTERS` and start nothing."""
 
@@ -83,7 +85,7 @@ class Tiers:
     """Tells the tiers of a session's tests; `root` is the folder of the tests' code."""
 
     def __init__(self, root: Path):
-        self._root = root
+        self._root, self._fixtures = root, {}
         self._is_ours = functools.cache(self._is_ours)
         self._uses = functools.cache(self._uses)
         self._reached = functools.cache(self._reached)
@@ -101,27 +103,32 @@ class Tiers:
             return self._reached(frozenset({FunctionType(code, item.dtest.globs)}))
         if not isinstance(item, pytest.Function):
             return frozenset()
-        return self._reached(frozenset(self._roots(item))) | {
+        return self._reached(self._roots(item)) | {
             FIXTURES[name] for name in item.fixturenames if name in FIXTURES
         }
 
     def _roots(self, item):
-        """Yield the functions of a test, of its fixtures and among its parameters."""
+        """Return the functions of a test, of its fixtures and among its parameters."""
+        key = item.function, tuple(item.fixturenames)
+        if key not in self._fixtures:
+            self._fixtures[key] = self._functions_of(item, item.fixturenames)
+        functions = {item.function, *self._fixtures[key]}
         values = list(item.callspec.params.values()) if hasattr(item, "callspec") else []
-        yield from self._functions(values)
-        waiting, seen = [*item.fixturenames], set()
-        functions = [item.function]
+        if any(map(_chooses_fixtures, functions)):
+            functions |= self._functions_of(item, [v for v in values if isinstance(v, str)])
+        return frozenset(functions).union(self._functions(values))
+
+    def _functions_of(self, item, names):
+        """Return the functions of fixtures, and of those that they take."""
+        waiting, seen, functions = list(names), set(), set()
         while waiting:
-            name = waiting.pop()
-            if name in seen:
+            if (name := waiting.pop()) in seen:
                 continue
             seen.add(name)
             for fixture in item.session._fixturemanager.getfixturedefs(name, item) or ():
-                functions += self._functions([fixture.func])
+                functions |= {*self._functions([fixture.func])}
                 waiting += fixture.argnames
-            if not waiting and any(map(_chooses_fixtures, functions)):
-                waiting += {value for value in values if isinstance(value, str)} - seen
-        yield from functions
+        return functions
 
     def _reached(self, roots):
         """Return the names of `STARTERS` that functions and classes reach, through others too."""
@@ -144,9 +151,15 @@ class Tiers:
 
     def _uses(self, function):
         """Return the starters that a function names itself, and the functions of ours."""
-        code = function.__code__
-        globals_, attributes = _names(code)
-        known = function.__globals__ | inspect.getclosurevars(function).nonlocals
+        starters, further = self._named(function, _names(function.__code__))
+        if starters:  # now for certain: is it a module's name, or that of something in it?
+            starters, further = self._named(function, _exact_names(function.__code__))
+        return starters, further
+
+    def _named(self, function, names):
+        code, (globals_, attributes) = function.__code__, names
+        filled = zip(code.co_freevars, function.__closure__ or (), strict=False)
+        known = function.__globals__ | {name: _content(cell) for name, cell in filled}
         waiting = [known[name] for name in globals_ if name in known]
         waiting += [function.__defaults__, function.__kwdefaults__]
         starters, modules, others = set(), set(), []
@@ -160,17 +173,19 @@ class Tiers:
                 others.append(value)
             elif value not in modules:
                 modules.add(value)
-                for within in (value.__name__, _top(value.__name__)):
+                for within in {value.__name__, _top(value.__name__)}:
                     starters |= {f"{within}.{name}" for name in attributes}
                 waiting += [vars(value)[name] for name in attributes if name in vars(value)]
-        starters |= {f"{name}:{word}" for name in starters for word in _words(code)}
+        starters |= {f"{name}:{word}" for name in starters & COMMANDS for word in _words(code)}
         return starters & STARTERS.keys(), [*self._functions(others)]
 
     def _functions(self, values, depth=TABLE_DEPTH):
         """Yield our functions and classes among values, and in tables of them."""
         for value in map(_unwrapped, values):
             if isinstance(value, dict | list | tuple | set | frozenset):
-                inner = value.values() if isinstance(value, dict) else value
+                inner = list(
+                    value.values() if isinstance(value, dict) else value
+                )  # some fill up meanwhile
                 yield from self._functions(inner, depth - 1) if depth else ()
             elif isinstance(value, FunctionType | type):
                 if self._is_ours(value):
@@ -216,9 +231,23 @@ def _top(module):
     return module.partition(".")[0]
 
 
+def _content(cell):
+    try:
+        return cell.cell_contents
+    except ValueError:  # of a name that is bound later
+        return None
+
+
 @functools.cache
 def _names(code):
-    """Return the globals and closures that code names, and the attributes."""
+    """Return the globals and closures that code may name, and the attributes."""
+    names = frozenset(code.co_names).union(*(_names(inner)[1] for inner in _inner(code)))
+    return names.union(*(one.co_freevars for one in [code, *_inner(code)])), names
+
+
+@functools.cache
+def _exact_names(code):
+    """Return the globals and closures that code names, and the attributes: slower than `_names`."""
     globals_, attributes = set(code.co_freevars), set()
     for step in dis.get_instructions(code):
         if step.opname.startswith(("LOAD_GLOBAL", "LOAD_NAME")):
@@ -226,8 +255,8 @@ def _names(code):
         elif step.opname.startswith(("LOAD_ATTR", "LOAD_METHOD", "LOAD_SUPER_ATTR")):
             attributes.add(step.argval)
     for inner in _inner(code):
-        globals_ |= _names(inner)[0]
-        attributes |= _names(inner)[1]
+        globals_ |= _exact_names(inner)[0]
+        attributes |= _exact_names(inner)[1]
     return frozenset(globals_), frozenset(attributes)
 
 
@@ -251,7 +280,8 @@ def _inner(code):
 def _imports(code):
     """Yield the imports within a function: module and name, or the module and ``""``."""
     module = ""
-    for step in dis.get_instructions(code):
+    has_any = dis.opmap["IMPORT_NAME"] in code.co_code[::2]
+    for step in dis.get_instructions(code) if has_any else ():
         if step.opname == "IMPORT_NAME":
             module = step.argval
             yield module, ""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import functools
 import json
 import re
 import shutil
@@ -74,6 +75,12 @@ def _imported(source: str, package: tuple[str, ...]) -> Iterator[tuple[int, str]
                 dots = len(name.value) - len(name.value.lstrip("."))
                 base = package[: len(package) - dots + 1] if dots else ()
                 yield node.lineno, ".".join([*base, name.value.lstrip(".")])
+
+
+@functools.cache
+def imports_of(source: str, package: tuple[str, ...]) -> list[tuple[int, str]]:
+    """Return what a module's source imports: of many copies of one file it is found out once."""
+    return [*imported(ast.parse(source), package)]
 
 
 LAYERS = {

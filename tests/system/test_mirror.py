@@ -407,6 +407,7 @@ def test_shards_of_other_rows_are_not_restored(submit, tmp_path, monkeypatch):
 # --- extensions -----------------------------------------------------------------------------------
 
 
+@pytest.mark.slow("four runs, three of them mirrored")
 def test_an_extension_is_mirrored_too(submit, corpus, tmp_path, glosses, write_jsonl):
     submit().result()
     files = [corpus.files[0].url, write_jsonl(glosses[600:700], "more.jsonl")]
