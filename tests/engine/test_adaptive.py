@@ -16,10 +16,17 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import paninifs as pf
-from paninifs.engine.worker import blocks as blocks_module
+from paninifs.engine.worker import block_execution as blocks_module
 from paninifs.engine.worker import budget as budget_module
-from paninifs.engine.worker.adaptive import HIGH, LOW, MIN_CALM, RETRY_CALLS, Adaptive, Fixed
-from paninifs.engine.worker.blocks import Blocks
+from paninifs.engine.worker.adaptive_batch_size import (
+    HIGH,
+    LOW,
+    MIN_CALM,
+    RETRY_CALLS,
+    Adaptive,
+    Fixed,
+)
+from paninifs.engine.worker.block_execution import Blocks
 from paninifs.engine.worker.exclusive import SharedExclusiveLock
 from paninifs.engine.worker.micro_batch import MicroBatch
 from paninifs.graphs.kernels import load

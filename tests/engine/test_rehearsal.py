@@ -37,7 +37,7 @@ from paninifs.storage.corpus.survey import Survey, survey
 from paninifs.storage.errors import BlockError, CorpusEmpty, ResultsMismatch, UsageError
 from paninifs.storage.rows import Lengths, SourceFile, Unit
 from paninifs.storage.store.manifest import read_manifest
-from paninifs.storage.targets import local as local_target
+from paninifs.storage.targets import mounts
 from paninifs.storage.targets.open import open_target
 
 WITHIN = 0.25
@@ -343,7 +343,7 @@ def test_the_sample_option_estimates_and_computes_nothing(glosses, write_jsonl, 
 def test_a_sample_cuts_shards_for_a_slow_mirror(tmp_path, in_haste, monkeypatch):
     """A mounted Drive creates objects slowly, so a run that mirrors to it has fewer shards."""
     disks = [Disk("/", "ext4"), Disk(str(tmp_path / "drive"), "fuse.drive")]
-    monkeypatch.setattr(local_target.psutil, "disk_partitions", lambda all: disks)
+    monkeypatch.setattr(mounts.psutil, "disk_partitions", lambda all: disks)
     corpus = tmp_path / "a.txt"
     corpus.write_text("".join(f"{number}\n" for number in range(300_000)))
     words = ["run", str(corpus), str(tmp_path / "out.zarr"), "--cluster", "threads", "--json"]
