@@ -1,24 +1,24 @@
-"""Notebooks for tests to read and run.
+"""Read, make and run notebooks.
 
-nbformat and nbclient are imported when a test needs them: to import the first takes four seconds of
-processor time, for a grammar of URLs that no test looks at.
+nbformat and nbclient are imported where they are used. Importing nbformat takes four seconds of
+processor time, most of it for a grammar of URLs that no test needs.
 """
 
 from __future__ import annotations
 
 SECONDS = 120
-"""What a cell may take."""
+"""Time limit of a cell, in seconds."""
 
 
 def read(path):
-    """Return the notebook in a file; it is what `nbformat.read` returns."""
+    """Return the notebook in a file, as nbformat's object."""
     import nbformat
 
     return nbformat.read(path, as_version=4)
 
 
 def written(notebook):
-    """Return a notebook's text, once it is found to be one."""
+    """Validate a notebook and return its text."""
     import nbformat
 
     nbformat.validate(notebook)
@@ -26,7 +26,7 @@ def written(notebook):
 
 
 def of_cells(sources):
-    """Return a notebook with a cell of code for each source."""
+    """Return a notebook with one code cell per source."""
     import nbformat
 
     cells = [nbformat.v4.new_code_cell(source) for source in sources]
@@ -34,7 +34,7 @@ def of_cells(sources):
 
 
 def client_of(notebook, folder):
-    """Return what runs a notebook's cells in a kernel, a process that works in a folder."""
+    """Return a client that runs a notebook's cells in a kernel, with `folder` as its directory."""
     from nbclient import NotebookClient
 
     return NotebookClient(notebook, timeout=SECONDS, resources={"metadata": {"path": str(folder)}})

@@ -12,11 +12,11 @@ A test has the highest tier of anything that it reaches:
 
 What a test reaches is read from compiled code: that of the test, of its fixtures and of theirs, and
 of every function and class below pytest's root folder that these name, including functions in
-parameters and in tables. The package's code is not followed, because the command line reaches all
-of it; `STARTERS` lists the functions that start something. Names are matched without following
-values, so a test may get too high a tier. One whose tier is too low fails: see `units`.
+parameters and tables. The package's code is not followed, because the command line reaches all of
+it. Instead, `STARTERS` lists the functions that start something. Names are matched without
+following values, so a test may get too high a tier. A test with too low a tier fails: see `units`.
 
-A fixture that is chosen while a test runs is seen where a parameter is its name, as in
+A fixture that is selected at run time is recognized if a parameter is its name, as in
 ``request.getfixturevalue(request.param)``.
 """
 
@@ -64,25 +64,25 @@ subprocess.Popen subprocess.call subprocess.check_call subprocess.check_output s
 tornado.HTTPServer
 """
 STARTERS = dict.fromkeys(CLUSTER.split(), "cluster") | dict.fromkeys(SERVICE.split(), "service")
-"""What starts a cluster, process or server: its top package, or its module, and its name.
+"""Tier by function or class: its top package or module, and its name.
 
-``typer.testing.CliRunner:run`` is the command ``paninifs run`` in this process.
+``typer.testing.CliRunner:run`` is the command ``paninifs run``, executed in this process.
 """
 
 COMMANDS = {name.partition(":")[0] for name in STARTERS if ":" in name}
 
 HARMLESS = {"inline.InlineClient"}
-"""Helpers that name what is in `STARTERS` and start nothing."""
+"""Helpers that name a starter but start nothing."""
 
 FIXTURES = {"pytester": "pytest.Pytester"}
-"""Fixtures that are defined elsewhere and start what is in `STARTERS`."""
+"""Fixtures defined outside the tests, and the starter that they use."""
 
 TABLE_DEPTH = 3
-"""Levels of nested dicts, lists and tuples in which functions are looked for."""
+"""Levels of nested dicts, lists and tuples that are searched for functions."""
 
 
 class Tiers:
-    """Tells the tiers of a session's tests; `root` is the folder of the tests' code."""
+    """Determine the tiers of a session's tests; `root` is the folder with the tests' code."""
 
     def __init__(self, root: Path):
         self._root, self._fixtures = root, {}
@@ -119,7 +119,7 @@ class Tiers:
         return frozenset(functions).union(self._functions(values))
 
     def _functions_of(self, item, names):
-        """Return the functions of fixtures, and of those that they take."""
+        """Return the functions of fixtures and of the fixtures that they request."""
         waiting, seen, functions = list(names), set(), set()
         while waiting:
             if (name := waiting.pop()) in seen:
@@ -131,7 +131,7 @@ class Tiers:
         return functions
 
     def _reached(self, roots):
-        """Return the names of `STARTERS` that functions and classes reach, through others too."""
+        """Return the starters that functions and classes reach, directly or not."""
         starters, seen, waiting = set(), set(), list(roots)
         while waiting:
             one = waiting.pop()
@@ -150,9 +150,9 @@ class Tiers:
         return frozenset(starters)
 
     def _uses(self, function):
-        """Return the starters that a function names itself, and the functions of ours."""
+        """Return the starters that a function names, and the tests' functions that it names."""
         starters, further = self._named(function, _names(function.__code__))
-        if starters:  # now for certain: is it a module's name, or that of something in it?
+        if starters:  # be exact: a module may have the name of a function in it
             starters, further = self._named(function, _exact_names(function.__code__))
         return starters, further
 
@@ -180,13 +180,11 @@ class Tiers:
         return starters & STARTERS.keys(), [*self._functions(others)]
 
     def _functions(self, values, depth=TABLE_DEPTH):
-        """Yield our functions and classes among values, and in tables of them."""
+        """Yield the tests' functions and classes among values and in tables."""
         for value in map(_unwrapped, values):
             if isinstance(value, dict | list | tuple | set | frozenset):
-                inner = list(
-                    value.values() if isinstance(value, dict) else value
-                )  # some fill up meanwhile
-                yield from self._functions(inner, depth - 1) if depth else ()
+                inner = value.values() if isinstance(value, dict) else value
+                yield from self._functions([*inner], depth - 1) if depth else ()  # a cache may grow
             elif isinstance(value, FunctionType | type):
                 if self._is_ours(value):
                     yield value
@@ -196,7 +194,7 @@ class Tiers:
                 yield type(value)
 
     def _is_ours(self, defined):
-        """Whether a function or class is defined in the folder of the tests' code."""
+        """Whether a function or class is defined in the tests' folder."""
         file = getattr(sys.modules.get(defined.__module__), "__file__", None)
         return file is not None and self._root in Path(file).parents
 
@@ -207,7 +205,7 @@ def _chooses_fixtures(function):
 
 
 def _unwrapped(value):
-    """Return the function within partials, methods, context managers and the like."""
+    """Return the function inside a partial, a method, a context manager or the like."""
     while True:
         if isinstance(value, functools.partial):
             value = value.func
@@ -234,7 +232,7 @@ def _top(module):
 def _content(cell):
     try:
         return cell.cell_contents
-    except ValueError:  # of a name that is bound later
+    except ValueError:  # the name is bound later
         return None
 
 
@@ -292,7 +290,7 @@ def _imports(code):
 
 
 def _imported(module, name):
-    """Return what an import within a function brings, if it is loaded or a helper of the tests."""
+    """Return what a local import provides, if it is loaded or a helper of the tests."""
     if module not in sys.modules and (SUPPORT / f"{module}.py").exists():
         __import__(module)
     found = sys.modules.get(module)
@@ -302,15 +300,15 @@ def _imported(module, name):
 
 
 TIER = pytest.StashKey[str]()
-"""Where a test's tier is kept."""
+"""The tier of an item, in its stash."""
 
 REASONED = ("slow", "soak")
-"""Markers that need a reason."""
+"""Markers that require a reason."""
 
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(config, items):
-    """Mark every test with its tier, before `-m` chooses among them."""
+    """Mark every test with its tier, before `-m` selects tests by their marks."""
     tiers = Tiers(config.rootpath)
     for item in items:
         item.stash[TIER] = tiers.of(item)
@@ -324,7 +322,7 @@ def pytest_collection_modifyitems(config, items):
 
 
 def pytest_report_collectionfinish(items):
-    """Say how many tests each tier has."""
+    """Report the number of tests per tier."""
     counts = Counter(item.stash.get(TIER, "unit") for item in items)
     return ", ".join(f"{tier}: {counts[tier]}" for tier in TIERS)
 
