@@ -266,7 +266,7 @@ TIMED = """
 
 
 def test_a_unit_test_over_the_limit_fails(planted):
-    ran = planted(TIMED, "-v", conftest="import units\nunits.LIMIT = 0.1")
+    ran = planted(TIMED, "-v", conftest="import units\nunits.LIMIT, units.LOOP_SECONDS = 0.1, 9")
     ran.assert_outcomes(failed=3, passed=6)
     for name, outcome in [
         ("busy", "FAILED"),

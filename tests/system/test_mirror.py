@@ -361,6 +361,7 @@ def test_an_unreachable_mirror_is_retried_once(submit, tmp_path):
     assert "not mirrored for now" in notices[0].text
 
 
+@pytest.mark.slow("four runs, three of them mirrored")
 def test_finished_shards_of_a_mirror_are_kept(submit, tmp_path, corpus, glosses, write_jsonl):
     """Even if the store is older than the mirror and has to be extended first."""
     submit().result()
