@@ -1,6 +1,6 @@
 """`Projection`: the peak memory of a worker, as expected before the run starts computing.
 
-It is made by `run.memory_plan`, shown by `display` and compared with the limit before work begins.
+It is made by `run.worker_memory`, shown by `display` and compared with the limit before work begins.
 What workers hold while they compute is in `load`.
 """
 

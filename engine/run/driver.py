@@ -21,10 +21,10 @@ from ..worker.compute import ComputeSpec
 from ..worker.task import Task, TaskContext, shards_in_flight
 from .background_mirror import Mirroring
 from .dispatch import Dispatch
-from .memory_plan import project
 from .spec import RunSpec
 from .target_leases import Leases, release_all
 from .tasks import longest_first, tasks_left
+from .worker_memory import project
 
 
 class Driver:

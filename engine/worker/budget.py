@@ -1,6 +1,6 @@
 """How much memory micro-batches may use: what a device has free, or a share of the worker's limit.
 
-What a task holds besides, batches that are read and shards, is estimated in `run.memory_plan`.
+What a task holds besides, batches that are read and shards, is estimated in `run.worker_memory`.
 """
 
 from __future__ import annotations

@@ -23,7 +23,8 @@ from paninifs.engine.results.export import export as module
 from paninifs.storage import rows as storage_rows
 from paninifs.storage.corpus.reading import read_stretch
 from paninifs.storage.errors import ColumnNotFound, CorpusChanged, ResultsNotFound, UsageError
-from paninifs.storage.formats import building, parquet
+from paninifs.storage.formats import parquet
+from paninifs.storage.formats import row_builder as building
 from paninifs.storage.store import shards
 
 SCALARS = ("variance", "entropy", "ambiguity", "ambiguity_normalised")
