@@ -89,7 +89,7 @@ class Field:
                 f"field {self.name!r}: dims {dims} must name each axis of shape {shape} once, "
                 f"none of them 'text' or {self.name!r}"
             )
-        # A dimension with labels is stored as an array, too.
+        # A dimension with labels is also stored as an array.
         if not all(dim.isidentifier() for dim in dims):
             raise GraphError(
                 f"field {self.name!r}: each dim of {dims} must consist of letters, digits and _"

@@ -2,7 +2,8 @@
 
 The records are counted once per corpus, by `frame` and `submit`, never when a corpus is opened. The
 index is plain data and is stored beside the manifest, so that a resumed run does not count again.
-Counting the records of one file is in `formats`, guessing the index of a large corpus in `survey`.
+Counting the records of one file is in `formats`, estimating the index of a large corpus in
+`survey`.
 """
 
 from __future__ import annotations
@@ -267,7 +268,7 @@ def _outline(file: SourceFile, opener: FileOpener) -> Outline | str:
     except Malformed as error:
         return scrubbed(f"not readable as {file.format}: {error}")
     except OSError as error:
-        # A problem found here is stored for good, so a transient failure must not become one.
+        # A problem is stored permanently, so a transient failure must not become one.
         raise StorageUnreachable(
             f"{file.url} could not be read: {scrubbed(str(error))}; nothing was written, try again"
         ) from presentable(error)
@@ -276,7 +277,7 @@ def _outline(file: SourceFile, opener: FileOpener) -> Outline | str:
 def _file_index(file: SourceFile, found: Outline | str, text: str) -> FileIndex:
     if isinstance(found, str):
         return FileIndex(file, (), found)
-    # Without a schema, each record says for itself which keys it has.
+    # Without a schema, the keys may differ from record to record.
     problem = _text_problem(found, text) if FORMATS[file.format].has_schema else None
     return FileIndex(
         file, found.units, problem, found.lengths.get(text) or found.lengths.get(ANY_TEXT)
@@ -304,7 +305,7 @@ def _require_text(readable: Sequence[Outline], text: str) -> None:
 
 def _no_column(name: str, names: set[str]) -> str:
     choices = ", ".join(sorted(names)) or "none"
-    return f"no column {name!r}; the columns there are: {choices}"
+    return f"no column {name!r}; available columns: {choices}"
 
 
 def _kind(readable: Sequence[Outline], name: str) -> str:

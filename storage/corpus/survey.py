@@ -38,7 +38,7 @@ LONGEST_FRONT = 1 << 28
 """Bytes of the longest front, which is held in memory. A first line that is longer is not read."""
 
 FILES = 16
-"""Files whose fronts are read."""
+"""Number of files whose fronts are read."""
 
 _PIECE = 1 << 18
 _MARGIN = 1.5  # factor on the expected bytes of rows, to find as many before the end of a file
@@ -50,15 +50,15 @@ class Survey:
 
     index: CorpusIndex
     counted: bool  # whether it is exact
-    seconds: float = 0.0  # that counting the whole corpus takes
+    seconds: float = 0.0  # to count the whole corpus
     opener: FrontOpener | None = None
     fronts: dict[SourceFile, FileIndex] = field(default_factory=dict, compare=False)
 
     def readable(self, stretches: Sequence[Stretch]) -> tuple[Stretch, ...]:
-        """Return stretches that certainly exist in place of estimated ones, with as many rows."""
+        """Replace estimated stretches with ones that exist for certain and have as many rows."""
         if self.counted:
             return tuple(stretches)
-        return tuple(real for one in stretches for real in self._readable(one))
+        return tuple(real for stretch in stretches for real in self._readable(stretch))
 
     def _readable(self, stretch: Stretch) -> Iterator[Stretch]:
         file, span = stretch.file, stretch.span
@@ -97,7 +97,7 @@ class Survey:
 
 
 def survey(corpus: Corpus) -> Survey:
-    """Count a corpus if that takes some seconds at most, otherwise estimate its index.
+    """Count a corpus if that takes only seconds, otherwise estimate its index.
 
     Raises
     ------
@@ -106,7 +106,7 @@ def survey(corpus: Corpus) -> Survey:
     """
     began = time.perf_counter()
     if sum(map(_cost, corpus.files)) * _distance_cost(corpus) <= COUNTED_BYTES:
-        index = replace(corpus).index  # again, to measure how long it takes
+        index = replace(corpus).index  # counted anew, to measure how long it takes
         return Survey(index, counted=True, seconds=time.perf_counter() - began)
     usable = [file for file in corpus.files if not file.problem and file.size] or corpus.files
     chosen = list(dict.fromkeys(usable[n * len(usable) // FILES] for n in range(FILES)))
@@ -142,7 +142,7 @@ def _distance_cost(corpus: Corpus) -> float:
 
 
 def _estimated(file: SourceFile, found: CorpusIndex, opener: FrontOpener) -> FileIndex:
-    """Return the estimated index of a file, from its own front or those of files like it."""
+    """Return the estimated index of a file, from its own front or those of similar files."""
     own = next((one for one in found.files if one.file == file), None)
     if own and own.problem and not own.units:
         return own
@@ -166,7 +166,7 @@ def _kind(file: SourceFile) -> tuple[str, str | None]:
 def _even_units(file: SourceFile, rows: int, alike: float) -> tuple[Unit, ...]:
     """Return units that a file may have, without their true offsets.
 
-    `alike` is the number of units if it has as many per byte as files like it.
+    `alike` is the number of units that the file has if it has as many per byte as similar files.
     """
     count = 1.0 if file.compression else alike
     if not FORMATS[file.format].random_access:
@@ -179,8 +179,8 @@ def _even_units(file: SourceFile, rows: int, alike: float) -> tuple[Unit, ...]:
 class FrontOpener(FileOpener):
     """Opens the front of a large file as if it were the whole file.
 
-    Files that cannot be cut, such as Parquet, are opened whole. A front is long enough for a line
-    to end in it.
+    Files that cannot be cut, such as Parquet, are opened whole. A front is long enough to hold at
+    least one complete line.
 
     Attributes
     ----------
@@ -215,7 +215,7 @@ class FrontOpener(FileOpener):
     def _front(self, file: SourceFile, size: int) -> bytes:
         """Return the decompressed content of the first `size` bytes of a file."""
         parts = []
-        # Compressed files break off somewhere, each kind with an error of its own.
+        # A compressed file that is cut off raises an error, which depends on the compression.
         with suppress(Exception), super().__call__(replace(file, size=size)) as stream:
             while piece := stream.read(_PIECE):
                 parts.append(piece)

@@ -1,4 +1,4 @@
-"""A target in a folder of this machine, and which folders are mounts."""
+"""A target in a folder of this machine, and the recognition of mounted folders."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _NETWORK_MOUNTS = frozenset({"9p", "afs", "cifs", "nfs", "nfs4", "smb3", "smbfs"
 
 
 class LocalTarget:
-    """A folder. A write makes a temporary file, syncs and renames it, and syncs the folder."""
+    """A folder. Writing creates a temporary file, syncs and renames it, and syncs the folder."""
 
     def __init__(self, path: str | os.PathLike[str]) -> None:
         self._root = Path(path)
@@ -36,7 +36,7 @@ class LocalTarget:
 
     @property
     def storage_options(self) -> Mapping[str, Any]:
-        """Empty: it is a path."""
+        """Empty: a path needs none."""
         return {}
 
     @property
@@ -48,7 +48,7 @@ class LocalTarget:
         return self._root / confined(key, self.url)
 
     def get(self, key: str) -> bytes | None:
-        """Return an object, or None if there is none."""
+        """Return an object, or None if it does not exist."""
         try:
             return self._path(key).read_bytes()
         except (FileNotFoundError, NotADirectoryError):
@@ -62,7 +62,7 @@ class LocalTarget:
         _sync_folder(path.parent)
 
     def create(self, key: str, data: bytes) -> bool:
-        """Write an object only if there is none, atomically."""
+        """Write an object only if it does not exist, atomically."""
         path = self._path(key)
         temporary = self._write_beside(path, data)
         try:
@@ -79,7 +79,7 @@ class LocalTarget:
         return True
 
     def _create_without_links(self, path: Path, data: bytes) -> bool:
-        """For mounts without hard links (FUSE): exclusive, though not atomic."""
+        """Create a file on a mount without hard links (FUSE): exclusively, but not atomically."""
         try:
             with path.open("xb") as file:
                 file.write(data)
@@ -120,7 +120,7 @@ class LocalTarget:
         """List the objects under a folder, including temporary files of killed writers."""
         top = self._path(prefix)
         found = {}
-        # Without onerror, a folder that cannot be listed would be left out, as if it were empty.
+        # Without onerror, a folder that cannot be listed would be skipped, as if it were empty.
         for folder, _, names in os.walk(top, onerror=_raise_unless_missing):
             for name in names:
                 path = Path(folder, name)
@@ -141,7 +141,7 @@ def _sync_folder(folder: Path) -> None:
 
 
 def is_temporary(key: str) -> bool:
-    """Whether a key is the temporary file of a writer that was killed."""
+    """Return whether a key is that of a temporary file, which a killed writer may leave."""
     return _TEMPORARY in key.rsplit("/", 1)[-1]
 
 
@@ -151,12 +151,12 @@ def _raise_unless_missing(error: OSError) -> None:
 
 
 def is_mount(path: Path) -> bool:
-    """Whether a path is on a mounted Drive, bucket or network folder, and not on a disk."""
-    kind = kind_of_disk(path)
+    """Return whether a path is on a mounted Drive, bucket or network folder, not on a disk."""
+    kind = filesystem_type(path)
     return kind.startswith("fuse") or kind in _NETWORK_MOUNTS
 
 
-def kind_of_disk(path: Path) -> str:
+def filesystem_type(path: Path) -> str:
     """Return the filesystem type of a path, such as ``ext4``, or `DRIVE` for Colab's Drive.
 
     A path that does not exist yet has the type of its parent.

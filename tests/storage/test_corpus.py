@@ -176,7 +176,7 @@ def test_names_are_relative_to_the_corpus_and_its_size_is_known(folder):
 
 
 def test_a_file_named_twice_is_refused(folder):
-    with pytest.raises(UsageError, match=r"named twice: .*a\.jsonl"):
+    with pytest.raises(UsageError, match=r"named more than once: .*a\.jsonl"):
         open_corpus([folder / "a.jsonl", folder])
 
 
@@ -513,8 +513,8 @@ def test_files_without_the_text_column_are_quarantined(tmp_path):
     found, faults = rows_of(open_corpus(tmp_path))
     assert found["text"] == ["t", None, None, None, None]
     assert faults == [
-        ("b.parquet", 0, 2, "no column 'text'; the columns there are: body"),
-        ("c.csv", 0, 1, "no column 'text'; the columns there are: inhalt"),
+        ("b.parquet", 0, 2, "no column 'text'; available columns: body"),
+        ("c.csv", 0, 1, "no column 'text'; available columns: inhalt"),
         ("d.parquet", 0, 1, "column 'text' holds int64, not text"),
     ]
 

@@ -202,7 +202,7 @@ def test_named_and_matched_files_are_read_whatever_their_endings(library):
 
 
 def test_an_unknown_format_is_refused_by_name(library):
-    with pytest.raises(UsageError, match=r"no format 'pdf'; .* csv, tsv, text, document"):
+    with pytest.raises(UsageError, match=r"unknown format 'pdf'; .* csv, tsv, text, document"):
         open_corpus(library, format="pdf")
 
 
