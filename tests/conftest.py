@@ -14,15 +14,15 @@ from functools import cache
 from importlib import metadata
 from importlib.util import find_spec
 from multiprocessing import forkserver
-from pathlib import Path
 
 import pytest
+from paths import CUDA_ON_HOST, GLOSSES, TESTS
 
+pytest_plugins = ("pytester", "tiers", "units")
 pytest.register_assert_rewrite("resuming")
 
 # Worker processes import blocks and targets that tests and their helpers define.
-_TESTS = Path(__file__).parent
-_FOLDERS = [str(_TESTS / name) for name in ("support", "storage", "graphs", "engine", "system")]
+_FOLDERS = [str(TESTS / name) for name in ("support", "storage", "graphs", "engine", "system")]
 os.environ["PYTHONPATH"] = os.pathsep.join(
     part for part in (*_FOLDERS, os.environ.get("PYTHONPATH", "")) if part
 )
@@ -35,9 +35,6 @@ os.environ["DASK_DISTRIBUTED__WORKER__PROFILE__ENABLED"] = "False"
 
 # What a shell starts in the background ignores Ctrl-C, and so would all that the tests start.
 signal.signal(signal.SIGINT, signal.default_int_handler)
-
-DATA = Path(__file__).parent / "data"
-CUDA_ON_HOST = Path(__file__).parent / "support" / "cuda_on_host"
 
 
 @cache
@@ -163,6 +160,14 @@ def client():
 
 
 @pytest.fixture(scope="session")
+def inline():
+    """A client that runs tasks in this process, for tests of what a run produces."""
+    from inline import InlineClient
+
+    return InlineClient()
+
+
+@pytest.fixture(scope="session")
 def gcs_server():
     """A Google Cloud Storage on loopback, for fixtures that outlive a test."""
     from gcs_emulator import Emulator
@@ -194,6 +199,24 @@ def drive(drive_server):
     drive_server.reset()
     yield drive_server
     drive_server.reset()
+
+
+@pytest.fixture
+def gs(gcs):
+    """The fixture `gcs` by its URL scheme, for fixtures parametrized with schemes."""
+    return gcs
+
+
+@pytest.fixture
+def gdrive(drive):
+    """The fixture `drive` by its URL scheme."""
+    return drive
+
+
+@pytest.fixture
+def http(gcs):
+    """A web server that serves the objects of `gcs`."""
+    return gcs
 
 
 @pytest.fixture
@@ -240,7 +263,7 @@ def forked(start):
 @pytest.fixture(scope="session")
 def glosses():
     """Two thousand WordNet glosses, as dicts with id and text."""
-    with gzip.open(DATA / "wordnet-2000.jsonl.gz", "rt") as lines:
+    with gzip.open(GLOSSES, "rt") as lines:
         return [json.loads(line) for line in lines]
 
 
@@ -262,7 +285,7 @@ def file_a_shard(tmp_path_factory):
     from resuming import SHARD_ROWS, SHARDS
 
     folder = tmp_path_factory.mktemp("corpus")
-    with gzip.open(DATA / "wordnet-2000.jsonl.gz", "rt") as lines:
+    with gzip.open(GLOSSES, "rt") as lines:
         unique = {row["text"]: row for row in map(json.loads, lines)}
     rows = list(unique.values())[: SHARDS * SHARD_ROWS]
     firsts = {}

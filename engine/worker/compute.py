@@ -1,7 +1,8 @@
 """`compute`: reads rows of a corpus and runs the blocks on them, into the arrays of a shard.
 
 Used by a run's tasks and by `verify`, which differ in backend and in what they do with the arrays.
-No cluster and no store is involved: committing a shard is in `task`, running blocks in `blocks`.
+No cluster and no store is involved: committing a shard is in `task`, running blocks in
+`block_execution`.
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ from ...storage.field import STRING, Field
 from ...storage.rows import Column, ColumnSelection, Rows, Stretch, validity
 from ...storage.store.quarantine import QuarantinedRows, merge, quarantined_rows
 from ...storage.text import PackedText
-from .blocks import Blocks
+from .block_execution import Blocks
 from .micro_batch import MicroBatch
 
 Arrays = dict[str, Any]

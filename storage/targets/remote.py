@@ -1,6 +1,6 @@
 """A target on any filesystem of fsspec, where each object is written by a single call.
 
-A Drive has a target of its own in `drive`, and a local folder in `local`.
+A Drive has a target of its own in `google_drive`, and a local folder in `local`.
 """
 
 from __future__ import annotations

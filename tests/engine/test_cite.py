@@ -21,19 +21,13 @@ from paninifs.storage.store.manifest import read_manifest
 from paninifs.storage.targets.open import open_target
 
 
-@pytest.fixture(scope="module")
-def threads():
-    with pf.connect("threads", quiet=True) as connected:
-        yield connected
-
-
 @pf.map_block(fields=[pf.Field("length", "int64")], version="2.5", exact=False)
 def length_of_text(text):
     return (text.offsets[1:] - text.offsets[:-1]).astype("int64")
 
 
 @pytest.fixture
-def store(glosses, threads, write_jsonl, tmp_path):
+def store(glosses, inline, write_jsonl, tmp_path):
     """A store with cleaning, kept columns, a user's block and quarantined rows."""
     rows = [row | {"lang": "en", "year": 1900 + n % 100} for n, row in enumerate(glosses)]
     rows[7] = {"id": "x", "text": None}
@@ -44,7 +38,7 @@ def store(glosses, threads, write_jsonl, tmp_path):
     corpus = pf.open_corpus(folder, keep=["lang", "year"], clean=clean)
     graph = pf.default_graph(primes=(2, 3, 5)) + length_of_text
     path = tmp_path / "out.zarr"
-    pf.submit(graph, corpus, path, client=threads, shard_rows=512, progress=False).result()
+    pf.submit(graph, corpus, path, client=inline, shard_rows=512, progress=False).result()
     return path
 
 
@@ -135,7 +129,7 @@ def test_several_runs_are_listed_many_only_the_last(store):
         assert missing_figures(said, several) == []
 
 
-def test_rows_done_by_stopped_runs_are_reported_too(store, threads):
+def test_rows_done_by_stopped_runs_are_reported_too(store, inline):
     target = open_target(store)
     manifest = read_manifest(target)
     target.put(MANIFEST_KEY, replace(manifest, runs=()).to_json())  # as if the run had been killed
@@ -149,7 +143,7 @@ def test_rows_done_by_stopped_runs_are_reported_too(store, threads):
         clean=pf.Cleaning(unicode="NFC", whitespace=True, min_chars=12, duplicates=True),
     )
     graph = pf.default_graph(primes=(2, 3, 5)) + length_of_text
-    pf.submit(graph, again, store, client=threads, shard_rows=512, progress=False).result()
+    pf.submit(graph, again, store, client=inline, shard_rows=512, progress=False).result()
     manifest, said = read_manifest(target), pf.cite(store).paragraph
     (run,) = manifest.runs
     assert (run.rows_before, run.rows) == (2000 - 512, 512)
@@ -196,10 +190,10 @@ def test_store_without_run_records_is_cited(store):
     assert missing_figures(said, older) == []
 
 
-def test_graph_of_user_blocks_does_not_mention_hashes(threads, write_jsonl, tmp_path):
+def test_graph_of_user_blocks_does_not_mention_hashes(inline, write_jsonl, tmp_path):
     corpus = pf.open_corpus(write_jsonl([{"text": "a"}] * 5))
     graph = pf.Graph((length_of_text,))
-    pf.submit(graph, corpus, tmp_path / "s", client=threads, progress=False).result()
+    pf.submit(graph, corpus, tmp_path / "s", client=inline, progress=False).result()
     said = pf.cite(tmp_path / "s").paragraph
     assert "hashes" not in said
     assert "our own block 'length_of_text'" in said
@@ -216,7 +210,7 @@ def cited(graph, client, folder, write_jsonl):
     return pf.cite(folder / "s").paragraph
 
 
-def test_parameters_of_a_user_block_are_not_inventories(threads, write_jsonl, tmp_path):
+def test_parameters_of_a_user_block_are_not_inventories(inline, write_jsonl, tmp_path):
     graph = pf.default_graph(dhatus=("GO", "STAY"), primes=(2, 3, 5))
     params = {"primes": (13,), "dhatus": ("x",)}
     graph += pf.MapBlock(
@@ -227,15 +221,15 @@ def test_parameters_of_a_user_block_are_not_inventories(threads, write_jsonl, tm
         function=with_parameters,
         version="1",
     )
-    said = cited(graph, threads, tmp_path, write_jsonl)
+    said = cited(graph, inline, tmp_path, write_jsonl)
     assert "the 2 semantic roots GO, STAY," in said
     assert "each of the 3 primes 2, 3, 5, with exponents" in said
     assert "entropy (natural logarithm) of those numbers, before" in said
 
 
-def test_separate_primes_of_ambiguity_are_named(threads, write_jsonl, tmp_path):
+def test_separate_primes_of_ambiguity_are_named(inline, write_jsonl, tmp_path):
     blocks = (digest(), dhatu(), prime_base(9, (2, 3, 5)), ambiguity((7, 11)))
-    said = cited(pf.Graph(blocks), threads, tmp_path, write_jsonl)
+    said = cited(pf.Graph(blocks), inline, tmp_path, write_jsonl)
     assert "each of the 3 primes 2, 3, 5, with exponents" in said
     assert "of such signatures, for each of the 2 primes 7, 11, before" in said
 

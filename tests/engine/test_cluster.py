@@ -83,7 +83,7 @@ def test_threads_use_tls():
         assert client.submit(sum, [1, 2]).result() == 3
 
 
-@pytest.mark.readme("open-scheduler")
+@pytest.mark.documented("open-scheduler")
 @pytest.mark.parametrize(
     ("address", "warns"),
     [

@@ -12,16 +12,10 @@ import pytest
 
 import paninifs as pf
 from paninifs.storage.errors import UsageError
-from paninifs.storage.targets import local as local_target
+from paninifs.storage.targets import mounts
 from paninifs.storage.targets.open import open_target
 
 Disk = namedtuple("Disk", "mountpoint fstype")
-
-
-@pytest.fixture
-def threads():
-    with pf.connect("threads", quiet=True) as client:
-        yield client
 
 
 @pytest.fixture
@@ -51,15 +45,15 @@ def mounted(tmp_path, monkeypatch):
     folder = tmp_path / "content" / "drive"
     folder.mkdir(parents=True)
     disks = [Disk("/", "ext4"), Disk(str(folder), "fuse.drive")]
-    monkeypatch.setattr(local_target.psutil, "disk_partitions", lambda all: disks)
+    monkeypatch.setattr(mounts.psutil, "disk_partitions", lambda all: disks)
     return folder
 
 
 @pytest.fixture
-def submitted(threads, write_jsonl):
+def submitted(inline, write_jsonl):
     def submit(results, **options):
         corpus = pf.open_corpus(write_jsonl([{"id": i, "text": f"t{i}"} for i in range(100)]))
-        options = {"client": threads, "progress": False} | options
+        options = {"client": inline, "progress": False} | options
         return pf.submit(options.pop("graph", pf.default_graph()), corpus, results, **options)
 
     return submit

@@ -30,21 +30,15 @@ SCALARS = ("variance", "entropy", "ambiguity", "ambiguity_normalised")
 CLUSTER = ["--workers", "1"]
 
 
-@pytest.fixture(scope="module")
-def near():
-    with pf.connect("threads", threads=2, quiet=True) as client:
-        yield client
-
-
 @pytest.fixture
-def run(near, tmp_path):
+def run(inline, tmp_path):
     """Make a store from existing files."""
 
     def make(urls, graph=None, out=None, shard_rows=16, **options):
         corpus = pf.open_corpus(urls, **options)
         out = out or tmp_path / "out.zarr"
         graph = graph or pf.default_graph()
-        pf.submit(graph, corpus, out, client=near, shard_rows=shard_rows, progress=False).result()
+        pf.submit(graph, corpus, out, client=inline, shard_rows=shard_rows, progress=False).result()
         return out
 
     return make
@@ -431,13 +425,13 @@ def test_pieces_are_whole_shards(nbytes):
     assert len(runs) == (63 if nbytes == 1 << 40 else 1)
 
 
-def test_kept_column_has_its_stored_kind(run, near, tmp_path):
+def test_kept_column_has_its_stored_kind(run, inline, tmp_path):
     write_parquet(tmp_path / "a.parquet", [{"text": "un", "n": None}])
     store = run(str(tmp_path / "*.parquet"), keep=["n"])
     write_parquet(tmp_path / "b.parquet", [{"text": "deux", "n": 7}])
     corpus = pf.open_corpus(str(tmp_path / "*.parquet"), keep=["n"])
     graph = pf.default_graph()
-    pf.submit(graph, corpus, store, client=near, extend=True, progress=False).result()
+    pf.submit(graph, corpus, store, client=inline, extend=True, progress=False).result()
     assert frame(store)["n"] == frame(store, text=False)["n"] == [None, "7"]
 
 
@@ -574,6 +568,7 @@ def test_a_store_behind_a_url_is_exported(run, tmp_path):
     assert (found["text"], found["valid"]) == (["un", None], [True, False])
 
 
+@pytest.mark.slow("exports 48 MB, twice")
 def test_memory_does_not_grow_with_pieces(run, tmp_path, monkeypatch):
     texts = [f"{n} " + "x" * 6000 for n in range(4_000)]
     write_jsonl(tmp_path / "c.jsonl", [{"text": text, "more": text[::-1]} for text in texts])

@@ -61,7 +61,7 @@ def peak_of_a_run(glosses, megabytes, kind, tmp_path):
         return max(client.run(peak_bytes).values()) - before
 
 
-@pytest.mark.slow
+@pytest.mark.soak("corpora of 40 and 200 MB")
 @pytest.mark.parametrize("kind", ["txt", "parquet"])
 def test_worker_memory_does_not_grow_with_the_corpus(kind, glosses, tmp_path):
     small = peak_of_a_run(glosses, 40, kind, tmp_path / "a")
@@ -94,8 +94,7 @@ def run(graph, corpus, store, client, **options):
     return started.result(), [event.text for event in seen if isinstance(event, Notice)]
 
 
-@pytest.mark.readme("greedy")
-@pytest.mark.slow
+@pytest.mark.documented("greedy")
 def test_too_large_a_task_is_done_in_small_pieces(glosses, small_workers, tmp_path):
     texts = tmp_path / "a.txt"
     texts.write_text("".join(f"{row['text']}\n" for row in glosses) * 4)
@@ -110,8 +109,7 @@ def test_too_large_a_task_is_done_in_small_pieces(glosses, small_workers, tmp_pa
     assert pf.open_results(tmp_path / "s").held.values.tolist() == expected
 
 
-@pytest.mark.readme("poison")
-@pytest.mark.slow
+@pytest.mark.documented("poison")
 def test_a_shard_that_kills_workers_is_quarantined_then_retried(glosses, small_workers, tmp_path):
     texts, store = tmp_path / "a.txt", tmp_path / "s"
     lines = [row["text"] for row in glosses[:300]]
@@ -142,7 +140,6 @@ def test_a_shard_that_kills_workers_is_quarantined_then_retried(glosses, small_w
     assert verify(store).passed
 
 
-@pytest.mark.slow
 def test_rows_from_before_an_extension_are_not_quarantined(glosses, small_workers, tmp_path):
     store, graph = tmp_path / "s", pf.default_graph() + greedy.greedy_at_one
     for name, lines in (("1.txt", ["un", "deux"]), ("2.txt", ["trois", "poison"])):
@@ -157,7 +154,6 @@ def test_rows_from_before_an_extension_are_not_quarantined(glosses, small_worker
     assert results.held.values[:2].tolist() == [2, 4]
 
 
-@pytest.mark.slow
 def test_a_task_tried_alone_skips_finished_shards(glosses, small_workers, tmp_path, monkeypatch):
     """One task of five shards, as the file is compressed; the third one kills its worker."""
     asked, task = [], dispatch.task_of
@@ -179,7 +175,6 @@ def test_a_task_tried_alone_skips_finished_shards(glosses, small_workers, tmp_pa
     assert first_quarantined(LocalTarget(mirror), 5) == ([], 0)
 
 
-@pytest.mark.slow
 def test_with_on_error_raise_a_killed_worker_ends_the_run(glosses, small_workers, tmp_path):
     texts = tmp_path / "a.txt"
     texts.write_text("poison\n")
@@ -188,7 +183,7 @@ def test_with_on_error_raise_a_killed_worker_ends_the_run(glosses, small_workers
         run(graph, corpus, tmp_path / "s", small_workers, on_error="raise")
 
 
-@pytest.mark.readme("long-text")
+@pytest.mark.documented("long-text")
 def test_a_text_too_large_for_any_worker_is_refused(client, tmp_path):
     """A sparse file: a gibibyte of NUL on one line, between two others."""
     texts = tmp_path / "a.txt"
@@ -231,7 +226,7 @@ def short_lines(folder, glosses):
     return folder / "a.txt"
 
 
-@pytest.mark.slow
+@pytest.mark.soak("corpora of up to 200 MB")
 @pytest.mark.parametrize("make", [long_text, five_kilobytes, short_lines])
 def test_projected_memory_matches_actual_memory(make, glosses, tmp_path):
     corpus = pf.open_corpus(make(tmp_path, glosses))
@@ -247,8 +242,8 @@ def test_projected_memory_matches_actual_memory(make, glosses, tmp_path):
     assert 0.7 * peak < projected < 1.3 * peak, (projected / MIB, peak / MIB)
 
 
-@pytest.mark.readme("much-text")
-@pytest.mark.slow
+@pytest.mark.soak("two gigabytes of text")
+@pytest.mark.documented("much-text")
 def test_a_partition_may_hold_more_than_4_gib_of_text(tmp_path):
     """A sparse file: 34 lines of 64 MiB of NUL, one partition, one shard."""
     size, lines = 64 << 20, 34

@@ -29,13 +29,7 @@ PARTS = ("variance", "entropy", "ambiguity", "ambiguity_normalised")
 
 
 @pytest.fixture(scope="module")
-def near():
-    with pf.connect("threads", threads=2, quiet=True) as client:
-        yield client
-
-
-@pytest.fixture(scope="module")
-def run(near, tmp_path_factory):
+def run(inline, tmp_path_factory):
     """Make a store from rows; return the paths of corpus and store."""
 
     def make(rows, graph=None, out=None, shard_rows=16, **options):
@@ -47,7 +41,7 @@ def run(near, tmp_path_factory):
             graph or pf.default_graph(),
             corpus,
             out,
-            client=near,
+            client=inline,
             shard_rows=shard_rows,
             progress=False,
         ).result()

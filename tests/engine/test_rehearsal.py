@@ -37,7 +37,7 @@ from paninifs.storage.corpus.survey import Survey, survey
 from paninifs.storage.errors import BlockError, CorpusEmpty, ResultsMismatch, UsageError
 from paninifs.storage.rows import Lengths, SourceFile, Unit
 from paninifs.storage.store.manifest import read_manifest
-from paninifs.storage.targets import local as local_target
+from paninifs.storage.targets import mounts
 from paninifs.storage.targets.open import open_target
 
 WITHIN = 0.25
@@ -151,7 +151,7 @@ def many_glosses(glosses, tmp_path_factory):
     return path
 
 
-@pytest.mark.slow
+@pytest.mark.soak("up to seven runs over half a million texts")
 def test_time_memory_and_disk_are_within_a_quarter(many_glosses, tmp_path):
     graph, ratios = pf.default_graph(), []
     with pf.connect("cpu", workers=2, quiet=True) as client:
@@ -198,14 +198,14 @@ def test_a_users_slow_block_is_timed(glosses, threads, write_jsonl, tmp_path):
     assert found.bill.elsewhere == ()
 
 
-def test_a_sample_leaves_no_trace(glosses, threads, write_jsonl, tmp_path, in_haste):
+def test_a_sample_leaves_no_trace(glosses, inline, write_jsonl, tmp_path, in_haste):
     corpus = pf.open_corpus(write_jsonl(glosses))
     before = sorted(tmp_path.rglob("*"))
-    pf.rehearse(pf.default_graph(), corpus, tmp_path / "deep" / "er" / "s", client=threads)
+    pf.rehearse(pf.default_graph(), corpus, tmp_path / "deep" / "er" / "s", client=inline)
     assert sorted(tmp_path.rglob("*")) == before
 
 
-def test_a_sample_that_fails_leaves_no_trace(glosses, threads, write_jsonl, tmp_path, in_haste):
+def test_a_sample_that_fails_leaves_no_trace(glosses, inline, write_jsonl, tmp_path, in_haste):
     @pf.map_block(fields=[pf.Field("n", "int32")], version="1")
     def failing(text):
         raise ValueError("no luck")
@@ -213,21 +213,21 @@ def test_a_sample_that_fails_leaves_no_trace(glosses, threads, write_jsonl, tmp_
     corpus = pf.open_corpus(write_jsonl(glosses))
     before = sorted(tmp_path.rglob("*"))
     with pytest.raises(BlockError, match="no luck"):
-        pf.rehearse(pf.default_graph() + failing, corpus, tmp_path / "s", client=threads)
+        pf.rehearse(pf.default_graph() + failing, corpus, tmp_path / "s", client=inline)
     assert sorted(tmp_path.rglob("*")) == before
 
 
-def test_rows_that_will_be_quarantined_are_found(glosses, threads, write_jsonl, tmp_path, in_haste):
+def test_rows_that_will_be_quarantined_are_found(glosses, inline, write_jsonl, tmp_path, in_haste):
     rows = [{"id": row["id"]} if n % 10 == 3 else row for n, row in enumerate(glosses)]
     corpus = pf.open_corpus(write_jsonl(rows))
-    found = pf.rehearse(pf.default_graph(), corpus, tmp_path / "s", rows=500, client=threads)
+    found = pf.rehearse(pf.default_graph(), corpus, tmp_path / "s", rows=500, client=inline)
     assert found.sampled == 500
     assert found.quarantined_share == pytest.approx(0.1, abs=0.02)
     assert "no 'text' (the record has: id)" in found.reasons[0]
     assert "so about 200 of all" in str(found)
 
 
-def test_cleaning_and_kept_columns_count(glosses, threads, write_jsonl, tmp_path, in_haste):
+def test_cleaning_and_kept_columns_count(glosses, inline, write_jsonl, tmp_path, in_haste):
     rows = [row | {"again": row["text"], "n": n} for n, row in enumerate(glosses)]
     corpus = pf.open_corpus(
         write_jsonl(rows),
@@ -235,10 +235,10 @@ def test_cleaning_and_kept_columns_count(glosses, threads, write_jsonl, tmp_path
         clean=pf.Cleaning(min_chars=30, whitespace=True, duplicates=True),
     )
     graph = pf.default_graph(dhatus=("GO", "STAY"), primes=(2, 3, 5))
-    found = pf.rehearse(graph, corpus, tmp_path / "s", rows=300, client=threads)
+    found = pf.rehearse(graph, corpus, tmp_path / "s", rows=300, client=inline)
     assert found.quarantined > 0
     store = tmp_path / "whole"
-    summary = pf.submit(graph, corpus, store, client=threads, progress=False).result()
+    summary = pf.submit(graph, corpus, store, client=inline, progress=False).result()
     assert found.disk == pytest.approx(bytes_below(store), rel=WITHIN)
     assert found.text_bytes == pytest.approx(summary.text_bytes, rel=WITHIN)
     share = summary.quarantined / summary.rows
@@ -246,7 +246,7 @@ def test_cleaning_and_kept_columns_count(glosses, threads, write_jsonl, tmp_path
 
 
 @pytest.mark.parametrize("suffix", ["jsonl.gz", "parquet", "csv", "txt"])
-def test_every_format_is_sampled(suffix, glosses, threads, tmp_path, in_haste):
+def test_every_format_is_sampled(suffix, glosses, inline, tmp_path, in_haste):
     import pyarrow as pa
     import pyarrow.csv
     import pyarrow.parquet
@@ -263,13 +263,13 @@ def test_every_format_is_sampled(suffix, glosses, threads, tmp_path, in_haste):
             pa.csv.write_csv(table, path)
         case "txt":
             path.write_text("\n".join(texts) + "\n")
-    found = pf.rehearse(pf.default_graph(), pf.open_corpus(path), client=threads)
+    found = pf.rehearse(pf.default_graph(), pf.open_corpus(path), client=inline)
     assert (found.rows, found.sampled, found.quarantined) == (2000, 1000, 0)
     assert found.text_bytes == pytest.approx(sum(len(t.encode()) for t in texts), rel=0.15)
 
 
 def test_only_the_front_of_a_compressed_file_is_sampled(
-    glosses, threads, tmp_path, monkeypatch, in_haste
+    glosses, inline, tmp_path, monkeypatch, in_haste
 ):
     from paninifs.engine.rehearsal import rehearse as rehearsal
     from paninifs.engine.rehearsal import sample_index
@@ -281,20 +281,20 @@ def test_only_the_front_of_a_compressed_file_is_sampled(
         out.writelines(json.dumps(row) + "\n" for row in glosses)
     corpus = pf.open_corpus(path)
     assert max(stop for _, stop in spread(corpus.index, 100)) < 400
-    found = pf.rehearse(pf.default_graph(), corpus, rows=100, client=threads)
+    found = pf.rehearse(pf.default_graph(), corpus, rows=100, client=inline)
     assert any("cannot be read from the middle; only the front is" in one for one in found.notes)
 
 
 def test_unfinished_results_are_reported_and_left_alone(
-    glosses, threads, write_jsonl, tmp_path, in_haste
+    glosses, inline, write_jsonl, tmp_path, in_haste
 ):
     corpus, store = pf.open_corpus(write_jsonl(glosses)), tmp_path / "s"
     graph = pf.default_graph()
-    pf.submit(graph, corpus, store, client=threads, shard_rows=1024, progress=False).result()
+    pf.submit(graph, corpus, store, client=inline, shard_rows=1024, progress=False).result()
     marker = store / "_run" / "done" / "00000001.json"
     marker.unlink()
     before = {file: file.stat().st_mtime_ns for file in store.rglob("*")}
-    found = pf.rehearse(graph, corpus, store, client=threads)
+    found = pf.rehearse(graph, corpus, store, client=inline)
     assert (found.rows_before, found.shard_rows) == (1024, 1024)
     assert found.seconds_left < found.seconds
     assert "1,024 of 2,000 texts" in str(found)
@@ -302,23 +302,23 @@ def test_unfinished_results_are_reported_and_left_alone(
     assert {file: file.stat().st_mtime_ns for file in store.rglob("*")} == before
 
 
-def test_a_rehearsal_refuses_what_a_run_would(glosses, threads, write_jsonl, tmp_path, in_haste):
+def test_a_rehearsal_refuses_what_a_run_would(glosses, inline, write_jsonl, tmp_path, in_haste):
     corpus = pf.open_corpus(write_jsonl(glosses))
     graph, other = pf.default_graph(), pf.default_graph(primes=(2, 3))
-    pf.submit(graph, corpus, tmp_path / "s", client=threads, progress=False).result()
+    pf.submit(graph, corpus, tmp_path / "s", client=inline, progress=False).result()
     with pytest.raises(ResultsMismatch, match="begun from something else"):
-        pf.rehearse(other, corpus, tmp_path / "s", client=threads)
-    assert pf.rehearse(other, corpus, tmp_path / "s", client=threads, fresh=True).rows == 2000
+        pf.rehearse(other, corpus, tmp_path / "s", client=inline)
+    assert pf.rehearse(other, corpus, tmp_path / "s", client=inline, fresh=True).rows == 2000
     with pytest.raises(UsageError, match="a power of two"):
-        pf.rehearse(graph, corpus, tmp_path / "t", shard_rows=1000, client=threads)
+        pf.rehearse(graph, corpus, tmp_path / "t", shard_rows=1000, client=inline)
     with pytest.raises(UsageError, match="at least one, not 0"):
-        pf.rehearse(graph, corpus, tmp_path / "t", rows=0, client=threads)
+        pf.rehearse(graph, corpus, tmp_path / "t", rows=0, client=inline)
 
 
-def test_a_rehearsal_escapes_names(threads, write_jsonl, tmp_path, in_haste):
+def test_a_rehearsal_escapes_names(inline, write_jsonl, tmp_path, in_haste):
     rows = [{"<b>": 1} for _ in range(10)] + [{"text": "a"}] * 10
     corpus = pf.open_corpus(write_jsonl(rows))
-    page = pf.rehearse(pf.default_graph(), corpus, client=threads)._repr_html_()
+    page = pf.rehearse(pf.default_graph(), corpus, client=inline)._repr_html_()
     assert "&lt;b&gt;" in page
     assert "<b>" not in page.replace("<b>", "", 0) or "has: <b>" not in page
 
@@ -343,7 +343,7 @@ def test_the_sample_option_estimates_and_computes_nothing(glosses, write_jsonl, 
 def test_a_sample_cuts_shards_for_a_slow_mirror(tmp_path, in_haste, monkeypatch):
     """A mounted Drive creates objects slowly, so a run that mirrors to it has fewer shards."""
     disks = [Disk("/", "ext4"), Disk(str(tmp_path / "drive"), "fuse.drive")]
-    monkeypatch.setattr(local_target.psutil, "disk_partitions", lambda all: disks)
+    monkeypatch.setattr(mounts.psutil, "disk_partitions", lambda all: disks)
     corpus = tmp_path / "a.txt"
     corpus.write_text("".join(f"{number}\n" for number in range(300_000)))
     words = ["run", str(corpus), str(tmp_path / "out.zarr"), "--cluster", "threads", "--json"]
@@ -363,7 +363,7 @@ def test_a_sample_cuts_shards_for_a_slow_mirror(tmp_path, in_haste, monkeypatch)
 @pytest.fixture
 def in_haste(monkeypatch):
     """Keep timings short, for tests that do not check them."""
-    monkeypatch.setattr(cost_model, "SECONDS", 0.1)
+    monkeypatch.setattr(cost_model, "SECONDS", 0.05)
     monkeypatch.setattr(cost_model, "ROUNDS", 1)
 
 
@@ -375,32 +375,35 @@ def too_large(monkeypatch, in_haste):
     monkeypatch.setattr(module, "COUNTED_BYTES", 0)
 
 
+@pytest.mark.slow("writes a hundred thousand texts, and reads what a rehearsal needs of them")
 @pytest.mark.parametrize("suffix", ["jsonl", "jsonl.gz", "parquet", "csv", "txt"])
 @pytest.mark.parametrize("files", [1, 40])
 def test_a_huge_corpus_is_estimated_from_fronts(
-    suffix, files, glosses, threads, too_large, tmp_path
+    suffix, files, glosses, inline, too_large, tmp_path
 ):
     import pyarrow as pa
     import pyarrow.csv
     import pyarrow.parquet
 
     rng, count = random.Random(3), 100_000 if files == 1 else 40_000
+    lines = [json.dumps(row) + "\n" for row in glosses]
     for number in range(files):
-        rows = [rng.choice(glosses) for _ in range(count // files)]
-        path, texts = tmp_path / f"{number:02}.{suffix}", [row["text"] for row in rows]
+        chosen = [rng.choice(range(len(glosses))) for _ in range(count // files)]
+        path = tmp_path / f"{number:02}.{suffix}"
+        texts = [glosses[at]["text"] for at in chosen]
         match suffix:
             case "jsonl":
-                path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+                path.write_text("".join(lines[at] for at in chosen))
             case "jsonl.gz":
-                with gzip.open(path, "wt") as out:
-                    out.writelines(json.dumps(row) + "\n" for row in rows)
+                with gzip.open(path, "wt", compresslevel=1) as out:
+                    out.writelines(lines[at] for at in chosen)
             case "parquet":
                 pa.parquet.write_table(pa.table({"text": texts}), path, row_group_size=4000)
             case "csv":
                 pa.csv.write_csv(pa.table({"text": texts}), path)
             case "txt":
                 path.write_text("\n".join(texts) + "\n")
-    found = pf.rehearse(pf.default_graph(), pf.open_corpus(tmp_path), client=threads)
+    found = pf.rehearse(pf.default_graph(), pf.open_corpus(tmp_path), client=inline)
     assert not found.counted
     assert found.rows == pytest.approx(count, rel=0.1)
     assert (found.sampled, found.quarantined) == (1000, 0)
@@ -428,9 +431,10 @@ def test_estimated_lines_are_read_all_over_the_file(suffix, glosses, too_large, 
         assert set(found.text.to_pylist()) <= texts
 
 
+@pytest.mark.slow("the line is longer than all that is read elsewhere")
 @pytest.mark.parametrize("compressed", [False, True])
 def test_a_first_line_longer_than_a_front_is_read_to_its_end(
-    compressed, threads, too_large, tmp_path
+    compressed, inline, too_large, tmp_path
 ):
     rng, path = random.Random(3), tmp_path / ("a.jsonl.gz" if compressed else "a.jsonl")
     rows = [{"text": rng.randbytes(2_500_000).hex()} for _ in range(5)]
@@ -439,7 +443,7 @@ def test_a_first_line_longer_than_a_front_is_read_to_its_end(
     surveyed = survey(pf.open_corpus(path))
     assert not surveyed.counted
     assert surveyed.index.rows == (pytest.approx(5, abs=1) if compressed else 5)
-    found = pf.rehearse(pf.default_graph(), pf.open_corpus(path), rows=2, client=threads)
+    found = pf.rehearse(pf.default_graph(), pf.open_corpus(path), rows=2, client=inline)
     assert found.text_bytes == pytest.approx(5 * 5_000_000, rel=0.3)
 
 
@@ -461,12 +465,12 @@ def test_an_unreadable_large_file_has_no_rows(too_large, tmp_path):
 
 
 def test_an_unreadable_catalogue_only_omits_the_cost(
-    glosses, threads, write_jsonl, tmp_path, in_haste, monkeypatch
+    glosses, inline, write_jsonl, tmp_path, in_haste, monkeypatch
 ):
     (tmp_path / "broken.toml").write_text("[[[")
     monkeypatch.setenv("PANINIFS_CATALOGUE", str(tmp_path / "broken.toml"))
     corpus = pf.open_corpus(write_jsonl(glosses))
-    found = pf.rehearse(pf.default_graph(), corpus, client=threads)
+    found = pf.rehearse(pf.default_graph(), corpus, client=inline)
     assert (found.bill, found.sampled) == (None, 1000)
     (why,) = [note for note in found.notes if "cost is not known" in note]
     assert "broken.toml" in why
@@ -487,7 +491,7 @@ def test_trial_runs_are_not_on_the_dashboard(glosses, threads, write_jsonl, tmp_
     assert told() > before
 
 
-def test_a_rehearsal_escapes_control_characters(threads, tmp_path, in_haste, monkeypatch):
+def test_a_rehearsal_escapes_control_characters(inline, tmp_path, in_haste, monkeypatch):
     from paninifs.engine.rehearsal import rehearse as rehearsal
     from paninifs.engine.rehearsal import sample_index
 
@@ -497,7 +501,7 @@ def test_a_rehearsal_escapes_control_characters(threads, tmp_path, in_haste, mon
     rows = ['{"\u202e<i>": 1}\n', '{"text": "some text"}\n']
     with gzip.open(path, "wt") as out:
         out.writelines(rows * 50)
-    found = pf.rehearse(pf.default_graph(), pf.open_corpus(path), client=threads)
+    found = pf.rehearse(pf.default_graph(), pf.open_corpus(path), client=inline)
     page = found._repr_html_()
     assert any("\u202e" in note for note in found.notes)
     assert "\u202e" in found.reasons[0]
@@ -506,7 +510,7 @@ def test_a_rehearsal_escapes_control_characters(threads, tmp_path, in_haste, mon
     assert "\\u202e&lt;i&gt;" in page
 
 
-def test_a_stores_size_follows_from_a_small_one(glosses, threads, write_jsonl, tmp_path):
+def test_a_stores_size_follows_from_a_small_one(glosses, inline, write_jsonl, tmp_path):
     rows = [row | {"again": row["text"]} for row in glosses]
     rows = [{} if n % 50 == 0 else row for n, row in enumerate(rows)]
     sizes, summaries, layouts = [], [], []
@@ -514,7 +518,7 @@ def test_a_stores_size_follows_from_a_small_one(glosses, threads, write_jsonl, t
         corpus = pf.open_corpus(write_jsonl(rows * times, f"{times}.jsonl"), keep=["again"])
         store = tmp_path / str(times)
         run = pf.submit(
-            pf.default_graph(), corpus, store, client=threads, shard_rows=1024, progress=False
+            pf.default_graph(), corpus, store, client=inline, shard_rows=1024, progress=False
         )
         summaries.append(run.result())
         manifest = read_manifest(open_target(store))

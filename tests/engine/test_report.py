@@ -8,13 +8,13 @@ import shutil
 import subprocess
 import sys
 import warnings
-from pathlib import Path
 
 import matplotlib as mpl
 import numpy as np
 import pandas as pd
 import pytest
 from axe_playwright_python.sync_playwright import Axe
+from paths import SHARED_CORPORA
 from typer.testing import CliRunner
 
 import paninifs as pf
@@ -30,7 +30,7 @@ from paninifs.storage.errors import ColumnNotFound, ResultsIncomplete, ResultsNo
 from paninifs.storage.store.keys import DONE, MANIFEST_KEY
 from paninifs.storage.store.reader import ResultsStore
 
-REAL = Path(__file__).parents[3] / "shared" / "corpora" / "wordnet-glosses.jsonl.gz"
+REAL = SHARED_CORPORA / "wordnet-glosses.jsonl.gz"
 TEXTS = 117_659
 
 HOSTILE = (
@@ -46,9 +46,9 @@ def n_bytes(text):
 
 
 @pytest.fixture(scope="module")
-def submit(client):
+def submit(inline):
     def run(corpus, results, graph=None, **options):
-        options = {"client": client, "progress": False, **options}
+        options = {"client": inline, "progress": False, **options}
         return pf.submit(graph or pf.default_graph(), corpus, results, **options).result()
 
     return run

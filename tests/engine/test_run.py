@@ -94,7 +94,6 @@ def test_open_results_of_a_finished_store_is_lazy_and_silent(submit, store, glos
     assert dataset.dhatu.chunks is not None
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize(
     "size",
     [
@@ -168,7 +167,7 @@ def test_a_changed_corpus_is_refused_unless_fresh(submit, glosses, write_jsonl):
     assert submit(pf.open_corpus(path), fresh=True).result().rows == 51
 
 
-@pytest.mark.readme("another-run")
+@pytest.mark.documented("another-run")
 def test_a_changed_graph_is_refused_and_the_change_named(submit, glosses, write_jsonl, monkeypatch):
     corpus = pf.open_corpus(write_jsonl(glosses[:50]))
     submit(corpus, pf.default_graph() + n_bytes).result()
@@ -192,7 +191,7 @@ def test_a_changed_graph_is_refused_and_the_change_named(submit, glosses, write_
         submit(corpus, pf.default_graph() + n_bytes)
 
 
-@pytest.mark.readme("results-taken")
+@pytest.mark.documented("results-taken")
 def test_a_foreign_zarr_store_is_never_touched(submit, store, glosses, write_jsonl):
     import zarr
 
@@ -364,7 +363,7 @@ def test_memory_targets_work_where_workers_are_threads(glosses, write_jsonl):
     assert pf.open_results("memory://out.zarr").dhatu.shape == (300, 9)
 
 
-@pytest.mark.readme("block")
+@pytest.mark.documented("block")
 def test_a_failing_block_is_named_with_file_and_rows(submit, store, glosses, write_jsonl):
     trouble = glosses[300]["text"].encode()
 

@@ -6,9 +6,9 @@ import itertools
 import json
 import tomllib
 from importlib import resources
-from pathlib import Path
 
 import pytest
+from paths import DATA
 
 from paninifs.engine.advisor.advise import advise
 from paninifs.engine.advisor.models import known_models, model
@@ -19,7 +19,7 @@ from paninifs.engine.costs.pricing import Alternative, compare, price
 from paninifs.engine.costs.work import Model, Work
 from paninifs.storage.errors import UsageError
 
-SEED = json.loads((Path(__file__).parents[1] / "data" / "seed2.json").read_text(encoding="utf-8"))
+SEED = json.loads((DATA / "seed2.json").read_text(encoding="utf-8"))
 FROZEN = tomllib.loads(
     resources.files("paninifs.engine.advisor.seed2").joinpath("seed2.toml").read_text("utf-8")
 )

@@ -39,15 +39,13 @@ TAGS = """<script>alert("1")</script><img src=x onerror='alert(2)'>"""
 
 
 @pytest.fixture(scope="module")
-def store(tmp_path_factory):
+def store(inline, tmp_path_factory):
     folder = tmp_path_factory.mktemp("evil")
     rows = [{"id": EVIL, "text": EVIL}, {"id": "n", "text": None}]
     file = folder / f"[bold]{CLEAR}.jsonl"
     file.write_text("".join(json.dumps(row) + "\n" for row in rows))
-    with pf.connect("threads", quiet=True) as client:
-        corpus = pf.open_corpus(file)
-        out = folder / "[blue]out.zarr"
-        pf.submit(pf.default_graph(), corpus, out, client=client, progress=False).result()
+    out = folder / "[blue]out.zarr"
+    pf.submit(pf.default_graph(), pf.open_corpus(file), out, client=inline, progress=False).result()
     return file, out
 
 
@@ -76,7 +74,7 @@ def test_errors_and_what_was_set_aside_do_not_either(store, tmp_path):
     assert not COMMANDS.search(again.output + none.output)
 
 
-@pytest.mark.readme("escapes")
+@pytest.mark.documented("escapes")
 def test_notes_of_a_run_do_not_either(monkeypatch):
     sink = io.StringIO()
     listener = in_terminal(Console(file=sink, force_terminal=False, width=300))

@@ -9,17 +9,17 @@ import socket
 import subprocess
 import sys
 import time
-from pathlib import Path
 
 import dask
 import psutil
 import pytest
 from distributed import Security
+from paths import DEPLOY
 
 import paninifs as pf
 from paninifs.storage.errors import BackendUnavailable
 
-GUIDE = Path(__file__).parents[2] / "deploy/docs/clusters.md"
+GUIDE = DEPLOY / "docs/clusters.md"
 PROGRAMS = {
     ".venv/bin/dask": [sys.executable, "-m", "dask"],
     ".venv/bin/paninifs": [sys.executable, "-c", "from paninifs.engine.cli import main; main()"],

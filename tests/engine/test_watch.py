@@ -71,7 +71,7 @@ def notices(told):
     return [event.text for event in told if isinstance(event, Notice)]
 
 
-@pytest.mark.readme("no-worker")
+@pytest.mark.documented("no-worker")
 def test_without_workers_a_run_waits_then_ends_and_resumes(corpus, tmp_path):
     with pf.connect(workers=1, quiet=True) as client:
         run, told = begun(client, corpus, tmp_path)
@@ -110,7 +110,7 @@ def test_a_stopped_worker_is_named(corpus, tmp_path):
         assert run.result(timeout=60).done == 256
 
 
-@pytest.mark.readme("paused")
+@pytest.mark.documented("paused")
 def test_a_run_ends_when_all_workers_are_paused(corpus, tmp_path):
     always = {"distributed.worker.memory.pause": 0.01, "distributed.worker.memory.spill": False}
     with dask.config.set(always), pf.connect(workers=1, memory="2GiB", quiet=True) as client:

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import sys
-from pathlib import Path
 
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from paths import TESTS
 
 from paninifs.graphs.inventories import DHATUS, PRIMES
 from paninifs.graphs.kernels import reference
@@ -18,7 +18,7 @@ from paninifs.graphs.kernels.cuda import source as cuda_source
 from paninifs.graphs.kernels.cuda.source import LARGEST, Specification, groups_of, teams_of
 from paninifs.storage.text import PackedText
 
-sys.path.insert(0, str(Path(__file__).parents[1] / "benchmarks"))
+sys.path.insert(0, str(TESTS / "benchmarks"))
 import sass
 
 DEFAULT = Specification(DHATUS, digest=True, primes=PRIMES)
@@ -86,6 +86,7 @@ def test_the_numbers_that_python_and_cuda_must_agree_on_do() -> None:
 
 
 @pytest.mark.parametrize("architecture", sass.ARCHITECTURES)
+@pytest.mark.slow("NVRTC compiles the whole program")
 def test_the_default_program_spills_nothing_on_any_architecture(architecture: int) -> None:
     made = sass.compiled(DEFAULT, architecture)
     assert made.cubin[:4] == b"\x7fELF"
@@ -95,6 +96,7 @@ def test_the_default_program_spills_nothing_on_any_architecture(architecture: in
 
 
 @pytest.mark.parametrize("specification", OTHERS.values(), ids=OTHERS)
+@pytest.mark.slow("NVRTC compiles the whole program")
 def test_other_programs_spill_nothing(specification: Specification) -> None:
     made = sass.compiled(specification, 90)
     main = "compute_moments" if specification.given else "compute_texts"
@@ -138,6 +140,7 @@ def test_sums_by_the_alu_would_be_seen(monkeypatch: pytest.MonkeyPatch) -> None:
     assert sass.weighted(hashes(sass.steady_loops(DEFAULT, 90))) > 940
 
 
+@pytest.mark.slow("NVRTC compiles the whole program")
 def test_a_spill_would_be_seen(monkeypatch: pytest.MonkeyPatch) -> None:
     whole = sass.source_of
     bound = "TEAMS * TEXTS_PER_BLOCK, 4"

@@ -135,7 +135,7 @@ def test_it_is_what_arrow_reads(texts, kind, start, stop):
     ]
 
 
-@pytest.mark.slow
+@pytest.mark.slow("puts two gigabytes on the GPU")
 def test_more_than_two_gigabytes_have_64_bit_offsets():
     chunk = pa.array(["x" * (1 << 20)] * 700, pa.large_string())
     series = series_of(pa.chunked_array([chunk] * 3 + [pa.array(["last"], pa.large_string())]))

@@ -6,10 +6,10 @@ import gzip
 import json
 import os
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 
 import numpy as np
 import pytest
+from paths import DATA, GLOSSES, GOLDEN, PAPERS
 
 from paninifs.graphs.inventories import DHATUS, PRIMES
 from paninifs.graphs.kernels import load, reference
@@ -17,7 +17,6 @@ from paninifs.storage.text import PackedText
 
 pytestmark = pytest.mark.gpu
 
-HERE = Path(__file__).parents[1]
 MILLION = int(os.environ.get("PANINIFS_GPU_TEXTS", "1000000"))
 FIELDS = ("digest", "dhatu", "prime_base", "variance", "entropy", "ambiguity", "normalised")
 INVENTORIES = {
@@ -29,13 +28,13 @@ INVENTORIES = {
 
 def texts_of(name: str) -> list[str]:
     if name == "edge":
-        return json.loads((HERE / "golden" / "edge-texts.json").read_text(encoding="utf-8"))
+        return json.loads((GOLDEN / "edge-texts.json").read_text(encoding="utf-8"))
     if name == "panini-papers":
-        lines = (HERE.parent / "deploy" / "demo" / "panini-papers.jsonl").read_text("utf-8")
+        lines = PAPERS.read_text("utf-8")
     elif name == "wordnet-glosses":
-        lines = gzip.decompress((HERE / "data" / "wordnet-2000.jsonl.gz").read_bytes()).decode()
+        lines = gzip.decompress(GLOSSES.read_bytes()).decode()
     else:
-        lines = (HERE / "data" / f"{name}.jsonl").read_text("utf-8")
+        lines = (DATA / f"{name}.jsonl").read_text("utf-8")
     return [json.loads(line)["text"] for line in lines.splitlines()]
 
 

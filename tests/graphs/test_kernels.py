@@ -28,6 +28,7 @@ import pytest
 from conftest import _cuda_on_host
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
+from paths import CUDA_ON_HOST, DATA, GOLDEN, PAPERS
 
 from paninifs import PackedText, default_graph
 from paninifs.graphs.inventories import DHATUS, PRIMES
@@ -37,9 +38,7 @@ from paninifs.graphs.kernels.cpu import cpu_backend, moments, sha_hashlib, sha_n
 from paninifs.graphs.kernels.cpu.compiled import moments as compiled_moments
 from paninifs.storage.errors import BackendUnavailable
 
-HERE = Path(__file__).parents[1]
-CUDA_ON_HOST = HERE / "support" / "cuda_on_host"
-GOLDEN = ("edge", "panini-papers", "panini-prompts", "wordnet-glosses")
+GOLDEN_NAMES = ("edge", "panini-papers", "panini-prompts", "wordnet-glosses")
 FIELDS = (
     "digest",
     "dhatu",
@@ -139,16 +138,14 @@ def lines(path: Path) -> list[str]:
 @cache
 def golden_texts(name: str) -> list[str]:
     if name == "edge":
-        return json.loads((HERE / "golden" / "edge-texts.json").read_text(encoding="utf-8"))
+        return json.loads((GOLDEN / "edge-texts.json").read_text(encoding="utf-8"))
     if name == "panini-papers":
-        return lines(HERE.parent / "deploy" / "demo" / "panini-papers.jsonl")
-    return lines(
-        HERE / "data" / {"wordnet-glosses": "wordnet-2000.jsonl.gz"}.get(name, f"{name}.jsonl")
-    )
+        return lines(PAPERS)
+    return lines(DATA / {"wordnet-glosses": "wordnet-2000.jsonl.gz"}.get(name, f"{name}.jsonl"))
 
 
 def golden(name: str) -> dict[str, Any]:
-    with np.load(HERE / "golden" / f"{name}.npz") as arrays:
+    with np.load(GOLDEN / f"{name}.npz") as arrays:
         return dict(arrays)
 
 
@@ -250,7 +247,7 @@ def test_a_backend_without_its_package_is_refused(
 # --- every backend against the reference ----------------------------------------------------------
 
 
-@pytest.mark.parametrize("name", GOLDEN)
+@pytest.mark.parametrize("name", GOLDEN_NAMES)
 def test_golden_texts_are_the_same_on_every_backend(kernels: Kernels, name: str) -> None:
     check(kernels, PackedText.from_strings(golden_texts(name)))
 
@@ -343,6 +340,7 @@ def test_any_text_is_the_same_on_every_backend(
     check(kernels, text)
 
 
+@pytest.mark.slow("every inventory is a program that is compiled")
 def test_any_inventory_is_the_same_on_every_backend(kernels: Kernels) -> None:
     @settings(deadline=None, max_examples=4 if isinstance(kernels, Offloaded) else 25)
     @given(
@@ -452,6 +450,7 @@ def test_all_zero_hash_bytes_make_zero_shares_in_the_reference(
     assert not bits(shares).any()
 
 
+@pytest.mark.slow("two thousand texts by the reference, then by eight threads")
 def test_many_threads_at_once_get_the_same_on_every_backend(kernels: Kernels) -> None:
     text = PackedText.from_strings(golden_texts("wordnet-glosses"))
     wanted = compute(reference, text)
@@ -519,7 +518,7 @@ def test_no_backend_reads_a_byte_outside_the_buffer(name: str, what: str) -> Non
         [sys.executable, "-P", "-c", GUARDED, backend, what, path],
         env={
             **os.environ,
-            "PYTHONPATH": os.pathsep.join([*sys.path, str(HERE / "support" / "cuda_on_host")]),
+            "PYTHONPATH": os.pathsep.join([*sys.path, str(CUDA_ON_HOST)]),
         },
         capture_output=True,
         text=True,
@@ -539,7 +538,7 @@ def test_the_default_inventories_are_the_definition_s() -> None:
     assert PRIMES == (2, 3, 5, 7, 11, 13, 17, 19, 23, 29)
 
 
-@pytest.mark.parametrize("name", GOLDEN)
+@pytest.mark.parametrize("name", GOLDEN_NAMES)
 def test_the_user_s_own_numbers_come_out(every_backend: Kernels, name: str) -> None:
     wanted = golden(name)
     assert len(wanted["digest"]) == {"edge": 71, "panini-papers": 129, "panini-prompts": 200}.get(
@@ -600,7 +599,7 @@ PINNED = {1: "b8cf0f7401f2279b3db604c09e11561fb9a011b3197aa1184c56deddca406d91"}
 
 def test_no_bit_of_any_field_changes_within_a_numeric_version() -> None:
     whole = hashlib.sha256()
-    for name in GOLDEN:
+    for name in GOLDEN_NAMES:
         for field, array in compute(reference, PackedText.from_strings(golden_texts(name))).items():
             whole.update(f"{name} {field} {array.dtype.newbyteorder('<')}".encode())
             whole.update(array.astype(array.dtype.newbyteorder("<")).tobytes())

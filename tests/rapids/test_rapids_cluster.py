@@ -25,6 +25,7 @@ import distributed
 import psutil
 import rmm
 from dask_cuda.plugins import RMMSetup
+from paths import CUDA_ON_HOST, PROMPTS
 from rmm.allocators.cupy import rmm_cupy_allocator
 
 import paninifs as pf
@@ -35,7 +36,6 @@ from paninifs.engine.hardware.gpu import Gpu
 from paninifs.engine.hardware.nvml import Nvidia
 from paninifs.engine.hardware.packages import NEEDED, rapids
 
-DATA = Path(__file__).parents[1] / "data"
 DASK_FRAMES = "dask.dataframe.dask_expr._collection"
 
 GIB = 2**30
@@ -292,10 +292,10 @@ def test_the_client_does_not_so_much_as_initialise_cuda(tmp_path):
 def test_frames_are_cudfs_while_the_cluster_is_up(cuda):
     assert dask.config.get("dataframe.backend") == "cudf"
     with pytest.raises(pf.errors.BackendUnavailable, match="need a GPU in this process"):
-        pf.frame(pf.open_corpus(DATA / "panini-prompts.jsonl"))
+        pf.frame(pf.open_corpus(PROMPTS))
     cuda.close()
     assert dask.config.get("dataframe.backend", "pandas") == "pandas"
-    assert type(pf.frame(pf.open_corpus(DATA / "panini-prompts.jsonl"))).__module__ == DASK_FRAMES
+    assert type(pf.frame(pf.open_corpus(PROMPTS))).__module__ == DASK_FRAMES
 
 
 def compile_kernels_for_the_host(folder):
@@ -307,11 +307,11 @@ def compile_kernels_for_the_host(folder):
 
 
 def test_a_run_on_the_cluster_takes_the_gpus_kernels_and_makes_the_same_bits(cuda, tmp_path):
-    corpus = pf.open_corpus(DATA / "panini-prompts.jsonl")
+    corpus = pf.open_corpus(PROMPTS)
     options = {"shard_rows": 32, "progress": False}
     with pytest.raises(pf.errors.BackendUnavailable, match="no usable NVIDIA device"):
         pf.submit(pf.default_graph(), corpus, tmp_path / "none", **options).result()
-    cuda.run(compile_kernels_for_the_host, str(DATA.parent / "cuda_on_host"))
+    cuda.run(compile_kernels_for_the_host, str(CUDA_ON_HOST))
     pf.submit(pf.default_graph(), corpus, tmp_path / "cuda", **options).result()
     other = pf.submit(pf.default_graph(), corpus, tmp_path / "cpu", backend="cpu", **options)
     assert other.result().done == 200

@@ -72,12 +72,12 @@ def clean(texts, kind=None, **steps):
 
 
 @pytest.fixture
-def submit(client, tmp_path):
+def submit(inline, tmp_path):
     """Submit texts or a corpus to the test's own store, and return the run's summary."""
 
     def run(corpus, graph=None, **options):
         graph = graph or pf.default_graph()
-        options = {"client": client, "progress": False, **options}
+        options = {"client": inline, "progress": False, **options}
         return pf.submit(graph, corpus, tmp_path / "out.zarr", **options).result()
 
     return run
@@ -154,6 +154,7 @@ def test_compatibility_forms_go_further():
     assert clean(["ﬁn ①"], unicode="NFKC") == ["fin 1"]
 
 
+@pytest.mark.slow("checks every Unicode character")
 def test_normal_forms_are_the_same_on_every_python():
     # Pins Unicode 14: later versions decompose and reorder characters unknown to it.
     seen = hashlib.sha256()
@@ -321,7 +322,7 @@ def test_with_nfc_the_digests_of_nfc_and_nfd_are_equal(submit, store, corpus):
     assert pf.verify(store).passed
 
 
-@pytest.mark.readme("length")
+@pytest.mark.documented("length")
 def test_frames_show_verify_and_a_run_see_one_text(submit, store, corpus):
     opened = corpus(
         ["<p>Le  mot</p>", "x", None, "la&nbsp;chose"], markup=True, whitespace=True, min_chars=2

@@ -29,12 +29,6 @@ OUTSIDE = [
 ]
 
 
-@pytest.fixture(scope="module")
-def near():
-    with pf.connect("threads", threads=2, quiet=True) as client:
-        yield client
-
-
 @pytest.fixture(params=["local", "memory", "drive"])
 def place(request, tmp_path):
     """A target, and a look at everything that lies in and beside its folder."""
@@ -80,18 +74,18 @@ def corpus(tmp_path):
     return pf.open_corpus(tmp_path / "a.txt")
 
 
-def finished(corpus, near, results, **options):
+def finished(corpus, inline, results, **options):
     run = pf.submit(
-        pf.default_graph(), corpus, results, client=near, progress=False, shard_rows=1, **options
+        pf.default_graph(), corpus, results, client=inline, progress=False, shard_rows=1, **options
     )
     return run.result()
 
 
-@pytest.mark.readme("confinement")
-def test_a_mirrors_marker_brings_nothing_from_or_to_elsewhere(corpus, near, tmp_path):
+@pytest.mark.documented("confinement")
+def test_a_mirrors_marker_brings_nothing_from_or_to_elsewhere(corpus, inline, tmp_path):
     fs = fsspec.filesystem("memory")
     fs.store.clear()
-    finished(corpus, near, tmp_path / "first.zarr", mirror="memory://deep/mirror.zarr")
+    finished(corpus, inline, tmp_path / "first.zarr", mirror="memory://deep/mirror.zarr")
     # An object store takes any name: this one stands in the listing of the mirror's folder.
     theirs, outside = b"theirs", "../../planted.txt"
     fs.pipe_file(f"/deep/mirror.zarr/{outside}", theirs)
@@ -104,7 +98,7 @@ def test_a_mirrors_marker_brings_nothing_from_or_to_elsewhere(corpus, near, tmp_
     assert (status.shards, status.shards_done) == (2, 1)
 
     results = tmp_path / "some/where/out.zarr"
-    assert finished(corpus, near, results, mirror="memory://deep/mirror.zarr").done == 2
+    assert finished(corpus, inline, results, mirror="memory://deep/mirror.zarr").done == 2
     assert not list(tmp_path.rglob("planted.txt"))
     kept = [path for path in results.rglob("*") if "planted" in str(path)]
     assert not kept
@@ -113,9 +107,9 @@ def test_a_mirrors_marker_brings_nothing_from_or_to_elsewhere(corpus, near, tmp_
 
 
 @pytest.mark.parametrize("objects", ["none", "fewer", "another shard's", "a step up"])
-def test_a_marker_of_other_objects_than_its_shards_is_none(corpus, near, tmp_path, objects):
+def test_a_marker_of_other_objects_than_its_shards_is_none(corpus, inline, tmp_path, objects):
     out = tmp_path / "out.zarr"
-    finished(corpus, near, out)
+    finished(corpus, inline, out)
     file = out / "_run/done/00000000.json"
     marker = json.loads(file.read_text())
     given = marker["objects"]
@@ -129,11 +123,11 @@ def test_a_marker_of_other_objects_than_its_shards_is_none(corpus, near, tmp_pat
         given["../a.txt"] = [0, ""]
     file.write_text(json.dumps(marker))
     assert status_of(out).shards_done == 1
-    assert finished(corpus, near, out).done == 2  # computed anew
+    assert finished(corpus, inline, out).done == 2  # computed anew
     assert status_of(out).shards_done == 2
 
 
-def test_names_that_lead_elsewhere_are_no_fields_dims_or_columns(near, tmp_path):
+def test_names_that_lead_elsewhere_are_no_fields_dims_or_columns(inline, tmp_path):
     with pytest.raises(GraphError, match="is not a valid field name"):
         Field("../x", "int32")
     with pytest.raises(GraphError, match=r"each dim of .* must consist of letters"):
@@ -142,14 +136,14 @@ def test_names_that_lead_elsewhere_are_no_fields_dims_or_columns(near, tmp_path)
     file.write_text(json.dumps({"text": "un", "../up": "1", "/etc/x": "2"}) + "\n")
     for name in ("../up", "/etc/x"):
         with pytest.raises(PaniniError, match="is not a valid field name"):
-            finished(pf.open_corpus(file, keep=[name]), near, tmp_path / "in/out.zarr")
+            finished(pf.open_corpus(file, keep=[name]), inline, tmp_path / "in/out.zarr")
     assert not [path for path in tmp_path.rglob("*") if path.name in ("up", "x")]
 
 
 @pytest.mark.parametrize("what", ["field", "column", "dimension"])
-def test_a_manifest_that_names_what_is_elsewhere_is_refused(corpus, near, tmp_path, what):
+def test_a_manifest_that_names_what_is_elsewhere_is_refused(corpus, inline, tmp_path, what):
     out = tmp_path / "out.zarr"
-    finished(corpus, near, out)
+    finished(corpus, inline, out)
     shutil.copytree(out, tmp_path / "victim")
     before = {p: p.read_bytes() for p in (tmp_path / "victim").rglob("*") if p.is_file()}
     file = out / "_run/manifest.json"

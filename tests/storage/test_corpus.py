@@ -17,17 +17,13 @@ import pyarrow.parquet as pq
 import pytest
 from fsspec.implementations.local import LocalFileSystem
 from packed import PACK
+from paths import GLOSSES, PAPERS, PROMPTS
 
 from paninifs import PackedText, open_corpus
 from paninifs.storage.corpus import partition
 from paninifs.storage.corpus.reading import read_stretch
 from paninifs.storage.errors import ColumnNotFound, CorpusEmpty, CorpusNotFound, UsageError
 from paninifs.storage.rows import Column
-
-ROOT = Path(__file__).parents[2]
-PAPERS = ROOT / "deploy/demo/panini-papers.jsonl"
-PROMPTS = Path(__file__).parents[1] / "data/panini-prompts.jsonl"
-GLOSSES = Path(__file__).parents[1] / "data/wordnet-2000.jsonl.gz"
 
 
 def records_of(path):

@@ -375,6 +375,7 @@ def files(draw):
     return draw(st.sampled_from([b"", b"", b"\xef\xbb\xbf", b"\n"])) + raw
 
 
+@pytest.mark.slow("reads hundreds of files, each in two ways")
 @given(
     raw=files(),
     selection=st.lists(st.sampled_from(["id", "x", "text"]), unique=True, max_size=2),

@@ -90,7 +90,7 @@ def test_a_second_driver_in_the_process_is_refused(target):
     Lease.acquire(target).release()
 
 
-@pytest.mark.readme("two-writers")
+@pytest.mark.documented("two-writers")
 def test_a_second_process_is_refused(target):
     command = [sys.executable, "-P", "-c", TRY, target.url]
 

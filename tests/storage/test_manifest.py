@@ -5,11 +5,11 @@ import json
 import shutil
 from dataclasses import replace
 from itertools import pairwise
-from pathlib import Path
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from paths import PAPERS, PROMPTS
 
 from paninifs import Field, default_graph, open_corpus
 from paninifs.storage.corpus.index import CorpusIndex
@@ -39,9 +39,6 @@ from paninifs.storage.store.quarantine import (
     to_parquet,
 )
 from paninifs.storage.targets.local import LocalTarget
-
-PAPERS = Path(__file__).parents[2] / "deploy/demo/panini-papers.jsonl"
-PROMPTS = Path(__file__).parents[1] / "data/panini-prompts.jsonl"
 
 many = settings(deadline=None, database=None, max_examples=100)
 

@@ -14,6 +14,7 @@ import pytest
 from fsspec.implementations.local import LocalFileSystem
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from paths import GLOSSES, PROMPTS
 
 from paninifs import open_corpus
 from paninifs.storage import rows
@@ -24,8 +25,6 @@ from paninifs.storage.formats import building, delimited, jsonl, jsonl_blocks, p
 from paninifs.storage.formats import lines as linewise
 from paninifs.storage.formats.registry import format_of
 from paninifs.storage.rows import validity
-
-DATA = Path(__file__).parents[1] / "data"
 
 many = settings(
     deadline=None,
@@ -264,7 +263,7 @@ def test_reading_a_span_begins_at_its_unit_not_at_the_files_head(write, monkeypa
 
 
 def test_real_glosses_in_every_format_are_the_same_texts(tmp_path):
-    with gzip.open(DATA / "wordnet-2000.jsonl.gz", "rt", encoding="utf-8") as file:
+    with gzip.open(GLOSSES, "rt", encoding="utf-8") as file:
         records = [json.loads(line) for line in file]
     texts, ids = [r["text"] for r in records], [r["id"] for r in records]
     assert len(texts) == 2000
@@ -275,15 +274,15 @@ def test_real_glosses_in_every_format_are_the_same_texts(tmp_path):
             writer = csv.writer(file, delimiter=delimiter)
             writer.writerows([("id", "text"), *zip(ids, texts, strict=True)])
     (tmp_path / "f.txt").write_text("\n".join(texts), "utf-8")
-    for path in [DATA / "wordnet-2000.jsonl.gz", *sorted(tmp_path.iterdir())]:
+    for path in [GLOSSES, *sorted(tmp_path.iterdir())]:
         text, others, faults = read(open_corpus(path))
         assert (text, faults) == (texts, [])
         assert path.suffix == ".txt" or others["id"] == ids
 
 
 def test_real_prompts_of_many_scripts(tmp_path):
-    corpus = open_corpus(DATA / "panini-prompts.jsonl", keep=["lang"])
-    raw = (DATA / "panini-prompts.jsonl").read_bytes()
+    corpus = open_corpus(PROMPTS, keep=["lang"])
+    raw = PROMPTS.read_bytes()
     records = [json.loads(line) for line in raw.splitlines()]
     text, others, faults = read(corpus)
     assert text == [record["text"] for record in records]
@@ -534,7 +533,7 @@ def test_a_gzip_file_with_a_wrong_checksum_is_not_accepted(tmp_path, name):
         read(corpus)
 
 
-@pytest.mark.readme("damaged-later")
+@pytest.mark.documented("damaged-later")
 @pytest.mark.parametrize("what", ["a page's header", "a digit"])
 def test_a_parquet_page_damaged_after_counting_gives_faults(tmp_path, what):
     path = tmp_path / "a.parquet"

@@ -282,7 +282,7 @@ def test_a_file_of_missing_texts_loses_only_its_own_rows(tmp_path):
     assert sum(rows for _, _, rows, _ in faults) == 2
 
 
-def test_leaves_and_changing_schemas_reach_the_store(tmp_path, client):
+def test_leaves_and_changing_schemas_reach_the_store(tmp_path, inline):
     (tmp_path / "corpus").mkdir()
     articles = [{"body": "un", "score": 1, "none": None}, None, {"body": "deux", "score": None}]
     later = [{"none": "z", "score": 0.5, "body": "trois"}]
@@ -296,7 +296,7 @@ def test_leaves_and_changing_schemas_reach_the_store(tmp_path, client):
     keep = ["article.score", "article.none", "n"]
     corpus = open_corpus(tmp_path / "corpus", text="article.body", keep=keep)
     store = str(tmp_path / "results.zarr")
-    summary = submit(default_graph(), corpus, store, client=client, progress=False).result()
+    summary = submit(default_graph(), corpus, store, client=inline, progress=False).result()
     assert (summary.done, summary.quarantined, summary.null_ids) == (4, 1, 1)
     found = open_results(store)
     assert found.id.values.tolist() == ["1", "2", "3", "x", ""]

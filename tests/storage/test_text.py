@@ -1,7 +1,6 @@
 """`PackedText`: the same bytes as Arrow's and pandas's, at the same addresses."""
 
 import json
-from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -9,10 +8,10 @@ import pyarrow as pa
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from paths import PAPERS
 
 from paninifs import PackedText
 
-ROOT = Path(__file__).parents[2]
 KINDS = [pa.string(), pa.large_string(), pa.binary(), pa.large_binary()]
 
 texts = st.lists(st.one_of(st.text(), st.binary()), max_size=20)
@@ -35,7 +34,7 @@ def lies_in(packed, array):
 
 @pytest.fixture(scope="module")
 def papers():
-    lines = (ROOT / "deploy/demo/panini-papers.jsonl").read_text("utf-8").splitlines()
+    lines = PAPERS.read_text("utf-8").splitlines()
     return [json.loads(line)["text"] for line in lines]
 
 

@@ -11,7 +11,7 @@ import pytest
 COMMANDS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 
 HOW_TO_GET_ONE = (
-    "this test looks at a page with Chromium, and none could be started ({}): run `make unit`, "
+    "this test looks at a page with Chromium, and none could be started ({}): run `make test`, "
     "which gets one, or install the package chromium, or name one by the environment variable "
     "CHROME, or run `playwright install chromium` in the tests' environment"
 )

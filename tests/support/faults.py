@@ -11,6 +11,7 @@ import signal
 from dataclasses import dataclass
 from pathlib import Path
 
+from inline import InlineClient
 from witness import WitnessTarget, log_line, witness_block
 
 import paninifs as pf
@@ -103,6 +104,7 @@ class Attempt:
     victim: str = "writer"  # or "client"
     scheduler: str | None = None  # None: a cluster of its own
     processes: bool = False  # of its own cluster: worker processes, or threads of this one
+    inline: bool = False  # no cluster at all: see `inline`
     seconds: float = 0.0  # delay of every write of an array's object
     extend: bool = False
     mirror: str | None = None
@@ -139,6 +141,8 @@ class Attempt:
     def _client(self):
         from distributed import Client
 
+        if self.inline:
+            return InlineClient()
         if self.scheduler:
             return Client(self.scheduler)
         size = {"n_workers": 2, "threads_per_worker": 1} if self.processes else {"n_workers": 1}

@@ -15,11 +15,11 @@ import tempfile
 from pathlib import Path
 
 from browsing import started
+from paths import GLOSSES
 from watched import n_words
 
 import paninifs as pf
 
-GLOSSES = Path(__file__).parents[1] / "data" / "wordnet-2000.jsonl.gz"
 TIMES = 1000
 WIDE, NARROW = {"width": 1360, "height": 780}, {"width": 720, "height": 420}
 

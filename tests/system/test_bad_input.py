@@ -1,7 +1,8 @@
 """Everything that may be wrong with a corpus, with its outcome: deploy/docs/failures.md, as tests.
 
-Whole runs on a real cluster. What the formats make of each odd byte is in test_reading, test_jsonl
-and test_compression; here is what becomes of it: the values beside it, the quarantine, the message.
+Whole runs, in this process or on a cluster. How the formats read each odd byte is tested in
+test_reading, test_jsonl and test_compression; here it is what becomes of it: the values beside it,
+the quarantine, the message.
 """
 
 from __future__ import annotations
@@ -26,6 +27,7 @@ import pyarrow.parquet as pq
 import pytest
 from fsspec.implementations.local import LocalFileSystem
 from packed import PACK
+from paths import DEPLOY, TESTS
 
 import paninifs as pf
 from paninifs.engine.monitoring.events import Notice
@@ -44,7 +46,6 @@ from paninifs.storage.rows import EXCERPT_BYTES
 from paninifs.storage.targets.guarded import RetryingTarget
 from paninifs.storage.targets.local import LocalTarget
 
-HERE = Path(__file__).parents[1]
 NOBODY_KNOWS = 24  # PR_CAPBSET_DROP of <linux/prctl.h>
 REACHES_ALL = (1, 2)  # CAP_DAC_OVERRIDE and CAP_DAC_READ_SEARCH
 
@@ -310,15 +311,26 @@ def write(folder, files):
     return folder
 
 
-@pytest.fixture
-def submit(client, tmp_path):
-    """Submit to a store of the test; return the run."""
+def submitting(client, store):
+    """Return a function that submits to a store of the test's own, and returns the run."""
 
-    def begin(corpus, results=tmp_path / "out.zarr", **options):
+    def begin(corpus, results=store, **options):
         options = {"client": client, "progress": False, **options}
         return pf.submit(pf.default_graph(), corpus, results, **options)
 
     return begin
+
+
+@pytest.fixture
+def submit(inline, tmp_path):
+    """Submit in this process."""
+    return submitting(inline, tmp_path / "out.zarr")
+
+
+@pytest.fixture
+def submit_to_cluster(client, tmp_path):
+    """Submit to a cluster, for tests that depend on parallel tasks or other processes."""
+    return submitting(client, tmp_path / "out.zarr")
 
 
 def quarantine_of(store):
@@ -367,7 +379,7 @@ def test_bad_rows_are_quarantined_and_the_rest_computed(
         submit(corpus, tmp_path / "raised.zarr", on_error="raise").result()
 
 
-def test_many_kinds_of_bad_rows_in_one_corpus(submit, tmp_path):
+def test_many_kinds_of_bad_rows_in_one_corpus(submit_to_cluster, tmp_path):
     files, texts, entries = {}, [], []
     usual = [p for p in ROWS if not p.values[3]]
     for number, parameters in enumerate(usual):
@@ -376,7 +388,7 @@ def test_many_kinds_of_bad_rows_in_one_corpus(submit, tmp_path):
         texts += more
         entries += [(f"{number:02}/{file}", *rest) for file, *rest in listed]
     corpus = pf.open_corpus(write(tmp_path / "corpus", files))
-    check(submit(corpus, shard_rows=8).result(), tmp_path / "out.zarr", texts, entries)
+    check(submit_to_cluster(corpus, shard_rows=8).result(), tmp_path / "out.zarr", texts, entries)
 
 
 # --- what is refused before anything is written ---------------------------------------------------
@@ -434,7 +446,7 @@ def test_an_impossible_run_is_refused_and_writes_nothing(
     assert (texts, entries) == ((), ())
 
 
-@pytest.mark.readme("no-files")
+@pytest.mark.documented("no-files")
 @pytest.mark.parametrize("what", ["folder", "folder/*.txt", "nowhere.txt"])
 def test_a_missing_corpus_is_an_error_that_names_it(tmp_path, what):
     (tmp_path / "folder").mkdir()
@@ -445,7 +457,7 @@ def test_a_missing_corpus_is_an_error_that_names_it(tmp_path, what):
 # --- ids ------------------------------------------------------------------------------------------
 
 
-@pytest.mark.readme("id-kinds")
+@pytest.mark.documented("id-kinds")
 def test_ids_of_mixed_kinds_become_strings_as_written(submit, tmp_path):
     lines = [
         '{"id": 7}',
@@ -472,7 +484,7 @@ def test_ids_of_mixed_kinds_become_strings_as_written(submit, tmp_path):
     assert (summary.null_ids, summary.repeated_ids) == (3, 3)
 
 
-@pytest.mark.readme("id-not-utf-8")
+@pytest.mark.documented("id-not-utf-8")
 def test_an_unreadable_id_does_not_cost_its_text(submit, tmp_path):
     files = {
         "a.jsonl": b'{"id": "a\\ud800", "text": "0"}\n',
@@ -485,7 +497,7 @@ def test_an_unreadable_id_does_not_cost_its_text(submit, tmp_path):
     assert summary.null_ids == 1
 
 
-@pytest.mark.readme("id-repeated")
+@pytest.mark.documented("id-repeated")
 def test_repeated_ids_are_kept_and_counted(submit, tmp_path):
     ids = ["x", "y", "x", None, "x", None]
     data = parquet(id=ids, text=["0", "1", "2", "3", "4", None])
@@ -495,7 +507,7 @@ def test_repeated_ids_are_kept_and_counted(submit, tmp_path):
     assert ids == ["x", "y", "x", "", "x", ""]
 
 
-@pytest.mark.readme("id-kinds")
+@pytest.mark.documented("id-kinds")
 def test_ids_keep_their_kind_when_a_store_grows(submit, tmp_path):
     folder = write(tmp_path / "corpus", {"1.parquet": parquet(id=[7], text=["0"])})
     submit(pf.open_corpus(folder)).result()
@@ -547,7 +559,7 @@ SPECIAL = {
 }
 
 
-@pytest.mark.readme("no-file")
+@pytest.mark.documented("no-file")
 @pytest.mark.timeout(60)
 @pytest.mark.parametrize("format", [None, "document"])
 @pytest.mark.parametrize("what", SPECIAL)
@@ -563,7 +575,7 @@ def test_special_files_are_listed_and_never_opened(submit, tmp_path, what, forma
             submit(pf.open_corpus(folder / "a.txt"), tmp_path / "alone.zarr").result()
 
 
-@pytest.mark.readme("link")
+@pytest.mark.documented("link")
 def test_links_to_files_are_followed_and_loops_left_out(submit, tmp_path):
     (tmp_path / "blob").write_text("good\n")
     os.utime(tmp_path / "blob", (10**9, 10**9))  # of another time than the link
@@ -594,7 +606,7 @@ CHANGES = {
 }
 
 
-@pytest.mark.readme("changed")
+@pytest.mark.documented("changed")
 @pytest.mark.parametrize("size", [LINE, LINE * 100_000], ids=["small", "large"])
 @pytest.mark.parametrize("when", ["before counting", "before reading"])
 @pytest.mark.parametrize("what", CHANGES)
@@ -612,7 +624,7 @@ def test_a_file_changed_after_listing_ends_the_run(submit, tmp_path, what, when,
     assert time.monotonic() - began < 20  # it is not waited for
 
 
-@pytest.mark.readme("changed")
+@pytest.mark.documented("changed")
 @pytest.mark.parametrize("rows", [1000, 200_000], ids=["small", "large"])
 def test_a_file_changed_while_it_is_read_ends_the_run(tmp_path, monkeypatch, rows):
     """In threads of this process, so that the change comes right after the first read."""
@@ -639,7 +651,7 @@ def test_a_file_changed_while_it_is_read_ends_the_run(tmp_path, monkeypatch, row
         assert pf.open_results(tmp_path / "out.zarr").attrs["complete"] is False
 
 
-@pytest.mark.readme("damaged-later")
+@pytest.mark.documented("damaged-later")
 def test_a_run_reads_the_checksum_after_the_last_row(submit, tmp_path):
     path = write(tmp_path / "corpus", {"a.jsonl.gz": PACK[".gz"](NOISE)}) / "a.jsonl.gz"
     corpus = pf.open_corpus(path)
@@ -678,7 +690,7 @@ def said(ran):
     return " ".join(ran.stderr.split())
 
 
-@pytest.mark.readme("file-denied")
+@pytest.mark.documented("file-denied")
 @pytest.mark.parametrize("format", [None, "document"])
 def test_an_unreadable_file_is_quarantined(tmp_path, format):
     folder = write(tmp_path / "corpus", {"a.txt": b"secret", "b.txt": b"good"})
@@ -695,7 +707,7 @@ def test_an_unreadable_file_is_quarantined(tmp_path, format):
     ) + [True]
 
 
-@pytest.mark.readme("folder-denied")
+@pytest.mark.documented("folder-denied")
 def test_an_unlistable_folder_is_an_error(tmp_path):
     folder = write(tmp_path / "corpus", {"a.txt": b"good", "inner/b.txt": b"secret"})
     (folder / "inner").chmod(0)
@@ -708,7 +720,7 @@ def test_an_unlistable_folder_is_an_error(tmp_path):
     assert not (tmp_path / "out.zarr").exists()
 
 
-@pytest.mark.readme("results-denied")
+@pytest.mark.documented("results-denied")
 def test_an_unwritable_target_is_refused_at_once(tmp_path):
     write(tmp_path / "corpus", {"a.txt": b"good"})
     (tmp_path / "locked").mkdir(mode=0o500)
@@ -721,7 +733,7 @@ def test_an_unwritable_target_is_refused_at_once(tmp_path):
     assert list((tmp_path / "locked").iterdir()) == []
 
 
-@pytest.mark.readme("results-taken")
+@pytest.mark.documented("results-taken")
 @pytest.mark.parametrize("on_error", ["quarantine", "raise"])
 @pytest.mark.parametrize(
     ("there", "results", "error", "words"),
@@ -747,11 +759,11 @@ MANY = [{"id": n, "text": f"text {n}"} for n in range(4096)]
 
 
 @pytest.fixture(scope="module")
-def many(client, tmp_path_factory):
+def many(inline, tmp_path_factory):
     """A corpus of 32 shards, and its results without failures."""
     folder = tmp_path_factory.mktemp("many")
     (folder / "many.jsonl").write_text("".join(json.dumps(row) + "\n" for row in MANY))
-    options = {"client": client, "shard_rows": 128, "progress": False}
+    options = {"client": inline, "shard_rows": 128, "progress": False}
     corpus = pf.open_corpus(folder / "many.jsonl")
     pf.submit(pf.default_graph(), corpus, folder / "out.zarr", **options).result()
     return folder / "many.jsonl", values(LocalTarget(folder / "out.zarr"))
@@ -770,7 +782,7 @@ def mounts():
         pytest.skip(f"no disk can be mounted: {tried.stderr.decode().strip()}")
 
 
-@pytest.mark.readme("full")
+@pytest.mark.documented("full")
 @pytest.mark.usefixtures("mounts")
 def test_a_run_resumes_once_a_full_disk_has_space(many, tmp_path):
     corpus, expected = many
@@ -804,7 +816,7 @@ def test_a_run_resumes_once_a_full_disk_has_space(many, tmp_path):
     assert values(LocalTarget(tmp_path / "out.zarr")) == expected
 
 
-@pytest.mark.readme("read-only")
+@pytest.mark.documented("read-only")
 @pytest.mark.usefixtures("mounts")
 def test_a_read_only_disk_is_refused_at_once(tmp_path):
     write(tmp_path / "corpus", {"a.txt": b"good"})
@@ -848,27 +860,29 @@ REFUSALS = {
 
 
 @pytest.mark.parametrize(
-    "what", [pytest.param(row, marks=pytest.mark.readme(row)) for row in REFUSALS]
+    "what", [pytest.param(row, marks=pytest.mark.documented(row)) for row in REFUSALS]
 )
-def test_a_permanent_error_is_not_retried_and_the_run_resumes(submit, many, tmp_path, what):
+def test_a_permanent_error_is_not_retried_and_the_run_resumes(
+    submit_to_cluster, many, tmp_path, what
+):
     corpus, expected = many
     number, words = REFUSALS[what]
     # From the tenth shard on, as when a disk fills up.
     refusing = RefusingTarget(tmp_path / "out.zarr", number, r"^entropy/c/[123]\d$")
     with pytest.raises(StorageRefused, match=rf"entropy/c/\d\d was refused: {words}") as caught:
-        submit(pf.open_corpus(corpus), RetryingTarget(refusing), shard_rows=128).result()
+        submit_to_cluster(pf.open_corpus(corpus), RetryingTarget(refusing), shard_rows=128).result()
     assert "run again to resume" in str(caught.value)
     asked = Path(f"{refusing.url}.log").read_text().split()
     assert len(asked) == len(set(asked))  # dask does not try again
     done = len(list((tmp_path / "out.zarr/_run/done").iterdir()))
-    run = submit(pf.open_corpus(corpus), shard_rows=128)
+    run = submit_to_cluster(pf.open_corpus(corpus), shard_rows=128)
     assert run.result().done == len(MANY)
     assert run.status().rows_before >= done * 128 > 0
     assert values(LocalTarget(tmp_path / "out.zarr")) == expected
 
 
 @pytest.mark.parametrize(
-    "what", [pytest.param(row, marks=pytest.mark.readme(row)) for row in REFUSALS]
+    "what", [pytest.param(row, marks=pytest.mark.documented(row)) for row in REFUSALS]
 )
 def test_submit_raises_the_permanent_errors_of_a_target(submit, many, tmp_path, what):
     corpus, _ = many
@@ -880,13 +894,13 @@ def test_submit_raises_the_permanent_errors_of_a_target(submit, many, tmp_path, 
     assert not (tmp_path / "out.zarr").exists()
 
 
-@pytest.mark.readme("mirror-full")
-def test_a_full_mirror_does_not_harm_the_results(submit, many, tmp_path):
+@pytest.mark.documented("mirror-full")
+def test_a_full_mirror_does_not_harm_the_results(submit_to_cluster, many, tmp_path):
     corpus, expected = many
     full = RetryingTarget(
         RefusingTarget(tmp_path / "mirror.zarr", errno.ENOSPC, r"^entropy/c/\d\d")
     )
-    run = submit(pf.open_corpus(corpus), shard_rows=128, mirror=full)
+    run = submit_to_cluster(pf.open_corpus(corpus), shard_rows=128, mirror=full)
     told = []
     run.events.subscribe(told.append)
     with pytest.raises(StorageRefused, match=r"out\.zarr is complete, but .* no space is left"):
@@ -894,19 +908,25 @@ def test_a_full_mirror_does_not_harm_the_results(submit, many, tmp_path):
     # Only shards in flight are attempted, and again once all are computed.
     assert len([event for event in told if isinstance(event, Notice)]) <= 2
     assert values(LocalTarget(tmp_path / "out.zarr")) == expected
-    submit(pf.open_corpus(corpus), shard_rows=128, mirror=tmp_path / "mirror.zarr").result()
+    submit_to_cluster(
+        pf.open_corpus(corpus), shard_rows=128, mirror=tmp_path / "mirror.zarr"
+    ).result()
     assert values(LocalTarget(tmp_path / "mirror.zarr")) == expected
 
 
 @pytest.mark.parametrize(
     ("kind", "words"),
     [
-        pytest.param("full", "the quota is used up", marks=pytest.mark.readme("quota")),
-        pytest.param("denied", "permission is denied", marks=pytest.mark.readme("results-denied")),
+        pytest.param("full", "the quota is used up", marks=pytest.mark.documented("quota")),
+        pytest.param(
+            "denied", "permission is denied", marks=pytest.mark.documented("results-denied")
+        ),
     ],
 )
 @pytest.mark.parametrize("place", ["gcs", "drive"])
-def test_permanent_errors_of_a_service_are_not_retried(submit, many, request, place, kind, words):
+def test_permanent_errors_of_a_service_are_not_retried(
+    submit_to_cluster, many, request, place, kind, words
+):
     server = request.getfixturevalue(place)
     name = uuid.uuid4().hex
     if place == "gcs":
@@ -917,10 +937,10 @@ def test_permanent_errors_of_a_service_are_not_retried(submit, many, request, pl
     server.inject(rate=1.0, kinds=[kind], match="^(POST|PUT).*(upload|variance)", after=15)
     began = time.monotonic()
     with pytest.raises(StorageRefused, match=words):
-        submit(pf.open_corpus(corpus), results, **options).result()
+        submit_to_cluster(pf.open_corpus(corpus), results, **options).result()
     assert time.monotonic() - began < 30
     server.reset()
-    assert submit(pf.open_corpus(corpus), results, **options).result().done == len(MANY)
+    assert submit_to_cluster(pf.open_corpus(corpus), results, **options).result().done == len(MANY)
     assert len(expected)
 
 
@@ -929,7 +949,7 @@ def test_permanent_errors_of_a_service_are_not_retried(submit, many, request, pl
 
 def documented():
     """Return the rows of the guide's tables of failures."""
-    guide = (HERE.parent / "deploy/docs/failures.md").read_text("utf-8")
+    guide = (DEPLOY / "docs/failures.md").read_text("utf-8")
     tables = guide.partition("\n## The quarantine")[0]  # after it: figures
     rows = [line for line in tables.splitlines() if line.startswith("| ")]
     return [row for row in rows if row != "| problem | outcome |"]
@@ -943,6 +963,6 @@ def test_every_documented_failure_has_a_test_and_vice_versa():
     assert len(listed) == len(set(listed))
     tested = {parameters.id.partition(":")[0] for parameters in [*ROWS, *FILES, *REFUSED]}
     tested |= REFUSALS.keys()
-    for path in HERE.rglob("test_*.py"):
-        tested |= set(re.findall(r'mark\.readme\("([a-z0-9-]+)"\)', path.read_text("utf-8")))
+    for path in TESTS.rglob("test_*.py"):
+        tested |= set(re.findall(r'mark\.documented\("([a-z0-9-]+)"\)', path.read_text("utf-8")))
     assert set(listed) == tested

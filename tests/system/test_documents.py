@@ -1,7 +1,7 @@
 """The documents themselves: links, paths and symbols that they name exist; the README stays short.
 
 What the documents claim about the engine is tested elsewhere: the failures by the tests marked
-`readme`, the commands by test_tls and test_advice, the README's notebook by test_notebook.
+`documented`, the commands by test_tls and test_advice, the README's notebook by test_notebook.
 """
 
 from __future__ import annotations
@@ -9,15 +9,20 @@ from __future__ import annotations
 import ast
 import re
 import shlex
-from pathlib import Path
 
 import pytest
 import typer
+from paths import REPOSITORY
 
 from paninifs.engine.cli import app
 
-ROOT = Path(__file__).parents[2]
-DOCUMENTS = sorted([*ROOT.glob("*.md"), *ROOT.glob("deploy/**/*.md"), *ROOT.glob("tests/**/*.md")])
+DOCUMENTS = sorted(
+    [
+        *REPOSITORY.glob("*.md"),
+        *REPOSITORY.glob("deploy/**/*.md"),
+        *REPOSITORY.glob("tests/**/*.md"),
+    ]
+)
 README_LINES = 200
 FOLDERS = "storage|graphs|engine|tests|deploy"
 
@@ -88,7 +93,7 @@ def symbols(path):
     return found
 
 
-def missing_places(page, root=ROOT):
+def missing_places(page, root=REPOSITORY):
     """Return what the table of plug-ins names and what does not exist.
 
     A cell names `path` or `path`: `symbol`.
@@ -108,15 +113,15 @@ def missing_places(page, root=ROOT):
 
 
 def test_readme_length():
-    assert len((ROOT / "README.md").read_text("utf-8").splitlines()) <= README_LINES
+    assert len((REPOSITORY / "README.md").read_text("utf-8").splitlines()) <= README_LINES
 
 
 def test_all_documents_are_found():
-    names = {str(path.relative_to(ROOT)) for path in DOCUMENTS}
+    names = {str(path.relative_to(REPOSITORY)) for path in DOCUMENTS}
     assert names >= {"README.md", "CONTRIBUTING.md", "deploy/README.md", "deploy/docs/formats.md"}
 
 
-@pytest.mark.parametrize("path", DOCUMENTS, ids=lambda path: str(path.relative_to(ROOT)))
+@pytest.mark.parametrize("path", DOCUMENTS, ids=lambda path: str(path.relative_to(REPOSITORY)))
 def test_links_lead_somewhere(path):
     assert broken_links(path) == []
 
@@ -132,23 +137,23 @@ def test_broken_links_are_found(tmp_path):
 
 
 def test_every_guide_is_in_the_readme():
-    readme = (ROOT / "README.md").read_text("utf-8")
+    readme = (REPOSITORY / "README.md").read_text("utf-8")
     guides = readme.partition("## Guides")[2]
     linked = set(re.findall(r"\]\((deploy/docs/\w+\.md)\)", guides))
-    assert linked == {f"deploy/docs/{path.name}" for path in ROOT.glob("deploy/docs/*.md")}
+    assert linked == {f"deploy/docs/{path.name}" for path in REPOSITORY.glob("deploy/docs/*.md")}
 
 
 @pytest.mark.parametrize(
     "path",
     [path for path in DOCUMENTS if path.name != "CHANGELOG.md"],
-    ids=lambda path: str(path.relative_to(ROOT)),
+    ids=lambda path: str(path.relative_to(REPOSITORY)),
 )
 def test_paths_in_the_text_exist(path):
     named = re.findall(rf"`((?:{FOLDERS})/[\w./-]*)`", path.read_text("utf-8"))
-    assert [name for name in named if not (ROOT / name).exists()] == []
+    assert [name for name in named if not (REPOSITORY / name).exists()] == []
 
 
-@pytest.mark.parametrize("path", DOCUMENTS, ids=lambda path: str(path.relative_to(ROOT)))
+@pytest.mark.parametrize("path", DOCUMENTS, ids=lambda path: str(path.relative_to(REPOSITORY)))
 def test_commands_and_options_exist(path):
     assert unknown_words(path.read_text("utf-8")) == []
 
@@ -160,7 +165,7 @@ def test_unknown_commands_and_options_are_found():
 
 
 def test_plug_in_table_names_what_exists():
-    assert missing_places((ROOT / "CONTRIBUTING.md").read_text("utf-8")) == []
+    assert missing_places((REPOSITORY / "CONTRIBUTING.md").read_text("utf-8")) == []
 
 
 def test_missing_plug_ins_are_found(tmp_path):

@@ -13,6 +13,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from faults import Attempt
+from paths import GLOSSES
 from typer.testing import CliRunner
 
 import paninifs as pf
@@ -31,9 +32,9 @@ def lines(rows):
 
 
 @pytest.fixture
-def submit(client):
+def submit(inline):
     def run(corpus, results, **options):
-        options = {"shard_rows": S, "client": client, "progress": False, **options}
+        options = {"shard_rows": S, "client": inline, "progress": False, **options}
         return pf.submit(pf.default_graph(), corpus, results, **options).result()
 
     return run
@@ -76,6 +77,7 @@ def write(folder, name, rows):
     return path
 
 
+@pytest.mark.slow("eleven runs")
 @pytest.mark.parametrize("through", ["a folder", "a list"])
 def test_five_extensions_equal_one_run(submit, glosses, tmp_path, through):
     store, folder = tmp_path / "grown.zarr", tmp_path / "corpus"
@@ -170,10 +172,10 @@ def test_a_changed_old_file_is_refused_by_name(submit, begun, what):
     assert {key: size for key, size in sizes.items() if "lease" not in key} == before
 
 
-def test_another_graph_or_column_is_refused(submit, client, begun):
+def test_another_graph_or_column_is_refused(submit, inline, begun):
     store, *files = begun
     with pytest.raises(ResultsMismatch, match="graph"):
-        pf.submit(pf.default_graph(primes=(2, 3, 5)), pf.open_corpus(files), store, client=client,
+        pf.submit(pf.default_graph(primes=(2, 3, 5)), pf.open_corpus(files), store, client=inline,
                   extend=True, progress=False)  # fmt: skip
     with pytest.raises(ResultsMismatch, match="kept columns"):
         submit(pf.open_corpus(files, keep=["lang"]), store, extend=True)
@@ -253,7 +255,7 @@ def ended(start):
 def grown(ended, tmp_path_factory):
     """A store of the first file, a store of both, the corpus, and the first one's arrays."""
     folder = tmp_path_factory.mktemp("grown")
-    data = Path(__file__).parents[1] / "data" / "wordnet-2000.jsonl.gz"
+    data = GLOSSES
     with gzip.open(data, "rt") as stored:
         rows = [json.loads(row) for row in stored]
     (folder / "2.jsonl").write_text(lines(rows[: S + 40]))

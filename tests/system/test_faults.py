@@ -27,8 +27,6 @@ from paninifs.storage.errors import RunFailed
 from paninifs.storage.store.keys import LEASES
 from paninifs.storage.targets.local import LocalTarget, is_temporary
 
-pytestmark = pytest.mark.slow
-
 SLOW = 0.03  # seconds per write: time enough to interfere
 
 
@@ -133,7 +131,7 @@ def why(folder):
 # --- processes die ------------------------------------------------------------------------------
 
 
-@pytest.mark.readme("nanny-killed")
+@pytest.mark.documented("nanny-killed")
 def test_a_run_survives_a_killed_nanny(services, start, file_a_shard, undisturbed, tmp_path):
     cluster = services()
     cluster.scheduler()
@@ -149,7 +147,7 @@ def test_a_run_survives_a_killed_nanny(services, start, file_a_shard, undisturbe
     assert_same_and_no_shard_twice(file_a_shard, tmp_path, undisturbed[SHARDS])
 
 
-@pytest.mark.readme("scheduler-killed")
+@pytest.mark.documented("scheduler-killed")
 def test_a_killed_scheduler_ends_the_run_which_resumes(
     services, start, file_a_shard, undisturbed, tmp_path
 ):
@@ -189,7 +187,7 @@ def test_a_scheduler_lost_during_a_request_ends_the_run(
 # --- processes hang -----------------------------------------------------------------------------
 
 
-@pytest.mark.readme("worker-hung")
+@pytest.mark.documented("worker-hung")
 @pytest.mark.parametrize("wake", ["never", "during the retry", "after the run"])
 def test_a_run_does_without_a_hung_worker(
     wake, services, start, file_a_shard, undisturbed, tmp_path
@@ -270,7 +268,7 @@ def test_a_second_client_takes_over_once_the_first_is_dead(
     assert_same_and_no_shard_twice(file_a_shard, tmp_path, undisturbed[SHARDS])
 
 
-@pytest.mark.readme("client-hung")
+@pytest.mark.documented("client-hung")
 def test_a_client_that_hung_beyond_its_lease_stops(
     services, start, file_a_shard, undisturbed, tmp_path
 ):
@@ -406,7 +404,8 @@ def ip(*command):
     subprocess.run(["ip", *command], capture_output=True, text=True, check=True)
 
 
-@pytest.mark.readme("network-cut")
+@pytest.mark.soak("waits until every party has noticed")
+@pytest.mark.documented("network-cut")
 def test_a_run_does_without_a_disconnected_worker(
     cable, services, file_a_shard, undisturbed, tmp_path
 ):

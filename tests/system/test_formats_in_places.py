@@ -5,18 +5,17 @@ import json
 import re
 import threading
 import uuid
-from pathlib import Path
 
 import pyarrow as pa
 import pytest
 from flaky_mount import FlakyMount
 from packed import PACK
+from paths import DEPLOY, REPOSITORY
 
 import paninifs as pf
 from paninifs.storage.formats.registry import FORMATS
 from paninifs.storage.targets.open import open_target
 
-ROOT = Path(__file__).parents[2]
 PLACES = ["local", "mount", "gs", "gdrive", "http"]
 
 
@@ -53,15 +52,15 @@ def place(request, tmp_path):
         url, options = f"flaky://{tmp_path}/drive/here", {"mount": mount}
         yield open_target(url, options), url, options
     elif request.param == "gs":
-        gcs = request.getfixturevalue("gcs")
+        gcs = request.getfixturevalue(request.param)
         url, options = f"gs://{gcs.make_bucket(name)}/here", gcs.storage_options
         yield open_target(url, options), url, options
     elif request.param == "gdrive":
-        drive = request.getfixturevalue("drive")
+        drive = request.getfixturevalue(request.param)
         url, options = f"gdrive://{name}/here", drive.storage_options
         yield open_target(url, options), url, options
     else:
-        gcs = request.getfixturevalue("gcs")
+        gcs = request.getfixturevalue(request.param)
         bucket = gcs.make_bucket(name)
         target = open_target(f"gs://{bucket}/here", gcs.storage_options)
         yield target, f"{gcs.endpoint}/{bucket}/here", {}
@@ -69,7 +68,7 @@ def place(request, tmp_path):
 
 def test_the_formats_and_places_here_are_all_there_are():
     assert set(MAKE) == set(FORMATS)
-    guide = (ROOT / "deploy/docs/storage.md").read_text("utf-8")
+    guide = (DEPLOY / "docs/storage.md").read_text("utf-8")
     section = guide.split("## Where corpora and results live")[1].split("\n\n")[1]
     rows = [line.split("|")[1] for line in section.splitlines()[2:]]
     found = [re.search("`(.*)`", row)[1] for row in rows]
@@ -84,7 +83,7 @@ def test_the_formats_and_places_here_are_all_there_are():
 
 
 def test_documented_formats_and_endings():
-    guide = (ROOT / "deploy/docs/formats.md").read_text("utf-8")
+    guide = (DEPLOY / "docs/formats.md").read_text("utf-8")
     rows = guide.split("## File formats")[1].split("\n\n")[1].splitlines()[2:]
     endings = [set(re.findall(r"`(\.\w+)`", row.split("|")[2])) for row in rows]
     kinds = [{"parquet"}, {"jsonl"}, {"csv", "tsv"}, {"text"}, {"document"}]
@@ -94,7 +93,7 @@ def test_documented_formats_and_endings():
 
 
 def test_short_table_in_the_readme():
-    readme = (ROOT / "README.md").read_text("utf-8")
+    readme = (REPOSITORY / "README.md").read_text("utf-8")
     formats, corpora, results = (
         readme.split("## What it reads, and where")[1].split("\n\n")[1].splitlines()[2:]
     )

@@ -9,28 +9,25 @@ import shutil
 import signal
 import time
 from contextlib import contextmanager
-from pathlib import Path
 
-import nbformat
+import notebooks
 import numpy as np
 import pandas as pd
 import pytest
-from nbclient import NotebookClient
+from paths import DEPLOY, FAKE_COLAB, REPOSITORY
 
 import paninifs as pf
 
-ROOT = Path(__file__).parents[2]
-FOLDER = ROOT / "deploy" / "colab"
+FOLDER = DEPLOY / "colab"
 MASTER = "paninifsresearch_master_colabpro.ipynb"
 BLOCKS = "your_own_blocks.ipynb"
 NOTEBOOKS = (MASTER, BLOCKS)
-FAKE_COLAB = Path(__file__).parents[1] / "support" / "fake_colab"
 ALL_FILES = sorted(path for path in FOLDER.iterdir() if path.suffix == ".ipynb")
 KEPT = {"kernelspec", "language_info"}  # of a notebook's metadata; the rest is somebody's own
 
 
 def read(name):
-    return nbformat.read(FOLDER / name, as_version=4)
+    return notebooks.read(FOLDER / name)
 
 
 def source(notebook, ident):
@@ -48,7 +45,11 @@ def tagged(notebook, tag):
 
 
 def test_these_are_all_the_notebooks_that_there_are():
-    kept = [path for path in ROOT.rglob("*.ipynb") if path.relative_to(ROOT).parts[0][0] != "."]
+    kept = [
+        path
+        for path in REPOSITORY.rglob("*.ipynb")
+        if path.relative_to(REPOSITORY).parts[0][0] != "."
+    ]
     assert sorted(kept) == ALL_FILES
     assert [path.name for path in ALL_FILES] == sorted(NOTEBOOKS)
 
@@ -56,7 +57,6 @@ def test_these_are_all_the_notebooks_that_there_are():
 @pytest.mark.parametrize("name", NOTEBOOKS)
 def test_a_notebook_is_kept_without_what_a_run_leaves_in_it(name):
     notebook = read(name)
-    nbformat.validate(notebook)
     assert set(notebook.metadata) == KEPT
     assert set(notebook.metadata.language_info) == {"name"}
     for cell in notebook.cells:
@@ -66,7 +66,7 @@ def test_a_notebook_is_kept_without_what_a_run_leaves_in_it(name):
     ids = [cell.id for cell in notebook.cells]
     assert len(set(ids)) == len(ids)
     # Written anew it is the same, so that a change shows as a change.
-    assert (FOLDER / name).read_text("utf-8") == nbformat.writes(notebook) + "\n"
+    assert (FOLDER / name).read_text("utf-8") == notebooks.written(notebook) + "\n"
 
 
 @pytest.mark.parametrize("name", NOTEBOOKS)
@@ -112,7 +112,7 @@ def opened(name, folder, **parameters):
                 flags=re.MULTILINE,
             )
             assert found == 1
-    return NotebookClient(notebook, timeout=120, resources={"metadata": {"path": str(folder)}})
+    return notebooks.client_of(notebook, folder)
 
 
 @contextmanager
@@ -122,7 +122,7 @@ def kernel(client, colab):
     if colab:
         environment["COLAB_RELEASE_TAG"] = "release-colab-external_of_a_test"
         environment["PYTHONPATH"] = os.pathsep.join([str(FAKE_COLAB), os.environ["PYTHONPATH"]])
-    environment["PYTHONPATH"] = os.pathsep.join([environment["PYTHONPATH"], str(ROOT.parent)])
+    environment["PYTHONPATH"] = os.pathsep.join([environment["PYTHONPATH"], str(REPOSITORY.parent)])
     with client.setup_kernel(env=environment):
         yield
 

@@ -42,18 +42,12 @@ def canary(tmp_path, monkeypatch):
 
 
 @pytest.fixture(scope="module")
-def near():
-    with pf.connect("threads", threads=2, quiet=True) as client:
-        yield client
-
-
-@pytest.fixture(scope="module")
-def made(near, tmp_path_factory):
+def made(inline, tmp_path_factory):
     folder = tmp_path_factory.mktemp("made")
     (folder / "a.jsonl").write_text('{"text": "un", "id": "x"}\n{"text": null}\n')
     corpus = pf.open_corpus(folder / "a.jsonl")
     out = folder / "out.zarr"
-    pf.submit(pf.default_graph(), corpus, out, client=near, progress=False).result()
+    pf.submit(pf.default_graph(), corpus, out, client=inline, progress=False).result()
     return corpus, out
 
 
@@ -62,7 +56,7 @@ def store(made, tmp_path):
     return shutil.copytree(made[1], tmp_path / "out.zarr")
 
 
-def everything(store, corpus, near):
+def everything(store, corpus, inline):
     """Use a store in every possible way, and ignore errors."""
     found = []
     for attempt in (
@@ -72,7 +66,9 @@ def everything(store, corpus, near):
         lambda: overview(store, by="entropy"),
         lambda: pf.verify(store),
         lambda: first_quarantined(open_target(store), 5),
-        lambda: pf.submit(pf.default_graph(), corpus, store, client=near, progress=False).result(),
+        lambda: pf.submit(
+            pf.default_graph(), corpus, store, client=inline, progress=False
+        ).result(),
         lambda: pf.peek("x", store),
         lambda: pf.export(store, progress=False),
     ):
@@ -122,7 +118,7 @@ def as_objects(folder, canary):
 
 
 @pytest.mark.parametrize("which", ["zarr.json", "_run", "c", "quarantine.parquet", "*"])
-def test_pickle_files_are_not_unpickled(store, made, near, canary, which):
+def test_pickle_files_are_not_unpickled(store, made, inline, canary, which):
     bomb = pickle.dumps(Bomb(canary))
     replaced = 0
     for path in store.rglob("*"):
@@ -130,12 +126,12 @@ def test_pickle_files_are_not_unpickled(store, made, near, canary, which):
             path.write_bytes(bomb)
             replaced += 1
     assert replaced
-    everything(store, made[0], near)
+    everything(store, made[0], inline)
     assert not canary.exists()
 
 
 @pytest.mark.parametrize("kept", [True, False])
-def test_format_2_metadata_with_pickles_is_ignored(store, made, near, canary, kept):
+def test_format_2_metadata_with_pickles_is_ignored(store, made, inline, canary, kept):
     described = {}
     for array in [path.parent for path in store.glob("*/zarr.json")]:
         described[f"{array.name}/.zarray"] = as_objects(array, canary)
@@ -151,14 +147,14 @@ def test_format_2_metadata_with_pickles_is_ignored(store, made, near, canary, ke
         root.pop("consolidated_metadata")
         root["zarr_format"] = 2
         (store / "zarr.json").write_text(json.dumps(root))
-    everything(store, made[0], near)
+    everything(store, made[0], inline)
     assert not canary.exists()
 
 
-@pytest.mark.readme("nothing-runs")
+@pytest.mark.documented("nothing-runs")
 @pytest.mark.parametrize("codec", ["pickle", "numcodecs.pickle", "object", "json2"])
 @pytest.mark.parametrize("where", ["codecs", "data_type"])
-def test_object_codecs_and_types_are_unknown(store, made, near, canary, codec, where):
+def test_object_codecs_and_types_are_unknown(store, made, inline, canary, codec, where):
     root = json.loads((store / "zarr.json").read_text())
     for array in store.glob("*/zarr.json"):
         described = json.loads(array.read_text())
@@ -172,11 +168,11 @@ def test_object_codecs_and_types_are_unknown(store, made, near, canary, codec, w
             if chunk.is_file():
                 chunk.write_bytes(numcodecs.Pickle().encode(np.array([Bomb(canary)], object)))
     (store / "zarr.json").write_text(json.dumps(root))
-    everything(store, made[0], near)
+    everything(store, made[0], inline)
     assert not canary.exists()
 
 
-def test_a_pickled_type_in_a_quarantine_is_not_loaded(store, made, near, canary):
+def test_a_pickled_type_in_a_quarantine_is_not_loaded(store, made, inline, canary):
     file = store / "quarantine.parquet"
     table = pq.read_table(file)
     field = table.schema.field("reason").with_metadata(
@@ -186,7 +182,7 @@ def test_a_pickled_type_in_a_quarantine_is_not_loaded(store, made, near, canary)
         }
     )
     pq.write_table(table.cast(pa.schema([*list(table.schema)[:4], field, table.schema[5]])), file)
-    found = everything(store, made[0], near)
+    found = everything(store, made[0], inline)
     entries, _ = found[5]
     assert entries[0].reason
     assert not canary.exists()

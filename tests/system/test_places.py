@@ -115,7 +115,7 @@ def place(request, tmp_path):
     if request.param == "mount":
         yield Mount(tmp_path)
         return
-    server = request.getfixturevalue({"gs": "gcs", "gdrive": "drive"}[request.param])
+    server = request.getfixturevalue(request.param)
     yield (Bucket if request.param == "gs" else Drive)(server)
 
 
@@ -275,7 +275,7 @@ def test_of_two_that_begin_at_once_one_does(client, place, corpus, tmp_path):
     assert run.result().done == ROWS
 
 
-@pytest.mark.readme("away")
+@pytest.mark.documented("away")
 @pytest.mark.parametrize("place", ["gdrive", "mount"], indirect=True)  # gcsfs insists for 33 s
 def test_a_place_that_stays_away(client, place, corpus, monkeypatch):
     monkeypatch.setenv("PANINIFS_PATIENCE", "1")

@@ -34,28 +34,29 @@ def wait_until_up(cluster):
         time.sleep(0.01)
 
 
-@pytest.mark.slow
+@pytest.mark.soak("a run and its repetition for each of some 45 writes")
 @pytest.mark.parametrize("mode", KILL_MODES)
 def test_killing_everything_at_any_write_is_harmless(
     mode, file_a_shard, start, undisturbed, tmp_path
 ):
+    """Client, scheduler and worker are one process, so its tasks need no cluster to be killed."""
     killed = 0
     for at in range(1, 1000):
         folder = tmp_path / str(at)
         folder.mkdir()
-        process = start(attempt_at(file_a_shard, folder, 2, kill_at=at, mode=mode))
+        process = start(attempt_at(file_a_shard, folder, 2, kill_at=at, mode=mode, inline=True))
         process.join()
         if process.exitcode == 0:
             break
         assert process.exitcode == -signal.SIGKILL
         killed += 1
-        run_to_the_end(start, file_a_shard, folder, 2)
+        run_to_the_end(start, file_a_shard, folder, 2, inline=True)
         assert_same_and_no_shard_twice(file_a_shard, folder, undisturbed[2])
     assert killed > 40  # metadata, two shards of a dozen objects, lease and success mark
 
 
-@pytest.mark.readme("worker-killed")
-@pytest.mark.slow
+@pytest.mark.soak("a run for each of some 25 writes")
+@pytest.mark.documented("worker-killed")
 @pytest.mark.parametrize("victim", ["writer", "client"])
 def test_killing_worker_or_client_at_any_write_is_harmless(
     victim, file_a_shard, start, undisturbed, workers, tmp_path
@@ -90,9 +91,12 @@ def test_a_killed_workers_partial_files_are_removed(
     assert_same_and_no_shard_twice(file_a_shard, tmp_path, undisturbed[2])
 
 
-@pytest.mark.readme("killed")
-@pytest.mark.slow
-@pytest.mark.parametrize("seed", range(20))
+SEEDS = [0, 1, 2]  # one for each victim
+MORE_SEEDS = [pytest.param(seed, marks=pytest.mark.soak("more moments")) for seed in range(3, 20)]
+
+
+@pytest.mark.documented("killed")
+@pytest.mark.parametrize("seed", [*SEEDS, *MORE_SEEDS])
 def test_killing_at_a_random_moment_is_harmless(
     seed, file_a_shard, start, undisturbed, workers, tmp_path
 ):

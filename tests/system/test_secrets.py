@@ -133,7 +133,7 @@ def run(server, results, client, said, urls=None, failures=0, **options):
     return summary
 
 
-@pytest.mark.readme("secrets")
+@pytest.mark.documented("secrets")
 @pytest.mark.parametrize("way", ["signature", "password", "token"])
 def test_a_run_reveals_no_secret_of_its_corpus(server, near, said, tmp_path, way):
     urls, corpus = signed(server, None if way != "signature" else SIGNATURE), {}
