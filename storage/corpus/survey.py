@@ -65,7 +65,7 @@ class Survey:
         if stretch.problem:
             yield stretch
         elif FORMATS[file.format].line_oriented and not file.compression:
-            mean = file.size / next(one.rows for one in self.index.files if one.file == file)
+            mean = file.size / next(f.rows for f in self.index.files if f.file == file)
             needed = int((span.stop - span.start) * mean * _MARGIN)
             at = int(min(span.start * mean, max(0, file.size - needed)))
             assert self.opener is not None
@@ -124,7 +124,7 @@ def survey(corpus: Corpus) -> Survey:
     build_index(chosen, opener, corpus.text, corpus.id, corpus.keep)
     read = sum(_cost(replace(file, size=int(opener.front_bytes(file)))) for file in chosen)
     seconds = (time.perf_counter() - warm) * sum(map(_cost, corpus.files)) / max(1.0, read)
-    fronts = {one.file: one for one in found.files if one.rows}
+    fronts = {f.file: f for f in found.files if f.rows}
     estimated = tuple(_estimated(file, found, opener) for file in corpus.files)
     index = replace(found, files=estimated, cleaning=corpus.cleaning)
     return Survey(index, counted=False, seconds=seconds, opener=opener, fronts=fronts)
@@ -143,20 +143,21 @@ def _distance_cost(corpus: Corpus) -> float:
 
 def _estimated(file: SourceFile, found: CorpusIndex, opener: FrontOpener) -> FileIndex:
     """Return the estimated index of a file, from its own front or those of similar files."""
-    own = next((one for one in found.files if one.file == file), None)
+    own = next((f for f in found.files if f.file == file), None)
     if own and own.problem and not own.units:
         return own
     if FORMATS[file.format].single_row:
         return FileIndex(file, (Unit(1, 0),), file.problem, Lengths(file.size, file.size, 0))
-    alike = [one for one in found.files if one.rows and _kind(one.file) == _kind(file)]
-    read = [own] if own and own.rows else alike or [one for one in found.files if one.rows]
-    share = file.size / sum(opener.front_bytes(one.file) for one in read)
-    rows = max(1, round(share * sum(one.rows for one in read)))
-    texts = [one.lengths for one in read if one.lengths]
-    nbytes = round(share * sum(one.nbytes for one in texts))
-    lengths = Lengths(nbytes, max((one.longest for one in texts), default=0), 0)
-    units = _even_units(file, rows, share * sum(len(one.units) for one in read))
-    return FileIndex(file, units, own.problem if own else None, lengths)
+    with_rows = [f for f in found.files if f.rows]
+    similar = [f for f in with_rows if _kind(f.file) == _kind(file)]
+    read = [own] if own and own.rows else similar or with_rows
+    share = file.size / sum(opener.front_bytes(f.file) for f in read)
+    rows = max(1, round(share * sum(f.rows for f in read)))
+    known = [f.lengths for f in read if f.lengths]
+    nbytes = round(share * sum(lengths.nbytes for lengths in known))
+    longest = max((lengths.longest for lengths in known), default=0)
+    units = _even_units(file, rows, share * sum(len(f.units) for f in read))
+    return FileIndex(file, units, own.problem if own else None, Lengths(nbytes, longest, 0))
 
 
 def _kind(file: SourceFile) -> tuple[str, str | None]:

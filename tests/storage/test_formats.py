@@ -208,7 +208,7 @@ def test_an_unknown_format_is_refused_by_name(library):
 
 def test_parquet_inside_a_compression_is_refused(library):
     (library / "t.parquet.gz").write_bytes(PACK[".gz"](as_parquet([{"text": "t"}])))
-    with pytest.raises(UsageError, match=r"t\.parquet\.gz: .* unpack"):
+    with pytest.raises(UsageError, match=r"t\.parquet\.gz: .* decompress"):
         open_corpus(library / "t.parquet.gz", format="parquet")
 
 
