@@ -43,7 +43,7 @@ def processor() -> Cpu:
 
     from ...graphs.kernels.cpu import sha_paths
 
-    path = sha_paths.chosen()
+    path = sha_paths.selected()
     architecture = llvmlite.binding.get_host_cpu_name()
     return Cpu(
         name=_own_name() or architecture,

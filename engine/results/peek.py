@@ -172,7 +172,7 @@ def _similarities(
 ) -> Iterator[tuple[npt.NDArray[np.int64], npt.NDArray[np.float64]]]:
     """Yield valid rows and their cosine similarities in float64, several shards at a time."""
     squared = float(_summed(weights * weights))
-    for start, stop in store.layout.runs(8 * len(weights)):
+    for start, stop in store.layout.read_ranges(8 * len(weights)):
         valid = np.flatnonzero(np.asarray(store.arrays["valid"][start:stop]))
         if not len(valid):
             continue

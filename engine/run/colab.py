@@ -11,7 +11,7 @@ from ...storage.errors import PaniniError, ResultsNotFound, UsageError
 from ...storage.filesystems.filesystem import LOCAL
 from ...storage.store.history import Summary
 from ...storage.store.reader import ResultsStore
-from ...storage.targets.mounts import DRIVE, kind_of_disk
+from ...storage.targets.mounts import DRIVE, filesystem_type
 from ...storage.targets.target import Target
 from ..hardware.platform import current_platform
 
@@ -100,4 +100,4 @@ def _disk(target: Target) -> str | None:
     protocol, separator, path = target.url.partition("://")
     if separator and protocol not in LOCAL:
         return None
-    return kind_of_disk(Path(path if separator else target.url))
+    return filesystem_type(Path(path if separator else target.url))

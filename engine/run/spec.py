@@ -20,7 +20,7 @@ from ...storage.corpus.index import CorpusIndex
 from ...storage.corpus.partition import FEW_SHARDS, SHARDS_AIMED_AT, Sharding
 from ...storage.errors import UsageError
 from ...storage.store.duplicates import require_digest
-from ...storage.store.extension import Existing, as_known, refuse_mismatch
+from ...storage.store.extension import Existing, in_known_order, refuse_mismatch
 from ...storage.store.layout import stored_fields
 from ...storage.store.manifest import Manifest, facts_of, read_manifest
 from ...storage.store.mirror import refuse_other_mirror
@@ -90,7 +90,7 @@ class RunSpec:
         manifest = None if fresh else next(filter(None, map(read_manifest, targets)), None)
         described = graph.describe()
         if manifest is not None:
-            corpus = as_known(corpus, manifest)
+            corpus = in_known_order(corpus, manifest)
             described = keep_known_labels(described, manifest.facts["graph"])
         facts = facts_of(corpus, described, NUMERIC_VERSION)
         refuse_mismatch(target, facts, shard_rows, existing)

@@ -143,7 +143,7 @@ class Blocks:
     def _part(self, text: PackedText, start: int, stop: int, where: Where, turn: AnyTurn) -> Part:
         rows, nbytes = stop - start, text[start:stop].nbytes
         try:
-            with _memory_lock.shared(), self._kernels.counted() as count:
+            with _memory_lock.shared(), self._kernels.count_allocations() as count:
                 part = self._whole(text[start:stop], start, stop, where)
         except MemoryError:
             if rows > 1:

@@ -27,7 +27,7 @@ MAX_SCALE = 8.0
 
 def memory_budget(kernels: Kernels) -> int:
     """Return the bytes that one worker thread may use where the backend computes."""
-    free = kernels.room()
+    free = kernels.free_memory()
     return _host_share() if free is None else free // _current_worker().threads
 
 
