@@ -1,13 +1,13 @@
-# Every command sets up what it needs by itself; `make help` lists them.
+# Every command sets up its own environment; `make help` lists the commands.
 #
-#   PYTHON=…    the Python to build the environment with (3.11 to 3.13); else the first that runs of
-#               python3.13, python3.12, python3.11, python3
-#   WORKERS=…   processes that run the tests (2)
-#   BENCH_RESULTS=…  where `make bench`, `make soak` and the like write their figures (bench-results)
-#   MINUTES=… SEED=…  how long `make soak` goes on killing (30), and what chooses its moments (0)
-#   GIGABYTES=…  the larger of the files that `make large-files` makes (2)
-#   TESTS=…     what `make quick`, `make test` and `make test-all` run, if not all: tests/storage, say
-#   GPU_PYTHON=…  the Python that `make test-gpu` and `make bench-gpu` run with, as it is (PYTHON, else python3)
+#   PYTHON=…    the Python to build the environment with (3.11 to 3.13); default: the first that
+#               works of python3.13, python3.12, python3.11, python3
+#   WORKERS=…   number of processes that run tests (2)
+#   BENCH_RESULTS=…  folder for the figures of `make bench`, `make soak` and the like (bench-results)
+#   MINUTES=… SEED=…  duration of `make soak` (30) and the seed of its random choices (0)
+#   GIGABYTES=…  size of the larger file that `make large-files` makes (2)
+#   TESTS=…     tests that `make quick`, `make test` and `make test-all` run, such as tests/storage
+#   GPU_PYTHON=…  the Python of `make test-gpu` and `make bench-gpu`, used as installed (PYTHON, else python3)
 
 SHELL := /bin/bash
 VENV ?= .venv
@@ -23,7 +23,7 @@ DASKS := 2026.1.1 2026.8.0
 BROWSERS := chromium chromium-browser google-chrome google-chrome-stable
 PIP_INSTALL := $(BIN)/python -m pip install -qq --disable-pip-version-check --no-input
 
-# Doctests and mypy see the package under its own name through this link, whatever the clone is called.
+# Doctests and mypy import the package by its name through this link, whatever the clone is called.
 LINK := .link/paninifs
 PACKAGE := $(addprefix $(LINK)/,__init__.py storage graphs engine)
 PYTEST = $(BIN)/python -P -m pytest -c tests/pytest.ini --rootdir tests -n $(WORKERS) --dist worksteal
@@ -35,17 +35,17 @@ PYTEST = $(BIN)/python -P -m pytest -c tests/pytest.ini --rootdir tests -n $(WOR
 help: ## list the commands
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' $(firstword $(MAKEFILE_LIST)) | expand -t 22
 
-demo: $(VENV)/.run ## run the engine over the demo corpus, then show the results
+demo: $(VENV)/.run ## run the engine on the demo corpus, then show the results
 	$(BIN)/paninifs run deploy/demo/panini-papers.jsonl $(DEMO_STORE) --fresh
 	$(BIN)/paninifs show $(DEMO_STORE)
 
-quick: $(VENV)/.dev | $(LINK) ## the unit tests and their doctests, in two minutes, without lint
+quick: $(VENV)/.dev | $(LINK) ## run the unit tests and doctests, without lint: two minutes
 	$(PYTEST) -m unit --doctest-modules $(TESTED)
 
-test: lint ## lint, then all tests and doctests but those marked soak, in ten minutes on two cores
+test: lint ## lint, then run all tests except those marked soak: ten minutes
 	@$(MAKE) --no-print-directory tests CHOICE='-m "not soak"'
 
-test-all: lint ## lint, then every test and doctest, and those with RAPIDS: half an hour; CI runs this
+test-all: lint ## lint, then run every test, also those with RAPIDS; this is what CI runs: half an hour
 	@$(MAKE) --no-print-directory tests
 	@$(MAKE) --no-print-directory test-rapids
 
@@ -57,60 +57,60 @@ lint: $(VENV)/.dev | $(LINK) ## check style, format and types
 	$(BIN)/ruff format --check
 	cd .link && "$(abspath $(BIN))/python" -m mypy --config-file ../pyproject.toml --cache-dir ../.mypy_cache -p paninifs
 
-format: $(VENV)/.dev ## format the code and put right what ruff can
+format: $(VENV)/.dev ## format the code and apply the fixes that ruff can make
 	$(BIN)/ruff check --fix
 	$(BIN)/ruff format
 
-bench: $(VENV)/.dev ## measure on this machine: QUICK=1 in two minutes, else a quarter of an hour and 12 GB
+bench: $(VENV)/.dev ## measure this machine: a quarter of an hour and 12 GB; QUICK=1: two minutes
 	$(BIN)/python tests/benchmarks/bench.py $(if $(QUICK),--quick) --out $(BENCH_RESULTS)
 
-bench-advice: $(VENV)/.dev ## are the advisor's predictions right here? Calibrate, then run corpora that it has not seen: five minutes
+bench-advice: $(VENV)/.dev ## compare the advisor's predictions with real runs, after a calibration: five minutes
 	$(BIN)/python tests/benchmarks/predictions.py --out $(BENCH_RESULTS)
 
-bench-sample: $(VENV)/.dev ## does `paninifs run --sample` say what the whole takes? A quarter of an hour (Linux)
+bench-sample: $(VENV)/.dev ## compare the estimates of `paninifs run --sample` with real runs: a quarter of an hour (Linux)
 	$(BIN)/python tests/benchmarks/samples.py --out $(BENCH_RESULTS)
 
-reference: $(VENV)/.dev ## measure this machine as the one that the advisor compares others with
+reference: $(VENV)/.dev ## measure this machine as the reference of the advisor
 	$(BIN)/python tests/benchmarks/reference.py
 
-bench-micro-batches: $(VENV)/.dev ## measure sizes of micro-batches, fixed and adaptive: QUICK=1 in two minutes
+bench-micro-batches: $(VENV)/.dev ## measure fixed and adaptive micro-batches; QUICK=1: two minutes
 	$(BIN)/python tests/benchmarks/micro_batches.py $(if $(QUICK),--quick) --out $(BENCH_RESULTS)
 
-bench-watching: $(VENV)/.dev ## measure what it costs a run to be watched: QUICK=1 in a minute, else five
+bench-watching: $(VENV)/.dev ## measure the cost of watching a run: five minutes; QUICK=1: one minute
 	$(BIN)/python tests/benchmarks/watching.py $(if $(QUICK),--quick) --out $(BENCH_RESULTS)
 
-screenshots: $(VENV)/.dev $(VENV)/.browser ## make the pictures of deploy/docs anew, with a real browser
+screenshots: $(VENV)/.dev $(VENV)/.browser ## make the pictures in deploy/docs again, with a real browser
 	PYTHONPATH=tests/support $(BIN)/python tests/support/screenshots.py deploy/docs
 
-soak: $(VENV)/.dev ## kill workers, nannies, scheduler and client for MINUTES=30 over a real corpus; nothing may be lost (Linux)
+soak: $(VENV)/.dev ## kill workers, nannies, scheduler and client of runs over a real corpus for MINUTES=30 (Linux)
 	PYTHONPATH=tests/support $(BIN)/python tests/benchmarks/chaos.py $(if $(MINUTES),--minutes $(MINUTES)) $(if $(SEED),--seed $(SEED)) --out $(BENCH_RESULTS)
 
-large-files: $(VENV)/.dev ## files larger than a worker's memory, end to end: GIGABYTES=2, a quarter of an hour (Linux)
+large-files: $(VENV)/.dev ## run files larger than a worker's memory, GIGABYTES=2: a quarter of an hour (Linux)
 	$(BIN)/python tests/benchmarks/large_files.py $(if $(GIGABYTES),--gigabytes $(GIGABYTES)) --out $(BENCH_RESULTS)
 
-test-rapids: ## the tests against the real RAPIDS that need no GPU, in an environment of 4 GB (Linux)
+test-rapids: ## run the tests with the real RAPIDS that need no GPU, in an environment of 4 GB (Linux)
 	@$(MAKE) --no-print-directory VENV=.venvs/rapids tests-rapids
 
 .PHONY: tests-rapids
 tests-rapids: $(VENV)/.rapids | $(LINK)
 	$(PYTEST) tests/rapids
 
-# On a machine with a GPU, whatever else it lacks: nothing is installed, pytest's plugins may be
-# missing (hence the -o), and of the tests only the files that hold such ones are imported. One that
-# wants more than there is counts as an error, and the others run.
-test-gpu: | $(LINK) ## the tests that need a GPU, with GPU_PYTHON and what it has: CuPy and pytest at least
+# For a machine with a GPU: nothing is installed, pytest's plugins may be missing (hence -o), and only
+# files with GPU tests are imported. A file that needs a package which is not there is an error; the
+# other files run.
+test-gpu: | $(LINK) ## run the tests that need a GPU, with GPU_PYTHON; it needs CuPy and pytest
 	PYTHONPATH="$(abspath $(dir $(LINK)))$${PYTHONPATH:+:$$PYTHONPATH}" $(GPU_PYTHON) -P -m pytest \
 		-c tests/pytest.ini --rootdir tests -o required_plugins= -o addopts='-ra --strict-markers' \
 		-W ignore::pytest.PytestConfigWarning --continue-on-collection-errors \
 		-m gpu $$(grep -rlw 'mark\.gpu' tests --include='test_*.py')
 
-bench-gpu: | $(LINK) ## measure this machine's GPU, with GPU_PYTHON: CuPy is enough (QUICK=1: rough figures)
+bench-gpu: | $(LINK) ## measure this machine's GPU, with GPU_PYTHON, which needs CuPy; QUICK=1: rough figures
 	PYTHONPATH="$(abspath $(dir $(LINK)))$${PYTHONPATH:+:$$PYTHONPATH}" $(GPU_PYTHON) \
 		tests/benchmarks/gpu.py $(if $(QUICK),--quick) --out $(BENCH_RESULTS)
 
 # --- environments ---------------------------------------------------------------------------------
 
-# Is the interpreter $$python one to build an environment with? Says why not.
+# Whether an environment can be built with the interpreter $$python; prints why not.
 define fitness
 import sys
 if not (3, 11) <= sys.version_info[:2] < (3, 14):
@@ -122,12 +122,12 @@ except ImportError:
 endef
 export fitness
 
-# Sets $$python to the first that fits of its arguments; else says what is wrong with each, and stops.
+# Sets $$python to the first argument that fits; otherwise prints the reasons and stops.
 define pick_python
 pick_python() { \
 	local reasons= reason; \
 	for python in "$$@"; do \
-		if ! command -v "$$python" >/dev/null 2>&1; then reason="is not there"; \
+		if ! command -v "$$python" >/dev/null 2>&1; then reason="not found"; \
 		elif reason=$$("$$python" -c "$$fitness" 2>&1); then return 0; \
 		else reason=$$(grep -v '^$$' <<<"$$reason" | head -n 1); fi; \
 		reasons+="  $$python: $$reason"$$'\n'; \
@@ -137,7 +137,7 @@ pick_python() { \
 }
 endef
 
-# Another PYTHON than the one that the environment was built with: build it anew.
+# The environment was built with another PYTHON: build it again.
 ifneq ($(PYTHON),)
 ifneq ($(shell cat "$(VENV)/.created" 2>/dev/null),$(shell "$(PYTHON)" -c 'import sys; print(sys.version)' 2>/dev/null))
 STALE := FORCE
@@ -161,20 +161,20 @@ $(VENV)/.dev: $(VENV)/.run
 	@$(PIP_INSTALL) --require-hashes -r requirements-dev.txt
 	@touch $@
 
-# Some tests look at pages with a browser: with the one that is there, else the system's package, else
-# playwright's own, which takes playwright: so this comes after .dev or .colab.
+# Some tests check pages in a browser: the installed one, else the system's package, else playwright's
+# own. The last needs playwright, so this comes after .dev or .colab.
 $(VENV)/.browser: $(VENV)/.created
 	@if [[ -n "$$CHROME" ]] || command -v $(BROWSERS) >/dev/null; then :; \
 	elif [[ $$(id -u) = 0 ]] && command -v apt-get >/dev/null; then \
-		echo "Installing chromium, which tests look at pages with"; \
+		echo "Installing chromium, in which tests check pages"; \
 		apt-get update -qq && apt-get install -qq -y --no-install-recommends chromium >/dev/null; \
 	else \
-		echo "Installing playwright's chromium, which tests look at pages with"; \
+		echo "Installing playwright's chromium, in which tests check pages"; \
 		$(BIN)/playwright install chromium; \
 	fi
 	@touch $@
 
-# The pins are all there is: of what is wanted with an extra pip would look for newer ones.
+# The pins are complete. With an extra, pip would look for newer versions.
 $(VENV)/.rapids: $(VENV)/.created pyproject.toml
 	@echo "Installing paninifs and requirements-rapids.txt into $(VENV)"
 	@$(PIP_INSTALL) --require-hashes --no-deps -r requirements-rapids.txt
@@ -190,9 +190,9 @@ $(VENV)/.colab: $(VENV)/.created pyproject.toml tests/colab-constraints.txt
 $(LINK):
 	@mkdir -p .link && ln -s .. $@
 
-# The dashboard's tab leans on what dask does not promise: its tests, with the oldest dask that is
-# allowed and with the newest that was there when this was written.
-test-dask: | $(LINK) ## the tests of the dashboard's tab with other versions of dask
+# The dashboard's tab depends on internals of dask. Its tests run with the oldest supported dask, and
+# with the newest one at the time of writing.
+test-dask: | $(LINK) ## run the tests of the dashboard's tab with other versions of dask
 	@for version in $(DASKS); do \
 		echo "=== dask $$version"; \
 		$(MAKE) --no-print-directory VENV=.venvs/dask-$$version DASK=$$version tests-dask || exit 1; \
@@ -205,9 +205,9 @@ tests-dask: $(VENV)/.dev $(VENV)/.browser | $(LINK)
 
 # --- every Python, and Colab's versions -----------------------------------------------------------
 
-# The whole suite on each Python that is found, each in an environment of its own; then with the
-# versions that Colab ships, on 3.12 (else 3.13). Lint runs once, in `make test`.
-test-matrix: | $(LINK) ## the tests on Python 3.11, 3.12 and 3.13, and with Colab's versions
+# The whole suite on every Python that is found, each in its own environment; then with the versions
+# that Colab ships, on 3.12 (else 3.13). Lint is part of `make test`.
+test-matrix: | $(LINK) ## run all tests on Python 3.11, 3.12 and 3.13, and with the versions in Colab
 	@declare -A found=(); failed=(); ran=(); \
 	for version in 3.11 3.12 3.13; do \
 		for python in "python$$version" "$$HOME"/.pyenv/versions/$$version.*/bin/python; do \
@@ -241,8 +241,8 @@ COMPILE = .venvs/uv/bin/uv pip compile pyproject.toml --quiet --universal --gene
 	--python-version 3.11 --group build --no-emit-index-url --no-emit-find-links \
 	--custom-compile-command "make requirements"
 
-# The other sets are cut from the first, so that they agree.
-requirements: ## pin the newest versions that suit both the CPU and RAPIDS
+# The other sets are subsets of the first, so that they agree.
+requirements: ## pin the newest versions that work for both the CPU and RAPIDS
 	@$(pick_python); \
 	pick_python $(if $(PYTHON),"$(PYTHON)",python3.13 python3.12 python3.11 python3) || exit 1; \
 	[[ -x .venvs/uv/bin/uv ]] || { "$$python" -m venv .venvs/uv && \

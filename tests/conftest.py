@@ -161,7 +161,7 @@ def client():
 
 @pytest.fixture(scope="session")
 def inline():
-    """A client that runs tasks in this process: for stores that a test needs, not their making."""
+    """A client that runs tasks in this process, for tests of what a run produces."""
     from inline import InlineClient
 
     return InlineClient()
@@ -203,19 +203,19 @@ def drive(drive_server):
 
 @pytest.fixture
 def gs(gcs):
-    """The fixture `gcs` under its scheme, for fixtures that are given the schemes of URLs."""
+    """The fixture `gcs` by its URL scheme, for fixtures parametrized with schemes."""
     return gcs
 
 
 @pytest.fixture
 def gdrive(drive):
-    """The fixture `drive` under its scheme."""
+    """The fixture `drive` by its URL scheme."""
     return drive
 
 
 @pytest.fixture
 def http(gcs):
-    """A web server that has what is in a bucket of `gcs`."""
+    """A web server that serves the objects of `gcs`."""
     return gcs
 
 

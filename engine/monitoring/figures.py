@@ -16,7 +16,7 @@ from dask.utils import format_bytes
 from ...storage.store.history import Sample
 from ..rendering.palette import BLUE, PURPLE
 from ..rendering.quantities import duration
-from .figure import Chart, Line, Metric, Words, declared, figure
+from .figure_declaration import Chart, Line, Metric, Words, declared, figure
 from .load import Load
 
 if TYPE_CHECKING:

@@ -13,7 +13,7 @@ from typing import Any
 from dask.utils import format_bytes
 
 from ..rendering.palette import GREEN, ORANGE, VERMILION
-from .figure import Chart, Line, Metric, Words, figure
+from .figure_declaration import Chart, Line, Metric, Words, figure
 
 
 def _threads(load: Load) -> str:

@@ -1,6 +1,6 @@
 """`Projection`: the peak memory of a worker, as expected before the run starts computing.
 
-`run.memory_plan` computes it, `display` shows it, and it is compared with the limit before work
+`run.worker_memory` computes it, `display` shows it, and it is compared with the limit before work
 begins. The memory that workers actually hold is in `load`.
 """
 

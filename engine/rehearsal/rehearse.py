@@ -27,8 +27,8 @@ from ...storage.store.manifest import read_index, read_manifest
 from ...storage.store.shards import done_shards
 from ...storage.targets.target import Target
 from ..cluster.location import remote_location
-from ..run.memory_plan import project
 from ..run.spec import RunSpec
+from ..run.worker_memory import project
 from ..worker.readiness import Readiness, readiness
 from .cost_model import fit_cost_model, run_sample
 from .estimate import store_bytes

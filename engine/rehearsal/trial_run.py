@@ -28,8 +28,8 @@ from ..monitoring.dashboard.telemetry import Telemetry
 from ..monitoring.events import ShardDone
 from ..monitoring.figures import Figures
 from ..run.handle import Run
-from ..run.leases import acquire
 from ..run.spec import RunSpec
+from ..run.target_leases import acquire
 from .sample_index import SampleIndex, SampleRows, work_of
 
 _REASONS = 5

@@ -22,7 +22,7 @@ from ...storage.store.history import WINDOW_SECONDS, RunRecord
 from ..monitoring.bottleneck import NOT_BLOCKS
 from ..rendering.quantities import duration, times
 from ..rendering.terminal import one_line, visible
-from ..results.inventories import Inventories
+from ..results.store_inventories import Inventories
 from . import plots, theme, wording
 from .findings import Findings
 from .headline import headline

@@ -20,7 +20,7 @@ from ...storage.store.quarantine import first_quarantined
 from ...storage.store.reader import ResultsStore
 from ...storage.targets.target import Target
 from ..rendering.terminal import one_line, visible
-from .inventories import Inventories
+from .store_inventories import Inventories
 
 SHORT = 16
 """Hexadecimal digits of a fingerprint that are enough to tell stores apart by eye."""

@@ -25,11 +25,11 @@ from ...storage.cleaning.steps import NO_CLEANING, Cleaning
 from ...storage.errors import UsageError
 from ...storage.store.reader import ResultsStore
 from ...storage.text import PackedText
-from ..worker.blocks import Blocks
+from ..worker.block_execution import Blocks
 from ..worker.micro_batch import MicroBatch
-from .inventories import Inventories
 from .located import located
 from .peeked import Neighbour, Peek
+from .store_inventories import Inventories
 
 _BACKEND = "cpu"
 

@@ -11,7 +11,7 @@ from ...storage.errors import PaniniError, ResultsNotFound, UsageError
 from ...storage.filesystems.filesystem import LOCAL
 from ...storage.store.history import Summary
 from ...storage.store.reader import ResultsStore
-from ...storage.targets.local import DRIVE, kind_of_disk
+from ...storage.targets.mounts import DRIVE, kind_of_disk
 from ...storage.targets.target import Target
 from ..hardware.platform import current_platform
 

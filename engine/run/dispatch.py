@@ -25,8 +25,8 @@ from ..worker.micro_batch import MicroBatch
 from ..worker.readiness import Readiness
 from ..worker.task import BEGUN, Outcome, Task, TaskContext, run_task
 from .killed import describe_death
-from .preparation import Preparation
 from .tasks import task_of
+from .wait_for_workers import Preparation
 from .watchdog import Watchdog
 
 if TYPE_CHECKING:

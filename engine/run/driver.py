@@ -19,12 +19,12 @@ from ..monitoring.events import EventStream, Indexed, Notice, Planned, Restored,
 from ..monitoring.recorder import Recorder
 from ..worker.compute import ComputeSpec
 from ..worker.task import Task, TaskContext, shards_in_flight
+from .background_mirror import Mirroring
 from .dispatch import Dispatch
-from .leases import Leases, release_all
-from .memory_plan import project
-from .mirroring import Mirroring
 from .spec import RunSpec
+from .target_leases import Leases, release_all
 from .tasks import longest_first, tasks_left
+from .worker_memory import project
 
 
 class Driver:

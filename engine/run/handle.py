@@ -21,8 +21,8 @@ from ..monitoring.figures import Figures
 from ..monitoring.progress import Progress
 from ..monitoring.recorder import Recorder
 from .driver import Driver
-from .leases import Leases
 from .spec import RunSpec
+from .target_leases import Leases
 
 if TYPE_CHECKING:
     from ..costs.bill import Bill

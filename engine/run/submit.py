@@ -18,8 +18,8 @@ from ..monitoring.display import show
 from ..monitoring.events import Notice
 from ..worker.micro_batch import MicroBatch
 from .handle import Run
-from .leases import acquire, release_all
 from .spec import RunSpec
+from .target_leases import acquire, release_all
 
 if TYPE_CHECKING:
     from distributed import Client

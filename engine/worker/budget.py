@@ -1,6 +1,6 @@
 """The memory budget of micro-batches: a device's free memory, or a share of the worker's limit.
 
-The rest of a task's memory, batches being read and shards, is estimated in `run.memory_plan`.
+The rest of a task's memory, batches being read and shards, is estimated in `run.worker_memory`.
 """
 
 from __future__ import annotations

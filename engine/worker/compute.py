@@ -2,7 +2,7 @@
 
 Used by a run's tasks and by `verify`, which use different backends and treat the arrays
 differently. No cluster and no store is involved: committing a shard is in `task`, running blocks in
-`blocks`.
+`block_execution`.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from ...storage.field import STRING, Field
 from ...storage.rows import Column, ColumnSelection, Rows, Stretch, validity
 from ...storage.store.quarantine import QuarantinedRows, merge, quarantined_rows
 from ...storage.text import PackedText
-from .blocks import Blocks
+from .block_execution import Blocks
 from .micro_batch import MicroBatch
 
 Arrays = dict[str, Any]

@@ -1,6 +1,6 @@
 """`MicroBatch`: the maximum size of one call of a block. It never changes a result.
 
-Choosing a size is in `adaptive`.
+Choosing a size is in `adaptive_batch_size`.
 """
 
 from __future__ import annotations

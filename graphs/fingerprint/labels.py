@@ -102,7 +102,7 @@ _RENAMED: Mapping[str, str] = {
     "graphs.kernels.trial": "graphs.kernels.selftest",
     "storage.cleaning": "storage.cleaning.steps",
     "storage.confinement": "storage.targets.safe_keys",
-    "storage.drive_target": "storage.targets.drive",
+    "storage.drive_target": "storage.targets.google_drive",
     "storage.fsspec_target": "storage.targets.remote",
     "storage.guarded_target": "storage.targets.guarded",
     "storage.linewise": "storage.formats.lines",

@@ -25,9 +25,9 @@ from ..rows import (
     SourceFile,
     Unit,
 )
-from .building import RowBuilder
 from .format import Format
 from .lines import BLOCK_BYTES, BOM
+from .row_builder import RowBuilder
 
 LONGEST_FIELD = 1 << 28
 """Characters per field. An unclosed quote would collect the rest of the file, however long."""

@@ -23,9 +23,9 @@ from ..rows import (
     SourceFile,
     Unit,
 )
-from .building import utf8_text
 from .format import Format
 from .lines import BOM
+from .row_builder import utf8_text
 
 _NAME = "id"
 

@@ -20,10 +20,10 @@ from ..rows import (
     RowSpan,
     SourceFile,
 )
-from .building import RowBuilder
 from .format import Format
 from .jsonl_blocks import SAMPLE_RECORDS, Lines, blocks_of, parse
 from .lines import lines_of, outline_lines
+from .row_builder import RowBuilder
 
 _SAMPLE_PIECE = 1 << 18
 

@@ -27,9 +27,9 @@ from ..rows import (
     SourceFile,
     Unit,
 )
-from .building import utf8_text
 from .decoding import StoredFile
 from .format import Format
+from .row_builder import utf8_text
 
 _DISK_BYTES, _REQUEST_BYTES = 1 << 20, 8 << 20
 """Bytes per read from a disk (few enough to stay in the CPU's cache), and per request."""

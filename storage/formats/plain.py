@@ -16,9 +16,9 @@ from ..rows import (
     RowSpan,
     SourceFile,
 )
-from .building import RowBuilder, utf8_text
 from .format import Format
 from .lines import lines_of, outline_lines
+from .row_builder import RowBuilder, utf8_text
 
 
 def outline(file: SourceFile, opener: Opener) -> Outline:

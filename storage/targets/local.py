@@ -1,4 +1,4 @@
-"""A target in a folder of this machine, and which folders are mounts."""
+"""A target in a folder of this machine. Which folders are mounts is in `mounts`."""
 
 from __future__ import annotations
 
@@ -8,19 +8,13 @@ import os
 import shutil
 import uuid
 from collections.abc import Iterable, Mapping
-from pathlib import Path, PurePath
+from pathlib import Path
 from typing import Any
 
-import psutil
-
+from .mounts import is_mount
 from .safe_keys import confined
 
 _TEMPORARY = ".writing-"
-
-DRIVE = "fuse.drive"
-"""Filesystem type of Colab's mounted Drive."""
-
-_NETWORK_MOUNTS = frozenset({"9p", "afs", "cifs", "nfs", "nfs4", "smb3", "smbfs", "vboxsf"})
 
 
 class LocalTarget:
@@ -148,23 +142,3 @@ def is_temporary(key: str) -> bool:
 def _raise_unless_missing(error: OSError) -> None:
     if not isinstance(error, FileNotFoundError):
         raise error
-
-
-def is_mount(path: Path) -> bool:
-    """Whether a path is on a mounted Drive, bucket or network folder, and not on a disk."""
-    kind = kind_of_disk(path)
-    return kind.startswith("fuse") or kind in _NETWORK_MOUNTS
-
-
-def kind_of_disk(path: Path) -> str:
-    """Return the filesystem type of a path, such as ``ext4``, or `DRIVE` for Colab's Drive.
-
-    A path that does not exist yet has the type of its parent.
-    """
-    real = os.path.realpath(path)
-    found = [
-        (len(disk.mountpoint), disk.fstype)
-        for disk in psutil.disk_partitions(all=True)
-        if PurePath(real).is_relative_to(disk.mountpoint)
-    ]
-    return max(found, default=(0, ""))[1]

@@ -14,7 +14,7 @@ from ..errors import ResultsMismatch
 from ..filesystems.filesystem import DRIVE, LOCAL, OBJECT_STORES, filesystem_of, protocols_of
 from ..filesystems.redaction import shown
 from ..filesystems.retry import permanent_errors, retried
-from .drive import DriveTarget
+from .google_drive import DriveTarget
 from .guarded import ReadBackTarget, RetryingTarget
 from .local import LocalTarget
 from .remote import FsspecTarget

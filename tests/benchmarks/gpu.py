@@ -29,7 +29,7 @@ import cupyx
 import numpy as np
 from measure import Table, in_turn
 
-from paninifs.engine.worker.blocks import Blocks
+from paninifs.engine.worker.block_execution import Blocks
 from paninifs.graphs.graph import default_graph
 from paninifs.graphs.inventories import DHATUS, PRIMES
 from paninifs.graphs.kernels import load, reference

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import random
 import sys
 import threading
@@ -15,10 +16,17 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import paninifs as pf
-from paninifs.engine.worker import blocks as blocks_module
+from paninifs.engine.worker import block_execution as blocks_module
 from paninifs.engine.worker import budget as budget_module
-from paninifs.engine.worker.adaptive import HIGH, LOW, MIN_CALM, RETRY_CALLS, Adaptive, Fixed
-from paninifs.engine.worker.blocks import Blocks
+from paninifs.engine.worker.adaptive_batch_size import (
+    HIGH,
+    LOW,
+    MIN_CALM,
+    RETRY_CALLS,
+    Adaptive,
+    Fixed,
+)
+from paninifs.engine.worker.block_execution import Blocks
 from paninifs.engine.worker.exclusive import SharedExclusiveLock
 from paninifs.engine.worker.micro_batch import MicroBatch
 from paninifs.graphs.kernels import load
@@ -272,24 +280,30 @@ def hungry(text):
     return (text.offsets[1:] - text.offsets[:-1]).astype(np.int32)
 
 
+@functools.cache
+def by_reference(kind, seed, *, with_hungry=False):
+    """Return what the backend ``reference`` computes of `texts`."""
+    graph = pf.default_graph() + hungry if with_hungry else pf.default_graph()
+    return computed(Blocks(graph, "reference"), texts(kind, seed))
+
+
+@pytest.mark.slow("the first of them makes what others share, by the slow reference")
 @pytest.mark.parametrize("kind", ["short", "long", "mixed"])
 @pytest.mark.parametrize("megabytes", [0.25, 1, 8])
-@pytest.mark.parametrize("own", [[], [hungry]], ids=["default", "hungry"])
+@pytest.mark.parametrize("own", [False, True], ids=["default", "hungry"])
 def test_a_device_with_little_memory_computes_the_same(cuda_on_host, kind, megabytes, own):
     import cupy
 
     graph = pf.default_graph()
-    for block in own:
-        graph += block
     if own:
+        graph += hungry
         megabytes *= 12  # as it uses twenty times as much
     load("cuda").prepare()
     cupy.device.total, cupy.device.refused = int(megabytes * 1e6), 0
-    blocks, reference = Blocks(graph, "cuda"), Blocks(graph, "reference")
+    blocks = Blocks(graph, "cuda")
     refused = []
     for seed in range(3):
-        text = texts(kind, seed)
-        assert_same(computed(blocks, text), computed(reference, text))
+        assert_same(computed(blocks, texts(kind, seed)), by_reference(kind, seed, with_hungry=own))
         refused.append(cupy.device.refused)
     assert refused[0] <= 16  # before anything is known about the block
     assert refused[-1] - refused[0] <= 4
@@ -330,14 +344,15 @@ def test_no_sequence_of_sizes_changes_a_result(sizes):
         assert_same(computed(Blocks(graph, "cpu", MicroBatch(rows, nbytes)), text), wanted)
 
 
+@pytest.mark.slow("computes twelve corpora, by the slow reference too")
 def test_threads_that_learn_together_compute_the_same(cuda_on_host):
     import cupy
 
     graph = pf.default_graph()
     load("cuda").prepare()
     cupy.device.total = 3_000_000
-    every = [texts(kind, seed) for kind in ("short", "long", "mixed") for seed in range(4)]
-    wanted = [computed(Blocks(graph, "reference"), text) for text in every]
+    kinds = [(kind, seed) for kind in ("short", "long", "mixed") for seed in range(4)]
+    every, wanted = [texts(*one) for one in kinds], [by_reference(*one) for one in kinds]
     begun = threading.Barrier(4)
 
     def work(numbers):

@@ -12,7 +12,7 @@ import pytest
 
 import paninifs as pf
 from paninifs.storage.errors import UsageError
-from paninifs.storage.targets import local as local_target
+from paninifs.storage.targets import mounts
 from paninifs.storage.targets.open import open_target
 
 Disk = namedtuple("Disk", "mountpoint fstype")
@@ -45,7 +45,7 @@ def mounted(tmp_path, monkeypatch):
     folder = tmp_path / "content" / "drive"
     folder.mkdir(parents=True)
     disks = [Disk("/", "ext4"), Disk(str(folder), "fuse.drive")]
-    monkeypatch.setattr(local_target.psutil, "disk_partitions", lambda all: disks)
+    monkeypatch.setattr(mounts.psutil, "disk_partitions", lambda all: disks)
     return folder
 
 

@@ -13,7 +13,7 @@ import pytest
 import paninifs as pf
 from paninifs.engine.cluster import local as local_cluster
 from paninifs.engine.monitoring.events import WorkerLost
-from paninifs.engine.worker.blocks import Blocks
+from paninifs.engine.worker.block_execution import Blocks
 from paninifs.engine.worker.micro_batch import MicroBatch
 from paninifs.engine.worker.task import run_task
 from paninifs.graphs.kernels import load

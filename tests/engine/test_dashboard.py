@@ -105,6 +105,7 @@ def await_figures(page, wanted, patience=60):
 # --- in a browser ---------------------------------------------------------------------------------
 
 
+@pytest.mark.soak("looks for a minute")
 def test_for_a_minute_the_tab_says_what_the_run_says_of_itself(submit, client, repeated, look):
     run = submit(repeated(60), shard_rows=1024)
     page = look(address(client, f"/{TOPIC}"))

@@ -23,7 +23,8 @@ from paninifs.engine.results.export import export as module
 from paninifs.storage import rows as storage_rows
 from paninifs.storage.corpus.reading import read_stretch
 from paninifs.storage.errors import ColumnNotFound, CorpusChanged, ResultsNotFound, UsageError
-from paninifs.storage.formats import building, parquet
+from paninifs.storage.formats import parquet
+from paninifs.storage.formats import row_builder as building
 from paninifs.storage.store import shards
 
 SCALARS = ("variance", "entropy", "ambiguity", "ambiguity_normalised")
@@ -568,6 +569,7 @@ def test_a_store_behind_a_url_is_exported(run, tmp_path):
     assert (found["text"], found["valid"]) == (["un", None], [True, False])
 
 
+@pytest.mark.slow("exports 48 MB, twice")
 def test_memory_does_not_grow_with_pieces(run, tmp_path, monkeypatch):
     texts = [f"{n} " + "x" * 6000 for n in range(4_000)]
     write_jsonl(tmp_path / "c.jsonl", [{"text": text, "more": text[::-1]} for text in texts])

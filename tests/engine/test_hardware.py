@@ -512,7 +512,11 @@ def test_jax_may_print_before_it_answers(jax):
 @pytest.mark.parametrize(
     ("then", "reason", "remedy"),
     [
-        (f"raise RuntimeError({BUSY.format(123)!r})", "holds the TPU (process 123)", "end that process"),
+        (
+            f"raise RuntimeError({BUSY.format(123)!r})",
+            "holds the TPU (process 123)",
+            "end that process",
+        ),
         (f"raise RuntimeError({VFIO!r})", "another process holds the TPU", "end that process"),
         (
             "raise RuntimeError('INTERNAL: Failed to open libtpu.so: no such file')",

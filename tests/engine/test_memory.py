@@ -18,7 +18,7 @@ import paninifs as pf
 from paninifs.engine.monitoring.events import Notice, Planned
 from paninifs.engine.results.verify import verify
 from paninifs.engine.run import dispatch
-from paninifs.engine.run.memory_plan import project
+from paninifs.engine.run.worker_memory import project
 from paninifs.engine.worker.budget import JOINED_COPIES
 from paninifs.engine.worker.micro_batch import MicroBatch
 from paninifs.engine.worker.readiness import Readiness, readiness
@@ -61,6 +61,7 @@ def peak_of_a_run(glosses, megabytes, kind, tmp_path):
         return max(client.run(peak_bytes).values()) - before
 
 
+@pytest.mark.soak("corpora of 40 and 200 MB")
 @pytest.mark.parametrize("kind", ["txt", "parquet"])
 def test_worker_memory_does_not_grow_with_the_corpus(kind, glosses, tmp_path):
     small = peak_of_a_run(glosses, 40, kind, tmp_path / "a")
@@ -225,6 +226,7 @@ def short_lines(folder, glosses):
     return folder / "a.txt"
 
 
+@pytest.mark.soak("corpora of up to 200 MB")
 @pytest.mark.parametrize("make", [long_text, five_kilobytes, short_lines])
 def test_projected_memory_matches_actual_memory(make, glosses, tmp_path):
     corpus = pf.open_corpus(make(tmp_path, glosses))
@@ -240,6 +242,7 @@ def test_projected_memory_matches_actual_memory(make, glosses, tmp_path):
     assert 0.7 * peak < projected < 1.3 * peak, (projected / MIB, peak / MIB)
 
 
+@pytest.mark.soak("two gigabytes of text")
 @pytest.mark.documented("much-text")
 def test_a_partition_may_hold_more_than_4_gib_of_text(tmp_path):
     """A sparse file: 34 lines of 64 MiB of NUL, one partition, one shard."""

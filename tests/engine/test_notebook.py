@@ -5,10 +5,9 @@ from __future__ import annotations
 import subprocess
 import sys
 
-import nbformat
 import pyarrow as pa
 import pyarrow.parquet as pq
-from nbclient import NotebookClient
+from notebooks import client_of, of_cells
 from paths import REPOSITORY
 
 NOTEBOOK = """
@@ -32,8 +31,8 @@ client.close()
 def test_notebook_runs_from_connect_to_dataset_with_a_live_display(tmp_path):
     (tmp_path / "c.txt").write_text("un\ndhātu\n")
     cells = NOTEBOOK.split("# %%\n")
-    notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(c) for c in cells])
-    NotebookClient(notebook, timeout=120, resources={"metadata": {"path": str(tmp_path)}}).execute()
+    notebook = of_cells(cells)
+    client_of(notebook, tmp_path).execute()
     shown = notebook.cells[1].outputs[0]
     assert shown.output_type == "display_data"
     page = shown.data["text/html"]
@@ -61,9 +60,8 @@ def test_documented_notebook_and_script_run(tmp_path, glosses):
         pq.write_table(pa.table(columns), tmp_path / "corpora" / f"{part}.parquet")
     (tmp_path / "sentences.jsonl").write_text('{"text": "one"}\n')
     words = 'run = pf.submit(pf.default_graph() + n_words, corpus, "words.zarr")\nrun.result().done'
-    cells = [nbformat.v4.new_code_cell(c) for c in [*cells, words, "client.close()"]]
-    notebook = nbformat.v4.new_notebook(cells=cells)
-    NotebookClient(notebook, timeout=120, resources={"metadata": {"path": str(tmp_path)}}).execute()
+    notebook = of_cells([*cells, words, "client.close()"])
+    client_of(notebook, tmp_path).execute()
     assert notebook.cells[2].outputs[-1].data["text/plain"] == "100"
     (tmp_path / "script.py").write_text(script.replace("results.zarr", "script.zarr"))
     subprocess.run([sys.executable, "script.py"], cwd=tmp_path, check=True, capture_output=True)

@@ -281,7 +281,9 @@ def test_elsewhere_is_counted_from_the_submission_as_here(place):
 
 def test_a_graph_of_ones_own_is_not_predicted_elsewhere(place):
     place(Platform(None))
-    assert str(bill(None, 7.9)).endswith("Elsewhere: not known; only the default graph is predicted")
+    assert str(bill(None, 7.9)).endswith(
+        "Elsewhere: not known; only the default graph is predicted"
+    )
 
 
 def test_a_run_in_colab_costs_what_its_machine_does(place):

@@ -37,7 +37,7 @@ from paninifs.storage.corpus.survey import Survey, survey
 from paninifs.storage.errors import BlockError, CorpusEmpty, ResultsMismatch, UsageError
 from paninifs.storage.rows import Lengths, SourceFile, Unit
 from paninifs.storage.store.manifest import read_manifest
-from paninifs.storage.targets import local as local_target
+from paninifs.storage.targets import mounts
 from paninifs.storage.targets.open import open_target
 
 WITHIN = 0.25
@@ -151,6 +151,7 @@ def many_glosses(glosses, tmp_path_factory):
     return path
 
 
+@pytest.mark.soak("up to seven runs over half a million texts")
 def test_time_memory_and_disk_are_within_a_quarter(many_glosses, tmp_path):
     graph, ratios = pf.default_graph(), []
     with pf.connect("cpu", workers=2, quiet=True) as client:
@@ -344,7 +345,7 @@ def test_the_sample_option_estimates_and_computes_nothing(glosses, write_jsonl, 
 def test_a_sample_cuts_shards_for_a_slow_mirror(tmp_path, in_haste, monkeypatch):
     """A mounted Drive creates objects slowly, so a run that mirrors to it has fewer shards."""
     disks = [Disk("/", "ext4"), Disk(str(tmp_path / "drive"), "fuse.drive")]
-    monkeypatch.setattr(local_target.psutil, "disk_partitions", lambda all: disks)
+    monkeypatch.setattr(mounts.psutil, "disk_partitions", lambda all: disks)
     corpus = tmp_path / "a.txt"
     corpus.write_text("".join(f"{number}\n" for number in range(300_000)))
     words = ["run", str(corpus), str(tmp_path / "out.zarr"), "--cluster", "threads", "--json"]
@@ -364,7 +365,7 @@ def test_a_sample_cuts_shards_for_a_slow_mirror(tmp_path, in_haste, monkeypatch)
 @pytest.fixture
 def in_haste(monkeypatch):
     """Keep timings short, for tests that do not check them."""
-    monkeypatch.setattr(cost_model, "SECONDS", 0.1)
+    monkeypatch.setattr(cost_model, "SECONDS", 0.05)
     monkeypatch.setattr(cost_model, "ROUNDS", 1)
 
 
@@ -376,6 +377,7 @@ def too_large(monkeypatch, in_haste):
     monkeypatch.setattr(module, "COUNTED_BYTES", 0)
 
 
+@pytest.mark.slow("writes a hundred thousand texts, and reads what a rehearsal needs of them")
 @pytest.mark.parametrize("suffix", ["jsonl", "jsonl.gz", "parquet", "csv", "txt"])
 @pytest.mark.parametrize("files", [1, 40])
 def test_a_huge_corpus_is_estimated_from_fronts(
@@ -386,15 +388,17 @@ def test_a_huge_corpus_is_estimated_from_fronts(
     import pyarrow.parquet
 
     rng, count = random.Random(3), 100_000 if files == 1 else 40_000
+    lines = [json.dumps(row) + "\n" for row in glosses]
     for number in range(files):
-        rows = [rng.choice(glosses) for _ in range(count // files)]
-        path, texts = tmp_path / f"{number:02}.{suffix}", [row["text"] for row in rows]
+        chosen = [rng.choice(range(len(glosses))) for _ in range(count // files)]
+        path = tmp_path / f"{number:02}.{suffix}"
+        texts = [glosses[at]["text"] for at in chosen]
         match suffix:
             case "jsonl":
-                path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+                path.write_text("".join(lines[at] for at in chosen))
             case "jsonl.gz":
-                with gzip.open(path, "wt") as out:
-                    out.writelines(json.dumps(row) + "\n" for row in rows)
+                with gzip.open(path, "wt", compresslevel=1) as out:
+                    out.writelines(lines[at] for at in chosen)
             case "parquet":
                 pa.parquet.write_table(pa.table({"text": texts}), path, row_group_size=4000)
             case "csv":
@@ -429,6 +433,7 @@ def test_estimated_lines_are_read_all_over_the_file(suffix, glosses, too_large, 
         assert set(found.text.to_pylist()) <= texts
 
 
+@pytest.mark.slow("the line is longer than all that is read elsewhere")
 @pytest.mark.parametrize("compressed", [False, True])
 def test_a_first_line_longer_than_a_front_is_read_to_its_end(
     compressed, inline, too_large, tmp_path

@@ -87,7 +87,7 @@ def test_an_undeclared_slow_block_is_reported(events, corpus, monkeypatch):
 
 @pytest.mark.parametrize("seconds", [-1.0, float("nan"), float("inf")])
 def test_an_invalid_text_seconds_is_refused(seconds):
-    with pytest.raises(pf.errors.GraphError, match="is no time"):
+    with pytest.raises(pf.errors.GraphError, match="must be a non-negative number of seconds"):
         slow(seconds)
 
 

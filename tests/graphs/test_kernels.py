@@ -450,6 +450,7 @@ def test_all_zero_hash_bytes_make_zero_shares_in_the_reference(
     assert not bits(shares).any()
 
 
+@pytest.mark.slow("two thousand texts by the reference, then by eight threads")
 def test_many_threads_at_once_get_the_same_on_every_backend(kernels: Kernels) -> None:
     text = PackedText.from_strings(golden_texts("wordnet-glosses"))
     wanted = compute(reference, text)

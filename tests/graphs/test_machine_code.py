@@ -66,7 +66,7 @@ def two(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, list[str]]:
 @pytest.fixture
 def compilations(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """Return a list that collects compiled loops; the cache is a new folder."""
-    from paninifs.graphs.kernels.cpu.compiled import compiling
+    from paninifs.graphs.kernels.cpu.compiled import numba_compiler
 
     made: list[str] = []
 
@@ -74,8 +74,8 @@ def compilations(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[str]:
         made.append(name)
         return compile_loop(module, name, kind)
 
-    compile_loop = compiling.compile_loop
-    monkeypatch.setattr(compiling, "compile_loop", counted)
+    compile_loop = numba_compiler.compile_loop
+    monkeypatch.setattr(numba_compiler, "compile_loop", counted)
     monkeypatch.setenv("NUMBA_CACHE_DIR", str(tmp_path / "kept"))
     return made
 
@@ -285,16 +285,16 @@ def test_unreadable_arguments_of_a_loop_are_refused(argument: Any, error: str) -
 def made_by_a_loop(
     monkeypatch: pytest.MonkeyPatch, function: Callable[[Any], None], *arguments: Any
 ) -> None:
-    from paninifs.graphs.kernels.cpu.compiled import compiling
+    from paninifs.graphs.kernels.cpu.compiled import numba_compiler
 
-    monkeypatch.setattr(compiling, "import_module", lambda *_: SimpleNamespace(some=function))
+    monkeypatch.setattr(numba_compiler, "import_module", lambda *_: SimpleNamespace(some=function))
     Loop("of_a_test", "some")(*arguments)
 
 
 def test_numbers_and_tuples_reach_a_loop_unchanged(
     compilations: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from paninifs.graphs.kernels.cpu.compiled.compiling import loop
+    from paninifs.graphs.kernels.cpu.compiled.numba_compiler import loop
 
     @loop
     def some(whole: int, real: float, nested: Any, out: Any) -> None:
@@ -328,10 +328,10 @@ def test_a_loop_that_calls_numbas_runtime_is_refused(
 def test_a_target_changed_at_run_time_is_refused(
     compilations: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from paninifs.graphs.kernels.cpu.compiled import compiling
+    from paninifs.graphs.kernels.cpu.compiled import numba_compiler
 
     other = replace(numba_target.target(), cpu="generic", features="")
-    monkeypatch.setattr(compiling, "target", lambda: other)
+    monkeypatch.setattr(numba_compiler, "target", lambda: other)
     with pytest.raises(BackendUnavailable, match=r"Numba now compiles for .*, not for generic"):
         shares_by_a_new_loop()
 

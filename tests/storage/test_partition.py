@@ -198,7 +198,7 @@ def test_the_plan_is_a_function_of_the_files_and_the_size_alone(monkeypatch):
         monkeypatch.setenv("DASK_DISTRIBUTED__WORKER__NTHREADS", str(cpus))
         assert plan(files, 4096) == expected
         assert Sharding().choose(200_000) == 4096
-    assert list(inspect.signature(plan).parameters) == ["files", "size"]
+    assert list(inspect.signature(plan).parameters) == ["files", "shard_rows"]
     assert list(inspect.signature(Sharding).parameters) == ["rows", "shards", "text_seconds"]
     assert list(inspect.signature(Sharding.choose).parameters) == ["self", "rows", "row_bytes"]
 

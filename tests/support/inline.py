@@ -1,13 +1,12 @@
-"""A client whose tasks run in this process, one at a time, as soon as they are submitted.
+"""A stand-in for a dask client that runs every task in this process, when it is submitted.
 
-For tests of what a run leaves behind, not of how it is carried out: a run takes milliseconds, and
-needs no cluster. It stands in for `distributed.Client` as far as `submit`, `rehearse` and `stage`
-use it, and for the worker that a task asks for. Tasks are pickled as for a real worker, and tried
-again as often as dask would.
+It is meant for tests of what a run produces, not of how it is executed: a run takes a tenth of a
+second and needs no cluster. It implements the part of `distributed.Client` that `submit` and
+`rehearse` use, and the part of a worker that a task uses. Tasks are pickled as for a real worker,
+and retried as often as dask would retry them.
 
-What it does not have: tasks side by side, workers that die, are lost or come late, a dashboard,
-cancelling (nothing is in flight when `cancel` is called), futures of anything that runs for long.
-Tests of those take the fixture `client`.
+It cannot run tasks in parallel, lose or add workers, cancel a task (none is ever in flight), show a
+dashboard or return before a task has finished. Tests of these use the fixture `client`.
 """
 
 from __future__ import annotations
@@ -28,7 +27,7 @@ ADDRESS = "inproc://this-process"
 
 
 class _Cluster(LocalCluster):
-    """Passes for a cluster of threads of this process; nothing is started."""
+    """A local cluster of threads, as far as the engine checks; it starts nothing."""
 
     processes = False
     status = distributed.Status.closed
@@ -43,7 +42,7 @@ class _Cluster(LocalCluster):
 
 
 class _Worker:
-    """As much of a worker as a task asks it for."""
+    """The part of a worker that a task uses."""
 
     address = ADDRESS
 
@@ -57,7 +56,7 @@ class _Worker:
 
     @contextmanager
     def at_work(self):
-        """Be what `distributed.get_worker` returns."""
+        """Make `distributed.get_worker` return this worker."""
         from distributed import worker as module
 
         with ExitStack() as stack:
@@ -69,7 +68,7 @@ class _Worker:
 
 
 class _Future:
-    """A task that is over."""
+    """A finished task."""
 
     def __init__(self, key, value=None, error=None):
         self.key, self._value, self._error = key, value, error
@@ -88,7 +87,7 @@ class _Future:
 
 
 class _Completed:
-    """`distributed.as_completed` of futures that are all complete."""
+    """`distributed.as_completed`, for futures that are all complete."""
 
     def __init__(self, futures=()):
         self._futures = deque(futures)
@@ -102,7 +101,7 @@ class _Completed:
 
 
 class InlineClient:
-    """Runs what is submitted at once; see the module for what it does not do."""
+    """Run tasks when they are submitted; the module lists what it cannot do."""
 
     direct_dashboard_link = dashboard_link = ""
     loop = "none: see _as_completed"
@@ -123,7 +122,7 @@ class InlineClient:
         pass
 
     def submit(self, function, *args, key=None, retries=0, **options):
-        """Run a task now, in this thread; return its future, which has its result or its error."""
+        """Run a task in this thread; return a future with its result or error."""
         for name in ("pure", "priority", "workers", "allow_other_workers"):
             options.pop(name, None)
         sent = cloudpickle.dumps((function, args, options))
@@ -133,7 +132,7 @@ class InlineClient:
                 with self._worker.at_work():
                     called, given, named = cloudpickle.loads(sent)
                     return _Future(key, called(*given, **named))
-            except Exception as error:  # noqa: BLE001 (it is the future's)
+            except Exception as error:  # noqa: BLE001 (raised by the future)
                 problem = error
         return _Future(key, error=problem)
 
@@ -187,7 +186,7 @@ class InlineClient:
 
 @functools.cache
 def _replace_as_completed():
-    """Let `distributed.as_completed` take the futures of an `InlineClient` too."""
+    """Make `distributed.as_completed` accept the futures of an `InlineClient`."""
     original = distributed.as_completed
 
     @functools.wraps(original, updated=())

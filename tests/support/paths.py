@@ -1,4 +1,4 @@
-"""Where the repository, the tests and their data are, for tests and their helpers."""
+"""Folders and files of the repository, the tests and their data."""
 
 from pathlib import Path
 
@@ -18,9 +18,9 @@ PAPERS = DEPLOY / "demo" / "panini-papers.jsonl"
 """The demo corpus."""
 
 CUDA_ON_HOST = SUPPORT / "cuda_on_host"
-"""A folder for ``sys.path``: there `cupy` compiles the kernels with g++."""
+"""Folder for ``sys.path`` with a `cupy` that compiles the kernels with g++."""
 FAKE_COLAB = SUPPORT / "fake_colab"
-"""A folder for ``sys.path``: there `google.colab` is a Colab with a Drive in a folder."""
+"""Folder for ``sys.path`` with a `google.colab` whose Drive is a local folder."""
 
 SHARED_CORPORA = REPOSITORY.parent / "shared" / "corpora"
-"""Larger corpora beside the repository, on some machines; tests skip without them."""
+"""Larger corpora beside the repository, present on some machines only."""

@@ -1,4 +1,4 @@
-"""Tiers, and what holds unit tests to theirs, over small files of planted tests."""
+"""The plugins `tiers` and `units`, with small files of planted tests."""
 
 from __future__ import annotations
 

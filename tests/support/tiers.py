@@ -12,11 +12,11 @@ A test has the highest tier of anything that it reaches:
 
 What a test reaches is read from compiled code: that of the test, of its fixtures and of theirs, and
 of every function and class below pytest's root folder that these name, including functions in
-parameters and in tables. The package's code is not followed, because the command line reaches all
-of it; `STARTERS` lists the functions that start something. Names are matched without following
-values, so a test may get too high a tier. One whose tier is too low fails: see `units`.
+parameters and tables. The package's code is not followed, because the command line reaches all of
+it. Instead, `STARTERS` lists the functions that start something. Names are matched without
+following values, so a test may get too high a tier. A test with too low a tier fails: see `units`.
 
-A fixture that is chosen while a test runs is seen where a parameter is its name, as in
+A fixture that is selected at run time is recognized if a parameter is its name, as in
 ``request.getfixturevalue(request.param)``.
 """
 
@@ -64,26 +64,28 @@ subprocess.Popen subprocess.call subprocess.check_call subprocess.check_output s
 tornado.HTTPServer
 """
 STARTERS = dict.fromkeys(CLUSTER.split(), "cluster") | dict.fromkeys(SERVICE.split(), "service")
-"""What starts a cluster, process or server: its top package, or its module, and its name.
+"""Tier by function or class: its top package or module, and its name.
 
-``typer.testing.CliRunner:run`` is the command ``paninifs run`` in this process.
+``typer.testing.CliRunner:run`` is the command ``paninifs run``, executed in this process.
 """
 
+COMMANDS = {name.partition(":")[0] for name in STARTERS if ":" in name}
+
 HARMLESS = {"inline.InlineClient"}
-"""Helpers that name what is in `STARTERS` and start nothing."""
+"""Helpers that name a starter but start nothing."""
 
 FIXTURES = {"pytester": "pytest.Pytester"}
-"""Fixtures that are defined elsewhere and start what is in `STARTERS`."""
+"""Fixtures defined outside the tests, and the starter that they use."""
 
 TABLE_DEPTH = 3
-"""Levels of nested dicts, lists and tuples in which functions are looked for."""
+"""Levels of nested dicts, lists and tuples that are searched for functions."""
 
 
 class Tiers:
-    """Tells the tiers of a session's tests; `root` is the folder of the tests' code."""
+    """Determine the tiers of a session's tests; `root` is the folder with the tests' code."""
 
     def __init__(self, root: Path):
-        self._root = root
+        self._root, self._fixtures = root, {}
         self._is_ours = functools.cache(self._is_ours)
         self._uses = functools.cache(self._uses)
         self._reached = functools.cache(self._reached)
@@ -101,30 +103,35 @@ class Tiers:
             return self._reached(frozenset({FunctionType(code, item.dtest.globs)}))
         if not isinstance(item, pytest.Function):
             return frozenset()
-        return self._reached(frozenset(self._roots(item))) | {
+        return self._reached(self._roots(item)) | {
             FIXTURES[name] for name in item.fixturenames if name in FIXTURES
         }
 
     def _roots(self, item):
-        """Yield the functions of a test, of its fixtures and among its parameters."""
+        """Return the functions of a test, of its fixtures and among its parameters."""
+        key = item.function, tuple(item.fixturenames)
+        if key not in self._fixtures:
+            self._fixtures[key] = self._functions_of(item, item.fixturenames)
+        functions = {item.function, *self._fixtures[key]}
         values = list(item.callspec.params.values()) if hasattr(item, "callspec") else []
-        yield from self._functions(values)
-        waiting, seen = [*item.fixturenames], set()
-        functions = [item.function]
+        if any(map(_chooses_fixtures, functions)):
+            functions |= self._functions_of(item, [v for v in values if isinstance(v, str)])
+        return frozenset(functions).union(self._functions(values))
+
+    def _functions_of(self, item, names):
+        """Return the functions of fixtures and of the fixtures that they request."""
+        waiting, seen, functions = list(names), set(), set()
         while waiting:
-            name = waiting.pop()
-            if name in seen:
+            if (name := waiting.pop()) in seen:
                 continue
             seen.add(name)
             for fixture in item.session._fixturemanager.getfixturedefs(name, item) or ():
-                functions += self._functions([fixture.func])
+                functions |= {*self._functions([fixture.func])}
                 waiting += fixture.argnames
-            if not waiting and any(map(_chooses_fixtures, functions)):
-                waiting += {value for value in values if isinstance(value, str)} - seen
-        yield from functions
+        return functions
 
     def _reached(self, roots):
-        """Return the names of `STARTERS` that functions and classes reach, through others too."""
+        """Return the starters that functions and classes reach, directly or not."""
         starters, seen, waiting = set(), set(), list(roots)
         while waiting:
             one = waiting.pop()
@@ -143,10 +150,16 @@ class Tiers:
         return frozenset(starters)
 
     def _uses(self, function):
-        """Return the starters that a function names itself, and the functions of ours."""
-        code = function.__code__
-        globals_, attributes = _names(code)
-        known = function.__globals__ | inspect.getclosurevars(function).nonlocals
+        """Return the starters that a function names, and the tests' functions that it names."""
+        starters, further = self._named(function, _names(function.__code__))
+        if starters:  # be exact: a module may have the name of a function in it
+            starters, further = self._named(function, _exact_names(function.__code__))
+        return starters, further
+
+    def _named(self, function, names):
+        code, (globals_, attributes) = function.__code__, names
+        filled = zip(code.co_freevars, function.__closure__ or (), strict=False)
+        known = function.__globals__ | {name: _content(cell) for name, cell in filled}
         waiting = [known[name] for name in globals_ if name in known]
         waiting += [function.__defaults__, function.__kwdefaults__]
         starters, modules, others = set(), set(), []
@@ -160,18 +173,18 @@ class Tiers:
                 others.append(value)
             elif value not in modules:
                 modules.add(value)
-                for within in (value.__name__, _top(value.__name__)):
+                for within in {value.__name__, _top(value.__name__)}:
                     starters |= {f"{within}.{name}" for name in attributes}
                 waiting += [vars(value)[name] for name in attributes if name in vars(value)]
-        starters |= {f"{name}:{word}" for name in starters for word in _words(code)}
+        starters |= {f"{name}:{word}" for name in starters & COMMANDS for word in _words(code)}
         return starters & STARTERS.keys(), [*self._functions(others)]
 
     def _functions(self, values, depth=TABLE_DEPTH):
-        """Yield our functions and classes among values, and in tables of them."""
+        """Yield the tests' functions and classes among values and in tables."""
         for value in map(_unwrapped, values):
             if isinstance(value, dict | list | tuple | set | frozenset):
                 inner = value.values() if isinstance(value, dict) else value
-                yield from self._functions(inner, depth - 1) if depth else ()
+                yield from self._functions([*inner], depth - 1) if depth else ()  # a cache may grow
             elif isinstance(value, FunctionType | type):
                 if self._is_ours(value):
                     yield value
@@ -181,7 +194,7 @@ class Tiers:
                 yield type(value)
 
     def _is_ours(self, defined):
-        """Whether a function or class is defined in the folder of the tests' code."""
+        """Whether a function or class is defined in the tests' folder."""
         file = getattr(sys.modules.get(defined.__module__), "__file__", None)
         return file is not None and self._root in Path(file).parents
 
@@ -192,7 +205,7 @@ def _chooses_fixtures(function):
 
 
 def _unwrapped(value):
-    """Return the function within partials, methods, context managers and the like."""
+    """Return the function inside a partial, a method, a context manager or the like."""
     while True:
         if isinstance(value, functools.partial):
             value = value.func
@@ -216,9 +229,23 @@ def _top(module):
     return module.partition(".")[0]
 
 
+def _content(cell):
+    try:
+        return cell.cell_contents
+    except ValueError:  # the name is bound later
+        return None
+
+
 @functools.cache
 def _names(code):
-    """Return the globals and closures that code names, and the attributes."""
+    """Return the globals and closures that code may name, and the attributes."""
+    names = frozenset(code.co_names).union(*(_names(inner)[1] for inner in _inner(code)))
+    return names.union(*(one.co_freevars for one in [code, *_inner(code)])), names
+
+
+@functools.cache
+def _exact_names(code):
+    """Return the globals and closures that code names, and the attributes: slower than `_names`."""
     globals_, attributes = set(code.co_freevars), set()
     for step in dis.get_instructions(code):
         if step.opname.startswith(("LOAD_GLOBAL", "LOAD_NAME")):
@@ -226,8 +253,8 @@ def _names(code):
         elif step.opname.startswith(("LOAD_ATTR", "LOAD_METHOD", "LOAD_SUPER_ATTR")):
             attributes.add(step.argval)
     for inner in _inner(code):
-        globals_ |= _names(inner)[0]
-        attributes |= _names(inner)[1]
+        globals_ |= _exact_names(inner)[0]
+        attributes |= _exact_names(inner)[1]
     return frozenset(globals_), frozenset(attributes)
 
 
@@ -251,7 +278,8 @@ def _inner(code):
 def _imports(code):
     """Yield the imports within a function: module and name, or the module and ``""``."""
     module = ""
-    for step in dis.get_instructions(code):
+    has_any = dis.opmap["IMPORT_NAME"] in code.co_code[::2]
+    for step in dis.get_instructions(code) if has_any else ():
         if step.opname == "IMPORT_NAME":
             module = step.argval
             yield module, ""
@@ -262,7 +290,7 @@ def _imports(code):
 
 
 def _imported(module, name):
-    """Return what an import within a function brings, if it is loaded or a helper of the tests."""
+    """Return what a local import provides, if it is loaded or a helper of the tests."""
     if module not in sys.modules and (SUPPORT / f"{module}.py").exists():
         __import__(module)
     found = sys.modules.get(module)
@@ -272,15 +300,15 @@ def _imported(module, name):
 
 
 TIER = pytest.StashKey[str]()
-"""Where a test's tier is kept."""
+"""The tier of an item, in its stash."""
 
 REASONED = ("slow", "soak")
-"""Markers that need a reason."""
+"""Markers that require a reason."""
 
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(config, items):
-    """Mark every test with its tier, before `-m` chooses among them."""
+    """Mark every test with its tier, before `-m` selects tests by their marks."""
     tiers = Tiers(config.rootpath)
     for item in items:
         item.stash[TIER] = tiers.of(item)
@@ -294,7 +322,7 @@ def pytest_collection_modifyitems(config, items):
 
 
 def pytest_report_collectionfinish(items):
-    """Say how many tests each tier has."""
+    """Report the number of tests per tier."""
     counts = Counter(item.stash.get(TIER, "unit") for item in items)
     return ", ".join(f"{tier}: {counts[tier]}" for tier in TIERS)
 

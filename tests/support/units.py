@@ -1,13 +1,14 @@
-"""Keeps unit tests honest: they start nothing, and take at most a second of processor time.
+"""Enforce what a unit test may do: start nothing, and use at most a second of processor time.
 
-A pytest plugin; `tiers` says which tests are unit tests. While one of them runs, an attempt to
-start a process, a dask cluster or a listening server fails with a message that says what to do.
-Threads that were there before the test, such as those of the session's cluster, are let alone.
+A pytest plugin. Which tests are unit tests is decided in `tiers`. While one of them runs, an
+attempt to start a process, a dask cluster or a listening server fails, with a message that says
+what to do. Threads that existed before the test, such as those of the session's cluster, are
+exempt.
 
-The limit is processor time of this process, all threads together, in the test's call. A busy
-machine does not change it much, as it would the time on the clock. The first test that imports a
-package, compiles a kernel or fills a cache pays for the others, so a test over the limit is run
-once more, and fails if it is over it both times.
+The limit applies to the processor time of this process, over all threads, during the test's call.
+Unlike elapsed time it hardly depends on other load. The first test that imports a package,
+compiles a kernel or fills a cache pays for later ones, so a test over the limit is run again, and
+fails if it exceeds the limit both times.
 """
 
 from __future__ import annotations
@@ -25,31 +26,34 @@ from _pytest.runner import runtestprotocol
 from tiers import TIER
 
 LIMIT = 1.0
-"""Seconds of processor time in the call of a unit test."""
+"""Processor time that the call of a unit test may use, in seconds."""
 
 OVER_LIMIT = (
-    "This unit test took {0:.2f} s of processor time, and when it was run again {1:.2f} s; "
+    "This unit test used {0:.2f} s of processor time, and {1:.2f} s when it was run again; "
     "the limit is {2:g} s. Make it smaller, or give the reason: "
     '@pytest.mark.slow("compiles every kernel").'
 )
-NOT_REPEATED = "This unit test took {0:.2f} s of processor time and fails when it is run again: {1}"
+NOT_REPEATED = (
+    "This unit test used {0:.2f} s of processor time, and fails when it is run again: {1}"
+)
 STARTED = (
-    "A unit test must not start {}. Without it the test is faster; otherwise start it in the "
-    "test's or a fixture's own code, or in a helper in the tests' folders, by a name listed in "
-    "tests/support/tiers.py (STARTERS); then it is a test of the tier `cluster` or `service`."
+    "A unit test must not start {}. If the test can do without, replace it, for example a "
+    "cluster by the fixture `inline`. If not, start it in the code of the test, a fixture or a "
+    "helper in the tests' folders, with a function listed in tests/support/tiers.py (STARTERS); "
+    "then the test belongs to the tier `cluster` or `service`."
 )
 
 PROCESSES = {"os.fork", "os.forkpty", "os.posix_spawn", "os.system", "subprocess.Popen"}
-"""Audit events that start a process."""
+"""Audit events of starting a process."""
 
 COMPILERS = {"cpp", "g++"}
-"""Allowed: the stand-in for CuPy has the host compile what NVRTC would compile in the process."""
+"""Permitted programs: the stand-in for CuPy runs g++, where CuPy compiles within the process."""
 
 _SECONDS = pytest.StashKey[float]()
 
 
 class _Watch:
-    """Refuses what the thread of a unit test, and those that it starts, must not do."""
+    """Refuse what a unit test must not do, in its thread and in those that it starts."""
 
     current = None  # while a unit test runs
 
@@ -64,7 +68,7 @@ class _Watch:
             return
         self.refused = STARTED.format(what)
         if thread == self._test:
-            pytest.fail(self.refused)  # no `except Exception` hides it
+            pytest.fail(self.refused)  # not hidden by an `except Exception`
         raise RuntimeError(self.refused)
 
 
@@ -83,7 +87,7 @@ def _audit(event, arguments):
 
 
 def _guard(owner, name, what):
-    """Let a method refuse while a unit test runs."""
+    """Make a method fail while a unit test runs."""
     method = vars(owner)[name]
 
     @functools.wraps(method)
@@ -98,7 +102,7 @@ def _guard(owner, name, what):
 @functools.cache
 def _guard_classes():
     _guard(BaseProcess, "start", "a process (multiprocessing)")
-    with suppress(ImportError):  # on a machine with a GPU, CuPy and little else
+    with suppress(ImportError):  # `make test-gpu` needs only CuPy and pytest
         import distributed
 
         _guard(distributed.SpecCluster, "__init__", "a dask cluster")
@@ -111,7 +115,7 @@ def pytest_configure():
 
 @functools.cache
 def _add_audit_hook():
-    sys.addaudithook(_audit)  # once: it cannot be taken off
+    sys.addaudithook(_audit)  # once, because it cannot be removed
 
 
 @pytest.hookimpl(wrapper=True)
@@ -148,7 +152,7 @@ def pytest_runtest_protocol(item, nextitem):
 
 
 def _run(item, nextitem):
-    """Run a test under the watch; return its reports and the processor time of its call."""
+    """Run a test; return its reports and the processor time of its call, in seconds."""
     _guard_classes()
     _Watch.current = _Watch()
     try:

@@ -329,7 +329,7 @@ def submit(inline, tmp_path):
 
 @pytest.fixture
 def submit_to_cluster(client, tmp_path):
-    """Submit to a cluster, where it matters that tasks run side by side, or in other processes."""
+    """Submit to a cluster, for tests that depend on parallel tasks or other processes."""
     return submitting(client, tmp_path / "out.zarr")
 
 

@@ -77,6 +77,7 @@ def write(folder, name, rows):
     return path
 
 
+@pytest.mark.slow("eleven runs")
 @pytest.mark.parametrize("through", ["a folder", "a list"])
 def test_five_extensions_equal_one_run(submit, glosses, tmp_path, through):
     store, folder = tmp_path / "grown.zarr", tmp_path / "corpus"

@@ -404,6 +404,7 @@ def ip(*command):
     subprocess.run(["ip", *command], capture_output=True, text=True, check=True)
 
 
+@pytest.mark.soak("waits until every party has noticed")
 @pytest.mark.documented("network-cut")
 def test_a_run_does_without_a_disconnected_worker(
     cable, services, file_a_shard, undisturbed, tmp_path

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import functools
 import json
 import re
 import shutil
@@ -11,6 +12,7 @@ import sys
 import tomllib
 from collections import Counter
 from collections.abc import Iterator
+from functools import cache
 from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 
@@ -52,9 +54,14 @@ def homes(root: Path) -> dict[str, str]:
     return ast.literal_eval(table)
 
 
-def imported(tree: ast.AST, package: tuple[str, ...]) -> Iterator[tuple[int, str]]:
-    """Yield line and absolute name of everything that a module of `package` imports, anywhere."""
-    for node in ast.walk(tree):
+@cache
+def imported(source: str, package: tuple[str, ...]) -> list[tuple[int, str]]:
+    """Return line and absolute name of everything that a module of `package` imports, anywhere."""
+    return list(_imported(source, package))
+
+
+def _imported(source: str, package: tuple[str, ...]) -> Iterator[tuple[int, str]]:
+    for node in ast.walk(ast.parse(source)):
         if isinstance(node, ast.Import):
             yield from ((node.lineno, alias.name) for alias in node.names)
         elif isinstance(node, ast.ImportFrom):
@@ -68,6 +75,12 @@ def imported(tree: ast.AST, package: tuple[str, ...]) -> Iterator[tuple[int, str
                 dots = len(name.value) - len(name.value.lstrip("."))
                 base = package[: len(package) - dots + 1] if dots else ()
                 yield node.lineno, ".".join([*base, name.value.lstrip(".")])
+
+
+@functools.cache
+def imports_of(source: str, package: tuple[str, ...]) -> list[tuple[int, str]]:
+    """Return what a module's source imports: of many copies of one file it is found out once."""
+    return [*imported(ast.parse(source), package)]
 
 
 LAYERS = {
@@ -133,8 +146,7 @@ def edges(root: Path) -> Iterator[tuple[tuple[str, ...], int, str]]:
     """Yield what is imported, anywhere: by which module, in which line, and its absolute name."""
     for parts, path in modules(root).items():
         package = ("paninifs", *(parts if path.name == "__init__.py" else parts[:-1]))
-        tree = ast.parse(path.read_text(encoding="utf-8"))
-        for line, name in imported(tree, package):
+        for line, name in imported(path.read_text(encoding="utf-8"), package):
             yield parts, line, name
 
 

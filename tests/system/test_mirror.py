@@ -15,7 +15,7 @@ from typer.testing import CliRunner
 import paninifs as pf
 from paninifs.engine.cli import app
 from paninifs.engine.monitoring.events import Mirrored, Notice, Restored, ShardDone
-from paninifs.engine.run.mirroring import Mirroring
+from paninifs.engine.run.background_mirror import Mirroring
 from paninifs.storage.corpus import index as index_module
 from paninifs.storage.errors import (
     LeaseHeld,
@@ -225,7 +225,7 @@ def test_a_mirror_has_one_writer(submit, tmp_path):
 
 
 def test_a_mirror_must_be_another_target(submit):
-    with pytest.raises(UsageError, match="must not be where the results are"):
+    with pytest.raises(UsageError, match="must be different targets"):
         submit(mirror="out.zarr")
 
 
@@ -321,7 +321,7 @@ def test_an_unreported_shard_is_mirrored_too(submit, tmp_path, monkeypatch):
 
 
 def test_a_mirror_is_not_complete_without_all_its_shards(submit, tmp_path, monkeypatch):
-    monkeypatch.setattr("paninifs.engine.run.mirroring.copy_shard", lambda *_: None)
+    monkeypatch.setattr("paninifs.engine.run.background_mirror.copy_shard", lambda *_: None)
     with pytest.raises(RunFailed, match=r"mirror\.zarr lacks shards \[0, 1, 2, 3, 4\]"):
         submit().result()
     with pytest.warns(ResultsIncomplete):
@@ -407,6 +407,7 @@ def test_shards_of_other_rows_are_not_restored(submit, tmp_path, monkeypatch):
 # --- extensions -----------------------------------------------------------------------------------
 
 
+@pytest.mark.slow("four runs, three of them mirrored")
 def test_an_extension_is_mirrored_too(submit, corpus, tmp_path, glosses, write_jsonl):
     submit().result()
     files = [corpus.files[0].url, write_jsonl(glosses[600:700], "more.jsonl")]

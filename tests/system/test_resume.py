@@ -34,6 +34,7 @@ def wait_until_up(cluster):
         time.sleep(0.01)
 
 
+@pytest.mark.soak("a run and its repetition for each of some 45 writes")
 @pytest.mark.parametrize("mode", KILL_MODES)
 def test_killing_everything_at_any_write_is_harmless(
     mode, file_a_shard, start, undisturbed, tmp_path
@@ -54,6 +55,7 @@ def test_killing_everything_at_any_write_is_harmless(
     assert killed > 40  # metadata, two shards of a dozen objects, lease and success mark
 
 
+@pytest.mark.soak("a run for each of some 25 writes")
 @pytest.mark.documented("worker-killed")
 @pytest.mark.parametrize("victim", ["writer", "client"])
 def test_killing_worker_or_client_at_any_write_is_harmless(
@@ -89,8 +91,12 @@ def test_a_killed_workers_partial_files_are_removed(
     assert_same_and_no_shard_twice(file_a_shard, tmp_path, undisturbed[2])
 
 
+SEEDS = [0, 1, 2]  # one for each victim
+MORE_SEEDS = [pytest.param(seed, marks=pytest.mark.soak("more moments")) for seed in range(3, 20)]
+
+
 @pytest.mark.documented("killed")
-@pytest.mark.parametrize("seed", range(20))
+@pytest.mark.parametrize("seed", [*SEEDS, *MORE_SEEDS])
 def test_killing_at_a_random_moment_is_harmless(
     seed, file_a_shard, start, undisturbed, workers, tmp_path
 ):

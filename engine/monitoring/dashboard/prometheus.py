@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from prometheus_client import REGISTRY
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 
-from ..figure import declared
+from ..figure_declaration import declared
 from ..figures import Figures
 from .monitored_runs import MonitoredRuns
 

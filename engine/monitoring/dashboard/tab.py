@@ -22,7 +22,7 @@ from bokeh.plotting import figure
 
 from ...rendering.palette import BLUE
 from ...rendering.terminal import visible
-from ..figure import Chart, Line, declared
+from ..figure_declaration import Chart, Line, declared
 from ..figures import Figures
 from .message import TOPIC
 

@@ -1,6 +1,6 @@
 """How arguments are passed to a compiled loop: as 64-bit words, one after another.
 
-`compiled.compiling` emits the code that reads them. Calling and loading are in `machine_code`.
+`compiled.numba_compiler` emits the code that reads them. Calling and loading are in `machine_code`.
 """
 
 from __future__ import annotations

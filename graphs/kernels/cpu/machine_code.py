@@ -75,8 +75,8 @@ class Loop:
 
     def _entry(self, kind: Kind) -> Entry:
         def compile_loop() -> bytes:
-            compiling = importlib.import_module(".compiled.compiling", __package__)
-            made: bytes = compiling.compile_loop(self._module, self._name, kind)
+            compiler = importlib.import_module(".compiled.numba_compiler", __package__)
+            made: bytes = compiler.compile_loop(self._module, self._name, kind)
             return made
 
         of = repr((settings(), SOURCES, self._module, self._name, kind)).encode()
@@ -92,7 +92,7 @@ _in_use: list[Any] = []
 
 
 def _loaded(code: bytes) -> Entry:
-    """Load what `compiling.compile_loop` returns: a symbol, a zero byte, and an object file."""
+    """Load what `numba_compiler.compile_loop` returns: a symbol, a zero byte, an object file."""
     import llvmlite.binding as llvm
 
     symbol, _, image = code.partition(b"\0")

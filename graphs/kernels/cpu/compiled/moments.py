@@ -13,7 +13,7 @@ import numpy as np
 
 from ...arithmetic import ENTROPY_SHARE, EPSILON, LN2, LOG_SERIES, SQRT_HALF, VARIANCE_SHARE
 from ..moments import BLOCK
-from .compiling import inlined, loop
+from .numba_compiler import inlined, loop
 
 _SERIES = LOG_SERIES[:0:-1]
 

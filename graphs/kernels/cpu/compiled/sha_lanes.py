@@ -18,7 +18,7 @@ from numba.extending import intrinsic
 
 from ...chains import ROUND_CONSTANTS
 from ..sha256 import HEAD, SLOT, WHOLE
-from .compiling import inlined, loop
+from .numba_compiler import inlined, loop
 from .sha256 import I1, I32, I64, blocks_of, call, constant, load, outlined, stage, store
 
 # --- vectors of lanes -----------------------------------------------------------------------------

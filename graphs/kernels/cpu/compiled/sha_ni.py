@@ -19,7 +19,7 @@ from numba.extending import intrinsic
 from ...chains import DIGEST, ROUND_CONSTANTS
 from ..sha256 import HEAD, SLOT, WHOLE
 from ..sha_ni import AHEAD, HELD, LOT, SCHEDULE
-from .compiling import inlined, loop
+from .numba_compiler import inlined, loop
 from .sha256 import I8, I32, I64, blocks_of, call, constant, load, outlined, stage, store
 
 _X4, _X16 = ir.VectorType(I32, 4), ir.VectorType(I8, 16)

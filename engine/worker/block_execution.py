@@ -1,7 +1,7 @@
 """`Blocks`: runs a graph's blocks over texts on a backend, in micro-batches, several at once.
 
 Reading the texts and filling the arrays of a shard is in `compute`, choosing the size of
-micro-batches in `adaptive`.
+micro-batches in `adaptive_batch_size`.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from ...graphs.graph import Graph
 from ...graphs.kernels import load
 from ...storage.errors import BlockError, DeviceLost
 from ...storage.text import PackedText
-from .adaptive import Adaptive, Fixed, Turn
+from .adaptive_batch_size import Adaptive, Fixed, Turn
 from .budget import max_scale, memory_budget
 from .exclusive import SharedExclusiveLock
 from .micro_batch import MicroBatch

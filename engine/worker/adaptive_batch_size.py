@@ -1,6 +1,6 @@
 """`Adaptive`: chooses the size of micro-batches by the memory and time that earlier ones took.
 
-Pure arithmetic: running the blocks is in `blocks`, the memory available in `budget`.
+Pure arithmetic: running the blocks is in `block_execution`, the memory available in `budget`.
 """
 
 from __future__ import annotations

@@ -1,0 +1,36 @@
+"""Which folders are on a mount (a Drive, a bucket, a network folder), where creating files is slow.
+
+Writing to a folder, mounted or not, is in `local`.
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path, PurePath
+
+import psutil
+
+DRIVE = "fuse.drive"
+"""Filesystem type of Colab's mounted Drive."""
+
+_NETWORK_MOUNTS = frozenset({"9p", "afs", "cifs", "nfs", "nfs4", "smb3", "smbfs", "vboxsf"})
+
+
+def is_mount(path: Path) -> bool:
+    """Whether a path is on a mounted Drive, bucket or network folder, and not on a disk."""
+    kind = kind_of_disk(path)
+    return kind.startswith("fuse") or kind in _NETWORK_MOUNTS
+
+
+def kind_of_disk(path: Path) -> str:
+    """Return the filesystem type of a path, such as ``ext4``, or `DRIVE` for Colab's Drive.
+
+    A path that does not exist yet has the type of its parent.
+    """
+    real = os.path.realpath(path)
+    found = [
+        (len(disk.mountpoint), disk.fstype)
+        for disk in psutil.disk_partitions(all=True)
+        if PurePath(real).is_relative_to(disk.mountpoint)
+    ]
+    return max(found, default=(0, ""))[1]
