@@ -1,7 +1,7 @@
 """`readiness`: whether a worker can use a backend, and how much memory and how many threads it has.
 
-Runs on workers before a run discards or computes anything; `run.wait_for_workers` sends it. What a task
-does is in `task`.
+Runs on workers before a run discards or computes anything; `run.wait_for_workers` sends it. What a
+task does is in `task`.
 """
 
 from __future__ import annotations
