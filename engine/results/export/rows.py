@@ -1,4 +1,4 @@
-"""The rows of a store joined with the rows of its corpus, in order, piece by piece."""
+"""Joins the rows of a store with the rows of its corpus, in order, piece by piece."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ NOT_DONE = "not computed yet"
 
 @dataclass(frozen=True, kw_only=True)
 class Piece:
-    """The rows ``[start, stop)`` of the corpus, as stored and, if it is read, as in the corpus."""
+    """The rows ``[start, stop)``, from the store and, if it is read, from the corpus."""
 
     start: int
     stop: int
