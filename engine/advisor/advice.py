@@ -130,6 +130,6 @@ def _returns(advice: Advice) -> list[str]:
             if one.usd_net is not None:
                 line += f"; {dollars(one.usd_net)} net"
             elif one.break_even_value:
-                line += f"; it pays if an hour is worth {dollars(one.break_even_value)} or more"
+                line += f"; it pays off if an hour is worth {dollars(one.break_even_value)} or more"
             lines.append(line)
     return lines
