@@ -304,8 +304,9 @@ def _require_text(readable: Sequence[Outline], text: str) -> None:
 
 
 def _no_column(name: str, names: set[str]) -> str:
+    # Stores keep this text in their index, which is part of what identifies a store: do not reword.
     choices = ", ".join(sorted(names)) or "none"
-    return f"no column {name!r}; available columns: {choices}"
+    return f"no column {name!r}; the columns there are: {choices}"
 
 
 def _kind(readable: Sequence[Outline], name: str) -> str:

@@ -30,13 +30,15 @@ from ..rows import SourceFile
 from .opening import version_of
 
 _SPECIAL_FILES = (
-    (stat.S_ISFIFO, "a named pipe, not a file"),
-    (stat.S_ISSOCK, "a socket, not a file"),
-    (stat.S_ISCHR, "a device, not a file"),
-    (stat.S_ISBLK, "a device, not a file"),
-    (stat.S_ISLNK, "a link that does not lead to a file (links to folders are not followed)"),
+    (stat.S_ISFIFO, "a named pipe, and no file"),
+    (stat.S_ISSOCK, "a socket, and no file"),
+    (stat.S_ISCHR, "a device, and no file"),
+    (stat.S_ISBLK, "a device, and no file"),
+    (stat.S_ISLNK, "a link that leads to no file (one to a folder is not followed)"),
 )
-"""Tests for special files, whose reading would block or never end, and their names in messages."""
+"""Tests for special files, whose reading would block or never end, and what they are called.
+
+Stores keep these texts in their index, which is part of what identifies a store: do not reword."""
 
 _IN_A_STORE = f"/{MANIFEST_KEY}"
 
@@ -188,7 +190,7 @@ def _problem(info: Mapping[str, Any]) -> str | None:
         return "its name holds '::', which joins URLs; rename it"
     if info["type"] != "other":
         return None
-    kind = next((what for test, what in _SPECIAL_FILES if test(info.get("mode", 0))), "not a file")
+    kind = next((what for test, what in _SPECIAL_FILES if test(info.get("mode", 0))), "no file")
     return f"it is {kind}"
 
 

@@ -73,7 +73,7 @@ class _Records:
                 return
             except csv.Error as error:
                 endless = "larger than field limit" in str(error)
-                rest = "; nothing after it is read" if endless else ""
+                rest = "; nothing behind it is read" if endless else ""
                 record = _Broken(f"malformed record: {error}{rest}", self._raw)
             if record != []:
                 yield offset, record

@@ -509,8 +509,8 @@ def test_files_without_the_text_column_are_quarantined(tmp_path):
     found, faults = rows_of(open_corpus(tmp_path))
     assert found["text"] == ["t", None, None, None, None]
     assert faults == [
-        ("b.parquet", 0, 2, "no column 'text'; available columns: body"),
-        ("c.csv", 0, 1, "no column 'text'; available columns: inhalt"),
+        ("b.parquet", 0, 2, "no column 'text'; the columns there are: body"),
+        ("c.csv", 0, 1, "no column 'text'; the columns there are: inhalt"),
         ("d.parquet", 0, 1, "column 'text' holds int64, not text"),
     ]
 

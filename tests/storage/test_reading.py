@@ -682,7 +682,7 @@ def test_an_unclosed_csv_value_collects_at_most_the_limit(write, monkeypatch):
     texts, _, ((_, _, why),) = read(write("a.csv", b'text\nun\n"' + ending))
     assert texts == ["un", None]
     assert why.startswith("malformed record: field larger than field limit (1000)")
-    assert why.endswith("; nothing after it is read")
+    assert why.endswith("; nothing behind it is read")
 
 
 def test_texts_too_long_together_for_32_bit_offsets_get_64(monkeypatch):

@@ -207,8 +207,8 @@ ROWS = [
         },
         ["good", None, None, None],
         [
-            ("b.parquet", 0, 2, "no column 'text'; available columns: body", b""),
-            ("c.csv", 0, 1, "no column 'text'; available columns: inhalt", b""),
+            ("b.parquet", 0, 2, "no column 'text'; the columns there are: body", b""),
+            ("c.csv", 0, 1, "no column 'text'; the columns there are: inhalt", b""),
         ],
     ),
     case(
@@ -398,7 +398,7 @@ REFUSED = [
         "no-column",
         "in no file",
         {"a.csv": b"inhalt\nz\n", "b.jsonl": b'{"body": "x"}'},
-        error=(ColumnNotFound, "no column 'text'; available columns: body, inhalt"),
+        error=(ColumnNotFound, "no column 'text'; the columns there are: body, inhalt"),
     ),
     case(
         "not-text",
@@ -544,12 +544,12 @@ def bound_socket(path):
 
 
 SPECIAL = {
-    "pipe": (pipe, "it is a named pipe, not a file"),
-    "socket": (bound_socket, "it is a socket, not a file"),
-    "device": (lambda path: path.symlink_to("/dev/zero"), "it is a device, not a file"),
+    "pipe": (pipe, "it is a named pipe, and no file"),
+    "socket": (bound_socket, "it is a socket, and no file"),
+    "device": (lambda path: path.symlink_to("/dev/zero"), "it is a device, and no file"),
     "dangling link": (
         lambda path: path.symlink_to("nowhere"),
-        "it is a link that does not lead to a file",
+        "it is a link that leads to no file",
     ),
     "link to itself": (lambda path: path.symlink_to(path.name), "it is a link that does not"),
     "link to a folder": (

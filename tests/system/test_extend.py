@@ -232,7 +232,7 @@ def test_columns_keep_their_types(submit, tmp_path):
     reasons = pa.parquet.read_table(store / "quarantine.parquet")["reason"].to_pylist()
     assert reasons == [
         "column 'year' holds string, and in the results int64",
-        "no column 'text'; available columns: body",
+        "no column 'text'; the columns there are: body",
     ]
 
 
