@@ -6,12 +6,9 @@ task does is in `task`.
 
 from __future__ import annotations
 
-import logging
 from dataclasses import dataclass
 
-import cloudpickle
 import psutil
-from distributed.comm.core import CommClosedError
 from distributed.worker import get_worker
 
 from ...graphs.kernels import load
@@ -19,7 +16,9 @@ from ...storage.errors import PaniniError
 from .budget import joined_batch
 from .micro_batch import MicroBatch
 
-_worker_log = logging.getLogger("distributed.worker")
+# Importing `task` loads all that a task needs, while the client counts the corpus: it counts as
+# resident, and the first task does not wait for it.
+from .task import filter_worker_log, sendable
 
 
 @dataclass(frozen=True)
@@ -52,26 +51,3 @@ def readiness(backend: str) -> Readiness:
         threads=worker.state.nthreads,
         joined=joined_batch(load(backend)),
     )
-
-
-def filter_worker_log() -> None:
-    """Keep the noise of a closing worker out of its log; calling it again changes nothing."""
-    _worker_log.addFilter(worth_logging)
-
-
-def worth_logging(record: logging.LogRecord) -> bool:
-    """Return False for log records that only report that the worker is closing.
-
-    A heartbeat during the closing would end a run, or Ctrl-C, with a traceback from dask.
-    """
-    error = record.exc_info[1] if record.exc_info else None
-    return not (isinstance(error, CommClosedError) and "ConnectionPool closing" in str(error))
-
-
-def sendable(error: PaniniError) -> PaniniError:
-    """Return the error, without its cause if the cause cannot be pickled for the client."""
-    try:
-        cloudpickle.dumps(error)
-    except Exception:  # noqa: BLE001 (a user's own class may raise anything when it is pickled)
-        return type(error)(*error.args)
-    return error

@@ -7,10 +7,13 @@ writing. Planning and sending tasks is in `run`, whether a worker can compute at
 
 from __future__ import annotations
 
+import logging
 import time
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 
+import cloudpickle
+from distributed.comm.core import CommClosedError
 from distributed.metrics import context_meter
 from distributed.worker import Worker, get_worker
 
@@ -22,7 +25,8 @@ from ...storage.store.shards import StoreLayout, commit, is_intact, read_marker
 from ...storage.targets.target import Target
 from ..monitoring.events import ShardDone
 from .compute import ComputeSpec, ShardBuffer, compute
-from .readiness import filter_worker_log, sendable
+
+_worker_log = logging.getLogger("distributed.worker")
 
 MAX_WRITES = 4
 """Maximum number of shards that a task writes to the store while it computes the next one."""
@@ -157,3 +161,26 @@ def _commit(
     )
     worker.log_event(topic, asdict(done))
     return done
+
+
+def filter_worker_log() -> None:
+    """Keep the noise of a closing worker out of its log; calling it again changes nothing."""
+    _worker_log.addFilter(worth_logging)
+
+
+def worth_logging(record: logging.LogRecord) -> bool:
+    """Return False for log records that only report that the worker is closing.
+
+    A heartbeat during the closing would end a run, or Ctrl-C, with a traceback from dask.
+    """
+    error = record.exc_info[1] if record.exc_info else None
+    return not (isinstance(error, CommClosedError) and "ConnectionPool closing" in str(error))
+
+
+def sendable(error: PaniniError) -> PaniniError:
+    """Return the error, without its cause if the cause cannot be pickled for the client."""
+    try:
+        cloudpickle.dumps(error)
+    except Exception:  # noqa: BLE001 (a user's own class may raise anything when it is pickled)
+        return type(error)(*error.args)
+    return error
