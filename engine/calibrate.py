@@ -1,8 +1,8 @@
 """`calibrate`: measures this machine by running the engine on generated texts.
 
 The texts are short and long, in every measured format. Runs take turns, so that a slow spell of a
-shared machine affects all of them; medians are kept. How a measurement is stored is in
-`costs.calibration`, what is concluded from it in `costs.prediction`.
+shared machine affects all of them; medians are kept. `costs.calibration` stores the measurements,
+`costs.prediction` predicts run times from them.
 """
 
 from __future__ import annotations
@@ -42,11 +42,11 @@ from .run.submit import submit
 if TYPE_CHECKING:
     from distributed import Client
 
-SHORT, LONG = 90, 5_000  # mean bytes of a text
+SHORT, LONG = 90, 5_000  # mean bytes per text
 CORPUS_BYTES = {SHORT: 60 << 20, LONG: 160 << 20}  # enough for every core to have several tasks
 WORDS, LONGEST_WORD, STREAM_WORDS = 5_000, 12, 1_000_000
 KERNEL_BYTES = 4 << 20
-FEW = 64  # texts of a corpus so small that only fixed costs remain
+FEW = 64  # texts in a corpus so small that only fixed costs remain
 MANY_SHARDS, FEW_SHARDS = 1024, 65_536  # rows per shard
 ROUNDS = 3
 _GROUP_BYTES = 4 << 20
@@ -69,7 +69,9 @@ def calibrate(
     paths: Sequence[str] | None = None,
     report: Callable[[str], None] = lambda _: None,
 ) -> Calibration:
-    """Measure this machine: a minute or two, and about half a gigabyte of temporary files.
+    """Measure this machine.
+
+    This takes a minute or two, and about half a gigabyte of temporary files.
 
     Parameters
     ----------
@@ -96,23 +98,23 @@ def calibrate(
             runs: dict[object, Callable[[], float]] = {"fixed": _run(client, few)}
             runs |= {key: _run(client, corpus) for key, corpus in corpora.items()}
             short = corpora["parquet", SHORT]
-            runs |= {one: partial(_command, few.path, one) for one in CLUSTERS}
+            runs |= {kind: partial(_command, few.path, kind) for kind in CLUSTERS}
             runs |= {rows: _run(client, short, rows) for rows in (MANY_SHARDS, FEW_SHARDS)}
             lines = corpora["jsonl", SHORT]
             runs["few tasks"] = _run(client, lines, FEW_SHARDS)
             took = _in_turn(runs, rounds, report)
-    more = -(-short.rows // MANY_SHARDS) - -(-short.rows // FEW_SHARDS)
-    shard = max(0.0, took[MANY_SHARDS] - took[FEW_SHARDS]) / more
-    apart = took["jsonl", SHORT] - took["few tasks"]
-    apart -= shard * (lines.shards - -(-lines.rows // FEW_SHARDS))
-    task = max(0.0, apart) / (lines.tasks - lines.few_tasks)
+    extra_shards = -(-short.rows // MANY_SHARDS) - -(-short.rows // FEW_SHARDS)
+    shard = max(0.0, took[MANY_SHARDS] - took[FEW_SHARDS]) / extra_shards
+    difference = took["jsonl", SHORT] - took["few tasks"]
+    difference -= shard * (lines.shards - -(-lines.rows // FEW_SHARDS))
+    task = max(0.0, difference) / (lines.tasks - lines.few_tasks)
     used = hashing[own.hashing]
     return Calibration(
         processor=own.name,
         cores=own.cores,
         date=dt.datetime.now(dt.UTC).date().isoformat(),
         version=__version__,
-        start={one: took[one] for one in CLUSTERS},
+        start={kind: took[kind] for kind in CLUSTERS},
         shard=shard,
         task=task,
         host={
@@ -124,7 +126,7 @@ def calibrate(
 
 
 def made(nbytes: int, mean: int, seed: int = 0) -> list[str]:
-    """Generate texts with a total number of bytes and a mean length; lengths vary by a quarter.
+    """Generate texts of about `nbytes` bytes in total and `mean` bytes each, within a quarter.
 
     Words are distributed by Zipf's law, as in any language, so that the texts compress about as
     well as natural ones.
@@ -195,23 +197,23 @@ def _host(
     cores: int,
     hashing: Rate,
 ) -> Rate:
-    """Return the rate of a format: its runs without fixed costs and hashing.
+    """Return the time to read a format and write its results, without fixed costs and hashing.
 
-    `each` holds the seconds per shard, and per task.
+    `each` holds the seconds per shard and the seconds per task.
     """
-    seen = []
+    samples = []
     for mean in (SHORT, LONG):
         corpus = corpora[form, mean]
         fixed = took["fixed"] + corpus.shards * each[0] + corpus.tasks * each[1]
         seconds = took[form, mean] - fixed
         seconds *= busy_cores(corpus.tasks, cores)
         left = seconds - hashing.seconds(corpus.rows, corpus.nbytes)
-        seen.append((corpus.rows, corpus.nbytes, max(0.0, left)))
-    return _rate(*seen)
+        samples.append((corpus.rows, corpus.nbytes, max(0.0, left)))
+    return _rate(*samples)
 
 
 def _rate(short: tuple[int, int, float], long: tuple[int, int, float]) -> Rate:
-    """Solve for the cost of a text and of a byte, neither of them negative."""
+    """Solve two measurements for the time per text and the time per byte, neither negative."""
     amounts = np.array([short[:2], long[:2]], float)
     row, byte = np.linalg.solve(amounts, np.array([short[2], long[2]]))
     if row < 0:
@@ -246,25 +248,25 @@ def _in_turn(
 ) -> dict[object, float]:
     """Do every run once per round; return the median seconds of each."""
     next(iter(runs.values()))()  # warm-up
-    seen: dict[object, list[float]] = {name: [] for name in runs}
+    samples: dict[object, list[float]] = {name: [] for name in runs}
     for number in range(rounds):
         report(f"runs, round {number + 1} of {rounds}")
         for name, run in runs.items():
-            seen[name].append(run())
-    return {name: statistics.median(seconds) for name, seconds in seen.items()}
+            samples[name].append(run())
+    return {name: statistics.median(seconds) for name, seconds in samples.items()}
 
 
 def _median(call: Callable[[], object], rounds: int) -> float:
-    seen = []
+    samples = []
     for _ in range(rounds):
         began = time.perf_counter()
         call()
-        seen.append(time.perf_counter() - began)
-    return statistics.median(seen)
+        samples.append(time.perf_counter() - began)
+    return statistics.median(samples)
 
 
 def _command(corpus: Path, cluster: str) -> float:
-    """Run the command as from a shell, including the start of Python and every import."""
+    """Run the command as from a shell; return the seconds taken, including Python's start."""
     with TemporaryDirectory(prefix="paninifs-bench-") as folder:
         words = ["run", str(corpus), str(Path(folder) / "results.zarr"), "--cluster", cluster]
         program = "from paninifs.engine.cli import main; main()"

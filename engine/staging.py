@@ -1,7 +1,8 @@
 """`stage`: turns a dask frame that the user has filtered, joined or mapped into a corpus.
 
 A frame has no row numbers before it is computed, and computing it again may give another result. So
-it is computed once, into Parquet files, and those are what is hashed, resumed and verified.
+it is computed once, into Parquet files; runs hash these files, resume on them and verify them. How
+Parquet files are read as a corpus is in `storage.corpus`.
 """
 
 from __future__ import annotations
@@ -43,29 +44,29 @@ def stage(
     clean: Cleaning | None = None,
     storage_options: Mapping[str, Any] | None = None,
 ) -> Corpus:
-    r"""Compute a dask frame once, into a folder of Parquet files, and return these as a corpus.
+    r"""Compute a dask frame once, into a folder of Parquet files, and open them as a corpus.
 
-    Each partition becomes a file, in order. The newest client computes them, if there is one. A
-    folder that was staged from the same frame is used as it is.
+    Each partition becomes a file, in order. The most recent client computes the partitions; without
+    a client, dask's local scheduler does. A folder that was staged from the same frame is reused.
 
     Parameters
     ----------
     frame : dask.dataframe.DataFrame
-        A frame of pandas or cuDF, for example from `Corpus.frame`. Its index is not kept: what
-        identifies a text must be a column.
+        Its partitions are pandas or cuDF frames, for example those of `Corpus.frame`. The index is
+        not kept; an identifier of the texts must be a column.
     folder : str or path
-        Where the files go, best beside the results.
+        Where to write the files, preferably beside the results.
     text, id, keep, clean, storage_options
-        As for `open_corpus`; the other columns are left out.
+        As for `open_corpus`. All other columns are dropped.
 
     Raises
     ------
     ColumnNotFound
         The frame has no such column.
     ResultsMismatch
-        The folder holds something else, or another frame.
+        The folder holds something else, or was staged from another frame.
     LeaseHeld
-        Another process is staging there.
+        Another process is staging into the folder.
 
     Examples
     --------
@@ -121,7 +122,7 @@ def _is_staged(target: Target, token: str) -> bool:
         return False
     if json.loads(data)["frame"] != token:
         raise ResultsMismatch(
-            f"{target.url} was staged from another frame; open what it holds with "
+            f"{target.url} was staged from another frame; open its contents with "
             f"open_corpus({target.url!r}), remove the folder, or choose another one"
         )
     return True
@@ -143,7 +144,7 @@ def _write(frame: dd.DataFrame, target: Target, token: str, ticket: LeaseTicket)
 
 
 def _write_part(part: Any, target: Target, ticket: LeaseTicket, number: int) -> int:
-    """Write a partition, unless it is empty; return its rows."""
+    """Write a partition, unless it is empty; return its number of rows."""
     table = part.to_arrow() if hasattr(part, "to_arrow") else pa.Table.from_pandas(part)
     table = table.select(list(part.columns)).replace_schema_metadata(None)
     if len(table):

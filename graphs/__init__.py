@@ -1,4 +1,4 @@
-"""What is computed for a text: blocks, graphs, and the kernels that compute them.
+"""Computation on texts: blocks, the graphs that they form, and the kernels that compute them.
 
 Declaring a graph computes nothing; clusters, tasks and micro-batches are in `engine`. Imports run
 one way: frames | fusion > graph > blocks > block > fingerprint > kernels > inventories. Modules

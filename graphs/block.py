@@ -1,8 +1,8 @@
-"""`MapBlock`: a named step from earlier values to declared fields; `map_block` makes one.
+"""`MapBlock`, a named step of a graph, and `map_block`, which makes one from a function.
 
-It covers a block's inputs, fields and identity, and the validation of what its code returns.
-Built-in blocks are in `blocks`, their code is in `kernels`. When and where a block runs is the
-business of `engine`.
+Covers the inputs, fields and identity of a block, and the validation of what its code returns. The
+built-in blocks are in `blocks`, and their code is in `kernels`. `engine` decides when and where a
+block runs.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ import numpy.typing as npt
 
 from ..storage.errors import BlockError, GraphError
 from ..storage.field import STRING, Field
-from .fingerprint.functions import of_function
+from .fingerprint.functions import describe_function
 from .kernels import load
 
 TEXT = "text"
@@ -32,18 +32,19 @@ class MapBlock:
     Parameters
     ----------
     name : str
-        Name on the dashboard and in error messages. Of a block without a `function` it is also the
+        Name on the dashboard and in error messages. For a block without a `function`, also the
         name of the backend's function that computes it.
     inputs : tuple of str
         ``text`` (a `PackedText`) or names of earlier fields (arrays of n rows).
     fields : tuple of Field
-        What the code returns: an array, or several in this order, or a mapping by name.
+        Fields that the code returns: as one array, as several in this order, or as a mapping from
+        names to arrays.
     params : mapping
         Keyword arguments of the code. They are part of a run's fingerprint, so they must be JSON.
     function : callable, optional
-        A user's code. Built-in blocks have none: each backend has its own.
+        The user's code. Built-in blocks have none, because every backend implements them.
     version : str
-        To be raised when the block's results change although its source does not.
+        Change it when the block's results change although its source does not.
     exact : bool
         False if results may differ in the last bits between backends or batches.
     cuda : str
@@ -52,7 +53,7 @@ class MapBlock:
         Seconds per text of a slow block; see `map_block`. Not part of its identity.
     """
 
-    # The leading fields also take positional arguments, as they always did in public code.
+    # Public code may pass the first five by position, as it always could.
     name: str = field(kw_only=False)
     inputs: tuple[str, ...] = field(kw_only=False)
     fields: tuple[Field, ...] = field(kw_only=False)
@@ -80,7 +81,7 @@ class MapBlock:
             )
 
     def _check_kernel(self) -> None:
-        if any(one.dtype == STRING for one in self.fields):
+        if any(field_.dtype == STRING for field_ in self.fields):
             raise GraphError(f"block {self.name!r}: a CUDA kernel cannot return strings")
         declared = rf'extern\s+"C"\s+__global__\s[^;{{]*?\b{re.escape(self.name)}\s*\('
         if not isinstance(self.cuda, str) or not re.search(declared, self.cuda):
@@ -98,7 +99,7 @@ class MapBlock:
     def bind(self, backend: str) -> Callable[..., Any]:
         """Return the code that computes the block on a backend."""
         kernels = load(backend)
-        return getattr(kernels, self.name) if self.function is None else kernels.own(self)
+        return getattr(kernels, self.name) if self.function is None else kernels.user_function(self)
 
     def outputs(self, returned: Any, rows: int) -> dict[str, npt.NDArray[Any]]:
         """Validate what the block's code returned, and return it by field name.
@@ -109,9 +110,9 @@ class MapBlock:
             A field is missing, or its dtype, shape or length differs from the declaration.
         """
         if isinstance(returned, Mapping):
-            if set(returned) != {one.name for one in self.fields}:
+            if set(returned) != {field_.name for field_ in self.fields}:
                 raise self._error(f"returned {sorted(returned)}")
-            values = [returned[one.name] for one in self.fields]
+            values = [returned[field_.name] for field_ in self.fields]
         elif len(self.fields) == 1:
             values = [returned]
         elif isinstance(returned, Sequence) and len(returned) == len(self.fields):
@@ -119,8 +120,8 @@ class MapBlock:
         else:
             raise self._error(f"returned {type(returned).__name__}")
         return {
-            one.name: self._validated(one, value, rows)
-            for one, value in zip(self.fields, values, strict=True)
+            field_.name: self._validated(field_, value, rows)
+            for field_, value in zip(self.fields, values, strict=True)
         }
 
     def _validated(self, declared: Field, value: Any, rows: int) -> npt.NDArray[Any]:
@@ -152,7 +153,7 @@ class MapBlock:
         return array
 
     def _error(self, problem: str) -> BlockError:
-        declared = ", ".join(one.name for one in self.fields)
+        declared = ", ".join(field_.name for field_ in self.fields)
         return BlockError(f"block {self.name!r} (fields: {declared}) {problem}")
 
     def describe(self) -> dict[str, Any]:
@@ -166,13 +167,13 @@ class MapBlock:
         """
         described: dict[str, Any] = {
             "inputs": list(self.inputs),
-            "fields": {one.name: one.describe() for one in self.fields},
+            "fields": {field_.name: field_.describe() for field_ in self.fields},
             "params": dict(self.params),
             "version": self.version,
             "exact": self.exact,
         }
         if self.function is not None:
-            described["code"] = of_function(self.function, self.name, bool(self.version))
+            described["code"] = describe_function(self.function, self.name, bool(self.version))
         if self.cuda:
             described["cuda"] = self.cuda
         return described
@@ -189,10 +190,10 @@ def map_block(
 ) -> Callable[[Callable[..., Any]], MapBlock]:
     """Make a block from a function, whose parameter names are the block's inputs.
 
-    The function is called with a micro-batch: ``text`` is a `PackedText` of n texts, any other
+    The function is called with a micro-batch: ``text`` is a `PackedText` of n texts, and any other
     parameter is an array with the n rows of an earlier field. It returns one array per field, with
-    n rows each. Micro-batches have any number of texts, so a row's result must depend on that row
-    alone.
+    n rows each. The number of texts in a micro-batch varies, so a row's result must depend on that
+    row alone.
 
     On the backend ``cuda`` the arrays are CuPy arrays. NumPy's functions accept them
     (``np.max(dhatu, axis=1)``), except for functions that create arrays, where CuPy's own are
@@ -203,17 +204,18 @@ def map_block(
     Parameters
     ----------
     fields : sequence of Field
-        What it returns.
+        Fields that the function returns.
     name : str, optional
         Defaults to the function's name.
     version, exact
         See `MapBlock`.
     cuda : str, optional
-        CUDA C++ with a kernel ``extern "C" __global__`` of the block's name, which a GPU runs
-        instead of the function, with one thread per text and blocks of 256 threads. Its parameters
-        are ``const unsigned char *data, const long long *offsets`` for ``text`` and a pointer to
-        its values for a field, then ``long long n``, then a pointer per field that it fills. CuPy
-        compiles it so that subnormal floats count as zero.
+        CUDA C++ with an ``extern "C" __global__`` kernel that has the block's name. A GPU runs it
+        instead of the function, with one thread per text and 256 threads per thread block. Its
+        parameters are, for each input, ``const unsigned char *data, const long long *offsets`` if
+        it is ``text``, or else a pointer to the field's values; then ``long long n``; then a
+        pointer for each field that the kernel fills. CuPy compiles it so that subnormal floats are
+        flushed to zero.
     text_seconds : float, optional
         Seconds per text of a slow block, e.g. an embedding, on the slowest machine that will run
         it. Shards are made small enough that at most five minutes of a worker's work are in flight.

@@ -1,7 +1,7 @@
 """Frames: a corpus as a lazy dask frame (`frame`), and cuDF text as kernel input (`packed`).
 
-It covers what is between a corpus or a frame and a backend's arrays. Files are read in `storage`;
-arrays are computed with in `kernels`.
+Covers the way from a corpus or a frame to a backend's arrays. Files are read in `storage`, and
+`kernels` compute with the arrays.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ def frame(corpus: Corpus, backend: str | None = None) -> dd.DataFrame:
     r"""Return a corpus as a lazy dask frame in a backend's memory.
 
     Partitions, columns and index are the same on every backend. The index is the row of the corpus,
-    and quarantined rows have a null text. This counts the rows and reads no text.
+    and quarantined rows have a null text. Making the frame counts the rows but reads no text.
 
     Parameters
     ----------
@@ -39,14 +39,14 @@ def frame(corpus: Corpus, backend: str | None = None) -> dd.DataFrame:
         From `open_corpus`.
     backend : str, optional
         ``cpu``: pandas with Arrow-backed text, which is `Corpus.frame`. ``cuda``: dask-cuDF; text
-        goes from the readers to the device as Arrow buffers. Defaults to dask's setting
+        is copied from the readers to the device as Arrow buffers. Defaults to dask's setting
         ``dataframe.backend`` (pandas or cudf).
 
     Raises
     ------
     BackendUnavailable
         The name is unknown, or this process lacks RAPIDS or a GPU, which a dask-cuDF frame needs
-        for its metadata. A run needs neither here, because its workers make the frames.
+        for its metadata. To submit a run, the client needs neither: its workers make the frames.
 
     Examples
     --------
@@ -63,7 +63,8 @@ def frame(corpus: Corpus, backend: str | None = None) -> dd.DataFrame:
         raise UsageError("frame needs a corpus from open_corpus(...)")
     name = _backend_of_dask() if backend is None else backend
     if name not in _FRAMES:
-        raise BackendUnavailable(f"no frames on {name!r}; choose one of: {', '.join(_FRAMES)}")
+        choices = ", ".join(_FRAMES)
+        raise BackendUnavailable(f"no frames for backend {name!r}; choose one of: {choices}")
     return _FRAMES[name](corpus)
 
 
@@ -71,10 +72,10 @@ def frame(corpus: Corpus, backend: str | None = None) -> dd.DataFrame:
 def packed(series: Any) -> Iterator[PackedText]:
     """View a cuDF string column as a `PackedText` of CuPy arrays, without a copy.
 
-    Inside the ``with`` block cuDF cannot spill the column, and a spilled one is brought back, so
-    limit the block to a micro-batch. Afterwards the column can be spilled as before; a view that is
-    held longer stays readable and holds its memory on the device. The arrays are read-only by
-    convention, because CuPy cannot enforce it: writing to them changes the frame.
+    A spilled column is copied back to the device, and cuDF cannot spill it inside the ``with``
+    block, so limit the block to a micro-batch. Afterwards the column can be spilled as before; a
+    view that is held longer stays readable and keeps its memory on the device. The arrays are
+    read-only by convention, because CuPy cannot enforce it: writing to them changes the frame.
 
     Taking the view waits for cuDF's queued work. Kernels that read it on another stream must have
     finished before the ``with`` block ends.
@@ -114,7 +115,7 @@ def packed(series: Any) -> Iterator[PackedText]:
 
 
 def valid(series: Any) -> Any:
-    """Return which rows of a cuDF column are not null, as a new CuPy bool array [n]."""
+    """Return which rows of a cuDF column are not null: a new CuPy array, bool [n]."""
     return series.notna().values
 
 
@@ -127,7 +128,7 @@ def _cudf_frame(corpus: Corpus) -> dd.DataFrame:
         cupy, _, _ = map(import_module, ("cupy", "cudf", "dask_cudf"))
     except ImportError as error:
         raise BackendUnavailable(
-            f"no frames on 'cuda' here: they need an NVIDIA GPU and RAPIDS ({error}); `paninifs "
+            f"no 'cuda' frames here: they need an NVIDIA GPU and RAPIDS ({error}); `paninifs "
             "devices` reports whether there is a GPU and what to install; or choose backend='cpu'"
         ) from error
     runtime = cupy.cuda.runtime
@@ -135,7 +136,7 @@ def _cudf_frame(corpus: Corpus) -> dd.DataFrame:
         runtime.getDeviceCount()
     except runtime.CUDARuntimeError as error:
         raise BackendUnavailable(
-            f"no frames on 'cuda' here: they need a GPU in this process ({error}); "
+            f"no 'cuda' frames here: they need a GPU in this process ({error}); "
             "choose backend='cpu', or submit the corpus itself to workers that have one"
         ) from error
     return corpus.frame_of(_to_cudf)

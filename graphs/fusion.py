@@ -1,6 +1,6 @@
-"""Fusion: the blocks of the default graph become one, which a backend computes in one pass.
+"""Fusion of the default graph's blocks into one, which a backend computes in one pass.
 
-The fused block makes the same fields, bit for bit. Fusion affects how a graph runs and not what it
+The fused block computes the same fields, bit for bit. Fusion changes how a graph runs, not what it
 is, so fused blocks do not appear in fingerprints or stores.
 """
 
@@ -16,7 +16,7 @@ _FUSED = ("digest", "dhatu", "prime_base", "ambiguity")
 
 
 def fuse(graph: Graph) -> Graph:
-    """Return a graph that makes the same fields, with the default graph's blocks fused.
+    """Return a graph that computes the same fields, with the default graph's blocks fused.
 
     A graph that lacks one of these blocks is returned unchanged; users' blocks are not fused.
 

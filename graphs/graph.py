@@ -1,6 +1,7 @@
-"""`Graph`: blocks in an order in which the inputs of each are made before it; `default_graph`.
+"""`Graph`: blocks, each after those that compute its inputs; and `default_graph`.
 
-A graph is a declaration; `engine` runs it.
+A graph is a declaration; `engine` runs it. One block is declared in `block`, the built-in ones are
+in `blocks`.
 """
 
 from __future__ import annotations
@@ -26,7 +27,7 @@ class Graph:
     Raises
     ------
     GraphError
-        A block needs a field that no earlier block makes, or two blocks make the same field.
+        A block needs a field that no earlier block computes, or two blocks compute the same field.
 
     Examples
     --------
@@ -48,16 +49,16 @@ class Graph:
                     f"two blocks are named {block.name!r}; give one of them another name="
                 )
             names.add(block.name)
-            for wanted in block.inputs:
-                if wanted not in known:
+            for name in block.inputs:
+                if name not in known:
                     raise GraphError(
-                        f"block {block.name!r} needs {wanted!r}; available before it: "
+                        f"block {block.name!r} needs {name!r}; available before it: "
                         f"{', '.join(sorted(known))}"
                     )
             for field in block.fields:
                 if field.name in known:
                     raise GraphError(
-                        f"block {block.name!r} makes {field.name!r}, which is made before it"
+                        f"block {block.name!r} computes {field.name!r}, which already exists"
                     )
                 known.add(field.name)
 
@@ -95,7 +96,7 @@ class Graph:
 
 
 def default_graph(*, dhatus: Sequence[str] = DHATUS, primes: Sequence[int] = PRIMES) -> Graph:
-    """Return digest → dhātu → prime base → ambiguity, over the default or other inventories.
+    """Return the graph digest → dhātu → prime base → ambiguity, over the given inventories.
 
     Raises
     ------

@@ -1,7 +1,7 @@
 """The default inventories: the dhātus that texts are weighed on, and the primes that encode them.
 
-The blocks in `blocks` check inventories that a user passes. A store's own inventories are read by
-`engine.results.inventories`.
+The blocks in `blocks` validate inventories that a user passes. `engine.results.inventories` reads
+the inventories of a store.
 """
 
 from __future__ import annotations

@@ -27,7 +27,8 @@
     ScarceDisk (UserWarning)               little disk space is left for spilling
     UnencryptedScheduler (UserWarning)     other hosts can reach a scheduler without TLS
 
-All subclass a builtin too, so that code like ``except FileNotFoundError`` works as expected.
+All of them also subclass a builtin exception, so that code like ``except FileNotFoundError`` works
+as expected.
 """
 
 from __future__ import annotations
@@ -106,11 +107,11 @@ class RowsQuarantined(PaniniError, RuntimeError):
 
 
 class RunFailed(PaniniError, RuntimeError):
-    """The run ended without finishing; the store resumes. The cause is chained."""
+    """The run ended before it had finished; it can be resumed. The cause is chained."""
 
 
 class RunCancelled(PaniniError, RuntimeError):
-    """The run was cancelled; the store resumes."""
+    """The run was cancelled; it can be resumed."""
 
 
 class ResultsIncomplete(UserWarning):

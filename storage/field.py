@@ -15,7 +15,7 @@ STRING = "string"
 _KINDS = frozenset("biuf")
 
 
-# Public, so what was positional once remains so; fields that are added later are keyword-only.
+# This class is public, so its first arguments stay positional; later ones are keyword-only.
 @dataclass(frozen=True, kw_only=True)
 class Field:
     """One output array: a value per text, or a small fixed-shape array of values per text.
@@ -35,12 +35,12 @@ class Field:
     description : str
         One line, stored with the array.
     compress : bool
-        Whether compressing the values is worth its time; for hashes it is not.
+        Whether to compress the values. For hashes, compression is not worth its time.
 
     Raises
     ------
     GraphError
-        When the declaration cannot be stored.
+        The declared array cannot be stored.
 
     Examples
     --------
@@ -65,7 +65,7 @@ class Field:
     def __post_init__(self) -> None:
         if not self.name.isidentifier() or self.name.startswith("_"):
             raise GraphError(
-                f"{self.name!r} is not a field name: use letters, digits and _, not starting with _"
+                f"{self.name!r} is not a valid field name: use letters, digits and _, no leading _"
             )
         if self.dtype != STRING:
             try:
@@ -89,11 +89,10 @@ class Field:
                 f"field {self.name!r}: dims {dims} must name each axis of shape {shape} once, "
                 f"none of them 'text' or {self.name!r}"
             )
-        if not all(
-            dim.isidentifier() for dim in dims
-        ):  # a dimension with labels is stored as an array as well
+        # A dimension with labels is also stored as an array.
+        if not all(dim.isidentifier() for dim in dims):
             raise GraphError(
-                f"field {self.name!r}: each of the dims {dims} must be letters, digits and _"
+                f"field {self.name!r}: each dim of {dims} must consist of letters, digits and _"
             )
         lengths = dict(zip(dims, shape, strict=True))
         for dim, labels in self.labels.items():
@@ -123,7 +122,7 @@ class Field:
 
     @classmethod
     def described(cls, found: Mapping[str, Any]) -> Field:
-        """Return the field that `describe` described, without labels and description."""
+        """Return the field that `describe` described, but without labels and `description`."""
         shape, dims = tuple(found["shape"]), tuple(found["dims"])
         return cls(found["name"], found["dtype"], shape, dims, compress=found["compress"])
 

@@ -1,7 +1,7 @@
 """Rows, their faults, and the outline of a file: the types that pass between files and the engine.
 
-Types only. How a format makes rows is in `formats`, which files a corpus has and which rows make a
-shard is in `corpus`.
+Types only. How a format makes rows is in `formats`. Which files a corpus has, and which rows make
+up a shard, is in `corpus`.
 """
 
 from __future__ import annotations
@@ -22,11 +22,11 @@ EXCERPT_BYTES = 1024
 """Bytes of an offending row that the quarantine keeps."""
 
 SHORT_BYTES = 2**31 - 1
-"""Bytes of text in an array, up to which its offsets are 32-bit."""
+"""Largest number of bytes of text in an array with 32-bit offsets."""
 
 BATCH_ROWS = 16_384
 BATCH_BYTES = 8 << 20
-"""Rows, and approximate bytes of text, that a format yields at most in one batch."""
+"""Most rows, and approximately the most bytes of text, that a format yields in one batch."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -36,7 +36,7 @@ class SourceFile:
     url: str  # as it is shown and stored: without password or signature
     name: str  # relative to the corpus, so that a corpus may be moved
     size: int  # bytes
-    version: str  # tells one version of a file from the next: generation, etag or time of change
+    version: str  # identifies this version of the file: its generation, etag or modification time
     format: str  # a key of formats.registry.FORMATS
     compression: str | None  # "gzip", "zstd", "bz2" or None
     problem: str | None = None  # why it cannot be opened, if its listing shows that
@@ -98,7 +98,7 @@ class Outline:
 NULL_KIND = "null"
 
 ANY_TEXT = "*"
-"""The only column of a format without column names; it is the text, whatever name is asked for."""
+"""The only column of a format without column names: the text, under any name that is requested."""
 
 
 @dataclass(frozen=True)
@@ -110,7 +110,7 @@ class Column:
 
     @property
     def array(self) -> str:
-        """The name of its array in the results, which cannot be the dotted path of a struct's leaf.
+        """Name of the column's array in the results; dots of a path into structs are replaced.
 
         >>> Column("translation.fr", "string").array
         'translation_fr'
@@ -124,7 +124,7 @@ def common_kind(kinds: Iterable[str]) -> str:
     >>> common_kind(["int64", "float64"]), common_kind(["int64", "null"]), common_kind(["date32"])
     ('float64', 'int64', 'string')
     """
-    known = set(kinds) - {NULL_KIND}  # in such a file every value is missing
+    known = set(kinds) - {NULL_KIND}  # the kind of a column in which every value is missing
     if known == {"int64", "float64"}:
         return "float64"
     kind = known.pop() if len(known) == 1 else "string"
@@ -199,7 +199,7 @@ class Rows:
         return len(self.text)
 
     def cleaned(self, cleaning: Cleaning) -> Rows:
-        """Return these rows with their texts cleaned; too short or too long a text is a fault."""
+        """Return these rows with cleaned texts; texts that are too short or long become faults."""
         text = cleaning.text(self.text)
         misfits = dict(cleaning.misfits(text))
         if text is self.text and not misfits:
@@ -234,7 +234,7 @@ class Rows:
 
 def _concat(arrays: Sequence[pa.Array]) -> pa.Array:
     kinds = {array.type for array in arrays}
-    # Batches have 32-bit or 64-bit offsets, and together those of 32 bits may overflow.
+    # Batches may differ in the width of their offsets, and joined 32-bit offsets may overflow.
     if len(kinds) > 1 or (
         kinds == {pa.string()} and sum(array.nbytes for array in arrays) > SHORT_BYTES
     ):
@@ -270,7 +270,7 @@ def validity(array: pa.Array) -> npt.NDArray[np.bool_]:
     bitmap = array.buffers()[0]
     if array.null_count == 0 or bitmap is None:
         return np.full(len(array), array.null_count == 0)
-    # Not with to_numpy, which would import pandas: half a second.
+    # Not with to_numpy, which would import pandas: that takes half a second.
     first, last = array.offset, array.offset + len(array)
     bits = np.frombuffer(bitmap, np.uint8)[first // 8 : -(-last // 8)]
     return np.unpackbits(bits, bitorder="little")[first % 8 :][: len(array)].astype(np.bool_)

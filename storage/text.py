@@ -1,7 +1,7 @@
 """`PackedText`: consecutive texts as two flat buffers, the form in which kernels read them.
 
-Only the layout belongs here. Reading texts into memory is in `storage.corpus` and
-`storage.formats`, computing from them in `graphs.kernels`.
+Only the layout belongs here. Texts are read into memory by `storage.corpus` and `storage.formats`,
+and `graphs.kernels` computes with them.
 """
 
 from __future__ import annotations
@@ -23,8 +23,8 @@ if TYPE_CHECKING:
 class PackedText:
     """Texts laid end to end: Arrow's string layout, without the validity bitmap.
 
-    Text ``i`` is ``data[offsets[i]:offsets[i + 1]]``. The first offset may be non-zero, so a
-    slice shares its parent's buffers; a null text has a slot whose bytes mean nothing.
+    Text ``i`` is ``data[offsets[i]:offsets[i + 1]]``. The first offset may be non-zero, so that
+    a slice can share its parent's buffers. The bytes of a null text are undefined.
 
     On a GPU both are CuPy arrays, and iterating over texts copies them to the host.
 

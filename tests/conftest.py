@@ -113,6 +113,9 @@ def packages(monkeypatch):
     """Say which packages are installed, and the versions of which distributions."""
     from paninifs.engine.cluster import cuda as cuda_cluster
     from paninifs.engine.hardware import packages
+    from paninifs.graphs.kernels.cpu import numba_target
+
+    numba_target.settings()  # asks once, for versions that are really installed
 
     def install(*names, **versions):
         for module in (cuda_cluster, packages):

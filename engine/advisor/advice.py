@@ -1,6 +1,6 @@
 """`Advice`: an answer of the advisor, and how it is shown as text and as HTML.
 
-`advise` makes it. Everything in it was decided there; here it is only shown.
+`advise` makes it and takes every decision; this module only formats the result.
 """
 
 from __future__ import annotations
@@ -35,8 +35,8 @@ class Advice:
         for one in self.rows:
             if one.name == name:
                 return one
-        there = ", ".join(one.name for one in self.rows)
-        raise UsageError(f"no machine {name!r} in the answer; it has: {there}")
+        names = ", ".join(one.name for one in self.rows)
+        raise UsageError(f"no machine {name!r} in the answer; it has: {names}")
 
     def __str__(self) -> str:
         return as_text(self)
@@ -51,14 +51,14 @@ def table(advice: Advice) -> list[tuple[str, ...]]:
 
 
 def sections(advice: Advice) -> list[tuple[str, tuple[str, ...]]]:
-    """Return what follows the table: headings and their sentences."""
+    """Return the sections below the table: each heading with its sentences."""
     order = " -> ".join(advice.recommended) or "none"
     parts = [
         ("recommended", (order,)),
         ("why", advice.why),
         ("each machine", tuple(f"{row.name}: {row.reasons[0]}" for row in advice.rows)),
         ("differences from seed2", advice.differs),
-        ("time and money against others", tuple(_returns(advice))),
+        ("time and cost compared with others", tuple(_returns(advice))),
         ("prices", advice.sources),
     ]
     return [(name, lines) for name, lines in parts if lines]
@@ -92,7 +92,7 @@ def as_html(advice: Advice) -> str:
 
 
 def title(advice: Advice) -> str:
-    """Return a title: the catalogue, and what units and dollars refer to."""
+    """Return a title: the catalogue, and whether figures are per run or per month."""
     span = advice.question.span
     return f"catalogue {advice.catalogue!r} of {advice.as_of}; units and dollars {span}"
 
@@ -109,7 +109,7 @@ def _cells(row: Row) -> tuple[str, ...]:
 
 
 def _returns(advice: Advice) -> list[str]:
-    """Describe what the recommended machines save and cost against others, each named."""
+    """Describe what the recommended machines save and cost compared with others."""
     lines = []
     for name in advice.recommended:
         mine = advice.row(name)
@@ -130,6 +130,6 @@ def _returns(advice: Advice) -> list[str]:
             if one.usd_net is not None:
                 line += f"; {dollars(one.usd_net)} net"
             elif one.break_even_value:
-                line += f"; it pays if an hour is worth {dollars(one.break_even_value)} or more"
+                line += f"; it pays off if an hour is worth {dollars(one.break_even_value)} or more"
             lines.append(line)
     return lines

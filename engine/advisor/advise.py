@@ -1,7 +1,7 @@
-"""`advise`: which machine suits a piece of work, what it takes and costs on each, and why.
+"""`advise`: which machine suits a piece of work, its time and cost on each machine, and why.
 
-The answer is an `Advice`; how it is shown is in `advice`. What counts for and against each machine
-is in `feasibility`, the order in `ranking`.
+The answer is an `Advice`; how it is shown is in `advice`. The reasons for and against each machine
+are found in `feasibility`, the order in `ranking`.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ UNMEASURED = (
 )
 
 MOST_RECOMMENDED = 3
-"""Machines recommended at most: the first choice and its alternatives."""
+"""Maximum number of recommended machines: the first choice and its alternatives."""
 
 
 def advise(
@@ -56,31 +56,35 @@ def advise(
     """Rank the machines that can do a piece of work, including this one, with reasons.
 
     Machines that do the work in one session and are available at once come first, then those that
-    need more than one session or are hard to get, then those for which something has to be done or
-    found out first, and last the impossible ones, each with the reason: no backend of this engine
-    for the work, too little memory, not in the plan, over the budget, past the deadline or longer
-    than a month. Within each group, with `value_of_time`, the least sum of dollars and the value of
-    the hours comes first; otherwise for production the fastest; otherwise the cheapest, and among
-    those within a tenth of it the fastest. A deadline only rules out machines that are too slow.
+    need more than one session or are hard to get, then those that need preparation or have unknown
+    figures, and last the impossible ones, each with the reason: this engine has no backend for the
+    work there, the memory is too small, the machine is not in the plan, or the work would exceed
+    the budget, the deadline or a month.
+
+    Within each group, machines are ordered by total cost (dollars plus the value of the hours) if
+    `value_of_time` is given; otherwise by time if the stage is production; otherwise by dollars,
+    where the fastest comes first among those within a tenth of the cheapest. A deadline only rules
+    out machines that are too slow.
 
     Parameters
     ----------
-    work : Work, or Corpus, or None with the catalogue "seed2"
-        The texts of a corpus are counted.
+    work : Work or Corpus, or None with the catalogue "seed2"
+        If it is a corpus, its texts are counted.
     runs_per_month : int, optional
-        By default, figures are per run.
+        Number of runs per month. By default, figures are per run.
     plan : str, optional
         The user's plan: "free", "pro", "pro+", "payg" (units as needed) or "rented" (a machine by
-        the hour). What the plan costs anyway is not part of a run's cost. By default, machines are
+        the hour). The subscription itself is not part of a run's cost. By default, machines are
         priced without a subscription.
     units_left : float, optional
         Compute units left; by default, what the plan includes per month.
     budget : float, optional
-        US dollars per month, beyond what the plan costs anyway; compared with one run if the number
+        US dollars per month, in addition to the subscription; compared with one run if the number
         of runs is not given.
     deadline : float, optional
         Hours within which a run has to finish.
     stage : "prototyping" or "production", optional
+        Purpose of the runs; for production, time comes before cost.
     value_of_time : float, optional
         US dollars per hour. By default, time has no price.
     free : str or sequence of str

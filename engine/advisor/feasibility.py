@@ -1,4 +1,4 @@
-"""`assess`: what counts for and against one machine, for one question.
+"""`assess`: the reasons for and against one machine, for one question.
 
 A machine is impossible if this engine cannot do the work there, the work does not fit in its
 memory, it is not in the plan, or it takes or costs more than is allowed. It is uncertain if
@@ -47,7 +47,7 @@ class Tier(IntEnum):
 
 @dataclass(frozen=True, kw_only=True)
 class Row:
-    """A machine in an answer: time and cost there, and what counts for and against it."""
+    """A machine in an answer: its predicted time and cost, and the reasons for and against it."""
 
     machine: Machine
     verdict: Verdict
@@ -56,7 +56,7 @@ class Row:
     prediction: Prediction | None = None  # None if nothing is predicted
     cost: Cost | None = None  # None if it is not available, or nothing is predicted
     returns: tuple[Return, ...] = ()  # comparisons with others, each named
-    label: str = ""  # of the catalogue "seed2": the time that it states, not a prediction
+    label: str = ""  # the time stated by the catalogue "seed2"; not a prediction
 
     @property
     def name(self) -> str:
@@ -87,7 +87,7 @@ class Row:
 
 @dataclass
 class _Findings:
-    """What counts for and against one machine, in sentences."""
+    """The reasons for and against one machine, in sentences."""
 
     against: list[str] = field(default_factory=list)
     doubts: list[str] = field(default_factory=list)
@@ -112,7 +112,7 @@ class _Findings:
 def assess(
     machine: Machine, question: Question, work: Work, catalogue: Catalogue, predict: Predict
 ) -> Row:
-    """Return what counts for and against a machine.
+    """Return a machine with its verdict and the reasons for and against it.
 
     Parameters
     ----------
@@ -173,19 +173,21 @@ def _predicted(
         return None
     if machine.backend not in BACKENDS:
         tpu = machine.backend == "tpu"
-        findings.against.append(TPU_HASHING if tpu else f"no backend {machine.backend!r} here")
+        findings.against.append(
+            TPU_HASHING if tpu else f"this engine has no backend {machine.backend!r}"
+        )
         return None
     try:
         return predict(machine, work)
     except UsageError as error:
-        findings.doubts.append(f"it cannot be predicted: {error}")
+        findings.doubts.append(f"its time cannot be predicted: {error}")
         return None
 
 
 def _offer(
     findings: _Findings, machine: Machine, question: Question, catalogue: Catalogue
 ) -> tuple[Offer, Plan] | None:
-    """Return the offer and plan that the user gets a machine by; None, with a reason, if none."""
+    """Return the offer and plan that apply to a machine; note why and return None if none does."""
     if machine.name in question.free:
         known = machine.offers.get(question.plan or "")
         hours = known.session_hours if known else None
@@ -217,7 +219,7 @@ def _offer(
 
 
 def _elsewhere(machine: Machine, catalogue: Catalogue) -> str:
-    """Return in which plans a machine is offered."""
+    """Describe the plans that offer a machine, or why none does."""
     plans = [catalogue.plan(name) for name in machine.offers]
     if not plans:
         return machine.note or "no plan of the catalogue has it"
@@ -239,7 +241,10 @@ def _time(prediction: Prediction) -> str:
 
 
 def assumptions_about(machine: Machine, work: Work) -> list[str]:
-    """Return what is assumed about an unknown host; `advise` has its own note for this machine."""
+    """Return what is assumed about a machine's unknown host.
+
+    Empty for this machine, about which `advise` has its own note.
+    """
     if work.kind != "hashing" or machine.name == HERE:
         return []
     assumed = []
@@ -256,15 +261,15 @@ def _deadline(findings: _Findings, prediction: Prediction, question: Question) -
     if question.deadline is not None and hours > question.deadline:
         allowed = duration(question.deadline * 3600)
         findings.against.append(
-            f"misses the deadline: {duration(prediction.seconds)}, not {allowed}"
+            f"misses the deadline of {allowed}: a run takes {duration(prediction.seconds)}"
         )
 
 
 def _month(findings: _Findings, cost: Cost, question: Question) -> None:
     if not cost.fits_month:
         findings.against.append(
-            f"{question.runs_per_month} runs take {cost.hours_month:,.0f} h, and a month has "
-            f"{MONTH_HOURS:.0f}"
+            f"{question.runs_per_month} runs take {cost.hours_month:,.0f} h, but a month has only "
+            f"{MONTH_HOURS:.0f} h"
         )
 
 
@@ -280,10 +285,8 @@ def _money(findings: _Findings, machine: Machine, cost: Cost, question: Question
             findings.doubts.append("its cost is not known, so it may exceed the budget")
         return
     if used:
-        left = (
-            "" if cost.units_left is None else f", {units(cost.units_left)} of the paid units left"
-        )
-        findings.notes.append(f"costs {units(used)} {span}{left}, {dollars(usd)} beyond")
+        left = "" if cost.units_left is None else f" ({units(cost.units_left)} will be left)"
+        findings.notes.append(f"costs {units(used)} {span}{left} and {dollars(usd)}")
     else:
         whose = machine.notes.get("usd_per_hour", "") if cost.plan == RENTED else ""
         of = f" ({whose})" if whose else ""
@@ -294,7 +297,7 @@ def _money(findings: _Findings, machine: Machine, cost: Cost, question: Question
         )
     if question.budget is not None and usd > question.budget:
         findings.against.append(
-            f"over the budget: {dollars(usd)} {span}, not {dollars(question.budget)} per month"
+            f"over the budget of {dollars(question.budget)} per month: costs {dollars(usd)} {span}"
         )
 
 

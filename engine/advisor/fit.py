@@ -1,8 +1,8 @@
 """`fit`: whether a piece of work fits in a machine's memory.
 
 For models it is computed from their parameters, not from tables of "up to a billion parameters on
-that card", which contradict one another. Times on a GPU or TPU assume FP16, so that is what has to
-fit there; a CPU computes in FP32.
+that card", which contradict one another. Times on a GPU or TPU assume FP16, so the parameters
+have to fit there in FP16; a CPU computes in FP32.
 """
 
 from __future__ import annotations
@@ -37,12 +37,12 @@ def fit(work: Work, machine: Machine, prediction: Prediction | None) -> Fit:
     need, wording = _needed(work, prediction, device=machine.kind != "cpu")
     if prediction is not None and machine.ram_gb and prediction.host_bytes > machine.ram_gb * 1e9:
         host, ram = _gb(prediction.host_bytes), _gb(machine.ram_gb * 1e9)
-        return Fit(False, f"{host} of the host's memory needed, and it has {ram}")
+        return Fit(False, f"needs {host} of host memory, but the host has {ram}")
     if available is None:
-        return Fit(None, f"its memory is not known; {wording} needed" if need else "")
+        return Fit(None, f"its memory is not known; the work needs {wording}" if need else "")
     if need <= available:
         return Fit(True, f"needs {wording} of its {_gb(available)}" if need else "")
-    return Fit(False, f"{wording} needed, and it has {_gb(available)}")
+    return Fit(False, f"needs {wording}, but has {_gb(available)}")
 
 
 def _needed(work: Work, prediction: Prediction | None, *, device: bool) -> tuple[int, str]:

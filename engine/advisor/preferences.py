@@ -1,7 +1,8 @@
 """`check_preferences`: which of the user's preferred machines this one is, and what to do.
 
-A process cannot switch to another accelerator: its user picks one in a menu, or with a job. So this
-is advice, in the user's order of preference; without a GPU a TPU is next, and a CPU last.
+A process cannot switch to another accelerator: its user chooses one in a menu, or when submitting a
+job. So this is only advice, in the user's order of preference. Without a GPU, a TPU is next, and a
+CPU last. Ranking all machines for a piece of work is in `advise`.
 """
 
 from __future__ import annotations
@@ -27,14 +28,14 @@ from ..hardware.platform import current_platform
 from ..rendering.quantities import dollars, duration, units
 
 MEASURE = Work(100_000_000, mean_bytes=100)
-"""Work that machines are compared by."""
+"""Work for which machines are compared."""
 
 CPU = "CPU"
 
 
 @dataclass(frozen=True)
 class PreferenceCheck:
-    """Which of the preferred machines this one is, and what its user should know."""
+    """Which of the preferred machines this one is, with notes for its user."""
 
     machine: str  # this machine's name in the catalogue
     preferred: bool  # whether it is among the preferred ones
@@ -52,7 +53,7 @@ def check_preferences(
     remedy: str | None,
     catalogue: Catalogue,
 ) -> PreferenceCheck:
-    """Return which of the preferred machines this one is, what to pick instead, and when that pays.
+    """Return which of the preferred machines this one is, and when another one pays off.
 
     Parameters
     ----------
@@ -75,7 +76,7 @@ def check_preferences(
     >>> from paninifs.engine.costs.catalogue_files import open_catalogue
     >>> check = check_preferences(["L4", "T4"], [], None, "choose one", open_catalogue())
     >>> print(check.notes[0])
-    none of L4, T4 is here, but a CPU: choose one (L4, else T4)
+    this machine (CPU) is none of L4, T4: choose one (L4, else T4)
     """
     if isinstance(prefer, str) or not prefer:
         raise UsageError("prefer must be a list of machines such as prefer=['L4', 'T4', 'A100']")
@@ -85,7 +86,7 @@ def check_preferences(
     notes = [_situation(here, prefer, better, remedy)]
     if better and own is None:
         notes.append(
-            "whether another one pays is not known: the catalogue has no price of this one"
+            "whether another machine pays off is unknown: the catalogue has no price for this one"
         )
     elif own is not None:
         notes += _upgrades(own, [one for one in wanted if one.name in better], catalogue)
@@ -113,18 +114,20 @@ def _name_of(gpus: Sequence[Gpu], wanted: Sequence[Machine], catalogue: Catalogu
 
 def _situation(here: str, prefer: Sequence[str], better: Sequence[str], remedy: str | None) -> str:
     if not better:
-        return f"{here} is here, the first of {', '.join(prefer)}"
+        return f"this machine ({here}) is your first choice of {', '.join(prefer)}"
     instead = f"{remedy or 'use another machine'} ({', else '.join(better)})"
     if here in prefer:
-        return f"{here} is here, and not {', '.join(better)}, which you prefer: {instead}"
-    return f"none of {', '.join(prefer)} is here, but a {here}: {instead}"
+        return f"this machine ({here}) is not {', '.join(better)}, which you prefer: {instead}"
+    return f"this machine ({here}) is none of {', '.join(prefer)}: {instead}"
 
 
 def _without_gpu(wanted: Sequence[Machine]) -> str:
     """Return what is left if no GPU is available."""
     if "tpu" in BACKENDS:
         return "if no GPU is available, a TPU is next, and the CPU last"
-    none = ", so those that you name cannot be used yet" if any(_tpu(one) for one in wanted) else ""
+    none = (
+        ", so the TPUs that you name cannot be used yet" if any(_tpu(one) for one in wanted) else ""
+    )
     return (
         "if no GPU is available, a TPU would be next, but the engine has no backend for it "
         f"yet{none}; the CPU is last, and computes the same bits"
@@ -136,12 +139,12 @@ def _tpu(machine: Machine) -> bool:
 
 
 def _upgrades(here: Machine, wanted: Sequence[Machine], catalogue: Catalogue) -> Iterator[str]:
-    """Yield when another machine pays instead of this one, for each that can be predicted."""
+    """Yield, for each other machine, whether it pays off to use it instead of this one."""
     for other in wanted:
         try:
             mine, theirs = (_cost_on(one, catalogue) for one in (here, other))
         except UsageError as error:
-            yield f"whether {other.name} would pay is not known: {error}"
+            yield f"whether {other.name} would pay off is unknown: {error}"
             continue
         yield (
             f"{other.name} instead of {here.name}: {MEASURE.texts:,} texts of "
@@ -152,16 +155,16 @@ def _upgrades(here: Machine, wanted: Sequence[Machine], catalogue: Catalogue) ->
 
 
 def _verdict(found: Return) -> str:
-    """Return whether a machine that saves time or money pays."""
+    """Return in words whether a comparison favours the other machine."""
     saves, cheaper = found.hours_saved > 0, found.usd_extra < 0
     if saves and cheaper:
-        return "it pays"
+        return "it pays off"
     if not (saves or cheaper):
-        return "it does not pay for the hashing"
+        return "it does not pay off for the hashing"
     worth = dollars(abs(found.usd_extra / found.hours_saved)) if found.hours_saved else None
     if saves:
-        return f"it pays if an hour is worth {worth} or more"
-    return f"it pays unless an hour is worth {worth} or more" if worth else "it pays"
+        return f"it pays off if an hour is worth {worth} or more"
+    return f"it pays off unless an hour is worth {worth} or more" if worth else "it pays off"
 
 
 def _cost_on(machine: Machine, catalogue: Catalogue) -> Cost:
@@ -171,7 +174,7 @@ def _cost_on(machine: Machine, catalogue: Catalogue) -> Cost:
         raise UsageError(f"the engine has no backend {machine.backend!r}")
     cost = price(predict(machine, MEASURE).seconds, machine, *offer) if offer else None
     if cost is None or cost.usd is None:
-        raise UsageError(f"no price of {machine.name} is known")
+        raise UsageError(f"the price of {machine.name} is not known")
     return cost
 
 

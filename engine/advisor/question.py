@@ -1,4 +1,4 @@
-"""`Question`: what the advisor is asked, validated."""
+"""`Question`: the validated input of the advisor. `advise` answers it."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ STAGES: tuple[Stage, ...] = get_args(Stage)
 
 @dataclass(frozen=True, kw_only=True)
 class Question:
-    """A piece of work, how often it is done, and what it may cost; None: not given.
+    """A piece of work, how often it is done, and what it may cost. None means not given.
 
     Raises
     ------
@@ -28,7 +28,7 @@ class Question:
     runs_per_month: int | None = None
     plan: str | None = None  # the user's plan
     units_left: float | None = None  # compute units
-    budget: float | None = None  # US dollars per month, beyond what the plan costs anyway
+    budget: float | None = None  # US dollars per month, in addition to the subscription
     deadline: float | None = None  # hours within which a run has to finish
     stage: Stage | None = None
     value_of_time: float | None = None  # US dollars per hour
@@ -54,7 +54,7 @@ class Question:
 
     @property
     def fastest_first(self) -> bool:
-        """Whether time comes before dollars, if time has no value."""
+        """Whether machines are ordered by time before dollars; used if time has no value."""
         return self.stage == "production"
 
     @property

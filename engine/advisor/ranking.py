@@ -1,6 +1,6 @@
 """`ranked` and `reasons_of`: the order of machines, and the reasons for it.
 
-What counts for and against a single machine is in `feasibility`.
+The reasons for and against a single machine are found in `feasibility`.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from .feasibility import Row, Tier, assumptions_about
 from .question import Question
 
 TIE = 0.10
-"""Share of the smaller cost; costs that differ by less are considered equal."""
+"""Difference, as a share of the smaller cost, up to which two costs are considered equal."""
 
 _LAST = float("inf")  # unknown values come after known ones
 Key = Callable[[Row], float]
@@ -77,7 +77,7 @@ def _hours(row: Row) -> float:
     return _LAST if row.prediction is None else row.prediction.seconds / 3600
 
 
-# --- why ------------------------------------------------------------------------------------------
+# --- reasons --------------------------------------------------------------------------------------
 
 
 def reasons_of(rows: Sequence[Row], question: Question) -> tuple[str, ...]:
@@ -113,7 +113,7 @@ def _first(able: list[Row], question: Question) -> str:
     elif question.fastest_first and value is None:
         how = "is the fastest suitable machine"
     else:
-        how = "is the cheapest suitable machine, or as cheap within a tenth and faster"
+        how = "is the cheapest suitable machine, or within a tenth of the cheapest and faster"
     return f"{best.name} {how}; a run takes {takes}"
 
 
@@ -153,7 +153,7 @@ def _assumed(able: list[Row], question: Question) -> list[str]:
 
 
 def _defaults(question: Question) -> list[str]:
-    """Return what was assumed for what the question leaves open."""
+    """Return the defaults that were used where the question gives no value."""
     notes = []
     if question.plan is None:
         notes.append("no plan given: machines are priced without a subscription if possible")

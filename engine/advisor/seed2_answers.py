@@ -1,6 +1,6 @@
 """The answers of the frozen guide, and how today's answers differ from them, with causes.
 
-The guide's matrix itself is in `seed2`.
+The guide's decision matrix itself is in `seed2`.
 """
 
 from __future__ import annotations
@@ -33,8 +33,8 @@ def answer_of_seed2(
     """
     unknown = sorted(question.free - matrix.backends.keys())
     if unknown:
-        there = ", ".join(matrix.backends)
-        raise UsageError(f"no machine {unknown[0]!r} in the catalogue 'seed2'; it has: {there}")
+        names = ", ".join(matrix.backends)
+        raise UsageError(f"no machine {unknown[0]!r} in the catalogue 'seed2'; it has: {names}")
     ruling = matrix.rule(inputs_of(matrix, question))
     rows = [_row(one, ruling) for one in matrix.backends.values()]
     rank = {name: at for at, name in enumerate(ruling.recommend)}
@@ -60,7 +60,7 @@ def differences(rows: Sequence[Row], question: Question) -> tuple[str, ...]:
 
 
 def inputs_of(matrix: Seed2, question: Question) -> dict[str, Answer]:
-    """Return the inputs of the matrix that a question gives."""
+    """Return the inputs of the matrix that a question provides."""
     found: dict[str, Answer] = {}
     if question.budget is not None and question.budget < matrix.limited_below:
         found["budget"] = "limited"
@@ -110,7 +110,7 @@ def _why(matrix: Seed2, ruling: Ruling, question: Question) -> tuple[str, ...]:
     take = " -> ".join(ruling.recommend)
     if ruling.decided_by is None:
         sentences = [
-            f"{take}: the general advice of a guide of {matrix.date}; no criterion was given"
+            f"{take}: the general advice of a guide of {matrix.date}; no criterion applies"
         ]
     else:
         decisive = ruling.decided_by
@@ -120,12 +120,12 @@ def _why(matrix: Seed2, ruling: Ruling, question: Question) -> tuple[str, ...]:
             for one in ruling.overruled
         ]
     if question.plan is not None or question.free:
-        sentences.append("it ignores the plan and which machines are free for you")
+        sentences.append("the guide ignores the plan, and which machines are free for you")
     sentences.append(
-        "frozen: prices, times and free machines are those of its date, right or wrong"
+        "the guide is frozen: prices, times and free machines are those of its date, right or wrong"
     )
     if question.work is not None and question.work.kind == "hashing":
-        sentences.append("it is about sentence embeddings; this work is hashing")
+        sentences.append("the guide is about sentence embeddings; this work is hashing")
     return tuple(sentences)
 
 
@@ -163,7 +163,7 @@ def _verdict(backend: GuideMachine, row: Row, ruling: Ruling, question: Question
 
 
 def _price(backend: GuideMachine, row: Row) -> list[str]:
-    """Return whether a machine that was free no longer is, or the reverse."""
+    """Note a machine that was free in the guide and no longer is, or the reverse."""
     if row.cost is None or row.tier is Tier.IMPOSSIBLE:
         return []
     free = not row.units and row.usd == 0

@@ -1,6 +1,7 @@
-"""The command ``paninifs``, one file per subject: options, output and exit codes.
+"""The command ``paninifs``: options, output and exit codes, one file per subject.
 
-The work itself is done by the functions of the public API. May import everything in `engine`.
+The commands only parse options and print results; the public API does the work. Nothing imports
+this folder, and it may import everything in `engine`.
 """
 
 from __future__ import annotations
@@ -66,7 +67,7 @@ def _warning(
 
 def main() -> None:
     """Run the command."""
-    # Imports create a million objects and no garbage; collecting among them costs half a second at
+    # Imports create a million objects and no garbage; collections during them cost half a second at
     # the start, and as much at exit.
     gc.set_threshold(100_000)
     atexit.register(gc.freeze)

@@ -21,13 +21,16 @@ def advise(
     corpus: Annotated[
         list[str] | None,
         typer.Argument(
-            metavar="CORPUS", help="Files, a quoted glob, a folder or a URL; or give --texts."
+            metavar="CORPUS",
+            help="Files, a quoted glob, a folder or a URL. Alternatively, give --texts.",
         ),
     ] = None,
     texts: Annotated[int | None, typer.Option(min=1, help="Number of texts.")] = None,
     mean_bytes: Annotated[
         float | None,
-        typer.Option(min=0, help="Mean UTF-8 bytes per text, with --texts; 100 by default."),
+        typer.Option(
+            min=0, help="Mean size of a text in UTF-8 bytes, with --texts; 100 by default."
+        ),
     ] = None,
     text: Annotated[
         str | None,
@@ -53,7 +56,9 @@ def advise(
         str | None,
         typer.Option(help="Your plan: 'free', 'pro', 'pro+', 'payg' or 'rented'."),
     ] = None,
-    units: Annotated[float | None, typer.Option(min=0, help="Compute units left.")] = None,
+    units: Annotated[
+        float | None, typer.Option(min=0, help="Compute units that you have left.")
+    ] = None,
     budget: Annotated[
         float | None, typer.Option(min=0, help="US dollars per month, in addition to the plan.")
     ] = None,
@@ -69,12 +74,13 @@ def advise(
     ] = None,
     free: Annotated[
         list[str] | None,
-        typer.Option(help="Machine that costs you nothing at present; repeatable."),
+        typer.Option(help="Machine that is free for you at present; repeatable."),
     ] = None,
     catalogue: Annotated[
         str | None,
         typer.Option(
-            help="Your own TOML file, overriding current figures; or 'seed2', a frozen guide."
+            help="TOML file with your own figures, which override the current ones; or 'seed2', "
+            "the frozen guide of November 2025."
         ),
     ] = None,
     as_json: Json = False,

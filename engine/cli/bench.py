@@ -19,9 +19,9 @@ def bench(
     rounds: Annotated[int, typer.Option(min=1, help="How often to repeat each measurement.")] = 3,
     as_json: Json = False,
 ) -> None:
-    """Measure this machine in a minute or two; `paninifs advise` then predicts from the figures.
+    """Measure this machine, so that `paninifs advise` can predict run times on it.
 
-    Writes half a gigabyte of temporary files, and removes them.
+    Takes a minute or two. Writes half a gigabyte of temporary files, and removes them.
     """
     from .. import calibrate
     from ..costs import calibration
@@ -43,13 +43,11 @@ def bench(
             "overhead": f"{1e3 * found.shard:.1f} ms per shard, {1e3 * found.task:.1f} ms per task",
         }
         | {f"hashing, {path}": _rate(rate) for path, rate in found.hashing.items()}
-        | {f"reading {format}, writing": _rate(rate) for format, rate in found.host.items()}
+        | {f"reading {format} and writing": _rate(rate) for format, rate in found.host.items()}
     )
     out.print(f"saved to {plain(str(calibration.PATH))}")
 
 
 def _rate(rate: Rate) -> str:
     seconds = rate.seconds(1, 100)
-    return (
-        f"{1 / seconds:,.0f} texts/s per core, of 100 bytes" if seconds else "too fast to measure"
-    )
+    return f"{1 / seconds:,.0f} texts of 100 bytes/s per core" if seconds else "too fast to measure"

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 def devices(as_json: Json = False) -> None:
-    """Print what this machine has, its usable backends, and what to install for the others."""
+    """Print this machine's hardware, its usable backends, and how to enable the others."""
     from ..hardware import hardware
     from ..hardware.selection import select_cluster
 
@@ -64,7 +64,7 @@ def _print_gpus(machine: Hardware) -> None:
     for gpu in machine.gpus:
         pairs({f"gpu {gpu.cuda_name}": f"{gpu}; {gpu.advice}"})
         if trouble := _trouble(rapids, gpu):
-            out.print(f"[yellow]but[/] {plain(trouble)}")
+            out.print(f"[yellow]problem:[/] {plain(trouble)}")
     if machine.why_no_gpu:
         pairs({"gpu": f"none ({machine.why_no_gpu})"})
     if rapids:
@@ -84,7 +84,7 @@ def _gib(nbytes: int) -> str:
 
 
 def _document(machine: Hardware) -> dict[str, Any]:
-    """Return everything as JSON, with each GPU what to install for it."""
+    """Return everything as JSON, including what to install for each GPU."""
     rapids = machine.packages.rapids
     gpus = [
         asdict(gpu)

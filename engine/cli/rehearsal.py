@@ -1,4 +1,7 @@
-"""What ``paninifs run --sample`` prints: what the whole run will take, and how to start it."""
+"""The output of ``paninifs run --sample``: what the whole run will take, and how to start it.
+
+The sample itself is run by `rehearsal`.
+"""
 
 from __future__ import annotations
 
@@ -58,7 +61,7 @@ def print_rehearsal(
         out.print(f"note: copying to {plain(shown(mirror))} is not included in the time")
     for note in found.notes:
         out.print(f"note: {plain(note)}")
-    out.print(f"to run it all: {plain(whole_command(sys.argv[1:]))}")
+    out.print(f"to run the whole corpus: {plain(whole_command(sys.argv[1:]))}")
 
 
 def whole_command(words: Sequence[str]) -> str:

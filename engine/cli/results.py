@@ -25,7 +25,7 @@ def peek(
         str, typer.Argument(metavar="SENTENCE", help="The sentence; - reads it from stdin.")
     ],
     results: Annotated[
-        str | None, typer.Option("--in", help="Results store in which to find the nearest texts.")
+        str | None, typer.Option("--in", help="Results store to search for the nearest texts.")
     ] = None,
     top: Annotated[int, typer.Option(min=0, help="How many texts to find.")] = 5,
     as_json: Json = False,
@@ -82,15 +82,20 @@ def export(
     ],
     columns: Annotated[
         list[str] | None,
-        typer.Option(help="Columns to export, such as a,b; all by default. May be repeated."),
+        typer.Option(help="Columns to export, such as a,b; all by default. Repeatable."),
     ] = None,
     format: Annotated[
         str | None,
-        typer.Option(help="'csv', 'csv.gz' or 'parquet'; by default from the file's ending."),
+        typer.Option(
+            help="'csv', 'csv.gz' or 'parquet'; by default inferred from the file's ending."
+        ),
     ] = None,
     text: Annotated[
         bool,
-        typer.Option("--text/--no-text", help="Read the corpus too, or export only the store."),
+        typer.Option(
+            "--text/--no-text",
+            help="Include texts and other columns of the corpus, or export only the store.",
+        ),
     ] = True,
     overwrite: Annotated[
         bool, typer.Option("--overwrite", help="Replace an existing file.")

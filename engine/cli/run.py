@@ -77,7 +77,7 @@ def run(
         str | None,
         typer.Option(
             help=f"Format of the files: {', '.join(FORMATS)} ('text' has one text per line, "
-            "'document' one per file); by default from each file's ending."
+            "'document' one per file); by default inferred from each file's ending."
         ),
     ] = None,
     strip_markup: Annotated[
@@ -102,24 +102,24 @@ def run(
     cluster: Annotated[
         str | None,
         typer.Option(
-            help="'cpu': processes on this machine; 'threads': threads of one process; 'cuda': the "
-            "machine's NVIDIA GPUs; or a scheduler's address. By default chosen from the machine "
-            "and the size of the corpus."
+            help="'cpu': processes on this machine; 'threads': threads of one process; 'cuda': "
+            "this machine's NVIDIA GPUs; or the address of a scheduler. By default chosen by the "
+            "hardware and the size of the corpus."
         ),
     ] = None,
     backend: Annotated[
         str | None,
         typer.Option(
             help="How the workers compute: 'cpu', 'cuda' or 'reference' (slow); by default the "
-            "one that suits the cluster."
+            "one that the cluster was started for."
         ),
     ] = None,
     workers: Annotated[
         str | None,
         typer.Option(
-            metavar="N|FEW-MANY",
-            help="Number of worker processes or GPUs; a range such as 1-8 starts and stops "
-            "processes with the amount of work.",
+            metavar="N|MIN-MAX",
+            help="Number of worker processes or GPUs. With a range such as 1-8, processes are "
+            "started and stopped as the amount of work changes.",
         ),
     ] = None,
     threads: Annotated[int | None, typer.Option(min=1, help="Threads per worker.")] = None,
@@ -127,8 +127,8 @@ def run(
     host: Annotated[
         str,
         typer.Option(
-            help="Address on which a cluster on this machine listens; any but loopback needs TLS "
-            "(deploy/README.md)."
+            help="Address on which a cluster on this machine listens. Addresses other than "
+            "loopback need TLS (see deploy/docs/clusters.md)."
         ),
     ] = LOOPBACK,
     shard_rows: Annotated[
@@ -137,7 +137,9 @@ def run(
     on_error: Annotated[
         OnError, typer.Option(help="Quarantine rows that cannot be used, or stop at the first.")
     ] = OnError.quarantine,
-    fresh: Annotated[bool, typer.Option("--fresh", help="Discard earlier results.")] = False,
+    fresh: Annotated[
+        bool, typer.Option("--fresh", help="Discard earlier results and start over.")
+    ] = False,
     extend: Annotated[
         bool,
         typer.Option("--extend", help="Append the texts of new files to earlier results."),
@@ -152,7 +154,7 @@ def run(
     priority: Annotated[
         int,
         typer.Option(
-            help="If several runs share a cluster, tasks with a higher priority come first."
+            help="If several runs share a cluster, tasks with a higher priority start first."
         ),
     ] = 0,
     sample: Annotated[
@@ -206,8 +208,8 @@ def run(
             cluster = cluster_for(source.nbytes, backend, sized=bool(sized))
             if cluster == "threads":
                 err.print(
-                    "note: the corpus is small, so threads of this process compute it; for worker "
-                    "processes, give --cluster cpu"
+                    "note: the corpus is small, so threads of this process compute it; to use "
+                    "worker processes, give --cluster cpu"
                 )
         with connect(
             cluster, workers=worker_count, threads=threads, memory=memory, host=host, quiet=as_json
@@ -278,7 +280,7 @@ def _workers(option: str) -> int | tuple[int, int]:
 
 
 def _require_gpus(workers: int | None) -> None:
-    """Exit at once without a usable GPU; this is a failure, not wrong usage."""
+    """Exit at once if too few GPUs are usable; a missing GPU is a failure, not wrong usage."""
     from ..cluster.cuda import require_gpus
 
     try:

@@ -31,7 +31,7 @@ def status(results: Results, as_json: Json = False) -> None:
     if as_json:
         print_json(asdict(found))
         return
-    state = "complete" if found.complete else "unfinished; to finish, run again"
+    state = "complete" if found.complete else "unfinished; run again to finish it"
     pairs(
         {
             "store": f"{found.results} ({state})",
@@ -40,7 +40,7 @@ def status(results: Results, as_json: Json = False) -> None:
             "shards": f"{found.shards_done:,} of {found.shards:,}, {found.shard_rows:,} texts each",
             "unreadable files": f"{found.files_unread:,}",
             "being written by": found.writer or "no process",
-            "begun": found.created,
+            "created": found.created,
             "fingerprint": found.fingerprint,
         }
     )
@@ -53,7 +53,7 @@ def verify(
     ] = None,
     as_json: Json = False,
 ) -> None:
-    """Read the corpus again, recompute, and compare every bit; exit with 1 if any differs."""
+    """Recompute RESULTS from the corpus and compare every bit; exit with 1 if any differs."""
     from ..results.verify import verify as check
 
     with errors():

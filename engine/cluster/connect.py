@@ -1,6 +1,7 @@
 """`connect`: a dask client for a cluster started by name, or found by address.
 
-How local clusters are started is in `local`; who can reach them, in `network`.
+How local clusters are started is in `local`, who can reach them in `network`. What is done on a
+cluster is in `run`.
 """
 
 from __future__ import annotations
@@ -43,7 +44,7 @@ def connect(
         ``"cpu"``: worker processes on this machine, listening on loopback only; ``"threads"``:
         one worker in this process, ready in a second, for small corpora; ``"cuda"``: one worker
         process per GPU of this machine that CUDA_VISIBLE_DEVICES leaves visible; or the address of
-        a scheduler, as in ``"tcp://10.0.0.5:8786"`` or ``"tls://..."``. When left out, ``"cuda"``
+        a scheduler, such as ``"tcp://10.0.0.5:8786"`` or ``"tls://..."``. By default, ``"cuda"``
         if a GPU and its packages can be used, else ``"cpu"``; the choice and its reason are
         printed.
     workers, threads, memory
@@ -56,15 +57,15 @@ def connect(
         or name. The dashboard stays on loopback, because TLS does not cover it: reach it from
         other hosts through ``ssh -L 8787:127.0.0.1:8787``.
     security : distributed.Security, optional
-        Certificates for TLS, for a local cluster or to join a running one. When left out, those
-        of dask's configuration and environment (``DASK_DISTRIBUTED__COMM__TLS__...``).
-        deploy/README.md has the commands.
+        Certificates for TLS, for a local cluster or to join a running one. By default, those of
+        dask's configuration and environment (``DASK_DISTRIBUTED__COMM__TLS__...``).
+        deploy/docs/clusters.md has the commands.
     prefer : sequence of str, optional
-        Machines that you would prefer, best first, as ``["L4", "T4", "A100"]``. Prints which of
-        them this is; if none, what to choose instead in which menu, and when that pays. A process
-        cannot switch machines itself.
+        Machines that you would prefer, best first, such as ``["L4", "T4", "A100"]``. Prints which
+        of them this machine is; if it is none, which one to choose in which menu, and when that
+        pays off. A process cannot switch machines itself.
     otherwise : "go on" or "stop"
-        What to do if this is none of them.
+        Whether to continue if this machine is none of them, or to raise an error.
     quiet : bool
         Print nothing.
 
@@ -81,8 +82,8 @@ def connect(
     Raises
     ------
     BackendUnavailable
-        The name is unknown, this machine lacks what the cluster needs, no scheduler answers at
-        the address with these certificates, or the machine is none of the preferred ones and
+        The name is unknown; this machine lacks what the cluster needs; no scheduler answers at
+        the address with these certificates; or the machine is none of the preferred ones and
         `otherwise` is ``"stop"``.
 
     Examples
@@ -110,8 +111,8 @@ def connect(
     else:
         choices = ", ".join(CLUSTERS)
         raise BackendUnavailable(
-            f"unknown cluster {cluster!r}; choose one of {choices}, or a scheduler's address like "
-            "tcp://HOST:8786"
+            f"unknown cluster {cluster!r}; choose one of {choices}, or a scheduler's address such "
+            "as tcp://HOST:8786"
         )
     problem = install(client)  # reported by each run: why the dashboard's tab is missing
     if not quiet:
@@ -122,7 +123,7 @@ def connect(
 def _check_preferences(
     prefer: Sequence[str], otherwise: str, cluster: str | None, *, quiet: bool
 ) -> None:
-    """Print which of the preferred machines this is; raise if it is none and that was asked for."""
+    """Print which of the preferred machines this is; raise if none and `otherwise` is "stop"."""
     from ..advisor.preferences import check_this_machine
 
     if otherwise not in ("go on", "stop"):
@@ -139,14 +140,14 @@ def _check_preferences(
 
 
 def _is_importing_main() -> bool:
-    """Whether this is a worker process that is still importing the user's script."""
+    """Return whether this is a worker process that is still importing the user's script."""
     return bool(getattr(multiprocessing.current_process(), "_inheriting", False))
 
 
 def backend_of(client: Client) -> str:
     """Return the backend that a cluster was started for.
 
-    ``"cpu"`` if the scheduler was started by other means and does not say.
+    ``"cpu"`` if the scheduler was started by other means and does not record a backend.
     """
     return str(client.get_metadata(BACKEND_KEY, "cpu"))
 
@@ -156,11 +157,11 @@ def _running(address: str, size: ClusterSize, endpoint: Endpoint) -> Client:
 
     if size != ClusterSize() or endpoint.host != LOOPBACK:
         raise UsageError(
-            f"{address} is already running: workers, threads, memory and host cannot be chosen"
+            f"{address} is already running: workers, threads, memory and host cannot be set"
         )
     try:
         return Client(address, security=endpoint.security)
-    except (OSError, ValueError, TypeError, MemoryError) as error:  # what answers may not be dask
+    except (OSError, ValueError, TypeError, MemoryError) as error:  # the server may not be dask
         raise BackendUnavailable(
             f"no dask scheduler answers at {address}: {error}{_advice(address)}"
         ) from error
@@ -169,8 +170,8 @@ def _running(address: str, size: ClusterSize, endpoint: Endpoint) -> Client:
 def _advice(address: str) -> str:
     if address.startswith("tls://"):
         return (
-            "; a scheduler with TLS needs certificates of its own authority: security=, or "
-            "DASK_DISTRIBUTED__COMM__TLS__CA_FILE and ...__TLS__CLIENT__CERT and __KEY "
-            "(deploy/README.md)"
+            "; a scheduler with TLS needs certificates of its own authority: pass security=, or "
+            "set DASK_DISTRIBUTED__COMM__TLS__CA_FILE and ...__TLS__CLIENT__CERT and __KEY "
+            "(see deploy/docs/clusters.md)"
         )
-    return "; a scheduler that was started with certificates is at tls://, not tcp://"
+    return "; if the scheduler was started with certificates, its address begins with tls://"

@@ -18,31 +18,31 @@ from ..hardware.nvml import nvidia
 from ..hardware.packages import installed_packages
 
 UCX = ("ucxx", "distributed_ucxx")
-ALTERNATIVE = "; --cluster cpu, or connect('cpu'), computes the same bits without one"
+ALTERNATIVE = "; --cluster cpu, or connect('cpu'), computes the same bits without a GPU"
 
 # CUDA orders devices fastest first, NVML by bus; dask-cuda assumes that the orders are the same.
 ENVIRONMENT = {"CUDA_DEVICE_ORDER": "PCI_BUS_ID"}
 
-# Shares of a device's memory. The pool starts with the first and grows to the second; the rest is
-# for the context, the kernels' code and other programs. The third is the most that waiting results
-# may hold, so that the rest of the pool is free to work in.
+# Shares of a device's memory. The pool starts with the first share and grows to the second; the
+# rest is for the context, the kernels' code and other programs. The third share is the maximum for
+# results that wait, so that the rest of the pool is free for computing.
 POOL_AT_FIRST, POOL_AT_MOST, KEPT_ON_DEVICE = INITIAL_POOL_SHARE, 0.9, 0.5
 
 _log = logging.getLogger(__name__)
 
 
 def require_gpus(workers: int | None = None) -> tuple[Gpu, ...]:
-    """Return the GPUs that get a worker each: the first ones, or all usable ones.
+    """Return the GPUs that each get a worker: the first `workers` usable ones, or all of them.
 
     Parameters
     ----------
     workers : int, optional
-        Number of GPUs; all when left out.
+        Number of GPUs; by default all usable ones.
 
     Raises
     ------
     BackendUnavailable
-        The driver, a usable GPU or a package is missing, or a package is incompatible: the message
+        The driver, a usable GPU or a package is missing, or a package is incompatible. The message
         says which, and what to install.
     UsageError
         There are fewer usable GPUs.
@@ -50,7 +50,7 @@ def require_gpus(workers: int | None = None) -> tuple[Gpu, ...]:
     found = nvidia()
     usable = tuple(gpu for gpu in found.gpus if not gpu.unusable)
     if usable and workers is not None and workers > len(usable):
-        raise UsageError(f"{workers} workers need one GPU each, and {len(usable)} can be used")
+        raise UsageError(f"{workers} workers need one GPU each, but only {len(usable)} can be used")
     chosen = usable[:workers]
     missing = (
         installed_packages().trouble_with(chosen)
@@ -82,9 +82,9 @@ def cluster_arguments(
     host, dashboard_address : str
         Where scheduler and workers, and the dashboard, listen.
     threads : int, optional
-        Threads per worker; one when left out, as they share a device.
+        Threads per worker; one by default, as they share a device.
     memory : str, optional
-        Host memory per worker before it spills; an even share when left out.
+        Host memory per worker; an even share by default.
 
     Examples
     --------
@@ -98,12 +98,13 @@ def cluster_arguments(
     ...     sms=40,
     ...     uuid="GPU-0a1b",
     ... )
-    >>> asked = cluster_arguments([gpu], host="127.0.0.1", dashboard_address="127.0.0.1:0")
-    >>> asked["CUDA_VISIBLE_DEVICES"], asked["rmm_pool_size"] >> 20
+    >>> found = cluster_arguments([gpu], host="127.0.0.1", dashboard_address="127.0.0.1:0")
+    >>> found["CUDA_VISIBLE_DEVICES"], found["rmm_pool_size"] >> 20
     ([0], 7680)
     """
     arguments: dict[str, Any] = {
-        # Both: with fewer workers than devices, dask-cuda takes the lowest numbers, not the first.
+        # Set together with n_workers: with fewer workers than devices, dask-cuda takes the lowest
+        # device numbers, not the first in the list.
         "CUDA_VISIBLE_DEVICES": [gpu.cuda_name for gpu in gpus],
         "n_workers": len(gpus),
         "threads_per_worker": threads or 1,
@@ -112,12 +113,12 @@ def cluster_arguments(
         "dashboard_address": dashboard_address,
         # Otherwise the first task would wait a few seconds for the import.
         "pre_import": ["cudf"],
-        # One pool for both; otherwise each would hold memory that the other lacks.
+        # One pool for cuDF and CuPy; otherwise each would hold memory that the other lacks.
         "rmm_allocator_external_lib_list": ["cupy"],
     }
     if memory:
         arguments["memory_limit"] = memory
-    # In bytes: dask-cuda takes a fraction as one of device 0, or for a slice, of the whole GPU.
+    # In bytes: dask-cuda applies a fraction to device 0 or, for a MIG slice, to the whole GPU.
     smallest = min(gpu.memory for gpu in gpus)
     if smallest:
         arguments |= {

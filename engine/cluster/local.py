@@ -1,7 +1,7 @@
 """Clusters on this machine: worker processes, threads of this process, one worker per GPU.
 
 `CLUSTERS` is the one table of their kinds. They listen on loopback unless the caller names another
-interface. Joining a running cluster is in `connect`, how large one may be in `size`.
+interface. Joining a running cluster is in `connect`, checking the requested size in `size`.
 """
 
 from __future__ import annotations
@@ -47,10 +47,10 @@ BACKEND_KEY = ["paninifs", "backend"]
 
 @contextmanager
 def _shielded_from_ctrl_c() -> Iterator[None]:
-    """Start processes that ignore Ctrl-C, which a terminal sends to all of them.
+    """Make processes that are started in this context ignore Ctrl-C, which a terminal sends to all.
 
-    Only the client decides what it means; tracebacks of dying workers would bury its answer. A
-    Ctrl-C during the start is raised here afterwards.
+    Only the client reacts to it; tracebacks of dying workers would bury its message. A Ctrl-C
+    pressed in the meantime is raised in this process afterwards.
     """
     if threading.current_thread() is not threading.main_thread():
         yield
@@ -97,7 +97,7 @@ def _cuda(size: ClusterSize, endpoint: Endpoint) -> Client:
     if isinstance(size.workers, tuple):
         raise UsageError(
             "a 'cuda' cluster has a fixed number of workers, one per GPU: a GPU is there all the "
-            "time, and its worker takes seconds to start. Name a number, workers=2, or none"
+            "time, and its worker takes seconds to start. Give a number, such as workers=2, or none"
         )
     gpus = cuda_cluster.require_gpus(size.workers)  # before anything heavy is imported
     import dask
@@ -115,7 +115,7 @@ def _cuda(size: ClusterSize, endpoint: Endpoint) -> Client:
         arguments["protocol"] = "tls"  # UCX does not support it
     with _starting(size, len(gpus)) as started:
         cluster = LocalCUDACluster(**arguments, **_private(endpoint))
-        # Until the cluster is closed, dask's frames and `paninifs.frame` are of cuDF.
+        # Until the cluster is closed, dask's frames and `paninifs.frame` use cuDF.
         frames = dask.config.set({"dataframe.backend": "cudf"})
         client = _owner_of(cluster, lambda: frames.__exit__(None, None, None))
         started.callback(client.close)
@@ -132,7 +132,7 @@ def _leave_profiling_off() -> None:
 
 
 def _configure_dask(environment: dict[str, Any]) -> None:
-    """Set what applies to every kind of worker process and is not an argument."""
+    """Set the dask configuration of worker processes that cannot be passed as an argument."""
     import dask
 
     # dask makes workers return memory at once, and glibc then maps every array of a shard anew: a
@@ -142,8 +142,8 @@ def _configure_dask(environment: dict[str, Any]) -> None:
     # dask makes every process check fifty times per second whether it still answers; these checks
     # alone took a thirtieth of two cores.
     dask.config.set({"distributed.admin.tick.interval": TICK})
-    # 15 s after a worker died dask checks whether one of its name is running, and if not never
-    # starts it again: for example when the replacement has just died too and is being restarted.
+    # 15 s after a worker died, dask checks whether a worker of the same name is running. If not, it
+    # never starts one again, even if the replacement has just died too and is being restarted.
     dask.config.set({"distributed.deploy.lost-worker-timeout": LOST_WORKER_TIMEOUT})
 
 
@@ -151,7 +151,7 @@ def _threads(size: ClusterSize, endpoint: Endpoint) -> Client:
     from dask.system import CPU_COUNT
 
     if size.workers not in (None, 1):
-        raise UsageError("'threads' is one worker, in this process; 'cpu' can have several")
+        raise UsageError("'threads' has one worker, in this process; 'cpu' can have several")
     return _local(
         size,
         endpoint,
@@ -200,7 +200,7 @@ def _owner_of(cluster: SpecCluster, closing: Callable[[], object] = lambda: None
     class OwningClient(Client):  # dask recognises clients by that word in the class name
         @property
         def direct_dashboard_link(self) -> str:
-            # dask assumes that it is on the host of the scheduler, and has no setting for that.
+            # dask assumes that the dashboard is on the scheduler's host, and has no setting for it.
             return str(super().dashboard_link).replace(f"//{host}:", f"//{LOOPBACK}:")
 
         @property
@@ -218,9 +218,9 @@ def _owner_of(cluster: SpecCluster, closing: Callable[[], object] = lambda: None
 
 @contextmanager
 def _starting(size: ClusterSize, workers: int) -> Iterator[ExitStack]:
-    """Shield the start of workers, and report in the user's terms why they did not start.
+    """Shield the start of workers from Ctrl-C, and translate errors into the user's terms.
 
-    The stack's callbacks run if they did not start, or Ctrl-C was pressed in the meantime.
+    The stack's callbacks run if the workers did not start, or if Ctrl-C was pressed meanwhile.
     """
     import dask
 
@@ -231,7 +231,7 @@ def _starting(size: ClusterSize, workers: int) -> Iterator[ExitStack]:
     try:
         with ExitStack() as started:
             with spilling, _shielded_from_ctrl_c(), warnings.catch_warnings():
-                # The dashboard's: another process may take it after it was found to be free.
+                # The dashboard's port: another process may take it after it was found to be free.
                 warnings.filterwarnings("ignore", "Port [0-9]+ is already in use", UserWarning)
                 yield started
             started.pop_all()
@@ -244,23 +244,23 @@ def _starting(size: ClusterSize, workers: int) -> Iterator[ExitStack]:
 
 
 def _private(endpoint: Endpoint) -> dict[str, Any]:
-    """Return the arguments of a local cluster that concern security."""
+    """Return the security arguments of a local cluster."""
     arguments: dict[str, Any] = {}
     if endpoint.security is not None:
         arguments["security"] = endpoint.security
     if not is_loopback(endpoint.host):
-        # Otherwise a worker's own pages, which are never encrypted, would be open as well.
+        # Otherwise each worker's dashboard, which is never encrypted, would be exposed as well.
         arguments["worker_dashboard_address"] = f"{LOOPBACK}:0"
     return arguments
 
 
 def _dashboard() -> str:
-    # Not left to dask, which would listen on every interface, regardless of `host`.
+    # Set explicitly: by default dask would listen on every interface, regardless of `host`.
     return f"{LOOPBACK}:{_dashboard_port()}"
 
 
 def _dashboard_port() -> int:
-    """Return dask's usual port, or 0 (any) if it is taken: dask would warn and leak."""
+    """Return dask's usual port, or 0 (any port) if it is taken, where dask would warn and leak."""
     with socket.socket() as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:

@@ -9,7 +9,7 @@ if TYPE_CHECKING:
 
 
 def remote_location(client: Client) -> str | None:
-    """Return where a cluster on other machines is; None if it was started on this one."""
+    """Describe where a cluster on other machines runs; None if it was started on this one."""
     from distributed import LocalCluster
 
     if isinstance(client.cluster, LocalCluster):
@@ -19,7 +19,7 @@ def remote_location(client: Client) -> str | None:
 
 
 def cluster_location(client: Client) -> str:
-    """Return where a cluster runs, for people.
+    """Describe where a cluster runs.
 
     Examples
     --------

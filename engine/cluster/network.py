@@ -1,6 +1,7 @@
-"""Who can reach a cluster: the interface it listens on, TLS, and a warning if there is none.
+"""Who can reach a cluster: the interface it listens on, TLS, and warnings if TLS is missing.
 
-Importing this imports nothing heavy.
+Whether a host is loopback is decided in `hardware.loopback`. Importing this module imports nothing
+heavy.
 """
 
 from __future__ import annotations
@@ -46,7 +47,8 @@ def warn_if_exposed(endpoint: Endpoint, stacklevel: int) -> None:
     warnings.warn(
         f"the scheduler on {endpoint.host} is open to other hosts, and {_RISK}. Omit host (--host) "
         "to keep it on this machine, or pass security=distributed.Security(...); in a shell, set "
-        "DASK_DISTRIBUTED__COMM__REQUIRE_ENCRYPTION=true and certificates: see deploy/README.md",
+        "DASK_DISTRIBUTED__COMM__REQUIRE_ENCRYPTION=true and certificates: see "
+        "deploy/docs/clusters.md",
         UnencryptedScheduler,
         stacklevel=stacklevel + 1,
     )
@@ -59,7 +61,7 @@ def warn_if_plain(address: str, stacklevel: int) -> None:
         return
     warnings.warn(
         f"{address} is a scheduler on another host, contacted in plain text, and {_RISK}. Start "
-        f"it with certificates and connect to tls://{host_port}: see deploy/README.md",
+        f"it with certificates and connect to tls://{host_port}: see deploy/docs/clusters.md",
         UnencryptedScheduler,
         stacklevel=stacklevel + 1,
     )

@@ -8,19 +8,19 @@ from ...storage.errors import UsageError
 from ..hardware.memory import ram
 
 RESIDENT_BYTES = 200 << 20
-"""Bytes of a worker that has imported what it needs."""
+"""Memory, in bytes, of an idle worker that has imported what it needs."""
 
 
 @dataclass(frozen=True)
 class ClusterSize:
-    """The size of a local cluster; None leaves it to dask and the machine."""
+    """The size of a local cluster; where a field is None, dask or the machine decides."""
 
-    workers: int | tuple[int, int] | None = None  # processes; or the fewest and the most
+    workers: int | tuple[int, int] | None = None  # processes; or their minimum and maximum
     threads: int | None = None  # per worker
     memory: str | None = None  # per worker, as in "2GiB"
 
     def between(self, default: int) -> tuple[int, int]:
-        """Return the fewest and the most workers; `default` for both if none were named.
+        """Return the minimum and maximum number of workers; `default` for both if none was given.
 
         Raises `UsageError` for an invalid number, or one that does not fit this machine's memory.
 
@@ -31,7 +31,7 @@ class ClusterSize:
         least, most = workers if isinstance(workers, tuple) else (workers, workers)
         if not 0 <= least <= most or most < 1:
             raise UsageError(
-                f"workers={workers} must be a number, or the fewest (0 or more) and the most"
+                f"workers={workers} must be a positive number, or a minimum (from 0) and a maximum"
             )
         memory = ram()
         available = memory.limit or memory.total

@@ -1,5 +1,5 @@
-"""What work takes and costs on a machine: catalogue, calibration, prediction, prices and bills.
+"""How long work takes and what it costs: catalogue, calibration, prediction, prices and bills.
 
-Which machine to choose is in `advisor`, what this machine is in `hardware`. May import `hardware`
-and `rendering`.
+Which machine to choose is decided in `advisor`; this machine's hardware is detected in `hardware`.
+May import `hardware` and `rendering`.
 """

@@ -1,4 +1,7 @@
-"""`bill`: what a run cost on its machine, and what it would have cost elsewhere."""
+"""`bill`: what a finished run cost on its machine, and what it would have cost elsewhere.
+
+The cost of a run in progress is in `meter`.
+"""
 
 from __future__ import annotations
 
@@ -16,7 +19,7 @@ from .this_machine import catalogued_machine
 from .work import Work
 
 SHOWN = ("CPU", "T4", "L4", "A100")
-"""Machines that a run is compared with: the most common choices, besides the user's own."""
+"""Machines that a run is compared with, besides those of the user's own catalogue."""
 
 
 @dataclass(frozen=True)
@@ -29,7 +32,7 @@ class Item:
     free: bool = False  # in at least one plan
 
     def __str__(self) -> str:
-        """Return it for people.
+        """Return machine, time and cost in words.
 
         >>> print(Item("T4", 12.34, None))
         T4 12 s
@@ -47,14 +50,16 @@ class Bill:
     """What a run cost, and what it would have cost elsewhere."""
 
     here: Item
-    elsewhere: tuple[Item, ...]  # predicted, also from the submission to the end
+    elsewhere: tuple[Item, ...]  # predicted; like `here`, from the submission to the end
     as_of: str  # the catalogue's date
 
     def __str__(self) -> str:
-        """Return it as two sentences."""
+        """Return the bill as two sentences."""
         unpriced = "" if self.here.cost else " (its price is not known)"
         if not self.elsewhere:
-            return f"{self.here}{unpriced}. Elsewhere: only the default graph is predicted"
+            return (
+                f"{self.here}{unpriced}. Elsewhere: not known; only the default graph is predicted"
+            )
         free = [one.machine for one in (self.here, *self.elsewhere) if one.free]
         nothing = f"; free in the plan 'free': {' and '.join(free)}" if free else ""
         others = "; ".join(map(str, self.elsewhere))
@@ -72,7 +77,7 @@ def bill(work: Work | None, seconds: float, cluster: str | None = None) -> Bill:
     Parameters
     ----------
     work : Work, optional
-        What the run did; None if that was not the default graph, the only one that is predicted.
+        The work of the run; None if its graph is not the default one, the only one predicted.
     seconds : float
         Duration, from the submission to the end.
     cluster : str, optional
@@ -94,7 +99,7 @@ def bill(work: Work | None, seconds: float, cluster: str | None = None) -> Bill:
     others = []
     for machine in catalogue.machines.values():
         if work is not None and machine != own and _is_shown(machine):
-            with suppress(UsageError):  # too little is known about it
+            with suppress(UsageError):  # too little is known about the machine
                 found = predict(machine, work)
                 others.append(_item(machine, found.seconds - found.parts["start"], catalogue))
     return Bill(mine, tuple(others), catalogue.as_of)

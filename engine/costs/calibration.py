@@ -1,6 +1,6 @@
 """`Calibration`: the measured speed of a machine, as stored on disk.
 
-`calibrate` measures it, `prediction` draws conclusions from it.
+`engine.calibrate` measures it, `prediction` predicts from it.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ FORMATS = {
     name: corpus_formats.FORMATS[name].endings[0]
     for name in dict.fromkeys(known.calibrated_as for known in corpus_formats.FORMATS.values())
 }
-"""Measured formats of a corpus, and their endings; the other formats are like one of these."""
+"""Measured formats and their endings; every other format is predicted like one of these."""
 
 CLUSTERS = ("threads", "cpu")
 
@@ -62,7 +62,7 @@ class Calibration:
     clock_ghz: float | None = None  # measured only for the reference machine
 
     def save(self, path: Path | None = None) -> None:
-        """Write it atomically to where `load` finds it."""
+        """Write the calibration atomically to a path; by default to where `load` finds it."""
         path = path or PATH
         path.parent.mkdir(parents=True, exist_ok=True)
         with NamedTemporaryFile("w", dir=path.parent, suffix=".partial", delete=False) as file:

@@ -1,7 +1,7 @@
 """`Catalogue`: machines, plans and prices, each figure with its source.
 
-These are data types only. What is free, and what is offered in which plan, changes from month to
-month and is in the files that `catalogue_files` reads. A figure without a source is None: unknown.
+These are data types only. The figures are in the files that `catalogue_files` reads, because what
+is free, and what a plan offers, changes from month to month. A figure without a source is None.
 """
 
 from __future__ import annotations
@@ -16,11 +16,11 @@ Kind = Literal["cpu", "gpu", "tpu"]
 Availability = Literal["always", "high", "medium", "low", "very low"]
 HARD_TO_GET: tuple[Availability, ...] = ("low", "very low")
 RENTED = "rented"
-"""Plan of machines rented by the hour; every machine with such a price is in it."""
+"""Plan of machines rented by the hour; every machine with an hourly price is in it."""
 HERE = "this machine"
-"""Name of the machine at hand; a user's own catalogue may price it under this name."""
+"""Name of the machine that runs this process; a user's own catalogue may set its price."""
 USUAL = ("free", "payg", RENTED)
-"""Plans that a machine is priced in by default: those without a subscription."""
+"""Plans whose prices are used by default: those without a subscription."""
 
 
 @dataclass(frozen=True)
@@ -31,7 +31,7 @@ class Source:
     title: str
     date: str  # of reading, or of the document: 2026-03 or 2026-03-14
     address: str | None  # of the document; None for a user's own figure
-    words: str | None  # to find a document without a known address by
+    words: str | None  # to search for, if the address of the document is not known
 
     def __str__(self) -> str:
         return f"{self.title}, {self.date}"
@@ -63,7 +63,7 @@ class Offer:
 
 @dataclass(frozen=True, kw_only=True)
 class Machine:
-    """What a machine computes with, and what it costs."""
+    """A machine's hardware, offers and prices."""
 
     name: str
     title: str
@@ -79,17 +79,17 @@ class Machine:
     fp16_tflops: float | None = None  # dense, tensor cores; bfloat16 for a TPU
     pcie_gb_s: float | None = None  # the maximum, in one direction
     capability: tuple[int, int] | None = None  # CUDA's compute capability
-    driver_names: tuple[str, ...] = ()  # of a GPU: words in a driver's name for it, such as "T4"
+    driver_names: tuple[str, ...] = ()  # words in the driver's name of the GPU, such as "T4"
     units_per_hour: float | None = None  # compute units
     usd_per_hour: float | None = None  # US dollars, if it can be rented
     offers: Mapping[str, Offer] = field(default_factory=dict)  # by plan; empty: not available
-    note: str = ""  # why it is not available, for example
+    note: str = ""  # for example why the machine is not available
     sources: Mapping[str, str] = field(default_factory=dict)  # field to the key of its source
     notes: Mapping[str, str] = field(default_factory=dict)  # field to a note on it
 
     @property
     def memory_bytes(self) -> int | None:
-        """Memory that a model has to fit in: the device's, or that of a host without one."""
+        """Memory that a model has to fit in: the device's, or the host's if there is no device."""
         gigabytes = self.ram_gb if self.kind == "cpu" else self.memory_gb
         return None if gigabytes is None else round(gigabytes * 1e9)
 
@@ -115,21 +115,21 @@ class Catalogue:
     def machine(self, name: str) -> Machine:
         """Return a machine by its name. Raises `UsageError`, which lists the names."""
         if name not in self.machines:
-            there = ", ".join(self.machines)
-            raise UsageError(f"no machine {name!r} in the catalogue {self.name!r}; it has: {there}")
+            known = ", ".join(self.machines)
+            raise UsageError(f"no machine {name!r} in the catalogue {self.name!r}; it has: {known}")
         return self.machines[name]
 
     def plan(self, name: str) -> Plan:
         """Return a plan by its name. Raises `UsageError`, which lists the names."""
         if name not in self.plans:
-            there = ", ".join(self.plans)
-            raise UsageError(f"no plan {name!r} in the catalogue {self.name!r}; it has: {there}")
+            known = ", ".join(self.plans)
+            raise UsageError(f"no plan {name!r} in the catalogue {self.name!r}; it has: {known}")
         return self.plans[name]
 
     def usual_offer(
         self, machine: Machine, *, leaving_out: Container[str] = ()
     ) -> tuple[Offer, Plan] | None:
-        """Return the offer of a machine if no plan is given; None if it is not available.
+        """Return the offer used for a machine if no plan is given; None if it is not available.
 
         Parameters
         ----------

@@ -1,9 +1,9 @@
-"""`open_catalogue`: today's catalogue, and what a user's own file adds to it or corrects.
+"""`open_catalogue`: reads the shipped catalogue, overlaid with a user's own file.
 
 A catalogue is TOML. A figure is ``{ value = 40, source = "key" }``, with an optional ``note``; each
 key is a table ``[sources.key]`` with a title, a date, and an address or the words by which the
 document is found. A user's own figure may have ``source = "own"``, which needs no such table.
-Errors name the file, the machine and the figure. What a catalogue holds is in `catalogue`.
+Errors name the file, the machine and the figure. The data types are in `catalogue`.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ _SHA = ("sha-ni", "avx512", "avx2", "hashlib")
 _BACKENDS: dict[Kind, str] = {"cpu": "cpu", "gpu": "cuda", "tpu": "tpu"}
 _PLAIN = ("title", "kind", "backend", "driver_names", "offers")
 _PLAN_NUMBERS = ("usd_month", "units_included", "usd_per_unit", "session_hours")
-_MAY_BE_NOTHING = ("units_per_hour", "usd_per_hour", "usd_month", "units_included", "usd_per_unit")
+_MAY_BE_ZERO = ("units_per_hour", "usd_per_hour", "usd_month", "units_included", "usd_per_unit")
 _MOST = 1e15  # largest plausible figure of any kind
 _DATE = re.compile(r"\d{4}-\d{2}(-\d{2})?")
 
@@ -108,7 +108,7 @@ class _Reader:
         if "as_of" in document:
             self.as_of = self._date("as_of", document["as_of"])
         elif not self.as_of:
-            self._refuse("as_of", "is missing: the date of the catalogue")
+            self._refuse("as_of", "is missing: give the date of the catalogue")
         if self.over.machines:
             own = Source(OWN, f"own figure, {self.name}", self.as_of, None, None)
             self.sources.setdefault(OWN, own)
@@ -137,7 +137,7 @@ class _Reader:
             if needed not in table:
                 self._refuse(f"{where}.{needed}", "is missing")
         if "address" not in table and "words" not in table:
-            self._refuse(where, "has neither an address nor words to find the document by")
+            self._refuse(where, "needs an address, or words by which the document can be found")
         texts = {one: self._text(f"{where}.{one}", table[one]) for one in table if one != "date"}
         date = self._date(f"{where}.date", table["date"])
         return Source(key, texts["title"], date, texts.get("address"), texts.get("words"))
@@ -175,7 +175,10 @@ class _Reader:
             if one in table:
                 found[one] = self._text(f"{where}.{one}", table[one])
             elif before is None:
-                self._refuse(f"{where}.{one}", "is missing, and no machine of this name is known")
+                self._refuse(
+                    f"{where}.{one}",
+                    "is missing; a machine that is not in the shipped catalogue needs it",
+                )
         kind: Any = found.get("kind", before and before.kind)
         self._one_of(f"{where}.kind", kind, get_args(Kind))
         self._backend(where, kind, found.get("backend", before and before.backend))
@@ -205,7 +208,7 @@ class _Reader:
     def _offers(
         self, where: str, machine: Machine, given: Any, plans: Mapping[str, Plan]
     ) -> Mapping[str, Offer]:
-        """Return a machine's offers: those of the file, else the previous ones, and renting."""
+        """Return a machine's offers: those of the file, else the previous ones, and its rent."""
         offers = dict(machine.offers)
         if given is not None:
             offers = {
@@ -217,7 +220,7 @@ class _Reader:
             offers[RENTED] = Offer(False, always, None, machine.sources["usd_per_hour"])
         elif machine.name == HERE and not offers:
             if machine.units_per_hour is None:
-                self._refuse(where, "has no price: neither usd_per_hour nor units_per_hour")
+                self._refuse(where, "has no price: give usd_per_hour or units_per_hour")
             source = machine.sources["units_per_hour"]
             offers = dict.fromkeys(plans, Offer(False, always, None, source))
         return offers
@@ -267,7 +270,7 @@ class _Reader:
             self._refuse(where, f"must be a number, not {value!r}")
         if not 0 <= value <= _MOST:
             self._refuse(where, f"must be a number from 0 to {_MOST:g}, not {value!r}")
-        if not value and where.rpartition(".")[2] not in _MAY_BE_NOTHING:
+        if not value and where.rpartition(".")[2] not in _MAY_BE_ZERO:
             self._refuse(where, f"must be more than 0, not {value!r}")
         return value, source
 

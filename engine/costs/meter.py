@@ -1,4 +1,7 @@
-"""`Meter`: what a run has cost so far, and the most that its machine could do."""
+"""`Meter`: what a run has cost so far, and the highest speed that its machine could reach.
+
+The bill at the end of a run is in `bill`.
+"""
 
 from __future__ import annotations
 
@@ -19,13 +22,13 @@ from .work import Work
 
 @dataclass(frozen=True)
 class Spent:
-    """Cost of some seconds of a machine, in units, dollars or both, as far as known."""
+    """Cost of some time on a machine, in units, dollars or both, as far as known."""
 
     units: float | None  # compute units
     usd: float | None  # US dollars
 
     def __str__(self) -> str:
-        """Return it for people.
+        """Return the cost in words.
 
         >>> print(Spent(1.5, 0.0))
         1.5 units
@@ -37,7 +40,7 @@ class Spent:
 
 @dataclass(frozen=True)
 class Limit:
-    """Speed of a run if nothing but its kernels took any time."""
+    """Speed that a run would have if only its kernels took time."""
 
     texts_per_second: float
     basis: str  # see `Prediction.basis`
@@ -49,7 +52,7 @@ class Meter:
     Parameters
     ----------
     cluster : str, optional
-        Location of the cluster, if it is not on this machine; then nothing is known about it.
+        Location of the cluster, if it is not on this machine; then costs and limit are unknown.
     is_default : bool
         Whether the graph is the default one, the only one with a known limit.
 
@@ -94,7 +97,7 @@ class Meter:
             found = predict(
                 describe_this_machine(catalogue), Work(rows, text_bytes / rows), measured
             )
-        except UsageError:  # too little is known about it
+        except UsageError:  # too little is known about the machine
             return None
         return Limit(rows / found.parts["hashing"], found.basis)
 

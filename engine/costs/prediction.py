@@ -1,8 +1,8 @@
 """`predict`: how long a piece of work takes on a machine, and how much memory it needs.
 
-For a calibrated machine the calibration is used. For any other machine, the host is scaled from the
-reference by clock, and a GPU or TPU is computed from its peak throughput. A worker with a GPU has
-one thread, so it reads with one core. What that costs is in `pricing`.
+For a calibrated machine, the calibration is used. For any other machine, host times are scaled from
+the reference machine by clock, and GPU or TPU times are computed from peak throughput. A worker
+with a GPU has one thread, so it reads with one core. What the time costs is in `pricing`.
 """
 
 from __future__ import annotations
@@ -40,15 +40,15 @@ FEW_DOUBLES = 2
 throughput in NVIDIA's CUDA C++ Programming Guide. All other capabilities are those of graphics
 cards, with two."""
 
-RESULT_BYTES = 160  # of a text's fields, copied back
+RESULT_BYTES = 160  # of a text's fields, copied back to the host
 MICRO_BATCH_BYTES = 3 * 80 * MIB  # on the device: three in flight
 CUDA_START = 6.0
-"""Seconds to import cuDF (2 to 6, FACTS) and create a CUDA context."""
+"""Seconds to import cuDF (2 to 6, FACTS) and to create a CUDA context."""
 
 BYTES_PER_TOKEN = 4.0  # of English, approximately; fewer for other languages
 CPU_FLOPS = 16e9
-"""FLOPS of a core while a model embeds: 46 short sentences per second with 22.7 M parameters on two
-cores of the reference (FACTS), with fifteen tokens each."""
+"""FLOPS that a core reaches while a model embeds: 46 short sentences per second with 22.7 M
+parameters on two cores of the reference (FACTS), with fifteen tokens each."""
 
 PEAK_SHARE = 0.3  # share of peak FP16 that a model is assumed to reach; not measured
 MODEL_START = 20.0  # seconds to download a model and load it; not measured
@@ -67,16 +67,16 @@ class Prediction:
 
 
 def predict(machine: Machine, work: Work, calibration: Calibration | None = None) -> Prediction:
-    """Predict how long a machine takes for a piece of work.
+    """Predict the time and memory that a piece of work takes on a machine.
 
     Parameters
     ----------
     machine : Machine
-        From a catalogue, or the machine at hand.
+        From a catalogue, or from `describe_this_machine`.
     work : Work
         What one run does.
     calibration : Calibration, optional
-        Of exactly that machine.
+        Measured on exactly this machine.
 
     Raises
     ------
@@ -135,7 +135,7 @@ def _known(machine: Machine, figure: str) -> Any:
     """Return a figure of a machine; raise `UsageError` if it is unknown."""
     value = getattr(machine, figure)
     if value is None:
-        raise UsageError(f"its {figure} is not known; you can add it in a catalogue of your own")
+        raise UsageError(f"its {figure} is not known; you can add it in your own catalogue")
     return value
 
 
@@ -144,7 +144,7 @@ def _of_format(rates: Mapping[str, Rate], form: str) -> Rate:
 
 
 def _device_seconds(machine: Machine, work: Work) -> float:
-    """Return the least seconds that the GPU needs for hashes and statistics, or the bus to copy."""
+    """Return the minimum seconds: for computing on the GPU, or for copying over the bus."""
     sms, clock, bus = (_known(machine, one) for one in ("sms", "device_clock_ghz", "pcie_gb_s"))
     blocks = work.texts * (work.mean_bytes + 8 + 9) / 64 + work.texts / 2  # padding included
     integers = blocks * (9 * ALU_SHARED + ALU_ALONE) / ALU_LANES

@@ -1,7 +1,7 @@
 """`price` and `compare`: what runs cost per month, and whether a faster machine is worth its price.
 
 This is arithmetic over given figures; if a figure is unknown, results that depend on it are None.
-Time has no price unless the user gives the value of an hour. Predicted times are in `prediction`.
+Time has no price unless the user gives the value of an hour. Times are predicted in `prediction`.
 """
 
 from __future__ import annotations
@@ -19,15 +19,15 @@ _ALMOST = 1e-9  # tolerance for whole numbers computed in floating point
 
 @dataclass(frozen=True, kw_only=True)
 class Cost:
-    """Time and cost of a month's runs on a machine, in a plan that is paid for anyway."""
+    """Time and cost of runs on a machine, in addition to the subscription of a plan."""
 
     plan: str
     hours: float  # per run
     hours_month: float | None  # of all runs; None if their number is not given
     units: float | None  # compute units per run; None if unknown
     units_month: float | None
-    units_left: float | None  # units still paid for after the month's runs, or one; None: were none
-    usd: float | None  # US dollars per run, on average, beyond what the plan costs anyway
+    units_left: float | None  # paid units left after the month's runs, or after one; None: no units
+    usd: float | None  # US dollars per run, on average, in addition to the subscription
     usd_month: float | None
     sessions: int | None  # needed for a run; None if no limit is known
 
@@ -49,14 +49,14 @@ class Alternative:
 
 @dataclass(frozen=True, kw_only=True)
 class Return:
-    """What a machine saves and costs against a rival; per month if runs are given, else per run."""
+    """Savings and extra cost over a rival machine; per month if runs are given, else per run."""
 
     rival: str
     hours_saved: float  # negative if the rival is faster
     usd_extra: float  # negative if the rival is more expensive
-    usd_net: float | None  # value of the time saved, less the extra; None: no value of time
-    break_even_runs: int | None  # runs per month from which it pays; None: never, or unknown
-    break_even_value: float | None  # US dollars per hour from which it pays; None: never
+    usd_net: float | None  # value of the time saved, minus `usd_extra`; None: no value of time
+    break_even_runs: int | None  # runs per month from which it pays off; None: never, or unknown
+    break_even_value: float | None  # US dollars per hour from which it pays off; None: never
 
 
 def price(
@@ -71,15 +71,15 @@ def price(
     """Return the cost of runs on a machine in a plan.
 
     Units that the plan includes are already paid for: they cost no further dollars but are used up.
-    Units beyond them are bought at the plan's price. A run longer than a session resumes in the
-    next.
+    Further units are bought at the plan's price. A run longer than a session resumes in the next
+    one.
 
     Parameters
     ----------
     seconds : float
         Duration of a run.
     machine, offer, plan : Machine, Offer, Plan
-        The offer is the machine's in that plan.
+        The offer is the one of this machine in this plan.
     runs_per_month : int, optional
         By default, the price is that of one run.
     units_left : float, optional
@@ -149,7 +149,7 @@ def compare(
     runs_per_month: int | None = None,
     value_of_time: float | None = None,
 ) -> Return:
-    """Return what `mine` saves and costs against a rival, which the result names.
+    """Compare the time and cost of `mine` with those of a rival.
 
     Parameters
     ----------
@@ -157,8 +157,8 @@ def compare(
     runs_per_month : int, optional
         By default, the figures are those of one run.
     value_of_time : float, optional
-        Value of an hour in US dollars. Without it, time has no price; the result has the value from
-        which `mine` pays.
+        Value of an hour in US dollars. Without it, time has no price; the result then states the
+        value from which `mine` pays off.
 
     Examples
     --------

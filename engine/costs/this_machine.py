@@ -1,6 +1,6 @@
-"""The machine at hand as an entry of a catalogue, to predict for it and to price it.
+"""`describe_this_machine`: this machine as an entry of a catalogue, for predictions and prices.
 
-What the machine is made of is detected in `hardware`.
+Its hardware is detected in `hardware`.
 """
 
 from __future__ import annotations
@@ -26,9 +26,9 @@ from .catalogue_files import OWN
 def describe_this_machine(catalogue: Catalogue) -> Machine:
     """Return this machine: its own processor and memory, and what a catalogue knows of its GPU.
 
-    The first usable GPU counts. A GPU that the catalogue lacks cannot be predicted and is left out,
-    with a note. The price is that of "this machine" in the user's own catalogue; else, in Colab,
-    that of the machine with the same GPU; anywhere else the machine is free.
+    Only the first usable GPU is considered. A GPU that is not in the catalogue cannot be predicted;
+    it is left out, with a note. The price is that of "this machine" in the user's own catalogue;
+    else, in Colab, that of the machine with the same GPU; anywhere else the machine is free.
 
     Examples
     --------
@@ -61,7 +61,7 @@ def _with_price(host: Machine, catalogue: Catalogue) -> Machine:
             notes=own.notes,
         )
     if current_platform().name == "Colab":
-        return replace(host, note="the catalogue has no price of it in Colab")
+        return replace(host, note="the catalogue has no price for this machine in Colab")
     return replace(host, offers=dict.fromkeys(catalogue.plans, Offer(True, "always", None, OWN)))
 
 
@@ -110,9 +110,9 @@ def calibration_of(own: Cpu) -> Calibration | None:
 
 
 def machine_with_gpu(gpu: Gpu, machines: Iterable[Machine]) -> Machine | None:
-    """Return the machine with the same GPU; None if there is none, and for a MIG slice.
+    """Return the machine with the same GPU; None if there is none, or if it is a MIG slice.
 
-    Its driver calls a T4 "Tesla T4", an A100 "NVIDIA A100-SXM4-40GB" or "...-80GB".
+    NVIDIA's driver calls a T4 "Tesla T4", and an A100 "NVIDIA A100-SXM4-40GB" or "...-80GB".
     """
     if gpu.uuid.startswith("MIG-"):
         return None
@@ -128,7 +128,8 @@ def catalogued_machine(catalogue: Catalogue) -> Machine | None:
     """Return the priced entry of a catalogue for this machine; None if it has none.
 
     It is "this machine" in the user's own catalogue; else, in Colab, the machine with the same GPU,
-    or without one. Colab's TPUs cannot be distinguished without occupying them, so they have none.
+    or the one without a GPU. A Colab runtime with a TPU has no entry, because its kind of TPU
+    cannot be determined without occupying it.
     """
     if HERE in catalogue.machines:
         return catalogue.machine(HERE)

@@ -1,4 +1,7 @@
-"""`Work`: a piece of work, in the numbers that decide how long it takes."""
+"""`Work`: a piece of work, described by the numbers that determine how long it takes.
+
+How long it takes on a machine is in `prediction`.
+"""
 
 from __future__ import annotations
 
@@ -18,7 +21,7 @@ Kind = Literal["hashing", "embedding"]
 KINDS: tuple[Kind, ...] = ("hashing", "embedding")
 
 PARAMETER_BYTES, HALF_PARAMETER_BYTES = 4, 2  # in FP32, in FP16
-LONGEST = 1e15  # bytes of a text, so that results of arithmetic stay finite
+LONGEST = 1e15  # maximum bytes of a text, so that results of arithmetic stay finite
 MODEL_OVERHEAD_BYTES = 2_000_000_000
 """Bytes needed besides a model's parameters: the library, a batch and its results."""
 
@@ -37,7 +40,7 @@ class Model:
 
 @dataclass(frozen=True, kw_only=True)
 class Work:
-    """A corpus and what is done to it.
+    """The size of a corpus, and what is done with its texts.
 
     Parameters
     ----------
@@ -81,14 +84,14 @@ class Work:
         if self.kind not in KINDS:
             raise UsageError(f"the kind of work must be {' or '.join(KINDS)}, not {self.kind!r}")
         if not isinstance(self.texts, int) or self.texts < 1:
-            raise UsageError(f"the number of texts must be a whole number of at least one: {self}")
+            raise UsageError(f"the number of texts must be a whole number, at least one: {self}")
         if not 0 <= self.mean_bytes <= LONGEST:
             raise UsageError(f"mean_bytes must be from 0 to {LONGEST:g}: {self}")
         if self.tasks is not None and self.tasks < 1:
             raise UsageError(f"the number of tasks must be at least one: {self}")
         require_format(self.format)
         if bool(self.models) != (self.kind == "embedding"):
-            raise UsageError("embedding needs models, and hashing takes none")
+            raise UsageError("embedding needs at least one model, and hashing takes none")
 
     @classmethod
     def on(cls, corpus: Corpus) -> Work:
@@ -120,7 +123,7 @@ class Work:
 
     @property
     def cluster(self) -> str | None:
-        """The cluster that the command uses for it; None: the one that `connect` selects."""
+        """The cluster that the command uses for this work; None: the one `connect` selects."""
         return cluster_for(self.text_bytes if self.stored_bytes is None else self.stored_bytes)
 
     @property
@@ -141,7 +144,7 @@ class Work:
 
 
 def busy_cores(tasks: int | None, cores: int) -> float:
-    """Return the mean number of cores that a corpus keeps busy; each does one task at a time.
+    """Return the mean number of busy cores, if each core does one task at a time.
 
     >>> busy_cores(None, cores=2), busy_cores(3, cores=2), busy_cores(1, cores=2)
     (2, 1.5, 1.0)

@@ -1,7 +1,7 @@
-"""What this machine is: detected, never configured. One file per subject, put together here.
+"""Hardware and platform of this machine: detected, never configured. One file per subject.
 
-Nothing heavy is imported before it is needed, and no detection occupies a device. May import
-`rendering`; what work takes on a machine is in `costs`.
+Nothing heavy is imported before it is needed, and no detection occupies a device. How long work
+takes on a machine is in `costs`. May import `rendering`.
 """
 
 from __future__ import annotations
@@ -22,14 +22,14 @@ from .unavailable import Unavailable
 
 @dataclass(frozen=True, kw_only=True)
 class Hardware:
-    """What this machine is, and what it can compute with now."""
+    """Hardware of this machine, and the backends that it can use now."""
 
     platform: Platform  # the service that runs it
     cpu: Cpu
     memory: Memory
     disk: Disk
     gpus: tuple[Gpu, ...]  # NVIDIA GPUs that CUDA_VISIBLE_DEVICES does not hide
-    why_no_gpu: Unavailable | None  # None if there are any
+    why_no_gpu: Unavailable | None  # None if there is at least one
     packages: Packages  # installed packages for GPUs
     tpu: Tpu | None
     why_no_tpu: Unavailable | None  # None if there is one
@@ -41,10 +41,10 @@ class Hardware:
 
 
 def hardware() -> Hardware:
-    """Return what this machine is, and what it can compute with now.
+    """Return this machine's hardware, and the backends that it can use now.
 
-    This takes a second; with signs of a TPU a few seconds, because JAX is queried in a process of
-    its own that exits at once. This process occupies no device.
+    This takes a second. If there are signs of a TPU it takes a few seconds, because JAX is queried
+    in a separate process that exits at once. This process occupies no device.
 
     Returns
     -------
@@ -53,7 +53,7 @@ def hardware() -> Hardware:
     Raises
     ------
     BackendUnavailable
-        ``PANINIFS_SHA256`` names a hashing path that this process cannot use.
+        ``PANINIFS_SHA256`` names a SHA-256 implementation that this process cannot use.
 
     Examples
     --------

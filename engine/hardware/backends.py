@@ -1,4 +1,7 @@
-"""Which backends this machine can compute with; for the others, why not and what helps."""
+"""The backends that this machine can use; for the others, the reason and the remedy.
+
+The devices themselves are detected in `cpu`, `nvml` and `tpu`.
+"""
 
 from __future__ import annotations
 
@@ -18,14 +21,14 @@ class Backend:
 
     name: str
     usable: bool
-    what: str  # what it computes with; if not usable, why
-    remedy: str | None = None  # what makes it usable; None if nothing is known to
+    what: str  # what it computes with, or why it is not usable
+    remedy: str | None = None  # how to make it usable; None if no way is known
 
 
 def backends_of(
     cpu: Cpu, nvidia: Nvidia, packages: Packages, tpu: Tpu | Unavailable
 ) -> tuple[Backend, ...]:
-    """Return every backend of the engine, and `tpu` whether the engine has it or not.
+    """Return every backend of the engine, and always `tpu`, even while the engine has none.
 
     Examples
     --------

@@ -1,4 +1,4 @@
-"""The processor: what it is, and which SHA-256 implementation is used on it."""
+"""The processor, and the SHA-256 implementation that is used on it."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ class Cpu:
     name: str  # as the processor reports it, else LLVM's name
     architecture: str  # LLVM's name of the microarchitecture
     cores: int  # available to this process
-    vectors: tuple[str, ...]  # those of SHA-NI, AVX-512 and AVX2 that it has
+    vectors: tuple[str, ...]  # the vector units of `VECTORS` that it has
     hashing: str  # the SHA-256 implementation in use
-    what: str  # in words
+    what: str  # that implementation, in words
     usable: tuple[str, ...]  # every implementation that could be used, fastest first
 
 
@@ -43,7 +43,7 @@ def processor() -> Cpu:
 
     from ...graphs.kernels.cpu import sha_paths
 
-    path = sha_paths.chosen()
+    path = sha_paths.selected()
     architecture = llvmlite.binding.get_host_cpu_name()
     return Cpu(
         name=_own_name() or architecture,

@@ -1,4 +1,4 @@
-"""`Gpu`: an NVIDIA GPU, and what it is suitable for. `nvml` finds them."""
+"""`Gpu`: an NVIDIA GPU, and whether RAPIDS and the engine can use it. `nvml` finds the GPUs."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ class Gpu:
 
     @property
     def extra(self) -> str | None:
-        """The extra of paninifs whose RAPIDS runs here; None if neither does."""
+        """The extra of paninifs whose RAPIDS runs on it; None if neither does."""
         if self.unsuitable:
             return None
         old = self.capability < OLDEST_CAPABILITY_CUDA13 or self.cuda < (13, 0)
@@ -57,13 +57,13 @@ class Gpu:
 
     @property
     def unsuitable(self) -> Unavailable | None:
-        """Why RAPIDS does not run here; None if it does."""
+        """Why RAPIDS does not run on it; None if it does."""
         if self.capability < OLDEST_CAPABILITY:
             needed = f"RAPIDS needs compute capability {dotted(OLDEST_CAPABILITY)}"
             return Unavailable(f"{needed}, it has {dotted(self.capability)}", there=True)
         if self.cuda < (12, 0):
             return Unavailable(
-                f"its driver {self.driver} runs CUDA {dotted(self.cuda)}, and 12.0 is needed",
+                f"its driver {self.driver} runs CUDA {dotted(self.cuda)}, but 12.0 is needed",
                 "install driver 525 or newer",
                 there=True,
             )
@@ -71,12 +71,12 @@ class Gpu:
 
     @property
     def busy(self) -> Unavailable | None:
-        """Why no worker would start on it now; None if one would."""
+        """Why no worker could start on it now; None if one could."""
         if self.free is None or self.free >= INITIAL_POOL_SHARE * self.memory:
             return None
         return Unavailable(
             f"only {self.free / 2**30:.1f} of its {self.memory / 2**30:.1f} GiB are free, and "
-            f"a worker allocates {INITIAL_POOL_SHARE:.0%} at its start",
+            f"a worker allocates {INITIAL_POOL_SHARE:.0%} when it starts",
             "end the processes that use it (nvidia-smi lists them), such as an earlier cluster: "
             "client.close()",
             there=True,
@@ -98,7 +98,7 @@ class Gpu:
 
     @property
     def cuda_name(self) -> int | str:
-        """Its name for CUDA_VISIBLE_DEVICES, provided that CUDA counts as NVML does."""
+        """Its name for CUDA_VISIBLE_DEVICES, provided that CUDA numbers devices like NVML."""
         return self.uuid if self.uuid.startswith("MIG-") else self.index
 
     def __str__(self) -> str:
@@ -114,7 +114,7 @@ class Gpu:
 
 
 def dotted(version: Version) -> str:
-    """Return a version as people write it.
+    """Return a version with a dot.
 
     >>> dotted((12, 4))
     '12.4'

@@ -1,6 +1,7 @@
-"""Whether a host name or address is of this machine alone.
+"""`is_loopback`: whether a host name or address can be reached from this machine only.
 
-Who may reach a cluster is decided in `cluster.network`. Importing this imports nothing heavy.
+Warnings about clusters that others can reach are in `cluster.network`. Importing this module
+imports nothing heavy.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ LOOPBACK = "127.0.0.1"
 
 
 def is_loopback(host: str) -> bool:
-    """Return whether a host is reachable from this machine only; an unknown one is not.
+    """Return whether a host is reachable from this machine only; False for an unknown host.
 
     >>> is_loopback("127.0.0.1"), is_loopback("::1"), is_loopback("0.0.0.0"), is_loopback("")
     (True, True, False, False)

@@ -1,4 +1,4 @@
-"""RAM: what the machine has, what control groups allow of it, and what is free now.
+"""RAM: the size, the limit set by control groups, and what is free now.
 
 psutil knows the machine but no control group; dask knows the limit of the outermost group only.
 """
@@ -20,12 +20,12 @@ class Memory:
     """RAM, in bytes."""
 
     total: int  # of the machine
-    limit: int | None  # of the control groups (a container, a job); None if they set none
+    limit: int | None  # set by control groups (of a container, a job); None if there is none
     free: int  # what this process could still allocate, now
 
     @property
     def usable(self) -> int:
-        """The most that this process may ever hold."""
+        """The most that this process may hold."""
         return self.total if self.limit is None else self.limit
 
 
@@ -69,10 +69,10 @@ def _groups() -> Iterator[_Group]:
 
 
 def _around(mount: str, path: str, limits: tuple[str, ...], usage: str) -> Iterator[_Group]:
-    """Yield groups from the innermost outwards.
+    """Yield groups from the innermost to the outermost.
 
-    In a container the path may be the host's: then only the outermost group is found, which is the
-    container's.
+    In a container the path may be the one on the host. Then only the outermost group is found,
+    which is the container's.
     """
     top = ROOT / mount
     inner = top / path.strip("/")
@@ -86,7 +86,7 @@ def _around(mount: str, path: str, limits: tuple[str, ...], usage: str) -> Itera
 
 
 def _number(path: Path) -> int | None:
-    """Return the number in a file; None if there is no such file, or it says ``max``."""
+    """Return the number in a file; None if the file does not exist or contains ``max``."""
     try:
         text = path.read_text().strip()
     except OSError:

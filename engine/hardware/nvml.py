@@ -1,6 +1,6 @@
 """The GPUs that NVML finds and CUDA_VISIBLE_DEVICES does not hide.
 
-NVML comes with the driver and creates no CUDA context. What its errors mean is in `nvml_errors`.
+NVML comes with the driver and creates no CUDA context. Its errors are explained in `nvml_errors`.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ VISIBLE = "CUDA_VISIBLE_DEVICES"
 class Nvidia:
     """The NVIDIA GPUs of this machine."""
 
-    gpus: tuple[Gpu, ...]  # in the variable's order; a GPU divided by MIG as its slices
+    gpus: tuple[Gpu, ...]  # in the order of CUDA_VISIBLE_DEVICES; MIG slices instead of their GPU
     unavailable: Unavailable | None  # why there are none; None if there are any
 
 
@@ -41,7 +41,7 @@ def nvidia() -> Nvidia:
     except NvmlFailed as error:
         return Nvidia((), error.unavailable)
     if not installed:
-        why = "there is an NVIDIA driver, but it shows no GPU to this process"
+        why = "an NVIDIA driver is installed, but it shows no GPU to this process"
         return Nvidia((), Unavailable(why, current_platform().gpu_remedy))
     visible = _visible(installed)
     if visible:

@@ -1,4 +1,7 @@
-"""What an error of NVML means: which of the many ways in which a driver can be unusable."""
+"""Explains errors of NVML: the many ways in which a driver can be unusable, with remedies.
+
+Finding GPUs through NVML is in `nvml`.
+"""
 
 from __future__ import annotations
 
@@ -40,7 +43,7 @@ _CAUSES = {
 
 
 class NvmlFailed(Exception):
-    """NVML failed, for a reason that is explained."""
+    """Raised when NVML fails; carries the explanation."""
 
     def __init__(self, unavailable: Unavailable) -> None:
         super().__init__(str(unavailable))
@@ -56,8 +59,8 @@ def explain(error: Exception) -> Unavailable:
     if kind in _CAUSES:
         return Unavailable(*_CAUSES[kind], there=True)
     return Unavailable(
-        f"the NVIDIA driver does not answer ({error})",
-        "nvidia-smi may say more; restarting the machine often helps",
+        f"the NVIDIA driver does not respond ({error})",
+        "nvidia-smi may report more; restarting the machine often helps",
         there=True,
     )
 

@@ -1,4 +1,4 @@
-"""The installed packages for GPUs, by their metadata: none of them is imported."""
+"""The installed packages for GPUs, found by their metadata: none of them is imported."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _RAPIDS = (("cudf-cu13", 13), ("cudf-cu12", 12), ("cudf", None))
 _RUNTIMES = ("nvidia-cuda-runtime", "nvidia-cuda-runtime-cu13", "nvidia-cuda-runtime-cu12")
 _COLAB_REMEDY = (
     "choose Runtime, Disconnect and delete runtime, and start again: Colab's GPU runtimes have "
-    "a RAPIDS that works, and no extra of this package fits their other packages"
+    "a working RAPIDS, and no extra of this package is compatible with their other packages"
 )
 
 
@@ -29,7 +29,7 @@ class Rapids:
     cuda: int | None  # major version of CUDA that it is built for; None: unknown
 
     def trouble_with(self, gpu: Gpu) -> Unavailable | None:
-        """Return why it does not work with a GPU; None if it does.
+        """Return why this RAPIDS does not work with a GPU; None if it does.
 
         >>> gpu = Gpu(
         ...     index=0,
@@ -68,8 +68,8 @@ class Packages:
     missing: tuple[str, ...]  # packages that the cluster 'cuda' lacks
 
     def trouble_with(self, gpus: Sequence[Gpu]) -> Unavailable | None:
-        """Return why they do not work with a set of GPUs; None if they do."""
-        # If GPUs differ, what works with the one that the fewest builds support works with all.
+        """Return why these packages do not work with a set of GPUs; None if they do."""
+        # If GPUs differ, a build that works with the oldest works with all of them.
         gpu = min(gpus, key=lambda gpu: gpu.capability)
         if self.missing:
             return Unavailable(

@@ -21,7 +21,7 @@ class Platform:
     gpu_remedy: str | None = None  # how to get a GPU there
 
     def __str__(self) -> str:
-        """Return it for people.
+        """Return the platform in words.
 
         >>> print(Platform("Slurm", {"job": "42"}, datetime(2026, 11, 3, 8, 30, tzinfo=UTC)))
         Slurm (job 42, ends 2026-11-03 08:30 UTC)

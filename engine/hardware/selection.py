@@ -1,4 +1,7 @@
-"""Which local cluster is used when none is named: machine and corpus decide, with a reason."""
+"""Selects a local cluster, with a reason, when the user names none: by hardware and corpus size.
+
+Starting it is in `cluster`.
+"""
 
 from __future__ import annotations
 
@@ -15,7 +18,7 @@ THREADS = "threads"
 """The cluster for a small corpus."""
 
 SMALL_CORPUS_BYTES = 64 << 20
-"""Bytes of a corpus that is done in a second or two, which worker processes take to start."""
+"""Size, in bytes, of a corpus that is computed in the time that worker processes take to start."""
 
 
 @dataclass(frozen=True)
@@ -34,7 +37,7 @@ def select(
     unavailable: Unavailable | None,
     workers: int | tuple[int, int] | None = None,
 ) -> Selection:
-    """Return the cluster for a machine.
+    """Select the cluster for a machine.
 
     Parameters
     ----------
@@ -56,16 +59,16 @@ def select(
         return Selection("cpu", why)
     if isinstance(workers, tuple):
         return Selection(
-            "cpu", "an adaptive number of workers is requested, and 'cuda' has one per GPU"
+            "cpu", "an adaptive number of workers is requested, but 'cuda' has one per GPU"
         )
     if workers is not None and workers > len(gpus):
-        requested = f"{workers} workers are requested, and 'cuda' has one for each of the "
+        requested = f"{workers} workers are requested, but 'cuda' has one for each of the "
         return Selection("cpu", f"{requested}{_counted(gpus)}")
     return Selection("cuda", f"this machine has {_counted(gpus)} ({_names(gpus)})")
 
 
 def select_cluster(workers: int | tuple[int, int] | None = None) -> Selection:
-    """Return the cluster for this machine, without importing CUDA or querying a TPU."""
+    """Select the cluster for this machine, without importing CUDA or querying a TPU."""
     found = nvidia()
     usable = [gpu for gpu in found.gpus if not gpu.unusable]
     return select(usable, why_no_cuda(found, installed_packages()), workers)
@@ -74,10 +77,10 @@ def select_cluster(workers: int | tuple[int, int] | None = None) -> Selection:
 def cluster_for(
     corpus_bytes: int, backend: str | None = None, *, sized: bool = False
 ) -> str | None:
-    """Return the fastest local cluster for a corpus; None: the one that `connect` selects.
+    """Return the fastest local cluster for a corpus; None for the one that `connect` selects.
 
-    The kernels release the GIL, so threads keep up with processes. What threads lack is a memory of
-    their own, which can be monitored and released.
+    The kernels release the GIL, so threads are as fast as processes. But only processes have memory
+    of their own, which can be monitored and released.
 
     Parameters
     ----------
@@ -86,7 +89,7 @@ def cluster_for(
     backend : str, optional
         Requested backend; only ``"cuda"`` uses GPUs.
     sized : bool
-        Whether the user gives the number or size of workers, which then are processes.
+        Whether the user gives the number or size of workers; workers are processes then.
 
     Examples
     --------

@@ -1,6 +1,6 @@
-"""The TPU, which only JAX can describe, and JAX occupies it for the process that asks.
+"""The TPU. Only JAX can describe it, and JAX occupies it for the process that queries it.
 
-Therefore a separate process asks, for a few seconds, and only if there are signs of a TPU.
+Therefore a separate process queries JAX, for a few seconds, and only if there are signs of a TPU.
 """
 
 from __future__ import annotations
@@ -18,7 +18,10 @@ from typing import Any
 from .unavailable import Unavailable
 
 DEV = Path("/dev")
-NODES = ("accel[0-9]*", "vfio/[0-9]*")  # /dev/accel/ without a number is of other makers' devices
+NODES = (
+    "accel[0-9]*",
+    "vfio/[0-9]*",
+)  # /dev/accel/ without a number belongs to devices of other makers
 VARIABLES = ("TPU_ACCELERATOR_TYPE", "TPU_NAME", "TPU_WORKER_ID", "COLAB_TPU_1VM")
 TIMEOUT = 60.0  # seconds; a healthy TPU answers in about ten
 
@@ -43,7 +46,7 @@ print(json.dumps(answer))
 class Tpu:
     """The TPU of this machine, as JAX describes it."""
 
-    kind: str  # as "TPU v5 lite", commonly called v5e
+    kind: str  # such as "TPU v5 lite", commonly called v5e
     devices: int  # cores for v2 and v3, chips for later kinds
     memory: int | None  # bytes per device; None if JAX does not report it
 
@@ -55,8 +58,8 @@ class Tpu:
 def find_tpu() -> Tpu | Unavailable:
     """Return the TPU, or why none can be used.
 
-    If there are signs of one, a process is started that asks JAX. That takes some seconds, during
-    which no other process can use the TPU.
+    If there are signs of a TPU, JAX is queried in a separate process. That takes a few seconds,
+    during which no other process can use the TPU.
     """
     sign = sign_of_tpu()
     if sign is None:
@@ -71,7 +74,7 @@ def find_tpu() -> Tpu | Unavailable:
 
 
 def sign_of_tpu() -> str | None:
-    """Return a sign of a TPU: a device file, or an environment variable of a cloud."""
+    """Return a sign of a TPU: a device file, or an environment variable that a cloud sets."""
     for pattern in NODES:
         if node := next(iter(sorted(DEV.glob(pattern))), None):
             return str(node)
@@ -80,7 +83,7 @@ def sign_of_tpu() -> str | None:
 
 
 def _ask_jax() -> dict[str, Any] | Unavailable:
-    """Ask JAX in another process; return its answer, or what went wrong."""
+    """Query JAX in a separate process; return its answer, or why there is none."""
     try:
         ended = subprocess.run(  # noqa: S603 (the program is in this file)
             [sys.executable, "-P", "-c", _ASK],
@@ -93,7 +96,7 @@ def _ask_jax() -> dict[str, Any] | Unavailable:
             check=False,
         )
     except subprocess.TimeoutExpired:
-        reason = f"JAX, asked for the TPU, did not answer within {TIMEOUT:.0f} s"
+        reason = f"JAX, queried for the TPU, did not answer within {TIMEOUT:.0f} s"
         return Unavailable(
             reason, "end other processes that use the TPU, or restart the machine", there=True
         )
@@ -101,19 +104,21 @@ def _ask_jax() -> dict[str, Any] | Unavailable:
         answer = dict(json.loads(ended.stdout.splitlines()[-1]))
     except (IndexError, ValueError):
         last = (ended.stderr.strip().splitlines() or ["no output"])[-1]
-        return Unavailable(f"JAX, asked for the TPU, exited with code {ended.returncode}: {last}")
+        return Unavailable(f"JAX, queried for the TPU, exited with code {ended.returncode}: {last}")
     return _explain(answer["error"]) if "error" in answer else answer
 
 
 def _explain(error: str) -> Unavailable:
-    """Return what an error of JAX means."""
+    """Return an explanation of an error of JAX."""
     if "already in use" in error or "resource busy" in error:
         holder = re.search(r"pid (\d+)", error)
         if holder and int(holder[1]) == os.getpid():
             return Unavailable("this process itself holds the TPU, through JAX", there=True)
         named = f" (process {holder[1]})" if holder else ""
         return Unavailable(
-            f"another process holds the TPU{named}", "end it: a TPU cannot be shared", there=True
+            f"another process holds the TPU{named}",
+            "end that process: a TPU cannot be shared",
+            there=True,
         )
     if "libtpu" in error and "open" in error:
         return Unavailable("JAX is installed without TPU support", _INSTALL, there=True)

@@ -1,4 +1,4 @@
-"""`Unavailable`: why a device cannot be used, and what helps."""
+"""`Unavailable`: why a device cannot be used, and the remedy."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ class Unavailable:
     """
 
     reason: str  # a sentence without its full stop
-    remedy: str | None = None  # a command, a menu entry; None if nothing is known to help
-    there: bool = False  # whether this machine has the device nevertheless
+    remedy: str | None = None  # a command or a menu entry; None if no remedy is known
+    there: bool = False  # whether this machine has the device
 
     def __str__(self) -> str:
         return f"{self.reason}; {self.remedy}" if self.remedy else self.reason

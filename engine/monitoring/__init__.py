@@ -1,4 +1,5 @@
-"""What is known of a run while it is going on: events, progress, figures, and displays of them.
+"""Observing a run in progress: events, progress, figures, and their displays.
 
-Nothing here changes a run. May import `costs`, `hardware` and `rendering`.
+Nothing here changes a run; `run` does. The report about a store is in `report`. May import `costs`,
+`hardware` and `rendering`, but not `advisor`.
 """

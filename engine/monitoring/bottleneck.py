@@ -1,6 +1,6 @@
-"""How busy a run kept its machine, and what bounded it, in words.
+"""`bound_by` and `busy_in_words`: what limited a run, and how busy it kept its machine.
 
-It is derived from how the run's threads spent their time, as far as they report it.
+Both are derived from how the run's threads spent their time, as far as they report it.
 """
 
 from __future__ import annotations
@@ -12,23 +12,23 @@ from dask.utils import format_bytes
 from ...storage.store.history import RunRecord
 
 NOT_BLOCKS = ("read", "write")
-"""Activities timed besides the blocks: waiting for reads, and writing, which has own threads."""
+"""Activities timed besides the blocks: waiting for reads, and writing, in threads of its own."""
 
 BUSY_DEVICE = 0.5
-"""Share of the time; a device that computes for longer bounds the run."""
+"""Share of the time from which on a computing device is what limits the run."""
 
 
 def bound_by(
     seconds: Mapping[str, float], thread_seconds: float, device_busy: float | None = None
 ) -> str | None:
-    """Return what bounded a run; None where nothing was timed.
+    """Return what limited a run; None if nothing was timed.
 
     Parameters
     ----------
     seconds : mapping
-        By block, and ``read`` and ``write``, of all threads together.
+        Seconds by block, and for ``read`` and ``write``, summed over threads.
     thread_seconds : float
-        Seconds that the workers' threads had: threads times elapsed seconds.
+        Seconds available to the workers' threads: threads times elapsed seconds.
     device_busy : float, optional
         Share of the time in which the devices computed.
 
@@ -70,7 +70,7 @@ def _percent(share: float) -> str:
 
 
 def busy_in_words(record: RunRecord) -> str:
-    """Return how busy processor, memory and device were, and what bounded a run.
+    """Describe how busy processor, memory and device were, and what limited a run.
 
     Examples
     --------

@@ -1,4 +1,4 @@
-"""What happens in a run, as a stream to subscribe to: displays, metrics and timelines do.
+"""The events of a run, as a stream that displays, metrics and timelines subscribe to.
 
 Events are facts in the past tense. A late subscriber receives every event from the start, except
 samples of the workers' load.
@@ -25,7 +25,7 @@ class Indexed:
 
     files: int
     rows: int
-    notes: tuple[str, ...] = ()  # what a user should know about how it will be read
+    notes: tuple[str, ...] = ()  # for the user, about how the corpus will be read
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -38,14 +38,14 @@ class Planned:
     partitions: int  # to be done now
     rows_done: int  # by an earlier run
     shards_done: int
-    rows_at_risk: int = 0  # the most that one worker thread has in flight
-    seconds_at_risk: float = 0.0  # of its work, as slow blocks declare; 0: none declares any
+    rows_at_risk: int = 0  # most rows that one worker thread has in flight
+    seconds_at_risk: float = 0.0  # of work on them, as declared by slow blocks; 0: none declared
     memory: Projection | None = None  # of a worker; None: there is nothing to do
 
 
 @dataclass(frozen=True)
 class TaskBegun:
-    """A worker started a partition's task, or what was left of it."""
+    """A worker started the task of a partition, or of its remaining shards."""
 
     partition: int
 
@@ -60,7 +60,7 @@ class ShardDone:
     text_bytes: int
     seconds: Mapping[str, float] = field(default_factory=dict)  # by block, "read" and "write"
     worker: str = ""
-    micro_batch: tuple[int, int] | None = None  # texts, and bytes of text, that a block is given
+    micro_batch: tuple[int, int] | None = None  # most texts and bytes of text per call of a block
 
 
 @dataclass(frozen=True)
@@ -72,21 +72,21 @@ class LoadSampled:
 
 @dataclass(frozen=True)
 class Notice:
-    """Something that the user should know, in a sentence."""
+    """A message for the user, one sentence."""
 
     text: str
 
 
 @dataclass(frozen=True)
 class Mirrored:
-    """A finished shard is in the mirror too."""
+    """A finished shard was copied to the mirror."""
 
     shard: int
 
 
 @dataclass(frozen=True)
 class Restored:
-    """Shards were brought back from the mirror."""
+    """Shards were copied back from the mirror."""
 
     shards: int
     mirror: str
@@ -94,7 +94,7 @@ class Restored:
 
 @dataclass(frozen=True)
 class WorkerLost:
-    """A worker lost its device; others take over its work."""
+    """A worker lost its device; other workers take over its work."""
 
     worker: str
     reason: str
@@ -102,7 +102,7 @@ class WorkerLost:
 
 @dataclass(frozen=True)
 class Finished:
-    """The store is complete."""
+    """The run ended, and the store is complete."""
 
     seconds: float
     bill: Bill | None = None  # None: there was nothing to do, or the catalogue cannot be read

@@ -1,8 +1,8 @@
-"""`figure`: declares a figure that is shown of a run, in the dataclass field that holds it.
+"""`figure`: declares a dataclass field as a figure of a run, and how the figure is shown.
 
 One declaration serves every display: the words in the notebook's card and the dashboard's tab, the
-metric for Prometheus, the timeline's column, the line on a chart. `figures` and `load` hold the
-declarations; `progress` and `load` measure; how a display looks is decided by the display.
+metric for Prometheus, the column of the timeline, the line on a chart. The declarations are in
+`figures` and `load`, the measurements in `progress` and `load`, the appearance in each display.
 """
 
 from __future__ import annotations
@@ -21,10 +21,10 @@ class Chart(Enum):
 
     TEXTS = ("texts per second", "0.0a")
     BYTES = ("bytes of text per second", "0.0b")
-    MEMORY = ("memory of the workers, and what they spilled", "0.0b")
-    THREADS = ("threads at work", "0.00")
+    MEMORY = ("memory held and spilled by the workers", "0.0b")
+    THREADS = ("busy threads", "0.00")
     MICRO_BATCH = ("micro-batch, texts", "0,0")
-    DEVICE = ("device, share of the time at work", "0 %")
+    DEVICE = ("device, share of the time busy", "0 %")
 
     def __init__(self, title: str, number_format: str) -> None:
         self.title = title
@@ -41,7 +41,7 @@ class Words:
 
 @dataclass(frozen=True)
 class Metric:
-    """A figure as Prometheus has it."""
+    """A figure as a Prometheus metric."""
 
     name: str  # without the prefix `paninifs_`
     help: str
@@ -61,24 +61,24 @@ class Line:
 
 @dataclass(frozen=True, kw_only=True)
 class Declaration:
-    """How a figure is shown, display by display; None where a display leaves it out."""
+    """How a figure is shown in each display; None if a display leaves it out."""
 
     words: Words | None = None
     metric: Metric | None = None
     column: str | None = None  # of the timeline: a field of `Sample`
     digits: int | None = None  # decimals kept in the timeline; None: all
     line: Line | None = None
-    number: Callable[[Any], Any] | None = None  # reduces the value to a number; None: it is one
+    number: Callable[[Any], Any] | None = None  # reduces the value to a number, if it is not one
     holder: type | None = None  # the value is a dataclass with figures of its own
-    path: tuple[str, ...] = ()  # field names that lead to the value
+    path: tuple[str, ...] = ()  # field names from the declaring object to the value
 
     def value_in(self, holder: Any) -> Any:
-        """Return the figure as a number, from the object that declares it; None where unknown."""
+        """Return the figure as a number, given the object that declares it; None if unknown."""
         value = _follow(holder, self.path)
         return value if value is None or self.number is None else self.number(value)
 
     def words_in(self, holder: Any) -> str | None:
-        """Return the figure in words; None where it is not shown, or unknown."""
+        """Return the figure in words; None if it is not shown, or unknown."""
         direct = _follow(holder, self.path[:-1])
         return None if direct is None or self.words is None else self.words.describe(direct)
 

@@ -1,8 +1,8 @@
-"""`Figures`: all that is shown of a run while it is going on, wherever it is shown.
+"""`Figures`: everything that displays show of a run in progress.
 
-Made on the client from `Progress`, sent to dask's scheduler, drawn by the notebook's card, the
-dashboard's tab and Prometheus, so that all of them agree. To show another figure, declare a field
-here (or in `load`, for one of the workers) and measure it in `progress` (or `load`).
+It is made on the client from `Progress` and sent to dask's scheduler. The notebook's card, the
+dashboard's tab and Prometheus all show it, so they agree. To show another figure, declare a field
+here and measure it in `progress`; a figure of the workers is declared and measured in `load`.
 """
 
 from __future__ import annotations
@@ -57,23 +57,23 @@ def _micro_batch(now: Figures) -> str | None:
 
 @dataclass(frozen=True, kw_only=True)
 class Figures:
-    """A run at one moment. A figure that is not known yet is None."""
+    """The figures of a run at one moment. A figure that is not known yet is None."""
 
     state: str  # see `Progress`
     rows: int = figure(metric=Metric("texts", "Texts of the corpus"))
-    rows_done: int = figure(  # by this run and earlier ones
+    rows_done: int = figure(  # by this run and earlier runs
         words=Words("texts", _texts),
-        metric=Metric("texts_done", "Texts done, by earlier runs too", counter=True),
+        metric=Metric("texts_done", "Texts done, including earlier runs", counter=True),
         column="rows_done",
     )
     rows_before: int  # done by earlier runs
     shards: int = figure(metric=Metric("shards", "Shards of the store"))
     shards_done: int = figure(
-        metric=Metric("shards_done", "Shards done, by earlier runs too", counter=True)
+        metric=Metric("shards_done", "Shards done, including earlier runs", counter=True)
     )
     seconds_left: float | None = figure(
         words=Words("time left", _time_left),
-        metric=Metric("left_seconds", "Seconds to the end, at this rate"),
+        metric=Metric("left_seconds", "Seconds until the run ends, at this rate"),
     )
     elapsed: float = figure(  # seconds since the run was planned
         words=Words("time", lambda now: duration(now.elapsed)),
@@ -98,7 +98,7 @@ class Figures:
         default=None,
         words=Words("micro-batch", _micro_batch),
         number=lambda batch: batch[0],
-        metric=Metric("micro_batch_texts", "Most texts that a block is given at once"),
+        metric=Metric("micro_batch_texts", "Maximum number of texts per call of a block"),
         column="micro_batch",
         line=Line(Chart.MICRO_BATCH, "micro_batch", PURPLE, column="micro_batch"),
     )

@@ -1,6 +1,6 @@
-"""`Load`: what a cluster's workers hold and do, by their latest heartbeats to the scheduler.
+"""`Load`: the processor, memory and device load of a cluster's workers, by their latest heartbeats.
 
-Its fields declare how each figure is shown; `load_of` measures them. What a run has done is in
+Its fields declare how each figure is shown; `load_of` measures them. How far a run has come is in
 `progress`.
 """
 
@@ -36,7 +36,7 @@ def _device(load: Load) -> str | None:
 
 @dataclass(frozen=True, kw_only=True)
 class Load:
-    """All workers of a cluster together, at one moment."""
+    """The load of all workers of a cluster together, at one moment."""
 
     workers: int = figure(metric=Metric("workers", "Workers"))
     threads: int = figure(
@@ -45,7 +45,7 @@ class Load:
     )
     cpu: float = figure(  # cores kept busy
         words=Words("processor", _threads),
-        metric=Metric("worker_threads_busy", "Threads of the workers at work"),
+        metric=Metric("worker_threads_busy", "Busy threads of all workers"),
         column="cpu",
         digits=3,
         line=Line(Chart.THREADS, "cpu", ORANGE, column="cpu"),
@@ -59,7 +59,7 @@ class Load:
     memory_limit: int | None = None  # bytes; None: unknown for at least one worker
     spilled: int = figure(  # bytes on disk
         words=Words("spilled to disk", lambda load: format_bytes(load.spilled)),
-        metric=Metric("worker_spilled_bytes", "Bytes that all workers have put on disk"),
+        metric=Metric("worker_spilled_bytes", "Bytes that all workers have spilled to disk"),
         column="spilled",
         line=Line(Chart.MEMORY, "spilled", VERMILION, column="spilled"),
     )
@@ -79,7 +79,7 @@ class Load:
 
 
 def load_of(workers: Mapping[str, Mapping[str, Any]]) -> Load:
-    """Return the load of workers, given as in `Client.scheduler_info`.
+    """Return the load of workers, which are described as by `Client.scheduler_info`.
 
     Each worker reports the first device that it sees, whether it computes there or not.
 
@@ -114,7 +114,7 @@ def load_of(workers: Mapping[str, Mapping[str, Any]]) -> Load:
 
 
 def _devices(devices: list[tuple[Mapping[str, Any], Mapping[str, Any]]]) -> dict[str, Any]:
-    """Return how busy devices are and how much of their memory is taken; empty without any."""
+    """Return how busy the devices are and how much of their memory is taken; empty without any."""
     if not devices:
         return {}
     return {

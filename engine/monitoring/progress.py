@@ -1,6 +1,6 @@
-"""`Progress`: how far a run has come, folded from its events. Numbers only; `display` shows them.
+"""`Progress`: how far a run has come, computed from its events.
 
-What the workers hold and do meanwhile is in `load`; how each number is shown, in `figures`.
+The load of the workers is in `load`; how each number is shown is declared in `figures`.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from .load import Load
 
 @dataclass(kw_only=True)
 class Progress:
-    """Counts of a run. Rates and times leave out what earlier runs did.
+    """Counts of a run. Rates and times exclude the work of earlier runs.
 
     Attributes
     ----------
@@ -24,23 +24,23 @@ class Progress:
     rows, shards : int
         Of the whole corpus.
     rows_done, shards_done : int
-        By this run and earlier ones.
+        Done by this run and earlier ones.
     rows_before : int
-        By earlier runs.
+        Done by earlier runs.
     quarantined : int
         Rows quarantined by this run.
     text_bytes : int
         Bytes of text that this run read.
     seconds : dict
-        By block, and ``read`` and ``write``; added up over workers.
+        Seconds by block, and for ``read`` and ``write``, summed over threads.
     elapsed : float
         Seconds since the run was planned.
     retries : int
         Tasks that were restarted.
     micro_batch : tuple of int, optional
-        The most texts that a block is given at once, and the most bytes of them.
+        Most texts, and most bytes of text, per call of a block.
     load : Load, optional
-        What the workers hold and do, by the latest sample.
+        Load of the workers, by the latest sample.
     """
 
     state: str = "indexing"
@@ -70,7 +70,7 @@ class Progress:
                 self.rows_before = self.rows_done = event.rows_done
                 self.shards_done = event.shards_done
                 self._planned_at = time.perf_counter()
-                self.load = None  # earlier samples are of workers that had nothing to do yet
+                self.load = None  # earlier samples were taken while the workers were idle
             case TaskBegun():
                 self.retries += event.partition in self._tried
                 self._tried.add(event.partition)
@@ -114,12 +114,12 @@ class Progress:
 
     @property
     def seconds_left(self) -> float | None:
-        """Seconds until every text is done, at the rate so far; None before the first shard is."""
+        """Seconds until every text is done, at the rate so far; None before the first shard."""
         rate = self.texts_per_second
         return (self.rows - self.rows_done) / rate if rate else None
 
     def line(self) -> str:
-        """Return one line for people."""
+        """Return the progress in one line."""
         if self.state == "indexing":
             return "counting rows"
         quarantined = f", {self.quarantined:,} quarantined" if self.quarantined else ""

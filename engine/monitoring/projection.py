@@ -1,7 +1,7 @@
 """`Projection`: the peak memory of a worker, as expected before the run starts computing.
 
-It is made by `run.memory_plan`, shown by `display` and compared with the limit before work begins.
-What workers hold while they compute is in `load`.
+`run.worker_memory` computes it, `display` shows it, and it is compared with the limit before work
+begins. The memory that workers actually hold is in `load`.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from ...storage.errors import RunFailed
 from ...storage.rows import SourceFile
 
 USABLE_SHARE = 0.8
-"""Share of its memory limit that a worker may fill; from there on dask pauses it."""
+"""Share of its memory limit that a worker may fill; above it, dask pauses the worker."""
 
 
 @dataclass(frozen=True)
@@ -31,8 +31,8 @@ class LongRecord:
 class Projection:
     """Expected peak memory of a worker, in bytes, and its limit."""
 
-    resident: int  # held before it works
-    working: int  # held in addition while all its threads work
+    resident: int  # held while idle
+    working: int  # held in addition while all threads work
     limit: int | None = None  # None: unknown
     longest: LongRecord | None = None  # included in `working`
 
@@ -42,7 +42,7 @@ class Projection:
         return self.resident + self.working
 
     def __str__(self) -> str:
-        """Return it for people.
+        """Return peak and limit in words.
 
         >>> str(Projection(300 << 20, 100 << 20, 2 << 30))
         '400.00 MiB of its 2.00 GiB'
@@ -63,10 +63,10 @@ class Projection:
             reason = (
                 f"{record.file.url}, row {record.row:,} (from 0), has "
                 f"{format_bytes(record.nbytes)} in one piece, and reading it takes "
-                f"{format_bytes(record.taken)} (or take it out of the corpus)"
+                f"{format_bytes(record.taken)} (removing it from the corpus helps too)"
             )
         raise RunFailed(
-            f"a worker would hold about {format_bytes(self.nbytes)}, and may hold "
+            f"a worker would hold about {format_bytes(self.nbytes)}, but may only hold "
             f"{USABLE_SHARE:.0%} of its {format_bytes(self.limit)}: {reason}. This run computed "
             "nothing; give each worker more memory (--memory, or fewer --workers, --threads), and "
             "run again"

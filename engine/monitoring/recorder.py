@@ -1,7 +1,7 @@
 """`Recorder`: follows a run, and makes the timeline and the record that its store keeps.
 
-All numbers come from the run's events; each sample is passed on to live displays. What figures
-there are is declared in `figures`.
+All numbers come from the run's events; each sample is passed on to live displays. The figures are
+declared in `figures`.
 """
 
 from __future__ import annotations
@@ -32,10 +32,10 @@ EVERY_SECONDS = 0.5
 """Seconds between samples."""
 
 MOST_NOTES = 100
-"""Notices kept: a worker that comes and goes for weeks makes many."""
+"""Maximum number of notices kept: a worker that comes and goes for weeks causes many."""
 
 SETTLING_SECONDS = 2.0
-"""Seconds until the processor figures of workers describe the run, and not the time before."""
+"""Seconds until the workers' processor figures describe the run, not the time before it."""
 
 _PACKAGES = ("dask", "distributed", "numpy", "pyarrow", "zarr", "numba", "cupy", "cudf")
 
@@ -46,16 +46,16 @@ class Recorder:
     Attributes
     ----------
     record : RunRecord or None
-        None until `finished`.
+        None until `finished` is called.
 
     Parameters
     ----------
     progress : Progress
-        Folds the run's events.
+        Counts the run's events.
     backend, cluster : str
-        What computes the run: the backend's name, and the cluster in words.
+        The name of the backend, and the cluster in words.
     meter : Meter
-        Prices the run, and knows how fast its machine could be.
+        Computes the cost of the run, and the speed limit of its machine.
     report : callable
         Called with every sample.
     """
@@ -154,7 +154,7 @@ class Recorder:
         return self._sample(self._progress.snapshot())
 
     def close(self) -> None:
-        """Take no more samples."""
+        """Stop sampling."""
         self._ended.set()
         if self._thread.is_alive():
             self._thread.join()

@@ -1,4 +1,5 @@
-"""Estimates what a run will take, from a sample of its corpus.
+"""Estimates the time, memory, disk space and cost of a run, from a sample of its corpus.
 
-May import `run`, `results` and what is below them; not `report`.
+Predicting times from a catalogue, without running anything, is in `costs`. May import `run`,
+`results` and what is below them, but not `report`.
 """

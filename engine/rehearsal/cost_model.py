@@ -1,8 +1,8 @@
-"""`fit_cost_model`: the time that runs take, as a fixed part and a part per unit of work.
+"""`fit_cost_model`: the time of a run as a fixed part and a part per unit of work.
 
-Fitted to trial runs. If the sample itself takes some seconds, it is the longer of two trial runs.
-Otherwise whole shards of the real plan are timed: as many as take some seconds, or all of them.
-What is run for a trial is in `trial_run`.
+The model is fitted to trial runs of two lengths. If the sample takes some seconds, it is the longer
+one. Otherwise whole shards of the real plan are timed: enough to take some seconds, or all of them.
+How a trial run is made is in `trial_run`, which rows it covers in `sample_index`.
 """
 
 from __future__ import annotations
@@ -17,23 +17,23 @@ from .sample_index import SampleRows, leading_rows, spread
 from .trial_run import TrialRun, TrialRunner
 
 SECONDS = 2.0
-"""Approximate seconds that the longer trial runs are to take."""
+"""Approximate duration of the longer trial runs, in seconds."""
 
 LONGER = 1.5
-"""Factor by which they are planned longer than that, as part of a short run is its fixed time."""
+"""Factor by which they are planned longer, because part of a short run is its fixed time."""
 
 ROUNDS = 3
-"""Times that each trial run is made, in turn."""
+"""Number of times that each trial run is made, in turn."""
 
 TEXT_SECONDS = 3e-6
-"""Guess of the thread seconds to read and write a text, to give trial runs a reasonable size."""
+"""Guessed thread seconds to read and write a text, used to choose the size of trial runs."""
 
 
 @dataclass(frozen=True)
 class CostModel:
     """How long runs take on certain workers."""
 
-    fixed: float  # seconds of every run
+    fixed: float  # seconds that every run takes
     per_unit: float  # seconds per unit of the busiest thread's work; see `work_of`
 
     def seconds(self, work: float) -> float:
@@ -55,7 +55,7 @@ def run_sample(trials: TrialRunner, index: CorpusIndex, rows: int, threads: int)
 def fit_cost_model(
     trials: TrialRunner, index: CorpusIndex, shard_rows: int, sample_run: TrialRun, threads: int
 ) -> tuple[CostModel, TrialRun]:
-    """Return the cost model of runs, and the longest of the trial runs that it is fitted to.
+    """Fit a cost model to trial runs; return it with the longest of them.
 
     Parameters
     ----------
@@ -72,7 +72,7 @@ def fit_cost_model(
         return _time_everything(trials, tasks, shard_rows)
     few = _one_wave(tasks, busy, shard_rows, _rows_in_time(sample_run))
     if few.shard_rows < shard_rows:
-        # Short ranges are given to the blocks one by one, which takes longer.
+        # The sample passes short ranges to the blocks one by one, which is slower.
         contiguous = trials.run(few)
         if _rows_in_time(contiguous) < shard_rows:
             return _time_slow_texts(trials, index, sample_run, busy)
@@ -87,7 +87,7 @@ def fit_cost_model(
 
 
 def _rows_in_time(trial: TrialRun) -> int:
-    """Return how many texts one thread computes in `SECONDS`, judging by a trial run."""
+    """Estimate, from a trial run, how many texts one thread computes in `SECONDS`."""
     text_seconds = TEXT_SECONDS + sum(trial.block_seconds.values()) / trial.summary.rows
     return max(1, int(SECONDS / text_seconds))
 
@@ -95,14 +95,14 @@ def _rows_in_time(trial: TrialRun) -> int:
 def _time_everything(
     trials: TrialRunner, tasks: Sequence[Partition], shard_rows: int
 ) -> tuple[CostModel, TrialRun]:
-    """Time the whole corpus, which takes moments."""
+    """Time runs over the whole corpus, which is small."""
     ranges = [(task.row_start, task.row_stop) for task in tasks]
     runs = [trials.run(SampleRows.in_tasks(ranges, shard_rows)) for _ in range(ROUNDS)]
     return CostModel(statistics.median(run.seconds for run in runs), 0.0), runs[0]
 
 
 def _one_wave(tasks: Sequence[Partition], count: int, shard_rows: int, max_rows: int) -> SampleRows:
-    """Return the beginnings of some tasks of a plan, one per thread: a shard, or less, of each."""
+    """Return the first rows of `count` tasks of a plan: at most a shard of each."""
     rows = min(shard_rows, _power_of_two(min(max_rows, tasks[0].rows)))
     return SampleRows.in_tasks(leading_rows(tasks, count, max_rows=rows, shard_rows=rows), rows)
 
@@ -110,7 +110,7 @@ def _one_wave(tasks: Sequence[Partition], count: int, shard_rows: int, max_rows:
 def _several_waves(
     tasks: Sequence[Partition], count: int, few: SampleRows, times: int
 ) -> SampleRows:
-    """Return several times as many rows: more of each task, then more tasks."""
+    """Return `times` as many rows as `few`: more of each task, then more tasks."""
     rows = few.shard_rows
     longest = max(1, max(task.rows for task in tasks) // rows)
     shards = min(times, longest)
@@ -123,7 +123,7 @@ def _several_waves(
 def _time_slow_texts(
     trials: TrialRunner, index: CorpusIndex, sample_run: TrialRun, threads: int
 ) -> tuple[CostModel, TrialRun]:
-    """Time texts of which a shard takes long: the sample, or as many as take some seconds."""
+    """Time texts so slow that a shard takes long: the sample, or enough to take some seconds."""
     enough = _rows_in_time(sample_run) * threads
     if sample_run.summary.rows < enough:
         sample_run = run_sample(trials, index, enough, threads)

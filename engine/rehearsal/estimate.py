@@ -1,4 +1,4 @@
-"""`store_bytes`: the size of a store, from a small one of the same corpus and fields."""
+"""`store_bytes`: estimates the size of a store from a small store of the same corpus and fields."""
 
 from __future__ import annotations
 
@@ -12,17 +12,18 @@ from ...storage.store.keys import DONE, QUARANTINE_KEY, QUARANTINE_PARTS
 from ...storage.store.shards import StoreLayout
 
 _ENTRY = 16
-"""Bytes of a shard's index per chunk."""
+"""Bytes per chunk in a shard's index."""
 
 _CHECKSUM = 4
-"""Bytes of the checksum behind a chunk, and behind a shard's index."""
+"""Bytes of the checksum after each chunk, and after a shard's index."""
 
 
 def store_bytes(layout: StoreLayout, sizes: Mapping[str, int], summary: Summary) -> int:
     """Return the bytes that a store will have.
 
-    Uncompressed values are known to the byte. Compressed ones are taken to need as many bytes per
-    text as in the small store, and objects that exist once per store to be as large as there.
+    The size of uncompressed values is exact. Compressed values are assumed to need as many bytes
+    per text as in the small store; objects that exist once per store are assumed to have the same
+    size.
 
     Parameters
     ----------
@@ -31,7 +32,7 @@ def store_bytes(layout: StoreLayout, sizes: Mapping[str, int], summary: Summary)
     sizes : mapping
         Bytes of the small store's objects, by key.
     summary : Summary
-        What the small store holds.
+        Summary of the small store.
     """
     plain = {field.name: field for field in layout.fields if not field.compress}
     packed = {field.name for field in layout.fields if field.compress} | {DUPLICATE.name}

@@ -1,6 +1,6 @@
-"""`Rehearsal`: what a sample says about the whole corpus, and how it is shown.
+"""`Rehearsal`: the estimates for a run over the whole corpus, and their text and HTML forms.
 
-Shown as text, and as HTML in a notebook. The figures are measured and computed in `rehearse`.
+`rehearse` measures and computes the figures.
 """
 
 from __future__ import annotations
@@ -21,20 +21,20 @@ if TYPE_CHECKING:
     from ..costs.bill import Bill
 
 _BLOCKS = 4
-"""Blocks that are named: the slowest ones."""
+"""Maximum number of blocks shown; the slowest are."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Rehearsal:
-    """What a sample says about the whole corpus. Made by `rehearse`; its text is for people."""
+    """Estimates for a run over the whole corpus, made by `rehearse`; `str()` describes them."""
 
     rows: int  # of the corpus, including those that will be quarantined
-    counted: bool  # whether `rows` is exact; otherwise estimated from the fronts of some files
+    counted: bool  # whether `rows` is exact; else estimated from the beginnings of some files
     files: int
     text_bytes: int  # of all texts, estimated from the sample
     sampled: int  # rows in the sample
     quarantined: int  # sampled rows that were quarantined
-    reasons: tuple[str, ...]  # the first reasons for that
+    reasons: tuple[str, ...]  # why, for the first of them
     block_seconds: Mapping[str, float]  # seconds per text on one thread, by block
     threads: int  # of all workers
     shards: int
@@ -43,12 +43,12 @@ class Rehearsal:
     counting: float  # seconds that counting the rows takes; a part of `seconds`
     seconds: float  # from the submission to the end, on these workers
     disk: int  # bytes of the store
-    free: int | None  # bytes free where the store will be; None: unknown
+    free: int | None  # free bytes at the location of the store; None: unknown
     memory: Projection  # of a worker
     bill: Bill | None  # cost of the run, here and elsewhere; None: a note says why
-    rows_before: int  # rows that the results hold already
+    rows_before: int  # rows that the store holds already
     took: float  # seconds that the rehearsal took
-    notes: tuple[str, ...]  # what a user should know about how the corpus will be read
+    notes: tuple[str, ...]  # for the user, about how the corpus will be read
 
     @property
     def quarantined_share(self) -> float:
@@ -57,7 +57,7 @@ class Rehearsal:
 
     @property
     def seconds_left(self) -> float:
-        """Seconds for the rows that the results do not hold yet, which are counted already."""
+        """Seconds for the rows that the store does not hold yet, without counting the rows."""
         if not self.rows_before:
             return self.seconds
         return (self.seconds - self.counting) * (self.rows - self.rows_before) / self.rows
@@ -74,9 +74,9 @@ class Rehearsal:
 
 
 def lines_of(rehearsal: Rehearsal) -> dict[str, str]:
-    """Return the findings for people: a sentence each, by name."""
+    """Describe the estimates, one sentence per name."""
     lines = {
-        "sample": f"{rehearsal.sampled:,} texts from all over {_rows(rehearsal)}, "
+        "sample": f"{rehearsal.sampled:,} texts spread over {_rows(rehearsal)}, "
         f"in {rehearsal.took:.0f} s",
         "texts": f"{_rows(rehearsal)} in {_files(rehearsal.files)}, about "
         f"{format_bytes(rehearsal.text_bytes)} of text",
@@ -105,10 +105,10 @@ def _files(count: int) -> str:
 
 def _quarantined(rehearsal: Rehearsal) -> str:
     if not rehearsal.quarantined:
-        return "none of the sample"
+        return "none in the sample"
     expected = round(rehearsal.quarantined_share * rehearsal.rows)
-    counts = f"{rehearsal.quarantined:,} of the sample, so about {expected:,} of all"
-    return f"{counts}; first {one_line(rehearsal.reasons[0])}"
+    counts = f"{rehearsal.quarantined:,} in the sample, so about {expected:,} in the corpus"
+    return f"{counts}; for example {one_line(rehearsal.reasons[0])}"
 
 
 def _time(rehearsal: Rehearsal) -> str:

@@ -1,7 +1,7 @@
 """`rehearse`: runs a sample of a corpus from reading to writing, and estimates the whole run.
 
 The sample is run as the whole corpus would be, on the same workers. How its time is extrapolated is
-in `cost_model`, what is run in `trial_run`, how the result is shown in `rehearsal`.
+in `cost_model`, how trial runs are made in `trial_run`, how the result is shown in `rehearsal`.
 """
 
 from __future__ import annotations
@@ -27,8 +27,8 @@ from ...storage.store.manifest import read_index, read_manifest
 from ...storage.store.shards import done_shards
 from ...storage.targets.target import Target
 from ..cluster.location import remote_location
-from ..run.memory_plan import project
 from ..run.spec import RunSpec
+from ..run.worker_memory import project
 from ..worker.readiness import Readiness, readiness
 from .cost_model import fit_cost_model, run_sample
 from .estimate import store_bytes
@@ -42,7 +42,7 @@ if TYPE_CHECKING:
     from ..costs.bill import Bill
 
 ROWS = 1000
-"""Texts in a sample."""
+"""Default number of texts in a sample."""
 
 
 def rehearse(
@@ -58,18 +58,18 @@ def rehearse(
     extend: bool = False,
     storage_options: Mapping[str, Any] | None = None,
 ) -> Rehearsal:
-    r"""Try a graph on a sample of a corpus; estimate what the whole corpus will take.
+    r"""Run a graph on a sample of a corpus, and estimate what the whole corpus will take.
 
     The sample is spread over the corpus. It is run on the cluster, from reading to writing, into a
-    scratch store beside `results`, which is removed; `results` is not touched. If that takes only
-    moments, as many more texts are timed as take some seconds.
+    scratch store beside `results` that is removed afterwards; `results` is not touched. If that
+    takes less than some seconds, more texts are timed.
 
     Parameters
     ----------
     graph, corpus
         As for `submit`.
     results : str, path or Target, optional
-        Where the store will be, as its speed matters. A temporary folder when left out.
+        Where the store will be, as its speed matters. By default a temporary folder.
     rows : int
         Texts in the sample.
     client, backend, shard_rows, fresh, extend, storage_options
@@ -80,7 +80,7 @@ def rehearse(
     UsageError
         `submit` would refuse the run.
     PaniniError
-        The sample met an error that would end the run.
+        An error occurred in the sample that would end the run.
 
     Examples
     --------
@@ -113,7 +113,7 @@ def rehearse(
         )
         if results is None and remote_location(spec.client) is not None:
             raise UsageError(
-                "the cluster is not on this machine, so name where the results will be (results=)"
+                "the cluster is not on this machine, so give the location of the results (results=)"
             )
         rehearsal = rehearse_run(spec, scratch_beside(target, options), rows=rows)
     return rehearsal if results is not None else replace(rehearsal, free=None)
@@ -137,7 +137,7 @@ def rehearse_run(
     layout = spec.layout(index)
     with scratch as target:
         trials = TrialRunner(spec, surveyed, target)
-        run_sample(trials, index, threads, threads)  # warms up what is slow only once
+        run_sample(trials, index, threads, threads)  # warms up: some things are slow only once
         sample_run = run_sample(trials, index, rows, threads)
         model, longest = fit_cost_model(trials, index, layout.shard_rows, sample_run, threads)
     ready: Readiness = spec.client.submit(readiness, spec.backend, pure=False).result()
@@ -174,11 +174,11 @@ def rehearse_run(
 
 def _require_sample(rows: int) -> None:
     if not isinstance(rows, int) or rows < 1:
-        raise UsageError(f"a sample is a whole number of texts, at least one, not {rows!r}")
+        raise UsageError(f"the sample must be a whole number of texts, at least one, not {rows!r}")
 
 
 def _rows_done(spec: RunSpec) -> int:
-    """Return the rows that the run will find done: in the results, or else in the mirror."""
+    """Return the number of rows already done, in the results or else in the mirror."""
     for target in spec.targets:
         manifest = None if spec.manifest is None else read_manifest(target)
         if manifest is not None:
@@ -201,7 +201,7 @@ def _billed(
     try:
         return _bill(spec, index, text_bytes, seconds), []
     except Exception as error:  # noqa: BLE001 (the measurements are valid, whatever the run costs)
-        return None, [f"what the run will cost is not known: {error}"]
+        return None, [f"the cost of the run is not known: {error}"]
 
 
 def _bill(spec: RunSpec, index: CorpusIndex, text_bytes: int, seconds: float) -> Bill:
@@ -219,9 +219,9 @@ def _sample_notes(surveyed: Survey) -> list[str]:
     if not surveyed.counted:
         notes.append(
             "a corpus this large is counted only by the run; here the number of rows is estimated "
-            f"from the fronts of {len(surveyed.fronts):,} of its files"
+            f"from the beginnings of {len(surveyed.fronts):,} of its files"
         )
-    reach = REACH_BYTES if surveyed.counted else 0  # only a front, shorter than that, was read
+    reach = REACH_BYTES if surveyed.counted else 0  # else only a beginning, shorter still, was read
     front = [
         one.file.name
         for one in surveyed.index.files
@@ -230,5 +230,5 @@ def _sample_notes(surveyed: Survey) -> list[str]:
     ]
     if front:
         names = ", ".join(front[:3]) + (", ..." if len(front) > 3 else "")
-        notes.append(f"{names}: cannot be read from the middle; only the front is sampled")
+        notes.append(f"{names}: cannot be read from the middle, so only its beginning is sampled")
     return notes

@@ -1,6 +1,7 @@
-"""`SampleIndex`: some rows of a corpus, indexed as if they were all of it, and how they are chosen.
+"""`SampleIndex`: some rows of a corpus, indexed like a whole corpus, and how they are chosen.
 
 Pure integers, no I/O. A run over a sample index works exactly like one over the whole corpus.
+Making such runs is in `trial_run`.
 """
 
 from __future__ import annotations
@@ -22,13 +23,13 @@ RUN_ROWS = 25
 """Neighbouring rows sampled together: seeking to a row costs as much as reading these."""
 
 MAX_RUNS = 64
-"""Most runs of neighbouring rows in a sample."""
+"""Maximum number of runs of neighbouring rows in a sample."""
 
 REACH_BYTES = 16 << 20
-"""Bytes from the front of a unit within which it is sampled: a unit is decoded from its front."""
+"""Bytes at the beginning of a unit that may be sampled: a unit is decoded from its beginning."""
 
 _GOLDEN = (5**0.5 - 1) / 2
-"""The fractional parts of its multiples are evenly distributed and never repeat."""
+"""Golden ratio; the fractional parts of its multiples are evenly distributed and never repeat."""
 
 Range = tuple[int, int]
 """Rows ``[start, stop)`` of the corpus."""
@@ -39,7 +40,7 @@ class SampleRows:
     """Some rows of a corpus, and how they are cut into tasks and shards."""
 
     ranges: tuple[Range, ...]  # ascending
-    tasks: tuple[int, ...]  # rows per task; whole shards, but for the last
+    tasks: tuple[int, ...]  # rows per task: whole shards, except for the last task
     shard_rows: int
 
     @classmethod
@@ -60,8 +61,8 @@ class SampleIndex(CorpusIndex):
     """The index of a corpus of which only some rows are read."""
 
     ranges: tuple[Range, ...] = ()  # of the corpus, ascending
-    tasks: tuple[int, ...] = ()  # rows per task; whole shards, but for the last
-    survey: Survey | None = None  # finds what to read where rows are only estimated
+    tasks: tuple[int, ...] = ()  # rows per task: whole shards, except for the last task
+    survey: Survey | None = None  # locates rows whose number is only estimated
 
     @classmethod
     def of(cls, survey: Survey, rows: SampleRows) -> SampleIndex:
@@ -104,8 +105,8 @@ class SampleIndex(CorpusIndex):
 def spread(index: CorpusIndex, rows: int) -> list[Range]:
     """Return a sample of rows, or all of them, in short runs spread evenly over all files.
 
-    A unit is decoded from its front, so in a large one (a compressed file, a row group of hundreds
-    of megabytes) all runs are within its first `REACH_BYTES`.
+    A unit is decoded from its beginning. So in a large unit (a compressed file, a row group of
+    hundreds of megabytes) all runs are within its first `REACH_BYTES`.
 
     Examples
     --------
@@ -126,7 +127,7 @@ def spread(index: CorpusIndex, rows: int) -> list[Range]:
     for run in range(runs):
         length = (run + 1) * rows // runs - run * rows // runs
         lowest, highest = run * index.rows // runs, (run + 1) * index.rows // runs
-        # Not in the middle: what repeats at regular distances would be met always, or never.
+        # Not in the middle: a pattern with a regular period would be sampled always, or never.
         share = run * _GOLDEN % 1
         wanted = lowest + int(share * max(0, highest - lowest - length))
         begin = _within_reach(index, starts, wanted, length)
@@ -141,7 +142,7 @@ def _unit_starts(index: CorpusIndex) -> list[int]:
 
 
 def _within_reach(index: CorpusIndex, starts: Sequence[int], row: int, length: int) -> int:
-    """Return the row itself, or in a large unit a row at the same share of its reachable part."""
+    """Return the row or, in a large unit, the row at the same relative position within reach."""
     file = index.files[bisect_right(index.starts, row) - 1]
     number = bisect_right(starts, row) - 1
     unit, rows = starts[number], starts[number + 1] - starts[number]

@@ -1,8 +1,8 @@
 """`TrialRunner`: real runs over samples of a corpus, into a store that is removed afterwards.
 
-Everything is as in a run over the whole corpus: the workers, and the kind of target. Only the
-dashboard shows nothing: a rehearsal makes about ten runs, and real ones would be lost among them.
-What follows from the figures is computed in `rehearse`.
+Workers and kind of target are those of the run over the whole corpus. Only the dashboard does not
+show trial runs: a rehearsal makes about ten, among which real runs would be hard to find. The
+estimates are computed from the measurements in `rehearse` and `cost_model`.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ from ..run.target_leases import acquire
 from .sample_index import SampleIndex, SampleRows, work_of
 
 _REASONS = 5
-"""Reasons for quarantined rows that are kept."""
+"""Maximum number of reasons for quarantined rows that are kept."""
 
 _STOP_SECONDS = 10.0
 """Seconds to wait for a failed trial run to stop."""
@@ -48,7 +48,7 @@ class TrialRun:
     summary: Summary
     shards: tuple[ShardDone, ...]
     sizes: Mapping[str, int]  # bytes of the store's objects, by key
-    reasons: tuple[str, ...]  # the first reasons for which rows were quarantined
+    reasons: tuple[str, ...]  # why rows were quarantined, for the first of them
 
     @property
     def block_seconds(self) -> dict[str, float]:
@@ -71,7 +71,7 @@ class TrialRunner:
     surveyed : Survey
         Survey of the whole corpus.
     scratch : Target
-        Where the store of a trial run goes; see `scratch_beside`.
+        Target for the stores of trial runs; see `scratch_beside`.
     """
 
     def __init__(self, spec: RunSpec, surveyed: Survey, scratch: Target) -> None:
@@ -87,8 +87,8 @@ class TrialRunner:
         """
         corpus = replace(self._spec.corpus)
         index = SampleIndex.of(self._surveyed, rows)
-        corpus.__dict__["index"] = index  # its cached property: as if this had been counted
-        self._scratch.delete(self._scratch.sizes())  # left by the trial run before
+        corpus.__dict__["index"] = index  # overrides the cached property that counts the corpus
+        self._scratch.delete(self._scratch.sizes())  # left by the previous trial run
         began = time.perf_counter()
         spec = RunSpec.of(
             self._spec.graph,

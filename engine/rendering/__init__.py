@@ -1,4 +1,4 @@
-"""How values are written for people: quantities, terminal text, HTML and colours.
+"""How values are formatted for people: quantities, terminal text, HTML and colours.
 
-What is shown is decided where it is known. Imports nothing else of the engine.
+Other folders decide what is shown; this one only formats. Imports nothing else of the engine.
 """

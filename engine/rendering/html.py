@@ -1,6 +1,6 @@
-"""Pieces of HTML that cards, reports and rehearsals share: no script, safe for any text.
+"""HTML that cards, reports and rehearsals share: without scripts, safe for any text.
 
-Colours are those of the surrounding page, so that they can be read in a dark notebook too.
+Colours are those of the surrounding page, so that the text is readable in a dark notebook too.
 """
 
 from __future__ import annotations

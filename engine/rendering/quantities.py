@@ -1,4 +1,4 @@
-"""How durations, dollars and compute units are written for people."""
+"""Formatting of durations, dollars and compute units."""
 
 from __future__ import annotations
 

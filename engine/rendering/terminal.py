@@ -1,7 +1,7 @@
-"""Making foreign texts, names and messages safe to print in a terminal.
+"""Makes texts, names and messages from outside the engine safe to print in a terminal.
 
 A terminal interprets some characters as commands: to clear the screen, change its title, overwrite
-output. rich interprets brackets as styles. A corpus may contain either.
+output. The library rich interprets brackets as styles. A corpus may contain either.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ _COMMANDS = re.compile(
 
 
 def visible(text: str) -> str:
-    r"""Return a text with escapes in place of characters that are not printable.
+    r"""Return a text with escapes in place of terminal commands.
 
     >>> visible("a\x1b[2Jb")
     'a\\x1b[2Jb'
@@ -49,5 +49,5 @@ def as_json_text(document: Any) -> str:
     '"dhātu\\u009b"'
     """
     text = json.dumps(document, indent=2, ensure_ascii=False)
-    # json.dumps has escaped those below a space; each of the others can only be inside a string.
+    # json.dumps has escaped characters below a space; all others can only be inside a string.
     return _COMMANDS.sub(lambda found: f"\\u{ord(found[0]):04x}", text)

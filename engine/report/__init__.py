@@ -1,6 +1,7 @@
-"""The report about a store: one HTML page, made only from what the store holds.
+"""The report about a store: one HTML page, made only from the contents of the store.
 
-`reading` reads the arrays once and `findings` adds what the store records about its runs;
-`headline` chooses the first figures, `plots` draws, `wording` puts into words, `page` renders the
-HTML and `report` writes it. May import `results` and what is below it, but not `rehearsal`.
+`reading` reads the arrays once and `findings` adds the records of the runs; `headline` selects the
+first figures, `plots` draws, `wording` describes, `page` renders the HTML and `report` writes it.
+Shorter overviews, as printed by the commands, are in `results`. May import `results` and what is
+below it, but not `rehearsal`.
 """

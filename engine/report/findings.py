@@ -1,4 +1,4 @@
-"""`Findings`: everything that a report says, as numbers and names; `wording` and `page` say it."""
+"""`Findings`: the contents of a report as numbers and names; `wording` and `page` present them."""
 
 from __future__ import annotations
 
@@ -17,19 +17,19 @@ from .quarantined import Quarantined, count_quarantined
 from .reading import Reading, read
 
 MAX_TIMELINES = 4
-"""Runs whose timelines are drawn: the last ones, at most this many."""
+"""Maximum number of runs whose timelines are drawn; the last ones are."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Findings:
-    """What a store holds, and what it records about its runs."""
+    """Statistics of a store, and the records of its runs."""
 
     status: Status
     summary: Summary | None  # None: the store is not complete
     manifest: Manifest
     index: CorpusIndex
     text_bytes: int  # of the texts in finished shards
-    timelines: Mapping[int, Timeline]  # by run, counted from 0; only runs that recorded one
+    timelines: Mapping[int, Timeline]  # by number of the run, from 0; only runs that have one
     reading: Reading
     highest: list[Ranked]  # the most ambiguous texts
     lowest: list[Ranked]
@@ -42,7 +42,7 @@ def find(
     by: str | None = None,
     storage_options: Mapping[str, Any] | None = None,
 ) -> Findings:
-    """Gather what a report about a store says.
+    """Gather the contents of a report about a store.
 
     Raises
     ------

@@ -9,10 +9,10 @@ import numpy as np
 import numpy.typing as npt
 
 SHOWN = 20
-"""Groups shown separately; a column chosen by default has at most this many values."""
+"""Maximum number of groups shown separately, and of values of a column chosen by default."""
 
 MOST_VALUES = 10_000
-"""Distinct values up to which texts can be grouped by a column."""
+"""Maximum number of distinct values of a column to group texts by."""
 
 
 @dataclass(frozen=True)
@@ -31,9 +31,9 @@ class Grouping:
     """All groups of a column, the largest first."""
 
     column: str
-    values: int  # distinct ones
+    values: int  # number of distinct values
     groups: tuple[Group, ...]
-    group_of: npt.NDArray[np.int64]  # by value, in order of first appearance: its group
+    group_of: npt.NDArray[np.int64]  # group of each value; values in order of first appearance
 
 
 class Groups:
@@ -44,7 +44,7 @@ class Groups:
     column : str
         An array with one value per text.
     most : int
-        Distinct values; a column that has more is `overfull`.
+        Maximum number of distinct values; a column that has more is `overfull`.
 
     Examples
     --------
@@ -80,7 +80,7 @@ class Groups:
         shares: npt.NDArray[Any] | None,
         ambiguity: npt.NDArray[Any] | None,
     ) -> npt.NDArray[np.int64]:
-        """Add texts; return each one's value as a number, in order of first appearance.
+        """Add texts; return the code of each text's value. Codes count values as they first appear.
 
         Parameters
         ----------
@@ -101,7 +101,7 @@ class Groups:
         if known is not None and not known.all():
             local = np.where(known, local, len(names))
             names.append(None)
-            found = np.unique(local)  # a null's slot holds a value too, perhaps in no other text
+            found = np.unique(local)  # the slot of a null holds a value that may occur nowhere else
         else:
             found = np.arange(len(names))
         table = np.zeros(len(names), np.int64)
@@ -133,7 +133,7 @@ class Groups:
         self._has_ambiguity = ambiguity is not None
 
     def grouping(self) -> Grouping:
-        """Return the groups; those not among the `SHOWN` largest are joined into one."""
+        """Return the groups; all but the largest are joined, so that at most `SHOWN` remain."""
         order = np.argsort(-self._counts, kind="stable")
         alone = SHOWN if len(order) <= SHOWN else SHOWN - 1
         parts = [[at] for at in order[:alone]] + ([order[alone:]] if len(order) > alone else [])
@@ -161,7 +161,7 @@ class Groups:
 
 
 def shown(value: Any) -> str:
-    """Return the name of the group with some value.
+    """Return the displayed name of a value's group.
 
     >>> shown(2.0), shown(""), shown(None)
     ('2', '(empty)', '(null)')

@@ -1,7 +1,7 @@
-"""`HEADLINE`: the figures that a report begins with, one function per figure.
+"""`HEADLINE`: the figures at the top of a report, one function per figure.
 
-To add a figure, write a function here and add it to the table: the page and the notebook show
-whatever it lists. A figure that needs another look at the arrays is gathered in `reading` first.
+To add a figure, write a function here and add it to the table; the page and the notebook show every
+figure listed. A figure that needs values of the arrays is gathered in `reading` first.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from ..rendering.quantities import duration
 from .findings import Findings
 from .wording import number
 
-Figure = tuple[str, str]  # what it is, and its value
+Figure = tuple[str, str]  # name and value
 
 
 def _texts_done(findings: Findings) -> Figure:
@@ -64,10 +64,10 @@ HEADLINE: tuple[Callable[[Findings], Figure | None], ...] = (
     _median_ambiguity,
     _duplicates,
 )
-"""The figures in the order in which they are shown; None: this store does not have it."""
+"""Functions that return a figure, or None if the store does not have it, in order of display."""
 
 
 def headline(findings: Findings) -> list[Figure]:
-    """Return the figures that a report begins with."""
+    """Return the figures at the top of a report."""
     figures = (figure(findings) for figure in HEADLINE)
     return [figure for figure in figures if figure is not None]

@@ -1,4 +1,4 @@
-"""`Numbers`: one field's values, reduced to what a histogram and its quantiles need."""
+"""`Numbers`: the histogram, the quantiles and the extremes of one field's values."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ LOGARITHMIC = frozenset({"ambiguity", "variance"})
 
 QUANTILES = (0.05, 0.25, 0.5, 0.75, 0.95)
 BINS = 48
-"""Bins of a histogram at most; a small sample has fewer."""
+"""Maximum number of bins of a histogram; a small sample has fewer."""
 
 FEW = 40
 """Range of integers below which each integer has its own bar."""
@@ -30,7 +30,7 @@ class Distribution:
     description: str
     count: int  # texts with a finite value
     not_finite: int  # texts without one
-    mean: float  # over all texts, as the next two
+    mean: float  # like `least` and `most`, over all texts
     least: float
     most: float
     quantiles: tuple[float, ...]  # at `QUANTILES`, over the sample

@@ -2,7 +2,7 @@
 
 Everything that comes from outside the engine (texts, ids, names, errors) is escaped twice: control
 characters become visible escapes, then Jinja escapes HTML. The page's sentences are in
-`page.html.j2`, its numbers in words in `wording`.
+`page.html.j2`, the formatting of numbers in `wording`.
 """
 
 from __future__ import annotations
@@ -30,13 +30,13 @@ from .numbers import Distribution
 from .wording import number
 
 GENERATOR = "PaniniFS report"
-"""Generator named in a page's first bytes; only a file with it may be overwritten by a report."""
+"""Generator named in a page's first bytes; a report only overwrites files that contain it."""
 
 EXCERPT = 300
-"""Characters of a text that are shown at most."""
+"""Maximum number of characters of a text that are shown."""
 
 MOST_LINES = 200
-"""Rows of a table that are shown at most; the rest is only counted."""
+"""Maximum number of rows of a table that are shown; the rest is only counted."""
 
 
 @dataclass(frozen=True)
@@ -117,7 +117,7 @@ def _view(findings: Findings) -> dict[str, Any]:
 
 
 def _inventories(graph: Mapping[str, Any]) -> dict[str, Sequence[Any]]:
-    """Return the inventories of the built-in blocks; ambiguity's only if it has its own primes."""
+    """Return the inventories of built-in blocks; that of `ambiguity` only if its primes differ."""
     found = Inventories.of(graph)
     named: dict[str, Sequence[Any]] = {"dhātus": found.dhatus, "primes": found.bases}
     if found.ambiguity != found.bases:

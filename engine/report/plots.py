@@ -1,4 +1,7 @@
-"""The pictures of a report, drawn from numbers; nothing is read or counted here."""
+"""The pictures of a report, drawn from the statistics in `findings`.
+
+Turning a figure into SVG is in `svg`, its text alternative in `wording`.
+"""
 
 from __future__ import annotations
 

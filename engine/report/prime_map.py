@@ -15,7 +15,7 @@ MOST_POINTS = 10_000
 FEWEST_POINTS = 3
 
 COLOURS = 8
-"""Kinds of points with a colour of their own; all others share one."""
+"""Number of kinds of points with a colour of their own; all others share one colour."""
 
 
 @dataclass(frozen=True)
@@ -23,16 +23,16 @@ class Components:
     """The first two principal components of some texts' prime bases."""
 
     points: npt.NDArray[np.float64]  # [n, 2]
-    explained: tuple[float, float]  # the share of the variance that each direction has, 0 to 1
+    explained: tuple[float, float]  # share of the variance explained by each component, 0 to 1
     kept: npt.NDArray[np.bool_]  # by input text: whether it has a point
 
 
 @dataclass(frozen=True)
 class PrimeMap:
-    """Points, and the kind of text that each of them is."""
+    """Points, and the kind of text that each point represents."""
 
     points: npt.NDArray[np.float64]  # [n, 2]
-    explained: tuple[float, float]  # the share of the variance that each direction has, 0 to 1
+    explained: tuple[float, float]  # share of the variance explained by each component, 0 to 1
     column: str | None  # whose values are the kinds; None: a kind is the strongest dhātu
     kinds: tuple[str, ...]  # the most frequent first, "others" last; empty: all points are alike
     kind: npt.NDArray[np.int64]  # by point: an index into `kinds`
@@ -88,10 +88,10 @@ def _most_frequent(
 
 
 def principal_components(bases: npt.NDArray[Any]) -> Components | None:
-    """Return the map of some texts, or None if they are too few or do not differ.
+    """Return the principal components of texts, or None if they are too few or do not differ.
 
-    These are the principal components of the standardised logarithms of the prime bases. The bases
-    themselves span twelve powers of ten, so the largest prime would hide all others.
+    These are the components of the standardised logarithms of the prime bases. The bases themselves
+    span twelve powers of ten, so the largest prime would hide all others.
 
     Parameters
     ----------

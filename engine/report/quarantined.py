@@ -14,10 +14,10 @@ from ...storage.store.quarantine import QuarantinedRows
 from ...storage.store.reader import ResultsStore
 
 MAX_ENTRIES = 20
-"""Entries that a report shows."""
+"""Maximum number of entries that a report shows."""
 
 MAX_REASONS = 1_000
-"""Distinct reasons that are counted separately: some contain a number that differs in each row."""
+"""Maximum number of reasons counted separately: some contain a number that differs per row."""
 
 _ENTRIES_READ = 65_536
 

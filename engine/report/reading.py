@@ -1,4 +1,4 @@
-"""`read`: one pass over a store's arrays, in pieces, in memory that does not grow with the store.
+"""`read`: statistics of a store's arrays, in one pass and in constant memory.
 
 Counts, means and extremes cover all texts. Quantiles and histograms cover a sample spread over the
 store, one random text per stretch of equal length, or all texts if there are at most `SAMPLE`.
@@ -24,15 +24,15 @@ from .prime_map import MOST_POINTS, MapPoints, PrimeMap
 
 PIECE_ROWS = 131_072
 SAMPLE = 1 << 20
-"""Texts in the sample for quantiles and histograms, at most: 8 MiB per field."""
+"""Maximum number of texts in the sample for quantiles and histograms: 8 MiB per field."""
 
 MAP_PIECES = 64
-"""Pieces that the map's texts are taken from, at most: prime bases are the largest array."""
+"""Maximum number of pieces that the map's texts come from: prime bases are the largest array."""
 
 RANKED_BY = "ambiguity_normalised"
 RANKED = 8
 OWN_FIELDS = 12
-"""Histograms of fields outside the default graph, at most."""
+"""Maximum number of histograms of fields outside the default graph."""
 
 _BUILT_IN_NUMBERS = (RANKED_BY, "entropy", "variance", "ambiguity")
 _SHARES, _BASES = "dhatu", "prime_base"
@@ -48,9 +48,9 @@ class Reading:
     not_drawn: tuple[str, ...]  # fields with one number per text, beyond `OWN_FIELDS`
     dhatus: tuple[str, ...]  # names; empty: no such array
     overall: Group | None  # all texts as one group; None: no text is computed
-    dominant: tuple[int, ...]  # by dhātu: texts whose largest weight it has
+    dominant: tuple[int, ...]  # by dhātu: number of texts in which it has the largest weight
     grouping: Grouping | None
-    by_was_given: bool  # by the caller; otherwise the column was chosen here
+    by_was_given: bool  # whether the caller gave the column; else it was chosen by default
     map: PrimeMap | None
     highest: list[tuple[int, float]]  # rows with their `RANKED_BY`
     lowest: list[tuple[int, float]]
@@ -111,7 +111,7 @@ class _Reader:
         self._texts = self._sampled = 0
 
     def add(self, start: int, stop: int, points: int) -> None:
-        """Read some rows; `points` of their texts are drawn on the map."""
+        """Read the rows ``[start, stop)``; draw `points` of their texts on the map."""
         places = np.flatnonzero(self._column("valid", start, stop))
         if not len(places):
             return
@@ -119,7 +119,7 @@ class _Reader:
         def column(name: str | None) -> npt.NDArray[Any] | None:
             return None if name is None else self._column(name, start, stop)[places]
 
-        chance = np.random.default_rng(start)  # so every report of a store samples the same texts
+        chance = np.random.default_rng(start)  # so that all reports sample the same texts
         chosen = self._sample(places, stop - start, chance)
         self._texts += len(places)
         self._sampled += len(chosen)
@@ -213,7 +213,7 @@ def _known(column: str, validities: Container[str]) -> str | None:
 
 
 def _candidates(by: str | None, index: CorpusIndex, stored: Sequence[str]) -> list[Groups]:
-    """Return the groupings to try."""
+    """Return the candidates for the grouping: the given column, or the kept ones."""
     if by is None:
         return [Groups(column.array, SHOWN) for column in index.keep]
     name = by.replace(".", "_")  # see `Column.array`

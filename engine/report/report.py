@@ -1,4 +1,4 @@
-"""`report`: write the page about a store to a file, and show it in a notebook."""
+"""`report`: writes the page about a store to a file, and shows it in a notebook."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from .headline import headline
 from .page import GENERATOR, page, store_name
 
 MAX_EMBEDDED = 1_000_000
-"""Bytes of a page up to which it is embedded in a notebook and saved with it."""
+"""Maximum size, in bytes, of a page that is embedded in a notebook and saved with it."""
 
 
 @dataclass(frozen=True)
@@ -59,7 +59,7 @@ def report(
         The store: a folder, a mounted Drive, or a URL.
     out : str or path, optional
         The file to write, on this machine; by default ``RESULTS-report.html`` in the current
-        folder. An older report is replaced, but no other file.
+        folder. An existing report is replaced; any other existing file is an error.
     by : str, optional
         An array with one value per text to group texts by, such as a kept column. By default the
         first kept column with 2 to 20 distinct values.
@@ -100,14 +100,18 @@ def _output_path(results: str | PathLike[str], out: str | PathLike[str] | None) 
         name = store_name(os.fspath(results)).removesuffix(".zarr") or "results"
         out = f"{name}-report.html"
     if "://" in os.fspath(out):
-        raise UsageError(f"{os.fspath(out)!r}: a report is written to this machine; name a path")
+        raise UsageError(
+            f"{os.fspath(out)!r}: a report is written to this machine; give a local path"
+        )
     path = Path(out).absolute()
     if not path.parent.is_dir():
         raise UsageError(f"{path}: the folder {path.parent} does not exist")
     if path.is_dir():
-        raise UsageError(f"{path} is a folder; name a file, such as report.html")
+        raise UsageError(f"{path} is a folder; give a file name, such as report.html")
     if path.exists() and GENERATOR.encode() not in path.read_bytes()[:500]:
-        raise UsageError(f"{path} exists and is not a report; name another file or remove it")
+        raise UsageError(
+            f"{path} exists and is not a report; give another file name, or remove the file"
+        )
     return path
 
 

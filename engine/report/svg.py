@@ -1,7 +1,7 @@
 """matplotlib figures as SVG elements of a page, with the page's colours and font and unique ids.
 
 Only the engine's own words and numbers are drawn. Names and texts from a corpus appear in the page
-around a picture, where the browser can render every script.
+around a picture, where the browser can render every script. What is drawn is decided in `plots`.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ WIDTH = 4.6
 
 _SETTINGS = {
     "svg.fonttype": "none",  # text stays text
-    "svg.hashsalt": "paninifs",  # the same picture twice is the same bytes
+    "svg.hashsalt": "paninifs",  # drawing a picture again gives the same bytes
     "text.parse_math": False,
     "font.size": 9.0,
     "axes.titlesize": 9.0,

@@ -1,4 +1,4 @@
-"""How a report writes numbers, and the text alternatives of its pictures."""
+"""Formatting of numbers in a report, and the text alternatives of its pictures."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`cite`: a methods paragraph about a store, with no figure that is not in its manifest.
+"""`cite`: a methods paragraph about a store; every figure in it comes from the manifest.
 
 The reasons for quarantined rows come from the store's quarantine; nothing else is read.
 """
@@ -28,7 +28,7 @@ SHORT = 16
 PACKAGES = ("paninifs", "dask", "zarr", "numba", "numpy", "pyarrow", "python")
 _NAMES = {"dask": "Dask", "zarr": "Zarr", "numba": "Numba", "numpy": "NumPy", "python": "Python"}
 _MAX_REASONS = 3
-_ENTRIES_READ = 100_000  # of the quarantine, to find the most frequent reasons
+_ENTRIES_READ = 100_000  # entries of the quarantine, to find the most frequent reasons
 _MAX_RUNS = 3
 _STOPPED = "which were stopped and left no record"
 
@@ -225,12 +225,12 @@ def _columns(corpus: Mapping[str, Any]) -> str:
 
 
 def _runs(runs: Sequence[RunRecord], rows: int) -> list[str]:
-    """Describe the last recorded runs, and the rows that runs without a record have done."""
+    """Describe the last recorded runs, and the rows computed by runs without a record."""
     if not runs:
         return ["No run left a record of where it ran and how long it took."]
     reached = [0, *(run.rows_before + run.rows for run in runs)]
     begun = [*(run.rows_before for run in runs), rows]
-    # Only a run that finishes leaves a record; of a stopped run only the rows that it did remain.
+    # Only a run that finishes leaves a record; a stopped run leaves only the rows that it computed.
     unrecorded = [before > known for before, known in zip(begun, reached, strict=True)]
     sentences = []
     if len(runs) > 1:

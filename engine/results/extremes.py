@@ -16,7 +16,7 @@ class Extremes:
     Parameters
     ----------
     most : int
-        How many of each to keep.
+        How many rows to keep at each end.
 
     Examples
     --------

@@ -1,4 +1,4 @@
-"""`Located`: a row of a store with its id, its file, its position there, and its text."""
+"""`Located`: a row of a store with its id, its text, and its file and position in the corpus."""
 
 from __future__ import annotations
 

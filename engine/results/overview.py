@@ -1,4 +1,4 @@
-"""What `status` and `show` print about a store: plain data, read without a cluster."""
+"""The data behind the commands ``status`` and ``show``, read from a store without a cluster."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
-"""`peek`: compute one sentence in this process, and find the texts of a store nearest to it.
+"""`peek`: computes one sentence in this process, and finds the texts of a store nearest to it.
 
-Its result, and how that is shown, is in `peeked`.
+The result and how it is shown are in `peeked`.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ def peek(
         The sentence; may be empty.
     results : str or path, optional
         A store, finished or not. Its inventories are used, and its cleaning is applied to the
-        sentence first, as in a run.
+        sentence first, as in a run into that store.
     top : int
         How many texts to find. Every valid row of the store is compared by the cosine similarity
         of the dhātu weights; the earlier row wins a tie.
@@ -172,7 +172,7 @@ def _similarities(
 ) -> Iterator[tuple[npt.NDArray[np.int64], npt.NDArray[np.float64]]]:
     """Yield valid rows and their cosine similarities in float64, several shards at a time."""
     squared = float(_summed(weights * weights))
-    for start, stop in store.layout.runs(8 * len(weights)):
+    for start, stop in store.layout.read_ranges(8 * len(weights)):
         valid = np.flatnonzero(np.asarray(store.arrays["valid"][start:stop]))
         if not len(valid):
             continue

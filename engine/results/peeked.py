@@ -1,6 +1,6 @@
 """`Peek`: the values of one sentence and its nearest texts, and how both are shown.
 
-What computes them is in `peek`.
+`peek` computes them.
 """
 
 from __future__ import annotations
@@ -55,7 +55,7 @@ class Peek:
 
 
 def single_values(peek: Peek) -> dict[str, str]:
-    """Return the values that are one number or digest, by name."""
+    """Return the scalar values and the digest, formatted, by name."""
     return {
         "entropy": f"{peek.entropy:.6g}",
         "variance": f"{peek.variance:.6g}",
@@ -66,7 +66,7 @@ def single_values(peek: Peek) -> dict[str, str]:
 
 
 def notes(peek: Peek) -> list[str]:
-    """Return what the store's cleaning does to the sentence, one note per finding."""
+    """Describe how the store's cleaning affects the sentence, one note per finding."""
     found = []
     if peek.cleaning:
         steps = ", ".join(f"{name}={value!r}" for name, value in peek.cleaning.items())

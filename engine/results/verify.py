@@ -1,4 +1,4 @@
-"""`verify`: read the corpus again, recompute with the reference backend, compare every bit."""
+"""`verify`: recomputes a store from its corpus with the reference backend; compares every bit."""
 
 from __future__ import annotations
 
@@ -34,8 +34,8 @@ class Verification:
     """The outcome of `verify`; it passed if `problems` is empty."""
 
     results: str
-    rows: int  # whose values were recomputed and compared
-    shards: int  # whose stored bytes were compared with their digests
+    rows: int  # rows whose values were recomputed and compared
+    shards: int  # shards whose stored bytes were compared with their digests
     recomputed: tuple[str, ...]  # blocks
     digest_only: tuple[str, ...]  # the user's own blocks, whose code is not in the store
     problems: tuple[str, ...]
@@ -52,13 +52,13 @@ def verify(
     sample: int | None = None,
     storage_options: Mapping[str, Any] | None = None,
 ) -> Verification:
-    """Check a store against its corpus and against the digests of what was written.
+    """Check a store against its corpus and against the digests recorded when it was written.
 
     Every shard's stored bytes are compared with the digests in its marker. Then its texts, ids and
     kept columns are read from the corpus again, the built-in blocks are recomputed by `reference`,
-    and everything is compared for equality. Of shards quarantined until a later run only the bytes
-    are compared. Marks of duplicates are recomputed from the stored digests unless `sample` is
-    given.
+    and everything is compared for equality. For shards that are quarantined until a later run, only
+    the bytes are compared. Marks of duplicates are recomputed from the stored digests unless
+    `sample` is given.
 
     Parameters
     ----------
@@ -94,7 +94,7 @@ def verify(
         rows += part.stop - part.start
         problems += _differences(store.arrays, spec, part)
         if len(problems) > _MAX_PROBLEMS:
-            problems = [*problems[:_MAX_PROBLEMS], "and more; the check stopped here"]
+            problems = [*problems[:_MAX_PROBLEMS], "and more: the check stopped here"]
             break
     if index.cleaning.duplicates and sample is None and not problems:
         problems += _marks(store.arrays, layout)
@@ -128,7 +128,9 @@ def _blocks(manifest: Manifest) -> tuple[tuple[MapBlock, ...], dict[str, str]]:
     built_in: list[MapBlock] = []
     own: dict[str, str] = {}
     for name, block in manifest.facts["graph"].items():
-        if "code" in block or name not in BUILT_IN:  # a store must not choose what is called
+        if (
+            "code" in block or name not in BUILT_IN
+        ):  # a store must not choose the code that is called
             own |= dict.fromkeys(block["fields"], name)
             continue
         params = {key: tuple(value) for key, value in block["params"].items()}
@@ -141,7 +143,7 @@ def _blocks(manifest: Manifest) -> tuple[tuple[MapBlock, ...], dict[str, str]]:
 
 def _unfinished(markers: Mapping[int, Marker], layout: StoreLayout) -> str:
     done = f"{len(markers)} of {layout.shards} shards are done"
-    return f"unfinished: {done}; give the same command again to finish"
+    return f"unfinished: {done}; run the same command again to finish"
 
 
 def _ranges(

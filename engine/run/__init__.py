@@ -1,5 +1,5 @@
-"""A run on the client: checks, planning, dispatch, and the handle that the user holds.
+"""The client side of a run: checks, planning, dispatch, and the handle that the user holds.
 
-What a task does is in `worker`; reading an existing store, in `results`. May import `cluster`,
-`worker` and what is below them; not `results`.
+What a task does is in `worker`, reading an existing store in `results`. May import `cluster`,
+`worker` and what is below them, but not `results`.
 """

@@ -56,7 +56,7 @@ class Mirroring:
 
     def _copy(self, shard: int) -> None:
         if self._failure is not None:
-            raise self._failure  # each would be retried for as long as the first was
+            raise self._failure  # each copy would be retried for as long as the first one
         self._ticket.check(self._mirror)
         try:
             copy_shard(self._store.target, self._mirror, self._store.layout, shard)
@@ -64,19 +64,23 @@ class Mirroring:
             with self._lock:
                 first, self._failure = self._failure is None, error
             if first:
-                self._events.publish(Notice(f"not mirrored for now: {error}"))
+                self._events.publish(
+                    Notice(
+                        f"copying to the mirror is paused until all shards are computed: {error}"
+                    )
+                )
             raise
         self._events.publish(Mirrored(shard))
 
     def finish(self) -> None:
-        """Copy what the mirror still lacks, and mark it complete.
+        """Copy the shards that the mirror still lacks, and mark it complete.
 
         Raises
         ------
         StorageUnreachable, StorageRefused
             Shards could not be copied; the results themselves are complete.
         RunFailed, LeaseLost
-            A shard is not what was written; or another driver took over the mirror.
+            A shard is not what was written; or another process took over the mirror.
         """
         failed = self._failed()
         self._failure = None  # the mirror has had time to recover

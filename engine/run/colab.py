@@ -1,4 +1,4 @@
-"""`release`: give a Colab runtime back, once the results of a run are safe without it."""
+"""`release`: gives a Colab runtime back, once the results of a run are safe without it."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from ...storage.errors import PaniniError, ResultsNotFound, UsageError
 from ...storage.filesystems.filesystem import LOCAL
 from ...storage.store.history import Summary
 from ...storage.store.reader import ResultsStore
-from ...storage.targets.mounts import DRIVE, kind_of_disk
+from ...storage.targets.mounts import DRIVE, filesystem_type
 from ...storage.targets.target import Target
 from ..hardware.platform import current_platform
 
 _BUCKET = "fuse.gcsfuse"
-"""File system type of a mounted bucket: what was synced there is stored."""
+"""File system type of a mounted bucket: synced files are in the bucket."""
 
 _IN_MEMORY = "memory"
 """fsspec's protocol for objects that vanish with this process."""
@@ -32,10 +32,10 @@ def release(result: Callable[[], Summary], targets: Sequence[Target]) -> None:
     result : callable
         Waits for the run and returns its summary, or raises `PaniniError`.
     targets : sequence of Target
-        Where the run writes: the results, and the mirror.
+        The targets of the run: the results, and the mirror.
     """
     if current_platform().name != "Colab":
-        raise UsageError("this is not a Colab runtime, so there is none to release")
+        raise UsageError("this is not a Colab runtime, so there is no runtime to release")
     runtime, drive = _colab_module("runtime"), _colab_module("drive")
     try:
         result()
@@ -49,9 +49,9 @@ def release(result: Callable[[], Summary], targets: Sequence[Target]) -> None:
         reasons = "; ".join(f"{url} {why}" for url, why in problems.items())
         raise UsageError(
             f"the runtime is kept, because the results would be lost with it: {reasons}. Submit "
-            "again with a mirror that outlives it, as mirror='/content/drive/MyDrive/results.zarr' "
-            "on a mounted Drive or mirror='gs://bucket/results.zarr': finished shards are copied, "
-            "not computed again"
+            "again with a mirror that outlives it, such as "
+            "mirror='/content/drive/MyDrive/results.zarr' on a mounted Drive or "
+            "mirror='gs://bucket/results.zarr': finished shards are copied, not computed again"
         )
     if any(_disk(target) == DRIVE for target in targets):
         _flush(drive)
@@ -69,7 +69,7 @@ def _colab_module(name: str) -> Any:
 
 
 def _flush(drive: Any) -> None:
-    """Make Drive upload what it holds: writing to its mount only writes to the runtime's disk."""
+    """Make Drive upload its files: writing to its mount only writes to the runtime's disk."""
     try:
         drive.flush_and_unmount()
     except Exception as error:
@@ -80,7 +80,7 @@ def _flush(drive: Any) -> None:
 
 
 def _why_unsafe(target: Target) -> str | None:
-    """Return why a target would not keep the results; None if it would."""
+    """Return why a target would not keep the results without the runtime; None if it would."""
     if _disk(target) not in (None, DRIVE, _BUCKET):
         return "is on a disk of the runtime"
     if target.url.partition("://")[0] == _IN_MEMORY:
@@ -100,4 +100,4 @@ def _disk(target: Target) -> str | None:
     protocol, separator, path = target.url.partition("://")
     if separator and protocol not in LOCAL:
         return None
-    return kind_of_disk(Path(path if separator else target.url))
+    return filesystem_type(Path(path if separator else target.url))

@@ -1,9 +1,9 @@
 """`Dispatch`: sends a run's tasks to workers, a bounded number at a time, and handles failures.
 
 A worker that lost its device gets no more tasks. A task whose workers died repeatedly may have had
-a greedy neighbour, so it is first tried alone, in small pieces. A shard that kills its worker even
-then is quarantined, and the run continues. Which tasks there are is in `tasks`, a cluster that
-stands still in `watchdog`.
+a neighbour that used too much memory, so it is first tried alone, in small pieces. A shard that
+kills its worker even then is quarantined, and the run continues. The tasks are planned in `tasks`;
+a cluster that makes no progress is detected in `watchdog`.
 """
 
 from __future__ import annotations
@@ -33,20 +33,20 @@ if TYPE_CHECKING:
     from distributed import Client, Future, KilledWorker
 
 TASK_RETRIES = 3
-"""Times that dask tries a task again after an error of the disk or the network."""
+"""Number of times that dask retries a task after an error of the disk or the network."""
 
 TASKS_PER_THREAD = 2
 """Tasks in flight per worker thread: one running, one waiting."""
 
 TASKS_WAITING = 64
-"""Further tasks in flight, which wait at the scheduler: they show a cluster that can grow that
-there is work for more workers, and give new workers something to start with."""
+"""Further tasks in flight, which wait at the scheduler. They make an adaptive cluster start more
+workers, and give new workers something to start with."""
 
 MAX_LOSSES = 2
-"""Devices that a partition may lose; after that the partition is taken to be at fault."""
+"""Number of devices that a partition may lose before it is considered the cause."""
 
 SMALL_PIECES = MicroBatch(rows=256, text_bytes=1 << 20)
-"""The most that a block is given at once by a task that is tried alone."""
+"""Micro-batch size of a task that is tried alone."""
 
 _CANCEL_SECONDS = 10.0
 """Seconds to wait for the cancellation of a stopped run's tasks."""
@@ -69,7 +69,7 @@ class Dispatch:
     publish : callable
         Called with every other event.
     priority : int
-        Where runs share a cluster, tasks of the higher priority start first.
+        If runs share a cluster, tasks with the higher priority start first.
     """
 
     def __init__(
@@ -86,7 +86,7 @@ class Dispatch:
         self.topic = (
             f"paninifs-{uuid.uuid4().hex}"  # unique to this run, as others share the cluster
         )
-        self._numbers = count()  # of tasks: one that is sent again is a new task to dask
+        self._numbers = count()  # of tasks; dask sees a task that is sent again as a new one
         self._sent: dict[Any, Task] = {}  # by key
         self._in_flight: set[Future[Any]] = set()
         self._preparation = Preparation(client, priority)
@@ -97,12 +97,12 @@ class Dispatch:
         self._done: set[int] = set()  # shards
 
     def stop(self, reason: PaniniError) -> None:
-        """Send nothing more, cancel what is in flight, and make `run` raise the reason."""
+        """Send no more tasks, cancel those in flight, and make `run` raise the reason."""
         if self._stopped is not None:
             return
         self._stopped = reason
-        # Not in this thread: a listener that cancels holds the stream of events, for which the
-        # client's loop may wait; and it may be called on that very loop.
+        # In another thread: a listener that cancels holds the lock of the event stream, for which
+        # the client's loop may be waiting; or the listener is called on that loop itself.
         futures = [*self._preparation.futures, *self._in_flight]
         self._cancelling = threading.Thread(target=self._cancel, args=[futures], daemon=True)
         self._cancelling.start()
@@ -112,7 +112,7 @@ class Dispatch:
             self._client.cancel(futures)
 
     def prepare(self, backend: str) -> None:
-        """Start preparing a backend on every worker, in the background; once."""
+        """Start preparing a backend on every worker in the background, unless already started."""
         self._preparation.begin(backend)
 
     def readiness(self) -> Readiness:
@@ -131,17 +131,19 @@ class Dispatch:
             with Watchdog(self._client, self._publish, self.stop):
                 return self._preparation.first_ready()
         except CancelledError as error:
-            gone = RunFailed("the cluster went away before the run began; start it, and run again")
+            gone = RunFailed(
+                "the cluster went away before the run began; start a cluster, and run again"
+            )
             raise (self._stopped or gone) from error
 
     def dismiss(self) -> None:
-        """Release what workers reported, after any cancellation in progress."""
+        """Wait for a cancellation in progress, then release the workers' reports."""
         if self._cancelling is not None:  # the caller closes the client next
             self._cancelling.join(_CANCEL_SECONDS)
         self._preparation.release()
 
     def run(self, context: TaskContext, store: OpenStore, tasks: Sequence[Task]) -> None:
-        """Run all tasks; at the end, one by one, those whose workers kept dying.
+        """Run all tasks; then run those whose workers kept dying again, one by one.
 
         Parameters
         ----------
@@ -151,7 +153,7 @@ class Dispatch:
         Raises
         ------
         PaniniError
-            Why not all tasks were done.
+            Not all tasks were done, for this reason.
         """
         from distributed import span
 
@@ -168,7 +170,7 @@ class Dispatch:
             raise
         finally:
             client.unsubscribe_topic(self.topic)
-            if self._lost and self._threads():  # otherwise the next run would meet them again
+            if self._lost and self._threads():  # otherwise the next run would use them again
                 client.retire_workers(list(self._lost))
 
     def _run_alone(self, context: TaskContext, store: OpenStore, task: Task) -> None:
@@ -178,7 +180,7 @@ class Dispatch:
         while left := tuple(shard for shard in task.shards if shard not in self._done):
             if not self._run_all(careful, [task_of(store, task.partition, left)]):
                 return
-            # Shards are done in order, so the first of those that are left killed the worker.
+            # Shards are done in order, so the first remaining one killed the worker.
             suspect = next((shard for shard in left if shard not in self._done), None)
             if suspect is None:
                 return
@@ -206,7 +208,7 @@ class Dispatch:
         provisional = replace(context, provisional=True)
         for _, last in self._run_all(provisional, [replace(task, stretches=stretches)]):
             raise RunFailed(
-                f"{describe_death(self._client, last)} at {task}, though it had nothing to "
+                f"{describe_death(self._client, last)} at {task}, although it had nothing to "
                 "compute; check the workers' logs, then run again to resume"
             ) from last
 
@@ -241,7 +243,7 @@ class Dispatch:
         return killed
 
     def _max_in_flight(self) -> int:
-        """Return how many tasks may be in flight; workers may have joined or left."""
+        """Return how many tasks may be in flight with the current workers."""
         return TASKS_PER_THREAD * sum(self._threads().values()) + TASKS_WAITING
 
     def _send(self, context: TaskContext, task: Task) -> Future[Outcome]:
@@ -260,7 +262,7 @@ class Dispatch:
         )
         self._in_flight.add(future)
         self._sent[future.key] = task
-        if self._stopped is not None:  # in the meantime, perhaps without cancelling this task
+        if self._stopped is not None:  # stopped meanwhile, perhaps without cancelling this task
             raise self._stopped
         return future
 
@@ -288,7 +290,7 @@ class Dispatch:
             future.release()
 
     def _exclude(self, worker: str, task: Task, error: DeviceLost) -> None:
-        """Send a worker nothing more: its process cannot use its device again."""
+        """Stop sending tasks to a worker: its process cannot use its device again."""
         is_new = worker not in self._lost
         self._lost.add(worker)
         self._losses[task.partition] += 1
@@ -311,7 +313,7 @@ class Dispatch:
         return {worker: n for worker, n in threads.items() if worker not in self._lost}
 
     def _on_message(self, event: tuple[float, dict[str, Any]]) -> None:
-        """Handle a message that a worker sent under the run's topic, with its time."""
+        """Handle a timestamped message that a worker sent under the run's topic."""
         _, message = event
         if BEGUN in message:
             self._publish(TaskBegun(message[BEGUN]))

@@ -1,4 +1,4 @@
-"""`Driver`: what a run's background thread does, from counting the corpus to marking it complete.
+"""`Driver`: the work of a run's background thread, from counting the corpus to marking it complete.
 
 Sending tasks to workers is in `dispatch`, what a task does in `worker.task`, the handle that the
 user holds in `handle`.
@@ -21,16 +21,16 @@ from ..worker.compute import ComputeSpec
 from ..worker.task import Task, TaskContext, shards_in_flight
 from .background_mirror import Mirroring
 from .dispatch import Dispatch
-from .memory_plan import project
 from .spec import RunSpec
 from .target_leases import Leases, release_all
 from .tasks import longest_first, tasks_left
+from .worker_memory import project
 
 
 class Driver:
-    """Does what a `RunSpec` asks for and publishes `events`; holds the leases until it ends.
+    """Executes a `RunSpec` and publishes `events`; holds the leases until it ends.
 
-    The record that `recorder` has of the run by its end is written to the store.
+    At the end, the record of the run made by `recorder` is written to the store.
     """
 
     def __init__(
@@ -52,17 +52,17 @@ class Driver:
 
     @property
     def topic(self) -> str:
-        """The name of the run on its cluster."""
+        """Name of the run on its cluster."""
         return self._dispatch.topic
 
     def cancel(self) -> None:
-        """Stop as soon as a task ends or is found to be cancelled."""
+        """Stop the run as soon as a task ends or turns out to be cancelled."""
         self._dispatch.stop(
             RunCancelled(f"cancelled; {self._spec.target.url} keeps what is done; submit to resume")
         )
 
     def work(self) -> Summary:
-        """Do the whole run; return what the store holds."""
+        """Execute the whole run; return the summary of the store."""
         try:
             return self._work()
         finally:
@@ -105,7 +105,7 @@ class Driver:
         return self._leases[0][1].ticket
 
     def _finished(self, store: OpenStore) -> Summary:
-        """Compute what is left of a store, and mark it complete."""
+        """Compute the remaining shards of a store, and mark it complete."""
         spec = self._spec
         if spec.raise_on_error and store.index.uncounted:
             unread = store.index.uncounted[0]
@@ -182,7 +182,7 @@ class Driver:
             self._mirroring.begin(shard.shard)
 
     def _warn_of_slow(self, shard: ShardDone) -> None:
-        """Warn once if a shard takes longer than it should, and say what to do."""
+        """Warn once, with a remedy, if a shard takes longer than `MAX_SHARD_SECONDS`."""
         spent = {name: s for name, s in shard.seconds.items() if name not in ("read", "write")}
         if self._warned or sum(spent.values()) <= MAX_SHARD_SECONDS:
             return

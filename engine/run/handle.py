@@ -29,14 +29,14 @@ if TYPE_CHECKING:
 
 
 class Run:
-    """A run in progress, or ended. Created by `submit`.
+    """A run that is in progress or has ended. Created by `submit`.
 
     Attributes
     ----------
     events : EventStream
-        The events of the run, as they happen; `EventStream.subscribe` to listen.
+        The events of the run, as they happen; listen with `EventStream.subscribe`.
     results : str
-        Where the store is.
+        URL of the store.
     """
 
     def __init__(
@@ -69,19 +69,19 @@ class Run:
         self.events.subscribe(self._recorder.listen)
         self._summary: Summary | None = None
         self._error: BaseException | None = None
-        # Not joined: Python takes a thread for ended if Ctrl-C interrupts the join.
+        # Not joined: Python considers a thread ended if Ctrl-C interrupts the join.
         self._ended = threading.Event()
         threading.Thread(target=self._drive, name="paninifs-run", daemon=True).start()
 
     def result(self, timeout: float | None = None) -> Summary:
-        """Wait until the store is complete.
+        """Wait until the store is complete; return its summary.
 
         Raises
         ------
         TimeoutError
-            `timeout` seconds passed; the run continues.
+            `timeout` seconds have passed; the run continues.
         PaniniError
-            Why the run did not finish. Submitting again resumes it where it stopped.
+            The run did not finish, for this reason. Submitting again resumes it where it stopped.
         """
         if not self._ended.wait(timeout):
             raise TimeoutError(f"the run has not finished after {timeout} s")
@@ -91,11 +91,11 @@ class Run:
         return self._summary
 
     def cancel(self) -> None:
-        """Stop the run: start no further shard, keep the finished ones; the store resumes."""
+        """Stop the run, and keep all finished shards; submitting again resumes it."""
         self._driver.cancel()
 
     def release_runtime(self) -> None:
-        """Wait for the end, then give the Colab runtime back, if the results outlive it.
+        """Wait for the end, then give the Colab runtime back if the results outlive it.
 
         They do if the store or its mirror is complete behind a URL or on a mounted Drive, which
         is flushed and unmounted first. An idle runtime keeps using compute units.
@@ -103,8 +103,8 @@ class Run:
         Raises
         ------
         UsageError
-            This is not a Colab runtime; or the runtime is kept, because the results would be lost
-            with it: the message says why, and what to do.
+            This is not a Colab runtime; or the results would be lost with the runtime, so it is
+            kept. The message says why, and what to do.
         """
         from .colab import release
 
@@ -121,7 +121,7 @@ class Run:
 
     @property
     def timeline(self) -> Timeline:
-        """The progress over time, since the work was planned."""
+        """The progress over time, from when the work was planned."""
         return self._recorder.timeline
 
     @property
@@ -139,7 +139,7 @@ class Run:
 
     @property
     def bill(self) -> Bill | None:
-        """What the run cost, and would have cost on other machines; None before its end."""
+        """What the run cost, and what it would have cost elsewhere; None before its end."""
         return self._bill
 
     @property
@@ -178,11 +178,11 @@ class Run:
             self._ended.set()
 
     def _billed(self, seconds: float) -> Bill | None:
-        """Return what the run cost; if that cannot be found out, publish why."""
+        """Return what the run cost; if that cannot be computed, publish why."""
         try:
             self._bill = self._bill_for(seconds)
         except Exception as error:  # noqa: BLE001 (the store is complete, whatever it cost)
-            self.events.publish(Notice(f"what the run cost is not known: {error}"))
+            self.events.publish(Notice(f"the cost of the run is not known: {error}"))
         return self._bill
 
     def _bill_for(self, seconds: float) -> Bill | None:
@@ -197,7 +197,7 @@ class Run:
         return bill(work if self._is_default else None, seconds, self._remote)
 
     def _work(self) -> Summary:
-        """Run the driver; report in the user's terms that the cluster no longer answers."""
+        """Run the driver; translate the loss of the cluster into the user's terms."""
         from distributed.comm.core import CommClosedError
 
         try:

@@ -1,4 +1,7 @@
-"""Why dask gave up on a task: how often its worker died, and of what as far as dask knows."""
+"""`describe_death`: why dask gave up on a task whose worker kept dying.
+
+What happens to such a task is decided in `dispatch`.
+"""
 
 from __future__ import annotations
 
@@ -10,7 +13,7 @@ if TYPE_CHECKING:
     from distributed import Client, KilledWorker
 
 KILLED_FOR_MEMORY = "worker-restart-memory"
-"""Topic under which dask's nannies report a worker that they killed, and the memory it held."""
+"""Topic under which dask's nannies report workers that they killed, with the memory held."""
 
 
 def describe_death(client: Client, killed: KilledWorker) -> str:

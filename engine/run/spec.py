@@ -1,7 +1,7 @@
-"""`RunSpec`: everything a run needs to know, checked before anything begins.
+"""`RunSpec`: the complete specification of a run, checked before anything begins.
 
-`RunSpec.of` is the only place that checks what a caller asks for and decides the rows per shard. It
-serves `submit`, `rehearse` and the trial runs of a rehearsal alike. Doing the run is in `driver`.
+Only `RunSpec.of` checks the caller's arguments and chooses the rows per shard; `submit`, `rehearse`
+and the trial runs of a rehearsal all use it. Executing the run is in `driver`.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from ...storage.corpus.index import CorpusIndex
 from ...storage.corpus.partition import FEW_SHARDS, SHARDS_AIMED_AT, Sharding
 from ...storage.errors import UsageError
 from ...storage.store.duplicates import require_digest
-from ...storage.store.extension import Existing, as_known, refuse_mismatch
+from ...storage.store.extension import Existing, in_known_order, refuse_mismatch
 from ...storage.store.layout import stored_fields
 from ...storage.store.manifest import Manifest, facts_of, read_manifest
 from ...storage.store.mirror import refuse_other_mirror
@@ -39,13 +39,13 @@ MAX_PRIORITY = 1_000_000
 
 @dataclass(frozen=True, kw_only=True)
 class RunSpec:
-    """What a run is to do; made by `RunSpec.of`."""
+    """The specification of a run; made by `RunSpec.of`."""
 
     graph: Graph
     corpus: Corpus  # its files in the order and under the names that the store knows
     target: Target
     mirror: Target | None
-    manifest: Manifest | None  # of the store, or else the mirror, that the run resumes or extends
+    manifest: Manifest | None  # of the store (or else mirror) that the run resumes or extends
     facts: Mapping[str, Any]  # what identifies the results; see `facts_of`
     client: Client
     backend: str
@@ -73,7 +73,7 @@ class RunSpec:
         priority: int = 0,
         storage_options: Mapping[str, Any] | None = None,
     ) -> RunSpec:
-        """Check what a caller asks for, and choose what is left open. Nothing is written.
+        """Check the caller's arguments, and choose defaults for the others. Nothing is written.
 
         Parameters and errors are those of `submit`.
         """
@@ -90,7 +90,7 @@ class RunSpec:
         manifest = None if fresh else next(filter(None, map(read_manifest, targets)), None)
         described = graph.describe()
         if manifest is not None:
-            corpus = as_known(corpus, manifest)
+            corpus = in_known_order(corpus, manifest)
             described = keep_known_labels(described, manifest.facts["graph"])
         facts = facts_of(corpus, described, NUMERIC_VERSION)
         refuse_mismatch(target, facts, shard_rows, existing)
@@ -119,7 +119,7 @@ class RunSpec:
 
     @property
     def targets(self) -> list[Target]:
-        """Everywhere the run writes: the results first, then the mirror."""
+        """The targets that the run writes to: the results first, then the mirror."""
         return [self.target] if self.mirror is None else [self.target, self.mirror]
 
     def layout(self, index: CorpusIndex) -> StoreLayout:
@@ -144,13 +144,15 @@ def _require_usable(
 ) -> None:
     """Raise `UsageError` for arguments that no run can use."""
     if not isinstance(graph, Graph) or not graph.blocks:
-        raise UsageError("submit needs a graph with blocks: default_graph() + your_block")
+        raise UsageError("submit needs a graph with blocks, such as default_graph() + your_block")
     if not isinstance(corpus, Corpus):
         raise UsageError("submit needs a corpus from open_corpus(...)")
     if on_error not in ("quarantine", "raise"):
         raise UsageError(f"on_error must be 'quarantine' or 'raise', not {on_error!r}")
     if shard_rows is not None and (shard_rows < 1 or shard_rows & (shard_rows - 1)):
-        raise UsageError(f"shard_rows must be a power of two, as 512 or 4096, not {shard_rows}")
+        raise UsageError(
+            f"shard_rows must be a power of two, such as 512 or 4096, not {shard_rows}"
+        )
     require_digest(corpus.cleaning, corpus.keep, graph.fields)
     if backend is not None:
         require_backend(backend)

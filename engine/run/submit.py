@@ -1,6 +1,6 @@
-"""`submit`: one corpus through one graph into one store, in the background.
+"""`submit`: starts a run of a graph over a corpus into a store, in the background.
 
-What is checked first is in `spec`, the handle that is returned in `handle`, the work in `driver`.
+The arguments are checked in `spec`, the returned handle is in `handle`, the work in `driver`.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ def submit(
     storage_options: Mapping[str, Any] | None = None,
     progress: bool = True,
 ) -> Run:
-    r"""Run a graph over a corpus, into a store; return at once.
+    r"""Start a run of a graph over a corpus into a store; return at once.
 
     If an earlier run began the store with the same corpus and graph, the run resumes it: only what
     is missing is computed.
@@ -56,28 +56,28 @@ def submit(
     results : str, path or Target
         Where the Zarr store is, or will be.
     client : distributed.Client, optional
-        The cluster to run on; see `connect`. The newest client when left out.
+        The cluster to run on; see `connect`. By default the most recent client.
     backend : str, optional
-        What computes the blocks on the workers, ``"cpu"`` or ``"cuda"``. When left out, the one
-        that `connect` started the cluster for. Name it if you started workers with GPUs by hand.
+        Backend that computes the blocks on the workers, ``"cpu"`` or ``"cuda"``. By default the one
+        that `connect` started the cluster for. Give it if you started workers with GPUs by hand.
     shard_rows : int, optional
-        Rows per shard, a power of two; chosen from the corpus when left out.
+        Rows per shard, a power of two; by default chosen by the size of the corpus.
     on_error : "quarantine" or "raise"
         Whether a row that cannot be used is quarantined and listed, or ends the run.
     fresh : bool
         Discard what the store holds and start over.
     extend : bool
-        Append the texts of files that were added to the corpus, and keep what is done. It is an
-        error if an old file has changed.
+        Append the texts of files that were added to the corpus, and keep existing results. It is
+        an error if an old file has changed.
     mirror : str, path or Target, optional
         A second copy, for example on a Drive or in a bucket while `results` is on a scratch disk.
         Finished shards are copied there in the background and verified; shards that only the mirror
         holds are restored first. If the machine disappears, only work in flight is lost.
     micro_batch : MicroBatch, optional
-        The most that a block is given at once; adapted to texts, blocks and memory when left out.
+        Maximum size of one call of a block; by default adapted to texts, blocks and memory.
     priority : int
-        Where runs share a cluster, the tasks of the run with the higher priority start first;
-        among equals, those sent first. Tasks that have started continue.
+        If runs share a cluster, the tasks of the run with the higher priority start first; with
+        equal priority, tasks that were sent first. Tasks that have started continue.
     storage_options : mapping, optional
         For fsspec, if `results` or `mirror` is a URL.
     progress : bool
@@ -86,9 +86,9 @@ def submit(
     Raises
     ------
     UsageError
-        Everything that can be refused before work begins: a graph that cannot be identified, a
-        target that holds something else (`ResultsMismatch`) or is being written (`LeaseHeld`), no
-        client. Errors that only reading the corpus reveals are raised by `Run.result`.
+        The run cannot begin: the graph cannot be identified, the target holds something else
+        (`ResultsMismatch`) or is being written (`LeaseHeld`), or there is no client. Errors found
+        while reading the corpus are raised by `Run.result`.
 
     Examples
     --------
@@ -126,9 +126,9 @@ def submit(
 
 
 def _started(spec: RunSpec) -> Run:
-    """Start a run, which holds the leases of its targets from then on."""
+    """Acquire the leases of a run's targets, and start the run, which holds them from then on."""
     problem = install(spec.client)
-    link = dashboard_link(spec.client, page_for(problem))  # asked once, by the user's own thread
+    link = dashboard_link(spec.client, page_for(problem))  # once, in the user's own thread
     leases = acquire(spec.targets)
     try:
         run = Run(spec, leases, link)

@@ -20,12 +20,12 @@ Leases = Sequence[tuple[Target, Lease]]
 
 
 def acquire(targets: Sequence[Target]) -> Leases:
-    """Take the lease of every target, or of none.
+    """Acquire the leases of all targets, or of none.
 
     Raises
     ------
     LeaseHeld
-        Another driver writes to one of them.
+        Another process is writing to one of them.
     """
     held: list[tuple[Target, Lease]] = []
     try:
@@ -38,7 +38,7 @@ def acquire(targets: Sequence[Target]) -> Leases:
 
 
 def release_all(leases: Leases) -> None:
-    """Release leases; leave nothing behind where no store was begun."""
+    """Release leases, and remove their objects from targets where no store was begun."""
     for target, lease in leases:
         try:
             lease.release()  # before any other request to a target that may be unreachable

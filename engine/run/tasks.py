@@ -1,6 +1,6 @@
-"""The tasks that a run has left, and the order in which they are sent.
+"""The remaining tasks of a run, and the order in which they are sent.
 
-What a task is and does is in `worker.task`; sending it, in `dispatch`.
+What a task does is in `worker.task`; sending tasks is in `dispatch`.
 """
 
 from __future__ import annotations
@@ -12,11 +12,11 @@ from ...storage.store.lifecycle import OpenStore
 from ..worker.task import Task
 
 TEXT_WORK = 150
-"""Cost of computing a text apart from its bytes, in bytes: measured with the default graph."""
+"""Fixed cost of computing a text, in equivalent bytes: measured with the default graph."""
 
 
 def tasks_left(store: OpenStore) -> Iterator[Task]:
-    """Yield what is left to do, one task per partition."""
+    """Yield the remaining tasks, at most one per partition."""
     for partition in store.index.partitions(store.layout.shard_rows):
         numbers = range(partition.shard_start, partition.shard_stop)
         pending = tuple(shard for shard in numbers if shard not in store.done)
@@ -34,8 +34,8 @@ def task_of(store: OpenStore, partition: int, shards: tuple[int, ...]) -> Task:
 def longest_first(tasks: Sequence[Task], index: CorpusIndex) -> list[Task]:
     """Return tasks sorted by expected work, so that no long task starts late.
 
-    Tasks are compared by the expected bytes of text, or by rows if those are unknown for a file.
-    Equal ones stay in corpus order.
+    Tasks are compared by the expected bytes of text, or by rows if the bytes are unknown for a
+    file. Tasks with equal work stay in corpus order.
     """
     readable = [file for file in index.files if file.rows and not file.problem]
     known = all(file.lengths for file in readable)

@@ -1,6 +1,6 @@
-"""`Preparation`: makes a backend ready on every worker while the client counts the corpus.
+"""`Preparation`: prepares a backend on every worker while the client counts the corpus.
 
-What a worker does for it is in `worker.readiness`.
+The task that a worker runs for it is in `worker.readiness`.
 """
 
 from __future__ import annotations
@@ -29,13 +29,13 @@ class Preparation:
         self.futures: list[Future[Readiness]] = []
 
     def begin(self, backend: str) -> None:
-        """Start preparing a backend on every worker, unless that was started before."""
+        """Start preparing a backend on every worker, unless already started."""
         if self.futures:
             return
-        # One task per worker, which dask spreads over them. Bound to a worker, a task would wait
-        # for one that is gone.
+        # One task per worker; dask spreads them. A task restricted to a worker would wait forever
+        # if that worker is gone.
         for _ in range(max(1, len(self._client.nthreads()))):
-            # This takes a moment, and a run should not wait for it behind all other runs' tasks.
+            # The task is short, and a run should not wait for it behind all tasks of other runs.
             first = self._priority + 1
             future = self._client.submit(readiness, backend, pure=False, priority=first)
             self.futures.append(future)
@@ -68,6 +68,6 @@ class Preparation:
         raise problem
 
     def release(self) -> None:
-        """Let dask forget the workers' answers."""
+        """Release the workers' answers."""
         for future in self.futures:
             future.release()

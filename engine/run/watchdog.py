@@ -1,9 +1,9 @@
 """`Watchdog`: checks a run's workers every few seconds and reports what blocks the run.
 
 dask waits silently for a worker that is gone, stopped, or paused because memory or disk space for
-spilling ran out. Here the user is notified, and a run that no worker can continue is ended. Every
-check also publishes the load of the workers, and so does the end of the run. Tasks that fail are
-handled in `dispatch`.
+spilling ran out. The watchdog notifies the user, and ends a run that no worker can continue. It
+also publishes the load of the workers, at every check and at the end of the run. Tasks that fail
+are handled in `dispatch`.
 """
 
 from __future__ import annotations
@@ -34,21 +34,21 @@ QUIET_SECONDS = 20.0
 """Seconds that a problem must last before the user is notified: dask fixes most by itself."""
 
 GROWING_SECONDS = 1800.0
-"""Seconds that a cluster that can grow may have no worker: a machine may have to be found first."""
+"""Seconds that an adaptive cluster may have no worker: a machine may have to be provisioned."""
 
 STUCK, GROWING = "no worker can continue", "no worker has come"
 """Problems that end the run if they last."""
 
 
 class Watchdog:
-    """Checks a run's workers in the background, for as long as the context lasts.
+    """Checks a run's workers in the background, while its context is active.
 
     Parameters
     ----------
     publish : callable
-        Called with events: the load, and notices for the user.
+        Called with events: load samples, and notices for the user.
     stop : callable
-        Ends the run, with the reason, once no worker could have continued it for as long as
+        Called with the reason to end the run, after no worker could continue it for as long as
         transient storage failures are retried.
     """
 
@@ -110,7 +110,8 @@ class Watchdog:
     def _can_grow(self) -> bool:
         """Whether the cluster object of this process is known to start workers on demand.
 
-        A cluster of Kubernetes or a gateway is scaled elsewhere, and does not report whether.
+        True for a cluster on Kubernetes or behind a gateway, which is scaled elsewhere and does not
+        report whether it is adaptive.
         """
         from distributed.deploy.spec import SpecCluster
 
@@ -120,7 +121,7 @@ class Watchdog:
         return cluster is not None
 
     def _silences(self, workers: Mapping[str, Any], now: float) -> dict[str, float]:
-        """Return for how long each worker has been silent, by this machine's clock alone."""
+        """Return how long each worker has been silent, in seconds of this machine's clock."""
         for address, worker in workers.items():
             if self._heard.get(address, (None,))[0] != worker["last_seen"]:
                 self._heard[address] = worker["last_seen"], now

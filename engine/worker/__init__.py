@@ -1,4 +1,5 @@
-"""What runs inside a dask worker: tasks, blocks, micro-batches and their memory budget.
+"""Code that runs inside a dask worker: tasks, blocks, micro-batches and their memory budget.
 
-Sending tasks is in `run`. May import `monitoring` and what is below it; not `cluster`.
+Planning and sending tasks is in `run`; `results` uses `block_execution` and `compute` without a
+cluster. May import `monitoring` and what is below it, but not `cluster`.
 """

@@ -1,4 +1,4 @@
-"""`Adaptive`: chooses how large micro-batches are, from the memory and time that earlier ones took.
+"""`Adaptive`: chooses the size of micro-batches by the memory and time that earlier ones took.
 
 Pure arithmetic: running the blocks is in `block_execution`, the memory available in `budget`.
 """
@@ -13,26 +13,26 @@ from statistics import median
 from .micro_batch import MicroBatch
 
 LOW, AIM, HIGH = 0.7, 0.8, 0.9
-"""Shares of the memory budget: grow below the first, towards the second; halve above the third."""
+"""Shares of the memory budget: below `LOW` sizes grow towards `AIM`; above `HIGH` they halve."""
 
 FIRST_GUESS = 2.0
-"""Bytes used per byte of text and of fields, before anything was measured."""
+"""Bytes of memory per byte of text and fields, assumed before anything was measured."""
 
 MIN_SPEEDUP = 1.02
-"""Speedup that a size needs over the one in use to replace it: larger ones cost memory."""
+"""Speedup over the size in use that another size needs to replace it: larger sizes cost memory."""
 
 ROUNDS = 8
-"""Calls with each size before they are compared: in turn, so that a slow spell affects all."""
+"""Calls with each size before sizes are compared; in turn, so that a slow spell affects all."""
 
 RETRY_CALLS = 256
 """Calls until a size that lost a comparison is tried again: the texts may have changed."""
 
 MIN_CALM, MAX_CALM = 64, 4096
-"""Micro-batches that must fit after an out-of-memory failure before a larger one is tried. Doubles
-with each failure, from the first to the second."""
+"""Number of micro-batches that must fit after an out-of-memory failure before a larger size is
+tried; it doubles with each failure, from the minimum to the maximum."""
 
 OFFSET_BYTES = 8
-"""Most bytes per text besides its own bytes."""
+"""Maximum bytes per text in addition to the text itself."""
 
 
 class Comparison:
@@ -45,7 +45,7 @@ class Comparison:
 
     @property
     def smallest_call(self) -> float:
-        """The scale that a call must exceed; for a smaller one, two sizes would be the same."""
+        """The scale that a call must exceed; in a smaller call, two sizes would be the same."""
         return sorted(self.rates)[-2]
 
     def next_scale(self) -> float:
@@ -53,13 +53,13 @@ class Comparison:
         return next(self._turns)
 
     def winner(self) -> float | None:
-        """Return the size to use from now on, or None until enough was measured."""
+        """Return the size to use from now on, or None until enough calls were measured."""
         if min(map(len, self.rates.values())) < ROUNDS:
             return None
         current = self.rates[self.current]
         medians = {scale: median(rates) for scale, rates in self.rates.items()}
         best = max(medians, key=lambda scale: medians[scale])
-        # Not once by luck: a busy machine makes a call half as fast as the one before it.
+        # Most rounds must be won: on a busy machine, a single call may take twice as long.
         wins = sum(a > b for a, b in zip(self.rates[best], current, strict=False))
         sure = wins >= ROUNDS - 1 and medians[best] >= MIN_SPEEDUP * medians[self.current]
         return best if sure else self.current
@@ -68,20 +68,20 @@ class Comparison:
 class Adaptive:
     """Micro-batch sizes of one graph on one backend, shared by all threads of a process.
 
-    A size is a multiple (scale) of the backend's own: as large as memory allows, and no larger or
-    smaller than measurably pays. The memory that a micro-batch uses is estimated as a measured
-    factor times its bytes of text and of fields.
+    A size is a multiple (scale) of the backend's own size. It is limited by memory, and among the
+    allowed sizes the one that is measurably fastest is used. The memory that a micro-batch uses is
+    estimated as a measured factor times its bytes of text and of fields.
 
     Parameters
     ----------
     base : MicroBatch
-        The backend's own size, right where memory is plentiful; the first size used.
+        The backend's own size, suitable if memory is plentiful; the first size used.
     max_scale : float
         Largest multiple of `base`.
     in_flight : int
         Micro-batches that use memory at the same time.
     row_bytes : int
-        Bytes of a text's fields.
+        Bytes per text of its fields.
 
     Examples
     --------
@@ -141,7 +141,7 @@ class Adaptive:
         """Record that a micro-batch of `rows` texts and `nbytes` of text used `used` bytes."""
         held = nbytes + rows * self._row_bytes
         with self._lock:
-            # A small one says little about a large one: fixed overheads weigh more in it.
+            # A small one predicts little about a large one: fixed overheads weigh more in it.
             if held > 2 * self._largest:
                 self._factor = used / held
             elif 2 * held >= self._largest:
@@ -204,7 +204,7 @@ class Adaptive:
         return self._comparison if large_enough else None
 
     def _candidates(self, scale: float) -> list[float]:
-        """Return the sizes that such a call may try, leaving out those that lost recently."""
+        """Return the sizes that a call of this scale may try, except those that lost recently."""
         smaller_of_pair = {2 * self._fastest: self._fastest, self._fastest / 2: self._fastest / 2}
         return [
             candidate
@@ -217,7 +217,7 @@ class Adaptive:
 
 
 class Turn:
-    """The micro-batches of one call."""
+    """The micro-batch sizes of one call, and the feedback on them."""
 
     def __init__(
         self, sizes: Adaptive, scale: float, comparison: Comparison | None, held: int
@@ -226,7 +226,7 @@ class Turn:
 
     @property
     def size(self) -> MicroBatch:
-        """The most that the next micro-batch holds."""
+        """Maximum size of the next micro-batch."""
         return self._sizes.within_limits(self._scale)
 
     def fitted(self, rows: int, nbytes: int, used: int) -> None:
@@ -258,7 +258,7 @@ class Fixed:
         """Ignore the memory used."""
 
     def failed(self, *_: int) -> None:
-        """Ignore the failure: the next micro-batch is as large."""
+        """Ignore the failure: the size does not change."""
 
     def ended(self, _: float) -> None:
         """Ignore the time taken."""

@@ -1,7 +1,7 @@
 """`Blocks`: runs a graph's blocks over texts on a backend, in micro-batches, several at once.
 
-Where the texts come from and where the arrays go is in `compute`; how large a micro-batch is, in
-`adaptive_batch_size`.
+Reading the texts and filling the arrays of a shard is in `compute`, choosing the size of
+micro-batches in `adaptive_batch_size`.
 """
 
 from __future__ import annotations
@@ -31,12 +31,12 @@ from .micro_batch import MicroBatch
 AnyTurn = Turn | Fixed
 
 Where = Callable[[int, int], str]
-"""Names the texts ``[start, stop)`` in a message."""
+"""Function that describes the location of texts ``[start, stop)``, for messages."""
 
 
 @dataclass(frozen=True)
 class Part:
-    """What the blocks computed for the texts ``[start, stop)``."""
+    """The results of the blocks for the texts ``[start, stop)``."""
 
     start: int
     stop: int
@@ -50,7 +50,7 @@ class Part:
 
 
 def _cut(text: PackedText, turn: AnyTurn) -> Iterator[tuple[int, int]]:
-    """Yield micro-batches, ``[start, stop)``, each of the size current when it is taken."""
+    """Yield micro-batches ``[start, stop)``, each of the size that is current at that time."""
     start = 0
     while start < len(text):
         stop = turn.size.stop(text, start)
@@ -66,7 +66,7 @@ _adaptive_sizes: dict[tuple[str, str, int, float], Adaptive] = {}
 
 
 def _shared_sizes(graph: Graph, backend: str) -> Adaptive:
-    """Return what this process has learnt about a graph's blocks on a backend."""
+    """Return the sizes that this process has learnt for a graph's blocks on a backend."""
     kernels = load(backend)
     scale = max_scale(kernels)
     key = backend, graph.label, graph.row_bytes, scale
@@ -82,8 +82,8 @@ class Blocks:
     Parameters
     ----------
     micro_batch : MicroBatch, optional
-        How much a block is given at once. When left out it is adapted to the texts, the blocks and
-        the memory, and what is learnt is shared with the process's other tasks.
+        Fixed size of one call of a block. By default the size is adapted to the texts, the blocks
+        and the memory, and shared with the other tasks of this process.
     """
 
     def __init__(self, graph: Graph, backend: str, micro_batch: MicroBatch | None = None) -> None:
@@ -94,14 +94,14 @@ class Blocks:
 
     @property
     def size(self) -> MicroBatch:
-        """The most that a block is currently given at once."""
+        """Current maximum size of one call of a block."""
         return self._sizes.size
 
     @property
     def joined_batch(self) -> MicroBatch | None:
-        """How much input currently keeps the backend busy; smaller batches are joined to this.
+        """Amount of input that keeps the backend busy; smaller batches are joined up to it.
 
-        None where one micro-batch at a time does: then batches are used as they are read.
+        None if one micro-batch at a time keeps it busy; then batches are used as they are read.
         """
         in_flight = self._kernels.IN_FLIGHT
         return None if in_flight == 1 else self._sizes.size.times(in_flight)
@@ -109,8 +109,8 @@ class Blocks:
     def run(self, text: PackedText, where: Where) -> Iterator[Part]:
         """Compute every field of the texts; yield the parts in order.
 
-        A micro-batch that does not fit in memory is halved and tried again. A single text is tried
-        again while nothing else is computed.
+        A micro-batch that does not fit in memory is halved and retried. A single text is retried
+        while nothing else is computed.
 
         Raises
         ------
@@ -129,11 +129,11 @@ class Blocks:
             yield from map(compute, _cut(text, turn))
         else:
             with ThreadPoolExecutor(self._kernels.IN_FLIGHT, "paninifs-offload") as pool:
-                # In the task's own context, from which dask knows which worker this is.
+                # In the task's own context, by which dask finds the current worker.
                 sent: deque[Future[Part]] = deque()
                 for pair in _cut(text, turn):
                     sent.append(pool.submit(copy_context().run, compute, pair))
-                    # One may wait; more would only hold memory.
+                    # One micro-batch may wait; more would only hold memory.
                     if len(sent) > self._kernels.IN_FLIGHT:
                         yield sent.popleft().result()
                 while sent:
@@ -143,7 +143,7 @@ class Blocks:
     def _part(self, text: PackedText, start: int, stop: int, where: Where, turn: AnyTurn) -> Part:
         rows, nbytes = stop - start, text[start:stop].nbytes
         try:
-            with _memory_lock.shared(), self._kernels.counted() as count:
+            with _memory_lock.shared(), self._kernels.count_allocations() as count:
                 part = self._whole(text[start:stop], start, stop, where)
         except MemoryError:
             if rows > 1:

@@ -1,6 +1,6 @@
-"""How much memory micro-batches may use: what a device has free, or a share of the worker's limit.
+"""The memory budget of micro-batches: a device's free memory, or a share of the worker's limit.
 
-What a task holds besides, batches that are read and shards, is estimated in `run.memory_plan`.
+The rest of a task's memory, batches being read and shards, is estimated in `run.worker_memory`.
 """
 
 from __future__ import annotations
@@ -18,23 +18,23 @@ SHARE = 1 / 8
 """Share of a worker's memory limit for the micro-batches of all its threads."""
 
 JOINED_COPIES = 5
-"""Copies of joined text in memory: as batches, joined, and both again for the text that is computed
-meanwhile; and one that waits to be copied to the device."""
+"""Number of copies of joined text in memory: as batches and joined; both again for the text that is
+computed meanwhile; and one that waits to be copied to the device."""
 
 MAX_SCALE = 8.0
-"""Largest multiple of a device's own micro-batch: beyond it results only wait."""
+"""Largest multiple of a device's own micro-batch; with larger ones, results only wait."""
 
 
 def memory_budget(kernels: Kernels) -> int:
-    """Return the bytes that one worker thread may use where the backend computes."""
-    free = kernels.room()
+    """Return the bytes that one worker thread may use, on the device or else on the host."""
+    free = kernels.free_memory()
     return _host_share() if free is None else free // _current_worker().threads
 
 
 def max_scale(kernels: Kernels) -> float:
     """Return the largest multiple of a backend's own micro-batch that a worker may use.
 
-    On the host that is 1: larger ones than are read at once gain nothing.
+    On the host it is 1, because micro-batches larger than a read batch gain nothing.
     """
     if kernels.IN_FLIGHT == 1:
         return 1.0
@@ -44,7 +44,7 @@ def max_scale(kernels: Kernels) -> float:
 
 
 def joined_batch(kernels: Kernels) -> MicroBatch | None:
-    """Return the most that a task joins of what it reads; None for a backend that joins nothing."""
+    """Return how much input a task joins at most; None for a backend that needs no joining."""
     if kernels.IN_FLIGHT == 1:
         return None
     return MicroBatch(*kernels.MICRO_BATCH).times(kernels.IN_FLIGHT * max_scale(kernels))
@@ -52,10 +52,10 @@ def joined_batch(kernels: Kernels) -> MicroBatch | None:
 
 @dataclass(frozen=True)
 class _Worker:
-    """A process as dask sees it; the defaults are for one that is not a worker."""
+    """Threads and memory limit of a dask worker; the defaults are for any other process."""
 
     threads: int = 1
-    limit: int | None = None  # bytes that it may hold; None: no limit is known
+    limit: int | None = None  # bytes that it may hold; None: no known limit
 
 
 def _host_share() -> int:

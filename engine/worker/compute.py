@@ -1,7 +1,7 @@
-"""`compute`: reads rows of a corpus and runs the blocks on them, into the arrays of a shard.
+"""`compute`: reads rows of a corpus, runs the blocks on them, and fills the arrays of a shard.
 
-Used by a run's tasks and by `verify`, which differ in backend and in what they do with the arrays.
-No cluster and no store is involved: committing a shard is in `task`, running blocks in
+Used by a run's tasks and by `verify`, which use different backends and treat the arrays
+differently. No cluster and no store is involved: committing a shard is in `task`, running blocks in
 `block_execution`.
 """
 
@@ -30,7 +30,7 @@ from .block_execution import Blocks
 from .micro_batch import MicroBatch
 
 Arrays = dict[str, Any]
-"""A field's values by its name: a NumPy array, or an Arrow one for strings of the corpus."""
+"""Values by field name: NumPy arrays, or Arrow arrays for strings of the corpus."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -38,7 +38,7 @@ class ComputeSpec:
     """How rows become arrays: which columns are read, which blocks run, and on which backend."""
 
     graph: Graph
-    backend: str  # a name, resolved where the work is done
+    backend: str  # a name, resolved on the worker
     columns: ColumnSelection
     id_column: Column | None  # None: a text's id is its row number
     keep: tuple[Column, ...]  # columns that become arrays too
@@ -56,8 +56,8 @@ class ShardBuffer:
     arrays: Arrays
     quarantined: list[QuarantinedRows] = field(default_factory=list)
     text_bytes: int = 0
-    forms: NormalForms = NO_FORMS  # found up to `stop`; empty if texts are normalised
-    seconds: dict[str, float] = field(default_factory=dict)  # by block; waiting for input: "read"
+    forms: NormalForms = NO_FORMS  # normal forms found so far; empty if texts are normalised
+    seconds: dict[str, float] = field(default_factory=dict)  # by block, and "read" for waiting
     strings: dict[str, list[pa.Array]] = field(default_factory=dict)  # string columns, in batches
     micro_batch: tuple[int, int] | None = None  # texts, and their bytes, last given to a block
 
@@ -67,8 +67,8 @@ def compute(
 ) -> Iterator[ShardBuffer]:
     """Read `stretches` once, in order, and yield a full buffer for each of the ascending `ranges`.
 
-    Rows outside the ranges are skipped. Only one buffer is held at a time; the next range is taken
-    once the caller comes back for it.
+    Rows outside the ranges are skipped. Only one buffer is held at a time: the next range is taken
+    when the caller requests the next buffer.
 
     Raises
     ------
@@ -97,7 +97,7 @@ def compute(
             for name, parts in current.strings.items():
                 current.arrays[name] = pa.concat_arrays(parts)
             yield current
-            # A normal form that was found once is not searched for in the ranges that follow.
+            # A normal form that was found once is not searched for in later ranges.
             current = _begin(spec, next(todo, None), current.forms)
             clock = time.perf_counter()
         if current is None:
@@ -105,7 +105,7 @@ def compute(
 
 
 Batch = tuple[Stretch, int, Rows]
-"""The stretch that was read from, the first row in the corpus, and the rows."""
+"""A stretch, the number in the corpus of the first row read, and the rows."""
 
 
 def _read_ahead(batches: Generator[Batch]) -> Iterator[Batch]:

@@ -1,4 +1,4 @@
-"""`SharedExclusiveLock`: held by many threads together, or by one alone."""
+"""`SharedExclusiveLock`: a lock that many threads hold together, or one holds alone."""
 
 from __future__ import annotations
 
@@ -8,7 +8,9 @@ from contextlib import contextmanager
 
 
 class SharedExclusiveLock:
-    """A lock with two modes; a waiting exclusive holder keeps new shared holders out.
+    """A lock with a shared and an exclusive mode.
+
+    A thread that waits for the exclusive mode keeps new shared holders out.
 
     Examples
     --------

@@ -1,4 +1,7 @@
-"""`MicroBatch`: the most that a block is given at once. It never changes a result."""
+"""`MicroBatch`: the maximum size of one call of a block. It never changes a result.
+
+Choosing a size is in `adaptive_batch_size`.
+"""
 
 from __future__ import annotations
 
@@ -17,9 +20,9 @@ class MicroBatch:
     Parameters
     ----------
     rows : int
-        Most texts.
+        Maximum number of texts.
     text_bytes : int
-        Most bytes of text; a single text may be longer.
+        Maximum number of bytes of text; a single text may be longer.
 
     Examples
     --------

@@ -1,16 +1,14 @@
-"""`readiness`: whether a worker can use a backend, and the memory and threads it has.
+"""`readiness`: whether a worker can use a backend, and how much memory and how many threads it has.
 
-Asked before a run discards or computes anything. What a task does is in `task`.
+Runs on workers before a run discards or computes anything; `run.wait_for_workers` sends it. What a
+task does is in `task`.
 """
 
 from __future__ import annotations
 
-import logging
 from dataclasses import dataclass
 
-import cloudpickle
 import psutil
-from distributed.comm.core import CommClosedError
 from distributed.worker import get_worker
 
 from ...graphs.kernels import load
@@ -18,25 +16,27 @@ from ...storage.errors import PaniniError
 from .budget import joined_batch
 from .micro_batch import MicroBatch
 
-_worker_log = logging.getLogger("distributed.worker")
+# Importing `task` loads all that a task needs, while the client counts the corpus: it counts as
+# resident, and the first task does not wait for it.
+from .task import filter_worker_log, sendable
 
 
 @dataclass(frozen=True)
 class Readiness:
-    """What a worker reports once its backend is ready, or why it cannot use it."""
+    """The report of a worker: its memory and threads, or why it cannot use the backend."""
 
     problem: PaniniError | None
     resident: int = 0  # bytes held by its process
-    limit: int | None = None  # bytes that it may hold; None: no limit is known
+    limit: int | None = None  # bytes that it may hold; None: no known limit
     threads: int = 1
-    joined: MicroBatch | None = None  # most that a task joins of what it reads; None: nothing
+    joined: MicroBatch | None = None  # how much input a task joins at most; None: no joining
 
 
 def readiness(backend: str) -> Readiness:
     """Prepare a backend on this worker; return the worker's memory and threads.
 
-    Runs before results are discarded for a run that then could not begin, and to find out whether
-    the work fits in memory.
+    A run calls it before it discards earlier results, and to find out whether the work fits in
+    memory.
     """
     worker = get_worker()
     filter_worker_log()
@@ -51,27 +51,3 @@ def readiness(backend: str) -> Readiness:
         threads=worker.state.nthreads,
         joined=joined_batch(load(backend)),
     )
-
-
-def filter_worker_log() -> None:
-    """Keep the noise of a closing worker out of its log; calling it again changes nothing."""
-    _worker_log.addFilter(worth_logging)
-
-
-def worth_logging(record: logging.LogRecord) -> bool:
-    """Whether a record of a worker's log is worth reading: that the worker is closing is not.
-
-    A heartbeat that coincides with the closing would end a run, or Ctrl-C, with a traceback of
-    dask's.
-    """
-    error = record.exc_info[1] if record.exc_info else None
-    return not (isinstance(error, CommClosedError) and "ConnectionPool closing" in str(error))
-
-
-def sendable(error: PaniniError) -> PaniniError:
-    """Return the error, without its cause if that cannot be pickled for the client."""
-    try:
-        cloudpickle.dumps(error)
-    except Exception:  # noqa: BLE001 (a user's own class may raise anything when it is pickled)
-        return type(error)(*error.args)
-    return error

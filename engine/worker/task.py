@@ -1,16 +1,19 @@
-"""`run_task`: what one dask task does. It computes a partition's shards and marks each when done.
+"""`run_task`: the work of one dask task. It computes a partition's shards and marks each as done.
 
-Runs on a worker. A task carries names and addresses only, so that it works on any worker. Before
-every shard it checks that its driver still owns the store, so a task that outlives its run stops
+It runs on a worker. A task only carries names and addresses, so that it works on any worker. Before
+every shard it checks that its run still owns the store, so a task that outlives its run stops
 writing. Planning and sending tasks is in `run`, whether a worker can compute at all in `readiness`.
 """
 
 from __future__ import annotations
 
+import logging
 import time
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 
+import cloudpickle
+from distributed.comm.core import CommClosedError
 from distributed.metrics import context_meter
 from distributed.worker import Worker, get_worker
 
@@ -22,14 +25,15 @@ from ...storage.store.shards import StoreLayout, commit, is_intact, read_marker
 from ...storage.targets.target import Target
 from ..monitoring.events import ShardDone
 from .compute import ComputeSpec, ShardBuffer, compute
-from .readiness import filter_worker_log, sendable
+
+_worker_log = logging.getLogger("distributed.worker")
 
 MAX_WRITES = 4
-"""Most shards that a task writes to the store while it computes the next one."""
+"""Maximum number of shards that a task writes to the store while it computes the next one."""
 
 WRITE_BYTES = 64 << 20
-"""Most bytes of such shards, but for a single one. Most of a write is waiting for the disk or the
-network."""
+"""Maximum total bytes of such shards; a single shard may be larger. Writing is mostly waiting for
+the disk or the network."""
 
 BEGUN = "begun"
 """Key of a message, published under a run's topic, that holds the partition a worker has begun.
@@ -38,7 +42,7 @@ Messages without it are finished shards."""
 
 @dataclass(frozen=True, kw_only=True)
 class TaskContext:
-    """What all tasks of a run share."""
+    """The arguments that all tasks of a run share."""
 
     compute: ComputeSpec
     target: Target
@@ -46,12 +50,12 @@ class TaskContext:
     ticket: LeaseTicket
     raise_on_error: bool
     max_writes: int = MAX_WRITES
-    provisional: bool = False  # its shards are quarantined for now: a later run tries them again
+    provisional: bool = False  # whether shards are quarantined until a later run retries them
 
 
 @dataclass(frozen=True)
 class Task:
-    """Shards of one partition to be computed, and where their rows are read."""
+    """Shards of one partition to compute, and the stretches of the corpus with their rows."""
 
     partition: int
     shards: tuple[int, ...]
@@ -70,7 +74,7 @@ class Task:
 
 @dataclass(frozen=True)
 class Outcome:
-    """The result of a task. An `error` is one that trying again on that worker cannot fix."""
+    """The result of a task. An `error` is one that retrying on the same worker cannot fix."""
 
     worker: str
     shards: tuple[ShardDone, ...]
@@ -78,19 +82,19 @@ class Outcome:
 
 
 def shards_in_flight(layout: StoreLayout, max_writes: int = MAX_WRITES) -> int:
-    """Return the most shards that a task has unfinished: one computed, the others written."""
+    """Return the maximum number of unfinished shards of a task: one computed, others written."""
     return 1 + max(1, min(max_writes, WRITE_BYTES // layout.shard_bytes))
 
 
 def run_task(context: TaskContext, task: Task, topic: str) -> Outcome:
     """Compute and commit those shards of a task that are not done yet.
 
-    Publishes under `topic` that the task has begun, and each shard as soon as it is done.
+    Publish under `topic` that the task has begun, and each shard as soon as it is done.
 
     Raises
     ------
     OSError
-        When the disk or the network fails; dask tries the task again.
+        The disk or the network failed; dask retries the task.
     """
     worker = get_worker()
     filter_worker_log()
@@ -98,8 +102,8 @@ def run_task(context: TaskContext, task: Task, topic: str) -> Outcome:
     writes: list[Future[ShardDone]] = []
     try:
         load(context.compute.backend).prepare()
-        # Each is looked up just before it is computed: a task of a run that was killed may still
-        # be running beside this one.
+        # Each shard is looked up just before it is computed: a task of a killed run may still be
+        # running beside this one.
         layout = context.layout
         pending = (layout.bounds(shard) for shard in task.shards if not _is_done(context, shard))
         context.ticket.check(context.target)
@@ -157,3 +161,26 @@ def _commit(
     )
     worker.log_event(topic, asdict(done))
     return done
+
+
+def filter_worker_log() -> None:
+    """Keep the noise of a closing worker out of its log; calling it again changes nothing."""
+    _worker_log.addFilter(worth_logging)
+
+
+def worth_logging(record: logging.LogRecord) -> bool:
+    """Return False for log records that only report that the worker is closing.
+
+    A heartbeat during the closing would end a run, or Ctrl-C, with a traceback from dask.
+    """
+    error = record.exc_info[1] if record.exc_info else None
+    return not (isinstance(error, CommClosedError) and "ConnectionPool closing" in str(error))
+
+
+def sendable(error: PaniniError) -> PaniniError:
+    """Return the error, without its cause if the cause cannot be pickled for the client."""
+    try:
+        cloudpickle.dumps(error)
+    except Exception:  # noqa: BLE001 (a user's own class may raise anything when it is pickled)
+        return type(error)(*error.args)
+    return error

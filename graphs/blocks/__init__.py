@@ -1,5 +1,5 @@
 """The built-in blocks, one file per block: inputs, fields, parameters and their validation.
 
-The code of a block is the function of its name in every backend; see `kernels`. Modules here may
-import `block`, `fingerprint`, `kernels`, `inventories` and `storage`, not each other.
+In every backend, the code of a block is the function with the block's name; see `kernels`. Modules
+here may import `block`, `fingerprint`, `kernels`, `inventories` and `storage`, not each other.
 """

@@ -17,7 +17,7 @@ _DESCRIPTIONS = {
 
 
 def ambiguity(primes: Sequence[int] = PRIMES) -> MapBlock:
-    """Return the block that makes four float32 [n] fields from ``dhatu``.
+    """Return the block that computes four float32 [n] fields from ``dhatu``.
 
     With x the float64 prime bases and m their number: ``variance`` is the population variance of
     x; ``entropy`` is −Σ q·ln(q + 1e-8), q = x / (Σ x + 1e-8); ``ambiguity`` is 0.7·entropy +
@@ -25,8 +25,8 @@ def ambiguity(primes: Sequence[int] = PRIMES) -> MapBlock:
     It starts from ``dhatu`` because the stored ``prime_base`` is already rounded to float32.
     """
     fields = tuple(
-        Field(name, "float32", description=text, compress=False)
-        for name, text in _DESCRIPTIONS.items()
+        Field(name, "float32", description=description, compress=False)
+        for name, description in _DESCRIPTIONS.items()
     )
     return MapBlock(
         name="ambiguity",

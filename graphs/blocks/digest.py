@@ -7,7 +7,7 @@ from ..block import TEXT, MapBlock
 
 
 def digest() -> MapBlock:
-    """Return the block that makes ``digest`` uint8 [n, 32]."""
+    """Return the block that computes ``digest``: uint8 [n, 32]."""
     field = Field(
         "digest",
         "uint8",

@@ -1,4 +1,4 @@
-"""The prime-base block: a text's dhātu shares, combined in the bases of some primes."""
+"""The prime-base block: for each prime, a text's dhātu shares weighted by powers of the prime."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from ..inventories import PRIMES
 
 
 def prime_base(dhatus: int, primes: Sequence[int] = PRIMES) -> MapBlock:
-    """Return the block that makes ``prime_base`` float32 [n, m]: Σₖ dhatu[k] · p^(k mod p).
+    """Return the block that computes ``prime_base``: float32 [n, m], Σₖ dhatu[k] · p^(k mod p).
 
     Parameters
     ----------
@@ -31,7 +31,7 @@ def prime_base(dhatus: int, primes: Sequence[int] = PRIMES) -> MapBlock:
     checked = tuple(primes)
     for p in checked:
         if isinstance(p, bool) or not isinstance(p, int | np.integer) or not _is_prime(int(p)):
-            raise GraphError(f"primes must be prime numbers, which {p!r} is not")
+            raise GraphError(f"primes must be prime numbers, but {p!r} is not one")
     inventory = tuple(int(p) for p in checked)
     if len(inventory) < 2 or len(set(inventory)) < len(inventory):
         raise GraphError(f"primes must be two or more distinct numbers, not {inventory}")
@@ -40,8 +40,8 @@ def prime_base(dhatus: int, primes: Sequence[int] = PRIMES) -> MapBlock:
         largest = p ** max(k % p for k in range(dhatus))
         if largest * largest > 4 * int(np.finfo(np.float32).max):
             raise GraphError(
-                f"with {dhatus} dhātus the prime {p} has the power {largest:.1e}, whose variance "
-                "overflows float32; remove it"
+                f"with {dhatus} dhātus, the prime {p} is raised to powers up to {largest:.1e}, so "
+                "that the variance overflows float32; remove this prime"
             )
     field = Field(
         "prime_base",

@@ -33,11 +33,13 @@ _PARSING = threading.Lock()  # Python 3.11 may raise SystemError if two threads 
 _LIBRARIES = tuple({sysconfig.get_path(name) for name in ("stdlib", "purelib", "platlib")})
 
 
-def of_function(function: Callable[..., Any], block: str, versioned: bool) -> Any:
-    """Return the identity of a block's function.
+def describe_function(function: Callable[..., Any], block: str, versioned: bool) -> Any:
+    """Return the identity of a block's function as JSON.
 
     Parameters
     ----------
+    block : str
+        Name of the block, for error messages.
     versioned : bool
         Whether the block has a ``version=``, with which its author takes responsibility for values
         that have no stable description.
@@ -54,6 +56,8 @@ def of_function(function: Callable[..., Any], block: str, versioned: bool) -> An
 
 
 class _Walk:
+    """Describes a function and what it refers to, and each function and class only once."""
+
     def __init__(self, block: str, versioned: bool) -> None:
         self._block, self._versioned = block, versioned
         self._seen: set[int] = set()
@@ -71,14 +75,14 @@ class _Walk:
             return repr(value)
         if isinstance(value, ModuleType):
             return _module(value)
-        if isinstance(value, np.ndarray | np.generic) and _flat(value):
+        if isinstance(value, np.ndarray | np.generic) and _has_plain_bytes(value):
             return f"array {value.dtype} {value.shape} {_sha(value.tobytes())}"
         if isinstance(value, Mapping):
             return [[self.value(name, k), self.value(name, v)] for k, v in value.items()]
         if isinstance(value, set | frozenset):
-            return sorted(str(self.value(name, one)) for one in value)
+            return sorted(str(self.value(name, item)) for item in value)
         if isinstance(value, Sequence):
-            return [type(value).__name__, *(self.value(name, one) for one in value)]
+            return [type(value).__name__, *(self.value(name, item) for item in value)]
         if is_dataclass(value) and not isinstance(value, type):
             parts = {f.name: self.value(name, getattr(value, f.name)) for f in fields(value)}
             return [self.value(name, type(value)), parts]
@@ -109,30 +113,32 @@ class _Walk:
         if not callable(value):
             return None
         # Look into a library's wrapper (a cache, a compiler) around a user's function.
-        own = inspect.unwrap(value, stop=_ours)
-        if _ours(own):
+        own = inspect.unwrap(value, stop=_is_user_function)
+        if _is_user_function(own):
             return label if id(own) in self._seen else {label: self.function(own)}
         if isinstance(value, np.ufunc):
             return f"numpy.{value.__name__}"
         return label if isinstance(getattr(value, "__name__", None), str) else None
 
     def _class(self, name: str, label: str, value: type) -> Any:
-        if id(value) in self._seen or _library(_file(sys.modules.get(value.__module__))):
+        if id(value) in self._seen or _is_library(_file(sys.modules.get(value.__module__))):
             return label
         self._seen.add(id(value))
         members: dict[str, Any] = {}
         for key, member in sorted(vars(value).items()):
             code = getattr(member, "__func__", getattr(member, "fget", member))
-            own = inspect.unwrap(code, stop=_ours)
+            own = inspect.unwrap(code, stop=_is_user_function)
             # Methods that a dataclass generates follow from its fields.
-            counts = _ours(own) and not (key[:2] == "__" and own.__code__.co_filename == "<string>")
+            counts = _is_user_function(own) and not (
+                key[:2] == "__" and own.__code__.co_filename == "<string>"
+            )
             if counts or (isinstance(member, (*_PLAIN, np.ndarray)) and key[:2] != "__"):
                 members[key] = self.value(f"{name}.{key}", code)
         return {label: [*(self.value(name, base) for base in value.__bases__), members]}
 
 
 def _refers_to(function: FunctionType) -> dict[str, Any]:
-    """Return the values, by name, that a function and functions inside it take from outside."""
+    """Return, by name, the outside values that a function and its nested functions refer to."""
     refers = {
         name: function.__globals__[name]
         for name in _global_names(function.__code__)
@@ -151,7 +157,7 @@ def _refers_to(function: FunctionType) -> dict[str, Any]:
 
 
 def _global_names(code: CodeType) -> set[str]:
-    # inspect.getclosurevars takes attributes for globals, and misses nested code.
+    # inspect.getclosurevars mistakes attributes for globals, and misses nested code.
     names = {
         step.argval
         for step in dis.get_instructions(code)
@@ -160,7 +166,7 @@ def _global_names(code: CodeType) -> set[str]:
     return names.union(*(_global_names(c) for c in code.co_consts if isinstance(c, CodeType)))
 
 
-def _flat(value: Any) -> bool:
+def _has_plain_bytes(value: Any) -> bool:
     """Return whether an array's bytes determine its values."""
     return not value.dtype.hasobject and not isinstance(value, np.ma.MaskedArray)
 
@@ -168,7 +174,7 @@ def _flat(value: Any) -> bool:
 def _module(module: ModuleType) -> str:
     """Describe a library's module by its name, and a user's module by its whole source."""
     file = _file(module)
-    if _library(file) or not file.endswith(".py"):
+    if _is_library(file) or not file.endswith(".py"):
         return f"module {label_of(module.__name__)}"
     digests = [f"{own.__name__} {_sha(_text_of(own))}" for own in _own_modules(module)]
     return f"module {module.__name__} {_sha(repr(sorted(digests)).encode())}"
@@ -179,12 +185,12 @@ def _text_of(module: ModuleType) -> bytes:
 
 
 def _own_modules(module: ModuleType) -> list[ModuleType]:
-    """Return a user's module and all users' modules that it takes something from."""
+    """Return a user's module and all other user modules that it imports something from."""
     found, todo = {}, [module]
     while todo:
         one = todo.pop()
         file = _file(one)
-        if one.__name__ in found or _library(file) or not file.endswith(".py"):
+        if one.__name__ in found or _is_library(file) or not file.endswith(".py"):
             continue
         found[one.__name__] = one
         for value in list(vars(one).values()):
@@ -201,16 +207,16 @@ def _file(module: Any) -> str:
     return getattr(module, "__file__", None) or ("" if module and module.__spec__ else "<own>")
 
 
-def _library(file: str) -> bool:
+def _is_library(file: str) -> bool:
     installed = any(part in file for part in ("site-packages", "dist-packages"))
     return not file or installed or file.startswith(_LIBRARIES)
 
 
-def _ours(value: Any) -> bool:
+def _is_user_function(value: Any) -> bool:
     if not isinstance(value, FunctionType):
         return False
     package = (value.__module__ or "").partition(".")[0]
-    return package != _PACKAGE and not _library(value.__code__.co_filename)
+    return package != _PACKAGE and not _is_library(value.__code__.co_filename)
 
 
 def _source(function: FunctionType) -> str:

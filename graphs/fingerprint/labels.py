@@ -149,12 +149,12 @@ def label_of(path: str) -> str:
 def keep_known_labels(graph: Mapping[str, Any], known: Mapping[str, Any]) -> dict[str, Any]:
     """Return a graph's description with a store's labels for the same code.
 
-    With them the store of an earlier version compares equal if nothing but labels differs.
+    With these labels, a store of an earlier version compares equal if nothing but labels differs.
 
     Parameters
     ----------
     graph : mapping
-        What `Graph.describe` returns.
+        The graph's description, from `Graph.describe`.
     known : mapping
         The graph's description in the manifest of a store.
 

@@ -2,8 +2,9 @@
 
 A backend is a module with the functions of `Kernels`; `reference` defines what they return, bit for
 bit. To add a backend, write its module and add its name to `BACKENDS`. What belongs to one backend
-alone is in a folder of its own (`cpu`, `cuda`), and these folders do not import each other. What a
-block takes and makes is declared in `blocks`. Modules here may import `inventories` and `storage`.
+alone is in a folder of its own (`cpu`, `cuda`), and these folders do not import each other. The
+inputs and fields of a block are declared in `blocks`. Modules here may import `inventories` and
+`storage`.
 """
 
 from __future__ import annotations
@@ -21,16 +22,16 @@ from ...storage.text import PackedText
 from .host import Count
 
 NUMERIC_VERSION = 1
-"""Version of the numbers: raise it when any bit of any field changes. Part of every fingerprint."""
+"""Version of the results: raise it when any bit of any field changes. Part of every fingerprint."""
 
 BACKENDS = {"reference": ".reference", "cpu": ".cpu.cpu_backend", "cuda": ".cuda.cuda_backend"}
 """Modules of the backends by name, relative to this package."""
 
 BUILT_IN = frozenset({"digest", "dhatu", "prime_base", "ambiguity"})
-"""Names of the built-in blocks: functions of every backend that a store may name."""
+"""Names of the built-in blocks: the only functions of a backend that a store may name."""
 
 Array = Any
-"""An array of NumPy, or of the library whose arrays are in a backend's memory (CuPy)."""
+"""A NumPy array, or an array of the library (CuPy) that keeps it in the backend's memory."""
 
 
 class Kernels(Protocol):
@@ -41,7 +42,7 @@ class Kernels(Protocol):
     """
 
     IN_FLIGHT: int
-    """Micro-batches in flight that keep the backend busy."""
+    """Number of micro-batches in flight that keeps the backend busy."""
 
     MICRO_BATCH: tuple[int, int]
     """Texts and bytes per micro-batch that suit the backend best, memory permitting."""
@@ -63,21 +64,21 @@ class Kernels(Protocol):
     def default_graph(
         self, text: PackedText, *, dhatus: tuple[str, ...], primes: tuple[int, ...]
     ) -> tuple[Array, ...]:
-        """Return the fields of these four in order, bit-identical, in one pass over the texts."""
+        """Return the fields of the four functions above, bit for bit, in one pass over texts."""
 
     def prepare(self) -> None:
         """Do once per process what the first call would wait for, and run the self-test."""
 
-    def own(self, block: Any) -> Callable[..., Any]:
+    def user_function(self, block: Any) -> Callable[..., Any]:
         """Return the code that computes a user's block."""
 
     def asarray(self, values: Array) -> Array:
         """Return an array in the backend's memory."""
 
-    def room(self) -> int | None:
+    def free_memory(self) -> int | None:
         """Return the free bytes of the backend's memory; None if it is the host's."""
 
-    def counted(self) -> AbstractContextManager[Count]:
+    def count_allocations(self) -> AbstractContextManager[Count]:
         """Count the bytes that this thread allocates in the backend's own memory, if it has any."""
 
     def offload(
@@ -90,12 +91,12 @@ def require(name: str) -> None:
     """Raise `BackendUnavailable` unless a backend of this name exists. Imports no backend."""
     if name not in BACKENDS:
         choices = ", ".join(BACKENDS)
-        raise BackendUnavailable(f"no backend {name!r}; choose one of: {choices}")
+        raise BackendUnavailable(f"unknown backend {name!r}; choose one of: {choices}")
 
 
 @cache
 def load(name: str) -> Kernels:
-    """Return the backend of a name.
+    """Import and return the backend with a name.
 
     Raises
     ------

@@ -20,10 +20,10 @@ LOG_SERIES = tuple(1.0 / (2 * k + 1) for k in range(10))
 relative error of ten terms is below 3e-17."""
 
 
-def exponents(dhatus: int, primes: tuple[int, ...]) -> list[list[float]]:
+def prime_powers(dhatus: int, primes: tuple[int, ...]) -> list[list[float]]:
     """Return the factors p^(k mod p) of dhātu k in the prime base of p: [m][k].
 
-    >>> exponents(4, (2, 3))
+    >>> prime_powers(4, (2, 3))
     [[1.0, 2.0, 1.0, 2.0], [1.0, 3.0, 9.0, 1.0]]
     """
     return [[float(p ** (k % p)) for k in range(dhatus)] for p in primes]

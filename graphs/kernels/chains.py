@@ -1,8 +1,8 @@
 """Plan of the hashes per text: chains, their groups, and the constants of SHA-256.
 
-A *chain* is one hash of a text behind a prefix (``RELATE::``; empty for the digest). Chains with
-prefixes of one length see the same message in every block after the prefix, so they can share its
-message schedule; they form a *group*. Code that runs per text is in the backends.
+A *chain* is one hash of a text with a prefix before it (``RELATE::``; empty for the digest). Chains
+whose prefixes are equally long have the same message in every block after the prefix, so they can
+share its message schedule; they form a *group*. Code that runs per text is in the backends.
 """
 
 from __future__ import annotations
@@ -60,7 +60,7 @@ class Chain:
 
 
 def chains_of(dhatus: Sequence[str], *, digest: bool) -> list[Chain]:
-    """Return the chain of every dhātu and, with `digest`, that of the digest.
+    """Return the chain of every dhātu and, if `digest` is true, the chain of the digest.
 
     >>> chains_of(("FEEL",), digest=True)
     [Chain(prefix=b'FEEL::', column=0), Chain(prefix=b'', column=-1)]

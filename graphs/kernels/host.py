@@ -1,6 +1,7 @@
 """Functions shared by the backends that compute in host memory (`reference` and `cpu`).
 
-They implement the parts of `Kernels` that move data and count memory, where neither is needed.
+They implement the parts of `Kernels` that copy data and count memory, for backends that need
+neither.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ import numpy.typing as npt
 from ...storage.text import PackedText
 
 IN_FLIGHT = 1
-"""Micro-batches in flight: the caller's thread computes."""
+"""Micro-batches in flight: one, because the caller's thread computes it."""
 
 MICRO_BATCH = (16_384, 16 << 20)
 """Texts and bytes per micro-batch, such that intermediate arrays stay in the processor's caches."""
@@ -29,13 +30,13 @@ class Count:
     nbytes: int = 0
 
 
-def room() -> int | None:
+def free_memory() -> int | None:
     """Return None: the worker knows how much host memory is available."""
     return None
 
 
 @contextmanager
-def counted() -> Iterator[Count]:
+def count_allocations() -> Iterator[Count]:
     """Count nothing: the caller sees the size of the host arrays that blocks return."""
     yield Count()
 
@@ -52,7 +53,7 @@ def offload(
     return work(text)
 
 
-def own(block: Any) -> Callable[..., Any]:
+def user_function(block: Any) -> Callable[..., Any]:
     """Return the function of a user's block."""
     function: Callable[..., Any] = block.function
     return function

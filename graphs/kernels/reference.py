@@ -19,25 +19,33 @@ from .arithmetic import (
     LOG_SERIES,
     SQRT_HALF,
     VARIANCE_SHARE,
-    exponents,
+    prime_powers,
 )
-from .host import IN_FLIGHT, MICRO_BATCH, asarray, counted, offload, own, room
+from .host import (
+    IN_FLIGHT,
+    MICRO_BATCH,
+    asarray,
+    count_allocations,
+    free_memory,
+    offload,
+    user_function,
+)
 
 __all__ = [
     "IN_FLIGHT",
     "MICRO_BATCH",
     "ambiguity",
     "asarray",
-    "counted",
+    "count_allocations",
     "default_graph",
     "dhatu",
     "digest",
+    "free_memory",
     "log",
     "offload",
-    "own",
     "prepare",
     "prime_base",
-    "room",
+    "user_function",
 ]
 
 Floats = npt.NDArray[np.float32]
@@ -119,7 +127,7 @@ def log(x: Doubles) -> Doubles:
 
 def _prime_base(dhatu: Floats, primes: tuple[int, ...]) -> Doubles:
     base = np.zeros((len(dhatu), len(primes)))
-    for j, factors in enumerate(exponents(dhatu.shape[1], primes)):
+    for j, factors in enumerate(prime_powers(dhatu.shape[1], primes)):
         for k, factor in enumerate(factors):
             base[:, j] = base[:, j] + dhatu[:, k].astype(np.float64) * factor
     return base

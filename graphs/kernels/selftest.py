@@ -1,7 +1,7 @@
-"""A self-test of a backend: once per process, before it fills a store.
+"""A self-test of a backend, run once per process before the backend fills a store.
 
-It finds a damaged code cache or a broken device. The conformance suite in ``tests`` is thorough;
-this one takes milliseconds.
+It finds a damaged code cache or a broken device. It takes milliseconds; the thorough conformance
+suite is in ``tests``.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
 """Cleaning texts before they are hashed: normal forms, markup, white space and lengths.
 
-Reading is in `formats`. May import `errors`, `field` and `text`.
+Reading texts is in `formats` and `corpus`. Modules here may import `errors`, `field` and `text`.
 """

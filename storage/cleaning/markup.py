@@ -15,9 +15,9 @@ not a full parser: it recognises single tags, ignores nesting, and never fails.
 - character references outside all these: replaced by the rules of HTML (``&eacute;``, ``&#233;``).
 
 As in HTML, an unclosed comment, CDATA section, script or style runs to the end of the text.
-Everything else stays: ``a < b and c > d``, ``<anna@example.org>``. What looks like a tag is one:
-``a <b and c> d`` becomes ``a  d``. Not idempotent: ``&lt;b&gt;`` becomes ``<b>``, which would be a
-tag if the result were cleaned again.
+Everything else stays: ``a < b and c > d``, ``<anna@example.org>``. Anything that looks like a tag
+is one: ``a <b and c> d`` becomes ``a  d``. The result is not idempotent: ``&lt;b&gt;`` becomes
+``<b>``, which would be a tag if the result were cleaned again.
 """
 
 from __future__ import annotations
@@ -71,7 +71,7 @@ def without_markup(text: str) -> str:
 
 
 def _kept(found: re.Match[str]) -> str:
-    """Return what is left of one piece of markup."""
+    """Return the text that replaces one piece of markup."""
     if found["name"]:
         return " " if found["name"].lower().rpartition(":")[2] in BLOCKS else ""
     return found["cdata"] or ""

@@ -21,13 +21,13 @@ Form = Literal["NFC", "NFD", "NFKC", "NFKD"]
 FORMS: tuple[Form, ...] = get_args(Form)
 
 MAX_SAMPLED = 256
-"""Texts per batch that are checked at most, evenly spread over the batch."""
+"""Most texts that are checked per batch, evenly spread over it."""
 
 MAX_BYTES = 1_000
-"""Bytes at the beginning of a text that are checked, as this takes longer than hashing."""
+"""Bytes that are checked at the beginning of a text; checking takes longer than hashing."""
 
-# Characters to which versions up to 15.1 give a decomposition or a combining class. A test pins the
-# result for every code point, so that a Python with a newer Unicode is noticed.
+# Characters that got a decomposition or a combining class after Unicode 14, up to version 15.1. A
+# test pins the result for every code point, so that a Python with a newer Unicode is noticed.
 _AFTER_UNICODE_14 = re.compile(
     "([\U00010efd-\U00010eff\U00011f41\U00011f42\U0001e030-\U0001e06d\U0001e08f"
     "\U0001e4ec-\U0001e4ef])"
@@ -51,7 +51,7 @@ def normalised(text: str, form: Form) -> str:
 
 @dataclass(frozen=True)
 class NormalForms:
-    """First rows found whose texts are not in NFC, and not in NFD; None if there are none."""
+    """The first row found whose text is not in NFC, and the first not in NFD; None: none found."""
 
     not_nfc: int | None = None
     not_nfd: int | None = None
@@ -77,7 +77,7 @@ class NormalForms:
         )
 
     def updated(self, text: pa.Array, row: int) -> NormalForms:
-        """Return the findings after checking another batch, whose first row is `row`.
+        """Return the findings after another batch, whose first row in the corpus is `row`.
 
         A form for which a row is known is not checked again.
         """

@@ -38,13 +38,13 @@ class Cleaning:
         Remove the tags and comments of HTML or XML, and replace character references. The grammar
         is in `storage.cleaning.markup`.
     unicode : str, optional
-        Convert texts to a normal form: NFC, NFD, NFKC or NFKD, by Unicode 14.
+        Convert texts to a normal form of Unicode 14: NFC, NFD, NFKC or NFKD.
     whitespace : bool
         Replace every run of white space with one space, and remove it at both ends. White space
         is the characters with Unicode's property White_Space: U+0009 to U+000D, space, U+0085,
         U+00A0, U+1680, U+2000 to U+200A, U+2028, U+2029, U+202F, U+205F and U+3000.
     min_chars, max_chars : int, optional
-        Quarantine texts that are then shorter, or longer, in characters (code points).
+        Quarantine texts that have fewer, or more, characters (code points) after these steps.
     duplicates : bool
         Mark texts whose digest occurred before, in an array ``duplicate``. All texts are kept.
 
@@ -94,9 +94,9 @@ class Cleaning:
         return {name: value for name, value in asdict(self).items() if value}
 
     def text(self, text: pa.Array) -> pa.Array:
-        """Return the texts, including null ones, with all steps applied that change texts.
+        """Apply the steps that change texts to an Arrow ``string`` or ``large_string`` array.
 
-        An Arrow ``string`` or ``large_string`` array; the same array if nothing changes.
+        Null texts stay null. If no text changes, the given array is returned.
         """
         if self.markup:
             text = _edited(text, pc.match_substring_regex(text, "[<&]"), without_markup)
@@ -108,7 +108,7 @@ class Cleaning:
         return text
 
     def misfits(self, text: pa.Array) -> Iterator[tuple[int, str]]:
-        """Yield the position, from 0, of each too short or too long text, and the reason."""
+        """Yield ``(position, reason)`` of each text that is too short or too long."""
         if not self.min_chars and not self.max_chars:
             return
         lengths = pc.utf8_length(text)
@@ -135,7 +135,7 @@ def _one_space(text: str) -> str:
 
 
 def _edited(text: pa.Array, suspects: pa.Array, edit: Callable[[str], str]) -> pa.Array:
-    """Return the texts with `edit` applied to the suspects (bool [n], null: no text)."""
+    """Return the texts with `edit` applied where `suspects`, bool [n] or null, is true."""
     rows = pc.indices_nonzero(suspects)
     before = text.take(rows).to_pylist()
     after = [edit(one) for one in before]

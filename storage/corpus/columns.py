@@ -13,7 +13,7 @@ from .index import CorpusIndex
 from .opening import FileOpener
 
 _THREADS = 16
-"""Files that are read at the same time."""
+"""Number of files that are read at the same time."""
 
 _STRUCT = "struct<"
 
@@ -30,7 +30,7 @@ def own_columns(index: CorpusIndex, opener: FileOpener) -> tuple[Column, ...]:
     CorpusChanged
         A file is no longer the one that was indexed.
     """
-    files = [one.file for one in index.files if one.units and not one.problem]
+    files = [indexed.file for indexed in index.files if indexed.units and not indexed.problem]
 
     def columns(file: SourceFile) -> dict[str, str]:
         opener.check(file)
@@ -41,13 +41,13 @@ def own_columns(index: CorpusIndex, opener: FileOpener) -> tuple[Column, ...]:
     # Values of files without a schema are strings, whatever kind other files have.
     schemaless = {"string"} if not all(FORMATS[file.format].has_schema for file in files) else set()
     kinds: dict[str, set[str]] = {}
-    for one in found:
-        for name, kind in one.items():
+    for kind_by_name in found:
+        for name, kind in kind_by_name.items():
             kinds.setdefault(name, set(schemaless)).add(kind)
     known = {column.name: column for column in index.keep}
     left_out = {ANY_TEXT, index.text, index.id.name if index.id else None}
     return tuple(
-        known.get(name) or Column(name, common_kind(of_all))
-        for name, of_all in kinds.items()
-        if name not in left_out and not all(kind.startswith(_STRUCT) for kind in of_all)
+        known.get(name) or Column(name, common_kind(in_files))
+        for name, in_files in kinds.items()
+        if name not in left_out and not all(kind.startswith(_STRUCT) for kind in in_files)
     )

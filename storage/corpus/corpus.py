@@ -56,21 +56,21 @@ class Corpus:
     def frame(self) -> dd.DataFrame:
         """The corpus as a lazy `dask.dataframe`, one dask partition per partition of the plan.
 
-        Texts are Arrow-backed, the index is the row number in the corpus, quarantined rows have a
-        null text. Partitioned as for the default graph. Counts the rows (see `index`), reads no
-        text.
+        Texts are Arrow-backed, the index is the row number in the corpus, and quarantined rows have
+        a null text. The partitions are those of a run of the default graph. Making the frame counts
+        the rows (see `index`) but reads no text.
         """
         return self.frame_of(_to_pandas)
 
     def frame_of(self, convert: Callable[[pa.Table, int], Any]) -> dd.DataFrame:
-        """Return a lazy frame with partitions made by `convert`; `frame` has those of pandas.
+        """Return a lazy frame whose partitions are made by `convert`; those of `frame` are pandas.
 
         Parameters
         ----------
         convert : callable
             Makes a frame from an Arrow table with a partition's rows and the number of their first
             row, where its index starts. Called on the workers, and once here with an empty table.
-            It is sent with every task, so it must be a function of a module.
+            It is pickled with every task, so it must be defined at the top level of a module.
         """
         import dask
         import dask.dataframe as dd
@@ -110,7 +110,7 @@ def open_corpus(
     clean: Cleaning | None = None,
     storage_options: Mapping[str, Any] | None = None,
 ) -> Corpus:
-    """Open a corpus: one URL, a glob, a directory, or a list of them. Lazy.
+    """Open a corpus lazily: one URL, a glob, a directory, or a list of them.
 
     Parameters
     ----------
@@ -127,11 +127,11 @@ def open_corpus(
         Further columns to store with the results.
     format : str, optional
         "parquet", "jsonl", "csv", "tsv", "text" (one row per line) or "document" (one row per
-        file). By default decided by each file's ending. With a format, a directory stands for the
+        file). By default, each file's ending decides. With a format, a directory stands for the
         files whose endings belong to it (.md to both of the last two, .html .xml .tex .rst to the
         last). Files that are named, or matched by a glob, are read in it whatever their endings.
     clean : Cleaning, optional
-        How each text is cleaned before it is hashed. By default not at all.
+        How each text is cleaned before it is hashed. By default, it is not.
     storage_options : mapping, optional
         Passed to fsspec.
 

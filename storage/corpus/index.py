@@ -2,7 +2,8 @@
 
 The records are counted once per corpus, by `frame` and `submit`, never when a corpus is opened. The
 index is plain data and is stored beside the manifest, so that a resumed run does not count again.
-Counting the records of one file is in `formats`, guessing the index of a large corpus in `survey`.
+Counting the records of one file is in `formats`, estimating the index of a large corpus in
+`survey`.
 """
 
 from __future__ import annotations
@@ -137,7 +138,7 @@ class CorpusIndex:
 
     def moved_to(self, files: Sequence[SourceFile]) -> CorpusIndex:
         """Return the index with the same files at new locations: a corpus may move as a whole."""
-        moved = tuple(replace(one, file=file) for one, file in zip(self.files, files, strict=True))
+        moved = tuple(replace(f, file=file) for f, file in zip(self.files, files, strict=True))
         return replace(self, files=moved)
 
     @property
@@ -204,7 +205,7 @@ def build_index(
     readable = [o for o in found if isinstance(o, Outline) and (o.units or o.columns)]
     _require_text(readable, text)
     indexed = tuple(_file_index(f, o, text) for f, o in zip(files, found, strict=True))
-    names = {name for one in readable for name in one.columns} - {ANY_TEXT}
+    names = {name for o in readable for name in o.columns} - {ANY_TEXT}
     for name in (*([id] if id else []), *keep):
         if name not in names:
             raise ColumnNotFound(_no_column(name, names))
@@ -230,10 +231,10 @@ def extend_index(
     """
     added = []
     for file, found in zip(files, _outlines(files, opener), strict=True):
-        one = _file_index(file, found, index.text)
-        if isinstance(found, Outline) and not one.problem:
-            one = replace(one, problem=_misfit(found, index))
-        added.append(one)
+        indexed = _file_index(file, found, index.text)
+        if isinstance(found, Outline) and not indexed.problem:
+            indexed = replace(indexed, problem=_misfit(found, index))
+        added.append(indexed)
     return replace(index, files=(*index.files, *added))
 
 
@@ -267,7 +268,7 @@ def _outline(file: SourceFile, opener: FileOpener) -> Outline | str:
     except Malformed as error:
         return scrubbed(f"not readable as {file.format}: {error}")
     except OSError as error:
-        # A problem found here is stored for good, so a transient failure must not become one.
+        # A problem is stored permanently, so a transient failure must not become one.
         raise StorageUnreachable(
             f"{file.url} could not be read: {scrubbed(str(error))}; nothing was written, try again"
         ) from presentable(error)
@@ -276,7 +277,7 @@ def _outline(file: SourceFile, opener: FileOpener) -> Outline | str:
 def _file_index(file: SourceFile, found: Outline | str, text: str) -> FileIndex:
     if isinstance(found, str):
         return FileIndex(file, (), found)
-    # Without a schema, each record says for itself which keys it has.
+    # Without a schema, the keys may differ from record to record.
     problem = _text_problem(found, text) if FORMATS[file.format].has_schema else None
     return FileIndex(
         file, found.units, problem, found.lengths.get(text) or found.lengths.get(ANY_TEXT)
@@ -296,20 +297,21 @@ def _text_problem(found: Outline, text: str) -> str | None:
 def _require_text(readable: Sequence[Outline], text: str) -> None:
     problems = [_text_problem(found, text) for found in readable if found.units]
     if problems and all(problems):
-        names = {name for one in readable for name in one.columns} - {ANY_TEXT}
+        names = {name for o in readable for name in o.columns} - {ANY_TEXT}
         if text in names:
             raise ColumnNotFound(str(problems[0]))
         raise ColumnNotFound(_no_column(text, names))
 
 
 def _no_column(name: str, names: set[str]) -> str:
+    # Stores keep this text in their index, which is part of what identifies a store: do not reword.
     choices = ", ".join(sorted(names)) or "none"
     return f"no column {name!r}; the columns there are: {choices}"
 
 
 def _kind(readable: Sequence[Outline], name: str) -> str:
     """Return the kind to read a column as, given its kinds in all files."""
-    kinds = {one.columns[name] for one in readable if name in one.columns}
+    kinds = {o.columns[name] for o in readable if name in o.columns}
     nested = [kind for kind in kinds if "<" in kind]
     if nested:
         raise ColumnNotFound(f"column {name!r} holds {nested[0]}, which cannot be stored")

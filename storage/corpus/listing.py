@@ -1,4 +1,4 @@
-"""`list_files`: from the URLs, globs and folders that a user names to the files of a corpus.
+"""`list_files`: resolves the URLs, globs and folders that a user names to the files of a corpus.
 
 No file is opened here. How filesystems list is in `filesystems.filesystem`, the endings of each
 format are in `formats.registry`.
@@ -16,11 +16,11 @@ from typing import Any
 from .. import MANIFEST_KEY
 from ..errors import CorpusNotFound, UsageError
 from ..filesystems.filesystem import (
+    consistent_listings,
     files_below,
     files_matching,
     filesystem_of,
     forget_listings,
-    settled,
 )
 from ..filesystems.redaction import scrubbed, shown
 from ..filesystems.retry import permanent_errors, retried
@@ -29,14 +29,16 @@ from ..formats.registry import ENDINGS, endings_of, format_of, read_as
 from ..rows import SourceFile
 from .opening import version_of
 
-_NO_FILES = (
+_SPECIAL_FILES = (
     (stat.S_ISFIFO, "a named pipe, and no file"),
     (stat.S_ISSOCK, "a socket, and no file"),
     (stat.S_ISCHR, "a device, and no file"),
     (stat.S_ISBLK, "a device, and no file"),
     (stat.S_ISLNK, "a link that leads to no file (one to a folder is not followed)"),
 )
-"""Tests for special files, which would block or never end when read, and what to call them."""
+"""Tests for special files, whose reading would block or never end, and what they are called.
+
+Stores keep these texts in their index, which is part of what identifies a store: do not reword."""
 
 _IN_A_STORE = f"/{MANIFEST_KEY}"
 
@@ -60,38 +62,38 @@ def list_files(
     found: list[dict[str, Any]] = []
     ignored: list[str] = []
     for url in [fspath(one) for one in given]:
-        for info in _list(url, options):
+        for info in _described_files(url, options):
             known = _format(info, format)
             if known:
                 found.append({**info, "known": known})
             else:
                 ignored.append(info["name"])
     if not found:
-        raise CorpusNotFound(_nothing(given, ignored, format))
-    _refuse_twice(found)
+        raise CorpusNotFound(_no_files_message(given, ignored, format))
+    _require_distinct(found)
     root = _common_folder([info["name"] for info in found])
     return tuple(_source(info, root) for info in found), tuple(ignored)
 
 
-def _list(url: str, options: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
+def _described_files(url: str, options: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
     """Yield the filesystem's description of every file that a URL stands for, sorted by name."""
     fs, path = filesystem_of(url, options)
     # In a chained URL (zip://*.txt::gs://bucket/a.zip), each file keeps the part after the "::".
-    head, _, behind = url.partition("::")
-    tail = f"::{behind}" if behind and "://" in head else ""
+    head, _, rest = url.partition("::")
+    tail = f"::{rest}" if rest and "://" in head else ""
     with permanent_errors(f"listing {scrubbed(shown(url))}"):
-        in_folder, infos = retried(f"listing {url}", lambda: _found(fs, path))
+        in_folder, infos = retried(f"listing {url}", lambda: _files_at(fs, path))
     if not infos:
-        raise CorpusNotFound(f"no such file, and no match for it: {scrubbed(shown(url))}")
+        raise CorpusNotFound(f"no such file, and no files that match: {scrubbed(shown(url))}")
     for name in sorted(infos):
         # Names on the web are whole URLs, which must be shown without a password.
-        called = shown(name) if "://" in name else name
+        label = shown(name) if "://" in name else name
         url = fs.unstrip_protocol(name) + tail
-        yield {**infos[name], "name": called, "url": url, "in_folder": in_folder}
+        yield {**infos[name], "name": label, "url": url, "in_folder": in_folder}
 
 
-def _refuse_twice(found: Sequence[Mapping[str, Any]]) -> None:
-    """Raise `UsageError` if the stored URLs of two files would be the same."""
+def _require_distinct(found: Sequence[Mapping[str, Any]]) -> None:
+    """Raise `UsageError` if two files would be stored under the same URL."""
     given: dict[str, set[str]] = {}
     times: Counter[str] = Counter()
     for info in found:
@@ -106,7 +108,7 @@ def _refuse_twice(found: Sequence[Mapping[str, Any]]) -> None:
             "; the part of a URL after a ? (or before an @) may hold a key and is never stored, so "
             "files must differ in the rest: download them, or serve them under other names"
         )
-    raise UsageError(f"named twice: {', '.join(twice[:5])}{advice}")
+    raise UsageError(f"files named more than once: {', '.join(twice[:5])}{advice}")
 
 
 def _format(info: Mapping[str, Any], format: str | None) -> tuple[str, str | None] | None:
@@ -116,15 +118,15 @@ def _format(info: Mapping[str, Any], format: str | None) -> tuple[str, str | Non
     return read_as(info["name"], format)
 
 
-def _found(fs: Any, path: str) -> tuple[bool, dict[str, dict[str, Any]]]:
+def _files_at(fs: Any, path: str) -> tuple[bool, dict[str, dict[str, Any]]]:
     """Return whether a path is a folder, and the files that it stands for."""
     forget_listings(fs)
     try:  # fsspec's own isdir and exists return False when the disk fails
-        with settled(fs):
+        with consistent_listings(fs):
             here = fs.info(path)
     except (FileNotFoundError, NotADirectoryError):
-        one = "://" in path and "?" in path  # on the web a "?" is not a wildcard
-        return False, {} if one else files_matching(fs, path)
+        literal = "://" in path and "?" in path  # on the web a "?" is not a wildcard
+        return False, {} if literal else files_matching(fs, path)
     if here["type"] != "directory":
         return False, {path: here}
     found = files_below(fs, path)
@@ -139,7 +141,7 @@ def _hidden(name: str, folder: str) -> bool:
     return any(part.startswith((".", "_")) for part in inner)
 
 
-def _nothing(given: Sequence[Location], ignored: Sequence[str], format: str | None) -> str:
+def _no_files_message(given: Sequence[Location], ignored: Sequence[str], format: str | None) -> str:
     known = ENDINGS if format is None else endings_of(format)
     files = ", ".join(PurePosixPath(name).name for name in ignored[:5])
     where = ", ".join(scrubbed(shown(fspath(one))) for one in given)
@@ -188,7 +190,7 @@ def _problem(info: Mapping[str, Any]) -> str | None:
         return "its name holds '::', which joins URLs; rename it"
     if info["type"] != "other":
         return None
-    kind = next((what for test, what in _NO_FILES if test(info.get("mode", 0))), "no file")
+    kind = next((what for test, what in _SPECIAL_FILES if test(info.get("mode", 0))), "no file")
     return f"it is {kind}"
 
 

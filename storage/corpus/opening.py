@@ -1,8 +1,8 @@
 """Opening the files of a corpus: the bytes of the listed version, all of them, or an error.
 
 Large files are read as needed, and reopened at the same position when the storage fails. Small
-files are fetched whole, with one request. Decoding the bytes is in `formats`, the retries are in
-`filesystems.retry`, listing is in `listing`.
+files are fetched whole, with one request. Decoding the bytes is in `formats`, retrying in
+`filesystems.retry`, and listing files in `listing`.
 """
 
 from __future__ import annotations
@@ -16,14 +16,20 @@ from functools import partial
 from typing import Any, BinaryIO, Protocol, cast
 
 from ..errors import CorpusChanged, StorageRefused
-from ..filesystems.filesystem import LOCAL, filesystem_of, forget_listings, protocols_of, settled
+from ..filesystems.filesystem import (
+    LOCAL,
+    consistent_listings,
+    filesystem_of,
+    forget_listings,
+    protocols_of,
+)
 from ..filesystems.retry import permanent_errors, retried
 from ..formats.compression import decompressed
 from ..formats.registry import FORMATS
 from ..rows import Opener, SourceFile
 
 SMALL_BYTES = 1 << 20
-"""Bytes up to which a file is fetched whole."""
+"""Size in bytes up to which a file is fetched whole."""
 
 _REQUEST_BYTES = 8 << 20
 _BUFFER_BYTES = 1 << 20
@@ -122,7 +128,7 @@ class RetryingFile(io.RawIOBase):
 
 
 def version_of(info: Mapping[str, Any]) -> str:
-    """Return what the filesystem offers to tell this version of a file from the next, or ""."""
+    """Return what identifies this version of a file in its description, or "" if nothing does."""
     for key in (
         "generation",
         "etag",
@@ -165,7 +171,7 @@ class FileOpener:
             if not first:
                 self._check(file)
             first = False
-            with settled(fs), self._there(file):
+            with consistent_listings(fs), self._must_exist(file):
                 return cast(BinaryIO, fs.open(path, "rb", **large))
 
         if file.size <= SMALL_BYTES:
@@ -177,7 +183,7 @@ class FileOpener:
         fs, path = filesystem_of(file.location, self._options)
 
         def whole() -> bytes:
-            with settled(fs), self._there(file):
+            with consistent_listings(fs), self._must_exist(file):
                 data = bytes(fs.cat_file(path))
             if len(data) != file.size:
                 self._check(file)
@@ -188,7 +194,7 @@ class FileOpener:
             return retried(f"reading {file.url}", whole)
 
     @contextmanager
-    def _there(self, file: SourceFile) -> Iterator[None]:
+    def _must_exist(self, file: SourceFile) -> Iterator[None]:
         try:
             yield
         except FileNotFoundError as error:
@@ -203,10 +209,10 @@ class FileOpener:
     def _check(self, file: SourceFile) -> None:
         fs, path = filesystem_of(file.location, self._options)
         fs.invalidate_cache(path)
-        found = _described(fs, path)
+        found = _size_and_version(fs, path)
         if found != (file.size, file.version):
-            forget_listings(fs)  # a Drive's may be stale; they are trusted only if they match
-            found = _described(fs, path)
+            forget_listings(fs)  # a Drive's may be stale, and are trusted only if they match
+            found = _size_and_version(fs, path)
         if found is None:
             raise CorpusChanged(f"{file.url} vanished after it was listed")
         if found != (file.size, file.version):
@@ -217,10 +223,10 @@ class FileOpener:
             )
 
 
-def _described(fs: Any, path: str) -> tuple[int, str] | None:
+def _size_and_version(fs: Any, path: str) -> tuple[int, str] | None:
     """Return a file's size and version; None if the file does not exist."""
     try:
-        with settled(fs):
+        with consistent_listings(fs):
             info = fs.info(path)
     except FileNotFoundError:
         return None
@@ -250,7 +256,7 @@ class SmallFileOpener:
         # Not a cached_property: on Python 3.11 its lock is shared by all files.
         if self._data is None:
             data = self._opener.fetch(self._file)
-            self._opener.check(self._file)  # afterwards: these are the listed version's bytes
+            self._opener.check(self._file)  # afterwards, so these are the listed version's bytes
             self._data = data
         return self._data
 

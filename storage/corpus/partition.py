@@ -1,4 +1,4 @@
-"""Planning, in pure integers: which rows make a shard, which shards make a partition.
+"""Planning, in pure integers: which rows make up a shard, and which shards a partition.
 
 No file is opened here, and nothing depends on the machine or on the number of workers.
 """
@@ -19,7 +19,7 @@ MAX_SHARD_BYTES = 64 << 20
 MAX_SHARD_SECONDS = 60.0
 SHARDS_AIMED_AT = 64
 FEW_SHARDS = 16
-"""Shards aimed at where each object takes about a second to create: on a mounted Drive."""
+"""Number of shards aimed at where creating an object takes about a second: on a mounted Drive."""
 
 
 @dataclass(frozen=True)
@@ -76,10 +76,11 @@ class Sharding:
     text_seconds: float = 0.0
 
     def choose(self, rows: int, row_bytes: int = 0) -> int:
-        """Return S for a corpus of `rows` whose results take `row_bytes` per text: a power of two.
+        """Return S for a corpus of `rows` rows whose results take `row_bytes` per text.
 
-        The largest with S ≤ `rows` / `shards`, within 4,096 and 131,072; S × `row_bytes` ≤ 64 MiB;
-        and S × `text_seconds` ≤ 60 s, because a task has up to five shards in flight.
+        Unless the user sets it, S is the largest power of two with S ≤ `rows` / `shards` (but at
+        least 4,096 and at most 131,072); S × `row_bytes` ≤ 64 MiB; and S × `text_seconds` ≤ 60 s,
+        because a task has up to five shards in flight.
 
         >>> [Sharding().choose(rows) for rows in (129, 1_000_000, 10**9)]
         [4096, 8192, 131072]
@@ -130,7 +131,7 @@ def plan(files: Sequence[FileRows], shard_rows: int) -> list[Partition]:
 
 
 def _cheap_cuts(files: Sequence[FileRows], shard_rows: int, total: int) -> Iterator[int]:
-    """Yield the inner shard boundaries that are the first in their unit."""
+    """Yield each shard boundary inside the corpus that is the first in its unit."""
     start = 0
     for file in files:
         for rows in file.units:

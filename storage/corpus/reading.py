@@ -1,9 +1,9 @@
 """The rows of a corpus, by stretches or by row numbers, with their texts cleaned.
 
 `read_stretch` reads one stretch and yields exactly the rows that were planned: rows that a damaged
-file no longer gives become faults that name it. `read_stretches` reads what a task needs, fetching
-small files ahead. `texts_at` reads single texts. How a format is decoded is in `formats`, how the
-bytes of a file arrive in `opening`, which stretches rows lie in is answered by `CorpusIndex`.
+file no longer yields become faults. `read_stretches` reads the stretches of a task, fetching small
+files ahead. `texts_at` reads single texts. Decoding is in `formats`, fetching the bytes of a file
+in `opening`, and `CorpusIndex.stretches` finds the stretches that hold given rows.
 """
 
 from __future__ import annotations
@@ -21,10 +21,10 @@ from .index import CorpusIndex
 from .opening import SMALL_BYTES, CorpusOpener, FileOpener, SmallFileOpener
 
 FETCHES = 16
-"""Small files that are fetched at the same time."""
+"""Number of small files that are fetched at the same time."""
 
 AHEAD = 2 * FETCHES
-"""Stretches that are prepared ahead, and so the largest number of small files in memory."""
+"""Number of stretches prepared ahead, and so the largest number of small files in memory."""
 
 
 def read_stretch(
@@ -49,7 +49,7 @@ def read_stretch(
         try:
             for rows in batches:
                 if row + len(rows) >= stretch.span.stop:
-                    # Before the last rows are yielded: a caller may not ask for more after them.
+                    # Done before the last rows are yielded, because a caller may not ask for more.
                     _finish(batches, file)
                     opener.check(file)
                 yield rows.cleaned(selection.cleaning)
@@ -69,7 +69,7 @@ def _finish(batches: Iterator[Rows], file: SourceFile) -> None:
             pass
     except BROKEN as error:
         raise CorpusChanged(
-            f"{file.url} is damaged since it was indexed: {reason_of(error)}"
+            f"{file.url} was damaged after it was indexed: {reason_of(error)}"
         ) from error
 
 
@@ -79,7 +79,7 @@ def read_stretches(
     """Yield ``(stretch, first_row, rows)`` for each batch, in corpus order.
 
     Small files are fetched ahead, many at a time: ten thousand documents on a mount or in a bucket
-    cost a round trip each, which one after the other would take longer than all the hashing.
+    cost one round trip each, and one after another these would take longer than all the hashing.
 
     Raises
     ------

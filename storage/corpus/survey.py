@@ -38,7 +38,7 @@ LONGEST_FRONT = 1 << 28
 """Bytes of the longest front, which is held in memory. A first line that is longer is not read."""
 
 FILES = 16
-"""Files whose fronts are read."""
+"""Number of files whose fronts are read."""
 
 _PIECE = 1 << 18
 _MARGIN = 1.5  # factor on the expected bytes of rows, to find as many before the end of a file
@@ -50,22 +50,22 @@ class Survey:
 
     index: CorpusIndex
     counted: bool  # whether it is exact
-    seconds: float = 0.0  # that counting the whole corpus takes
+    seconds: float = 0.0  # to count the whole corpus
     opener: FrontOpener | None = None
     fronts: dict[SourceFile, FileIndex] = field(default_factory=dict, compare=False)
 
     def readable(self, stretches: Sequence[Stretch]) -> tuple[Stretch, ...]:
-        """Return stretches that certainly exist in place of estimated ones, with as many rows."""
+        """Replace estimated stretches with ones that exist for certain and have as many rows."""
         if self.counted:
             return tuple(stretches)
-        return tuple(real for one in stretches for real in self._readable(one))
+        return tuple(real for stretch in stretches for real in self._readable(stretch))
 
     def _readable(self, stretch: Stretch) -> Iterator[Stretch]:
         file, span = stretch.file, stretch.span
         if stretch.problem:
             yield stretch
         elif FORMATS[file.format].line_oriented and not file.compression:
-            mean = file.size / next(one.rows for one in self.index.files if one.file == file)
+            mean = file.size / next(f.rows for f in self.index.files if f.file == file)
             needed = int((span.stop - span.start) * mean * _MARGIN)
             at = int(min(span.start * mean, max(0, file.size - needed)))
             assert self.opener is not None
@@ -97,7 +97,7 @@ class Survey:
 
 
 def survey(corpus: Corpus) -> Survey:
-    """Count a corpus if that takes some seconds at most, otherwise estimate its index.
+    """Count a corpus if that takes only seconds, otherwise estimate its index.
 
     Raises
     ------
@@ -106,7 +106,7 @@ def survey(corpus: Corpus) -> Survey:
     """
     began = time.perf_counter()
     if sum(map(_cost, corpus.files)) * _distance_cost(corpus) <= COUNTED_BYTES:
-        index = replace(corpus).index  # again, to measure how long it takes
+        index = replace(corpus).index  # counted anew, to measure how long it takes
         return Survey(index, counted=True, seconds=time.perf_counter() - began)
     usable = [file for file in corpus.files if not file.problem and file.size] or corpus.files
     chosen = list(dict.fromkeys(usable[n * len(usable) // FILES] for n in range(FILES)))
@@ -124,7 +124,7 @@ def survey(corpus: Corpus) -> Survey:
     build_index(chosen, opener, corpus.text, corpus.id, corpus.keep)
     read = sum(_cost(replace(file, size=int(opener.front_bytes(file)))) for file in chosen)
     seconds = (time.perf_counter() - warm) * sum(map(_cost, corpus.files)) / max(1.0, read)
-    fronts = {one.file: one for one in found.files if one.rows}
+    fronts = {f.file: f for f in found.files if f.rows}
     estimated = tuple(_estimated(file, found, opener) for file in corpus.files)
     index = replace(found, files=estimated, cleaning=corpus.cleaning)
     return Survey(index, counted=False, seconds=seconds, opener=opener, fronts=fronts)
@@ -142,21 +142,22 @@ def _distance_cost(corpus: Corpus) -> float:
 
 
 def _estimated(file: SourceFile, found: CorpusIndex, opener: FrontOpener) -> FileIndex:
-    """Return the estimated index of a file, from its own front or those of files like it."""
-    own = next((one for one in found.files if one.file == file), None)
+    """Return the estimated index of a file, from its own front or those of similar files."""
+    own = next((f for f in found.files if f.file == file), None)
     if own and own.problem and not own.units:
         return own
     if FORMATS[file.format].single_row:
         return FileIndex(file, (Unit(1, 0),), file.problem, Lengths(file.size, file.size, 0))
-    alike = [one for one in found.files if one.rows and _kind(one.file) == _kind(file)]
-    read = [own] if own and own.rows else alike or [one for one in found.files if one.rows]
-    share = file.size / sum(opener.front_bytes(one.file) for one in read)
-    rows = max(1, round(share * sum(one.rows for one in read)))
-    texts = [one.lengths for one in read if one.lengths]
-    nbytes = round(share * sum(one.nbytes for one in texts))
-    lengths = Lengths(nbytes, max((one.longest for one in texts), default=0), 0)
-    units = _even_units(file, rows, share * sum(len(one.units) for one in read))
-    return FileIndex(file, units, own.problem if own else None, lengths)
+    with_rows = [f for f in found.files if f.rows]
+    similar = [f for f in with_rows if _kind(f.file) == _kind(file)]
+    read = [own] if own and own.rows else similar or with_rows
+    share = file.size / sum(opener.front_bytes(f.file) for f in read)
+    rows = max(1, round(share * sum(f.rows for f in read)))
+    known = [f.lengths for f in read if f.lengths]
+    nbytes = round(share * sum(lengths.nbytes for lengths in known))
+    longest = max((lengths.longest for lengths in known), default=0)
+    units = _even_units(file, rows, share * sum(len(f.units) for f in read))
+    return FileIndex(file, units, own.problem if own else None, Lengths(nbytes, longest, 0))
 
 
 def _kind(file: SourceFile) -> tuple[str, str | None]:
@@ -166,7 +167,7 @@ def _kind(file: SourceFile) -> tuple[str, str | None]:
 def _even_units(file: SourceFile, rows: int, alike: float) -> tuple[Unit, ...]:
     """Return units that a file may have, without their true offsets.
 
-    `alike` is the number of units if it has as many per byte as files like it.
+    `alike` is the number of units that the file has if it has as many per byte as similar files.
     """
     count = 1.0 if file.compression else alike
     if not FORMATS[file.format].random_access:
@@ -179,8 +180,8 @@ def _even_units(file: SourceFile, rows: int, alike: float) -> tuple[Unit, ...]:
 class FrontOpener(FileOpener):
     """Opens the front of a large file as if it were the whole file.
 
-    Files that cannot be cut, such as Parquet, are opened whole. A front is long enough for a line
-    to end in it.
+    Files that cannot be cut, such as Parquet, are opened whole. A front is long enough to hold at
+    least one complete line.
 
     Attributes
     ----------
@@ -215,7 +216,7 @@ class FrontOpener(FileOpener):
     def _front(self, file: SourceFile, size: int) -> bytes:
         """Return the decompressed content of the first `size` bytes of a file."""
         parts = []
-        # Compressed files break off somewhere, each kind with an error of its own.
+        # A compressed file that is cut off raises an error, which depends on the compression.
         with suppress(Exception), super().__call__(replace(file, size=size)) as stream:
             while piece := stream.read(_PIECE):
                 parts.append(piece)

@@ -1,4 +1,5 @@
 """How storage is accessed through fsspec: filesystems, retries, and URLs without their secrets.
 
-What the files mean is not known here. May import `errors`, `field` and `text`.
+Modules here do not know what the files mean; that is known in `corpus` and `store`. They may import
+`errors`, `field` and `text`.
 """

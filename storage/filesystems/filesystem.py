@@ -1,7 +1,7 @@
 """`filesystem_of`: the only access to fsspec, with errors that name what is wrong with a URL.
 
-Also the properties of filesystems that fsspec does not report, and listings that are complete.
-Which failures are retried is decided in `retry`.
+It also covers properties of filesystems that fsspec does not report, and listings that are
+complete. Which failures are retried is decided in `retry`.
 """
 
 from __future__ import annotations
@@ -24,14 +24,14 @@ from .retry import retried
 LOCAL = frozenset({"file", "local"})
 GCS = frozenset({"gs", "gcs"})
 OBJECT_STORES = GCS | frozenset({"s3", "s3a", "abfs", "abfss", "az", "adl"})
-"""Protocols of object stores: objects are replaced atomically, and folders do not exist."""
+"""Protocols of object stores, which replace objects atomically and have no folders."""
 
 DRIVE = frozenset({"gdrive"})
 
 LISTING_SECONDS = 10
 """Seconds for which a Drive's listings are cached: looking up one file lists its folder."""
 
-_REFERENCE = re.compile("(^|::)reference:")  # fsspec's, a file that lists files elsewhere
+_REFERENCE = re.compile("(^|::)reference:")  # fsspec's files that refer to files elsewhere
 _LEADS_NOWHERE = frozenset({errno.ENOENT, errno.ENOTDIR, errno.ELOOP, errno.EACCES})
 
 _EXTRAS = {"gs": "gcs", "gcs": "gcs", "gdrive": "drive"}
@@ -51,21 +51,21 @@ def filesystem_of(url: str, options: Mapping[str, Any] | None = None) -> tuple[A
     given = options or {}
     if _REFERENCE.search(url):
         raise UsageError(
-            f"{shown(url)}: reference:// is not supported: such a file names others in templates "
-            "that are executed; name the files themselves"
+            f"{shown(url)}: reference:// is not supported, because such a file names others by "
+            "templates that are executed; name the files themselves"
         )
     try:
         fs, path = fsspec.url_to_fs(url, **{**_defaults(url), **given})
     except ImportError as error:
         extra = _EXTRAS.get(url.partition("://")[0])
         advice = f"; pip install 'paninifs[{extra}]'" if extra else ""
-        raise BackendUnavailable(f"{_why(url, error, given)}{advice}") from None
+        raise BackendUnavailable(f"{_message(url, error, given)}{advice}") from None
     except (ValueError, TypeError, FileNotFoundError) as error:
-        raise UsageError(_why(url, error, given)) from None  # its cause may quote a token
+        raise UsageError(_message(url, error, given)) from None  # its cause may quote a token
     return fs, path
 
 
-def _why(url: str, error: Exception, options: Mapping[str, Any]) -> str:
+def _message(url: str, error: Exception, options: Mapping[str, Any]) -> str:
     return f"{shown(url)}: {without_options(str(error), options)}"
 
 
@@ -77,13 +77,13 @@ def _defaults(url: str) -> dict[str, Any]:
     if protocol in GCS and find_spec("aiohttp"):
         import aiohttp
 
-        # gcsfs sets no timeout: a connection that stalls would be waited for without limit.
+        # gcsfs sets no timeout, so a stalled connection would hang forever.
         return {"requests_timeout": aiohttp.ClientTimeout(sock_connect=30, sock_read=60)}
     return {}
 
 
 def protocols_of(fs: Any) -> frozenset[str]:
-    """Return the names of a filesystem's protocol."""
+    """Return all names of a filesystem's protocol."""
     return frozenset((fs.protocol,) if isinstance(fs.protocol, str) else fs.protocol)
 
 
@@ -95,7 +95,7 @@ def forget_listings(fs: Any) -> None:
 
 
 @contextmanager
-def settled(fs: Any) -> Iterator[None]:
+def consistent_listings(fs: Any) -> Iterator[None]:
     """Turn an inconsistency between cached listings into a transient `OSError`.
 
     gdrive_fsspec lists a path level by level. If a level was cached before the next one was made,
@@ -113,8 +113,8 @@ def settled(fs: Any) -> Iterator[None]:
 def files_below(fs: Any, path: str, depth: float = math.inf) -> dict[str, dict[str, Any]]:
     """List the files in and below a folder: path to fsspec's description of the file.
 
-    A missing folder has none. A folder that cannot be listed raises; fsspec's own `find` and `walk`
-    would leave it out, as if it were empty.
+    A missing folder counts as empty. A folder that cannot be listed raises; fsspec's own `find` and
+    `walk` would skip it, as if it were empty.
 
     Parameters
     ----------
@@ -129,7 +129,7 @@ def files_below(fs: Any, path: str, depth: float = math.inf) -> dict[str, dict[s
     folders = [(path, 1)]
     while folders:
         folder, level = folders.pop()
-        for info in _listed(fs, folder):
+        for info in _list_folder(fs, folder):
             name = info["name"].rstrip("/")
             if info["type"] != "directory":
                 found[name] = info
@@ -138,26 +138,26 @@ def files_below(fs: Any, path: str, depth: float = math.inf) -> dict[str, dict[s
     return dict(sorted(found.items()))
 
 
-def _listed(fs: Any, folder: str) -> list[dict[str, Any]]:
+def _list_folder(fs: Any, folder: str) -> list[dict[str, Any]]:
     def attempt() -> list[dict[str, Any]]:
         # A Drive with the parent's listing cached would list the folder as its own content.
         forget_listings(fs)
         try:
-            with settled(fs):
+            with consistent_listings(fs):
                 listed: list[dict[str, Any]] = fs.ls(folder, detail=True)
         except (FileNotFoundError, NotADirectoryError):
             return []
-        return [_followed(fs, info) for info in listed]
+        return [_follow_link(fs, info) for info in listed]
 
-    # One by one: if every tenth request fails, a listing of many folders would never succeed.
+    # Retried folder by folder: if every tenth request fails, a whole listing never succeeds.
     return retried(f"listing {folder}", attempt)
 
 
-def _followed(fs: Any, info: dict[str, Any]) -> dict[str, Any]:
-    """Return the description of a link's target; of the link if that is missing, or a folder.
+def _follow_link(fs: Any, info: dict[str, Any]) -> dict[str, Any]:
+    """Return the description of a link's target, or the link's own if that is missing or a folder.
 
-    A listing of fsspec describes the link, but opening the file describes its target, and the times
-    of the two differ. A link to a folder is not followed, because it may form a loop.
+    fsspec's listing describes the link, but opening the file describes its target, and their times
+    differ. A link to a folder is not followed, because it may form a loop.
     """
     if not info.get("islink"):
         return info

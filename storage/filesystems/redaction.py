@@ -1,7 +1,7 @@
 """URLs and other libraries' errors without their keys and passwords, to be shown and stored.
 
 Nothing is opened here. Secrets outside a URL, such as a token among the storage options, can only
-be recognized by their value; `filesystem`, which uses them, passes them in.
+be recognized by their values, which `filesystem` passes in.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ _URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://[^\s'\"<>`]+")
 _PARAMETERS = re.compile(r"\?[\w.%~-]+=[^\s'\"<>`]*")  # of a path without its host
 _USERINFO = re.compile(r"(?<![\w/:@.-])[^\s/:@'\"<>()]+:[^\s/@'\"<>()]+@(?=[\w-])")
 _SHORTEST = 4
-"""Characters of the shortest option value that is replaced; shorter ones occur in any word."""
+"""Characters of the shortest option value that is replaced; shorter ones occur by chance."""
 
 
 def shown(url: str) -> str:
@@ -97,7 +97,7 @@ def presentable(error: BaseException) -> BaseException:
 
     The stand-in for an error of the engine, or for a builtin OSError, has the same class, so that
     ``except FileNotFoundError`` still works; any other error becomes a `StandIn` that names its
-    class. It has no cause, because a traceback would print that with its URL.
+    class. It has no cause, because a traceback would print the cause with its URL.
 
     >>> raised = FileNotFoundError("https://host/a.parquet?sig=0f")
     >>> presentable(raised), presentable(KeyError("text"))

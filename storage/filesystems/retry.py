@@ -104,8 +104,8 @@ _REASONS: dict[str, Meaning] = {
 }
 _TRANSIENT_CLASSES = frozenset(
     {
-        # Top-level package and class, by name, so that no client is imported that the filesystem in
-        # use does not need. The clients raise them when no answer came, or half of one.
+        # Top-level package and class, by name, to avoid importing clients that the filesystem does
+        # not need. The clients raise these errors when an answer is missing or incomplete.
         ("aiohttp", "ClientError"),
         ("gcsfs", "ChecksumError"),
         ("google", "RefreshError"),
@@ -119,7 +119,7 @@ _TRANSIENT_CLASSES = frozenset(
 
 
 def is_transient(error: BaseException) -> bool:
-    """Whether the same call may well succeed a little later.
+    """Return whether the same call may succeed a little later.
 
     >>> is_transient(OSError(5, "Input/output error")), is_transient(FileNotFoundError("a.txt"))
     (True, False)
@@ -137,7 +137,7 @@ def is_transient(error: BaseException) -> bool:
 
 
 def _permanent(error: Exception) -> Permanent | None:
-    """Return why retrying cannot fix a failure; None if it may be transient, or is unknown."""
+    """Return why retrying cannot fix a failure; None if it may be transient or is unknown."""
     meaning = _reason(error, transient=False) or _meaning(error)
     return meaning if isinstance(meaning, Permanent) else None
 
@@ -153,7 +153,7 @@ def _meaning(error: Exception) -> Meaning | None:
 
 
 def _reason(error: BaseException, *, transient: bool) -> Meaning | None:
-    """Return the meaning of the reason that Google's answer gives, of one of the two kinds."""
+    """Return the meaning of the reason in Google's answer, if it has one of the given kind."""
     for reason, meaning in _REASONS.items():
         if (meaning == _TRANSIENT) is transient and reason in str(error):
             return meaning
@@ -178,7 +178,7 @@ def status_of(error: BaseException) -> int | None:
 # --- calls ----------------------------------------------------------------------------------------
 
 
-def retried(doing: str, call: Callable[[], T]) -> T:
+def retried(operation: str, call: Callable[[], T]) -> T:
     """Return what `call` returns, calling it again while it fails transiently.
 
     The waits grow from half a second to a quarter of a minute, with a random part, so that the
@@ -186,7 +186,7 @@ def retried(doing: str, call: Callable[[], T]) -> T:
 
     Parameters
     ----------
-    doing : str
+    operation : str
         The operation and its object, for messages: ``"reading gs://bucket/a.parquet"``.
 
     Raises
@@ -204,40 +204,41 @@ def retried(doing: str, call: Callable[[], T]) -> T:
         wait=tenacity.wait_random_exponential(
             multiplier=FIRST_WAIT_SECONDS, max=LONGEST_WAIT_SECONDS
         ),
-        # Twice at least: a single upload may take longer than that, and then be cut off.
+        # At least twice: a single upload may take longer than this, and then be cut off.
         stop=tenacity.stop_all(tenacity.stop_after_delay(seconds), tenacity.stop_after_attempt(2)),
-        before_sleep=lambda state: _log_failure(doing, state),
+        before_sleep=lambda state: _log_failure(operation, state),
     )
     try:
         return attempts(call)
     except tenacity.RetryError as last:
-        failure: BaseException = _unreachable(doing, seconds, last.last_attempt)
+        failure: BaseException = _unreachable(operation, seconds, last.last_attempt)
     except Exception as error:
         failure = presentable(error)
         if failure is error:
             raise
         if isinstance(failure, StandIn):
             failure.status = status_of(error)  # `permanent_errors` recognizes it by this
-    raise failure  # not in a handler above: there the original would become its context
+    raise failure  # outside the handlers: inside, the original error would become its context
 
 
-def _unreachable(doing: str, seconds: float, attempt: tenacity.Future) -> StorageUnreachable:
+def _unreachable(operation: str, seconds: float, attempt: tenacity.Future) -> StorageUnreachable:
     last = attempt.exception()
     why = scrubbed(f"{type(last).__name__}: {last}")
     failure = StorageUnreachable(
-        f"{scrubbed(doing)} failed for {seconds:.0f} s ({attempt.attempt_number} attempts), last "
-        f"with {why}. Finished work is kept: run again to resume, once the storage is reachable"
+        f"{scrubbed(operation)} failed for {seconds:.0f} s ({attempt.attempt_number} attempts), "
+        f"last with {why}. Finished work is kept: run again to resume, once the storage is "
+        "reachable"
     )
     failure.__cause__ = last and presentable(last)
     return failure
 
 
-def _log_failure(doing: str, state: tenacity.RetryCallState) -> None:
+def _log_failure(operation: str, state: tenacity.RetryCallState) -> None:
     error = state.outcome.exception() if state.outcome else None
-    # A single failure concerns no user; one that lasts is why a run seems to hang.
+    # A single failure does not matter to users; repeated ones are why a run seems to hang.
     level = logging.WARNING if state.attempt_number > QUIET_ATTEMPTS else logging.INFO
     why = scrubbed(f"{type(error).__name__}: {error}")
-    _log.log(level, "%s failed, retrying: %s", scrubbed(doing), why)
+    _log.log(level, "%s failed, retrying: %s", scrubbed(operation), why)
 
 
 def retry_seconds() -> float:
@@ -252,12 +253,12 @@ def retry_seconds() -> float:
 
 
 @contextmanager
-def permanent_errors(doing: str) -> Iterator[None]:
+def permanent_errors(operation: str) -> Iterator[None]:
     """Raise `StorageRefused`, with a remedy, for failures that retrying cannot fix.
 
     Parameters
     ----------
-    doing : str
+    operation : str
         The operation and its object, for messages, as in `retried`.
 
     Raises
@@ -279,10 +280,10 @@ def permanent_errors(doing: str) -> Iterator[None]:
     except PaniniError:
         raise
     except Exception as error:
-        found = _permanent(error)
-        if found is None:
+        permanent = _permanent(error)
+        if permanent is None:
             raise
         raise StorageRefused(
-            f"{doing} was refused: {found.why} ({scrubbed(str(error))}). "
-            f"{found.remedy.capitalize()}. Finished work is kept: run again to resume"
+            f"{operation} was refused: {permanent.why} ({scrubbed(str(error))}). "
+            f"{permanent.remedy.capitalize()}. Finished work is kept: run again to resume"
         ) from presentable(error)

@@ -1,7 +1,7 @@
 """Compressed files: the table of compressions, and the decompressed stream of a file.
 
 Every decoder reads files with several members (gzip), frames (zstd) or streams (bz2) to the end,
-and verifies the checksums that they have. A compressed file can only be read from its front.
+and verifies the checksums that they have. A compressed file can only be read from its beginning.
 """
 
 from __future__ import annotations
@@ -22,10 +22,10 @@ _STORED_BYTES = 1 << 20
 """Bytes per read from the storage."""
 
 _DECODED_BYTES = 1 << 16
-"""Bytes per read from a decoder. What a damaged file decodes before the damage is kept."""
+"""Bytes per read from a decoder: few, so that what is decoded before the damage is kept."""
 
 Decoder = Callable[[int], bytes]
-"""Returns the next bytes, at most as many as given; none at the end."""
+"""A function that returns the next bytes, up to a given number; none at the end."""
 
 
 def _gzip(stored: io.BufferedReader) -> Decoder:
@@ -70,7 +70,7 @@ _DECODERS: dict[str, Callable[[io.BufferedReader], Decoder]] = {
 
 
 def split_suffix(name: str) -> tuple[str, str | None]:
-    """Return a file's name without the ending of its compression, and that compression or None.
+    """Return a file's name without the ending of its compression, and the compression or None.
 
     >>> split_suffix("glosses.jsonl.zst"), split_suffix("glosses.jsonl")
     (('glosses.jsonl', 'zstd'), ('glosses.jsonl', None))

@@ -51,9 +51,8 @@ class StoredFile(io.RawIOBase):
 
     def tell(self) -> int:
         """Return the position in the file, in bytes."""
-        return int(
-            self._raw.tell()
-        )  # not recorded: buffers call this on pipes too, and accept failure
+        # Failures are not recorded: buffers also call this on pipes, and accept that it fails.
+        return int(self._raw.tell())
 
     def _recording(self, call: Callable[[], T]) -> T:
         try:
@@ -66,7 +65,7 @@ class StoredFile(io.RawIOBase):
     def decoding(self, reason: str) -> Iterator[None]:
         """Turn errors of a decoder into `Malformed`, with a message that begins with `reason`.
 
-        To be used around every call of a decoder. Errors of the storage are raised unchanged.
+        Use it around every call of a decoder. Errors of the storage are raised unchanged.
         """
         try:
             yield

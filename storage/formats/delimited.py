@@ -25,12 +25,12 @@ from ..rows import (
     SourceFile,
     Unit,
 )
-from .building import RowBuilder
 from .format import Format
 from .lines import BLOCK_BYTES, BOM
+from .row_builder import RowBuilder
 
 LONGEST_FIELD = 1 << 28
-"""Characters per field. An unclosed quote would collect the rest of the file, however long."""
+"""Most characters per field, because an unclosed quote would collect the rest of the file."""
 
 DELIMITERS = {"csv": ",", "tsv": "\t"}
 
@@ -73,8 +73,8 @@ class _Records:
                 return
             except csv.Error as error:
                 endless = "larger than field limit" in str(error)
-                behind = "; nothing behind it is read" if endless else ""
-                record = _Broken(f"malformed record: {error}{behind}", self._raw)
+                rest = "; nothing behind it is read" if endless else ""
+                record = _Broken(f"malformed record: {error}{rest}", self._raw)
             if record != []:
                 yield offset, record
             if endless:  # what follows is inside its quotes

@@ -23,9 +23,9 @@ from ..rows import (
     SourceFile,
     Unit,
 )
-from .building import utf8_text
 from .format import Format
 from .lines import BOM
+from .row_builder import utf8_text
 
 _NAME = "id"
 
@@ -48,9 +48,8 @@ def read(
     try:
         with opener(file) as stream:
             data = stream.read().removeprefix(BOM)
-    except (
-        StorageRefused
-    ) as refused:  # files of other formats are opened, and refused, when they are counted
+    except StorageRefused as refused:
+        # Files of other formats are opened, and so refused, when they are counted.
         if not isinstance(refused.__cause__, PermissionError):
             raise
         yield Rows.lost(span.start, span.stop, f"cannot be opened: {refused.__cause__}", selection)

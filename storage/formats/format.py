@@ -1,7 +1,7 @@
-"""`Format`: everything that the engine asks of a corpus format.
+"""`Format`: everything that the engine needs to know about a corpus format.
 
-Each format's file ends with one, and `registry.FORMATS` names them. What a file of the corpus is
-(`SourceFile`) and what is read from it (`Rows`) are in `rows`.
+The module of each format ends with its `Format`, and `registry.FORMATS` lists them. What a file of
+the corpus is (`SourceFile`) and what is read from it (`Rows`) are in `rows`.
 """
 
 from __future__ import annotations
@@ -21,13 +21,13 @@ class Format:
     outline : callable
         Counts a file's records.
     columns : callable
-        Finds the columns and their kinds, reading no more of the file than that takes.
+        Finds the columns and their kinds, reading as little of the file as possible.
     read : callable
         Yields the rows of a span.
     endings : tuple of str
-        Endings of the files that are read in this format when no format is named.
+        Endings of files that are read in this format when the user names no format.
     further_endings : tuple of str
-        Endings that a folder's files may have as well, when this format is named.
+        Further endings of files that are read from a folder when the user names this format.
     text_copies : int
         How many times a record's bytes are in memory at the same time: as stored, as parsed, as
         Arrow's, and so on. Measured with single texts of 200 MB (tests/engine/test_memory.py
@@ -38,18 +38,18 @@ class Format:
     counting_cost : float
         Time to count a byte, relative to a byte of lines.
     counted_bytes : int, optional
-        Bytes that counting reads at most; None: all of the file.
+        Most bytes that counting reads; None: the whole file.
     has_schema : bool
-        Whether a file says once which columns all of its records have.
+        Whether a file declares once which columns all of its records have.
     line_oriented : bool
         Whether a record is a line, so that reading can begin at any line.
     random_access : bool
-        Whether reading jumps about in the file. Such a file is opened without a buffer, cannot be
-        read inside a compression, and is never taken for its first bytes.
+        Whether reading seeks in the file. Such a file is opened without a buffer, cannot be read
+        if it is compressed, and is never represented by its first bytes alone.
     single_row : bool
-        Whether a file is one row, which is not opened to be counted.
+        Whether every file is one row, so that it need not be opened to be counted.
     exact_lengths : callable, optional
-        Finds out how long the texts are for which `outline` only gives a bound.
+        Finds the exact lengths of texts for which `outline` returns only a bound.
     """
 
     outline: Callable[[SourceFile, Opener], Outline]
@@ -69,7 +69,7 @@ class Format:
 
     @property
     def front_only(self) -> bool:
-        """Whether records that were not counted are found only from the front of a file."""
+        """Whether uncounted records can be found only by reading a file from its beginning."""
         return not (self.line_oriented or self.random_access or self.single_row)
 
     def counting_bytes(self, size: int) -> float:

@@ -20,15 +20,15 @@ from ..rows import (
     RowSpan,
     SourceFile,
 )
-from .building import RowBuilder
 from .format import Format
 from .jsonl_blocks import SAMPLE_RECORDS, Lines, blocks_of, parse
 from .lines import lines_of, outline_lines
+from .row_builder import RowBuilder
 
 _SAMPLE_PIECE = 1 << 18
 
 PARTS = 16
-"""Parts that a block is split into and parsed again, so that a bad line slows only its own part."""
+"""Parts that a block is split into if it cannot be parsed whole; a bad line slows only its part."""
 
 
 def outline(file: SourceFile, opener: Opener) -> Outline:
@@ -69,7 +69,7 @@ def read(
 
 
 def _rows_of(lines: Lines, selection: ColumnSelection) -> Iterator[Rows]:
-    """Parse a block at once, or else part by part, reading line by line where that fails."""
+    """Parse a block whole, or else in parts; if that also fails, read a part line by line."""
     rows = parse(lines, selection)
     if rows is not None:
         yield from _in_batches(rows)

@@ -1,8 +1,8 @@
 """Many lines of JSON at once: blocks of whole lines, and their parsing by Arrow where it is safe.
 
-Arrow's parser is many times as fast as a loop over `json.loads`, and laxer. `parse` therefore
-returns rows only if they are certain to be those that `jsonl.by_line` returns, and None otherwise.
-What is wrong with a line is determined by `jsonl.by_line`.
+Arrow's parser is many times as fast as a loop over `json.loads`, but accepts more. `parse`
+therefore returns rows only if they are certain to be those that `jsonl.by_line` returns, and None
+otherwise. `jsonl.by_line` also determines what is wrong with a line.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from .lines import BOM
 
 BLOCK_BYTES = 2 << 20
 PIECE_BYTES = 1 << 16
-"""Bytes per read from a stream. What a damaged stream decodes before the damage is kept."""
+"""Bytes per read from a stream: few, so that what is decoded before the damage is kept."""
 
 LONG_BYTES = 8 << 10
 """Mean bytes per line above which lines are read one by one, which is then as fast."""
@@ -35,7 +35,7 @@ LONGEST_BYTES = 1 << 30
 SAMPLE_RECORDS = 100
 
 _KINDS = {str: pa.string(), int: pa.int64(), bool: pa.bool_()}
-"""Types of JSON values that Arrow writes as `json.dumps` does. Floats it writes differently."""
+"""Types of JSON values that Arrow writes as `json.dumps` does. It writes floats differently."""
 
 _MANY_BRACKETS = 300  # json.loads raises RecursionError at 1000 or less, counting its callers
 _MANY_DIGITS = 640  # least limit of sys.set_int_max_str_digits, above which int() raises
@@ -131,7 +131,7 @@ def _find_lines(data: bytes) -> tuple[Positions, Positions]:
 def parse(lines: Lines, selection: ColumnSelection) -> Rows | None:
     """Parse lines with Arrow, or return None if reading them one by one might give other rows.
 
-    It is ensured that every line begins with ``{`` and ends with ``}``. An object that continued
+    Every line is checked to begin with ``{`` and end with ``}``. An object that continued
     on the next line would be cut between a ``}`` and a ``{``, or inside a string; JSON allows
     neither inside an object, and Arrow rejects both. So each line holds at least one object, and
     as many objects as lines means one per line. For the same reason no line is `null`, on which
@@ -240,7 +240,7 @@ def _suspects(raw: Bytes, starts: Positions) -> Positions:
     if np.diff(starts, append=len(raw)).max() <= _SHORT_BYTES:
         return np.unique(found)
     long = _line_of(_long_numbers(raw), starts)
-    return np.unique(np.concatenate([found, long, _much_nested(raw, starts)]))
+    return np.unique(np.concatenate([found, long, _deeply_nested(raw, starts)]))
 
 
 def _line_of(positions: Positions, starts: Positions) -> Positions:
@@ -260,10 +260,10 @@ def _find(raw: Bytes, word: bytes) -> Positions:
 
 
 def _long_numbers(raw: Bytes) -> Positions:
-    """Return where a number may have so many digits that `int` rejects it; Arrow skips it.
+    """Return where a number may have too many digits for `int`, which Arrow does not check.
 
-    Only every 16th byte is checked. A long run of digits is a run of digits among those too, which
-    is rare in other text.
+    Only every 16th byte is checked. A long run of digits is also a run among these bytes, which is
+    rare in other text.
     """
     others = np.flatnonzero(raw[::_DIGIT_STRIDE] - np.uint8(ord("0")) > 9)
     bounds = np.concatenate(([-1], others, [-(-len(raw) // _DIGIT_STRIDE)]))
@@ -271,7 +271,7 @@ def _long_numbers(raw: Bytes) -> Positions:
     return (bounds[runs] + 1) * _DIGIT_STRIDE
 
 
-def _much_nested(raw: Bytes, starts: Positions) -> Positions:
+def _deeply_nested(raw: Bytes, starts: Positions) -> Positions:
     """Return the lines that may be nested too deeply for `json.loads`; Arrow has no limit."""
     opening = (raw & 0xDF) == ord("[")  # "{" is "[" and the bit 0x20
     if np.count_nonzero(opening) <= len(starts) + _MANY_BRACKETS:

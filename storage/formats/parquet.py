@@ -1,6 +1,6 @@
 """Parquet: row groups decoded batch by batch, with every text checked to be UTF-8.
 
-A struct's leaf is a column too, under its dotted path, unless a column has that very name.
+A leaf of a struct is also a column, under its dotted path, unless another column has that name.
 """
 
 from __future__ import annotations
@@ -27,9 +27,9 @@ from ..rows import (
     SourceFile,
     Unit,
 )
-from .building import utf8_text
 from .decoding import StoredFile
 from .format import Format
+from .row_builder import utf8_text
 
 _DISK_BYTES, _REQUEST_BYTES = 1 << 20, 8 << 20
 """Bytes per read from a disk (few enough to stay in the CPU's cache), and per request."""
@@ -115,7 +115,7 @@ def _columns(parquet: pq.ParquetFile) -> dict[str, tuple[Path, pa.DataType]]:
 def _kind(type_: pa.DataType) -> str:
     if pa.types.is_dictionary(type_):
         return _kind(type_.value_type)
-    if _is_texty(type_):
+    if _holds_text(type_):
         return TEXT
     if pa.types.is_integer(type_):
         return "int64" if type_ != pa.uint64() else str(type_)
@@ -124,7 +124,7 @@ def _kind(type_: pa.DataType) -> str:
     return str(type_)
 
 
-def _is_texty(type_: pa.DataType) -> bool:
+def _holds_text(type_: pa.DataType) -> bool:
     tests = (
         pa.types.is_string,
         pa.types.is_large_string,
@@ -178,7 +178,7 @@ def _opened(file: SourceFile, stored: StoredFile) -> pq.ParquetFile:
         return pq.ParquetFile(
             stored,
             page_checksum_verification=True,
-            # The default of pyarrow is to hold a row group's whole column in memory, however long.
+            # By default, pyarrow holds a row group's whole column in memory, however long.
             pre_buffer=False,
             buffer_size=_REQUEST_BYTES if "://" in file.location else _DISK_BYTES,
         )
@@ -190,7 +190,7 @@ def _decoded(batches: Iterator[pa.RecordBatch], stored: StoredFile) -> Iterator[
 
 
 def _batch_rows(parquet: pq.ParquetFile, columns: Iterable[str]) -> int:
-    """Return how many rows have about BATCH_BYTES of values, by the footer's sizes."""
+    """Return how many rows hold about BATCH_BYTES of values, by the sizes in the footer."""
     meta, leaves = parquet.metadata, _leaves(parquet)
     at = {
         leaf
@@ -206,7 +206,7 @@ def _batch_rows(parquet: pq.ParquetFile, columns: Iterable[str]) -> int:
 
 
 def _leaves(parquet: pq.ParquetFile) -> dict[str, int]:
-    """Return the number of each leaf column in a row group, which structs shift, by its path."""
+    """Return the index of each leaf column in a row group, by its path; structs shift indices."""
     meta = parquet.metadata
     return {meta.schema.column(leaf).path: leaf for leaf in range(meta.num_columns)}
 
@@ -222,11 +222,11 @@ def _rows(
             columns[column.name] = pa.nulls(len(batch), kind)
             continue
         values = _plain(_column(batch, paths[column.name]))
-        if _is_texty(values.type):
+        if _holds_text(values.type):
             values, _ = utf8_text(values, start)
         if pa.types.is_nested(values.type):
             values = _as_json(values)
-        # An integer that float64 cannot represent is rounded to the nearest that it can.
+        # An integer that float64 cannot represent is rounded to the nearest one that it can.
         columns[column.name] = values.cast(kind, safe=kind != pa.float64())
     return Rows(start, text, columns, faults)
 
@@ -241,7 +241,7 @@ def _as_json(values: pa.Array) -> pa.Array:
 
 
 def _column(batch: pa.RecordBatch, path: Path) -> pa.Array:
-    """Return a column, or a struct's leaf, null where one of the structs is null."""
+    """Return a column, or a leaf of a struct, which is null where one of its structs is null."""
     values = batch.column(path[0])
     for name in path[1:]:
         values = values.flatten()[values.type.get_field_index(name)]
@@ -252,8 +252,8 @@ def _plain(array: pa.Array) -> pa.Array:
     """Undo dictionary and view encodings; return plain text unchanged."""
     if pa.types.is_dictionary(array.type):
         values = array.dictionary
-        if _is_texty(values.type):
-            # Repeated long texts are stored once up to here; decoded, they overflow 32-bit offsets.
+        if _holds_text(values.type):
+            # A dictionary stores a repeated text once; decoded, texts may overflow 32-bit offsets.
             values = _plain(values)
             is_text = pa.types.is_string(values.type) or pa.types.is_large_string(values.type)
             values = values.cast(pa.large_string() if is_text else pa.large_binary())

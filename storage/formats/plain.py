@@ -16,9 +16,9 @@ from ..rows import (
     RowSpan,
     SourceFile,
 )
-from .building import RowBuilder, utf8_text
 from .format import Format
 from .lines import lines_of, outline_lines
+from .row_builder import RowBuilder, utf8_text
 
 
 def outline(file: SourceFile, opener: Opener) -> Outline:
@@ -30,7 +30,7 @@ def outline(file: SourceFile, opener: Opener) -> Outline:
 
 
 def columns(file: SourceFile, opener: Opener) -> dict[str, str]:  # noqa: ARG001
-    """Return the one column, which is the text, whatever name is asked for."""
+    """Return the only column: the text, under any name that is requested."""
     return {ANY_TEXT: "string"}
 
 

@@ -1,6 +1,6 @@
 """The table of corpus formats, and the choice of a file's format.
 
-To add a format, write its file with a `Format` at its end, and enter it here.
+To add a format, write its module with a `Format` at its end, and add it to `FORMATS`.
 """
 
 from __future__ import annotations
@@ -23,16 +23,16 @@ FORMATS = {
 }
 
 ENDINGS = {ending: name for name, known in FORMATS.items() for ending in known.endings}
-"""The format of a file that is read without naming one, by the ending of its name."""
+"""Format by file ending, used where the user names no format."""
 
 BROKEN = (Malformed, pa.ArrowException)
-"""Errors raised while reading a file that is not what its format says."""
+"""Errors raised while reading a file that does not follow its format."""
 
 
 def format_of(name: str, within: str | None = None) -> tuple[str, str | None] | None:
     """Return format and compression by a file's name; None if its ending is unknown.
 
-    With a format given, `within` that one: None if the ending does not belong to it.
+    With a format as `within`, only endings that belong to this format are known.
 
     >>> format_of("glosses.jsonl.gz"), format_of("notes.docx")
     (('jsonl', 'gzip'), None)
@@ -50,7 +50,7 @@ def format_of(name: str, within: str | None = None) -> tuple[str, str | None] | 
 
 
 def endings_of(format: str) -> tuple[str, ...]:
-    """Return the endings of a folder's files that are read when a format is named."""
+    """Return the endings of files that are read from a folder when the user names this format."""
     known = FORMATS[format]
     return (*known.endings, *known.further_endings)
 
@@ -61,12 +61,12 @@ def read_as(name: str, format: str) -> tuple[str, str | None]:
     Raises
     ------
     UsageError
-        The format cannot be read inside a compression.
+        Files of this format cannot be read if they are compressed.
     """
     _, compression = split_suffix(name)
     if compression and FORMATS[format].random_access:
         raise UsageError(
-            f"{name}: {format} cannot be read inside {compression}; unpack the file first"
+            f"{name}: {format} cannot be read inside {compression}; decompress the file first"
         )
     return format, compression
 
@@ -74,7 +74,7 @@ def read_as(name: str, format: str) -> tuple[str, str | None]:
 def require_format(format: str) -> None:
     """Raise `UsageError`, listing the formats, if the format is unknown."""
     if format not in FORMATS:
-        raise UsageError(f"no format {format!r}; the formats are: {', '.join(FORMATS)}")
+        raise UsageError(f"unknown format {format!r}; choose one of: {', '.join(FORMATS)}")
 
 
 def outline(file: SourceFile, opener: Opener) -> Outline:

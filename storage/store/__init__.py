@@ -1,5 +1,5 @@
 """A results store: its keys, manifest, shards and lease, from the first write to the last.
 
-Also reading one: `reader` for the engine, `dataset` for users. Nothing is computed or displayed
-here. May import every other part of `storage`.
+Stores are also read here: by `reader` for the engine, by `dataset` for users. Nothing is computed
+or displayed. Modules here may import every other part of `storage`.
 """

@@ -1,6 +1,6 @@
 """`open_results`: a store, finished or not, as a lazy xarray Dataset; and `StoredArrays`.
 
-Manifest, index and markers of a store that is being read are in `reader`.
+The manifest, index and markers of a store are read by `reader`.
 """
 
 from __future__ import annotations
@@ -63,12 +63,12 @@ def open_results(
     if not attributes.get("complete"):
         warnings.warn(
             f"{target.url} is unfinished: {len(target.sizes(DONE))} of {attributes.get('shards')} "
-            "shards are done; the rows of the others have valid == False. To finish, run again",
+            "shards are done; the rows of the others have valid == False. To finish it, run again",
             ResultsIncomplete,
             stacklevel=2,
         )
     dataset: xr.Dataset
-    if target.slow_to_create:  # a mount or Drive, where a plain reader meets errors or worse
+    if target.slow_to_create:  # a mount or Drive, where plain reads can fail or miss objects
         dataset = xr.open_zarr(TargetStore(target), consolidated=True, zarr_format=3)
     else:
         options = dict(target.storage_options) or None
@@ -93,7 +93,7 @@ class StoredArrays:
     Parameters
     ----------
     target : Target
-        The target that holds the store; it need not be complete.
+        The target that holds the store, which need not be complete.
     """
 
     def __init__(self, target: Target) -> None:

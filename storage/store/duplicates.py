@@ -1,7 +1,7 @@
 """Texts and ids that occur twice in a store, found when all rows are computed.
 
 Texts are compared by their whole digest, in bounded memory. A mark depends on every row before it,
-so no task can make one: the array `duplicate` is written at the end of each run, anew, from the
+so tasks cannot make marks: the array `duplicate` is written anew at the end of each run, from the
 array `digest`. Repeated ids are only counted.
 """
 
@@ -36,12 +36,12 @@ _WRITERS = 16
 
 
 def mark_fields(cleaning: Cleaning) -> tuple[Field, ...]:
-    """Return the arrays that are written at the end of a run, besides those of its shards."""
+    """Return the fields whose arrays are written at the end of a run, not shard by shard."""
     return (DUPLICATE,) if cleaning.duplicates else ()
 
 
 def require_digest(cleaning: Cleaning, keep: Sequence[str], computed: Sequence[Field]) -> None:
-    """Raise `UsageError` if duplicates are to be marked and cannot be."""
+    """Raise `UsageError` if duplicates are to be marked, but cannot be."""
     if not cleaning.duplicates:
         return
     digest = next((field for field in computed if field.name == DIGEST), None)
@@ -98,7 +98,7 @@ def _share(
 
 
 def _repeated(words: Words) -> npt.NDArray[np.int64]:
-    """Return the positions of the digests that occur earlier too."""
+    """Return the positions of the digests that also occur earlier."""
     order = np.argsort(words[:, 0])
     alike = np.flatnonzero(words[order[1:], 0] == words[order[:-1], 0])
     is_suspect = np.zeros(len(words), np.bool_)
@@ -112,9 +112,9 @@ def _repeated(words: Words) -> npt.NDArray[np.int64]:
 
 
 def count_repeated_ids(target: Target, layout: StoreLayout, markers: Mapping[int, Marker]) -> int:
-    """Count computed rows whose id an earlier one has too.
+    """Count computed rows that have the same id as an earlier one.
 
-    Takes eight bytes per row, unless ids ascend throughout.
+    It takes eight bytes of memory per row, unless the ids ascend throughout.
     """
     ends = [marker.ascending for _, marker in sorted(markers.items())]
     if all(ends) and all(a[1] < b[0] for a, b in pairwise(end for end in ends if end)):

@@ -1,7 +1,7 @@
 """A shard's values as the bytes of its object: Zarr's sharding format, written in one piece.
 
-`layout` declares the codecs, and zarr-python reads what is made here. Its own writer goes through
-an event loop chunk by chunk, which for small chunks takes several times as long as the hashes.
+`layout` declares the codecs, and zarr-python reads what is encoded here. Its own writer goes
+through an event loop chunk by chunk, which for small chunks takes several times as long as hashing.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from ..field import STRING, Field
 from ..text import PackedText
 
 CHUNK_ROWS = 8192
-"""Rows per chunk: the least that a reader has to decode."""
+"""Most rows per chunk, which is the smallest unit that a reader decodes."""
 
 ZSTD_LEVEL = 1
 
@@ -35,8 +35,8 @@ def encode_shard(field: Field, values: npt.NDArray[Any] | pa.Array, shard_rows: 
     """Return the object of a shard of `shard_rows` rows, of which the first `len(values)` exist.
 
     Values are a NumPy array, or an Arrow array of strings. The object starts with an index of
-    offsets and lengths and its CRC-32C; the chunks follow. The last one is padded with the fill
-    value, and those after it are missing.
+    offsets and lengths and its CRC-32C; the chunks follow. The last chunk that has rows is padded
+    with the fill value, and those after it are missing.
 
     Examples
     --------

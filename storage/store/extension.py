@@ -1,7 +1,7 @@
-"""Which runs may write to a store that is there: to resume it, extend it, or discard it.
+"""Which runs may write to an existing store: to resume it, extend it, or discard it.
 
-Extending is for corpora that grow. The rows of a store never move, so the files that it knows stay
-in the order that they had, and new ones follow in theirs. What is written then is in `lifecycle`.
+Extending is for corpora that grow. The rows of a store never move, so the files that it knows keep
+their order, and new files follow in the order of the listing. The writing itself is in `lifecycle`.
 """
 
 from __future__ import annotations
@@ -21,20 +21,20 @@ from .keys import RUN_FOLDER, is_ours
 from .manifest import Manifest, Stage, differences, read_manifest, require_same
 
 Existing = Literal["resume", "extend", "discard"]
-"""What a run does with a store that is there already."""
+"""What a run does with an existing store."""
 
 
 def refuse_mismatch(
     target: Target, facts: Mapping[str, Any], shard_rows: int | None, existing: Existing
 ) -> None:
-    """Raise `ResultsMismatch` if a run may not write; read only what is cheap to read.
+    """Raise `ResultsMismatch` if a run may not write to a target; make only cheap requests.
 
     Parameters
     ----------
     facts : mapping
         See `manifest.facts_of`.
     shard_rows : int or None
-        Rows per shard, if the user asked for a number.
+        Rows per shard, if the user sets it.
     existing : str
         Whether a store of this engine is resumed, extended or discarded; a folder with anything
         else in it is always refused.
@@ -42,7 +42,7 @@ def refuse_mismatch(
     manifest = read_manifest(target)
     if manifest is None:
         keys = target.sizes()
-        # Without that folder it is another program's Zarr store.
+        # Without this folder, it is another program's Zarr store.
         begun = any(key.startswith(f"{RUN_FOLDER}/") for key in keys)
         foreign = [key for key in keys if not (begun and is_ours(key))]
         if foreign:
@@ -54,7 +54,7 @@ def refuse_mismatch(
         if existing == "extend":
             _require_extension(target, manifest, facts)
         else:
-            _refuse_unasked_extension(target, manifest, facts)
+            _refuse_implicit_extension(target, manifest, facts)
             require_same(target, manifest, facts)
         if shard_rows not in (None, manifest.shard_rows):
             raise ResultsMismatch(
@@ -64,8 +64,8 @@ def refuse_mismatch(
             )
 
 
-def as_known(corpus: Corpus, manifest: Manifest) -> Corpus:
-    """Return a corpus with its files in a store's order, and named as in the store.
+def in_known_order(corpus: Corpus, manifest: Manifest) -> Corpus:
+    """Return a corpus with its files in the order, and under the names, that a store has for them.
 
     Files that were added at the same time keep the order of the listing, so that a resume whose
     files come in another order is still refused.
@@ -88,11 +88,11 @@ def as_known(corpus: Corpus, manifest: Manifest) -> Corpus:
     ...     versions={},
     ... )
     >>> _ = (folder / "a.txt").write_text("deux")
-    >>> [file.name for file in as_known(open_corpus(folder), manifest).files]
+    >>> [file.name for file in in_known_order(open_corpus(folder), manifest).files]
     ['b.txt', 'a.txt']
     """
     known = list(manifest.facts["corpus"]["files"])
-    files = _renamed(corpus.files, known)
+    files = _with_known_names(corpus.files, known)
     position = {name: number for number, name in enumerate(known)}
     ends = [*(stage.files for stage in manifest.stages), len(known)]
     ordered = sorted(
@@ -101,8 +101,8 @@ def as_known(corpus: Corpus, manifest: Manifest) -> Corpus:
     return replace(corpus, files=tuple(ordered))
 
 
-def _renamed(files: Sequence[SourceFile], known: Sequence[str]) -> list[SourceFile]:
-    """Return files with names relative to the folder that a store's names are relative to.
+def _with_known_names(files: Sequence[SourceFile], known: Sequence[str]) -> list[SourceFile]:
+    """Return files named relative to the same folder as those of a store.
 
     Names are relative to the folder that all files share, which may change when files are added.
     """
@@ -129,7 +129,9 @@ def _require_extension(target: Target, manifest: Manifest, facts: Mapping[str, A
     require_same(target, manifest, {**facts, "corpus": {**facts["corpus"], "files": files}})
 
 
-def _refuse_unasked_extension(target: Target, manifest: Manifest, facts: Mapping[str, Any]) -> None:
+def _refuse_implicit_extension(
+    target: Target, manifest: Manifest, facts: Mapping[str, Any]
+) -> None:
     """Raise `ResultsMismatch` with a remedy if facts differ from a store's only by new files."""
     added = added_files(manifest, facts)
     if added and len(list(differences(manifest.facts, facts))) == len(added):
@@ -140,7 +142,7 @@ def _refuse_unasked_extension(target: Target, manifest: Manifest, facts: Mapping
         )
 
 
-def extended(
+def extend_manifest(
     manifest: Manifest, index: CorpusIndex, corpus: Corpus, facts: Mapping[str, Any]
 ) -> tuple[Manifest, CorpusIndex]:
     """Count a grown corpus's new files; return the manifest and the index that include them.

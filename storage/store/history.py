@@ -1,8 +1,8 @@
-"""What a store remembers of its runs: a `RunRecord` and a `Timeline` for each, and a `Summary`.
+"""The history of a store: a `RunRecord` and a `Timeline` of each run, and a `Summary`.
 
 Records and the summary are kept in the `manifest`, timelines in objects of their own. Nothing is
-measured here: `engine.monitoring` fills them in while a run goes on, and the notebook, dask's
-dashboard and the report draw from them.
+measured here: `engine.monitoring` fills these in during a run, and the notebook, dask's dashboard
+and the report display them.
 """
 
 from __future__ import annotations
@@ -19,16 +19,16 @@ from ..targets.target import Target
 from .keys import timeline_key
 
 MOST_SAMPLES = 600
-"""Samples of a timeline; at more, every second one is dropped, so that the timeline of a week is no
-longer than that of an hour."""
+"""Most samples of a timeline. At more, every second one is dropped, so that the timeline of a week
+is no longer than that of an hour."""
 
 WINDOW_SECONDS = 5.0
-"""Seconds over which a rate is taken: texts are reported a whole shard at a time."""
+"""Seconds over which rates are averaged, because texts are reported one whole shard at a time."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Summary:
-    """What a finished store holds. ``rows == done + quarantined``."""
+    """The contents of a finished store, counted. ``rows == done + quarantined``."""
 
     results: str
     rows: int  # of the corpus
@@ -39,12 +39,12 @@ class Summary:
     repeated_ids: int  # computed rows whose id an earlier row has too
     shards: int
     text_bytes: int
-    duplicates: int | None = None  # computed rows whose text came before; None: not asked for
-    not_nfc: int | None = None  # a row whose text NFC would change, if the run met one
+    duplicates: int | None = None  # computed rows whose text came before; None: not requested
+    not_nfc: int | None = None  # a row whose text NFC would change, if the run found one
     not_nfd: int | None = None
 
     def _repr_html_(self) -> str:
-        """Return a table for notebooks; figures that are zero or were not asked for have no row."""
+        """Return a table for notebooks; figures that are zero or not requested have no row."""
         rows = {
             "results": self.results,
             "texts done": f"{self.done:,} of {self.rows:,}, {self.text_bytes:,} bytes",
@@ -66,11 +66,11 @@ class Summary:
 
 @dataclass(frozen=True, kw_only=True)
 class RunRecord:
-    """Where a run was, what it took, and how fast it was. None: unknown."""
+    """Where a run took place, what it used, and how fast it was. None: unknown."""
 
     began: str  # ISO 8601, UTC
     seconds: float  # from the submission until every shard was done
-    rows: int  # that this run has done, those that it quarantined included
+    rows: int  # that this run has done, including those that it quarantined
     rows_before: int  # that earlier runs had done
     quarantined: int  # rows that this run quarantined
     text_bytes: int  # that this run has computed
@@ -107,7 +107,7 @@ class RunRecord:
 
     @classmethod
     def from_json(cls, document: Mapping[str, Any]) -> RunRecord:
-        """Return the record of `to_json`, without figures of other versions of the engine.
+        """Read what `to_json` wrote, ignoring figures that only other versions of the engine have.
 
         >>> record = RunRecord(
         ...     began="2026-01-01T00:00:00+00:00",
@@ -138,11 +138,11 @@ class Sample:
     """The state of a run at one moment. None: not reported by then."""
 
     seconds: float  # since the work was planned
-    rows_done: int  # in the store, those of earlier runs and quarantined ones included
+    rows_done: int  # in the store, including those of earlier runs and quarantined ones
     text_bytes: int  # computed by this run
     quarantined: int  # rows that this run quarantined
     retries: int  # tasks that had to be started again
-    micro_batch: int | None = None  # texts that a block is given at once
+    micro_batch: int | None = None  # texts per call of a block
     memory: int | None = None  # bytes that all workers hold
     spilled: int | None = None  # bytes that they have on disk
     cpu: float | None = None  # cores that they keep busy
@@ -217,7 +217,7 @@ class Timeline:
 
 
 def read_timeline(target: Target, run: int) -> Timeline | None:
-    """Return the timeline of a store's run, or None if there is none that can be read."""
+    """Return the timeline of a store's run, or None if it is missing or cannot be read."""
     try:
         return Timeline.from_json(target.get(timeline_key(run)) or b"")
     except (ValueError, TypeError, AttributeError):

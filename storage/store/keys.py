@@ -1,4 +1,4 @@
-"""Every key of a results store: what the object is and which module writes it.
+"""Every key of a results store: which object it names, and which module writes the object.
 
 ============================= ============ ========================================================
 key                           written by   object
@@ -9,18 +9,18 @@ key                           written by   object
 ``ARRAY/c/SHARD[/0...]``      `shards`     one shard of an array; those of ``duplicate`` are written
                                            by `duplicates`
 ``quarantine.parquet``        `lifecycle`  every quarantined row, once the store is complete
-``_run/manifest.json``        `manifest`   what the store is the result of
+``_run/manifest.json``        `manifest`   what the results were computed from
 ``_run/manifest-spare.json``  `manifest`   the same, while the manifest is being replaced
 ``_run/index-DIGEST.json``    `manifest`   the corpus's index that belongs to the manifest
 ``_run/timeline-RUN.json``    `lifecycle`  the `history.Timeline` of one run
 ``_run/done/SHARD.json``      `shards`     the marker of a finished shard
 ``_run/quarantine/S.parquet`` `shards`     the quarantined rows of one shard
-``_run/lease/NUMBER.json``    `lease`      who may write the store
+``_run/lease/NUMBER.json``    `lease`      the process that may write the store
 ============================= ============ ========================================================
 
 A writer that was killed can leave a temporary file beside any of them; `targets.local` names those.
-Keys are part of the format of a store on disk: one that changes leaves stores behind that cannot be
-resumed. `mirror` copies objects under the same keys.
+Keys are part of the format of a store on disk: if one changes, existing stores cannot be resumed.
+`mirror` copies objects under the same keys.
 """
 
 from __future__ import annotations
@@ -106,12 +106,12 @@ def timeline_key(run: int) -> str:
 
 
 def is_lease(key: str) -> bool:
-    """Whether a key is a lease, or a temporary file of one."""
+    """Return whether a key is that of a lease, or of its temporary file."""
     return key.startswith(f"{LEASES}/")
 
 
 def is_ours(key: str) -> bool:
-    """Whether a key can belong to a results store; other files in its folder are never deleted."""
+    """Return whether a key can belong to a results store; other files are never deleted."""
     top, _, rest = key.partition("/")
     if is_temporary(key) or key in (ROOT_KEY, QUARANTINE_KEY):
         return True

@@ -1,7 +1,7 @@
 """The Zarr metadata of a store: its arrays, their chunks and shards, the names of their axes.
 
 Metadata is made once, in memory, with zarr itself, and written before any value. Nothing here
-touches a file. The bytes of values are made in `encoding`, keys in `keys`.
+touches a file. The bytes of values are encoded in `encoding`, and keys are defined in `keys`.
 """
 
 from __future__ import annotations
@@ -86,8 +86,8 @@ def _create(group: zarr.Group, field: Field, rows: int, shard_rows: int) -> None
     )
 
 
-# Python's warning filters are shared by all threads: of two runs that begin together, each would
-# restore what the other had set.
+# Python's warning filters are shared by all threads: two runs that begin together would restore
+# each other's settings.
 _filters_lock = threading.Lock()
 
 

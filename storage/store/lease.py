@@ -1,8 +1,8 @@
 """One writer per store: a lease that its owner renews and that expires when its owner dies.
 
-Leases are numbered objects that are created only if there is none of that number. So of two drivers
-that both find an owner dead, exactly one gets the next number. The highest number owns the store;
-an owner that sees a higher one stops.
+Leases are numbered objects, each created only if its number is not taken. So if two drivers find an
+owner dead, exactly one of them gets the next number. The highest number owns the store; an owner
+that sees a higher one stops.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ BEAT_SECONDS = 10.0
 """Seconds between renewals of a lease."""
 
 DEAD_AFTER_SECONDS = 60.0
-"""Seconds without a renewal after which an owner on another host is taken for dead."""
+"""Seconds without a renewal after which an owner on another host is assumed to be dead."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -49,7 +49,7 @@ class Owner:
     released: bool = False
 
     def is_alive(self) -> bool:
-        """Whether the owner still runs: looked up on this host, judged by its beat elsewhere."""
+        """Return whether the owner still runs, by its process or, on other hosts, by its beat."""
         if self.released:
             return False
         if self.host != _host():
@@ -147,7 +147,7 @@ class Lease:
             except LeaseLost:
                 return
             except Exception:  # noqa: BLE001 (errors of gcsfs and aiohttp are not OSError)
-                # The store cannot be reached now; tasks notice that themselves.
+                # The store cannot be reached at the moment; tasks notice that themselves.
                 _log.warning("could not renew the lease of %s", self._target.url, exc_info=True)
 
     def release(self) -> None:
@@ -202,8 +202,8 @@ def _newest(target: Target) -> tuple[int, Owner] | None:
         try:
             return int(name), Owner(**json.loads(data or b""))
         except (ValueError, TypeError):
-            # Torn by a crash on a mount that cannot create atomically. If its owner is alive after
-            # all, it will see the next number and stop.
+            # Torn by a crash on a mount that cannot create objects atomically. If the owner still
+            # lives, it will see the next number and stop.
             return int(name), Owner(
                 token="", host="unknown", pid=0, started=0.0, beat=0.0, released=True
             )
@@ -215,7 +215,7 @@ def _dump(owner: Owner) -> bytes:
 
 
 def _host() -> str:
-    """Name this host until its next boot, after which its processes are dead."""
+    """Return a name of this host until its next boot, after which its processes are dead."""
     boot = Path("/proc/sys/kernel/random/boot_id")
     space = Path("/proc/self/ns/pid")  # a container's process numbers mean nothing outside it
     return " ".join(

@@ -23,7 +23,7 @@ from ..field import Field
 from ..targets.target import Target
 from .dataset import read_attributes
 from .duplicates import count_repeated_ids, mark_duplicates, mark_fields
-from .extension import Existing, added_files, extended, refuse_mismatch
+from .extension import Existing, added_files, extend_manifest, refuse_mismatch
 from .history import RunRecord, Summary, Timeline
 from .keys import (
     MANIFEST_KEY,
@@ -74,7 +74,7 @@ def begin(
     ticket: LeaseTicket,
     existing: Existing,
 ) -> OpenStore:
-    """Begin a store, or open the one that is there; the caller holds the lease of `ticket`.
+    """Begin a store, or open the existing one; the caller holds the lease of `ticket`.
 
     Parameters
     ----------
@@ -88,23 +88,24 @@ def begin(
     LeaseLost
         Another driver took the store over.
     ColumnNotFound, CorpusEmpty
-        See `Corpus.index`; nothing has been written then.
+        See `Corpus.index`; nothing has been written.
     """
-    # Again: only with the lease can no other driver begin a store meanwhile.
+    # Checked again: without the lease, another driver could have begun a store in the meantime.
     refuse_mismatch(target, facts, sharding.rows, existing)
     manifest = None if existing == "discard" else read_manifest(target)
     if manifest is None:
-        manifest = _planned(corpus, facts, computed, sharding)
-        return _begun(target, corpus.index, manifest, computed, ticket)
-    ticket.check(target)  # bringing shards back from a mirror may have taken long
+        manifest = _plan(corpus, facts, computed, sharding)
+        return _begin_new(target, corpus.index, manifest, computed, ticket)
+    ticket.check(target)  # restoring shards from a mirror may have taken long
     finish_replacement(target)
     if existing == "extend" and added_files(manifest, facts):
-        manifest, index = extended(manifest, read_index(target, manifest), corpus, facts)
+        known = read_index(target, manifest)
+        manifest, index = extend_manifest(manifest, known, corpus, facts)
         _write_extension(target, index, manifest, computed, ticket)
-    return _resumed(target, corpus, manifest, computed)
+    return _resume(target, corpus, manifest, computed)
 
 
-def _planned(
+def _plan(
     corpus: Corpus, facts: Mapping[str, Any], computed: Sequence[Field], sharding: Sharding
 ) -> Manifest:
     index = corpus.index
@@ -121,7 +122,7 @@ def _planned(
     )
 
 
-def _begun(
+def _begin_new(
     target: Target,
     index: CorpusIndex,
     manifest: Manifest,
@@ -165,17 +166,18 @@ def _write_extension(
 ) -> None:
     """Write the metadata, index and manifest of a store whose corpus has grown.
 
-    Until the manifest is written, the store is what it was; its results stay readable throughout.
+    Until the manifest is written, this is still the old store. Its results stay readable
+    throughout.
     """
     ticket.check(target)
     write_index(target, manifest, index)
     objects = _metadata(manifest, index, computed)
     target.put(ROOT_KEY, objects.pop(ROOT_KEY))  # first: from here on it is not complete
-    _renew(target, objects)
+    _write_changed(target, objects)
     replace_manifest(target, manifest.to_json())
 
 
-def _resumed(
+def _resume(
     target: Target, corpus: Corpus, manifest: Manifest, computed: Sequence[Field]
 ) -> OpenStore:
     index = read_index(target, manifest).moved_to(corpus.files)
@@ -185,15 +187,15 @@ def _resumed(
     objects = _metadata(manifest, index, computed)
     root = objects.pop(ROOT_KEY)
     if len(done) < layout.shards or read_summary(target) is None:
-        target.put(ROOT_KEY, root)  # before anything goes: a damaged store is not complete
-    _renew(target, objects)
+        target.put(ROOT_KEY, root)  # before anything is deleted: a damaged store is not complete
+    _write_changed(target, objects)
     target.delete([*stale_indexes(target, manifest), *leftovers(target, layout, done)])
     return OpenStore(
         target=target, manifest=manifest, index=index, layout=layout, done=done, root=root
     )
 
 
-def _renew(target: Target, objects: Mapping[str, bytes]) -> None:
+def _write_changed(target: Target, objects: Mapping[str, bytes]) -> None:
     """Write the objects that differ from those in the store."""
     for key, data in objects.items():
         if target.get(key) != data:
@@ -216,7 +218,7 @@ def finish(
     Parameters
     ----------
     history : tuple of RunRecord and Timeline, optional
-        Of the run that finishes the store; None if it had nothing to compute.
+        Those of the run that finishes the store; None if it had nothing to compute.
 
     Raises
     ------
@@ -242,13 +244,13 @@ def finish(
         target.delete(leftovers(target, layout, markers))
     counts = asdict(summary)
     del counts["results"]
-    _remember(store, counts, history)
+    _record_history(store, counts, history)
     target.put(ROOT_KEY, with_attributes(store.root, complete=True, summary=counts))
     return summary
 
 
 def _summary(store: OpenStore, markers: Mapping[int, Marker]) -> Summary:
-    """Count what the shards hold; write the array of duplicates, if one was asked for."""
+    """Count what the shards hold; write the array of duplicates, if it is requested."""
     target, layout, index = store.target, store.layout, store.index
     quarantined = sum(marker.quarantined for marker in markers.values())
     forms = forms_found(markers)
@@ -268,10 +270,10 @@ def _summary(store: OpenStore, markers: Mapping[int, Marker]) -> Summary:
     )
 
 
-def _remember(
+def _record_history(
     store: OpenStore, counts: Mapping[str, Any], history: tuple[RunRecord, Timeline] | None
 ) -> None:
-    """Keep the counts in the manifest, and there or beside it the history of the run."""
+    """Write the counts and the run's record to the manifest, and its timeline beside it."""
     manifest = replace(store.manifest, summary=counts)
     if history is not None:
         record, timeline = history
@@ -282,7 +284,7 @@ def _remember(
 
 
 def read_summary(target: Target) -> Summary | None:
-    """Return what a store holds, or None if it is not complete."""
+    """Return the summary of a store, or None if the store is not complete."""
     attributes = read_attributes(target) or {}
     if not attributes.get("complete"):
         return None

@@ -1,4 +1,4 @@
-"""The manifest: what a store is the result of.
+"""The manifest: what the results in a store were computed from.
 
 Its *facts* are everything that could change a bit of the results. They are compared one by one,
 so that an error names those that differ. Which runs may write to a store is decided in `extension`.
@@ -26,7 +26,7 @@ from .shards import StoreLayout
 
 @dataclass(frozen=True)
 class Stage:
-    """What a store held before it was extended."""
+    """The size and identity of a store before it was extended."""
 
     fingerprint: str
     rows: int
@@ -35,7 +35,7 @@ class Stage:
 
 @dataclass(frozen=True, kw_only=True)
 class Manifest:
-    """What a store is the result of. `facts` is JSON; see `facts_of`."""
+    """What the results in a store were computed from. `facts` is JSON; see `facts_of`."""
 
     facts: Mapping[str, Any]
     fields: tuple[Field, ...]  # those that the graph computes
@@ -56,7 +56,7 @@ class Manifest:
 
     @property
     def index_key(self) -> str:
-        """Key of the index: another one after each extension, so that the two always match."""
+        """Key of the index: it changes with each extension, so that the two always match."""
         return index_key(self.fingerprint)
 
     def layout(self, index: CorpusIndex) -> StoreLayout:
@@ -130,7 +130,7 @@ def facts_of(corpus: Corpus, graph: Mapping[str, Any], numeric_version: int) -> 
 
 
 def read_manifest(target: Target) -> Manifest | None:
-    """Return a store's manifest, or None if no run has begun (or writing it was cut short)."""
+    """Return a store's manifest, or None if no run has begun, or was stopped while writing it."""
     return _decoded(target.get(MANIFEST_KEY)) or _decoded(target.get(SPARE_MANIFEST_KEY))
 
 
@@ -142,7 +142,7 @@ def _decoded(data: bytes | None) -> Manifest | None:
 
 
 def replace_manifest(target: Target, data: bytes) -> None:
-    """Replace a manifest such that a stop at any moment leaves one that can be read."""
+    """Replace a manifest so that a stop at any moment leaves one that can be read."""
     target.put(SPARE_MANIFEST_KEY, data)
     target.put(MANIFEST_KEY, data)
     target.delete([SPARE_MANIFEST_KEY])
@@ -175,7 +175,7 @@ def read_index(target: Target, manifest: Manifest) -> CorpusIndex:
 
 
 def write_index(target: Target, manifest: Manifest, index: CorpusIndex) -> None:
-    """Write the index that belongs to a manifest; to be done before the manifest is written."""
+    """Write the index that belongs to a manifest. The manifest itself must be written later."""
     target.put(manifest.index_key, json.dumps(index.to_json(), ensure_ascii=False).encode())
 
 
@@ -220,7 +220,7 @@ def _text(value: Any) -> str:
 
 
 def _short(text: str, shared: int) -> str:
-    """Return at most 80 characters of a text that include what follows its first `shared` ones."""
+    """Return at most 80 characters of a text, including those after the first `shared` ones."""
     if len(text) <= 80:
         return text
     start = max(0, shared - 20) if shared > 60 else 0

@@ -1,7 +1,7 @@
-"""A mirror: a second target that gets the shards of a store, verified, in the order of its writes.
+"""A mirror: a second target to which the shards of a store are copied, verified and in order.
 
-So a mirror is itself a store at any moment, of the shards copied so far, and a run can resume from
-it alone. When shards are copied, and by which threads, is decided in `engine.run.mirroring`.
+So at any moment a mirror is itself a store, with the shards copied so far, and a run can resume
+from it alone. When shards are copied, and by which threads, is decided in `engine.run.mirroring`.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ from .shards import StoreLayout, done_shards, leftovers, read_marker
 _log = logging.getLogger(__name__)
 
 COPIES = 4
-"""Shards copied at once."""
+"""Number of shards copied at the same time."""
 
 
 def refuse_other_mirror(
@@ -62,13 +62,13 @@ def refuse_other_mirror(
 def restore(mirror: Target, target: Target, ticket: LeaseTicket) -> int:
     """Copy the shards that a store lacks from its mirror; return their number.
 
-    A store of something else, or of another stage of the same corpus, is left alone. A shard that
-    is damaged in the mirror loses its marker there, and is computed again.
+    A target that holds other results, or another stage of the same corpus, is left alone. A shard
+    that is damaged in the mirror loses its marker there, and is computed again.
 
     Raises
     ------
     LeaseLost
-        Another driver took the store over; `ticket` is for it.
+        Another driver took the store over; `ticket` is that of the store's lease.
     """
     finish_replacement(mirror)
     manifest, own = read_manifest(mirror), read_manifest(target)
@@ -84,10 +84,10 @@ def restore(mirror: Target, target: Target, ticket: LeaseTicket) -> int:
     layout = manifest.layout(read_index(mirror, manifest))
     missing = sorted(set(done_shards(mirror, layout)) - set(done_shards(target, layout)))
     with ThreadPoolExecutor(COPIES, "paninifs-restore") as pool:
-        return sum(pool.map(partial(_restored, mirror, target, layout, ticket), missing))
+        return sum(pool.map(partial(_restore_shard, mirror, target, layout, ticket), missing))
 
 
-def _restored(
+def _restore_shard(
     mirror: Target, target: Target, layout: StoreLayout, ticket: LeaseTicket, shard: int
 ) -> bool:
     ticket.check(target)
@@ -103,14 +103,14 @@ def _restored(
 def follow(store: OpenStore, mirror: Target, ticket: LeaseTicket) -> list[int]:
     """Make a mirror a store of the same manifest; return the finished shards that it lacks.
 
-    Shards that are finished in the mirror only are kept.
+    Shards that are finished only in the mirror are kept.
 
     Raises
     ------
     ResultsMismatch
         The mirror holds the results of another run.
     LeaseLost
-        Another driver took the mirror over; `ticket` is for it.
+        Another driver took the mirror over; `ticket` is that of the mirror's lease.
     """
     layout, other = store.layout, read_manifest(mirror)
     if other is not None and other.fingerprint not in (layout.fingerprint, *layout.earlier):
@@ -138,7 +138,7 @@ def copy_shard(source: Target, target: Target, layout: StoreLayout, shard: int) 
     Raises
     ------
     RunFailed
-        It is not what was written: a digest differs from the one in its marker.
+        The shard is damaged: a digest differs from the one in its marker.
     """
     marker = read_marker(source, layout, shard)
     if marker is None:
@@ -151,7 +151,7 @@ def copy_shard(source: Target, target: Target, layout: StoreLayout, shard: int) 
 
 
 def complete(store: OpenStore, mirror: Target, ticket: LeaseTicket) -> None:
-    """Copy what a finished store has besides its shards, and last the mark that it is complete.
+    """Copy the rest of a finished store, the mark that it is complete last.
 
     Raises
     ------
@@ -169,7 +169,7 @@ def complete(store: OpenStore, mirror: Target, ticket: LeaseTicket) -> None:
 
 
 def _copy_metadata(store: OpenStore, mirror: Target) -> None:
-    """Copy all objects of the store as a whole, the manifest last, except the root."""
+    """Copy all objects that belong to no single shard, except the root; the manifest last."""
     fields = {field.name for field in store.layout.fields}
     for key in sorted(store.target.sizes(), key=lambda key: (key == MANIFEST_KEY, key)):
         skipped = key in (ROOT_KEY, SPARE_MANIFEST_KEY) or is_lease(key) or is_temporary(key)

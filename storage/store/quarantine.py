@@ -1,6 +1,6 @@
 """Quarantined rows: which ones, from which file and why, as Parquet beside the arrays.
 
-Each shard has a part of its own while a run goes on; `lifecycle` joins them at its end.
+During a run, each shard has a part of its own; `lifecycle` joins them at the end.
 """
 
 from __future__ import annotations
@@ -95,7 +95,7 @@ def merge(entries: Sequence[QuarantinedRows]) -> list[QuarantinedRows]:
 
 
 def to_parquet(entries: Sequence[QuarantinedRows]) -> bytes:
-    """Encode entries."""
+    """Encode entries as Parquet."""
     columns: dict[str, list[Any]] = {
         name: [getattr(entry, name) for entry in entries] for name in _SCHEMA.names
     }
@@ -119,7 +119,7 @@ def from_parquet(data: bytes) -> list[QuarantinedRows]:
 
 
 def first_quarantined(target: Target, most: int) -> tuple[list[QuarantinedRows], int]:
-    """Return the first entries of a finished store, and the number of all: perhaps millions."""
+    """Return at most `most` entries of a finished store, and their number, perhaps millions."""
     data = target.get(QUARANTINE_KEY)
     if not data:
         return [], 0

@@ -1,4 +1,4 @@
-"""`ResultsStore`: a store that is being read, finished or not; each part is read when first used.
+"""`ResultsStore`: a store opened for reading, finished or not.
 
 Everything that inspects a store without writing to it (status, verify, export, peek, cite, report)
 starts here. What writes to a store is in `lifecycle`; xarray's view of it is in `dataset`.
@@ -30,7 +30,7 @@ class ResultsStore:
     Parameters
     ----------
     target : Target
-        Where the store is.
+        The target that holds the store.
     manifest : Manifest
     storage_options : mapping, optional
         Passed to fsspec to read the corpus.
@@ -50,7 +50,7 @@ class ResultsStore:
     def open(
         cls, url: str | PathLike[str], storage_options: Mapping[str, Any] | None = None
     ) -> ResultsStore:
-        """Open the store at a path or URL; of its objects only the manifest is read.
+        """Open the store at a path or URL, reading only its manifest.
 
         Parameters
         ----------
@@ -68,7 +68,7 @@ class ResultsStore:
 
     @classmethod
     def at(cls, target: Target, storage_options: Mapping[str, Any] | None = None) -> ResultsStore:
-        """Open the store at a target; of its objects only the manifest is read.
+        """Open the store at a target, reading only its manifest.
 
         Raises
         ------
@@ -109,5 +109,5 @@ class ResultsStore:
 
     @cached_property
     def summary(self) -> Summary | None:
-        """What the store holds, or None if it is not complete."""
+        """Summary of the store, or None if the store is not complete."""
         return read_summary(self.target)

@@ -26,11 +26,11 @@ from .keys import DONE, is_lease, marker_key, quarantine_key, shard_key, shard_o
 from .quarantine import QuarantinedRows, from_parquet, to_parquet
 
 _READERS = 16
-"""Markers read at once."""
+"""Number of markers read at the same time."""
 
-_RUN_ROWS = 131_072
-_RUN_BYTES = 64 << 20
-"""Rows and bytes of a store read at once: reading small shards one by one would take long."""
+_RANGE_ROWS = 131_072
+_RANGE_BYTES = 64 << 20
+"""Most rows and bytes read at once. Reading small shards one by one would take long."""
 
 
 @dataclass(frozen=True)
@@ -41,7 +41,7 @@ class StoreLayout:
     rows: int  # of the corpus
     shard_rows: int
     fingerprint: str  # of the manifest; markers with another one do not count
-    # Rows before each extension, by the fingerprint of then.
+    # Rows before each extension, by the fingerprint before it.
     earlier: Mapping[str, int] = field(default_factory=dict)
 
     @property
@@ -58,15 +58,15 @@ class StoreLayout:
         """Return the rows of a shard, ``[start, stop)``."""
         return shard_bounds(shard, self.rows, self.shard_rows)
 
-    def runs(self, row_bytes: int) -> Iterator[tuple[int, int]]:
-        """Yield ``[start, stop)`` of whole shards to read at once, at `row_bytes` per row."""
-        rows = min(_RUN_ROWS, _RUN_BYTES // max(1, row_bytes))
+    def read_ranges(self, row_bytes: int) -> Iterator[tuple[int, int]]:
+        """Yield ``[start, stop)`` of whole shards to read at once, if a row takes `row_bytes`."""
+        rows = min(_RANGE_ROWS, _RANGE_BYTES // max(1, row_bytes))
         step = self.shard_rows * max(1, rows // self.shard_rows)
         for start in range(0, self.rows, step):
             yield start, min(start + step, self.rows)
 
-    def counts(self, marker: Marker) -> bool:
-        """Whether a marker is of this manifest, or of a shard that was full before an extension."""
+    def accepts(self, marker: Marker) -> bool:
+        """Return whether a marker is current, or of a shard that was full before an extension."""
         start, stop = self.bounds(marker.shard)
         rows = self.rows if marker.fingerprint == self.fingerprint else 0
         full = stop <= self.earlier.get(marker.fingerprint, rows)
@@ -91,7 +91,7 @@ class Marker:
     text_bytes: int
     objects: Mapping[str, tuple[int, str]]  # key to bytes and SHA-256
     fingerprint: str
-    not_nfc: int | None = None  # a row whose text NFC would change, if its task met one
+    not_nfc: int | None = None  # a row whose text NFC would change, if its task found one
     not_nfd: int | None = None
     provisional: bool = False  # its rows are quarantined until a later run tries them again
 
@@ -163,7 +163,7 @@ def _put(target: Target, key: str, data: bytes) -> tuple[int, str]:
 
 
 def quarantined_of(target: Target, shard: int) -> list[QuarantinedRows]:
-    """Return the quarantined rows of a shard; works while a run goes on, too."""
+    """Return the quarantined rows of a shard, also during a run."""
     data = target.get(quarantine_key(shard))
     return from_parquet(data) if data else []
 
@@ -187,11 +187,11 @@ def read_marker(target: Target, layout: StoreLayout, shard: int) -> Marker | Non
     own = {shard_key(field_, shard) for field_ in layout.fields}
     if set(objects) - {quarantine_key(shard)} != own:
         return None
-    return marker if marker.shard == shard and layout.counts(marker) else None
+    return marker if marker.shard == shard and layout.accepts(marker) else None
 
 
 def is_intact(target: Target, marker: Marker) -> bool:
-    """Whether every object that a marker names is in the store as it was written."""
+    """Return whether every object that a marker names is in the store as it was written."""
     for key, (size, sha) in marker.objects.items():
         data = target.get(key)
         if data is None or len(data) != size or hashlib.sha256(data).hexdigest() != sha:
@@ -209,7 +209,7 @@ def marked_shards(target: Target, layout: StoreLayout) -> dict[int, Marker]:
 
 
 def done_shards(target: Target, layout: StoreLayout) -> dict[int, Marker]:
-    """Return the markers of the shards whose objects are all there, with the right sizes."""
+    """Return the markers of the shards whose objects all exist with the right sizes."""
     sizes = target.sizes()
     return {
         shard: marker
@@ -230,7 +230,7 @@ def leftovers(target: Target, layout: StoreLayout, done: Iterable[int]) -> list[
     stale = []
     for key in target.sizes():
         if is_lease(key):
-            continue  # perhaps of another driver that is being refused at this moment
+            continue  # it may be that of another driver, which is being refused at this moment
         shard = shard_of(key, names)
         if is_temporary(key) or (shard is not None and not _is_in(shard, kept)):
             stale.append(key)

@@ -1,9 +1,9 @@
 """A target on Google Drive without a mount: names are not unique there, so files are used by id.
 
-Writing to an existing name makes a second file of that name, and two workers that make the same
-folder make two. Here a name stands for the oldest file or folder that has it, and content is
-replaced by id. A new file gets its id beforehand, so that repeating a request whose answer was lost
-does not make a second file.
+On a Drive, writing to an existing name makes a second file of that name, and two workers that make
+the same folder make two. In this target, a name stands for the oldest file or folder that has it,
+and content is replaced by id. A new file gets its id beforehand, so that repeating a request whose
+answer was lost does not make a second file.
 """
 
 from __future__ import annotations
@@ -62,7 +62,7 @@ class DriveTarget:
 
     @property
     def slow_to_create(self) -> bool:
-        """True: a file takes several requests, and few per second are allowed."""
+        """True: a file takes several requests, of which only a few per second are allowed."""
         return True
 
     def _drive(self) -> tuple[Any, str]:
@@ -71,7 +71,7 @@ class DriveTarget:
         return fs, path.strip("/")
 
     def get(self, key: str) -> bytes | None:
-        """Return an object, or None if there is none."""
+        """Return an object, or None if it does not exist."""
         fs, _ = self._drive()
         found = self._find(fs, key)
         if found is None:
@@ -99,7 +99,7 @@ class DriveTarget:
             ).execute()
 
     def create(self, key: str, data: bytes) -> bool:
-        """Write an object only if there is none; of two made at the same time the older stays."""
+        """Write an object only if it does not exist; of two made at once, the older one stays."""
         fs, _ = self._drive()
         if self._find(fs, key) is not None:
             return False
@@ -178,7 +178,7 @@ class DriveTarget:
                 return sorted(found, key=lambda file: (file["createdTime"], file["id"]))
 
     def _folder(self, fs: Any, path: str, *, make: bool = False) -> str | None:
-        """Return the id of a folder below the root folder; None if there is none."""
+        """Return the id of a folder below the root folder; None if it does not exist."""
         _, root = self._drive()
         whole = f"{root}/{path}".strip("/")
         if whole in self._folders:
@@ -229,7 +229,7 @@ def _media(data: bytes) -> Any:
 
 
 def _once(name: str, request: Callable[[], Any]) -> None:
-    """Execute a request that makes a file of a given id, so that retries find their own file.
+    """Execute a request that makes a file with a given id, so that retries find their own file.
 
     The request is built again for each attempt: the client's own retries (``num_retries``) send an
     upload without its content, and wait forever for an answer.

@@ -1,6 +1,6 @@
 """Targets that wrap another: one retries transient failures, one reads back what it wrote.
 
-Which failures are transient is decided in `filesystems.retry`; which targets are wrapped, in
+Which failures are transient is decided in `filesystems.retry`, and which targets are wrapped in
 `open`.
 """
 
@@ -66,14 +66,14 @@ class ReadBackTarget(_Guard):
             raise self._torn(key)
 
     def create(self, key: str, data: bytes) -> bool:
-        """Write an object only if there is none; raise OSError as `put` does."""
+        """Write an object only if it does not exist; raise OSError as `put` does."""
         if not self._inner.create(key, data):
             return False
         found = self._inner.get(key)
         if found is None:
             raise self._torn(key)
         if found != data and (data.startswith(found) or found.startswith(data)):
-            # Half an object of this writer would keep every other one out for good.
+            # Half an object of this writer would keep all other writers out forever.
             self._inner.delete([key])
             raise self._torn(key)
         return found == data  # else another writer created it at the same moment
@@ -86,7 +86,7 @@ class RetryingTarget(_Guard):
     """Retries transient failures, and raises `StorageRefused` for permanent ones."""
 
     def get(self, key: str) -> bytes | None:
-        """Return an object, or None if there is none."""
+        """Return an object, or None if it does not exist."""
         return _call(f"reading {self.url}/{key}", lambda: self._inner.get(key))
 
     def put(self, key: str, data: bytes) -> None:
@@ -94,10 +94,10 @@ class RetryingTarget(_Guard):
         _call(f"writing {self.url}/{key}", lambda: self._inner.put(key, data))
 
     def create(self, key: str, data: bytes) -> bool:
-        """Write an object only if there is none.
+        """Write an object only if it does not exist.
 
-        An existing object with the same bytes was written by an attempt whose answer was lost; so
-        the data has to be unique to its writer.
+        An existing object with the same bytes is assumed to be from an attempt whose answer was
+        lost, so the data must be unique to its writer.
         """
         created = _call(f"creating {self.url}/{key}", lambda: self._inner.create(key, data))
         return created or self.get(key) == data
@@ -112,6 +112,6 @@ class RetryingTarget(_Guard):
         return _call(f"listing {self.url}", lambda: self._inner.sizes(prefix))
 
 
-def _call(doing: str, call: Callable[[], T]) -> T:
-    with permanent_errors(doing):
-        return retried(doing, call)
+def _call(operation: str, call: Callable[[], T]) -> T:
+    with permanent_errors(operation):
+        return retried(operation, call)

@@ -18,7 +18,7 @@ _TEMPORARY = ".writing-"
 
 
 class LocalTarget:
-    """A folder. A write makes a temporary file, syncs and renames it, and syncs the folder."""
+    """A folder. Writing creates a temporary file, syncs and renames it, and syncs the folder."""
 
     def __init__(self, path: str | os.PathLike[str]) -> None:
         self._root = Path(path)
@@ -30,7 +30,7 @@ class LocalTarget:
 
     @property
     def storage_options(self) -> Mapping[str, Any]:
-        """Empty: it is a path."""
+        """Empty: a path needs none."""
         return {}
 
     @property
@@ -42,7 +42,7 @@ class LocalTarget:
         return self._root / confined(key, self.url)
 
     def get(self, key: str) -> bytes | None:
-        """Return an object, or None if there is none."""
+        """Return an object, or None if it does not exist."""
         try:
             return self._path(key).read_bytes()
         except (FileNotFoundError, NotADirectoryError):
@@ -56,7 +56,7 @@ class LocalTarget:
         _sync_folder(path.parent)
 
     def create(self, key: str, data: bytes) -> bool:
-        """Write an object only if there is none, atomically."""
+        """Write an object only if it does not exist, atomically."""
         path = self._path(key)
         temporary = self._write_beside(path, data)
         try:
@@ -73,7 +73,7 @@ class LocalTarget:
         return True
 
     def _create_without_links(self, path: Path, data: bytes) -> bool:
-        """For mounts without hard links (FUSE): exclusive, though not atomic."""
+        """Create a file on a mount without hard links (FUSE): exclusively, but not atomically."""
         try:
             with path.open("xb") as file:
                 file.write(data)
@@ -114,7 +114,7 @@ class LocalTarget:
         """List the objects under a folder, including temporary files of killed writers."""
         top = self._path(prefix)
         found = {}
-        # Without onerror, a folder that cannot be listed would be left out, as if it were empty.
+        # Without onerror, a folder that cannot be listed would be skipped, as if it were empty.
         for folder, _, names in os.walk(top, onerror=_raise_unless_missing):
             for name in names:
                 path = Path(folder, name)
@@ -135,7 +135,7 @@ def _sync_folder(folder: Path) -> None:
 
 
 def is_temporary(key: str) -> bool:
-    """Whether a key is the temporary file of a writer that was killed."""
+    """Return whether a key is that of a temporary file, which a killed writer may leave."""
     return _TEMPORARY in key.rsplit("/", 1)[-1]
 
 

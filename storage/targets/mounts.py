@@ -1,4 +1,4 @@
-"""Which folders are on a mount (a Drive, a bucket, a network folder), where creating files is slow.
+"""Recognition of mounts (a Drive, a bucket, a network folder), where creating files is slow.
 
 Writing to a folder, mounted or not, is in `local`.
 """
@@ -17,12 +17,12 @@ _NETWORK_MOUNTS = frozenset({"9p", "afs", "cifs", "nfs", "nfs4", "smb3", "smbfs"
 
 
 def is_mount(path: Path) -> bool:
-    """Whether a path is on a mounted Drive, bucket or network folder, and not on a disk."""
-    kind = kind_of_disk(path)
+    """Return whether a path is on a mounted Drive, bucket or network folder, not on a disk."""
+    kind = filesystem_type(path)
     return kind.startswith("fuse") or kind in _NETWORK_MOUNTS
 
 
-def kind_of_disk(path: Path) -> str:
+def filesystem_type(path: Path) -> str:
     """Return the filesystem type of a path, such as ``ext4``, or `DRIVE` for Colab's Drive.
 
     A path that does not exist yet has the type of its parent.

@@ -27,7 +27,7 @@ def open_target(url: str | os.PathLike[str], options: Mapping[str, Any] | None =
     Raises
     ------
     ResultsMismatch
-        The path is that of a file.
+        The path is a file.
     StorageRefused
         The target may not be accessed.
     """
@@ -49,7 +49,7 @@ def open_target(url: str | os.PathLike[str], options: Mapping[str, Any] | None =
 
 
 def _is_file(fs: Any, path: str) -> bool:
-    """Like ``fs.isfile``, which however takes any failure to mean no."""
+    """Return whether a path is a file. ``fs.isfile`` would return False after any failure."""
     try:
         return bool(fs.info(path)["type"] == "file")
     except (FileNotFoundError, NotADirectoryError):

@@ -1,4 +1,7 @@
-"""A target behind fsspec: a write is one whole-object put."""
+"""A target on any filesystem of fsspec, where each object is written by a single call.
+
+A Drive has a target of its own in `google_drive`, and a local folder in `local`.
+"""
 
 from __future__ import annotations
 
@@ -12,7 +15,7 @@ from ..filesystems.redaction import shown
 from .safe_keys import confined
 
 _DELETES = 16
-"""Objects deleted at once: each takes a request, and there may be tens of thousands."""
+"""Objects deleted at the same time: each takes one request, and there may be tens of thousands."""
 
 
 class FsspecTarget:
@@ -34,7 +37,7 @@ class FsspecTarget:
 
     @property
     def slow_to_create(self) -> bool:
-        """False for an object store; most others behind fsspec make objects one by one."""
+        """False for an object store; most other filesystems create objects one by one."""
         fs, _ = self._fs()
         return not protocols_of(fs) & (OBJECT_STORES | {"memory"})
 
@@ -47,7 +50,7 @@ class FsspecTarget:
         return fs, f"{root}/{confined(key, self.url)}"
 
     def get(self, key: str) -> bytes | None:
-        """Return an object, or None if there is none."""
+        """Return an object, or None if it does not exist."""
         fs, path = self._object(key)
         try:
             return bytes(fs.cat_file(path))
@@ -61,13 +64,13 @@ class FsspecTarget:
         fs.pipe_file(path, data)
 
     def create(self, key: str, data: bytes) -> bool:
-        """Write an object only if there is none.
+        """Write an object only if it does not exist.
 
         Atomic on an object store, by its precondition; elsewhere as safe as the filesystem allows.
         """
         fs, path = self._object(key)
         self._make_folder(fs, path)
-        fs.invalidate_cache()  # some look up there whether the object exists
+        fs.invalidate_cache()  # some filesystems look up there whether the object exists
         try:
             fs.pipe_file(path, data, mode="create")
         except FileExistsError:

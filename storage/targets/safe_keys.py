@@ -1,4 +1,4 @@
-"""`confined`: the rule for keys of objects that keeps each of them inside its target's folder.
+"""`confined`: the check that the key of an object stays inside its target's folder.
 
 Keys can come from untrusted sources: markers, manifests, the listing of a bucket. Which keys a
 results store has is in `store.keys`.
@@ -22,7 +22,7 @@ _UNSAFE = re.compile(
 
 
 def confined(key: str, folder: str) -> str:
-    """Return a key (or the empty one, of the folder itself) that stays within a folder.
+    """Return a key unchanged if it stays within a folder; the empty key is the folder itself.
 
     Parameters
     ----------
@@ -47,7 +47,7 @@ def confined(key: str, folder: str) -> str:
     if _UNSAFE.search(key):
         raise UnsafeKey(
             f"{key!r} cannot name an object in {folder}: it leads out of the folder. Nothing was "
-            "read or written. This engine makes no such names, so do not trust the store, its "
+            "read or written. This engine never writes such keys, so do not trust the store, its "
             "mirror or its markers; make the store again from the corpus"
         )
     return key

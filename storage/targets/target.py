@@ -2,7 +2,7 @@
 
 Everything that the engine writes goes through `put` and `create` of a target, so a test (or a
 mirror) that wraps one sees every write. `open` makes the target for a URL. What the objects mean is
-not known here; that is in `store`.
+known only in `store`.
 """
 
 from __future__ import annotations
@@ -24,19 +24,19 @@ class Target(Protocol):
 
     @property
     def slow_to_create(self) -> bool:
-        """Whether making an object takes long, however small, so that few large ones are better."""
+        """Whether creating even a small object takes long, so that few large ones are better."""
 
     def get(self, key: str) -> bytes | None:
-        """Return an object, or None if there is none."""
+        """Return an object, or None if it does not exist."""
 
     def put(self, key: str, data: bytes) -> None:
         """Write a whole object, replacing an existing one, as durably as the storage can."""
 
     def create(self, key: str, data: bytes) -> bool:
-        """Write an object only if there is none; return whether it was written."""
+        """Write an object only if it does not exist; return whether it was written."""
 
     def delete(self, keys: Iterable[str]) -> None:
         """Remove objects; missing ones are not an error."""
 
     def sizes(self, prefix: str = "") -> dict[str, int]:
-        """List the objects under a folder, never from a cache: key to bytes."""
+        """Return the size in bytes of every object under a folder, by key; never from a cache."""

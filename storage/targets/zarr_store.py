@@ -23,7 +23,7 @@ from zarr.core.buffer import Buffer, BufferPrototype
 from .target import Target
 
 _CACHED = 4
-"""Objects kept in memory, because a shard is read piece by piece: at most 256 MiB, mostly less."""
+"""Objects cached, because a shard is read piece by piece: at most 256 MiB, usually less."""
 
 
 class TargetStore(Store):
@@ -66,7 +66,7 @@ class TargetStore(Store):
         prototype: BufferPrototype,
         byte_range: ByteRequest | None = None,
     ) -> Buffer | None:
-        """Return an object or a range of its bytes; None if there is none."""
+        """Return an object or a range of its bytes; None if the object does not exist."""
         data = await asyncio.to_thread(self._object, key)
         return None if data is None else prototype.buffer.from_bytes(_part(data, byte_range))
 
@@ -79,7 +79,7 @@ class TargetStore(Store):
         return [await self.get(key, prototype, part) for key, part in key_ranges]
 
     async def exists(self, key: str) -> bool:
-        """Whether there is such an object."""
+        """Return whether an object exists."""
         return await asyncio.to_thread(self._object, key) is not None
 
     async def set(self, key: str, value: Buffer) -> None:  # noqa: ARG002 (the signature of Store)

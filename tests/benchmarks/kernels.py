@@ -52,7 +52,7 @@ def run(quick: bool) -> list[Table]:
 def _baselines(name: str, text: PackedText, rounds: int) -> Table:
     raw, table = text.to_bytes(), pa.table({"text": corpora.arrow(text)})
     frame = pl.from_arrow(table)
-    ours = sha_paths.chosen().name
+    ours = sha_paths.selected().name
     contenders: dict[str, Callable[[], Any]] = {
         "hashlib, plain": lambda: hashing.hashlib_plain(raw),
         "hashlib, .copy()": lambda: hashing.hashlib_copy(raw),
@@ -94,7 +94,7 @@ def _baselines(name: str, text: PackedText, rounds: int) -> Table:
 
 def _threads(quick: bool, rounds: int) -> Table:
     table = Table("Kernel, two threads against one", "Each thread hashes its own texts.")
-    path = sha_paths.chosen().name
+    path = sha_paths.selected().name
     for name, size, count in (("~100 bytes", 100, 80_000), ("~5 kB", 5000, 3000)):
         halves = [corpora.texts(count // (4 if quick else 1), size, seed) for seed in (1, 2)]
         with ThreadPoolExecutor(2) as pool:
@@ -113,7 +113,7 @@ def _threads(quick: bool, rounds: int) -> Table:
 def _inventory(quick: bool, rounds: int) -> Table:
     table = Table("Kernel, another inventory", "Twelve dhātus, with names of 4 to 7 letters.")
     chains = [Chain(f"{name}::".encode(), k) for k, name in enumerate(TWELVE)]
-    path = sha_paths.chosen().name
+    path = sha_paths.selected().name
     for name, size, count in (("~100 bytes", 100, 80_000), ("~5 kB", 5000, 3000)):
         text = corpora.texts(count // (4 if quick else 1), size)
         seen = in_turn(
@@ -160,7 +160,7 @@ def _lesser(quick: bool) -> list[Table]:
 
 
 def _main(path: str, quick: bool) -> None:
-    assert sha_paths.chosen().name == path
+    assert sha_paths.selected().name == path
     for name, size, count in (("~100 bytes", 100, 40_000), ("~5 kB", 5000, 2000)):
         text = corpora.texts(count // (4 if quick else 1), size)
         raw = text.to_bytes()

@@ -69,7 +69,7 @@ def _by_codec(place: Workplace, quick: bool) -> Table:
 def _bare_kernels(quick: bool) -> dict[str, float]:
     """Return texts per second on two threads, of the bare hashes and of all that a run computes."""
     halves = [corpora.texts(4000, 5000, seed) for seed in (1, 2)] * (1 if quick else 10)
-    path = sha_paths.chosen().name
+    path = sha_paths.selected().name
     cpu = load("cpu")
     kernels: dict[str, Callable[[PackedText], Any]] = {
         NINE_HASHES: lambda text: weigh(text, path),

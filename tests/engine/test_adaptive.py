@@ -470,7 +470,7 @@ def test_device_memory_is_counted_per_thread(cuda_on_host):
     import cupy
 
     kernels = load("cuda")
-    with kernels.counted() as outer:
+    with kernels.count_allocations() as outer:
         cupy.empty(1000, np.uint8)
         with ThreadPoolExecutor(1) as pool:
             pool.submit(cupy.empty, 5000, np.uint8).result()
@@ -486,10 +486,10 @@ def test_free_device_memory_includes_cupys_pool(cuda_on_host, monkeypatch):
 
     cupy.device.total = 1 << 20
     kept = cupy.empty(512, np.uint8)
-    assert load("cuda").room() == (1 << 20) - 512
+    assert load("cuda").free_memory() == (1 << 20) - 512
     pool = types.SimpleNamespace(free_bytes=lambda: 300)
     monkeypatch.setattr(cupy, "get_default_memory_pool", lambda: pool)
-    assert load("cuda").room() == (1 << 20) - 212
+    assert load("cuda").free_memory() == (1 << 20) - 212
     assert len(kept) == 512
 
 
@@ -500,16 +500,17 @@ def test_free_device_memory_is_rmms_pool_if_cupy_uses_it(cuda_on_host, monkeypat
     counting = types.SimpleNamespace(upstream_mr=pool)
     mr = types.SimpleNamespace(get_current_device_resource=lambda: counting)
     monkeypatch.setitem(sys.modules, "rmm", types.SimpleNamespace(mr=mr))
-    assert load("cuda").room() == cupy.device.total  # RMM is installed, but CuPy uses its own pool
+    # RMM is installed, but CuPy uses its own pool.
+    assert load("cuda").free_memory() == cupy.device.total
 
     def from_rmm(nbytes):
         return cupy.device.take(nbytes)
 
     from_rmm.__module__ = "rmm.allocators.cupy"
     with cupy.cuda.using_allocator(from_rmm):
-        assert load("cuda").room() == 777
+        assert load("cuda").free_memory() == 777
         mr.get_current_device_resource = types.SimpleNamespace
-        assert load("cuda").room() == cupy.device.total
+        assert load("cuda").free_memory() == cupy.device.total
 
 
 def test_threads_share_the_workers_memory_on_the_host():

@@ -293,7 +293,7 @@ def test_an_unknown_machine_or_plan_is_refused_with_those_there_are():
         (BARE.replace("date = 2026-11-21\n[m", "[m"), "sources.here.date is missing"),
         (BARE.replace("date = 2026-11-21\n[m", 'date = "soon"\n[m'), "here.date must be a date"),
         (BARE.replace('title = "a page"\n', ""), "sources.here.title is missing"),
-        (BARE.replace('address = "https://example.org/"\n', ""), "has neither an address nor"),
+        (BARE.replace('address = "https://example.org/"\n', ""), "needs an address, or words"),
     ],
 )  # fmt: skip
 def test_what_does_not_belong_is_refused_by_file_machine_and_field(text, said):

@@ -263,4 +263,4 @@ def test_folder_of_documents_has_one_text_per_file(tmp_path):
     assert again.returncode == 2
     refused = paninifs("run", "docs", "x.zarr", "--format", "pdf", cwd=tmp_path)
     assert refused.returncode == 2
-    assert "no format 'pdf'" in refused.stderr
+    assert "unknown format 'pdf'" in refused.stderr

@@ -82,7 +82,7 @@ def test_each_worker_has_its_own_gpu(machine, packages, caplog):
         assert [one.index for one in cuda_cluster.require_gpus()] == [1, 2]
     assert "GPU 0, a Tesla T4, is left out: RAPIDS needs" in caplog.text
     assert [one.index for one in cuda_cluster.require_gpus(1)] == [1]
-    with pytest.raises(UsageError, match="3 workers need one GPU each, and 2 can be used"):
+    with pytest.raises(UsageError, match="3 workers need one GPU each, but only 2 can be used"):
         cuda_cluster.require_gpus(3)
 
 

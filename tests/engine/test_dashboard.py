@@ -279,7 +279,7 @@ def test_a_scheduler_that_lacks_this_package_is_told_of_and_does_the_run(
     run.events.subscribe(said.append)
     assert run.result().done == 2000
     (note,) = [event.text for event in said if isinstance(event, Notice)]
-    assert note.startswith("dask's dashboard there has no tab of this engine")
+    assert note.startswith("dask's dashboard has no PaniniFS tab")
     assert "No module named 'paninifs'" in note
 
 

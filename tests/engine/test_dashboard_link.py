@@ -77,7 +77,7 @@ def _nowhere_in_particular(monkeypatch):
             "",
         ),
         ({"VSCODE_PROXY_URI": "./proxy/{{port}}"}, DIRECT, ""),  # relative to who knows what
-        ({"KAGGLE_KERNEL_RUN_TYPE": "Interactive"}, DIRECT, "no way to it from a browser"),
+        ({"KAGGLE_KERNEL_RUN_TYPE": "Interactive"}, DIRECT, "no browser can reach it"),
         ({"VERTEX_PRODUCT": "COLAB_ENTERPRISE"}, DIRECT, "ssh -L 8787:127.0.0.1:8787 MACHINE"),
     ],
 )
@@ -148,7 +148,7 @@ def test_a_scheduler_without_a_dashboard_is_told_in_words(monkeypatch, capsys):
             raise KeyError("dashboard")  # as dask's own client does
 
     links.announce(links.dashboard_link(Bare()))
-    assert capsys.readouterr().out == "dask dashboard: (the scheduler has none)\n"
+    assert capsys.readouterr().out == "dask dashboard: (the scheduler has no dashboard)\n"
 
 
 # --- Colab ----------------------------------------------------------------------------------------

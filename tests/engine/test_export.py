@@ -23,7 +23,8 @@ from paninifs.engine.results.export import export as module
 from paninifs.storage import rows as storage_rows
 from paninifs.storage.corpus.reading import read_stretch
 from paninifs.storage.errors import ColumnNotFound, CorpusChanged, ResultsNotFound, UsageError
-from paninifs.storage.formats import building, parquet
+from paninifs.storage.formats import parquet
+from paninifs.storage.formats import row_builder as building
 from paninifs.storage.store import shards
 
 SCALARS = ("variance", "entropy", "ambiguity", "ambiguity_normalised")
@@ -48,7 +49,7 @@ def run(inline, tmp_path):
 def pieces(request, monkeypatch):
     """Set how much is read and written at once."""
     if request.param:
-        monkeypatch.setattr(shards, "_RUN_ROWS", 40)
+        monkeypatch.setattr(shards, "_RANGE_ROWS", 40)
         monkeypatch.setattr(building, "BATCH_ROWS", 7)
         monkeypatch.setattr(module, "_GROUP_ROWS", 20)
 
@@ -411,7 +412,7 @@ def test_every_row_of_a_bad_run_has_its_reason(run, tmp_path, monkeypatch, run_r
     rows = [{"text": None if 5 <= n < 40 else f"t{n}"} for n in range(100)]
     write_jsonl(tmp_path / "c.jsonl", rows)
     store = run(tmp_path / "c.jsonl")
-    monkeypatch.setattr(shards, "_RUN_ROWS", run_rows)
+    monkeypatch.setattr(shards, "_RANGE_ROWS", run_rows)
     found = frame(store, columns=["reason"])
     assert found["reason"] == ["null text" if 5 <= n < 40 else None for n in range(100)]
 
@@ -419,7 +420,7 @@ def test_every_row_of_a_bad_run_has_its_reason(run, tmp_path, monkeypatch, run_r
 @pytest.mark.parametrize("nbytes", [1, 999, 1 << 40])
 def test_pieces_are_whole_shards(nbytes):
     layout = shards.StoreLayout((), 1000, 16, "")
-    runs = list(layout.runs(nbytes))
+    runs = list(layout.read_ranges(nbytes))
     assert [row for start, stop in runs for row in range(start, stop)] == list(range(1000))
     assert all(start % 16 == 0 for start, _ in runs)
     assert len(runs) == (63 if nbytes == 1 << 40 else 1)
@@ -502,7 +503,7 @@ def test_existing_file_is_kept_without_overwrite(store, tmp_path):
 @pytest.mark.parametrize("name", ["o.csv", "o.csv.gz", "o.parquet"])
 @pytest.mark.parametrize("stop", [KeyboardInterrupt, OSError(28, "No space left on device")])
 def test_stopped_export_keeps_the_existing_file(store, tmp_path, monkeypatch, name, stop):
-    monkeypatch.setattr(shards, "_RUN_ROWS", 16)
+    monkeypatch.setattr(shards, "_RANGE_ROWS", 16)
     monkeypatch.setattr(module, "_GROUP_ROWS", 1)
     made = []
 
@@ -574,7 +575,7 @@ def test_memory_does_not_grow_with_pieces(run, tmp_path, monkeypatch):
     write_jsonl(tmp_path / "c.jsonl", [{"text": text, "more": text[::-1]} for text in texts])
     store = run(tmp_path / "c.jsonl", shard_rows=64)
     monkeypatch.setattr(module, "_GROUP_BYTES", 1 << 20)
-    monkeypatch.setattr(shards, "_RUN_ROWS", 512)
+    monkeypatch.setattr(shards, "_RANGE_ROWS", 512)
     most = 0
     before = module._pieces
 

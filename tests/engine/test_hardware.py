@@ -323,7 +323,7 @@ def test_a_gpu_whose_memory_others_have_is_not_usable_now(machine):
     (found,) = nvidia().gpus
     assert found.extra == "cuda12"
     assert str(found.unusable) == (
-        "only 7.0 of its 15.0 GiB are free, and a worker allocates 50% at its start; end "
+        "only 7.0 of its 15.0 GiB are free, and a worker allocates 50% when it starts; end "
         "the processes that use it (nvidia-smi lists them), such as an earlier cluster: "
         "client.close()"
     )
@@ -342,7 +342,7 @@ def test_a_gpu_whose_memory_others_have_is_not_usable_now(machine):
             (8, 0),
             (11, 8),
             None,
-            "not usable: its driver 550.54 runs CUDA 11.8, and 12.0 is needed",
+            "not usable: its driver 550.54 runs CUDA 11.8, but 12.0 is needed",
         ),
     ],
 )
@@ -383,7 +383,7 @@ def card(monkeypatch, tmp_path):
         ("NO_PERMISSION", "this user may not use", "administrator"),
         ("GPU_IS_LOST", "fallen off the bus", "restart the machine"),
         ("RESET_REQUIRED", "needs a reset", "nvidia-smi --gpu-reset"),
-        ("UNKNOWN", "the NVIDIA driver does not answer (Unknown Error)", "nvidia-smi"),
+        ("UNKNOWN", "the NVIDIA driver does not respond (Unknown Error)", "nvidia-smi"),
     ],
 )
 def test_every_bad_driver_has_a_sentence_of_its_own(
@@ -430,7 +430,7 @@ def test_a_driver_may_have_no_gpu_for_this_process(machine, environment):
     environment(SLURM_JOB_ID="1")
     machine()
     assert str(nvidia().unavailable) == (
-        "there is an NVIDIA driver, but it shows no GPU to this process; request one for the "
+        "an NVIDIA driver is installed, but it shows no GPU to this process; request one for the "
         "job: sbatch --gpus=1 (or --gres=gpu:1)"
     )
 
@@ -512,8 +512,12 @@ def test_jax_may_print_before_it_answers(jax):
 @pytest.mark.parametrize(
     ("then", "reason", "remedy"),
     [
-        (f"raise RuntimeError({BUSY.format(123)!r})", "holds the TPU (process 123)", "end it"),
-        (f"raise RuntimeError({VFIO!r})", "another process holds the TPU", "end it"),
+        (
+            f"raise RuntimeError({BUSY.format(123)!r})",
+            "holds the TPU (process 123)",
+            "end that process",
+        ),
+        (f"raise RuntimeError({VFIO!r})", "another process holds the TPU", "end that process"),
         (
             "raise RuntimeError('INTERNAL: Failed to open libtpu.so: no such file')",
             "without TPU support",
@@ -594,7 +598,7 @@ ALL = Packages(Rapids("26.10.2", 12), "12.9", ())
         ([gpu(cuda=(13, 0))], NOTHING, "are not installed", "'.[cuda13]'"),
         ([gpu()], Packages(None, None, ("rmm",)), "rmm is not installed", "'.[cuda12]'"),
         ([gpu(capability=(6, 1))], ALL, "a GPU cannot be used: RAPIDS needs", None),
-        ([gpu(cuda=(11, 8))], ALL, "runs CUDA 11.8, and 12.0 is needed", "driver 525 or newer"),
+        ([gpu(cuda=(11, 8))], ALL, "runs CUDA 11.8, but 12.0 is needed", "driver 525 or newer"),
         ([gpu(free=GIB)], ALL, "only 1.0 of its 15.0 GiB are free", "client.close()"),
         (
             [gpu()],
@@ -647,10 +651,10 @@ def test_devices_prints_each_gpu_and_what_suits_it(machine, packages, capsys):
     told = said(capsys)
     assert "gpu 0: V100, 15.0 GiB (15.0 free), compute capability 7.0, 40 SMs; driver 550" in told
     assert "only the extra cuda12 (CUDA 13 builds dropped it)" in told
-    assert "but RAPIDS 26.10.2 for CUDA 13 has no code for compute capability 7.0" in told
+    assert "problem: RAPIDS 26.10.2 for CUDA 13 has no code for compute capability 7.0" in told
     assert "gpu 1: A100, 40.0 GiB" in told
     assert "gpu: none" not in told
-    assert told.count("but RAPIDS") == 1
+    assert told.count("problem: RAPIDS") == 1
     assert "RAPIDS: 26.10.2 for CUDA 13 CUDA runtime: 13.4.92, installed by pip" in told
     assert "backend cuda: not usable, RAPIDS 26.10.2" in told
     assert "to fix it: pip install -e '.[cuda12]' in a new environment" in told
@@ -713,7 +717,7 @@ LOST = Unavailable("a GPU has fallen off the bus", "restart the machine", there=
             [gpu(), gpu(1)],
             None,
             3,
-            "cluster 'cpu': 3 workers are requested, and 'cuda' has one for each of the 2 GPUs",
+            "cluster 'cpu': 3 workers are requested, but 'cuda' has one for each of the 2 GPUs",
         ),
         ([], Unavailable("no GPU", "menu, GPU"), None, "cluster 'cpu': no GPU"),
         (
@@ -752,7 +756,7 @@ def test_connect_says_what_it_chose_and_why_before_the_link(machine, packages, c
     machine(T4)
     with pf.connect(workers=2):
         first, second = capsys.readouterr().out.splitlines()
-        assert first.startswith("cluster 'cpu': 2 workers are requested, and 'cuda' has one")
+        assert first.startswith("cluster 'cpu': 2 workers are requested, but 'cuda' has one")
         assert second.startswith("dask dashboard: ")
     with pf.connect("threads"):
         assert capsys.readouterr().out.startswith("dask dashboard: ")

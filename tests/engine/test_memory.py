@@ -18,7 +18,7 @@ import paninifs as pf
 from paninifs.engine.monitoring.events import Notice, Planned
 from paninifs.engine.results.verify import verify
 from paninifs.engine.run import dispatch
-from paninifs.engine.run.memory_plan import project
+from paninifs.engine.run.worker_memory import project
 from paninifs.engine.worker.budget import JOINED_COPIES
 from paninifs.engine.worker.micro_batch import MicroBatch
 from paninifs.engine.worker.readiness import Readiness, readiness

@@ -112,7 +112,7 @@ def test_sentence_of_the_corpus_has_its_stored_values(store, rows):
 @pytest.mark.parametrize("top", [0, 1, 5, 299, 1000])
 @pytest.mark.parametrize("text", ["", "the same", "nearer to none"])
 def test_nearest_texts_equal_a_brute_force_search(store, rows, monkeypatch, text, top):
-    monkeypatch.setattr(shards, "_RUN_ROWS", 32)  # ten runs of two shards each
+    monkeypatch.setattr(shards, "_RANGE_ROWS", 32)  # ten runs of two shards each
     found = pf.peek(text, store[1], top=top)
     order, cosine = brute_force(store[1], found, top)
     assert [one.row for one in found.nearest] == order
@@ -124,7 +124,7 @@ def test_nearest_texts_equal_a_brute_force_search(store, rows, monkeypatch, text
 
 
 def test_equal_texts_tie_and_the_earlier_comes_first(store, monkeypatch):
-    monkeypatch.setattr(shards, "_RUN_ROWS", 32)
+    monkeypatch.setattr(shards, "_RANGE_ROWS", 32)
     for top in (1, 2, 3):
         found = pf.peek("the same", store[1], top=top).nearest
         assert [(one.row, one.similarity) for one in found] == [
@@ -140,7 +140,7 @@ def test_stored_text_has_similarity_one_to_itself(store, rows):
 
 def test_only_one_piece_is_held_in_memory(store, monkeypatch):
     read = []
-    monkeypatch.setattr(shards, "_RUN_BYTES", 32 * 9 * 8)
+    monkeypatch.setattr(shards, "_RANGE_BYTES", 32 * 9 * 8)
     from paninifs.engine.results import peek as module
 
     before = module._summed

@@ -93,14 +93,14 @@ def test_a_slice_of_a_gpu_is_not_taken_for_all_of_it():
 def test_the_first_of_the_preferred_is_here():
     found = asked(PREFER, [gpu("NVIDIA L4", 22)], "L4")
     assert found.preferred
-    assert found.notes == ("L4 is here, the first of L4, T4, A100",)
+    assert found.notes == ("this machine (L4) is your first choice of L4, T4, A100",)
 
 
 def test_a_later_one_is_here_and_what_comes_before_it_is_weighed():
     found = asked(["A100", "T4"], [gpu("Tesla T4")], "T4")
     assert found.preferred
     assert found.notes[0] == (
-        "T4 is here, and not A100, which you prefer: choose it in the menu (A100)"
+        "this machine (T4) is not A100, which you prefer: choose it in the menu (A100)"
     )
     assert found.notes[1].startswith("A100 instead of T4: 100,000,000 texts of 100 bytes take ")
     assert len(found.notes) == 2
@@ -115,13 +115,13 @@ def test_an_a100_of_another_size_is_the_one_that_is_preferred():
 @pytest.mark.parametrize(
     ("saved", "dearer", "words"),
     [
-        (2.0, 1.0, "it pays if an hour is worth $0.50 or more"),
-        (2.0, 0.0, "it pays if an hour is worth $0 or more"),
-        (2.0, -1.0, "it pays"),
-        (0.0, 1.0, "it does not pay for the hashing"),
-        (-2.0, 1.0, "it does not pay for the hashing"),
-        (-2.0, -1.0, "it pays unless an hour is worth $0.50 or more"),
-        (0.0, -1.0, "it pays"),
+        (2.0, 1.0, "it pays off if an hour is worth $0.50 or more"),
+        (2.0, 0.0, "it pays off if an hour is worth $0 or more"),
+        (2.0, -1.0, "it pays off"),
+        (0.0, 1.0, "it does not pay off for the hashing"),
+        (-2.0, 1.0, "it does not pay off for the hashing"),
+        (-2.0, -1.0, "it pays off unless an hour is worth $0.50 or more"),
+        (0.0, -1.0, "it pays off"),
     ],
 )
 def test_time_and_money_are_weighed_against_each_other(saved, dearer, words):
@@ -133,7 +133,7 @@ def test_none_is_here_and_each_of_them_is_weighed_against_what_is():
     found = asked(PREFER, [], "CPU")
     assert not found.preferred
     assert found.notes[0] == (
-        "none of L4, T4, A100 is here, but a CPU: choose it in the menu (L4, else T4, else A100)"
+        "this machine (CPU) is none of L4, T4, A100: choose it in the menu (L4, else T4, else A100)"
     )
     assert [one.split(" instead")[0] for one in found.notes[1:4]] == PREFER
     assert "a TPU would be next" in found.notes[4]
@@ -151,7 +151,7 @@ def test_a_preferred_tpu_is_of_no_use_as_long_as_the_engine_has_no_backend(monke
 
 def test_without_a_price_of_this_machine_nothing_is_said_to_pay():
     found = asked(PREFER, [])
-    assert found.notes[1].startswith("whether another one pays is not known")
+    assert found.notes[1].startswith("whether another machine pays off is unknown")
     assert "instead of" not in str(found)
 
 
@@ -165,7 +165,7 @@ def test_connect_says_it_and_goes_on(monkeypatch, capsys):
     with pf.connect(prefer=PREFER, workers=1) as client:
         assert client.submit(sum, [1, 2]).result() == 3
     said = capsys.readouterr().out.splitlines()
-    assert said[0].startswith("none of L4, T4, A100 is here, but a CPU")
+    assert said[0].startswith("this machine (CPU) is none of L4, T4, A100")
     assert any(line.startswith("cluster 'cpu': ") for line in said)
 
 
@@ -179,7 +179,9 @@ def test_a_price_of_ones_own_is_enough_to_weigh_others_against(tmp_path, monkeyp
 
 
 def test_connect_stops_where_it_is_asked_to():
-    with pytest.raises(BackendUnavailable, match=r"none of L4 is here(.|\n)*otherwise='stop'"):
+    with pytest.raises(
+        BackendUnavailable, match=r"this machine \(CPU\) is none of L4(.|\n)*otherwise='stop'"
+    ):
         pf.connect(prefer=["L4"], otherwise="stop", quiet=True)
 
 
@@ -279,7 +281,9 @@ def test_elsewhere_is_counted_from_the_submission_as_here(place):
 
 def test_a_graph_of_ones_own_is_not_predicted_elsewhere(place):
     place(Platform(None))
-    assert str(bill(None, 7.9)).endswith("Elsewhere: only the default graph is predicted")
+    assert str(bill(None, 7.9)).endswith(
+        "Elsewhere: not known; only the default graph is predicted"
+    )
 
 
 def test_a_run_in_colab_costs_what_its_machine_does(place):
@@ -345,7 +349,7 @@ def test_what_keeps_the_cost_from_being_known_fails_no_run(corpus, tmp_path, mon
         run.events.subscribe(events.append)
     assert run.bill is None
     [notice] = [one for one in events if isinstance(one, Notice)]
-    assert notice.text.startswith("what the run cost is not known: ")
+    assert notice.text.startswith("the cost of the run is not known: ")
     assert ("own.toml" if fault == "a catalogue" else "division") in notice.text
     assert run.status().state == "finished"
     assert isinstance(events[-1], Finished)

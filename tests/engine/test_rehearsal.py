@@ -282,7 +282,9 @@ def test_only_the_front_of_a_compressed_file_is_sampled(
     corpus = pf.open_corpus(path)
     assert max(stop for _, stop in spread(corpus.index, 100)) < 400
     found = pf.rehearse(pf.default_graph(), corpus, rows=100, client=inline)
-    assert any("cannot be read from the middle; only the front is" in one for one in found.notes)
+    assert any(
+        "cannot be read from the middle, so only its beginning is" in one for one in found.notes
+    )
 
 
 def test_unfinished_results_are_reported_and_left_alone(

@@ -17,8 +17,7 @@ from hypothesis import strategies as st
 import paninifs as pf
 from paninifs.engine.monitoring.events import ShardDone
 from paninifs.engine.run.tasks import longest_first
-from paninifs.engine.worker.readiness import worth_logging
-from paninifs.engine.worker.task import Task
+from paninifs.engine.worker.task import Task, worth_logging
 from paninifs.storage.corpus.index import CorpusIndex, FileIndex
 from paninifs.storage.rows import Lengths, RowSpan, SourceFile, Stretch, Unit
 

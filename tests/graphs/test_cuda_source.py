@@ -77,8 +77,8 @@ def test_the_state_after_a_prefix(prefix: bytes) -> None:
 
 def test_the_numbers_that_python_and_cuda_must_agree_on_do() -> None:
     source = cuda_source.source_of(DEFAULT)
-    assert "constexpr int WARPS_A_TEAM = 2;" in source
-    assert cuda.TEXTS_A_BLOCK == 2 * cuda_source.WARP
+    assert "constexpr int WARPS_PER_TEAM = 2;" in source
+    assert cuda.TEXTS_PER_BLOCK == 2 * cuda_source.WARP
     assert "constexpr int NARROW = 1024;" in source
     assert "constexpr int BINS = NARROW + 32 * 50;" in source
     assert cuda._BINS == 1024 + 32 * 50
@@ -143,11 +143,11 @@ def test_sums_by_the_alu_would_be_seen(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.slow("NVRTC compiles the whole program")
 def test_a_spill_would_be_seen(monkeypatch: pytest.MonkeyPatch) -> None:
     whole = sass.source_of
-    bound = "TEAMS * TEXTS_A_BLOCK, 4"
+    bound = "TEAMS * TEXTS_PER_BLOCK, 4"
 
     def crowded(specification: Specification) -> str:
         assert bound in whole(specification)
-        return whole(specification).replace(bound, "TEAMS * TEXTS_A_BLOCK, 6")
+        return whole(specification).replace(bound, "TEAMS * TEXTS_PER_BLOCK, 6")
 
     monkeypatch.setattr(sass, "source_of", crowded)
     assert sass.compiled(DEFAULT, 90).spilled["compute_texts"] > 0

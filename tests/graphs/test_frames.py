@@ -423,7 +423,7 @@ def test_an_unknown_dask_setting_is_named(corpus):
 @pytest.mark.parametrize("name", ["gpu", "cudf", "", "reference"])
 def test_an_unknown_backend_is_refused_with_the_choices(corpus, read, name):
     with pytest.raises(
-        BackendUnavailable, match=f"no frames on '{name}'; choose one of: cpu, cuda"
+        BackendUnavailable, match=f"no frames for backend '{name}'; choose one of: cpu, cuda"
     ):
         pf.frame(corpus, name)
 

@@ -68,7 +68,7 @@ PRIME_INVENTORIES = {
 
 # Every SHA-256 path of this processor, and the CUDA kernels compiled for the host. On a device,
 # test_gpu_conformance.py runs the same tests.
-CHOSEN = sha_paths.chosen  # replaced by `variant`
+CHOSEN = sha_paths.selected  # replaced by `variant`
 VARIANTS = [*(f"cpu {path}" for path in sha_paths.usable()), "cuda on-host"]
 
 
@@ -111,7 +111,7 @@ def variant(name: str) -> Iterator[Kernels]:
             stack.enter_context(_cuda_on_host())
         elif way:
             patch = stack.enter_context(pytest.MonkeyPatch.context())
-            patch.setattr(sha_paths, "chosen", lambda: sha_paths.PATHS[way])
+            patch.setattr(sha_paths, "selected", lambda: sha_paths.PATHS[way])
         kernels = load(backend)
         yield Offloaded(kernels) if backend == "cuda" else kernels
 
@@ -482,7 +482,7 @@ from paninifs.storage.text import PackedText
 
 backend, what, path = sys.argv[1:]
 if backend == "cpu":
-    sha_paths.chosen = lambda: sha_paths.PATHS[path]
+    sha_paths.selected = lambda: sha_paths.PATHS[path]
 kernels, there = load(backend), np.asarray
 if backend == "cuda":
     from cupy import ndarray as there  # which views the memory that it is given
@@ -693,7 +693,7 @@ from paninifs.graphs.kernels import load, reference
 from paninifs.graphs.kernels.cpu import sha_paths
 from paninifs.storage.text import PackedText
 
-assert sha_paths.chosen().name == sys.argv[1], sha_paths.usable()
+assert sha_paths.selected().name == sys.argv[1], sha_paths.usable()
 texts = [hashlib.shake_128(str(n).encode()).digest(n) for n in [*range(0, 400, 3), 5000, 10_000]]
 text = PackedText.from_strings(texts)
 load("cpu").prepare()
@@ -730,7 +730,7 @@ def test_a_lesser_processor_takes_its_own_path_and_gets_the_same(path: str, tmp_
 
 def test_a_path_that_is_named_is_taken(tmp_path: Path) -> None:
     path = sha_paths.usable()[-2 if len(sha_paths.usable()) > 1 else -1]
-    code = "from paninifs.graphs.kernels.cpu import sha_paths as s; print(s.chosen().name)"
+    code = "from paninifs.graphs.kernels.cpu import sha_paths as s; print(s.selected().name)"
     ran = subprocess.run(
         [sys.executable, "-P", "-c", code],
         env={**os.environ, sha_paths.VARIABLE: path},
@@ -760,7 +760,7 @@ def test_prepare_finds_a_path_that_hashes_wrongly(
         {"weights": weights, "digests": digests}[what][-1, 0] ^= 1
 
     monkeypatch.setattr(
-        sha_paths, "chosen", lambda: sha_paths.HashPath("odd", "", frozenset(), wrong)
+        sha_paths, "selected", lambda: sha_paths.HashPath("odd", "", frozenset(), wrong)
     )
     with pytest.raises(BackendUnavailable, match=r"odd.* compute wrong results on this machine"):
         cpu_backend.prepare.__wrapped__()

@@ -111,7 +111,7 @@ def test_damaged_code_is_reported_and_not_used(
     data[-100] ^= 4
     file.write_bytes({"cut": data[:-200], "a bit": data, "empty": b""}[damage])
     shares_by_a_new_loop()
-    assert "is damaged and not used" in caplog.text
+    assert "is damaged and ignored" in caplog.text
     shares_by_a_new_loop()
     assert compilations == ["shares", "shares"]
 
@@ -279,7 +279,7 @@ def test_a_loop_is_compiled_for_each_type_of_its_arguments(
 )
 def test_unreadable_arguments_of_a_loop_are_refused(argument: Any, error: str) -> None:
     with pytest.raises((TypeError, ValueError), match=error):
-        arguments.laid_out((argument,), [])
+        arguments.append_words((argument,), [])
 
 
 def made_by_a_loop(

@@ -209,7 +209,7 @@ def test_two_arrays_of_one_name_are_refused(keep, computed):
 
 
 def test_a_kept_column_with_an_invalid_array_name_is_refused():
-    with pytest.raises(GraphError, match="'my column' is not a field name"):
+    with pytest.raises(GraphError, match="'my column' is not a valid field name"):
         stored_fields(None, [Column("my column", "string")], COMPUTED)
 
 

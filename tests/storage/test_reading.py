@@ -21,8 +21,9 @@ from paninifs.storage import rows
 from paninifs.storage.corpus import opening
 from paninifs.storage.corpus.reading import read_stretch
 from paninifs.storage.errors import CorpusChanged, StorageUnreachable
-from paninifs.storage.formats import building, delimited, jsonl, jsonl_blocks, parquet, plain
+from paninifs.storage.formats import delimited, jsonl, jsonl_blocks, parquet, plain
 from paninifs.storage.formats import lines as linewise
+from paninifs.storage.formats import row_builder as building
 from paninifs.storage.formats.registry import format_of
 from paninifs.storage.rows import validity
 

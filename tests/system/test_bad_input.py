@@ -551,10 +551,10 @@ SPECIAL = {
         lambda path: path.symlink_to("nowhere"),
         "it is a link that leads to no file",
     ),
-    "link to itself": (lambda path: path.symlink_to(path.name), "it is a link that leads to no"),
+    "link to itself": (lambda path: path.symlink_to(path.name), "it is a link that does not"),
     "link to a folder": (
         lambda path: path.symlink_to(path.parent),
-        "it is a link that leads to no",
+        "it is a link that does not",
     ),
 }
 
@@ -659,7 +659,7 @@ def test_a_run_reads_the_checksum_after_the_last_row(submit, tmp_path):
     before, data = path.stat(), path.read_bytes()
     path.write_bytes(data[:-8] + bytes(4) + data[-4:])
     os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns))
-    with pytest.raises(CorpusChanged, match=r"a\.jsonl\.gz is damaged since it was indexed"):
+    with pytest.raises(CorpusChanged, match=r"a\.jsonl\.gz was damaged after it was indexed"):
         submit(corpus).result()
 
 

@@ -358,7 +358,7 @@ def test_an_unreachable_mirror_is_retried_once(submit, tmp_path):
     notices = []
     run.events.subscribe(lambda event: notices.append(event) if isinstance(event, Notice) else None)
     assert 1 <= len(notices) <= 2
-    assert "not mirrored for now" in notices[0].text
+    assert "copying to the mirror is paused" in notices[0].text
 
 
 @pytest.mark.slow("four runs, three of them mirrored")
@@ -486,6 +486,6 @@ def test_the_command(corpus, tmp_path):
     shutil.rmtree(store)
     ended = runner.invoke(app, command)
     assert ended.exit_code == 3, ended.stderr
-    assert "note: 8 finished shards brought back from" in ended.stderr
+    assert "note: 8 finished shards copied back from" in ended.stderr
     status = runner.invoke(app, ["status", mirror, "--json"])
     assert json.loads(status.stdout)["complete"] is True

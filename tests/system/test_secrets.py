@@ -165,7 +165,7 @@ def test_a_url_with_a_new_signature_is_the_same_file(server, near, said, tmp_pat
 def test_files_that_differ_only_by_a_key_are_refused(server, said):
     urls = [*signed(server, SIGNATURE, names=["c.txt"]), *signed(server, RENEWED, names=["c.txt"])]
     with pytest.raises(
-        UsageError, match=r"named twice: http://[\d.:]+/c.txt; the part of a URL after a \?"
+        UsageError, match=r"more than once: http://[\d.:]+/c.txt; the part of a URL after a \?"
     ) as told:
         pf.open_corpus(urls)
     said += traceback.format_exception(told.value)

@@ -1,4 +1,4 @@
-"""The frozen guide of November 2025: its decision matrix, and which rows of it decide.
+"""The frozen guide of November 2025: its decision matrix, and which row of it decides.
 
-What the advisor makes of that is in `advisor.seed2_answers`. Imports nothing else of the engine.
+How the advisor answers from it is in `advisor.seed2_answers`. Imports nothing else of the engine.
 """

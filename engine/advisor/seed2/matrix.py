@@ -5,8 +5,7 @@ sentence embeddings. Its cells do not follow from a single formula, so its thres
 they are, in ``seed2.toml``. It does not say what to do if two criteria disagree; the precedence
 used here is stated in that file, with reasons: a limited budget, then a deadline, then a criterion
 that requires more than the free backends, then the number of models, the corpus, the runs, the
-stage.
-How questions become inputs of the matrix is in `advisor.seed2_answers`.
+stage. How questions become inputs of the matrix is in `advisor.seed2_answers`.
 """
 
 from __future__ import annotations
@@ -131,8 +130,8 @@ class Seed2:
     def _precedence(self, criterion: Criterion) -> tuple[int, bool, int]:
         if criterion.input in self.limits:
             return self.limits.index(criterion.input), False, 0
-        asks_for_more = self.backends[criterion.recommend[0]].usd_month > 0
-        return len(self.limits), not asks_for_more, self.order.index(criterion.input)
+        needs_paid_backend = self.backends[criterion.recommend[0]].usd_month > 0
+        return len(self.limits), not needs_paid_backend, self.order.index(criterion.input)
 
 
 _COMPARE = {

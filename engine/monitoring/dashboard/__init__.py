@@ -1,5 +1,6 @@
 """A tab on dask's dashboard, and metrics for Prometheus.
 
-Everything but `telemetry` and `link` runs in dask's scheduler. May import the rest of `monitoring`
-(except `display`), and `hardware` and `rendering`.
+`telemetry` and `link` run on the client, everything else in dask's scheduler. Displays in terminals
+and notebooks are in `display`. May import the rest of `monitoring` except `display`, and `hardware`
+and `rendering`.
 """

@@ -1,7 +1,7 @@
 """Adding a page to the dashboard of a running dask scheduler.
 
-dask has no public way to do it. All knowledge of its internals is in this file, and is tested with
-the oldest and the newest dask that the package allows.
+dask has no public API for this. All knowledge of its internals is in this file, and is tested with
+the oldest and the newest version of dask that the package allows.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ _log = logging.getLogger(__name__)
 
 
 def add_page(scheduler: Scheduler, name: str, fill: Callable[[Document], None]) -> bool:
-    """Add a page at ``/name``, and its tab to every other page; return whether that was possible.
+    """Add a page at ``/name`` and a tab for it to every page; return whether that was possible.
 
     Parameters
     ----------

@@ -1,7 +1,7 @@
-"""The address under which the user's browser reaches the dashboard of a local cluster.
+"""`dashboard_link`: the URL under which the user's browser reaches the dashboard of a cluster.
 
-The dashboard listens on loopback. If the browser runs elsewhere, a notebook service or a Jupyter
-server may proxy the page; which one does, and under which address, is decided only here.
+The dashboard of a local cluster listens on loopback. If the browser runs elsewhere, a notebook
+service or a Jupyter server may proxy the page; this module finds out which one, and the URL.
 """
 
 from __future__ import annotations
@@ -29,8 +29,8 @@ _DASK_DEFAULT = "{scheme}://{host}:{port}/status"  # dask's default for its link
 _COLAB_SECONDS = 5.0  # timeout for the browser's answer
 _JUPYTER_SECONDS = 2.0
 _WITHOUT_PROXY = {
-    "Kaggle": "it is on this session's machine, and no way to it from a browser is known; a run's "
-    "own display needs none",
+    "Kaggle": "it is on this session's machine, where no browser can reach it; a run's own display "
+    "works without it",
     "Vertex AI": "it is on this machine, and no proxy to it is known; with ssh access: "
     "ssh -L {port}:127.0.0.1:{port} MACHINE",
 }
@@ -44,7 +44,7 @@ class DashboardLink:
     note: str = ""  # a sentence, without its full stop
 
     def __str__(self) -> str:
-        """Return it for a terminal.
+        """Return the link for a terminal.
 
         >>> print(DashboardLink("/proxy/8787/status", "at Jupyter's own address"))
         /proxy/8787/status (at Jupyter's own address)
@@ -77,7 +77,9 @@ def dashboard_link(client: Client, page: str = PAGE) -> DashboardLink:
         direct = client.dashboard_link if direct is None else direct
     except KeyError:  # a scheduler without a dashboard
         direct = ""
-    return opened(str(direct), page) if direct else DashboardLink("", "the scheduler has none")
+    return (
+        opened(str(direct), page) if direct else DashboardLink("", "the scheduler has no dashboard")
+    )
 
 
 def opened(direct: str, page: str = PAGE) -> DashboardLink:
@@ -120,7 +122,8 @@ def _in_colab(here: DashboardLink, port: int, page: str) -> DashboardLink:
     proxy = _colabs_proxy(port)
     if proxy is None:
         note = (
-            f"on Colab's machine, and no browser reported Colab's proxy for it; in a cell: {inside}"
+            "on Colab's machine, and no browser reported Colab's proxy for it; run in a cell: "
+            f"{inside}"
         )
         return DashboardLink(here.url, note)
     note = f"for you alone, while the notebook is open; if your browser blocks it: {inside}"
@@ -128,7 +131,7 @@ def _in_colab(here: DashboardLink, port: int, page: str) -> DashboardLink:
 
 
 def _can_ask_colab() -> bool:
-    """Return whether a notebook cell runs in the main thread, which alone may wait for answers."""
+    """Return whether this is a notebook's main thread, the only one that may wait for answers."""
     from rich.console import Console
 
     return Console().is_jupyter and threading.current_thread() is threading.main_thread()
@@ -146,7 +149,7 @@ def _colabs_proxy(port: int) -> str | None:
 
 
 def _ask_colab(port: int) -> str | None:
-    """Ask the notebook page in the browser, which alone knows the URL."""
+    """Ask the notebook page in the browser for the URL, which only the page knows."""
     question = f"google.colab.kernel.proxyPort({port}, {{'cache': false}})"
     try:
         from google.colab import output
@@ -161,7 +164,7 @@ def _ask_colab(port: int) -> str | None:
 
 
 def _in_jupyter(port: int, page: str) -> DashboardLink | None:
-    """Return the link through jupyter-server-proxy; None if it is not installed.
+    """Return the link through jupyter-server-proxy; None if that is not installed.
 
     On JupyterHub, and thus on Binder, it is assumed to be installed unless the server denies it.
     """
@@ -193,9 +196,10 @@ def _own_server() -> dict[str, Any]:
 
 
 def _has(server: dict[str, Any], path: str, otherwise: bool) -> bool:
-    """Return whether a Jupyter server has a page; `otherwise` if it cannot be asked.
+    """Return whether a Jupyter server has a page; `otherwise` if it cannot be reached.
 
-    The request has no token: the server answers with a login page, or that there is no such page.
+    The request has no token, so the server answers with a login page, or with 404 if the page does
+    not exist.
     """
     if not server.get("port") or server.get("secure"):
         return otherwise

@@ -1,6 +1,6 @@
-"""What a run's client sends to dask's scheduler, and under which topic.
+"""The message that a run's client sends to dask's scheduler, and its topic.
 
-`telemetry` sends it, `monitored_runs` takes it.
+`telemetry` sends it, `monitored_runs` receives it.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ TOPIC = "paninifs"
 
 
 def encode(run: str, results: str, figures: Figures, sample: Sample) -> dict[str, Any]:
-    """Return a run's figures and latest sample as they can be sent."""
+    """Encode a run's figures and latest sample for sending."""
     return {
         "run": run,
         "results": results,
@@ -27,8 +27,8 @@ def encode(run: str, results: str, figures: Figures, sample: Sample) -> dict[str
 
 
 def decode(message: dict[str, Any]) -> tuple[Figures, Sample]:
-    """Return the figures and the sample of a message, ignoring fields of other versions."""
-    # Not at the top: figures need dask, and a machine that lacks a GPU should hear so at once.
+    """Decode the figures and the sample of a message, ignoring fields of other versions."""
+    # Not at the top: figures import dask, and a machine without a GPU should fail at once.
     from ....storage.store.history import Sample
     from ..figures import Figures, from_fields
 

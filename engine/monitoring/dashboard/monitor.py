@@ -1,4 +1,4 @@
-"""`Monitor`: the scheduler plugin that takes the reports of runs, and opens the tab and metrics."""
+"""`Monitor`: the scheduler plugin that receives the reports of runs, and adds tab and metrics."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ class Monitor(MonitoredRuns, SchedulerPlugin):
     idempotent = True
 
     async def start(self, scheduler: Scheduler) -> None:
-        """Open the tab and the metrics, if the scheduler has a dashboard."""
+        """Add the tab and the metrics, if the scheduler has a dashboard."""
         from . import prometheus
         from .hook import add_page
         from .tab import page
@@ -30,12 +30,12 @@ class Monitor(MonitoredRuns, SchedulerPlugin):
         prometheus.show(self)
 
     def log_event(self, topic: str, msg: Any) -> None:
-        """Take the report of a run."""
+        """Receive the report of a run."""
         if topic == TOPIC:
             self.take(msg)
 
     async def close(self) -> None:
-        """Close the metrics; the page goes with the scheduler."""
+        """Remove the metrics; the tab ends with the scheduler."""
         from . import prometheus
 
         prometheus.forget(self)

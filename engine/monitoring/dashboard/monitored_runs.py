@@ -1,6 +1,6 @@
-"""`MonitoredRuns`: what dask's scheduler keeps of the runs that report to it.
+"""`MonitoredRuns`: the latest reports of a scheduler's runs, kept in dask's scheduler.
 
-`Monitor` fills it from messages; the tab and the metrics draw from it.
+`Monitor` fills it from messages; the tab and the metrics show its contents.
 """
 
 from __future__ import annotations
@@ -17,14 +17,14 @@ if TYPE_CHECKING:
     from distributed import Scheduler
 
 MOST_RUNS = 20
-"""Runs kept; beyond them the one that has been silent longest is dropped."""
+"""Maximum number of runs kept; the one without a report for longest is dropped first."""
 
 
 @dataclass
 class MonitoredRun:
-    """A run, by its latest report."""
+    """A run as of its latest report."""
 
-    name: str  # the span of its tasks
+    name: str  # dask's span of its tasks
     results: str
     figures: Figures
     timeline: Timeline = field(default_factory=Timeline)
@@ -52,7 +52,7 @@ class MonitoredRuns:
         self.scheduler: Scheduler | None = None
 
     def take(self, message: dict[str, Any]) -> None:
-        """Take a run's report into account."""
+        """Store the report of a run."""
         figures, sample = decode(message)
         name = message["run"]
         run = self.runs.pop(name, None) or MonitoredRun(name, message["results"], figures)
@@ -65,8 +65,8 @@ class MonitoredRuns:
     def block_seconds(self, run: MonitoredRun) -> dict[str, float]:
         """Return the seconds of a run's blocks, of reading and of writing, by dask's fine metrics.
 
-        dask's metrics arrive when a task has ended; until then the run itself has reported more,
-        shard by shard.
+        dask's metrics arrive only when a task ends. The run itself reports each shard, so the
+        larger of both figures is returned.
         """
         reported = run.figures.block_seconds
         by_dask = dict.fromkeys(reported, 0.0)
@@ -79,5 +79,5 @@ class MonitoredRuns:
 
 
 def _of_tasks(metrics: dict[tuple[Any, ...], float]) -> list[tuple[tuple[Any, ...], float]]:
-    """Return those of dask's fine metrics that describe the execution of tasks."""
+    """Return the entries of dask's fine metrics that describe the execution of tasks."""
     return [(key, value) for key, value in metrics.items() if len(key) == 4 and key[0] == "execute"]

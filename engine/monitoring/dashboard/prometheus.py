@@ -1,4 +1,4 @@
-"""The figures of a scheduler's runs as metrics for Prometheus, on its ``/metrics``."""
+"""Prometheus metrics of a scheduler's runs, served at the scheduler's ``/metrics``."""
 
 from __future__ import annotations
 
@@ -59,14 +59,14 @@ _collector = RunsCollector()
 
 
 def show(monitored: MonitoredRuns) -> None:
-    """Show a scheduler's runs."""
+    """Add the metrics of a scheduler's runs."""
     if not _collector.schedulers:
         REGISTRY.register(_collector)
     _collector.schedulers.append(monitored)
 
 
 def forget(monitored: MonitoredRuns) -> None:
-    """No longer show a scheduler's runs."""
+    """Remove the metrics of a scheduler's runs."""
     _collector.schedulers.remove(monitored)
     if not _collector.schedulers:
         REGISTRY.unregister(_collector)

@@ -1,4 +1,4 @@
-"""The tab: a run's live figures as a Bokeh document. Every visitor has a document of their own."""
+"""The dashboard's tab: a run's live figures as a Bokeh document, one document per visitor."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 
 REFRESH_MS = 500
 QUIET_SECONDS = 10.0
-"""Seconds of silence after which the page says that its figures are old."""
+"""Seconds without a report after which the page warns that its figures are old."""
 
 _NEWEST = "the newest"
 _POWERS = [2**power for power in range(10)]
@@ -129,7 +129,7 @@ class LineChart:
         self.figure = _figure(self._source, chart, lines)
 
     def update(self, timeline: Timeline) -> bool:
-        """Draw what the timeline has so far; return whether that is anything."""
+        """Draw the timeline so far; return whether it has any data for this chart."""
         columns = {"seconds": timeline.column("seconds")} | {
             name: timeline.rates(line.column) if line.rate else timeline.column(line.column)
             for name, line in self._lines.items()

@@ -17,13 +17,13 @@ if TYPE_CHECKING:
     from ..figures import Figures
 
 _log = logging.getLogger(__name__)
-_LAST_SECONDS = 5.0  # to wait for the last message
+_LAST_SECONDS = 5.0  # timeout for sending the last message
 
 
 def install(client: Client) -> str | None:
     """Add the tab to a cluster's dashboard, once; return why that is impossible, or None.
 
-    All that the scheduler needs is to be able to import this package.
+    The scheduler only has to be able to import this package.
     """
     from .monitor import Monitor
 
@@ -31,14 +31,14 @@ def install(client: Client) -> str | None:
         client.register_plugin(Monitor())
     except Exception as error:  # noqa: BLE001 (of another version of dask, or of this package)
         return (
-            "dask's dashboard there has no tab of this engine: its scheduler cannot load it "
+            "dask's dashboard has no PaniniFS tab, because the scheduler cannot load it "
             f"({type(error).__name__}: {error})"
         )
     return None
 
 
 def page_for(problem: str | None) -> str:
-    """Return the dashboard page to open: the tab, or dask's own if `install` had a problem.
+    """Return the dashboard page to open: the tab, or dask's own if `install` reported a problem.
 
     >>> page_for(None), page_for("its scheduler cannot load it")
     ('paninifs', 'status')
@@ -52,9 +52,9 @@ class Telemetry:
     Parameters
     ----------
     run : str
-        Name of the run on its cluster: the span of its tasks.
+        Name of the run on its cluster, which is dask's span of its tasks.
     results : str
-        URL of its store, as it may be shown.
+        URL of its store, without secrets.
     """
 
     def __init__(self, client: Client, run: str, results: str) -> None:
@@ -66,12 +66,12 @@ class Telemetry:
         self._thread.start()
 
     def send(self, figures: Figures, sample: Sample) -> None:
-        """Send the current figures soon, unless earlier ones are still on their way."""
+        """Send the current figures, unless earlier ones are still waiting to be sent."""
         if self._waiting.empty():
             self._waiting.put(encode(self._run, self._results, figures, sample))
 
     def close(self, figures: Figures, sample: Sample) -> None:
-        """Send the last figures, and wait a few seconds for that."""
+        """Send the last figures, and wait a few seconds until they are sent."""
         self._waiting.put(encode(self._run, self._results, figures, sample))
         self._waiting.put(None)
         self._thread.join(_LAST_SECONDS)

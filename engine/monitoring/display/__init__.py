@@ -1,6 +1,6 @@
-"""The live displays of a run: a file for each kind; `show` chooses by where the user sits.
+"""The live displays of a run, one file per kind; `show` selects the one for the environment.
 
-May import the rest of `monitoring`, and `rendering`.
+The tab on dask's dashboard is in `dashboard`. May import the rest of `monitoring`, and `rendering`.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ def show(events: EventStream, card: Callable[[], str]) -> None:
     Parameters
     ----------
     events : EventStream
-        The run's.
+        The events of the run.
     card : callable
         Returns the run's current state as HTML; called in notebooks only.
     """

@@ -1,4 +1,4 @@
-"""A run in a terminal: a bar that rich draws."""
+"""The display of a run in a terminal: a progress bar, drawn by rich."""
 
 from __future__ import annotations
 

@@ -1,6 +1,7 @@
-"""A run, or a finished store, as a piece of HTML for notebooks: no script, no port, no network.
+"""`card`: a run as HTML for notebooks, without scripts, open ports or network access.
 
-Colours are those of the surrounding page, so that it can be read in a dark notebook too.
+Colours are those of the surrounding page, so that the card is readable in a dark notebook too.
+Updating it in place is in `notebook`.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ _WIDTH, _HEIGHT = 360, 48
 
 
 def card(figures: Figures, timeline: Timeline, results: str, link: DashboardLink) -> str:
-    """Return a run's figures, its speed over time, and how its threads spent their time."""
+    """Return HTML with a run's figures, its speed over time, and its threads' use of time."""
     url, note = (html.escape(one, quote=True) for one in (link.url, link.note))
     dashboard = f'<a href="{url}" target="_blank">dask dashboard</a>' if url else "dask dashboard"
     head = (
@@ -43,7 +44,7 @@ def _line(figures: Figures) -> str:
 
 
 def sparkline(timeline: Timeline) -> str:
-    """Return texts per second over the run as a small picture; empty without two samples."""
+    """Return a small SVG of texts per second over the run; empty with fewer than two samples."""
     rates = timeline.rates("rows_done")
     times = [sample.seconds for sample in timeline.samples]
     most = max(rates, default=0.0)
@@ -64,7 +65,7 @@ def sparkline(timeline: Timeline) -> str:
 
 
 def shares(seconds: Mapping[str, float]) -> str:
-    """Return how the threads spent their time, as a stacked bar with a legend below."""
+    """Return the threads' use of time as a stacked bar with a legend below."""
     total = sum(seconds.values())
     if not total:
         return ""

@@ -1,6 +1,6 @@
-"""A run in a notebook: a card that is replaced in place through the kernel's own channel.
+"""The display of a run in a notebook: a card, updated in place through the kernel's own channel.
 
-It needs no open port; in Colab there is none.
+It needs no open port; Colab has none. The card itself is in `card`.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ EVERY_SECONDS = 0.5
 """Seconds between updates, except for rare events."""
 
 MOST_NOTES = 20
-"""Notes shown: the newest."""
+"""Maximum number of notes shown; the newest are kept."""
 
 _FREQUENT = (ShardDone, TaskBegun, LoadSampled)
 

@@ -1,4 +1,4 @@
-"""What a run's events have to say to a reader, one sentence each."""
+"""`notes_of`: the messages for the user in a run's events."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from ..events import Event, Finished, Indexed, Notice, Planned, Restored, Worker
 
 
 def notes_of(event: Event) -> Sequence[str]:
-    """Return what an event has to say to a reader, one sentence each."""
+    """Return the messages for the user in an event, one sentence each."""
     match event:
         case Indexed():
             return event.notes
@@ -22,7 +22,7 @@ def notes_of(event: Event) -> Sequence[str]:
                 ]
             return notes
         case Restored():
-            return [f"{event.shards:,} finished shards brought back from {event.mirror}"]
+            return [f"{event.shards:,} finished shards copied back from {event.mirror}"]
         case Finished(bill=bill, record=record):
             busy = [f"busy: {busy_in_words(record)}"] if record else []
             return [*busy, f"cost: {bill}"] if bill else busy

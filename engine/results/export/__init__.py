@@ -1,4 +1,5 @@
 """A store joined with its corpus as one table: a DataFrame, or a Parquet or CSV file.
 
-May import `results` and what is below it.
+Opening the arrays alone, as an xarray dataset, is in `storage.store.dataset`. May import `results`
+and what is below it.
 """

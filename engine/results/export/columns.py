@@ -1,6 +1,6 @@
 """The columns of an export: their names, their types, and how their values are computed.
 
-Reading store and corpus is in `rows`.
+Reading store and corpus is in `rows`, writing the file in `files`.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ class OutputColumn:
     """One column of an export."""
 
     name: str
-    group: str  # its field, or its name; a user may select it by either
+    group: str  # name of its field, or its own name; users select columns by `name` or `group`
     type: pa.DataType
     values: Callable[[Piece], pa.Array]
     arrays: tuple[str, ...] = ()  # its source in the store, used unless the corpus is read
@@ -99,7 +99,7 @@ def select_columns(columns: Sequence[OutputColumn], names: Sequence[str]) -> lis
 
 
 def has_all(columns: Sequence[OutputColumn], names: Sequence[str]) -> bool:
-    """Whether every name selects at least one of the columns."""
+    """Return whether every name selects at least one of the columns."""
     return all(_matching(columns, name) for name in names)
 
 
@@ -123,7 +123,7 @@ def _column(
 
 
 def _identity(column: Column | None) -> OutputColumn:
-    if column is None:  # an id is the row number, even if the row is not computed yet
+    if column is None:  # the id is the row number, also of a row that is not computed yet
         return _column("id", pa.int64(), lambda piece: pa.array(np.arange(piece.start, piece.stop)))
     values = partial(_own, column, "id")
     arrays = ("id", "id_valid")

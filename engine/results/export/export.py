@@ -1,4 +1,7 @@
-"""`export`: results, texts and the corpus's own columns joined into one table."""
+"""`export`: joins results, texts and the corpus's own columns into one table.
+
+The columns are defined in `columns`, the rows are joined in `rows`, files are written in `files`.
+"""
 
 from __future__ import annotations
 
@@ -26,7 +29,7 @@ if TYPE_CHECKING:
 
 _GROUP_ROWS = 131_072
 _GROUP_BYTES = 64 << 20
-"""Rows and bytes that make a Parquet row group, or one write of CSV, whichever comes first."""
+"""Rows or bytes, whichever is reached first, per Parquet row group or write of CSV."""
 
 
 @dataclass(frozen=True)
@@ -80,7 +83,7 @@ def export(
     """Join a store's results with its corpus into one table, in the order of the corpus.
 
     The columns are ``id``, ``text`` as it was hashed, the corpus's own columns, the fields,
-    ``valid``, and ``reason``, which says why a row has no results. A field with several values
+    ``valid``, and ``reason``, which states why a row has no results. A field with several values
     becomes one column per value, named by their labels: ``dhatu_RELATE``, ``prime_base_2``;
     ``digest`` is a hexadecimal string. The columns of a JSON Lines file are those of its first
     hundred records. A corpus column whose name is taken gets the suffix ``_corpus``. Missing
@@ -167,13 +170,13 @@ def export(
 def _local(name: str) -> Path:
     if "://" in name:
         raise UsageError(
-            f"{shown(name)}: export writes to this machine only; name a local file and copy it"
+            f"{shown(name)}: export writes to this machine only; give a local path, copy the file"
         )
     return Path(name)
 
 
 def _selected(store: ResultsStore, names: Sequence[str] | None, text: bool) -> list[OutputColumn]:
-    """Return the columns of an export; read the corpus only if it is needed to know them."""
+    """Return the columns of an export; read the corpus only if that is needed to find them."""
 
     def columns(own: Sequence[Column]) -> list[OutputColumn]:
         return output_columns(store.index, store.manifest.fields, own, store.arrays, text)
@@ -231,7 +234,7 @@ def _bar(rows: int, shown: bool) -> Iterator[Callable[[int], None]]:
         bars.TimeRemainingColumn(),
     )
     console = Console(stderr=True)
-    hidden = not shown or console.is_jupyter  # there rich would need widgets
+    hidden = not shown or console.is_jupyter  # in notebooks, rich would need widgets
     with bars.Progress(*columns, console=console, transient=True, disable=hidden) as display:
         task = display.add_task("", total=rows)
         yield lambda more: display.advance(task, more)

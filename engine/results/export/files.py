@@ -1,4 +1,4 @@
-"""Writing the file of an export: CSV or Parquet, renamed into place once it is complete."""
+"""Writes the file of an export: CSV or Parquet, renamed into place once it is complete."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ Write = Callable[[pa.Table], None]
 @contextmanager
 def _csv(sink: Any, schema: pa.Schema) -> Iterator[Write]:
     header = io.StringIO()
-    csv.writer(header, lineterminator="\n").writerow(schema.names)  # Arrow's has no quotes
+    csv.writer(header, lineterminator="\n").writerow(schema.names)  # Arrow would not quote names
     sink.write(header.getvalue().encode())
     # Strings are quoted and a null is empty, so an empty string and a null differ.
     options = pyarrow.csv.WriteOptions(include_header=False, quoting_style="needed")
@@ -59,8 +59,8 @@ def format_of(path: Path, format: str | None) -> str:
         format = next((one for one in FORMATS if path.name.lower().endswith(f".{one}")), None)
     if format not in FORMATS:
         raise UsageError(
-            f"{path.name}: unknown format; name a file that ends in "
-            f"{', '.join(f'.{one}' for one in FORMATS)}, or give --format (format=), one of "
+            f"{path.name}: unknown format; give a file name that ends in "
+            f"{', '.join(f'.{one}' for one in FORMATS)}, or --format (format=) with one of "
             f"{', '.join(FORMATS)}"
         )
     return format
@@ -75,7 +75,7 @@ def require_writable(path: Path, overwrite: bool) -> None:
         Whether an existing file may be replaced.
     """
     if path.is_dir():
-        raise UsageError(f"{path} is a folder; name a file")
+        raise UsageError(f"{path} is a folder; give a file name")
     if not path.parent.is_dir():
         raise UsageError(f"{path}: the folder {path.parent} does not exist")
     if path.exists() and not overwrite:

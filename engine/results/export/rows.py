@@ -1,4 +1,4 @@
-"""The rows of a store joined with the rows of its corpus, in order, piece by piece."""
+"""Joins the rows of a store with the rows of its corpus, in order, piece by piece."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ NOT_DONE = "not computed yet"
 
 @dataclass(frozen=True, kw_only=True)
 class Piece:
-    """The rows ``[start, stop)`` of the corpus, as stored and, if it is read, as in the corpus."""
+    """The rows ``[start, stop)``, from the store and, if it is read, from the corpus."""
 
     start: int
     stop: int
@@ -104,7 +104,7 @@ def _read(batches: Iterator[Batch]) -> Iterator[Batch]:
 
 def _stored(store: ResultsStore, names: Sequence[str]) -> Iterator[Piece]:
     row_bytes = sum(one.row_bytes for one in store.layout.fields if one.name in names)
-    for start, stop in store.layout.runs(row_bytes):
+    for start, stop in store.layout.read_ranges(row_bytes):
         valid = np.asarray(store.arrays["valid"][start:stop])
         stored = {name: np.asarray(store.arrays[name][start:stop]) for name in names}
         reasons = _reasons(store, start, valid)

@@ -16,7 +16,7 @@ Kind = str | tuple["Kind", ...]
 tuple of kinds."""
 
 
-def laid_out(argument: Any, words: list[int]) -> Kind:
+def append_words(argument: Any, words: list[int]) -> Kind:
     """Append an argument's words (an array's address and shape, or a number); return its kind.
 
     Raises
@@ -29,11 +29,11 @@ def laid_out(argument: Any, words: list[int]) -> Kind:
     Examples
     --------
     >>> words = []
-    >>> laid_out((np.zeros((2, 3), np.int32), -1, 0.5), words), words[1:]
+    >>> append_words((np.zeros((2, 3), np.int32), -1, 0.5), words), words[1:]
     (('<i4:2', 'int', 'float'), [2, 3, 18446744073709551615, 4602678819172646912])
     """
     if isinstance(argument, tuple):
-        return tuple([laid_out(one, words) for one in argument])
+        return tuple([append_words(part, words) for part in argument])
     if isinstance(argument, np.ndarray):
         if argument.dtype.kind not in "iuf":
             raise TypeError(f"a compiled loop cannot take an array of {argument.dtype}")

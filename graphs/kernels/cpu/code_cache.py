@@ -32,7 +32,7 @@ def folders() -> list[Path]:
 
 
 def cached(name: str, make: Callable[[], bytes]) -> bytes:
-    """Return the entry of a name, or make and store it. A damaged entry is made again."""
+    """Return the entry with a name; make and store it if it is missing or damaged."""
     for folder in folders():
         data = _read(folder / name)
         if data is not None:
@@ -59,7 +59,7 @@ def _read(path: Path) -> bytes | None:
         return None
     digest, rest = data[:_DIGEST], data[_DIGEST:]
     if hashlib.sha256(rest).digest() != digest:
-        _log.warning("%s is damaged and not used", path)
+        _log.warning("%s is damaged and ignored", path)
         return None
     return rest
 

@@ -21,7 +21,15 @@ from ....storage.text import PackedText
 from ...inventories import DHATUS, PRIMES
 from .. import selftest
 from ..chains import Chain, chains_of
-from ..host import IN_FLIGHT, MICRO_BATCH, asarray, counted, offload, own, room
+from ..host import (
+    IN_FLIGHT,
+    MICRO_BATCH,
+    asarray,
+    count_allocations,
+    free_memory,
+    offload,
+    user_function,
+)
 from . import moments, sha_hashlib, sha_paths
 from .code_cache import folders
 from .sha256 import PREFIX_LIMIT, HashTexts
@@ -31,15 +39,15 @@ __all__ = [
     "MICRO_BATCH",
     "ambiguity",
     "asarray",
-    "counted",
+    "count_allocations",
     "default_graph",
     "dhatu",
     "digest",
+    "free_memory",
     "offload",
-    "own",
     "prepare",
     "prime_base",
-    "room",
+    "user_function",
 ]
 
 Bytes = npt.NDArray[np.uint8]
@@ -89,7 +97,7 @@ def _hashed(
 def _path_for(chains: Sequence[Chain]) -> HashTexts:
     if max(len(chain.prefix) for chain in chains) > PREFIX_LIMIT:
         return sha_hashlib.hash_texts
-    return sha_paths.chosen().hash_texts
+    return sha_paths.selected().hash_texts
 
 
 @cache
@@ -110,7 +118,7 @@ def prepare() -> None:
     if not selftest.matches_reference(fields):
         cache_folders = " and ".join(map(str, folders()))
         raise BackendUnavailable(
-            f"the compiled kernels ({sha_paths.chosen().name}) compute wrong results on this "
+            f"the compiled kernels ({sha_paths.selected().name}) compute wrong results on this "
             f"machine; delete the .code files in {cache_folders}, or set "
             f"{sha_paths.VARIABLE}=hashlib"
         )

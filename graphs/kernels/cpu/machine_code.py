@@ -1,9 +1,9 @@
 """Loops that Numba compiles, cached on disk as machine code and called without Numba.
 
-In every process, importing Numba and its types would take longer than hashing a small corpus. So a
+Importing Numba and its types in every process would take longer than hashing a small corpus. So a
 loop is compiled once per processor and argument types, and from then on loaded by llvmlite, which
-Numba builds on. The loops themselves are in `compiled`, which is imported only to compile; files on
-disk are the business of `code_cache`.
+Numba builds on. The loops themselves are in `compiled`, which is imported only to compile. Files on
+disk are handled by `code_cache`.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from typing import Any
 
 import numpy as np
 
-from .arguments import Kind, laid_out
+from .arguments import Kind, append_words
 from .code_cache import cached
 from .numba_target import settings, target
 
@@ -62,9 +62,9 @@ class Loop:
         self._lock = threading.Lock()
 
     def __call__(self, *arguments: Any) -> None:
-        """Run the loop, without Python's lock."""
+        """Run the loop without the GIL."""
         words: list[int] = []
-        kind = laid_out(arguments, words)
+        kind = append_words(arguments, words)
         entry = self._entries.get(kind)
         if entry is None:
             with self._lock:
@@ -79,10 +79,9 @@ class Loop:
             made: bytes = compiler.compile_loop(self._module, self._name, kind)
             return made
 
-        of = repr((settings(), SOURCES, self._module, self._name, kind)).encode()
-        return _loaded(
-            cached(f"{self._module}.{self._name}-{sha256(of).hexdigest()[:32]}.code", compile_loop)
-        )
+        made_from = repr((settings(), SOURCES, self._module, self._name, kind)).encode()
+        digest = sha256(made_from).hexdigest()[:32]
+        return _load(cached(f"{self._module}.{self._name}-{digest}.code", compile_loop))
 
 
 # --- loading --------------------------------------------------------------------------------------
@@ -91,7 +90,7 @@ _in_use: list[Any] = []
 """LLVM's engines, which own the loaded code, held for the life of the process."""
 
 
-def _loaded(code: bytes) -> Entry:
+def _load(code: bytes) -> Entry:
     """Load what `numba_compiler.compile_loop` returns: a symbol, a zero byte, an object file."""
     import llvmlite.binding as llvm
 

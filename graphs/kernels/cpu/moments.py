@@ -11,7 +11,7 @@ from functools import cache
 import numpy as np
 import numpy.typing as npt
 
-from ..arithmetic import exponents
+from ..arithmetic import prime_powers
 from ..reference import log
 from .machine_code import Loop
 
@@ -36,7 +36,7 @@ def moments(dhatu: Floats, primes: tuple[int, ...]) -> tuple[Floats, Floats]:
     rows, m = len(dhatu), len(primes)
     base = np.empty((rows, m), np.float32)
     parts = np.empty((4, rows), np.float32)
-    factors = np.array(exponents(dhatu.shape[1], primes))
+    factors = np.array(prime_powers(dhatu.shape[1], primes))
     scratch = np.zeros((dhatu.shape[1] + m + 8, BLOCK))
     _moments(np.ascontiguousarray(dhatu), factors, _log(m), scratch, base, parts)
     return base, parts

@@ -1,7 +1,8 @@
 """The target that Numba compiles for: a processor and its instruction sets, cached on disk.
 
-The processor's own features are not enough: Numba leaves some out because of its settings or of
-processor bugs. Importing Numba to find out takes longer than hashing a small corpus.
+The features of the processor do not determine it: Numba leaves some out because of its settings or
+of processor bugs. The target is cached because importing Numba to find out takes longer than
+hashing a small corpus.
 """
 
 from __future__ import annotations
@@ -31,7 +32,7 @@ class Target:
     @property
     def instructions(self) -> frozenset[str]:
         """Return the instruction sets that LLVM may use."""
-        return frozenset(one[1:] for one in self.features.split(",") if one.startswith("+"))
+        return frozenset(f[1:] for f in self.features.split(",") if f.startswith("+"))
 
 
 @cache

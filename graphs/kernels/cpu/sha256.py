@@ -1,8 +1,8 @@
-"""What the compiled SHA-256 paths share with their callers: argument types and slots.
+"""Argument types and slots that the compiled SHA-256 loops share with their callers.
 
 A text is *staged* (copied) into a slot, between zeros and its padding. All blocks of a short text,
 and the first and last blocks of a long one, are read from the slot; the other blocks are read from
-the text itself. So no byte outside the text is ever read. The loops are in `compiled`.
+the text itself. So bytes outside the text are never read. The loops are in `compiled`.
 """
 
 from __future__ import annotations
@@ -38,15 +38,15 @@ def overlays_of(chains: Sequence[Chain]) -> npt.NDArray[np.uint32]:
     return np.frombuffer(padded, ">u4").reshape(len(chains), 16).astype(np.uint32)
 
 
-def addressed(text: PackedText) -> tuple[np.uint64, npt.NDArray[np.int64]]:
-    """Return the address of the texts' bytes, and their offsets, in the types that are compiled."""
+def address_and_offsets(text: PackedText) -> tuple[np.uint64, npt.NDArray[np.int64]]:
+    """Return the address of the texts' bytes, and their offsets, in the types that loops take."""
     return np.uint64(text.data.ctypes.data), text.offsets.astype(np.int64)
 
 
 HEAD = 64
 WHOLE = 192
 TAIL = 128
-"""Bytes of the parts of a slot. HEAD zeros come first, then a text of up to WHOLE bytes (of a
-longer one the first 64 and the last TAIL bytes), then its padding: 0x80, and zeros up to the end of
-the last block that begins inside."""
+"""Bytes of the parts of a slot. HEAD zeros come first, then a text of up to WHOLE bytes (or
+the first 64 and last TAIL bytes of a longer one), then its padding: 0x80, and zeros up to the end
+of the last block that begins inside."""
 SLOT = HEAD + WHOLE + 144

@@ -17,7 +17,7 @@ def hash_texts(
 ) -> None:
     """Fill weights int32 [n, columns] and, for a digest chain, digests uint8 [n, 32].
 
-    A prefix is hashed once per chain; every text continues from a copy of that state.
+    The prefix is hashed once per chain, and every text continues from a copy of that state.
     """
     starts = [hashlib.sha256(chain.prefix).copy for chain in chains]
     hashed = bytearray()

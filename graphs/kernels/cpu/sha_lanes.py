@@ -17,7 +17,7 @@ import numpy.typing as npt
 from ....storage.text import PackedText
 from ..chains import INITIAL, Chain, groups_of
 from .machine_code import Loop
-from .sha256 import SLOT, Digests, HashTexts, Weights, addressed, overlays_of
+from .sha256 import SLOT, Digests, HashTexts, Weights, address_and_offsets, overlays_of
 
 AVX512_FEATURES = frozenset({"avx512f", "avx512bw"})
 AVX2_FEATURES = frozenset({"avx2"})
@@ -28,8 +28,8 @@ def _plan(chains: tuple[Chain, ...], lanes: int) -> tuple[npt.NDArray[Any], ...]
     """Return the chains as arrays for the compiled loop, group after group."""
     groups = groups_of(chains)
     flat = list(joined.from_iterable(groups))
-    lengths = np.array([len(one.prefix) for one in flat])
-    columns = np.array([one.column for one in flat])
+    lengths = np.array([len(chain.prefix) for chain in flat])
+    columns = np.array([chain.column for chain in flat])
     overlays = overlays_of([*flat, Chain(b"", 0)])  # the last: no prefix
     initial = np.tile(np.repeat(INITIAL, lanes), 2)  # two chains abreast share a start
     return overlays, lengths, columns, np.cumsum([0, *map(len, groups)]), initial
@@ -57,8 +57,8 @@ def _path(name: str, lanes: int) -> HashTexts:
         text: PackedText, chains: Sequence[Chain], weights: Weights, digests: Digests
     ) -> None:
         plan = _plan(tuple(chains), lanes)
-        # 16 bits make it a radix sort; texts of more blocks than that are not sorted further.
-        data_at, offsets = addressed(text)
+        # With 16 bits this is a radix sort; texts with more blocks than fit them stay unsorted.
+        data_at, offsets = address_and_offsets(text)
         most = (np.diff(offsets) + int(plan[1].max()) + 72) >> 6
         blocks = np.minimum(most, 65_535).astype(np.uint16)
         order = np.argsort(blocks, kind="stable")

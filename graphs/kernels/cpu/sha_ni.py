@@ -18,13 +18,13 @@ import numpy.typing as npt
 from ....storage.text import PackedText
 from ..chains import INITIAL, Chain, groups_of
 from .machine_code import Loop
-from .sha256 import SLOT, Digests, Weights, addressed, overlays_of
+from .sha256 import SLOT, Digests, Weights, address_and_offsets, overlays_of
 
 FEATURES = frozenset({"sha"})
 """Features that LLVM's target must have: LLVM aborts the process on an unsupported instruction."""
 
 LOT = 5
-"""Chains per lot at most."""
+"""Largest number of chains per lot."""
 
 _LATENCY = 4  # chains that hide the latency of an instruction
 _FILLER = -2  # the column of a chain that only fills up its lot
@@ -45,7 +45,7 @@ def hash_texts(
 ) -> None:
     """Fill weights int32 [n, columns] and, for a digest chain, digests uint8 [n, 32]."""
     plan = _plan(tuple(chains))
-    _loop(*addressed(text), plan, _scratch(len(plan[2])), weights, digests)
+    _loop(*address_and_offsets(text), plan, _scratch(len(plan[2])), weights, digests)
 
 
 def _scratch(chains: int) -> tuple[npt.NDArray[Any], ...]:
@@ -61,8 +61,8 @@ def _scratch(chains: int) -> tuple[npt.NDArray[Any], ...]:
 def lots_of(chains: Sequence[Chain]) -> list[list[Chain]]:
     """Split chains into lots of up to five, for the fewest cycles.
 
-    A lot costs as much as its chains (at least four), plus a schedule, which costs about as much as
-    a chain, for every group that has chains in it.
+    A lot costs one unit per chain, but at least four, and one more for every group that has chains
+    in it, because the group's schedule costs about as much as a chain.
 
     >>> names = "RELATE MODAL EXIST EVAL COMM CAUSE ITER DECIDE FEEL".split()
     >>> chains = [Chain(f"{name}::".encode(), k) for k, name in enumerate(names)]
@@ -111,21 +111,21 @@ def _plan(chains: tuple[Chain, ...]) -> tuple[Any, ...]:
     for number, lot in enumerate(lots):
         for item, key in ((2 * number, "prefix"), (2 * number + 1, "length")):
             seen: dict[Any, int] = {}
-            for c, one in enumerate(lot):
-                shared = one.prefix if key == "prefix" else len(one.prefix)
+            for c, chain in enumerate(lot):
+                shared = chain.prefix if key == "prefix" else len(chain.prefix)
                 if shared not in seen:
                     leaders[item, len(seen)] = bounds[number] + c
                     seen[shared] = len(seen)
                 slots[item, c] = SCHEDULE * seen[shared]
             counts[item] = len(seen)
     overlays = overlays_of([*flat, Chain(b"", _FILLER)])  # the last: no prefix
-    lengths = np.array([len(one.prefix) for one in flat])
-    # What a step reads per leader: the bytes of its prefix, and the address of its overlay.
+    lengths = np.array([len(chain.prefix) for chain in flat])
+    # A step reads, per leader, the bytes of its prefix and the address of its overlay.
     behind = np.full_like(leaders, len(flat))
     behind[0::2] = leaders[0::2]
     addresses = overlays.ctypes.data + overlays.strides[0] * behind
     places = np.stack([lengths[leaders], addresses], axis=-1).astype(np.uint64)
     states = np.tile(INITIAL[HELD], (len(flat), 1))
-    columns = np.array([one.column for one in flat])
+    columns = np.array([chain.column for chain in flat])
     extent = int(lengths.min()), int(lengths.max())
     return states, overlays, lengths, extent, columns, bounds, counts, leaders, places, slots

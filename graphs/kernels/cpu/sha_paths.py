@@ -1,6 +1,6 @@
-"""Selection of the SHA-256 path of this process, once, by the features of Numba's target.
+"""Selection of the SHA-256 path of a process, once, by the features of Numba's target.
 
-The processor's own features are not enough: LLVM aborts the process on an instruction that its
+The features of the processor do not decide: LLVM aborts the process on an instruction that its
 target lacks, and Numba's target may have fewer features than the processor (``NUMBA_CPU_NAME``). To
 add a path, write its module and add it to `PATHS`.
 """
@@ -25,7 +25,7 @@ class HashPath:
     """An implementation of SHA-256."""
 
     name: str
-    what: str
+    what: str  # in words
     features: frozenset[str]  # of LLVM's x86-64 target
     hash_texts: HashTexts
 
@@ -50,7 +50,7 @@ def usable() -> tuple[str, ...]:
 
 
 @cache
-def chosen() -> HashPath:
+def selected() -> HashPath:
     """Return the path that this process uses: the fastest, or the one that the user names.
 
     Raises
@@ -60,11 +60,11 @@ def chosen() -> HashPath:
     """
     wanted = os.environ.get(VARIABLE) or usable()[0]
     if wanted not in usable():
-        can = ", ".join(usable())
-        raise BackendUnavailable(f"{VARIABLE}={wanted}: this process supports {can}")
+        supported = ", ".join(usable())
+        raise BackendUnavailable(f"{VARIABLE}={wanted}: this process supports {supported}")
     return PATHS[wanted]
 
 
 def _target_features() -> frozenset[str]:
-    has = target()
-    return has.instructions if has.triple.startswith("x86_64") else frozenset()
+    current = target()
+    return current.instructions if current.triple.startswith("x86_64") else frozenset()

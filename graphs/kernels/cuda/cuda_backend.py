@@ -1,7 +1,7 @@
 """The functions of the backend `cuda`: hashes and arithmetic in one kernel, compiled by NVRTC.
 
 Texts and results are CuPy arrays on the device; `offload` copies them there and back. The kernels
-are in the ``.cu`` files of this folder, `source` makes a program of them for an inventory, and CuPy
+are in the ``.cu`` files of this folder, `source` assembles the program for an inventory, and CuPy
 caches compiled programs on disk. Of RAPIDS only CuPy is needed.
 """
 
@@ -22,7 +22,7 @@ from ....storage.errors import BackendUnavailable, DeviceLost
 from ....storage.text import PackedText
 from ...inventories import DHATUS, PRIMES
 from .. import selftest
-from .memory import counted, room  # noqa: F401 (functions of every backend)
+from .memory import count_allocations, free_memory  # noqa: F401 (functions of every backend)
 from .source import OPTIONS, WARP, Specification, source_of, threads_per_text
 
 IN_FLIGHT = 3
@@ -32,17 +32,17 @@ MICRO_BATCH = (65_536, 64 << 20)
 """Texts and bytes per micro-batch: a thousand blocks of threads, which fill the largest device."""
 
 LARGEST_INVENTORY = 256
-"""Dhātus at most: more would not fit a block's shared memory, and take minutes to compile."""
+"""Most dhātus: more would not fit a thread block's shared memory, and take minutes to compile."""
 
-TEXTS_A_BLOCK = 2 * WARP  # as in texts.cu
+TEXTS_PER_BLOCK = 2 * WARP  # as in texts.cu
 _ORDER_THREADS = 256
-_OWN_THREADS = 256
+_USER_THREADS = 256
 _TEXTS_PER_RUN = 4096  # one block of threads counts their lengths
 _BINS = 1024 + 32 * 50  # as in texts.cu
 _OUT_OF_MEMORY = 2  # cudaErrorMemoryAllocation
-_INSTEAD = (
-    "the CPU computes the same and resumes the store: leave out the backend, or use the cluster "
-    "'cpu'"
+_CPU_INSTEAD = (
+    "to compute the same on the CPU, which also resumes the store, omit the backend or use the "
+    "cluster 'cpu'"
 )
 
 _compiling = threading.Lock()
@@ -83,7 +83,7 @@ def _of_texts(text: PackedText, wanted: Specification) -> tuple[Array, Array, Ar
     if len(wanted.dhatus) > LARGEST_INVENTORY:
         raise BackendUnavailable(
             f"backend 'cuda' supports up to {LARGEST_INVENTORY} dhātus, not "
-            f"{len(wanted.dhatus)}; {_INSTEAD}"
+            f"{len(wanted.dhatus)}; {_CPU_INSTEAD}"
         )
     wanted = replace(wanted, wide=text.offsets.dtype.itemsize == 8)
     digests = cupy.empty((texts if wanted.digest else 0, 32), np.uint8)
@@ -91,11 +91,13 @@ def _of_texts(text: PackedText, wanted: Specification) -> tuple[Array, Array, Ar
     base = cupy.empty((texts, len(wanted.primes)), np.float32)
     parts = cupy.empty((4, texts if wanted.primes else 0), np.float32)
     if texts:
-        threads = TEXTS_A_BLOCK * threads_per_text(wanted)
-        # The last argument is a one that the compiler must not see as a constant: see sha256.cu.
+        threads = TEXTS_PER_BLOCK * threads_per_text(wanted)
+        # The last argument is a one that must not be a compile-time constant: see sha256.cu.
         arguments = (text.data, text.offsets, _order(text, wanted), np.int64(texts), np.uint32(1))
         outputs = (digests, shares, base, parts)
-        _launch(wanted, "compute_texts", -(-texts // TEXTS_A_BLOCK), threads, *arguments, *outputs)
+        _launch(
+            wanted, "compute_texts", -(-texts // TEXTS_PER_BLOCK), threads, *arguments, *outputs
+        )
     return digests, shares, base, parts
 
 
@@ -147,11 +149,11 @@ def _cupy() -> Any:
     except ImportError as error:
         raise BackendUnavailable(
             f"backend 'cuda' needs an NVIDIA GPU and CuPy ({error}); `paninifs devices` "
-            f"reports whether there is a GPU and what to install; {_INSTEAD}"
+            f"reports whether there is a GPU and what to install; {_CPU_INSTEAD}"
         ) from error
 
 
-def own(block: Any) -> Callable[..., Any]:
+def user_function(block: Any) -> Callable[..., Any]:
     """Return the code of a user's block: its CUDA kernel if it has one, else its function."""
     function: Callable[..., Any] = partial(_run_own, block) if block.cuda else block.function
     return function
@@ -160,16 +162,17 @@ def own(block: Any) -> Callable[..., Any]:
 def _run_own(block: Any, *inputs: Any) -> tuple[Array, ...]:
     cupy, rows = _cupy(), len(inputs[0])
     arguments: list[Array] = []
-    for one in inputs:
-        if isinstance(one, PackedText):
-            arguments += [one.data, one.offsets.astype(np.int64)]
+    for values in inputs:
+        if isinstance(values, PackedText):
+            arguments += [values.data, values.offsets.astype(np.int64)]
         else:
-            arguments.append(cupy.ascontiguousarray(one))
+            arguments.append(cupy.ascontiguousarray(values))
     made = tuple(cupy.empty((rows, *field.shape), field.array_dtype) for field in block.fields)
     if rows:
         with _compiling:
             kernel = _kernel(block.cuda, block.name)
-        kernel((-(-rows // _OWN_THREADS),), (_OWN_THREADS,), (*arguments, np.int64(rows), *made))
+        blocks = -(-rows // _USER_THREADS)
+        kernel((blocks,), (_USER_THREADS,), (*arguments, np.int64(rows), *made))
     return made if len(made) > 1 else made[0]
 
 
@@ -197,14 +200,14 @@ def offload(
         The device failed, and will fail every other call of this process.
     """
     cupy, device = _cupy(), _device()
-    back: dict[str, npt.NDArray[Any]] = {}
+    returned: dict[str, npt.NDArray[Any]] = {}
     pinned: list[npt.NDArray[Any]] = []
     try:
         with _stream() as stream:
-            there = PackedText(*(_sent(array, stream) for array in _staged(text, pinned)))
-            for name, array in work(there).items():
-                back[name] = _fetched(array, stream, pinned)
-        return back
+            on_device = PackedText(*(_to_device(part, stream) for part in _staged(text, pinned)))
+            for name, array in work(on_device).items():
+                returned[name] = _to_host(array, stream, pinned)
+        return returned
     except MemoryError:
         cupy.get_default_memory_pool().free_all_blocks()
         raise
@@ -250,18 +253,18 @@ def _staged(text: PackedText, held: list[npt.NDArray[Any]]) -> Iterator[npt.NDAr
     yield offsets
 
 
-def _sent(array: npt.NDArray[Any], stream: Any) -> Array:
-    there = _cupy().empty(array.shape, array.dtype)
-    there.set(array, stream=stream)
-    return there
+def _to_device(array: npt.NDArray[Any], stream: Any) -> Array:
+    on_device = _cupy().empty(array.shape, array.dtype)
+    on_device.set(array, stream=stream)
+    return on_device
 
 
-def _fetched(array: Array, stream: Any, held: list[npt.NDArray[Any]]) -> npt.NDArray[Any]:
+def _to_host(array: Array, stream: Any, held: list[npt.NDArray[Any]]) -> npt.NDArray[Any]:
     if isinstance(array, np.ndarray):  # made on the host by a user's block
         return array
-    here = _pinned(array.shape, array.dtype, held)
-    array.get(stream=stream, out=here, blocking=False)
-    return here
+    on_host = _pinned(array.shape, array.dtype, held)
+    array.get(stream=stream, out=on_host, blocking=False)
+    return on_host
 
 
 def _pinned(shape: Any, dtype: Any, held: list[npt.NDArray[Any]]) -> npt.NDArray[Any]:
@@ -288,14 +291,14 @@ def prepare() -> None:
     except (BackendUnavailable, MemoryError):
         raise
     except DeviceLost as error:
-        raise BackendUnavailable(f"{error}; {_INSTEAD}") from error
+        raise BackendUnavailable(f"{error}; {_CPU_INSTEAD}") from error
     except Exception as error:
-        # CuPy has an exception class for every step: driver, compiler, its headers, launch.
+        # CuPy has a different exception class for each step: driver, compiler, headers, launch.
         raise BackendUnavailable(
-            f"no usable NVIDIA device: {type(error).__name__}: {error}; {_INSTEAD}"
+            f"no usable NVIDIA device: {type(error).__name__}: {error}; {_CPU_INSTEAD}"
         ) from error
     if not selftest.matches_reference(list(fields.values())):
-        raise BackendUnavailable(f"{_device()} computes wrong results; {_INSTEAD}")
+        raise BackendUnavailable(f"{_device()} computes wrong results; {_CPU_INSTEAD}")
 
 
 def _compute(text: PackedText) -> dict[str, Array]:

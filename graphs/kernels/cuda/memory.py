@@ -14,11 +14,11 @@ from typing import Any
 from ..host import Count
 
 
-def room() -> int:
+def free_memory() -> int:
     """Return the bytes that are free on the device or unused in this process's pool.
 
-    RMM's pool does not report how much of it is in use, so all of it counts; memory that it would
-    have to grow for does not.
+    RMM's pool does not report how much of it is in use, so its whole size counts as free. Memory
+    outside the pool, into which it could grow, does not count.
     """
     cupy = import_module("cupy")
     pool = _rmm_pool()
@@ -41,8 +41,8 @@ def _rmm_pool() -> Any:
 
 
 @contextmanager
-def counted() -> Iterator[Count]:
-    """Count the bytes that this thread allocates on the device, from whichever pool.
+def count_allocations() -> Iterator[Count]:
+    """Count the bytes that this thread allocates on the device, from any pool.
 
     Freed bytes are not subtracted, so the count is an upper bound of what is in use at once.
     """

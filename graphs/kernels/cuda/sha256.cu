@@ -1,8 +1,8 @@
-// SHA-256 of texts behind prefixes: words, rounds, and the chains of a group (FIPS 180-4).
+// SHA-256 of texts with prefixes before them: words, rounds, and groups of chains (FIPS 180-4).
 //
 // This code is bound by the integer ALU, which does shifts and logic, while the multipliers would be
-// idle. So every sum is written as a multiplication by `one`, a number that the compiler does not
-// know, and becomes an IMAD. Together with the schedule's shifts, which are products too, that takes
+// idle. So every sum is written with a multiplication by `one`, a value that the compiler does not
+// know, and becomes an IMAD. Together with the schedule's shifts, which are products too, this takes
 // a fifth of the work off the ALU.
 
 typedef unsigned char u8;
@@ -130,7 +130,7 @@ struct Source {
 };
 
 #if HASHES
-// Hash one text behind every prefix of a group of `CHAINS` chains, which begins at chain `FIRST`. The
+// Hash one text after every prefix of a group of `CHAINS` chains, which begins at chain `FIRST`. The
 // prefixes have `WHOLE` blocks and `TAIL` bytes. `START` is a chain's state before the block in which
 // the text begins, `ENTERED` the state after the rounds whose words are all prefix, and `HEAD` the
 // words of the prefix in that block.

@@ -21,7 +21,7 @@ from ..arithmetic import (
     LOG_SERIES,
     SQRT_HALF,
     VARIANCE_SHARE,
-    exponents,
+    prime_powers,
 )
 from ..chains import BLOCK, INITIAL, ROUND_CONSTANTS, Chain, chains_of
 from ..reference import log
@@ -30,13 +30,13 @@ WARP = 32
 """Threads per warp."""
 
 LARGEST = 4
-"""Chains per group at most: more would not fit the registers beside their schedule."""
+"""Largest number of chains per group: more would not fit the registers beside their schedule."""
 
 CHAIN_COST, SCHEDULE_COST = 640, 384
 """Integer ALU instructions per block, for the rounds of a chain and for a schedule."""
 
 OPTIONS = ("--std=c++17", "--fmad=false")
-"""Compiler options. Contraction is off because one rounding more or less changes the result."""
+"""Compiler options. Contraction is off because it omits a rounding, which changes the result."""
 
 
 @dataclass(frozen=True)
@@ -46,13 +46,13 @@ class Specification:
     dhatus: tuple[str, ...] = ()
     digest: bool = False
     primes: tuple[int, ...] = ()
-    given: int = 0  # dhātus whose shares are an input instead of hashed
+    given: int = 0  # number of dhātus whose shares are an input, if they are not hashed
     wide: bool = True  # whether offsets have 64 bits instead of 32
 
 
 @dataclass(frozen=True)
 class Group:
-    """Chains that one thread hashes abreast, with one schedule after the prefix."""
+    """Chains that one thread hashes together, with one schedule after the prefix."""
 
     chains: tuple[Chain, ...]
 
@@ -73,7 +73,7 @@ class Group:
 
 
 def groups_of(chains: Sequence[Chain]) -> list[Group]:
-    """Group chains by prefix length, into groups of even sizes of at most `LARGEST`.
+    """Group chains by prefix length, in groups of about equal sizes up to `LARGEST`.
 
     >>> [len(group.chains) for group in groups_of(chains_of("ABCDEFG", digest=True))]
     [1, 4, 3]
@@ -89,13 +89,13 @@ def groups_of(chains: Sequence[Chain]) -> list[Group]:
 
 
 def _split(chains: Sequence[Chain], parts: int) -> list[Sequence[Chain]]:
-    size, more = divmod(len(chains), parts)
-    ends = accumulate((size + (part < more) for part in range(parts)), initial=0)
+    size, extra = divmod(len(chains), parts)
+    ends = accumulate((size + (part < extra) for part in range(parts)), initial=0)
     return [chains[a:b] for a, b in pairwise(ends)]
 
 
 def teams_of(groups: Sequence[Group]) -> list[list[Group]]:
-    """Distribute groups over two teams with as equal costs as possible, the largest first.
+    """Distribute groups over two teams of nearly equal costs, the most expensive group first.
 
     >>> from ...inventories import DHATUS
     >>> teams = teams_of(groups_of(chains_of(DHATUS, digest=True)))
@@ -104,7 +104,7 @@ def teams_of(groups: Sequence[Group]) -> list[list[Group]]:
     """
     teams: list[list[Group]] = [[] for _ in groups[:2]]
     for group in sorted(groups, key=lambda group: group.cost, reverse=True):
-        min(teams, key=lambda team: sum(one.cost for one in team)).append(group)
+        min(teams, key=lambda team: sum(member.cost for member in team)).append(group)
     return teams
 
 
@@ -152,7 +152,7 @@ def _macros(wanted: Specification) -> dict[str, Any]:
             "VARIANCE_SHARE": VARIANCE_SHARE.hex(),
             "LOG_COUNT": float(log(np.array([float(m)]))[0]).hex(),
             "SPREAD_SCALE": (m * m / (m - 1)).hex(),
-            "FACTORS": _list(exponents(macros["DHATUS"], wanted.primes)),
+            "FACTORS": _list(prime_powers(macros["DHATUS"], wanted.primes)),
         }
     return macros
 
@@ -193,7 +193,7 @@ def _entered(prefix: bytes) -> list[int]:
     """Return a to h after the rounds whose words are all prefix, in the order `round` expects."""
     words = _head(prefix)[: len(prefix) % BLOCK // 4]
     after = _rounds(_start(prefix), words)
-    return [after[(place + len(words)) % 8] for place in range(8)]
+    return [after[(position + len(words)) % 8] for position in range(8)]
 
 
 def _head(prefix: bytes) -> list[int]:

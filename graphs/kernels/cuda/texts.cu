@@ -75,8 +75,8 @@ extern "C" __global__ void order_texts(
 // A text is hashed by one thread per team, each in a different warp, with the team's groups of
 // chains, so no warp diverges. Then the text's first thread does the arithmetic.
 
-constexpr int WARPS_A_TEAM = 2;
-constexpr int TEXTS_A_BLOCK = 32 * WARPS_A_TEAM;
+constexpr int WARPS_PER_TEAM = 2;
+constexpr int TEXTS_PER_BLOCK = 32 * WARPS_PER_TEAM;
 
 #if HASHES
 template <int CHAINS, int FIRST, int WHOLE, int TAIL>
@@ -88,7 +88,7 @@ __device__ __forceinline__ void hash_group(
 #pragma unroll
     for (int c = 0; c < CHAINS; ++c) {
         if (COLUMN[FIRST + c] >= 0) {
-            weights[COLUMN[FIRST + c] * TEXTS_A_BLOCK] = (u16)weight(state[c]);
+            weights[COLUMN[FIRST + c] * TEXTS_PER_BLOCK] = (u16)weight(state[c]);
         } else {
 #pragma unroll
             for (int i = 0; i < 8; ++i)
@@ -104,15 +104,15 @@ __device__ __forceinline__ void work_of(
 }
 
 // With four blocks per processor a thread has 128 registers; the largest group needs nearly all.
-extern "C" __global__ void __launch_bounds__(TEAMS * TEXTS_A_BLOCK, 4)
+extern "C" __global__ void __launch_bounds__(TEAMS * TEXTS_PER_BLOCK, 4)
     compute_texts(
         const u8 *data, const Offset *offsets, const u32 *order, long long texts, u32 one,
         u8 *digests, float *shares_out, float *base, float *parts
     ) {
-    __shared__ u16 weights[DHATUS + 1][TEXTS_A_BLOCK];  // up to 5 * 255 each
+    __shared__ u16 weights[DHATUS + 1][TEXTS_PER_BLOCK];  // up to 5 * 255 each
     int warp = threadIdx.x / 32, team = warp % TEAMS;
     int mine = warp / TEAMS * 32 + threadIdx.x % 32;
-    long long place = (long long)blockIdx.x * TEXTS_A_BLOCK + mine;
+    long long place = (long long)blockIdx.x * TEXTS_PER_BLOCK + mine;
     bool there = place < texts;
     long long text = there ? order[place] : 0;
     if (there)

@@ -47,14 +47,14 @@ def compile_loop(module: str, name: str, kind: Kind) -> bytes:
             "the kernels are not compiled yet on this machine, and NUMBA_DISABLE_JIT disables the "
             "compiler; run once without it, or choose backend='reference'"
         )
-    meant = cpu_target.target_context.codegen().magic_tuple()
-    if meant != astuple(target()):
+    current = cpu_target.target_context.codegen().magic_tuple()
+    if current != astuple(target()):
         raise BackendUnavailable(
-            f"Numba now compiles for {meant[1]} ({meant[2]}), not for {target().cpu} "
+            f"Numba now compiles for {current[1]} ({current[2]}), not for {target().cpu} "
             f"({target().features}); set NUMBA_... in the environment before the program starts"
         )
     function = getattr(import_module(f".{module}", __package__), name)
-    read = _reading(_type_of(kind))
+    read = _reader_of(_type_of(kind))
 
     def entry(words: int) -> int:
         function(*read(words))
@@ -72,12 +72,12 @@ def compile_loop(module: str, name: str, kind: Kind) -> bytes:
         flags,
         {},
     )
-    _refuse_what_needs_numba(name, made.library.get_llvm_str())
+    _require_independence(name, made.library.get_llvm_str())
     _, _, (image, _) = made.library.serialize_using_object_code()
     return made.fndesc.mangled_name.encode() + b"\0" + image  # type: ignore[no-any-return]
 
 
-def _refuse_what_needs_numba(name: str, code: str) -> None:
+def _require_independence(name: str, code: str) -> None:
     """Raise if code calls Numba's runtime: without Numba, LLVM would abort the process."""
     declared = re.findall(r'^declare [^@]*@"?([^"(]+)', code, re.MULTILINE)
     if foreign := [one for one in declared if not one.startswith("llvm.")]:
@@ -93,17 +93,17 @@ def _type_of(kind: Kind) -> Any:
     return types.Array(from_dtype(np.dtype(dtype)), int(dimensions), "C")
 
 
-def _reading(kind: Any) -> Callable[[int], Any]:
+def _reader_of(kind: Any) -> Callable[[int], Any]:
     """Return a function for compiled code that reads arguments of a type from an address."""
 
     @intrinsic
     def read(typing: Any, words: Any) -> Any:
         def emit(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-            places = count()
+            positions = count()
 
             def word() -> Any:
-                place = builder.add(arguments[0], _WORD(8 * next(places)))
-                return builder.load(builder.inttoptr(place, _WORD.as_pointer()))
+                address = builder.add(arguments[0], _WORD(8 * next(positions)))
+                return builder.load(builder.inttoptr(address, _WORD.as_pointer()))
 
             return _emit(context, builder, kind, word)
 
@@ -113,7 +113,7 @@ def _reading(kind: Any) -> Callable[[int], Any]:
 
 
 def _emit(context: Any, builder: Any, kind: Any, word: Callable[[], Any]) -> Any:
-    """Emit code that reads one argument from words, as `arguments.laid_out` writes them."""
+    """Emit code that reads one argument from words, as `arguments.append_words` writes them."""
     if isinstance(kind, types.BaseTuple):
         parts = [_emit(context, builder, one, word) for one in kind]
         return context.make_tuple(builder, kind, parts)

@@ -40,7 +40,7 @@ def store(builder: Any, value: Any, address: Any, offset: int) -> None:
 
 def call(builder: Any, name: str, *arguments: Any, returns: Any = None) -> Any:
     """Call an LLVM intrinsic; it returns the type of its first argument by default."""
-    kind = ir.FunctionType(returns or arguments[0].type, [one.type for one in arguments])
+    kind = ir.FunctionType(returns or arguments[0].type, [value.type for value in arguments])
     return builder.call(cgutils.get_or_insert_function(builder.module, kind, name), arguments)
 
 
@@ -49,7 +49,7 @@ def outlined(builder: Any, arguments: Sequence[Any], emit: Callable[..., None]) 
 
     With several such bodies in one function, LLVM would group their loads and spill the values.
     """
-    kind = ir.FunctionType(ir.VoidType(), [one.type for one in arguments])
+    kind = ir.FunctionType(ir.VoidType(), [value.type for value in arguments])
     function = ir.Function(builder.module, kind, builder.module.get_unique_name("outlined"))
     function.linkage = "internal"
     function.attributes.add("noinline")
@@ -68,8 +68,8 @@ def _copy(typing: Any, target: Any, source: Any, count: Any) -> Any:
 
     def emit(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
         target, source, count = arguments
-        places = [pointer(builder, one, 0, I8) for one in (target, source)]
-        cgutils.raw_memcpy(builder, *places, count, 1)
+        pointers = [pointer(builder, address, 0, I8) for address in (target, source)]
+        cgutils.raw_memcpy(builder, *pointers, count, 1)
         return context.get_dummy_value()
 
     return types.void(types.uint64, types.uint64, types.int64), emit

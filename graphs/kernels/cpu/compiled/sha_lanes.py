@@ -1,9 +1,9 @@
 """SHA-256 in vector registers, emitted through Numba: one text per lane, one chain at a time.
 
-For processors without SHA instructions. Texts are taken in order of length, so that the lanes of a
-vector end together; what a lane computes after its last block is discarded. The chains of a group
-share the words of a block and, after the prefix, their schedule. The LLVM code is written for a
-number of lanes, and serves AVX-512 with 16 and AVX2 with 8.
+It serves processors without SHA instructions. Texts are processed in order of length, so that the
+lanes of a vector end together; results of a lane after its last block are discarded. The chains of
+a group share the words of a block and, after the prefix, their schedule. The number of lanes is a
+parameter: 16 for AVX-512 and 8 for AVX2.
 """
 
 from __future__ import annotations
@@ -60,7 +60,8 @@ def _transposed(builder: Any, rows: list[Any]) -> list[Any]:
 def _gather(typing: Any, lanes: Any, blocks: Any, bits: Any, words: Any) -> Any:
     """Write the sixteen words of each lane's block to `words`, word by word.
 
-    `blocks` holds the blocks' addresses, `bits` what is OR-ed to their last two words.
+    `blocks` holds the blocks' addresses, and `bits` the values that are ORed into their last two
+    words.
     """
     n = lanes.literal_value
     vector = ir.VectorType(I32, n)

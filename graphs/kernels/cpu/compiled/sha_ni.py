@@ -34,10 +34,11 @@ _PLACE = tuple(np.argsort(HELD).tolist())
 def _step(typing: Any, chains: Any, blocks: Any, rounds: Any, expansion: Any) -> Any:
     """Take `chains` through a block and, between their rounds, write the schedules of `blocks`.
 
-    `rounds` holds addresses: the chains' states before and after, the schedules, and each chain's
-    offset there. `expansion` holds addresses too: where the new schedules go; the block's text as
-    it is without a prefix; per schedule, the bytes of its prefix and the address of its overlay;
-    and per schedule, the message's length in bits, or zero before the last block.
+    Both tuples hold addresses. `rounds`: the chains' states before and after, the schedules, and
+    each chain's offset in the schedules. `expansion`: the place of the new schedules; the block's
+    text as it would be without a prefix; for each schedule, the bytes of its prefix and the address
+    of its overlay; and for each schedule, the message's length in bits, or zero before the last
+    block.
     """
     n, m = chains.literal_value, blocks.literal_value
 
@@ -86,9 +87,9 @@ def _emit_step(
 
 
 def _rounds(builder: Any, old: Any, new: Any, schedule: Any, offset: int) -> Any:
-    """Do two rounds, loading their words right here into the register that the instruction needs.
+    """Do two rounds, whose words are loaded here, straight into the register of the instruction.
 
-    Four words loaded together would have to be moved there, and their upper half shuffled.
+    Four words loaded together would have to be moved to that register, and the upper two shuffled.
     """
     words = load(builder, schedule, offset, I64)
     pair = builder.bitcast(builder.insert_element(constant([0, 0], I64), words, I32(0)), _X4)
@@ -154,8 +155,8 @@ def _weight(typing: Any, state: Any) -> Any:
 
 
 @inlined
-def _take(chains: int, blocks: int, rounds: Any, expansion: Any) -> None:
-    """Call the step of the right size; without pending chains, only write schedules."""
+def _dispatch(chains: int, blocks: int, rounds: Any, expansion: Any) -> None:
+    """Call the step compiled for these numbers; without pending chains, only write schedules."""
     if chains == 5:
         if blocks == 1:
             _step(5, 1, rounds, expansion)
@@ -269,7 +270,7 @@ def hash_texts(
                         sizes = bits_at
                         _close(leaders[item, : counts[item]], lengths, block, length, bits)
                     here = places_at + np.uint64(16 * LOT * item)
-                    _take(held[1], counts[item], rounds, (into, where, here, sizes))
+                    _dispatch(held[1], counts[item], rounds, (into, where, here, sizes))
                     if held_text[1] + 1 >= held_least:
                         _collect(
                             state, state_at, lengths, columns, held, held_text, weights, digests

@@ -25,7 +25,7 @@ T = TypeVar("T")
 
 
 def utf8_text(raw: pa.Array, start: int) -> tuple[pa.Array, tuple[Fault, ...]]:
-    """View a binary array as text; rows that are null or not UTF-8 become null, with a fault.
+    """View a binary array as text; a row that is null or not UTF-8 becomes null, with a fault.
 
     `start` is the file row of the first element. Valid text is not copied.
     """
@@ -56,7 +56,7 @@ def _nulls(array: pa.Array) -> list[int]:
 
 
 class RowBuilder:
-    """Collects rows one by one, for formats that are read that way, and returns them in batches."""
+    """Collects the rows of formats that are read row by row, and returns them in batches."""
 
     def __init__(self, selection: ColumnSelection, start: int) -> None:
         self._names = [column.name for column in selection.others]

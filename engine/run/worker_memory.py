@@ -1,8 +1,9 @@
 """`project`: estimates the peak memory of a worker, before anything is computed.
 
-What a task holds follows from how it works: two batches of texts, each in several forms, the
-longest text, and the arrays of a few shards. Counting the corpus found the lengths; a worker
-reports what its process holds already. How the estimate is shown is in `monitoring.projection`.
+A task holds two batches of texts, each in several forms, the longest text, and the arrays of a few
+shards. The lengths of texts are known from counting the corpus; a worker reports the memory that
+its process holds already. The estimate itself, and how it is shown, is in `monitoring.projection`.
+How much memory micro-batches may use is decided in `worker.budget`.
 """
 
 from __future__ import annotations
@@ -31,13 +32,13 @@ from ..worker.readiness import Readiness
 from ..worker.task import shards_in_flight
 
 DECODED_BYTES = 2 << 30
-"""Most bytes of text in Parquet files that are decoded to find the longest text."""
+"""Maximum number of bytes of Parquet text that are decoded to find the longest text."""
 
 BATCHES = 2
-"""Batches in memory: one is read while the previous one is computed."""
+"""Number of batches in memory: one is read while the previous one is computed."""
 
 SHARD_COPIES = 2
-"""Copies of a shard in memory: its arrays, and the objects encoded from them."""
+"""Number of copies of a shard in memory: its arrays, and the objects encoded from them."""
 
 
 def project(
@@ -47,16 +48,16 @@ def project(
     stretches: Sequence[Stretch],
     opener: FileOpener,
 ) -> Projection:
-    """Return the memory that a worker will need.
+    """Estimate the memory that a worker will need.
 
     Parameters
     ----------
     ready : Readiness
         The memory that a worker holds, and its limit.
     stretches : sequence of Stretch
-        What is left to be read.
+        The rows that are left to be read.
     opener : FileOpener
-        Used only if a Parquet footer does not tell whether the longest text fits.
+        Used only if it is not clear from a Parquet footer whether the longest text fits.
     """
     indexed = {file.file: file for file in index.files if file.lengths}
     rows: dict[SourceFile, list[RowSpan]] = defaultdict(list)
@@ -81,7 +82,7 @@ def project(
 def _reading_bytes(one: FileIndex, joined: MicroBatch | None) -> int:
     """Return the bytes that reading a file takes, not counting long texts.
 
-    That is two batches in all their forms, and what is joined of them for a device.
+    That is two batches in all their forms, and the text joined from them for a device.
     """
     assert one.lengths is not None  # the callers pass only such files
     read = BATCHES * FORMATS[one.file.format].text_copies * _held(one, BATCH_ROWS, BATCH_BYTES)
@@ -114,8 +115,8 @@ def _exact(
 ) -> Iterator[tuple[SourceFile, Lengths]]:
     """Yield the lengths of files' records; decode row groups that would not fit as one text.
 
-    Those with the longest texts come first, up to `DECODED_BYTES`. A text that does not fit and is
-    not found this way kills its worker, and is quarantined then.
+    Files with the longest texts come first, up to `DECODED_BYTES`. A text that does not fit and is
+    not found this way kills its worker, and is then quarantined.
     """
     left = DECODED_BYTES
     known = [(file, lengths) for file in files if (lengths := indexed[file].lengths)]
@@ -125,5 +126,7 @@ def _exact(
             yield file, lengths
         elif read_as.text_copies * lengths.longest > free and lengths.longest <= left:
             left -= lengths.longest
-            with suppress(Malformed, OSError):  # its rows are quarantined, or the file retried
+            with suppress(
+                Malformed, OSError
+            ):  # its rows are quarantined later, or reading it is retried
                 yield file, read_as.exact_lengths(file, opener, text, lengths)
