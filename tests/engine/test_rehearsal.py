@@ -224,7 +224,7 @@ def test_rows_that_will_be_quarantined_are_found(glosses, inline, write_jsonl, t
     assert found.sampled == 500
     assert found.quarantined_share == pytest.approx(0.1, abs=0.02)
     assert "no 'text' (the record has: id)" in found.reasons[0]
-    assert "so about 200 of all" in str(found)
+    assert "so about 200 in the corpus" in str(found)
 
 
 def test_cleaning_and_kept_columns_count(glosses, inline, write_jsonl, tmp_path, in_haste):
@@ -474,7 +474,7 @@ def test_an_unreadable_catalogue_only_omits_the_cost(
     corpus = pf.open_corpus(write_jsonl(glosses))
     found = pf.rehearse(pf.default_graph(), corpus, client=inline)
     assert (found.bill, found.sampled) == (None, 1000)
-    (why,) = [note for note in found.notes if "cost is not known" in note]
+    (why,) = [note for note in found.notes if "cost of the run is not known" in note]
     assert "broken.toml" in why
     assert why in str(found)
     assert "cost: " not in str(found)

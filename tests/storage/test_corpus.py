@@ -490,14 +490,14 @@ def test_a_kept_value_that_is_not_utf_8_loses_no_text(tmp_path, kind):
 def test_a_missing_text_column_is_an_error_that_names_the_others(tmp_path):
     write_jsonl(tmp_path / "a.jsonl", [{"body": "x", "lang": "san"}])
     (tmp_path / "b.csv").write_text("inhalt\nx\n", "utf-8")
-    with pytest.raises(ColumnNotFound, match=r"no column 'text'.*columns: body, inhalt, lang"):
+    with pytest.raises(ColumnNotFound, match=r"no column 'text'; the columns there are: body, inhalt, lang"):
         open_corpus(tmp_path).index  # noqa: B018
 
 
 @pytest.mark.parametrize("asked", [{"id": "key"}, {"keep": ["key"]}])
 def test_a_named_column_that_no_file_has_is_an_error(tmp_path, asked):
     write_jsonl(tmp_path / "a.jsonl", [{"text": "x", "lang": "san"}])
-    with pytest.raises(ColumnNotFound, match=r"no column 'key'; .* columns: lang, text"):
+    with pytest.raises(ColumnNotFound, match=r"no column 'key'; the columns there are: lang, text"):
         open_corpus(tmp_path, **asked).index  # noqa: B018
 
 

@@ -310,6 +310,7 @@ def test_shards_written_by_several_threads_are_correct(write, begun, layout, val
     size=st.sampled_from([1, 2, 8, 64]),
     texts=st.lists(st.text(max_size=5), min_size=70, max_size=70),
 )
+@pytest.mark.slow("writes and reads a store for each example")
 @settings(deadline=None, database=None, max_examples=15)
 def test_any_rows_in_shards_of_any_size_are_read_back(rows, size, texts):
     from paninifs.storage.targets.remote import FsspecTarget
