@@ -490,7 +490,8 @@ def test_a_kept_value_that_is_not_utf_8_loses_no_text(tmp_path, kind):
 def test_a_missing_text_column_is_an_error_that_names_the_others(tmp_path):
     write_jsonl(tmp_path / "a.jsonl", [{"body": "x", "lang": "san"}])
     (tmp_path / "b.csv").write_text("inhalt\nx\n", "utf-8")
-    with pytest.raises(ColumnNotFound, match=r"no column 'text'; the columns there are: body, inhalt, lang"):
+    names = "body, inhalt, lang"
+    with pytest.raises(ColumnNotFound, match=f"no column 'text'; the columns there are: {names}"):
         open_corpus(tmp_path).index  # noqa: B018
 
 

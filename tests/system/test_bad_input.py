@@ -551,7 +551,10 @@ SPECIAL = {
         lambda path: path.symlink_to("nowhere"),
         "it is a link that leads to no file",
     ),
-    "link to itself": (lambda path: path.symlink_to(path.name), "it is a link that leads to no file"),
+    "link to itself": (
+        lambda path: path.symlink_to(path.name),
+        "it is a link that leads to no file",
+    ),
     "link to a folder": (
         lambda path: path.symlink_to(path.parent),
         "it is a link that leads to no file",
