@@ -147,7 +147,7 @@ def test_threads_are_one_worker_in_this_process():
         assert list(client.run(os.getpid).values()) == [os.getpid()]
         assert list(client.nthreads().values()) == [3]
         assert client.dashboard_link.startswith(f"http://{network.LOOPBACK}:")
-    with pytest.raises(UsageError, match="'threads' is one worker"):
+    with pytest.raises(UsageError, match="'threads' has one worker"):
         pf.connect("threads", workers=2)
 
 

@@ -130,11 +130,11 @@ def test_later_workers_are_started_like_the_first(tmp_path):
 
 @pytest.mark.parametrize("workers", [(2, 1), (-1, 2), (0, 0)])
 def test_an_invalid_range_is_refused(workers):
-    with pytest.raises(UsageError, match=r"the fewest \(0 or more\) and the most"):
+    with pytest.raises(UsageError, match=r"a minimum \(from 0\) and a maximum"):
         pf.connect(workers=workers, quiet=True)
 
 
-@pytest.mark.parametrize(("kind", "why"), [("cuda", "one per GPU"), ("threads", "is one")])
+@pytest.mark.parametrize(("kind", "why"), [("cuda", "one per GPU"), ("threads", "has one worker")])
 def test_a_cluster_that_cannot_grow_says_why(kind, why):
     with pytest.raises(UsageError, match=why):
         pf.connect(kind, workers=(1, 2), quiet=True)

@@ -425,7 +425,7 @@ def test_sample_is_spread_and_described_on_the_page(look, large, tmp_path, monke
         assert (one.least, one.most) == (values.min(), values.max())
         assert abs((values < one.median).mean() - 0.5) < 0.03
     _, said = text_of(look, pf.report(large, tmp_path / "r.html").path)
-    assert f"cover a sample of {found.sampled:,} texts, one at random from each stretch" in said
+    assert f"cover a sample of {found.sampled:,} texts, drawn at random, one from each" in said
 
 
 def test_sample_is_not_in_step_with_a_periodic_corpus(submit, tmp_path, monkeypatch):
