@@ -109,6 +109,7 @@ def test_too_large_a_task_is_done_in_small_pieces(glosses, small_workers, tmp_pa
     assert pf.open_results(tmp_path / "s").held.values.tolist() == expected
 
 
+@pytest.mark.soak("kills a worker again and again")
 @pytest.mark.documented("poison")
 def test_a_shard_that_kills_workers_is_quarantined_then_retried(glosses, small_workers, tmp_path):
     texts, store = tmp_path / "a.txt", tmp_path / "s"
@@ -140,6 +141,7 @@ def test_a_shard_that_kills_workers_is_quarantined_then_retried(glosses, small_w
     assert verify(store).passed
 
 
+@pytest.mark.soak("kills a worker again and again")
 def test_rows_from_before_an_extension_are_not_quarantined(glosses, small_workers, tmp_path):
     store, graph = tmp_path / "s", pf.default_graph() + greedy.greedy_at_one
     for name, lines in (("1.txt", ["un", "deux"]), ("2.txt", ["trois", "poison"])):
@@ -154,6 +156,7 @@ def test_rows_from_before_an_extension_are_not_quarantined(glosses, small_worker
     assert results.held.values[:2].tolist() == [2, 4]
 
 
+@pytest.mark.soak("kills a worker again and again")
 def test_a_task_tried_alone_skips_finished_shards(glosses, small_workers, tmp_path, monkeypatch):
     """One task of five shards, as the file is compressed; the third one kills its worker."""
     asked, task = [], dispatch.task_of
@@ -175,6 +178,7 @@ def test_a_task_tried_alone_skips_finished_shards(glosses, small_workers, tmp_pa
     assert first_quarantined(LocalTarget(mirror), 5) == ([], 0)
 
 
+@pytest.mark.soak("kills a worker again and again")
 def test_with_on_error_raise_a_killed_worker_ends_the_run(glosses, small_workers, tmp_path):
     texts = tmp_path / "a.txt"
     texts.write_text("poison\n")

@@ -347,6 +347,7 @@ def test_a_command_that_fails_while_it_is_measured_is_told_of(tmp_path):
         calibrate._command(tmp_path / "none.parquet", "threads")
 
 
+@pytest.mark.soak("a whole calibration")
 def test_this_machine_is_calibrated_by_real_runs(monkeypatch, tmp_path):
     monkeypatch.setattr(calibrate, "CORPUS_BYTES", {90: 2 << 20, 5_000: 4 << 20})
     monkeypatch.setattr(calibrate, "KERNEL_BYTES", 1 << 18)

@@ -131,6 +131,7 @@ def why(folder):
 # --- processes die ------------------------------------------------------------------------------
 
 
+@pytest.mark.soak("waits until dask has noticed the killed nanny")
 @pytest.mark.documented("nanny-killed")
 def test_a_run_survives_a_killed_nanny(services, start, file_a_shard, undisturbed, tmp_path):
     cluster = services()
@@ -187,6 +188,7 @@ def test_a_scheduler_lost_during_a_request_ends_the_run(
 # --- processes hang -----------------------------------------------------------------------------
 
 
+@pytest.mark.soak("waits until the hung worker is given up")
 @pytest.mark.documented("worker-hung")
 @pytest.mark.parametrize("wake", ["never", "during the retry", "after the run"])
 def test_a_run_does_without_a_hung_worker(
