@@ -26,7 +26,7 @@ from ..filesystems.redaction import scrubbed, shown
 from ..filesystems.retry import permanent_errors, retried
 from ..formats.compression import SUFFIXES as COMPRESSED
 from ..formats.registry import ENDINGS, endings_of, format_of, read_as
-from ..rows import SourceFile
+from ..rows import SourceFile, printable
 from .opening import version_of
 
 _SPECIAL_FILES = (
@@ -165,7 +165,7 @@ def _common_folder(names: Sequence[str]) -> PurePosixPath:
 
 
 def _source(info: Mapping[str, Any], root: PurePosixPath) -> SourceFile:
-    name = _printable(str(PurePosixPath(info["name"]).relative_to(root)))
+    name = printable(str(PurePosixPath(info["name"]).relative_to(root)))
     if info["size"] is None:  # such a web server may not serve parts of a file either
         raise UsageError(
             f"{shown(info['url'])}: the server does not report the size; download the file first"
@@ -173,7 +173,7 @@ def _source(info: Mapping[str, Any], root: PurePosixPath) -> SourceFile:
     url = shown(info["url"])
     format, compression = info["known"]
     return SourceFile(
-        url=_printable(url),
+        url=printable(url),
         name=name,
         size=info["size"],
         version=version_of(info),
@@ -187,7 +187,7 @@ def _source(info: Mapping[str, Any], root: PurePosixPath) -> SourceFile:
 def _problem(info: Mapping[str, Any]) -> str | None:
     """Return why a file cannot be opened, if its name or its kind shows that."""
     name = info["name"]
-    if name != _printable(name):
+    if name != printable(name):
         return "its name is not UTF-8; rename it"
     if "::" in name:
         return "its name holds '::', which joins URLs; rename it"
@@ -195,12 +195,3 @@ def _problem(info: Mapping[str, Any]) -> str | None:
         return None
     kind = next((what for test, what in _SPECIAL_FILES if test(info.get("mode", 0))), "no file")
     return f"it is {kind}"
-
-
-def _printable(name: str) -> str:
-    r"""Return a name that can be stored, with bytes that are not UTF-8 escaped.
-
-    >>> _printable("a\udcff.txt"), _printable("ā.txt")
-    ('a\\udcff.txt', 'ā.txt')
-    """
-    return name.encode("utf-8", "backslashreplace").decode()

@@ -10,8 +10,9 @@ import pyarrow as pa
 from ..errors import UsageError
 from ..filesystems.redaction import scrubbed
 from ..rows import Malformed, Opener, Outline, SourceFile
-from . import delimited, document, jsonl, parquet, plain
+from . import delimited, document, jsonl, plain
 from .compression import split_suffix
+from .parquet import parquet
 
 FORMATS = {
     "parquet": parquet.FORMAT,
