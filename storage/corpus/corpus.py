@@ -17,7 +17,7 @@ import pyarrow as pa
 from ..cleaning.steps import NO_CLEANING, Cleaning
 from ..errors import CorpusNotFound, UsageError
 from ..formats.registry import require_format
-from ..rows import ARROW_KINDS, ColumnSelection, Rows, SourceFile, Stretch
+from ..rows import ARROW_KINDS, ColumnSelection, Rows, SourceFile, Stretch, printable
 from .index import CorpusIndex, build_index
 from .listing import Location, list_files
 from .opening import FileOpener
@@ -197,8 +197,8 @@ class _ReadFrame:
 
 
 def _schema(selection: ColumnSelection) -> pa.Schema:
-    others = {column.name: ARROW_KINDS[column.kind] for column in selection.others}
-    return pa.schema({selection.text: pa.large_string(), **others})
+    others = {printable(column.name): ARROW_KINDS[column.kind] for column in selection.others}
+    return pa.schema({printable(selection.text): pa.large_string(), **others})
 
 
 def _to_table(batches: Sequence[Rows], selection: ColumnSelection) -> pa.Table:

@@ -36,6 +36,7 @@ from ..rows import (
 )
 from .opening import SMALL_BYTES, FileOpener, SmallFileOpener
 from .partition import FileRows, Partition, file_spans, plan
+from .remarks import doubled_names
 
 INDEX_THREADS = 16
 _TEXT_KIND = "string"
@@ -69,6 +70,7 @@ class CorpusIndex:
     id: Column | None  # None: a text's id is its row number
     keep: tuple[Column, ...]
     cleaning: Cleaning = NO_CLEANING
+    remarks: tuple[str, ...] = ()  # which column was left out, or read where several had its name
 
     @cached_property
     def starts(self) -> list[int]:
@@ -94,7 +96,8 @@ class CorpusIndex:
     @property
     def notes(self) -> tuple[str, ...]:
         """Sentences for the user about how the corpus will be read."""
-        unread = [f"{f.file.name} cannot be read: {f.problem}" for f in self.uncounted]
+        unread = list(self.remarks)
+        unread += [f"{f.file.name} cannot be read: {f.problem}" for f in self.uncounted]
         unread += [
             f"{f.file.name}: {f.problem}; its {f.rows:,} rows are quarantined"
             for f in self.files
@@ -146,6 +149,7 @@ class CorpusIndex:
         """Digest of the rows, their units, the problems and the kinds of columns."""
         found = self.to_json()
         found["files"] = [[file["units"], file["problem"]] for file in found["files"]]
+        found.pop("remarks", None)
         return hashlib.sha256(json.dumps(found, sort_keys=True).encode()).hexdigest()
 
     def to_json(self) -> dict[str, Any]:
@@ -165,6 +169,7 @@ class CorpusIndex:
             "id": asdict(self.id) if self.id else None,
             "keep": [asdict(column) for column in self.keep],
             "cleaning": self.cleaning.describe(),
+            **({"remarks": list(self.remarks)} if self.remarks else {}),
         }
 
     @classmethod
@@ -182,7 +187,8 @@ class CorpusIndex:
         identity = Column(**data["id"]) if data["id"] else None
         keep = tuple(Column(**column) for column in data["keep"])
         cleaning = Cleaning(**data.get("cleaning", {}))  # older stores have no cleaning
-        return cls(tuple(files), data["text"], identity, keep, cleaning)
+        remarks = tuple(data.get("remarks", ()))
+        return cls(tuple(files), data["text"], identity, keep, cleaning, remarks)
 
 
 def build_index(
@@ -207,14 +213,21 @@ def build_index(
     indexed = tuple(_file_index(f, o, text) for f, o in zip(files, found, strict=True))
     names = {name for o in readable for name in o.columns} - {ANY_TEXT}
     for name in (*([id] if id else []), *keep):
-        if name not in names:
+        if readable and name not in names:
             raise ColumnNotFound(_no_column(name, names))
+    remarks = doubled_names(files, found, (text, id or "id", *keep))
     identity = id or ("id" if "id" in names else None)
+    if id is None and identity and (nested := _nested(readable, identity)):
+        identity = None
+        remarks.append(
+            f"column 'id' holds {nested}, which cannot be stored; a text's id is its row number"
+        )
     index = CorpusIndex(
         indexed,
         text,
         Column(identity, _id_kind(readable, identity)) if identity else None,
         tuple(Column(name, _kind(readable, name)) for name in keep),
+        remarks=tuple(remarks),
     )
     if not index.rows:
         reasons = "; ".join(f"{f.file.name}: {f.problem or 'no rows'}" for f in indexed[:5])
@@ -241,7 +254,7 @@ def extend_index(
 def _misfit(found: Outline, index: CorpusIndex) -> str | None:
     for column in index.selection.others:
         kind = found.columns.get(column.name, column.kind)
-        fits = column.kind in (kind, "string") or (kind, column.kind) == ("int64", "float64")
+        fits = common_kind((kind, column.kind)) == column.kind
         if not fits or "<" in kind:
             return f"column {column.name!r} holds {kind}, and in the results {column.kind}"
     return None
@@ -311,11 +324,15 @@ def _no_column(name: str, names: set[str]) -> str:
 
 def _kind(readable: Sequence[Outline], name: str) -> str:
     """Return the kind to read a column as, given its kinds in all files."""
-    kinds = {o.columns[name] for o in readable if name in o.columns}
-    nested = [kind for kind in kinds if "<" in kind]
-    if nested:
-        raise ColumnNotFound(f"column {name!r} holds {nested[0]}, which cannot be stored")
-    return common_kind(kinds)
+    if nested := _nested(readable, name):
+        raise ColumnNotFound(f"column {name!r} holds {nested}, which cannot be stored")
+    return common_kind({o.columns[name] for o in readable if name in o.columns})
+
+
+def _nested(readable: Sequence[Outline], name: str) -> str | None:
+    """Return a kind of the column that cannot be stored: a struct, list or map."""
+    kinds = sorted({o.columns[name] for o in readable if name in o.columns})
+    return next((kind for kind in kinds if "<" in kind), None)
 
 
 def _id_kind(readable: Sequence[Outline], name: str) -> str:
