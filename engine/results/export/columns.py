@@ -18,7 +18,7 @@ import pyarrow as pa
 from ....storage.corpus.index import CorpusIndex
 from ....storage.errors import ColumnNotFound
 from ....storage.field import STRING, Field
-from ....storage.rows import ARROW_KINDS, Column
+from ....storage.rows import ARROW_KINDS, Column, printable
 from ....storage.store.dataset import StoredArrays
 from ....storage.store.duplicates import DIGEST, mark_fields
 from .rows import Piece
@@ -132,7 +132,7 @@ def _identity(column: Column | None) -> OutputColumn:
 
 def _of_corpus(column: Column, kept: bool, taken: set[str]) -> OutputColumn:
     return _column(
-        _unique(column.name, OF_THE_CORPUS, taken),
+        _unique(printable(column.name), OF_THE_CORPUS, taken),
         ARROW_KINDS[column.kind],
         partial(_own, column, column.array),
         arrays=(column.array, f"{column.array}_valid") if kept else (),
