@@ -93,6 +93,7 @@ class Outline:
     columns: Mapping[str, str]  # name: "string", "int64", "float64", "bool", or an Arrow type
     lengths: Mapping[str, Lengths] = field(default_factory=dict)
     """Lengths by column if columns are decoded one by one, else of records, as `ANY_TEXT`."""
+    fault: str | None = None  # why the first record has no columns, if records have their own
 
 
 NULL_KIND = "null"
