@@ -95,15 +95,7 @@ class Outline:
     """Lengths by column if columns are decoded one by one, else of records, as `ANY_TEXT`."""
     doubled: frozenset[str] = frozenset()
     """Names that several columns had; the first of them is read under the name."""
-
-
-def printable(name: str) -> str:
-    r"""Return a name that can be stored, with bytes that are not UTF-8 escaped.
-
-    >>> printable("a\udcff.txt"), printable("ā.txt")
-    ('a\\udcff.txt', 'ā.txt')
-    """
-    return name.encode("utf-8", "backslashreplace").decode()
+    fault: str | None = None  # why the first record has no columns, if records have their own
 
 
 NULL_KIND = "null"

@@ -22,6 +22,7 @@ from ..cleaning.steps import NO_CLEANING, Cleaning
 from ..errors import ColumnNotFound, CorpusEmpty, PaniniError, StorageRefused, StorageUnreachable
 from ..filesystems.redaction import presentable, scrubbed
 from ..formats.registry import FORMATS, outline
+from ..names import did_you_mean, storable
 from ..rows import (
     ANY_TEXT,
     Column,
@@ -34,12 +35,14 @@ from ..rows import (
     Unit,
     common_kind,
 )
+from .missing_columns import no_column, require_text, text_problem
 from .opening import SMALL_BYTES, FileOpener, SmallFileOpener
 from .partition import FileRows, Partition, file_spans, plan
 from .remarks import doubled_names
 
 INDEX_THREADS = 16
-_TEXT_KIND = "string"
+_DEFAULT_ID = "id"
+_MOST_NOTES = 10
 
 
 @dataclass(frozen=True)
@@ -107,6 +110,9 @@ class CorpusIndex:
         if packed:
             names = ", ".join(packed[:3]) + (", ..." if len(packed) > 3 else "")
             unread.append(f"{names}: compressed, so each file is read by a single task")
+        more = len(unread) - _MOST_NOTES
+        if more > 0:
+            unread[_MOST_NOTES:] = [f"and {more:,} more notes like these; see the quarantine"]
         return tuple(unread)
 
     def locate(self, row: int) -> tuple[SourceFile, int]:
@@ -207,16 +213,16 @@ def build_index(
     CorpusEmpty
         No file has any rows.
     """
-    found = _outlines(files, opener)
+    found = _outlines(files, opener, [text, id or _DEFAULT_ID, *keep])
     readable = [o for o in found if isinstance(o, Outline) and (o.units or o.columns)]
-    _require_text(readable, text)
+    require_text(files, found, text)
     indexed = tuple(_file_index(f, o, text) for f, o in zip(files, found, strict=True))
     names = {name for o in readable for name in o.columns} - {ANY_TEXT}
     for name in (*([id] if id else []), *keep):
         if readable and name not in names:
-            raise ColumnNotFound(_no_column(name, names))
-    remarks = doubled_names(files, found, (text, id or "id", *keep))
-    identity = id or ("id" if "id" in names else None)
+            raise ColumnNotFound(no_column(name, names) + did_you_mean(name, names))
+    remarks = doubled_names(files, found, (text, id or _DEFAULT_ID, *keep))
+    identity = id or (_DEFAULT_ID if _DEFAULT_ID in names else None)
     if id is None and identity and (nested := _nested(readable, identity)):
         identity = None
         remarks.append(
@@ -243,7 +249,8 @@ def extend_index(
     If the columns of a file do not fit, its rows are counted and quarantined.
     """
     added = []
-    for file, found in zip(files, _outlines(files, opener), strict=True):
+    names = [index.text, *(column.name for column in index.selection.others)]
+    for file, found in zip(files, _outlines(files, opener, names), strict=True):
         indexed = _file_index(file, found, index.text)
         if isinstance(found, Outline) and not indexed.problem:
             indexed = replace(indexed, problem=_misfit(found, index))
@@ -260,18 +267,21 @@ def _misfit(found: Outline, index: CorpusIndex) -> str | None:
     return None
 
 
-def _outlines(files: Sequence[SourceFile], opener: FileOpener) -> list[Outline | str]:
+def _outlines(
+    files: Sequence[SourceFile], opener: FileOpener, names: Sequence[str]
+) -> list[Outline | str]:
     if not files:
         return []
     with ThreadPoolExecutor(min(INDEX_THREADS, len(files))) as pool:
-        return list(pool.map(lambda file: _outline(file, opener), files))
+        return list(pool.map(lambda file: _outline(file, opener, names), files))
 
 
-def _outline(file: SourceFile, opener: FileOpener) -> Outline | str:
+def _outline(file: SourceFile, opener: FileOpener, names: Sequence[str]) -> Outline | str:
     if file.problem:
         return f"cannot be opened: {file.problem}"
+    one = SmallFileOpener(opener, file) if file.size <= SMALL_BYTES else opener
     try:
-        return outline(file, SmallFileOpener(opener, file) if file.size <= SMALL_BYTES else opener)
+        return outline(file, one, names)
     except StorageRefused as refused:
         if not isinstance(refused.__cause__, PermissionError):
             raise
@@ -279,7 +289,7 @@ def _outline(file: SourceFile, opener: FileOpener) -> Outline | str:
     except PaniniError:
         raise
     except Malformed as error:
-        return scrubbed(f"not readable as {file.format}: {error}")
+        return storable(scrubbed(f"not readable as {file.format}: {error}"))
     except OSError as error:
         # A problem is stored permanently, so a transient failure must not become one.
         raise StorageUnreachable(
@@ -291,35 +301,10 @@ def _file_index(file: SourceFile, found: Outline | str, text: str) -> FileIndex:
     if isinstance(found, str):
         return FileIndex(file, (), found)
     # Without a schema, the keys may differ from record to record.
-    problem = _text_problem(found, text) if FORMATS[file.format].has_schema else None
+    problem = text_problem(found, text) if FORMATS[file.format].has_schema else None
     return FileIndex(
         file, found.units, problem, found.lengths.get(text) or found.lengths.get(ANY_TEXT)
     )
-
-
-def _text_problem(found: Outline, text: str) -> str | None:
-    kind = found.columns.get(text) or found.columns.get(ANY_TEXT)
-    if not found.units or kind == _TEXT_KIND:
-        return None
-    if kind is None:
-        return _no_column(text, set(found.columns))
-    inner = ", ".join(sorted(name for name in found.columns if name.startswith(f"{text}.")))
-    return f"column {text!r} holds {kind}, not text" + (f"; in it are {inner}" if inner else "")
-
-
-def _require_text(readable: Sequence[Outline], text: str) -> None:
-    problems = [_text_problem(found, text) for found in readable if found.units]
-    if problems and all(problems):
-        names = {name for o in readable for name in o.columns} - {ANY_TEXT}
-        if text in names:
-            raise ColumnNotFound(str(problems[0]))
-        raise ColumnNotFound(_no_column(text, names))
-
-
-def _no_column(name: str, names: set[str]) -> str:
-    # Stores keep this text in their index, which is part of what identifies a store: do not reword.
-    choices = ", ".join(sorted(names)) or "none"
-    return f"no column {name!r}; the columns there are: {choices}"
 
 
 def _kind(readable: Sequence[Outline], name: str) -> str:

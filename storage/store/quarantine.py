@@ -14,7 +14,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from ..corpus.index import CorpusIndex
-from ..rows import Fault, Stretch, printable
+from ..names import storable
+from ..rows import Fault, Stretch
 from ..targets.target import Target
 from .keys import QUARANTINE_KEY
 
@@ -55,7 +56,7 @@ def quarantined_rows(stretch: Stretch, fault: Fault) -> QuarantinedRows:
         rows=fault.rows,
         file=stretch.file.name,
         file_row=fault.row,
-        reason=printable(fault.reason),
+        reason=storable(fault.reason),
         excerpt=fault.excerpt,
     )
 
@@ -68,7 +69,7 @@ def unread_files(index: CorpusIndex) -> list[QuarantinedRows]:
             rows=0,
             file=file.file.name,
             file_row=None,
-            reason=printable(str(file.problem)),
+            reason=storable(str(file.problem)),
         )
         for file in index.uncounted
     ]
