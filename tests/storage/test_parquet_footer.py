@@ -77,8 +77,10 @@ def test_a_text_beside_an_encrypted_column_is_read(tmp_path, column):
     write_encrypted(tmp_path / "a.parquet", column)
     (tmp_path / "b.csv").write_text("id,text,n\nz,bon,3\n")
 
-    texts, columns, reasons = read(open_corpus(tmp_path, keep=["n"]))
+    texts, columns, reasons = read(corpus := open_corpus(tmp_path, keep=["n"]))
 
+    remark = f"a.parquet: column '{column}' holds encrypted values; they are missing"
+    assert corpus.index.notes == (remark,)
     assert texts == ["un", "deux", "bon"]
     assert columns[column] == [None, None, {"id": "z", "n": "3"}[column]]
     assert not reasons
