@@ -100,7 +100,12 @@ class Outline:
 
 NULL_KIND = "null"
 
-UNREADABLE_KINDS = ("encrypted values", "values of another file", "values without a description")
+UNREADABLE_KINDS = (
+    "encrypted values",
+    "values of another file",
+    "values without a description",
+    "values with a wrong description",
+)
 """Kinds of columns whose values cannot be read. A text can be read without them."""
 
 VALUELESS_KINDS = frozenset((NULL_KIND, *UNREADABLE_KINDS))

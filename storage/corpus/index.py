@@ -38,7 +38,7 @@ from ..rows import (
 from .missing_columns import no_column, require_text, text_problem
 from .opening import SMALL_BYTES, FileOpener, SmallFileOpener
 from .partition import FileRows, Partition, file_spans, plan
-from .remarks import doubled_names
+from .remarks import doubled_names, unreadable_values
 
 INDEX_THREADS = 16
 _DEFAULT_ID = "id"
@@ -228,6 +228,7 @@ def build_index(
         remarks.append(
             f"column 'id' holds {nested}, which cannot be stored; a text's id is its row number"
         )
+    remarks += unreadable_values(files, found, (*([identity] if identity else []), *keep))
     index = CorpusIndex(
         indexed,
         text,
