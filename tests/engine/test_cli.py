@@ -157,7 +157,7 @@ def test_quarantined_rows_exit_3(tmp_path):
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        (["run", "nowhere.jsonl", "out.zarr"], "no such file"),
+        (["run", "nowhere.jsonl", "out.zarr"], "no files found at nowhere.jsonl"),
         (["run", "c.jsonl"], "as the last argument, RESULTS"),
         (
             ["run", "c.jsonl", "out.zarr", "--cluster", "abacus"],
