@@ -17,8 +17,8 @@ from .budget import joined_batch
 from .micro_batch import MicroBatch
 from .sent_graph import GraphKey, held_graph
 
-# Importing `task` loads all that a task needs, while the client counts the corpus: it counts as
-# resident, and the first task does not wait for it.
+# Importing `task` loads everything that a task needs, while the client still counts the corpus. So
+# it is part of the resident memory that is reported, and the first task does not wait for it.
 from .task import filter_worker_log, sendable
 
 
