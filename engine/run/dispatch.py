@@ -303,14 +303,16 @@ class Dispatch:
         is_new = worker not in self._excluded
         self._excluded[worker] = error
         if not self._threads():
-            remedy = "" if isinstance(error, UnfitWorker) else (
-                "restart the cluster, or start one with --cluster cpu, and "
+            remedy = (
+                ""
+                if isinstance(error, UnfitWorker)
+                else ("restart the cluster, or start one with --cluster cpu, and ")
             )
             raise type(error)(
                 f"{error}; no other worker is left. Finished shards are kept: {remedy}run again to "
                 "resume"
             ) from error
-        if isinstance(error, DeviceLost):
+        if isinstance(error, DeviceLost) and is_new:  # dask may send a lost worker further tasks
             self._losses[task.partition] += 1
             if self._losses[task.partition] > MAX_LOSSES:
                 raise RunFailed(
