@@ -142,9 +142,10 @@ class Dispatch:
         """Wait for a cancellation in progress, then remove what the cluster holds of the run."""
         if self._cancelling is not None:  # the caller closes the client next
             self._cancelling.join(_CLEAN_UP_SECONDS)
-        cleaning = threading.Thread(target=self._clean_up, daemon=True)
-        cleaning.start()
-        cleaning.join(_CLEAN_UP_SECONDS)  # the scheduler may not answer
+        if getattr(self._client, "status", "running") == "running":
+            cleaning = threading.Thread(target=self._clean_up, daemon=True)
+            cleaning.start()
+            cleaning.join(_CLEAN_UP_SECONDS)  # the scheduler may not answer
 
     def _clean_up(self) -> None:
         with suppress(Exception):  # the cluster may be gone
