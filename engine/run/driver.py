@@ -18,7 +18,9 @@ from ...storage.store.mirror import restore
 from ..monitoring.events import EventStream, Indexed, Notice, Planned, Restored, ShardDone
 from ..monitoring.recorder import Recorder
 from ..worker.compute import ComputeSpec
+from ..worker.sent_graph import SentGraph
 from ..worker.task import Task, TaskContext, shards_in_flight
+from ..worker.visibility import Visible
 from .background_mirror import Mirroring
 from .dispatch import Dispatch
 from .spec import RunSpec
@@ -42,8 +44,10 @@ class Driver:
         self._warned = False
         self._announcing = threading.Lock()
         self._announced: set[int] = set()
+        visible = Visible.of(spec.corpus.files, spec.target, self._ticket)
         self._dispatch = Dispatch(
             spec.client,
+            SentGraph(spec.client, spec.graph, visible),
             label=spec.graph.label,
             announce=self._announce,
             publish=events.publish,
