@@ -26,6 +26,7 @@ import numpy as np
 
 from ...storage.errors import GraphError
 from .labels import label_of
+from .values import parts_of
 
 _PLAIN = (type(None), bool, int, float, complex, str, bytes)
 _PACKAGE = __name__.partition(".")[0]
@@ -65,7 +66,7 @@ class _Walk:
     def function(self, function: FunctionType) -> dict[str, Any]:
         self._seen.add(id(function))
         described: dict[str, Any] = {"source": _source(function)}
-        refers = _refers_to(function)
+        refers = outside_values(function)
         if refers:
             described["refers to"] = {name: self.value(name, refers[name]) for name in refers}
         return described
@@ -90,7 +91,11 @@ class _Walk:
         if described is not None:
             return described
         if self._versioned:
-            return f"a {type(value).__qualname__}"
+            return f"a {type(value).__qualname__}"  # its author answers for the value
+        found = parts_of(value)
+        if found is not None:
+            label, parts = found
+            return [label, *(self.value(name, part) for part in parts)]
         raise GraphError(
             f"block {self._block!r} uses {name!r} of type {type(value).__qualname__}, whose value "
             "has no stable description, so changes to it would go unnoticed; give the block a "
@@ -112,8 +117,7 @@ class _Walk:
             return self._class(name, label, value)
         if not callable(value):
             return None
-        # Look into a library's wrapper (a cache, a compiler) around a user's function.
-        own = inspect.unwrap(value, stop=_is_user_function)
+        own = _unwrapped(value)
         if _is_user_function(own):
             return label if id(own) in self._seen else {label: self.function(own)}
         if isinstance(value, np.ufunc):
@@ -127,7 +131,7 @@ class _Walk:
         members: dict[str, Any] = {}
         for key, member in sorted(vars(value).items()):
             code = getattr(member, "__func__", getattr(member, "fget", member))
-            own = inspect.unwrap(code, stop=_is_user_function)
+            own = _unwrapped(code)
             # Methods that a dataclass generates follow from its fields.
             counts = _is_user_function(own) and not (
                 key[:2] == "__" and own.__code__.co_filename == "<string>"
@@ -137,8 +141,11 @@ class _Walk:
         return {label: [*(self.value(name, base) for base in value.__bases__), members]}
 
 
-def _refers_to(function: FunctionType) -> dict[str, Any]:
-    """Return, by name, the outside values that a function and its nested functions refer to."""
+def outside_values(function: FunctionType) -> dict[str, Any]:
+    """Return, by name, the outside values that a function and its nested functions refer to.
+
+    The name of a default ends with ``=``.
+    """
     refers = {
         name: function.__globals__[name]
         for name in _global_names(function.__code__)
@@ -217,6 +224,19 @@ def _is_user_function(value: Any) -> bool:
         return False
     package = (value.__module__ or "").partition(".")[0]
     return package != _PACKAGE and not _is_library(value.__code__.co_filename)
+
+
+def _unwrapped(value: Any) -> Any:
+    """Look into a library's wrapper (a cache, a compiler) around a user's function."""
+    return inspect.unwrap(value, stop=_is_user_function)
+
+
+def user_function_in(value: Any) -> FunctionType | None:
+    """Return the user's function in a partial, a method or a wrapper; None for anything else."""
+    while isinstance(value, partial | MethodType):
+        value = value.func if isinstance(value, partial) else value.__func__
+    own = _unwrapped(value)
+    return own if _is_user_function(own) else None
 
 
 def _source(function: FunctionType) -> str:

@@ -1,0 +1,292 @@
+"""`PortableFunction`: users' functions as bytes, which a worker loads inside a task.
+
+dask loads the functions of a task before the task begins, where an error ends the worker's process.
+Here they are loaded when a block is bound, so that an error is the block's. `pack` also sends by
+value what cloudpickle looks up by name in ``__main__``, such as a cached function of a notebook,
+and refuses what cannot be sent, by name. What a function refers to is found by `fingerprint`.
+"""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+import io
+import pickle
+import sys
+import threading
+import typing
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from operator import attrgetter
+from types import FunctionType
+from typing import Any
+
+import cloudpickle
+
+from ..storage.errors import BlockError, GraphError
+from .fingerprint.functions import outside_values, user_function_in
+
+MOST_LOADED = 2
+"""Graphs whose functions a worker's thread keeps, so that what they cache (a model) is made once
+and not once per task."""
+
+_CACHED = type(functools.lru_cache(lambda: None))
+_DISPATCHER = functools.singledispatch(lambda _: None).__code__
+
+Function = Callable[..., Any]
+
+
+class _Loaded(threading.local):
+    """Functions by payload. Threads share none, as users' code need not be safe for threads."""
+
+    def __init__(self) -> None:
+        self.functions: dict[str, tuple[Function, ...]] = {}
+
+
+_loaded = _Loaded()
+
+
+@dataclass(frozen=True)
+class Payload:
+    """The pickled functions of a graph's blocks."""
+
+    digest: str
+    data: bytes = field(repr=False)
+
+    def __reduce_ex__(self, protocol: Any) -> Any:
+        """Let pickle send the bytes without copying them."""
+        return Payload, (self.digest, pickle.PickleBuffer(self.data))
+
+    def functions(self) -> tuple[Function, ...]:
+        """Load the functions, unless this thread has just used them."""
+        kept = _loaded.functions
+        found = kept.pop(self.digest, None) or pickle.loads(self.data)
+        kept[self.digest] = found  # the last one used comes last
+        while len(kept) > MOST_LOADED:
+            del kept[next(iter(kept))]
+        return typing.cast("tuple[Function, ...]", found)
+
+
+@dataclass(frozen=True)
+class PortableFunction:
+    """The function of one block in a payload; calling it loads it."""
+
+    block: str
+    payload: Payload
+    number: int
+
+    def load(self) -> Function:
+        """Return the function.
+
+        Raises
+        ------
+        BlockError
+            It cannot be loaded in this process.
+        """
+        try:
+            return self.payload.functions()[self.number]
+        except Exception as error:
+            raise BlockError(
+                f"block {self.block!r} cannot be loaded on a worker: {type(error).__name__}: "
+                f"{error}; {_remedy(error)}"
+            ) from error
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        """Load the function and call it."""
+        return self.load()(*args, **kwargs)
+
+
+def _remedy(error: Exception) -> str:
+    if isinstance(error, ModuleNotFoundError):
+        module = (error.name or "").partition(".")[0]
+        return (
+            f"make the module importable there, e.g. client.upload_file('{module}.py') for a "
+            "module of your own, or install its package"
+        )
+    if "__main__" in str(error):
+        return "move what it uses into a module that the workers can import"
+    return "do the workers have the same Python and the same packages as this process?"
+
+
+def pack(functions: Mapping[str, Function]) -> dict[str, PortableFunction]:
+    """Pickle the functions of blocks, given by the blocks' names.
+
+    They are pickled together, so that they share what they refer to. Later changes of what they
+    refer to no longer count.
+
+    Raises
+    ------
+    GraphError
+        A function, or a value that it refers to, cannot be sent to a worker.
+    """
+    try:
+        data = _pickled(tuple(functions.values()))
+    except Exception as error:  # noqa: BLE001 (a user's own class may raise anything)
+        problem = next(filter(None, (_refusal(*one) for one in functions.items())), None)
+        raise problem or GraphError(f"the blocks cannot be sent to workers: {error}") from None
+    payload = Payload(hashlib.sha256(data).hexdigest(), data)
+    return {name: PortableFunction(name, payload, n) for n, name in enumerate(functions)}
+
+
+def _refusal(block: str, function: Function) -> GraphError | None:
+    """Return the error for a function that cannot be sent, naming the value that is the cause."""
+    error = _problem(function)
+    if error is None:
+        return None
+    name, value, error = _culprit(function, set()) or ("", function, error)
+    what = f"uses {name!r} of type {type(value).__qualname__}, which" if name else "is code that"
+    return GraphError(
+        f"block {block!r} {what} cannot be sent to workers ({type(error).__name__}: {error}). Make "
+        "it in a function decorated with @functools.cache, and call that function in the block: "
+        "each worker then makes its own, once"
+    )
+
+
+def _culprit(function: Function, seen: set[int]) -> tuple[str, Any, Exception] | None:
+    own = user_function_in(function)
+    if own is None or id(own) in seen:
+        return None
+    seen.add(id(own))
+    for name, value in outside_values(own).items():
+        error = _problem(value)
+        if error is not None:
+            return _culprit(value, seen) or (name.removesuffix("="), value, error)
+    return None
+
+
+def _problem(value: Any) -> Exception | None:
+    try:
+        _pickled(value)
+    except Exception as error:  # noqa: BLE001 (as above)
+        return error
+    return None
+
+
+def _pickled(value: Any) -> bytes:
+    with io.BytesIO() as file:
+        _Pickler(file).dump(value)
+        return file.getvalue()
+
+
+class _Pickler(cloudpickle.Pickler):  # type: ignore[misc]
+    """cloudpickle's pickler, for a worker on which ``__main__`` is another program."""
+
+    def reducer_override(self, obj: Any) -> Any:
+        """Return how to pickle an object, or NotImplemented for pickle's own way."""
+        if isinstance(obj, io.TextIOWrapper):
+            # cloudpickle would send its content, and each worker would read all of it.
+            raise pickle.PicklingError("it is an open file")
+        for matches, reduced in _BY_VALUE:
+            if matches(obj) and not _is_importable(obj):
+                return reduced(obj)
+        if _is_sought_in_main(obj):
+            raise pickle.PicklingError("workers would look for it in __main__")
+        reduced = super().reducer_override(obj)
+        if isinstance(obj, type) and isinstance(reduced, tuple) and len(reduced) == 6:
+            # Without the identity by which cloudpickle recognises a class: loading the class in its
+            # own process, as threads do, would replace its methods by copies that no longer see the
+            # globals of the session.
+            make, arguments, *state = reduced
+            return make, (*arguments[:-2], None, arguments[-1]), *state
+        return reduced
+
+
+def _is_importable(value: Any) -> bool:
+    """Return whether workers find a function under its name in a module."""
+    module = getattr(value, "__module__", None)
+    if module in (None, "__main__", "__mp_main__") or module not in sys.modules:
+        return False
+    by_value = cloudpickle.list_registry_pickle_by_value()
+    if any(module == one or module.startswith(f"{one}.") for one in by_value):
+        return False
+    try:
+        return attrgetter(value.__qualname__)(sys.modules[module]) is value
+    except AttributeError:
+        return False
+
+
+def _is_sought_in_main(value: Any) -> bool:
+    """Return whether pickle sends no more than a name in ``__main__``, which is not a file."""
+    kind = type(value)
+    if (
+        isinstance(value, type | FunctionType)  # cloudpickle sends those by value
+        or (kind.__reduce__ is object.__reduce__ and kind.__reduce_ex__ is object.__reduce_ex__)
+        or hasattr(sys.modules["__main__"], "__file__")  # the workers of a script import it
+        or getattr(value, "__module__", None) != "__main__"
+    ):
+        return False
+    return isinstance(value.__reduce_ex__(pickle.HIGHEST_PROTOCOL), str)
+
+
+# --- what is sent by value, although pickle knows it by name --------------------------------------
+
+
+class _Target:
+    """Stands for a function that is set later, because it may refer to what wraps it."""
+
+    function: Function
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        return self.function(*args, **kwargs)
+
+
+def _reduced_cache(cached: Any) -> Any:
+    options = cached.cache_parameters()
+    made = _new_cache, (options["maxsize"], options["typed"])
+    return *made, cached.__wrapped__, None, None, _fill_cache
+
+
+def _new_cache(maxsize: int | None, typed: bool) -> Any:
+    return functools.lru_cache(maxsize, typed)(_Target())
+
+
+def _fill_cache(cached: Any, function: Function) -> None:
+    cached.__wrapped__.function = function
+    functools.update_wrapper(cached, function)
+
+
+def _is_dispatcher(value: Any) -> bool:
+    return isinstance(value, FunctionType) and value.__code__ is _DISPATCHER
+
+
+def _reduced_dispatcher(dispatcher: Any) -> Any:
+    state = dispatcher.__wrapped__, dict(dispatcher.registry)
+    return _new_dispatcher, (), state, None, None, _fill_dispatcher
+
+
+def _new_dispatcher() -> Any:
+    return functools.singledispatch(_Target())
+
+
+def _fill_dispatcher(dispatcher: Any, state: tuple[Function, Mapping[type, Function]]) -> None:
+    function, registry = state
+    for kind, implementation in registry.items():
+        dispatcher.register(kind, implementation)
+    functools.update_wrapper(dispatcher, function)
+
+
+def _reduced_property(cached: functools.cached_property[Any]) -> Any:
+    return _new_property, (cached.func, cached.attrname)
+
+
+def _new_property(function: Function, name: str | None) -> Any:
+    made = functools.cached_property(function)
+    made.attrname = name
+    return made
+
+
+def _reduced_new_type(made: typing.NewType) -> Any:
+    return _new_new_type, (made.__name__, made.__supertype__)
+
+
+def _new_new_type(name: str, supertype: Any) -> Any:
+    return typing.NewType(name, supertype)
+
+
+_BY_VALUE: tuple[tuple[Callable[[Any], bool], Callable[[Any], Any]], ...] = (
+    (lambda value: isinstance(value, _CACHED), _reduced_cache),
+    (_is_dispatcher, _reduced_dispatcher),
+    # Until Python 3.12 it holds a lock.
+    (lambda value: type(value) is functools.cached_property, _reduced_property),
+    (lambda value: isinstance(value, typing.NewType), _reduced_new_type),
+)
