@@ -70,11 +70,11 @@ class MapBlock:
     _graph: ClassVar[Callable[[tuple[MapBlock, ...]], Any]]  # `Graph`, which consists of blocks
 
     def __post_init__(self) -> None:
-        odd = next((one for one in self.fields if not isinstance(one, Field)), None)
-        if odd is not None:
+        odd = [one for one in self.fields if not isinstance(one, Field)]
+        if odd:
             raise GraphError(
                 f"block {self.name!r}: fields must be Fields, such as Field('n', 'int32'), not "
-                f"{odd!r}"
+                f"{odd[0]!r}"
             )
         if not self.fields:
             raise GraphError(f"block {self.name!r} declares no fields")
@@ -134,6 +134,7 @@ class MapBlock:
             name: value for name, value in kwargs.items() if name in self.inputs
         }
         inputs = {name: self._input(name, value) for name, value in named.items()}
+        rows = len(next(iter(inputs.values()), ()))
         others = {name: value for name, value in kwargs.items() if name not in inputs}
         returned = self.function(
             *(inputs.pop(name) for name in self.inputs[: len(args)]),
@@ -141,7 +142,7 @@ class MapBlock:
             **inputs,
             **{**self.params, **others},
         )
-        outputs = self.outputs(returned, len(next(iter(named.values()))))
+        outputs = self.outputs(returned, rows)
         if isinstance(returned, Mapping):
             return outputs
         return tuple(outputs.values()) if len(outputs) > 1 else outputs[self.fields[0].name]
@@ -153,7 +154,9 @@ class MapBlock:
             return value
         texts = value.to_pylist() if hasattr(value, "to_pylist") else value
         if isinstance(texts, str | bytes) or not isinstance(texts, Iterable):
-            raise TypeError(f"block {self.name!r} is given several texts at once: a list of strings")
+            raise TypeError(
+                f"block {self.name!r} is given several texts at once: a list of strings"
+            )
         texts = list(texts)
         odd = next((one for one in texts if not isinstance(one, str | bytes)), "")
         if not isinstance(odd, str | bytes):

@@ -140,17 +140,19 @@ MapBlock._graph = Graph
 
 def _as_blocks(given: Any) -> tuple[MapBlock, ...]:
     blocks = tuple(given) if isinstance(given, Iterable) else (given,)
-    odd = next((one for one in blocks if not isinstance(one, MapBlock)), None)
-    if odd is not None:
+    odd = [one for one in blocks if not isinstance(one, MapBlock)]
+    if odd:
         raise GraphError(
-            f"a graph consists of blocks, not of {odd!r}; make a function a block with "
+            f"a graph consists of blocks, not of {odd[0]!r}; make a function a block with "
             "@map_block(fields=[...])"
         )
     return cast("tuple[MapBlock, ...]", blocks)
 
 
 def _unknown_input(block: MapBlock, name: str, known: Iterable[str]) -> str:
-    message = f"block {block.name!r} needs {name!r}; available before it: {', '.join(sorted(known))}"
+    message = (
+        f"block {block.name!r} needs {name!r}; available before it: {', '.join(sorted(known))}"
+    )
     close = get_close_matches(name, known, n=1)
     if close:
         return f"{message}. Did you mean {close[0]!r}?"

@@ -18,7 +18,7 @@ import typing
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from operator import attrgetter
-from types import FunctionType
+from types import CodeType, FunctionType
 from typing import Any
 
 import cloudpickle
@@ -32,6 +32,8 @@ and not once per task."""
 
 _CACHED = type(functools.lru_cache(lambda: None))
 _DISPATCHER = functools.singledispatch(lambda _: None).__code__
+
+_FILE = 10  # position of the file's name among the arguments of `CodeType`
 
 Function = Callable[..., Any]
 
@@ -55,7 +57,7 @@ class Payload:
 
     def __reduce_ex__(self, protocol: Any) -> Any:
         """Let pickle send the bytes without copying them."""
-        return Payload, (self.digest, pickle.PickleBuffer(self.data))
+        return Payload, (self.digest, pickle.PickleBuffer(self.data) if protocol >= 5 else self.data)
 
     def functions(self) -> tuple[Function, ...]:
         """Load the functions, unless this thread has just used them."""
@@ -179,6 +181,10 @@ class _Pickler(cloudpickle.Pickler):  # type: ignore[misc]
         for matches, reduced in _BY_VALUE:
             if matches(obj) and not _is_importable(obj):
                 return reduced(obj)
+        if isinstance(obj, CodeType):
+            # cloudpickle 3.1.3 leaves out the file, which an error's traceback needs.
+            make, arguments = self.dispatch_table[CodeType](obj)
+            return make, (*arguments[:_FILE], obj.co_filename, *arguments[_FILE + 1 :])
         if _is_sought_in_main(obj):
             raise pickle.PicklingError("workers would look for it in __main__")
         reduced = super().reducer_override(obj)

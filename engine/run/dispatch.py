@@ -17,6 +17,8 @@ from dataclasses import replace
 from itertools import count, islice
 from typing import TYPE_CHECKING, Any
 
+from ...graphs.graph import Graph
+from ...storage.corpus.front import FirstTexts
 from ...storage.errors import DeviceLost, PaniniError, RunFailed
 from ...storage.filesystems.redaction import presentable, scrubbed
 from ...storage.store.lifecycle import OpenStore
@@ -26,7 +28,7 @@ from ..worker.readiness import Readiness
 from ..worker.task import BEGUN, Outcome, Task, TaskContext, run_task
 from .killed import describe_death
 from .tasks import task_of
-from .wait_for_workers import Preparation
+from .wait_for_workers import GraphTrial, Preparation
 from .watchdog import Watchdog
 
 if TYPE_CHECKING:
@@ -135,6 +137,16 @@ class Dispatch:
                 "the cluster went away before the run began; start a cluster, and run again"
             )
             raise (self._stopped or gone) from error
+
+    def try_graph(
+        self, graph: Graph, backend: str, texts: FirstTexts, *, raise_on_error: bool
+    ) -> tuple[str, ...]:
+        """Try a graph on one worker, once one is ready; see `GraphTrial.run`."""
+        self.prepare(backend)
+        self.readiness()
+        trial = GraphTrial(self._client, self._priority, lambda: self._stopped)
+        with Watchdog(self._client, self._publish, self.stop):
+            return trial.run(graph, backend, texts, raise_on_error=raise_on_error)
 
     def dismiss(self) -> None:
         """Wait for a cancellation in progress, then release the workers' reports."""

@@ -9,21 +9,25 @@ from __future__ import annotations
 import threading
 from collections.abc import Sequence
 
+from ...storage.corpus.front import first_texts
 from ...storage.corpus.partition import MAX_SHARD_SECONDS
 from ...storage.errors import RowsQuarantined, RunCancelled
 from ...storage.store.history import RunRecord, Summary, Timeline
+from ...storage.store.keys import DONE
 from ...storage.store.lease import LeaseTicket
 from ...storage.store.lifecycle import OpenStore, begin, discard, finish, read_summary
 from ...storage.store.mirror import restore
 from ..monitoring.events import EventStream, Indexed, Notice, Planned, Restored, ShardDone
 from ..monitoring.recorder import Recorder
 from ..worker.compute import ComputeSpec
+from ..worker.graph_trial import ROWS
 from ..worker.task import Task, TaskContext, shards_in_flight
 from .background_mirror import Mirroring
 from .dispatch import Dispatch
 from .spec import RunSpec
 from .target_leases import Leases, release_all
 from .tasks import longest_first, tasks_left
+from .wait_for_workers import needs_trial
 from .worker_memory import project
 
 
@@ -82,6 +86,7 @@ class Driver:
             restored = restore(spec.mirror, spec.target, self._ticket)
             if restored:
                 self._events.publish(Restored(restored, spec.mirror.url))
+        self._try_graph()
         store = begin(
             spec.target,
             spec.corpus,
@@ -102,6 +107,20 @@ class Driver:
             summary = self._finished(store)
             self._mirroring.finish()
         return summary
+
+    def _try_graph(self) -> None:
+        """Try the user's blocks on the first texts, unless the store has results of them."""
+        spec = self._spec
+        if not needs_trial(spec.packed):
+            return
+        if spec.existing != "discard" and spec.target.sizes(DONE):
+            return
+        texts = first_texts(spec.corpus, ROWS)
+        if texts is not None:
+            for note in self._dispatch.try_graph(
+                spec.packed, spec.backend, texts, raise_on_error=spec.raise_on_error
+            ):
+                self._events.publish(Notice(note))
 
     @property
     def _ticket(self) -> LeaseTicket:
@@ -155,7 +174,7 @@ class Driver:
     def _compute(self, store: OpenStore, tasks: Sequence[Task]) -> None:
         spec, index = self._spec, store.index
         compute = ComputeSpec(
-            graph=spec.graph,
+            graph=spec.packed,
             backend=spec.backend,
             columns=index.selection,
             id_column=index.id,

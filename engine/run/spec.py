@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from ...graphs.block import MapBlock
 from ...graphs.fingerprint.labels import keep_known_labels
 from ...graphs.graph import Graph
 from ...graphs.kernels import NUMERIC_VERSION
@@ -19,6 +20,7 @@ from ...storage.corpus.corpus import Corpus
 from ...storage.corpus.index import CorpusIndex
 from ...storage.corpus.partition import FEW_SHARDS, SHARDS_AIMED_AT, Sharding
 from ...storage.errors import UsageError
+from ...storage.rows import Column
 from ...storage.store.duplicates import require_digest
 from ...storage.store.extension import Existing, in_known_order, refuse_mismatch
 from ...storage.store.layout import stored_fields
@@ -42,6 +44,7 @@ class RunSpec:
     """The specification of a run; made by `RunSpec.of`."""
 
     graph: Graph
+    packed: Graph  # the same as it is sent to workers; later changes of its values do not count
     corpus: Corpus  # its files in the order and under the names that the store knows
     target: Target
     mirror: Target | None
@@ -58,7 +61,7 @@ class RunSpec:
     @classmethod
     def of(
         cls,
-        graph: Graph,
+        graph: Graph | MapBlock,
         corpus: Corpus,
         results: str | os.PathLike[str] | Target,
         *,
@@ -77,6 +80,7 @@ class RunSpec:
 
         Parameters and errors are those of `submit`.
         """
+        graph = Graph((graph,)) if isinstance(graph, MapBlock) else graph
         _require_usable(graph, corpus, shard_rows, on_error, backend)
         _require_priority(priority)
         if fresh and extend:
@@ -88,6 +92,7 @@ class RunSpec:
             raise UsageError(f"mirror and results must be different targets; both are {target.url}")
         targets = [target] if mirror is None else [target, mirror]
         manifest = None if fresh else next(filter(None, map(read_manifest, targets)), None)
+        packed = graph.packed()  # first: a version= does not help a value that cannot be sent
         described = graph.describe()
         if manifest is not None:
             corpus = in_known_order(corpus, manifest)
@@ -99,6 +104,7 @@ class RunSpec:
         client = client or _newest_client()
         return cls(
             graph=graph,
+            packed=packed,
             corpus=corpus,
             target=target,
             mirror=mirror,
@@ -154,6 +160,9 @@ def _require_usable(
             f"shard_rows must be a power of two, such as 512 or 4096, not {shard_rows}"
         )
     require_digest(corpus.cleaning, corpus.keep, graph.fields)
+    # Here for the names alone: the kinds of the columns are found when the rows are counted.
+    known = Column(corpus.id, "string") if corpus.id else None
+    stored_fields(known, [Column(name, "string") for name in corpus.keep], graph.fields)
     if backend is not None:
         require_backend(backend)
 

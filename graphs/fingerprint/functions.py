@@ -11,10 +11,8 @@ import ast
 import dis
 import hashlib
 import inspect
-import linecache
 import sys
 import sysconfig
-import threading
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import fields, is_dataclass
 from functools import partial
@@ -26,11 +24,11 @@ import numpy as np
 
 from ...storage.errors import GraphError
 from .labels import label_of
+from .sources import parsed, source_of
 from .values import parts_of
 
 _PLAIN = (type(None), bool, int, float, complex, str, bytes)
 _PACKAGE = __name__.partition(".")[0]
-_PARSING = threading.Lock()  # Python 3.11 may raise SystemError if two threads parse at once
 _LIBRARIES = tuple({sysconfig.get_path(name) for name in ("stdlib", "purelib", "platlib")})
 
 
@@ -65,7 +63,7 @@ class _Walk:
 
     def function(self, function: FunctionType) -> dict[str, Any]:
         self._seen.add(id(function))
-        described: dict[str, Any] = {"source": _source(function)}
+        described: dict[str, Any] = {"source": source_of(function)}
         refers = outside_values(function)
         if refers:
             described["refers to"] = {name: self.value(name, refers[name]) for name in refers}
@@ -188,7 +186,7 @@ def _module(module: ModuleType) -> str:
 
 
 def _text_of(module: ModuleType) -> bytes:
-    return ast.unparse(_parsed(Path(_file(module)).read_text(encoding="utf-8"))).encode()
+    return ast.unparse(parsed(Path(_file(module)).read_text(encoding="utf-8"))).encode()
 
 
 def _own_modules(module: ModuleType) -> list[ModuleType]:
@@ -237,55 +235,6 @@ def user_function_in(value: Any) -> FunctionType | None:
         value = value.func if isinstance(value, partial) else value.__func__
     own = _unwrapped(value)
     return own if _is_user_function(own) else None
-
-
-def _source(function: FunctionType) -> str:
-    """Return the normalised source, or the compiled code's digest if the source is uncertain.
-
-    The definition is found in its file by name and line, because `inspect.getsource` cuts a lambda
-    at the end of its first line and confuses several lambdas on one line.
-    """
-    code = function.__code__
-    linecache.checkcache(code.co_filename)
-    lines = linecache.getlines(code.co_filename, function.__globals__)
-    try:
-        tree = _parsed("".join(lines))
-    except SyntaxError:
-        return f"bytecode {_sha(_bytecode(code))}"
-    found = [
-        node
-        for node in ast.walk(tree)
-        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda)
-        and getattr(node, "name", "<lambda>") == code.co_name
-        and min(n.lineno for n in [node, *getattr(node, "decorator_list", [])])
-        == code.co_firstlineno
-    ]
-    if len(found) != 1:
-        return f"bytecode {_sha(_bytecode(code))}"
-    (definition,) = found
-    if not isinstance(definition, ast.Lambda):
-        definition.decorator_list = []
-    return ast.unparse(definition)
-
-
-def _parsed(source: str) -> ast.Module:
-    with _PARSING:
-        return ast.parse(source)
-
-
-def _bytecode(code: CodeType) -> bytes:
-    names = (code.co_names, code.co_varnames, code.co_freevars, code.co_cellvars)
-    constants = [_constant(one) for one in code.co_consts]
-    return repr([code.co_code, code.co_exceptiontable, names, constants]).encode()
-
-
-def _constant(value: Any) -> Any:
-    if isinstance(value, CodeType):
-        return _bytecode(value)
-    if isinstance(value, tuple):
-        return tuple(_constant(one) for one in value)
-    # The order of a set's members differs between processes.
-    return sorted(map(repr, value)) if isinstance(value, frozenset) else repr(value)
 
 
 def _sha(data: bytes) -> str:
