@@ -1,8 +1,8 @@
 """`MapBlock`, a named step of a graph, and `map_block`, which makes one from a function.
 
 Covers the inputs, fields and identity of a block. What its code returns is validated in `returned`,
-and its code is sent to workers by `portable`. The built-in blocks are in `blocks`, and their code is
-in `kernels`. `engine` decides when and where a block runs.
+and `portable` sends its code to workers. The built-in blocks are in `blocks`, and their code is in
+`kernels`. `engine` decides when and where a block runs.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ import inspect
 import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
-from typing import Any, ClassVar, overload
+from typing import Any, ClassVar, cast
 
 import numpy as np
 import numpy.typing as npt
@@ -67,7 +67,7 @@ class MapBlock:
     cuda: str = ""
     text_seconds: float = 0.0
 
-    _graph: ClassVar[Callable[[tuple[MapBlock, ...]], Any]]  # `Graph`, which consists of blocks
+    _graph: ClassVar[type[Any]]  # `Graph`, which consists of blocks
 
     def __post_init__(self) -> None:
         odd = [one for one in self.fields if not isinstance(one, Field)]
@@ -232,24 +232,8 @@ class MapBlock:
         return described
 
 
-@overload
-def map_block(function: Callable[..., Any], /, **options: Any) -> MapBlock: ...
-
-
-@overload
 def map_block(
-    *,
-    fields: Iterable[Field] | Field,
-    name: str | None = None,
-    version: str = "",
-    exact: bool = True,
-    cuda: str = "",
-    text_seconds: float = 0.0,
-) -> Callable[[Callable[..., Any]], MapBlock]: ...
-
-
-def map_block(
-    function: Callable[..., Any] | None = None,
+    function: Any = None,
     /,
     *,
     fields: Iterable[Field] | Field = (),
@@ -258,7 +242,7 @@ def map_block(
     exact: bool = True,
     cuda: str = "",
     text_seconds: float = 0.0,
-) -> Any:
+) -> Callable[[Callable[..., Any]], MapBlock]:
     """Make a block from a function, whose parameter names are the block's inputs.
 
     The function is called with a micro-batch: ``text`` is a `PackedText` of n texts, and any other
@@ -303,12 +287,12 @@ def map_block(
     >>> n_bytes(["a", "dhātu"]).tolist()  # tried on a few texts
     [1, 6]
     """
-    if callable(function) and not fields:
+    declared = (fields,) if isinstance(fields, Field) else tuple(fields)
+    if function is not None and not declared:  # the decorator was written without brackets
         raise GraphError(
             "map_block needs the fields that the function returns: "
             f"@map_block(fields=[Field('{getattr(function, '__name__', 'n')}', 'int32')])"
         )
-    declared = (fields,) if isinstance(fields, Field) else tuple(fields)
 
     def decorate(function: Callable[..., Any]) -> MapBlock:
         label = name or getattr(function, "__name__", "")
@@ -334,4 +318,4 @@ def map_block(
             text_seconds=text_seconds,
         )
 
-    return decorate if function is None else decorate(function)
+    return decorate if function is None else cast("Any", decorate(function))

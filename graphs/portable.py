@@ -19,7 +19,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from operator import attrgetter
 from types import CodeType, FunctionType
-from typing import Any
+from typing import Any, cast
 
 import cloudpickle
 
@@ -31,7 +31,7 @@ MOST_LOADED = 2
 and not once per task."""
 
 _CACHED = type(functools.lru_cache(lambda: None))
-_DISPATCHER = functools.singledispatch(lambda _: None).__code__
+_DISPATCHER = cast("FunctionType", functools.singledispatch(lambda _: None)).__code__
 
 _FILE = 10  # position of the file's name among the arguments of `CodeType`
 
@@ -57,16 +57,18 @@ class Payload:
 
     def __reduce_ex__(self, protocol: Any) -> Any:
         """Let pickle send the bytes without copying them."""
-        return Payload, (self.digest, pickle.PickleBuffer(self.data) if protocol >= 5 else self.data)
+        data = pickle.PickleBuffer(self.data) if protocol >= 5 else self.data
+        return Payload, (self.digest, data)
 
     def functions(self) -> tuple[Function, ...]:
         """Load the functions, unless this thread has just used them."""
         kept = _loaded.functions
-        found = kept.pop(self.digest, None) or pickle.loads(self.data)
+        found = kept.pop(self.digest, None)
+        found = found or pickle.loads(self.data)  # noqa: S301 (of the client, like dask's own)
         kept[self.digest] = found  # the last one used comes last
         while len(kept) > MOST_LOADED:
             del kept[next(iter(kept))]
-        return typing.cast("tuple[Function, ...]", found)
+        return cast("tuple[Function, ...]", found)
 
 
 @dataclass(frozen=True)
@@ -216,7 +218,7 @@ def _is_sought_in_main(value: Any) -> bool:
     kind = type(value)
     if (
         isinstance(value, type | FunctionType)  # cloudpickle sends those by value
-        or (kind.__reduce__ is object.__reduce__ and kind.__reduce_ex__ is object.__reduce_ex__)
+        or (kind.__reduce__, kind.__reduce_ex__) == (object.__reduce__, object.__reduce_ex__)
         or hasattr(sys.modules["__main__"], "__file__")  # the workers of a script import it
         or getattr(value, "__module__", None) != "__main__"
     ):

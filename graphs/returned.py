@@ -6,6 +6,7 @@ names the block in them.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator, Mapping, Sequence, Set
 from reprlib import repr as abridged
 from typing import Any, cast
@@ -115,9 +116,8 @@ def _not_an_array(field: Field, value: Any) -> str:
 
 
 def _dtype_on_device(array: Any) -> np.dtype[Any]:
-    dtype = array.dtype
-    if isinstance(dtype, np.dtype):
-        return dtype
+    if isinstance(array.dtype, np.dtype):
+        return array.dtype
     return np.dtype(array.__cuda_array_interface__["typestr"])  # a tensor of PyTorch
 
 
@@ -233,7 +233,7 @@ def _loss(array: npt.NDArray[Any], items: npt.NDArray[Any], wanted: np.dtype[Any
 def _is_missing(item: Any) -> bool:
     if item is None or type(item).__name__ in ("NAType", "NaTType"):
         return True
-    return isinstance(item, float) and item != item
+    return isinstance(item, float) and math.isnan(item)
 
 
 def _first(items: Sequence[Any], test: Callable[[Any], bool]) -> tuple[int, Any]:

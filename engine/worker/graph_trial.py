@@ -2,7 +2,7 @@
 
 A wrong declaration then costs a second and not a shard. It runs on a worker, in the same way as a
 task, so that it also finds what is missing there, and what it loads stays loaded for the tasks of
-the run. Reading the texts is in `storage.corpus.front`, sending the trial in `run.wait_for_workers`.
+the run. The texts are read by `storage.corpus.front`, and `run.wait_for_workers` sends the trial.
 """
 
 from __future__ import annotations

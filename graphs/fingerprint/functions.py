@@ -69,7 +69,7 @@ class _Walk:
             described["refers to"] = {name: self.value(name, refers[name]) for name in refers}
         return described
 
-    def value(self, name: str, value: Any) -> Any:  # noqa: PLR0911 (one case per line)
+    def value(self, name: str, value: Any) -> Any:
         if isinstance(value, _PLAIN):
             return repr(value)
         if isinstance(value, ModuleType):
@@ -86,10 +86,12 @@ class _Walk:
             parts = {f.name: self.value(name, getattr(value, f.name)) for f in fields(value)}
             return [self.value(name, type(value)), parts]
         described = self._code(name, value)
-        if described is not None:
-            return described
+        return self._object(name, value) if described is None else described
+
+    def _object(self, name: str, value: Any) -> Any:
+        """Describe an object by its parts, or by its type if the author answers for its value."""
         if self._versioned:
-            return f"a {type(value).__qualname__}"  # its author answers for the value
+            return f"a {type(value).__qualname__}"
         found = parts_of(value)
         if found is not None:
             label, parts = found

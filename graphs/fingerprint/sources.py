@@ -77,7 +77,7 @@ def _definition(
 
 
 def _is_in(code: CodeType, file: str, function: FunctionType) -> bool:
-    """Return whether a file compiles to this code: another cell may have a name on the same line."""
+    """Return whether a file compiles to this code: several cells may name a line alike."""
     try:
         todo = [compile(_text(file, function), file, "exec", dont_inherit=True)]
     except SyntaxError:
@@ -85,9 +85,9 @@ def _is_in(code: CodeType, file: str, function: FunctionType) -> bool:
     wanted = _bytecode(code)
     while todo:
         one = todo.pop()
-        if (one.co_name, one.co_firstlineno) == (code.co_name, code.co_firstlineno):
-            if _bytecode(one) == wanted:
-                return True
+        same_place = (one.co_name, one.co_firstlineno) == (code.co_name, code.co_firstlineno)
+        if same_place and _bytecode(one) == wanted:
+            return True
         todo += [inner for inner in one.co_consts if isinstance(inner, CodeType)]
     return False
 

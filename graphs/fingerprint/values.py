@@ -6,7 +6,7 @@ code are described in `functions`, which also describes the parts.
 
 from __future__ import annotations
 
-import datetime
+import datetime as dt
 import decimal
 import enum
 import fractions
@@ -33,10 +33,10 @@ _PARTS: tuple[tuple[str, Any, Callable[[Any], Parts]], ...] = (
     ("decimal.Decimal", decimal.Decimal, lambda value: (str(value),)),
     ("fractions.Fraction", fractions.Fraction, lambda value: (str(value),)),
     ("uuid.UUID", uuid.UUID, lambda value: (value.hex,)),
-    ("datetime.date", datetime.date, lambda value: (repr(value),)),  # or a datetime
-    ("datetime.time", datetime.time, lambda value: (repr(value),)),
-    ("datetime.timedelta", datetime.timedelta, lambda value: (repr(value),)),
-    ("datetime.timezone", datetime.timezone, lambda value: (repr(value),)),
+    ("datetime.date", dt.date, lambda value: (repr(value),)),  # or a datetime
+    ("datetime.time", dt.time, lambda value: (repr(value),)),
+    ("datetime.timedelta", dt.timedelta, lambda value: (repr(value),)),
+    ("datetime.timezone", dt.timezone, lambda value: (repr(value),)),
     ("numpy.dtype", np.dtype, lambda value: (repr(value.descr if value.fields else value.str),)),
     ("slice", slice, lambda value: (value.start, value.stop, value.step)),
     ("types.SimpleNamespace", types.SimpleNamespace, lambda value: (vars(value),)),

@@ -77,7 +77,7 @@ class _FrontOpener(FileOpener):
     """Opens the whole lines at the front of a file as if they were the file."""
 
     @contextmanager
-    def __call__(self, file: SourceFile) -> Iterator[BinaryIO]:  # type: ignore[override]
+    def __call__(self, file: SourceFile) -> Iterator[BinaryIO]:
         with super().__call__(file) as stream:
             if FORMATS[file.format].random_access:
                 yield stream

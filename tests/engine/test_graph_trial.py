@@ -92,7 +92,7 @@ def test_a_bad_row_among_the_first_does_not_stop_the_trial(submit, tmp_path, at)
 
 
 def test_a_bad_row_ends_a_run_that_is_to_end_there(submit, tmp_path):
-    with pytest.raises(BlockError, match="ZeroDivisionError.*Nothing was written"):
+    with pytest.raises(BlockError, match=r"ZeroDivisionError.*Nothing was written"):
         submit(pf.Graph(block(picky)), "bad", on_error="raise").result()
     assert nothing_written(tmp_path)
 

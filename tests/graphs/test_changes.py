@@ -41,7 +41,7 @@ def _fills(text):
 
 
 def _adds(text):
-    global total
+    global total  # noqa: PLW0603 (what is tried)
     total += 1
 
 
@@ -80,7 +80,7 @@ def test_a_variable_of_an_outer_function_counts_too() -> None:
 
 
 def _loads(text):
-    global model
+    global model  # noqa: PLW0603 (what is tried)
     model = model or object()
     return len(WORDS)
 

@@ -6,7 +6,7 @@ import pickle
 import sys
 import threading
 import types
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -54,8 +54,8 @@ class Session:
 
 
 @pytest.fixture
-def session(monkeypatch: pytest.MonkeyPatch) -> Iterator[Session]:
-    yield Session(monkeypatch)
+def session(monkeypatch: pytest.MonkeyPatch) -> Session:
+    return Session(monkeypatch)
 
 
 # What a block calls, and the expression in the block; the value is 7 for a text of any length.
@@ -83,14 +83,18 @@ ARRIVES: dict[str, tuple[str, str]] = {
         "Model().seven",
     ),
     "a function by the kind of its argument": (
-        "@functools.singledispatch\ndef f(value): return 0\n"
-        "@f.register\ndef _(value: int): return value\n"
-        "@f.register\ndef _(value: list): return sum(map(f, value))\n",
+        (
+            "@functools.singledispatch\ndef f(value): return 0\n"
+            "@f.register\ndef _(value: int): return value\n"
+            "@f.register\ndef _(value: list): return sum(map(f, value))\n"
+        ),
         "f([3, [4]])",
     ),
     "a method by the kind of its argument": (
-        "class Model:\n    @functools.singledispatchmethod\n    def f(self, value): return 0\n"
-        "    @f.register\n    def _(self, value: int): return value\n",
+        (
+            "class Model:\n    @functools.singledispatchmethod\n    def f(self, value): return 0\n"
+            "    @f.register\n    def _(self, value: int): return value\n"
+        ),
         "Model().f(7)",
     ),
     "a class": ("class Model:\n    def seven(self): return 7\n", "Model().seven()"),
@@ -101,8 +105,10 @@ ARRIVES: dict[str, tuple[str, str]] = {
     "an enum": ("class Kind(Enum):\n    SEVEN = 7\n", "Kind.SEVEN.value"),
     "a dataclass": ("@dataclass\nclass Scale:\n    by: int\nSCALE = Scale(7)\n", "SCALE.by"),
     "a decorated function": (
-        "def same(f):\n    @functools.wraps(f)\n    def wrapper(): return f()\n    return wrapper\n"
-        "@same\ndef seven(): return 7\n",
+        (
+            "def same(f):\n    @functools.wraps(f)\n    def wrapper(): return f()\n"
+            "    return wrapper\n@same\ndef seven(): return 7\n"
+        ),
         "seven()",
     ),
     "a new type in an annotation": (
@@ -110,8 +116,10 @@ ARRIVES: dict[str, tuple[str, str]] = {
         "seven()",
     ),
     "a loader that fills a global": (
-        "MODEL = None\ndef seven():\n    global MODEL\n    if MODEL is None: MODEL = 7\n"
-        "    return MODEL\n",
+        (
+            "MODEL = None\ndef seven():\n    global MODEL\n    if MODEL is None: MODEL = 7\n"
+            "    return MODEL\n"
+        ),
         "seven()",
     ),
 }

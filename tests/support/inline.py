@@ -105,6 +105,7 @@ class InlineClient:
 
     direct_dashboard_link = dashboard_link = ""
     loop = "none: see _replace_as_completed"
+    id = "inline"
     scheduler = None
 
     def __init__(self):
