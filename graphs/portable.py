@@ -215,7 +215,7 @@ def _is_importable(value: Any) -> bool:
 
 def _is_sought_in_main(value: Any) -> bool:
     """Return whether pickle sends no more than a name in ``__main__``, which is not a file."""
-    kind = type(value)
+    kind: Any = type(value)
     if (
         isinstance(value, type | FunctionType)  # cloudpickle sends those by value
         or (kind.__reduce__, kind.__reduce_ex__) == (object.__reduce__, object.__reduce_ex__)

@@ -116,9 +116,11 @@ def _not_an_array(field: Field, value: Any) -> str:
 
 
 def _dtype_on_device(array: Any) -> np.dtype[Any]:
-    if isinstance(array.dtype, np.dtype):
-        return array.dtype
-    return np.dtype(array.__cuda_array_interface__["typestr"])  # a tensor of PyTorch
+    known = isinstance(array.dtype, np.dtype)  # unlike the dtype of a tensor of PyTorch
+    dtype: np.dtype[Any] = np.dtype(
+        array.dtype if known else array.__cuda_array_interface__["typestr"]
+    )
+    return dtype
 
 
 # --- strings --------------------------------------------------------------------------------------

@@ -121,14 +121,15 @@ class GraphTrial:
         """
         same = (self._client.id, graph, backend, texts, raise_on_error)
         key = hashlib.sha256(cloudpickle.dumps(same)).hexdigest()
-        for _ in range(0 if key in _passed else _TRIALS):
-            result = self._result(graph, backend, texts, raise_on_error)
-            if result is None:
-                continue
-            if isinstance(result.problem, BlockError):
+        for _ in range(_TRIALS):
+            result = None if key in _passed else self._result(graph, backend, texts, raise_on_error)
+            if result is not None and isinstance(result.problem, BlockError):
                 raise BlockError(f"{result.problem}. Nothing was written") from result.problem
-            _passed[key] = result.notes
-        return _passed.get(key, ())
+            if result is not None:
+                _passed[key] = result.notes
+            if key in _passed:
+                return _passed[key]
+        return ()
 
     def _result(
         self, graph: Graph, backend: str, texts: FirstTexts, raise_on_error: bool
