@@ -1,8 +1,8 @@
 """`MapBlock`, a named step of a graph, and `map_block`, which makes one from a function.
 
 Covers the inputs, fields and identity of a block. What its code returns is validated in `returned`,
-and `portable` sends its code to workers. The built-in blocks are in `blocks`, and their code is in
-`kernels`. `engine` decides when and where a block runs.
+and `portable` pickles its code for workers. The built-in blocks are in `blocks`, and their code is
+in `kernels`. `engine` decides when and where a block runs.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from __future__ import annotations
 import inspect
 import re
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any, ClassVar, cast
 
 import numpy as np
@@ -22,7 +22,6 @@ from ..storage.text import PackedText
 from .fingerprint.functions import describe_function
 from .html import kind_of, table
 from .kernels import load
-from .portable import PortableFunction
 from .returned import UnfitError, array_of, by_field
 
 TEXT = "text"
@@ -175,20 +174,9 @@ class MapBlock:
         return table([self])
 
     def bind(self, backend: str) -> Callable[..., Any]:
-        """Return the code that computes the block on a backend.
-
-        Raises
-        ------
-        BlockError
-            The function of a user's block cannot be loaded in this process.
-        """
+        """Return the code that computes the block on a backend."""
         kernels = load(backend)
-        if self.function is None:
-            code: Callable[..., Any] = getattr(kernels, self.name)
-            return code
-        if isinstance(self.function, PortableFunction):
-            return kernels.user_function(replace(self, function=self.function.load()))
-        return kernels.user_function(self)
+        return getattr(kernels, self.name) if self.function is None else kernels.user_function(self)
 
     def outputs(self, returned: Any, rows: int) -> dict[str, npt.NDArray[Any]]:
         """Validate what the block's code returned, and return it by field name.

@@ -7,7 +7,7 @@ in `blocks`.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from difflib import get_close_matches
 from typing import Any, cast
 
@@ -20,7 +20,7 @@ from .blocks.digest import digest
 from .blocks.prime_base import prime_base
 from .html import table
 from .inventories import DHATUS, PRIMES
-from .portable import pack
+from .portable import pickled
 
 _ALWAYS_THERE = ("id", "valid")
 """Arrays that every store has beside the computed ones."""
@@ -117,8 +117,8 @@ class Graph:
         """Return the graph's identity as JSON; see `MapBlock.describe`."""
         return {block.name: block.describe() for block in self.blocks}
 
-    def packed(self) -> Graph:
-        """Return the graph as it is sent to workers, its users' functions pickled.
+    def pickled(self) -> bytes:
+        """Return the graph as it is sent to workers.
 
         Raises
         ------
@@ -126,13 +126,7 @@ class Graph:
             A function, or a value that it refers to, cannot be sent; the message names it.
         """
         own = {block.name: block.function for block in self.blocks if block.function is not None}
-        packed = pack(own) if own else {}
-        return Graph(
-            tuple(
-                replace(block, function=packed[block.name]) if block.name in packed else block
-                for block in self.blocks
-            )
-        )
+        return pickled(self, own)
 
 
 MapBlock._graph = Graph

@@ -1,34 +1,27 @@
-"""`PortableFunction`: users' functions as bytes, which a worker loads inside a task.
+"""`pickled`: a graph as bytes for workers, on which the user's ``__main__`` is another program.
 
-dask loads the functions of a task before the task begins, where an error ends the worker's process.
-Here they are loaded when a block is bound, so that an error is the block's. `pack` also sends by
-value what cloudpickle looks up by name in ``__main__``, such as a cached function of a notebook,
-and refuses what cannot be sent, by name. What a function refers to is found by `fingerprint`.
+cloudpickle sends functions and classes of a notebook or script by value, but not all: what
+`functools.cache` returns, for example, it looks up by name in ``__main__``, where workers do not
+find it. Here such objects are sent by value too, and what cannot be sent is refused by name. What a
+function refers to is found by `fingerprint`.
 """
 
 from __future__ import annotations
 
 import functools
-import hashlib
 import io
 import pickle
 import sys
-import threading
 import typing
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
 from operator import attrgetter
 from types import CodeType, FunctionType
 from typing import Any, cast
 
 import cloudpickle
 
-from ..storage.errors import BlockError, GraphError
+from ..storage.errors import GraphError
 from .fingerprint.functions import outside_values, user_function_in
-
-MOST_LOADED = 2
-"""Graphs whose functions a worker's thread keeps, so that what they cache (a model) is made once
-and not once per task."""
 
 _CACHED = type(functools.lru_cache(lambda: None))
 _DISPATCHER = cast("FunctionType", functools.singledispatch(lambda _: None)).__code__
@@ -38,85 +31,13 @@ _FILE = 10  # position of the file's name among the arguments of `CodeType`
 Function = Callable[..., Any]
 
 
-class _Loaded(threading.local):
-    """Functions by payload. Threads share none, as users' code need not be safe for threads."""
+def pickled(graph: Any, functions: Mapping[str, Function]) -> bytes:
+    """Pickle a graph. Later changes of what its functions refer to no longer count.
 
-    def __init__(self) -> None:
-        self.functions: dict[str, tuple[Function, ...]] = {}
-
-
-_loaded = _Loaded()
-
-
-@dataclass(frozen=True)
-class Payload:
-    """The pickled functions of a graph's blocks."""
-
-    digest: str
-    data: bytes = field(repr=False)
-
-    def __reduce_ex__(self, protocol: Any) -> Any:
-        """Let pickle send the bytes without copying them."""
-        data = pickle.PickleBuffer(self.data) if protocol >= 5 else self.data
-        return Payload, (self.digest, data)
-
-    def functions(self) -> tuple[Function, ...]:
-        """Load the functions, unless this thread has just used them."""
-        kept = _loaded.functions
-        found = kept.pop(self.digest, None)
-        found = found or pickle.loads(self.data)  # noqa: S301 (of the client, like dask's own)
-        kept[self.digest] = found  # the last one used comes last
-        while len(kept) > MOST_LOADED:
-            del kept[next(iter(kept))]
-        return cast("tuple[Function, ...]", found)
-
-
-@dataclass(frozen=True)
-class PortableFunction:
-    """The function of one block in a payload; calling it loads it."""
-
-    block: str
-    payload: Payload
-    number: int
-
-    def load(self) -> Function:
-        """Return the function.
-
-        Raises
-        ------
-        BlockError
-            It cannot be loaded in this process.
-        """
-        try:
-            return self.payload.functions()[self.number]
-        except Exception as error:
-            raise BlockError(
-                f"block {self.block!r} cannot be loaded on a worker: {type(error).__name__}: "
-                f"{error}; {_remedy(error)}"
-            ) from error
-
-    def __call__(self, *args: Any, **kwargs: Any) -> Any:
-        """Load the function and call it."""
-        return self.load()(*args, **kwargs)
-
-
-def _remedy(error: Exception) -> str:
-    if isinstance(error, ModuleNotFoundError):
-        module = (error.name or "").partition(".")[0]
-        return (
-            f"make the module importable there, e.g. client.upload_file('{module}.py') for a "
-            "module of your own, or install its package"
-        )
-    if "__main__" in str(error):
-        return "move what it uses into a module that the workers can import"
-    return "do the workers have the same Python and the same packages as this process?"
-
-
-def pack(functions: Mapping[str, Function]) -> dict[str, PortableFunction]:
-    """Pickle the functions of blocks, given by the blocks' names.
-
-    They are pickled together, so that they share what they refer to. Later changes of what they
-    refer to no longer count.
+    Parameters
+    ----------
+    functions : mapping of str to callable
+        The users' functions in it, by the names of their blocks.
 
     Raises
     ------
@@ -124,12 +45,10 @@ def pack(functions: Mapping[str, Function]) -> dict[str, PortableFunction]:
         A function, or a value that it refers to, cannot be sent to a worker.
     """
     try:
-        data = _pickled(tuple(functions.values()))
+        return _dumps(graph)
     except Exception as error:  # noqa: BLE001 (a user's own class may raise anything)
         problem = next(filter(None, (_refusal(*one) for one in functions.items())), None)
-        raise problem or GraphError(f"the blocks cannot be sent to workers: {error}") from None
-    payload = Payload(hashlib.sha256(data).hexdigest(), data)
-    return {name: PortableFunction(name, payload, n) for n, name in enumerate(functions)}
+        raise problem or GraphError(f"the graph cannot be sent to workers: {error}") from None
 
 
 def _refusal(block: str, function: Function) -> GraphError | None:
@@ -160,13 +79,13 @@ def _culprit(function: Function, seen: set[int]) -> tuple[str, Any, Exception] |
 
 def _problem(value: Any) -> Exception | None:
     try:
-        _pickled(value)
+        _dumps(value)
     except Exception as error:  # noqa: BLE001 (as above)
         return error
     return None
 
 
-def _pickled(value: Any) -> bytes:
+def _dumps(value: Any) -> bytes:
     with io.BytesIO() as file:
         _Pickler(file).dump(value)
         return file.getvalue()

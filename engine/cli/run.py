@@ -33,8 +33,12 @@ from .console import (
 from .rehearsal import print_rehearsal
 
 if TYPE_CHECKING:
+    from ...storage.corpus.corpus import Corpus
     from ...storage.store.history import Summary
     from ..run.handle import Run
+
+COUNTED_FIRST = 16 << 20
+"""Bytes of a corpus whose rows are counted, and columns checked, before a cluster is started."""
 
 _MAX_REASONS = 5
 _STOP_SECONDS = 10.0
@@ -206,6 +210,18 @@ def run(
         source = open_corpus(urls, text=text, id=id, keep=keep or [], format=format, clean=clean)
         for name in source.ignored:
             err.print(f"note: {plain(name)} is skipped: its format is unknown")
+        choices: Any = {
+            "backend": backend,
+            "shard_rows": shard_rows,
+            "fresh": fresh,
+            "extend": extend,
+        }
+        others: Any = {
+            "on_error": "raise" if on_error is OnError.raise_ else "quarantine",
+            "mirror": mirror,
+            "priority": priority,
+        }
+        _check_first(source, results, **choices, **others)
         if cluster is None:
             sized = worker_count or threads or memory or host != LOOPBACK
             cluster = cluster_for(source.nbytes, backend, sized=bool(sized))
@@ -217,20 +233,14 @@ def run(
         with connect(
             cluster, workers=worker_count, threads=threads, memory=memory, host=host, quiet=as_json
         ) as client:
-            shared: Any = {
-                "client": client,
-                "backend": backend,
-                "shard_rows": shard_rows,
-                "fresh": fresh,
-                "extend": extend,
-            }
+            choices["client"] = client
             if sample is not None:
                 print_rehearsal(
                     default_graph(),
                     source,
                     results,
                     rows=sample,
-                    options=shared,
+                    options=choices,
                     mirror=mirror,
                     as_json=as_json,
                 )
@@ -239,10 +249,8 @@ def run(
                 default_graph(),
                 source,
                 results,
-                **shared,
-                on_error="raise" if on_error is OnError.raise_ else "quarantine",
-                mirror=mirror,
-                priority=priority,
+                **choices,
+                **others,
                 progress=not as_json,
             )
             summary = _awaited(started, results)
@@ -255,6 +263,16 @@ def run(
         _print_summary(summary, progress, results, mirror)
     if summary.quarantined or summary.files_unread:
         raise typer.Exit(QUARANTINED)
+
+
+def _check_first(corpus: Corpus, results: str, **options: Any) -> None:
+    """Raise errors that are known without a cluster, which takes seconds to start."""
+    from ...graphs.graph import default_graph
+    from ..run.spec import plan_run
+
+    plan = plan_run(default_graph(), corpus, results, **options)
+    if plan.manifest is None and corpus.nbytes <= COUNTED_FIRST:
+        corpus.index  # noqa: B018 (counted now, and kept)
 
 
 def _awaited(started: Run, results: str) -> Summary:

@@ -22,6 +22,7 @@ from ..hardware.loopback import LOOPBACK, is_loopback
 from ..monitoring.dashboard.link import PAGE, dashboard_link
 from ..monitoring.dashboard.message import TOPIC
 from . import cuda as cuda_cluster
+from .main_guard import MAIN_GUARD, lacks_main_guard
 from .network import Endpoint
 from .size import ClusterSize
 
@@ -30,10 +31,6 @@ if TYPE_CHECKING:
     from distributed.deploy.spec import SpecCluster
 
 DASHBOARD_PORT = 8787
-MAIN_GUARD = (
-    'in a script, put everything from connect() on under  if __name__ == "__main__":  because the '
-    "workers import it"
-)
 PROFILING_DEADLOCKS = sys.version_info < (3, 11, 8) or (3, 12) <= sys.version_info < (3, 12, 2)
 """Whether `sys._current_frames`, which dask's profiler calls a hundred times per second, can
 deadlock the process when a thread begins or ends at a bad moment (CPython issue 106883)."""
@@ -116,8 +113,9 @@ def _cuda(size: ClusterSize, endpoint: Endpoint) -> Client:
     with _starting(size, len(gpus)) as started:
         cluster = LocalCUDACluster(**arguments, **_private(endpoint))
         # Until the cluster is closed, dask's frames and `paninifs.frame` use cuDF.
-        frames = dask.config.set({"dataframe.backend": "cudf"})
-        client = _owner_of(cluster, lambda: frames.__exit__(None, None, None))
+        frames = ExitStack()  # it is left once, although a client may be closed again
+        frames.enter_context(dask.config.set({"dataframe.backend": "cudf"}))
+        client = _owner_of(cluster, frames.close)
         started.callback(client.close)
     client.set_metadata(BACKEND_KEY, "cuda")
     return client
@@ -237,10 +235,19 @@ def _starting(size: ClusterSize, workers: int) -> Iterator[ExitStack]:
             started.pop_all()
     except ValueError as error:
         raise UsageError(f"cannot start a cluster of {size}: {error}") from error
-    except RuntimeError as error:
-        raise BackendUnavailable(
-            f"the cluster's workers did not start ({error}); {MAIN_GUARD}"
-        ) from error
+    except (RuntimeError, OSError) as error:
+        advice = f"; {MAIN_GUARD}" if lacks_main_guard() else ""
+        raise BackendUnavailable(f"the cluster did not start: {_causes(error)}{advice}") from error
+
+
+def _causes(error: BaseException) -> str:
+    """Return what an error and its first cause say: dask often only says that something failed."""
+    first = error
+    while first.__cause__ is not None:
+        first = first.__cause__
+    said = str(error) or type(error).__name__
+    why = f"{type(first).__name__}: {first}"
+    return said if first is error or str(first) in said else f"{said} ({why})"
 
 
 def _private(endpoint: Endpoint) -> dict[str, Any]:

@@ -20,14 +20,15 @@ from ...storage.store.mirror import restore
 from ..monitoring.events import EventStream, Indexed, Notice, Planned, Restored, ShardDone
 from ..monitoring.recorder import Recorder
 from ..worker.compute import ComputeSpec
-from ..worker.graph_trial import ROWS
+from ..worker.graph_trial import ROWS, GraphTrial
+from ..worker.sent_graph import SentGraph
 from ..worker.task import Task, TaskContext, shards_in_flight
+from ..worker.visibility import Visible
 from .background_mirror import Mirroring
 from .dispatch import Dispatch
 from .spec import RunSpec
 from .target_leases import Leases, release_all
 from .tasks import longest_first, tasks_left
-from .wait_for_workers import needs_trial
 from .worker_memory import project
 
 
@@ -46,8 +47,10 @@ class Driver:
         self._warned = False
         self._announcing = threading.Lock()
         self._announced: set[int] = set()
+        visible = Visible.of(spec.corpus.files, spec.target, self._ticket)
         self._dispatch = Dispatch(
             spec.client,
+            SentGraph(spec.client, spec.graph, spec.pickled, visible),
             label=spec.graph.label,
             announce=self._announce,
             publish=events.publish,
@@ -62,10 +65,7 @@ class Driver:
     def cancel(self) -> None:
         """Stop the run as soon as a task ends or turns out to be cancelled."""
         self._dispatch.stop(
-            RunCancelled(
-                f"cancelled; finished shards are kept in {self._spec.target.url}. Submit again to "
-                "resume"
-            )
+            RunCancelled(f"cancelled; {self._spec.target.url} keeps what is done; submit to resume")
         )
 
     def work(self) -> Summary:
@@ -111,16 +111,16 @@ class Driver:
     def _try_graph(self) -> None:
         """Try the user's blocks on the first texts, unless the store has results of them."""
         spec = self._spec
-        if not needs_trial(spec.packed):
-            return
+        if all(block.function is None for block in spec.graph):
+            return  # the built-in blocks test themselves
         if spec.existing != "discard" and spec.target.sizes(DONE):
             return
         texts = first_texts(spec.corpus, ROWS)
-        if texts is not None:
-            for note in self._dispatch.try_graph(
-                spec.packed, spec.backend, texts, raise_on_error=spec.raise_on_error
-            ):
-                self._events.publish(Notice(note))
+        if texts is None:
+            return
+        trial = GraphTrial(spec.backend, texts, raise_on_error=spec.raise_on_error)
+        for note in self._dispatch.try_graph(trial):
+            self._events.publish(Notice(note))
 
     @property
     def _ticket(self) -> LeaseTicket:
@@ -174,7 +174,7 @@ class Driver:
     def _compute(self, store: OpenStore, tasks: Sequence[Task]) -> None:
         spec, index = self._spec, store.index
         compute = ComputeSpec(
-            graph=spec.packed,
+            graph=spec.graph,
             backend=spec.backend,
             columns=index.selection,
             id_column=index.id,

@@ -1,4 +1,4 @@
-"""What workers do before a run writes anything: they prepare a backend, and try the graph.
+"""What workers do before a run writes anything: all prepare for it, and one tries the graph.
 
 The tasks that workers run for it are in `worker.readiness` and `worker.graph_trial`.
 """
@@ -7,25 +7,28 @@ from __future__ import annotations
 
 import hashlib
 import uuid
-from collections.abc import Callable
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Container
+from typing import TYPE_CHECKING, Any
 
 import cloudpickle
 from dask.utils import format_bytes
 
-from ...graphs.graph import Graph
-from ...storage.corpus.front import FirstTexts
-from ...storage.errors import BlockError, PaniniError, RunFailed
-from ..worker.graph_trial import RUNNING, TrialResult, try_graph
+from ...storage.errors import BlockError, PaniniError, RunFailed, UnfitWorker
+from ..cluster.remote_call import answer, submit_call
+from ..worker.graph_trial import GraphTrial, TrialResult, try_graph
 from ..worker.readiness import Readiness, readiness
+from ..worker.sent_graph import CannotLoad, SentGraph
+from ..worker.task import RUNNING
 from .killed import KILLED_FOR_MEMORY, describe_death
 
 if TYPE_CHECKING:
     from distributed import Client, Future
 
-_POLL_SECONDS = 0.5
-_TRIALS = 2
-"""Workers on which a graph is tried, if they go away for another reason than a block."""
+POLL_SECONDS = 0.5
+"""Seconds after which it is checked that the worker that tries a graph is still there."""
+
+TRIALS = 3
+"""Workers on which a graph is tried, if they are unfit, or go away, and not because of a block."""
 
 _passed: dict[str, tuple[str, ...]] = {}
 """Notes of trials that passed, by a digest of client, graph and texts: a rehearsal makes about ten
@@ -33,65 +36,112 @@ runs of one graph, and must not time their trials."""
 
 
 class Preparation:
-    """Prepares a backend on a cluster's workers, in the background.
+    """Prepares a graph and a backend on a cluster's workers, in the background.
 
     Parameters
     ----------
+    sent : SentGraph
+        The run's graph.
     priority : int
         Priority of the run's tasks.
     """
 
-    def __init__(self, client: Client, priority: int) -> None:
-        self._client, self._priority = client, priority
-        self.futures: list[Future[Readiness]] = []
+    def __init__(self, client: Client, sent: SentGraph, priority: int) -> None:
+        self._client, self._sent, self._priority = client, sent, priority
+        self._backend = ""
+        self.futures: list[Future[dict[str, Any]]] = []
 
     def begin(self, backend: str) -> None:
-        """Start preparing a backend on every worker, unless already started."""
-        if self.futures:
-            return
-        # One task per worker; dask spreads them. A task restricted to a worker would wait forever
-        # if that worker is gone.
-        for _ in range(max(1, len(self._client.nthreads()))):
-            # The task is short, and a run should not wait for it behind all tasks of other runs.
-            first = self._priority + 1
-            future = self._client.submit(readiness, backend, pure=False, priority=first)
+        """Start preparing on every worker, unless already started."""
+        if not self.futures:
+            self._backend = backend
+            self._ask()
+
+    def _ask(self) -> None:
+        key = self._sent.send()
+        for worker in list(self._client.nthreads()) or [None]:
+            future = submit_call(
+                self._client,
+                readiness,
+                key,
+                self._backend,
+                key=f"readiness-{uuid.uuid4().hex}",
+                # The task is short, and a run should not wait for it behind all of other runs.
+                priority=self._priority + 1,
+                # A preference: if the worker is gone, the task would wait for it forever.
+                workers=worker and [worker],
+                allow_other_workers=worker is not None,
+            )
             self.futures.append(future)
 
     def first_ready(self) -> Readiness:
         """Wait for the first worker that is ready; return what it reports.
 
+        Workers that lack a module of the user's own get its code with the graph.
+
         Raises
         ------
         PaniniError
-            No worker can use the backend.
+            No worker can take part.
         distributed.CancelledError
             The run was stopped, or the cluster is gone.
         """
+        while True:
+            found = self._first_answer()
+            if isinstance(found, Readiness):
+                return found
+            if isinstance(found, UnfitWorker):
+                self._sent.check_owner()
+            module = found.module if isinstance(found, CannotLoad) else None
+            if module is None or not self._sent.include(module):
+                raise found
+            self.release()
+            try:
+                self._ask()
+            except PaniniError as error:
+                raise found from error
+
+    def _first_answer(self) -> Readiness | PaniniError:
+        """Return what the first ready worker reports, or else a problem."""
         from distributed import KilledWorker, as_completed
 
-        problem: PaniniError | None = None
+        problems: list[PaniniError] = []
         try:
             for future in as_completed(self.futures, loop=self._client.loop):
-                answer: Readiness = future.result()
-                if answer.problem is None:
-                    return answer
-                problem = problem or answer.problem
+                try:
+                    ready: Readiness = answer(future.result())
+                except UnfitWorker as error:
+                    problems.append(error)
+                    continue
+                if ready.problem is None:
+                    return ready
+                problems.append(ready.problem)
         except KilledWorker as error:
             raise RunFailed(
-                f"{describe_death(self._client, error)} while preparing the backend; nothing was "
+                f"{describe_death(self._client, error)} while preparing the run; nothing was "
                 "computed"
             ) from error
-        assert problem is not None  # at least one worker was asked
-        raise problem
+        lacking = (one for one in problems if isinstance(one, CannotLoad) and one.module)
+        return next(lacking, problems[0])  # the code of a module can be sent
 
     def release(self) -> None:
         """Release the workers' answers."""
         for future in self.futures:
             future.release()
+        self.futures = []
 
 
-class GraphTrial:
-    """Tries a graph on the first texts of a corpus, on one worker.
+def try_on_worker(
+    client: Client,
+    sent: SentGraph,
+    trial: GraphTrial,
+    *,
+    priority: int,
+    stopped: Callable[[], PaniniError | None],
+) -> tuple[str, ...]:
+    """Try a run's graph on the first texts of its corpus, on one worker; return notes for the user.
+
+    Failures that are not the graph's are left to the run, which reports them better.
 
     Parameters
     ----------
@@ -99,107 +149,109 @@ class GraphTrial:
         Priority of the run's tasks.
     stopped : callable
         Returns why the run was stopped, if it was.
+
+    Raises
+    ------
+    BlockError
+        A block returns something else than it declares, fails for every text, or ended the
+        worker's process.
     """
+    content = client.id.encode() + sent.pickled + cloudpickle.dumps(trial)
+    key = hashlib.sha256(content).hexdigest()
+    tried: list[str | None] = []
+    while key not in _passed and len(tried) < TRIALS:
+        worker = _least_busy(client, tried)
+        if worker is None and tried:
+            break
+        tried.append(worker)
+        result = _Trial(client, worker, priority + 1, stopped).result(sent, trial)
+        if result is None or isinstance(result.problem, UnfitWorker):
+            continue
+        if isinstance(result.problem, BlockError):
+            raise BlockError(f"{result.problem}. Nothing was written") from result.problem
+        _passed[key] = result.notes
+    return _passed.get(key, ())
+
+
+class _Trial:
+    """A trial on one worker."""
 
     def __init__(
-        self, client: Client, priority: int, stopped: Callable[[], PaniniError | None]
+        self,
+        client: Client,
+        worker: str | None,
+        priority: int,
+        stopped: Callable[[], PaniniError | None],
     ) -> None:
-        self._client, self._priority, self._stopped = client, priority, stopped
+        self._client, self._worker = client, worker
+        self._priority, self._stopped = priority, stopped
+        self._topic = f"paninifs-trial-{uuid.uuid4().hex}"
 
-    def run(
-        self, graph: Graph, backend: str, texts: FirstTexts, *, raise_on_error: bool
-    ) -> tuple[str, ...]:
-        """Try a graph that was packed for workers; return notes for the user.
-
-        Failures that are not the graph's are left to the run, which reports them better.
-
-        Raises
-        ------
-        BlockError
-            A block cannot be loaded on the worker, returns something else than it declares, fails
-            for every text, or ended the worker's process.
-        """
-        same = (self._client.id, graph, backend, texts, raise_on_error)
-        key = hashlib.sha256(cloudpickle.dumps(same)).hexdigest()
-        for _ in range(_TRIALS):
-            result = None if key in _passed else self._result(graph, backend, texts, raise_on_error)
-            if result is not None and isinstance(result.problem, BlockError):
-                raise BlockError(f"{result.problem}. Nothing was written") from result.problem
-            if result is not None:
-                _passed[key] = result.notes
-            if key in _passed:
-                return _passed[key]
-        return ()
-
-    def _result(
-        self, graph: Graph, backend: str, texts: FirstTexts, raise_on_error: bool
-    ) -> TrialResult | None:
-        """Return the result; None if the worker went away before a block ran."""
+    def result(self, sent: SentGraph, trial: GraphTrial) -> TrialResult | None:
+        """Return the result; None if the worker went away, and not because of a block."""
         from distributed import CancelledError, KilledWorker
 
-        topic = f"paninifs-trial-{uuid.uuid4().hex}"
-        worker = self._least_busy()
-        future = self._client.submit(
+        future = submit_call(
+            self._client,
             try_graph,
-            graph,
-            backend,
-            texts,
-            topic,
-            raise_on_error,
-            key=topic,
-            priority=self._priority + 1,
+            sent.send(),
+            trial,
+            self._topic,
+            key=self._topic,
+            priority=self._priority,
             # Only there: elsewhere, dask would repeat what ended the process of the first worker.
-            workers=worker and [worker],
-            pure=False,
+            workers=self._worker and [self._worker],
         )
         try:
-            while True:
+            while self._is_running:
                 try:
-                    result: TrialResult = future.result(timeout=_POLL_SECONDS)
+                    result: TrialResult = answer(future.result(timeout=POLL_SECONDS))
                 except TimeoutError:
-                    if self._stopped() is None and worker in {None, *self._client.nthreads()}:
-                        continue
-                    self._client.cancel([future])
-                    break
+                    continue
                 return result
+            self._client.cancel([future])
         except KilledWorker:
             pass
         except CancelledError as error:
             gone = RunFailed("the cluster went away before the run began; run again")
             raise (self._stopped() or gone) from error
-        except Exception:  # noqa: BLE001 (e.g. a worker of another version: the run reports it)
+        except UnfitWorker as error:
+            return TrialResult(error)
+        except Exception:  # noqa: BLE001 (whatever else fails here, the run reports it)
             return TrialResult(None)
         finally:
             future.release()
         if stopped := self._stopped():
             raise stopped
-        return self._death(topic, worker)
+        return self._death()
 
-    def _death(self, topic: str, worker: str | None) -> TrialResult | None:
+    @property
+    def _is_running(self) -> bool:
+        if self._stopped() is not None:
+            return False
+        return self._worker is None or self._worker in self._client.nthreads()
+
+    def _death(self) -> TrialResult | None:
         """Return the block that ran when the worker died, as an error; None if none did."""
-        reports = [event for _, event in self._client.get_events(topic) or ()]
-        if not reports or reports[-1][RUNNING] is None:
+        reports = [event for _, event in self._client.get_events(self._topic) or ()]
+        if not reports:
             return None
         killed = [event for _, event in self._client.get_events(KILLED_FOR_MEMORY) or ()]
-        held = [event["rss"] for event in killed if event["worker"] == worker]
+        held = [event["rss"] for event in killed if event["worker"] == self._worker]
         cause = f", for lack of memory: it held {format_bytes(held[-1])}" if held else ""
         return TrialResult(
             BlockError(
-                f"block {reports[-1][RUNNING]!r} ended the process of worker {worker}{cause}, when "
-                "it was tried on the first texts of the corpus"
+                f"block {reports[-1][RUNNING]!r} ended the process of worker {self._worker}"
+                f"{cause}, when it was tried on the first texts of the corpus"
             )
         )
 
-    def _least_busy(self) -> str | None:
-        workers = self._client.scheduler_info(n_workers=-1)["workers"]
-        running = {
-            address: worker["metrics"].get("task_counts", {}).get("executing", 0)
-            for address, worker in workers.items()
-            if worker["status"] == "running"
-        }
-        return min(running, key=lambda address: running[address], default=None)
 
-
-def needs_trial(graph: Graph) -> bool:
-    """Return whether a graph has functions of the user; the built-in blocks test themselves."""
-    return any(block.function is not None for block in graph)
+def _least_busy(client: Client, tried: Container[str | None]) -> str | None:
+    workers = client.scheduler_info(n_workers=-1)["workers"]
+    running = {
+        address: worker["metrics"].get("task_counts", {}).get("executing", 0)
+        for address, worker in workers.items()
+        if worker["status"] == "running" and address not in tried
+    }
+    return min(running, key=lambda address: running[address], default=None)

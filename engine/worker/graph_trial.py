@@ -8,22 +8,22 @@ the run. The texts are read by `storage.corpus.front`, and `run.wait_for_workers
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
-from typing import Any
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
 
-from distributed.worker import Worker, get_worker
+from distributed.worker import get_worker
 
 from ...graphs.fingerprint.changes import Observed
 from ...graphs.graph import Graph
 from ...graphs.kernels import load
-from ...graphs.portable import PortableFunction
 from ...storage.corpus.front import FirstTexts
 from ...storage.errors import BlockError, PaniniError
 from ...storage.text import PackedText
 from .block_execution import Blocks
 from .micro_batch import MicroBatch
-from .task import filter_worker_log, sendable
+from .sent_graph import GraphKey, held_graph
+from .task import announce, filter_worker_log, sendable
 
 ROWS = 16
 """Most texts that a graph is tried on."""
@@ -35,11 +35,14 @@ FEW = 2
 """Texts tried first: more than one, because a wrong length may be right for a single text. Of a
 graph that declares itself slower than `SECONDS` per text, only one is tried."""
 
-FLUSH_SECONDS = 0.02
-"""Seconds in which a worker sends a message: its process may end right afterwards."""
 
-RUNNING = "running"
-"""Key of a message with the block that is about to run; None when it has returned."""
+@dataclass(frozen=True)
+class GraphTrial:
+    """A trial: the first texts of a corpus, and how the run will compute them."""
+
+    backend: str
+    texts: FirstTexts
+    raise_on_error: bool  # whether a single bad row ends the run
 
 
 @dataclass(frozen=True)
@@ -50,74 +53,41 @@ class TrialResult:
     notes: tuple[str, ...] = ()
 
 
-def try_graph(
-    graph: Graph, backend: str, texts: FirstTexts, topic: str, raise_on_error: bool
-) -> TrialResult:
+def try_graph(key: GraphKey, trial: GraphTrial, topic: str) -> TrialResult:
     """Run a graph on some texts, on this worker.
 
     Parameters
     ----------
-    graph : Graph
-        As sent to workers; see `Graph.packed`.
+    key : GraphKey
+        Where the graph is found.
     topic : str
         Topic under which the worker reports the block that runs, in case it ends the process.
-    raise_on_error : bool
-        Whether a single bad row ends the run.
     """
-    worker = get_worker()
     filter_worker_log()
     try:
-        load(backend).prepare()
-        functions = {block.name: block.function.load() for block in _own(graph)}
-        observed = {name: Observed(function) for name, function in functions.items()}
-        size = MicroBatch(ROWS, max(1, texts.text.nbytes))
-        trial = _Trial(Blocks(_reported(graph, worker, topic), backend, size), texts)
-        few = FEW if graph.text_seconds <= SECONDS else 1
-        problem = trial.problem(few, raise_on_error)
+        with held_graph(key) as graph:
+            return _tried(graph, trial, partial(announce, get_worker(), topic))
     except PaniniError as error:
         return TrialResult(sendable(error))
-    notes = [
+
+
+def _tried(graph: Graph, trial: GraphTrial, begun: Callable[[str], None]) -> TrialResult:
+    load(trial.backend).prepare()
+    observed = {block.name: Observed(block.function) for block in graph}
+    size = MicroBatch(ROWS, max(1, trial.texts.text.nbytes))
+    attempts = _Attempts(Blocks(graph, trial.backend, size, begun=begun), trial.texts)
+    few = FEW if graph.text_seconds <= SECONDS else 1
+    problem = attempts.problem(few, trial.raise_on_error)
+    notes = tuple(
         f"block {block!r} changes {name!r}: each worker has its own, and the changes stay there; "
         "return as a field what you need"
         for block, one in observed.items()
         for name in one.changed()
-    ]
-    return TrialResult(problem and sendable(problem), tuple(notes))
-
-
-def _own(graph: Graph) -> Iterator[Any]:
-    return (block for block in graph if isinstance(block.function, PortableFunction))
-
-
-def _reported(graph: Graph, worker: Worker, topic: str) -> Graph:
-    """Return a graph whose users' functions report that they begin."""
-
-    def reporting(name: str, function: Callable[..., Any]) -> Callable[..., Any]:
-        reported = False
-
-        def call(*args: Any, **kwargs: Any) -> Any:
-            nonlocal reported
-            if not reported:  # once: a function that has returned will return again
-                worker.log_event(topic, {RUNNING: name})
-                time.sleep(FLUSH_SECONDS)
-            returned = function(*args, **kwargs)
-            if not reported:
-                worker.log_event(topic, {RUNNING: None})
-                reported = True
-            return returned
-
-        return call
-
-    functions = {block.name: reporting(block.name, block.function.load()) for block in _own(graph)}
-    return Graph(
-        tuple(
-            replace(block, function=functions[block.name]) if block.name in functions else block
-            for block in graph
-        )
     )
+    return TrialResult(problem and sendable(problem), notes)
 
 
-class _Trial:
+class _Attempts:
     """Runs of blocks over some texts, whose errors are returned."""
 
     def __init__(self, blocks: Blocks, texts: FirstTexts) -> None:
