@@ -343,7 +343,7 @@ class Dispatch:
         if BEGUN in message:
             self._publish(TaskBegun(message[BEGUN]))
         elif RUNNING in message:
-            self._known.running = message[RUNNING]
+            self._known.running = tuple(message[RUNNING])
         else:
             self._shard_done(ShardDone(**message))
 

@@ -48,8 +48,8 @@ class Suspects:
         Shards that are done, quarantined ones included.
     computed : bool
         Whether any shard of the store was computed, so that the blocks are known to work.
-    running : str or None
-        The block that the task tried alone announced last; None: it had not begun one.
+    running : tuple of str, or None
+        The block, and its texts, that the task tried alone announced last; None: it began none.
 
     Parameters
     ----------
@@ -75,7 +75,7 @@ class Suspects:
         self._fatal: list[Killed] = []  # shards that killed their worker alone, undecided yet
         self.done: set[int] = set()
         self.computed = any(marker.quarantined < marker.rows for marker in store.done.values())
-        self.running: str | None = None
+        self.running: tuple[str, str] | None = None
 
     def add_done(self, shard: ShardDone) -> None:
         """Take note of a finished shard."""
@@ -96,16 +96,18 @@ class Suspects:
         self._quarantine_fatal()
 
     def _run_alone(self, task: Task) -> None:
-        while left := self._left(task.shards):
-            if not self._run_tasks(ALONE, [task_of(self._store, task.partition, left)]):
-                return
-            left = self._left(left)
-            if not left:
+        while tried := self._left(task.shards):
+            self.running = None
+            killed = self._run_tasks(ALONE, [task_of(self._store, task.partition, tried)])
+            left = self._left(tried)
+            if not killed or not left:
                 return
             # Shards are done in order, so the first remaining one killed the worker.
             single = task_of(self._store, task.partition, left[:1])
-            self.running = None
-            self._fatal.extend(self._run_tasks(ALONE, [single]))
+            if len(tried) > 1:
+                self.running = None
+                killed = self._run_tasks(ALONE, [single])
+            self._fatal.extend(killed)
             decided = self._at_once or self._store.layout.growing in single.shards
             if self.computed or decided:
                 self._quarantine_fatal()
@@ -121,10 +123,11 @@ class Suspects:
         task, killed = self._fatal[-1]
         n_shards = len(self._fatal)
         tried = "the only shard" if n_shards == 1 else f"each of {n_shards} shards"
-        culprit = f"block {self.running!r}" if self.running else "reading the corpus"
+        block, where = self.running or ("", str(task))
+        culprit = f"block {block!r}" if block else "reading the corpus"
         raise RunFailed(
             f"{culprit} ends the process of its worker: "
-            f"{describe_death(self._client, killed)} at {tried} tried alone, last at {task}, and "
+            f"{describe_death(self._client, killed)} at {tried} tried alone, last at {where}, and "
             "nothing could be computed. No text is quarantined for it. If the block needs more "
             "memory, give its workers more (--memory, fewer --workers); if not, try it on these "
             "texts in a Python of its own, where a crash is visible"

@@ -236,13 +236,14 @@ class _Trial:
         reports = [event for _, event in self._client.get_events(self._topic) or ()]
         if not reports:
             return None
+        block, where = reports[-1][RUNNING]
         killed = [event for _, event in self._client.get_events(KILLED_FOR_MEMORY) or ()]
         held = [event["rss"] for event in killed if event["worker"] == self._worker]
         cause = f", for lack of memory: it held {format_bytes(held[-1])}" if held else ""
         return TrialResult(
             BlockError(
-                f"block {reports[-1][RUNNING]!r} ended the process of worker {self._worker}"
-                f"{cause}, when it was tried on the first texts of the corpus"
+                f"block {block!r} ended the process of worker {self._worker}{cause}, when it was "
+                f"tried on the first texts of the corpus (at {where})"
             )
         )
 

@@ -85,7 +85,7 @@ class Blocks:
         Fixed size of one call of a block. By default the size is adapted to the texts, the blocks
         and the memory, and shared with the other tasks of this process.
     begun : callable, optional
-        Called with the name of every block before it runs.
+        Called before every call of a block, with its name and the location of the texts.
     """
 
     def __init__(
@@ -93,7 +93,7 @@ class Blocks:
         graph: Graph,
         backend: str,
         micro_batch: MicroBatch | None = None,
-        begun: Callable[[str], object] | None = None,
+        begun: Callable[[str, str], object] | None = None,
     ) -> None:
         self._begun = begun
         self._kernels = load(backend)
@@ -191,7 +191,7 @@ class Blocks:
             for block, code in self._steps:
                 running, began = block.name, time.perf_counter()
                 if self._begun is not None:
-                    self._begun(block.name)
+                    self._begun(block.name, where(start, stop))
                 returned = code(*(values[name] for name in block.inputs), **block.params)
                 made = block.outputs(returned, len(on_device))
                 values |= {name: self._kernels.asarray(array) for name, array in made.items()}

@@ -66,13 +66,13 @@ def compute(
     spec: ComputeSpec,
     stretches: Sequence[Stretch],
     ranges: Iterable[tuple[int, int]],
-    begun: Callable[[str], object] | None = None,
+    begun: Callable[[str, str], object] | None = None,
 ) -> Iterator[ShardBuffer]:
     """Read `stretches` once, in order, and yield a full buffer for each of the ascending `ranges`.
 
     Rows outside the ranges are skipped. Only one buffer is held at a time: the next range is taken
-    when the caller requests the next buffer. `begun` is called with the name of every block before
-    it runs, for each micro-batch.
+    when the caller requests the next buffer. `begun` is called before every call of a block, with
+    its name and the location of the texts.
 
     Raises
     ------

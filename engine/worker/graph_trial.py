@@ -71,7 +71,7 @@ def try_graph(key: GraphKey, trial: GraphTrial, topic: str) -> TrialResult:
         return TrialResult(sendable(error))
 
 
-def _tried(graph: Graph, trial: GraphTrial, begun: Callable[[str], None]) -> TrialResult:
+def _tried(graph: Graph, trial: GraphTrial, begun: Callable[[str, str], None]) -> TrialResult:
     load(trial.backend).prepare()
     observed = {block.name: Observed(block.function) for block in graph}
     size = MicroBatch(ROWS, max(1, trial.texts.text.nbytes))

@@ -42,7 +42,7 @@ the disk or the network."""
 
 BEGUN, RUNNING = "begun", "running"
 """Keys of messages, published under a run's topic, that hold the partition a worker has begun, and
-the block that it is about to run. Messages with neither are finished shards."""
+the block, with its texts, that it is about to run. Messages with neither are finished shards."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -167,9 +167,9 @@ def _is_done(context: TaskContext, shard: int) -> bool:
     return marker is not None and not marker.provisional and is_intact(context.target, marker)
 
 
-def announce(worker: Worker, topic: str, block: str) -> None:
+def announce(worker: Worker, topic: str, block: str, where: str) -> None:
     """Report that a block begins, and wait until the scheduler has the report."""
-    sync(worker.loop, worker.scheduler.log_event, topic=topic, msg={RUNNING: block})
+    sync(worker.loop, worker.scheduler.log_event, topic=topic, msg={RUNNING: [block, where]})
 
 
 def _commit(

@@ -46,7 +46,7 @@ class Cluster:
         for one in tasks:
             for shard in one.shards:
                 if shard in self.deadly and not mode.provisional:
-                    self.suspects.running = "breaks"
+                    self.suspects.running = ("breaks", f"row {shard}")
                     dead.append((one, death()))
                     break
                 self.quarantined += [shard] * mode.provisional
@@ -60,49 +60,51 @@ class Cluster:
         self.suspects.finish()
 
 
-@pytest.fixture(autouse=True)
-def tasks_without_a_store(monkeypatch):
+@pytest.fixture
+def pretend(monkeypatch):
+    """Make a cluster of which only the deaths are real."""
     monkeypatch.setattr(killed, "task_of", lambda _, number, shards: task(*shards))
+    return Cluster
 
 
-def test_a_shard_that_kills_among_good_ones_is_quarantined():
-    cluster = Cluster(deadly=[1])
+def test_a_shard_that_kills_among_good_ones_is_quarantined(pretend):
+    cluster = pretend(deadly=[1])
     cluster.decide(task(0, 1, 2))
     assert cluster.quarantined == [1]
     assert cluster.suspects.done == {0, 1, 2}
 
 
-def test_a_verdict_waits_until_something_was_computed():
-    cluster = Cluster(deadly=[0, 1])
+def test_a_verdict_waits_until_something_was_computed(pretend):
+    cluster = pretend(deadly=[0, 1])
     cluster.decide(task(0), task(1), task(2))
     assert cluster.quarantined == [0, 1]
 
 
-def test_a_store_with_results_is_proof_that_blocks_work():
-    cluster = Cluster(deadly=range(1, 9), done=[0])
+def test_a_store_with_results_is_proof_that_blocks_work(pretend):
+    cluster = pretend(deadly=range(1, 9), done=[0])
     cluster.decide(*(task(shard) for shard in range(1, 9)))
     assert cluster.quarantined == list(range(1, 9))
 
 
 @pytest.mark.documented("deadly-block")
 @pytest.mark.parametrize("shards", [1, 2, MAX_SUSPECTS, 50])
-def test_a_block_that_kills_every_worker_ends_the_run(shards):
-    cluster = Cluster(deadly=range(shards))
-    with pytest.raises(RunFailed, match=r"^block 'breaks' ends the process of its worker"):
+def test_a_block_that_kills_every_worker_ends_the_run(shards, pretend):
+    cluster = pretend(deadly=range(shards))
+    with pytest.raises(RunFailed, match=r"^block 'breaks' ends .* last at row \d"):
         cluster.decide(*(task(shard) for shard in range(shards)))
     assert cluster.quarantined == []
     assert len(cluster.notices) <= MAX_SUSPECTS
 
 
-def test_many_deadly_shards_of_one_task_end_the_run():
-    cluster = Cluster(deadly=range(50))
+def test_many_deadly_shards_of_one_task_end_the_run(pretend):
+    cluster = pretend(deadly=range(50))
     with pytest.raises(RunFailed, match=r"at each of 3 shards tried alone"):
         cluster.decide(task(*range(50)))
     assert cluster.quarantined == []
 
 
-def test_a_death_before_any_block_is_not_blamed_on_one():
-    cluster = Cluster(deadly=[0])
+def test_a_death_before_any_block_is_not_blamed_on_one(pretend):
+    cluster = pretend(deadly=[0])
     cluster.run = lambda mode, tasks: [(one, death()) for one in tasks]
     cluster.suspects._run_tasks = cluster.run
     with pytest.raises(RunFailed, match=r"^reading the corpus ends"):
@@ -153,11 +155,11 @@ def test_a_text_that_always_crashes_is_quarantined(tmp_path):
         text = "poison" if part == 5 else "deux"
         (tmp_path / f"texts/{part}.txt").write_text(f"un\n{text}\n")
     with pf.connect(workers=2, quiet=True) as client:
-        options = {"client": client, "progress": False}
+        options = {"client": client, "progress": False, "shard_rows": 4}
         corpus = pf.open_corpus(tmp_path / "texts")
         run = pf.submit(pf.Graph((breaks_at_one,)), corpus, tmp_path / "r", **options)
         summary = run.result()
-    assert (summary.done, summary.quarantined) == (22, 2)
+    assert (summary.done, summary.quarantined) == (20, 4)
     notices = []
     run.events.subscribe(lambda event: notices.extend([event] * isinstance(event, Notice)))
     assert "is quarantined, not computed" in notices[-1].text

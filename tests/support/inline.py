@@ -24,7 +24,6 @@ import cloudpickle
 import distributed
 import psutil
 from distributed.deploy.local import LocalCluster
-from distributed.protocol.serialize import nested_deserialize
 
 ADDRESS = "inproc://this-process"
 
@@ -63,7 +62,8 @@ class _Scheduler:
         self._client = client
 
     async def get_metadata(self, keys, default=None):
-        return nested_deserialize(self._client.get_metadata(keys, default))
+        found = self._client.get_metadata(keys, default)
+        return found and {name: getattr(value, "data", value) for name, value in found.items()}
 
     async def log_event(self, topic, msg):
         self._client.log_event(topic, msg)
