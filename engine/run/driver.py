@@ -118,7 +118,7 @@ class Driver:
         texts = first_texts(spec.corpus, ROWS)
         if texts is None:
             return
-        trial = GraphTrial(spec.backend, texts, raise_on_error=spec.raise_on_error)
+        trial = GraphTrial.of(spec.graph, spec.backend, texts, raise_on_error=spec.raise_on_error)
         for note in self._dispatch.try_graph(trial):
             self._events.publish(Notice(note))
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 import hashlib
 import uuid
 from collections.abc import Callable, Container
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import cloudpickle
@@ -153,24 +154,56 @@ def try_on_worker(
     Raises
     ------
     BlockError
-        A block returns something else than it declares, fails for every text, or ended the
-        worker's process.
+        A block returns something else than it declares, or fails for every text.
+    RunFailed
+        A block ended the processes of two workers, with different texts.
     """
     content = client.id.encode() + sent.pickled + cloudpickle.dumps(trial)
     key = hashlib.sha256(content).hexdigest()
+    if key in _passed:
+        return _passed[key]
     tried: list[str | None] = []
-    while key not in _passed and len(tried) < TRIALS:
+    died = False
+    while len(tried) < TRIALS:
         worker = _least_busy(client, tried)
         if worker is None and tried:
             break
         tried.append(worker)
         result = _Trial(client, worker, priority + 1, stopped).result(sent, trial)
-        if result is None or isinstance(result.problem, UnfitWorker):
+        if isinstance(result, Death):
+            others = trial.with_others()
+            if died or trial.raise_on_error:
+                raise result.to_error()
+            # A single text may be the cause, which the run will find.
+            if result.where != trial.first or others is None:
+                break
+            died, trial = True, others
+        elif result is None or isinstance(result.problem, UnfitWorker):
             continue
-        if isinstance(result.problem, BlockError):
+        elif isinstance(result.problem, BlockError):
             raise BlockError(f"{result.problem}. Nothing was written") from result.problem
-        _passed[key] = result.notes
+        else:
+            _passed[key] = result.notes
+            break
     return _passed.get(key, ())
+
+
+@dataclass(frozen=True)
+class Death:
+    """A block that ran when the process of its worker ended."""
+
+    block: str
+    where: str
+    cause: str
+
+    def to_error(self) -> RunFailed:
+        """Return the error that ends the run."""
+        return RunFailed(
+            f"block {self.block!r} ends the process of its worker{self.cause}: it was tried on the "
+            f"first texts of the corpus, last at {self.where}. Nothing was written. If the block "
+            "needs more memory, give its workers more (--memory, fewer --workers); if not, try it "
+            "on these texts in a Python of its own, where a crash is visible"
+        )
 
 
 class _Trial:
@@ -187,8 +220,8 @@ class _Trial:
         self._priority, self._stopped = priority, stopped
         self._topic = f"paninifs-trial-{uuid.uuid4().hex}"
 
-    def result(self, sent: SentGraph, trial: GraphTrial) -> TrialResult | None:
-        """Return the result; None if the worker went away, and not because of a block."""
+    def result(self, sent: SentGraph, trial: GraphTrial) -> TrialResult | Death | None:
+        """Return the result; None if the worker went away before a block ran."""
         from distributed import CancelledError, KilledWorker
 
         future = submit_call(
@@ -231,21 +264,15 @@ class _Trial:
             return False
         return self._worker is None or self._worker in self._client.nthreads()
 
-    def _death(self) -> TrialResult | None:
-        """Return the block that ran when the worker died, as an error; None if none did."""
+    def _death(self) -> Death | None:
         reports = [event for _, event in self._client.get_events(self._topic) or ()]
         if not reports:
             return None
-        block, where = reports[-1][RUNNING]
         killed = [event for _, event in self._client.get_events(KILLED_FOR_MEMORY) or ()]
         held = [event["rss"] for event in killed if event["worker"] == self._worker]
-        cause = f", for lack of memory: it held {format_bytes(held[-1])}" if held else ""
-        return TrialResult(
-            BlockError(
-                f"block {block!r} ended the process of worker {self._worker}{cause}, when it was "
-                f"tried on the first texts of the corpus (at {where})"
-            )
-        )
+        cause = f", for lack of memory ({format_bytes(held[-1])})" if held else ""
+        block, where = reports[-1][RUNNING]
+        return Death(block, where, cause)
 
 
 def _least_busy(client: Client, tried: Container[str | None]) -> str | None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 
 from distributed.worker import get_worker
@@ -42,7 +42,28 @@ class GraphTrial:
 
     backend: str
     texts: FirstTexts
+    few: int  # how many texts are tried first
     raise_on_error: bool  # whether a single bad row ends the run
+
+    @classmethod
+    def of(
+        cls, graph: Graph, backend: str, texts: FirstTexts, *, raise_on_error: bool
+    ) -> GraphTrial:
+        """Return the trial of a graph."""
+        few = FEW if graph.text_seconds <= SECONDS else 1
+        return cls(backend, texts, min(few, len(texts.text)), raise_on_error)
+
+    @property
+    def first(self) -> str:
+        """The place of the texts that are tried first."""
+        return self.texts.where(0, self.few)
+
+    def with_others(self) -> GraphTrial | None:
+        """Return the trial without the texts that are tried first; None if there are no others."""
+        others = self.texts.after(self.few)
+        if others is None:
+            return None
+        return replace(self, texts=others, few=min(self.few, len(others.text)))
 
 
 @dataclass(frozen=True)
@@ -76,8 +97,7 @@ def _tried(graph: Graph, trial: GraphTrial, begun: Callable[[str, str], None]) -
     observed = {block.name: Observed(block.function) for block in graph}
     size = MicroBatch(ROWS, max(1, trial.texts.text.nbytes))
     attempts = _Attempts(Blocks(graph, trial.backend, size, begun=begun), trial.texts)
-    few = FEW if graph.text_seconds <= SECONDS else 1
-    problem = attempts.problem(few, trial.raise_on_error)
+    problem = attempts.problem(trial.few, trial.raise_on_error)
     notes = tuple(
         f"block {block!r} changes {name!r}: each worker has its own, and the changes stay there; "
         "return as a field what you need"
@@ -97,7 +117,7 @@ class _Attempts:
         """Return the error of the graph; None if it works, if perhaps not for every text."""
         began = time.monotonic()
         text = self._texts.text
-        problem = self._error(0, min(few, len(text)))
+        problem = self._error(0, few)
         if problem is None and len(text) > few and time.monotonic() - began < SECONDS:
             problem = self._error(few, len(text))
         if problem is None or raise_on_error:

@@ -33,6 +33,11 @@ class FirstTexts:
     text: PackedText
     places: tuple[tuple[str, int], ...]  # file and row
 
+    def after(self, rows: int) -> FirstTexts | None:
+        """Return what follows the first `rows` texts; None if nothing does."""
+        rest = FirstTexts(self.text[rows:], self.places[rows:])
+        return rest if rest.places else None
+
     def where(self, start: int, stop: int) -> str:
         """Describe the location of texts ``[start, stop)``, for messages."""
         (file, first), (last_file, last) = self.places[start], self.places[stop - 1]

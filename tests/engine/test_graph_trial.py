@@ -12,9 +12,10 @@ import pytest
 
 import paninifs as pf
 from paninifs.engine.monitoring.events import Notice
-from paninifs.engine.worker.graph_trial import ROWS
-from paninifs.storage.corpus.front import first_texts
-from paninifs.storage.errors import BlockError, GraphError, UsageError
+from paninifs.engine.run import wait_for_workers
+from paninifs.engine.worker.graph_trial import ROWS, GraphTrial, TrialResult
+from paninifs.storage.corpus.front import FirstTexts, first_texts
+from paninifs.storage.errors import BlockError, GraphError, RunFailed, UnfitWorker, UsageError
 from paninifs.storage.store.keys import DONE
 
 X = [pf.Field("x", "int32")]
@@ -152,6 +153,7 @@ def test_a_graph_may_be_a_single_block(submit):
     assert submit(block(lengths)).result().done == 100
 
 
+@pytest.mark.documented("unsendable")
 def test_what_cannot_be_sent_is_refused_at_once(submit, tmp_path):
     lock = __import__("threading").Lock()
     with pytest.raises(GraphError, match="block 'mine' uses 'lock' of type lock"):
@@ -164,6 +166,82 @@ def test_names_that_clash_with_the_corpus_are_refused_at_once(inline, write_json
     mine = block(lengths, fields=[pf.Field("lang", "int32")])
     with pytest.raises(UsageError, match="two arrays of the results would be called 'lang'"):
         pf.submit(mine, corpus, tmp_path / "out.zarr", client=inline, progress=False)
+
+
+# --- workers that die or differ -------------------------------------------------------------------
+
+
+@pytest.fixture
+def answers(monkeypatch, inline):
+    """Let trials give some answers; return a function that tries, and the texts that were tried."""
+
+    def given(*results, raise_on_error=False, texts=("a", "b", "c", "d")):
+        workers = {
+            f"tcp://{n}": {"status": "running", "metrics": {"task_counts": {"executing": n}}}
+            for n in range(4)
+        }
+        monkeypatch.setattr(inline, "scheduler_info", lambda **_: {"workers": workers})
+        left, tried = list(results), []
+
+        def result(one, sent, trial):
+            tried.append((one._worker, trial.texts.text.to_strings()))
+            return left.pop(0)
+
+        monkeypatch.setattr(wait_for_workers._Trial, "result", result)
+        packed = pf.PackedText.from_strings(texts)
+        first = FirstTexts(packed, tuple(("a.txt", n) for n in range(len(texts))))
+        trial = GraphTrial.of(pf.default_graph(), "cpu", first, raise_on_error=raise_on_error)
+        sent = SimpleNamespace(pickled=repr(results).encode())
+
+        def attempt():
+            return wait_for_workers.try_on_worker(
+                inline, sent, trial, priority=0, stopped=lambda: None
+            )
+
+        return attempt, tried
+
+    return given
+
+
+def death(where="a.txt, rows 0-1"):
+    return wait_for_workers.Death("mine", where, "")
+
+
+def test_a_block_that_ends_two_workers_is_named(answers):
+    attempt, tried = answers(death(), death("a.txt, rows 2-3"))
+    with pytest.raises(RunFailed, match=r"^block 'mine' ends .* rows 2-3\. Nothing was written"):
+        attempt()
+    assert tried == [("tcp://0", ["a", "b", "c", "d"]), ("tcp://1", ["c", "d"])]
+
+
+def test_a_text_that_ends_a_worker_is_left_to_the_run(answers):
+    attempt, tried = answers(death(), TrialResult(None))
+    assert attempt() == ()
+    assert len(tried) == 2
+    attempt, tried = answers(death("a.txt, rows 2-3"))  # the first two worked
+    assert attempt() == ()
+    attempt, tried = answers(death("a.txt, row 0"), texts=["a"])
+    assert attempt() == ()
+
+
+def test_one_death_ends_a_run_that_is_to_end_at_the_first_error(answers):
+    attempt, _ = answers(death(), raise_on_error=True)
+    with pytest.raises(RunFailed, match="block 'mine' ends"):
+        attempt()
+
+
+def test_a_worker_that_went_away_or_is_unfit_is_not_the_block_s_fault(answers):
+    attempt, tried = answers(None, TrialResult(UnfitWorker("no")), TrialResult(None, ("note",)))
+    assert attempt() == ("note",)
+    assert [worker for worker, _ in tried] == ["tcp://0", "tcp://1", "tcp://2"]
+    attempt, tried = answers(None, None, None)
+    assert attempt() == ()
+
+
+def test_a_trial_that_passed_is_not_repeated(answers):
+    attempt, tried = answers(TrialResult(None, ("once",)))
+    assert attempt() == attempt() == ("once",)
+    assert len(tried) == 1
 
 
 # --- the first texts ------------------------------------------------------------------------------
