@@ -181,7 +181,9 @@ def try_on_worker(
         elif result is None or isinstance(result.problem, UnfitWorker):
             continue
         elif isinstance(result.problem, BlockError):
-            raise BlockError(f"{result.problem}. Nothing was written") from result.problem
+            sentence, *lines = str(result.problem).split("\n")
+            problem = "\n".join([f"{sentence}. Nothing was written", *lines])
+            raise BlockError(problem) from result.problem.__cause__
         else:
             _passed[key] = result.notes
             break

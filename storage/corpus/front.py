@@ -22,6 +22,10 @@ from .reading import read_stretch
 FILES = 16
 """Most files that are opened."""
 
+ROWS_READ = 16
+"""Rows that are read for each text that is returned: texts that repeat an earlier one are left out,
+as those at the beginning of a corpus may all be empty."""
+
 FRONT_BYTES = 1 << 20
 """Bytes at the front of a file that are read, and most bytes of all the texts."""
 
@@ -47,7 +51,7 @@ class FirstTexts:
 
 
 def first_texts(corpus: Corpus, rows: int) -> FirstTexts | None:
-    """Return at most `rows` texts, as a run computes them; None if none can be read this way.
+    """Return at most `rows` different texts, cleaned; None if none can be read this way.
 
     No error is raised: a run reports what is wrong with its corpus when it counts the rows.
     """
@@ -56,9 +60,9 @@ def first_texts(corpus: Corpus, rows: int) -> FirstTexts | None:
     left = FRONT_BYTES
     for file in corpus.files[:FILES]:
         with suppress(Exception):
-            for row, text in _texts(corpus, file, rows):
+            for row, text in _texts(corpus, file, ROWS_READ * rows):
                 size = len(text.encode())
-                if len(texts) < rows and size <= left:
+                if len(texts) < rows and size <= left and text not in texts:
                     texts.append(text)
                     places.append((file.url, row))
                     left -= size

@@ -283,6 +283,13 @@ def test_first_texts_of_every_format(tmp_path, name, data):
     assert found.text.to_strings() == ["one", "two"]
 
 
+def test_first_texts_differ(write_jsonl):
+    rows = [{"text": text} for text in [*([""] * 50), "a", "a", "b"]]
+    found = first_texts(pf.open_corpus(write_jsonl(rows)), ROWS)
+    assert found.text.to_strings() == ["", "a", "b"]
+    assert [row for _, row in found.places] == [0, 50, 52]
+
+
 def test_first_texts_are_cleaned(write_jsonl):
     corpus = pf.open_corpus(write_jsonl([{"text": "<b>a</b>"}]), clean=pf.Cleaning(markup=True))
     assert first_texts(corpus, ROWS).text.to_strings() == ["a"]
