@@ -715,7 +715,7 @@ def test_a_prime_that_could_overflow_float32_is_refused() -> None:
 
 def test_more_dhatus_lower_the_largest_prime() -> None:
     names = [f"d{k}" for k in range(24)]
-    with pytest.raises(GraphError, match="with 24 dhātus, the prime 17 "):
+    with pytest.raises(GraphError, match="with 24 dhātus, powers of the prime 17 "):
         default_graph(dhatus=names)
     default_graph(dhatus=names, primes=(2, 3, 5, 7))
 

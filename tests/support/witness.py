@@ -94,7 +94,7 @@ def witness_block(log: str, text_seconds: float = 0.0) -> pf.MapBlock:
 def _in_trial() -> bool:
     """Return whether this is not the task of a run, but the trial before it."""
     task = getattr(get_worker(), "get_current_task", str)
-    return task().startswith("paninifs-trial")
+    return str(task()).startswith("paninifs-trial")
 
 
 @dataclass
