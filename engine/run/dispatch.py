@@ -156,9 +156,10 @@ class Dispatch:
         """Wait for a cancellation in progress, then remove what the cluster holds of the run."""
         if self._cancelling is not None:  # the caller closes the client next
             self._cancelling.join(_CLEAN_UP_SECONDS)
-        cleaning = threading.Thread(target=self._clean_up, daemon=True)
-        cleaning.start()
-        cleaning.join(_CLEAN_UP_SECONDS)  # the scheduler may not answer
+        if getattr(self._client, "status", "running") == "running":
+            cleaning = threading.Thread(target=self._clean_up, daemon=True)
+            cleaning.start()
+            cleaning.join(_CLEAN_UP_SECONDS)  # the scheduler may not answer
 
     def _clean_up(self) -> None:
         with suppress(Exception):  # the cluster may be gone
@@ -166,7 +167,7 @@ class Dispatch:
             self._sent_graph.withdraw()
 
     def run(self, context: TaskContext, store: OpenStore, tasks: Sequence[Task]) -> None:
-        """Run all tasks; then run those whose workers kept dying again, one by one.
+        """Run all tasks; then retry those whose workers kept dying, one by one.
 
         Parameters
         ----------
@@ -176,7 +177,7 @@ class Dispatch:
         Raises
         ------
         PaniniError
-            Not all tasks were done, for this reason.
+            Not all tasks were done; the error says why.
         """
         from distributed import span
 
@@ -317,17 +318,22 @@ class Dispatch:
         is_new = worker not in self._excluded
         self._excluded[worker] = error
         if not self._threads():
+            remedy = (
+                ""
+                if isinstance(error, UnfitWorker)
+                else ("restart the cluster, or start one with --cluster cpu, and ")
+            )
             raise type(error)(
-                f"{error}; no other worker is left. What is done is kept: restart the cluster, or "
-                "start one with --cluster cpu, and run again to resume"
+                f"{error}; no other worker is left. Finished shards are kept: {remedy}run again to "
+                "resume"
             ) from error
-        if isinstance(error, DeviceLost):
+        if isinstance(error, DeviceLost) and is_new:  # dask may send a lost worker further tasks
             self._losses[task.partition] += 1
             if self._losses[task.partition] > MAX_LOSSES:
                 raise RunFailed(
                     f"partition {task.partition} crashed {MAX_LOSSES + 1} devices, last: {error}; "
-                    "a kernel may access memory out of bounds. Restart the cluster, run again to "
-                    "resume"
+                    "a kernel may access memory out of bounds. Restart the cluster, then run again "
+                    "to resume"
                 ) from error
         if is_new:
             self._publish(WorkerLost(worker, str(error)))

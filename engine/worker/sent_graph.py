@@ -73,7 +73,9 @@ class SentGraph:
     def __init__(self, client: Client, graph: Graph, pickled: bytes, visible: Visible) -> None:
         self._client, self._graph, self._visible = client, graph, visible
         self.pickled = pickled
-        self._store = hashlib.sha256(visible.target.url.encode()).hexdigest()[:16]
+        # A path may mean another disk on another host that shares the cluster.
+        store = f"{socket.gethostname()} {visible.target.url}"
+        self._store = hashlib.sha256(store.encode(errors="surrogatepass")).hexdigest()[:16]
         self._by_value: list[ModuleType] = []
         self.key: GraphKey | None = None
 
@@ -263,7 +265,9 @@ def _drop_later(key: GraphKey) -> None:
 
 def _drop_unused(key: GraphKey) -> None:
     with _lock:
-        loaded = _loaded[key]
+        loaded = _loaded.get(key)
+        if loaded is None:
+            return
         if loaded.users == 0 and time.monotonic() - loaded.used >= KEEP_SECONDS:
             del _loaded[key]
             return

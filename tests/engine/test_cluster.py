@@ -285,7 +285,7 @@ def test_an_asynchronous_client_is_refused_at_once(tmp_path):
     corpus = pf.open_corpus(tmp_path / "c.txt")
 
     async def main():
-        async with distributed.Client(processes=False, dashboard_address=None, asynchronous=True):
+        async with distributed.Client(processes=False, dashboard_address=":0", asynchronous=True):
             pf.submit(pf.default_graph(), corpus, tmp_path / "r")
 
     with pytest.raises(UsageError, match="the client is asynchronous"):

@@ -15,7 +15,7 @@ import typer
 
 import paninifs as pf
 from paninifs.engine.monitoring.events import WorkerLost
-from paninifs.storage.errors import UnfitWorker
+from paninifs.storage.errors import RunFailed, UnfitWorker
 
 NO_PACKAGE = "import sys; sys.modules['paninifs'] = None"
 OTHER_PYTHON = "import sys; sys.version_info = (3, 99, 1, 'final', 0)"
@@ -110,6 +110,12 @@ def test_a_scheduler_needs_no_package(cluster, corpus, tmp_path):
         run = submitted(corpus, tmp_path / "r", client)
         assert run.result(timeout=60).done == 12
         assert run.status().rows_done == 12
+
+
+def test_a_frame_on_a_scheduler_without_the_package(cluster, corpus, tmp_path):
+    cluster.worker()
+    with cluster.client(), pytest.raises(RunFailed, match="frames need this package"):
+        pf.stage(pf.open_corpus(corpus).frame, tmp_path / "staged")
 
 
 @pytest.mark.documented("unfit-worker")
