@@ -141,16 +141,10 @@ class Dispatch:
 
     def try_graph(self, trial: GraphTrial) -> tuple[str, ...]:
         """Try the graph on one worker, once one is ready; see `try_on_worker`."""
-        self.prepare(trial.backend)
         self.readiness()
         with Watchdog(self._client, self._publish, self.stop):
-            return try_on_worker(
-                self._client,
-                self._sent_graph,
-                trial,
-                priority=self._priority,
-                stopped=lambda: self._stopped,
-            )
+            options: Any = {"priority": self._priority, "stopped": lambda: self._stopped}
+            return try_on_worker(self._client, self._sent_graph, trial, **options)
 
     def dismiss(self) -> None:
         """Wait for a cancellation in progress, then remove what the cluster holds of the run."""
