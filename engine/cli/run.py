@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import re
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import asdict
 from enum import StrEnum
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
 
@@ -31,13 +32,9 @@ from .console import (
     warn_of_forms,
 )
 from .rehearsal import print_rehearsal
-
-if TYPE_CHECKING:
-    from ...storage.store.history import Summary
-    from ..run.handle import Run
+from .stopping import STOP_SECONDS
 
 _MAX_REASONS = 5
-_STOP_SECONDS = 10.0
 
 
 class OnError(StrEnum):
@@ -235,17 +232,18 @@ def run(
                     as_json=as_json,
                 )
                 return
-            started = submit(
-                default_graph(),
-                source,
-                results,
-                **shared,
-                on_error="raise" if on_error is OnError.raise_ else "quarantine",
-                mirror=mirror,
-                priority=priority,
-                progress=not as_json,
-            )
-            summary = _awaited(started, results)
+            with _stoppable(results):
+                started = submit(
+                    default_graph(),
+                    source,
+                    results,
+                    **shared,
+                    on_error="raise" if on_error is OnError.raise_ else "quarantine",
+                    mirror=mirror,
+                    priority=priority,
+                    progress=not as_json,
+                )
+                summary = started.result()
             progress = started.status()
     if as_json:
         cost = started.bill and asdict(started.bill)
@@ -257,14 +255,21 @@ def run(
         raise typer.Exit(QUARANTINED)
 
 
-def _awaited(started: Run, results: str) -> Summary:
-    """Wait for a run and return its summary; on Ctrl-C, cancel it and exit."""
+@contextmanager
+def _stoppable(results: str) -> Iterator[None]:
+    """Cancel the run of this process and exit on Ctrl-C, or on another signal: see `stopping`."""
+    from ..run.handle import running
+
     try:
-        return started.result()
+        yield
     except KeyboardInterrupt:
-        started.cancel()
-        with suppress(PaniniError, TimeoutError):  # before the cluster closes
-            started.result(timeout=_STOP_SECONDS)
+        for run in running():  # also one that `submit` has not returned yet
+            run.cancel()
+            try:
+                with suppress(PaniniError):  # before the cluster closes
+                    run.result(timeout=STOP_SECONDS)
+            except TimeoutError:
+                run.abandon()
         err.print(
             f"\nstopped; finished shards are kept in {plain(shown(results))}. To resume, run again"
         )
