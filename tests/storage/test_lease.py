@@ -25,9 +25,10 @@ from paninifs.storage.targets.local import LocalTarget, is_temporary
 
 HOLD = """
 import sys, time
-from paninifs.storage.store.lease import Lease
+from paninifs.storage.store import lease
 from paninifs.storage.targets.local import LocalTarget
-Lease.acquire(LocalTarget(sys.argv[1]))
+lease.BEAT_SECONDS = float(sys.argv[2])
+lease.Lease.acquire(LocalTarget(sys.argv[1]))
 print("held", flush=True)
 sys.stdin.readline()
 import os
@@ -56,7 +57,7 @@ def target(tmp_path):
 @pytest.fixture
 def holder(target):
     """Another process that holds the lease until it exits without releasing it."""
-    command = [sys.executable, "-P", "-c", HOLD, target.url]
+    command = [sys.executable, "-P", "-c", HOLD, target.url, "10"]
     with subprocess.Popen(
         command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
     ) as process:
@@ -81,6 +82,12 @@ def host_of(target, *, ticks=None):
 def soon(monkeypatch):
     """Take an owner that cannot be seen for dead after a moment, not a minute."""
     monkeypatch.setattr(module, "DEAD_AFTER_SECONDS", 0.3)
+    monkeypatch.setattr(module, "WATCH_SECONDS", 0.01)
+
+
+@pytest.fixture
+def often(monkeypatch):
+    """Look often at the lease of an owner that cannot be seen."""
     monkeypatch.setattr(module, "WATCH_SECONDS", 0.01)
 
 
@@ -182,7 +189,7 @@ SKEWS = [0, 1, -1, 61, -61, 3600, -3600, 86_400, -86_400]  # seconds between two
 
 @pytest.mark.documented("clocks")
 @pytest.mark.parametrize("ahead", SKEWS)
-def test_an_owner_elsewhere_lives_while_it_beats(target, soon, ahead):
+def test_an_owner_elsewhere_lives_while_it_beats(target, often, ahead):
     with beating(target, host="elsewhere boot", pid=1, ahead=ahead):
         for _ in range(2):
             with pytest.raises(LeaseHeld, match="process 1 on elsewhere;"):
@@ -208,7 +215,7 @@ def test_a_silent_owner_is_announced_once(target, soon, caplog):
     assert "for up to 0 s" in said
 
 
-def test_a_clock_that_is_set_back_while_it_beats_is_a_sign_of_life(target, soon):
+def test_a_clock_that_is_set_back_while_it_beats_is_a_sign_of_life(target, often):
     clock = iter([0, 3600, -3600] + [5] * 1000)
     write(target, host="elsewhere boot", pid=1)
     stop = threading.Event()
@@ -225,8 +232,7 @@ def test_a_clock_that_is_set_back_while_it_beats_is_a_sign_of_life(target, soon)
     thread.join()
 
 
-def test_a_lease_that_is_released_while_it_is_watched_is_taken(target, soon, monkeypatch):
-    monkeypatch.setattr(module, "DEAD_AFTER_SECONDS", 60)
+def test_a_lease_that_is_released_while_it_is_watched_is_taken(target, often):
     write(target, host="elsewhere boot")
     timer = threading.Timer(0.1, write, [target], {"host": "elsewhere boot", "released": True})
     timer.start()
@@ -234,7 +240,7 @@ def test_a_lease_that_is_released_while_it_is_watched_is_taken(target, soon, mon
     timer.join()
 
 
-def test_an_owner_of_another_boot_or_namespace_is_watched(target, soon):
+def test_an_owner_of_another_boot_or_namespace_is_watched(target, often):
     name, boot, space, *rest = host_of(target).split(" ")
     for host in ([name, "another-boot", space, *rest], [name, boot, "pid:[1]", *rest]):
         with (
@@ -242,6 +248,26 @@ def test_an_owner_of_another_boot_or_namespace_is_watched(target, soon):
             pytest.raises(LeaseHeld),
         ):
             Lease.acquire(target)
+
+
+CONTAINER = ["unshare", "--pid", "--fork", "--mount-proc", "--kill-child"]
+
+
+def test_the_processes_of_another_container_are_watched(target, often, monkeypatch):
+    """Two on one host share a folder, and each is process 1 to itself."""
+    tried = subprocess.run([*CONTAINER, "true"], capture_output=True, text=True, check=False)
+    if tried.returncode:
+        pytest.skip(f"needs leave to make namespaces: {tried.stderr.strip()}")
+    command = [*CONTAINER, sys.executable, "-P", "-c", HOLD, target.url, "0.1"]
+    with subprocess.Popen(
+        command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    ) as process:
+        assert process.stdout.readline() == "held\n"
+        with pytest.raises(LeaseHeld, match="process 1 on "):
+            Lease.acquire(target)
+        process.kill()
+    monkeypatch.setattr(module, "DEAD_AFTER_SECONDS", 0.3)
+    Lease.acquire(target).release()
 
 
 # --- clocks that are set ------------------------------------------------------------------------
@@ -338,7 +364,7 @@ def test_a_former_lease_of_a_dead_process_is_taken_at_once(target, holder):
 
 
 @pytest.mark.parametrize("seconds", STEPS)
-def test_a_former_lease_is_watched_after_a_step_of_the_clock(target, soon, clock, seconds):
+def test_a_former_lease_is_watched_after_a_step_of_the_clock(target, often, clock, seconds):
     started = psutil.Process().create_time()
     clock(seconds)
     host = " ".join(host_of(target).split(" ")[:3])
@@ -370,7 +396,7 @@ def test_a_copy_of_a_live_store_is_free(target, tmp_path, soon):
             lease.ticket.check(target)
 
 
-def test_the_same_store_by_another_path_is_not_free(target, tmp_path, soon, monkeypatch):
+def test_the_same_store_by_another_path_is_not_free(target, tmp_path, often, monkeypatch):
     monkeypatch.setattr(module, "BEAT_SECONDS", 0.05)
     with Lease.acquire(target):
         (tmp_path / "link.zarr").symlink_to(target.url)
@@ -380,7 +406,7 @@ def test_the_same_store_by_another_path_is_not_free(target, tmp_path, soon, monk
                 Lease.acquire(LocalTarget(path))
 
 
-def test_the_same_store_behind_another_mount_is_not_free(target, soon, monkeypatch):
+def test_the_same_store_behind_another_mount_is_not_free(target, often, monkeypatch):
     monkeypatch.setattr(module, "BEAT_SECONDS", 0.05)
     with Lease.acquire(target), monkeypatch.context() as patch:
         patch.setattr(module.os.path, "realpath", lambda path: f"/elsewhere{path}")
