@@ -51,6 +51,12 @@ def test_a_priority_is_whole(value, inline, tmp_path):
         pf.submit(pf.default_graph(), corpus, tmp_path / "out", client=inline, priority=value)
 
 
+@pytest.mark.parametrize("value", [NAN, INF, 0, -1, 2.5])
+def test_work_has_whole_tasks(value):
+    with pytest.raises(UsageError, match="number of tasks must be a whole number"):
+        pf.Work(1000, tasks=value)
+
+
 @pytest.mark.parametrize("value", ["", "Unknown", "nan", "inf", "9" * 30, "-" + "9" * 30, "1.5"])
 def test_a_job_without_a_date_has_no_end(value):
     assert _end({"SLURM_JOB_END_TIME": value}) is None
