@@ -88,7 +88,15 @@ class StorageUnreachable(PaniniError, OSError):
 
 
 class StorageRefused(PaniniError, OSError):
-    """Storage has no space left or denies access; finished work is kept."""
+    """Storage has no space left or denies access; finished work is kept.
+
+    Attributes
+    ----------
+    full : bool
+        Whether space or a quota is used up.
+    """
+
+    full = False
 
 
 class LeaseLost(PaniniError, OSError):

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import asdict
 from enum import StrEnum
 from typing import TYPE_CHECKING, Annotated, Any
@@ -31,17 +32,15 @@ from .console import (
     warn_of_forms,
 )
 from .rehearsal import print_rehearsal
+from .stopping import STOP_SECONDS
 
 if TYPE_CHECKING:
     from ...storage.corpus.corpus import Corpus
-    from ...storage.store.history import Summary
-    from ..run.handle import Run
 
 COUNTED_FIRST = 16 << 20
 """Bytes of a corpus whose rows are counted, and columns checked, before a cluster is started."""
 
 _MAX_REASONS = 5
-_STOP_SECONDS = 10.0
 
 
 class OnError(StrEnum):
@@ -245,15 +244,16 @@ def run(
                     as_json=as_json,
                 )
                 return
-            started = submit(
-                default_graph(),
-                source,
-                results,
-                **choices,
-                **others,
-                progress=not as_json,
-            )
-            summary = _awaited(started, results)
+            with _stoppable(results):
+                started = submit(
+                    default_graph(),
+                    source,
+                    results,
+                    **choices,
+                    **others,
+                    progress=not as_json,
+                )
+                summary = started.result()
             progress = started.status()
     if as_json:
         cost = started.bill and asdict(started.bill)
@@ -275,14 +275,21 @@ def _check_first(corpus: Corpus, results: str, **options: Any) -> None:
         corpus.index  # noqa: B018 (counted now, and kept)
 
 
-def _awaited(started: Run, results: str) -> Summary:
-    """Wait for a run and return its summary; on Ctrl-C, cancel it and exit."""
+@contextmanager
+def _stoppable(results: str) -> Iterator[None]:
+    """Cancel the run of this process and exit on Ctrl-C, or on another signal: see `stopping`."""
+    from ..run.handle import running
+
     try:
-        return started.result()
+        yield
     except KeyboardInterrupt:
-        started.cancel()
-        with suppress(PaniniError, TimeoutError):  # before the cluster closes
-            started.result(timeout=_STOP_SECONDS)
+        for run in running():  # also one that `submit` has not returned yet
+            run.cancel()
+            try:
+                with suppress(PaniniError):  # before the cluster closes
+                    run.result(timeout=STOP_SECONDS)
+            except TimeoutError:
+                run.abandon()
         err.print(
             f"\nstopped; finished shards are kept in {plain(shown(results))}. To resume, run again"
         )

@@ -15,6 +15,7 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from multiprocessing import resource_tracker
+from types import FrameType
 from typing import TYPE_CHECKING, Any
 
 from ...storage.errors import BackendUnavailable, UsageError
@@ -38,6 +39,8 @@ deadlock the process when a thread begins or ends at a bad moment (CPython issue
 LOST_WORKER_TIMEOUT = "1 day"
 WORKER_ENVIRONMENT = {"MALLOC_TRIM_THRESHOLD_": 256 << 20, "MALLOC_MMAP_THRESHOLD_": 32 << 20}
 TICK = "500 ms"
+_TERMINAL = (signal.SIGINT, signal.SIGHUP)
+"""Signals that a terminal sends to all processes that were started from it."""
 BACKEND_KEY = ["paninifs", "backend"]
 """Key of the scheduler's metadata under which every client finds the backend."""
 
@@ -46,23 +49,44 @@ BACKEND_KEY = ["paninifs", "backend"]
 def _shielded_from_ctrl_c() -> Iterator[None]:
     """Make processes that are started in this context ignore Ctrl-C, which a terminal sends to all.
 
-    Only the client reacts to it; tracebacks of dying workers would bury its message. A Ctrl-C
-    pressed in the meantime is raised in this process afterwards.
+    The same holds for SIGHUP, when the terminal is closed. Only the client reacts to them;
+    tracebacks of dying workers would bury its message. What a handler of this process raises
+    meanwhile, for these or for SIGTERM, is raised afterwards.
     """
     if threading.current_thread() is not threading.main_thread():
         yield
         return
-    pressed: list[bool] = []
-    resource_tracker.ensure_running()  # starting it may unblock Ctrl-C in some Pythons
-    previous = signal.signal(signal.SIGINT, lambda *_: pressed.append(True))
-    mask = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})  # inherited by workers
+    raised: list[BaseException] = []
+    previous = {number: signal.getsignal(number) for number in (*_TERMINAL, signal.SIGTERM)}
+    for number, handler in previous.items():
+        if callable(handler):
+            signal.signal(number, _postponed(handler, raised))
+    mask = signal.pthread_sigmask(signal.SIG_BLOCK, set(_TERMINAL))  # inherited by workers
+    resource_tracker.ensure_running()  # it outlives SIGHUP too
+    signal.pthread_sigmask(signal.SIG_BLOCK, set(_TERMINAL))  # some Pythons unblock Ctrl-C with it
     try:
         yield
     finally:
         signal.pthread_sigmask(signal.SIG_SETMASK, mask)
-        signal.signal(signal.SIGINT, previous)
-        if pressed:
-            signal.raise_signal(signal.SIGINT)
+        for number, handler in previous.items():
+            if callable(handler):
+                signal.signal(number, handler)
+        if raised:
+            raise raised[0]
+
+
+def _postponed(
+    handler: Callable[[int, FrameType | None], Any], raised: list[BaseException]
+) -> Callable[[int, FrameType | None], None]:
+    """Return a signal handler that keeps what another one raises, for later."""
+
+    def keep(number: int, frame: FrameType | None) -> None:
+        try:
+            handler(number, frame)
+        except BaseException as error:  # noqa: BLE001 (raised once the workers have started)
+            raised.append(error)
+
+    return keep
 
 
 @contextmanager

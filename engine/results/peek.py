@@ -69,8 +69,8 @@ def peek(
     >>> max(found.dhatu, key=found.dhatu.get), found.digest[:8]
     ('FEEL', '69e5129e')
     """
-    if top < 0:
-        raise UsageError(f"top must be at least 0, not {top}")
+    if not isinstance(top, int) or top < 0:
+        raise UsageError(f"top must be a whole number, at least 0, not {top!r}")
     _require_unicode(text)
     if results is None:
         return Peek(text=text, **_computed(text, Inventories(DHATUS, PRIMES, PRIMES)))

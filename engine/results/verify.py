@@ -15,8 +15,10 @@ from ...graphs.block import MapBlock
 from ...graphs.graph import Graph
 from ...graphs.kernels import BUILT_IN
 from ...storage.corpus.index import CorpusIndex
+from ...storage.errors import UsageError
 from ...storage.store.dataset import StoredArrays
-from ...storage.store.duplicates import DUPLICATE, find_duplicates
+from ...storage.store.duplicates import find_duplicates
+from ...storage.store.layout import DUPLICATE
 from ...storage.store.manifest import Manifest
 from ...storage.store.reader import ResultsStore
 from ...storage.store.shards import Marker, StoreLayout, marked_shards
@@ -77,6 +79,8 @@ def verify(
     CorpusChanged
         A corpus file is no longer the one that was hashed.
     """
+    if sample is not None and (not isinstance(sample, int) or sample < 1):
+        raise UsageError(f"sample must be a whole number of texts, at least one, not {sample!r}")
     store = ResultsStore.open(results, storage_options)
     index, layout = store.index, store.layout
     markers = marked_shards(store.target, layout)

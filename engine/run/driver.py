@@ -12,10 +12,11 @@ from collections.abc import Sequence
 from ...storage.corpus.front import first_texts
 from ...storage.corpus.partition import MAX_SHARD_SECONDS
 from ...storage.errors import RowsQuarantined, RunCancelled
+from ...storage.store.dataset import read_summary
 from ...storage.store.history import RunRecord, Summary, Timeline
 from ...storage.store.keys import DONE
 from ...storage.store.lease import LeaseTicket
-from ...storage.store.lifecycle import OpenStore, begin, discard, finish, read_summary
+from ...storage.store.lifecycle import OpenStore, begin, finish
 from ...storage.store.mirror import restore
 from ..monitoring.events import EventStream, Indexed, Notice, Planned, Restored, ShardDone
 from ..monitoring.recorder import Recorder
@@ -73,8 +74,14 @@ class Driver:
         try:
             return self._work()
         finally:
-            self._dispatch.dismiss()
-            release_all(self._leases)
+            try:
+                self._dispatch.dismiss()
+            finally:  # a run that has ended keeps nobody from its store
+                release_all(self._leases)
+
+    def abandon(self) -> None:
+        """Release the leases of a run that does not stop. For a process that ends at once."""
+        release_all(self._leases)
 
     def _work(self) -> Summary:
         spec = self._spec
@@ -100,11 +107,9 @@ class Driver:
         self._events.publish(Indexed(len(store.index.files), store.index.rows, notes))
         if spec.mirror is None:
             return self._finished(store)
-        mirror, lease = self._leases[1]
-        if spec.existing == "discard":
-            lease.ticket.check(mirror)
-            discard(mirror)
-        with Mirroring(store, mirror, lease.ticket, self._events) as self._mirroring:
+        with Mirroring(
+            store, spec.mirror, self._leases, self._events, fresh=spec.existing == "discard"
+        ) as self._mirroring:
             summary = self._finished(store)
             self._mirroring.finish()
         return summary

@@ -187,9 +187,10 @@ def _require_usable(
         raise UsageError("submit needs a corpus from open_corpus(...)")
     if on_error not in ("quarantine", "raise"):
         raise UsageError(f"on_error must be 'quarantine' or 'raise', not {on_error!r}")
-    if shard_rows is not None and (shard_rows < 1 or shard_rows & (shard_rows - 1)):
+    whole = shard_rows is None or isinstance(shard_rows, int)
+    if not whole or (shard_rows is not None and (shard_rows < 1 or shard_rows & (shard_rows - 1))):
         raise UsageError(
-            f"shard_rows must be a power of two, such as 512 or 4096, not {shard_rows}"
+            f"shard_rows must be a power of two, such as 512 or 4096, not {shard_rows!r}"
         )
     require_digest(corpus.cleaning, corpus.keep, graph.fields)
     # Here for the names alone: the kinds of the columns are found when the rows are counted.

@@ -214,11 +214,12 @@ def filter_worker_log() -> None:
 def worth_logging(record: logging.LogRecord) -> bool:
     """Return False for log records that only report that the worker is closing.
 
-    Without this, a heartbeat while the worker closes would make a run, or Ctrl-C, end with a
-    traceback from dask.
+    Without this, a heartbeat while the worker or the scheduler closes would make a run, or Ctrl-C,
+    end with a traceback from dask. A worker that loses its scheduler logs that by itself.
     """
     error = record.exc_info[1] if record.exc_info else None
-    return not (isinstance(error, CommClosedError) and "ConnectionPool closing" in str(error))
+    closing = ("ConnectionPool closing", "ConnectionPool.heartbeat_worker")
+    return not (isinstance(error, CommClosedError) and any(one in str(error) for one in closing))
 
 
 def sendable(error: PaniniError) -> PaniniError:

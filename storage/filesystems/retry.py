@@ -12,7 +12,7 @@ import errno
 import logging
 import os
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any, Final, Literal, NamedTuple, TypeVar
 
 import tenacity
@@ -243,13 +243,14 @@ def _log_failure(operation: str, state: tenacity.RetryCallState) -> None:
 
 def retry_seconds() -> float:
     """Return how long a transient failure is retried, in seconds: as set, or `RETRY_SECONDS`."""
-    value = os.environ.get(RETRY_SECONDS_VARIABLE, str(RETRY_SECONDS))
-    try:
-        return float(value)
-    except ValueError as error:
-        raise UsageError(
-            f"{RETRY_SECONDS_VARIABLE} must be a number of seconds, not {value!r}"
-        ) from error
+    value = os.environ.get(RETRY_SECONDS_VARIABLE) or str(RETRY_SECONDS)
+    with suppress(ValueError):
+        seconds = float(value)
+        if 0 <= seconds < float("inf"):
+            return seconds
+    raise UsageError(
+        f"{RETRY_SECONDS_VARIABLE} must be a non-negative number of seconds, not {value!r}"
+    )
 
 
 @contextmanager
@@ -283,7 +284,9 @@ def permanent_errors(operation: str) -> Iterator[None]:
         permanent = _permanent(error)
         if permanent is None:
             raise
-        raise StorageRefused(
+        refusal = StorageRefused(
             f"{operation} was refused: {permanent.why} ({scrubbed(str(error))}). "
             f"{permanent.remedy.capitalize()}. Finished work is kept: run again to resume"
-        ) from presentable(error)
+        )
+        refusal.full = permanent in (_NO_SPACE, _NO_QUOTA)
+        raise refusal from presentable(error)

@@ -19,9 +19,10 @@ from ... import __version__
 from ..corpus.corpus import Corpus
 from ..corpus.index import CorpusIndex
 from ..corpus.partition import Sharding
+from ..errors import ResultsMismatch
 from ..field import Field
 from ..targets.target import Target
-from .dataset import read_attributes
+from .dataset import read_summary
 from .duplicates import count_repeated_ids, mark_duplicates, mark_fields
 from .extension import Existing, added_files, extend_manifest, refuse_mismatch
 from .history import RunRecord, Summary, Timeline
@@ -30,8 +31,9 @@ from .keys import (
     QUARANTINE_KEY,
     ROOT_KEY,
     SPARE_MANIFEST_KEY,
+    is_index,
     is_lease,
-    is_ours,
+    is_part,
     quarantine_key,
     timeline_key,
 )
@@ -131,7 +133,7 @@ def _begin_new(
 ) -> OpenStore:
     objects = _metadata(manifest, index, computed)
     ticket.check(target)  # counting may have taken a while
-    discard(target)
+    discard(target, manifest)
     for key, data in objects.items():
         target.put(key, data)
     write_index(target, manifest, index)
@@ -146,15 +148,35 @@ def _begin_new(
     )
 
 
-def discard(target: Target) -> None:
-    """Remove a store, except its lease; the caller holds it.
+def discard(target: Target, successor: Manifest) -> None:
+    """Remove a store to make room for another, except its lease; the caller holds it.
 
-    The manifest is deleted first, as it is written last: without it there is no store to resume.
+    Arrays that neither of the two has are the user's own, and stay. The root goes first, so that
+    what is left is not complete. Manifest and index go last: as long as anything else is there,
+    they tell whose it is.
+
+    Raises
+    ------
+    ResultsMismatch
+        The user's own array has the name of one that the successor needs; nothing was removed.
     """
+    manifest = read_manifest(target)
+    there = target.sizes()
+    known = manifest.arrays if manifest else successor.arrays
+    for name in sorted(successor.arrays - known):
+        if f"{name}/{ROOT_KEY}" in there:
+            raise ResultsMismatch(
+                f"{target.url} holds an array {name!r} that no run has written, and the new "
+                "results need the name: rename or remove the array, or write elsewhere"
+            )
+    arrays = successor.arrays | known
+    target.delete([ROOT_KEY])
+    keys = [key for key in there if is_part(key, arrays) and not is_lease(key) and key != ROOT_KEY]
+    last = [key for key in keys if key in (MANIFEST_KEY, SPARE_MANIFEST_KEY) or is_index(key)]
+    target.delete(sorted(set(keys) - set(last)))
     target.delete([SPARE_MANIFEST_KEY])
     target.delete([MANIFEST_KEY])
-    keys = [key for key in target.sizes() if is_ours(key)]
-    target.delete(key for key in keys if not is_lease(key))
+    target.delete(last)
 
 
 def _write_extension(
@@ -284,11 +306,3 @@ def _record_history(
         manifest = replace(manifest, runs=(*manifest.runs, record))
     if manifest != store.manifest:
         replace_manifest(store.target, manifest.to_json())
-
-
-def read_summary(target: Target) -> Summary | None:
-    """Return the summary of a store, or None if the store is not complete."""
-    attributes = read_attributes(target) or {}
-    if not attributes.get("complete"):
-        return None
-    return Summary(results=target.url, **attributes["summary"])

@@ -20,8 +20,8 @@ from ..field import Field
 from ..names import storable
 from ..targets.target import Target
 from .history import RunRecord
-from .keys import INDEXES, MANIFEST_KEY, RUN_FOLDER, SPARE_MANIFEST_KEY, index_key
-from .layout import LAYOUT_VERSION, stored_fields
+from .keys import MANIFEST_KEY, RUN_FOLDER, SPARE_MANIFEST_KEY, index_key, is_index
+from .layout import LAYOUT_VERSION, array_names, stored_fields
 from .shards import StoreLayout
 
 
@@ -65,6 +65,11 @@ class Manifest:
         fields = stored_fields(index.id, index.keep, self.fields)
         earlier = {stage.fingerprint: stage.rows for stage in self.stages}
         return StoreLayout(fields, self.rows, self.shard_rows, self.fingerprint, earlier)
+
+    @property
+    def arrays(self) -> frozenset[str]:
+        """Names of the arrays that the store may have; others in its folder are the user's own."""
+        return array_names(self.fields, self.facts["corpus"]["kept columns"])
 
     @property
     def attributes(self) -> dict[str, Any]:
@@ -184,7 +189,7 @@ def write_index(target: Target, manifest: Manifest, index: CorpusIndex) -> None:
 
 def stale_indexes(target: Target, manifest: Manifest) -> list[str]:
     """Return the keys of the indexes of other stages."""
-    keys = [key for key in target.sizes(RUN_FOLDER) if key.startswith(INDEXES)]
+    keys = [key for key in target.sizes(RUN_FOLDER) if is_index(key)]
     return [key for key in keys if key != manifest.index_key]
 
 

@@ -15,9 +15,8 @@ from ..corpus.index import CorpusIndex
 from ..corpus.opening import FileOpener
 from ..targets.open import open_target
 from ..targets.target import Target
-from .dataset import StoredArrays
+from .dataset import StoredArrays, read_summary
 from .history import Summary
-from .lifecycle import read_summary
 from .manifest import Manifest, read_index, require_manifest
 from .shards import Marker, StoreLayout, done_shards
 

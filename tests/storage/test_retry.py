@@ -13,7 +13,7 @@ from googleapiclient.errors import HttpError as DriveError
 from httplib2 import Response
 
 from paninifs.storage.errors import PaniniError, StorageUnreachable, UsageError
-from paninifs.storage.filesystems.retry import is_transient, retried
+from paninifs.storage.filesystems.retry import is_transient, retried, retry_seconds
 from paninifs.storage.targets.guarded import ReadBackTarget, RetryingTarget
 from paninifs.storage.targets.local import LocalTarget
 
@@ -125,10 +125,16 @@ def test_a_call_longer_than_the_retry_time_is_retried_once(quick, monkeypatch):
     assert retried("writing a", call) == "answer"
 
 
-def test_the_retry_time_must_be_a_number(monkeypatch):
-    monkeypatch.setenv("PANINIFS_PATIENCE", "long")
-    with pytest.raises(UsageError, match="must be a number of seconds, not 'long'"):
+@pytest.mark.parametrize("value", ["long", "nan", "inf", "-inf", "-1", "1e999", "12 s"])
+def test_the_retry_time_must_be_a_number(monkeypatch, value):
+    monkeypatch.setenv("PANINIFS_PATIENCE", value)
+    with pytest.raises(UsageError, match=f"non-negative number of seconds, not '{value}'"):
         retried("reading a", Failing())
+
+
+def test_an_empty_retry_time_is_the_default(monkeypatch):
+    monkeypatch.setenv("PANINIFS_PATIENCE", "")
+    assert retry_seconds() == 120.0
 
 
 # --- targets ------------------------------------------------------------------------------------

@@ -885,9 +885,12 @@ def test_submit_raises_the_permanent_errors_of_a_target(submit, many, tmp_path, 
     corpus, _ = many
     number, words = REFUSALS[what]
     refusing = RetryingTarget(RefusingTarget(tmp_path / "out.zarr", number, ""))
-    for places in ({"results": refusing}, {"mirror": refusing}):
+    places = [{"results": refusing}]
+    if what not in ("full", "quota"):  # a mirror may have space again once all is computed
+        places.append({"mirror": refusing})
+    for place in places:
         with pytest.raises(StorageRefused, match=rf"creating .*out\.zarr/.* refused: {words}"):
-            submit(pf.open_corpus(corpus), **{"results": tmp_path / "other.zarr", **places})
+            submit(pf.open_corpus(corpus), **{"results": tmp_path / "other.zarr", **place})
     assert not (tmp_path / "out.zarr").exists()
 
 
