@@ -20,9 +20,21 @@ from ...storage.corpus.index import CorpusIndex
 from ...storage.corpus.partition import FEW_SHARDS, SHARDS_AIMED_AT, Sharding
 from ...storage.errors import UsageError
 from ...storage.store.duplicates import require_digest
-from ...storage.store.extension import Existing, in_known_order, refuse_mismatch
+from ...storage.store.extension import (
+    Existing,
+    differ_in_files_alone,
+    in_known_order,
+    recognized_corpus,
+    refuse_mismatch,
+)
 from ...storage.store.layout import stored_fields
-from ...storage.store.manifest import Manifest, facts_of, read_manifest
+from ...storage.store.manifest import (
+    Manifest,
+    facts_of,
+    read_index,
+    read_manifest,
+    with_files,
+)
 from ...storage.store.mirror import refuse_other_mirror
 from ...storage.store.shards import StoreLayout
 from ...storage.targets.open import open_target
@@ -87,12 +99,18 @@ class RunSpec:
         if mirror is not None and mirror.url == target.url:
             raise UsageError(f"mirror and results must be different targets; both are {target.url}")
         targets = [target] if mirror is None else [target, mirror]
-        manifest = None if fresh else next(filter(None, map(read_manifest, targets)), None)
+        found = [(one, read_manifest(one)) for one in targets if not fresh]
+        begun, manifest = next((pair for pair in found if pair[1]), (target, None))
         described = graph.describe()
         if manifest is not None:
             corpus = in_known_order(corpus, manifest)
             described = keep_known_labels(described, manifest.facts["graph"])
         facts = facts_of(corpus, described, NUMERIC_VERSION)
+        if manifest is not None and differ_in_files_alone(manifest, facts):
+            index = read_index(begun, manifest)
+            corpus, facts = recognized_corpus(corpus, facts, manifest, index)
+        elif manifest is not None:  # it is refused, so no file need be read to compare it
+            facts = with_files(facts, manifest.facts["corpus"]["files"])
         refuse_mismatch(target, facts, shard_rows, existing)
         if mirror is not None:
             refuse_other_mirror(mirror, target, facts, shard_rows, existing)

@@ -34,7 +34,8 @@ from ..rows import (
     Unit,
     common_kind,
 )
-from .opening import SMALL_BYTES, FileOpener, SmallFileOpener
+from .identity import UNREAD
+from .opening import SMALL_BYTES, CorpusOpener, FileOpener, SmallFileOpener
 from .partition import FileRows, Partition, file_spans, plan
 
 INDEX_THREADS = 16
@@ -201,7 +202,7 @@ def build_index(
     CorpusEmpty
         No file has any rows.
     """
-    found = _outlines(files, opener)
+    files, found = _outlines(files, opener)
     readable = [o for o in found if isinstance(o, Outline) and (o.units or o.columns)]
     _require_text(readable, text)
     indexed = tuple(_file_index(f, o, text) for f, o in zip(files, found, strict=True))
@@ -230,7 +231,7 @@ def extend_index(
     If the columns of a file do not fit, its rows are counted and quarantined.
     """
     added = []
-    for file, found in zip(files, _outlines(files, opener), strict=True):
+    for file, found in zip(*_outlines(files, opener), strict=True):
         indexed = _file_index(file, found, index.text)
         if isinstance(found, Outline) and not indexed.problem:
             indexed = replace(indexed, problem=_misfit(found, index))
@@ -247,18 +248,73 @@ def _misfit(found: Outline, index: CorpusIndex) -> str | None:
     return None
 
 
-def _outlines(files: Sequence[SourceFile], opener: FileOpener) -> list[Outline | str]:
+def _outlines(
+    files: Sequence[SourceFile], opener: FileOpener
+) -> tuple[list[SourceFile], list[Outline | str]]:
+    """Return the files with their digests, and what counting each of them found."""
     if not files:
-        return []
+        return [], []
     with ThreadPoolExecutor(min(INDEX_THREADS, len(files))) as pool:
-        return list(pool.map(lambda file: _outline(file, opener), files))
+        pairs = list(pool.map(lambda file: _measured(file, opener), files))
+    return [file for file, _ in pairs], [found for _, found in pairs]
 
 
-def _outline(file: SourceFile, opener: FileOpener) -> Outline | str:
+def with_digests(files: Sequence[SourceFile], opener: FileOpener) -> list[SourceFile]:
+    """Return files, each with the digest of its content that a new store would keep.
+
+    Raises
+    ------
+    CorpusChanged, StorageUnreachable, StorageRefused
+        A file that has none yet could not be read.
+    """
+
+    def digested(file: SourceFile) -> SourceFile:
+        unknown = replace(file, digest=None)
+        digest = _digest(unknown, opener)
+        if digest != UNREAD:
+            opener.check(unknown)
+        return replace(file, digest=digest)
+
+    lacking = {file.url: file for file in files if not opener.suffices(file.digest)}
+    with ThreadPoolExecutor(INDEX_THREADS) as pool:
+        made = dict(zip(lacking, pool.map(digested, lacking.values()), strict=True))
+    return [made.get(file.url, file) for file in files]
+
+
+def _measured(file: SourceFile, opener: FileOpener) -> tuple[SourceFile, Outline | str]:
+    own = SmallFileOpener(opener, file) if file.size <= SMALL_BYTES else opener
+    # First, so that a change while the records are counted makes the digest a wrong one.
+    measured = replace(file, digest=_digest(file, own))
+    found = _outline(file, own)
+    if isinstance(found, Outline) and found.units and opener.reads_whole(file):
+        # By a single task, like a compressed file.
+        rows = sum(unit.rows for unit in found.units)
+        found = replace(found, units=(Unit(rows, found.units[0].offset),))
+    if measured.digest and not file.problem:
+        own.check(file)
+    return measured, found
+
+
+def _digest(file: SourceFile, opener: FileOpener | SmallFileOpener) -> str | None:
+    if file.digest or file.problem:
+        return file.digest or UNREAD
+    try:
+        return opener.digest(file)
+    except StorageRefused as refused:
+        if not isinstance(refused.__cause__, PermissionError):
+            raise
+        return UNREAD
+    except PaniniError:
+        raise
+    except OSError as error:
+        raise _unreachable(file, error) from presentable(error)
+
+
+def _outline(file: SourceFile, opener: CorpusOpener) -> Outline | str:
     if file.problem:
         return f"cannot be opened: {file.problem}"
     try:
-        return outline(file, SmallFileOpener(opener, file) if file.size <= SMALL_BYTES else opener)
+        return outline(file, opener)
     except StorageRefused as refused:
         if not isinstance(refused.__cause__, PermissionError):
             raise
@@ -269,9 +325,13 @@ def _outline(file: SourceFile, opener: FileOpener) -> Outline | str:
         return scrubbed(f"not readable as {file.format}: {error}")
     except OSError as error:
         # A problem is stored permanently, so a transient failure must not become one.
-        raise StorageUnreachable(
-            f"{file.url} could not be read: {scrubbed(str(error))}; nothing was written, try again"
-        ) from presentable(error)
+        raise _unreachable(file, error) from presentable(error)
+
+
+def _unreachable(file: SourceFile, error: OSError) -> StorageUnreachable:
+    return StorageUnreachable(
+        f"{file.url} could not be read: {scrubbed(str(error))}; nothing was written, try again"
+    )
 
 
 def _file_index(file: SourceFile, found: Outline | str, text: str) -> FileIndex:

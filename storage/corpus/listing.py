@@ -21,12 +21,14 @@ from ..filesystems.filesystem import (
     files_matching,
     filesystem_of,
     forget_listings,
+    info_of,
 )
 from ..filesystems.redaction import scrubbed, shown
 from ..filesystems.retry import permanent_errors, retried
 from ..formats.compression import SUFFIXES as COMPRESSED
 from ..formats.registry import ENDINGS, endings_of, format_of, read_as
 from ..rows import SourceFile
+from .identity import listed_digest
 from .opening import version_of
 
 _SPECIAL_FILES = (
@@ -123,7 +125,7 @@ def _files_at(fs: Any, path: str) -> tuple[bool, dict[str, dict[str, Any]]]:
     forget_listings(fs)
     try:  # fsspec's own isdir and exists return False when the disk fails
         with consistent_listings(fs):
-            here = fs.info(path)
+            here = info_of(fs, path)
     except (FileNotFoundError, NotADirectoryError):
         literal = "://" in path and "?" in path  # on the web a "?" is not a wildcard
         return False, {} if literal else files_matching(fs, path)
@@ -177,6 +179,7 @@ def _source(info: Mapping[str, Any], root: PurePosixPath) -> SourceFile:
         format=format,
         compression=compression,
         problem=_problem(info),
+        digest=listed_digest(info),
         signed_url=info["url"] if info["url"] != url else None,
     )
 

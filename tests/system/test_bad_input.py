@@ -602,7 +602,7 @@ def replaced(path):
 
 
 CHANGES = {
-    "vanished": (Path.unlink, "vanished after it was listed"),
+    "vanished": (Path.unlink, "no longer exists"),
     "replaced by one of its size": (replaced, "changed after it was indexed"),
     "grown": (lambda path: path.write_bytes(path.read_bytes() + LINE), "changed after it was inde"),
     "cut": (lambda path: path.write_bytes(path.read_bytes()[:-9]), "changed after it was indexed"),
