@@ -175,18 +175,28 @@ class FileOpener:
 
     def fetch(self, file: SourceFile) -> bytes:
         """Return all bytes of a file, as stored."""
-        fs, path = filesystem_of(file.location, self._options)
+        with permanent_errors(f"reading {file.url}"):
+            return retried(f"reading {file.url}", lambda: self._fetch(file))
 
-        def whole() -> bytes:
-            with consistent_listings(fs), self._must_exist(file):
-                data = bytes(fs.cat_file(path))
-            if len(data) != file.size:
-                self._check(file)
-                raise OSError(errno.EIO, f"received {len(data)} of {file.size} bytes")
+    def fetch_checked(self, file: SourceFile) -> bytes:
+        """Return all bytes of a file, as stored, after checking that they are as listed."""
+
+        def checked() -> bytes:
+            data = self._fetch(file)
+            self._check(file, data)  # afterwards, so these are the listed version's bytes
             return data
 
         with permanent_errors(f"reading {file.url}"):
-            return retried(f"reading {file.url}", whole)
+            return retried(f"reading {file.url}", checked)
+
+    def _fetch(self, file: SourceFile) -> bytes:
+        fs, path = filesystem_of(file.location, self._options)
+        with consistent_listings(fs), self._must_exist(file):
+            data = bytes(fs.cat_file(path))
+        if len(data) != file.size:
+            self._check(file)
+            raise OSError(errno.EIO, f"received {len(data)} of {file.size} bytes")
+        return data
 
     @contextmanager
     def _must_exist(self, file: SourceFile) -> Iterator[None]:
@@ -198,18 +208,13 @@ class FileOpener:
             self._check(file)  # raises if it is gone, and refreshes a stale listing
             raise OSError(errno.EIO, "listed, but not found") from error
 
-    def check(self, file: SourceFile, data: bytes | None = None) -> None:
+    def check(self, file: SourceFile) -> None:
         """Raise `CorpusChanged` unless the file has the content that was listed.
 
         While its size, and its time or the like, are the same, it is not read.
-
-        Parameters
-        ----------
-        data : bytes, optional
-            The content of the file, if it was just read.
         """
         with permanent_errors(f"checking {file.url}"):
-            retried(f"checking {file.url}", lambda: self._check(file, data))
+            retried(f"checking {file.url}", lambda: self._check(file))
 
     def _check(self, file: SourceFile, data: bytes | None = None) -> None:
         fs, path = filesystem_of(file.location, self._options)
@@ -262,6 +267,7 @@ def _size_and_version(fs: Any, path: str) -> tuple[int, str] | None:
 
 def _kept_digest(fs: Any, path: str) -> str | None:
     """Return the digest that an object store or a Drive has of a file, or None."""
+    forget_listings(fs)  # those of this thread may be older than the file
     with consistent_listings(fs):
         info = info_of(fs, path)
         if protocols_of(fs) & DRIVE:  # its listings leave this out
@@ -292,10 +298,7 @@ class SmallFileOpener:
     def _bytes(self) -> bytes:
         # Not a cached_property: on Python 3.11 its lock is shared by all files.
         if self._data is None:
-            data = self._opener.fetch(self._file)
-            # Afterwards, so these are the listed version's bytes.
-            self._opener.check(self._file, data)
-            self._data = data
+            self._data = self._opener.fetch_checked(self._file)
         return self._data
 
     def digest(self, file: SourceFile, kind: str | None = None) -> str | None:

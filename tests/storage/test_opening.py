@@ -116,7 +116,7 @@ def test_an_unreachable_storage_is_named(tmp_path, monkeypatch):
         raise OSError(errno.ENOTCONN, "Transport endpoint is not connected", path)
 
     monkeypatch.setattr(LocalFileSystem, "info", away)
-    with pytest.raises(StorageUnreachable, match=r"checking file://.*a\.txt failed for 0 s"):
+    with pytest.raises(StorageUnreachable, match=r"reading file://.*a\.txt failed for 0 s"):
         texts_of(corpus)
     with pytest.raises(StorageUnreachable, match=r"listing .*a\.txt failed for 0 s"):
         open_corpus(path)  # rather than: no such file
