@@ -22,19 +22,12 @@ from ...storage.errors import UsageError
 from ...storage.store.duplicates import require_digest
 from ...storage.store.extension import (
     Existing,
-    differ_in_files_alone,
     in_known_order,
-    recognized_corpus,
+    in_known_terms,
     refuse_mismatch,
 )
 from ...storage.store.layout import stored_fields
-from ...storage.store.manifest import (
-    Manifest,
-    facts_of,
-    read_index,
-    read_manifest,
-    with_files,
-)
+from ...storage.store.manifest import Manifest, facts_of, read_manifest
 from ...storage.store.mirror import refuse_other_mirror
 from ...storage.store.shards import StoreLayout
 from ...storage.targets.open import open_target
@@ -106,14 +99,18 @@ class RunSpec:
             corpus = in_known_order(corpus, manifest)
             described = keep_known_labels(described, manifest.facts["graph"])
         facts = facts_of(corpus, described, NUMERIC_VERSION)
-        if manifest is not None and differ_in_files_alone(manifest, facts):
-            index = read_index(begun, manifest)
-            corpus, facts = recognized_corpus(corpus, facts, manifest, index)
-        elif manifest is not None:  # it is refused, so no file need be read to compare it
-            facts = with_files(facts, manifest.facts["corpus"]["files"])
+        if manifest is not None:
+            corpus, facts = in_known_terms(begun, manifest, corpus, facts)
         refuse_mismatch(target, facts, shard_rows, existing)
         if mirror is not None:
-            refuse_other_mirror(mirror, target, facts, shard_rows, existing)
+            refuse_other_mirror(
+                mirror,
+                target,
+                corpus=corpus,
+                facts=facts,
+                shard_rows=shard_rows,
+                existing=existing,
+            )
         client = client or _newest_client()
         return cls(
             graph=graph,
