@@ -1,4 +1,4 @@
-"""Opening the files of a corpus: the bytes of the listed version, all of them, or an error.
+"""Opening the files of a corpus: a reader gets every byte of the listed version, or an error.
 
 Large files are read as needed, and reopened at the same position when the storage fails. Small
 files are fetched whole, with one request. Decoding the bytes is in `formats`, retrying in
@@ -104,7 +104,7 @@ class FileOpener:
         self._served_whole: set[str] = set()  # URLs of files that are read from their front
 
     def __call__(self, file: SourceFile) -> AbstractContextManager[BinaryIO]:
-        """Open a file for reading, decompressed; leaving the context closes both."""
+        """Open a file for reading, decompressed; leaving the context closes it."""
         return _decoded(self._raw(file), file)
 
     def _raw(self, file: SourceFile, options: Mapping[str, Any] | None = None) -> BinaryIO:
@@ -221,7 +221,7 @@ class FileOpener:
         fs.invalidate_cache(path)
         found = _size_and_version(fs, path)
         if found != (file.size, file.version):
-            forget_listings(fs)  # a Drive's may be stale, and are trusted only if they match
+            forget_listings(fs)  # a Drive's may be stale, so a mismatch is checked without them
             found = _size_and_version(fs, path)
         if found is None:
             raise CorpusChanged(f"{file.url} no longer exists{self._if_gone}")

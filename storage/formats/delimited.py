@@ -30,7 +30,7 @@ from .lines import BLOCK_BYTES, BOM
 from .row_builder import RowBuilder
 
 LONGEST_FIELD = 1 << 28
-"""Most characters per field, because an unclosed quote would collect the rest of the file."""
+"""Maximum characters per field: an unclosed quote would otherwise take in the rest of a file."""
 
 DELIMITERS = {"csv": ",", "tsv": "\t"}
 
