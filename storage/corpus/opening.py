@@ -229,7 +229,10 @@ class FileOpener:
             file, *found, data=data
         ):
             was, now = f"{file.size:,} bytes", f"{found[0]:,} bytes"
-            what = f"{was} then, {now} now" if was != now else f"{now} as before, but others"
+            what = f"{was} then, {now} now"
+            if was == now:
+                times = f", {file.version} then and {found[1]} now"
+                what = f"{now} as before" + (", but others" if file.digest else times)
             raise CorpusChanged(
                 f"{file.url} changed after it was indexed: {what}; a fresh run (--fresh) reads it "
                 "as it is now and discards the existing results"

@@ -97,8 +97,8 @@ def files_now_at(
 ) -> list[SourceFile]:
     """Return the files of an index at the locations where a caller says that they are now.
 
-    Whether their content is still the same is checked when they are opened. A file that is not
-    there stays where it was.
+    Whether their content is still the same is checked when they are opened, by size alone if the
+    store has no digests of them. A file that is not there stays where it was.
 
     Raises
     ------
@@ -119,12 +119,13 @@ def files_now_at(
             f"none of the store's {len(known):,} file(s), such as {known[0].name}, is in this "
             f"corpus; it has {len(files):,}, such as {files[0].name}"
         )
-    return [
-        replace(file, url=now[file.name].url, signed_url=now[file.name].signed_url)
-        if file.name in now
-        else file
-        for file in known
-    ]
+    return [_now_at(file, now[file.name]) if file.name in now else file for file in known]
+
+
+def _now_at(file: SourceFile, now: SourceFile) -> SourceFile:
+    # Without a digest, the caller's word and the size are all that speaks for the file.
+    version = file.version if file.digest else ""
+    return replace(file, url=now.url, signed_url=now.signed_url, version=version)
 
 
 def under_known_names(files: Sequence[SourceFile], known: Sequence[str]) -> list[SourceFile]:

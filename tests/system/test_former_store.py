@@ -82,6 +82,19 @@ def test_its_corpus_may_be_copied_from_then_on(former, threads):
     assert pf.verify(former / "store.zarr").passed
 
 
+def test_its_copied_corpus_is_read_where_the_caller_says(former):
+    (former / "copy").mkdir()
+    for path in (former / "glosses").iterdir():
+        (former / "copy" / path.name).write_bytes(path.read_bytes())
+    os.utime(former / "glosses" / "a.jsonl")
+    with pytest.raises(pf.errors.CorpusChanged, match=r"as before, mtime=.* then and mtime="):
+        pf.verify(former / "store.zarr")
+    assert pf.verify(former / "store.zarr", corpus=former / "copy").passed
+    (former / "copy" / "a.jsonl").write_text("shorter")
+    with pytest.raises(pf.errors.CorpusChanged, match=r"a\.jsonl changed after it was indexed"):
+        pf.verify(former / "store.zarr", corpus=former / "copy")
+
+
 def test_another_time_is_refused_with_a_remedy(former, threads):
     os.utime(former / "glosses" / "a.jsonl")
     with pytest.raises(
