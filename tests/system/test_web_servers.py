@@ -145,7 +145,7 @@ def test_what_does_not_pass_is_an_error_at_once(server, monkeypatch, status, why
 
 @pytest.mark.documented("web-status")
 def test_a_file_that_is_not_there_is_said_to_be_missing(server):
-    with pytest.raises(pf.errors.CorpusNotFound, match=r"no such file.*absent\.jsonl"):
+    with pytest.raises(pf.errors.CorpusNotFound, match=r"no files found at .*absent\.jsonl"):
         pf.open_corpus(f"{server.url}/absent.jsonl")
 
 
