@@ -75,6 +75,6 @@ def test_a_changed_object_is_refused_by_name(place, run):
     data[len(data) // 2 - 5] ^= 1  # wherever it is: the digest is of all bytes
     place.write("one", {"large.jsonl": bytes(data)})
     with pytest.raises(
-        pf.errors.ResultsMismatch, match=r"else: large\.jsonl has changed.*\. Write"
+        pf.errors.ResultsMismatch, match=r"version: large\.jsonl has changed.*\. Write"
     ):
         run(place.corpus("one"))

@@ -315,7 +315,7 @@ def test_files_under_a_folder_that_is_gone_are_named(submit, tmp_path):
         (tmp_path / name).write_text(name)
     submit(tmp_path, tmp_path / "out.zarr").result()
     shutil.rmtree(tmp_path / "y")
-    with pytest.raises(ResultsMismatch, match=r"something else: y/c\.txt is gone\."):
+    with pytest.raises(ResultsMismatch, match=r"version: y/c\.txt is gone\."):
         submit(tmp_path, tmp_path / "out.zarr")
 
 
