@@ -150,7 +150,7 @@ def file_facts(
 
 
 _FILE = re.compile(
-    r"(?P<size>\d+) bytes, (?P<identity>.*), (?P<format>.*?), file (?P<number>\d+)", re.DOTALL
+    r"(?P<size>\d+) bytes, (?P<identity>.*?), (?P<format>.*), file (?P<number>\d+)", re.DOTALL
 )
 """The facts of a file: its size, what identifies its content, its format, its place in the order.
 """
