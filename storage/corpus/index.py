@@ -12,34 +12,34 @@ import hashlib
 import json
 from bisect import bisect_right
 from collections.abc import Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, replace
 from functools import cached_property
 from itertools import accumulate
 from typing import Any
 
 from ..cleaning.steps import NO_CLEANING, Cleaning
-from ..errors import ColumnNotFound, CorpusEmpty, PaniniError, StorageRefused, StorageUnreachable
-from ..filesystems.redaction import presentable, scrubbed
-from ..formats.registry import FORMATS, outline
+from ..errors import ColumnNotFound, CorpusEmpty
+from ..formats.registry import FORMATS
+from ..names import did_you_mean
 from ..rows import (
     ANY_TEXT,
     Column,
     ColumnSelection,
     Lengths,
-    Malformed,
     Outline,
     SourceFile,
     Stretch,
     Unit,
     common_kind,
 )
-from .identity import UNREAD
-from .opening import SMALL_BYTES, CorpusOpener, FileOpener, SmallFileOpener
+from .counting import count
+from .missing_columns import no_column, require_text, text_problem
+from .opening import FileOpener
 from .partition import FileRows, Partition, file_spans, plan
+from .remarks import doubled_names
 
-INDEX_THREADS = 16
-_TEXT_KIND = "string"
+_DEFAULT_ID = "id"
+_MOST_NOTES = 10
 
 
 @dataclass(frozen=True)
@@ -70,6 +70,7 @@ class CorpusIndex:
     id: Column | None  # None: a text's id is its row number
     keep: tuple[Column, ...]
     cleaning: Cleaning = NO_CLEANING
+    remarks: tuple[str, ...] = ()  # which column was left out, or read where several had its name
 
     @cached_property
     def starts(self) -> list[int]:
@@ -95,7 +96,8 @@ class CorpusIndex:
     @property
     def notes(self) -> tuple[str, ...]:
         """Sentences for the user about how the corpus will be read."""
-        unread = [f"{f.file.name} cannot be read: {f.problem}" for f in self.uncounted]
+        unread = list(self.remarks)
+        unread += [f"{f.file.name} cannot be read: {f.problem}" for f in self.uncounted]
         unread += [
             f"{f.file.name}: {f.problem}; its {f.rows:,} rows are quarantined"
             for f in self.files
@@ -105,6 +107,9 @@ class CorpusIndex:
         if packed:
             names = ", ".join(packed[:3]) + (", ..." if len(packed) > 3 else "")
             unread.append(f"{names}: compressed, so each file is read by a single task")
+        more = len(unread) - _MOST_NOTES
+        if more > 0:
+            unread[_MOST_NOTES:] = [f"and {more:,} more notes like these; see the quarantine"]
         return tuple(unread)
 
     def locate(self, row: int) -> tuple[SourceFile, int]:
@@ -147,6 +152,7 @@ class CorpusIndex:
         """Digest of the rows, their units, the problems and the kinds of columns."""
         found = self.to_json()
         found["files"] = [[file["units"], file["problem"]] for file in found["files"]]
+        found.pop("remarks", None)
         return hashlib.sha256(json.dumps(found, sort_keys=True).encode()).hexdigest()
 
     def to_json(self) -> dict[str, Any]:
@@ -166,6 +172,7 @@ class CorpusIndex:
             "id": asdict(self.id) if self.id else None,
             "keep": [asdict(column) for column in self.keep],
             "cleaning": self.cleaning.describe(),
+            **({"remarks": list(self.remarks)} if self.remarks else {}),
         }
 
     @classmethod
@@ -183,7 +190,8 @@ class CorpusIndex:
         identity = Column(**data["id"]) if data["id"] else None
         keep = tuple(Column(**column) for column in data["keep"])
         cleaning = Cleaning(**data.get("cleaning", {}))  # older stores have no cleaning
-        return cls(tuple(files), data["text"], identity, keep, cleaning)
+        remarks = tuple(data.get("remarks", ()))
+        return cls(tuple(files), data["text"], identity, keep, cleaning, remarks)
 
 
 def build_index(
@@ -202,20 +210,27 @@ def build_index(
     CorpusEmpty
         No file has any rows.
     """
-    files, found = _outlines(files, opener)
+    files, found = count(files, opener, [text, id or _DEFAULT_ID, *keep])
     readable = [o for o in found if isinstance(o, Outline) and (o.units or o.columns)]
-    _require_text(readable, text)
+    require_text(files, found, text)
     indexed = tuple(_file_index(f, o, text) for f, o in zip(files, found, strict=True))
     names = {name for o in readable for name in o.columns} - {ANY_TEXT}
     for name in (*([id] if id else []), *keep):
-        if name not in names:
-            raise ColumnNotFound(_no_column(name, names))
-    identity = id or ("id" if "id" in names else None)
+        if readable and name not in names:
+            raise ColumnNotFound(no_column(name, names) + did_you_mean(name, names))
+    remarks = doubled_names(files, found, (text, id or _DEFAULT_ID, *keep))
+    identity = id or (_DEFAULT_ID if _DEFAULT_ID in names else None)
+    if id is None and identity and (nested := _nested(readable, identity)):
+        identity = None
+        remarks.append(
+            f"column 'id' holds {nested}, which cannot be stored; a text's id is its row number"
+        )
     index = CorpusIndex(
         indexed,
         text,
         Column(identity, _id_kind(readable, identity)) if identity else None,
         tuple(Column(name, _kind(readable, name)) for name in keep),
+        remarks=tuple(remarks),
     )
     if not index.rows:
         reasons = "; ".join(f"{f.file.name}: {f.problem or 'no rows'}" for f in indexed[:5])
@@ -231,7 +246,8 @@ def extend_index(
     If the columns of a file do not fit, its rows are counted and quarantined.
     """
     added = []
-    for file, found in zip(*_outlines(files, opener), strict=True):
+    names = [index.text, *(column.name for column in index.selection.others)]
+    for file, found in zip(*count(files, opener, names), strict=True):
         indexed = _file_index(file, found, index.text)
         if isinstance(found, Outline) and not indexed.problem:
             indexed = replace(indexed, problem=_misfit(found, index))
@@ -242,140 +258,33 @@ def extend_index(
 def _misfit(found: Outline, index: CorpusIndex) -> str | None:
     for column in index.selection.others:
         kind = found.columns.get(column.name, column.kind)
-        fits = column.kind in (kind, "string") or (kind, column.kind) == ("int64", "float64")
+        fits = common_kind((kind, column.kind)) == column.kind
         if not fits or "<" in kind:
             return f"column {column.name!r} holds {kind}, and in the results {column.kind}"
     return None
-
-
-def _outlines(
-    files: Sequence[SourceFile], opener: FileOpener
-) -> tuple[list[SourceFile], list[Outline | str]]:
-    """Return the files with their digests, and what counting each of them found."""
-    if not files:
-        return [], []
-    with ThreadPoolExecutor(min(INDEX_THREADS, len(files))) as pool:
-        pairs = list(pool.map(lambda file: _measured(file, opener), files))
-    return [file for file, _ in pairs], [found for _, found in pairs]
-
-
-def with_digests(files: Sequence[SourceFile], opener: FileOpener) -> list[SourceFile]:
-    """Return files, each with the digest of its content that a new store would keep.
-
-    Raises
-    ------
-    CorpusChanged, StorageUnreachable, StorageRefused
-        A file that has none yet could not be read.
-    """
-
-    def digested(file: SourceFile) -> SourceFile:
-        unknown = replace(file, digest=None)
-        digest = _digest(unknown, opener)
-        if digest != UNREAD:
-            opener.check(unknown)
-        return replace(file, digest=digest)
-
-    lacking = {file.url: file for file in files if not opener.suffices(file.digest)}
-    with ThreadPoolExecutor(INDEX_THREADS) as pool:
-        made = dict(zip(lacking, pool.map(digested, lacking.values()), strict=True))
-    return [made.get(file.url, file) for file in files]
-
-
-def _measured(file: SourceFile, opener: FileOpener) -> tuple[SourceFile, Outline | str]:
-    own = SmallFileOpener(opener, file) if file.size <= SMALL_BYTES else opener
-    # First, so that a change while the records are counted makes the digest a wrong one.
-    measured = replace(file, digest=_digest(file, own))
-    found = _outline(file, own)
-    if isinstance(found, Outline) and found.units and opener.reads_whole(file):
-        # By a single task, like a compressed file.
-        rows = sum(unit.rows for unit in found.units)
-        found = replace(found, units=(Unit(rows, found.units[0].offset),))
-    if measured.digest and not file.problem:
-        own.check(file)
-    return measured, found
-
-
-def _digest(file: SourceFile, opener: FileOpener | SmallFileOpener) -> str | None:
-    if file.digest or file.problem:
-        return file.digest or UNREAD
-    try:
-        return opener.digest(file)
-    except StorageRefused as refused:
-        if not isinstance(refused.__cause__, PermissionError):
-            raise
-        return UNREAD
-    except PaniniError:
-        raise
-    except OSError as error:
-        raise _unreachable(file, error) from presentable(error)
-
-
-def _outline(file: SourceFile, opener: CorpusOpener) -> Outline | str:
-    if file.problem:
-        return f"cannot be opened: {file.problem}"
-    try:
-        return outline(file, opener)
-    except StorageRefused as refused:
-        if not isinstance(refused.__cause__, PermissionError):
-            raise
-        return f"cannot be opened: {refused.__cause__}"
-    except PaniniError:
-        raise
-    except Malformed as error:
-        return scrubbed(f"not readable as {file.format}: {error}")
-    except OSError as error:
-        # A problem is stored permanently, so a transient failure must not become one.
-        raise _unreachable(file, error) from presentable(error)
-
-
-def _unreachable(file: SourceFile, error: OSError) -> StorageUnreachable:
-    return StorageUnreachable(
-        f"{file.url} could not be read: {scrubbed(str(error))}; nothing was written, try again"
-    )
 
 
 def _file_index(file: SourceFile, found: Outline | str, text: str) -> FileIndex:
     if isinstance(found, str):
         return FileIndex(file, (), found)
     # Without a schema, the keys may differ from record to record.
-    problem = _text_problem(found, text) if FORMATS[file.format].has_schema else None
+    problem = text_problem(found, text) if FORMATS[file.format].has_schema else None
     return FileIndex(
         file, found.units, problem, found.lengths.get(text) or found.lengths.get(ANY_TEXT)
     )
 
 
-def _text_problem(found: Outline, text: str) -> str | None:
-    kind = found.columns.get(text) or found.columns.get(ANY_TEXT)
-    if not found.units or kind == _TEXT_KIND:
-        return None
-    if kind is None:
-        return _no_column(text, set(found.columns))
-    inner = ", ".join(sorted(name for name in found.columns if name.startswith(f"{text}.")))
-    return f"column {text!r} holds {kind}, not text" + (f"; in it are {inner}" if inner else "")
-
-
-def _require_text(readable: Sequence[Outline], text: str) -> None:
-    problems = [_text_problem(found, text) for found in readable if found.units]
-    if problems and all(problems):
-        names = {name for o in readable for name in o.columns} - {ANY_TEXT}
-        if text in names:
-            raise ColumnNotFound(str(problems[0]))
-        raise ColumnNotFound(_no_column(text, names))
-
-
-def _no_column(name: str, names: set[str]) -> str:
-    # Stores keep this text in their index, which is part of what identifies a store: do not reword.
-    choices = ", ".join(sorted(names)) or "none"
-    return f"no column {name!r}; the columns there are: {choices}"
-
-
 def _kind(readable: Sequence[Outline], name: str) -> str:
     """Return the kind to read a column as, given its kinds in all files."""
-    kinds = {o.columns[name] for o in readable if name in o.columns}
-    nested = [kind for kind in kinds if "<" in kind]
-    if nested:
-        raise ColumnNotFound(f"column {name!r} holds {nested[0]}, which cannot be stored")
-    return common_kind(kinds)
+    if nested := _nested(readable, name):
+        raise ColumnNotFound(f"column {name!r} holds {nested}, which cannot be stored")
+    return common_kind({o.columns[name] for o in readable if name in o.columns})
+
+
+def _nested(readable: Sequence[Outline], name: str) -> str | None:
+    """Return a kind of the column that cannot be stored: a struct, list or map."""
+    kinds = sorted({o.columns[name] for o in readable if name in o.columns})
+    return next((kind for kind in kinds if "<" in kind), None)
 
 
 def _id_kind(readable: Sequence[Outline], name: str) -> str:

@@ -21,7 +21,7 @@ from ..rows import SourceFile
 from .corpus import Corpus, open_corpus
 from .identity import UNREAD, kind_of
 from .index import CorpusIndex
-from .listing import Location
+from .locations.arguments import Location
 from .opening import FileOpener
 
 _THREADS = 16

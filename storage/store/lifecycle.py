@@ -17,7 +17,8 @@ from typing import Any
 
 from ... import __version__
 from ..corpus.corpus import Corpus
-from ..corpus.index import CorpusIndex, with_digests
+from ..corpus.counting import with_digests
+from ..corpus.index import CorpusIndex
 from ..corpus.partition import Sharding
 from ..field import Field
 from ..targets.target import Target

@@ -19,6 +19,7 @@ from ..corpus.identity import UNREAD
 from ..corpus.index import CorpusIndex
 from ..errors import ResultsMismatch, ResultsNotFound
 from ..field import Field
+from ..names import storable
 from ..rows import SourceFile
 from ..targets.target import Target
 from .history import RunRecord
@@ -94,7 +95,7 @@ class Manifest:
             "runs": [run.to_json() for run in self.runs],
             "summary": self.summary,
         }
-        return json.dumps(document, indent=1, ensure_ascii=False).encode()
+        return storable(json.dumps(document, indent=1, ensure_ascii=False)).encode()
 
     @classmethod
     def from_json(cls, data: bytes) -> Manifest:
@@ -208,7 +209,9 @@ def read_index(target: Target, manifest: Manifest) -> CorpusIndex:
 
 def write_index(target: Target, manifest: Manifest, index: CorpusIndex) -> None:
     """Write the index that belongs to a manifest. The manifest itself must be written later."""
-    target.put(manifest.index_key, json.dumps(index.to_json(), ensure_ascii=False).encode())
+    # In JSON, what `storable` writes for half a surrogate pair is that half.
+    text = storable(json.dumps(index.to_json(), ensure_ascii=False))
+    target.put(manifest.index_key, text.encode())
 
 
 def stale_indexes(target: Target, manifest: Manifest) -> list[str]:

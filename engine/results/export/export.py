@@ -16,6 +16,7 @@ import numpy as np
 import pyarrow as pa
 
 from ....storage.corpus.columns import own_columns
+from ....storage.corpus.locations.exports import record_export
 from ....storage.corpus.relocation import CorpusLocation
 from ....storage.errors import UsageError
 from ....storage.filesystems.redaction import shown
@@ -170,6 +171,7 @@ def export(
         with writing(path, named, schema, overwrite) as write:
             for group in _grouped(tables()):
                 write(group)
+    record_export(path, [indexed.file for indexed in index.files])
     return Exported(str(path), index.rows, valid, tuple(schema.names), len(index.uncounted))
 
 
