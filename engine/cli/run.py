@@ -150,6 +150,14 @@ def run(
         bool,
         typer.Option("--extend", help="Append the texts of new files to earlier results."),
     ] = False,
+    exact: Annotated[
+        bool,
+        typer.Option(
+            "--exact",
+            help="Compare large corpus files by all of their bytes, not by samples, when a run "
+            "resumes.",
+        ),
+    ] = False,
     mirror: Annotated[
         str | None,
         typer.Option(
@@ -206,7 +214,15 @@ def run(
             max_chars=max_chars,
             duplicates=mark_duplicates,
         )
-        source = open_corpus(urls, text=text, id=id, keep=keep or [], format=format, clean=clean)
+        source = open_corpus(
+            urls,
+            text=text,
+            id=id,
+            keep=keep or [],
+            format=format,
+            clean=clean,
+            exact=exact,
+        )
         for name in source.ignored:
             err.print(f"note: {plain(name)} is skipped: its format is unknown")
         choices: Any = {

@@ -23,7 +23,12 @@ from ...storage.corpus.partition import FEW_SHARDS, SHARDS_AIMED_AT, Sharding
 from ...storage.errors import GraphError, UsageError
 from ...storage.rows import Column
 from ...storage.store.duplicates import require_digest
-from ...storage.store.extension import Existing, in_known_order, refuse_mismatch
+from ...storage.store.extension import (
+    Existing,
+    in_known_order,
+    in_known_terms,
+    refuse_mismatch,
+)
 from ...storage.store.layout import stored_fields
 from ...storage.store.manifest import Manifest, facts_of, read_manifest
 from ...storage.store.mirror import refuse_other_mirror
@@ -136,15 +141,25 @@ def plan_run(
     if mirror is not None and mirror.url == target.url:
         raise UsageError(f"mirror and results must be different targets; both are {target.url}")
     targets = [target] if mirror is None else [target, mirror]
-    manifest = None if fresh else next(filter(None, map(read_manifest, targets)), None)
+    found = [(one, read_manifest(one)) for one in targets if not fresh]
+    begun, manifest = next((pair for pair in found if pair[1]), (target, None))
     described = _described(graph)
     if manifest is not None:
         corpus = in_known_order(corpus, manifest)
         described = keep_known_labels(described, manifest.facts["graph"])
     facts = facts_of(corpus, described, NUMERIC_VERSION)
+    if manifest is not None:
+        corpus, facts = in_known_terms(begun, manifest, corpus, facts)
     refuse_mismatch(target, facts, shard_rows, existing)
     if mirror is not None:
-        refuse_other_mirror(mirror, target, facts, shard_rows, existing)
+        refuse_other_mirror(
+            mirror,
+            target,
+            corpus=corpus,
+            facts=facts,
+            shard_rows=shard_rows,
+            existing=existing,
+        )
     return RunPlan(
         graph=graph,
         corpus=corpus,

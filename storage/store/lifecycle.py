@@ -17,6 +17,7 @@ from typing import Any
 
 from ... import __version__
 from ..corpus.corpus import Corpus
+from ..corpus.counting import with_digests
 from ..corpus.index import CorpusIndex
 from ..corpus.partition import Sharding
 from ..errors import ResultsMismatch
@@ -24,7 +25,13 @@ from ..field import Field
 from ..targets.target import Target
 from .dataset import read_summary
 from .duplicates import count_repeated_ids, mark_duplicates, mark_fields
-from .extension import Existing, added_files, extend_manifest, refuse_mismatch
+from .extension import (
+    Existing,
+    added_files,
+    extend_manifest,
+    recognized_corpus,
+    refuse_mismatch,
+)
 from .history import RunRecord, Summary, Timeline
 from .keys import (
     MANIFEST_KEY,
@@ -41,11 +48,13 @@ from .layout import metadata, stored_fields, with_attributes
 from .lease import LeaseTicket
 from .manifest import (
     Manifest,
+    file_facts,
     finish_replacement,
     read_index,
     read_manifest,
     replace_manifest,
     stale_indexes,
+    with_files,
     write_index,
 )
 from .quarantine import join, to_parquet, unread_files
@@ -93,18 +102,29 @@ def begin(
         See `Corpus.index`; nothing has been written.
     """
     # Checked again: without the lease, another driver could have begun a store in the meantime.
-    refuse_mismatch(target, facts, sharding.rows, existing)
     manifest = None if existing == "discard" else read_manifest(target)
+    if manifest is not None:
+        known = read_index(target, manifest)
+        corpus, facts = recognized_corpus(corpus, facts, manifest, known)
+    refuse_mismatch(target, facts, sharding.rows, existing)
     if manifest is None:
         manifest = _plan(corpus, facts, computed, sharding)
         return _begin_new(target, corpus.index, manifest, computed, ticket)
     ticket.check(target)  # restoring shards from a mirror may have taken a while
     finish_replacement(target)
     if existing == "extend" and added_files(manifest, facts):
-        known = read_index(target, manifest)
-        manifest, index = extend_manifest(manifest, known, corpus, facts)
-        _write_extension(target, index, manifest, computed, ticket)
-    return _resume(target, corpus, manifest, computed)
+        manifest, known = extend_manifest(manifest, known, corpus, facts)
+        _write_extension(target, known, manifest, computed, ticket)
+        corpus, _ = recognized_corpus(corpus, facts, manifest, known)
+    return _resume(target, manifest, _located(target, manifest, known, corpus), computed)
+
+
+def _located(target: Target, manifest: Manifest, known: CorpusIndex, corpus: Corpus) -> CorpusIndex:
+    """Return a store's index with its files where they are now, and write it if they moved."""
+    index = known.moved_to(with_digests(corpus.files, corpus.opener))
+    if index.to_json() != known.to_json():
+        write_index(target, manifest, index)
+    return index
 
 
 def _plan(
@@ -114,7 +134,7 @@ def _plan(
     fields = stored_fields(index.id, index.keep, computed)
     row_bytes = sum(field.row_bytes for field in fields)
     return Manifest(
-        facts=facts,
+        facts=with_files(facts, file_facts([one.file for one in index.files])),
         fields=tuple(computed),
         shard_rows=sharding.choose(index.rows, row_bytes),
         rows=index.rows,
@@ -200,9 +220,8 @@ def _write_extension(
 
 
 def _resume(
-    target: Target, corpus: Corpus, manifest: Manifest, computed: Sequence[Field]
+    target: Target, manifest: Manifest, index: CorpusIndex, computed: Sequence[Field]
 ) -> OpenStore:
-    index = read_index(target, manifest).moved_to(corpus.files)
     layout = manifest.layout(index)
     markers = done_shards(target, layout)
     done = {shard: marker for shard, marker in markers.items() if not marker.provisional}
