@@ -89,7 +89,10 @@ LAYERS = {
         "store > corpus | targets > formats > rows > cleaning | filesystems"
         " > text | field | names > errors"
     ),
-    "graphs": "frames | fusion > graph > blocks > block > fingerprint > kernels > inventories",
+    "graphs": (
+        "frames | fusion > graph > blocks > block > html | portable | returned"
+        " > fingerprint > kernels > inventories"
+    ),
     "graphs/kernels": ("cpu | cuda > selftest > reference > arithmetic | chains | host"),
     "engine": (
         "cli > rehearsal | report | calibrate > run | results | staging > cluster | worker"
