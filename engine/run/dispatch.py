@@ -20,11 +20,12 @@ from ...storage.filesystems.redaction import presentable, scrubbed
 from ...storage.store.lifecycle import OpenStore
 from ..cluster.remote_call import answer, submit_call
 from ..monitoring.events import Event, ShardDone, TaskBegun, WorkerLost
+from ..worker.graph_trial import GraphTrial
 from ..worker.readiness import Readiness
 from ..worker.sent_graph import SentGraph
 from ..worker.task import BEGUN, RUNNING, Outcome, Task, TaskContext, TaskMode, run_task
 from .killed import MAX_SUSPECTS, Killed, Suspects
-from .wait_for_workers import Preparation
+from .wait_for_workers import Preparation, try_on_worker
 from .watchdog import Watchdog
 
 if TYPE_CHECKING:
@@ -137,6 +138,13 @@ class Dispatch:
                 "the cluster went away before the run began; start a cluster, and run again"
             )
             raise (self._stopped or gone) from error
+
+    def try_graph(self, trial: GraphTrial) -> tuple[str, ...]:
+        """Try the graph on one worker, once one is ready; see `try_on_worker`."""
+        self.readiness()
+        with Watchdog(self._client, self._publish, self.stop):
+            options: Any = {"priority": self._priority, "stopped": lambda: self._stopped}
+            return try_on_worker(self._client, self._sent_graph, trial, **options)
 
     def dismiss(self) -> None:
         """Wait for a cancellation in progress, then remove what the cluster holds of the run."""

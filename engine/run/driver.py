@@ -9,15 +9,18 @@ from __future__ import annotations
 import threading
 from collections.abc import Sequence
 
+from ...storage.corpus.front import first_texts
 from ...storage.corpus.partition import MAX_SHARD_SECONDS
 from ...storage.errors import RowsQuarantined, RunCancelled
 from ...storage.store.history import RunRecord, Summary, Timeline
+from ...storage.store.keys import DONE
 from ...storage.store.lease import LeaseTicket
 from ...storage.store.lifecycle import OpenStore, begin, discard, finish, read_summary
 from ...storage.store.mirror import restore
 from ..monitoring.events import EventStream, Indexed, Notice, Planned, Restored, ShardDone
 from ..monitoring.recorder import Recorder
 from ..worker.compute import ComputeSpec
+from ..worker.graph_trial import ROWS, GraphTrial
 from ..worker.sent_graph import SentGraph
 from ..worker.task import Task, TaskContext, shards_in_flight
 from ..worker.visibility import Visible
@@ -47,7 +50,7 @@ class Driver:
         visible = Visible.of(spec.corpus.files, spec.target, self._ticket)
         self._dispatch = Dispatch(
             spec.client,
-            SentGraph(spec.client, spec.graph, visible),
+            SentGraph(spec.client, spec.graph, spec.pickled, visible),
             label=spec.graph.label,
             announce=self._announce,
             publish=events.publish,
@@ -62,10 +65,7 @@ class Driver:
     def cancel(self) -> None:
         """Stop the run as soon as a task ends or turns out to be cancelled."""
         self._dispatch.stop(
-            RunCancelled(
-                f"cancelled; finished shards are kept in {self._spec.target.url}. Submit again to "
-                "resume"
-            )
+            RunCancelled(f"cancelled; {self._spec.target.url} keeps what is done; submit to resume")
         )
 
     def work(self) -> Summary:
@@ -86,6 +86,7 @@ class Driver:
             restored = restore(spec.mirror, spec.target, self._ticket)
             if restored:
                 self._events.publish(Restored(restored, spec.mirror.url))
+        self._try_graph()
         store = begin(
             spec.target,
             spec.corpus,
@@ -107,6 +108,20 @@ class Driver:
             summary = self._finished(store)
             self._mirroring.finish()
         return summary
+
+    def _try_graph(self) -> None:
+        """Try the user's blocks on the first texts, unless the store has results of them."""
+        spec = self._spec
+        if all(block.function is None for block in spec.graph):
+            return  # the built-in blocks test themselves
+        if spec.existing != "discard" and spec.target.sizes(DONE):
+            return
+        texts = first_texts(spec.corpus, ROWS)
+        if texts is None:
+            return
+        trial = GraphTrial.of(spec.graph, spec.backend, texts, raise_on_error=spec.raise_on_error)
+        for note in self._dispatch.try_graph(trial):
+            self._events.publish(Notice(note))
 
     @property
     def _ticket(self) -> LeaseTicket:

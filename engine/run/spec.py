@@ -12,6 +12,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from ...graphs.block import MapBlock
 from ...graphs.fingerprint.labels import keep_known_labels
 from ...graphs.graph import Graph
 from ...graphs.kernels import NUMERIC_VERSION
@@ -19,7 +20,8 @@ from ...graphs.kernels import require as require_backend
 from ...storage.corpus.corpus import Corpus
 from ...storage.corpus.index import CorpusIndex
 from ...storage.corpus.partition import FEW_SHARDS, SHARDS_AIMED_AT, Sharding
-from ...storage.errors import UsageError
+from ...storage.errors import GraphError, UsageError
+from ...storage.rows import Column
 from ...storage.store.duplicates import require_digest
 from ...storage.store.extension import Existing, in_known_order, refuse_mismatch
 from ...storage.store.layout import stored_fields
@@ -76,11 +78,12 @@ class RunSpec(RunPlan):
     client: Client
     backend: str
     micro_batch: MicroBatch | None
+    pickled: bytes  # the graph for workers: later changes of what it refers to do not count
 
     @classmethod
     def of(
         cls,
-        graph: Graph,
+        graph: Graph | MapBlock,
         corpus: Corpus,
         results: str | os.PathLike[str] | Target,
         *,
@@ -100,11 +103,12 @@ class RunSpec(RunPlan):
             client=client,
             backend=backend or backend_of(client),
             micro_batch=micro_batch,
+            pickled=plan.graph.pickled(),
         )
 
 
 def plan_run(
-    graph: Graph,
+    graph: Graph | MapBlock,
     corpus: Corpus,
     results: str | os.PathLike[str] | Target,
     *,
@@ -121,6 +125,7 @@ def plan_run(
 
     Parameters and errors are those of `submit`.
     """
+    graph = Graph((graph,)) if isinstance(graph, MapBlock) else graph
     _require_usable(graph, corpus, shard_rows, on_error, backend)
     _require_priority(priority)
     if fresh and extend:
@@ -132,7 +137,7 @@ def plan_run(
         raise UsageError(f"mirror and results must be different targets; both are {target.url}")
     targets = [target] if mirror is None else [target, mirror]
     manifest = None if fresh else next(filter(None, map(read_manifest, targets)), None)
-    described = graph.describe()
+    described = _described(graph)
     if manifest is not None:
         corpus = in_known_order(corpus, manifest)
         described = keep_known_labels(described, manifest.facts["graph"])
@@ -158,6 +163,14 @@ def plan_run(
     )
 
 
+def _described(graph: Graph) -> dict[str, Any]:
+    try:
+        return graph.describe()
+    except GraphError:
+        graph.pickled()  # its error comes first: a version= does not help what cannot be sent
+        raise
+
+
 def _opened(
     where: str | os.PathLike[str] | Target, storage_options: Mapping[str, Any] | None
 ) -> Target:
@@ -179,6 +192,9 @@ def _require_usable(
             f"shard_rows must be a power of two, such as 512 or 4096, not {shard_rows}"
         )
     require_digest(corpus.cleaning, corpus.keep, graph.fields)
+    # Here for the names alone: the kinds of the columns are found when the rows are counted.
+    known = Column(corpus.id, "string") if corpus.id else None
+    stored_fields(known, [Column(name, "string") for name in corpus.keep], graph.fields)
     if backend is not None:
         require_backend(backend)
 

@@ -9,6 +9,7 @@ import os
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Literal
 
+from ...graphs.block import MapBlock
 from ...graphs.graph import Graph
 from ...storage.corpus.corpus import Corpus
 from ...storage.targets.target import Target
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
 
 
 def submit(
-    graph: Graph,
+    graph: Graph | MapBlock,
     corpus: Corpus,
     results: str | os.PathLike[str] | Target,
     *,
@@ -49,8 +50,9 @@ def submit(
 
     Parameters
     ----------
-    graph : Graph
-        For example `default_graph()`, with your own blocks added.
+    graph : Graph or MapBlock
+        For example `default_graph()`, with your own blocks added. Before anything is written, your
+        blocks are tried on the first texts of the corpus.
     corpus : Corpus
         From `open_corpus`.
     results : str, path or Target

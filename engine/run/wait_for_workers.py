@@ -1,21 +1,39 @@
-"""`Preparation`: prepares every worker for a run while the client counts the corpus.
+"""What workers do before a run writes anything: all prepare for it, and one tries the graph.
 
-The task that a worker runs for it is in `worker.readiness`.
+The tasks that workers run for it are in `worker.readiness` and `worker.graph_trial`.
 """
 
 from __future__ import annotations
 
+import hashlib
 import uuid
+from collections.abc import Callable, Container
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from ...storage.errors import PaniniError, RunFailed, UnfitWorker
+import cloudpickle
+from dask.utils import format_bytes
+
+from ...storage.errors import BlockError, PaniniError, RunFailed, UnfitWorker
 from ..cluster.remote_call import answer, submit_call
+from ..worker.graph_trial import GraphTrial, TrialResult, try_graph
 from ..worker.readiness import Readiness, readiness
 from ..worker.sent_graph import CannotLoad, SentGraph
-from .killed import describe_death
+from ..worker.task import RUNNING
+from .killed import KILLED_FOR_MEMORY, describe_death
 
 if TYPE_CHECKING:
     from distributed import Client, Future
+
+POLL_SECONDS = 0.5
+"""Seconds after which it is checked that the worker that tries a graph is still there."""
+
+TRIALS = 3
+"""Workers on which a graph is tried, if they are unfit, or go away, and not because of a block."""
+
+_passed: dict[str, tuple[str, ...]] = {}
+"""Notes of trials that passed, by a digest of client, graph and texts: a rehearsal makes about ten
+runs of one graph, and must not time their trials."""
 
 
 class Preparation:
@@ -112,3 +130,158 @@ class Preparation:
         for future in self.futures:
             future.release()
         self.futures = []
+
+
+def try_on_worker(
+    client: Client,
+    sent: SentGraph,
+    trial: GraphTrial,
+    *,
+    priority: int,
+    stopped: Callable[[], PaniniError | None],
+) -> tuple[str, ...]:
+    """Try a run's graph on the first texts of its corpus, on one worker; return notes for the user.
+
+    Failures that are not the graph's are left to the run, which reports them better.
+
+    Parameters
+    ----------
+    priority : int
+        Priority of the run's tasks.
+    stopped : callable
+        Returns why the run was stopped, if it was.
+
+    Raises
+    ------
+    BlockError
+        A block returns something else than it declares, or fails for every text.
+    RunFailed
+        A block ended the processes of two workers, with different texts.
+    """
+    content = client.id.encode() + sent.pickled + cloudpickle.dumps(trial)
+    key = hashlib.sha256(content).hexdigest()
+    if key in _passed:
+        return _passed[key]
+    tried: list[str | None] = []
+    died = False
+    while len(tried) < TRIALS:
+        worker = _least_busy(client, tried)
+        if worker is None and tried:
+            break
+        tried.append(worker)
+        result = _Trial(client, worker, priority + 1, stopped).result(sent, trial)
+        if isinstance(result, Death):
+            others = trial.with_others()
+            if died or trial.raise_on_error:
+                raise result.to_error()
+            # A single text may be the cause, which the run will find.
+            if result.where != trial.first or others is None:
+                break
+            died, trial = True, others
+        elif result is None or isinstance(result.problem, UnfitWorker):
+            continue
+        elif isinstance(result.problem, BlockError):
+            sentence, *lines = str(result.problem).split("\n")
+            problem = "\n".join([f"{sentence}. Nothing was written", *lines])
+            raise BlockError(problem) from result.problem.__cause__
+        else:
+            _passed[key] = result.notes
+            break
+    return _passed.get(key, ())
+
+
+@dataclass(frozen=True)
+class Death:
+    """A block that ran when the process of its worker ended."""
+
+    block: str
+    where: str
+    cause: str
+
+    def to_error(self) -> RunFailed:
+        """Return the error that ends the run."""
+        return RunFailed(
+            f"block {self.block!r} ends the process of its worker{self.cause}: it was tried on the "
+            f"first texts of the corpus, last at {self.where}. Nothing was written. If the block "
+            "needs more memory, give its workers more (--memory, fewer --workers); if not, try it "
+            "on these texts in a Python of its own, where a crash is visible"
+        )
+
+
+class _Trial:
+    """A trial on one worker."""
+
+    def __init__(
+        self,
+        client: Client,
+        worker: str | None,
+        priority: int,
+        stopped: Callable[[], PaniniError | None],
+    ) -> None:
+        self._client, self._worker = client, worker
+        self._priority, self._stopped = priority, stopped
+        self._topic = f"paninifs-trial-{uuid.uuid4().hex}"
+
+    def result(self, sent: SentGraph, trial: GraphTrial) -> TrialResult | Death | None:
+        """Return the result; None if the worker went away before a block ran."""
+        from distributed import CancelledError, KilledWorker
+
+        future = submit_call(
+            self._client,
+            try_graph,
+            sent.send(),
+            trial,
+            self._topic,
+            key=self._topic,
+            priority=self._priority,
+            # Only there: elsewhere, dask would repeat what ended the process of the first worker.
+            workers=self._worker and [self._worker],
+        )
+        try:
+            while self._is_running:
+                try:
+                    result: TrialResult = answer(future.result(timeout=POLL_SECONDS))
+                except TimeoutError:
+                    continue
+                return result
+            self._client.cancel([future])
+        except KilledWorker:
+            pass
+        except CancelledError as error:
+            gone = RunFailed("the cluster went away before the run began; run again")
+            raise (self._stopped() or gone) from error
+        except UnfitWorker as error:
+            return TrialResult(error)
+        except Exception:  # noqa: BLE001 (whatever else fails here, the run reports it)
+            return TrialResult(None)
+        finally:
+            future.release()
+        if stopped := self._stopped():
+            raise stopped
+        return self._death()
+
+    @property
+    def _is_running(self) -> bool:
+        if self._stopped() is not None:
+            return False
+        return self._worker is None or self._worker in self._client.nthreads()
+
+    def _death(self) -> Death | None:
+        reports = [event for _, event in self._client.get_events(self._topic) or ()]
+        if not reports:
+            return None
+        killed = [event for _, event in self._client.get_events(KILLED_FOR_MEMORY) or ()]
+        held = [event["rss"] for event in killed if event["worker"] == self._worker]
+        cause = f", for lack of memory ({format_bytes(held[-1])})" if held else ""
+        block, where = reports[-1][RUNNING]
+        return Death(block, where, cause)
+
+
+def _least_busy(client: Client, tried: Container[str | None]) -> str | None:
+    workers = client.scheduler_info(n_workers=-1)["workers"]
+    running = {
+        address: worker["metrics"].get("task_counts", {}).get("executing", 0)
+        for address, worker in workers.items()
+        if worker["status"] == "running" and address not in tried
+    }
+    return min(running, key=lambda address: running[address], default=None)

@@ -32,7 +32,7 @@ from distributed.utils import sync
 from distributed.worker import get_worker
 
 from ...graphs.graph import Graph
-from ...storage.errors import GraphError, LeaseLost, UnfitWorker
+from ...storage.errors import LeaseLost, UnfitWorker
 from .visibility import Visible
 
 if TYPE_CHECKING:
@@ -57,14 +57,22 @@ class GraphKey:
 class SentGraph:
     """A run's graph, left with the scheduler. Used by the client.
 
+    Parameters
+    ----------
+    pickled : bytes
+        The graph when the run was submitted; see `Graph.pickled`.
+
     Attributes
     ----------
     key : GraphKey
         Of the version that was sent last.
+    pickled : bytes
+        The graph as it is sent.
     """
 
-    def __init__(self, client: Client, graph: Graph, visible: Visible) -> None:
+    def __init__(self, client: Client, graph: Graph, pickled: bytes, visible: Visible) -> None:
         self._client, self._graph, self._visible = client, graph, visible
+        self.pickled = pickled
         # A path may mean another disk on another host that shares the cluster.
         store = f"{socket.gethostname()} {visible.target.url}"
         self._store = hashlib.sha256(store.encode(errors="surrogatepass")).hexdigest()[:16]
@@ -72,16 +80,14 @@ class SentGraph:
         self.key: GraphKey | None = None
 
     def send(self) -> GraphKey:
-        """Leave the graph with the scheduler, unless it is there; return its key.
-
-        Raises
-        ------
-        GraphError
-            A block cannot be pickled.
-        """
+        """Leave the graph with the scheduler, unless it is there; return its key."""
         if self.key is None:
             key = GraphKey(self._store, uuid.uuid4().hex)
-            sent = {"version": key.version, "graph": to_serialize(self._pickled())}
+            sent = {
+                "version": key.version,
+                "graph": to_serialize(self.pickled),
+                "visible": to_serialize(cloudpickle.dumps(self._visible)),
+            }
             self._client.set_metadata([*_KEY, self._store], sent)
             self.key = key
         return self.key
@@ -91,12 +97,19 @@ class SentGraph:
 
         It may if the module is the user's own, so that workers elsewhere cannot import it. It does
         not if the module belongs to an installed package, or if its code is pickled already.
+
+        Raises
+        ------
+        GraphError
+            The code cannot be pickled.
         """
         own = sys.modules.get(module.partition(".")[0])
         if own is None or own in self._by_value or _is_installed(own):
             return False
         self._by_value.append(own)
         self.key = None
+        with self._included():
+            self.pickled = self._graph.pickled()
         return True
 
     def withdraw(self) -> None:
@@ -115,17 +128,6 @@ class SentGraph:
         with self._included():
             _Pickler(buffer, self._graph).dump(value)
         return buffer.getvalue()
-
-    def _pickled(self) -> bytes:
-        with self._included():
-            try:
-                data: bytes = cloudpickle.dumps((self._graph, self._visible))
-            except Exception as error:
-                raise GraphError(
-                    f"{_unpicklable(self._graph)} cannot be sent to the workers "
-                    f"({type(error).__name__}: {error}); create what it uses inside the function"
-                ) from error
-        return data
 
     @contextmanager
     def _included(self) -> Iterator[None]:
@@ -157,15 +159,6 @@ class _Unpickler(pickle.Unpickler):
 def loads(data: bytes, graph: Graph) -> Any:
     """Unpickle what `SentGraph.dumps` pickled. Used by tasks."""
     return _Unpickler(data, graph).load()
-
-
-def _unpicklable(graph: Graph) -> str:
-    for block in graph.blocks:
-        try:
-            cloudpickle.dumps(block)
-        except Exception:  # noqa: BLE001 (an object's own code may raise anything)
-            return f"block {block.name!r}"
-    return "the graph"
 
 
 def _is_installed(module: ModuleType) -> bool:
@@ -247,7 +240,8 @@ def _load(key: GraphKey) -> _Loaded:
         raise LeaseLost("the run that this task belongs to has ended")
     here = f"worker {worker.address} on {socket.gethostname()}"
     try:
-        graph, visible = pickle.loads(sent["graph"])  # noqa: S301 (from the client, whom dask trusts)
+        # They come from the client, whom dask trusts.
+        graph, visible = (pickle.loads(sent[name]) for name in ("graph", "visible"))  # noqa: S301
     except ModuleNotFoundError as error:
         lacks = (
             f"{here} lacks the module {error.name!r}, which the blocks use: install it there, or "

@@ -131,7 +131,7 @@ def _outcome(context: TaskContext, task: Task, mode: TaskMode, topic: str) -> Ou
     spec = context.compute
     if mode.micro_batch is not None:
         spec = replace(spec, micro_batch=mode.micro_batch)
-    begun = partial(_announce, worker, topic) if mode.announces_blocks else None
+    begun = partial(announce, worker, topic) if mode.announces_blocks else None
     try:
         load(spec.backend).prepare()
         # Each shard is looked up just before it is computed: a task of a killed run may still be
@@ -167,7 +167,7 @@ def _is_done(context: TaskContext, shard: int) -> bool:
     return marker is not None and not marker.provisional and is_intact(context.target, marker)
 
 
-def _announce(worker: Worker, topic: str, block: str, where: str) -> None:
+def announce(worker: Worker, topic: str, block: str, where: str) -> None:
     """Report that a block begins, and wait until the scheduler has the report."""
     sync(worker.loop, worker.scheduler.log_event, topic=topic, msg={RUNNING: [block, where]})
 

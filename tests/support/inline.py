@@ -65,6 +65,9 @@ class _Scheduler:
         found = self._client.get_metadata(keys, default)
         return found and {name: getattr(value, "data", value) for name, value in found.items()}
 
+    async def log_event(self, topic, msg):
+        self._client.log_event(topic, msg)
+
 
 class _Worker:
     """The part of a worker that a task uses."""
@@ -132,6 +135,7 @@ class InlineClient:
 
     direct_dashboard_link = dashboard_link = ""
     loop = "none: see _replace_as_completed"
+    id = "inline"
     scheduler = None
 
     def __init__(self):
