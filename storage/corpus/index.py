@@ -32,11 +32,16 @@ from ..rows import (
     Unit,
     common_kind,
 )
+from .column_messages import (
+    doubled_names,
+    no_column,
+    require_text,
+    text_problem,
+    unreadable_values,
+)
 from .counting import count
-from .missing_columns import no_column, require_text, text_problem
 from .opening import FileOpener
 from .partition import FileRows, Partition, file_spans, plan
-from .remarks import doubled_names, unreadable_values
 
 _DEFAULT_ID = "id"
 _MOST_NOTES = 10
