@@ -94,13 +94,14 @@ class Preparation:
             if isinstance(found, UnfitWorker):
                 self._sent.check_owner()
             module = found.module if isinstance(found, CannotLoad) else None
-            if module is None or not self._sent.include(module):
+            try:
+                included = module is not None and self._sent.include(module)
+            except PaniniError as error:  # its code cannot be pickled
+                raise found from error
+            if not included:
                 raise found
             self.release()
-            try:
-                self._ask()
-            except PaniniError as error:
-                raise found from error
+            self._ask()
 
     def _first_answer(self) -> Readiness | PaniniError:
         """Return what the first ready worker reports, or else a problem."""
