@@ -17,6 +17,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from .cleaning.steps import NO_CLEANING, Cleaning
+from .dialect import DEFAULT_DIALECT, Dialect
 
 EXCERPT_BYTES = 1024
 """Bytes of an offending row that the quarantine keeps."""
@@ -40,6 +41,7 @@ class SourceFile:
     format: str  # a key of formats.registry.FORMATS
     compression: str | None  # "gzip", "zstd", "bz2" or None
     problem: str | None = None  # why it cannot be opened, if its listing shows that
+    dialect: Dialect = DEFAULT_DIALECT
     # With password or signature, if it has any: kept in memory, and sent from client to workers.
     signed_url: str | None = field(default=None, repr=False)
 
@@ -48,8 +50,14 @@ class SourceFile:
         """The URL to open."""
         return self.signed_url or self.url
 
+    @property
+    def sequential(self) -> bool:
+        """Whether reading can only begin at its beginning: it is compressed, or is transcoded."""
+        return self.compression is not None or self.dialect.encoding is not None
+
     def to_json(self) -> dict[str, Any]:
         """Return the description that a store keeps. A version is called "stamp" there."""
+        dialect = self.dialect.describe()
         return {
             "url": self.url,
             "name": self.name,
@@ -58,13 +66,14 @@ class SourceFile:
             "format": self.format,
             "compression": self.compression,
             "problem": self.problem,
+            **({"dialect": dialect} if dialect else {}),
         }
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> SourceFile:
         """Read what `to_json` wrote."""
-        others = {name: value for name, value in data.items() if name != "stamp"}
-        return cls(version=data["stamp"], **others)
+        others = {name: value for name, value in data.items() if name not in ("stamp", "dialect")}
+        return cls(version=data["stamp"], dialect=Dialect(**data.get("dialect", {})), **others)
 
 
 @dataclass(frozen=True)
@@ -93,9 +102,14 @@ class Outline:
     columns: Mapping[str, str]  # name: "string", "int64", "float64", "bool", or an Arrow type
     lengths: Mapping[str, Lengths] = field(default_factory=dict)
     """Lengths by column, if columns are decoded one by one; else of records, under `ANY_TEXT`."""
+    note: str | None = None  # what the user should know about reading the file
+    dialect: Dialect | None = None  # with what counting has found out; None: as it was
 
 
 NULL_KIND = "null"
+
+REPEATED_KIND = "several columns of this name"
+"""The kind of a name that several columns of a file have. None of them can be read."""
 
 ANY_TEXT = "*"
 """The only column of a format without column names: the text, under any name that is requested."""

@@ -30,6 +30,7 @@ from .console import (
     print_json,
     warn_of_forms,
 )
+from .corpus_options import Delimiter, Encoding, Escape, Quote, dialect_options
 from .rehearsal import print_rehearsal
 
 if TYPE_CHECKING:
@@ -80,6 +81,10 @@ def run(
             "'document' one per file); by default inferred from each file's ending."
         ),
     ] = None,
+    delimiter: Delimiter = None,
+    quote: Quote = '"',
+    escape: Escape = None,
+    encoding: Encoding = None,
     strip_markup: Annotated[
         bool, typer.Option("--strip-markup", help="Remove the tags of HTML or XML.")
     ] = False,
@@ -200,7 +205,15 @@ def run(
             max_chars=max_chars,
             duplicates=mark_duplicates,
         )
-        source = open_corpus(urls, text=text, id=id, keep=keep or [], format=format, clean=clean)
+        source = open_corpus(
+            urls,
+            text=text,
+            id=id,
+            keep=keep or [],
+            format=format,
+            clean=clean,
+            **dialect_options(delimiter, quote, escape, encoding),
+        )
         for name in source.ignored:
             err.print(f"note: {plain(name)} is skipped: its format is unknown")
         if cluster is None:

@@ -24,6 +24,7 @@ from ..filesystems.redaction import presentable, scrubbed
 from ..formats.registry import FORMATS, outline
 from ..rows import (
     ANY_TEXT,
+    REPEATED_KIND,
     Column,
     ColumnSelection,
     Lengths,
@@ -36,6 +37,7 @@ from ..rows import (
 )
 from .opening import SMALL_BYTES, FileOpener, SmallFileOpener
 from .partition import FileRows, Partition, file_spans, plan
+from .transcoding import detected
 
 INDEX_THREADS = 16
 _TEXT_KIND = "string"
@@ -53,6 +55,7 @@ class FileIndex:
     units: tuple[Unit, ...]
     problem: str | None = None
     lengths: Lengths | None = None  # of the texts, or of the records that hold them
+    note: str | None = None  # what the user should know about reading the file
 
     @property
     def rows(self) -> int:
@@ -100,10 +103,16 @@ class CorpusIndex:
             for f in self.files
             if f.problem and f.units
         ]
-        packed = [f.file.name for f in self.files if f.file.compression and f.rows]
-        if packed:
-            names = ", ".join(packed[:3]) + (", ..." if len(packed) > 3 else "")
-            unread.append(f"{names}: compressed, so each file is read by a single task")
+        about: dict[str, list[str]] = {}
+        for f in self.files:
+            if f.note:
+                about.setdefault(f.note, []).append(f.file.name)
+            if f.file.sequential and f.rows:
+                why = "compressed" if f.file.compression else "not UTF-8"
+                single = f"{why}, so each file is read by a single task"
+                about.setdefault(single, []).append(f.file.name)
+        for note, names in about.items():
+            unread.append(f"{', '.join(names[:3])}{', ...' if len(names) > 3 else ''}: {note}")
         return tuple(unread)
 
     def locate(self, row: int) -> tuple[SourceFile, int]:
@@ -138,14 +147,20 @@ class CorpusIndex:
 
     def moved_to(self, files: Sequence[SourceFile]) -> CorpusIndex:
         """Return the index with the same files at new locations: a corpus may move as a whole."""
-        moved = tuple(replace(f, file=file) for f, file in zip(self.files, files, strict=True))
+        moved = tuple(  # dialects were completed when the files were counted
+            replace(f, file=replace(file, dialect=f.file.dialect))
+            for f, file in zip(self.files, files, strict=True)
+        )
         return replace(self, files=moved)
 
     @property
     def digest(self) -> str:
-        """Digest of the rows, their units, the problems and the kinds of columns."""
+        """Digest of the rows, their units, the problems, dialects and the kinds of columns."""
         found = self.to_json()
-        found["files"] = [[file["units"], file["problem"]] for file in found["files"]]
+        found["files"] = [
+            [file["units"], file["problem"], *filter(None, [file["file"].get("dialect")])]
+            for file in found["files"]
+        ]
         return hashlib.sha256(json.dumps(found, sort_keys=True).encode()).hexdigest()
 
     def to_json(self) -> dict[str, Any]:
@@ -156,6 +171,7 @@ class CorpusIndex:
                 "units": [[unit.rows, unit.offset] for unit in f.units],
                 "problem": f.problem,
                 "lengths": asdict(f.lengths) if f.lengths else None,
+                **({"note": f.note} if f.note else {}),
             }
             for f in self.files
         ]
@@ -176,6 +192,7 @@ class CorpusIndex:
                 tuple(Unit(*unit) for unit in f["units"]),
                 f["problem"],
                 Lengths(**f["lengths"]) if f.get("lengths") else None,
+                f.get("note"),
             )
             for f in data["files"]
         ]
@@ -204,12 +221,14 @@ def build_index(
     found = _outlines(files, opener)
     readable = [o for o in found if isinstance(o, Outline) and (o.units or o.columns)]
     _require_text(readable, text)
-    indexed = tuple(_file_index(f, o, text) for f, o in zip(files, found, strict=True))
+    asked = (*([id] if id else []), *keep)
+    indexed = tuple(_file_index(f, o, text, asked) for f, o in zip(files, found, strict=True))
     names = {name for o in readable for name in o.columns} - {ANY_TEXT}
-    for name in (*([id] if id else []), *keep):
+    for name in asked:
         if name not in names:
             raise ColumnNotFound(_no_column(name, names))
-    identity = id or ("id" if "id" in names else None)
+    has_ids = any(o.columns.get("id", REPEATED_KIND) != REPEATED_KIND for o in readable)
+    identity = id or ("id" if has_ids else None)
     index = CorpusIndex(
         indexed,
         text,
@@ -231,7 +250,7 @@ def extend_index(
     """
     added = []
     for file, found in zip(files, _outlines(files, opener), strict=True):
-        indexed = _file_index(file, found, index.text)
+        indexed = _file_index(file, found, index.text, [column.name for column in index.keep])
         if isinstance(found, Outline) and not indexed.problem:
             indexed = replace(indexed, problem=_misfit(found, index))
         added.append(indexed)
@@ -258,7 +277,13 @@ def _outline(file: SourceFile, opener: FileOpener) -> Outline | str:
     if file.problem:
         return f"cannot be opened: {file.problem}"
     try:
-        return outline(file, SmallFileOpener(opener, file) if file.size <= SMALL_BYTES else opener)
+        source = SmallFileOpener(opener, file) if file.size <= SMALL_BYTES else opener
+        known, note = detected(file, source)
+        found = outline(known, source)
+        if known is file:
+            return found
+        notes = "; ".join(filter(None, (note, found.note))) or None
+        return replace(found, note=notes, dialect=found.dialect or known.dialect)
     except StorageRefused as refused:
         if not isinstance(refused.__cause__, PermissionError):
             raise
@@ -274,14 +299,19 @@ def _outline(file: SourceFile, opener: FileOpener) -> Outline | str:
         ) from presentable(error)
 
 
-def _file_index(file: SourceFile, found: Outline | str, text: str) -> FileIndex:
+def _file_index(
+    file: SourceFile, found: Outline | str, text: str, others: Sequence[str]
+) -> FileIndex:
     if isinstance(found, str):
         return FileIndex(file, (), found)
     # Without a schema, the keys may differ from record to record.
     problem = _text_problem(found, text) if FORMATS[file.format].has_schema else None
-    return FileIndex(
-        file, found.units, problem, found.lengths.get(text) or found.lengths.get(ANY_TEXT)
-    )
+    repeated = [name for name in others if found.columns.get(name) == REPEATED_KIND]
+    if repeated and found.units:
+        problem = problem or f"several columns are named {repeated[0]!r}"
+    lengths = found.lengths.get(text) or found.lengths.get(ANY_TEXT)
+    counted = replace(file, dialect=found.dialect) if found.dialect else file
+    return FileIndex(counted, found.units, problem, lengths, found.note)
 
 
 def _text_problem(found: Outline, text: str) -> str | None:
@@ -290,6 +320,8 @@ def _text_problem(found: Outline, text: str) -> str | None:
         return None
     if kind is None:
         return _no_column(text, set(found.columns))
+    if kind == REPEATED_KIND:
+        return f"several columns are named {text!r}"
     inner = ", ".join(sorted(name for name in found.columns if name.startswith(f"{text}.")))
     return f"column {text!r} holds {kind}, not text" + (f"; in it are {inner}" if inner else "")
 
@@ -311,7 +343,9 @@ def _no_column(name: str, names: set[str]) -> str:
 
 def _kind(readable: Sequence[Outline], name: str) -> str:
     """Return the kind to read a column as, given its kinds in all files."""
-    kinds = {o.columns[name] for o in readable if name in o.columns}
+    kinds = {o.columns[name] for o in readable if name in o.columns} - {REPEATED_KIND}
+    if not kinds:
+        raise ColumnNotFound(f"several columns are named {name!r}")
     nested = [kind for kind in kinds if "<" in kind]
     if nested:
         raise ColumnNotFound(f"column {name!r} holds {nested[0]}, which cannot be stored")

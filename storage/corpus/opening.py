@@ -27,6 +27,7 @@ from ..filesystems.retry import permanent_errors, retried
 from ..formats.compression import decompressed
 from ..formats.registry import FORMATS
 from ..rows import Opener, SourceFile
+from .transcoding import utf8_stream
 
 SMALL_BYTES = 1 << 20
 """Size in bytes up to which a file is fetched whole."""
@@ -158,7 +159,7 @@ class FileOpener:
         self._options = dict(storage_options or {})
 
     def __call__(self, file: SourceFile) -> AbstractContextManager[BinaryIO]:
-        """Open a file for reading, decompressed; leaving the context closes both."""
+        """Open a file for reading, decompressed and as UTF-8; leaving the context closes both."""
         return _decoded(self._raw(file), file)
 
     def _raw(self, file: SourceFile) -> BinaryIO:
@@ -271,10 +272,11 @@ class SmallFileOpener:
 @contextmanager
 def _decoded(raw: BinaryIO, file: SourceFile) -> Iterator[BinaryIO]:
     with raw:
+        stream = raw
         if file.compression:
-            yield cast(BinaryIO, decompressed(raw, file.compression))
-        elif FORMATS[file.format].random_access or isinstance(raw, io.BytesIO):
-            yield raw
-        else:
-            with io.BufferedReader(cast(io.RawIOBase, raw), _BUFFER_BYTES) as stream:
-                yield cast(BinaryIO, stream)
+            stream = cast(BinaryIO, decompressed(raw, file.compression))
+        elif not (FORMATS[file.format].random_access or isinstance(raw, io.BytesIO)):
+            buffered = io.BufferedReader(cast(io.RawIOBase, raw), _BUFFER_BYTES)
+            stream = cast(BinaryIO, buffered)
+        encoding = file.dialect.encoding
+        yield utf8_stream(stream, encoding) if encoding else stream

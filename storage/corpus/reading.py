@@ -19,6 +19,7 @@ from ..formats.registry import BROKEN, FORMATS, reason_of
 from ..rows import BATCH_ROWS, ColumnSelection, Rows, SourceFile, Stretch
 from .index import CorpusIndex
 from .opening import SMALL_BYTES, CorpusOpener, FileOpener, SmallFileOpener
+from .transcoding import named
 
 FETCHES = 16
 """Number of small files that are fetched at the same time."""
@@ -46,6 +47,8 @@ def read_stretch(
     if not stretch.problem:
         opener.check(file)
         batches = FORMATS[file.format].read(file, opener, stretch.span, selection)
+        if file.dialect.encoding:
+            batches = named(batches, file.dialect.encoding)
         try:
             for rows in batches:
                 if row + len(rows) >= stretch.span.stop:

@@ -35,7 +35,7 @@ def outline(file: SourceFile, opener: Opener) -> Outline:
     """Count the records."""
     found = columns(file, opener)
     with opener(file) as stream:
-        seekable = file.compression is None
+        seekable = not file.sequential
         return outline_lines(stream, found, skip_blank=True, seekable=seekable)
 
 

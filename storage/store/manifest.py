@@ -112,6 +112,7 @@ def facts_of(corpus: Corpus, graph: Mapping[str, Any], numeric_version: int) -> 
 
     Files are identified by their names within the corpus, so a corpus may move as a whole.
     """
+    dialect = corpus.dialect.describe()
     return {
         "layout version": LAYOUT_VERSION,
         "numeric version": numeric_version,
@@ -120,6 +121,7 @@ def facts_of(corpus: Corpus, graph: Mapping[str, Any], numeric_version: int) -> 
             "id column": corpus.id,
             "kept columns": list(corpus.keep),
             "cleaning": corpus.cleaning.describe(),
+            **({"dialect": dialect} if dialect else {}),
             "files": {
                 f.name: f"{f.size} bytes, {f.version}, {f.format}, file {n}"
                 for n, f in enumerate(corpus.files)
