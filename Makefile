@@ -45,7 +45,7 @@ quick: $(VENV)/.dev | $(LINK) ## run the unit tests and doctests, without lint: 
 test: lint ## lint, then run all tests except those marked soak: ten minutes
 	@$(MAKE) --no-print-directory tests CHOICE='-m "not soak"'
 
-test-all: lint ## lint, then run every test, also those with RAPIDS; this is what CI runs: half an hour
+test-all: lint ## lint, then run every test, including those with RAPIDS, as CI does: half an hour
 	@$(MAKE) --no-print-directory tests
 	@$(MAKE) --no-print-directory test-rapids
 
@@ -79,7 +79,7 @@ bench-micro-batches: $(VENV)/.dev ## measure fixed and adaptive micro-batches; Q
 bench-watching: $(VENV)/.dev ## measure the cost of watching a run: five minutes; QUICK=1: one minute
 	$(BIN)/python tests/benchmarks/watching.py $(if $(QUICK),--quick) --out $(BENCH_RESULTS)
 
-screenshots: $(VENV)/.dev $(VENV)/.browser ## make the pictures in deploy/docs again, with a real browser
+screenshots: $(VENV)/.dev $(VENV)/.browser ## take the screenshots in deploy/docs again, with a real browser
 	PYTHONPATH=tests/support $(BIN)/python tests/support/screenshots.py deploy/docs
 
 soak: $(VENV)/.dev ## kill workers, nannies, scheduler and client of runs over a real corpus for MINUTES=30 (Linux)
@@ -88,7 +88,7 @@ soak: $(VENV)/.dev ## kill workers, nannies, scheduler and client of runs over a
 large-files: $(VENV)/.dev ## run files larger than a worker's memory, GIGABYTES=2: a quarter of an hour (Linux)
 	$(BIN)/python tests/benchmarks/large_files.py $(if $(GIGABYTES),--gigabytes $(GIGABYTES)) --out $(BENCH_RESULTS)
 
-test-rapids: ## run the tests with the real RAPIDS that need no GPU, in an environment of 4 GB (Linux)
+test-rapids: ## run the tests that need the real RAPIDS but no GPU, in an environment of 4 GB (Linux)
 	@$(MAKE) --no-print-directory VENV=.venvs/rapids tests-rapids
 
 .PHONY: tests-rapids
@@ -96,8 +96,8 @@ tests-rapids: $(VENV)/.rapids | $(LINK)
 	$(PYTEST) tests/rapids
 
 # For a machine with a GPU: nothing is installed, pytest's plugins may be missing (hence -o), and only
-# files with GPU tests are imported. A file that needs a package which is not there is an error; the
-# other files run.
+# files with GPU tests are imported. A file that needs a missing package is an error; the other files
+# run.
 test-gpu: | $(LINK) ## run the tests that need a GPU, with GPU_PYTHON; it needs CuPy and pytest
 	PYTHONPATH="$(abspath $(dir $(LINK)))$${PYTHONPATH:+:$$PYTHONPATH}" $(GPU_PYTHON) -P -m pytest \
 		-c tests/pytest.ini --rootdir tests -o required_plugins= -o addopts='-ra --strict-markers' \
@@ -137,7 +137,7 @@ pick_python() { \
 }
 endef
 
-# The environment was built with another PYTHON: build it again.
+# If the environment was built with another PYTHON, build it again.
 ifneq ($(PYTHON),)
 ifneq ($(shell cat "$(VENV)/.created" 2>/dev/null),$(shell "$(PYTHON)" -c 'import sys; print(sys.version)' 2>/dev/null))
 STALE := FORCE
@@ -162,19 +162,19 @@ $(VENV)/.dev: $(VENV)/.run
 	@touch $@
 
 # Some tests check pages in a browser: the installed one, else the system's package, else playwright's
-# own. The last needs playwright, so this comes after .dev or .colab.
+# own. The last one needs playwright, so this comes after .dev or .colab.
 $(VENV)/.browser: $(VENV)/.created
 	@if [[ -n "$$CHROME" ]] || command -v $(BROWSERS) >/dev/null; then :; \
 	elif [[ $$(id -u) = 0 ]] && command -v apt-get >/dev/null; then \
-		echo "Installing chromium, in which tests check pages"; \
+		echo "Installing chromium, which the tests use to check pages"; \
 		apt-get update -qq && apt-get install -qq -y --no-install-recommends chromium >/dev/null; \
 	else \
-		echo "Installing playwright's chromium, in which tests check pages"; \
+		echo "Installing playwright's chromium, which the tests use to check pages"; \
 		$(BIN)/playwright install chromium; \
 	fi
 	@touch $@
 
-# The pins are complete. With an extra, pip would look for newer versions.
+# The pins are complete. If an extra were named, pip would look for newer versions.
 $(VENV)/.rapids: $(VENV)/.created pyproject.toml
 	@echo "Installing paninifs and requirements-rapids.txt into $(VENV)"
 	@$(PIP_INSTALL) --require-hashes --no-deps -r requirements-rapids.txt
@@ -205,8 +205,8 @@ tests-dask: $(VENV)/.dev $(VENV)/.browser | $(LINK)
 
 # --- every Python, and Colab's versions -----------------------------------------------------------
 
-# The whole suite on every Python that is found, each in its own environment; then with the versions
-# that Colab ships, on 3.12 (else 3.13). Lint is part of `make test`.
+# The whole suite on every Python that is found, each in its own environment, and then with the
+# versions that Colab ships, on 3.12 (else 3.13). Lint is part of `make test`.
 test-matrix: | $(LINK) ## run all tests on Python 3.11, 3.12 and 3.13, and with the versions in Colab
 	@declare -A found=(); failed=(); ran=(); \
 	for version in 3.11 3.12 3.13; do \
@@ -241,7 +241,7 @@ COMPILE = .venvs/uv/bin/uv pip compile pyproject.toml --quiet --universal --gene
 	--python-version 3.11 --group build --no-emit-index-url --no-emit-find-links \
 	--custom-compile-command "make requirements"
 
-# The other sets are subsets of the first, so that they agree.
+# The other sets are constrained by the first, so that all of them agree.
 requirements: ## pin the newest versions that work for both the CPU and RAPIDS
 	@$(pick_python); \
 	pick_python $(if $(PYTHON),"$(PYTHON)",python3.13 python3.12 python3.11 python3) || exit 1; \

@@ -1,6 +1,6 @@
-"""PaniniFS: which meanings a text weighs on, for corpora of any size.
+"""PaniniFS: dhātu weights, prime bases and ambiguity for text corpora of any size.
 
-The public API, and nothing else; each name is imported when it is first used.
+This module holds only the public API. Each name is imported when it is first used.
 """
 
 from __future__ import annotations

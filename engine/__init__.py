@@ -1,4 +1,4 @@
-"""Clusters and runs: everything that happens when a graph meets a corpus.
+"""Clusters and runs: everything needed to compute a graph over a corpus.
 
 Files and arrays are in `storage`, blocks and kernels in `graphs`; `engine` may import both.
 """

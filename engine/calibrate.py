@@ -83,7 +83,7 @@ def calibrate(
         Called with a description of each step.
     """
     own = processor()
-    report("the kernels, one thread")
+    report("measuring the kernels on one thread")
     hashing = {path: _hashing(path, rounds) for path in paths or [own.hashing]}
     with TemporaryDirectory(prefix="paninifs-bench-") as name:
         report("writing corpora")
@@ -250,7 +250,7 @@ def _in_turn(
     next(iter(runs.values()))()  # warm-up
     samples: dict[object, list[float]] = {name: [] for name in runs}
     for number in range(rounds):
-        report(f"runs, round {number + 1} of {rounds}")
+        report(f"timing runs, round {number + 1} of {rounds}")
         for name, run in runs.items():
             samples[name].append(run())
     return {name: statistics.median(seconds) for name, seconds in samples.items()}

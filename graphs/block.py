@@ -53,7 +53,7 @@ class MapBlock:
         Seconds per text of a slow block; see `map_block`. Not part of its identity.
     """
 
-    # Public code may pass the first five by position, as it always could.
+    # Users' code may pass the first five by position, as in earlier versions.
     name: str = field(kw_only=False)
     inputs: tuple[str, ...] = field(kw_only=False)
     fields: tuple[Field, ...] = field(kw_only=False)
@@ -234,7 +234,10 @@ def map_block(
         label = name or function.__name__
         parameters = inspect.signature(function).parameters.values()
         if any(p.kind in (p.VAR_POSITIONAL, p.VAR_KEYWORD, p.KEYWORD_ONLY) for p in parameters):
-            raise GraphError(f"block {label!r}: each input needs a plain parameter")
+            raise GraphError(
+                f"block {label!r}: use plain parameters only, not *args, **kwargs or keyword-only "
+                "parameters"
+            )
         inputs = tuple(p.name for p in parameters if p.default is p.empty)
         return MapBlock(
             name=label,

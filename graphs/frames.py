@@ -1,6 +1,6 @@
 """Frames: a corpus as a lazy dask frame (`frame`), and cuDF text as kernel input (`packed`).
 
-Covers the way from a corpus or a frame to a backend's arrays. Files are read in `storage`, and
+Covers the conversion of a corpus or a frame to a backend's arrays. Files are read in `storage`, and
 `kernels` compute with the arrays.
 """
 

@@ -14,9 +14,9 @@
     │   └── LeaseHeld                      another driver is writing the store
     ├── CorpusChanged (OSError)            a file changed since it was indexed
     ├── UnsafeKey (ValueError)             a store names an object outside its own folder
-    ├── StorageUnreachable (OSError)       storage kept failing for as long as it is retried
+    ├── StorageUnreachable (OSError)       storage kept failing until the retries ran out
     ├── StorageRefused (OSError)           no space, no permission: retrying would not help
-    ├── LeaseLost (OSError)                another driver took the store over
+    ├── LeaseLost (OSError)                another driver took over the store
     ├── DeviceLost (RuntimeError)          a GPU failed, and its process can no longer use it
     ├── BlockError (RuntimeError)          a map-block failed, or returned the wrong thing
     ├── RowsQuarantined (RuntimeError)     a bad row, with ``on_error="raise"``
@@ -83,7 +83,7 @@ class UnsafeKey(PaniniError, ValueError):
 
 
 class StorageUnreachable(PaniniError, OSError):
-    """Storage kept failing for as long as it is retried; finished work is kept."""
+    """Storage kept failing until the retries ran out; finished work is kept."""
 
 
 class StorageRefused(PaniniError, OSError):
@@ -91,7 +91,7 @@ class StorageRefused(PaniniError, OSError):
 
 
 class LeaseLost(PaniniError, OSError):
-    """Another driver took the store over; this one must stop writing."""
+    """Another driver took over the store; this one must stop writing."""
 
 
 class DeviceLost(PaniniError, RuntimeError):
@@ -107,7 +107,7 @@ class RowsQuarantined(PaniniError, RuntimeError):
 
 
 class RunFailed(PaniniError, RuntimeError):
-    """The run ended before it had finished; it can be resumed. The cause is chained."""
+    """The run ended early; it can be resumed. The cause is chained."""
 
 
 class RunCancelled(PaniniError, RuntimeError):
@@ -115,7 +115,7 @@ class RunCancelled(PaniniError, RuntimeError):
 
 
 class ResultsIncomplete(UserWarning):
-    """A results store was opened whose run has not finished."""
+    """A results store was opened before its run had finished."""
 
 
 class ScarceDisk(UserWarning):

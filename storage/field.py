@@ -35,7 +35,7 @@ class Field:
     description : str
         One line, stored with the array.
     compress : bool
-        Whether to compress the values. For hashes, compression is not worth its time.
+        Whether to compress the values. Compressing hashes is not worth the time.
 
     Raises
     ------
@@ -122,7 +122,7 @@ class Field:
 
     @classmethod
     def described(cls, found: Mapping[str, Any]) -> Field:
-        """Return the field that `describe` described, but without labels and `description`."""
+        """Rebuild a field from the result of `describe`, without its labels and `description`."""
         shape, dims = tuple(found["shape"]), tuple(found["dims"])
         return cls(found["name"], found["dtype"], shape, dims, compress=found["compress"])
 

@@ -27,7 +27,7 @@ SHORT_BYTES = 2**31 - 1
 
 BATCH_ROWS = 16_384
 BATCH_BYTES = 8 << 20
-"""Most rows, and approximately the most bytes of text, that a format yields in one batch."""
+"""Maximum rows, and approximate maximum bytes of text, that a format yields in one batch."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -101,7 +101,7 @@ class Outline:
     units: tuple[Unit, ...]
     columns: Mapping[str, str]  # name: "string", "int64", "float64", "bool", or an Arrow type
     lengths: Mapping[str, Lengths] = field(default_factory=dict)
-    """Lengths by column, if columns are decoded one by one; else of records, under `ANY_TEXT`."""
+    """Lengths by column if columns are decoded one by one, else of records, as `ANY_TEXT`."""
     note: str | None = None  # what the user should know about reading the file
     dialect: Dialect | None = None  # with what counting has found out; None: as it was
 

@@ -1,4 +1,4 @@
-"""What every test may rely on."""
+"""Environment and fixtures shared by all tests."""
 
 from __future__ import annotations
 
@@ -27,13 +27,15 @@ os.environ["PYTHONPATH"] = os.pathsep.join(
     part for part in (*_FOLDERS, os.environ.get("PYTHONPATH", "")) if part
 )
 
-# gcsfs would otherwise ask Google's control service, at every path, what kind of bucket it is in.
+# Otherwise gcsfs asks Google's control service for the kind of bucket, for every path.
 os.environ["GCSFS_EXPERIMENTAL_ZB_HNS_SUPPORT"] = "false"
 
-# Clusters that tests start by themselves need it too: see PROFILING_DEADLOCKS in `local_cluster`.
+# For clusters that tests start without `connect`: see PROFILING_DEADLOCKS in
+# `engine/cluster/local.py`.
 os.environ["DASK_DISTRIBUTED__WORKER__PROFILE__ENABLED"] = "False"
 
-# What a shell starts in the background ignores Ctrl-C, and so would all that the tests start.
+# A shell starts background processes with Ctrl-C ignored, and the processes that the tests start
+# would inherit this.
 signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
@@ -51,7 +53,7 @@ def _why_no_gpu() -> str:
 
 
 def pytest_configure():
-    _why_no_gpu()  # now: later a stand-in for CuPy may be about
+    _why_no_gpu()  # cached now, before a test imports the stand-in for CuPy
 
 
 def pytest_runtest_setup(item):
@@ -61,7 +63,7 @@ def pytest_runtest_setup(item):
 
 @contextmanager
 def _cuda_on_host():
-    """Let the backend ``cuda`` find a CuPy that runs its kernels compiled for this processor."""
+    """Give the backend ``cuda`` a CuPy that compiles its kernels for this processor."""
     from paninifs.graphs.kernels.cuda import cuda_backend as cuda
 
     def forget():
@@ -91,7 +93,10 @@ def cuda_on_host():
 
 @pytest.fixture
 def machine(monkeypatch, tmp_path):
-    """Make this a machine with other GPUs, or with none and NVML failing; say who is asked."""
+    """Return a function that fakes the GPUs of this machine, or an NVML that fails.
+
+    It returns the `FakeNvml` that replaces pynvml.
+    """
     from fake_nvml import FakeNvml
 
     from paninifs.engine.hardware import nvml, nvml_errors
@@ -110,12 +115,12 @@ def machine(monkeypatch, tmp_path):
 
 @pytest.fixture
 def packages(monkeypatch):
-    """Say which packages are installed, and the versions of which distributions."""
+    """Return a function that fakes the installed packages and the versions of distributions."""
     from paninifs.engine.cluster import cuda as cuda_cluster
     from paninifs.engine.hardware import packages
     from paninifs.graphs.kernels.cpu import numba_target
 
-    numba_target.settings()  # asks once, for versions that are really installed
+    numba_target.settings()  # cached now, with the versions that are really installed
 
     def install(*names, **versions):
         for module in (cuda_cluster, packages):
@@ -134,17 +139,20 @@ def packages(monkeypatch):
 
 @pytest.fixture(scope="session", autouse=True)
 def _dashboard_port_of_its_own():
-    """Keep pytest's parallel processes from reaching for one dashboard port in one moment."""
+    """Give each of pytest's parallel processes its own dashboard port."""
     from paninifs.engine.cluster import local as local_cluster
 
-    number = os.environ.get("PYTEST_XDIST_WORKER", "gw0")  # as pytest-xdist, where it is, says
+    number = os.environ.get("PYTEST_XDIST_WORKER", "gw0")  # unset without pytest-xdist
     local_cluster.DASHBOARD_PORT += int(number.removeprefix("gw"))
 
 
 @pytest.fixture(autouse=True)
 def _lazy_arrays_are_read_in_this_process():
-    """Whatever cluster another test has made dask's default: it knows no ``memory://`` of ours."""
-    if find_spec("dask") is None:  # a machine with a GPU, CuPy and little else: `make test-gpu`
+    """Read lazy arrays in this process, even if another test's cluster is dask's default.
+
+    The workers of that cluster do not have this process's ``memory://`` files.
+    """
+    if find_spec("dask") is None:  # `make test-gpu` needs only CuPy and pytest
         yield
         return
     import dask
@@ -155,7 +163,7 @@ def _lazy_arrays_are_read_in_this_process():
 
 @pytest.fixture(scope="session")
 def client():
-    """A real local cluster, two worker processes."""
+    """A client of a real local cluster with two worker processes."""
     import paninifs as pf
 
     with pf.connect(workers=2, quiet=True) as connected:
@@ -172,7 +180,7 @@ def inline():
 
 @pytest.fixture(scope="session")
 def gcs_server():
-    """A Google Cloud Storage on loopback, for fixtures that outlive a test."""
+    """An emulated Google Cloud Storage on loopback, for fixtures that outlive a test."""
     from gcs_emulator import Emulator
 
     with Emulator() as emulator:
@@ -181,7 +189,7 @@ def gcs_server():
 
 @pytest.fixture
 def gcs(gcs_server):
-    """A Google Cloud Storage on loopback where nothing goes wrong until the test says so."""
+    """An emulated Google Cloud Storage on loopback, without faults until the test injects some."""
     gcs_server.reset()
     yield gcs_server
     gcs_server.reset()
@@ -189,7 +197,7 @@ def gcs(gcs_server):
 
 @pytest.fixture(scope="session")
 def drive_server():
-    """A Google Drive on loopback, for fixtures that outlive a test."""
+    """A fake Google Drive on loopback, for fixtures that outlive a test."""
     from fake_drive import Drive
 
     with Drive() as drive:
@@ -198,7 +206,7 @@ def drive_server():
 
 @pytest.fixture
 def drive(drive_server):
-    """A Google Drive on loopback where nothing goes wrong until the test says so."""
+    """A fake Google Drive on loopback, without faults until the test injects some."""
     drive_server.reset()
     yield drive_server
     drive_server.reset()
@@ -206,13 +214,13 @@ def drive(drive_server):
 
 @pytest.fixture
 def gs(gcs):
-    """The fixture `gcs` by its URL scheme, for fixtures parametrized with schemes."""
+    """The fixture `gcs` under the name of its URL scheme, for fixtures parametrized by scheme."""
     return gcs
 
 
 @pytest.fixture
 def gdrive(drive):
-    """The fixture `drive` by its URL scheme."""
+    """The fixture `drive` under the name of its URL scheme."""
     return drive
 
 
@@ -224,7 +232,7 @@ def http(gcs):
 
 @pytest.fixture
 def browser():
-    """A headless Chromium, by playwright."""
+    """A headless Chromium, controlled by playwright."""
     from browsing import started
 
     with started() as chromium:
@@ -233,7 +241,7 @@ def browser():
 
 @pytest.fixture
 def look(browser):
-    """Open pages: ``page = look(url, color_scheme="dark")``; hear of them: ``look.complaints``."""
+    """Open pages with ``look(url, color_scheme="dark")``; ``look.complaints`` has their errors."""
     from browsing import Looking
 
     return Looking(browser)
@@ -241,7 +249,10 @@ def look(browser):
 
 @pytest.fixture(scope="session")
 def start():
-    """Start an attempt in a process of its own, forked from one that has imported everything."""
+    """Return a function that runs an attempt in a new process.
+
+    The process is forked from a server that has imported everything.
+    """
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(["faults", "prepared"])
 
@@ -255,9 +266,9 @@ def start():
 
 @pytest.fixture(scope="session")
 def forked(start):
-    """For dask's configuration: workers that are forked like that are there, and back, at once.
+    """Dask configuration with which workers are forked, as by `start`, and start at once.
 
-    Where it is not a worker's start that is tested, and many of them are started.
+    For tests that start many workers and do not test how a worker starts.
     """
     forkserver.ensure_running()
     return {"distributed.worker.multiprocessing-method": "forkserver"}
@@ -272,7 +283,7 @@ def glosses():
 
 @pytest.fixture
 def write_jsonl(tmp_path):
-    """Write rows to a JSON Lines file of the test's own; return its path."""
+    """Return a function that writes rows to a JSON Lines file and returns its path."""
 
     def write(rows, name="corpus.jsonl"):
         path = tmp_path / name
@@ -284,7 +295,7 @@ def write_jsonl(tmp_path):
 
 @pytest.fixture(scope="session")
 def file_a_shard(tmp_path_factory):
-    """Unique glosses in one file a shard, and which shard each shard's first text is of."""
+    """Unique glosses, one file per shard, and the shards by the digest of their first text."""
     from resuming import SHARD_ROWS, SHARDS
 
     folder = tmp_path_factory.mktemp("corpus")
@@ -302,7 +313,7 @@ def file_a_shard(tmp_path_factory):
 
 @pytest.fixture(scope="session")
 def undisturbed(file_a_shard, start, tmp_path_factory):
-    """The stores of runs that nobody disturbed, by their number of shards."""
+    """Stores of undisturbed runs, by number of shards."""
     from resuming import SHARDS, run_to_the_end
 
     stores = {}

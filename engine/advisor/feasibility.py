@@ -32,7 +32,7 @@ TPU_HASHING = (
 TPU_EMBEDDING = (
     "not out of the box: sentence-transformers' encode() fails under torch_xla as it is "
     "(sentence-transformers#3457, open in July 2025), and runs once its inference_mode is removed; "
-    "converting a model instead takes 30 to 45 min by the guide of November 2025"
+    "converting a model instead takes 30 to 45 min according to the guide of November 2025"
 )
 
 
@@ -222,7 +222,7 @@ def _elsewhere(machine: Machine, catalogue: Catalogue) -> str:
     """Describe the plans that offer a machine, or why none does."""
     plans = [catalogue.plan(name) for name in machine.offers]
     if not plans:
-        return machine.note or "no plan of the catalogue has it"
+        return machine.note or "no plan in the catalogue includes it"
     listed = []
     for plan in plans:
         month = f" ({dollars(plan.usd_month)} per month)" if plan.usd_month else ""
@@ -252,7 +252,9 @@ def assumptions_about(machine: Machine, work: Work) -> list[str]:
         usual = f"Colab's usual {USUAL_CLOCK_GHZ} GHz are assumed"
         assumed.append(f"the clock of its host is not known, so {usual}")
     if machine.sha is None and machine.kind == "cpu":
-        assumed.append(f"how it hashes is not known, so Colab's usual {USUAL_SHA!r} is assumed")
+        assumed.append(
+            f"its SHA-256 implementation is not known, so Colab's usual {USUAL_SHA!r} is assumed"
+        )
     return assumed
 
 

@@ -85,7 +85,7 @@ def reasons_of(rows: Sequence[Row], question: Question) -> tuple[str, ...]:
     able = [row for row in rows if row.tier <= Tier.DELAYED]
     if not able:
         return (
-            "no machine of the catalogue is suitable; each has its reason",
+            "no machine in the catalogue is suitable; each one is listed with its reason",
             *_defaults(question),
         )
     reasons = [_first(able, question), *_cpu(able, question), *_assumed(able, question)]

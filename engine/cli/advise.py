@@ -80,12 +80,12 @@ def advise(
     ] = None,
     free: Annotated[
         list[str] | None,
-        typer.Option(help="Machine that is free for you at present; repeatable."),
+        typer.Option(help="Machine that costs you nothing at present; repeatable."),
     ] = None,
     catalogue: Annotated[
         str | None,
         typer.Option(
-            help="TOML file with your own figures, which override the current ones; or 'seed2', "
+            help="TOML file with your own figures, which override the shipped ones; or 'seed2', "
             "the frozen guide of November 2025."
         ),
     ] = None,

@@ -23,7 +23,8 @@ def report(
     by: Annotated[
         str | None,
         typer.Option(
-            help="Column to group texts by; by default the first kept one with 2 to 20 values."
+            help="Column to group texts by; by default the first kept column with 2 to 20 "
+            "distinct values."
         ),
     ] = None,
 ) -> None:

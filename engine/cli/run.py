@@ -93,7 +93,10 @@ def run(
     ] = None,
     collapse_whitespace: Annotated[
         bool,
-        typer.Option("--collapse-whitespace", help="Replace each run of white space by one space."),
+        typer.Option(
+            "--collapse-whitespace",
+            help="Replace consecutive whitespace with one space, and trim both ends.",
+        ),
     ] = False,
     min_chars: Annotated[
         int | None, typer.Option(min=1, help="Quarantine texts that are shorter after cleaning.")
@@ -108,8 +111,8 @@ def run(
         str | None,
         typer.Option(
             help="'cpu': processes on this machine; 'threads': threads of one process; 'cuda': "
-            "this machine's NVIDIA GPUs; or the address of a scheduler. By default chosen by the "
-            "hardware and the size of the corpus."
+            "this machine's NVIDIA GPUs; or the address of a scheduler. The default depends on the "
+            "hardware and on the size of the corpus."
         ),
     ] = None,
     backend: Annotated[
@@ -275,7 +278,9 @@ def _awaited(started: Run, results: str) -> Summary:
         started.cancel()
         with suppress(PaniniError, TimeoutError):  # before the cluster closes
             started.result(timeout=_STOP_SECONDS)
-        err.print(f"\nstopped; {plain(shown(results))} keeps what is done. To resume, run again")
+        err.print(
+            f"\nstopped; finished shards are kept in {plain(shown(results))}. To resume, run again"
+        )
         raise typer.Exit(INTERRUPTED) from None
 
 
@@ -312,7 +317,7 @@ def _print_summary(summary: Any, progress: Any, results: str, mirror: str | None
             "text": f"{summary.text_bytes / 1e6:,.1f} MB in {summary.shards:,} shards",
             "time": f"{progress.elapsed:.1f} s ({progress.texts_per_second:,.0f} texts/s)"
             if progress.rows_done > progress.rows_before
-            else "none: the store was complete already",
+            else "none: the store was already complete",
         }
     )
     if summary.files_unread:
@@ -325,6 +330,6 @@ def _print_summary(summary: Any, progress: Any, results: str, mirror: str | None
     for entry in entries:
         out.print(f"[yellow]quarantined:[/] {plain(one_line(str(entry)))}")
     if entries:
-        more = f"all {every:,} entries" if every > _MAX_REASONS else "with their bytes"
+        more = f"all {every:,} entries" if every > _MAX_REASONS else "the same, with their bytes"
         out.print(f"{more}: {plain(summary.results)}/quarantine.parquet")
     out.print(f"next: paninifs show {plain(summary.results)}")

@@ -1,5 +1,5 @@
 """Starting or joining a dask cluster: local processes, GPUs, or a scheduler elsewhere.
 
-What its workers do is in `worker`, sending them tasks in `run`. May import `monitoring`, `advisor`
-and what is below them, but not `worker`.
+What workers do is in `worker`; `run` sends them tasks. May import `monitoring`, `advisor` and what
+is below them, but not `worker`.
 """

@@ -62,8 +62,8 @@ def connect(
         deploy/docs/clusters.md has the commands.
     prefer : sequence of str, optional
         Machines that you would prefer, best first, such as ``["L4", "T4", "A100"]``. Prints which
-        of them this machine is; if it is none, which one to choose in which menu, and when that
-        pays off. A process cannot switch machines itself.
+        of them this machine is. If it is none of them, also prints which one to choose, in which
+        menu, and when that pays off. A process cannot switch machines itself.
     otherwise : "go on" or "stop"
         Whether to continue if this machine is none of them, or to raise an error.
     quiet : bool
@@ -170,7 +170,7 @@ def _running(address: str, size: ClusterSize, endpoint: Endpoint) -> Client:
 def _advice(address: str) -> str:
     if address.startswith("tls://"):
         return (
-            "; a scheduler with TLS needs certificates of its own authority: pass security=, or "
+            "; a TLS scheduler accepts only certificates of its own authority: pass security=, or "
             "set DASK_DISTRIBUTED__COMM__TLS__CA_FILE and ...__TLS__CLIENT__CERT and __KEY "
             "(see deploy/docs/clusters.md)"
         )

@@ -96,8 +96,8 @@ def _cpu(size: ClusterSize, endpoint: Endpoint) -> Client:
 def _cuda(size: ClusterSize, endpoint: Endpoint) -> Client:
     if isinstance(size.workers, tuple):
         raise UsageError(
-            "a 'cuda' cluster has a fixed number of workers, one per GPU: a GPU is there all the "
-            "time, and its worker takes seconds to start. Give a number, such as workers=2, or none"
+            "a 'cuda' cluster has a fixed number of workers, one per GPU: a GPU is always present, "
+            "and its worker takes seconds to start. Give one number, such as workers=2, or omit it"
         )
     gpus = cuda_cluster.require_gpus(size.workers)  # before anything heavy is imported
     import dask

@@ -39,6 +39,6 @@ class ClusterSize:
             raise UsageError(
                 f"{most:,} workers do not fit in this machine's memory of "
                 f"{available / 2**30:.1f} GiB: each takes about {RESIDENT_BYTES >> 20} MiB before "
-                f"it works, so at most {available // RESIDENT_BYTES:,} fit"
+                f"it does any work, so at most {available // RESIDENT_BYTES:,} fit"
             )
         return least, most

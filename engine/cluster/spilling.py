@@ -23,7 +23,7 @@ def spill_settings(workers: int) -> dict[str, object]:
     """Return dask's settings for spilling, from the disk space that is free now.
 
     Empty if the user has set a limit. Without a limit workers fill the disk; then results cannot be
-    written, and the workers are paused for good all the same.
+    written, and the workers stay paused anyway.
 
     Warns
     -----

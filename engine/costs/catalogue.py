@@ -46,7 +46,7 @@ class Plan:
     usd_month: float | None  # US dollars
     units_included: float | None  # compute units per month
     usd_per_unit: float | None  # US dollars, for units beyond those included
-    session_hours: float | None  # most hours of a session
+    session_hours: float | None  # maximum length of a session
     sources: Mapping[str, str] = field(default_factory=dict)  # field to the key of its source
 
 

@@ -28,17 +28,17 @@ USUAL_CLOCK_GHZ, USUAL_SHA = 2.2, "avx2"
 CLIENT_BYTES, WORKER_BYTES = 300 * MIB, 380 * MIB
 """Peak bytes of a client and of a worker in a run over large files (`make large-files`)."""
 
-# The kernel for GPUs, counted in its machine code (tests/benchmarks/results): instructions of the
-# integer ALU, of which a multiprocessor executes 64 per clock, per block of the nine hashes that
-# share schedules, and of the tenth; and float64 operations for the statistics of a text.
+# Counted in the machine code of the GPU kernel (tests/benchmarks/results): integer ALU instructions
+# per block, for each of the nine hashes that share schedules and for the tenth (a multiprocessor
+# executes 64 per clock); and float64 operations for the statistics of a text.
 ALU_LANES = 64
 ALU_SHARED, ALU_ALONE = 820, 1_440
 DOUBLES_PER_TEXT = 900
 DOUBLES_PER_CLOCK = {(7, 0): 32, (8, 0): 32, (9, 0): 64, (10, 0): 64}
 FEW_DOUBLES = 2
-"""Float64 results per clock and multiprocessor, by compute capability: the table of arithmetic
-throughput in NVIDIA's CUDA C++ Programming Guide. All other capabilities are those of graphics
-cards, with two."""
+"""Float64 results per clock and multiprocessor, by compute capability, from the table of arithmetic
+throughput in NVIDIA's CUDA C++ Programming Guide. Capabilities that are not listed are those of
+graphics cards, which have two."""
 
 RESULT_BYTES = 160  # of a text's fields, copied back to the host
 MICRO_BATCH_BYTES = 3 * 80 * MIB  # on the device: three in flight

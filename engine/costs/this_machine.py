@@ -96,7 +96,10 @@ def usable_gpus() -> tuple[Gpu, ...]:
 
 
 def calibration_of(own: Cpu) -> Calibration | None:
-    """Return the calibration by `paninifs bench`, if it fits this processor and its hashing.
+    """Return the calibration by `paninifs bench`; None if it does not apply.
+
+    It applies if it was made on this processor, by this version, and includes the SHA-256
+    implementation in use.
 
     Raises
     ------

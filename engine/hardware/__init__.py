@@ -44,7 +44,7 @@ def hardware() -> Hardware:
     """Return this machine's hardware, and the backends that it can use now.
 
     This takes a second. If there are signs of a TPU it takes a few seconds, because JAX is queried
-    in a separate process that exits at once. This process occupies no device.
+    in a separate process that exits at once. The calling process never occupies a device.
 
     Returns
     -------

@@ -49,7 +49,7 @@ class Gpu:
 
     @property
     def extra(self) -> str | None:
-        """The extra of paninifs whose RAPIDS runs on it; None if neither does."""
+        """The extra (cuda12 or cuda13) whose RAPIDS runs on it; None if neither does."""
         if self.unsuitable:
             return None
         old = self.capability < OLDEST_CAPABILITY_CUDA13 or self.cuda < (13, 0)
@@ -60,7 +60,7 @@ class Gpu:
         """Why RAPIDS does not run on it; None if it does."""
         if self.capability < OLDEST_CAPABILITY:
             needed = f"RAPIDS needs compute capability {dotted(OLDEST_CAPABILITY)}"
-            return Unavailable(f"{needed}, it has {dotted(self.capability)}", there=True)
+            return Unavailable(f"{needed}, but it has {dotted(self.capability)}", there=True)
         if self.cuda < (12, 0):
             return Unavailable(
                 f"its driver {self.driver} runs CUDA {dotted(self.cuda)}, but 12.0 is needed",
@@ -93,7 +93,7 @@ class Gpu:
         if self.unsuitable:
             return f"not usable: {self.unsuitable}"
         if self.capability < OLDEST_CAPABILITY_CUDA13:
-            return "only the extra cuda12 (CUDA 13 builds dropped it)"
+            return "only the extra cuda12 (CUDA 13 builds do not support it)"
         return f"the extra {self.extra}"
 
     @property

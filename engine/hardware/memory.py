@@ -1,6 +1,6 @@
 """RAM: the size, the limit set by control groups, and what is free now.
 
-psutil knows the machine but no control group; dask knows the limit of the outermost group only.
+psutil ignores control groups; dask reads the limit of the outermost one only.
 """
 
 from __future__ import annotations

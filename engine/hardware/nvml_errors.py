@@ -16,14 +16,14 @@ NVIDIA, DISPLAY = "0x10de", "0x03"  # PCI vendor, and the prefix of graphics-car
 _CAUSES = {
     "NVMLError_LibraryNotFound": (
         "there is an NVIDIA GPU in this machine, but no driver for it",
-        "install NVIDIA's driver; start a container with access to GPUs (docker run --gpus all)",
+        "install NVIDIA's driver; in a container, give it access to GPUs (docker run --gpus all)",
     ),
     "NVMLError_DriverNotLoaded": (
         "NVIDIA's driver is installed but not loaded",
         "sudo modprobe nvidia; if that fails, reinstall the driver for this kernel",
     ),
     "NVMLError_LibRmVersionMismatch": (
-        "NVIDIA's kernel driver and its library have different versions (an update?)",
+        "NVIDIA's kernel driver and its library have different versions, perhaps after an update",
         "restart the machine",
     ),
     "NVMLError_NoPermission": (

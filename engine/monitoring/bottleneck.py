@@ -15,7 +15,7 @@ NOT_BLOCKS = ("read", "write")
 """Activities timed besides the blocks: waiting for reads, and writing, in threads of its own."""
 
 BUSY_DEVICE = 0.5
-"""Share of the time from which on a computing device is what limits the run."""
+"""Share of the time that a device has to compute to count as what limits the run."""
 
 
 def bound_by(

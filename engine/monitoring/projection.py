@@ -55,7 +55,7 @@ class Projection:
         if self.limit is None or self.nbytes <= USABLE_SHARE * self.limit:
             return
         reason = (
-            f"it holds {format_bytes(self.resident)} before it works, and its threads take "
+            f"it holds {format_bytes(self.resident)} when idle, and its threads take "
             f"{format_bytes(self.working)} together"
         )
         record = self.longest

@@ -1,7 +1,7 @@
 """`fit_cost_model`: the time of a run as a fixed part and a part per unit of work.
 
-The model is fitted to trial runs of two lengths. If the sample takes some seconds, it is the longer
-one. Otherwise whole shards of the real plan are timed: enough to take some seconds, or all of them.
+The model is fitted to trial runs of two lengths. If the sample takes a few seconds, it is the
+longer one. Otherwise whole shards of the real plan are timed: enough to take a few seconds, or all.
 How a trial run is made is in `trial_run`, which rows it covers in `sample_index`.
 """
 
@@ -20,7 +20,7 @@ SECONDS = 2.0
 """Approximate duration of the longer trial runs, in seconds."""
 
 LONGER = 1.5
-"""Factor by which they are planned longer, because part of a short run is its fixed time."""
+"""Factor applied to their planned length, because part of a short run is its fixed time."""
 
 ROUNDS = 3
 """Number of times that each trial run is made, in turn."""
@@ -123,7 +123,7 @@ def _several_waves(
 def _time_slow_texts(
     trials: TrialRunner, index: CorpusIndex, sample_run: TrialRun, threads: int
 ) -> tuple[CostModel, TrialRun]:
-    """Time texts so slow that a shard takes long: the sample, or enough to take some seconds."""
+    """Time texts so slow that a shard takes long: the sample, or enough for a few seconds."""
     enough = _rows_in_time(sample_run) * threads
     if sample_run.summary.rows < enough:
         sample_run = run_sample(trials, index, enough, threads)

@@ -62,7 +62,7 @@ def rehearse(
 
     The sample is spread over the corpus. It is run on the cluster, from reading to writing, into a
     scratch store beside `results` that is removed afterwards; `results` is not touched. If that
-    takes less than some seconds, more texts are timed.
+    takes less than a few seconds, more texts are timed.
 
     Parameters
     ----------
@@ -80,7 +80,7 @@ def rehearse(
     UsageError
         `submit` would refuse the run.
     PaniniError
-        An error occurred in the sample that would end the run.
+        The sample ran into an error that would end the run.
 
     Examples
     --------
@@ -122,7 +122,7 @@ def rehearse(
 def rehearse_run(
     spec: RunSpec, scratch: AbstractContextManager[Target], *, rows: int = ROWS
 ) -> Rehearsal:
-    """Rehearse a run, its mirror included, as `rehearse` does.
+    """Rehearse a run, including its mirror, as `rehearse` does.
 
     Parameters
     ----------

@@ -23,7 +23,7 @@ RUN_ROWS = 25
 """Neighbouring rows sampled together: seeking to a row costs as much as reading these."""
 
 MAX_RUNS = 64
-"""Maximum number of runs of neighbouring rows in a sample."""
+"""Maximum number of groups of neighbouring rows in a sample."""
 
 REACH_BYTES = 16 << 20
 """Bytes at the beginning of a unit that may be sampled: a unit is decoded from its beginning."""
@@ -103,10 +103,10 @@ class SampleIndex(CorpusIndex):
 
 
 def spread(index: CorpusIndex, rows: int) -> list[Range]:
-    """Return a sample of rows, or all of them, in short runs spread evenly over all files.
+    """Return a sample of rows, or all of them, as short row ranges spread evenly over all files.
 
     A unit is decoded from its beginning. So in a large unit (a compressed file, a row group of
-    hundreds of megabytes) all runs are within its first `REACH_BYTES`.
+    hundreds of megabytes) all ranges are within its first `REACH_BYTES`.
 
     Examples
     --------

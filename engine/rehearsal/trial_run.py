@@ -1,8 +1,8 @@
 """`TrialRunner`: real runs over samples of a corpus, into a store that is removed afterwards.
 
-Workers and kind of target are those of the run over the whole corpus. Only the dashboard does not
-show trial runs: a rehearsal makes about ten, among which real runs would be hard to find. The
-estimates are computed from the measurements in `rehearse` and `cost_model`.
+The workers and the kind of target are those of the run over the whole corpus. But trial runs are
+not shown on the dashboard: a rehearsal makes about ten, and real runs would be hard to find among
+them. The estimates are computed from the measurements in `rehearse` and `cost_model`.
 """
 
 from __future__ import annotations
@@ -83,7 +83,7 @@ class TrialRunner:
         Raises
         ------
         PaniniError
-            As the real run would.
+            For the same reasons as in the real run.
         """
         corpus = replace(self._spec.corpus)
         index = SampleIndex.of(self._surveyed, rows)

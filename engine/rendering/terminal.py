@@ -38,7 +38,7 @@ def plain(text: str) -> str:
 
 
 def one_line(text: str) -> str:
-    """Return a text on one line, with each run of white space replaced by a space."""
+    """Return a text on one line, with consecutive whitespace replaced by one space."""
     return " ".join(text.split())
 
 

@@ -166,7 +166,7 @@ def _share_of_limit(record: RunRecord) -> str | None:
         return None
     reached = record.texts_per_second / limit
     if reached > 1:
-        return f"the run was {times(reached)} times as fast as that, so the limit is too low"
+        return f"the run was {times(reached)} times as fast as that, so the limit is underestimated"
     return f"the run reached {100 * reached:.2g} % of it"
 
 

@@ -2,7 +2,8 @@
 
 Pictures are drawn in the palette's colours. In the page each colour becomes a CSS variable, so that
 it follows the theme that the reader has chosen. In both themes text has a contrast of at least 4.5
-and graphics of at least 3; for that, some colours of the palette are darker in the light theme.
+and graphics of at least 3; to achieve this, some colours of the
+palette are darker in the light theme.
 """
 
 from __future__ import annotations

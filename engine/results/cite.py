@@ -30,7 +30,7 @@ _NAMES = {"dask": "Dask", "zarr": "Zarr", "numba": "Numba", "numpy": "NumPy", "p
 _MAX_REASONS = 3
 _ENTRIES_READ = 100_000  # entries of the quarantine, to find the most frequent reasons
 _MAX_RUNS = 3
-_STOPPED = "which were stopped and left no record"
+_STOPPED = "that were stopped and left no record"
 
 _BUILT_IN = {
     "digest": "the SHA-256 digest of each text's UTF-8 bytes",
@@ -51,8 +51,8 @@ _BUILT_IN = {
 
 _CLEANING = {
     "markup": "markup was removed",
-    "unicode": "texts were brought into the Unicode normal form {0}",
-    "whitespace": "each run of white space was replaced by one space",
+    "unicode": "texts were converted to the Unicode normal form {0}",
+    "whitespace": "consecutive whitespace was replaced with one space",
     "min_chars": "texts with fewer than {0:,} characters were quarantined",
     "max_chars": "texts with more than {0:,} characters were quarantined",
     "duplicates": "repeated texts were marked and kept",
@@ -194,14 +194,14 @@ def _kind(reason: str) -> str:
     >>> _kind("invalid UTF-8 at byte 7: invalid start byte"), _kind("null text")
     ('invalid UTF-8', 'null text')
     >>> _kind("2 values where the header has 4")
-    'another number of values than the header has'
+    'a different number of values than the header has'
     """
     length = re.match(r"[\d,]+ characters?, (fewer|more) than", reason)
     if length:
         return f"{length[1]} characters than asked for"
     kind = re.split(r" \(|: | at byte | at character ", reason, maxsplit=1)[0]
     if re.match(r"\d+ values? where the header has", kind):
-        return "another number of values than the header has"
+        return "a different number of values than the header has"
     return re.sub(r"(?<![\w-])\d[\d,.]*", "some", kind)
 
 
@@ -235,17 +235,15 @@ def _runs(runs: Sequence[RunRecord], rows: int) -> list[str]:
     sentences = []
     if len(runs) > 1:
         last = "; the most recent" if len(runs) > _MAX_RUNS else ""
-        others = f" and in others, {_STOPPED}" if any(unrecorded) else ""
+        others = f", and in others {_STOPPED}" if any(unrecorded) else ""
         sentences.append(f"The work was done in {len(runs)} runs{others}{last}:")
     for number, run in list(enumerate(runs))[-_MAX_RUNS:]:
         if unrecorded[number]:
             before, some = _counted(run.rows_before, "record"), ", in part" if number else ""
-            sentences.append(f"{before} had been done{some} by earlier runs, {_STOPPED}.")
+            sentences.append(f"{before} had been done{some} by earlier runs {_STOPPED}.")
         sentences.append(_run(run))
     if unrecorded[-1]:
-        sentences.append(
-            f"The rest of the {_counted(rows, 'record')} was done by runs, {_STOPPED}."
-        )
+        sentences.append(f"The rest of the {_counted(rows, 'record')} was done by runs {_STOPPED}.")
     return sentences
 
 

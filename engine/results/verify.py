@@ -26,7 +26,7 @@ from ..worker.compute import ComputeSpec, ShardBuffer, compute
 _REFERENCE = "reference"
 _MAX_PROBLEMS = 20
 _RUN_ROWS = 256
-"""Rows per run of a sample: neighbouring rows are read together."""
+"""Neighbouring rows of a sample that are read together."""
 
 
 @dataclass(frozen=True, kw_only=True)

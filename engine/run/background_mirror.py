@@ -1,6 +1,6 @@
 """`Mirroring`: copies finished shards to a second target, while the run continues.
 
-What a mirror is, and how a shard is copied, is in `storage.store.mirror`.
+Mirrors themselves, and the copying of a single shard, are in `storage.store.mirror`.
 """
 
 from __future__ import annotations
@@ -80,7 +80,7 @@ class Mirroring:
         StorageUnreachable, StorageRefused
             Shards could not be copied; the results themselves are complete.
         RunFailed, LeaseLost
-            A shard is not what was written; or another process took over the mirror.
+            A shard differs from what was written, or another process took over the mirror.
         """
         failed = self._failed()
         self._failure = None  # the mirror has had time to recover

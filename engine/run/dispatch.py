@@ -143,7 +143,7 @@ class Dispatch:
         self._preparation.release()
 
     def run(self, context: TaskContext, store: OpenStore, tasks: Sequence[Task]) -> None:
-        """Run all tasks; then run those whose workers kept dying again, one by one.
+        """Run all tasks; then retry those whose workers kept dying, one by one.
 
         Parameters
         ----------
@@ -153,7 +153,7 @@ class Dispatch:
         Raises
         ------
         PaniniError
-            Not all tasks were done, for this reason.
+            Not all tasks were done; the error says why.
         """
         from distributed import span
 
@@ -296,13 +296,14 @@ class Dispatch:
         self._losses[task.partition] += 1
         if not self._threads():
             raise DeviceLost(
-                f"{error}; no other worker is left. What is done is kept: restart the cluster, or "
-                "start one with --cluster cpu, and run again to resume"
+                f"{error}; no other worker is left. Finished shards are kept: restart the cluster, "
+                "or start one with --cluster cpu, and run again to resume"
             ) from error
         if self._losses[task.partition] > MAX_LOSSES:
             raise RunFailed(
                 f"partition {task.partition} crashed {MAX_LOSSES + 1} devices, last: {error}; a "
-                "kernel may access memory out of bounds. Restart the cluster, run again to resume"
+                "kernel may access memory out of bounds. Restart the cluster, then run again to "
+                "resume"
             ) from error
         if is_new:
             self._publish(WorkerLost(worker, str(error)))

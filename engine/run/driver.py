@@ -58,7 +58,10 @@ class Driver:
     def cancel(self) -> None:
         """Stop the run as soon as a task ends or turns out to be cancelled."""
         self._dispatch.stop(
-            RunCancelled(f"cancelled; {self._spec.target.url} keeps what is done; submit to resume")
+            RunCancelled(
+                f"cancelled; finished shards are kept in {self._spec.target.url}. Submit again to "
+                "resume"
+            )
         )
 
     def work(self) -> Summary:

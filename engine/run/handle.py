@@ -81,7 +81,8 @@ class Run:
         TimeoutError
             `timeout` seconds have passed; the run continues.
         PaniniError
-            The run did not finish, for this reason. Submitting again resumes it where it stopped.
+            The run did not finish; the error says why. Submitting again resumes it where it
+            stopped.
         """
         if not self._ended.wait(timeout):
             raise TimeoutError(f"the run has not finished after {timeout} s")
@@ -97,8 +98,8 @@ class Run:
     def release_runtime(self) -> None:
         """Wait for the end, then give the Colab runtime back if the results outlive it.
 
-        They do if the store or its mirror is complete behind a URL or on a mounted Drive, which
-        is flushed and unmounted first. An idle runtime keeps using compute units.
+        They do if the store or its mirror is complete, and is behind a URL or on a mounted Drive.
+        A Drive is flushed and unmounted first. An idle runtime keeps using compute units.
 
         Raises
         ------
@@ -128,7 +129,7 @@ class Run:
     def record(self) -> RunRecord | None:
         """The record kept in the store: how busy the machine was, what limited the run, its cost.
 
-        None before every shard is done, and if there was nothing to do.
+        None until every shard is done; also None if there was nothing to do.
         """
         return self._recorder.record
 
@@ -139,7 +140,7 @@ class Run:
 
     @property
     def bill(self) -> Bill | None:
-        """What the run cost, and what it would have cost elsewhere; None before its end."""
+        """What the run cost, and what it would have cost elsewhere; None until it ends."""
         return self._bill
 
     @property

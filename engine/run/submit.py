@@ -61,7 +61,7 @@ def submit(
         Backend that computes the blocks on the workers, ``"cpu"`` or ``"cuda"``. By default the one
         that `connect` started the cluster for. Give it if you started workers with GPUs by hand.
     shard_rows : int, optional
-        Rows per shard, a power of two; by default chosen by the size of the corpus.
+        Rows per shard, a power of two; by default chosen from the size of the corpus.
     on_error : "quarantine" or "raise"
         Whether a row that cannot be used is quarantined and listed, or ends the run.
     fresh : bool

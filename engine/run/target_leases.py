@@ -1,6 +1,6 @@
 """The leases of all targets that a run writes to: acquired together, released reliably.
 
-What a lease is, is in `storage.store.lease`.
+Leases themselves are defined in `storage.store.lease`.
 """
 
 from __future__ import annotations

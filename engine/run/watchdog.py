@@ -139,8 +139,8 @@ class Watchdog:
             if name in problems and now - self._since[name] >= max(QUIET_SECONDS, seconds):
                 self._stop(
                     RunFailed(
-                        f"{problems[name]} (for {now - self._since[name]:.0f} s); what is done is "
-                        "kept: repair the cluster, then run again to resume"
+                        f"{problems[name]} (for {now - self._since[name]:.0f} s); finished "
+                        "shards are kept: repair the cluster, then run again to resume"
                     )
                 )
 

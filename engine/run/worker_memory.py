@@ -113,7 +113,7 @@ def _exact(
     free: float,
     opener: FileOpener,
 ) -> Iterator[tuple[SourceFile, Lengths]]:
-    """Yield the lengths of files' records; decode row groups that would not fit as one text.
+    """Yield the lengths of files' records; decode a row group that would not fit as one text.
 
     Files with the longest texts come first, up to `DECODED_BYTES`. A text that does not fit and is
     not found this way kills its worker, and is then quarantined.

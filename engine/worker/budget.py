@@ -18,8 +18,8 @@ SHARE = 1 / 8
 """Share of a worker's memory limit for the micro-batches of all its threads."""
 
 JOINED_COPIES = 5
-"""Number of copies of joined text in memory: as batches and joined; both again for the text that is
-computed meanwhile; and one that waits to be copied to the device."""
+"""Number of copies of joined text in memory: two of the text being read (as batches and joined),
+two of the text being computed meanwhile, and one that waits to be copied to the device."""
 
 MAX_SCALE = 8.0
 """Largest multiple of a device's own micro-batch; with larger ones, results only wait."""

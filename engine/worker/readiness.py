@@ -16,8 +16,8 @@ from ...storage.errors import PaniniError
 from .budget import joined_batch
 from .micro_batch import MicroBatch
 
-# Importing `task` loads all that a task needs, while the client counts the corpus: it counts as
-# resident, and the first task does not wait for it.
+# Importing `task` loads everything that a task needs, while the client still counts the corpus. So
+# it is part of the resident memory that is reported, and the first task does not wait for it.
 from .task import filter_worker_log, sendable
 
 

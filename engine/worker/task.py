@@ -129,8 +129,8 @@ def run_task(context: TaskContext, task: Task, topic: str) -> Outcome:
 
 
 def _is_done(context: TaskContext, shard: int) -> bool:
-    # An earlier try of this task may have done it; or a task of a cancelled run, which may have
-    # written its marker after this run had removed the objects: so the objects are checked too.
+    # An earlier try of this task may have done it, or a task of a cancelled run. The latter may
+    # have written its marker after this run had removed the objects, so these are checked too.
     marker = read_marker(context.target, context.layout, shard)
     return marker is not None and not marker.provisional and is_intact(context.target, marker)
 
@@ -171,7 +171,8 @@ def filter_worker_log() -> None:
 def worth_logging(record: logging.LogRecord) -> bool:
     """Return False for log records that only report that the worker is closing.
 
-    A heartbeat during the closing would end a run, or Ctrl-C, with a traceback from dask.
+    Without this, a heartbeat while the worker closes would make a run, or Ctrl-C, end with a
+    traceback from dask.
     """
     error = record.exc_info[1] if record.exc_info else None
     return not (isinstance(error, CommClosedError) and "ConnectionPool closing" in str(error))

@@ -18,7 +18,7 @@ def dhatu(dhatus: Sequence[str] = DHATUS) -> MapBlock:
     """Return the block that computes ``dhatu``: float32 [n, k], rows summing to one.
 
     The weight of dhātu D for text t is b[0] + b[5] + b[13] + b[21] + b[29] with b the SHA-256 of
-    ``D::t``; all weights are zero if their sum is.
+    ``D::t``. If all weights are zero, so are all shares.
 
     Raises
     ------

@@ -36,12 +36,12 @@ def prime_base(dhatus: int, primes: Sequence[int] = PRIMES) -> MapBlock:
     if len(inventory) < 2 or len(set(inventory)) < len(inventory):
         raise GraphError(f"primes must be two or more distinct numbers, not {inventory}")
     for p in inventory:
-        # Prime bases lie within [0, M], M the largest power, so their variance is at most M²/4.
+        # With M the largest power, prime bases lie within [0, M]: their variance is at most M²/4.
         largest = p ** max(k % p for k in range(dhatus))
         if largest * largest > 4 * int(np.finfo(np.float32).max):
             raise GraphError(
-                f"with {dhatus} dhātus, the prime {p} is raised to powers up to {largest:.1e}, so "
-                "that the variance overflows float32; remove this prime"
+                f"with {dhatus} dhātus, powers of the prime {p} reach {largest:.1e}, so the "
+                "variance could overflow float32; remove this prime"
             )
     field = Field(
         "prime_base",

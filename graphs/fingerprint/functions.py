@@ -56,7 +56,7 @@ def describe_function(function: Callable[..., Any], block: str, versioned: bool)
 
 
 class _Walk:
-    """Describes a function and what it refers to, and each function and class only once."""
+    """Describes a function and what it refers to; each function and class is described once."""
 
     def __init__(self, block: str, versioned: bool) -> None:
         self._block, self._versioned = block, versioned
@@ -185,7 +185,7 @@ def _text_of(module: ModuleType) -> bytes:
 
 
 def _own_modules(module: ModuleType) -> list[ModuleType]:
-    """Return a user's module and all other user modules that it imports something from."""
+    """Return a user's module and all user modules that it imports from, directly or not."""
     found, todo = {}, [module]
     while todo:
         one = todo.pop()

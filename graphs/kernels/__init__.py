@@ -1,10 +1,9 @@
 """Backends: modules that compute the built-in blocks, resolved here by name.
 
 A backend is a module with the functions of `Kernels`; `reference` defines what they return, bit for
-bit. To add a backend, write its module and add its name to `BACKENDS`. What belongs to one backend
-alone is in a folder of its own (`cpu`, `cuda`), and these folders do not import each other. The
-inputs and fields of a block are declared in `blocks`. Modules here may import `inventories` and
-`storage`.
+bit. To add a backend, write its module and add its name to `BACKENDS`. Code that only one backend
+uses is in its own folder (`cpu`, `cuda`), and these folders do not import each other. The inputs
+and fields of a block are declared in `blocks`. Modules here may import `inventories` and `storage`.
 """
 
 from __future__ import annotations
@@ -67,7 +66,7 @@ class Kernels(Protocol):
         """Return the fields of the four functions above, bit for bit, in one pass over texts."""
 
     def prepare(self) -> None:
-        """Do once per process what the first call would wait for, and run the self-test."""
+        """Compile and load what the first call needs, once per process, and run the self-test."""
 
     def user_function(self, block: Any) -> Callable[..., Any]:
         """Return the code that computes a user's block."""

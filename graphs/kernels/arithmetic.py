@@ -1,7 +1,7 @@
 """Constants and coefficients that every backend shares; no code that runs per text.
 
-Arithmetic is IEEE float64 without contraction, sums are taken in order, and the logarithm is made
-of +, x and ÷ only, so that every backend can reproduce it bit for bit. `reference.log` defines it.
+Arithmetic is IEEE float64 without contraction, sums are taken in order, and the logarithm uses only
++, −, × and ÷, so that every backend can reproduce it bit for bit. `reference.log` defines it.
 """
 
 from __future__ import annotations

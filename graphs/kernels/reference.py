@@ -104,7 +104,7 @@ def default_graph(
 
 
 def log(x: Doubles) -> Doubles:
-    """Return the natural logarithm of positive, normal numbers by +, x and ÷ in a fixed order.
+    """Return the natural logarithm of positive, normal numbers by +, −, × and ÷ in a fixed order.
 
     x = (1 + f) · 2^e with 1 + f in [√½, √2); ln x = e · ln 2 + f − (h − s · (h + R)), where
     h = f²/2, s = f / (2 + f) and R = 2 Σ s^2k / (2k + 1) from k = 1. The error is within 2 ulp on

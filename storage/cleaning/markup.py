@@ -1,4 +1,4 @@
-"""`without_markup`: the text of a piece of HTML or XML, by a small grammar of this project's own.
+"""`without_markup`: the text of a piece of HTML or XML, found by a small grammar of this project.
 
 Python's own HTML parser changes between versions, and the text of a document must not. So this is
 not a full parser: it recognises single tags, ignores nesting, and never fails.
@@ -8,10 +8,10 @@ not a full parser: it recognises single tags, ignores nesting, and never fails.
 - ``<!name … >`` and ``<?name … >`` without a ``<`` or ``>`` inside (a doctype, an XML
   declaration): dropped;
 - ``script`` and ``style``: dropped, with their content;
-- any other tag ``<name …>``, ``</name>`` or ``<name … />``, with attributes separated by white
-  space and values with or without quotes (then without white space, quotes, ``<``, ``=``, ``>`` and
-  a grave accent): dropped, or replaced by a space if the name is in `BLOCKS`, so that no words are
-  joined. Names begin with an ASCII letter; a prefix, as in ``jats:p``, is ignored;
+- any other tag ``<name …>``, ``</name>`` or ``<name … />``: dropped, or replaced by a space if the
+  name is in `BLOCKS`, so that no words are joined. Names begin with an ASCII letter; a prefix, as
+  in ``jats:p``, is ignored. Attributes are separated by white space. Their values may be quoted; an
+  unquoted value contains no white space, quotes, ``<``, ``=``, ``>`` or grave accents;
 - character references outside all these: replaced by the rules of HTML (``&eacute;``, ``&#233;``).
 
 As in HTML, an unclosed comment, CDATA section, script or style runs to the end of the text.
@@ -35,8 +35,9 @@ BLOCKS = frozenset(
 )
 """Elements that HTML displays as blocks of their own, and ``br``."""
 
-# Possessive, and only an unclosed part can be long, so the time is linear in the text's length.
-# ASCII, because otherwise a long s would match an s, and \s would depend on Python's Unicode.
+# Repetitions are possessive, and only an unclosed part can be long, so the time is linear in the
+# text's length. re.ASCII is set because otherwise a long s would match an s, and \s would depend on
+# the version of Unicode that Python supports.
 _NAME = r"[a-z][a-z0-9._:-]*+"
 _VALUE = r"""(?:"[^"]*+"|'[^']*+'|[^\s"'<>=`]++)"""
 _ATTRIBUTES = rf"""(?:(?:\s++|(?<=["']))[^\s"'<>/=]++(?:\s*+=\s*+{_VALUE})?+)*+"""
@@ -52,7 +53,7 @@ _MARKUP = re.compile(
     re.VERBOSE | re.DOTALL | re.IGNORECASE | re.ASCII,
 )
 
-# Python raises on decimal numbers of thousands of digits; no character has so long a number.
+# int() raises on thousands of decimal digits, and no character's number has that many.
 _NO_CHARACTER = re.compile(r"&#[0-9]{32,}+;?")
 
 

@@ -21,10 +21,10 @@ Form = Literal["NFC", "NFD", "NFKC", "NFKD"]
 FORMS: tuple[Form, ...] = get_args(Form)
 
 MAX_SAMPLED = 256
-"""Most texts that are checked per batch, evenly spread over it."""
+"""Maximum number of texts that are checked per batch, evenly spread over it."""
 
 MAX_BYTES = 1_000
-"""Bytes that are checked at the beginning of a text; checking takes longer than hashing."""
+"""Bytes that are checked at the beginning of each text: checking takes longer than hashing."""
 
 # Characters that got a decomposition or a combining class after Unicode 14, up to version 15.1. A
 # test pins the result for every code point, so that a Python with a newer Unicode is noticed.
@@ -51,7 +51,7 @@ def normalised(text: str, form: Form) -> str:
 
 @dataclass(frozen=True)
 class NormalForms:
-    """The first row found whose text is not in NFC, and the first not in NFD; None: none found."""
+    """The first row found whose text is not in NFC, and the first not in NFD; None if none was."""
 
     not_nfc: int | None = None
     not_nfd: int | None = None
@@ -114,7 +114,7 @@ def _without_idle_ascii(texts: bytes) -> bytes:
 
 
 def _text(data: bytes | memoryview) -> str:
-    """Decode one or more texts that may be cut within a character."""
+    """Decode one or more texts that may be cut in the middle of a character."""
     return str(data, "utf-8", "ignore")
 
 

@@ -40,8 +40,8 @@ class Cleaning:
     unicode : str, optional
         Convert texts to a normal form of Unicode 14: NFC, NFD, NFKC or NFKD.
     whitespace : bool
-        Replace every run of white space with one space, and remove it at both ends. White space
-        is the characters with Unicode's property White_Space: U+0009 to U+000D, space, U+0085,
+        Replace every run of white space with one space, and strip both ends. White space consists
+        of the characters with Unicode's property White_Space: U+0009 to U+000D, space, U+0085,
         U+00A0, U+1680, U+2000 to U+200A, U+2028, U+2029, U+202F, U+205F and U+3000.
     min_chars, max_chars : int, optional
         Quarantine texts that have fewer, or more, characters (code points) after these steps.
@@ -94,7 +94,7 @@ class Cleaning:
         return {name: value for name, value in asdict(self).items() if value}
 
     def text(self, text: pa.Array) -> pa.Array:
-        """Apply the steps that change texts to an Arrow ``string`` or ``large_string`` array.
+        """Clean the texts of an Arrow ``string`` or ``large_string`` array, whatever their length.
 
         Null texts stay null. If no text changes, the given array is returned.
         """

@@ -19,7 +19,7 @@ _STRUCT = "struct<"
 
 
 def own_columns(index: CorpusIndex, opener: FileOpener) -> tuple[Column, ...]:
-    """Return every column except text and id, in the order of the files' own columns.
+    """Return every column except text and id, in the order that columns have in the files.
 
     Parquet footers are read (with a struct's leaves as columns), CSV headers, and the first hundred
     records of each JSON Lines file: keys that appear later are not found. Values of other kinds

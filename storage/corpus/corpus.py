@@ -46,7 +46,7 @@ class Corpus:
 
     @cached_property
     def index(self) -> CorpusIndex:
-        """Rows of every file, counted at first use: by Parquet footers, else record by record.
+        """Rows of every file, counted on first use: from Parquet footers, else record by record.
 
         Raises
         ------
@@ -71,8 +71,9 @@ class Corpus:
         Parameters
         ----------
         convert : callable
-            Makes a frame from an Arrow table with a partition's rows and the number of their first
-            row, where its index starts. Called on the workers, and once here with an empty table.
+            Makes a frame from an Arrow table of a partition's rows and the number of the first one,
+            at which the frame's index starts. Called on the workers, and once here with an empty
+            table.
             It is pickled with every task, so it must be defined at the top level of a module.
         """
         import dask
@@ -135,8 +136,9 @@ def open_corpus(
     format : str, optional
         "parquet", "jsonl", "csv", "tsv", "text" (one row per line) or "document" (one row per
         file). By default, each file's ending decides. With a format, a directory stands for the
-        files whose endings belong to it (.md to both of the last two, .html .xml .tex .rst to the
-        last). Files that are named, or matched by a glob, are read in it whatever their endings.
+        files whose endings belong to this format (.md to "text" and "document"; .html, .xml, .tex
+        and .rst to "document"). Files that are named, or matched by a glob, are read in this format
+        whatever their endings.
     delimiter : str, optional
         The character between the values of CSV or TSV, such as ";". By default a comma in CSV and
         a tab in TSV.
@@ -152,7 +154,7 @@ def open_corpus(
         counted, and stored with the results; this needs the extra ``encoding``. Rows with bytes
         that cannot be decoded are quarantined. A file that is not UTF-8 is read by a single task.
     clean : Cleaning, optional
-        How each text is cleaned before it is hashed. By default, it is not.
+        How each text is cleaned before it is hashed. By default, texts stay as they are.
     storage_options : mapping, optional
         Passed to fsspec.
 
@@ -186,13 +188,13 @@ def open_corpus(
     options = dict(storage_options or {})
     given = [urls] if isinstance(urls, str | PathLike) else list(urls)
     if isinstance(keep, str):
-        raise UsageError(f"keep must be a list of columns: keep=[{keep!r}]")
+        raise UsageError(f"keep must be a list of columns, not a string: keep=[{keep!r}]")
     if not isinstance(clean, Cleaning | None):
         raise UsageError(
             f"clean must be a Cleaning, such as Cleaning(unicode='NFC'), not {clean!r}"
         )
     if not given:
-        raise CorpusNotFound("no corpus was named")
+        raise CorpusNotFound("no corpus was named; give at least one file, folder or URL")
     if format is not None:
         require_format(format)
     dialect = Dialect(delimiter=delimiter, quote=quote, escape=escape, encoding=encoding)

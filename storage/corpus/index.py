@@ -75,7 +75,7 @@ class CorpusIndex:
 
     @cached_property
     def starts(self) -> list[int]:
-        """First row of each file, then the rows of the corpus."""
+        """Number of the first row of each file, followed by the number of rows in the corpus."""
         return [0, *accumulate(file.rows for file in self.files)]
 
     @property
@@ -118,7 +118,7 @@ class CorpusIndex:
     def locate(self, row: int) -> tuple[SourceFile, int]:
         """Return the file that holds a row of the corpus, and the row's number there (from 0)."""
         if not 0 <= row < self.rows:
-            raise IndexError(f"row {row} of a corpus of {self.rows} rows")
+            raise IndexError(f"row {row} does not exist: the corpus has {self.rows} rows, from 0")
         number = bisect_right(self.starts, row) - 1
         return self.files[number].file, row - self.starts[number]
 

@@ -36,7 +36,7 @@ _SPECIAL_FILES = (
     (stat.S_ISBLK, "a device, and no file"),
     (stat.S_ISLNK, "a link that leads to no file (one to a folder is not followed)"),
 )
-"""Tests for special files, whose reading would block or never end, and what they are called.
+"""Tests for special files, and what each is called. Reading one would block or never end.
 
 Stores keep these texts in their index, which is part of what identifies a store: do not reword."""
 
@@ -84,7 +84,10 @@ def _described_files(url: str, options: Mapping[str, Any]) -> Iterator[dict[str,
     with permanent_errors(f"listing {scrubbed(shown(url))}"):
         in_folder, infos = retried(f"listing {url}", lambda: _files_at(fs, path))
     if not infos:
-        raise CorpusNotFound(f"no such file, and no files that match: {scrubbed(shown(url))}")
+        raise CorpusNotFound(
+            f"no files found at {scrubbed(shown(url))}; check the path (in a folder, results "
+            "stores and names that start with . or _ are skipped)"
+        )
     for name in sorted(infos):
         # Names on the web are whole URLs, which must be shown without a password.
         label = shown(name) if "://" in name else name

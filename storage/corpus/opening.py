@@ -1,4 +1,4 @@
-"""Opening the files of a corpus: the bytes of the listed version, all of them, or an error.
+"""Opening the files of a corpus: a reader gets every byte of the listed version, or an error.
 
 Large files are read as needed, and reopened at the same position when the storage fails. Small
 files are fetched whole, with one request. Decoding the bytes is in `formats`, retrying in
@@ -159,7 +159,7 @@ class FileOpener:
         self._options = dict(storage_options or {})
 
     def __call__(self, file: SourceFile) -> AbstractContextManager[BinaryIO]:
-        """Open a file for reading, decompressed and as UTF-8; leaving the context closes both."""
+        """Open a file for reading, decompressed, as UTF-8; leaving the context closes it."""
         return _decoded(self._raw(file), file)
 
     def _raw(self, file: SourceFile) -> BinaryIO:
@@ -212,7 +212,7 @@ class FileOpener:
         fs.invalidate_cache(path)
         found = _size_and_version(fs, path)
         if found != (file.size, file.version):
-            forget_listings(fs)  # a Drive's may be stale, and are trusted only if they match
+            forget_listings(fs)  # a Drive's may be stale, so a mismatch is checked without them
             found = _size_and_version(fs, path)
         if found is None:
             raise CorpusChanged(f"{file.url} vanished after it was listed")

@@ -19,7 +19,7 @@ MAX_SHARD_BYTES = 64 << 20
 MAX_SHARD_SECONDS = 60.0
 SHARDS_AIMED_AT = 64
 FEW_SHARDS = 16
-"""Number of shards aimed at where creating an object takes about a second: on a mounted Drive."""
+"""Shards to aim at where creating an object takes about a second, as on a mounted Drive."""
 
 
 @dataclass(frozen=True)
@@ -31,7 +31,7 @@ class FileRows:
 
     @cached_property
     def starts(self) -> list[int]:
-        """First row of each unit, then the rows of the file."""
+        """Number of the first row of each unit, followed by the number of rows in the file."""
         return [0, *accumulate(self.units)]
 
     @property
@@ -107,10 +107,10 @@ def shard_bounds(shard: int, rows: int, shard_rows: int) -> tuple[int, int]:
 def plan(files: Sequence[FileRows], shard_rows: int) -> list[Partition]:
     """Cut a corpus into partitions of whole shards of `shard_rows` rows.
 
-    A partition ends at the first shard boundary that costs no second decoding: one between two
-    units, or the *first* one inside a unit. The partition before such a boundary reads only the
-    head of that unit (less than a shard), the partition after it reads the whole unit. So each unit
-    is decoded once, plus at most one shard's rows of its head.
+    A partition ends at the next shard boundary where cutting is cheap: one between two units, or
+    the *first* one inside a unit. The partition before such a boundary reads only the head of that
+    unit (less than a shard), and the partition after it reads the whole unit. So each unit is
+    decoded once, plus at most one shard's rows of its head.
 
     Examples
     --------
@@ -146,7 +146,8 @@ def file_spans(
 ) -> Iterator[tuple[int, RowSpan]]:
     """Yield ``(file_number, span)`` for each file that holds rows ``[row, stop)`` of the corpus.
 
-    `starts` holds the first row of each file in the corpus, then the rows of the corpus.
+    `starts` holds the number of each file's first row in the corpus, followed by the number of rows
+    in the corpus.
 
     >>> files = [FileRows((3,), (0,)), FileRows((2, 2), (0, 90))]
     >>> found = file_spans(files, [0, 3, 7], 2, 7)

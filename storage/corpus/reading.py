@@ -1,4 +1,4 @@
-"""The rows of a corpus, by stretches or by row numbers, with their texts cleaned.
+"""Reading the rows of a corpus, by stretch or by row number, with their texts cleaned.
 
 `read_stretch` reads one stretch and yields exactly the rows that were planned: rows that a damaged
 file no longer yields become faults. `read_stretches` reads the stretches of a task, fetching small
@@ -31,7 +31,7 @@ AHEAD = 2 * FETCHES
 def read_stretch(
     stretch: Stretch, opener: CorpusOpener, selection: ColumnSelection
 ) -> Iterator[Rows]:
-    """Yield exactly the rows of a stretch, in order, their texts cleaned.
+    """Yield exactly the rows of a stretch, in order, with their texts cleaned.
 
     Raises
     ------
@@ -81,8 +81,8 @@ def read_stretches(
 ) -> Generator[tuple[Stretch, int, Rows]]:
     """Yield ``(stretch, first_row, rows)`` for each batch, in corpus order.
 
-    Small files are fetched ahead, many at a time: ten thousand documents on a mount or in a bucket
-    cost one round trip each, and one after another these would take longer than all the hashing.
+    Small files are fetched ahead, many at a time: each document on a mount or in a bucket costs a
+    round trip, and ten thousand round trips in sequence would take longer than all the hashing.
 
     Raises
     ------

@@ -1,8 +1,8 @@
 """`survey`: the index of a corpus, estimated if the corpus is too large to be counted quickly.
 
-An estimate is made from the first bytes of some files, assuming that the others are alike. It is a
-`CorpusIndex` like any other, except that its rows do not correspond to certain rows of the corpus:
-`Survey.readable` returns what to read in their place. Exact counting is in `index`.
+An estimate is made from the first bytes of some files, assuming that the others are similar. It is
+a `CorpusIndex` like any other, except that its rows do not correspond to particular rows of the
+corpus: `Survey.readable` returns what to read in their place. Exact counting is in `index`.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from .opening import FileOpener
 from .partition import MIN_SHARD_ROWS
 
 COUNTED_BYTES = 4 << 30
-"""Bytes of lines that are counted exactly, within seconds. A larger corpus is estimated."""
+"""Bytes of lines that can be counted exactly within seconds. A larger corpus is estimated."""
 
 _COMPRESSED_COST = _REMOTE_COST = 10.0
 """Time to count a byte of a compressed or a remote file, relative to a byte of local lines."""
@@ -41,7 +41,7 @@ FILES = 16
 """Number of files whose fronts are read."""
 
 _PIECE = 1 << 18
-_MARGIN = 1.5  # factor on the expected bytes of rows, to find as many before the end of a file
+_MARGIN = 1.5  # factor on the expected bytes of rows, so that enough follow before the file ends
 
 
 @dataclass(frozen=True)
@@ -55,7 +55,7 @@ class Survey:
     fronts: dict[str, FileIndex] = field(default_factory=dict, compare=False)  # by URL
 
     def readable(self, stretches: Sequence[Stretch]) -> tuple[Stretch, ...]:
-        """Replace estimated stretches with ones that exist for certain and have as many rows."""
+        """Replace estimated stretches with real ones that have the same number of rows."""
         if self.counted:
             return tuple(stretches)
         return tuple(real for stretch in stretches for real in self._readable(stretch))
@@ -106,7 +106,7 @@ def survey(corpus: Corpus) -> Survey:
     """
     began = time.perf_counter()
     if sum(map(_cost, corpus.files)) * _distance_cost(corpus) <= COUNTED_BYTES:
-        index = replace(corpus).index  # counted anew, to measure how long it takes
+        index = replace(corpus).index  # counted again, to measure how long it takes
         return Survey(index, counted=True, seconds=time.perf_counter() - began)
     usable = [file for file in corpus.files if not file.problem and file.size] or corpus.files
     chosen = list(dict.fromkeys(usable[n * len(usable) // FILES] for n in range(FILES)))
@@ -218,7 +218,7 @@ class FrontOpener(FileOpener):
     def _front(self, file: SourceFile, size: int) -> bytes:
         """Return the decompressed content of the first `size` bytes of a file."""
         parts = []
-        # A compressed file that is cut off raises an error, which depends on the compression.
+        # A compressed file that is cut off raises an error, whose class depends on the compression.
         with suppress(Exception), super().__call__(replace(file, size=size)) as stream:
             while piece := stream.read(_PIECE):
                 parts.append(piece)

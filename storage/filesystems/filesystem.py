@@ -1,7 +1,7 @@
-"""`filesystem_of`: the only access to fsspec, with errors that name what is wrong with a URL.
+"""`filesystem_of`: the only access to fsspec, with errors that say what is wrong with a URL.
 
-It also covers properties of filesystems that fsspec does not report, and listings that are
-complete. Which failures are retried is decided in `retry`.
+This module also covers complete listings, and properties of filesystems that fsspec does not
+report. Which failures are retried is decided in `retry`.
 """
 
 from __future__ import annotations
@@ -154,7 +154,7 @@ def _list_folder(fs: Any, folder: str) -> list[dict[str, Any]]:
 
 
 def _follow_link(fs: Any, info: dict[str, Any]) -> dict[str, Any]:
-    """Return the description of a link's target, or the link's own if that is missing or a folder.
+    """Return a description of a link's target, or of the link if its target is missing or a folder.
 
     fsspec's listing describes the link, but opening the file describes its target, and their times
     differ. A link to a folder is not followed, because it may form a loop.

@@ -33,7 +33,7 @@ RETRY_SECONDS = 120.0
 FIRST_WAIT_SECONDS = 0.5
 LONGEST_WAIT_SECONDS = 15.0
 QUIET_ATTEMPTS = 3
-"""Failed attempts that are logged as information only; later ones are warnings."""
+"""Number of failed attempts that are logged at level INFO; later ones are warnings."""
 
 
 # --- what a failure means -------------------------------------------------------------------------
@@ -182,7 +182,7 @@ def retried(operation: str, call: Callable[[], T]) -> T:
     """Return what `call` returns, calling it again while it fails transiently.
 
     The waits grow from half a second to a quarter of a minute, with a random part, so that the
-    workers of a cluster do not all come back at once.
+    workers of a cluster do not all retry at the same moment.
 
     Parameters
     ----------

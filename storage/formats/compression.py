@@ -22,7 +22,7 @@ _STORED_BYTES = 1 << 20
 """Bytes per read from the storage."""
 
 _DECODED_BYTES = 1 << 16
-"""Bytes per read from a decoder: few, so that what is decoded before the damage is kept."""
+"""Bytes per read from a decoder: few, so that content before a damaged part is kept."""
 
 Decoder = Callable[[int], bytes]
 """A function that returns the next bytes, up to a given number; none at the end."""
@@ -39,7 +39,7 @@ def _zstd(stored: io.BufferedReader) -> Decoder:
 
 
 class _Bz2:
-    """Decodes bz2. Python's `BZ2File` silently ends where a further stream is damaged."""
+    """Decodes bz2. Python's `BZ2File` silently stops where a second or later stream is damaged."""
 
     def __init__(self, stored: io.BufferedReader) -> None:
         self._stored = stored

@@ -40,7 +40,7 @@ class Format:
     counting_cost : float
         Time to count a byte, relative to a byte of lines.
     counted_bytes : int, optional
-        Most bytes that counting reads; None: the whole file.
+        Maximum number of bytes that counting reads; None: the whole file.
     has_schema : bool
         Whether a file declares once which columns all of its records have.
     line_oriented : bool

@@ -1,8 +1,8 @@
 """Many lines of JSON at once: blocks of whole lines, and their parsing by Arrow where it is safe.
 
-Arrow's parser is many times as fast as a loop over `json.loads`, but accepts more. `parse`
-therefore returns rows only if they are certain to be those that `jsonl.by_line` returns, and None
-otherwise. `jsonl.by_line` also determines what is wrong with a line.
+Arrow's parser is many times as fast as a loop over `json.loads`, but accepts lines that the latter
+rejects. `parse` therefore returns rows only if they are certain to be those that `jsonl.by_line`
+returns, and None otherwise. `jsonl.by_line` also determines what is wrong with a line.
 """
 
 from __future__ import annotations
@@ -24,23 +24,24 @@ from .lines import BOM
 
 BLOCK_BYTES = 2 << 20
 PIECE_BYTES = 1 << 16
-"""Bytes per read from a stream: few, so that what is decoded before the damage is kept."""
+"""Bytes per read from a stream: few, so that content before a damaged part is kept."""
 
 LONG_BYTES = 8 << 10
 """Mean bytes per line above which lines are read one by one, which is then as fast."""
 
 LONGEST_BYTES = 1 << 30
-"""Bytes of a block (then a single line) above which Arrow, with its 32-bit sizes, is not used."""
+"""Bytes of a block from which Arrow, with its 32-bit sizes, is not used. Such a block is one long
+line, or nearly so."""
 
 SAMPLE_RECORDS = 100
 
 _KINDS = {str: pa.string(), int: pa.int64(), bool: pa.bool_()}
 """Types of JSON values that Arrow writes as `json.dumps` does. It writes floats differently."""
 
-_MANY_BRACKETS = 300  # json.loads raises RecursionError at 1000 or less, counting its callers
-_MANY_DIGITS = 640  # least limit of sys.set_int_max_str_digits, above which int() raises
+_MANY_BRACKETS = 300  # json.loads raises RecursionError at depth 1000 or less, with its callers
+_MANY_DIGITS = 640  # lowest limit that sys.set_int_max_str_digits accepts; above it, int() raises
 _DIGIT_STRIDE = 16
-_SHORT_BYTES = 2 * _MANY_BRACKETS  # too short for either
+_SHORT_BYTES = 2 * _MANY_BRACKETS  # a line this short can exceed neither
 
 Bytes = npt.NDArray[np.uint8]
 Positions = npt.NDArray[np.intp]
@@ -135,8 +136,8 @@ def parse(lines: Lines, selection: ColumnSelection) -> Rows | None:
     on the next line would be cut between a ``}`` and a ``{``, or inside a string; JSON allows
     neither inside an object, and Arrow rejects both. So each line holds at least one object, and
     as many objects as lines means one per line. For the same reason no line is `null`, on which
-    Arrow's parser crashes the process if it is the first record, and makes a row without a text
-    if it follows an object.
+    Arrow's parser crashes the process if it is the first record, and from which it makes a row
+    without a text if it follows an object.
     """
     region = lines.data[lines.starts[0] : lines.stops[-1] + 1]
     if len(region) >= LONGEST_BYTES or len(region) > LONG_BYTES * len(lines):

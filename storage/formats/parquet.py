@@ -75,7 +75,7 @@ def _lengths(meta: pq.FileMetaData, leaf: int) -> Lengths:
 
 
 def exact_lengths(file: SourceFile, opener: Opener, text: str, bound: Lengths) -> Lengths:
-    """Return the exact lengths of a bounded row group's texts, decoded batch by batch."""
+    """Return the exact lengths of the texts in the row group of `bound`, read batch by batch."""
     longest = 0
     longest_row = row = bound.row
     with opener(file) as raw, _opened(file, stored := StoredFile(raw)) as parquet:
@@ -206,7 +206,7 @@ def _batch_rows(parquet: pq.ParquetFile, columns: Iterable[str]) -> int:
 
 
 def _leaves(parquet: pq.ParquetFile) -> dict[str, int]:
-    """Return the index of each leaf column in a row group, by its path; structs shift indices."""
+    """Return each leaf's index in a row group, by path; a struct's leaves shift later indices."""
     meta = parquet.metadata
     return {meta.schema.column(leaf).path: leaf for leaf in range(meta.num_columns)}
 

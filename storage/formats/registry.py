@@ -66,7 +66,8 @@ def read_as(name: str, format: str) -> tuple[str, str | None]:
     _, compression = split_suffix(name)
     if compression and FORMATS[format].random_access:
         raise UsageError(
-            f"{name}: {format} cannot be read inside {compression}; decompress the file first"
+            f"{name}: {format} files cannot be read if compressed with {compression}; "
+            "decompress the file first"
         )
     return format, compression
 

@@ -97,7 +97,7 @@ class StoredArrays:
     """
 
     def __init__(self, target: Target) -> None:
-        # Only format 3: the engine writes no format 2, whose codecs may unpickle what they read.
+        # Only format 3: the engine never writes format 2, whose codecs may unpickle what they read.
         self._group = zarr.open_group(TargetStore(target), mode="r", zarr_format=3)
 
     def __getitem__(self, name: str) -> zarr.Array[Any]:

@@ -1,4 +1,4 @@
-"""Texts and ids that occur twice in a store, found when all rows are computed.
+"""Texts and ids that occur more than once in a store, found when all rows are computed.
 
 Texts are compared by their whole digest, in bounded memory. A mark depends on every row before it,
 so tasks cannot make marks: the array `duplicate` is written anew at the end of each run, from the
@@ -47,7 +47,7 @@ def require_digest(cleaning: Cleaning, keep: Sequence[str], computed: Sequence[F
     digest = next((field for field in computed if field.name == DIGEST), None)
     if digest is None or (digest.dtype, digest.shape) != ("uint8", (32,)):
         raise UsageError(
-            "duplicates are marked by the array 'digest', uint8 [n, 32], which no block of this "
+            "duplicates are found by the array 'digest', uint8 [n, 32], which no block of this "
             "graph computes: add paninifs.digest(), or leave out --mark-duplicates (duplicates=)"
         )
     if DUPLICATE.name in (*keep, *(field.name for field in computed)):
@@ -87,7 +87,7 @@ Words = npt.NDArray[np.uint64]  # [n, 4]: a digest as four numbers
 def _share(
     stored: StoredArrays, layout: StoreLayout, number: int, passes: int
 ) -> Iterator[tuple[npt.NDArray[np.int64], Words]]:
-    """Yield row numbers and digests of the valid rows that a pass compares, by their first word."""
+    """Yield row numbers and digests of the valid rows whose first word belongs to a pass."""
     step = layout.shard_rows * max(1, _ROWS_READ // layout.shard_rows)
     for start in range(0, layout.rows, step):
         stop = min(start + step, layout.rows)

@@ -19,7 +19,7 @@ from ..field import STRING, Field
 from ..text import PackedText
 
 CHUNK_ROWS = 8192
-"""Most rows per chunk, which is the smallest unit that a reader decodes."""
+"""Maximum number of rows per chunk, which is the smallest unit that a reader decodes."""
 
 ZSTD_LEVEL = 1
 
@@ -75,7 +75,7 @@ def _pack_strings(text: PackedText, rows: int) -> bytes:
     """Encode strings as the codec vlen-utf8 does, padded with empty ones to `rows` strings.
 
     Their number comes first, then the length and bytes of each; all numbers are little-endian
-    uint32. No Python strings are made.
+    uint32. No Python strings are created.
     """
     count = len(text)
     offsets = text.offsets.astype(np.int64) - int(text.offsets[0])

@@ -65,10 +65,10 @@ def refuse_mismatch(
 
 
 def in_known_order(corpus: Corpus, manifest: Manifest) -> Corpus:
-    """Return a corpus with its files in the order, and under the names, that a store has for them.
+    """Return a corpus with its files in the order and under the names that they have in a store.
 
-    Files that were added at the same time keep the order of the listing, so that a resume whose
-    files come in another order is still refused.
+    Files that were added at the same time keep the order of the listing, so a run whose files come
+    in another order is still refused.
 
     Examples
     --------
@@ -123,7 +123,7 @@ def added_files(manifest: Manifest, facts: Mapping[str, Any]) -> list[str]:
 
 
 def _require_extension(target: Target, manifest: Manifest, facts: Mapping[str, Any]) -> None:
-    """Raise `ResultsMismatch` unless facts differ from a store's only by new files."""
+    """Raise `ResultsMismatch` if facts differ from a store's in anything but new files."""
     known = manifest.facts["corpus"]["files"]
     files = {name: file for name, file in facts["corpus"]["files"].items() if name in known}
     require_same(target, manifest, {**facts, "corpus": {**facts["corpus"], "files": files}})
@@ -132,7 +132,7 @@ def _require_extension(target: Target, manifest: Manifest, facts: Mapping[str, A
 def _refuse_implicit_extension(
     target: Target, manifest: Manifest, facts: Mapping[str, Any]
 ) -> None:
-    """Raise `ResultsMismatch` with a remedy if facts differ from a store's only by new files."""
+    """Raise `ResultsMismatch`, with a remedy, if facts differ from a store's only in new files."""
     added = added_files(manifest, facts)
     if added and len(list(differences(manifest.facts, facts))) == len(added):
         more = f" and {len(added) - 3} more" if len(added) > 3 else ""

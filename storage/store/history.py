@@ -19,8 +19,8 @@ from ..targets.target import Target
 from .keys import timeline_key
 
 MOST_SAMPLES = 600
-"""Most samples of a timeline. At more, every second one is dropped, so that the timeline of a week
-is no longer than that of an hour."""
+"""Maximum number of samples in a timeline. Beyond it, every second one is dropped, so that the
+timeline of a week is no longer than that of an hour."""
 
 WINDOW_SECONDS = 5.0
 """Seconds over which rates are averaged, because texts are reported one whole shard at a time."""
@@ -81,11 +81,11 @@ class RunRecord:
     machine: str  # of the client, and of the workers of a local cluster: in words
     platform: str  # in words: "Colab", ...
     versions: Mapping[str, str]  # of packages, and of Python
-    block_seconds: Mapping[str, float]  # of all threads together: by block, "read" and "write"
+    block_seconds: Mapping[str, float]  # by block, "read" and "write": the sum over all threads
     retries: int  # tasks that had to be started again
-    peak_memory: int | None = None  # bytes: the most that all workers held together
+    peak_memory: int | None = None  # bytes: the maximum that all workers held together
     memory_limit: int | None = None  # bytes that all workers may hold together
-    spilled: int | None = None  # bytes: the most that was on disk
+    spilled: int | None = None  # bytes: the maximum that was on disk
     cpu_busy: float | None = None  # share of the workers' threads, on average, 0 to 1
     device_busy: float | None = None  # share of the time, on average, 0 to 1
     bound: str | None = None  # the bottleneck, in words

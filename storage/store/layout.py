@@ -52,7 +52,10 @@ def stored_fields(
     taken: set[str] = set()
     for name in [f.name for f in fields] + sorted({d for f in fields for d in f.dims or ()}):
         if name in taken or name == TEXT:
-            raise UsageError(f"two arrays of the results would be called {name!r}")
+            raise UsageError(
+                f"two arrays of the results would be called {name!r}; rename the field or "
+                "dimension, or do not keep the column"
+            )
         taken.add(name)
     return tuple(fields)
 

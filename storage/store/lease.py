@@ -49,7 +49,7 @@ class Owner:
     released: bool = False
 
     def is_alive(self) -> bool:
-        """Return whether the owner still runs, by its process or, on other hosts, by its beat."""
+        """Return whether the owner is alive, by its process or, if on another host, by its beat."""
         if self.released:
             return False
         if self.host != _host():
@@ -106,7 +106,7 @@ class Lease:
         Raises
         ------
         LeaseHeld
-            Another living driver holds it, or takes it at this very moment.
+            Another live driver holds it, or is taking it at this moment.
         """
         newest = _newest(target)
         if newest is not None and newest[1].is_alive():
@@ -125,7 +125,7 @@ class Lease:
             _refuse(target, winner[1] if winner else owner)
         owning = _newest(target)
         if owning is None or (owning[0], owning[1].token) != (number, owner.token):
-            # It was taken over, and released or taken again, since this driver looked.
+            # Since this driver looked, the lease was taken over, and released or taken again.
             if owning is None or owning[0] != number:
                 target.delete([lease_key(number)])
             _refuse(target, owning[1] if owning else owner)
@@ -181,7 +181,7 @@ class Lease:
 
 
 def current_owner(target: Target) -> Owner | None:
-    """Return the living owner of a store, or None."""
+    """Return the owner of a store if it is alive, else None."""
     newest = _newest(target)
     return newest[1] if newest and newest[1].is_alive() else None
 
@@ -202,8 +202,8 @@ def _newest(target: Target) -> tuple[int, Owner] | None:
         try:
             return int(name), Owner(**json.loads(data or b""))
         except (ValueError, TypeError):
-            # Torn by a crash on a mount that cannot create objects atomically. If the owner still
-            # lives, it will see the next number and stop.
+            # Torn by a crash on a mount that cannot create objects atomically. An owner that is
+            # still alive will see the next number and stop.
             return int(name), Owner(
                 token="", host="unknown", pid=0, started=0.0, beat=0.0, released=True
             )
@@ -215,7 +215,7 @@ def _dump(owner: Owner) -> bytes:
 
 
 def _host() -> str:
-    """Return a name of this host until its next boot, after which its processes are dead."""
+    """Return a name for this host that changes with each boot, which no process survives."""
     boot = Path("/proc/sys/kernel/random/boot_id")
     space = Path("/proc/self/ns/pid")  # a container's process numbers mean nothing outside it
     return " ".join(

@@ -86,7 +86,7 @@ def begin(
     ResultsMismatch
         See `refuse_mismatch`.
     LeaseLost
-        Another driver took the store over.
+        Another driver took over the store.
     ColumnNotFound, CorpusEmpty
         See `Corpus.index`; nothing has been written.
     """
@@ -96,7 +96,7 @@ def begin(
     if manifest is None:
         manifest = _plan(corpus, facts, computed, sharding)
         return _begin_new(target, corpus.index, manifest, computed, ticket)
-    ticket.check(target)  # restoring shards from a mirror may have taken long
+    ticket.check(target)  # restoring shards from a mirror may have taken a while
     finish_replacement(target)
     if existing == "extend" and added_files(manifest, facts):
         known = read_index(target, manifest)
@@ -130,7 +130,7 @@ def _begin_new(
     ticket: LeaseTicket,
 ) -> OpenStore:
     objects = _metadata(manifest, index, computed)
-    ticket.check(target)  # counting may have taken long
+    ticket.check(target)  # counting may have taken a while
     discard(target)
     for key, data in objects.items():
         target.put(key, data)
@@ -149,7 +149,7 @@ def _begin_new(
 def discard(target: Target) -> None:
     """Remove a store, except its lease; the caller holds it.
 
-    The manifest goes first, as it is written last: without one there is no store to resume.
+    The manifest is deleted first, as it is written last: without it there is no store to resume.
     """
     target.delete([SPARE_MANIFEST_KEY])
     target.delete([MANIFEST_KEY])
@@ -223,15 +223,18 @@ def finish(
     Raises
     ------
     LeaseLost
-        Another driver took the store over.
+        Another driver took over the store.
     RuntimeError
-        Shards are missing, or the counts do not add up: a defect of the engine.
+        Shards are missing, or the counts do not add up: a bug in the engine.
     """
     target, layout = store.target, store.layout
     markers = done_shards(target, layout)
     if len(markers) != layout.shards or sum(m.rows for m in markers.values()) != layout.rows:
         missing = sorted(set(range(layout.shards)) - set(markers))
-        raise RuntimeError(f"{target.url}: shards {missing[:5]} are not done, yet no task failed")
+        raise RuntimeError(
+            f"{target.url}: shards {missing[:5]} are missing, or rows are, although no task "
+            "failed; this is a bug in the engine"
+        )
     summary = _summary(store, markers)
     if summary.quarantined or store.index.uncounted:
         shards = [shard for shard, marker in sorted(markers.items()) if marker.quarantined]

@@ -1,6 +1,6 @@
 """The manifest: what the results in a store were computed from.
 
-Its *facts* are everything that could change a bit of the results. They are compared one by one,
+Its *facts* are everything that could change any bit of the results. They are compared one by one,
 so that an error names those that differ. Which runs may write to a store is decided in `extension`.
 """
 
@@ -108,7 +108,7 @@ class Manifest:
 
 
 def facts_of(corpus: Corpus, graph: Mapping[str, Any], numeric_version: int) -> dict[str, Any]:
-    """Return everything that could change a bit of the results, as JSON.
+    """Return everything that could change any bit of the results, as JSON.
 
     Files are identified by their names within the corpus, so a corpus may move as a whole.
     """
@@ -132,7 +132,7 @@ def facts_of(corpus: Corpus, graph: Mapping[str, Any], numeric_version: int) -> 
 
 
 def read_manifest(target: Target) -> Manifest | None:
-    """Return a store's manifest, or None if no run has begun, or was stopped while writing it."""
+    """Return a store's manifest, or None if none has been written in full yet."""
     return _decoded(target.get(MANIFEST_KEY)) or _decoded(target.get(SPARE_MANIFEST_KEY))
 
 
@@ -172,7 +172,7 @@ def read_index(target: Target, manifest: Manifest) -> CorpusIndex:
     """Return the index that belongs to a manifest."""
     data = target.get(manifest.index_key)
     if data is None:
-        raise ResultsNotFound(f"{target.url} lacks its {manifest.index_key}")
+        raise ResultsNotFound(f"{target.url} is damaged: its index {manifest.index_key} is missing")
     return CorpusIndex.from_json(json.loads(data))
 
 
@@ -193,7 +193,8 @@ def require_same(target: Target, manifest: Manifest, facts: Mapping[str, Any]) -
     if differing:
         more = f" (and {len(differing) - 3} more)" if len(differing) > 3 else ""
         raise ResultsMismatch(
-            f"{target.url} was begun from something else: {'; '.join(differing[:3])}{more}. "
+            f"{target.url} was begun with a different corpus, graph or version: "
+            f"{'; '.join(differing[:3])}{more}. "
             "Write to another path, or start over with --fresh (fresh=True)"
         )
 

@@ -68,14 +68,14 @@ def restore(mirror: Target, target: Target, ticket: LeaseTicket) -> int:
     Raises
     ------
     LeaseLost
-        Another driver took the store over; `ticket` is that of the store's lease.
+        Another driver took over the store; `ticket` is that of the store's lease.
     """
     finish_replacement(mirror)
     manifest, own = read_manifest(mirror), read_manifest(target)
     if manifest is None or (own is not None and own.fingerprint != manifest.fingerprint):
         return 0
     if own is None or len(manifest.runs) > len(own.runs):
-        # The manifest before the shards: a stop in between leaves a store with some of them.
+        # The manifest comes before the shards: a stop in between leaves a store with some of them.
         _copy(mirror, target, manifest.index_key)
         for key in map(timeline_key, range(len(manifest.runs))):
             if mirror.get(key) is not None:  # a finished run may lack its timeline
@@ -110,7 +110,7 @@ def follow(store: OpenStore, mirror: Target, ticket: LeaseTicket) -> list[int]:
     ResultsMismatch
         The mirror holds the results of another run.
     LeaseLost
-        Another driver took the mirror over; `ticket` is that of the mirror's lease.
+        Another driver took over the mirror; `ticket` is that of the mirror's lease.
     """
     layout, other = store.layout, read_manifest(mirror)
     if other is not None and other.fingerprint not in (layout.fingerprint, *layout.earlier):
@@ -133,7 +133,7 @@ def follow(store: OpenStore, mirror: Target, ticket: LeaseTicket) -> list[int]:
 
 
 def copy_shard(source: Target, target: Target, layout: StoreLayout, shard: int) -> None:
-    """Copy a finished shard, its marker last.
+    """Copy a finished shard, with its marker last.
 
     Raises
     ------
@@ -151,12 +151,12 @@ def copy_shard(source: Target, target: Target, layout: StoreLayout, shard: int) 
 
 
 def complete(store: OpenStore, mirror: Target, ticket: LeaseTicket) -> None:
-    """Copy the rest of a finished store, the mark that it is complete last.
+    """Copy the rest of a finished store; the mark that it is complete comes last.
 
     Raises
     ------
     RunFailed
-        Shards are missing: they were removed meanwhile.
+        Shards are missing: they were removed in the meantime.
     """
     _copy_metadata(store, mirror)
     ticket.check(mirror)
@@ -182,8 +182,8 @@ def _copy(source: Target, target: Target, key: str, digest: str | None = None) -
     data = source.get(key)
     if data is None or (digest and hashlib.sha256(data).hexdigest() != digest):
         raise RunFailed(
-            f"{source.url}/{key} is not what was written (paninifs verify lists all such objects); "
-            f"remove its marker in {DONE}, and run again to compute the shard again"
+            f"{source.url}/{key} is missing or damaged (`paninifs verify` lists all such objects); "
+            f"remove the marker of its shard in {DONE}, and run again to compute the shard"
         )
 
     def verified() -> None:

@@ -119,7 +119,7 @@ def from_parquet(data: bytes) -> list[QuarantinedRows]:
 
 
 def first_quarantined(target: Target, most: int) -> tuple[list[QuarantinedRows], int]:
-    """Return at most `most` entries of a finished store, and their number, perhaps millions."""
+    """Return up to `most` entries of a finished store, and the number of all, perhaps millions."""
     data = target.get(QUARANTINE_KEY)
     if not data:
         return [], 0

@@ -104,7 +104,7 @@ class ResultsStore:
 
     @cached_property
     def done(self) -> Mapping[int, Marker]:
-        """Markers, by shard, of the shards whose objects are all present in full size."""
+        """Markers, by shard, of the shards whose objects are all present at full size."""
         return done_shards(self.target, self.layout)
 
     @cached_property

@@ -30,12 +30,12 @@ _READERS = 16
 
 _RANGE_ROWS = 131_072
 _RANGE_BYTES = 64 << 20
-"""Most rows and bytes read at once. Reading small shards one by one would take long."""
+"""Maximum rows and bytes read at once. Reading small shards one by one would take too long."""
 
 
 @dataclass(frozen=True)
 class StoreLayout:
-    """How a store is divided into shards: all that a worker needs to write one."""
+    """How a store is divided into shards: all that a worker needs to write a shard."""
 
     fields: tuple[Field, ...]  # in the order of writing
     rows: int  # of the corpus
@@ -66,7 +66,7 @@ class StoreLayout:
             yield start, min(start + step, self.rows)
 
     def accepts(self, marker: Marker) -> bool:
-        """Return whether a marker is current, or of a shard that was full before an extension."""
+        """Return whether a marker is current, or belongs to a shard full before an extension."""
         start, stop = self.bounds(marker.shard)
         rows = self.rows if marker.fingerprint == self.fingerprint else 0
         full = stop <= self.earlier.get(marker.fingerprint, rows)
@@ -74,7 +74,7 @@ class StoreLayout:
 
     @property
     def growing(self) -> int | None:
-        """The shard that was partly full before the last extension: replaced, never removed."""
+        """The shard that the last extension found partly full; it is replaced, never removed."""
         rows = max(self.earlier.values(), default=0)
         return rows // self.shard_rows if rows % self.shard_rows else None
 
@@ -224,13 +224,13 @@ def forms_found(markers: Mapping[int, Marker]) -> NormalForms:
 
 
 def leftovers(target: Target, layout: StoreLayout, done: Iterable[int]) -> list[str]:
-    """Return the keys a stopped run left behind: objects of unmarked shards, temporary files."""
+    """Return the keys that a stopped run left: objects of unmarked shards, temporary files."""
     kept = {*done, layout.growing}  # rows of a growing shard must stay readable
     names = {field_.name for field_ in layout.fields}
     stale = []
     for key in target.sizes():
         if is_lease(key):
-            continue  # it may be that of another driver, which is being refused at this moment
+            continue  # it may belong to another driver that is being refused at this moment
         shard = shard_of(key, names)
         if is_temporary(key) or (shard is not None and not _is_in(shard, kept)):
             stale.append(key)

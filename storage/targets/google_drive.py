@@ -1,9 +1,9 @@
-"""A target on Google Drive without a mount: names are not unique there, so files are used by id.
+"""A target on Google Drive without a mount: names are not unique, so files are addressed by id.
 
-On a Drive, writing to an existing name makes a second file of that name, and two workers that make
-the same folder make two. In this target, a name stands for the oldest file or folder that has it,
-and content is replaced by id. A new file gets its id beforehand, so that repeating a request whose
-answer was lost does not make a second file.
+On a Drive, writing to an existing name creates a second file of that name, and two workers that
+create the same folder create two. In this target, a name stands for the oldest file or folder that
+has it, and content is replaced by id. A new file gets its id beforehand, so that repeating a
+request whose answer was lost does not create a second file.
 """
 
 from __future__ import annotations
@@ -62,11 +62,11 @@ class DriveTarget:
 
     @property
     def slow_to_create(self) -> bool:
-        """True: a file takes several requests, of which only a few per second are allowed."""
+        """True: creating a file takes several requests, and a Drive allows a few per second."""
         return True
 
     def _drive(self) -> tuple[Any, str]:
-        # A filesystem for this thread alone: its client does not support several threads.
+        # A filesystem for this thread alone, because its client is not thread-safe.
         fs, path = filesystem_of(self._url, self._options)
         return fs, path.strip("/")
 
@@ -210,7 +210,7 @@ class DriveTarget:
 
     def _upload(self, fs: Any, key: str, data: bytes) -> str:
         folder, _, name = key.rpartition("/")
-        with self._making:  # so that threads of one process do not make a folder twice
+        with self._making:  # so that threads of one process do not create a folder twice
             parent = self._folder(fs, folder, make=True)
         made: str
         (made,) = fs.files.generateIds(count=1).execute()["ids"]
@@ -229,7 +229,7 @@ def _media(data: bytes) -> Any:
 
 
 def _once(name: str, request: Callable[[], Any]) -> None:
-    """Execute a request that makes a file with a given id, so that retries find their own file.
+    """Execute a request that creates a file with a given id, so that a retry finds that file.
 
     The request is built again for each attempt: the client's own retries (``num_retries``) send an
     upload without its content, and wait forever for an answer.

@@ -73,7 +73,7 @@ class ReadBackTarget(_Guard):
         if found is None:
             raise self._torn(key)
         if found != data and (data.startswith(found) or found.startswith(data)):
-            # Half an object of this writer would keep all other writers out forever.
+            # A partial object from this writer would keep all other writers out forever.
             self._inner.delete([key])
             raise self._torn(key)
         return found == data  # else another writer created it at the same moment

@@ -15,7 +15,7 @@ from ..filesystems.redaction import shown
 from .safe_keys import confined
 
 _DELETES = 16
-"""Objects deleted at the same time: each takes one request, and there may be tens of thousands."""
+"""Number of objects deleted at once: each takes a request, and there may be tens of thousands."""
 
 
 class FsspecTarget:
@@ -66,11 +66,12 @@ class FsspecTarget:
     def create(self, key: str, data: bytes) -> bool:
         """Write an object only if it does not exist.
 
-        Atomic on an object store, by its precondition; elsewhere as safe as the filesystem allows.
+        Atomic on an object store, which checks a precondition; elsewhere as safe as the filesystem
+        allows.
         """
         fs, path = self._object(key)
         self._make_folder(fs, path)
-        fs.invalidate_cache()  # some filesystems look up there whether the object exists
+        fs.invalidate_cache()  # some filesystems look there to see whether the object exists
         try:
             fs.pipe_file(path, data, mode="create")
         except FileExistsError:

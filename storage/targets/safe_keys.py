@@ -13,7 +13,7 @@ from ..errors import UnsafeKey
 _UNSAFE = re.compile(
     r"""
       (?:^|/)\.\.?(?:/|$)   # a parent folder, or the folder itself
-    | ^/ | //              # from the root of a disk, or of what a URL may take for one
+    | ^/ | //              # an absolute path, or what a URL may take for one
     | ^[A-Za-z]:           # a Windows drive
     | [\\\0]               # the Windows separator; the end of a C string
     """,

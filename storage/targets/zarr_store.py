@@ -23,7 +23,7 @@ from zarr.core.buffer import Buffer, BufferPrototype
 from .target import Target
 
 _CACHED = 4
-"""Objects cached, because a shard is read piece by piece: at most 256 MiB, usually less."""
+"""Number of objects cached, as a shard is read in pieces: at most 256 MiB, usually less."""
 
 
 class TargetStore(Store):
@@ -53,7 +53,7 @@ class TargetStore(Store):
         return isinstance(value, TargetStore) and value._target.url == self._target.url
 
     def __hash__(self) -> int:
-        """Agree with equality."""
+        """Hash by URL, as equality compares."""
         return hash(self._target.url)
 
     def __str__(self) -> str:

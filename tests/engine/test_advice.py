@@ -391,10 +391,9 @@ def test_a_cpu_whose_way_to_hash_is_not_known_is_taken_for_colabs_and_that_is_sa
     gpu = replace(used.machine("T4"), sha=None)
     used = replace(used, machines={**used.machines, "CPU": cpu, "T4": gpu})
     advice = answer(Question(work=HASHING, plan="payg"), used, predict)
-    assert "how it hashes is not known, so Colab's usual 'avx2' is assumed" in reasons(
-        advice, "CPU"
-    )
-    assert "how it hashes" not in reasons(advice, "T4")  # there the GPU does it
+    sha = "its SHA-256 implementation is not known, so Colab's usual 'avx2' is assumed"
+    assert sha in reasons(advice, "CPU")
+    assert "SHA-256 implementation" not in reasons(advice, "T4")  # there the GPU does it
 
 
 # --- TPUs: one verdict for hashing, another for embeddings ----------------------------------------

@@ -147,7 +147,7 @@ def test_rows_done_by_stopped_runs_are_reported_too(store, inline):
     manifest, said = read_manifest(target), pf.cite(store).paragraph
     (run,) = manifest.runs
     assert (run.rows_before, run.rows) == (2000 - 512, 512)
-    told = "1,488 records had been done by earlier runs, which were stopped and left no record. 512"
+    told = "1,488 records had been done by earlier runs that were stopped and left no record. 512"
     assert told in said
     assert "The rest of" not in said
     assert missing_figures(said, manifest) == []
@@ -168,16 +168,16 @@ def test_stopped_runs_between_and_after_recorded_ones(store):
         assert missing_figures(said, several) == []
         return said
 
-    lost = "which were stopped and left no record"
+    lost = "that were stopped and left no record"
     assert lost not in told((0, 2000))
     assert lost not in told((0, 700), (700, 2000))
     assert lost not in told((0, 1100), (1024, 2000))  # extended: part of a shard is recomputed
     between = told((0, 700), (900, 2000))
-    assert f"in 2 runs and in others, {lost}:" in between
-    assert f"900 records had been done, in part by earlier runs, {lost}. 1,100" in between
-    assert f"The rest of the 2,000 records was done by runs, {lost}." in told((0, 700))
+    assert f"in 2 runs, and in others {lost}:" in between
+    assert f"900 records had been done, in part by earlier runs {lost}. 1,100" in between
+    assert f"The rest of the 2,000 records was done by runs {lost}." in told((0, 700))
     many = told((300, 400), (400, 500), (500, 600), (600, 700), (700, 2000))
-    assert f"in 5 runs and in others, {lost}; the most recent:" in many
+    assert f"in 5 runs, and in others {lost}; the most recent:" in many
 
 
 def test_store_without_run_records_is_cited(store):

@@ -88,7 +88,7 @@ def test_second_run_is_a_no_op_and_another_corpus_refused(finished):
     (folder / "d.jsonl").write_text('{"text": "another"}\n')
     refused = paninifs("run", "d.jsonl", "out.zarr", *SMALL, cwd=folder)
     assert refused.returncode == 2
-    assert "was begun from something else" in refused.stderr
+    assert "was begun with a different corpus" in refused.stderr
     assert "--fresh" in refused.stderr
 
 
@@ -103,7 +103,7 @@ def test_devices_refuses_an_unknown_sha256_path(tmp_path, monkeypatch):
     monkeypatch.setenv("PANINIFS_SHA256", "sse9")
     told = paninifs("devices", cwd=tmp_path)
     assert told.returncode == 2
-    assert "PANINIFS_SHA256=sse9: this process supports" in told.stderr
+    assert "PANINIFS_SHA256=sse9 cannot be used; this process supports" in told.stderr
 
 
 def test_small_corpus_uses_threads_by_default(finished, tmp_path):

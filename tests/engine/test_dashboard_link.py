@@ -56,7 +56,7 @@ def _nowhere_in_particular(monkeypatch):
         (
             {"JUPYTERHUB_SERVICE_PREFIX": "/user/x/"},
             "/user/x/proxy/8787/status",
-            "relative to the address of your Jupyter",
+            "relative to the address of your Jupyter server",
         ),
         (
             {

@@ -491,9 +491,9 @@ def test_files_without_columns_have_texts_and_ids(run, tmp_path, format):
 def test_existing_file_is_kept_without_overwrite(store, tmp_path):
     out = tmp_path / "o.csv"
     out.write_text("mine")
-    with pytest.raises(UsageError, match="exists already; --overwrite"):
+    with pytest.raises(UsageError, match="already exists; --overwrite"):
         pf.export(tmp_path / "none.zarr", out, progress=False)  # refused before the store is opened
-    with pytest.raises(UsageError, match="exists already; --overwrite"):
+    with pytest.raises(UsageError, match="already exists; --overwrite"):
         pf.export(store[0], out, progress=False)
     assert out.read_text() == "mine"
     pf.export(store[0], out, columns=["id"], overwrite=True, progress=False)
@@ -534,7 +534,7 @@ def test_file_created_during_export_is_kept(store, tmp_path, monkeypatch):
         return before(tables)
 
     monkeypatch.setattr(module, "_grouped", appearing)
-    with pytest.raises(UsageError, match="exists already"):
+    with pytest.raises(UsageError, match="already exists"):
         pf.export(store[0], tmp_path / "o.csv", progress=False)
     assert (tmp_path / "o.csv").read_text() == "mine"
     assert not list(tmp_path.glob(".exporting-*"))

@@ -332,9 +332,9 @@ def test_a_gpu_whose_memory_others_have_is_not_usable_now(machine):
 @pytest.mark.parametrize(
     ("capability", "cuda", "extra", "advice"),
     [
-        ((6, 1), (13, 0), None, "not usable: RAPIDS needs compute capability 7.0, it has 6.1"),
-        ((7, 0), (13, 0), "cuda12", "only the extra cuda12 (CUDA 13 builds dropped it)"),
-        ((7, 2), (12, 2), "cuda12", "only the extra cuda12 (CUDA 13 builds dropped it)"),
+        ((6, 1), (13, 0), None, "not usable: RAPIDS needs compute capability 7.0, but it has 6.1"),
+        ((7, 0), (13, 0), "cuda12", "only the extra cuda12 (CUDA 13 builds do not support it)"),
+        ((7, 2), (12, 2), "cuda12", "only the extra cuda12 (CUDA 13 builds do not support it)"),
         ((7, 5), (12, 8), "cuda12", "the extra cuda12"),
         ((7, 5), (13, 0), "cuda13", "the extra cuda13"),
         ((12, 0), (13, 2), "cuda13", "the extra cuda13"),
@@ -650,7 +650,7 @@ def test_devices_prints_each_gpu_and_what_suits_it(machine, packages, capsys):
     commands.devices()
     told = said(capsys)
     assert "gpu 0: V100, 15.0 GiB (15.0 free), compute capability 7.0, 40 SMs; driver 550" in told
-    assert "only the extra cuda12 (CUDA 13 builds dropped it)" in told
+    assert "only the extra cuda12 (CUDA 13 builds do not support it)" in told
     assert "problem: RAPIDS 26.10.2 for CUDA 13 has no code for compute capability 7.0" in told
     assert "gpu 1: A100, 40.0 GiB" in told
     assert "gpu: none" not in told

@@ -356,7 +356,7 @@ def test_this_machine_is_calibrated_by_real_runs(monkeypatch, tmp_path):
     assert set(found.host) == set(calibrate.FORMATS)
     assert all(found.start.values())
     assert all(rate.row + rate.byte > 0 for rate in found.hashing.values())
-    assert told[-1] == "runs, round 1 of 1"
+    assert told[-1] == "timing runs, round 1 of 1"
     found.save(tmp_path / "c.json")
     assert json.loads((tmp_path / "c.json").read_text())["cores"] == found.cores
 

@@ -308,7 +308,7 @@ def test_a_rehearsal_refuses_what_a_run_would(glosses, inline, write_jsonl, tmp_
     corpus = pf.open_corpus(write_jsonl(glosses))
     graph, other = pf.default_graph(), pf.default_graph(primes=(2, 3))
     pf.submit(graph, corpus, tmp_path / "s", client=inline, progress=False).result()
-    with pytest.raises(ResultsMismatch, match="begun from something else"):
+    with pytest.raises(ResultsMismatch, match="begun with a different corpus"):
         pf.rehearse(other, corpus, tmp_path / "s", client=inline)
     assert pf.rehearse(other, corpus, tmp_path / "s", client=inline, fresh=True).rows == 2000
     with pytest.raises(UsageError, match="a power of two"):

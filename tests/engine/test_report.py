@@ -246,7 +246,7 @@ def test_unfinished_store_shows_what_is_done(look, small, tmp_path):
     _, said = text_of(look, pf.report(store, tmp_path / "r.html").path)
     assert "This store is unfinished: 4 of 10 shards are done, and this page covers" in said
     assert "texts done, of 600\n255\n" in said
-    assert "They cover all 255 texts." in said
+    assert "All figures cover all 255 texts." in said
     assert "null text\t1" in said  # from the shard's own quarantine
 
 

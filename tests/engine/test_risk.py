@@ -96,7 +96,7 @@ def test_a_run_says_what_is_at_risk(client, corpus, tmp_path, capsys):
     pf.submit(graph, corpus, tmp_path / "out.zarr", client=client).result()
     said = " ".join(capsys.readouterr().err.split())
     # 64 rows per shard are 32 s, 128 would be 64 s; five shards at once are 160 s.
-    assert "a stop loses at most 300 texts per thread, 150 s of work" in said
+    assert "stopping loses at most 300 texts per thread, 150 s of work" in said
     assert json.loads((tmp_path / "out.zarr/_run/manifest.json").read_text())["shard_rows"] == 64
 
 

@@ -747,7 +747,7 @@ def test_an_unsupported_path_is_refused_naming_others(
 ) -> None:
     monkeypatch.setenv(sha_paths.VARIABLE, wanted)
     monkeypatch.setattr(sha_paths, "usable", lambda: ("avx2", "hashlib"))
-    with pytest.raises(BackendUnavailable, match=f"{wanted}: this process supports avx2, hashlib"):
+    with pytest.raises(BackendUnavailable, match=f"{wanted} cannot be used; .* avx2, hashlib"):
         CHOSEN.__wrapped__()
 
 

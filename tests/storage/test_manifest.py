@@ -203,7 +203,7 @@ def test_a_store_without_a_manifest_is_no_store(target):
     with pytest.raises(ResultsNotFound, match="no results store of this engine at"):
         require_manifest(target)
     manifest = manifest_of({})
-    with pytest.raises(ResultsNotFound, match=f"lacks its {manifest.index_key}"):
+    with pytest.raises(ResultsNotFound, match=f"its index {manifest.index_key} is missing"):
         read_index(target, manifest)
 
 

@@ -11,14 +11,14 @@ import pytest
 COMMANDS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 
 HOW_TO_GET_ONE = (
-    "this test looks at a page with Chromium, and none could be started ({}): run `make test`, "
-    "which gets one, or install the package chromium, or name one by the environment variable "
-    "CHROME, or run `playwright install chromium` in the tests' environment"
+    "this test opens a page in Chromium, but no Chromium could be started ({}): run `make test`, "
+    "which installs one, or install the package chromium, or set the environment variable CHROME "
+    "to its path, or run `playwright install chromium` in the tests' environment"
 )
 
 
 def installed():
-    """Path of an installed browser; None: playwright's own, if it was downloaded."""
+    """Return the path of an installed browser, or None for playwright's own if it has one."""
     if os.environ.get("CHROME"):
         return os.environ["CHROME"]
     return next(filter(None, map(shutil.which, COMMANDS)), None)
@@ -28,8 +28,8 @@ def installed():
 def started():
     """Start a browser, and stop it at the end.
 
-    While it runs, asyncio takes this thread to be running an event loop: that is how playwright
-    waits. So no browser may outlive its test, or ``asyncio.run`` would fail in others.
+    While it runs, asyncio considers an event loop to be running in this thread, because that is how
+    playwright waits. So no browser may outlive its test, or ``asyncio.run`` would fail in others.
     """
     from playwright.sync_api import Error, sync_playwright
 

@@ -1,14 +1,15 @@
-"""A Google Drive on loopback, for several processes, under `gdrive_fsspec`.
+"""A fake Google Drive on loopback, for several processes that use `gdrive_fsspec`.
 
 The server keeps files as Drive does: by id, with names that need not be unique in a folder. It
 implements the methods of files (list, get, generateIds, create, update, delete, contents in
-ranges) and uploads of every kind. Like the real one it returns only the requested fields, accepts
-pieces only in multiples of 256 KiB unless they are an upload's last, reports the end of a finished
-upload again, and refuses to create an id twice.
+ranges) and uploads of every kind. Like the real Drive it returns only the requested fields, accepts
+pieces of an upload (except the last) only in multiples of 256 KiB, repeats the final response of a
+finished upload, and refuses to create an id twice.
 
-An `Account` points to it. It travels in the storage options, as ``creds``, which ``token="anon"``
-does not read. A process that creates or unpickles one finds this Drive behind `gdrive_fsspec`, so
-workers need no configuration. The client is Google's own, with another host.
+An `Account` points to the server. It is passed in the storage options as ``creds``, which
+``token="anon"`` does not read. In a process that creates or unpickles an account, `gdrive_fsspec`
+connects to this Drive, so workers need no configuration. The client is Google's own, with another
+host.
 
 Requests are named by paths, not ids: ``GET /drive/v3/files?in=FOLDER``, ``PUT
 /upload/drive/v3/files/FOLDER/NAME``.
@@ -65,7 +66,7 @@ def _build(endpoint: str, *arguments: Any, credentials: object, **options: Any) 
 
 
 class Drive(Server):
-    """The Drive as a test uses it, as a context manager."""
+    """The server as a test uses it; a context manager."""
 
     def __init__(self) -> None:
         super().__init__(__file__)
@@ -152,7 +153,7 @@ TERMS = {
     r"mimeType *= *'([^']*)'": lambda files, f, text: f["mimeType"] == text,
     r"mimeType *!= *'([^']*)'": lambda files, f, text: f["mimeType"] != text,
 }
-"""What can be searched for: how it is written, and when it holds."""
+"""Search terms: the pattern of each, and the condition that it expresses."""
 
 
 class Search:
@@ -185,7 +186,7 @@ class Upload:
 
     meta: dict[str, Any]
     received: bytes = b""
-    file: dict[str, Any] | None = None  # when it is finished
+    file: dict[str, Any] | None = None  # once the upload is finished
 
     def take(self, span: str, piece: bytes) -> bool:
         """Receive a piece; return whether it was the last."""

@@ -1,9 +1,9 @@
-"""A fake NVML with the GPUs that a test defines, and real GPUs as NVML describes them.
+"""A fake NVML with the GPUs that a test defines, and descriptions of real GPUs.
 
 Implements the functions of pynvml that the engine calls, with the real constants and errors.
 """
 
-# ruff: noqa: N802 (the functions of NVML are called what they are called)
+# ruff: noqa: N802 (NVML's own function names)
 from __future__ import annotations
 
 from dataclasses import dataclass
@@ -16,19 +16,19 @@ GIB = 2**30
 
 @dataclass
 class Device:
-    """The devices of the fake driver."""
+    """A device of the fake driver."""
 
     name: str = "Tesla T4"
     memory: int | None = 15 * GIB
     capability: tuple[int, int] = (7, 5)
     cores: int | None = 2560
     uuid: str = "GPU-aaaa-1"
-    slices: tuple[Device | None, ...] = ()  # of MIG; None: an empty position
+    slices: tuple[Device | None, ...] = ()  # MIG slices; None is an empty position
     sms: int = 0  # multiprocessors of a slice
-    used: int = 0  # bytes of its memory in use
+    used: int = 0  # bytes of memory in use
     links: tuple[int, ...] = ()  # state of each NVLink: 1 up, 0 down
     linked: tuple[str, ...] = ()  # UUIDs of the devices that NVLink reaches
-    fails: str | None = None  # NVML's error with which every call fails
+    fails: str | None = None  # name of the NVML error raised when its handle is requested
 
 
 class FakeNvml(ModuleType):
@@ -112,7 +112,7 @@ class FakeNvml(ModuleType):
 
 
 def error(name):
-    """Return NVML's error of that name, in the class that pynvml defines for it."""
+    """Return the NVML error with a name, as an instance of pynvml's class for it."""
     return pynvml.NVMLError(getattr(pynvml, f"NVML_ERROR_{name}"))
 
 

@@ -1,6 +1,6 @@
-"""Runs whose processes are killed, or whose disk is full, from a chosen write on.
+"""Runs in which a process is killed at a chosen write, or the disk is full from then on.
 
-Imported by workers too. The log that they write is read in `witness`.
+Imported by workers too. The log of a run is read in `witness`.
 """
 
 from __future__ import annotations
@@ -78,7 +78,7 @@ class KillingTarget(WitnessTarget):
 
 
 class FullTarget(WitnessTarget):
-    """A disk that is full after `writes` writes of all processes, until ``LOG.room`` exists."""
+    """A disk that is full after `writes` writes by all processes, until ``LOG.room`` exists."""
 
     def __init__(self, path: str, log: str, writes: int) -> None:
         super().__init__(path, log)
@@ -93,7 +93,7 @@ class FullTarget(WitnessTarget):
 
 @dataclass(frozen=True)
 class Attempt:
-    """One run in a process of its own, which may be killed."""
+    """A run in its own process, which may be killed."""
 
     corpus: str
     results: str
@@ -102,14 +102,14 @@ class Attempt:
     kill_at: int = 0  # number of the write; 0: no process is killed
     mode: str = "before"
     victim: str = "writer"  # or "client"
-    scheduler: str | None = None  # None: a cluster of its own
-    processes: bool = False  # of its own cluster: worker processes, or threads of this one
-    inline: bool = False  # no cluster at all: see `inline`
+    scheduler: str | None = None  # its address; None: the run starts its own cluster
+    processes: bool = False  # whether its own cluster has worker processes instead of threads
+    inline: bool = False  # without a cluster: see the module `inline`
     seconds: float = 0.0  # delay of every write of an array's object
     extend: bool = False
     mirror: str | None = None
     signal: int = int(signal.SIGKILL)  # sent to the victim
-    full_after: int | None = None  # writes: see FullTarget
+    full_after: int | None = None  # number of writes before the disk is full: see FullTarget
 
     def __call__(self) -> None:
         os.setpgid(0, 0)  # so that a test can kill it with all its workers

@@ -1,14 +1,15 @@
 """A mounted Drive with faults on demand: a folder, accessed through operations that can fail.
 
 It is used through the operations of a `FlakyMount` on plain paths, or through the filesystem
-``flaky://``, whose storage options carry the mount as ``mount``. A process that unpickles a mount
-knows the filesystem.
+``flaky://``, whose storage options carry the mount as ``mount``. Unpickling a mount in a process
+registers the filesystem there.
 
 Faults of any operation: ``eio`` and ``enotconn`` (errno 5 and 107, before anything is done),
 ``late`` (errno 5, after all is done), ``outage`` (the whole mount is gone for a while: errno 107
-for every operation, in every process). Of a write: ``torn`` (errno 5, after one half), ``short``
-(one half, reported as done), ``twice`` (the data is written two times). Of a rename: ``copied``
-(the target has one half for a while, then both). There are no hard links.
+for every operation, in every process). Faults of a write: ``torn`` (errno 5, after half of the data
+is written), ``short`` (half of the data is written, and success is reported), ``twice`` (the data
+is written twice). Fault of a rename: ``copied`` (for a while the target has only half of the data).
+Hard links are not supported.
 """
 
 from __future__ import annotations
@@ -51,7 +52,7 @@ class FlakyMount:
     kinds: Sequence[str] = ("eio", "enotconn")
     seed: int = 0
     match: str = ""  # regular expression searched in "OPERATION PATH"
-    limit: int | None = None  # number of faults
+    limit: int | None = None  # maximum number of faults
     seconds: float = 1.0  # duration of an outage, or of copying a renamed file
 
     def read(self, path: str | os.PathLike[str]) -> bytes:
@@ -68,7 +69,7 @@ class FlakyMount:
         _fail_if(fault in ("torn", "late"), path)
 
     def rename(self, path: str | os.PathLike[str], target: str | os.PathLike[str]) -> None:
-        """Rename a file, replacing the one there."""
+        """Rename a file, replacing an existing target."""
         fault = self._meets("rename", path)
         if fault == "copied":
             data = Path(path).read_bytes()
@@ -108,7 +109,7 @@ class FlakyMount:
         raise OSError(errno.ENOTSUP, os.strerror(errno.ENOTSUP), str(target))
 
     def outage(self, seconds: float) -> None:
-        """Let the whole mount be gone from now on, for `seconds`."""
+        """Make the whole mount unavailable for `seconds`, from now on."""
         new = self._until.with_suffix(f".{uuid.uuid4().hex}")
         new.write_text(str(time.time() + seconds))
         new.replace(self._until)
@@ -124,7 +125,7 @@ class FlakyMount:
         return Path(f"{self.log}.until")
 
     def _meets(self, operation: str, path: str | os.PathLike[str]) -> str | None:
-        """Return the fault of an operation, or raise it."""
+        """Draw the fault of an operation; raise it if it is an error, otherwise return it."""
         path = os.fspath(path)
         if not Path(path).is_relative_to(self.root):
             return None

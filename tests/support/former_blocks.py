@@ -1,6 +1,6 @@
-"""Blocks of a user's own that mention names of this package: what `former-store.zip` was made with.
+"""User blocks that mention names of this package; `former-store.zip` was made with them.
 
-They must not be edited: a store pins their source. What they mention had other homes then.
+They must not be edited: a store pins their source. The names were in other modules then.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
-"""A Google Cloud Storage on loopback, for several processes: `gcp-storage-emulator`, made strict.
+"""An emulated Google Cloud Storage on loopback, for several processes.
 
-Adds what the package lacks and the real service has: preconditions and generations that are
-enforced, listings in pages, every form of a range, upload sessions that can be cancelled and that
-still report their end after its response was lost. There is no soft deletion.
+It is `gcp-storage-emulator` with additions that the real service has: preconditions and generations
+that are enforced, listings in pages, every form of a range, and upload sessions that can be
+cancelled and that repeat their final response if it was lost. There is no soft deletion.
 
 Requests are named by their object: an upload is
 ``POST /upload/storage/v1/b/BUCKET/o/KEY``, a listing ``GET /storage/v1/b/BUCKET/o?prefix=PREFIX``.
@@ -26,7 +26,7 @@ PAGE = 1000
 
 
 class Emulator(Server):
-    """The service as a test uses it, as a context manager."""
+    """The service as a test uses it; a context manager."""
 
     def __init__(self) -> None:
         super().__init__(__file__)
@@ -57,7 +57,7 @@ class Gcs(Service):
         server._read_data = _exactly(server._read_data)
         self._storage = _strict_storage()
         self._route = server.Router
-        self._finished: dict[str, Answer] = {}  # upload sessions, and how they ended
+        self._finished: dict[str, Answer] = {}  # final responses, by upload session
 
     def name(self, asked: Asked) -> str:
         name = super().name(asked)
@@ -80,7 +80,7 @@ class Gcs(Service):
         return answer
 
     def _refusal(self, asked: Asked) -> Answer | None:
-        """Reject a failed precondition on the object's generation, which is 0 if there is none."""
+        """Reject a failed precondition on an object's generation (0 for a missing object)."""
         upload = UPLOAD.fullmatch(asked.path)
         about = OBJECT.search(asked.path)
         if not upload and not about:

@@ -11,14 +11,14 @@ import paninifs as pf
 
 @pf.map_block(fields=[pf.Field("held", "int32")], name="greedy_by_row", version="1")
 def greedy_by_row(text):
-    """Use 100 kB for every text that is passed at once."""
+    """Use 100 kB per text of a micro-batch."""
     hold(100_000 * len(text))
     return np.diff(text.offsets).astype("int32")
 
 
 @pf.map_block(fields=[pf.Field("held", "int32")], name="greedy_at_one", version="1")
 def greedy_at_one(text):
-    """Use 1.2 GB at the text ``poison``, however few texts are passed."""
+    """Use 1.2 GB for a micro-batch with the text ``poison``, however small it is."""
     if any(bytes(one) == b"poison" for one in text):
         hold(1_200_000_000)
     return np.diff(text.offsets).astype("int32")

@@ -101,10 +101,10 @@ class _Completed:
 
 
 class InlineClient:
-    """Run tasks when they are submitted; the module lists what it cannot do."""
+    """Runs tasks when they are submitted; see the module's docstring for what it cannot do."""
 
     direct_dashboard_link = dashboard_link = ""
-    loop = "none: see _as_completed"
+    loop = "none: see _replace_as_completed"
     scheduler = None
 
     def __init__(self):

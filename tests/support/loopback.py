@@ -3,11 +3,11 @@
 The server process runs a `Service`, which answers one request at a time, however many processes
 send them. The test uses a `Server`: it starts and stops the process, and sets the faults.
 
-Faults of a request: ``429``, ``403``, ``503`` (refused for a while, with that status),
-``full``, ``denied`` (refused permanently: no quota is left, it is not allowed), ``reset`` (the
-connection is broken before anything is done), ``lost`` (it is broken after all is done), ``closed``
-(the same, but in an orderly way: some clients then silently retry), ``slow`` (answered late),
-``truncated`` (the answer to a GET ends in its middle).
+Faults of a request: ``429``, ``403``, ``503`` (refused temporarily, with that status), ``full``,
+``denied`` (refused permanently, because the quota is used up or access is forbidden), ``reset``
+(the connection is reset before anything is done), ``lost`` (it is reset after all is done),
+``closed`` (it is closed in an orderly way after all is done; some clients then retry silently),
+``slow`` (the response is late), ``truncated`` (the response to a GET is cut in half).
 """
 
 from __future__ import annotations
@@ -43,16 +43,16 @@ REFUSALS = {
 class Faults:
     """Which faults occur, and how often. The seed selects requests by their name and number.
 
-    The number counts the requests of that name, so that the same ones fail in every run, in
-    whatever order several processes send them.
+    The number counts the requests of that name. So the same requests fail in every run, in whatever
+    order several processes send them.
     """
 
     rate: float = 0.0
     kinds: Sequence[str] = ()
     seed: int = 0
     match: str = ""  # a regular expression to be found in "METHOD name"
-    after: int = 0  # matching requests that are spared first, of all names together
-    limit: int | None = None  # faults in all
+    after: int = 0  # matching requests, of all names together, before the first fault
+    limit: int | None = None  # maximum number of faults
     seconds: float = 1.0  # delay of a slow response
 
 
@@ -138,7 +138,7 @@ class Answer(NamedTuple):
 
 
 def parts(asked: Asked) -> tuple[bytes, bytes]:
-    """Return the two parts of an upload of the kind multipart/related, to the byte."""
+    """Return the two parts of a multipart/related upload, byte for byte."""
     boundary = re.search('boundary="?([^";]+)', asked.headers.get("Content-Type"))[1].encode()
     opening, _, _ = asked.body.partition(b"\n")
     line = b"\r\n" if opening.endswith(b"\r") else b"\n"
@@ -183,7 +183,7 @@ class _Http(ThreadingHTTPServer):
             return fault, self.plan.seconds if fault == "slow" else 0.0
 
     def answer(self, asked: Asked) -> Answer:
-        """Carry a request out."""
+        """Carry out a request."""
         with self.lock:
             return self._service.answer(asked)
 
@@ -248,7 +248,7 @@ class _Handler(BaseHTTPRequestHandler):
 
 
 class Server:
-    """A service's process, seen from a test; a context manager."""
+    """A service's process as a test uses it; a context manager."""
 
     def __init__(self, script: str) -> None:
         self._script = script
@@ -276,7 +276,7 @@ class Server:
             pass
 
     def inject(self, **faults: Any) -> None:
-        """Inject these faults from now on, counted from 0."""
+        """Replace the faults by these from now on, and reset the counts."""
         self._ask("PUT", "/_faults", asdict(Faults(**faults)))
 
     def injected(self) -> dict[str, int]:

@@ -1,7 +1,7 @@
 """Read, make and run notebooks.
 
 nbformat and nbclient are imported where they are used. Importing nbformat takes four seconds of
-processor time, most of it for a grammar of URLs that no test needs.
+processor time, most of it to build a grammar of URLs that no test needs.
 """
 
 from __future__ import annotations

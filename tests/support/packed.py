@@ -1,4 +1,4 @@
-"""Compression for tests: by a file name's ending, in one member, frame or stream."""
+"""Compressors for tests, by file ending; each writes one member, frame or stream."""
 
 from __future__ import annotations
 

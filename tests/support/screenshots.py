@@ -2,8 +2,8 @@
 
     python screenshots.py FOLDER
 
-A run over repeated glosses of WordNet, with a block in Python: its tab on dask's dashboard while it
-runs, its card in a notebook, and the report of its store, light and dark.
+They show a run over repeated glosses of WordNet, with a block in Python: its tab on dask's
+dashboard and its card in a notebook while it runs, and the report of its store, light and dark.
 """
 
 from __future__ import annotations

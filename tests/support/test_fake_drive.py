@@ -44,7 +44,7 @@ def listed(fs, folder, **more):
     return fs.files.list(q=query, **more).execute()
 
 
-# --- an honest Drive ----------------------------------------------------------------------------
+# --- without faults -----------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("data", [b"", b"hello", os.urandom(PIECE), os.urandom(3 * PIECE + 5)])

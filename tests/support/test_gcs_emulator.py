@@ -1,4 +1,4 @@
-"""The fake Google Cloud Storage behaves as documented, seen through gcsfs."""
+"""The emulated Google Cloud Storage behaves as documented, seen through gcsfs."""
 
 import os
 import pickle
@@ -32,7 +32,7 @@ def size_elsewhere(url, options):
     return fs.info(path)["size"]
 
 
-# --- an honest store ----------------------------------------------------------------------------
+# --- without faults -----------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("data", [b"", b"\r", b"a\r\n", b"\n--==0", os.urandom(BIG)])

@@ -1,4 +1,4 @@
-"""A service's process starts on request, and ends with its parent."""
+"""A service's process reports why it does not start, and ends with its parent."""
 
 import signal
 import subprocess
@@ -49,7 +49,7 @@ def test_a_service_ends_with_its_killed_parent(tmp_path):
         if not is_running(service):
             return
         time.sleep(0.05)
-    pytest.fail("the service outlives its holder")
+    pytest.fail("the service outlives its parent process")
 
 
 def is_running(process):

@@ -7,14 +7,15 @@ A test has the highest tier of anything that it reaches:
 ``cluster``
     A dask cluster, whether its workers are threads or processes.
 ``service``
-    Processes of the test's own (a shell, Python, one that is killed), a server on loopback, a
+    Processes that the test starts (a shell, Python, one to be killed), a server on loopback, a
     browser, a notebook's kernel.
 
-What a test reaches is read from compiled code: that of the test, of its fixtures and of theirs, and
-of every function and class below pytest's root folder that these name, including functions in
-parameters and tables. The package's code is not followed, because the command line reaches all of
-it. Instead, `STARTERS` lists the functions that start something. Names are matched without
-following values, so a test may get too high a tier. A test with too low a tier fails: see `units`.
+What a test reaches is read from compiled code: the code of the test, of its fixtures, of the
+fixtures that these request, and of every function and class below pytest's root folder that any of
+this code names, including functions in parameters and tables. The package's code is not followed,
+because the command line reaches all of it. Instead, `STARTERS` lists the functions that start
+something. Names are matched without following values, so a test may get too high a tier. A test
+with too low a tier fails: see `units`.
 
 A fixture that is selected at run time is recognized if a parameter is its name, as in
 ``request.getfixturevalue(request.param)``.
@@ -64,7 +65,7 @@ subprocess.Popen subprocess.call subprocess.check_call subprocess.check_output s
 tornado.HTTPServer
 """
 STARTERS = dict.fromkeys(CLUSTER.split(), "cluster") | dict.fromkeys(SERVICE.split(), "service")
-"""Tier by function or class: its top package or module, and its name.
+"""Tier by function or class, given as its top-level package or its module, and its name.
 
 ``typer.testing.CliRunner:run`` is the command ``paninifs run``, executed in this process.
 """
@@ -152,7 +153,7 @@ class Tiers:
     def _uses(self, function):
         """Return the starters that a function names, and the tests' functions that it names."""
         starters, further = self._named(function, _names(function.__code__))
-        if starters:  # be exact: a module may have the name of a function in it
+        if starters:  # check exactly: a module and a function in it may share a name
             starters, further = self._named(function, _exact_names(function.__code__))
         return starters, further
 

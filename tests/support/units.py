@@ -1,4 +1,4 @@
-"""Enforce what a unit test may do: start nothing, and use at most a second of processor time.
+"""Enforce the limits of unit tests: they start nothing, and use a second of processor time at most.
 
 A pytest plugin. Which tests are unit tests is decided in `tiers`. While one of them runs, an
 attempt to start a process, a dask cluster or a listening server fails, with a message that says
@@ -29,7 +29,7 @@ LIMIT = 1.0
 """Processor time that the call of a unit test may use, in seconds."""
 
 LOOP_SECONDS = 0.026
-"""Processor time of `_loop` where the limit was set, in seconds."""
+"""Processor time of `_loop` on the machine where `LIMIT` was set, in seconds."""
 
 OVER_LIMIT = (
     "This unit test used {0:.2f} s of processor time, and {1:.2f} s when it was run again; "
@@ -40,10 +40,10 @@ NOT_REPEATED = (
     "This unit test used {0:.2f} s of processor time, and fails when it is run again: {1}"
 )
 STARTED = (
-    "A unit test must not start {}. If the test can do without, replace it, for example a "
-    "cluster by the fixture `inline`. If not, start it in the code of the test, a fixture or a "
-    "helper in the tests' folders, with a function listed in tests/support/tiers.py (STARTERS); "
-    "then the test belongs to the tier `cluster` or `service`."
+    "A unit test must not start {}. If the test can do without it, use a replacement, such as the "
+    "fixture `inline` instead of a cluster. Otherwise start it in the code of the test, a fixture "
+    "or a helper in the tests' folders, with a function listed in tests/support/tiers.py "
+    "(STARTERS); then the test belongs to the tier `cluster` or `service`."
 )
 
 PROCESSES = {"os.fork", "os.forkpty", "os.posix_spawn", "os.system", "subprocess.Popen"}
@@ -58,7 +58,7 @@ _SECONDS = pytest.StashKey[float]()
 class _Watch:
     """Refuse what a unit test must not do, in its thread and in those that it starts."""
 
-    current = None  # while a unit test runs
+    current = None  # the instance for the unit test that is running
 
     def __init__(self):
         self._test = threading.get_ident()
@@ -71,7 +71,7 @@ class _Watch:
             return
         self.refused = STARTED.format(what)
         if thread == self._test:
-            pytest.fail(self.refused)  # not hidden by an `except Exception`
+            pytest.fail(self.refused)  # an `except Exception` in the test does not hide it
         raise RuntimeError(self.refused)
 
 

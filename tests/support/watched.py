@@ -1,4 +1,4 @@
-"""Slow blocks for runs that are watched, some of them without using the processor."""
+"""Blocks for tests that watch a run: some keep the processor busy, one only sleeps."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def n_words(text):
 
 @pf.map_block(fields=[pf.Field("busy", "int32")])
 def busy_bytes(text):
-    """Keep the processor busy for as long as the texts ask."""
+    """Keep the processor busy for `SECONDS_PER_TEXT` per text."""
     end = time.thread_time() + SECONDS_PER_TEXT * len(text)
     while time.thread_time() < end:
         pass

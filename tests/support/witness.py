@@ -1,4 +1,4 @@
-"""A target and a block that write a log, and a check of the log: was anything done twice?
+"""A target and a block that write a log, and a check that the log shows nothing done twice.
 
 Imported by workers and clients too. The log is outside the store. It has one line per event,
 appended atomically by any process, so its order is the order of the events.
@@ -120,16 +120,16 @@ class _Court:
 
     A computation is wrong if the shard's marker existed when its process last looked for it. A
     removal is wrong if the shard was done before the removing driver took the lease: a shard
-    finished later is a dead driver's, and may come too late to be seen. And a shard is done only if
-    nothing of it was removed since it was computed: a marker that a dead driver's task writes after
-    that names objects that are missing.
+    finished after that comes from a task of a dead driver, possibly too late to be seen. A shard
+    counts as done only if none of its objects was removed since it was computed: a marker that a
+    dead driver's task writes after a removal names objects that are missing.
     """
 
     def __init__(self, first_texts: Mapping[str, int]) -> None:
         self.findings = Testimony()
         self._first_texts = first_texts
         self._begun: set[int] = set()
-        self._leased = 0  # lines, as all that follow
+        self._leased = 0  # a line number, like the values below
         self._done: dict[int, int] = {}
         self._removed: dict[int, int] = {}
         self._computed: dict[tuple[int, str], int] = {}
@@ -139,7 +139,7 @@ class _Court:
         if event == "leased":
             self._leased = number
         elif event == "computed":
-            if what in self._first_texts:  # else it continues a shard that it has begun
+            if what in self._first_texts:  # otherwise the call continues a shard
                 self._compute(number, self._first_texts[what], process)
         elif event == "removed":
             self._remove(number, int(what))

@@ -330,7 +330,7 @@ def test_the_command_line_prints_no_password_of_a_mirror(vault, said, tmp_path):
 
 
 def test_a_missing_signed_url_is_not_a_wildcard(server, said):
-    with pytest.raises(CorpusNotFound, match=r"no such file, .*/none\.txt$") as raised:
+    with pytest.raises(CorpusNotFound, match=r"no files found at .*/none\.txt; ") as raised:
         pf.open_corpus(signed(server, names=["none.txt"]))
     said += traceback.format_exception(raised.value)
     said.check()

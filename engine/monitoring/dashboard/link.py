@@ -122,11 +122,11 @@ def _in_colab(here: DashboardLink, port: int, page: str) -> DashboardLink:
     proxy = _colabs_proxy(port)
     if proxy is None:
         note = (
-            "on Colab's machine, and no browser reported Colab's proxy for it; run in a cell: "
+            "on Colab's machine; no browser reported Colab's proxy for it, so run in a cell: "
             f"{inside}"
         )
         return DashboardLink(here.url, note)
-    note = f"for you alone, while the notebook is open; if your browser blocks it: {inside}"
+    note = f"for you only, while the notebook is open; if your browser blocks it, run: {inside}"
     return DashboardLink(urljoin(proxy, f"/{page}"), note)
 
 
@@ -176,7 +176,7 @@ def _in_jupyter(port: int, page: str) -> DashboardLink | None:
     public = os.environ.get("JUPYTERHUB_PUBLIC_URL")  # if the hub is configured with it
     if public:
         return DashboardLink(urljoin(public, f"{proxy}{page}"))
-    return DashboardLink(f"{proxy}{page}", "relative to the address of your Jupyter")
+    return DashboardLink(f"{proxy}{page}", "relative to the address of your Jupyter server")
 
 
 def _own_server() -> dict[str, Any]:

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from distributed import Scheduler
 
 MOST_RUNS = 20
-"""Maximum number of runs kept; the one without a report for longest is dropped first."""
+"""Maximum number of runs kept; the one that has been silent for longest is dropped first."""
 
 
 @dataclass

@@ -18,7 +18,7 @@ def notes_of(event: Event) -> Sequence[str]:
             if event.shards > 1:
                 work = f", {event.seconds_at_risk:.0f} s of work" if event.seconds_at_risk else ""
                 notes += [
-                    f"a stop loses at most {at_risk:,} texts per thread{work}; the rest is kept"
+                    f"stopping loses at most {at_risk:,} texts per thread{work}; the rest is kept"
                 ]
             return notes
         case Restored():

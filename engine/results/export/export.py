@@ -117,7 +117,7 @@ def export(
     ColumnNotFound
         A column does not exist.
     UsageError
-        The file exists already, or its folder does not.
+        The file already exists, or its folder does not exist.
     CorpusChanged
         A corpus file is no longer the one that was hashed.
 
@@ -170,7 +170,8 @@ def export(
 def _local(name: str) -> Path:
     if "://" in name:
         raise UsageError(
-            f"{shown(name)}: export writes to this machine only; give a local path, copy the file"
+            f"{shown(name)}: export writes to this machine only; give a local path, "
+            "then copy the file"
         )
     return Path(name)
 

@@ -79,7 +79,7 @@ def require_writable(path: Path, overwrite: bool) -> None:
     if not path.parent.is_dir():
         raise UsageError(f"{path}: the folder {path.parent} does not exist")
     if path.exists() and not overwrite:
-        raise UsageError(f"{path} exists already; --overwrite (overwrite=True) replaces it")
+        raise UsageError(f"{path} already exists; --overwrite (overwrite=True) replaces it")
 
 
 @contextmanager

@@ -88,7 +88,7 @@ def pieces(
 
 @contextmanager
 def suggesting_no_text() -> Iterator[None]:
-    """Add to errors about the corpus that the store alone can be exported."""
+    """Add a hint to errors about the corpus: the store can be exported without it."""
     try:
         yield
     except (CorpusChanged, StorageRefused, StorageUnreachable) as error:

@@ -1,9 +1,9 @@
 """Loops that Numba compiles, cached on disk as machine code and called without Numba.
 
 Importing Numba and its types in every process would take longer than hashing a small corpus. So a
-loop is compiled once per processor and argument types, and from then on loaded by llvmlite, which
-Numba builds on. The loops themselves are in `compiled`, which is imported only to compile. Files on
-disk are handled by `code_cache`.
+loop is compiled once for each processor and set of argument types, and from then on loaded by
+llvmlite, which Numba builds on. The loops themselves are in `compiled`, which is imported only to
+compile. Files on disk are handled by `code_cache`.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Argument types and slots that the compiled SHA-256 loops share with their callers.
+"""Argument types, and slots for texts, that the compiled SHA-256 loops share with their callers.
 
 A text is *staged* (copied) into a slot, between zeros and its padding. All blocks of a short text,
 and the first and last blocks of a long one, are read from the slot; the other blocks are read from

@@ -31,7 +31,7 @@ def _plan(chains: tuple[Chain, ...], lanes: int) -> tuple[npt.NDArray[Any], ...]
     lengths = np.array([len(chain.prefix) for chain in flat])
     columns = np.array([chain.column for chain in flat])
     overlays = overlays_of([*flat, Chain(b"", 0)])  # the last: no prefix
-    initial = np.tile(np.repeat(INITIAL, lanes), 2)  # two chains abreast share a start
+    initial = np.tile(np.repeat(INITIAL, lanes), 2)  # for up to two chains at once
     return overlays, lengths, columns, np.cumsum([0, *map(len, groups)]), initial
 
 
@@ -57,7 +57,7 @@ def _path(name: str, lanes: int) -> HashTexts:
         text: PackedText, chains: Sequence[Chain], weights: Weights, digests: Digests
     ) -> None:
         plan = _plan(tuple(chains), lanes)
-        # With 16 bits this is a radix sort; texts with more blocks than fit them stay unsorted.
+        # With 16-bit keys this is a radix sort; texts with more blocks than fit are left unsorted.
         data_at, offsets = address_and_offsets(text)
         most = (np.diff(offsets) + int(plan[1].max()) + 72) >> 6
         blocks = np.minimum(most, 65_535).astype(np.uint16)

@@ -62,7 +62,7 @@ def lots_of(chains: Sequence[Chain]) -> list[list[Chain]]:
     """Split chains into lots of up to five, for the fewest cycles.
 
     A lot costs one unit per chain, but at least four, and one more for every group that has chains
-    in it, because the group's schedule costs about as much as a chain.
+    in it, because a group's schedule costs about as much as a chain.
 
     >>> names = "RELATE MODAL EXIST EVAL COMM CAUSE ITER DECIDE FEEL".split()
     >>> chains = [Chain(f"{name}::".encode(), k) for k, name in enumerate(names)]

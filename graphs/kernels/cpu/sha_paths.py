@@ -61,7 +61,9 @@ def selected() -> HashPath:
     wanted = os.environ.get(VARIABLE) or usable()[0]
     if wanted not in usable():
         supported = ", ".join(usable())
-        raise BackendUnavailable(f"{VARIABLE}={wanted}: this process supports {supported}")
+        raise BackendUnavailable(
+            f"{VARIABLE}={wanted} cannot be used; this process supports {supported}"
+        )
     return PATHS[wanted]
 
 

@@ -2,7 +2,7 @@
 
 Texts and results are CuPy arrays on the device; `offload` copies them there and back. The kernels
 are in the ``.cu`` files of this folder, `source` assembles the program for an inventory, and CuPy
-caches compiled programs on disk. Of RAPIDS only CuPy is needed.
+caches compiled programs on disk. Only CuPy is needed, not the rest of RAPIDS.
 """
 
 from __future__ import annotations
@@ -32,7 +32,8 @@ MICRO_BATCH = (65_536, 64 << 20)
 """Texts and bytes per micro-batch: a thousand blocks of threads, which fill the largest device."""
 
 LARGEST_INVENTORY = 256
-"""Most dhātus: more would not fit a thread block's shared memory, and take minutes to compile."""
+"""Maximum number of dhātus: more would not fit a thread block's shared memory, and would take
+minutes to compile."""
 
 TEXTS_PER_BLOCK = 2 * WARP  # as in texts.cu
 _ORDER_THREADS = 256
@@ -92,7 +93,7 @@ def _of_texts(text: PackedText, wanted: Specification) -> tuple[Array, Array, Ar
     parts = cupy.empty((4, texts if wanted.primes else 0), np.float32)
     if texts:
         threads = TEXTS_PER_BLOCK * threads_per_text(wanted)
-        # The last argument is a one that must not be a compile-time constant: see sha256.cu.
+        # The last argument is 1, but must not be a compile-time constant: see sha256.cu.
         arguments = (text.data, text.offsets, _order(text, wanted), np.int64(texts), np.uint32(1))
         outputs = (digests, shares, base, parts)
         _launch(

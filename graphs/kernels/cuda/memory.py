@@ -1,6 +1,6 @@
 """Free memory of an NVIDIA device, and bytes that a thread allocates there.
 
-CuPy allocates from its own pool, or from RMM's if the cluster has set that up for both.
+CuPy allocates from its own pool, or from RMM's if the cluster has set RMM up for CuPy.
 """
 
 from __future__ import annotations

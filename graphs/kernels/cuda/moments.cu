@@ -47,7 +47,8 @@ __device__ __forceinline__ double squares(const double (&x)[PRIMES], double mean
     return total / PRIMES;
 }
 
-// Compute prime bases, then variance, entropy, ambiguity and normalised ambiguity of text `row` of `rows`.
+// Compute the prime bases of text `row` of `rows`, then its variance, entropy, ambiguity and
+// normalised ambiguity.
 __device__ __forceinline__ void moments(
     const float (&shares)[DHATUS], float *base_out, float *parts, long long row, long long rows
 ) {

@@ -1,9 +1,9 @@
 // SHA-256 of texts with prefixes before them: words, rounds, and groups of chains (FIPS 180-4).
 //
-// This code is bound by the integer ALU, which does shifts and logic, while the multipliers would be
-// idle. So every sum is written with a multiplication by `one`, a value that the compiler does not
-// know, and becomes an IMAD. Together with the schedule's shifts, which are products too, this takes
-// a fifth of the work off the ALU.
+// This code is bound by the integer ALU, which does shifts and logic, while the multipliers would
+// be idle. So every sum includes a multiplication by `one`, whose value the compiler does not know,
+// and is compiled to an IMAD. Together with the schedule's shifts, which are written as products
+// too, this takes a fifth of the work off the ALU.
 
 typedef unsigned char u8;
 typedef unsigned short u16;
@@ -40,7 +40,7 @@ __device__ __forceinline__ void extend(u32 (&w)[16], u32 one) {
 }
 
 // Do round j of sixteen; `word` is the message's word plus the round's constant. The names a to h
-// rotate by one position per round, the values stay where they are.
+// rotate by one position per round; the values stay where they are.
 __device__ __forceinline__ void round(u32 (&s)[8], int j, u32 word, u32 one) {
     u32 a = s[(16 - j) & 7], b = s[(17 - j) & 7], c = s[(18 - j) & 7];
     u32 e = s[(20 - j) & 7], f = s[(21 - j) & 7], g = s[(22 - j) & 7];
@@ -53,8 +53,8 @@ __device__ __forceinline__ void round(u32 (&s)[8], int j, u32 word, u32 one) {
 }
 
 // Do 64 rounds of every chain of a group over one message: the chains share its schedule. `s` holds
-// the state after the first `DONE` rounds. The loop runs four times; fully unrolled it would not fit
-// the instruction caches.
+// the state after the first `DONE` rounds. The loop runs four times: fully unrolled, it would not
+// fit the instruction caches.
 template <int CHAINS, int DONE>
 __device__ __forceinline__ void rounds(u32 (&s)[CHAINS][8], u32 (&w)[16], u32 one) {
 #pragma unroll 1

@@ -103,7 +103,7 @@ __device__ __forceinline__ void work_of(
     TEAM_WORK
 }
 
-// With four blocks per processor a thread has 128 registers; the largest group needs nearly all.
+// With four blocks per processor, a thread has 128 registers, and the largest group needs most.
 extern "C" __global__ void __launch_bounds__(TEAMS * TEXTS_PER_BLOCK, 4)
     compute_texts(
         const u8 *data, const Offset *offsets, const u32 *order, long long texts, u32 one,

@@ -89,7 +89,7 @@ def _pad(typing: Any, target: Any) -> Any:
 
 @inlined
 def stage(slot: int, text: int, length: int) -> None:
-    """Copy a text to an address in a slot, after `HEAD` zeros, and write its padding behind it."""
+    """Copy a text to an address in a slot, after `HEAD` zeros, and write its padding after it."""
     if length <= WHOLE:
         _copy(slot, text, length)
         _pad(slot + np.uint64(length))

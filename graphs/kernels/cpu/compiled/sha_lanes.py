@@ -1,6 +1,6 @@
 """SHA-256 in vector registers, emitted through Numba: one text per lane, one chain at a time.
 
-It serves processors without SHA instructions. Texts are processed in order of length, so that the
+It is for processors without SHA instructions. Texts are processed in order of length, so that the
 lanes of a vector end together; results of a lane after its last block are discarded. The chains of
 a group share the words of a block and, after the prefix, their schedule. The number of lanes is a
 parameter: 16 for AVX-512 and 8 for AVX2.
@@ -42,7 +42,7 @@ def _xor(builder: Any, first: Any, second: Any, third: Any) -> Any:
 
 
 def _transposed(builder: Any, rows: list[Any]) -> list[Any]:
-    """Transpose as many vectors as each has lanes, halves first."""
+    """Transpose n vectors of n lanes: halves are exchanged first, then quarters, and so on."""
     rows, count, step = list(rows), len(rows), len(rows) // 2
     while step:
         low = [i if not i & step else count + i - step for i in range(count)]

@@ -2,7 +2,7 @@
 
 The instructions of one chain depend on each other, with a latency of four cycles, and the registers
 hold up to five chains. The chains that go through a block together are a *lot*. The schedules of
-the next lot are computed between the rounds of the present one, because they have latencies too.
+the next lot are computed between the rounds of the current one, because they have latencies too.
 """
 
 from __future__ import annotations
@@ -35,10 +35,9 @@ def _step(typing: Any, chains: Any, blocks: Any, rounds: Any, expansion: Any) ->
     """Take `chains` through a block and, between their rounds, write the schedules of `blocks`.
 
     Both tuples hold addresses. `rounds`: the chains' states before and after, the schedules, and
-    each chain's offset in the schedules. `expansion`: the place of the new schedules; the block's
-    text as it would be without a prefix; for each schedule, the bytes of its prefix and the address
-    of its overlay; and for each schedule, the message's length in bits, or zero before the last
-    block.
+    each chain's offset in the schedules. `expansion`: where the new schedules go; where the block's
+    text would be without a prefix; for each schedule, the bytes of its prefix and the address of
+    its overlay; and for each schedule, the message's length in bits, or zero before the last block.
     """
     n, m = chains.literal_value, blocks.literal_value
 
@@ -87,7 +86,7 @@ def _emit_step(
 
 
 def _rounds(builder: Any, old: Any, new: Any, schedule: Any, offset: int) -> Any:
-    """Do two rounds, whose words are loaded here, straight into the register of the instruction.
+    """Do two rounds. Their words are loaded straight into the register that the instruction reads.
 
     Four words loaded together would have to be moved to that register, and the upper two shuffled.
     """
@@ -131,7 +130,8 @@ def _weight(typing: Any, state: Any) -> Any:
     def emit(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
         zero = constant([0] * 16, I8)
         total = constant([0, 0], I64)
-        # F E B A: byte 0 is A's highest, 5 and 21 are the second of B and F; H G D C: of D and H.
+        # F E B A: byte 0 is the highest of A, and 5 and 21 are the second of B and F.
+        # H G D C: 13 and 29 are the second of D and H.
         for offset, mask in (
             (0, (0xFF0000, 0, 0xFF0000, 0xFF000000)),
             (16, (0xFF0000, 0, 0xFF0000, 0)),
@@ -156,7 +156,7 @@ def _weight(typing: Any, state: Any) -> Any:
 
 @inlined
 def _dispatch(chains: int, blocks: int, rounds: Any, expansion: Any) -> None:
-    """Call the step compiled for these numbers; without pending chains, only write schedules."""
+    """Call the step compiled for these numbers; if no chains are pending, only write schedules."""
     if chains == 5:
         if blocks == 1:
             _step(5, 1, rounds, expansion)
@@ -253,7 +253,7 @@ def hash_texts(
                 least, most = blocks_of(shortest, length), blocks_of(longest, length)
                 lot_count = len(lots) - 1
                 if length > WHOLE:
-                    # The blocks from 1 on that lie inside the text for every chain.
+                    # Blocks 1 to `inside` - 1 lie inside the text for every chain.
                     inside = (length + shortest) >> 6
                     tail = slot + np.uint64(WHOLE - length)
             for block in range(most):

@@ -1,6 +1,6 @@
-"""As much of Colab's own package as the notebooks use, for a kernel of a test.
+"""The part of Colab's own package that the notebooks use, for the kernels of tests.
 
-There is no ``google/__init__.py``: the package is shared with whatever else is called google.
+There is no ``google/__init__.py``, because other distributions have modules in ``google`` too.
 """
 
 from . import auth, drive, output

@@ -1,5 +1,5 @@
-"""Asks nobody for permission."""
+"""Authentication that always succeeds."""
 
 
 def authenticate_user():
-    """Let everybody in."""
+    """Succeed without asking."""

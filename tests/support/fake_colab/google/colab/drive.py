@@ -1,4 +1,4 @@
-"""A Drive that is a folder."""
+"""A Drive that is a local folder."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""A browser that answers the one question that it is asked: where a port of the kernel is."""
+"""A browser that evaluates one expression: the proxy URL of a port of the kernel."""
 
 import re
 
