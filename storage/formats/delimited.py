@@ -1,7 +1,7 @@
 """CSV and TSV with a header: Python's own strict `csv` parser, quoted newlines included.
 
 Records are counted and read by the same parser, so both agree on what a record is. Every value is
-a string. Very large records are delimited by `delimited_scan`, which does not hold them.
+a string. Finding the records of a file is in `delimited_records`.
 """
 
 from __future__ import annotations
