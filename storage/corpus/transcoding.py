@@ -18,7 +18,7 @@ from typing import Any, BinaryIO, cast
 
 from ..dialect import AUTO, Dialect
 from ..errors import BackendUnavailable, UsageError
-from ..rows import Fault, Opener, Rows, SourceFile
+from ..rows import Fault, Malformed, Opener, Rows, SourceFile
 
 WRONG = b"\xff"
 """The byte in a decoded stream that stands for bytes that cannot be decoded."""
@@ -73,9 +73,16 @@ def utf8_stream(stream: BinaryIO, encoding: str) -> BinaryIO:
 class _Utf8Stream(io.RawIOBase):
     def __init__(self, stream: BinaryIO, encoding: str) -> None:
         self._stream = cast(io.BufferedReader, stream)
+        self._encoding = encoding
         self._decoder = codecs.getincrementaldecoder(encoding)(_ERRORS)
         self._ahead = b""
         self._ended = False
+
+    @property
+    def _remedy(self) -> str:
+        name = self._encoding
+        wide = name in ("utf-16", "utf-32")
+        return f"; name its byte order: {name}-le or {name}-be" if wide else ""
 
     def readable(self) -> bool:
         return True
@@ -84,7 +91,10 @@ class _Utf8Stream(io.RawIOBase):
         while not self._ahead and not self._ended:
             data = self._stream.read1(_PIECE_BYTES)
             self._ended = not data
-            text = self._decoder.decode(data, final=self._ended)
+            try:
+                text = self._decoder.decode(data, final=self._ended)
+            except UnicodeError as error:  # of the file as a whole
+                raise Malformed(f"not {self._encoding}: {error}{self._remedy}") from error
             self._ahead = text.encode("utf-8", _ERRORS)
         data, self._ahead = self._ahead[: len(buffer)], self._ahead[len(buffer) :]
         buffer[: len(data)] = data

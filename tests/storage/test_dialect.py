@@ -237,6 +237,16 @@ def test_characters_may_be_cut_where_reading_pauses(monkeypatch, size):
         assert stream.read().decode() == encoded
 
 
+@pytest.mark.parametrize("name", ["a.jsonl", "a.csv", "a.txt"])
+@pytest.mark.parametrize("encoding", ["utf-16", "utf-32"])
+def test_a_wide_encoding_without_a_mark_asks_for_the_byte_order(write, encoding, name):
+    head = '{"text": "un"}\n' if name == "a.jsonl" else "text\nun\n"
+    data = head.encode(f"{encoding}-be")
+    with pytest.raises(UsageError, match=f"name its byte order: {encoding}-le or {encoding}-be"):
+        write(data, name, encoding=encoding).index  # noqa: B018
+    assert read(write(data, name, encoding=f"{encoding}-be"))[0][-1] == "un"
+
+
 def test_half_a_character_at_the_end_is_quarantined(write):
     corpus = write("un\ndeux".encode("utf-16")[:-1], "a.txt", encoding="utf-16")
     assert read(corpus) == (["un", None], {1: "invalid utf-16 at character 3"})
