@@ -111,7 +111,7 @@ NULL_KIND = "null"
 REPEATED_KIND = "several columns of this name"
 """The kind of a name that several columns of a file have. None of them can be read."""
 
-ANY_TEXT = "*"
+ANY_TEXT = "\ud800*"  # half a surrogate pair, so that no column has this name
 """The only column of a format without column names: the text, under any name that is requested."""
 
 

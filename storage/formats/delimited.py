@@ -25,7 +25,7 @@ from ..rows import (
     SourceFile,
     Unit,
 )
-from .delimited_records import DELIMITERS, LARGE_BYTES, REMEDY, Bad, Record, Records
+from .delimited_records import LARGE_BYTES, REMEDY, Bad, Record, Records
 from .format import Format
 from .lines import BLOCK_BYTES
 from .row_builder import RowBuilder
@@ -35,29 +35,25 @@ _ESCAPED = (
     "encoding='latin-1' (--encoding latin-1)"
 )
 
+_FEWEST_LINES = 3
+"""Lines of a quoted value that are not taken for records by chance."""
+
 
 class _Quotes:
     """Counts the lines within quoted values, to notice quotes that are ordinary characters."""
 
-    def __init__(self, file: SourceFile, width: int) -> None:
-        delimiter = file.dialect.delimiter or DELIMITERS[file.format]
-        self._delimiter, self._most = delimiter.encode(), width - 1
-        self._fewest = 3 if delimiter == "," else 2  # lines: commas are common in texts
+    def __init__(self) -> None:
         self._several = self._fused = self._fused_lines = self._unusable = 0
 
-    def add(self, record: Record, lines: list[bytes]) -> None:
-        """Add a record and its lines."""
+    def add(self, record: Record, records: Records) -> None:
+        """Add a record, the last one of `records`."""
         if isinstance(record, Bad):
             self._unusable += record.rows if record.rows > 1 else 0
-        elif len(lines) > 1:
+        elif len(records.held) > 1:
             self._several += 1
-            if len(lines) >= self._fewest and all(map(self._is_record, lines)):
+            if len(records.held) >= _FEWEST_LINES and records.lines.look_like_records:
                 self._fused += 1
-                self._fused_lines += len(lines)
-
-    def _is_record(self, line: bytes) -> bool:
-        """Return whether a line would be a record if quotes were ordinary characters."""
-        return self._most > 0 and line.count(self._delimiter) == self._most
+                self._fused_lines += len(records.held)
 
     @property
     def note(self) -> str | None:
@@ -65,8 +61,8 @@ class _Quotes:
         found = []
         if self._unusable:
             found.append(
-                f"{self._unusable:,} lines are in records that are malformed and run over line "
-                "ends, and are quarantined"
+                f"{self._unusable:,} lines are quarantined, because quotes join them to records "
+                "that cannot be used"
             )
         if self._fused and (self._unusable or 2 * self._fused >= self._several):
             found.append(
@@ -85,7 +81,7 @@ def outline(file: SourceFile, opener: Opener) -> Outline:
         first = next(records, (0, []))[1]
         header = _header(first)
         stored.width = len(header)
-        quotes = _Quotes(file, len(header))
+        quotes = _Quotes()
         units: list[Unit] = []
         rows, start, seen = 0, None, 0
         longest = longest_row = total = 0
@@ -101,7 +97,7 @@ def outline(file: SourceFile, opener: Opener) -> Outline:
             start = offset if start is None else start
             rows += record.rows if isinstance(record, Bad) else 1
             if bad or len(stored.held) > 1:
-                quotes.add(record, stored.held)
+                quotes.add(record, stored)
     if start is not None:
         units.append(Unit(rows, start))
     lengths = {ANY_TEXT: Lengths(total, longest, longest_row)}
@@ -174,12 +170,19 @@ def _add(rows: RowBuilder, record: Record, at: int, others: list[int | None]) ->
     if isinstance(record, Bad):
         return rows.fault(record.reason, b"".join(record.lines))
     values = [None if c is None else _readable(record[c]) for c in others]
-    raw = record[at].encode("utf-8", "surrogateescape")
+    try:
+        return rows.add(record[at].encode(), values)
+    except UnicodeEncodeError:
+        raw = record[at].encode("utf-8", "surrogateescape")
+    return rows.fault(_wrong_bytes(raw), raw, values)
+
+
+def _wrong_bytes(raw: bytes) -> str:
     try:
         raw.decode()
     except UnicodeDecodeError as error:
-        return rows.fault(f"invalid UTF-8 at byte {error.start}: {error.reason}", raw, values)
-    return rows.add(raw, values)
+        return f"invalid UTF-8 at byte {error.start}: {error.reason}"
+    return "invalid UTF-8: a character has an escape in it"
 
 
 def _readable(value: str) -> str:

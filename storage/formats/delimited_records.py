@@ -1,7 +1,7 @@
 """The records of CSV and TSV: where each begins, its values, or why it cannot be used.
 
 Records are parsed by Python's strict `csv` parser, except very large ones: their end is found by
-`Scan`, which holds nothing of them. What is counted, and what is read of a record, is in
+`delimited_scan`, which holds nothing of them. What is counted, and what is read of a record, is in
 `delimited`.
 """
 
@@ -9,16 +9,14 @@ from __future__ import annotations
 
 import codecs
 import csv
-import re
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from enum import Enum, auto
 from functools import partial
 from itertools import chain
 from typing import Any, BinaryIO
 
-from ..dialect import Dialect
 from ..rows import EXCERPT_BYTES, SourceFile
+from .delimited_scan import Lines, Scan
 from .lines import BOM
 
 LONGEST_VALUE = 1 << 28
@@ -33,6 +31,9 @@ LONGEST_HEADER = 64 << 20
 DELIMITERS = {"csv": ",", "tsv": "\t"}
 
 REMEDY = "if quotes are ordinary characters in this file, read it with quote=None (--quote none)"
+
+
+_FUSED = "its lines look like records that quotes have made one"
 
 
 class _LargeRecord(Exception):
@@ -138,13 +139,31 @@ class Records:
                 record = self._bad(f"malformed record: {error}{rest}")
             if isinstance(record, list) and record and self.width not in (None, len(record)):
                 record = self._bad(self._misfit(len(record)))
+            elif isinstance(record, list) and len(self.held) > 1:
+                record = self._bad(_FUSED) if self._is_fused(self.lines) else record
             if record != []:
                 yield offset, record
             if endless:  # what follows is inside its quotes
                 return
 
+    def _is_fused(self, lines: Lines) -> bool:
+        """Return whether quotes have made one record of several. Commas are common in texts."""
+        may_be = self._by_line and self._dialect.quote and self._dialect.delimiter == "\t"
+        return bool(may_be) and lines.look_like_records
+
     def _misfit(self, values: int) -> str:
         return f"{values:,} values where the header has {self.width:,}"
+
+    @property
+    def lines(self) -> Lines:
+        """What the lines in `held` look like."""
+        lines = self._no_lines()
+        for line in self.held:
+            lines.add(line)
+        return lines
+
+    def _no_lines(self) -> Lines:
+        return Lines((self._dialect.delimiter or "").encode(), self.width or 0)
 
     def _bad(self, reason: str) -> Bad:
         """Return the record in `held` as one that cannot be used."""
@@ -164,15 +183,17 @@ class Records:
         """Read the rest of the record in `held`."""
         self.line_rows = True
         first = self.held[0][:EXCERPT_BYTES]
-        scan = Scan(self._dialect)
-        lines, kept = self._scanned(scan, offset)
+        scan, lines = Scan(self._dialect), self._no_lines()
+        kept = self._scanned(scan, lines, offset)
         self.held.clear()
-        if not lines:
+        if not lines.filled:
             return []
         if scan.error:
-            return self._bad_lines(f"malformed record: {scan.error}", [first], lines)
+            return self._bad_lines(f"malformed record: {scan.error}", [first], lines.filled)
         if self.width not in (None, scan.values):
-            return self._bad_lines(self._misfit(scan.values), [first], lines)
+            return self._bad_lines(self._misfit(scan.values), [first], lines.filled)
+        if self._is_fused(lines):
+            return self._bad_lines(_FUSED, [first], lines.filled)
         if scan.longest > LONGEST_VALUE:
             limit = f"a value may have {LONGEST_VALUE:,} characters, and one has {scan.longest:,}"
             return Bad(limit, (first,))
@@ -180,29 +201,22 @@ class Records:
             return Bad(f"it has more than {LONGEST_HEADER >> 20} MiB", (first,))
         return self._parsed(kept) if kept else [""] * scan.values
 
-    def _scanned(self, scan: Scan, offset: int) -> tuple[int, list[bytes]]:
-        """Scan a record to its end; return its lines, blank ones left out, and its bytes.
-
-        No bytes are returned if they are not needed.
-        """
+    def _scanned(self, scan: Scan, lines: Lines, offset: int) -> list[bytes]:
+        """Scan a record to its end; return its bytes, or nothing if they are not needed."""
         decode = codecs.getincrementaldecoder("utf-8")("surrogateescape").decode
-        lines, begins, blank = 0, True, True
         kept: list[bytes] = []
         for piece in chain(self.held, self._rest()):
-            blank = begins or blank
-            if blank and piece.strip(b"\r\n"):
-                lines, blank = lines + 1, False
-            begins = piece.endswith(b"\n")
+            lines.add(piece)
             scan.feed(decode(piece))
             large = self.width is None and self.consumed - offset > LONGEST_HEADER
             if scan.error or scan.longest > LONGEST_VALUE or large:
                 kept.clear()
             elif self.width is None or not self._counting:
                 kept.append(piece)
-            if large or (begins and scan.ended):
-                return lines, kept
+            if large or (lines.whole and scan.ended):
+                return kept
         scan.finish()
-        return lines, kept
+        return kept
 
     def _rest(self) -> Iterator[bytes]:
         for piece in self._pieces:
@@ -215,108 +229,3 @@ class Records:
             return next(self._parse(iter([raw.decode("utf-8", "surrogateescape")])))
         except csv.Error as error:
             return Bad(f"malformed record: {error}", (raw[:EXCERPT_BYTES],))
-
-
-class _State(Enum):
-    BEGIN = auto()  # of a value
-    PLAIN = auto()  # in a value without quotes
-    QUOTED = auto()
-    CLOSED = auto()  # behind a quote, which may be the end of the value or the first of two
-    ESCAPED = auto()
-    ESCAPED_IN_QUOTES = auto()
-    CONTINUED = auto()  # behind an escaped line break
-    ENDED = auto()  # behind a line break that ends the record
-
-
-def _any_of(characters: str) -> re.Pattern[str]:
-    return re.compile(f"[{re.escape(characters)}]" if characters else "(?!)")
-
-
-class Scan:
-    """Finds the end of a record, by the rules of Python's strict `csv` parser, holding nothing.
-
-    Attributes
-    ----------
-    values : int
-        Values found.
-    longest : int
-        Characters of the longest value.
-    error : str or None
-        Why the record is malformed.
-    """
-
-    def __init__(self, dialect: Dialect) -> None:
-        self._delimiter = dialect.delimiter or ""
-        self._quote, self._escape = dialect.quote, dialect.escape
-        self._ends_plain = _any_of(f"{self._delimiter}\r\n{dialect.escape or ''}")
-        self._ends_quoted = _any_of(f"{dialect.quote or ''}{dialect.escape or ''}")
-        self._state = _State.BEGIN
-        self._length = 0
-        self.values, self.longest = 1, 0
-        self.error: str | None = None
-
-    @property
-    def ended(self) -> bool:
-        """Whether the record has ended, if a line has."""
-        return self.error is not None or self._state is _State.ENDED
-
-    def finish(self) -> None:
-        """Take the end of the file."""
-        complete = (_State.BEGIN, _State.PLAIN, _State.CLOSED, _State.ENDED)
-        if not self.error and self._state not in complete:
-            self.error = "unexpected end of data"
-
-    def feed(self, text: str) -> None:
-        """Take the next characters of the record."""
-        at = 0
-        while at < len(text) and not self.error:
-            quoted = self._state is _State.QUOTED
-            at = self._in_quotes(text, at) if quoted else self._step(text, at)
-
-    def _grow(self, characters: int) -> None:
-        self._length += characters
-        self.longest = max(self.longest, self._length)
-
-    def _in_quotes(self, text: str, at: int) -> int:
-        found = self._ends_quoted.search(text, at)
-        stop = found.start() if found else len(text)
-        self._grow(stop - at)
-        if found:
-            closing = found[0] == self._quote
-            self._state = _State.CLOSED if closing else _State.ESCAPED_IN_QUOTES
-        return stop + 1
-
-    def _step(self, text: str, at: int) -> int:
-        state, character = self._state, text[at]
-        if state is _State.ESCAPED_IN_QUOTES or (
-            state is _State.CLOSED and character == self._quote
-        ):
-            self._grow(1)
-            self._state = _State.QUOTED
-        elif state is _State.ESCAPED:
-            self._grow(1)
-            self._state = _State.CONTINUED if character in "\r\n" else _State.PLAIN
-        elif state is _State.BEGIN and character == self._quote:
-            self._state = _State.QUOTED
-        elif state is _State.CLOSED and character not in f"{self._delimiter}\r\n":
-            self.error = f"{self._delimiter!r} expected after {self._quote!r}"
-        elif state is _State.ENDED:
-            if character not in "\r\n":
-                self.error = "new-line character seen in unquoted field"
-        else:
-            return self._in_plain(text, at)
-        return at + 1
-
-    def _in_plain(self, text: str, at: int) -> int:
-        found = self._ends_plain.search(text, at)
-        stop = found.start() if found else len(text)
-        self._grow(stop - at)
-        if not found:
-            self._state = _State.PLAIN
-        elif found[0] == self._delimiter:
-            self._state = _State.BEGIN
-            self.values += 1
-            self._length = 0
-        else:
-            self._state = _State.ESCAPED if found[0] == self._escape else _State.ENDED
-        return stop + 1

@@ -82,17 +82,22 @@ def as_tsv(texts):
     return ("id\ttext\n" + "".join(f"{n}\t{text}\n" for n, text in enumerate(texts))).encode()
 
 
-def test_every_line_is_done_or_set_aside(write, sentences):
+def test_every_line_is_a_row_that_is_done_or_set_aside(write, sentences):
     corpus = write(as_tsv(sentences), "a.tsv")
     texts, faults = read(corpus)
-    inside = sum(text.count("\n") for text in texts if text is not None)
-    assert inside > 20
-    assert len(texts) + inside == len(sentences)
+    assert len(texts) == len(sentences)
+    done = [(row, text) for row, text in enumerate(texts) if text is not None]
+    assert len(done) > len(sentences) / 2
+    assert all(sentences[row].replace('"', "") == text.replace('"', "") for row, text in done)
+    assert not any("\n" in text for _, text in done)
     several = [reason for _, reason, _ in faults if "in a record of" in reason]
-    assert several
+    assert {reason.partition(", in")[0] for reason in several} == {
+        "malformed record: '\t' expected after '\"'",
+        "its lines look like records that quotes have made one",
+    }
     assert all(reason.endswith(REMEDY) for reason in several)
-    lines = set(as_tsv(sentences).splitlines(keepends=True))
-    assert {excerpt for *_, excerpt in faults} <= lines
+    lines = as_tsv(sentences).splitlines(keepends=True)[1:]
+    assert [excerpt for *_, excerpt in faults] == [lines[row] for row, *_ in faults]
 
 
 def test_without_quotes_every_line_is_a_text(write, sentences):
@@ -106,15 +111,24 @@ def test_a_note_says_that_quotes_swallow_lines(write, sentences):
     corpus = write(as_tsv(sentences), "a.tsv")
     (note,) = corpus.index.notes
     unusable = sum("in a record of" in reason for _, reason, _ in read(corpus)[1])
-    assert note.startswith(f"a.tsv: {unusable:,} lines are in records that are malformed")
-    assert "lines look like rows, but are in" in note
+    assert note.startswith(f"a.tsv: {unusable:,} lines are quarantined, because quotes join them")
     assert note.endswith(REMEDY)
     assert CorpusIndex.from_json(json.loads(json.dumps(corpus.index.to_json()))) == corpus.index
 
 
-def test_rows_fused_by_quotes_alone_are_noted(write):
-    (note,) = write(b'id\ttext\n1\t"un\n2\tdeux"\n', "a.tsv").index.notes
-    assert note.startswith("a.tsv: 2 lines look like rows, but are in 1 quoted values")
+def test_lines_of_tsv_that_quotes_fuse_are_rows(write):
+    corpus = write(b'id\ttext\n1\t"un\n2\tdeux"\n3\t"\ttrois\n\tquatre"\n', "a.tsv")
+    texts, faults = read(corpus)
+    assert texts == [None, None, "\ttrois\n\tquatre"]  # a paragraph may begin with a tab
+    assert [excerpt for *_, excerpt in faults] == [b'1\t"un\n', b'2\tdeux"\n']
+    assert read_by_row(corpus) == texts
+
+
+def test_lines_of_csv_that_look_like_rows_are_noted(write):
+    corpus = write(b'id,text\n1,"un\n2,deux\n3,trois"\n')
+    assert read(corpus) == (["un\n2,deux\n3,trois"], [])
+    (note,) = corpus.index.notes
+    assert note.startswith("a.csv: 3 lines look like rows, but are in 1 quoted values")
 
 
 @pytest.mark.parametrize("name", ["a.csv", "a.tsv"])
@@ -277,6 +291,7 @@ def test_large_records_end_where_python_ends_them(raw, dialect, piece):
 @given(
     raw=st.lists(st.tuples(FIELDS, st.sampled_from(["", '"'])), min_size=1, max_size=8),
     quote=st.sampled_from(['"', None]),
+    delimiter=st.sampled_from([",", "\t"]),
 )
 @settings(
     deadline=None,
@@ -284,17 +299,19 @@ def test_large_records_end_where_python_ends_them(raw, dialect, piece):
     max_examples=60,
     suppress_health_check=[HealthCheck.function_scoped_fixture],
 )
-def test_large_and_small_records_are_the_same_rows(tmp_path_factory, raw, quote):
+def test_large_and_small_records_are_the_same_rows(tmp_path_factory, raw, quote, delimiter):
     path = tmp_path_factory.mktemp("records") / "a.csv"
-    path.write_bytes(b"id,text\n" + "\n".join(q + t + q for t, q in raw).encode() + b"\n")
+    records = "\n".join(["id,text".replace(",", delimiter), *(q + t + q for t, q in raw)])
+    path.write_bytes(records.encode())
+    options = {"quote": quote, "delimiter": delimiter}
     try:
-        found = [read(open_corpus(path, quote=quote))]
+        found = [read(open_corpus(path, **options))]
     except ValueError:  # there are no rows
         return
     for size in (1, 3, 8):
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr(delimited_records, "LARGE_BYTES", size)
-            found.append(read(open_corpus(path, quote=quote)))
+            found.append(read(open_corpus(path, **options)))
     assert all(texts == found[0][0] for texts, _ in found)
 
 
@@ -329,6 +346,19 @@ def test_a_doubled_name_that_is_asked_for_is_a_problem_of_its_file(write, tmp_pa
         open_corpus(tmp_path / "d.csv").index  # noqa: B018
     with pytest.raises(ColumnNotFound, match="several columns are named 'lang'"):
         open_corpus(tmp_path / "c.csv", keep=["lang"]).index  # noqa: B018
+
+
+def test_a_column_may_have_any_name(write):
+    corpus = write(b"id,*\n1,a\n")
+    with pytest.raises(ColumnNotFound, match=r"no column 'text'; the columns there are: \*, id"):
+        corpus.index  # noqa: B018
+    assert read(write(b"id,*\n1,a\n", text="*")) == (["a"], [])
+
+
+def test_an_escape_makes_no_character_of_wrong_bytes(write):
+    texts, ((_, reason, _),) = read(write(b"text\n\xc3\\\xa9\nun\n", escape="\\"))
+    assert texts == [None, "un"]
+    assert reason == "invalid UTF-8: a character has an escape in it"
 
 
 def test_doubled_ids_that_nobody_asks_for_are_missing(write, tmp_path):

@@ -115,12 +115,22 @@ def expected(data: bytes, how: Written) -> list[str | None] | None:
             if record is None or record.count("text") != 1:
                 return None
             header = record
-        elif record is not None and len(record) == len(header):
+        elif (
+            record is not None
+            and len(record) == len(header)
+            and not fused(lines[before : reader.line_num], how, len(header))
+        ):
             text = record[header.index("text")]
             texts.append(text if _is_utf8(text) else None)
         else:
             texts += [None for line in lines[before : reader.line_num] if line.strip("\r\n")]
     return texts
+
+
+def fused(lines: list[str], how: Written, width: int) -> bool:
+    """Return whether the lines of a record of TSV look like records of their own."""
+    alike = all(line.count("\t") == width - 1 and line[0] != "\t" for line in lines)
+    return how.delimiter == "\t" and how.quote is not None and len(lines) > 1 < width and alike
 
 
 def _is_utf8(text: str) -> bool:

@@ -173,6 +173,8 @@ def test_plain_text(scratch, values, ending, final, bom, packed, data):
 @pytest.mark.usefixtures("small_blocks", "small_batches")
 def test_delimited(scratch, values, kind, ending, quoting, blank, bom, packed, data):
     # The format has to survive newlines, quotes and delimiters inside the values.
+    if kind[0] == "tsv":  # test_delimited has those of which every line looks like a record
+        values = [value.replace("\t", "\t\t") for value in values]
     if any("\r" in value or "\n" in value for value in values):
         quoting = csv.QUOTE_ALL  # Python 3.11 writes a bare \r unquoted otherwise
     file = io.StringIO()
