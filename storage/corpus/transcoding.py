@@ -13,7 +13,6 @@ import io
 import re
 from collections.abc import Iterator
 from dataclasses import replace
-from importlib.util import find_spec
 from typing import Any, BinaryIO, cast
 
 from ..dialect import AUTO, Dialect
@@ -49,9 +48,11 @@ _UTF8_REASON = re.compile(r"invalid UTF-8 at byte (\d+): .*", re.DOTALL)
 
 def _wrong(error: UnicodeError) -> tuple[str | bytes, int]:
     if isinstance(error, UnicodeDecodeError):
-        # Some decoders count the line break after a wrong byte among the wrong ones.
-        breaks = "\n" * error.object[error.start : error.end].count(b"\n")
-        return f"\udcff{breaks}", error.end
+        # Some decoders count the line break after a wrong byte among the wrong ones. In UTF-16 and
+        # UTF-32, a byte like it is no line break.
+        wide = error.encoding.lower().startswith(("utf-16", "utf-32", "utf16", "utf32"))
+        breaks = 0 if wide else error.object[error.start : error.end].count(b"\n")
+        return "\udcff" + breaks * "\n", error.end
     if isinstance(error, UnicodeEncodeError):
         return WRONG * (error.end - error.start), error.end
     raise error
@@ -117,13 +118,18 @@ def _named(fault: Fault, encoding: str) -> Fault:
     return replace(fault, reason=f"invalid {encoding} at {where}")
 
 
-def require_detector() -> None:
-    """Raise `BackendUnavailable` unless encodings can be detected."""
-    if find_spec("chardet") is None:
+def require_detector() -> Any:
+    """Return chardet, which detects encodings; raise `BackendUnavailable` without version 7."""
+    try:
+        import chardet
+    except ImportError:
+        chardet = None
+    if not hasattr(chardet, "EncodingEra"):
         raise BackendUnavailable(
-            f"encoding={AUTO!r} needs the package chardet: pip install 'paninifs[encoding]'; or "
-            "name the encoding, such as encoding='cp1252'"
+            f"encoding={AUTO!r} needs the package chardet, version 7: pip install "
+            "'paninifs[encoding]'; or name the encoding, such as encoding='cp1252'"
         )
+    return chardet
 
 
 def detected(file: SourceFile, opener: Opener) -> tuple[SourceFile, str | None]:
@@ -155,9 +161,7 @@ def _detected(sample: bytes) -> str | None:
     for mark, encoding in _BYTE_ORDER_MARKS.items():
         if sample.startswith(mark):
             return encoding
-    require_detector()
-    import chardet
-
+    chardet = require_detector()
     # Without those of old Macs and of DOS, which it finds in short texts of Windows.
     found: str | None = chardet.detect(sample, encoding_era=chardet.EncodingEra.MODERN_WEB)[
         "encoding"

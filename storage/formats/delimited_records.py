@@ -168,16 +168,17 @@ class Records:
     def _bad(self, reason: str) -> Bad:
         """Return the record in `held` as one that cannot be used."""
         if not self._by_line:
-            return Bad(reason, (b"".join(self.held)[:EXCERPT_BYTES],))
+            return self._bad_lines(reason, [b"".join(self.held)[:EXCERPT_BYTES]], 1)
         lines = [line[:EXCERPT_BYTES] for line in self.held if line.strip(b"\r\n")]
         return self._bad_lines(reason, lines, len(lines))
 
     def _bad_lines(self, reason: str, lines: list[bytes], count: int) -> Bad:
         if count > 1:
             self.line_rows = True
-            remedy = f"; {REMEDY}" if self._dialect.quote else ""
-            reason = f"{reason}, in a record of {count:,} lines{remedy}"
-        return Bad(reason, tuple(lines), max(count, 1))
+            reason = f"{reason}, in a record of {count:,} lines"
+        about_quotes = count > 1 or f"expected after {self._dialect.quote!r}" in reason
+        remedy = f"; {REMEDY}" if about_quotes and self._dialect.quote else ""
+        return Bad(f"{reason}{remedy}", tuple(lines), max(count, 1))
 
     def _large_record(self, offset: int) -> Record:
         """Read the rest of the record in `held`."""

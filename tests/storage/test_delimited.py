@@ -149,6 +149,13 @@ def test_each_line_behind_an_open_quote_is_a_row(write):
     assert all(why.startswith(reason) and why.endswith(REMEDY) for _, why, _ in faults)
 
 
+def test_characters_behind_a_quote_may_mean_that_it_is_none(write):
+    _, ((row, reason, excerpt),) = read(write(b'id\ttext\n1\t"non" dit-il\n', "a.tsv"))
+    assert (row, excerpt) == (0, b'1\t"non" dit-il\n')
+    assert reason.startswith("malformed record: ")
+    assert reason.endswith(REMEDY)
+
+
 def test_each_line_of_a_ragged_record_is_a_row(write):
     corpus = write(b'id,text\n0,a\n1,"b\nc",d\n2,e\n')
     texts, faults = read(corpus)

@@ -8,7 +8,9 @@ import csv
 import gzip
 import io
 import json
+import sys
 from dataclasses import replace
+from types import SimpleNamespace
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -227,6 +229,13 @@ def test_a_wrong_byte_never_takes_the_line_break_behind_it(encoding):
             assert lines[-2:] == [b"b", b""], (byte, more)
 
 
+@pytest.mark.parametrize("encoding", ["utf-16-le", "utf-16-be", "utf-32-le", "utf-32-be"])
+def test_half_a_pair_with_the_byte_of_a_line_break_breaks_no_line(encoding):
+    for half in ("\ud80a", "\udc0a"):
+        data = f"a{half}b\nc".encode(encoding, "surrogatepass")
+        assert utf8_stream(io.BytesIO(data), encoding).read() == b"a\xffb\nc"
+
+
 @pytest.mark.parametrize("size", [1, 2, 3, 7, 1 << 16])
 def test_characters_may_be_cut_where_reading_pauses(monkeypatch, size):
     monkeypatch.setattr(transcoding, "_PIECE_BYTES", size)
@@ -356,8 +365,9 @@ def test_nuls_in_utf_8_are_no_sign_of_another_encoding(tmp_path):
     assert corpus.index.notes == ()
 
 
-def test_without_the_package_an_error_says_what_to_install(tmp_path, monkeypatch):
-    monkeypatch.setattr(transcoding, "find_spec", lambda _: None)
+@pytest.mark.parametrize("package", [None, SimpleNamespace(detect=None)], ids=["none", "old"])
+def test_without_the_package_an_error_says_what_to_install(tmp_path, monkeypatch, package):
+    monkeypatch.setitem(sys.modules, "chardet", package)
     (tmp_path / "a.txt").write_bytes(b"good\n")
     with pytest.raises(BackendUnavailable, match=r"pip install 'paninifs\[encoding\]'"):
         open_corpus(tmp_path, encoding="auto")

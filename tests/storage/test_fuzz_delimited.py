@@ -17,7 +17,20 @@ from paninifs.storage.formats import delimited, delimited_records
 
 ENCODINGS = ("cp1252", "utf-16", "utf-16-be", "utf-32", "shift_jis", "gb18030", "utf-8-sig")
 WIDE_MARKS = (codecs.BOM_UTF32_LE, codecs.BOM_UTF32_BE)
-PIECES = (b'"', b'""', b",", b"\t", b";", b"\n", b"\r\n", b"\r", b"\x00", b"\xef\xbb\xbf", b"\\")
+PIECES = (
+    b"\x0a\xd8",  # half a surrogate pair with the byte of a line break
+    b'"',
+    b'""',
+    b",",
+    b"\t",
+    b";",
+    b"\n",
+    b"\r\n",
+    b"\r",
+    b"\x00",
+    b"\xef\xbb\xbf",
+    b"\\",
+)
 WORDS = ("un", "deux, trois", 'il dit "non"', "", " ", "a\nb", "c\td", "dhātu", "5;6", "'", "\\")
 
 
@@ -74,8 +87,10 @@ def with_pieces(data: bytes, chance: random.Random) -> bytes:
 
 def _replaced(error: UnicodeError) -> tuple[str, int]:
     assert isinstance(error, UnicodeDecodeError)
-    breaks = error.object[error.start : error.end].count(b"\n")
-    return "\udcff" + "\n" * breaks, error.end
+    wide = error.encoding.startswith(("utf-16", "utf-32"))
+    return "\udcff" + "\n" * (
+        not wide and b"\n" in error.object[error.start : error.end]
+    ), error.end
 
 
 codecs.register_error("fuzz.replaced", _replaced)
