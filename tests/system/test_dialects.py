@@ -72,6 +72,7 @@ def test_a_store_is_resumed_extended_verified_and_exported(submit, corpus, tmp_p
     assert submit(pf.open_corpus(corpus, **WRITTEN), extend=True).done == 120
     np.testing.assert_array_equal(digests(store), expected(3))
 
+    assert "the delimiter ';', the quote \"'\" and the encoding 'auto'" in str(pf.cite(store))
     assert pf.verify(store).passed
     assert pf.export(store, columns=["text"], progress=False).text.tolist() == TEXTS * 3
     shown = CliRunner().invoke(app, ["show", str(store), "--top", "2", "--json"])
