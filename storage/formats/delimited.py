@@ -25,7 +25,7 @@ from ..rows import (
     SourceFile,
     Unit,
 )
-from .delimited_records import LARGE_BYTES, REMEDY, Bad, Record, Records
+from .delimited_records import LONGEST_VALUE, REMEDY, Bad, Record, Records
 from .format import Format
 from .lines import BLOCK_BYTES
 from .row_builder import RowBuilder
@@ -34,6 +34,11 @@ _ESCAPED = (
     "its header is not UTF-8, so names in it are escaped; name its encoding, such as "
     "encoding='latin-1' (--encoding latin-1)"
 )
+
+_TEXT_COPIES = 9
+
+UNUSABLE_BYTES = LONGEST_VALUE // _TEXT_COPIES
+"""Most bytes that a record that cannot be used counts as, because it is held once and in part."""
 
 _FEWEST_LINES = 3
 """Lines of a quoted value that are not taken for records by chance."""
@@ -89,7 +94,7 @@ def outline(file: SourceFile, opener: Opener) -> Outline:
             nbytes = stored.consumed - offset
             total += nbytes
             bad = isinstance(record, Bad)
-            if (held := min(nbytes, LARGE_BYTES) if bad else nbytes) > longest:
+            if (held := min(nbytes, UNUSABLE_BYTES) if bad else nbytes) > longest:
                 longest, longest_row = held, seen + rows
             if start is not None and offset - start >= BLOCK_BYTES and not file.sequential:
                 units.append(Unit(rows, start))
@@ -195,7 +200,7 @@ CSV = Format(
     read=read,
     endings=(".csv",),
     options=OPTIONS,
-    text_copies=9,
+    text_copies=_TEXT_COPIES,
     calibrated_as="csv",
     counting_cost=10.0,
 )

@@ -32,7 +32,6 @@ DELIMITERS = {"csv": ",", "tsv": "\t"}
 
 REMEDY = "if quotes are ordinary characters in this file, read it with quote=None (--quote none)"
 
-
 _FUSED = "its lines look like records that quotes have made one"
 
 

@@ -59,7 +59,6 @@ def read_by_row(corpus):
 def large_records(monkeypatch):
     """Make every record a large one."""
     monkeypatch.setattr(delimited_records, "LARGE_BYTES", 4)
-    monkeypatch.setattr(delimited, "LARGE_BYTES", 4)
 
 
 # --- quotes that are ordinary characters ----------------------------------------------------------
@@ -242,8 +241,7 @@ def test_counting_never_holds_a_long_line(write, monkeypatch):
 
 def test_a_long_line_that_is_unusable_needs_no_memory(write, monkeypatch):
     """A run is not refused for a text that is never held."""
-    monkeypatch.setattr(delimited, "LARGE_BYTES", 100)
-    monkeypatch.setattr(delimited_records, "LARGE_BYTES", 100)
+    monkeypatch.setattr(delimited, "UNUSABLE_BYTES", 100)
     corpus = write(b"id,text\n1,2," + b"a" * 1000 + b"\n2,b\n")
     assert corpus.index.files[0].lengths.longest == 100
 

@@ -82,7 +82,7 @@ def test_a_store_is_resumed_extended_verified_and_exported(submit, corpus, tmp_p
         submit(pf.open_corpus(corpus, **WRITTEN | {"encoding": "cp1252"}))
 
 
-def test_lines_that_quotes_swallowed_stay_theirs_when_a_run_is_resumed(submit, tmp_path):
+def test_lines_that_quotes_swallowed_keep_their_rows(submit, tmp_path):
     lines = [f"{n}\t{chr(34) if n % 7 == 0 else ''}text {n}\n" for n in range(50)]
     (tmp_path / "a.tsv").write_text("id\ttext\n" + "".join(lines))
     corpus = pf.open_corpus(tmp_path / "a.tsv")
