@@ -56,6 +56,12 @@ class Bad:
 Record = list[str] | Bad
 
 
+def _text(raw: bytes) -> str:
+    # Without a line break at its end, `csv` takes a value with an escaped one for incomplete.
+    end = "" if raw.endswith(b"\n") else "\n"
+    return raw.decode("utf-8", "surrogateescape") + end
+
+
 class Records:
     """Iterator over the records of a stream and the byte at which each begins.
 
@@ -117,7 +123,7 @@ class Records:
             self._size += len(piece)
             if self._by_line and self._size >= LARGE_BYTES:
                 raise _LargeRecord
-            yield line.decode("utf-8", "surrogateescape")
+            yield _text(line)
 
     def __iter__(self) -> Iterator[tuple[int, Record]]:
         while True:
@@ -226,6 +232,6 @@ class Records:
     def _parsed(self, pieces: list[bytes]) -> Record:
         raw = b"".join(pieces)
         try:
-            return next(self._parse(iter([raw.decode("utf-8", "surrogateescape")])))
+            return next(self._parse(iter([_text(raw)])))
         except csv.Error as error:
             return Bad(f"malformed record: {error}", (raw[:EXCERPT_BYTES],))

@@ -88,6 +88,12 @@ def test_escapes_without_quotes(write):
     assert read(corpus) == (['"un, deux"', "trois\nquatre"], {})
 
 
+@pytest.mark.parametrize("end", [b"", b"\n", b"\r\n"])
+def test_an_escaped_line_break_in_the_last_record(write, end):
+    corpus = write(b"text\nun\\\ndeux" + end, escape="\\")
+    assert read(corpus) == (["un\ndeux"], {})
+
+
 @pytest.mark.parametrize(
     ("options", "words"),
     [

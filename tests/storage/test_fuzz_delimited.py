@@ -107,7 +107,7 @@ def expected(data: bytes, how: Written) -> list[str | None] | None:
         decoded = data.decode(how.encoding, "fuzz.replaced")
     lines = io.StringIO(decoded.removeprefix("\ufeff"), newline="\n").readlines()
     reader = csv.reader(
-        iter(lines),
+        (line.removesuffix("\n") + "\n" for line in lines),  # else escaped breaks confuse it
         strict=True,
         delimiter=how.delimiter,
         quotechar=how.quote,
