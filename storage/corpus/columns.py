@@ -8,7 +8,7 @@ from __future__ import annotations
 from concurrent.futures import ThreadPoolExecutor
 
 from ..formats.registry import FORMATS
-from ..rows import ANY_TEXT, REPEATED_KIND, Column, SourceFile, common_kind
+from ..rows import ANY_TEXT, Column, SourceFile, common_kind
 from .index import CorpusIndex
 from .opening import FileOpener
 
@@ -23,7 +23,7 @@ def own_columns(index: CorpusIndex, opener: FileOpener) -> tuple[Column, ...]:
 
     Parquet footers are read (with a struct's leaves as columns), CSV headers, and the first hundred
     records of each JSON Lines file: keys that appear later are not found. Values of other kinds
-    (dates, lists) are read as strings. Columns that share their name are left out.
+    (dates, lists) are read as strings.
 
     Raises
     ------
@@ -43,10 +43,10 @@ def own_columns(index: CorpusIndex, opener: FileOpener) -> tuple[Column, ...]:
     kinds: dict[str, set[str]] = {}
     for kind_by_name in found:
         for name, kind in kind_by_name.items():
-            if kind == REPEATED_KIND:
-                continue
             kinds.setdefault(name, set(schemaless)).add(kind)
     known = {column.name: column for column in index.keep}
+    for name, column in known.items():  # which may first appear in a later record
+        kinds.setdefault(name, {column.kind})
     left_out = {ANY_TEXT, index.text, index.id.name if index.id else None}
     return tuple(
         known.get(name) or Column(name, common_kind(in_files))

@@ -9,18 +9,19 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
-from os import PathLike
 from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 
 from ..cleaning.steps import NO_CLEANING, Cleaning
 from ..dialect import AUTO, DEFAULT_DIALECT, Dialect
-from ..errors import CorpusNotFound, UsageError
+from ..errors import UsageError
 from ..formats.registry import FORMATS, require_format
+from ..names import storable
 from ..rows import ARROW_KINDS, ColumnSelection, Rows, SourceFile, Stretch
 from .index import CorpusIndex, build_index
-from .listing import Location, list_files
+from .listing import list_files
+from .locations.arguments import Location, locations_of, names_of, require_name, require_options
 from .opening import FileOpener
 from .partition import Sharding
 from .reading import read_stretches
@@ -36,13 +37,14 @@ class Corpus:
     """Files of texts, in a fixed order, not read yet. Made by `open_corpus`."""
 
     files: tuple[SourceFile, ...]
-    ignored: tuple[str, ...]
+    ignored: tuple[str, ...]  # names of files that were found, but whose format is unknown
     text: str
     id: str | None
     keep: tuple[str, ...]
     storage_options: Mapping[str, Any] = field(default_factory=dict, repr=False)
     cleaning: Cleaning = NO_CLEANING
     dialect: Dialect = DEFAULT_DIALECT
+    notes: tuple[str, ...] = ()  # sentences about other files that are left out
 
     @cached_property
     def index(self) -> CorpusIndex:
@@ -185,28 +187,30 @@ def open_corpus(
     >>> corpus.frame.compute().text.tolist()
     ['déjà']
     """
+    given = locations_of(urls)
+    require_name("text", text)
+    if id is not None:
+        require_name("id", id)
+    kept = names_of(keep)
+    require_options(storage_options, format)
     options = dict(storage_options or {})
-    given = [urls] if isinstance(urls, str | PathLike) else list(urls)
-    if isinstance(keep, str):
-        raise UsageError(f"keep must be a list of columns, not a string: keep=[{keep!r}]")
     if not isinstance(clean, Cleaning | None):
         raise UsageError(
             f"clean must be a Cleaning, such as Cleaning(unicode='NFC'), not {clean!r}"
         )
-    if not given:
-        raise CorpusNotFound("no corpus was named; give at least one file, folder or URL")
     if format is not None:
         require_format(format)
     dialect = Dialect(delimiter=delimiter, quote=quote, escape=escape, encoding=encoding)
     if dialect.encoding == AUTO:
         require_detector()
-    files, ignored = list_files(given, format, options)
+    found = list_files(given, format, options)
     return Corpus(
-        files=_written_in(dialect, files),
-        ignored=ignored,
+        files=_written_in(dialect, found.files),
+        ignored=found.ignored,
+        notes=found.notes,
         text=text,
         id=id,
-        keep=tuple(keep),
+        keep=kept,
         storage_options=options,
         cleaning=clean or NO_CLEANING,
         dialect=dialect,
@@ -245,8 +249,8 @@ class _ReadFrame:
 
 
 def _schema(selection: ColumnSelection) -> pa.Schema:
-    others = {column.name: ARROW_KINDS[column.kind] for column in selection.others}
-    return pa.schema({selection.text: pa.large_string(), **others})
+    others = {storable(column.name): ARROW_KINDS[column.kind] for column in selection.others}
+    return pa.schema({storable(selection.text): pa.large_string(), **others})
 
 
 def _to_table(batches: Sequence[Rows], selection: ColumnSelection) -> pa.Table:

@@ -14,7 +14,6 @@ from itertools import islice
 from ..dialect import OPTIONS
 from ..rows import (
     ANY_TEXT,
-    REPEATED_KIND,
     ColumnSelection,
     Lengths,
     Malformed,
@@ -28,6 +27,9 @@ from ..rows import (
 from .delimited_records import LONGEST_VALUE, REMEDY, Bad, Record, Records
 from .format import Format
 from .lines import BLOCK_BYTES
+from .recognition.binary import binary
+from .recognition.documents import not_delimited, pointer
+from .recognition.encodings import wide
 from .row_builder import RowBuilder
 
 _ESCAPED = (
@@ -110,18 +112,26 @@ def outline(file: SourceFile, opener: Opener) -> Outline:
     quoted = quotes.note if file.dialect.quote else None
     note = "; ".join(filter(None, (escaped, quoted))) or None
     dialect = replace(file.dialect, line_rows=stored.line_rows)
-    return Outline(tuple(units), _kinds(header), lengths, note, dialect)
+    doubled = frozenset(name for name, times in Counter(header).items() if times > 1)
+    return Outline(
+        tuple(units),
+        dict.fromkeys(_distinct(header), "string"),
+        lengths,
+        doubled,
+        note=note,
+        dialect=dialect,
+    )
 
 
 def columns(file: SourceFile, opener: Opener) -> dict[str, str]:
     """Read the header."""
-    return _kinds(_names(file, opener))
+    return dict.fromkeys(_names(file, opener), "string")
 
 
 def _names(file: SourceFile, opener: Opener) -> list[str]:
     file = replace(file, dialect=replace(file.dialect, line_rows=True))
     with opener(file) as stream:
-        return _header(next(iter(Records(stream, file, 0)), (0, []))[1])
+        return _distinct(_header(next(iter(Records(stream, file, 0)), (0, []))[1]))
 
 
 def _header(record: Record) -> list[str]:
@@ -134,8 +144,22 @@ def _header(record: Record) -> list[str]:
     ]
 
 
-def _kinds(header: list[str]) -> dict[str, str]:
-    return {n: "string" if times == 1 else REPEATED_KIND for n, times in Counter(header).items()}
+def _distinct(names: list[str]) -> list[str]:
+    """Return names that differ.
+
+    >>> _distinct(["text", "", "", "text", "text_1"])
+    ['text', '', '_1', 'text_2', 'text_1']
+    """
+    taken = set(names)
+    numbers: dict[str, int] = {}
+    distinct = []
+    for name in names:
+        number = numbers.setdefault(name, 0)
+        while number and f"{name}_{number}" in taken:
+            number += 1
+        distinct.append(f"{name}_{number}" if number else name)
+        numbers[name] = number + 1
+    return distinct
 
 
 def read(
@@ -143,13 +167,10 @@ def read(
 ) -> Iterator[Rows]:
     """Read a span; a ragged or malformed record becomes a fault."""
     header = _names(file, opener)
-    kinds = _kinds(header)
-    if kinds.get(selection.text) != "string":
-        raise Malformed(f"the header has no single column {selection.text!r}")
+    if selection.text not in header:
+        raise Malformed(f"the header has no column {selection.text!r}")
     at = header.index(selection.text)
-    others = [
-        header.index(c.name) if kinds.get(c.name) == "string" else None for c in selection.others
-    ]
+    others = [header.index(c.name) if c.name in header else None for c in selection.others]
     rows = RowBuilder(selection, span.start)
     with opener(file) as stream:
         stored = Records(stream, file, 0 if file.sequential else span.unit_offset)
@@ -203,6 +224,7 @@ CSV = Format(
     text_copies=_TEXT_COPIES,
     calibrated_as="csv",
     counting_cost=10.0,
+    impostors=(binary, wide, pointer, not_delimited),
 )
 
 TSV = replace(CSV, endings=(".tsv",))

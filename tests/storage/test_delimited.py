@@ -324,33 +324,34 @@ def test_large_and_small_records_are_the_same_rows(tmp_path_factory, raw, quote,
 
 
 @pytest.mark.documented("repeated-names")
-@pytest.mark.parametrize("header", [b"text,,", b"text,a,a", b",text,", b"text,\xff,\xff"])
-def test_names_that_nobody_asks_for_may_be_blank_or_doubled(write, header):
-    position = header.split(b",").index(b"text")
+@pytest.mark.parametrize(
+    ("header", "others"),
+    [
+        (b"text,,", ["", "_1"]),
+        (b"text,a,a", ["a", "a_1"]),
+        (b",text,", ["", "_1"]),
+        (b"text,\xff,\xff", ["\\xff", "\\xff_1"]),
+        (b"a,text,text", ["a", "text_1"]),
+    ],
+)
+def test_names_may_be_blank_or_doubled(write, header, others):
     values = [b"1", b"2", b"3"]
-    values[position] = b"un"
+    values[header.split(b",").index(b"text")] = b"un"
     corpus = write(header + b"\n" + b",".join(values) + b"\n")
     assert read(corpus) == (["un"], [])
-    assert own_columns(corpus.index, corpus.opener) == ()
+    assert [column.name for column in own_columns(corpus.index, corpus.opener)] == others
 
 
 @pytest.mark.documented("repeated-names")
-def test_a_doubled_name_that_is_asked_for_is_a_problem_of_its_file(write, tmp_path):
+def test_a_doubled_name_that_is_asked_for_is_noted(write, tmp_path):
     (tmp_path / "b.csv").write_bytes(b"id,lang,text\n1,fr,b\n")
     (tmp_path / "c.csv").write_bytes(b"id,lang,lang,text\n2,fr,de,c\n3,fr,de,d\n")
-    (tmp_path / "d.csv").write_bytes(b"id,lang,text,text\n4,fr,d,e\n")
-    index = open_corpus(tmp_path, keep=["lang"]).index
-    assert [file.problem for file in index.files] == [
-        None,
-        "several columns are named 'lang'",
-        "several columns are named 'text'",
-    ]
-    assert index.rows == 4
-    assert [file.problem for file in open_corpus(tmp_path).index.files][:2] == [None, None]
-    with pytest.raises(ColumnNotFound, match="several columns are named 'text'"):
-        open_corpus(tmp_path / "d.csv").index  # noqa: B018
-    with pytest.raises(ColumnNotFound, match="several columns are named 'lang'"):
-        open_corpus(tmp_path / "c.csv", keep=["lang"]).index  # noqa: B018
+    corpus = open_corpus(tmp_path, keep=["lang", "lang_1"])
+    frame = corpus.frame.compute(scheduler="sync")
+    assert frame.lang.tolist() == ["fr"] * 3
+    assert frame.lang_1.isna().tolist() == [True, False, False]
+    assert corpus.index.notes == ("c.csv: several columns are called 'lang'; the first is read",)
+    assert open_corpus(tmp_path).index.notes == ()
 
 
 def test_a_column_may_have_any_name(write):
@@ -364,15 +365,6 @@ def test_an_escape_makes_no_character_of_wrong_bytes(write):
     texts, ((_, reason, _),) = read(write(b"text\n\xc3\\\xa9\nun\n", escape="\\"))
     assert texts == [None, "un"]
     assert reason == "invalid UTF-8: a character has an escape in it"
-
-
-def test_doubled_ids_that_nobody_asks_for_are_missing(write, tmp_path):
-    (tmp_path / "b.csv").write_bytes(b"id,text\n1,b\n")
-    (tmp_path / "c.csv").write_bytes(b"id,id,text\n2,3,c\n")
-    corpus = open_corpus(tmp_path)
-    assert corpus.frame.compute(scheduler="sync").id.isna().tolist() == [False, True]
-    assert corpus.frame.compute(scheduler="sync").text.tolist() == ["b", "c"]
-    assert open_corpus(tmp_path / "c.csv").index.id is None
 
 
 def test_a_header_of_many_columns_takes_linear_time(write):

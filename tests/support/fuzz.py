@@ -245,8 +245,10 @@ def _peak_bytes() -> int:
 
 
 def chance_of(target: str, seed: int, number: int) -> random.Random:
-    """Return the random choices of one case."""
-    return random.Random(f"{target}-{seed}-{number}")
+    """Return the random choices of one case, and its number, for targets that count."""
+    chance = random.Random(f"{target}-{seed}-{number}")
+    chance.number = number
+    return chance
 
 
 def _child(target: str, seed: int, first: int, most: int, keep: Path | None) -> None:
@@ -258,7 +260,7 @@ def _child(target: str, seed: int, first: int, most: int, keep: Path | None) -> 
     shared = "/dev/shm" if os.access("/dev/shm", os.W_OK) else None
     with tempfile.TemporaryDirectory(dir=shared) as folder:
         for number in range(first, first + most):
-            print(json.dumps(["begin", number]), flush=True)
+            _say("begin", number)
             chance = chance_of(target, seed, number)
             # Never one name twice, because nothing else may tell two files of one size apart.
             path = Path(folder, str(number))
@@ -270,12 +272,17 @@ def _child(target: str, seed: int, first: int, most: int, keep: Path | None) -> 
                 (keep / f"{target}-{seed}-{path.name}").write_bytes(case.data)
             try:
                 wrong = faults_of(case, path, chance)
-            except Exception:
+            except Exception:  # noqa: BLE001 (that anything is raised is the finding)
                 wrong = traceback.format_exc(limit=-6)
             path.unlink()
             if wrong:
-                print(json.dumps(["wrong", number, f"{wrong} [{case.how}]"]), flush=True)
-        print(json.dumps(["end", first + most]), flush=True)
+                _say("wrong", number, f"{wrong} [{case.how}]")
+        _say("end", first + most)
+
+
+def _say(*report: Any) -> None:
+    sys.stdout.write(json.dumps(report) + "\n")
+    sys.stdout.flush()
 
 
 # --- the parent: children, and the time -----------------------------------------------------------
@@ -403,8 +410,9 @@ def main() -> None:
             keep=wanted.keep,
         )
         everything += found
-        print(f"{name}: {read_:,} cases, {len(found)} findings", flush=True)
-        print(*found, sep="\n\n", end="\n" if found else "", flush=True)
+        lines = [f"{name}: {read_:,} cases, {len(found)} findings", *map(str, found)]
+        sys.stdout.write("\n\n".join(lines) + "\n")
+        sys.stdout.flush()
     sys.exit(1 if everything else 0)
 
 

@@ -87,7 +87,7 @@ LAYERS = {
     "": "engine > graphs > storage",
     "storage": (
         "store > corpus | targets > formats > rows > cleaning | filesystems | dialect"
-        " > text | field > errors"
+        " > text | field | names > errors"
     ),
     "graphs": "frames | fusion > graph > blocks > block > fingerprint > kernels > inventories",
     "graphs/kernels": ("cpu | cuda > selftest > reference > arithmetic | chains | host"),
