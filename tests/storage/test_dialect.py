@@ -262,6 +262,11 @@ def test_a_wide_encoding_without_a_mark_asks_for_the_byte_order(write, encoding,
     assert read(write(data, name, encoding=f"{encoding}-be"))[0][-1] == "un"
 
 
+def test_nuls_are_no_sign_of_utf_16_if_the_encoding_is_known(write):
+    corpus = write(b"a\x00\x81b\n" * 2, "a.txt", encoding="cp1252")
+    assert read(corpus)[1] == dict.fromkeys((0, 1), "invalid cp1252 at character 2")
+
+
 def test_half_a_character_at_the_end_is_quarantined(write):
     corpus = write("un\ndeux".encode("utf-16")[:-1], "a.txt", encoding="utf-16")
     assert read(corpus) == (["un", None], {1: "invalid utf-16 at character 3"})

@@ -155,6 +155,8 @@ def _is_utf8(text: str) -> bool:
 def judge(how: Written, data: bytes, outcome: fuzz.Outcome) -> str | None:
     """Return what is wrong with the outcome for a file."""
     texts = expected(data, how)
+    if how.encoding is None and b"\0" in data and "it is UTF-" in (outcome.refused or ""):
+        return None  # damaged so that it looks like UTF-16
     if outcome.refused is not None or outcome.problem is not None:
         return None if not texts else f"{len(texts)} rows, and {outcome.refused or outcome.problem}"
     if texts is None:
