@@ -1,7 +1,7 @@
 """`Dialect`: how the values of a text file are written: delimiter, quotes, escapes and encoding.
 
 Splitting a file by its dialect is in `formats.delimited`, decoding its bytes in
-`corpus.transcoding`.
+`formats.recognition`.
 """
 
 from __future__ import annotations

@@ -16,7 +16,8 @@ from ..hardware import selection
 from ..hardware.loopback import LOOPBACK
 from ..monitoring.dashboard.link import announce, dashboard_link
 from ..monitoring.dashboard.telemetry import install, page_for
-from .local import BACKEND_KEY, CLUSTERS, MAIN_GUARD
+from .local import BACKEND_KEY, CLUSTERS
+from .main_guard import MAIN_GUARD
 from .network import Endpoint, warn_if_exposed, warn_if_plain
 from .size import ClusterSize
 

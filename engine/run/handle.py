@@ -10,7 +10,7 @@ import time
 from typing import TYPE_CHECKING
 
 from ...graphs.fusion import is_default
-from ...storage.errors import RunFailed
+from ...storage.errors import RunFailed, UsageError
 from ...storage.store.history import RunRecord, Sample, Summary, Timeline
 from ..cluster.location import cluster_location, remote_location
 from ..costs.meter import Meter
@@ -26,6 +26,33 @@ from .target_leases import Leases
 
 if TYPE_CHECKING:
     from ..costs.bill import Bill
+
+_going: list[Run] = []
+"""Every run of this process that has not ended yet."""
+
+_CANCEL_SECONDS = 10.0
+"""Seconds to wait for a cancelled run to leave its store to the next one."""
+
+
+def running() -> list[Run]:
+    """Return the runs of this process that have not ended, the oldest first.
+
+    For a run whose handle is lost, such as that of ``submit(...).result()`` in a notebook whose
+    cell was interrupted: ``paninifs.running()[-1].cancel()``.
+
+    Examples
+    --------
+    >>> running()
+    []
+    """
+    return [run for run in _going if not run.done]
+
+
+def await_cancelled(url: str) -> None:
+    """Wait for the end of the runs into a store that were cancelled in this process."""
+    for run in running():
+        if run.results == url and run._cancelled:
+            run._ended.wait(_CANCEL_SECONDS)
 
 
 class Run:
@@ -71,6 +98,8 @@ class Run:
         self._error: BaseException | None = None
         # Not joined: Python considers a thread ended if Ctrl-C interrupts the join.
         self._ended = threading.Event()
+        self._cancelled = False
+        _going.append(self)
         threading.Thread(target=self._drive, name="paninifs-run", daemon=True).start()
 
     def result(self, timeout: float | None = None) -> Summary:
@@ -84,6 +113,8 @@ class Run:
             The run did not finish; the error says why. Submitting again resumes it where it
             stopped.
         """
+        if timeout is not None and not 0 <= timeout <= threading.TIMEOUT_MAX:
+            raise UsageError(f"timeout must be a non-negative number of seconds, not {timeout!r}")
         if not self._ended.wait(timeout):
             raise TimeoutError(f"the run has not finished after {timeout} s")
         if self._error is not None:
@@ -93,7 +124,15 @@ class Run:
 
     def cancel(self) -> None:
         """Stop the run, and keep all finished shards; submitting again resumes it."""
+        self._cancelled = True
         self._driver.cancel()
+
+    def abandon(self) -> None:
+        """Release the store of a run that was cancelled and has not stopped within a while.
+
+        Only for a process that ends next, so that another one can go on at once.
+        """
+        self._driver.abandon()
 
     def release_runtime(self) -> None:
         """Wait for the end, then give the Colab runtime back if the results outlive it.
@@ -174,9 +213,12 @@ class Run:
             seconds = time.perf_counter() - began
             self.events.publish(Finished(seconds, self._billed(seconds), self.record))
         finally:
-            self._recorder.close()
-            self._telemetry.close(self.figures, self._recorder.sample())
-            self._ended.set()
+            try:
+                self._recorder.close()
+                self._telemetry.close(self.figures, self._recorder.sample())
+            finally:
+                self._ended.set()
+                _going.remove(self)
 
     def _billed(self, seconds: float) -> Bill | None:
         """Return what the run cost; if that cannot be computed, publish why."""

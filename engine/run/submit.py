@@ -9,15 +9,19 @@ import os
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Literal
 
+from ...graphs.block import MapBlock
 from ...graphs.graph import Graph
 from ...storage.corpus.corpus import Corpus
+from ...storage.errors import UsageError
+from ...storage.store.layout import array_names
+from ...storage.targets.same_names import taken_for_one
 from ...storage.targets.target import Target
 from ..monitoring.dashboard.link import dashboard_link
 from ..monitoring.dashboard.telemetry import install, page_for
 from ..monitoring.display import show
 from ..monitoring.events import Notice
 from ..worker.micro_batch import MicroBatch
-from .handle import Run
+from .handle import Run, await_cancelled
 from .spec import RunSpec
 from .target_leases import acquire, release_all
 
@@ -26,7 +30,7 @@ if TYPE_CHECKING:
 
 
 def submit(
-    graph: Graph,
+    graph: Graph | MapBlock,
     corpus: Corpus,
     results: str | os.PathLike[str] | Target,
     *,
@@ -49,8 +53,9 @@ def submit(
 
     Parameters
     ----------
-    graph : Graph
-        For example `default_graph()`, with your own blocks added.
+    graph : Graph or MapBlock
+        For example `default_graph()`, with your own blocks added. Before anything is written, your
+        blocks are tried on the first texts of the corpus.
     corpus : Corpus
         From `open_corpus`.
     results : str, path or Target
@@ -129,8 +134,11 @@ def _started(spec: RunSpec) -> Run:
     """Acquire the leases of a run's targets, and start the run, which holds them from then on."""
     problem = install(spec.client)
     link = dashboard_link(spec.client, page_for(problem))  # once, in the user's own thread
+    await_cancelled(spec.target.url)
     leases = acquire(spec.targets)
     try:
+        for target, _ in leases:
+            _require_distinct_names(spec, target)
         run = Run(spec, leases, link)
     except BaseException:  # otherwise nothing would ever release them
         release_all(leases)
@@ -138,3 +146,14 @@ def _started(spec: RunSpec) -> Run:
     if problem:
         run.events.publish(Notice(problem))
     return run
+
+
+def _require_distinct_names(spec: RunSpec, target: Target) -> None:
+    """Raise `UsageError` if a target takes the names of two arrays for the same."""
+    same = taken_for_one(target, array_names(spec.graph.fields, spec.corpus.keep))
+    if same:
+        raise UsageError(
+            f"{target.url} is on storage that takes the names {same[0]!r} and {same[1]!r} for the "
+            "same, so one of these arrays would replace the other; rename one of the fields, or "
+            "write elsewhere"
+        )

@@ -84,9 +84,18 @@ class Blocks:
     micro_batch : MicroBatch, optional
         Fixed size of one call of a block. By default the size is adapted to the texts, the blocks
         and the memory, and shared with the other tasks of this process.
+    begun : callable, optional
+        Called before every call of a block, with its name and the location of the texts.
     """
 
-    def __init__(self, graph: Graph, backend: str, micro_batch: MicroBatch | None = None) -> None:
+    def __init__(
+        self,
+        graph: Graph,
+        backend: str,
+        micro_batch: MicroBatch | None = None,
+        begun: Callable[[str, str], object] | None = None,
+    ) -> None:
+        self._begun = begun
         self._kernels = load(backend)
         self._steps = [(block, block.bind(backend)) for block in fuse(graph).blocks]
         self._fields = [field.name for field in graph.fields]
@@ -181,6 +190,8 @@ class Blocks:
             values: dict[str, Any] = {TEXT: on_device}
             for block, code in self._steps:
                 running, began = block.name, time.perf_counter()
+                if self._begun is not None:
+                    self._begun(block.name, where(start, stop))
                 returned = code(*(values[name] for name in block.inputs), **block.params)
                 made = block.outputs(returned, len(on_device))
                 values |= {name: self._kernels.asarray(array) for name, array in made.items()}

@@ -16,6 +16,7 @@ import pyarrow as pa
 from ..cleaning.steps import NO_CLEANING, Cleaning
 from ..dialect import AUTO, DEFAULT_DIALECT, Dialect
 from ..errors import UsageError
+from ..formats.recognition.transcoding import require_detector
 from ..formats.registry import FORMATS, require_format
 from ..names import storable
 from ..rows import ARROW_KINDS, ColumnSelection, Rows, SourceFile, Stretch
@@ -25,7 +26,6 @@ from .locations.arguments import Location, locations_of, names_of, require_name,
 from .opening import FileOpener
 from .partition import Sharding
 from .reading import read_stretches
-from .transcoding import require_detector
 
 if TYPE_CHECKING:
     import dask.dataframe as dd
@@ -44,6 +44,7 @@ class Corpus:
     storage_options: Mapping[str, Any] = field(default_factory=dict, repr=False)
     cleaning: Cleaning = NO_CLEANING
     dialect: Dialect = DEFAULT_DIALECT
+    exact: bool = False  # whether large files are told apart by all their bytes
     notes: tuple[str, ...] = ()  # sentences about other files that are left out
 
     @cached_property
@@ -98,7 +99,7 @@ class Corpus:
     @property
     def opener(self) -> FileOpener:
         """Opener of the files, with the storage options given to `open_corpus`."""
-        return FileOpener(self.storage_options)
+        return FileOpener(self.storage_options, exact=self.exact)
 
     @property
     def nbytes(self) -> int:
@@ -119,6 +120,7 @@ def open_corpus(
     encoding: str | None = None,
     clean: Cleaning | None = None,
     storage_options: Mapping[str, Any] | None = None,
+    exact: bool = False,
 ) -> Corpus:
     r"""Open a corpus lazily: one URL, a glob, a directory, or a list of them.
 
@@ -159,6 +161,10 @@ def open_corpus(
         How each text is cleaned before it is hashed. By default, texts stay as they are.
     storage_options : mapping, optional
         Passed to fsspec.
+    exact : bool
+        Whether a changed file is always noticed when a run resumes. By default, a file of more than
+        1 MiB is compared by its size and by 16 blocks of it, and a change between them that keeps
+        the size is not noticed. Exactly comparing takes another read of every large file.
 
     Raises
     ------
@@ -214,6 +220,7 @@ def open_corpus(
         storage_options=options,
         cleaning=clean or NO_CLEANING,
         dialect=dialect,
+        exact=exact,
     )
 
 

@@ -15,11 +15,11 @@ from dataclasses import replace
 from itertools import groupby, islice
 
 from ..errors import CorpusChanged
+from ..formats.recognition.transcoding import named
 from ..formats.registry import BROKEN, FORMATS, reason_of
 from ..rows import BATCH_ROWS, ColumnSelection, Rows, SourceFile, Stretch
 from .index import CorpusIndex
 from .opening import SMALL_BYTES, CorpusOpener, FileOpener, SmallFileOpener
-from .transcoding import named
 
 FETCHES = 16
 """Number of small files that are fetched at the same time."""

@@ -87,9 +87,12 @@ LAYERS = {
     "": "engine > graphs > storage",
     "storage": (
         "store > corpus | targets > formats > rows > cleaning | filesystems | dialect"
-        " > text | field | names > errors"
+        " > text | field | names > errors | process"
     ),
-    "graphs": "frames | fusion > graph > blocks > block > fingerprint > kernels > inventories",
+    "graphs": (
+        "frames | fusion > graph > blocks > block > html | portable | returned"
+        " > fingerprint > kernels > inventories"
+    ),
     "graphs/kernels": ("cpu | cuda > selftest > reference > arithmetic | chains | host"),
     "engine": (
         "cli > rehearsal | report | calibrate > run | results | staging > cluster | worker"
@@ -344,7 +347,7 @@ def test_a_crowded_folder_and_a_repeated_name_are_seen(copy: Path) -> None:
     folder = copy / "storage" / "targets"
     for number in range(MOST_FILES):
         (folder / f"target_{number}.py").touch()
-    (copy / "storage" / "corpus" / "local.py").touch()
+    (copy / "storage" / "cleaning" / "local.py").touch()
     assert crowded(copy) == ["storage/targets"]
     assert repeated(copy) == ["storage: local.py"]
 

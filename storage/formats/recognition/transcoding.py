@@ -15,9 +15,9 @@ from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any, BinaryIO, cast
 
-from ..dialect import AUTO, Dialect
-from ..errors import BackendUnavailable, UsageError
-from ..rows import Fault, Malformed, Opener, Rows, SourceFile
+from ...dialect import AUTO, Dialect
+from ...errors import BackendUnavailable, UsageError
+from ...rows import Fault, Malformed, Opener, Rows, SourceFile
 
 WRONG = b"\xff"
 """The byte in a decoded stream that stands for bytes that cannot be decoded."""
