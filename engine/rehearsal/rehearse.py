@@ -227,7 +227,7 @@ def _sample_notes(surveyed: Survey) -> list[str]:
         one.file.name
         for one in surveyed.index.files
         if (one.lengths and one.lengths.nbytes > reach)
-        and (one.file.compression or (not surveyed.counted and FORMATS[one.file.format].front_only))
+        and (one.file.sequential or (not surveyed.counted and FORMATS[one.file.format].front_only))
     ]
     if front:
         names = ", ".join(front[:3]) + (", ..." if len(front) > 3 else "")

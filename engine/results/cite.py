@@ -124,6 +124,7 @@ def cite(
     sentences = [
         *_computed(manifest, summary),
         _columns(manifest.facts["corpus"]),
+        _written(manifest.facts["corpus"].get("dialect", {})),
         _cleaned(manifest.facts["corpus"]["cleaning"]),
         _quarantined(store.target, manifest, summary),
         *_runs(manifest.runs, manifest.rows),
@@ -199,8 +200,9 @@ def _kind(reason: str) -> str:
     length = re.match(r"[\d,]+ characters?, (fewer|more) than", reason)
     if length:
         return f"{length[1]} characters than asked for"
+    reason = re.split(r", in a record of |; if quotes are", reason, maxsplit=1)[0]
     kind = re.split(r" \(|: | at byte | at character ", reason, maxsplit=1)[0]
-    if re.match(r"\d+ values? where the header has", kind):
+    if re.match(r"[\d,]+ values? where the header has", kind):
         return "a different number of values than the header has"
     return re.sub(r"(?<![\w-])\d[\d,.]*", "some", kind)
 
@@ -210,6 +212,16 @@ def _cleaned(cleaning: Mapping[str, Any]) -> str:
     if not steps:
         return "Texts were used as found in their files, without cleaning."
     return f"Before anything was computed, {_series(steps)}."
+
+
+def _written(dialect: Mapping[str, Any]) -> str:
+    """Return how text files are written, as far as that is not usual.
+
+    >>> _written({"delimiter": ";", "quote": None}), _written({})
+    ("Text files were read with the delimiter ';' and no quote.", '')
+    """
+    found = [f"the {name} {value!r}" if value else f"no {name}" for name, value in dialect.items()]
+    return f"Text files were read with {_series(found)}." if found else ""
 
 
 def _columns(corpus: Mapping[str, Any]) -> str:
