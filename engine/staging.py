@@ -24,6 +24,7 @@ from ..storage.store.lease import Lease, LeaseTicket
 from ..storage.targets.local import is_temporary
 from ..storage.targets.open import open_target
 from ..storage.targets.target import Target
+from ..storage.tracebacks import short_traceback
 
 if TYPE_CHECKING:
     import dask.dataframe as dd
@@ -34,6 +35,7 @@ STAGED_KEY = "_staged.json"
 ROW_GROUP_ROWS = 65_536
 
 
+@short_traceback
 def stage(
     frame: dd.DataFrame,
     folder: str | os.PathLike[str],

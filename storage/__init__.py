@@ -3,7 +3,8 @@
 Nothing here depends on clusters, devices or displays. Outside its folders, this package holds only
 what several of them share: errors, packed text, fields, rows, and the key that makes a folder a
 results store. Imports run one way: store > corpus | targets > formats > rows > cleaning |
-filesystems > text | field > errors. Modules here import nothing from `graphs` or `engine`.
+filesystems > text | field > tracebacks > errors. Modules here import nothing from `graphs` or
+`engine`.
 """
 
 from . import errors

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from ...storage.errors import StorageRefused, UsageError
+from ...storage.tracebacks import short_traceback
 from ..rendering.html import table
 from .findings import find
 from .headline import headline
@@ -41,6 +42,7 @@ class Report:
         )
 
 
+@short_traceback
 def report(
     results: str | PathLike[str],
     out: str | PathLike[str] | None = None,

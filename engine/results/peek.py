@@ -25,6 +25,7 @@ from ...storage.cleaning.steps import NO_CLEANING, Cleaning
 from ...storage.errors import UsageError
 from ...storage.store.reader import ResultsStore
 from ...storage.text import PackedText
+from ...storage.tracebacks import short_traceback
 from ..worker.block_execution import Blocks
 from ..worker.micro_batch import MicroBatch
 from .located import located
@@ -34,6 +35,7 @@ from .store_inventories import Inventories
 _BACKEND = "cpu"
 
 
+@short_traceback
 def peek(
     text: str,
     results: str | PathLike[str] | None = None,

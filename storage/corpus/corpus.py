@@ -18,6 +18,7 @@ from ..cleaning.steps import NO_CLEANING, Cleaning
 from ..errors import CorpusNotFound, UsageError
 from ..formats.registry import require_format
 from ..rows import ARROW_KINDS, ColumnSelection, Rows, SourceFile, Stretch
+from ..tracebacks import short_traceback
 from .index import CorpusIndex, build_index
 from .listing import Location, list_files
 from .opening import FileOpener
@@ -101,6 +102,7 @@ class Corpus:
         return sum(file.size for file in self.files)
 
 
+@short_traceback
 def open_corpus(
     urls: Location | Sequence[Location],
     *,
