@@ -28,6 +28,7 @@ from ...storage.store.shards import StoreLayout
 from ...storage.targets.open import open_target
 from ...storage.targets.target import Target
 from ..cluster.connect import backend_of
+from ..worker.failing_rows import FailureLimit
 from ..worker.micro_batch import MicroBatch
 
 if TYPE_CHECKING:
@@ -51,6 +52,7 @@ class RunSpec:
     backend: str
     sharding: Sharding
     raise_on_error: bool
+    max_failed_rows: int | None
     existing: Existing
     micro_batch: MicroBatch | None
     priority: int
@@ -66,6 +68,7 @@ class RunSpec:
         backend: str | None = None,
         shard_rows: int | None = None,
         on_error: str = "quarantine",
+        max_failed_rows: int | None = None,
         fresh: bool = False,
         extend: bool = False,
         mirror: str | os.PathLike[str] | Target | None = None,
@@ -79,6 +82,7 @@ class RunSpec:
         """
         _require_usable(graph, corpus, shard_rows, on_error, backend)
         _require_priority(priority)
+        _require_limit(max_failed_rows, on_error)
         if fresh and extend:
             raise UsageError("fresh discards what extend would keep; choose one of the two")
         existing: Existing = "discard" if fresh else "extend" if extend else "resume"
@@ -112,6 +116,7 @@ class RunSpec:
                 graph.text_seconds,
             ),
             raise_on_error=on_error == "raise",
+            max_failed_rows=max_failed_rows,
             existing=existing,
             micro_batch=micro_batch,
             priority=priority,
@@ -121,6 +126,15 @@ class RunSpec:
     def targets(self) -> list[Target]:
         """The targets that the run writes to: the results first, then the mirror."""
         return [self.target] if self.mirror is None else [self.target, self.mirror]
+
+    @property
+    def failure_limit(self) -> FailureLimit:
+        """How many texts of a shard are quarantined because a block failed for them."""
+        if self.raise_on_error:
+            return FailureLimit(at_least=0, share=0)
+        if self.max_failed_rows is not None:
+            return FailureLimit(at_least=self.max_failed_rows, share=0)
+        return FailureLimit()
 
     def layout(self, index: CorpusIndex) -> StoreLayout:
         """Return the layout that the store will have for a corpus of this index."""
@@ -164,6 +178,17 @@ def _require_priority(priority: int) -> None:
             f"priority must be a whole number from -{MAX_PRIORITY:,} to {MAX_PRIORITY:,}, "
             f"not {priority!r}"
         )
+
+
+def _require_limit(max_failed_rows: int | None, on_error: str) -> None:
+    if max_failed_rows is None:
+        return
+    if not isinstance(max_failed_rows, int) or max_failed_rows < 0:
+        raise UsageError(
+            f"max_failed_rows must be a whole number of at least 0, not {max_failed_rows!r}"
+        )
+    if on_error == "raise":
+        raise UsageError("on_error='raise' ends at the first bad row: omit max_failed_rows")
 
 
 def _newest_client() -> Client:

@@ -8,17 +8,19 @@ writing. Planning and sending tasks is in `run`, whether a worker can compute at
 from __future__ import annotations
 
 import logging
+import threading
 import time
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 
 import cloudpickle
 from distributed.comm.core import CommClosedError
+from distributed.core import Status
 from distributed.metrics import context_meter
 from distributed.worker import Worker, get_worker
 
 from ...graphs.kernels import load
-from ...storage.errors import PaniniError, RowsQuarantined
+from ...storage.errors import BlockError, PaniniError, RowsQuarantined
 from ...storage.rows import Stretch
 from ...storage.store.lease import LeaseTicket
 from ...storage.store.shards import StoreLayout, commit, is_intact, read_marker
@@ -26,7 +28,9 @@ from ...storage.targets.target import Target
 from ..monitoring.events import ShardDone
 from .compute import ComputeSpec, ShardBuffer, compute
 
-_worker_log = logging.getLogger("distributed.worker")
+_worker_logs = [
+    logging.getLogger(name) for name in ("distributed.worker", "distributed.worker.state_machine")
+]
 
 MAX_WRITES = 4
 """Maximum number of shards that a task writes to the store while it computes the next one."""
@@ -113,6 +117,7 @@ def run_task(context: TaskContext, task: Task, topic: str) -> Outcome:
                 shard = buffer.start // layout.shard_rows
                 if buffer.quarantined and context.raise_on_error:
                     raise RowsQuarantined(f"{buffer.quarantined[0]} (on_error='raise')")
+                _require_trustworthy_failures(context, buffer, worker)
                 if len(writes) >= max_pending:
                     writes[-max_pending].result()
                 context.ticket.check(context.target)
@@ -126,6 +131,27 @@ def run_task(context: TaskContext, task: Task, topic: str) -> Outcome:
         for label, seconds in shard_done.seconds.items():
             context_meter.digest_metric(label, seconds, "seconds")
     return Outcome(worker.address, tuple(done))
+
+
+def _require_trustworthy_failures(
+    context: TaskContext, buffer: ShardBuffer, worker: Worker
+) -> None:
+    """Raise unless the texts that blocks failed for are why they failed.
+
+    Raises
+    ------
+    BlockError
+        The store has only this shard, and no text of it could be computed: the block is wrong.
+    RuntimeError
+        The worker is closing, so that calls fail which use threads or the network.
+    """
+    if not buffer.failed.entries:
+        return
+    if context.layout.shards == 1 and not buffer.arrays["valid"].any():
+        raise buffer.failed.error
+    ending = worker.status in (Status.closing, Status.closed, Status.failed)
+    if ending or not threading.main_thread().is_alive():
+        raise RuntimeError("a block failed while its worker was closing")
 
 
 def _is_done(context: TaskContext, shard: int) -> bool:
@@ -158,6 +184,7 @@ def _commit(
         seconds=buffer.seconds,
         worker=worker.address,
         micro_batch=buffer.micro_batch,
+        failed=buffer.failed.first,
     )
     worker.log_event(topic, asdict(done))
     return done
@@ -165,21 +192,30 @@ def _commit(
 
 def filter_worker_log() -> None:
     """Keep the noise of a closing worker out of its log; calling it again changes nothing."""
-    _worker_log.addFilter(worth_logging)
+    for log in _worker_logs:
+        log.addFilter(worth_logging)
 
 
 def worth_logging(record: logging.LogRecord) -> bool:
     """Return False for log records that only report that the worker is closing.
 
     Without this, a heartbeat while the worker closes would make a run, or Ctrl-C, end with a
-    traceback from dask.
+    traceback from dask, and each task that is cancelled then with a warning.
     """
+    if str(record.msg).startswith("Async instruction for <Task cancelled"):
+        return False
     error = record.exc_info[1] if record.exc_info else None
     return not (isinstance(error, CommClosedError) and "ConnectionPool closing" in str(error))
 
 
 def sendable(error: PaniniError) -> PaniniError:
-    """Return the error, without its cause if the cause cannot be pickled for the client."""
+    """Return the error, without its cause if the cause cannot be pickled for the client.
+
+    The message of a `BlockError` has all that its user needs. Its cause would show them the frames
+    of the engine, and its values in full.
+    """
+    if isinstance(error, BlockError):
+        return BlockError(*error.args)
     try:
         cloudpickle.dumps(error)
     except Exception:  # noqa: BLE001 (a user's own class may raise anything when it is pickled)

@@ -45,6 +45,7 @@ class _Worker:
     """The part of a worker that a task uses."""
 
     address = ADDRESS
+    status = distributed.Status.running
 
     def __init__(self, client):
         self._client = client
