@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from .engine.results.peek import peek as peek
     from .engine.results.verify import verify as verify
     from .engine.run.handle import Run as Run
+    from .engine.run.handle import running as running
     from .engine.run.submit import submit as submit
     from .engine.staging import stage as stage
     from .engine.worker.micro_batch import MicroBatch as MicroBatch
@@ -58,6 +59,7 @@ _HOME = {
     "rehearse": ".engine.rehearsal.rehearse",
     "report": ".engine.report.report",
     "Run": ".engine.run.handle",
+    "running": ".engine.run.handle",
     "stage": ".engine.staging",
     "submit": ".engine.run.submit",
     "verify": ".engine.results.verify",

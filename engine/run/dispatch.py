@@ -48,6 +48,12 @@ MAX_LOSSES = 2
 SMALL_PIECES = MicroBatch(rows=256, text_bytes=1 << 20)
 """Micro-batch size of a task that is tried alone."""
 
+CLOSED = (
+    "the client was closed before the run had finished: call run.result() before client.close(), "
+    "or before its 'with' block ends; submit again to resume"
+)
+"""Message for a run whose client was closed."""
+
 _CANCEL_SECONDS = 10.0
 """Seconds to wait for the cancellation of a stopped run's tasks."""
 
@@ -131,10 +137,8 @@ class Dispatch:
             with Watchdog(self._client, self._publish, self.stop):
                 return self._preparation.first_ready()
         except CancelledError as error:
-            gone = RunFailed(
-                "the cluster went away before the run began; start a cluster, and run again"
-            )
-            raise (self._stopped or gone) from error
+            why = self._why_gone("before the run began", error)
+            raise why from why.__cause__
 
     def dismiss(self) -> None:
         """Wait for a cancellation in progress, then release the workers' reports."""
@@ -276,9 +280,8 @@ class Dispatch:
         try:
             return future.result()
         except (CancelledError, CommClosedError) as error:
-            raise self._stopped or RunFailed(
-                f"the cluster went away during partition {task.partition}; submit again to resume"
-            ) from error
+            why = self._why_gone(f"during partition {task.partition}", error)
+            raise why from why.__cause__
         except (PaniniError, KilledWorker):
             raise
         except Exception as error:  # noqa: BLE001 (chained, without secrets)
@@ -288,6 +291,18 @@ class Dispatch:
             ) from presentable(error)
         finally:
             future.release()
+
+    def _why_gone(self, when: str, error: BaseException) -> PaniniError:
+        """Return why a task was lost; dask's error is its cause unless this process is why."""
+        if self._stopped is not None:
+            return self._stopped
+        if getattr(self._client, "status", "") in ("closing", "closed"):
+            return RunFailed(CLOSED)
+        gone = RunFailed(
+            f"the cluster went away {when}; start a cluster if need be, and submit again to resume"
+        )
+        gone.__cause__ = error
+        return gone
 
     def _exclude(self, worker: str, task: Task, error: DeviceLost) -> None:
         """Stop sending tasks to a worker: its process cannot use its device again."""

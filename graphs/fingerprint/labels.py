@@ -45,6 +45,7 @@ _HOMES: Mapping[str, tuple[str, ...]] = {
     "prime_base": ("graphs.prime_base.prime_base", "graphs.blocks.prime_base.prime_base"),
     "rehearse": ("engine.rehearsal.rehearse.rehearse",),
     "report": ("engine.report.report.report",),
+    "running": ("engine.run.handle.running",),
     "stage": ("engine.staging.stage",),
     "submit": ("engine.submit.submit", "engine.run.submit.submit"),
     "verify": ("engine.verify.verify", "engine.results.verify.verify"),

@@ -218,6 +218,7 @@ def test_a_script_without_a_main_guard_gets_advice(tmp_path):
     )
     assert ran.returncode == 1
     assert 'under  if __name__ == "__main__":' in ran.stderr.splitlines()[-1]
+    assert len(ran.stderr.splitlines()) < 15, ran.stderr
 
 
 def test_submit_without_a_cluster_says_what_to_call(tmp_path):
