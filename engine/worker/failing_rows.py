@@ -69,7 +69,18 @@ class BlockFailure(Exception):
     def to_error(self, where: str, sources: Sources) -> BlockError:
         """Return the error that ends a run; its message has the user's lines below."""
         frames = [] if self.is_wrong_array else frames_of(self.error, sources)
-        return BlockError("\n".join([f"{self.sentence} (at {where})", *map(str, frames)]))
+        sentence = f"{self.sentence} (at {where})"
+        if isinstance(self.error, OSError) and not is_of_text(self.error):
+            sentence += "; no text is quarantined for it, as it may pass: submit again to resume"
+        return BlockError("\n".join([sentence, *map(str, frames)]))
+
+
+def is_of_text(error: OSError) -> bool:
+    """Return whether an operating system's error may be due to a text, such as a name in it.
+
+    A network or a disk that fails may work again, unlike a file that does not exist.
+    """
+    return isinstance(error, _ROW_OS_ERRORS) or error.errno in _ROW_ERRNOS
 
 
 OnFailure = Callable[[int, BlockFailure], None]
@@ -182,9 +193,8 @@ class Search:
         """Return whether an error may be due to a text, rather than to the machine."""
         if isinstance(error, MemoryError):
             return False
-        if isinstance(error, OSError):
-            # A network or a disk that fails, unlike a file that does not exist, may pass.
-            return isinstance(error, _ROW_OS_ERRORS) or error.errno in _ROW_ERRNOS
+        if isinstance(error, OSError) and not is_of_text(error):
+            return False
         return self._kernels.may_be_of_text(block, error)
 
     def _refuse_wrong_declaration(

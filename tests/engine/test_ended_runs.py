@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import re
 import signal
@@ -18,6 +19,7 @@ from notebooks import client_of, of_cells
 
 import paninifs as pf
 from paninifs.engine.cli import console
+from paninifs.engine.cluster.leaving import Leaving
 from paninifs.engine.monitoring.events import Failed
 from paninifs.engine.monitoring.figures import Figures
 from paninifs.engine.monitoring.progress import Progress
@@ -249,6 +251,20 @@ def test_another_clients_runs_are_left_alone(going, capsys):
     active._leave(object(), True)
     assert not going.done
     assert not capsys.readouterr().err
+
+
+def test_workers_ended_by_their_clients_close_are_not_reported(caplog):
+    class Closing:
+        def __exit__(self, *_):
+            log = logging.getLogger("distributed.nanny")
+            log.warning("Worker process still alive after 4.0 seconds, killing")
+            log.warning("something else")
+
+    class Left(Leaving, Closing):
+        pass
+
+    Left().__exit__(None, None, None)
+    assert [one.getMessage() for one in caplog.records] == ["something else"]
 
 
 SCRIPT = """

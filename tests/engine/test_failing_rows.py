@@ -268,7 +268,9 @@ def test_an_exception_is_the_texts(error):
     "error", [ConnectionError("reset"), TimeoutError(), OSError(errno.ENOSPC, "full")], ids=repr
 )
 def test_a_failing_network_or_disk_ends_the_run(error):
-    with pytest.raises(BlockError, match=rf"'raises' raised {type(error).__name__}.*\(at 0-100\)"):
+    with pytest.raises(
+        BlockError, match=rf"'raises' raised {type(error).__name__}.*\(at 0-100\); .*may pass"
+    ):
         run(texts(), raising(error))
 
 
