@@ -4,7 +4,7 @@
 #               works of python3.13, python3.12, python3.11, python3
 #   WORKERS=…   number of processes that run tests (2)
 #   BENCH_RESULTS=…  folder for the figures of `make bench`, `make soak` and the like (bench-results)
-#   MINUTES=… SEED=…  duration of `make soak` (30) and the seed of its random choices (0)
+#   MINUTES=… SEED=…  duration of `make soak` (30) or `make fuzz` (60), and the seed of its random choices (0)
 #   GIGABYTES=…  size of the larger file that `make large-files` makes (2)
 #   TESTS=…     tests that `make quick`, `make test` and `make test-all` run, such as tests/storage
 #   GPU_PYTHON=…  the Python of `make test-gpu` and `make bench-gpu`, used as installed (PYTHON, else python3)
@@ -30,7 +30,7 @@ PYTEST = $(BIN)/python -P -m pytest -c tests/pytest.ini --rootdir tests -n $(WOR
 
 .DELETE_ON_ERROR:
 .DEFAULT_GOAL := help
-.PHONY: help demo quick test test-all tests lint format screenshots bench bench-advice bench-micro-batches bench-sample bench-watching reference soak large-files test-rapids test-gpu bench-gpu test-dask test-matrix requirements clean FORCE
+.PHONY: help demo quick test test-all tests lint format screenshots bench bench-advice bench-micro-batches bench-sample bench-watching reference soak fuzz large-files test-rapids test-gpu bench-gpu test-dask test-matrix requirements clean FORCE
 
 help: ## list the commands
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' $(firstword $(MAKEFILE_LIST)) | expand -t 22
@@ -84,6 +84,9 @@ screenshots: $(VENV)/.dev $(VENV)/.browser ## take the screenshots in deploy/doc
 
 soak: $(VENV)/.dev ## kill workers, nannies, scheduler and client of runs over a real corpus for MINUTES=30 (Linux)
 	PYTHONPATH=tests/support $(BIN)/python tests/benchmarks/chaos.py $(if $(MINUTES),--minutes $(MINUTES)) $(if $(SEED),--seed $(SEED)) --out $(BENCH_RESULTS)
+
+fuzz: $(VENV)/.dev ## read damaged files of every format for MINUTES=60
+	PYTHONPATH=tests/support $(BIN)/python tests/support/fuzz.py $(if $(MINUTES),--minutes $(MINUTES)) $(if $(SEED),--seed $(SEED))
 
 large-files: $(VENV)/.dev ## run files larger than a worker's memory, GIGABYTES=2: a quarter of an hour (Linux)
 	$(BIN)/python tests/benchmarks/large_files.py $(if $(GIGABYTES),--gigabytes $(GIGABYTES)) --out $(BENCH_RESULTS)

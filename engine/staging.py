@@ -19,6 +19,7 @@ import pyarrow.parquet as pq
 from ..storage.cleaning.steps import Cleaning
 from ..storage.corpus.corpus import Corpus, open_corpus
 from ..storage.errors import ColumnNotFound, ResultsMismatch, UsageError
+from ..storage.names import did_you_mean, listed, quoted
 from ..storage.store.keys import is_lease
 from ..storage.store.lease import Lease, LeaseTicket
 from ..storage.targets.local import is_temporary
@@ -104,7 +105,11 @@ def _columns(names: Sequence[str], text: str, id: str | None, keep: Sequence[str
     columns = dict.fromkeys([text, *([id] if id else ["id"] if "id" in names else []), *keep])
     missing = [name for name in columns if name not in names]
     if missing:
-        raise ColumnNotFound(f"no column {missing[0]!r}; the frame has: {', '.join(names)}")
+        known = [str(name) for name in names]  # pandas has columns that are numbers
+        raise ColumnNotFound(
+            f"no column {quoted(missing[0])}; the frame has: {listed(known)}"
+            f"{did_you_mean(missing[0], known)}"
+        )
     return list(columns)
 
 

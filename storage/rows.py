@@ -93,9 +93,18 @@ class Outline:
     columns: Mapping[str, str]  # name: "string", "int64", "float64", "bool", or an Arrow type
     lengths: Mapping[str, Lengths] = field(default_factory=dict)
     """Lengths by column if columns are decoded one by one, else of records, as `ANY_TEXT`."""
+    doubled: frozenset[str] = frozenset()
+    """Names that several columns had; the first of them is read under the name."""
+    fault: str | None = None  # why the first record has no columns, if records have their own
 
 
 NULL_KIND = "null"
+
+UNREADABLE_KINDS = ("encrypted values", "values of another file", "values without a description")
+"""Kinds of columns whose values cannot be read. A text can be read without them."""
+
+VALUELESS_KINDS = frozenset((NULL_KIND, *UNREADABLE_KINDS))
+"""Kinds of columns in which every value is missing."""
 
 ANY_TEXT = "*"
 """The only column of a format without column names: the text, under any name that is requested."""
@@ -110,12 +119,13 @@ class Column:
 
     @property
     def array(self) -> str:
-        """Name of the column's array in the results; dots of a path into structs are replaced.
+        """Name of the column's array in the results: letters, digits and _.
 
-        >>> Column("translation.fr", "string").array
-        'translation_fr'
+        >>> [Column(name, "string").array for name in ("translation.fr", "first name", "2019")]
+        ['translation_fr', 'first_name', 'column_2019']
         """
-        return self.name.replace(".", "_")
+        name = "".join(c if f"a{c}".isidentifier() else "_" for c in self.name)
+        return name if name.isidentifier() and not name.startswith("_") else f"column_{name}"
 
 
 def common_kind(kinds: Iterable[str]) -> str:
@@ -124,7 +134,7 @@ def common_kind(kinds: Iterable[str]) -> str:
     >>> common_kind(["int64", "float64"]), common_kind(["int64", "null"]), common_kind(["date32"])
     ('float64', 'int64', 'string')
     """
-    known = set(kinds) - {NULL_KIND}  # the kind of a column in which every value is missing
+    known = set(kinds) - VALUELESS_KINDS
     if known == {"int64", "float64"}:
         return "float64"
     kind = known.pop() if len(known) == 1 else "string"

@@ -170,7 +170,7 @@ def rehearse_run(
         bill=bill,
         rows_before=_rows_done(spec),
         took=time.perf_counter() - began,
-        notes=(*index.notes, *_sample_notes(surveyed), *bill_notes),
+        notes=(*spec.corpus.notes, *index.notes, *_sample_notes(surveyed), *bill_notes),
     )
 
 

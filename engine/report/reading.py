@@ -16,6 +16,7 @@ import numpy.typing as npt
 from ...storage.corpus.index import CorpusIndex
 from ...storage.errors import ColumnNotFound, UsageError
 from ...storage.field import STRING, Field
+from ...storage.rows import Column
 from ...storage.store.reader import ResultsStore
 from ..results.extremes import Extremes
 from .groups import MOST_VALUES, SHOWN, Group, Grouping, Groups
@@ -216,7 +217,7 @@ def _candidates(by: str | None, index: CorpusIndex, stored: Sequence[str]) -> li
     """Return the candidates for the grouping: the given column, or the kept ones."""
     if by is None:
         return [Groups(column.array, SHOWN) for column in index.keep]
-    name = by.replace(".", "_")  # see `Column.array`
+    name = Column(by, STRING).array
     if name not in stored:
         raise ColumnNotFound(
             f"no array {by!r} with one value per text to group by; choose from: {', '.join(stored)}"

@@ -10,6 +10,7 @@ from os import PathLike
 from pathlib import Path
 from typing import Any
 
+from ...storage.corpus.locations.exports import record_export
 from ...storage.errors import StorageRefused, UsageError
 from ...storage.tracebacks import short_traceback
 from ..rendering.html import table
@@ -93,6 +94,7 @@ def report(
     path = _output_path(results, out)
     findings = find(results, by, storage_options)
     _write(path, page(findings))
+    record_export(path, [indexed.file for indexed in findings.index.files])
     return Report(path, tuple(headline(findings)))
 
 

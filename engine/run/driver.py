@@ -93,7 +93,8 @@ class Driver:
             ticket=self._ticket,
             existing=spec.existing,
         )
-        self._events.publish(Indexed(len(store.index.files), store.index.rows, store.index.notes))
+        notes = (*spec.corpus.notes, *store.index.notes)
+        self._events.publish(Indexed(len(store.index.files), store.index.rows, notes))
         if spec.mirror is None:
             return self._finished(store)
         mirror, lease = self._leases[1]

@@ -45,6 +45,8 @@ def own_columns(index: CorpusIndex, opener: FileOpener) -> tuple[Column, ...]:
         for name, kind in kind_by_name.items():
             kinds.setdefault(name, set(schemaless)).add(kind)
     known = {column.name: column for column in index.keep}
+    for name, column in known.items():  # which may first appear in a later record
+        kinds.setdefault(name, {column.kind})
     left_out = {ANY_TEXT, index.text, index.id.name if index.id else None}
     return tuple(
         known.get(name) or Column(name, common_kind(in_files))

@@ -9,18 +9,19 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
-from os import PathLike
 from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 
 from ..cleaning.steps import NO_CLEANING, Cleaning
-from ..errors import CorpusNotFound, UsageError
+from ..errors import UsageError
 from ..formats.registry import require_format
+from ..names import storable
 from ..rows import ARROW_KINDS, ColumnSelection, Rows, SourceFile, Stretch
 from ..tracebacks import short_traceback
 from .index import CorpusIndex, build_index
-from .listing import Location, list_files
+from .listing import list_files
+from .locations.arguments import Location, locations_of, names_of, require_name, require_options
 from .opening import FileOpener
 from .partition import Sharding
 from .reading import read_stretches
@@ -35,12 +36,13 @@ class Corpus:
     """Files of texts, in a fixed order, not read yet. Made by `open_corpus`."""
 
     files: tuple[SourceFile, ...]
-    ignored: tuple[str, ...]
+    ignored: tuple[str, ...]  # names of files that were found, but whose format is unknown
     text: str
     id: str | None
     keep: tuple[str, ...]
     storage_options: Mapping[str, Any] = field(default_factory=dict, repr=False)
     cleaning: Cleaning = NO_CLEANING
+    notes: tuple[str, ...] = ()  # sentences about other files that are left out
 
     @cached_property
     def index(self) -> CorpusIndex:
@@ -158,25 +160,27 @@ def open_corpus(
     >>> corpus.frame.compute().text.tolist()
     ['un']
     """
+    given = locations_of(urls)
+    require_name("text", text)
+    if id is not None:
+        require_name("id", id)
+    kept = names_of(keep)
+    require_options(storage_options, format)
     options = dict(storage_options or {})
-    given = [urls] if isinstance(urls, str | PathLike) else list(urls)
-    if isinstance(keep, str):
-        raise UsageError(f"keep must be a list of columns, not a string: keep=[{keep!r}]")
     if not isinstance(clean, Cleaning | None):
         raise UsageError(
             f"clean must be a Cleaning, such as Cleaning(unicode='NFC'), not {clean!r}"
         )
-    if not given:
-        raise CorpusNotFound("no corpus was named; give at least one file, folder or URL")
     if format is not None:
         require_format(format)
-    files, ignored = list_files(given, format, options)
+    found = list_files(given, format, options)
     return Corpus(
-        files=files,
-        ignored=ignored,
+        files=found.files,
+        ignored=found.ignored,
+        notes=found.notes,
         text=text,
         id=id,
-        keep=tuple(keep),
+        keep=kept,
         storage_options=options,
         cleaning=clean or NO_CLEANING,
     )
@@ -199,8 +203,8 @@ class _ReadFrame:
 
 
 def _schema(selection: ColumnSelection) -> pa.Schema:
-    others = {column.name: ARROW_KINDS[column.kind] for column in selection.others}
-    return pa.schema({selection.text: pa.large_string(), **others})
+    others = {storable(column.name): ARROW_KINDS[column.kind] for column in selection.others}
+    return pa.schema({storable(selection.text): pa.large_string(), **others})
 
 
 def _to_table(batches: Sequence[Rows], selection: ColumnSelection) -> pa.Table:

@@ -22,6 +22,7 @@ from ..cleaning.steps import NO_CLEANING, Cleaning
 from ..errors import ColumnNotFound, CorpusEmpty, PaniniError, StorageRefused, StorageUnreachable
 from ..filesystems.redaction import presentable, scrubbed
 from ..formats.registry import FORMATS, outline
+from ..names import did_you_mean, storable
 from ..rows import (
     ANY_TEXT,
     Column,
@@ -34,11 +35,14 @@ from ..rows import (
     Unit,
     common_kind,
 )
+from .missing_columns import no_column, require_text, text_problem
 from .opening import SMALL_BYTES, FileOpener, SmallFileOpener
 from .partition import FileRows, Partition, file_spans, plan
+from .remarks import doubled_names
 
 INDEX_THREADS = 16
-_TEXT_KIND = "string"
+_DEFAULT_ID = "id"
+_MOST_NOTES = 10
 
 
 @dataclass(frozen=True)
@@ -69,6 +73,7 @@ class CorpusIndex:
     id: Column | None  # None: a text's id is its row number
     keep: tuple[Column, ...]
     cleaning: Cleaning = NO_CLEANING
+    remarks: tuple[str, ...] = ()  # which column was left out, or read where several had its name
 
     @cached_property
     def starts(self) -> list[int]:
@@ -94,7 +99,8 @@ class CorpusIndex:
     @property
     def notes(self) -> tuple[str, ...]:
         """Sentences for the user about how the corpus will be read."""
-        unread = [f"{f.file.name} cannot be read: {f.problem}" for f in self.uncounted]
+        unread = list(self.remarks)
+        unread += [f"{f.file.name} cannot be read: {f.problem}" for f in self.uncounted]
         unread += [
             f"{f.file.name}: {f.problem}; its {f.rows:,} rows are quarantined"
             for f in self.files
@@ -104,6 +110,9 @@ class CorpusIndex:
         if packed:
             names = ", ".join(packed[:3]) + (", ..." if len(packed) > 3 else "")
             unread.append(f"{names}: compressed, so each file is read by a single task")
+        more = len(unread) - _MOST_NOTES
+        if more > 0:
+            unread[_MOST_NOTES:] = [f"and {more:,} more notes like these; see the quarantine"]
         return tuple(unread)
 
     def locate(self, row: int) -> tuple[SourceFile, int]:
@@ -146,6 +155,7 @@ class CorpusIndex:
         """Digest of the rows, their units, the problems and the kinds of columns."""
         found = self.to_json()
         found["files"] = [[file["units"], file["problem"]] for file in found["files"]]
+        found.pop("remarks", None)
         return hashlib.sha256(json.dumps(found, sort_keys=True).encode()).hexdigest()
 
     def to_json(self) -> dict[str, Any]:
@@ -165,6 +175,7 @@ class CorpusIndex:
             "id": asdict(self.id) if self.id else None,
             "keep": [asdict(column) for column in self.keep],
             "cleaning": self.cleaning.describe(),
+            **({"remarks": list(self.remarks)} if self.remarks else {}),
         }
 
     @classmethod
@@ -182,7 +193,8 @@ class CorpusIndex:
         identity = Column(**data["id"]) if data["id"] else None
         keep = tuple(Column(**column) for column in data["keep"])
         cleaning = Cleaning(**data.get("cleaning", {}))  # older stores have no cleaning
-        return cls(tuple(files), data["text"], identity, keep, cleaning)
+        remarks = tuple(data.get("remarks", ()))
+        return cls(tuple(files), data["text"], identity, keep, cleaning, remarks)
 
 
 def build_index(
@@ -201,20 +213,27 @@ def build_index(
     CorpusEmpty
         No file has any rows.
     """
-    found = _outlines(files, opener)
+    found = _outlines(files, opener, [text, id or _DEFAULT_ID, *keep])
     readable = [o for o in found if isinstance(o, Outline) and (o.units or o.columns)]
-    _require_text(readable, text)
+    require_text(files, found, text)
     indexed = tuple(_file_index(f, o, text) for f, o in zip(files, found, strict=True))
     names = {name for o in readable for name in o.columns} - {ANY_TEXT}
     for name in (*([id] if id else []), *keep):
-        if name not in names:
-            raise ColumnNotFound(_no_column(name, names))
-    identity = id or ("id" if "id" in names else None)
+        if readable and name not in names:
+            raise ColumnNotFound(no_column(name, names) + did_you_mean(name, names))
+    remarks = doubled_names(files, found, (text, id or _DEFAULT_ID, *keep))
+    identity = id or (_DEFAULT_ID if _DEFAULT_ID in names else None)
+    if id is None and identity and (nested := _nested(readable, identity)):
+        identity = None
+        remarks.append(
+            f"column 'id' holds {nested}, which cannot be stored; a text's id is its row number"
+        )
     index = CorpusIndex(
         indexed,
         text,
         Column(identity, _id_kind(readable, identity)) if identity else None,
         tuple(Column(name, _kind(readable, name)) for name in keep),
+        remarks=tuple(remarks),
     )
     if not index.rows:
         reasons = "; ".join(f"{f.file.name}: {f.problem or 'no rows'}" for f in indexed[:5])
@@ -230,7 +249,8 @@ def extend_index(
     If the columns of a file do not fit, its rows are counted and quarantined.
     """
     added = []
-    for file, found in zip(files, _outlines(files, opener), strict=True):
+    names = [index.text, *(column.name for column in index.selection.others)]
+    for file, found in zip(files, _outlines(files, opener, names), strict=True):
         indexed = _file_index(file, found, index.text)
         if isinstance(found, Outline) and not indexed.problem:
             indexed = replace(indexed, problem=_misfit(found, index))
@@ -241,24 +261,27 @@ def extend_index(
 def _misfit(found: Outline, index: CorpusIndex) -> str | None:
     for column in index.selection.others:
         kind = found.columns.get(column.name, column.kind)
-        fits = column.kind in (kind, "string") or (kind, column.kind) == ("int64", "float64")
+        fits = common_kind((kind, column.kind)) == column.kind
         if not fits or "<" in kind:
             return f"column {column.name!r} holds {kind}, and in the results {column.kind}"
     return None
 
 
-def _outlines(files: Sequence[SourceFile], opener: FileOpener) -> list[Outline | str]:
+def _outlines(
+    files: Sequence[SourceFile], opener: FileOpener, names: Sequence[str]
+) -> list[Outline | str]:
     if not files:
         return []
     with ThreadPoolExecutor(min(INDEX_THREADS, len(files))) as pool:
-        return list(pool.map(lambda file: _outline(file, opener), files))
+        return list(pool.map(lambda file: _outline(file, opener, names), files))
 
 
-def _outline(file: SourceFile, opener: FileOpener) -> Outline | str:
+def _outline(file: SourceFile, opener: FileOpener, names: Sequence[str]) -> Outline | str:
     if file.problem:
         return f"cannot be opened: {file.problem}"
+    one = SmallFileOpener(opener, file) if file.size <= SMALL_BYTES else opener
     try:
-        return outline(file, SmallFileOpener(opener, file) if file.size <= SMALL_BYTES else opener)
+        return outline(file, one, names)
     except StorageRefused as refused:
         if not isinstance(refused.__cause__, PermissionError):
             raise
@@ -266,7 +289,7 @@ def _outline(file: SourceFile, opener: FileOpener) -> Outline | str:
     except PaniniError:
         raise
     except Malformed as error:
-        return scrubbed(f"not readable as {file.format}: {error}")
+        return storable(scrubbed(f"not readable as {file.format}: {error}"))
     except OSError as error:
         # A problem is stored permanently, so a transient failure must not become one.
         raise StorageUnreachable(
@@ -278,44 +301,23 @@ def _file_index(file: SourceFile, found: Outline | str, text: str) -> FileIndex:
     if isinstance(found, str):
         return FileIndex(file, (), found)
     # Without a schema, the keys may differ from record to record.
-    problem = _text_problem(found, text) if FORMATS[file.format].has_schema else None
+    problem = text_problem(found, text) if FORMATS[file.format].has_schema else None
     return FileIndex(
         file, found.units, problem, found.lengths.get(text) or found.lengths.get(ANY_TEXT)
     )
 
 
-def _text_problem(found: Outline, text: str) -> str | None:
-    kind = found.columns.get(text) or found.columns.get(ANY_TEXT)
-    if not found.units or kind == _TEXT_KIND:
-        return None
-    if kind is None:
-        return _no_column(text, set(found.columns))
-    inner = ", ".join(sorted(name for name in found.columns if name.startswith(f"{text}.")))
-    return f"column {text!r} holds {kind}, not text" + (f"; in it are {inner}" if inner else "")
-
-
-def _require_text(readable: Sequence[Outline], text: str) -> None:
-    problems = [_text_problem(found, text) for found in readable if found.units]
-    if problems and all(problems):
-        names = {name for o in readable for name in o.columns} - {ANY_TEXT}
-        if text in names:
-            raise ColumnNotFound(str(problems[0]))
-        raise ColumnNotFound(_no_column(text, names))
-
-
-def _no_column(name: str, names: set[str]) -> str:
-    # Stores keep this text in their index, which is part of what identifies a store: do not reword.
-    choices = ", ".join(sorted(names)) or "none"
-    return f"no column {name!r}; the columns there are: {choices}"
-
-
 def _kind(readable: Sequence[Outline], name: str) -> str:
     """Return the kind to read a column as, given its kinds in all files."""
-    kinds = {o.columns[name] for o in readable if name in o.columns}
-    nested = [kind for kind in kinds if "<" in kind]
-    if nested:
-        raise ColumnNotFound(f"column {name!r} holds {nested[0]}, which cannot be stored")
-    return common_kind(kinds)
+    if nested := _nested(readable, name):
+        raise ColumnNotFound(f"column {name!r} holds {nested}, which cannot be stored")
+    return common_kind({o.columns[name] for o in readable if name in o.columns})
+
+
+def _nested(readable: Sequence[Outline], name: str) -> str | None:
+    """Return a kind of the column that cannot be stored: a struct, list or map."""
+    kinds = sorted({o.columns[name] for o in readable if name in o.columns})
+    return next((kind for kind in kinds if "<" in kind), None)
 
 
 def _id_kind(readable: Sequence[Outline], name: str) -> str:

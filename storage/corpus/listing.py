@@ -6,10 +6,12 @@ format are in `formats.registry`.
 
 from __future__ import annotations
 
+import errno
 import stat
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from os import PathLike, fspath
+from dataclasses import dataclass
+from os import fspath
 from pathlib import PurePosixPath
 from typing import Any
 
@@ -24,9 +26,12 @@ from ..filesystems.filesystem import (
 )
 from ..filesystems.redaction import scrubbed, shown
 from ..filesystems.retry import permanent_errors, retried
-from ..formats.compression import SUFFIXES as COMPRESSED
-from ..formats.registry import ENDINGS, endings_of, format_of, read_as
+from ..formats.registry import format_of, read_as
+from ..names import storable
 from ..rows import SourceFile
+from .locations.arguments import Location
+from .locations.exports import exports_among
+from .locations.left_out import exports_note, hidden_note, no_files, not_found, unknown_format
 from .opening import version_of
 
 _SPECIAL_FILES = (
@@ -40,20 +45,40 @@ _SPECIAL_FILES = (
 
 Stores keep these texts in their index, which is part of what identifies a store: do not reword."""
 
+_MISSING = (FileNotFoundError, NotADirectoryError)
+
 _IN_A_STORE = f"/{MANIFEST_KEY}"
 
-Location = str | PathLike[str]
+
+@dataclass(frozen=True)
+class Listing:
+    """The files that locations stand for."""
+
+    files: tuple[SourceFile, ...]  # to be read, in order
+    ignored: tuple[str, ...]  # names of those whose format is unknown
+    notes: tuple[str, ...]  # sentences about others that are left out
+
+
+@dataclass(frozen=True)
+class _Found:
+    """What is at one location."""
+
+    files: Mapping[str, dict[str, Any]]  # fsspec's description of each file, by path
+    named: bool = False  # whether it is one file, named by the user
+    in_folder: bool = False
+    hidden: tuple[str, ...] = ()  # paths below the folder
+    exports: tuple[str, ...] = ()  # paths
 
 
 def list_files(
     given: Sequence[Location], format: str | None, options: Mapping[str, Any]
-) -> tuple[tuple[SourceFile, ...], tuple[str, ...]]:
-    """Return the files to read, in order, and the names of the files left out.
+) -> Listing:
+    """Return the files to read, in order, and what is left out.
 
     Raises
     ------
     CorpusNotFound
-        No file was found, or none of a known format.
+        No file was found, or none of a known format, or the format of a named one is unknown.
     UsageError
         A file is named twice.
     StorageRefused
@@ -61,38 +86,50 @@ def list_files(
     """
     found: list[dict[str, Any]] = []
     ignored: list[str] = []
+    notes: list[str] = []
     for url in [fspath(one) for one in given]:
-        for info in _described_files(url, options):
+        here = _located(url, options)
+        for info in _described_files(url, here, options):
             known = _format(info, format)
             if known:
                 found.append({**info, "known": known})
+            elif here.named:
+                raise CorpusNotFound(unknown_format(info["name"]))
             else:
                 ignored.append(info["name"])
+        both = hidden_note(here.hidden, format), exports_note(here.exports)
+        notes += filter(None, both)
     if not found:
-        raise CorpusNotFound(_no_files_message(given, ignored, format))
+        raise CorpusNotFound(no_files(given, ignored, format, notes))
     _require_distinct(found)
     root = _common_folder([info["name"] for info in found])
-    return tuple(_source(info, root) for info in found), tuple(ignored)
+    return Listing(tuple(_source(info, root) for info in found), tuple(ignored), tuple(notes))
 
 
-def _described_files(url: str, options: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
-    """Yield the filesystem's description of every file that a URL stands for, sorted by name."""
+def _located(url: str, options: Mapping[str, Any]) -> _Found:
+    """Return what a URL stands for."""
+    if "\0" in url:  # of which operating systems say that it is a wrong value
+        return _Found({})
     fs, path = filesystem_of(url, options)
+    with permanent_errors(f"listing {scrubbed(shown(url))}"):
+        return retried(f"listing {url}", lambda: _files_at(fs, path))
+
+
+def _described_files(
+    url: str, here: _Found, options: Mapping[str, Any]
+) -> Iterator[dict[str, Any]]:
+    """Yield the filesystem's description of every file that a URL stands for, sorted by name."""
+    if not (here.files or here.hidden or here.exports):
+        raise CorpusNotFound(not_found(url))
+    fs, _ = filesystem_of(url, options)
     # In a chained URL (zip://*.txt::gs://bucket/a.zip), each file keeps the part after the "::".
     head, _, rest = url.partition("::")
     tail = f"::{rest}" if rest and "://" in head else ""
-    with permanent_errors(f"listing {scrubbed(shown(url))}"):
-        in_folder, infos = retried(f"listing {url}", lambda: _files_at(fs, path))
-    if not infos:
-        raise CorpusNotFound(
-            f"no files found at {scrubbed(shown(url))}; check the path (in a folder, results "
-            "stores and names that start with . or _ are skipped)"
-        )
-    for name in sorted(infos):
+    for name in sorted(here.files):
         # Names on the web are whole URLs, which must be shown without a password.
         label = shown(name) if "://" in name else name
-        url = fs.unstrip_protocol(name) + tail
-        yield {**infos[name], "name": label, "url": url, "in_folder": in_folder}
+        own = fs.unstrip_protocol(name) + tail
+        yield {**here.files[name], "name": label, "url": own, "in_folder": here.in_folder}
 
 
 def _require_distinct(found: Sequence[Mapping[str, Any]]) -> None:
@@ -121,38 +158,38 @@ def _format(info: Mapping[str, Any], format: str | None) -> tuple[str, str | Non
     return read_as(info["name"], format)
 
 
-def _files_at(fs: Any, path: str) -> tuple[bool, dict[str, dict[str, Any]]]:
-    """Return whether a path is a folder, and the files that it stands for."""
+def _files_at(fs: Any, path: str) -> _Found:
+    """Return what a path stands for: a file, a folder, or the files that match it."""
     forget_listings(fs)
     try:  # fsspec's own isdir and exists return False when the disk fails
         with consistent_listings(fs):
             here = fs.info(path)
-    except (FileNotFoundError, NotADirectoryError):
-        literal = "://" in path and "?" in path  # on the web a "?" is not a wildcard
-        return False, {} if literal else files_matching(fs, path)
+    except OSError as error:
+        if not isinstance(error, _MISSING) and error.errno != errno.ENAMETOOLONG:
+            raise
+        if "://" in path and "?" in path:  # on the web a "?" is not a wildcard
+            return _Found({})
+        matching = files_matching(fs, path)
+        exports = exports_among(fs, matching)
+        visible = {n: i for n, i in matching.items() if n not in exports}
+        return _Found(visible, exports=tuple(sorted(exports)))
     if here["type"] != "directory":
-        return False, {path: here}
+        return _Found({path: here}, named=True)
     found = files_below(fs, path)
     # A results store in or below the folder is not part of the corpus, though it has Parquet files.
     stores = tuple(n.removesuffix(_IN_A_STORE) + "/" for n in found if n.endswith(_IN_A_STORE))
-    visible = {n: i for n, i in found.items() if not _hidden(n, path) and not n.startswith(stores)}
-    return True, visible
+    exports = exports_among(fs, found)
+    others = {n: i for n, i in found.items() if not n.startswith(stores) and n not in exports}
+    visible = {n: i for n, i in others.items() if not _hidden(n, path)}
+    hidden = (n.removeprefix(path).lstrip("/") for n in others if n not in visible)
+    return _Found(
+        visible, in_folder=True, hidden=tuple(sorted(hidden)), exports=tuple(sorted(exports))
+    )
 
 
 def _hidden(name: str, folder: str) -> bool:
     inner = PurePosixPath(name.removeprefix(folder)).parts
     return any(part.startswith((".", "_")) for part in inner)
-
-
-def _no_files_message(given: Sequence[Location], ignored: Sequence[str], format: str | None) -> str:
-    known = ENDINGS if format is None else endings_of(format)
-    files = ", ".join(PurePosixPath(name).name for name in ignored[:5])
-    where = ", ".join(scrubbed(shown(fspath(one))) for one in given)
-    whose = "known endings are" if format is None else f"the endings of {format} are"
-    return (
-        f"no corpus file in {where}: found {files}; {whose} {' '.join(known)} "
-        f"(and {' '.join(COMPRESSED)})"
-    )
 
 
 def _common_folder(names: Sequence[str]) -> PurePosixPath:
@@ -165,7 +202,7 @@ def _common_folder(names: Sequence[str]) -> PurePosixPath:
 
 
 def _source(info: Mapping[str, Any], root: PurePosixPath) -> SourceFile:
-    name = _printable(str(PurePosixPath(info["name"]).relative_to(root)))
+    name = storable(str(PurePosixPath(info["name"]).relative_to(root)))
     if info["size"] is None:  # such a web server may not serve parts of a file either
         raise UsageError(
             f"{shown(info['url'])}: the server does not report the size; download the file first"
@@ -173,7 +210,7 @@ def _source(info: Mapping[str, Any], root: PurePosixPath) -> SourceFile:
     url = shown(info["url"])
     format, compression = info["known"]
     return SourceFile(
-        url=_printable(url),
+        url=storable(url),
         name=name,
         size=info["size"],
         version=version_of(info),
@@ -187,7 +224,7 @@ def _source(info: Mapping[str, Any], root: PurePosixPath) -> SourceFile:
 def _problem(info: Mapping[str, Any]) -> str | None:
     """Return why a file cannot be opened, if its name or its kind shows that."""
     name = info["name"]
-    if name != _printable(name):
+    if name != storable(name):
         return "its name is not UTF-8; rename it"
     if "::" in name:
         return "its name holds '::', which joins URLs; rename it"
@@ -195,12 +232,3 @@ def _problem(info: Mapping[str, Any]) -> str | None:
         return None
     kind = next((what for test, what in _SPECIAL_FILES if test(info.get("mode", 0))), "no file")
     return f"it is {kind}"
-
-
-def _printable(name: str) -> str:
-    r"""Return a name that can be stored, with bytes that are not UTF-8 escaped.
-
-    >>> _printable("a\udcff.txt"), _printable("ā.txt")
-    ('a\\udcff.txt', 'ā.txt')
-    """
-    return name.encode("utf-8", "backslashreplace").decode()

@@ -14,9 +14,15 @@ from typing import Any, BinaryIO
 
 import pyarrow as pa
 
+from ..rows import Malformed
 from .decoding import StoredFile
 
 SUFFIXES = {".gz": "gzip", ".zst": "zstd", ".bz2": "bz2"}
+
+_LONG_WINDOW = (
+    "compressed with a zstd window of more than 128 MiB; compress it again without --long "
+    "(or with --long=27 at most)"
+)
 
 _STORED_BYTES = 1 << 20
 """Bytes per read from the storage."""
@@ -102,7 +108,12 @@ class _Decompressed(io.RawIOBase):
         return True
 
     def readinto(self, buffer: Any) -> int:
-        with self._stored.decoding(self._reason):
-            data = self._decode(len(buffer))
+        try:
+            with self._stored.decoding(self._reason):
+                data = self._decode(len(buffer))
+        except Malformed as error:
+            if "requires too much memory" in str(error):  # ZSTD_WINDOWLOG_LIMIT_DEFAULT
+                raise Malformed(_LONG_WINDOW) from error
+            raise
         buffer[: len(data)] = data
         return len(data)

@@ -18,8 +18,6 @@ from ..rows import Malformed
 
 T = TypeVar("T")
 
-_RAISED_BY_DECODERS = (OSError, EOFError, zlib.error, pa.ArrowException)
-
 
 class StoredFile(io.RawIOBase):
     """Stored bytes of a file, as input of a decoder. Closed by the file's opener."""
@@ -65,13 +63,22 @@ class StoredFile(io.RawIOBase):
     def decoding(self, reason: str) -> Iterator[None]:
         """Turn errors of a decoder into `Malformed`, with a message that begins with `reason`.
 
-        Use it around every call of a decoder. Errors of the storage are raised unchanged.
+        Use it around every call of a decoder, and around nothing else: whatever a decoder raises
+        is about the bytes that it was given, be it a KeyError, a UnicodeDecodeError or the
+        MemoryError of a size that damage made huge. Errors of the storage are raised unchanged.
         """
         try:
             yield
-        except _RAISED_BY_DECODERS as error:
+        except Exception as error:  # see above
             if self._failure is error:
                 raise
             if self._failure is not None:
                 raise self._failure from error
-            raise Malformed(f"{reason}: {error}") from error
+            raise Malformed(f"{reason}: {_message(error)}") from error
+
+
+def _message(error: Exception) -> str:
+    """Return what an error says; its class too, if that says more."""
+    if isinstance(error, OSError | EOFError | zlib.error | pa.ArrowException):
+        return str(error)
+    return f"{type(error).__name__}: {error}"

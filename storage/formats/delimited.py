@@ -27,6 +27,9 @@ from ..rows import (
 )
 from .format import Format
 from .lines import BLOCK_BYTES, BOM
+from .recognition.binary import binary
+from .recognition.documents import not_delimited, pointer
+from .recognition.encodings import wide
 from .row_builder import RowBuilder
 
 LONGEST_FIELD = 1 << 28
@@ -170,6 +173,7 @@ CSV = Format(
     text_copies=9,
     calibrated_as="csv",
     counting_cost=10.0,
+    impostors=(binary, wide, pointer, not_delimited),
 )
 
 TSV = replace(CSV, endings=(".tsv",))

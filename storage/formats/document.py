@@ -14,7 +14,9 @@ from ..errors import StorageRefused
 from ..rows import (
     ANY_TEXT,
     ARROW_KINDS,
+    EXCERPT_BYTES,
     ColumnSelection,
+    Fault,
     Lengths,
     Opener,
     Outline,
@@ -25,6 +27,10 @@ from ..rows import (
 )
 from .format import Format
 from .lines import BOM
+from .recognition.binary import binary
+from .recognition.documents import HEAD_BYTES, pointer
+from .recognition.encodings import wide
+from .recognition.first_look import problem_of
 from .row_builder import utf8_text
 
 _NAME = "id"
@@ -47,20 +53,35 @@ def read(
     """Read the file; columns other than `id` are null."""
     try:
         with opener(file) as stream:
-            data = stream.read().removeprefix(BOM)
+            data = stream.read()
     except StorageRefused as refused:
         # Files of other formats are opened, and so refused, when they are counted.
         if not isinstance(refused.__cause__, PermissionError):
             raise
         yield Rows.lost(span.start, span.stop, f"cannot be opened: {refused.__cause__}", selection)
         return
-    raw = pa.array([data], pa.binary() if len(data) < 2**31 else pa.large_binary())
-    text, faults = utf8_text(raw, span.start)
+    text, faults = _checked(data, span.start)
     others = {
         c.name: pa.array([file.name if c.name == _NAME else None], ARROW_KINDS[c.kind])
         for c in selection.others
     }
     yield Rows(span.start, text, others, faults)
+
+
+def _checked(data: bytes, row: int) -> tuple[pa.Array, tuple[Fault, ...]]:
+    """Return the text as an array, null if it is not UTF-8 or a file of another kind."""
+    body = data.removeprefix(BOM)
+    text, faults = utf8_text(pa.array([body], _binary_for(body)), row)
+    other = problem_of(data[:HEAD_BYTES], (binary, wide, pointer))
+    if other is None:
+        return text, faults
+    reasons = [fault.reason for fault in faults]
+    fault = Fault(row, "; ".join([*reasons, other]), data[:EXCERPT_BYTES])
+    return pa.nulls(1, text.type), (fault,)
+
+
+def _binary_for(data: bytes) -> pa.DataType:
+    return pa.binary() if len(data) < 2**31 else pa.large_binary()
 
 
 FORMAT = Format(

@@ -6,7 +6,7 @@ the corpus is (`SourceFile`) and what is read from it (`Rows`) are in `rows`.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass
 
 from ..rows import ColumnSelection, Lengths, Opener, Outline, Rows, RowSpan, SourceFile
@@ -50,6 +50,11 @@ class Format:
         Whether every file is one row, so that it need not be opened to be counted.
     exact_lengths : callable, optional
         Finds the exact lengths of texts for which `outline` returns only a bound.
+    outline_seeking : callable, optional
+        Counts a file's records like `outline`, and finds which of some columns any record has, not
+        only the first ones. For formats without a schema.
+    impostors : tuple of callable
+        Functions of `recognition`, which tell from a file's first bytes that it is another thing.
     """
 
     outline: Callable[[SourceFile, Opener], Outline]
@@ -66,6 +71,8 @@ class Format:
     random_access: bool = False
     single_row: bool = False
     exact_lengths: Callable[[SourceFile, Opener, str, Lengths], Lengths] | None = None
+    outline_seeking: Callable[[SourceFile, Opener, Collection[str]], Outline] | None = None
+    impostors: tuple[Callable[[bytes], str | None], ...] = ()
 
     @property
     def front_only(self) -> bool:

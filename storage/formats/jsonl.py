@@ -5,13 +5,13 @@
 
 from __future__ import annotations
 
-import io
 import json
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
+from dataclasses import replace
 from typing import Any
 
+from ..names import listed
 from ..rows import (
-    BATCH_BYTES,
     BATCH_ROWS,
     ColumnSelection,
     Opener,
@@ -21,42 +21,43 @@ from ..rows import (
     SourceFile,
 )
 from .format import Format
-from .jsonl_blocks import SAMPLE_RECORDS, Lines, blocks_of, parse
-from .lines import lines_of, outline_lines
+from .jsonl_blocks import Lines, blocks_of, parse
+from .jsonl_keys import KeySearch, kind_of, parsed
+from .lines import byte_blocks, outline_lines
+from .recognition.binary import binary
+from .recognition.documents import not_json_lines, pointer
+from .recognition.encodings import wide
 from .row_builder import RowBuilder
 
-_SAMPLE_PIECE = 1 << 18
+_PEEK_PIECE = 1 << 18
 
 PARTS = 16
 """Parts that a block is split into if it cannot be parsed whole; a bad line slows only its part."""
 
 
 def outline(file: SourceFile, opener: Opener) -> Outline:
-    """Count the records."""
-    found = columns(file, opener)
+    """Count the records, and find the keys of the first hundred."""
+    return outline_seeking(file, opener, ())
+
+
+def outline_seeking(file: SourceFile, opener: Opener, names: Collection[str]) -> Outline:
+    """Count the records, and find the keys of the first hundred and those of `names` in any."""
+    search = KeySearch(names)
     with opener(file) as stream:
+        blocks = search.watch(byte_blocks(stream))
         seekable = file.compression is None
-        return outline_lines(stream, found, skip_blank=True, seekable=seekable)
+        found = outline_lines(blocks, {}, skip_blank=True, seekable=seekable)
+    return replace(found, columns=search.columns, fault=search.fault)
 
 
 def columns(file: SourceFile, opener: Opener) -> dict[str, str]:
     """Return the keys of the first hundred records, in the first 8 MiB."""
-    found: dict[str, str] = {}
+    search = KeySearch()
     with opener(file) as stream:
-        head = b""
-        while head.count(b"\n") < SAMPLE_RECORDS and len(head) < BATCH_BYTES:
-            if not (piece := stream.read(_SAMPLE_PIECE)):
+        for _ in search.watch(iter(lambda: stream.read(_PEEK_PIECE), b"")):
+            if search.peeked:
                 break
-            head += piece
-        sample = RowSpan(0, SAMPLE_RECORDS, 0, 0)
-        for record in lines_of(io.BytesIO(head), sample, skip_blank=True):
-            try:
-                value = json.loads(record)
-            except (ValueError, RecursionError):
-                continue
-            if isinstance(value, dict):
-                found |= dict.fromkeys(value, "string")
-    return found
+    return search.columns
 
 
 def read(
@@ -94,14 +95,9 @@ def by_line(records: Iterable[bytes], row: int, selection: ColumnSelection) -> I
 
 
 def _add(rows: RowBuilder, record: bytes, selection: ColumnSelection) -> None:
-    try:
-        value = json.loads(record.decode())
-    except UnicodeDecodeError as error:
-        return rows.fault(f"invalid UTF-8 at byte {error.start}: {error.reason}", record)
-    except (ValueError, RecursionError) as error:
-        return rows.fault(f"not JSON: {error}", record)
-    if not isinstance(value, dict):
-        return rows.fault(f"a JSON {_kind(value)} where an object belongs", record)
+    value = parsed(record)
+    if isinstance(value, str):
+        return rows.fault(value, record)
     others = [_as_string(value.get(column.name)) for column in selection.others]
     text = value.get(selection.text)
     if text is None:
@@ -109,7 +105,7 @@ def _add(rows: RowBuilder, record: bytes, selection: ColumnSelection) -> None:
         return rows.fault(reason, b"", others)
     if not isinstance(text, str):
         return rows.fault(
-            f"{selection.text!r} is a JSON {_kind(text)}, not a string", record, others
+            f"{selection.text!r} is a JSON {kind_of(text)}, not a string", record, others
         )
     try:
         return rows.add(text.encode(), others)
@@ -118,13 +114,8 @@ def _add(rows: RowBuilder, record: bytes, selection: ColumnSelection) -> None:
 
 
 def _missing(value: Mapping[str, Any], text: str) -> str:
-    keys = ", ".join(sorted(value)[:8]) or "no keys"
+    keys = listed(sorted(value)[:8]) if value else "no keys"
     return f"no {text!r} (the record has: {keys})"
-
-
-def _kind(value: Any) -> str:
-    names = {dict: "object", list: "array", str: "string", bool: "boolean", type(None): "null"}
-    return names.get(type(value), "number")
 
 
 def _as_string(value: Any) -> str | None:
@@ -143,4 +134,6 @@ FORMAT = Format(
     calibrated_as="jsonl",
     has_schema=False,
     line_oriented=True,
+    outline_seeking=outline_seeking,
+    impostors=(binary, wide, pointer, not_json_lines),
 )

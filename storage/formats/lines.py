@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from typing import BinaryIO
 
 import numpy as np
@@ -18,10 +18,16 @@ def is_blank(line: bytes) -> bool:
     return line in (b"", b"\r")
 
 
+def byte_blocks(stream: BinaryIO) -> Iterator[bytes]:
+    """Yield the bytes of a stream in blocks of 1 MiB, the last of which may be shorter."""
+    while block := stream.read(BLOCK_BYTES):
+        yield block
+
+
 def outline_lines(
-    stream: BinaryIO, columns: dict[str, str], *, skip_blank: bool, seekable: bool
+    blocks: Iterable[bytes], columns: Mapping[str, str], *, skip_blank: bool, seekable: bool
 ) -> Outline:
-    """Count the lines of a stream in blocks of 1 MiB, with one unit per block.
+    """Count the lines of a stream, given as blocks of bytes, with one unit per block.
 
     With `skip_blank`, empty lines are not records. A stream that is not `seekable` (a compressed
     one) is a single unit.
@@ -30,7 +36,7 @@ def outline_lines(
     base = start = 0  # offsets of this block, and of the line that is not complete yet
     last = seen = 0
     longest = longest_row = 0
-    while block := stream.read(BLOCK_BYTES):
+    for block in blocks:
         raw = np.frombuffer(block, np.uint8)
         ends = np.flatnonzero(raw == 10)
         if ends.size:

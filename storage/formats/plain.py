@@ -17,7 +17,10 @@ from ..rows import (
     SourceFile,
 )
 from .format import Format
-from .lines import lines_of, outline_lines
+from .lines import byte_blocks, lines_of, outline_lines
+from .recognition.binary import binary
+from .recognition.documents import ends_in_cr, pointer
+from .recognition.encodings import wide
 from .row_builder import RowBuilder, utf8_text
 
 
@@ -26,7 +29,7 @@ def outline(file: SourceFile, opener: Opener) -> Outline:
     with opener(file) as stream:
         seekable = file.compression is None
         found = columns(file, opener)
-        return outline_lines(stream, found, skip_blank=False, seekable=seekable)
+        return outline_lines(byte_blocks(stream), found, skip_blank=False, seekable=seekable)
 
 
 def columns(file: SourceFile, opener: Opener) -> dict[str, str]:  # noqa: ARG001
@@ -60,4 +63,5 @@ FORMAT = Format(
     text_copies=5,
     calibrated_as="text",
     line_oriented=True,
+    impostors=(binary, wide, pointer, ends_in_cr),
 )

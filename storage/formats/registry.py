@@ -5,13 +5,21 @@ To add a format, write its module with a `Format` at its end, and add it to `FOR
 
 from __future__ import annotations
 
+from collections.abc import Collection
+from dataclasses import replace
+
 import pyarrow as pa
 
-from ..errors import UsageError
+from ..errors import PaniniError, UsageError
 from ..filesystems.redaction import scrubbed
 from ..rows import Malformed, Opener, Outline, SourceFile
-from . import delimited, document, jsonl, parquet, plain
+from . import delimited, document, jsonl, plain
 from .compression import split_suffix
+from .parquet import parquet
+from .recognition.binary import binary, is_text
+from .recognition.documents import HEAD_BYTES, page, pointer
+from .recognition.encodings import wide
+from .recognition.first_look import FirstLook, problem_of
 
 FORMATS = {
     "parquet": parquet.FORMAT,
@@ -78,12 +86,48 @@ def require_format(format: str) -> None:
         raise UsageError(f"unknown format {format!r}; choose one of: {', '.join(FORMATS)}")
 
 
-def outline(file: SourceFile, opener: Opener) -> Outline:
-    """Count a file's records. Raise `Malformed` (or OSError) if it cannot be read."""
+def outline(file: SourceFile, opener: Opener, names: Collection[str] = ()) -> Outline:
+    """Count a file's records, and find its columns.
+
+    Parameters
+    ----------
+    names : collection of str
+        Columns to find in whichever record they first appear, if the format has no schema.
+
+    Raises
+    ------
+    Malformed
+        The file does not follow its format, or is another thing by its first bytes.
+    OSError
+        It cannot be read.
+    """
+    known = FORMATS[file.format]
+    opening = FirstLook(opener, known.impostors) if known.impostors else opener
     try:
-        return FORMATS[file.format].outline(file, opener)
+        if known.outline_seeking:
+            return known.outline_seeking(file, opening, names)
+        return known.outline(file, opening)
     except BROKEN as error:
-        raise Malformed(reason_of(error)) from error
+        raise Malformed(reason_of(error) + _stored_as(file, opener)) from error
+
+
+def _stored_as(file: SourceFile, opener: Opener) -> str:
+    """Return what a file is as it is stored, if it could not be decoded; empty if unknown."""
+    known = FORMATS[file.format]
+    if not (file.compression or known.random_access):
+        return ""
+    try:
+        with opener(replace(file, compression=None)) as stream:
+            head = stream.read(HEAD_BYTES)
+    except (OSError, PaniniError):
+        return ""
+    found = problem_of(head, (binary, wide, pointer, page))
+    own = f"it is {file.compression} data", f"it is a {file.format} file"
+    if found and not found.lower().startswith(own):
+        return f"; {found}"
+    if file.compression and head and is_text(head):
+        return f"; it is not compressed: take the ending of {file.compression} off its name"
+    return ""
 
 
 def reason_of(error: BaseException) -> str:

@@ -55,6 +55,18 @@ def _nulls(array: pa.Array) -> list[int]:
     return [row for row, null in enumerate(array.is_null().to_pylist()) if null]
 
 
+def cast_or_null(values: pa.Array, kind: pa.DataType) -> pa.Array:
+    """Return values as another type; null where that is impossible, as for "n/a" as an integer."""
+    try:
+        # An integer that float64 cannot represent is rounded to the nearest one that it can.
+        return values.cast(kind, safe=kind != pa.float64())
+    except pa.ArrowException:
+        if len(values) == 1:
+            return pa.nulls(1, kind)
+    half = len(values) // 2
+    return pa.concat_arrays([cast_or_null(part, kind) for part in (values[:half], values[half:])])
+
+
 class RowBuilder:
     """Collects the rows of formats that are read row by row, and returns them in batches."""
 
@@ -97,7 +109,7 @@ class RowBuilder:
         binary = pa.binary() if self._bytes <= SHORT_BYTES else pa.large_binary()
         text = pa.array(self._text, binary)
         columns = {
-            name: pa.array([values[at] for values in self._values], pa.string()).cast(kind)
+            name: cast_or_null(pa.array([values[at] for values in self._values], pa.string()), kind)
             for at, (name, kind) in enumerate(zip(self._names, self._kinds, strict=True))
         }
         view = text.view(pa.string() if binary == pa.binary() else pa.large_string())

@@ -17,6 +17,7 @@ from ..corpus.corpus import Corpus
 from ..corpus.index import CorpusIndex
 from ..errors import ResultsMismatch, ResultsNotFound
 from ..field import Field
+from ..names import storable
 from ..targets.target import Target
 from .history import RunRecord
 from .keys import INDEXES, MANIFEST_KEY, RUN_FOLDER, SPARE_MANIFEST_KEY, index_key
@@ -91,7 +92,7 @@ class Manifest:
             "runs": [run.to_json() for run in self.runs],
             "summary": self.summary,
         }
-        return json.dumps(document, indent=1, ensure_ascii=False).encode()
+        return storable(json.dumps(document, indent=1, ensure_ascii=False)).encode()
 
     @classmethod
     def from_json(cls, data: bytes) -> Manifest:
@@ -176,7 +177,9 @@ def read_index(target: Target, manifest: Manifest) -> CorpusIndex:
 
 def write_index(target: Target, manifest: Manifest, index: CorpusIndex) -> None:
     """Write the index that belongs to a manifest. The manifest itself must be written later."""
-    target.put(manifest.index_key, json.dumps(index.to_json(), ensure_ascii=False).encode())
+    # In JSON, what `storable` writes for half a surrogate pair is that half.
+    text = storable(json.dumps(index.to_json(), ensure_ascii=False))
+    target.put(manifest.index_key, text.encode())
 
 
 def stale_indexes(target: Target, manifest: Manifest) -> list[str]:

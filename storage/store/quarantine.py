@@ -14,6 +14,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from ..corpus.index import CorpusIndex
+from ..names import storable
 from ..rows import Fault, Stretch
 from ..targets.target import Target
 from .keys import QUARANTINE_KEY
@@ -60,7 +61,7 @@ def quarantined_rows(stretch: Stretch, fault: Fault) -> QuarantinedRows:
         rows=fault.rows,
         file=stretch.file.name,
         file_row=fault.row,
-        reason=fault.reason,
+        reason=storable(fault.reason),
         excerpt=fault.excerpt,
     )
 
@@ -69,7 +70,11 @@ def unread_files(index: CorpusIndex) -> list[QuarantinedRows]:
     """Return the entries for files whose rows could not be counted."""
     return [
         QuarantinedRows(
-            row=None, rows=0, file=file.file.name, file_row=None, reason=str(file.problem)
+            row=None,
+            rows=0,
+            file=file.file.name,
+            file_row=None,
+            reason=storable(str(file.problem)),
         )
         for file in index.uncounted
     ]

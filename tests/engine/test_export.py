@@ -7,12 +7,14 @@ import datetime as dt
 import gzip
 import io
 import json
+import os
 import shutil
 import subprocess
 import sys
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.csv
 import pyarrow.parquet as pq
 import pytest
 from typer.testing import CliRunner
@@ -23,8 +25,8 @@ from paninifs.engine.results.export import export as module
 from paninifs.storage import rows as storage_rows
 from paninifs.storage.corpus.reading import read_stretch
 from paninifs.storage.errors import ColumnNotFound, CorpusChanged, ResultsNotFound, UsageError
-from paninifs.storage.formats import parquet
 from paninifs.storage.formats import row_builder as building
+from paninifs.storage.formats.parquet import decoder
 from paninifs.storage.store import shards
 
 SCALARS = ("variance", "entropy", "ambiguity", "ambiguity_normalised")
@@ -207,6 +209,52 @@ def test_column_name_may_contain_quotes(run, tmp_path):
     assert (
         gzip.decompress((tmp_path / "o.csv.gz").read_bytes()) == (tmp_path / "o.csv").read_bytes()
     )
+
+
+def doubled_names(path):
+    values = [pa.array(["un"]), pa.array(["x"]), pa.array(["y"])]
+    pq.write_table(pa.Table.from_arrays(values, names=["text", "lang", "lang"]), path)
+
+
+ODD_NAMES = {
+    "latin.csv": (
+        lambda path: path.write_bytes("text,pr\u00e9nom\nun,x\n".encode("latin-1")),
+        {"pr\\udce9nom": "x"},
+    ),
+    "half.jsonl": (
+        lambda path: path.write_text('{"text": "un", "\\ud800k": 1}\n'),
+        {"\\ud800k": "1"},
+    ),
+    "doubled.parquet": (doubled_names, {"lang": "x", "lang_1": "y"}),
+}
+
+
+@pytest.mark.documented("odd-column-name")
+@pytest.mark.parametrize("name", ODD_NAMES)
+@pytest.mark.parametrize("ending", ["csv", "parquet"])
+def test_columns_with_odd_names_are_exported(run, tmp_path, name, ending):
+    make, expected = ODD_NAMES[name]
+    make(tmp_path / name)
+    store = run(tmp_path / name)
+    out = tmp_path / f"o.{ending}"
+    pf.export(store, out, progress=False)
+    made = pq.read_table(out) if ending == "parquet" else pa.csv.read_csv(out)
+    (row,) = made.to_pylist()
+    assert {key: str(row[key]) for key in expected} == expected
+
+
+def test_a_damaged_column_is_exported_as_missing(run, tmp_path):
+    table = pa.table({"text": ["un"] * 50, "lang": [f"lang {row}" for row in range(50)]})
+    path = tmp_path / "a.parquet"
+    pq.write_table(table, path, use_dictionary=False, compression="none")
+    store, before = run(path), path.stat()
+    data = path.read_bytes()
+    with path.open("r+b") as file:
+        file.seek(data.index(b"lang 0") - 4)
+        file.write(b"\xff" * 4)
+    os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns))
+    made = frame(store)
+    assert (made["text"], made["lang"]) == (["un"] * 50, [None] * 50)
 
 
 def test_columns_of_parquet_are_numbers_strings_and_json(run, tmp_path):
@@ -457,7 +505,7 @@ def test_list_columns_limit_rows_read_at_once(tmp_path, monkeypatch):
     pq.write_table(table, tmp_path / "a.parquet", use_dictionary=False)
     index = pf.open_corpus(tmp_path / "a.parquet").index
     wanted = storage_rows.ColumnSelection("text", (storage_rows.Column("tags", "string"),))
-    monkeypatch.setattr(parquet, "BATCH_BYTES", 5000)
+    monkeypatch.setattr(decoder, "BATCH_BYTES", 5000)
     (stretch,) = index.stretches(0, 400)
     batches = list(read_stretch(stretch, pf.open_corpus(tmp_path / "a.parquet").opener, wanted))
     assert max(map(len, batches)) < 100

@@ -154,6 +154,52 @@ def test_a_directory_is_its_visible_files_in_order(folder):
     assert rows_of(corpus)[0]["text"] == text
 
 
+@pytest.mark.documented("hidden-name")
+def test_hidden_names_are_noted(tmp_path):
+    (tmp_path / "_posts").mkdir()
+    for name in ("_posts/a.txt", "_posts/b.txt", "_all.jsonl", "_SUCCESS", ".d.txt", "e.txt"):
+        (tmp_path / name).write_text("x\n")
+    corpus = open_corpus(tmp_path)
+    assert [file.name for file in corpus.files] == ["e.txt"]
+    assert corpus.notes == (
+        "3 files are left out, because names that begin with _ are hidden: _all.jsonl, _posts (2)",
+    )
+    assert len(open_corpus(tmp_path / "_posts").files) == 2
+    assert "2 files are left out" in open_corpus(tmp_path, format="document").notes[0]
+
+
+def test_a_folder_of_hidden_names_says_so(tmp_path):
+    (tmp_path / "_posts").mkdir()
+    (tmp_path / "_posts/a.txt").write_text("x\n")
+    with pytest.raises(CorpusNotFound, match=r"1 file is left out, .* hidden: _posts/a\.txt"):
+        open_corpus(tmp_path)
+
+
+@pytest.mark.documented("unknown-ending")
+@pytest.mark.parametrize("others", [[], ["a.jsonl"]])
+@pytest.mark.parametrize(
+    ("name", "words"),
+    [
+        ("arr.json", r"arr\.json: no format has the ending \.json; .* --format jsonl"),
+        ("arr.json.gz", r"arr\.json\.gz: no format has the ending \.json; .* --format jsonl"),
+        ("table.parquet.gz", "parquet files cannot be read if compressed with gzip; decompress"),
+        ("notes.docx", "no format has this ending; leave it out, or give --format"),
+        ("LICENSE", "no format has this ending"),
+    ],
+)
+def test_a_named_file_is_never_skipped(folder, others, name, words):
+    (folder / name).write_bytes(b"{}")
+    with pytest.raises(CorpusNotFound, match=words):
+        open_corpus([*(folder / other for other in others), folder / name])
+
+
+def test_json_files_in_a_folder_are_hinted_at(tmp_path):
+    (tmp_path / "a.json").write_text('{"text": "un"}\n')
+    with pytest.raises(CorpusNotFound, match=r"found a\.json; .*'\*\.json': .* --format jsonl"):
+        open_corpus(tmp_path)
+    assert open_corpus(f"{tmp_path}/*.json", format="jsonl").index.rows == 1
+
+
 def test_a_hidden_folder_above_the_corpus_hides_nothing(tmp_path):
     write_jsonl(tmp_path / ".cache/_data/a.jsonl", [{"text": "a"}])
     assert len(open_corpus(tmp_path / ".cache/_data").files) == 1
@@ -203,7 +249,7 @@ def test_one_missing_file_of_several_is_an_error(folder):
 
 def test_no_known_format_is_an_error_that_lists_the_endings(folder):
     with pytest.raises(CorpusNotFound, match=r"found README\.md; known endings are \.parquet"):
-        open_corpus(folder / "README.md")
+        open_corpus(f"{folder}/README.*")
 
 
 def test_an_empty_list_and_a_string_of_columns_are_refused(folder):

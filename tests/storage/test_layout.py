@@ -14,7 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from paninifs import Field
-from paninifs.storage.errors import GraphError, UsageError
+from paninifs.storage.errors import UsageError
 from paninifs.storage.rows import Column
 from paninifs.storage.store.keys import ROOT_KEY, marker_key, shard_key
 from paninifs.storage.store.layout import metadata, stored_fields, with_attributes
@@ -208,9 +208,24 @@ def test_two_arrays_of_one_name_are_refused(keep, computed):
         stored_fields(None, [Column(name, "string") for name in keep], computed)
 
 
-def test_a_kept_column_with_an_invalid_array_name_is_refused():
-    with pytest.raises(GraphError, match="'my column' is not a valid field name"):
-        stored_fields(None, [Column("my column", "string")], COMPUTED)
+@pytest.mark.parametrize(
+    ("name", "array"),
+    [
+        ("my column", "my_column"),
+        ("1st", "column_1st"),
+        ("_x", "column__x"),
+        ("a/b", "a_b"),
+        ("", "column_"),
+        ("pr\udce9nom", "pr_nom"),
+        ("prénom", "prénom"),
+        ("हिन्दी.अर्थ", "हिन्दी_अर्थ"),
+        ("..", "column___"),
+    ],
+)
+def test_a_kept_column_of_any_name_has_a_valid_array_name(name, array):
+    fields = stored_fields(None, [Column(name, "string")], COMPUTED)
+
+    assert [field.name for field in fields][1:3] == [array, f"{array}_valid"]
 
 
 # --- writing a shard ----------------------------------------------------------------------------

@@ -234,6 +234,23 @@ def test_an_index_survives_json(folder, target):
     assert list(target.sizes()) == [manifest.index_key]
 
 
+def test_an_index_may_hold_names_that_are_not_unicode(folder, target):
+    (folder / "latin.csv").write_bytes("pr\u00e9nom,body\n1,2\n".encode("latin-1"))
+    (folder / "half.jsonl").write_text('{"\\ud800k": 1}\n{"text": "un"}\n')
+    index = open_corpus(folder).index
+    write_index(target, manifest_of({}), index)
+    assert read_index(target, manifest_of({})) == index
+
+
+def test_remarks_are_kept_and_do_not_identify_a_store(folder, target):
+    index = open_corpus(folder).index
+    remarked = replace(index, remarks=("column 'id' was left out",))
+    write_index(target, manifest_of({}), remarked)
+    assert read_index(target, manifest_of({})) == remarked
+    assert remarked.digest == index.digest
+    assert "remarks" not in index.to_json()
+
+
 def test_a_run_resumes_after_the_whole_corpus_moved(folder, target):
     def begin(corpus):
         facts = facts_of(corpus, {}, 1)
@@ -339,6 +356,9 @@ def test_an_entry_has_rows_of_corpus_and_file():
     found = quarantined_rows(stretch, Fault(13, "null text", b"", 2))
     assert found == QuarantinedRows(row=1003, rows=2, file="a.txt", file_row=13, reason="null text")
     assert str(found) == "a.txt, row 13-14: null text"
+    odd = quarantined_rows(stretch, Fault(13, "no 'text' (the record has: \ud800k)"))
+    assert from_parquet(to_parquet([odd])) == [odd]
+    assert odd.reason == "no 'text' (the record has: \\ud800k)"
 
 
 def test_a_store_without_a_quarantine_has_no_entries(target):

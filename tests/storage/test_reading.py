@@ -21,9 +21,10 @@ from paninifs.storage import rows
 from paninifs.storage.corpus import opening
 from paninifs.storage.corpus.reading import read_stretch
 from paninifs.storage.errors import CorpusChanged, StorageUnreachable
-from paninifs.storage.formats import delimited, jsonl, jsonl_blocks, parquet, plain
+from paninifs.storage.formats import delimited, jsonl, jsonl_blocks, plain
 from paninifs.storage.formats import lines as linewise
 from paninifs.storage.formats import row_builder as building
+from paninifs.storage.formats.parquet import decoder
 from paninifs.storage.formats.registry import format_of
 from paninifs.storage.rows import validity
 
@@ -469,12 +470,12 @@ def test_parquet_rows_that_are_null_or_not_utf_8_are_named(tmp_path, type_):
 
 
 def test_valid_parquet_text_reaches_the_rows_as_arrow_decoded_it(tmp_path, monkeypatch):
-    from paninifs.storage.formats import parquet
+    from paninifs.storage.formats.parquet import values
 
     pq.write_table(pa.table({"text": ["a", "b"]}), tmp_path / "a.parquet")
     corpus, decoded = open_corpus(tmp_path), []
-    original = parquet._plain
-    monkeypatch.setattr(parquet, "_plain", lambda array: decoded.append(array) or original(array))
+    original = values.plain
+    monkeypatch.setattr(values, "plain", lambda array: decoded.append(array) or original(array))
     index = corpus.index
     (batch,) = read_stretch(index.stretches(0, 2)[0], corpus.opener, index.selection)
     assert batch.text.buffers()[2].address == decoded[0].buffers()[2].address
@@ -713,7 +714,7 @@ def test_long_values_beside_the_text_fill_a_batch_too(write, monkeypatch):
 
 
 def test_long_values_beside_parquets_text_make_a_batch_smaller(tmp_path, monkeypatch):
-    monkeypatch.setattr(parquet, "BATCH_BYTES", 10_000)
+    monkeypatch.setattr(decoder, "BATCH_BYTES", 10_000)
     table = pa.table({"id": [f"{n:01000d}" for n in range(50)], "text": ["a"] * 50})
     pq.write_table(table, tmp_path / "a.parquet", use_dictionary=False)
     corpus = open_corpus(tmp_path)

@@ -13,7 +13,7 @@ from paninifs.engine.results.verify import verify
 from paninifs.storage.corpus import partition
 from paninifs.storage.corpus.reading import read_stretch
 from paninifs.storage.errors import ColumnNotFound
-from paninifs.storage.formats import parquet
+from paninifs.storage.formats.parquet import values as decoded
 from paninifs.storage.rows import Column
 
 
@@ -135,9 +135,9 @@ def test_a_leaf_is_named_by_its_path_as_text_id_or_kept_column(tmp_path):
 def test_only_the_leaf_is_read(tmp_path, monkeypatch):
     pq.write_table(pa.Table.from_pylist(PAIRS), tmp_path / "a.parquet")
     seen = []
-    original = parquet._column
+    original = decoded.column_of
     monkeypatch.setattr(
-        parquet, "_column", lambda batch, path: seen.append(batch) or original(batch, path)
+        decoded, "column_of", lambda batch, path: seen.append(batch) or original(batch, path)
     )
     rows_of(open_corpus(tmp_path, text="translation.fr"))
     assert [field.name for field in seen[0].schema.field("translation").type] == ["fr"]

@@ -419,12 +419,6 @@ REFUSED = [
         error=(CorpusEmpty, r"no rows in 1 file\(s\): a\.jsonl\.gz: no rows"),
     ),
     case(
-        "id-kinds",
-        "a list",
-        {"a.parquet": parquet(id=[[1]], text=["a"])},
-        error=(ColumnNotFound, "column 'id' holds list<.*, which cannot be stored"),
-    ),
-    case(
         "no-files",
         "none of a known format",
         {"a.docx": b"x"},

@@ -86,8 +86,8 @@ def imports_of(source: str, package: tuple[str, ...]) -> list[tuple[int, str]]:
 LAYERS = {
     "": "engine > graphs > storage",
     "storage": (
-        "store > corpus | targets > formats > rows > cleaning | filesystems > text | field"
-        " > tracebacks > errors"
+        "store > corpus | targets > formats > rows > cleaning | filesystems"
+        " > text | field | names > tracebacks > errors"
     ),
     "graphs": "frames | fusion > graph > blocks > block > fingerprint > kernels > inventories",
     "graphs/kernels": ("cpu | cuda > selftest > reference > arithmetic | chains | host"),

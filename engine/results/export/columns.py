@@ -18,6 +18,7 @@ import pyarrow as pa
 from ....storage.corpus.index import CorpusIndex
 from ....storage.errors import ColumnNotFound
 from ....storage.field import STRING, Field
+from ....storage.names import did_you_mean, listed, quoted, storable
 from ....storage.rows import ARROW_KINDS, Column
 from ....storage.store.dataset import StoredArrays
 from ....storage.store.duplicates import DIGEST, mark_fields
@@ -92,8 +93,11 @@ def select_columns(columns: Sequence[OutputColumn], names: Sequence[str]) -> lis
     for name in names:
         matching = _matching(columns, name)
         if not matching:
-            choices = ", ".join(dict.fromkeys(column.group for column in columns))
-            raise ColumnNotFound(f"no column {name!r} to export; choose from: {choices}")
+            choices = list(dict.fromkeys(column.group for column in columns))
+            raise ColumnNotFound(
+                f"no column {quoted(name)} to export; choose from: {listed(choices)}"
+                f"{did_you_mean(name, choices)}"
+            )
         selected |= {column.name: column for column in matching}
     return list(selected.values())
 
@@ -132,7 +136,7 @@ def _identity(column: Column | None) -> OutputColumn:
 
 def _of_corpus(column: Column, kept: bool, taken: set[str]) -> OutputColumn:
     return _column(
-        _unique(column.name, OF_THE_CORPUS, taken),
+        _unique(storable(column.name), OF_THE_CORPUS, taken),
         ARROW_KINDS[column.kind],
         partial(_own, column, column.array),
         arrays=(column.array, f"{column.array}_valid") if kept else (),

@@ -16,6 +16,7 @@ import numpy as np
 import pyarrow as pa
 
 from ....storage.corpus.columns import own_columns
+from ....storage.corpus.locations.exports import record_export
 from ....storage.errors import UsageError
 from ....storage.filesystems.redaction import shown
 from ....storage.rows import Column, ColumnSelection
@@ -164,6 +165,7 @@ def export(
         with writing(path, named, schema, overwrite) as write:
             for group in _grouped(tables()):
                 write(group)
+    record_export(path, [indexed.file for indexed in index.files])
     return Exported(str(path), index.rows, valid, tuple(schema.names), len(index.uncounted))
 
 

@@ -1,0 +1,62 @@
+"""What is wrong if a corpus, or one of its files, lacks a column, or if the text is not text."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+
+from ..errors import ColumnNotFound
+from ..names import did_you_mean, listed, quoted
+from ..rows import ANY_TEXT, Outline, SourceFile
+
+_TEXT_KIND = "string"
+_MOST_REASONS = 3
+
+
+def no_column(name: str, names: Collection[str]) -> str:
+    """Return that there is no column of a name, and which columns there are."""
+    # Stores keep this text in their index, which is part of what identifies a store: do not reword.
+    return f"no column {quoted(name)}; the columns there are: {listed(sorted(names))}"
+
+
+def text_problem(found: Outline, text: str) -> str | None:
+    """Return why a file's rows have no text; None if they may have."""
+    kind = found.columns.get(text) or found.columns.get(ANY_TEXT)
+    if not found.units or kind == _TEXT_KIND:
+        return None
+    if kind is None:
+        return no_column(text, found.columns)
+    inner = sorted(name for name in found.columns if name.startswith(f"{text}."))
+    return f"column {text!r} holds {kind}, not text" + (
+        f"; in it are {listed(inner)}" if inner else ""
+    )
+
+
+def require_text(files: Sequence[SourceFile], found: Sequence[Outline | str], text: str) -> None:
+    """Raise `ColumnNotFound` if there are rows, but a text in none of them.
+
+    Parameters
+    ----------
+    found : sequence of Outline or str
+        What counting each file found, or why it could not be counted.
+    """
+    counted = [one for one in found if isinstance(one, Outline)]
+    problems = [text_problem(one, text) for one in counted if one.units]
+    if not problems or not all(problems):
+        return
+    names = {name for one in counted for name in one.columns} - {ANY_TEXT}
+    if text in names:
+        raise ColumnNotFound(str(problems[0]))
+    offer = did_you_mean(text, names)
+    raise ColumnNotFound(no_column(text, names) + offer + _unusable(files, found))
+
+
+def _unusable(files: Sequence[SourceFile], found: Sequence[Outline | str]) -> str:
+    """Return why files have no columns at all, for the first few of them."""
+    reasons = []
+    for file, one in zip(files, found, strict=True):
+        if isinstance(one, str):
+            reasons.append(f"; {file.name}: {one}")
+        elif one.fault and not one.columns:
+            reasons.append(f"; {file.name}, row 0: {one.fault}")
+    more = len(reasons) - _MOST_REASONS
+    return "".join(reasons[:_MOST_REASONS]) + (f"; and {more:,} files more" if more > 0 else "")

@@ -1,0 +1,140 @@
+"""`open_corpus` with arguments that are no locations, and no names: each has its own sentence."""
+
+from __future__ import annotations
+
+import datetime as dt
+import io
+import sys
+import types
+
+import dask.dataframe as dd
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pytest
+
+from paninifs import open_corpus
+from paninifs.storage.errors import CorpusNotFound, UsageError
+
+TEXTS = ["Le chat dort sur le lit.", "Il pleut."]
+FRAME = pd.DataFrame({"text": TEXTS})
+
+
+def stand_in(module, name, *bases):
+    """An object of a class that says it is of a package, which need not be installed."""
+    return type(name, bases or (object,), {"__module__": module})()
+
+
+OTHERS = {
+    "DataFrame": (FRAME, r"stage\(dask\.dataframe\.from_pandas\(df, "),
+    "Series": (FRAME.text, r"from_pandas\(series\.to_frame\('text'\), .*open_corpus\(list\(series"),
+    "dask frame": (dd.from_pandas(FRAME, npartitions=1), r"paninifs\.stage\(frame, "),
+    "dask series": (dd.from_pandas(FRAME, npartitions=1).text, r"stage\(series\.to_frame\('text'"),
+    "dict": ({"text": TEXTS}, r"not a dict; pandas\.DataFrame\(data\)\.to_parquet"),
+    "Table": (pa.table({"text": TEXTS}), r"pyarrow\.parquet\.write_table\(table, "),
+    "array": (pa.array(TEXTS), r"item 0 is a pyarrow StringScalar; write the texts to a file"),
+    "polars": (stand_in("polars.dataframe.frame", "DataFrame"), r"df\.write_parquet\("),
+    "lazy": (stand_in("polars.lazyframe.frame", "LazyFrame"), r"lazy\.sink_parquet\("),
+    "Dataset": (stand_in("datasets.arrow_dataset", "Dataset"), r"dataset\.to_parquet\("),
+    "splits": (
+        stand_in("datasets.dataset_dict", "DatasetDict", dict),
+        r"datasets\['train'\]\.to_p",
+    ),
+    "stream": (stand_in("datasets.iterable_dataset", "IterableDataset"), "from_list"),
+    "text file": (io.StringIO("un"), "not a StringIO; write the texts to a file"),
+    "None": (None, "needs files, not None; write the texts"),
+    "int": (7, "needs files, not 7; "),
+    "bool": (True, "needs files, not True; "),
+    "bytes": (b"a.txt", r"not a bytes; .*os\.fsdecode"),
+    "class": (types.SimpleNamespace(), "not a types SimpleNamespace; write the texts"),
+    "records": ([{"text": "un"}], r"item 0 is a dict; pandas\.DataFrame"),
+    "frames": (["a.txt", FRAME], "item 1 is a pandas DataFrame; corpus = "),
+    "numbers": (np.arange(3), "item 0 is a numpy int64; "),
+    "none in a list": ([None], "item 0 is None; "),
+    "generator": ((n for n in range(3)), "item 0 is 0; "),
+    "date": (dt.date(2026, 1, 1), "not a datetime date; "),
+}
+
+
+@pytest.mark.parametrize("what", OTHERS)
+def test_what_is_no_location_is_named_with_the_way_that_works(what):
+    given, words = OTHERS[what]
+    with pytest.raises(UsageError, match=words) as refused:
+        open_corpus(given)
+    assert str(refused.value).startswith("open_corpus needs ")
+    assert len(str(refused.value)) < 400
+
+
+def test_an_open_file_is_told_by_its_path(tmp_path):
+    (tmp_path / "a.txt").write_text("un\n")
+    with (tmp_path / "a.txt").open() as file, pytest.raises(UsageError, match=r"open_corpus\('.*a"):
+        open_corpus(file)
+
+
+@pytest.mark.parametrize(
+    "given", [TEXTS, TEXTS[0], ["a\nb"], ["x" * 10_000], ("one " * 9,), "a\0\n"]
+)
+def test_texts_in_place_of_files_are_told_so(given):
+    with pytest.raises(
+        CorpusNotFound, match=r"; texts themselves must be in a file: pandas"
+    ) as told:
+        open_corpus(given)
+    assert len(str(told.value)) < 600
+
+
+def test_what_the_advice_says_works(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    pd.DataFrame({"text": TEXTS}).to_parquet("texts.parquet")
+    assert open_corpus("texts.parquet").index.rows == 2
+
+
+def test_paths_of_any_kind_are_locations(tmp_path):
+    (tmp_path / "a.txt").write_text("un\n")
+    (tmp_path / "b.txt").write_text("deux\n")
+    paths = [tmp_path / "a.txt", tmp_path / "b.txt"]
+    given = (
+        tuple(paths),
+        iter(paths),
+        np.array(list(map(str, paths))),
+        dict.fromkeys(paths).keys(),
+    )
+    for one in given:
+        assert [file.name for file in open_corpus(one).files] == ["a.txt", "b.txt"]
+
+
+ARGUMENTS = [
+    ({"text": ["quote"]}, r"text must be the name of a column \(text='quote'\), not a list"),
+    ({"text": None}, r"text must be the name of a column \(text='text'\), not None"),
+    ({"text": 0}, "not 0"),
+    ({"id": ["key"]}, r"id must be the name of a column \(id='key'\), not a list"),
+    ({"id": True}, "id must be .* not True"),
+    ({"keep": "lang"}, r"keep must be a list of columns, not a string: keep=\['lang'\]"),
+    ({"keep": None}, "keep must be a list of columns .* not None"),
+    ({"keep": {"lang": 1}}, "keep must be a list of columns .* not a dict"),
+    ({"keep": [1]}, "keep must be a list of names of columns, not of 1"),
+    ({"keep": 7}, "keep must be a list of columns .* not 7"),
+    ({"format": ["jsonl"]}, "format must be a string, such as 'jsonl', not a list"),
+    ({"format": "pdf"}, "unknown format 'pdf'"),
+    ({"storage_options": "anon"}, "storage_options must be a dict for fsspec, not a str"),
+    ({"clean": "NFC"}, "clean must be a Cleaning"),
+    ({"text": "pr\udce9nom"}, r"text='pr\\udce9nom' is not the name of a column"),
+    ({"keep": ["pr\udce9nom"]}, r"keep='pr\\udce9nom' is not the name of a column"),
+]
+
+
+@pytest.mark.parametrize(("options", "words"), ARGUMENTS)
+def test_a_wrong_argument_is_named(tmp_path, options, words):
+    (tmp_path / "a.txt").write_text("un\n")
+    with pytest.raises(UsageError, match=words):
+        open_corpus(tmp_path, **options)
+
+
+def test_keep_may_be_a_generator(tmp_path):
+    (tmp_path / "a.jsonl").write_text('{"text": "un", "lang": "fr"}\n')
+    corpus = open_corpus(tmp_path, keep=(name for name in ["lang"]))
+    assert [column.name for column in corpus.index.keep] == ["lang"]
+
+
+def test_no_other_package_is_imported_to_tell():
+    assert "polars" not in sys.modules
+    assert "datasets" not in sys.modules
