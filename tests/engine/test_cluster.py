@@ -101,7 +101,7 @@ def test_a_plain_scheduler_on_another_host_warns(monkeypatch, address, warns):
     def away(*_, **__):
         raise OSError("away")
 
-    monkeypatch.setattr("distributed.Client", away)
+    monkeypatch.setattr("distributed.Client.__init__", away)
     with warnings.catch_warnings(record=True) as warned:
         warnings.simplefilter("always")
         with pytest.raises(BackendUnavailable, match="no dask scheduler answers at"):
