@@ -18,7 +18,7 @@ import pyarrow.parquet as pq
 
 from ..storage.cleaning.steps import Cleaning
 from ..storage.corpus.corpus import Corpus, open_corpus
-from ..storage.errors import ColumnNotFound, ResultsMismatch, UsageError
+from ..storage.errors import ColumnNotFound, ResultsMismatch, RunFailed, UsageError
 from ..storage.names import did_you_mean, listed, quoted
 from ..storage.store.keys import is_lease
 from ..storage.store.lease import Lease, LeaseTicket
@@ -34,6 +34,8 @@ STAGED_KEY = "_staged.json"
 """Key of the object that marks a folder as completely staged."""
 
 ROW_GROUP_ROWS = 65_536
+
+_UNLOADED = "deserialization of the task graph"  # in the message of dask's scheduler
 
 
 @short_traceback
@@ -70,6 +72,8 @@ def stage(
         The folder holds something else, or was staged from another frame.
     LeaseHeld
         Another process is staging into the folder.
+    RunFailed
+        dask's scheduler lacks a package that the frame needs.
 
     Examples
     --------
@@ -144,7 +148,16 @@ def _write(frame: dd.DataFrame, target: Target, token: str, ticket: LeaseTicket)
     write = delayed(_write_part, pure=False)
     delayed_parts = enumerate(frame.to_delayed())
     parts = [write(part, target, ticket, number) for number, part in delayed_parts]
-    rows = base.compute(*parts)
+    try:
+        rows = base.compute(*parts)
+    except RuntimeError as error:
+        if _UNLOADED not in str(error):
+            raise
+        raise RunFailed(
+            "dask's scheduler cannot load the tasks of the frame: unlike runs, frames need this "
+            "package, and those that the frame uses, on the scheduler too. Install them there, or "
+            "compute the frame on a cluster of this machine"
+        ) from error.__cause__
     staged = {"frame": token, "files": sum(n > 0 for n in rows), "rows": sum(rows)}
     ticket.check(target)
     target.put(STAGED_KEY, json.dumps(staged).encode())

@@ -1,28 +1,30 @@
 """`MapBlock`, a named step of a graph, and `map_block`, which makes one from a function.
 
-Covers the inputs, fields and identity of a block, and the validation of what its code returns. The
-built-in blocks are in `blocks`, and their code is in `kernels`. `engine` decides when and where a
-block runs.
+Covers the inputs, fields and identity of a block. What its code returns is validated in `returned`,
+and `portable` pickles its code for workers. The built-in blocks are in `blocks`, and their code is
+in `kernels`. `engine` decides when and where a block runs.
 """
 
 from __future__ import annotations
 
 import inspect
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, cast
+from typing import Any, ClassVar, cast
 
 import numpy as np
 import numpy.typing as npt
 
 from ..storage.errors import BlockError, GraphError
 from ..storage.field import STRING, Field
+from ..storage.text import PackedText
 from .fingerprint.functions import describe_function
+from .html import kind_of, table
 from .kernels import load
+from .returned import UnfitError, array_of, by_field
 
 TEXT = "text"
-Arrays = Mapping[str, npt.NDArray[Any]]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -64,7 +66,15 @@ class MapBlock:
     cuda: str = ""
     text_seconds: float = 0.0
 
+    _graph: ClassVar[type[Any]]  # `Graph`, which consists of blocks
+
     def __post_init__(self) -> None:
+        odd = [one for one in self.fields if not isinstance(one, Field)]
+        if odd:
+            raise GraphError(
+                f"block {self.name!r}: fields must be Fields, such as Field('n', 'int32'), not "
+                f"{odd[0]!r}"
+            )
         if not self.fields:
             raise GraphError(f"block {self.name!r} declares no fields")
         if not self.inputs:
@@ -91,10 +101,77 @@ class MapBlock:
             )
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
-        """Call the function of a user's block."""
+        """Call the function of a user's block, and check what it returns as a run does.
+
+        Parameters
+        ----------
+        *args, **kwargs
+            The inputs, in order or by name: for ``text`` strings or a `PackedText`, for a field an
+            array or a list, with one value per text.
+
+        Returns
+        -------
+        array, tuple or dict of array
+            What the function returned; see `MapBlock.fields`.
+
+        Raises
+        ------
+        BlockError
+            Its dtype, shape or length differs from the declaration.
+
+        Examples
+        --------
+        >>> @map_block(fields=[Field("n_words", "int32")])
+        ... def n_words(text):
+        ...     return np.array([len(one.split()) for one in text.to_strings()], "int32")
+        >>> n_words(["one", "two words"]).tolist()
+        [1, 2]
+        """
         if self.function is None:
             raise TypeError(f"block {self.name!r} is built in; only a backend has its code")
-        return self.function(*args, **kwargs)
+        named = dict(zip(self.inputs, args, strict=False)) | {
+            name: value for name, value in kwargs.items() if name in self.inputs
+        }
+        inputs = {name: self._input(name, value) for name, value in named.items()}
+        rows = len(next(iter(inputs.values()), ()))
+        others = {name: value for name, value in kwargs.items() if name not in inputs}
+        returned = self.function(
+            *(inputs.pop(name) for name in self.inputs[: len(args)]),
+            *args[len(self.inputs) :],
+            **inputs,
+            **{**self.params, **others},
+        )
+        outputs = self.outputs(returned, rows)
+        if isinstance(returned, Mapping):
+            return outputs
+        return tuple(outputs.values()) if len(outputs) > 1 else outputs[self.fields[0].name]
+
+    def _input(self, name: str, value: Any) -> Any:
+        if name != TEXT:
+            return np.asarray(value) if isinstance(value, list | tuple) else value
+        if isinstance(value, PackedText):
+            return value
+        texts = value.to_pylist() if hasattr(value, "to_pylist") else value
+        if isinstance(texts, str | bytes) or not isinstance(texts, Iterable):
+            raise TypeError(
+                f"block {self.name!r} is given several texts at once: a list of strings"
+            )
+        texts = list(texts)
+        odd = next((one for one in texts if not isinstance(one, str | bytes)), "")
+        if not isinstance(odd, str | bytes):
+            raise TypeError(f"block {self.name!r}: {odd!r} is not a text")
+        return PackedText.from_strings(texts)
+
+    def __add__(self, other: Any) -> Any:
+        """Return the graph of two blocks, or of a block and a graph's blocks."""
+        return self._graph((self,)) + other
+
+    def __repr__(self) -> str:
+        fields = ", ".join(f"{one.name} {kind_of(one)}" for one in self.fields)
+        return f"<MapBlock {self.name}({', '.join(self.inputs)}) -> {fields}>"
+
+    def _repr_html_(self) -> str:
+        return table([self])
 
     def bind(self, backend: str) -> Callable[..., Any]:
         """Return the code that computes the block on a backend."""
@@ -107,54 +184,18 @@ class MapBlock:
         Raises
         ------
         BlockError
-            A field is missing, or its dtype, shape or length differs from the declaration.
+            A field is missing, or its dtype, shape or length differs from the declaration, or a
+            value cannot be stored.
         """
-        if isinstance(returned, Mapping):
-            if set(returned) != {field_.name for field_ in self.fields}:
-                raise self._error(f"returned {sorted(returned)}")
-            values = [returned[field_.name] for field_ in self.fields]
-        elif len(self.fields) == 1:
-            values = [returned]
-        elif isinstance(returned, Sequence) and len(returned) == len(self.fields):
-            values = list(returned)
-        else:
-            raise self._error(f"returned {type(returned).__name__}")
-        return {
-            field_.name: self._validated(field_, value, rows)
-            for field_, value in zip(self.fields, values, strict=True)
-        }
-
-    def _validated(self, declared: Field, value: Any, rows: int) -> npt.NDArray[Any]:
-        if not hasattr(value, "dtype") or not hasattr(value, "shape"):
-            raise self._error(
-                f"returned {type(value).__name__} for {declared.name!r}, not an array; wrap it: "
-                f"np.array(..., {declared.dtype!r})"
-            )
-        if declared.dtype == STRING and value.dtype.kind in "OTU":
-            value = value.astype(object)
-        elif value.dtype != declared.array_dtype:
-            raise self._error(
-                f"returned {value.dtype} for {declared.name!r}, which is declared "
-                f"{declared.dtype}; convert it: .astype({declared.dtype!r})"
-            )
-        if tuple(value.shape) != (rows, *declared.shape):
-            raise self._error(
-                f"returned shape {tuple(value.shape)} for {declared.name!r}; {rows} texts with "
-                f"values of shape {declared.shape} need {(rows, *declared.shape)}"
-            )
-        if hasattr(value, "__cuda_array_interface__"):  # stays on the device
-            return cast("npt.NDArray[Any]", value)
-        array: npt.NDArray[Any] = np.asarray(value).view()
-        array.flags.writeable = False  # blocks share the arrays that are stored
-        if declared.dtype == STRING:  # Zarr would store None as the text "None"
-            odd = next((item for item in array.ravel() if not isinstance(item, str)), "")
-            if not isinstance(odd, str):
-                raise self._error(f"returned {odd!r} for {declared.name!r}, which holds strings")
-        return array
-
-    def _error(self, problem: str) -> BlockError:
-        declared = ", ".join(field_.name for field_ in self.fields)
-        return BlockError(f"block {self.name!r} (fields: {declared}) {problem}")
+        try:
+            values = by_field(self.fields, returned)
+            return {
+                field_.name: array_of(field_, value, rows)
+                for field_, value in zip(self.fields, values, strict=True)
+            }
+        except UnfitError as error:
+            declared = ", ".join(field_.name for field_ in self.fields)
+            raise BlockError(f"block {self.name!r} (fields: {declared}) {error}") from None
 
     def describe(self) -> dict[str, Any]:
         """Return the block's identity as JSON, which is part of a run's fingerprint.
@@ -180,8 +221,10 @@ class MapBlock:
 
 
 def map_block(
+    function: Any = None,
+    /,
     *,
-    fields: Sequence[Field],
+    fields: Iterable[Field] | Field = (),
     name: str | None = None,
     version: str = "",
     exact: bool = True,
@@ -200,6 +243,10 @@ def map_block(
     needed. Code that cannot be written with arrays can call `PackedText.to_strings`, which copies
     texts to the host, and return NumPy arrays. A function must not keep device memory between
     calls.
+
+    What takes long to make, such as a model, belongs in a function with `functools.cache` that the
+    block calls. Each worker thread then makes it once. What the function refers to otherwise is
+    sent to the workers as it is when the run is submitted, and changes to it stay there.
 
     Parameters
     ----------
@@ -222,16 +269,25 @@ def map_block(
 
     Examples
     --------
-    >>> from paninifs.storage.text import PackedText
     >>> @map_block(fields=[Field("n_bytes", "int32")])
     ... def n_bytes(text):
     ...     return (text.offsets[1:] - text.offsets[:-1]).astype("int32")
-    >>> n_bytes(PackedText.from_strings(["a", "dhātu"])).tolist()
+    >>> n_bytes(["a", "dhātu"]).tolist()  # tried on a few texts
     [1, 6]
     """
+    declared = (fields,) if isinstance(fields, Field) else tuple(fields)
+    if function is not None and not declared:  # the decorator was written without brackets
+        raise GraphError(
+            "map_block needs the fields that the function returns: "
+            f"@map_block(fields=[Field('{getattr(function, '__name__', 'n')}', 'int32')])"
+        )
 
     def decorate(function: Callable[..., Any]) -> MapBlock:
-        label = name or function.__name__
+        label = name or getattr(function, "__name__", "")
+        if not label:
+            raise GraphError(f"{function!r} has no name; give the block one: name=")
+        if inspect.iscoroutinefunction(function):
+            raise GraphError(f"block {label!r}: an async function cannot be a block")
         parameters = inspect.signature(function).parameters.values()
         if any(p.kind in (p.VAR_POSITIONAL, p.VAR_KEYWORD, p.KEYWORD_ONLY) for p in parameters):
             raise GraphError(
@@ -242,7 +298,7 @@ def map_block(
         return MapBlock(
             name=label,
             inputs=inputs,
-            fields=tuple(fields),
+            fields=declared,
             function=function,
             version=version,
             exact=exact,
@@ -250,4 +306,4 @@ def map_block(
             text_seconds=text_seconds,
         )
 
-    return decorate
+    return decorate if function is None else cast("Any", decorate(function))

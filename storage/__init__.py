@@ -3,8 +3,8 @@
 Nothing here depends on clusters, devices or displays. Outside its folders, this package holds only
 what several of them share: errors, names in messages, packed text, fields, rows, and the key that
 makes a folder a results store. Imports run one way: store > corpus | targets > formats > rows >
-cleaning | filesystems > text | field | names > tracebacks > errors. Modules here import nothing
-from `graphs` or `engine`.
+cleaning | filesystems > text | field | names > tracebacks > errors | process. Modules here import
+nothing from `graphs` or `engine`.
 """
 
 from . import errors

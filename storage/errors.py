@@ -21,6 +21,7 @@
     ├── BlockError (RuntimeError)          a map-block failed, or returned the wrong thing
     ├── RowsQuarantined (RuntimeError)     a bad row, with ``on_error="raise"``
     ├── RunFailed (RuntimeError)           the run ended early; its cause is chained
+    │   └── UnfitWorker                    a worker lacks something that the run needs
     └── RunCancelled (RuntimeError)
 
     ResultsIncomplete (UserWarning)        a store was opened before its run had finished
@@ -87,7 +88,15 @@ class StorageUnreachable(PaniniError, OSError):
 
 
 class StorageRefused(PaniniError, OSError):
-    """Storage has no space left or denies access; finished work is kept."""
+    """Storage has no space left or denies access; finished work is kept.
+
+    Attributes
+    ----------
+    full : bool
+        Whether space or a quota is used up.
+    """
+
+    full = False
 
 
 class LeaseLost(PaniniError, OSError):
@@ -108,6 +117,10 @@ class RowsQuarantined(PaniniError, RuntimeError):
 
 class RunFailed(PaniniError, RuntimeError):
     """The run ended early; it can be resumed. The cause is chained."""
+
+
+class UnfitWorker(RunFailed):
+    """A worker cannot take part in a run: its Python, packages, modules or files differ."""
 
 
 class RunCancelled(PaniniError, RuntimeError):

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from operator import index
+from reprlib import repr as abridged
 from typing import Any
 
 import numpy as np
@@ -13,6 +15,7 @@ from .errors import GraphError
 
 STRING = "string"
 _KINDS = frozenset("biuf")
+_LABEL_KINDS = _KINDS | {"U"}
 
 
 # This class is public, so its first arguments stay positional; later ones are keyword-only.
@@ -68,22 +71,10 @@ class Field:
                 f"{self.name!r} is not a valid field name: use letters, digits and _, no leading _"
             )
         if self.dtype != STRING:
-            try:
-                dtype = np.dtype(self.dtype)
-            except TypeError as error:
-                raise GraphError(
-                    f"field {self.name!r}: {self.dtype!r} is not a NumPy dtype"
-                ) from error
-            if dtype.kind not in _KINDS or dtype.itemsize > 8:
-                raise GraphError(
-                    f"field {self.name!r}: {self.dtype!r} cannot be stored; "
-                    "use a boolean, integer or float dtype of at most 64 bits"
-                )
-            object.__setattr__(self, "dtype", dtype.name)
-        shape = tuple(int(length) for length in self.shape)
-        if any(length < 1 for length in shape):
-            raise GraphError(f"field {self.name!r}: every length in shape {shape} must be positive")
-        dims = self.dims or tuple(f"{self.name}_axis{axis}" for axis in range(len(shape)))
+            object.__setattr__(self, "dtype", self._numeric_dtype())
+        shape = self._lengths()
+        given = (self.dims,) if isinstance(self.dims, str) else self.dims
+        dims = given or tuple(f"{self.name}_axis{axis}" for axis in range(len(shape)))
         if len(dims) != len(shape) or len({"text", *dims}) != len(dims) + 1 or self.name in dims:
             raise GraphError(
                 f"field {self.name!r}: dims {dims} must name each axis of shape {shape} once, "
@@ -101,8 +92,48 @@ class Field:
                     f"field {self.name!r}: {len(labels)} labels for dimension {dim!r} "
                     f"of length {lengths.get(dim)}"
                 )
+            self._require_storable(dim, labels)
         object.__setattr__(self, "shape", shape)
         object.__setattr__(self, "dims", tuple(dims))
+
+    def _numeric_dtype(self) -> str:
+        """Return the name of the declared NumPy dtype."""
+        try:
+            dtype = np.dtype(self.dtype)
+        except TypeError as error:
+            hint = "; for text use 'string'" if _names_text(self.dtype) else ""
+            raise GraphError(
+                f"field {self.name!r}: {self.dtype!r} is not a NumPy dtype{hint}"
+            ) from error
+        if self.dtype is None or dtype.kind not in _KINDS or dtype.itemsize > 8:
+            raise GraphError(
+                f"field {self.name!r}: {self.dtype!r} cannot be stored; use 'string', or a "
+                "boolean, integer or float dtype of at most 64 bits"
+            )
+        return dtype.name
+
+    def _lengths(self) -> tuple[int, ...]:
+        given = self.shape if isinstance(self.shape, Iterable) else (self.shape,)
+        try:
+            shape = tuple(index(length) for length in given)
+        except TypeError as error:
+            raise GraphError(
+                f"field {self.name!r}: shape {self.shape!r} must consist of whole numbers; values "
+                "of varying length cannot be stored, so fill them up to a fixed length"
+            ) from error
+        if any(length < 1 for length in shape):
+            raise GraphError(f"field {self.name!r}: every length in shape {shape} must be positive")
+        return shape
+
+    def _require_storable(self, dim: str, labels: Sequence[Any]) -> None:
+        """Raise `GraphError` for labels that cannot be stored as an array of the dimension."""
+        values = np.asarray(labels)
+        unicode = values.dtype.kind != "U" or _is_unicode(values.ravel().tolist())
+        if values.ndim != 1 or values.dtype.kind not in _LABEL_KINDS or not unicode:
+            raise GraphError(
+                f"field {self.name!r}: the labels of dimension {dim!r} must be all strings or all "
+                f"numbers, not {abridged(tuple(labels))}"
+            )
 
     @property
     def row_bytes(self) -> int:
@@ -135,3 +166,15 @@ class Field:
             "dims": list(self.dims or ()),
             "compress": self.compress,
         }
+
+
+def _names_text(dtype: Any) -> bool:
+    return isinstance(dtype, str) and any(word in dtype.lower() for word in ("text", "str", "utf"))
+
+
+def _is_unicode(strings: Iterable[str]) -> bool:
+    try:
+        "".join(strings).encode()
+    except UnicodeEncodeError:
+        return False
+    return True

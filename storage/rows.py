@@ -36,10 +36,12 @@ class SourceFile:
     url: str  # as it is shown and stored: without password or signature
     name: str  # relative to the corpus, so that a corpus may be moved
     size: int  # bytes
-    version: str  # identifies this version of the file: its generation, etag or modification time
+    version: str  # its generation, etag or modification time: while it stays, so does the content
     format: str  # a key of formats.registry.FORMATS
     compression: str | None  # "gzip", "zstd", "bz2" or None
     problem: str | None = None  # why it cannot be opened, if its listing shows that
+    # Of its content, as stored; see `corpus.identity`. None: unknown.
+    digest: str | None = field(default=None, compare=False)
     # With password or signature, if it has any: kept in memory, and sent from client to workers.
     signed_url: str | None = field(default=None, repr=False)
 
@@ -50,7 +52,7 @@ class SourceFile:
 
     def to_json(self) -> dict[str, Any]:
         """Return the description that a store keeps. A version is called "stamp" there."""
-        return {
+        known = {
             "url": self.url,
             "name": self.name,
             "size": self.size,
@@ -59,6 +61,7 @@ class SourceFile:
             "compression": self.compression,
             "problem": self.problem,
         }
+        return known | ({"digest": self.digest} if self.digest else {})
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> SourceFile:
@@ -100,7 +103,12 @@ class Outline:
 
 NULL_KIND = "null"
 
-UNREADABLE_KINDS = ("encrypted values", "values of another file", "values without a description")
+UNREADABLE_KINDS = (
+    "encrypted values",
+    "values of another file",
+    "values without a description",
+    "values with a wrong description",
+)
 """Kinds of columns whose values cannot be read. A text can be read without them."""
 
 VALUELESS_KINDS = frozenset((NULL_KIND, *UNREADABLE_KINDS))

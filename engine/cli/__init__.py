@@ -17,12 +17,13 @@ from ... import __version__
 from ...storage.errors import UnencryptedScheduler
 from . import advise, bench, cite, machine, report, results, run, stores
 from .console import DONE, out
+from .stopping import Stopping
 
 app = typer.Typer(
     name="paninifs",
     help="Compute dhātu weights, prime bases and ambiguity for text corpora of any size.",
     epilog="Exit codes: 0 done, 1 failed, 2 wrong usage, 3 done with quarantined rows, "
-    "130 interrupted.",
+    "130 interrupted (143 by SIGTERM, 129 by SIGHUP).",
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
@@ -72,4 +73,8 @@ def main() -> None:
     gc.set_threshold(100_000)
     atexit.register(gc.freeze)
     warnings.formatwarning = _warning
-    app()
+    stopping = Stopping()
+    try:
+        app()
+    except BaseException as reason:  # noqa: BLE001 (raised again, or replaced by an exit)
+        stopping.end(reason)

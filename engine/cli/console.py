@@ -19,6 +19,14 @@ DONE, FAILED, USAGE, QUARANTINED, INTERRUPTED = 0, 1, 2, 3, 130
 Results = Annotated[
     str, typer.Argument(metavar="RESULTS", help="The results store: a folder or a URL.")
 ]
+CorpusPath = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--corpus",
+        metavar="CORPUS",
+        help="Where the corpus is now, if not where the last run found it; repeatable.",
+    ),
+]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON for scripts.")]
 
 out = Console(highlight=False, soft_wrap=True, emoji=False)

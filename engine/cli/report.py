@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from ..rendering.terminal import plain
-from .console import Results, errors, out
+from .console import CorpusPath, Results, errors, out
 
 
 def report(
@@ -27,11 +27,12 @@ def report(
             "distinct values."
         ),
     ] = None,
+    corpus: CorpusPath = None,
 ) -> None:
     """Write an HTML page about RESULTS: what ran, how fast, and what the results are."""
     from ..report.report import report as write
 
     with errors():
-        written = write(results, page, by=by)
+        written = write(results, page, by=by, corpus=corpus)
     size = written.path.stat().st_size
     out.print(f"{plain(str(written.path))} ({size / 1000:,.0f} kB): open it in a browser")

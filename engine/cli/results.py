@@ -12,7 +12,7 @@ from rich.table import Table
 
 from ...storage.errors import UsageError
 from ..rendering.terminal import one_line, plain
-from .console import Json, Results, errors, out, pairs, print_json
+from .console import CorpusPath, Json, Results, errors, out, pairs, print_json
 
 if TYPE_CHECKING:
     from ..results.peeked import Peek
@@ -28,13 +28,15 @@ def peek(
         str | None, typer.Option("--in", help="Results store to search for the nearest texts.")
     ] = None,
     top: Annotated[int, typer.Option(min=0, help="How many texts to find.")] = 5,
+    corpus: CorpusPath = None,
     as_json: Json = False,
 ) -> None:
     """Print the values of one SENTENCE, and the texts of a store with the most similar weights."""
     from ..results.peek import peek as look
 
     with errors():
-        found = look(_from_stdin() if sentence == "-" else sentence, results, top=top)
+        text = _from_stdin() if sentence == "-" else sentence
+        found = look(text, results, top=top, corpus=corpus)
     if as_json:
         print_json(asdict(found))
         return
@@ -100,6 +102,7 @@ def export(
     overwrite: Annotated[
         bool, typer.Option("--overwrite", help="Replace an existing file.")
     ] = False,
+    corpus: CorpusPath = None,
     as_json: Json = False,
 ) -> None:
     """Write results, texts and the corpus's own columns as one table, one row per text."""
@@ -116,6 +119,7 @@ def export(
             text=text,
             overwrite=overwrite,
             progress=not as_json,
+            corpus=corpus,
         )
     if as_json:
         print_json(asdict(found))

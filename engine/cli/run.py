@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import asdict
 from enum import StrEnum
 from typing import TYPE_CHECKING, Annotated, Any
@@ -31,13 +32,15 @@ from .console import (
     warn_of_forms,
 )
 from .rehearsal import print_rehearsal
+from .stopping import STOP_SECONDS
 
 if TYPE_CHECKING:
-    from ...storage.store.history import Summary
-    from ..run.handle import Run
+    from ...storage.corpus.corpus import Corpus
+
+COUNTED_FIRST = 16 << 20
+"""Bytes of a corpus whose rows are counted, and columns checked, before a cluster is started."""
 
 _MAX_REASONS = 5
-_STOP_SECONDS = 10.0
 
 
 class OnError(StrEnum):
@@ -147,6 +150,14 @@ def run(
         bool,
         typer.Option("--extend", help="Append the texts of new files to earlier results."),
     ] = False,
+    exact: Annotated[
+        bool,
+        typer.Option(
+            "--exact",
+            help="Compare large corpus files by all of their bytes, not by samples, when a run "
+            "resumes.",
+        ),
+    ] = False,
     mirror: Annotated[
         str | None,
         typer.Option(
@@ -203,9 +214,29 @@ def run(
             max_chars=max_chars,
             duplicates=mark_duplicates,
         )
-        source = open_corpus(urls, text=text, id=id, keep=keep or [], format=format, clean=clean)
+        source = open_corpus(
+            urls,
+            text=text,
+            id=id,
+            keep=keep or [],
+            format=format,
+            clean=clean,
+            exact=exact,
+        )
         for name in source.ignored:
             err.print(f"note: {plain(name)} is skipped: its format is unknown")
+        choices: Any = {
+            "backend": backend,
+            "shard_rows": shard_rows,
+            "fresh": fresh,
+            "extend": extend,
+        }
+        others: Any = {
+            "on_error": "raise" if on_error is OnError.raise_ else "quarantine",
+            "mirror": mirror,
+            "priority": priority,
+        }
+        _check_first(source, results, **choices, **others)
         if cluster is None:
             sized = worker_count or threads or memory or host != LOOPBACK
             cluster = cluster_for(source.nbytes, backend, sized=bool(sized))
@@ -217,35 +248,28 @@ def run(
         with connect(
             cluster, workers=worker_count, threads=threads, memory=memory, host=host, quiet=as_json
         ) as client:
-            shared: Any = {
-                "client": client,
-                "backend": backend,
-                "shard_rows": shard_rows,
-                "fresh": fresh,
-                "extend": extend,
-            }
+            choices["client"] = client
             if sample is not None:
                 print_rehearsal(
                     default_graph(),
                     source,
                     results,
                     rows=sample,
-                    options=shared,
+                    options=choices,
                     mirror=mirror,
                     as_json=as_json,
                 )
                 return
-            started = submit(
-                default_graph(),
-                source,
-                results,
-                **shared,
-                on_error="raise" if on_error is OnError.raise_ else "quarantine",
-                mirror=mirror,
-                priority=priority,
-                progress=not as_json,
-            )
-            summary = _awaited(started, results)
+            with _stoppable(results):
+                started = submit(
+                    default_graph(),
+                    source,
+                    results,
+                    **choices,
+                    **others,
+                    progress=not as_json,
+                )
+                summary = started.result()
             progress = started.status()
     if as_json:
         cost = started.bill and asdict(started.bill)
@@ -257,14 +281,31 @@ def run(
         raise typer.Exit(QUARANTINED)
 
 
-def _awaited(started: Run, results: str) -> Summary:
-    """Wait for a run and return its summary; on Ctrl-C, cancel it and exit."""
+def _check_first(corpus: Corpus, results: str, **options: Any) -> None:
+    """Raise errors that are known without a cluster, which takes seconds to start."""
+    from ...graphs.graph import default_graph
+    from ..run.spec import plan_run
+
+    plan = plan_run(default_graph(), corpus, results, **options)
+    if plan.manifest is None and corpus.nbytes <= COUNTED_FIRST:
+        corpus.index  # noqa: B018 (counted now, and kept)
+
+
+@contextmanager
+def _stoppable(results: str) -> Iterator[None]:
+    """Cancel the run of this process and exit on Ctrl-C, or on another signal: see `stopping`."""
+    from ..run.handle import running
+
     try:
-        return started.result()
+        yield
     except KeyboardInterrupt:
-        started.cancel()
-        with suppress(PaniniError, TimeoutError):  # before the cluster closes
-            started.result(timeout=_STOP_SECONDS)
+        for run in running():  # also one that `submit` has not returned yet
+            run.cancel()
+            try:
+                with suppress(PaniniError):  # before the cluster closes
+                    run.result(timeout=STOP_SECONDS)
+            except TimeoutError:
+                run.abandon()
         err.print(
             f"\nstopped; finished shards are kept in {plain(shown(results))}. To resume, run again"
         )

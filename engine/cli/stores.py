@@ -11,6 +11,7 @@ from rich.table import Table
 from ..rendering.terminal import one_line, plain
 from .console import (
     FAILED,
+    CorpusPath,
     Json,
     Results,
     errors,
@@ -51,13 +52,14 @@ def verify(
     sample: Annotated[
         int | None, typer.Option(min=1, help="Check about this many texts; all by default.")
     ] = None,
+    corpus: CorpusPath = None,
     as_json: Json = False,
 ) -> None:
     """Recompute RESULTS from the corpus and compare every bit; exit with 1 if any differs."""
     from ..results.verify import verify as check
 
     with errors():
-        found = check(results, sample=sample)
+        found = check(results, sample=sample, corpus=corpus)
     if as_json:
         print_json(asdict(found) | {"passed": found.passed})
     else:
@@ -78,6 +80,7 @@ def show(
     results: Results,
     by: Annotated[str, typer.Option(help="Array to rank texts by.")] = "ambiguity_normalised",
     top: Annotated[int, typer.Option(min=0, help="How many texts to print.")] = 10,
+    corpus: CorpusPath = None,
     as_json: Json = False,
 ) -> None:
     """Print what RESULTS holds, and its most ambiguous texts."""
@@ -85,7 +88,7 @@ def show(
     from ..results.overview import overview
 
     with errors():
-        found = overview(results, by=by, top=top)
+        found = overview(results, by=by, top=top, corpus=corpus)
     if as_json:
         print_json(asdict(found))
         return

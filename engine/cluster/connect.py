@@ -18,7 +18,8 @@ from ..hardware.loopback import LOOPBACK
 from ..monitoring.dashboard.link import announce, dashboard_link
 from ..monitoring.dashboard.telemetry import install, page_for
 from .leaving import Leaving
-from .local import BACKEND_KEY, CLUSTERS, MAIN_GUARD
+from .local import BACKEND_KEY, CLUSTERS
+from .main_guard import MAIN_GUARD
 from .network import Endpoint, warn_if_exposed, warn_if_plain
 from .size import ClusterSize
 

@@ -15,6 +15,7 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from multiprocessing import resource_tracker
+from types import FrameType
 from typing import TYPE_CHECKING, Any
 
 from ...storage.errors import BackendUnavailable, UsageError
@@ -23,6 +24,7 @@ from ..monitoring.dashboard.link import PAGE, dashboard_link
 from ..monitoring.dashboard.message import TOPIC
 from . import cuda as cuda_cluster
 from .leaving import Leaving
+from .main_guard import MAIN_GUARD, lacks_main_guard
 from .network import Endpoint
 from .size import ClusterSize
 
@@ -31,10 +33,6 @@ if TYPE_CHECKING:
     from distributed.deploy.spec import SpecCluster
 
 DASHBOARD_PORT = 8787
-MAIN_GUARD = (
-    'in a script, put everything from connect() on under  if __name__ == "__main__":  because the '
-    "workers import it"
-)
 PROFILING_DEADLOCKS = sys.version_info < (3, 11, 8) or (3, 12) <= sys.version_info < (3, 12, 2)
 """Whether `sys._current_frames`, which dask's profiler calls a hundred times per second, can
 deadlock the process when a thread begins or ends at a bad moment (CPython issue 106883)."""
@@ -42,6 +40,8 @@ deadlock the process when a thread begins or ends at a bad moment (CPython issue
 LOST_WORKER_TIMEOUT = "1 day"
 WORKER_ENVIRONMENT = {"MALLOC_TRIM_THRESHOLD_": 256 << 20, "MALLOC_MMAP_THRESHOLD_": 32 << 20}
 TICK = "500 ms"
+_TERMINAL = (signal.SIGINT, signal.SIGHUP)
+"""Signals that a terminal sends to all processes that were started from it."""
 BACKEND_KEY = ["paninifs", "backend"]
 """Key of the scheduler's metadata under which every client finds the backend."""
 
@@ -50,23 +50,44 @@ BACKEND_KEY = ["paninifs", "backend"]
 def _shielded_from_ctrl_c() -> Iterator[None]:
     """Make processes that are started in this context ignore Ctrl-C, which a terminal sends to all.
 
-    Only the client reacts to it; tracebacks of dying workers would bury its message. A Ctrl-C
-    pressed in the meantime is raised in this process afterwards.
+    The same holds for SIGHUP, when the terminal is closed. Only the client reacts to them;
+    tracebacks of dying workers would bury its message. What a handler of this process raises
+    meanwhile, for these or for SIGTERM, is raised afterwards.
     """
     if threading.current_thread() is not threading.main_thread():
         yield
         return
-    pressed: list[bool] = []
-    resource_tracker.ensure_running()  # starting it may unblock Ctrl-C in some Pythons
-    previous = signal.signal(signal.SIGINT, lambda *_: pressed.append(True))
-    mask = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})  # inherited by workers
+    raised: list[BaseException] = []
+    previous = {number: signal.getsignal(number) for number in (*_TERMINAL, signal.SIGTERM)}
+    for number, handler in previous.items():
+        if callable(handler):
+            signal.signal(number, _postponed(handler, raised))
+    mask = signal.pthread_sigmask(signal.SIG_BLOCK, set(_TERMINAL))  # inherited by workers
+    resource_tracker.ensure_running()  # it outlives SIGHUP too
+    signal.pthread_sigmask(signal.SIG_BLOCK, set(_TERMINAL))  # some Pythons unblock Ctrl-C with it
     try:
         yield
     finally:
         signal.pthread_sigmask(signal.SIG_SETMASK, mask)
-        signal.signal(signal.SIGINT, previous)
-        if pressed:
-            signal.raise_signal(signal.SIGINT)
+        for number, handler in previous.items():
+            if callable(handler):
+                signal.signal(number, handler)
+        if raised:
+            raise raised[0]
+
+
+def _postponed(
+    handler: Callable[[int, FrameType | None], Any], raised: list[BaseException]
+) -> Callable[[int, FrameType | None], None]:
+    """Return a signal handler that keeps what another one raises, for later."""
+
+    def keep(number: int, frame: FrameType | None) -> None:
+        try:
+            handler(number, frame)
+        except BaseException as error:  # noqa: BLE001 (raised once the workers have started)
+            raised.append(error)
+
+    return keep
 
 
 @contextmanager
@@ -117,8 +138,9 @@ def _cuda(size: ClusterSize, endpoint: Endpoint) -> Client:
     with _starting(size, len(gpus)) as started:
         cluster = LocalCUDACluster(**arguments, **_private(endpoint))
         # Until the cluster is closed, dask's frames and `paninifs.frame` use cuDF.
-        frames = dask.config.set({"dataframe.backend": "cudf"})
-        client = _owner_of(cluster, lambda: frames.__exit__(None, None, None))
+        frames = ExitStack()  # it is left once, although a client may be closed again
+        frames.enter_context(dask.config.set({"dataframe.backend": "cudf"}))
+        client = _owner_of(cluster, frames.close)
         started.callback(client.close)
     client.set_metadata(BACKEND_KEY, "cuda")
     return client
@@ -238,10 +260,19 @@ def _starting(size: ClusterSize, workers: int) -> Iterator[ExitStack]:
             started.pop_all()
     except ValueError as error:
         raise UsageError(f"cannot start a cluster of {size}: {error}") from error
-    except RuntimeError as error:
-        raise BackendUnavailable(
-            f"the cluster's workers did not start ({error}); {MAIN_GUARD}"
-        ) from error
+    except (RuntimeError, OSError) as error:
+        advice = f"; {MAIN_GUARD}" if lacks_main_guard() else ""
+        raise BackendUnavailable(f"the cluster did not start: {_causes(error)}{advice}") from error
+
+
+def _causes(error: BaseException) -> str:
+    """Return what an error and its first cause say: dask often only says that something failed."""
+    first = error
+    while first.__cause__ is not None:
+        first = first.__cause__
+    said = str(error) or type(error).__name__
+    why = f"{type(first).__name__}: {first}"
+    return said if first is error or str(first) in said else f"{said} ({why})"
 
 
 def _private(endpoint: Endpoint) -> dict[str, Any]:

@@ -19,6 +19,13 @@ class ClusterSize:
     threads: int | None = None  # per worker
     memory: str | None = None  # per worker, as in "2GiB"
 
+    def __post_init__(self) -> None:
+        if self.threads is not None and not _is_count(self.threads, 1):
+            raise UsageError(f"threads must be a whole number, at least 1, not {self.threads!r}")
+        sign = str(self.memory or "").strip()[:1]
+        if sign == "-":
+            raise UsageError(f"memory must be an amount such as '2GiB', not {self.memory!r}")
+
     def between(self, default: int) -> tuple[int, int]:
         """Return the minimum and maximum number of workers; `default` for both if none was given.
 
@@ -29,9 +36,10 @@ class ClusterSize:
         """
         workers = default if self.workers is None else self.workers
         least, most = workers if isinstance(workers, tuple) else (workers, workers)
-        if not 0 <= least <= most or most < 1:
+        if not (_is_count(least, 0) and _is_count(most, 1) and least <= most):
             raise UsageError(
-                f"workers={workers} must be a positive number, or a minimum (from 0) and a maximum"
+                f"workers={workers!r} must be a positive whole number, or a minimum (from 0) and a "
+                "maximum"
             )
         memory = ram()
         available = memory.limit or memory.total
@@ -42,3 +50,8 @@ class ClusterSize:
                 f"it does any work, so at most {available // RESIDENT_BYTES:,} fit"
             )
         return least, most
+
+
+def _is_count(value: object, least: int) -> bool:
+    """Return whether a value is a whole number of at least `least`; a truth value is none."""
+    return isinstance(value, int) and not isinstance(value, bool) and value >= least

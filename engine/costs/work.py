@@ -87,8 +87,8 @@ class Work:
             raise UsageError(f"the number of texts must be a whole number, at least one: {self}")
         if not 0 <= self.mean_bytes <= LONGEST:
             raise UsageError(f"mean_bytes must be from 0 to {LONGEST:g}: {self}")
-        if self.tasks is not None and self.tasks < 1:
-            raise UsageError(f"the number of tasks must be at least one: {self}")
+        if self.tasks is not None and (not isinstance(self.tasks, int) or self.tasks < 1):
+            raise UsageError(f"the number of tasks must be a whole number, at least one: {self}")
         require_format(self.format)
         if bool(self.models) != (self.kind == "embedding"):
             raise UsageError("embedding needs at least one model, and hashing takes none")

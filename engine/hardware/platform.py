@@ -100,5 +100,7 @@ def current_platform() -> Platform:
 
 def _end(environment: Mapping[str, str]) -> datetime | None:
     """Return when Slurm will end the job, which it reports in seconds since 1970."""
-    seconds = environment.get("SLURM_JOB_END_TIME", "")
-    return datetime.fromtimestamp(int(seconds), UTC) if seconds.isdigit() else None
+    try:
+        return datetime.fromtimestamp(int(environment.get("SLURM_JOB_END_TIME", "")), UTC)
+    except (ValueError, OverflowError, OSError):  # not set, or no date
+        return None

@@ -95,7 +95,7 @@ class Restored:
 
 @dataclass(frozen=True)
 class WorkerLost:
-    """A worker lost its device; other workers take over its work."""
+    """A worker lost its device, or is unfit for the run; other workers take over its work."""
 
     worker: str
     reason: str

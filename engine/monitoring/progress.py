@@ -133,7 +133,8 @@ class Progress:
         why = f": {self.reason}" if self.reason else ""
         quarantined = f", {self.quarantined:,} quarantined" if self.quarantined else ""
         rate = f", {self.texts_per_second:,.0f} texts/s" if self.elapsed and not why else ""
-        return f"{self.state}, {self.rows_done:,} of {self.rows:,} texts{quarantined}{rate}{why}"
+        done = f", {self.rows_done:,} of {self.rows:,} texts" if self.rows else ""
+        return f"{self.state}{done}{quarantined}{rate}{why}"
 
 
 def _reason(error: BaseException) -> str:

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from ...storage.field import Field
-from ...storage.store.duplicates import DUPLICATE
 from ...storage.store.encoding import chunk_rows
 from ...storage.store.history import Summary
 from ...storage.store.keys import DONE, QUARANTINE_KEY, QUARANTINE_PARTS
+from ...storage.store.layout import DUPLICATE
 from ...storage.store.shards import StoreLayout
 
 _ENTRY = 16

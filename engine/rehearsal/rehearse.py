@@ -28,9 +28,10 @@ from ...storage.store.shards import done_shards
 from ...storage.targets.target import Target
 from ...storage.tracebacks import short_traceback
 from ..cluster.location import remote_location
+from ..cluster.remote_call import answer, submit_call
 from ..run.spec import RunSpec
 from ..run.worker_memory import project
-from ..worker.readiness import Readiness, readiness
+from ..worker.readiness import Readiness, prepared
 from .cost_model import fit_cost_model, run_sample
 from .estimate import store_bytes
 from .rehearsal import Rehearsal
@@ -142,7 +143,7 @@ def rehearse_run(
         run_sample(trials, index, threads, threads)  # warms up: some things are slow only once
         sample_run = run_sample(trials, index, rows, threads)
         model, longest = fit_cost_model(trials, index, layout.shard_rows, sample_run, threads)
-    ready: Readiness = spec.client.submit(readiness, spec.backend, pure=False).result()
+    ready: Readiness = answer(submit_call(spec.client, prepared, spec.backend).result())
     sampled = sample_run.summary
     text_bytes = sampled.text_bytes * index.rows // sampled.rows
     seconds = counting + model.seconds(work_of(index, layout.shard_rows, threads))

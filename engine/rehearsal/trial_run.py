@@ -35,7 +35,7 @@ from .sample_index import SampleIndex, SampleRows, work_of
 _REASONS = 5
 """Maximum number of reasons for quarantined rows that are kept."""
 
-_STOP_SECONDS = 10.0
+_STOP_SECONDS = 5.0
 """Seconds to wait for a failed trial run to stop."""
 
 

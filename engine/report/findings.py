@@ -9,6 +9,7 @@ from os import PathLike
 from typing import Any
 
 from ...storage.corpus.index import CorpusIndex
+from ...storage.corpus.relocation import CorpusLocation
 from ...storage.store.history import Summary, Timeline, read_timeline
 from ...storage.store.manifest import Manifest
 from ...storage.store.reader import ResultsStore
@@ -41,6 +42,7 @@ def find(
     results: str | PathLike[str],
     by: str | None = None,
     storage_options: Mapping[str, Any] | None = None,
+    corpus: CorpusLocation | None = None,
 ) -> Findings:
     """Gather the contents of a report about a store.
 
@@ -51,7 +53,7 @@ def find(
     ColumnNotFound, UsageError
         See `reading.read`.
     """
-    store = ResultsStore.open(results, storage_options)
+    store = ResultsStore.open(results, storage_options, corpus)
     status = read_status(store)
     reading = read(store, by)
     runs = range(len(store.manifest.runs))

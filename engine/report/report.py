@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from ...storage.corpus.locations.exports import record_export
+from ...storage.corpus.relocation import CorpusLocation
 from ...storage.errors import StorageRefused, UsageError
 from ...storage.tracebacks import short_traceback
 from ..rendering.html import table
@@ -49,6 +50,7 @@ def report(
     out: str | PathLike[str] | None = None,
     *,
     by: str | None = None,
+    corpus: CorpusLocation | None = None,
     storage_options: Mapping[str, Any] | None = None,
 ) -> Report:
     """Write a page about a store: what ran, how fast, and what the results are.
@@ -66,8 +68,10 @@ def report(
     by : str, optional
         An array with one value per text to group texts by, such as a kept column. By default the
         first kept column with 2 to 20 distinct values.
+    corpus : str, path, list of them, or Corpus, optional
+        Where the corpus is now, if not where the last run found it.
     storage_options : mapping, optional
-        Passed to fsspec if `results` is a URL.
+        Passed to fsspec, for results and corpus.
 
     Returns
     -------
@@ -92,7 +96,7 @@ def report(
     paninifs.storage.errors.ResultsNotFound: no results store of this engine at ...
     """
     path = _output_path(results, out)
-    findings = find(results, by, storage_options)
+    findings = find(results, by, storage_options, corpus)
     _write(path, page(findings))
     record_export(path, [indexed.file for indexed in findings.index.files])
     return Report(path, tuple(headline(findings)))

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import groupby
 
 import numpy as np
 
 from ...storage.corpus.reading import texts_at
-from ...storage.errors import CorpusChanged
+from ...storage.errors import StorageUnreachable
+from ...storage.rows import SourceFile
 from ...storage.store.reader import ResultsStore
 from ..rendering.terminal import one_line
 
@@ -29,19 +31,33 @@ class Located:
 def located(store: ResultsStore, rows: Sequence[int]) -> list[Located]:
     """Look up rows in a store and its corpus.
 
-    If the corpus cannot be read, each text is replaced by the reason: the results are still valid.
+    If a file cannot be read, its texts are replaced by the reason: the results are still valid.
     """
-    try:
-        texts = texts_at(store.index, store.opener, rows)
-        missing = ""
-    except (CorpusChanged, OSError) as error:
-        texts, missing = {}, f"(text not available: {error})"
+    places = {row: store.index.locate(row) for row in rows}
+    texts = _texts(store, places)
     found = []
-    for row in rows:
-        file, file_row = store.index.locate(row)
+    for row, (file, file_row) in places.items():
         identity = str(np.asarray(store.arrays["id"][row]).item())
-        found.append(Located(row, identity, file.name, file_row, texts.get(row) or missing))
+        found.append(Located(row, identity, file.name, file_row, texts.get(row) or ""))
     return found
+
+
+def _texts(
+    store: ResultsStore, places: Mapping[int, tuple[SourceFile, int]]
+) -> dict[int, str | None]:
+    """Return the texts of some rows, or why they are not available."""
+    texts: dict[int, str | None] = {}
+    unreachable: StorageUnreachable | None = None
+    for _, group in groupby(sorted(places), key=lambda row: places[row][0].url):
+        rows = list(group)
+        try:
+            if unreachable:  # it was waited for already
+                raise unreachable
+            texts |= texts_at(store.index, store.opener, rows)
+        except OSError as error:
+            unreachable = error if isinstance(error, StorageUnreachable) else unreachable
+            texts |= dict.fromkeys(rows, f"(text not available: {error})")
+    return texts
 
 
 def beginning(text: str) -> str:

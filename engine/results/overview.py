@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from ...storage.corpus.relocation import CorpusLocation
 from ...storage.errors import ColumnNotFound
 from ...storage.store.duplicates import mark_fields
 from ...storage.store.history import Summary
@@ -96,9 +97,12 @@ def overview(
     *,
     by: str = "ambiguity_normalised",
     top: int = 10,
+    corpus: CorpusLocation | None = None,
     storage_options: Mapping[str, Any] | None = None,
 ) -> Overview:
     """Return a store's schema and counts, and the `top` texts with the largest `by`.
+
+    The texts are read from `corpus`, if it is not where the last run found it.
 
     Raises
     ------
@@ -106,7 +110,7 @@ def overview(
     ColumnNotFound
         `by` is not an array with one number per text.
     """
-    store = ResultsStore.open(results, storage_options)
+    store = ResultsStore.open(results, storage_options, corpus)
     status = read_status(store)
     manifest, arrays = store.manifest, store.arrays
     numeric = [f.name for f in manifest.fields if not f.shape and f.dtype != "string"]

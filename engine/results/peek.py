@@ -22,6 +22,7 @@ from ...graphs.graph import Graph
 from ...graphs.inventories import DHATUS, PRIMES
 from ...graphs.kernels import load
 from ...storage.cleaning.steps import NO_CLEANING, Cleaning
+from ...storage.corpus.relocation import CorpusLocation
 from ...storage.errors import UsageError
 from ...storage.store.reader import ResultsStore
 from ...storage.text import PackedText
@@ -41,6 +42,7 @@ def peek(
     results: str | PathLike[str] | None = None,
     *,
     top: int = 5,
+    corpus: CorpusLocation | None = None,
     storage_options: Mapping[str, Any] | None = None,
 ) -> Peek:
     """Compute one sentence, in this process, and find the texts of a store nearest to it.
@@ -55,6 +57,8 @@ def peek(
     top : int
         How many texts to find. Every valid row of the store is compared by the cosine similarity
         of the dhātu weights; the earlier row wins a tie.
+    corpus : str, path, list of them, or Corpus, optional
+        Where the corpus is now, if not where the last run found it.
     storage_options : mapping, optional
         Passed to fsspec, for results and corpus.
 
@@ -71,12 +75,12 @@ def peek(
     >>> max(found.dhatu, key=found.dhatu.get), found.digest[:8]
     ('FEEL', '69e5129e')
     """
-    if top < 0:
-        raise UsageError(f"top must be at least 0, not {top}")
+    if not isinstance(top, int) or top < 0:
+        raise UsageError(f"top must be a whole number, at least 0, not {top!r}")
     _require_unicode(text)
     if results is None:
         return Peek(text=text, **_computed(text, Inventories(DHATUS, PRIMES, PRIMES)))
-    store = ResultsStore.open(results, storage_options)
+    store = ResultsStore.open(results, storage_options, corpus)
     inventories = _inventories(store)
     cleaned, misfit = _cleaned(text, store.index.cleaning)
     values = _computed(cleaned, inventories)

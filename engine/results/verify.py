@@ -15,8 +15,11 @@ from ...graphs.block import MapBlock
 from ...graphs.graph import Graph
 from ...graphs.kernels import BUILT_IN
 from ...storage.corpus.index import CorpusIndex
+from ...storage.corpus.relocation import CorpusLocation
+from ...storage.errors import UsageError
 from ...storage.store.dataset import StoredArrays
-from ...storage.store.duplicates import DUPLICATE, find_duplicates
+from ...storage.store.duplicates import find_duplicates
+from ...storage.store.layout import DUPLICATE
 from ...storage.store.manifest import Manifest
 from ...storage.store.reader import ResultsStore
 from ...storage.store.shards import Marker, StoreLayout, marked_shards, quarantined_of
@@ -52,6 +55,7 @@ def verify(
     results: str | PathLike[str],
     *,
     sample: int | None = None,
+    corpus: CorpusLocation | None = None,
     storage_options: Mapping[str, Any] | None = None,
 ) -> Verification:
     """Check a store against its corpus and against the digests recorded when it was written.
@@ -69,6 +73,8 @@ def verify(
     sample : int, optional
         Check about this many texts, spread over the store, and the bytes of their shards. By
         default everything is checked.
+    corpus : str, path, list of them, or Corpus, optional
+        Where the corpus is now, if not where the last run found it.
     storage_options : mapping, optional
         Passed to fsspec, for results and corpus.
 
@@ -79,7 +85,9 @@ def verify(
     CorpusChanged
         A corpus file is no longer the one that was hashed.
     """
-    store = ResultsStore.open(results, storage_options)
+    if sample is not None and (not isinstance(sample, int) or sample < 1):
+        raise UsageError(f"sample must be a whole number of texts, at least one, not {sample!r}")
+    store = ResultsStore.open(results, storage_options, corpus)
     index, layout = store.index, store.layout
     markers = marked_shards(store.target, layout)
     problems = [] if len(markers) == layout.shards else [_unfinished(markers, layout)]

@@ -20,6 +20,17 @@ from ..cluster.leaving import before_leaving
 STOP_SECONDS = 10.0
 """Seconds to wait for a run that was stopped, so that its lease is released."""
 
+CLOSED = (
+    "the client was closed before the run had finished: call run.result() before client.close(), "
+    "or before its 'with' block ends; submit again to resume"
+)
+"""Message for a run whose client was closed."""
+
+
+def is_closed(client: Any) -> bool:
+    """Return whether a client was closed, or is about to be: its calls may then never return."""
+    return getattr(client, "status", "running") in ("closing", "closed")
+
 
 class Going(Protocol):
     """The part of a `Run` that is needed here."""

@@ -9,17 +9,23 @@ from __future__ import annotations
 import threading
 from collections.abc import Sequence
 
+from ...storage.corpus.front import first_texts
 from ...storage.corpus.partition import MAX_SHARD_SECONDS
 from ...storage.errors import RowsQuarantined, RunCancelled
+from ...storage.store.dataset import read_summary
 from ...storage.store.history import RunRecord, Summary, Timeline
+from ...storage.store.keys import DONE
 from ...storage.store.lease import LeaseTicket
-from ...storage.store.lifecycle import OpenStore, begin, discard, finish, read_summary
+from ...storage.store.lifecycle import OpenStore, begin, finish
 from ...storage.store.mirror import restore
 from ..monitoring.events import EventStream, Indexed, Notice, Planned, Restored, ShardDone
 from ..monitoring.recorder import Recorder
 from ..worker.compute import ComputeSpec
+from ..worker.graph_trial import ROWS, GraphTrial
+from ..worker.sent_graph import SentGraph
 from ..worker.task import Task, TaskContext, shards_in_flight
 from ..worker.user_code import sources_of
+from ..worker.visibility import Visible
 from .background_mirror import Mirroring
 from .dispatch import Dispatch
 from .spec import RunSpec
@@ -44,8 +50,10 @@ class Driver:
         self._warned_of_failed = False
         self._announcing = threading.Lock()
         self._announced: set[int] = set()
+        visible = Visible.of(spec.corpus.files, spec.target, self._ticket)
         self._dispatch = Dispatch(
             spec.client,
+            SentGraph(spec.client, spec.graph, spec.pickled, visible),
             label=spec.graph.label,
             announce=self._announce,
             publish=events.publish,
@@ -60,10 +68,7 @@ class Driver:
     def cancel(self) -> None:
         """Stop the run as soon as a task ends or turns out to be cancelled."""
         self._dispatch.stop(
-            RunCancelled(
-                f"cancelled; finished shards are kept in {self._spec.target.url}. Submit again to "
-                "resume"
-            )
+            RunCancelled(f"cancelled; {self._spec.target.url} keeps what is done; submit to resume")
         )
 
     def work(self) -> Summary:
@@ -71,8 +76,14 @@ class Driver:
         try:
             return self._work()
         finally:
-            self._dispatch.dismiss()
-            release_all(self._leases)
+            try:
+                self._dispatch.dismiss()
+            finally:  # a run that has ended keeps nobody from its store
+                release_all(self._leases)
+
+    def abandon(self) -> None:
+        """Release the leases of a run that does not stop. For a process that ends at once."""
+        release_all(self._leases)
 
     def _work(self) -> Summary:
         spec = self._spec
@@ -84,6 +95,7 @@ class Driver:
             restored = restore(spec.mirror, spec.target, self._ticket)
             if restored:
                 self._events.publish(Restored(restored, spec.mirror.url))
+        self._try_graph()
         store = begin(
             spec.target,
             spec.corpus,
@@ -97,14 +109,26 @@ class Driver:
         self._events.publish(Indexed(len(store.index.files), store.index.rows, notes))
         if spec.mirror is None:
             return self._finished(store)
-        mirror, lease = self._leases[1]
-        if spec.existing == "discard":
-            lease.ticket.check(mirror)
-            discard(mirror)
-        with Mirroring(store, mirror, lease.ticket, self._events) as self._mirroring:
+        with Mirroring(
+            store, spec.mirror, self._leases, self._events, fresh=spec.existing == "discard"
+        ) as self._mirroring:
             summary = self._finished(store)
             self._mirroring.finish()
         return summary
+
+    def _try_graph(self) -> None:
+        """Try the user's blocks on the first texts, unless the store has results of them."""
+        spec = self._spec
+        if all(block.function is None for block in spec.graph):
+            return  # the built-in blocks test themselves
+        if spec.existing != "discard" and spec.target.sizes(DONE):
+            return
+        texts = first_texts(spec.corpus, ROWS)
+        if texts is None:
+            return
+        trial = GraphTrial.of(spec.graph, spec.backend, texts, raise_on_error=spec.raise_on_error)
+        for note in self._dispatch.try_graph(trial):
+            self._events.publish(Notice(note))
 
     @property
     def _ticket(self) -> LeaseTicket:

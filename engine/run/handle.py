@@ -10,7 +10,7 @@ import time
 from typing import TYPE_CHECKING
 
 from ...graphs.fusion import is_default
-from ...storage.errors import PaniniError, RunFailed
+from ...storage.errors import PaniniError, RunFailed, UsageError
 from ...storage.store.history import RunRecord, Sample, Summary, Timeline
 from ..cluster.location import cluster_location, remote_location
 from ..costs.meter import Meter
@@ -20,8 +20,7 @@ from ..monitoring.events import EventStream, Failed, Finished, Notice
 from ..monitoring.figures import Figures
 from ..monitoring.progress import Progress
 from ..monitoring.recorder import Recorder
-from .active import began, ended, going, heard, is_interactive
-from .dispatch import CLOSED
+from .active import CLOSED, began, ended, going, heard, is_closed, is_interactive
 from .driver import Driver
 from .spec import RunSpec
 from .target_leases import Leases
@@ -117,6 +116,8 @@ class Run:
         TimeoutError
             `timeout` seconds have passed; the run continues.
         """
+        if timeout is not None and not 0 <= timeout <= threading.TIMEOUT_MAX:
+            raise UsageError(f"timeout must be a non-negative number of seconds, not {timeout!r}")
         try:
             over = self.wait(timeout)
         except KeyboardInterrupt:
@@ -144,6 +145,13 @@ class Run:
         """Stop the run, and keep all finished shards; submitting again resumes it."""
         self.cancelled = True
         self._driver.cancel()
+
+    def abandon(self) -> None:
+        """Release the store of a run that was cancelled and has not stopped within a while.
+
+        Only for a process that ends next, so that another one can go on at once.
+        """
+        self._driver.abandon()
 
     def is_on(self, client: Client) -> bool:
         """Return whether the run uses a client."""
@@ -234,10 +242,12 @@ class Run:
             seconds = time.perf_counter() - began_at
             self.events.publish(Finished(seconds, self._billed(seconds), self.record))
         finally:
-            self._recorder.close()
-            self._telemetry.close(self.figures, self._recorder.sample())
-            ended(self, self._error)
-            self._ended.set()
+            try:
+                self._recorder.close()
+                self._telemetry.close(self.figures, self._recorder.sample())
+            finally:
+                ended(self, self._error)
+                self._ended.set()
 
     def _billed(self, seconds: float) -> Bill | None:
         """Return what the run cost; if that cannot be computed, publish why."""
@@ -265,10 +275,16 @@ class Run:
 
         try:
             return self._driver.work()
-        except (CommClosedError, ClosedClientError) as error:  # from any request to the scheduler
-            if self._client.status == "closed":
+        except PaniniError:
+            raise
+        except Exception as error:  # whatever a request to the scheduler raises
+            if is_closed(self._client):
                 raise RunFailed(CLOSED) from None
-            raise RunFailed(f"the cluster went away ({error}); submit again to resume") from error
+            if isinstance(error, CommClosedError | ClosedClientError):
+                raise RunFailed(
+                    f"the cluster went away ({error}); submit again to resume"
+                ) from error
+            raise
 
 
 def running() -> list[Run]:

@@ -1,7 +1,8 @@
 """`RunSpec`: the complete specification of a run, checked before anything begins.
 
-Only `RunSpec.of` checks the caller's arguments and chooses the rows per shard; `submit`, `rehearse`
-and the trial runs of a rehearsal all use it. Executing the run is in `driver`.
+Only `plan_run` checks the caller's arguments and chooses the rows per shard, which needs no
+cluster; `RunSpec.of` adds the cluster. `submit`, `rehearse` and the trial runs of a rehearsal all
+use it. Executing the run is in `driver`.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from ...graphs.block import MapBlock
 from ...graphs.fingerprint.labels import keep_known_labels
 from ...graphs.graph import Graph
 from ...graphs.kernels import NUMERIC_VERSION
@@ -18,9 +20,15 @@ from ...graphs.kernels import require as require_backend
 from ...storage.corpus.corpus import Corpus
 from ...storage.corpus.index import CorpusIndex
 from ...storage.corpus.partition import FEW_SHARDS, SHARDS_AIMED_AT, Sharding
-from ...storage.errors import UsageError
+from ...storage.errors import GraphError, UsageError
+from ...storage.rows import Column
 from ...storage.store.duplicates import require_digest
-from ...storage.store.extension import Existing, in_known_order, refuse_mismatch
+from ...storage.store.extension import (
+    Existing,
+    in_known_order,
+    in_known_terms,
+    refuse_mismatch,
+)
 from ...storage.store.layout import stored_fields
 from ...storage.store.manifest import Manifest, facts_of, read_manifest
 from ...storage.store.mirror import refuse_other_mirror
@@ -39,8 +47,8 @@ MAX_PRIORITY = 1_000_000
 
 
 @dataclass(frozen=True, kw_only=True)
-class RunSpec:
-    """The specification of a run; made by `RunSpec.of`."""
+class RunPlan:
+    """The part of a run's specification that needs no cluster."""
 
     graph: Graph
     corpus: Corpus  # its files in the order and under the names that the store knows
@@ -48,79 +56,11 @@ class RunSpec:
     mirror: Target | None
     manifest: Manifest | None  # of the store (or else mirror) that the run resumes or extends
     facts: Mapping[str, Any]  # what identifies the results; see `facts_of`
-    client: Client
-    backend: str
     sharding: Sharding
     raise_on_error: bool
     max_failed_rows: int | None
     existing: Existing
-    micro_batch: MicroBatch | None
     priority: int
-
-    @classmethod
-    def of(
-        cls,
-        graph: Graph,
-        corpus: Corpus,
-        results: str | os.PathLike[str] | Target,
-        *,
-        client: Client | None = None,
-        backend: str | None = None,
-        shard_rows: int | None = None,
-        on_error: str = "quarantine",
-        max_failed_rows: int | None = None,
-        fresh: bool = False,
-        extend: bool = False,
-        mirror: str | os.PathLike[str] | Target | None = None,
-        micro_batch: MicroBatch | None = None,
-        priority: int = 0,
-        storage_options: Mapping[str, Any] | None = None,
-    ) -> RunSpec:
-        """Check the caller's arguments, and choose defaults for the others. Nothing is written.
-
-        Parameters and errors are those of `submit`.
-        """
-        _require_usable(graph, corpus, shard_rows, on_error, backend)
-        _require_priority(priority)
-        _require_limit(max_failed_rows, on_error)
-        if fresh and extend:
-            raise UsageError("fresh discards what extend would keep; choose one of the two")
-        existing: Existing = "discard" if fresh else "extend" if extend else "resume"
-        target = _opened(results, storage_options)
-        mirror = None if mirror is None else _opened(mirror, storage_options)
-        if mirror is not None and mirror.url == target.url:
-            raise UsageError(f"mirror and results must be different targets; both are {target.url}")
-        targets = [target] if mirror is None else [target, mirror]
-        manifest = None if fresh else next(filter(None, map(read_manifest, targets)), None)
-        described = graph.describe()
-        if manifest is not None:
-            corpus = in_known_order(corpus, manifest)
-            described = keep_known_labels(described, manifest.facts["graph"])
-        facts = facts_of(corpus, described, NUMERIC_VERSION)
-        refuse_mismatch(target, facts, shard_rows, existing)
-        if mirror is not None:
-            refuse_other_mirror(mirror, target, facts, shard_rows, existing)
-        client = client or _newest_client()
-        return cls(
-            graph=graph,
-            corpus=corpus,
-            target=target,
-            mirror=mirror,
-            manifest=manifest,
-            facts=facts,
-            client=client,
-            backend=backend or backend_of(client),
-            sharding=Sharding(
-                shard_rows,
-                FEW_SHARDS if any(one.slow_to_create for one in targets) else SHARDS_AIMED_AT,
-                graph.text_seconds,
-            ),
-            raise_on_error=on_error == "raise",
-            max_failed_rows=max_failed_rows,
-            existing=existing,
-            micro_batch=micro_batch,
-            priority=priority,
-        )
 
     @property
     def targets(self) -> list[Target]:
@@ -147,6 +87,119 @@ class RunSpec:
         return StoreLayout(fields, index.rows, shard_rows, "")
 
 
+@dataclass(frozen=True, kw_only=True)
+class RunSpec(RunPlan):
+    """The specification of a run; made by `RunSpec.of`."""
+
+    client: Client
+    backend: str
+    micro_batch: MicroBatch | None
+    pickled: bytes  # the graph for workers: later changes of what it refers to do not count
+
+    @classmethod
+    def of(
+        cls,
+        graph: Graph | MapBlock,
+        corpus: Corpus,
+        results: str | os.PathLike[str] | Target,
+        *,
+        client: Client | None = None,
+        backend: str | None = None,
+        micro_batch: MicroBatch | None = None,
+        **options: Any,
+    ) -> RunSpec:
+        """Check the caller's arguments, and choose defaults for the others. Nothing is written.
+
+        Parameters and errors are those of `submit`.
+        """
+        plan = plan_run(graph, corpus, results, backend=backend, **options)
+        client = _usable(_newest_client() if client is None else client)
+        return cls(
+            **vars(plan),
+            client=client,
+            backend=backend or backend_of(client),
+            micro_batch=micro_batch,
+            pickled=plan.graph.pickled(),
+        )
+
+
+def plan_run(
+    graph: Graph | MapBlock,
+    corpus: Corpus,
+    results: str | os.PathLike[str] | Target,
+    *,
+    backend: str | None = None,
+    shard_rows: int | None = None,
+    on_error: str = "quarantine",
+    max_failed_rows: int | None = None,
+    fresh: bool = False,
+    extend: bool = False,
+    mirror: str | os.PathLike[str] | Target | None = None,
+    priority: int = 0,
+    storage_options: Mapping[str, Any] | None = None,
+) -> RunPlan:
+    """Check the caller's arguments, and choose defaults for the others. Nothing is written.
+
+    Parameters and errors are those of `submit`.
+    """
+    graph = Graph((graph,)) if isinstance(graph, MapBlock) else graph
+    _require_usable(graph, corpus, shard_rows, on_error, backend)
+    _require_priority(priority)
+    _require_limit(max_failed_rows, on_error)
+    if fresh and extend:
+        raise UsageError("fresh discards what extend would keep; choose one of the two")
+    existing: Existing = "discard" if fresh else "extend" if extend else "resume"
+    target = _opened(results, storage_options)
+    mirror = None if mirror is None else _opened(mirror, storage_options)
+    if mirror is not None and mirror.url == target.url:
+        raise UsageError(f"mirror and results must be different targets; both are {target.url}")
+    targets = [target] if mirror is None else [target, mirror]
+    found = [(one, read_manifest(one)) for one in targets if not fresh]
+    begun, manifest = next((pair for pair in found if pair[1]), (target, None))
+    described = _described(graph)
+    if manifest is not None:
+        corpus = in_known_order(corpus, manifest)
+        described = keep_known_labels(described, manifest.facts["graph"])
+    facts = facts_of(corpus, described, NUMERIC_VERSION)
+    if manifest is not None:
+        corpus, facts = in_known_terms(begun, manifest, corpus, facts)
+    refuse_mismatch(target, facts, shard_rows, existing)
+    if mirror is not None:
+        refuse_other_mirror(
+            mirror,
+            target,
+            corpus=corpus,
+            facts=facts,
+            shard_rows=shard_rows,
+            existing=existing,
+        )
+    return RunPlan(
+        graph=graph,
+        corpus=corpus,
+        target=target,
+        mirror=mirror,
+        manifest=manifest,
+        facts=facts,
+        sharding=Sharding(
+            shard_rows,
+            FEW_SHARDS if any(one.slow_to_create for one in targets) else SHARDS_AIMED_AT,
+            graph.text_seconds,
+        ),
+        raise_on_error=on_error == "raise",
+        max_failed_rows=max_failed_rows,
+        existing=existing,
+        priority=priority,
+    )
+
+
+def _described(graph: Graph) -> dict[str, Any]:
+    try:
+        return graph.describe()
+    except GraphError:
+        graph.pickled()  # its error comes first: a version= does not help what cannot be sent
+        raise
+
+
 def _opened(
     where: str | os.PathLike[str] | Target, storage_options: Mapping[str, Any] | None
 ) -> Target:
@@ -163,11 +216,15 @@ def _require_usable(
         raise UsageError("submit needs a corpus from open_corpus(...)")
     if on_error not in ("quarantine", "raise"):
         raise UsageError(f"on_error must be 'quarantine' or 'raise', not {on_error!r}")
-    if shard_rows is not None and (shard_rows < 1 or shard_rows & (shard_rows - 1)):
+    whole = shard_rows is None or isinstance(shard_rows, int)
+    if not whole or (shard_rows is not None and (shard_rows < 1 or shard_rows & (shard_rows - 1))):
         raise UsageError(
-            f"shard_rows must be a power of two, such as 512 or 4096, not {shard_rows}"
+            f"shard_rows must be a power of two, such as 512 or 4096, not {shard_rows!r}"
         )
     require_digest(corpus.cleaning, corpus.keep, graph.fields)
+    # Here for the names alone: the kinds of the columns are found when the rows are counted.
+    known = Column(corpus.id, "string") if corpus.id else None
+    stored_fields(known, [Column(name, "string") for name in corpus.keep], graph.fields)
     if backend is not None:
         require_backend(backend)
 
@@ -189,6 +246,23 @@ def _require_limit(max_failed_rows: int | None, on_error: str) -> None:
         )
     if on_error == "raise":
         raise UsageError("on_error='raise' ends at the first bad row: omit max_failed_rows")
+
+
+def _usable(client: Client) -> Client:
+    """Return a client; raise `UsageError` if no run can use it."""
+    if not (hasattr(client, "submit") and hasattr(client, "scheduler_info")):
+        raise UsageError(
+            f"client must be a dask client, such as paninifs.connect() returns, not a "
+            f"{type(client).__name__}"
+        )
+    if getattr(client, "asynchronous", False):
+        raise UsageError(
+            "the client is asynchronous, and a run needs one that is not: pass client= from "
+            "paninifs.connect(ADDRESS), or from Client(ADDRESS) without asynchronous=True"
+        )
+    if getattr(client, "status", "running") == "closed":
+        raise UsageError("the client is closed; call paninifs.connect() again")
+    return client
 
 
 def _newest_client() -> Client:

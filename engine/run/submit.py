@@ -9,9 +9,12 @@ import os
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Literal
 
+from ...graphs.block import MapBlock
 from ...graphs.graph import Graph
 from ...storage.corpus.corpus import Corpus
-from ...storage.errors import LeaseHeld
+from ...storage.errors import LeaseHeld, UsageError
+from ...storage.store.layout import array_names
+from ...storage.targets.same_names import taken_for_one
 from ...storage.targets.target import Target
 from ...storage.tracebacks import short_traceback
 from ..monitoring.dashboard.link import dashboard_link
@@ -30,7 +33,7 @@ if TYPE_CHECKING:
 
 @short_traceback
 def submit(
-    graph: Graph,
+    graph: Graph | MapBlock,
     corpus: Corpus,
     results: str | os.PathLike[str] | Target,
     *,
@@ -54,8 +57,9 @@ def submit(
 
     Parameters
     ----------
-    graph : Graph
-        For example `default_graph()`, with your own blocks added.
+    graph : Graph or MapBlock
+        For example `default_graph()`, with your own blocks added. Before anything is written, your
+        blocks are tried on the first texts of the corpus.
     corpus : Corpus
         From `open_corpus`.
     results : str, path or Target
@@ -142,6 +146,8 @@ def _started(spec: RunSpec) -> Run:
     link = dashboard_link(spec.client, page_for(problem))  # once, in the user's own thread
     leases = acquire(spec.targets)
     try:
+        for target, _ in leases:
+            _require_distinct_names(spec, target)
         run = Run(spec, leases, link)
     except BaseException:  # otherwise nothing would ever release them
         release_all(leases)
@@ -162,4 +168,15 @@ def _settle_own_runs(spec: RunSpec) -> None:
         raise LeaseHeld(
             f"{run.results} is being written by process {os.getpid()}, which is this one: a run "
             "goes on. Find it with pf.running(), wait for its result(), or cancel() it"
+        )
+
+
+def _require_distinct_names(spec: RunSpec, target: Target) -> None:
+    """Raise `UsageError` if a target takes the names of two arrays for the same."""
+    same = taken_for_one(target, array_names(spec.graph.fields, spec.corpus.keep))
+    if same:
+        raise UsageError(
+            f"{target.url} is on storage that takes the names {same[0]!r} and {same[1]!r} for the "
+            "same, so one of these arrays would replace the other; rename one of the fields, or "
+            "write elsewhere"
         )

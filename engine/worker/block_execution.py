@@ -96,6 +96,8 @@ class Blocks:
     micro_batch : MicroBatch, optional
         Fixed size of one call of a block. By default the size is adapted to the texts, the blocks
         and the memory, and shared with the other tasks of this process.
+    begun : callable, optional
+        Called before every call of a block, with its name and the location of the texts.
     sources : mapping, optional
         Source of the user's functions, for the messages of errors; see `user_code`.
     """
@@ -105,8 +107,10 @@ class Blocks:
         graph: Graph,
         backend: str,
         micro_batch: MicroBatch | None = None,
+        begun: Callable[[str, str], object] | None = None,
         sources: Sources | None = None,
     ) -> None:
+        self._begun = begun
         self._kernels = load(backend)
         self._steps = [(block, block.bind(backend)) for block in fuse(graph).blocks]
         self._fields = graph.fields
@@ -211,7 +215,9 @@ class Blocks:
 
     def _whole(self, call: Call, start: int, stop: int) -> Part:
         failed = None if call.failed is None else _shifted(call.failed, start)
-        search = Search(self._steps, self._kernels, self._fields, failed)
+        search = Search(
+            self._steps, self._kernels, self._fields, failed, self._begun_at(call, start)
+        )
         try:
             arrays = self._kernels.offload(call.text[start:stop], search)
         except (MemoryError, DeviceLost, BlockError):
@@ -223,6 +229,13 @@ class Blocks:
             whole = BlockFailure(search.running, error, (0, stop - start))
             raise whole.to_error(call.where(start, stop), self._sources) from error
         return Part(start, stop, arrays, search.seconds, search.searched)
+
+    def _begun_at(self, call: Call, start: int) -> Callable[[str, int, int], object] | None:
+        """Return what reports a block that begins, for texts numbered from `start`."""
+        begun = self._begun
+        if begun is None:
+            return None
+        return lambda block, first, last: begun(block, call.where(start + first, start + last))
 
 
 def _shifted(failed: OnFailure, start: int) -> OnFailure:

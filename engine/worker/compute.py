@@ -8,7 +8,7 @@ differently. No cluster and no store is involved: committing a shard is in `task
 from __future__ import annotations
 
 import time
-from collections.abc import Generator, Iterable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from dataclasses import dataclass, field
@@ -71,19 +71,23 @@ class ShardBuffer:
 
 
 def compute(
-    spec: ComputeSpec, stretches: Sequence[Stretch], ranges: Iterable[tuple[int, int]]
+    spec: ComputeSpec,
+    stretches: Sequence[Stretch],
+    ranges: Iterable[tuple[int, int]],
+    begun: Callable[[str, str], object] | None = None,
 ) -> Iterator[ShardBuffer]:
     """Read `stretches` once, in order, and yield a full buffer for each of the ascending `ranges`.
 
     Rows outside the ranges are skipped. Only one buffer is held at a time: the next range is taken
-    when the caller requests the next buffer.
+    when the caller requests the next buffer. `begun` is called before every call of a block, with
+    its name and the location of the texts.
 
     Raises
     ------
     BlockError
         A block failed; the message names it, the file and the rows.
     """
-    blocks = Blocks(spec.graph, spec.backend, spec.micro_batch, spec.sources)
+    blocks = Blocks(spec.graph, spec.backend, spec.micro_batch, begun, spec.sources)
     batches = read_stretches(stretches, spec.opener, spec.columns)
     if blocks.joined_batch:
         batches = _gathered(batches, blocks)

@@ -103,6 +103,8 @@ class Search:
         Fields to return; those of a text that failed have their `Field.fill`.
     failed : callable or None
         None: the first failure ends the pass, without a search.
+    begun : callable, optional
+        Called before every call of a block, with its name and the numbers of the texts.
 
     Attributes
     ----------
@@ -125,9 +127,10 @@ class Search:
         kernels: Kernels,
         fields: Sequence[Field],
         failed: OnFailure | None,
+        begun: Callable[[str, int, int], object] | None = None,
     ) -> None:
         self._steps, self._kernels, self._fields = steps, kernels, fields
-        self._failed = failed
+        self._failed, self._begun = failed, begun
         self.running = ""
         self.seconds: defaultdict[str, float] = defaultdict(float)
         self.searched = False
@@ -178,6 +181,8 @@ class Search:
         block, code = self._steps[number]
         rows = len(values[TEXT])
         self.running, began = block.name, time.perf_counter()
+        if self._begun is not None:
+            self._begun(block.name, start, start + rows)
         try:
             returned = code(*(values[name] for name in block.inputs), **block.params)
             made = block.outputs(returned, rows)
@@ -267,27 +272,26 @@ class FailedRows:
             self._error = self._error or error
             self.entries[entry.row] = entry
             if len(self.entries) > self.limit.most(self.rows):
-                raise self.error
+                raise self._too_many(self._error)
 
     @property
     def first(self) -> str | None:
         """The first row, and why; None if there is none."""
         return abridged(str(self.entries[min(self.entries)])) if self.entries else None
 
-    @property
-    def error(self) -> BlockError:
-        """The error of the first row, and how many rows failed."""
-        assert self._error is not None
+    def _too_many(self, first: BlockError) -> BlockError:
+        """Return the error of the first row, with the others."""
         most = self.limit.most(self.rows)
         if not most:
-            return self._error
-        sentence, _, frames = str(self._error).partition("\n")
+            return first
+        sentence, _, frames = str(first).partition("\n")
         others = list(self.entries.values())[1 : MOST_EXAMPLES + 1]
         also = "".join(f"\n  {_example(one)}" for one in others)
-        count = f"{len(self.entries):,} of {self.rows:,} texts of a shard failed"
-        if len(self.entries) > most:
-            count += f", and at most {most:,} are quarantined (max_failed_rows)"
-        return BlockError(f"{sentence}; {count}{also}" + (f"\n{frames}" if frames else ""))
+        return BlockError(
+            f"{sentence}; {len(self.entries):,} of {self.rows:,} texts of a shard failed, and at "
+            f"most {most:,} are quarantined (max_failed_rows){also}"
+            + (f"\n{frames}" if frames else "")
+        )
 
 
 def _example(entry: QuarantinedRows) -> str:

@@ -36,8 +36,12 @@ class MicroBatch:
     text_bytes: int = 16 << 20
 
     def __post_init__(self) -> None:
-        if self.rows < 1 or self.text_bytes < 1:
-            raise UsageError(f"a micro-batch must hold at least one row and one byte: {self}")
+        for limit in (self.rows, self.text_bytes):
+            if not isinstance(limit, int) or limit < 1:
+                raise UsageError(
+                    "a micro-batch must hold a whole number of rows and bytes, at least one: "
+                    f"{self}"
+                )
 
     def stop(self, text: PackedText, start: int) -> int:
         """Return the end of the longest run of texts from `start` that fits."""

@@ -1,4 +1,4 @@
-"""`readiness`: whether a worker can use a backend, and how much memory and how many threads it has.
+"""`readiness`: whether a worker can take part in a run, and its memory and threads.
 
 Runs on workers before a run discards or computes anything; `run.wait_for_workers` sends it. What a
 task does is in `task`.
@@ -15,6 +15,7 @@ from ...graphs.kernels import load
 from ...storage.errors import PaniniError
 from .budget import joined_batch
 from .micro_batch import MicroBatch
+from .sent_graph import GraphKey, held_graph
 
 # Importing `task` loads everything that a task needs, while the client still counts the corpus. So
 # it is part of the resident memory that is reported, and the first task does not wait for it.
@@ -23,7 +24,7 @@ from .task import filter_worker_log, sendable
 
 @dataclass(frozen=True)
 class Readiness:
-    """The report of a worker: its memory and threads, or why it cannot use the backend."""
+    """The report of a worker: its memory and threads, or why it cannot take part."""
 
     problem: PaniniError | None
     resident: int = 0  # bytes held by its process
@@ -32,18 +33,30 @@ class Readiness:
     joined: MicroBatch | None = None  # how much input a task joins at most; None: no joining
 
 
-def readiness(backend: str) -> Readiness:
-    """Prepare a backend on this worker; return the worker's memory and threads.
+def readiness(key: GraphKey, backend: str) -> Readiness:
+    """Prepare a graph and a backend on this worker; return the worker's memory and threads.
 
     A run calls it before it discards earlier results, and to find out whether the work fits in
-    memory.
+    memory. The memory of the graph is included, as the process has loaded it.
     """
-    worker = get_worker()
     filter_worker_log()
     try:
-        load(backend).prepare()
+        with held_graph(key):
+            return prepared(backend)
     except PaniniError as error:
         return Readiness(sendable(error))
+
+
+def prepared(backend: str) -> Readiness:
+    """Prepare a backend on this worker; return the worker's memory and threads.
+
+    Raises
+    ------
+    PaniniError
+        The worker cannot use the backend.
+    """
+    worker = get_worker()
+    load(backend).prepare()
     return Readiness(
         problem=None,
         resident=psutil.Process().memory_info().rss,

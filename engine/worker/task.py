@@ -1,6 +1,7 @@
 """`run_task`: the work of one dask task. It computes a partition's shards and marks each as done.
 
-It runs on a worker. A task only carries names and addresses, so that it works on any worker. Before
+It runs on a worker. A task only carries names and addresses, so that it works on any worker; the
+graph is fetched once per process, by `sent_graph`. Before
 every shard it checks that its run still owns the store, so a task that outlives its run stops
 writing. Planning and sending tasks is in `run`, whether a worker can compute at all in `readiness`.
 """
@@ -11,22 +12,26 @@ import logging
 import threading
 import time
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
+from functools import partial
 
 import cloudpickle
 from distributed.comm.core import CommClosedError
 from distributed.core import Status
 from distributed.metrics import context_meter
+from distributed.utils import sync
 from distributed.worker import Worker, get_worker
 
 from ...graphs.kernels import load
-from ...storage.errors import BlockError, PaniniError, RowsQuarantined
+from ...storage.errors import BlockError, PaniniError, RowsQuarantined, UnfitWorker
 from ...storage.rows import Stretch
 from ...storage.store.lease import LeaseTicket
 from ...storage.store.shards import StoreLayout, commit, is_intact, read_marker
 from ...storage.targets.target import Target
 from ..monitoring.events import ShardDone
 from .compute import ComputeSpec, ShardBuffer, compute
+from .micro_batch import MicroBatch
+from .sent_graph import GraphKey, held_graph, loads
 
 _worker_logs = [
     logging.getLogger(name) for name in ("distributed.worker", "distributed.worker.state_machine")
@@ -39,9 +44,9 @@ WRITE_BYTES = 64 << 20
 """Maximum total bytes of such shards; a single shard may be larger. Writing is mostly waiting for
 the disk or the network."""
 
-BEGUN = "begun"
-"""Key of a message, published under a run's topic, that holds the partition a worker has begun.
-Messages without it are finished shards."""
+BEGUN, RUNNING = "begun", "running"
+"""Keys of messages, published under a run's topic, that hold the partition a worker has begun, and
+the block, with its texts, that it is about to run. Messages with neither are finished shards."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -53,8 +58,16 @@ class TaskContext:
     layout: StoreLayout
     ticket: LeaseTicket
     raise_on_error: bool
+
+
+@dataclass(frozen=True, kw_only=True)
+class TaskMode:
+    """How a task is carried out; the default is as fast as possible."""
+
+    micro_batch: MicroBatch | None = None  # None: as the run's `ComputeSpec` says
     max_writes: int = MAX_WRITES
     provisional: bool = False  # whether shards are quarantined until a later run retries them
+    announces_blocks: bool = False  # whether to report each block before it runs
 
 
 @dataclass(frozen=True)
@@ -90,39 +103,58 @@ def shards_in_flight(layout: StoreLayout, max_writes: int = MAX_WRITES) -> int:
     return 1 + max(1, min(max_writes, WRITE_BYTES // layout.shard_bytes))
 
 
-def run_task(context: TaskContext, task: Task, topic: str) -> Outcome:
+def run_task(key: GraphKey, context: bytes, task: Task, mode: TaskMode, topic: str) -> Outcome:
     """Compute and commit those shards of a task that are not done yet.
 
     Publish under `topic` that the task has begun, and each shard as soon as it is done.
+
+    Parameters
+    ----------
+    key : GraphKey
+        Where the graph is found.
+    context : bytes
+        The `TaskContext`, pickled without the graph.
 
     Raises
     ------
     OSError
         The disk or the network failed; dask retries the task.
     """
-    worker = get_worker()
     filter_worker_log()
+    try:
+        with held_graph(key) as graph:
+            return _outcome(loads(context, graph), task, mode, topic)
+    except UnfitWorker as error:
+        return Outcome(get_worker().address, (), sendable(error))
+
+
+def _outcome(context: TaskContext, task: Task, mode: TaskMode, topic: str) -> Outcome:
+    worker = get_worker()
     worker.log_event(topic, {BEGUN: task.partition})
     writes: list[Future[ShardDone]] = []
+    spec = context.compute
+    if mode.micro_batch is not None:
+        spec = replace(spec, micro_batch=mode.micro_batch)
+    begun = partial(announce, worker, topic) if mode.announces_blocks else None
     try:
-        load(context.compute.backend).prepare()
+        load(spec.backend).prepare()
         # Each shard is looked up just before it is computed: a task of a killed run may still be
         # running beside this one.
         layout = context.layout
         pending = (layout.bounds(shard) for shard in task.shards if not _is_done(context, shard))
         context.ticket.check(context.target)
-        max_pending = shards_in_flight(layout, context.max_writes) - 1
+        max_pending = shards_in_flight(layout, mode.max_writes) - 1
         with ThreadPoolExecutor(max_pending, "paninifs-write") as writer:
-            for buffer in compute(context.compute, task.stretches, pending):
+            for buffer in compute(spec, task.stretches, pending, begun):
                 shard = buffer.start // layout.shard_rows
                 if buffer.quarantined and context.raise_on_error:
                     raise RowsQuarantined(f"{buffer.quarantined[0]} (on_error='raise')")
-                _require_trustworthy_failures(context, buffer, worker)
+                _require_trustworthy_failures(buffer, worker)
                 if len(writes) >= max_pending:
                     writes[-max_pending].result()
                 context.ticket.check(context.target)
-                write = writer.submit(_commit, context, shard, buffer, topic=topic, worker=worker)
-                writes.append(write)
+                commit_it = partial(_commit, provisional=mode.provisional, topic=topic)
+                writes.append(writer.submit(commit_it, context, shard, buffer, worker=worker))
         done = [write.result() for write in writes]
     except PaniniError as error:
         finished = tuple(w.result() for w in writes if w.exception() is None)
@@ -133,24 +165,13 @@ def run_task(context: TaskContext, task: Task, topic: str) -> Outcome:
     return Outcome(worker.address, tuple(done))
 
 
-def _require_trustworthy_failures(
-    context: TaskContext, buffer: ShardBuffer, worker: Worker
-) -> None:
-    """Raise unless the texts that blocks failed for are why they failed.
+def _require_trustworthy_failures(buffer: ShardBuffer, worker: Worker) -> None:
+    """Raise `RuntimeError` if blocks failed while the worker closes.
 
-    Raises
-    ------
-    BlockError
-        The store has only this shard, and no text of it could be computed: the block is wrong.
-    RuntimeError
-        The worker is closing, so that calls fail which use threads or the network.
+    Calls that use threads or the network fail then, whatever the text.
     """
-    if not buffer.failed.entries:
-        return
-    if context.layout.shards == 1 and not buffer.arrays["valid"].any():
-        raise buffer.failed.error
     ending = worker.status in (Status.closing, Status.closed, Status.failed)
-    if ending or not threading.main_thread().is_alive():
+    if buffer.failed.entries and (ending or not threading.main_thread().is_alive()):
         raise RuntimeError("a block failed while its worker was closing")
 
 
@@ -161,8 +182,19 @@ def _is_done(context: TaskContext, shard: int) -> bool:
     return marker is not None and not marker.provisional and is_intact(context.target, marker)
 
 
+def announce(worker: Worker, topic: str, block: str, where: str) -> None:
+    """Report that a block begins, and wait until the scheduler has the report."""
+    sync(worker.loop, worker.scheduler.log_event, topic=topic, msg={RUNNING: [block, where]})
+
+
 def _commit(
-    context: TaskContext, shard: int, buffer: ShardBuffer, *, topic: str, worker: Worker
+    context: TaskContext,
+    shard: int,
+    buffer: ShardBuffer,
+    *,
+    provisional: bool,
+    topic: str,
+    worker: Worker,
 ) -> ShardDone:
     began = time.perf_counter()
     marker = commit(
@@ -173,7 +205,7 @@ def _commit(
         quarantined=buffer.quarantined,
         text_bytes=buffer.text_bytes,
         forms=buffer.forms,
-        provisional=context.provisional,
+        provisional=provisional,
     )
     buffer.seconds["write"] = time.perf_counter() - began
     done = ShardDone(
@@ -199,13 +231,15 @@ def filter_worker_log() -> None:
 def worth_logging(record: logging.LogRecord) -> bool:
     """Return False for log records that only report that the worker is closing.
 
-    Without this, a heartbeat while the worker closes would make a run, or Ctrl-C, end with a
-    traceback from dask, and each task that is cancelled then with a warning.
+    Without this, a heartbeat while the worker or the scheduler closes would make a run, or Ctrl-C,
+    end with a traceback from dask, and each task that is cancelled then with a warning. A worker
+    that loses its scheduler logs that by itself.
     """
     if str(record.msg).startswith("Async instruction for <Task cancelled"):
         return False
     error = record.exc_info[1] if record.exc_info else None
-    return not (isinstance(error, CommClosedError) and "ConnectionPool closing" in str(error))
+    closing = ("ConnectionPool closing", "ConnectionPool.heartbeat_worker")
+    return not (isinstance(error, CommClosedError) and any(one in str(error) for one in closing))
 
 
 def sendable(error: PaniniError) -> PaniniError:

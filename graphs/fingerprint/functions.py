@@ -11,10 +11,8 @@ import ast
 import dis
 import hashlib
 import inspect
-import linecache
 import sys
 import sysconfig
-import threading
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import fields, is_dataclass
 from functools import partial
@@ -26,10 +24,11 @@ import numpy as np
 
 from ...storage.errors import GraphError
 from .labels import label_of
+from .sources import parsed, source_of
+from .values import parts_of
 
 _PLAIN = (type(None), bool, int, float, complex, str, bytes)
 _PACKAGE = __name__.partition(".")[0]
-_PARSING = threading.Lock()  # Python 3.11 may raise SystemError if two threads parse at once
 _LIBRARIES = tuple({sysconfig.get_path(name) for name in ("stdlib", "purelib", "platlib")})
 
 
@@ -64,13 +63,13 @@ class _Walk:
 
     def function(self, function: FunctionType) -> dict[str, Any]:
         self._seen.add(id(function))
-        described: dict[str, Any] = {"source": _source(function)}
-        refers = _refers_to(function)
+        described: dict[str, Any] = {"source": source_of(function)}
+        refers = outside_values(function)
         if refers:
             described["refers to"] = {name: self.value(name, refers[name]) for name in refers}
         return described
 
-    def value(self, name: str, value: Any) -> Any:  # noqa: PLR0911 (one case per line)
+    def value(self, name: str, value: Any) -> Any:
         if isinstance(value, _PLAIN):
             return repr(value)
         if isinstance(value, ModuleType):
@@ -87,10 +86,16 @@ class _Walk:
             parts = {f.name: self.value(name, getattr(value, f.name)) for f in fields(value)}
             return [self.value(name, type(value)), parts]
         described = self._code(name, value)
-        if described is not None:
-            return described
+        return self._object(name, value) if described is None else described
+
+    def _object(self, name: str, value: Any) -> Any:
+        """Describe an object by its parts, or by its type if the author answers for its value."""
         if self._versioned:
             return f"a {type(value).__qualname__}"
+        found = parts_of(value)
+        if found is not None:
+            label, parts = found
+            return [label, *(self.value(name, part) for part in parts)]
         raise GraphError(
             f"block {self._block!r} uses {name!r} of type {type(value).__qualname__}, whose value "
             "has no stable description, so changes to it would go unnoticed; give the block a "
@@ -112,8 +117,7 @@ class _Walk:
             return self._class(name, label, value)
         if not callable(value):
             return None
-        # Look into a library's wrapper (a cache, a compiler) around a user's function.
-        own = inspect.unwrap(value, stop=_is_user_function)
+        own = _unwrapped(value)
         if _is_user_function(own):
             return label if id(own) in self._seen else {label: self.function(own)}
         if isinstance(value, np.ufunc):
@@ -127,7 +131,7 @@ class _Walk:
         members: dict[str, Any] = {}
         for key, member in sorted(vars(value).items()):
             code = getattr(member, "__func__", getattr(member, "fget", member))
-            own = inspect.unwrap(code, stop=_is_user_function)
+            own = _unwrapped(code)
             # Methods that a dataclass generates follow from its fields.
             counts = _is_user_function(own) and not (
                 key[:2] == "__" and own.__code__.co_filename == "<string>"
@@ -137,8 +141,11 @@ class _Walk:
         return {label: [*(self.value(name, base) for base in value.__bases__), members]}
 
 
-def _refers_to(function: FunctionType) -> dict[str, Any]:
-    """Return, by name, the outside values that a function and its nested functions refer to."""
+def outside_values(function: FunctionType) -> dict[str, Any]:
+    """Return, by name, the outside values that a function and its nested functions refer to.
+
+    The name of a default ends with ``=``.
+    """
     refers = {
         name: function.__globals__[name]
         for name in _global_names(function.__code__)
@@ -181,7 +188,7 @@ def _module(module: ModuleType) -> str:
 
 
 def _text_of(module: ModuleType) -> bytes:
-    return ast.unparse(_parsed(Path(_file(module)).read_text(encoding="utf-8"))).encode()
+    return ast.unparse(parsed(Path(_file(module)).read_text(encoding="utf-8"))).encode()
 
 
 def _own_modules(module: ModuleType) -> list[ModuleType]:
@@ -219,53 +226,17 @@ def _is_user_function(value: Any) -> bool:
     return package != _PACKAGE and not _is_library(value.__code__.co_filename)
 
 
-def _source(function: FunctionType) -> str:
-    """Return the normalised source, or the compiled code's digest if the source is uncertain.
-
-    The definition is found in its file by name and line, because `inspect.getsource` cuts a lambda
-    at the end of its first line and confuses several lambdas on one line.
-    """
-    code = function.__code__
-    linecache.checkcache(code.co_filename)
-    lines = linecache.getlines(code.co_filename, function.__globals__)
-    try:
-        tree = _parsed("".join(lines))
-    except SyntaxError:
-        return f"bytecode {_sha(_bytecode(code))}"
-    found = [
-        node
-        for node in ast.walk(tree)
-        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda)
-        and getattr(node, "name", "<lambda>") == code.co_name
-        and min(n.lineno for n in [node, *getattr(node, "decorator_list", [])])
-        == code.co_firstlineno
-    ]
-    if len(found) != 1:
-        return f"bytecode {_sha(_bytecode(code))}"
-    (definition,) = found
-    if not isinstance(definition, ast.Lambda):
-        definition.decorator_list = []
-    return ast.unparse(definition)
+def _unwrapped(value: Any) -> Any:
+    """Look into a library's wrapper (a cache, a compiler) around a user's function."""
+    return inspect.unwrap(value, stop=_is_user_function)
 
 
-def _parsed(source: str) -> ast.Module:
-    with _PARSING:
-        return ast.parse(source)
-
-
-def _bytecode(code: CodeType) -> bytes:
-    names = (code.co_names, code.co_varnames, code.co_freevars, code.co_cellvars)
-    constants = [_constant(one) for one in code.co_consts]
-    return repr([code.co_code, code.co_exceptiontable, names, constants]).encode()
-
-
-def _constant(value: Any) -> Any:
-    if isinstance(value, CodeType):
-        return _bytecode(value)
-    if isinstance(value, tuple):
-        return tuple(_constant(one) for one in value)
-    # The order of a set's members differs between processes.
-    return sorted(map(repr, value)) if isinstance(value, frozenset) else repr(value)
+def user_function_in(value: Any) -> FunctionType | None:
+    """Return the user's function in a partial, a method or a wrapper; None for anything else."""
+    while isinstance(value, partial | MethodType):
+        value = value.func if isinstance(value, partial) else value.__func__
+    own = _unwrapped(value)
+    return own if _is_user_function(own) else None
 
 
 def _sha(data: bytes) -> str:

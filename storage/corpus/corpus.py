@@ -42,6 +42,7 @@ class Corpus:
     keep: tuple[str, ...]
     storage_options: Mapping[str, Any] = field(default_factory=dict, repr=False)
     cleaning: Cleaning = NO_CLEANING
+    exact: bool = False  # whether large files are told apart by all their bytes
     notes: tuple[str, ...] = ()  # sentences about other files that are left out
 
     @cached_property
@@ -96,7 +97,7 @@ class Corpus:
     @property
     def opener(self) -> FileOpener:
         """Opener of the files, with the storage options given to `open_corpus`."""
-        return FileOpener(self.storage_options)
+        return FileOpener(self.storage_options, exact=self.exact)
 
     @property
     def nbytes(self) -> int:
@@ -114,6 +115,7 @@ def open_corpus(
     format: str | None = None,
     clean: Cleaning | None = None,
     storage_options: Mapping[str, Any] | None = None,
+    exact: bool = False,
 ) -> Corpus:
     """Open a corpus lazily: one URL, a glob, a directory, or a list of them.
 
@@ -140,6 +142,10 @@ def open_corpus(
         How each text is cleaned before it is hashed. By default, texts stay as they are.
     storage_options : mapping, optional
         Passed to fsspec.
+    exact : bool
+        Whether a changed file is always noticed when a run resumes. By default, a file of more than
+        1 MiB is compared by its size and by 16 blocks of it, and a change between them that keeps
+        the size is not noticed. Exactly comparing takes another read of every large file.
 
     Raises
     ------
@@ -183,6 +189,7 @@ def open_corpus(
         keep=kept,
         storage_options=options,
         cleaning=clean or NO_CLEANING,
+        exact=exact,
     )
 
 

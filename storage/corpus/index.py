@@ -12,35 +12,32 @@ import hashlib
 import json
 from bisect import bisect_right
 from collections.abc import Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, replace
 from functools import cached_property
 from itertools import accumulate
 from typing import Any
 
 from ..cleaning.steps import NO_CLEANING, Cleaning
-from ..errors import ColumnNotFound, CorpusEmpty, PaniniError, StorageRefused, StorageUnreachable
-from ..filesystems.redaction import presentable, scrubbed
-from ..formats.registry import FORMATS, outline
-from ..names import did_you_mean, storable
+from ..errors import ColumnNotFound, CorpusEmpty
+from ..formats.registry import FORMATS
+from ..names import did_you_mean
 from ..rows import (
     ANY_TEXT,
     Column,
     ColumnSelection,
     Lengths,
-    Malformed,
     Outline,
     SourceFile,
     Stretch,
     Unit,
     common_kind,
 )
+from .counting import count
 from .missing_columns import no_column, require_text, text_problem
-from .opening import SMALL_BYTES, FileOpener, SmallFileOpener
+from .opening import FileOpener
 from .partition import FileRows, Partition, file_spans, plan
-from .remarks import doubled_names
+from .remarks import doubled_names, unreadable_values
 
-INDEX_THREADS = 16
 _DEFAULT_ID = "id"
 _MOST_NOTES = 10
 
@@ -213,7 +210,7 @@ def build_index(
     CorpusEmpty
         No file has any rows.
     """
-    found = _outlines(files, opener, [text, id or _DEFAULT_ID, *keep])
+    files, found = count(files, opener, [text, id or _DEFAULT_ID, *keep])
     readable = [o for o in found if isinstance(o, Outline) and (o.units or o.columns)]
     require_text(files, found, text)
     indexed = tuple(_file_index(f, o, text) for f, o in zip(files, found, strict=True))
@@ -228,6 +225,7 @@ def build_index(
         remarks.append(
             f"column 'id' holds {nested}, which cannot be stored; a text's id is its row number"
         )
+    remarks += unreadable_values(files, found, (*([identity] if identity else []), *keep))
     index = CorpusIndex(
         indexed,
         text,
@@ -250,7 +248,7 @@ def extend_index(
     """
     added = []
     names = [index.text, *(column.name for column in index.selection.others)]
-    for file, found in zip(files, _outlines(files, opener, names), strict=True):
+    for file, found in zip(*count(files, opener, names), strict=True):
         indexed = _file_index(file, found, index.text)
         if isinstance(found, Outline) and not indexed.problem:
             indexed = replace(indexed, problem=_misfit(found, index))
@@ -265,36 +263,6 @@ def _misfit(found: Outline, index: CorpusIndex) -> str | None:
         if not fits or "<" in kind:
             return f"column {column.name!r} holds {kind}, and in the results {column.kind}"
     return None
-
-
-def _outlines(
-    files: Sequence[SourceFile], opener: FileOpener, names: Sequence[str]
-) -> list[Outline | str]:
-    if not files:
-        return []
-    with ThreadPoolExecutor(min(INDEX_THREADS, len(files))) as pool:
-        return list(pool.map(lambda file: _outline(file, opener, names), files))
-
-
-def _outline(file: SourceFile, opener: FileOpener, names: Sequence[str]) -> Outline | str:
-    if file.problem:
-        return f"cannot be opened: {file.problem}"
-    one = SmallFileOpener(opener, file) if file.size <= SMALL_BYTES else opener
-    try:
-        return outline(file, one, names)
-    except StorageRefused as refused:
-        if not isinstance(refused.__cause__, PermissionError):
-            raise
-        return f"cannot be opened: {refused.__cause__}"
-    except PaniniError:
-        raise
-    except Malformed as error:
-        return storable(scrubbed(f"not readable as {file.format}: {error}"))
-    except OSError as error:
-        # A problem is stored permanently, so a transient failure must not become one.
-        raise StorageUnreachable(
-            f"{file.url} could not be read: {scrubbed(str(error))}; nothing was written, try again"
-        ) from presentable(error)
 
 
 def _file_index(file: SourceFile, found: Outline | str, text: str) -> FileIndex:

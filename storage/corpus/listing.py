@@ -23,12 +23,14 @@ from ..filesystems.filesystem import (
     files_matching,
     filesystem_of,
     forget_listings,
+    info_of,
 )
 from ..filesystems.redaction import scrubbed, shown
 from ..filesystems.retry import permanent_errors, retried
 from ..formats.registry import format_of, read_as
 from ..names import storable
 from ..rows import SourceFile
+from .identity import listed_digest
 from .locations.arguments import Location
 from .locations.exports import exports_among
 from .locations.left_out import exports_note, hidden_note, no_files, not_found, unknown_format
@@ -163,7 +165,7 @@ def _files_at(fs: Any, path: str) -> _Found:
     forget_listings(fs)
     try:  # fsspec's own isdir and exists return False when the disk fails
         with consistent_listings(fs):
-            here = fs.info(path)
+            here = info_of(fs, path)
     except OSError as error:
         if not isinstance(error, _MISSING) and error.errno != errno.ENAMETOOLONG:
             raise
@@ -217,6 +219,7 @@ def _source(info: Mapping[str, Any], root: PurePosixPath) -> SourceFile:
         format=format,
         compression=compression,
         problem=_problem(info),
+        digest=listed_digest(info),
         signed_url=info["url"] if info["url"] != url else None,
     )
 

@@ -213,6 +213,9 @@ class FrontOpener(FileOpener):
         self._read[file], self._lines[file] = size, end / len(data) if end else 1.0
         return cast(AbstractContextManager[BinaryIO], nullcontext(BytesIO(data[:end])))
 
+    def digest(self, file: SourceFile, kind: str | None = None) -> None:
+        """Make no digest: only fronts are read, and estimates identify nothing."""
+
     def _front(self, file: SourceFile, size: int) -> bytes:
         """Return the decompressed content of the first `size` bytes of a file."""
         parts = []

@@ -18,6 +18,7 @@ import fsspec
 from fsspec.utils import glob_translate
 
 from ..errors import BackendUnavailable, UsageError
+from .failures import is_missing, unmasked
 from .redaction import shown, without_options
 from .retry import retried
 
@@ -27,6 +28,8 @@ OBJECT_STORES = GCS | frozenset({"s3", "s3a", "abfs", "abfss", "az", "adl"})
 """Protocols of object stores, which replace objects atomically and have no folders."""
 
 DRIVE = frozenset({"gdrive"})
+
+WEB = frozenset({"http", "https"})
 
 LISTING_SECONDS = 10
 """Seconds for which a Drive's listings are cached: looking up one file lists its folder."""
@@ -79,6 +82,12 @@ def _defaults(url: str) -> dict[str, Any]:
 
         # gcsfs sets no timeout, so a stalled connection would hang forever.
         return {"requests_timeout": aiohttp.ClientTimeout(sock_connect=30, sock_read=60)}
+    if protocol in WEB and find_spec("aiohttp"):
+        import aiohttp
+
+        # By default a whole answer must arrive in five minutes, however long a file is.
+        timeout = aiohttp.ClientTimeout(sock_connect=30, sock_read=60)
+        return {"client_kwargs": {"timeout": timeout}}
     return {}
 
 
@@ -92,6 +101,24 @@ def forget_listings(fs: Any) -> None:
     fs.invalidate_cache()
     if protocols_of(fs) & DRIVE:
         fs.dircache.clear()  # its invalidate_cache does nothing
+
+
+def info_of(fs: Any, path: str) -> dict[str, Any]:
+    """Return a filesystem's description of a file or folder.
+
+    Raises
+    ------
+    FileNotFoundError
+        It does not exist. For any other failure, that failure is raised, also where the filesystem
+        calls it a missing file: fsspec's ``http`` does so for whatever a server answers.
+    """
+    try:
+        described: dict[str, Any] = fs.info(path)
+    except FileNotFoundError as error:
+        if is_missing(error):
+            raise
+        raise unmasked(error) from None
+    return described
 
 
 @contextmanager
@@ -145,7 +172,9 @@ def _list_folder(fs: Any, folder: str) -> list[dict[str, Any]]:
         try:
             with consistent_listings(fs):
                 listed: list[dict[str, Any]] = fs.ls(folder, detail=True)
-        except (FileNotFoundError, NotADirectoryError):
+        except (FileNotFoundError, NotADirectoryError) as error:
+            if isinstance(error, FileNotFoundError) and not is_missing(error):
+                raise unmasked(error) from None
             return []
         return [_follow_link(fs, info) for info in listed]
 
@@ -162,7 +191,7 @@ def _follow_link(fs: Any, info: dict[str, Any]) -> dict[str, Any]:
     if not info.get("islink"):
         return info
     try:
-        linked: dict[str, Any] = fs.info(info["name"])
+        linked = info_of(fs, info["name"])
     except OSError as error:
         if error.errno not in _LEADS_NOWHERE:
             raise

@@ -20,8 +20,11 @@ from ..targets.open import open_target
 from ..targets.target import Target
 from ..targets.zarr_store import TargetStore
 from ..tracebacks import short_traceback
+from .history import Summary
 from .keys import DONE, ROOT_KEY
 from .lease import current_owner
+from .manifest import read_index, read_manifest
+from .shards import done_shards
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -63,7 +66,7 @@ def open_results(
     attributes = read_attributes(target)
     if attributes is None:
         raise ResultsNotFound(f"no results store at {target.url}")
-    if not attributes.get("complete"):
+    if _summary(target, attributes) is None:
         owner = current_owner(target)
         done = f"{len(target.sizes(DONE))} of {attributes.get('shards')} shards are done"
         if owner is None:
@@ -84,16 +87,40 @@ def open_results(
         where = os.fspath(url).rstrip("/") if "://" in target.url else target.url
         dataset = xr.open_zarr(where, consolidated=True, storage_options=options, zarr_format=3)
         dataset.encoding["source"] = target.url  # xarray's own would keep a password in the URL
-    return dataset
+    return dataset.set_coords("id") if "id" in dataset.data_vars else dataset
 
 
 def read_attributes(target: Target) -> dict[str, Any] | None:
     """Return the root's attributes, or None if the store is missing or its root is damaged."""
     try:
-        attributes: dict[str, Any] = json.loads(target.get(ROOT_KEY) or b"")["attributes"]
-    except (ValueError, KeyError):
+        root = json.loads(target.get(ROOT_KEY) or b"")
+    except ValueError:
         return None
-    return attributes
+    return dict(root.get("attributes") or {}) if isinstance(root, dict) else None
+
+
+def read_summary(target: Target) -> Summary | None:
+    """Return the summary of a store, or None if the store is not complete."""
+    return _summary(target, read_attributes(target))
+
+
+def _summary(target: Target, attributes: Mapping[str, Any] | None) -> Summary | None:
+    if attributes is None:
+        return None
+    counts = attributes.get("summary") if attributes.get("complete") else None
+    if "complete" not in attributes:
+        # Whoever adds an array of their own with xarray (mode="a") replaces the attributes.
+        counts = _counts_of_finished(target)
+    return Summary(results=target.url, **counts) if counts else None
+
+
+def _counts_of_finished(target: Target) -> Mapping[str, Any] | None:
+    """Return what a finished store holds, by its manifest and markers; None if it is unfinished."""
+    manifest = read_manifest(target)
+    if manifest is None or manifest.summary is None:
+        return None
+    layout = manifest.layout(read_index(target, manifest))
+    return manifest.summary if len(done_shards(target, layout)) == layout.shards else None
 
 
 class StoredArrays:

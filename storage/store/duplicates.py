@@ -21,10 +21,10 @@ from ..targets.target import Target
 from .dataset import StoredArrays
 from .encoding import encode_shard
 from .keys import shard_key
+from .layout import DUPLICATE
 from .shards import Marker, StoreLayout
 
 DIGEST = "digest"
-DUPLICATE = Field("duplicate", "bool", description="whether an earlier text has the same digest")
 
 ROWS_PER_PASS = 1 << 24
 """Rows compared at once, at about 90 bytes each: 1.4 GiB. All rows take one more byte each. A store

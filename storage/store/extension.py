@@ -7,18 +7,26 @@ their order, and new files follow in the order of the listing. The writing itsel
 from __future__ import annotations
 
 from bisect import bisect_right
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import replace
-from posixpath import join, normpath, relpath
 from typing import Any, Literal
 
 from ..corpus.corpus import Corpus
 from ..corpus.index import CorpusIndex, extend_index
+from ..corpus.relocation import recognized, under_known_names
 from ..errors import ResultsMismatch
-from ..rows import SourceFile
 from ..targets.target import Target
 from .keys import RUN_FOLDER, is_ours
-from .manifest import Manifest, Stage, differences, read_manifest, require_same
+from .manifest import (
+    Manifest,
+    Stage,
+    differences,
+    file_facts,
+    read_index,
+    read_manifest,
+    require_same,
+    with_files,
+)
 
 Existing = Literal["resume", "extend", "discard"]
 """What a run does with an existing store."""
@@ -92,7 +100,7 @@ def in_known_order(corpus: Corpus, manifest: Manifest) -> Corpus:
     ['b.txt', 'a.txt']
     """
     known = list(manifest.facts["corpus"]["files"])
-    files = _with_known_names(corpus.files, known)
+    files = under_known_names(corpus.files, known)
     position = {name: number for number, name in enumerate(known)}
     ends = [*(stage.files for stage in manifest.stages), len(known)]
     ordered = sorted(
@@ -101,19 +109,43 @@ def in_known_order(corpus: Corpus, manifest: Manifest) -> Corpus:
     return replace(corpus, files=tuple(ordered))
 
 
-def _with_known_names(files: Sequence[SourceFile], known: Sequence[str]) -> list[SourceFile]:
-    """Return files named relative to the same folder as those of a store.
+def recognized_corpus(
+    corpus: Corpus, facts: Mapping[str, Any], manifest: Manifest, index: CorpusIndex
+) -> tuple[Corpus, dict[str, Any]]:
+    """Return a corpus, and its facts, with what a store knows of the files that are unchanged.
 
-    Names are relative to the folder that all files share, which may change when files are added.
+    Parameters
+    ----------
+    corpus : Corpus
+        As `in_known_order` returns it.
+    facts : mapping
+        See `manifest.facts_of`.
+    index : CorpusIndex
+        The one that belongs to the manifest.
+
+    Raises
+    ------
+    StorageUnreachable, StorageRefused
+        A file that may have changed could not be read.
     """
-    names = {file.name for file in files}
-    if known[0] in names:
-        return list(files)
-    for name in names:
-        folder = name.removesuffix(f"/{known[0]}")
-        if folder != name and all(normpath(join(folder, one)) in names for one in known):
-            return [replace(file, name=relpath(file.name, folder)) for file in files]
-    return list(files)
+    known = {one.file.name: one.file for one in index.files}
+    files, same = recognized(corpus.files, known, corpus.opener)
+    every = manifest.facts["corpus"]["files"]
+    stored = {name: fact for name, fact in every.items() if name in same}
+    return replace(corpus, files=tuple(files)), with_files(facts, file_facts(files, stored))
+
+
+def in_known_terms(
+    target: Target, manifest: Manifest, corpus: Corpus, facts: Mapping[str, Any]
+) -> tuple[Corpus, dict[str, Any]]:
+    """Return a corpus and its facts as `recognized_corpus` does, reading no file needlessly.
+
+    If the facts differ in more than files, the store is refused whatever its files are.
+    """
+    stored, given = (with_files(some, {}) for some in (manifest.facts, facts))
+    if next(differences(stored, given), None) is not None:
+        return corpus, with_files(facts, manifest.facts["corpus"]["files"])
+    return recognized_corpus(corpus, facts, manifest, read_index(target, manifest))
 
 
 def added_files(manifest: Manifest, facts: Mapping[str, Any]) -> list[str]:
@@ -126,7 +158,7 @@ def _require_extension(target: Target, manifest: Manifest, facts: Mapping[str, A
     """Raise `ResultsMismatch` if facts differ from a store's in anything but new files."""
     known = manifest.facts["corpus"]["files"]
     files = {name: file for name, file in facts["corpus"]["files"].items() if name in known}
-    require_same(target, manifest, {**facts, "corpus": {**facts["corpus"], "files": files}})
+    require_same(target, manifest, with_files(facts, files))
 
 
 def _refuse_implicit_extension(
@@ -154,6 +186,8 @@ def extend_manifest(
     """
     known = index.moved_to(corpus.files[: len(index.files)])
     grown = extend_index(known, corpus.files[len(index.files) :], corpus.opener)
+    files = [one.file for one in grown.files]
+    facts = with_files(facts, file_facts(files, manifest.facts["corpus"]["files"]))
     stage = Stage(manifest.fingerprint, manifest.rows, len(index.files))
     new = replace(
         manifest,

@@ -42,8 +42,10 @@ __all__ = [
     "RUN_FOLDER",
     "SPARE_MANIFEST_KEY",
     "index_key",
+    "is_index",
     "is_lease",
     "is_ours",
+    "is_part",
     "lease_key",
     "marker_key",
     "quarantine_key",
@@ -110,12 +112,27 @@ def is_lease(key: str) -> bool:
     return key.startswith(f"{LEASES}/")
 
 
+def is_index(key: str) -> bool:
+    """Return whether a key is that of an index."""
+    return key.startswith(INDEXES)
+
+
 def is_ours(key: str) -> bool:
     """Return whether a key can belong to a results store; other files are never deleted."""
     top, _, rest = key.partition("/")
     if is_temporary(key) or key in (ROOT_KEY, QUARANTINE_KEY):
         return True
     return top == RUN_FOLDER or rest == ROOT_KEY or rest.startswith("c/")
+
+
+def is_part(key: str, arrays: Container[str]) -> bool:
+    """Return whether a key belongs to a store with these arrays, and to nobody else's array.
+
+    >>> [is_part(key, ["n"]) for key in ("zarr.json", "n/c/0", "mine/c/0", "_run/index-0.json")]
+    [True, True, False, True]
+    """
+    top, _, rest = key.partition("/")
+    return is_ours(key) and (not rest or top == RUN_FOLDER or top in arrays)
 
 
 def shard_of(key: str, fields: Container[str]) -> str | None:

@@ -29,6 +29,7 @@ LAYOUT_VERSION = 3
 
 TEXT = "text"
 VALID = Field("valid", "bool", description="computed; false: not done yet, or quarantined")
+DUPLICATE = Field("duplicate", "bool", description="whether an earlier text has the same digest")
 
 
 def stored_fields(
@@ -58,6 +59,32 @@ def stored_fields(
             )
         taken.add(name)
     return tuple(fields)
+
+
+def array_names(computed: Sequence[Field], keep: Sequence[str]) -> frozenset[str]:
+    """Return the names of all arrays that a store may have, without counting its corpus.
+
+    Parameters
+    ----------
+    computed : sequence of Field
+        The graph's fields.
+    keep : sequence of str
+        The columns of the corpus that are kept.
+
+    Examples
+    --------
+    >>> sorted(array_names([Field("n", "int32", (2,), ("axis",))], ["doc.lang"]))
+    ['axis', 'doc_lang', 'doc_lang_valid', 'duplicate', 'id', 'id_valid', 'n', 'valid']
+    """
+    columns = ["id", *(Column(name, STRING).array for name in keep)]
+    return frozenset(
+        [
+            *(field.name for name in columns for field in _column_fields(name, STRING, "")),
+            *(field.name for field in computed),
+            *(dim for field in computed for dim in field.dims or ()),
+            *(VALID.name, DUPLICATE.name),
+        ]
+    )
 
 
 def _column_fields(name: str, kind: str, description: str) -> list[Field]:

@@ -3,24 +3,29 @@
 Leases are numbered objects, each created only if its number is not taken. So if two drivers find an
 owner dead, exactly one of them gets the next number. The highest number owns the store; an owner
 that sees a higher one stops.
+
+No clock decides whether an owner lives. A process of this host is recognised by `process`. Any
+other owner is watched: it lives if it renews its lease meanwhile, whatever date it writes.
 """
 
 from __future__ import annotations
 
+import hashlib
 import json
 import logging
 import os
-import platform
 import threading
 import time
 import uuid
-from dataclasses import asdict, dataclass, replace
+from contextlib import suppress
+from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 from types import TracebackType
 
 import psutil
 
 from ..errors import LeaseHeld, LeaseLost
+from ..process import Life, identity, life_of
 from ..targets.local import is_temporary
 from ..targets.target import Target
 from .keys import LEASES, lease_key
@@ -34,34 +39,65 @@ BEAT_SECONDS = 10.0
 """Seconds between renewals of a lease."""
 
 DEAD_AFTER_SECONDS = 60.0
-"""Seconds without a renewal after which an owner on another host is assumed to be dead."""
+"""Seconds without a renewal after which an owner that cannot be seen from here counts as dead."""
+
+WATCH_SECONDS = 2.0
+"""Seconds between looks at the lease of such an owner."""
+
+_STORE = "store:"
 
 
 @dataclass(frozen=True, kw_only=True)
 class Owner:
-    """The process that holds a lease."""
+    """The process that holds a lease.
+
+    Version 0.1.0 reads leases too, and would take one with further fields for torn. So what was
+    added since are words of `host`, which make that version judge the owner by its beat.
+    """
 
     token: str
-    host: str
+    host: str  # the process's `identity`, and the store that it writes to
     pid: int
     started: float  # the process's start, seconds since the epoch
     beat: float  # the last renewal, seconds since the epoch
     released: bool = False
 
-    def is_alive(self) -> bool:
-        """Return whether the owner is alive, by its process or, if on another host, by its beat."""
+    @classmethod
+    def this_process(cls, target: Target) -> Owner:
+        """Return an owner with a new token."""
+        return cls(
+            token=uuid.uuid4().hex,
+            host=f"{identity()} {_STORE}{_digest(target)}",
+            pid=os.getpid(),
+            started=psutil.Process().create_time(),
+            beat=time.time(),
+        )
+
+    @property
+    def name(self) -> str:
+        """The process, for messages."""
+        return f"process {self.pid} on {self.host.split(' ')[0]}"
+
+    @property
+    def is_this_process(self) -> bool:
+        """Whether this process took the lease."""
+        return self.pid == os.getpid() and self._life == "alive"
+
+    @property
+    def _life(self) -> Life:
+        known = [word for word in self.host.split(" ") if not word.startswith(_STORE)]
+        return life_of(" ".join(known), self.pid, self.started)
+
+    def life(self, target: Target) -> Life:
+        """Return whether the owner still writes to a target, as far as this process can tell."""
         if self.released:
-            return False
-        if self.host != _host():
-            return time.time() - self.beat < DEAD_AFTER_SECONDS
-        if self.pid == os.getpid() and self.token in _released:
-            return False  # released, though the target could not be reached to record it
-        try:
-            process = psutil.Process(self.pid)
-            same = abs(process.create_time() - self.started) < 1.0
-            return same and process.status() != psutil.STATUS_ZOMBIE
-        except psutil.NoSuchProcess:
-            return False
+            return "dead"
+        if self.is_this_process and self.token in _released:
+            return "dead"  # released, though the target could not be reached to record it
+        stores = [word for word in self.host.split(" ") if word.startswith(_STORE)]
+        if self._life == "alive" and stores and stores != [f"{_STORE}{_digest(target)}"]:
+            return "unknown"  # this is a copy of its store, or the same store by another path
+        return self._life
 
 
 @dataclass(frozen=True)
@@ -103,23 +139,28 @@ class Lease:
     def acquire(cls, target: Target) -> Lease:
         """Take the lease of a store.
 
+        If nothing here shows whether the last owner lives, it is watched for up to a minute.
+
         Raises
         ------
         LeaseHeld
             Another live driver holds it, or is taking it at this moment.
         """
-        newest = _newest(target)
-        if newest is not None and newest[1].is_alive():
-            _refuse(target, newest[1])
+        newest = _abandoned(target)
         number = newest[0] + 1 if newest else 1
-        started = psutil.Process().create_time()
-        owner = Owner(
-            token=uuid.uuid4().hex,
-            host=_host(),
-            pid=os.getpid(),
-            started=started,
-            beat=time.time(),
-        )
+        owner = Owner.this_process(target)
+        try:
+            return cls._created(target, number, owner)
+        except BaseException as error:
+            _released.add(owner.token)
+            if not isinstance(error, Exception):  # Ctrl-C: this process goes on without the lease
+                with suppress(Exception):
+                    LeaseTicket(number, owner.token).check(target)
+                    target.delete([lease_key(number)])
+            raise
+
+    @classmethod
+    def _created(cls, target: Target, number: int, owner: Owner) -> Lease:
         if not target.create(lease_key(number), _dump(owner)):
             winner = _newest(target)
             _refuse(target, winner[1] if winner else owner)
@@ -158,10 +199,23 @@ class Lease:
         _released.add(self._owner.token)
         self._thread.join()
         try:
+            self._record_release()
+        except Exception:
+            # This process may live for long, and another one must not take it for the owner.
+            threading.Thread(target=self._release_later, daemon=True).start()
+            raise
+
+    def _record_release(self) -> None:
+        with suppress(LeaseLost):
             self.ticket.check(self._target)
-        except LeaseLost:
-            return
-        self._target.put(lease_key(self._number), _dump(replace(self._owner, released=True)))
+            self._target.put(lease_key(self._number), _dump(replace(self._owner, released=True)))
+
+    def _release_later(self) -> None:
+        while True:
+            time.sleep(BEAT_SECONDS)
+            with suppress(Exception):
+                self._record_release()
+                return
 
     def withdraw(self) -> None:
         """Release the lease and remove it, as if it had never been taken."""
@@ -181,47 +235,93 @@ class Lease:
 
 
 def current_owner(target: Target) -> Owner | None:
-    """Return the owner of a store if it is alive, else None."""
+    """Return the owner of a store if it seems to live, without watching it; else None."""
     newest = _newest(target)
-    return newest[1] if newest and newest[1].is_alive() else None
+    life = newest[1].life(target) if newest else "dead"
+    if newest is None or life == "dead":
+        return None
+    fresh = abs(time.time() - newest[1].beat) < DEAD_AFTER_SECONDS
+    return newest[1] if life == "alive" or fresh else None
+
+
+def _abandoned(target: Target) -> tuple[int, Owner] | None:
+    """Return the newest lease, whose owner is dead; None if there is none.
+
+    Raises
+    ------
+    LeaseHeld
+        The owner lives.
+    """
+    seen: tuple[int, Owner] | None = None
+    since = 0.0
+    while (newest := _newest(target)) is not None:
+        number, owner = newest
+        life = owner.life(target)
+        if life == "dead":
+            return newest
+        if life == "alive":
+            _refuse(target, owner)
+        if seen is None or (seen[0], seen[1].token) != (number, owner.token):
+            seen, since = newest, time.monotonic()
+            _log.warning(
+                "%s was last written by %s, which cannot be seen from here: waiting for a sign of "
+                "life, for up to %.0f s",
+                target.url,
+                owner.name,
+                DEAD_AFTER_SECONDS,
+            )
+        elif owner.beat != seen[1].beat:
+            _refuse(target, owner)
+        elif time.monotonic() - since >= DEAD_AFTER_SECONDS:
+            return newest
+        time.sleep(WATCH_SECONDS)
+    return None
 
 
 def _refuse(target: Target, owner: Owner) -> None:
+    if owner.is_this_process:
+        raise LeaseHeld(
+            f"{target.url} is being written by {owner.name}, which is this one: what it began "
+            "earlier is still going. Wait for it with run.result(), or end it with run.cancel(); "
+            "paninifs.running() lists the runs of this process"
+        )
     raise LeaseHeld(
-        f"{target.url} is being written by process {owner.pid} on {owner.host.split(' ')[0]}; "
-        "wait for it, stop it, or write elsewhere"
+        f"{target.url} is being written by {owner.name}; wait for it, stop it, or write elsewhere"
     )
 
 
 def _newest(target: Target) -> tuple[int, Owner] | None:
     for key in sorted(target.sizes(LEASES), reverse=True):
         name = Path(key).stem
-        if not name.isdigit():
-            continue
-        data = target.get(key)
-        try:
-            return int(name), Owner(**json.loads(data or b""))
-        except (ValueError, TypeError):
-            # Torn by a crash on a mount that cannot create objects atomically. An owner that is
-            # still alive will see the next number and stop.
-            return int(name), Owner(
-                token="", host="unknown", pid=0, started=0.0, beat=0.0, released=True
-            )
+        if name.isdigit():
+            return int(name), _owner(target.get(key) or b"")
     return None
+
+
+def _owner(data: bytes) -> Owner:
+    """Decode what `_dump` wrote, and ignore what only later versions write."""
+    known = {field.name for field in fields(Owner)}
+    try:
+        found = {name: value for name, value in json.loads(data).items() if name in known}
+        owner = Owner(**found)
+        return replace(
+            owner,
+            host=str(owner.host),
+            pid=int(owner.pid),
+            started=float(owner.started),
+            beat=float(owner.beat),
+        )
+    except (ValueError, TypeError, AttributeError, OverflowError):
+        # Torn by a crash on a mount that cannot create objects atomically. An owner that is still
+        # alive will see the next number and stop.
+        return Owner(token="", host="unknown", pid=0, started=0.0, beat=0.0, released=True)
 
 
 def _dump(owner: Owner) -> bytes:
     return json.dumps(asdict(owner)).encode()
 
 
-def _host() -> str:
-    """Return a name for this host that changes with each boot, which no process survives."""
-    boot = Path("/proc/sys/kernel/random/boot_id")
-    space = Path("/proc/self/ns/pid")  # a container's process numbers mean nothing outside it
-    return " ".join(
-        [
-            platform.node(),
-            boot.read_text().strip() if boot.exists() else "",
-            str(space.readlink()) if space.is_symlink() else "",
-        ]
-    ).strip()
+def _digest(target: Target) -> str:
+    """Return a digest of where a target is: a copy of a store has another one."""
+    place = target.url if "://" in target.url else os.path.realpath(target.url)
+    return hashlib.sha256(place.encode("utf-8", "surrogateescape")).hexdigest()[:16]

@@ -17,21 +17,30 @@ from typing import Any
 
 from ... import __version__
 from ..corpus.corpus import Corpus
+from ..corpus.counting import with_digests
 from ..corpus.index import CorpusIndex
 from ..corpus.partition import Sharding
+from ..errors import ResultsMismatch
 from ..field import Field
 from ..targets.target import Target
-from .dataset import read_attributes
+from .dataset import read_summary
 from .duplicates import count_repeated_ids, mark_duplicates, mark_fields
-from .extension import Existing, added_files, extend_manifest, refuse_mismatch
+from .extension import (
+    Existing,
+    added_files,
+    extend_manifest,
+    recognized_corpus,
+    refuse_mismatch,
+)
 from .history import RunRecord, Summary, Timeline
 from .keys import (
     MANIFEST_KEY,
     QUARANTINE_KEY,
     ROOT_KEY,
     SPARE_MANIFEST_KEY,
+    is_index,
     is_lease,
-    is_ours,
+    is_part,
     quarantine_key,
     timeline_key,
 )
@@ -39,11 +48,13 @@ from .layout import metadata, stored_fields, with_attributes
 from .lease import LeaseTicket
 from .manifest import (
     Manifest,
+    file_facts,
     finish_replacement,
     read_index,
     read_manifest,
     replace_manifest,
     stale_indexes,
+    with_files,
     write_index,
 )
 from .quarantine import join, to_parquet, unread_files
@@ -91,18 +102,29 @@ def begin(
         See `Corpus.index`; nothing has been written.
     """
     # Checked again: without the lease, another driver could have begun a store in the meantime.
-    refuse_mismatch(target, facts, sharding.rows, existing)
     manifest = None if existing == "discard" else read_manifest(target)
+    if manifest is not None:
+        known = read_index(target, manifest)
+        corpus, facts = recognized_corpus(corpus, facts, manifest, known)
+    refuse_mismatch(target, facts, sharding.rows, existing)
     if manifest is None:
         manifest = _plan(corpus, facts, computed, sharding)
         return _begin_new(target, corpus.index, manifest, computed, ticket)
     ticket.check(target)  # restoring shards from a mirror may have taken a while
     finish_replacement(target)
     if existing == "extend" and added_files(manifest, facts):
-        known = read_index(target, manifest)
-        manifest, index = extend_manifest(manifest, known, corpus, facts)
-        _write_extension(target, index, manifest, computed, ticket)
-    return _resume(target, corpus, manifest, computed)
+        manifest, known = extend_manifest(manifest, known, corpus, facts)
+        _write_extension(target, known, manifest, computed, ticket)
+        corpus, _ = recognized_corpus(corpus, facts, manifest, known)
+    return _resume(target, manifest, _located(target, manifest, known, corpus), computed)
+
+
+def _located(target: Target, manifest: Manifest, known: CorpusIndex, corpus: Corpus) -> CorpusIndex:
+    """Return a store's index with its files where they are now, and write it if they moved."""
+    index = known.moved_to(with_digests(corpus.files, corpus.opener))
+    if index.to_json() != known.to_json():
+        write_index(target, manifest, index)
+    return index
 
 
 def _plan(
@@ -112,7 +134,7 @@ def _plan(
     fields = stored_fields(index.id, index.keep, computed)
     row_bytes = sum(field.row_bytes for field in fields)
     return Manifest(
-        facts=facts,
+        facts=with_files(facts, file_facts([one.file for one in index.files])),
         fields=tuple(computed),
         shard_rows=sharding.choose(index.rows, row_bytes),
         rows=index.rows,
@@ -131,7 +153,7 @@ def _begin_new(
 ) -> OpenStore:
     objects = _metadata(manifest, index, computed)
     ticket.check(target)  # counting may have taken a while
-    discard(target)
+    discard(target, manifest)
     for key, data in objects.items():
         target.put(key, data)
     write_index(target, manifest, index)
@@ -146,15 +168,35 @@ def _begin_new(
     )
 
 
-def discard(target: Target) -> None:
-    """Remove a store, except its lease; the caller holds it.
+def discard(target: Target, successor: Manifest) -> None:
+    """Remove a store to make room for another, except its lease; the caller holds it.
 
-    The manifest is deleted first, as it is written last: without it there is no store to resume.
+    Arrays that neither of the two has are the user's own, and stay. The root goes first, so that
+    what is left is not complete. Manifest and index go last: as long as anything else is there,
+    they tell whose it is.
+
+    Raises
+    ------
+    ResultsMismatch
+        The user's own array has the name of one that the successor needs; nothing was removed.
     """
+    manifest = read_manifest(target)
+    there = target.sizes()
+    known = manifest.arrays if manifest else successor.arrays
+    for name in sorted(successor.arrays - known):
+        if f"{name}/{ROOT_KEY}" in there:
+            raise ResultsMismatch(
+                f"{target.url} holds an array {name!r} that no run has written, and the new "
+                "results need the name: rename or remove the array, or write elsewhere"
+            )
+    arrays = successor.arrays | known
+    target.delete([ROOT_KEY])
+    keys = [key for key in there if is_part(key, arrays) and not is_lease(key) and key != ROOT_KEY]
+    last = [key for key in keys if key in (MANIFEST_KEY, SPARE_MANIFEST_KEY) or is_index(key)]
+    target.delete(sorted(set(keys) - set(last)))
     target.delete([SPARE_MANIFEST_KEY])
     target.delete([MANIFEST_KEY])
-    keys = [key for key in target.sizes() if is_ours(key)]
-    target.delete(key for key in keys if not is_lease(key))
+    target.delete(last)
 
 
 def _write_extension(
@@ -178,9 +220,8 @@ def _write_extension(
 
 
 def _resume(
-    target: Target, corpus: Corpus, manifest: Manifest, computed: Sequence[Field]
+    target: Target, manifest: Manifest, index: CorpusIndex, computed: Sequence[Field]
 ) -> OpenStore:
-    index = read_index(target, manifest).moved_to(corpus.files)
     layout = manifest.layout(index)
     markers = done_shards(target, layout)
     done = {shard: marker for shard, marker in markers.items() if not marker.provisional}
@@ -284,11 +325,3 @@ def _record_history(
         manifest = replace(manifest, runs=(*manifest.runs, record))
     if manifest != store.manifest:
         replace_manifest(store.target, manifest.to_json())
-
-
-def read_summary(target: Target) -> Summary | None:
-    """Return the summary of a store, or None if the store is not complete."""
-    attributes = read_attributes(target) or {}
-    if not attributes.get("complete"):
-        return None
-    return Summary(results=target.url, **attributes["summary"])

@@ -8,20 +8,23 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from os.path import commonprefix
 from typing import Any
 
 from ..corpus.corpus import Corpus
+from ..corpus.identity import UNREAD
 from ..corpus.index import CorpusIndex
 from ..errors import ResultsMismatch, ResultsNotFound
 from ..field import Field
 from ..names import storable
+from ..rows import SourceFile
 from ..targets.target import Target
 from .history import RunRecord
-from .keys import INDEXES, MANIFEST_KEY, RUN_FOLDER, SPARE_MANIFEST_KEY, index_key
-from .layout import LAYOUT_VERSION, stored_fields
+from .keys import MANIFEST_KEY, RUN_FOLDER, SPARE_MANIFEST_KEY, index_key, is_index
+from .layout import LAYOUT_VERSION, array_names, stored_fields
 from .shards import StoreLayout
 
 
@@ -65,6 +68,11 @@ class Manifest:
         fields = stored_fields(index.id, index.keep, self.fields)
         earlier = {stage.fingerprint: stage.rows for stage in self.stages}
         return StoreLayout(fields, self.rows, self.shard_rows, self.fingerprint, earlier)
+
+    @property
+    def arrays(self) -> frozenset[str]:
+        """Names of the arrays that the store may have; others in its folder are the user's own."""
+        return array_names(self.fields, self.facts["corpus"]["kept columns"])
 
     @property
     def attributes(self) -> dict[str, Any]:
@@ -111,7 +119,8 @@ class Manifest:
 def facts_of(corpus: Corpus, graph: Mapping[str, Any], numeric_version: int) -> dict[str, Any]:
     """Return everything that could change any bit of the results, as JSON.
 
-    Files are identified by their names within the corpus, so a corpus may move as a whole.
+    Files are known by their names within the corpus, and by their sizes and digests, so a corpus
+    may move as a whole, and be copied. The digests are known once the files were counted.
     """
     return {
         "layout version": LAYOUT_VERSION,
@@ -121,13 +130,41 @@ def facts_of(corpus: Corpus, graph: Mapping[str, Any], numeric_version: int) -> 
             "id column": corpus.id,
             "kept columns": list(corpus.keep),
             "cleaning": corpus.cleaning.describe(),
-            "files": {
-                f.name: f"{f.size} bytes, {f.version}, {f.format}, file {n}"
-                for n, f in enumerate(corpus.files)
-            },
+            "files": file_facts(corpus.files),
         },
         "graph": dict(graph),
     }
+
+
+def file_facts(
+    files: Sequence[SourceFile], known: Mapping[str, str] | None = None
+) -> dict[str, str]:
+    """Return what identifies each file of a corpus, by name; see `_FILE`.
+
+    Parameters
+    ----------
+    known : mapping, optional
+        The facts that a store has of files whose content is still the same. They stay as they are:
+        stores of earlier versions know the time of a file in place of its digest.
+    """
+    facts = {}
+    for number, file in enumerate(files):
+        before = _FILE.fullmatch((known or {}).get(file.name, ""))
+        identity = before["identity"] if before else file.digest or file.version
+        facts[file.name] = f"{file.size} bytes, {identity}, {file.format}, file {number}"
+    return facts
+
+
+_FILE = re.compile(
+    r"(?P<size>\d+) bytes, (?P<identity>.*?), (?P<format>.*), file (?P<number>\d+)", re.DOTALL
+)
+"""The facts of a file: its size, what identifies its content, its format, its place in the order.
+"""
+
+
+def with_files(facts: Mapping[str, Any], files: Mapping[str, str]) -> dict[str, Any]:
+    """Return facts with others about the files of the corpus."""
+    return {**facts, "corpus": {**facts["corpus"], "files": files}}
 
 
 def read_manifest(target: Target) -> Manifest | None:
@@ -184,7 +221,7 @@ def write_index(target: Target, manifest: Manifest, index: CorpusIndex) -> None:
 
 def stale_indexes(target: Target, manifest: Manifest) -> list[str]:
     """Return the keys of the indexes of other stages."""
-    keys = [key for key in target.sizes(RUN_FOLDER) if key.startswith(INDEXES)]
+    keys = [key for key in target.sizes(RUN_FOLDER) if is_index(key)]
     return [key for key in keys if key != manifest.index_key]
 
 
@@ -200,16 +237,54 @@ def require_same(target: Target, manifest: Manifest, facts: Mapping[str, Any]) -
         )
 
 
+_FILES = ["corpus", "files"]
+
+
 def differences(facts: Mapping[str, Any], others: Mapping[str, Any]) -> Iterator[str]:
     """Yield the differences between a store's facts and others, one phrase per difference."""
     yield from _differences(facts, json.loads(json.dumps(others)))
 
 
+def _differing_files(old: Mapping[str, str], new: Mapping[str, str]) -> Iterator[str]:
+    """Yield how the files of a corpus differ, one phrase per file that does."""
+    yield from (f"{name} is gone" for name in old if name not in new)
+    yield from (f"{name} is new" for name in new if name not in old)
+    for name in old:
+        was, now = _FILE.fullmatch(old[name]), _FILE.fullmatch(new.get(name, ""))
+        if was is None or now is None:
+            continue
+        if was["size"] != now["size"]:
+            yield f"{name} has changed: {int(was['size']):,} bytes then, {int(now['size']):,} now"
+        elif was["identity"] != now["identity"]:
+            yield _other_content(name, was["identity"], now["identity"])
+        elif was["format"] != now["format"]:
+            yield f"{name} was read as {was['format']}, and now as {now['format']}"
+    orders = [[name for name in some if name in old and name in new] for some in (old, new)]
+    moved = next((pair for pair in zip(*orders, strict=True) if pair[0] != pair[1]), None)
+    if moved:
+        yield f"the files come in another order: {moved[1]} where {moved[0]} was"
+
+
+def _other_content(name: str, was: str, now: str) -> str:
+    if was == UNREAD:
+        return f"{name} could not be read when the store was begun"
+    if "=" not in was:
+        return f"{name} has changed: as many bytes, but others"
+    return (
+        f"{name} may have changed: {was} then, {now} now (an earlier version began this store, and "
+        "knows files by their times alone; if the content is the same, give the file that time)"
+    )
+
+
 def _differences(old: Any, new: Any, path: Sequence[str] = ()) -> Iterator[str]:
-    if isinstance(old, Mapping) and isinstance(new, Mapping):
+    if old == new:
+        return
+    if path == _FILES and isinstance(old, Mapping) and isinstance(new, Mapping):
+        yield from _differing_files(old, new)
+    elif isinstance(old, Mapping) and isinstance(new, Mapping):
         for key in [*old, *(key for key in new if key not in old)]:
             yield from _differences(old.get(key), new.get(key), [*path, key])
-    elif old != new:
+    else:
         texts = [_text(old), _text(new)]
         shared = len(commonprefix(texts))  # noqa: RUF071 (of characters, as intended)
         was, now = (_short(text, shared) for text in texts)

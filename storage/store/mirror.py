@@ -14,11 +14,12 @@ from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from typing import Any
 
+from ..corpus.corpus import Corpus
 from ..errors import ResultsMismatch, RunFailed
 from ..filesystems.retry import retried
 from ..targets.local import is_temporary
 from ..targets.target import Target
-from .extension import Existing, refuse_mismatch
+from .extension import Existing, in_known_terms, refuse_mismatch
 from .keys import (
     DONE,
     MANIFEST_KEY,
@@ -46,6 +47,8 @@ COPIES = 4
 def refuse_other_mirror(
     mirror: Target,
     target: Target,
+    *,
+    corpus: Corpus,
     facts: Mapping[str, Any],
     shard_rows: int | None,
     existing: Existing,
@@ -56,6 +59,8 @@ def refuse_other_mirror(
         stages = (stage.fingerprint for stage in manifest.stages)
         if mirrored.fingerprint in (manifest.fingerprint, *stages):
             return
+    if mirrored and existing != "discard":
+        _, facts = in_known_terms(mirror, mirrored, corpus, facts)
     refuse_mismatch(mirror, facts, shard_rows, existing)
 
 

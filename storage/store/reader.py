@@ -11,15 +11,18 @@ from functools import cached_property
 from os import PathLike
 from typing import Any
 
+from ..corpus.corpus import Corpus
 from ..corpus.index import CorpusIndex
 from ..corpus.opening import FileOpener
+from ..corpus.relocation import CorpusLocation, files_now_at
 from ..targets.open import open_target
 from ..targets.target import Target
-from .dataset import StoredArrays
+from .dataset import StoredArrays, read_summary
 from .history import Summary
-from .lifecycle import read_summary
 from .manifest import Manifest, read_index, require_manifest
 from .shards import Marker, StoreLayout, done_shards
+
+_IF_GONE = "; if the corpus has moved, say where it is now (--corpus, corpus=)"
 
 
 class ResultsStore:
@@ -34,6 +37,8 @@ class ResultsStore:
     manifest : Manifest
     storage_options : mapping, optional
         Passed to fsspec to read the corpus.
+    corpus : str, path, list of them, or Corpus, optional
+        Where the corpus is now, if not where the last run found it.
     """
 
     def __init__(
@@ -41,14 +46,19 @@ class ResultsStore:
         target: Target,
         manifest: Manifest,
         storage_options: Mapping[str, Any] | None = None,
+        corpus: CorpusLocation | None = None,
     ) -> None:
         self.target = target
         self.manifest = manifest
-        self._storage_options = storage_options
+        self._storage_options = dict(storage_options or {})
+        self._corpus = corpus
 
     @classmethod
     def open(
-        cls, url: str | PathLike[str], storage_options: Mapping[str, Any] | None = None
+        cls,
+        url: str | PathLike[str],
+        storage_options: Mapping[str, Any] | None = None,
+        corpus: CorpusLocation | None = None,
     ) -> ResultsStore:
         """Open the store at a path or URL, reading only its manifest.
 
@@ -56,6 +66,8 @@ class ResultsStore:
         ----------
         storage_options : mapping, optional
             Passed to fsspec, for the store and for its corpus.
+        corpus : str, path, list of them, or Corpus, optional
+            Where the corpus is now, if not where the last run found it.
 
         Raises
         ------
@@ -64,7 +76,8 @@ class ResultsStore:
         ResultsMismatch, StorageRefused
             See `open_target`.
         """
-        return cls.at(open_target(url, storage_options), storage_options)
+        target = open_target(url, storage_options)
+        return cls(target, require_manifest(target), storage_options, corpus)
 
     @classmethod
     def at(cls, target: Target, storage_options: Mapping[str, Any] | None = None) -> ResultsStore:
@@ -84,8 +97,19 @@ class ResultsStore:
 
     @cached_property
     def index(self) -> CorpusIndex:
-        """The index of the corpus. Raises `ResultsNotFound` if the store has lost it."""
-        return read_index(self.target, self.manifest)
+        """The index of the corpus, which is where the caller says that it is.
+
+        Raises
+        ------
+        ResultsNotFound
+            The store has lost its index.
+        CorpusNotFound
+            None of the corpus's files is where the caller says that it is.
+        """
+        index = read_index(self.target, self.manifest)
+        if self._corpus is None:
+            return index
+        return index.moved_to(files_now_at(self._corpus, index, self._storage_options))
 
     @cached_property
     def layout(self) -> StoreLayout:
@@ -100,7 +124,10 @@ class ResultsStore:
     @cached_property
     def opener(self) -> FileOpener:
         """Opens the files of the corpus."""
-        return FileOpener(dict(self._storage_options or {}))
+        options = self._storage_options
+        if isinstance(self._corpus, Corpus):
+            options = dict(self._corpus.storage_options)
+        return FileOpener(options, if_gone=_IF_GONE if self._corpus is None else "")
 
     @cached_property
     def done(self) -> Mapping[int, Marker]:

@@ -14,7 +14,8 @@ from typing import Any
 from .mounts import is_mount
 from .safe_keys import confined
 
-_TEMPORARY = ".writing-"
+TEMPORARY = ".writing-"
+"""What the names of temporary files begin with."""
 
 
 class LocalTarget:
@@ -84,7 +85,7 @@ class LocalTarget:
 
     def _write_beside(self, path: Path, data: bytes) -> Path:
         path.parent.mkdir(parents=True, exist_ok=True)
-        temporary = path.with_name(f"{_TEMPORARY}{uuid.uuid4().hex}")
+        temporary = path.with_name(f"{TEMPORARY}{uuid.uuid4().hex}")
         try:
             with temporary.open("wb") as file:
                 file.write(data)
@@ -136,7 +137,7 @@ def _sync_folder(folder: Path) -> None:
 
 def is_temporary(key: str) -> bool:
     """Return whether a key is that of a temporary file, which a killed writer may leave."""
-    return _TEMPORARY in key.rsplit("/", 1)[-1]
+    return TEMPORARY in key.rsplit("/", 1)[-1]
 
 
 def _raise_unless_missing(error: OSError) -> None:

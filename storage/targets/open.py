@@ -11,7 +11,14 @@ from collections.abc import Mapping
 from typing import Any
 
 from ..errors import ResultsMismatch
-from ..filesystems.filesystem import DRIVE, LOCAL, OBJECT_STORES, filesystem_of, protocols_of
+from ..filesystems.filesystem import (
+    DRIVE,
+    LOCAL,
+    OBJECT_STORES,
+    filesystem_of,
+    info_of,
+    protocols_of,
+)
 from ..filesystems.redaction import shown
 from ..filesystems.retry import permanent_errors, retried
 from .google_drive import DriveTarget
@@ -51,6 +58,6 @@ def open_target(url: str | os.PathLike[str], options: Mapping[str, Any] | None =
 def _is_file(fs: Any, path: str) -> bool:
     """Return whether a path is a file. ``fs.isfile`` would return False after any failure."""
     try:
-        return bool(fs.info(path)["type"] == "file")
+        return bool(info_of(fs, path)["type"] == "file")
     except (FileNotFoundError, NotADirectoryError):
         return False

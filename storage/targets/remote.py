@@ -10,6 +10,7 @@ from collections.abc import Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
+from ..filesystems.failures import is_missing
 from ..filesystems.filesystem import OBJECT_STORES, files_below, filesystem_of, protocols_of
 from ..filesystems.redaction import shown
 from .safe_keys import confined
@@ -54,7 +55,9 @@ class FsspecTarget:
         fs, path = self._object(key)
         try:
             return bytes(fs.cat_file(path))
-        except FileNotFoundError:
+        except FileNotFoundError as error:
+            if not is_missing(error):
+                raise
             return None
 
     def put(self, key: str, data: bytes) -> None:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
 import signal
 import subprocess
 import sys
+import termios
 import time
 
 import psutil
@@ -157,7 +159,7 @@ def test_quarantined_rows_exit_3(tmp_path):
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        (["run", "nowhere.jsonl", "out.zarr"], "no such file"),
+        (["run", "nowhere.jsonl", "out.zarr"], "no files found at nowhere.jsonl"),
         (["run", "c.jsonl"], "as the last argument, RESULTS"),
         (
             ["run", "c.jsonl", "out.zarr", "--cluster", "abacus"],
@@ -188,33 +190,197 @@ def test_help_explains_every_option(command, tmp_path):
             assert len(line.split()) > 3, line
 
 
-def test_ctrl_c_leaves_a_store_that_resumes(tmp_path, glosses):
+@pytest.fixture
+def long(tmp_path, glosses):
+    """A command that takes long enough to be stopped; the corpus has 10,000 texts."""
     lines = "".join(json.dumps(row) + "\n" for row in glosses)
     (tmp_path / "c.jsonl").write_text(lines * 5)
-    arguments = ["run", "c.jsonl", "out.zarr", "--workers", "2", "--shard-rows", "64"]
+    return ["run", "c.jsonl", "out.zarr", "--shard-rows", "64"]
+
+
+def begun(arguments, folder, inside=()):
+    """Start a command; return it once it has done three shards."""
     process = subprocess.Popen(
-        [*COMMAND, *arguments],
-        cwd=tmp_path,
+        [*inside, *COMMAND, *arguments],
+        cwd=folder,
         start_new_session=True,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
     )
+    done = folder / "out.zarr" / "_run" / "done"
+    while not done.exists() or len(list(done.iterdir())) < 3:
+        assert process.poll() is None, process.communicate()
+        time.sleep(0.02)
+    return process
+
+
+def assert_released_and_resumes(arguments, folder):
+    lease = max((folder / "out.zarr/_run/lease").glob("*.json"))
+    assert json.loads(lease.read_text())["released"] is True
+    assert 3 <= len(list((folder / "out.zarr/_run/done").glob("*.json"))) < 157
+    again = paninifs(*arguments, "--json", cwd=folder)
+    assert again.returncode == 0, again.stderr
+    assert json.loads(again.stdout)["done"] == 10_000
+
+
+SIGNALS = [
+    ("SIGINT", 130, SMALL),
+    ("SIGTERM", 143, THREADS),
+    ("SIGHUP", 129, THREADS),
+    pytest.param("SIGTERM", 143, SMALL, marks=pytest.mark.soak("with worker processes too")),
+    pytest.param("SIGHUP", 129, SMALL, marks=pytest.mark.soak("with worker processes too")),
+    pytest.param("SIGINT", 130, THREADS, marks=pytest.mark.soak("with threads too")),
+]
+
+
+@pytest.mark.documented("signals")
+@pytest.mark.parametrize(("name", "code", "cluster"), SIGNALS)
+def test_a_signal_leaves_a_store_that_resumes(name, code, cluster, long, tmp_path):
+    process = begun([*long, *cluster], tmp_path)
+    began = time.monotonic()
+    os.killpg(process.pid, getattr(signal, name))  # to the workers too, like a terminal
+    _, said = process.communicate(timeout=60)
+    assert time.monotonic() - began < 12
+    assert process.returncode == code, said
+    assert "To resume, run again" in said
+    assert "Traceback" not in said
+    assert "KeyboardInterrupt" not in said
+    assert_released_and_resumes([*long, *THREADS], tmp_path)
+
+
+STUCK = """
+import time
+from paninifs.engine.cli import main
+from paninifs.engine.run import handle
+handle.Run.cancel = lambda self: None  # a run that nothing stops
+main()
+"""
+
+
+@pytest.mark.documented("signals")
+@pytest.mark.parametrize(
+    ("name", "code"),
+    [
+        ("SIGTERM", 143),
+        pytest.param("SIGINT", 130, marks=pytest.mark.soak("another signal")),
+        pytest.param("SIGHUP", 129, marks=pytest.mark.soak("another signal")),
+    ],
+)
+def test_a_second_signal_ends_the_command_at_once(name, code, long, tmp_path, monkeypatch):
+    monkeypatch.setitem(globals(), "COMMAND", [sys.executable, "-c", STUCK])
+    process = begun([*long, *THREADS], tmp_path)
+    number = getattr(signal, name)
+    process.send_signal(number)
+    time.sleep(0.7)
+    assert process.poll() is None
+    process.send_signal(number)
+    _, said = process.communicate(timeout=5)
+    assert process.returncode == code, said
+    assert "ended at once" in said
+    monkeypatch.undo()
+    again = paninifs(*long, *THREADS, "--json", cwd=tmp_path)
+    assert again.returncode == 0, again.stderr
+    assert json.loads(again.stdout)["done"] == 10_000
+
+
+BUSY = STUCK.replace(
+    "main()",
+    """handle.Run._drive = lambda self: open("driving", "w").close() or time.sleep(1e6)
+main()""",
+)
+
+
+def test_a_run_that_does_not_stop_is_left_in_time(tmp_path):
+    """Its store is released without it, so that the next command goes on at once."""
+    (tmp_path / "c.txt").write_text("one\ntwo\n")
+    process = subprocess.Popen(
+        [sys.executable, "-c", BUSY, "run", "c.txt", "out.zarr", *THREADS],
+        cwd=tmp_path,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    while not (tmp_path / "driving").exists():
+        assert process.poll() is None
+        time.sleep(0.02)
+    began = time.monotonic()
+    process.terminate()
+    _, said = process.communicate(timeout=60)
+    assert time.monotonic() - began < 12
+    assert process.returncode == 143, said
+    assert not (tmp_path / "out.zarr").exists()  # nothing was begun
+
+
+def test_ignored_signals_stay_ignored(long, tmp_path):
+    """As those of ``nohup``, and of what a script starts in the background."""
+    inside = ["sh", "-c", 'trap "" HUP INT; exec "$@"', "sh"]
+    process = begun([*long, *THREADS], tmp_path, inside)
+    for number in (signal.SIGHUP, signal.SIGINT):
+        process.send_signal(number)
+    _, said = process.communicate(timeout=100)
+    assert process.returncode == 0, said
+
+
+def test_a_closed_terminal_ends_a_command(long, tmp_path):
+    main, side = os.openpty()
+    process = subprocess.Popen(
+        [*COMMAND, *long, *THREADS],
+        cwd=tmp_path,
+        stdin=side,
+        stdout=side,
+        stderr=side,
+        preexec_fn=controlled,  # noqa: PLW1509 (this process has no other threads)
+    )
+    os.close(side)
     done = tmp_path / "out.zarr" / "_run" / "done"
     while not done.exists() or len(list(done.iterdir())) < 3:
         assert process.poll() is None
         time.sleep(0.02)
-    os.killpg(process.pid, signal.SIGINT)  # to the workers too, like a terminal
-    _, said = process.communicate(timeout=60)
-    assert process.returncode == 130, said
-    assert "To resume, run again" in said
-    assert "Traceback" not in said
-    assert "KeyboardInterrupt" not in said
-    kept = len(list(done.glob("*.json")))
-    assert 3 <= kept < 157
-    again = paninifs(*arguments, "--json", cwd=tmp_path)
+    os.close(main)
+    assert process.wait(20) == 129
+    assert_released_and_resumes([*long, *THREADS], tmp_path)
+
+
+def controlled():
+    """Make stdin the terminal that controls this process."""
+    os.setsid()
+    fcntl.ioctl(0, termios.TIOCSCTTY, 0)
+
+
+CONTAINER = ["unshare", "--pid", "--fork", "--mount-proc"]
+
+
+@pytest.mark.documented("signals")
+@pytest.mark.parametrize(
+    ("name", "code"),
+    [
+        ("SIGTERM", 143),
+        pytest.param("SIGHUP", 129, marks=pytest.mark.soak("another signal")),
+        pytest.param("SIGINT", 130, marks=pytest.mark.soak("another signal")),
+    ],
+)
+def test_process_1_ends_and_the_next_goes_on_at_once(name, code, long, tmp_path):
+    """It has no default handlers: the kernel would ignore what nobody handles."""
+    tried = subprocess.run([*CONTAINER, "true"], capture_output=True, text=True, check=False)
+    if tried.returncode:
+        pytest.skip(f"needs leave to make namespaces: {tried.stderr.strip()}")
+    container = begun([*long, *THREADS], tmp_path, CONTAINER)
+    (first,) = psutil.Process(container.pid).children()
+    began = time.monotonic()
+    first.send_signal(getattr(signal, name))
+    _, said = container.communicate(timeout=60)
+    assert container.returncode == code, said
+    assert time.monotonic() - began < 12
+    again = subprocess.run(
+        [*CONTAINER, *COMMAND, *long, *THREADS, "--json"],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
     assert again.returncode == 0, again.stderr
     assert json.loads(again.stdout)["done"] == 10_000
+    assert "waiting for a sign of life" not in again.stderr
 
 
 def test_ctrl_c_during_worker_start_ends_the_command(tmp_path):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import signal
 import socket
@@ -9,8 +10,10 @@ import subprocess
 import sys
 import urllib.request
 import warnings
+from types import SimpleNamespace
 
 import dask
+import distributed
 import psutil
 import pytest
 from distributed import Security
@@ -219,6 +222,75 @@ def test_a_script_without_a_main_guard_gets_advice(tmp_path):
     assert ran.returncode == 1
     assert 'under  if __name__ == "__main__":' in ran.stderr.splitlines()[-1]
     assert len(ran.stderr.splitlines()) < 15, ran.stderr
+
+
+@pytest.mark.parametrize("guarded", [False, True])
+def test_only_scripts_without_a_guard_get_the_advice(guarded, tmp_path):
+    guard = 'if __name__ == "__main__":\n    ' if guarded else ""
+    (tmp_path / "script.py").write_text(
+        "import tempfile, dask, paninifs as pf\n"
+        f"dask.config.set(temporary_directory={str(tmp_path / 'script.py')!r})\n"
+        f"{guard}pf.connect(workers=1, host='192.0.2.1', quiet=True)\n"
+    )
+    ran = subprocess.run(
+        [sys.executable, "-W", "ignore", "script.py"],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert ran.returncode == 1
+    last = ran.stderr.splitlines()[-1]
+    assert "BackendUnavailable: the cluster did not start" in last
+    assert ('__name__ == "__main__"' in last) == (not guarded)
+
+
+@pytest.mark.parametrize(
+    ("error", "said"),
+    [
+        (OSError(28, "No space left on device"), "No space left on device"),
+        (TimeoutError("Nanny failed to start in 60 seconds"), "Nanny failed to start in 60 s"),
+        (RuntimeError("Cluster failed to start: Nanny failed to start."), "Nanny failed to start"),
+    ],
+)
+def test_a_cluster_that_cannot_start_says_why(monkeypatch, error, said):
+    def fails(**_):
+        raise RuntimeError("Cluster failed to start") from error
+
+    monkeypatch.setattr("distributed.LocalCluster", fails)
+    with pytest.raises(BackendUnavailable, match=f"did not start: .*{said}") as caught:
+        pf.connect(workers=1, quiet=True)
+    assert "__main__" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("client", "said"),
+    [
+        (SimpleNamespace(submit=1, scheduler_info=1, asynchronous=True), "is asynchronous, and"),
+        (SimpleNamespace(submit=1, scheduler_info=1, status="closed"), "the client is closed"),
+        ("tcp://127.0.0.1:8786", "client must be a dask client, .* not a str"),
+        (local_cluster, "client must be a dask client, .* not a module"),
+    ],
+)
+def test_clients_that_no_run_can_use_are_refused(client, said, tmp_path):
+    (tmp_path / "c.txt").write_text("one\n")
+    corpus = pf.open_corpus(tmp_path / "c.txt")
+    with pytest.raises(UsageError, match=said):
+        pf.submit(pf.default_graph(), corpus, tmp_path / "r", client=client)
+    assert not (tmp_path / "r").exists()
+
+
+def test_an_asynchronous_client_is_refused_at_once(tmp_path):
+    (tmp_path / "c.txt").write_text("one\n")
+    corpus = pf.open_corpus(tmp_path / "c.txt")
+
+    async def main():
+        async with distributed.Client(processes=False, dashboard_address=":0", asynchronous=True):
+            pf.submit(pf.default_graph(), corpus, tmp_path / "r")
+
+    with pytest.raises(UsageError, match="the client is asynchronous"):
+        asyncio.run(main())
 
 
 def test_submit_without_a_cluster_says_what_to_call(tmp_path):

@@ -17,11 +17,11 @@ from distributed import Client
 import paninifs as pf
 from paninifs.engine.monitoring.events import Notice, Planned
 from paninifs.engine.results.verify import verify
-from paninifs.engine.run import dispatch
+from paninifs.engine.run import killed
 from paninifs.engine.run.worker_memory import project
 from paninifs.engine.worker.budget import JOINED_COPIES
 from paninifs.engine.worker.micro_batch import MicroBatch
-from paninifs.engine.worker.readiness import Readiness, readiness
+from paninifs.engine.worker.readiness import Readiness, prepared
 from paninifs.storage.corpus.index import CorpusIndex, FileIndex
 from paninifs.storage.rows import Lengths, RowSpan, SourceFile, Stretch, Unit
 from paninifs.storage.store.quarantine import first_quarantined
@@ -159,8 +159,8 @@ def test_rows_from_before_an_extension_are_not_quarantined(glosses, small_worker
 @pytest.mark.soak("kills a worker again and again")
 def test_a_task_tried_alone_skips_finished_shards(glosses, small_workers, tmp_path, monkeypatch):
     """One task of five shards, as the file is compressed; the third one kills its worker."""
-    asked, task = [], dispatch.task_of
-    monkeypatch.setattr(dispatch, "task_of", lambda *given: asked.append(given[-1]) or task(*given))
+    asked, task = [], killed.task_of
+    monkeypatch.setattr(killed, "task_of", lambda *given: asked.append(given[-1]) or task(*given))
     lines = [row["text"] for row in glosses[:320]]
     lines[150] = "poison"
     with gzip.open(tmp_path / "a.txt.gz", "wt") as file:
@@ -306,8 +306,8 @@ def test_text_joined_for_a_device_counts():
 @pytest.mark.parametrize(("memory", "times"), [("1GiB", 0.125), ("2GiB", 0.25)])
 def test_text_joined_for_a_device_fits_the_worker(cuda_on_host, memory, times):
     with pf.connect(workers=1, memory=memory, quiet=True) as client:
-        ready = client.submit(readiness, "cuda", pure=False).result()
-        assert client.submit(readiness, "cpu", pure=False).result().joined is None
+        ready = client.submit(prepared, "cuda", pure=False).result()
+        assert client.submit(prepared, "cpu", pure=False).result().joined is None
     assert ready.joined == MicroBatch(int(times * 3 * 65_536), int(times * 3 * (64 << 20)))
     assert JOINED_COPIES * ready.joined.text_bytes <= ready.limit / 8
 

@@ -15,8 +15,13 @@ import paninifs as pf
 client = pf.connect(workers=1)
 corpus = pf.open_corpus("c.txt")
 # %%
+from functools import cache
+class Lengths:
+    def of(self, text): return text.offsets[1:] - text.offsets[:-1]
+@cache
+def model(): return Lengths()  # a worker looks up neither in its __main__
 @pf.map_block(fields=[pf.Field("n_bytes", "int32")])
-def n_bytes(text): return (text.offsets[1:] - text.offsets[:-1]).astype("int32")
+def n_bytes(text): return model().of(text).astype("int32")
 run = pf.submit(pf.default_graph() + n_bytes, corpus, "results.zarr", shard_rows=1)
 # %%
 run.result()

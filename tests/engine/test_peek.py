@@ -233,7 +233,7 @@ def test_invalid_text_is_refused(arguments, words):
 
 
 def test_invalid_arguments_are_refused(store, tmp_path):
-    with pytest.raises(UsageError, match="top must be at least 0, not -1"):
+    with pytest.raises(UsageError, match="top must be a whole number, at least 0, not -1"):
         pf.peek("x", store[1], top=-1)
     with pytest.raises(ResultsNotFound):
         pf.peek("x", tmp_path / "none.zarr")

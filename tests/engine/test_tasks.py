@@ -158,6 +158,7 @@ def test_an_invalid_priority_is_refused(priority, tmp_path):
     ("error", "told"),
     [
         (CommClosedError("ConnectionPool closing."), False),
+        (CommClosedError("in <TCP (closed) ConnectionPool.heartbeat_worker>: Stream is"), False),
         (CommClosedError("in <TCP>: Stream is closed"), True),
         (OSError("ConnectionPool closing."), True),
         (None, True),

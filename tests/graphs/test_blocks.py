@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import json
 from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
 import pytest
 
 import paninifs
@@ -51,6 +53,35 @@ def test_a_float_wider_than_64_bits_is_refused() -> None:
         pytest.skip("a long double is a double here")
     with pytest.raises(GraphError, match="cannot be stored"):
         Field("x", "longdouble")
+
+
+@pytest.mark.parametrize("dtype", ["str", "object", "U5", "S", "text", "utf8", str, None])
+def test_a_dtype_of_text_is_refused_with_the_right_one(dtype: Any) -> None:
+    with pytest.raises(GraphError, match=r"'x'.*use 'string'"):
+        Field("x", dtype)
+
+
+def test_types_of_python_are_dtypes() -> None:
+    assert [Field("x", kind).dtype for kind in (int, float, bool)] == ["int64", "float64", "bool"]
+
+
+@pytest.mark.parametrize("shape", [(None,), (2.5,), "3", (3, None), ("a",)])
+def test_a_length_that_varies_is_refused(shape: Any) -> None:
+    with pytest.raises(GraphError, match=r"'x': shape .* of whole numbers; .*varying length"):
+        Field("x", "int8", shape)
+
+
+def test_one_length_and_one_dim_need_no_tuple() -> None:
+    field = Field("x", "int8", np.int64(3), dims="letter")
+    assert (field.shape, field.dims) == ((3,), ("letter",))
+
+
+@pytest.mark.parametrize(
+    "labels", [(None, 1), (object(), 1), ((1, 2), (3, 4)), (b"a", b"b"), ("a", "\ud800")]
+)
+def test_labels_that_cannot_be_stored_are_refused(labels: Any) -> None:
+    with pytest.raises(GraphError, match="'x': the labels of dimension 'a' must be all strings"):
+        Field("x", "int8", (2,), ("a",), labels={"a": labels})
 
 
 @pytest.mark.parametrize("shape", [(0,), (-1,), (3, 0)])
@@ -197,6 +228,110 @@ def test_a_user_s_block_is_called_like_its_function() -> None:
     text = PackedText.from_strings(["a", "dhātu"])
     assert length(text).tolist() == [1, 6]
     assert length.bind("reference")(text).tolist() == [1, 6]
+
+
+def test_a_decorator_without_brackets_says_what_is_missing() -> None:
+    with pytest.raises(GraphError, match=r"@map_block\(fields=\[Field\('length', 'int32'\)\]\)"):
+
+        @map_block
+        def length(text):
+            return None
+
+
+def test_a_function_may_be_given_with_its_fields() -> None:
+    made = map_block(lambda text: None, fields=X, name="mine")
+    assert (made.name, made.fields) == ("mine", (X,))
+
+
+@pytest.mark.parametrize("fields", [["x"], [X, "y"], "x", [("x", "int32")]])
+def test_a_field_that_is_not_a_field_is_refused(fields: Any) -> None:
+    with pytest.raises(GraphError, match=r"fields must be Fields, such as Field\('n', 'int32'\)"):
+        map_block(fields=fields)(lambda text: None)
+
+
+def test_a_block_of_a_nameless_function_needs_a_name() -> None:
+    with pytest.raises(GraphError, match="has no name; give the block one: name="):
+        map_block(fields=X)(functools.partial(print, 1))
+
+
+def test_an_async_function_is_refused() -> None:
+    async def later(text):
+        return None
+
+    with pytest.raises(GraphError, match="'later': an async function cannot be a block"):
+        map_block(fields=X)(later)
+
+
+# --- trying a block -------------------------------------------------------------------------------
+
+
+@map_block(fields=[X])
+def n_words(text):
+    return np.array([len(one.split()) for one in text.to_strings()], "int32")
+
+
+@pytest.mark.parametrize(
+    "texts",
+    [
+        ["a", "b c"],
+        ("a", b"b c"),
+        np.array(["a", "b c"]),
+        pd.Series(["a", "b c"]),
+        pa.array(["a", "b c"]),
+        PackedText.from_strings(["a", "b c"]),
+        iter(["a", "b c"]),
+    ],
+    ids=["list", "tuple", "NumPy", "pandas", "Arrow", "packed", "iterator"],
+)
+def test_a_block_is_tried_on_texts_of_any_kind(texts: Any) -> None:
+    assert n_words(texts).tolist() == [1, 2]
+
+
+def test_an_input_may_be_given_by_name() -> None:
+    assert n_words(text=["a", "b c"]).tolist() == [1, 2]
+
+
+@pytest.mark.parametrize("texts", ["a b", b"a", 3, None, [1], ["a", None]])
+def test_what_is_not_texts_is_a_type_error(texts: Any) -> None:
+    with pytest.raises(TypeError, match="block 'n_words'"):
+        n_words(texts)
+
+
+def test_trying_a_block_checks_what_it_returns() -> None:
+    wide = map_block(fields=X, name="wide")(lambda text: np.zeros(len(text)))
+    with pytest.raises(BlockError, match=r"block 'wide' .*returned float64"):
+        wide(["a"])
+    short = map_block(fields=X, name="short")(lambda text: np.zeros(1, "int32"))
+    with pytest.raises(BlockError, match=r"block 'short' .*returned shape \(1,\)"):
+        short(["a", "b"])
+
+
+def test_a_block_of_fields_is_tried_on_lists_or_arrays() -> None:
+    double = map_block(fields=X, name="double")(lambda n: 2 * n.astype("int32"))
+    assert double([1, 2]).tolist() == [2, 4]
+    assert double(np.array([1, 2])).tolist() == [2, 4]
+
+
+def test_several_fields_are_returned_as_the_function_does() -> None:
+    values = np.zeros(2, "int32"), np.zeros((2, 2), "float32")
+    pair = map_block(fields=[X, Y], name="pair")(lambda text: values)
+    assert [one.shape for one in pair(["a", "b"])] == [(2,), (2, 2)]
+    named = map_block(fields=[X, Y], name="named")(lambda text: {"y": values[1], "x": values[0]})
+    assert {name: one.shape for name, one in named(["a", "b"]).items()} == {"x": (2,), "y": (2, 2)}
+
+
+def test_params_and_defaults_are_given_as_in_a_run() -> None:
+    made = MapBlock("b", ("text",), (X,), {"n": 3}, lambda text, n: np.full(len(text), n, "int32"))
+    assert made(["a"]).tolist() == [3]
+    assert made(["a"], n=4).tolist() == [4]
+
+
+def test_an_error_of_the_function_is_raised_as_it_is() -> None:
+    def fails(text):
+        raise ZeroDivisionError("this text")
+
+    with pytest.raises(ZeroDivisionError, match="this text"):
+        map_block(fields=X)(fails)(["a"])
 
 
 def test_a_built_in_block_runs_through_its_backend_only() -> None:
@@ -424,6 +559,118 @@ def test_a_sum_is_checked_like_any_graph() -> None:
         Graph() + paninifs.prime_base(9)
 
 
+def test_blocks_add_up_to_a_graph() -> None:
+    first, second, third = (block(Field(name, "int8"), name=name) for name in "abc")
+    assert [one.name for one in first + second] == ["a", "b"]
+    assert [one.name for one in first + (second + third)] == ["a", "b", "c"]
+    assert [one.name for one in paninifs.digest() + paninifs.dhatu()] == ["digest", "dhatu"]
+    with pytest.raises(TypeError):
+        first + 1
+
+
+def test_a_graph_may_be_made_of_one_block_or_of_any_sequence() -> None:
+    first, second = block(X, name="first"), block(Y, name="second")
+    assert Graph(first) == Graph((first,)) == Graph([first])
+    assert Graph(iter([first, second])) == Graph((first, second)) == Graph(Graph((first, second)))
+
+
+@pytest.mark.parametrize("blocks", [5, "ab", [lambda text: None], [X], None])
+def test_a_graph_of_anything_but_blocks_is_refused(blocks: Any) -> None:
+    with pytest.raises(GraphError, match=r"consists of blocks, not of .*@map_block"):
+        Graph(blocks)
+
+
+def test_a_graph_is_counted_and_iterated() -> None:
+    graph = default_graph()
+    assert len(graph) == 4
+    assert list(graph) == [*graph.blocks]
+
+
+def test_a_close_name_is_offered_for_an_unknown_input() -> None:
+    with pytest.raises(GraphError, match=r"'mine' needs 'texts'.*Did you mean 'text'"):
+        Graph(block(X, inputs=("texts",)))
+
+
+def test_a_column_of_the_corpus_is_refused_as_an_input() -> None:
+    with pytest.raises(GraphError, match=r"needs 'lang'.*columns of the corpus cannot be inputs"):
+        Graph(block(X, inputs=("lang",)))
+
+
+CLASHES: dict[str, tuple[Field, Field, str]] = {
+    "length": (
+        Field("a", "int8", (2,), ("letter",)),
+        Field("b", "int8", (3,), ("letter",)),
+        (
+            "dimension 'letter' has length 2 in field 'a' of block 'one' and length 3 in "
+            "field 'b' of block 'two'"
+        ),
+    ),
+    "labels": (
+        Field("a", "int8", (2,), ("letter",), labels={"letter": ("x", "y")}),
+        Field("b", "int8", (2,), ("letter",), labels={"letter": ("y", "x")}),
+        (
+            "dimension 'letter' has other labels in field 'a' of block 'one' than in field 'b' of "
+            "block 'two'"
+        ),
+    ),
+    "a later field's name": (
+        Field("a", "int8", (2,), ("b",)),
+        Field("b", "int8"),
+        "a dimension of field 'a' of block 'one' has the name of a field of block 'two': 'b'",
+    ),
+    "an earlier field's name": (
+        Field("a", "int8"),
+        Field("b", "int8", (2,), ("a",)),
+        "a dimension of field 'b' of block 'two' has the name of a field of block 'one': 'a'",
+    ),
+    "the name of the ids": (
+        Field("a", "int8"),
+        Field("b", "int8", (2,), ("id",)),
+        "a dimension of field 'b' of block 'two' has the name of an array",
+    ),
+}
+
+
+@pytest.mark.parametrize(("one", "two", "message"), CLASHES.values(), ids=CLASHES)
+def test_a_dimension_of_two_meanings_is_refused(one: Field, two: Field, message: str) -> None:
+    with pytest.raises(GraphError, match=message):
+        Graph((block(one, name="one"), block(two, name="two")))
+
+
+def test_a_built_in_dimension_keeps_its_labels() -> None:
+    other = Field("mine", "int8", (9,), ("dhatu_name",), labels={"dhatu_name": sorted(DHATUS)})
+    with pytest.raises(GraphError, match=r"'dhatu_name' has other labels .*'dhatu'.*'mine'"):
+        default_graph() + block(other)
+    short = Field("mine", "int8", (3,), ("dhatu_name",))
+    with pytest.raises(GraphError, match=r"'dhatu_name' has length 9 .*length 3"):
+        default_graph() + block(short)
+
+
+def test_a_dimension_may_be_shared() -> None:
+    names = {"dhatu_name": DHATUS}
+    for labels in ({}, names):
+        field = Field("mine", "int8", (9,), ("dhatu_name",), labels=labels)
+        assert (default_graph() + block(field)).fields[-1] == field
+
+
+@pytest.mark.parametrize("name", ["id", "valid"])
+def test_a_field_named_like_an_array_of_every_store_is_refused(name: str) -> None:
+    with pytest.raises(GraphError, match=f"'mine' computes '{name}', but the results always"):
+        Graph(block(Field(name, "int8")))
+
+
+def test_blocks_and_graphs_show_themselves() -> None:
+    field = Field("x", "float32", (2, 3), description="a <b>")
+    shown = block(field, name="mine")
+    assert repr(shown) == "<MapBlock mine(text) -> x float32[2, 3]>"
+    assert "<td>mine</td><td>text</td><td>x</td><td>float32[2, 3]</td><td>a &lt;b&gt;</td>" in (
+        shown._repr_html_()
+    )
+    graph = default_graph() + shown
+    assert repr(graph) == "<Graph digest → dhatu → prime_base → ambiguity → mine>"
+    assert graph._repr_html_().count("<tr>") == 1 + len(graph.fields)
+
+
 @pytest.mark.parametrize("other", [1, "digest", None, X])
 def test_adding_anything_else_is_a_type_error(other: Any) -> None:
     with pytest.raises(TypeError):
@@ -468,7 +715,7 @@ def test_a_prime_that_could_overflow_float32_is_refused() -> None:
 
 def test_more_dhatus_lower_the_largest_prime() -> None:
     names = [f"d{k}" for k in range(24)]
-    with pytest.raises(GraphError, match="with 24 dhātus, the prime 17 "):
+    with pytest.raises(GraphError, match="with 24 dhātus, powers of the prime 17 "):
         default_graph(dhatus=names)
     default_graph(dhatus=names, primes=(2, 3, 5, 7))
 

@@ -10,6 +10,7 @@ import os
 import subprocess
 import sys
 import time
+import types
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -581,6 +582,90 @@ def test_a_version_admits_any_value_and_counts(load: Load, thing: str, use: str)
         identity(load(blocks_with(thing, f", version='{version}'")[use])) for version in "112"
     )
     assert one == same != raised
+
+
+IMPORTS = """
+import datetime, decimal, enum, fractions, logging, operator, pathlib, re, types, uuid
+import pandas as pd
+"""
+
+# A value that was not pinned down before, as two different values of its kind.
+PINNED: dict[str, tuple[str, str]] = {
+    "a pattern": ("re.compile('a')", "re.compile('b')"),
+    "a pattern's flags": ("re.compile('a')", "re.compile('a', re.I)"),
+    "a pattern of bytes": ("re.compile(b'a')", "re.compile('a')"),
+    "a path": ("pathlib.Path('a')", "pathlib.Path('b')"),
+    "an enum's member": (
+        "enum.Enum('Kind', {'A': 1, 'B': 2}).A",
+        "enum.Enum('Kind', {'A': 1, 'B': 2}).B",
+    ),
+    "an enum's value": ("enum.Enum('Kind', {'A': 1}).A", "enum.Enum('Kind', {'A': 2}).A"),
+    "a decimal": ("decimal.Decimal('0.1')", "decimal.Decimal('0.10')"),
+    "a fraction": ("fractions.Fraction(1, 3)", "fractions.Fraction(2, 3)"),
+    "a date": ("datetime.date(2026, 1, 2)", "datetime.date(2026, 1, 3)"),
+    "a time": ("datetime.datetime(2026, 1, 2, 3)", "datetime.datetime(2026, 1, 2, 4)"),
+    "a duration": ("datetime.timedelta(1)", "datetime.timedelta(2)"),
+    "a time zone": ("datetime.timezone.utc", "datetime.timezone(datetime.timedelta(1 / 24))"),
+    "an identifier": ("uuid.UUID(int=1)", "uuid.UUID(int=2)"),
+    "a dtype": ("np.dtype('int32')", "np.dtype('>i4')"),
+    "a dtype with fields": ("np.dtype([('a', 'i4')])", "np.dtype([('b', 'i4')])"),
+    "a slice": ("slice(1, 2)", "slice(1, 3)"),
+    "a namespace": ("types.SimpleNamespace(a=1)", "types.SimpleNamespace(a=2)"),
+    "an item getter": ("operator.itemgetter(1)", "operator.itemgetter(2)"),
+    "a method caller": ("operator.methodcaller('a', b=1)", "operator.methodcaller('a', b=2)"),
+    "an array of strings": ("np.array(['a', 'b'], object)", "np.array(['a', 'c'], object)"),
+    "a frame": ("pd.DataFrame({'a': ['x'], 'b': [1]})", "pd.DataFrame({'a': ['y'], 'b': [1]})"),
+    "a frame's column": ("pd.DataFrame({'a': [1]})", "pd.DataFrame({'b': [1]})"),
+    "a frame's index": ("pd.DataFrame({'a': [1]})", "pd.DataFrame({'a': [1]}, index=[7])"),
+    "a column": ("pd.Series([1, 2])", "pd.Series([1, 3])"),
+    "patterns in a list": ("[re.compile('a')]", "[re.compile('b')]"),
+    "a partial of a pattern": (
+        "functools.partial(print, re.compile('a'))",
+        "functools.partial(print, re.compile('b'))",
+    ),
+}
+
+
+@pytest.mark.parametrize(("one", "other"), PINNED.values(), ids=PINNED)
+def test_a_value_of_a_common_type_is_pinned_down(load: Load, one: str, other: str) -> None:
+    was, again, changed = (
+        load(f"{IMPORTS}THING = {value}\n{PLAIN}THING") for value in (one, one, other)
+    )
+    assert identity(was) == identity(again) != identity(changed)
+
+
+@pytest.mark.parametrize(("one", "other"), PINNED.values(), ids=PINNED)
+def test_with_a_version_such_a_value_is_its_type_as_before(
+    load: Load, one: str, other: str
+) -> None:
+    source = f"{IMPORTS}THING = {{0}}\n@map_block(fields=X, version='1')\n"
+    source += "def block(text): return THING"
+    assert identity(load(source.format(one))) == identity(load(source.format(other)))
+
+
+CLASS = "class Model:\n    def run(self): return 1\n" + PLAIN + "Model().run()"
+
+
+def test_a_class_that_cloudpickle_loaded_keeps_its_identity(
+    load: Load, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    block = load(CLASS)
+    module = types.ModuleType("mine")
+    model = block.function.__globals__["Model"]
+    module.__file__ = model.run.__code__.co_filename
+    monkeypatch.setitem(sys.modules, "mine", module)
+    was = identity(block)
+    # As cloudpickle does in the process that has the class, since its version 3.1.3.
+    model.run.__code__ = model.run.__code__.replace(co_filename="<dynamic-code>")
+    assert identity(block) == was
+    edited = model.run.__code__.replace(co_consts=(None, 2))
+    model.run.__code__ = edited
+    assert identity(block) != was
+
+
+def test_a_logger_needs_no_version(load: Load) -> None:
+    source = "import logging\nLOG = logging.getLogger('mine')\n" + PLAIN + "LOG.info('a')"
+    assert identity(load(source)) == identity(load(source))
 
 
 def test_a_mask_of_an_array_counts(load: Load) -> None:

@@ -230,7 +230,7 @@ def in_small_blocks(chance: random.Random) -> str:
     size = chance.choice((1, 64, 1000, 1000, 1 << 20, 1 << 20))  # Arrow takes 2 ms for a block
     lines.BLOCK_BYTES = jsonl_blocks.BLOCK_BYTES = size
     jsonl_blocks.PIECE_BYTES = max(1, size // chance.choice((1, 3)))
-    jsonl_keys.PEEK_RECORDS = chance.choice((0, 1, 100))
+    jsonl_keys.PEEK_RECORDS = chance.choice((1, 2, 100))  # a mark is before the first
     return f"blocks of {size}"
 
 

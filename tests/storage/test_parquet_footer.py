@@ -77,8 +77,10 @@ def test_a_text_beside_an_encrypted_column_is_read(tmp_path, column):
     write_encrypted(tmp_path / "a.parquet", column)
     (tmp_path / "b.csv").write_text("id,text,n\nz,bon,3\n")
 
-    texts, columns, reasons = read(open_corpus(tmp_path, keep=["n"]))
+    texts, columns, reasons = read(corpus := open_corpus(tmp_path, keep=["n"]))
 
+    remark = f"a.parquet: column '{column}' holds encrypted values; they are missing"
+    assert corpus.index.notes == (remark,)
     assert texts == ["un", "deux", "bon"]
     assert columns[column] == [None, None, {"id": "z", "n": "3"}[column]]
     assert not reasons
@@ -146,10 +148,34 @@ def test_columns_that_overlap_are_not_believed(tmp_path):
     (tmp_path / "a.parquet").write_bytes(footers.with_numbers(data, at, at - 16))
     (tmp_path / "b.txt").write_text("bon\n")
 
-    corpus = open_corpus(tmp_path)
+    texts, _, reasons = read(open_corpus(tmp_path))
 
-    assert read(corpus)[0] == ["bon"]
-    assert "overlap" in corpus.index.files[0].problem
+    assert texts == [None] * 50 + ["bon"]
+    assert reasons[0] == "column 'text' holds values with a wrong description, not text"
+
+
+@pytest.mark.documented("value-beside-text")
+def test_a_wrong_description_of_a_column_costs_its_values(tmp_path):
+    data = written(pa.table(GROUPS), compression="zstd")
+    size = pq.ParquetFile(io.BytesIO(data)).metadata.row_group(0).column(1).total_compressed_size
+    (tmp_path / "a.parquet").write_bytes(footers.with_numbers(data, size, size + 9999))
+
+    texts, others, reasons = read(open_corpus(tmp_path, keep=["n"]))
+
+    assert (texts, others["n"]) == (GROUPS["text"], [None] * 50)
+    assert not reasons
+
+
+def test_a_wrong_description_costs_its_row_group_alone(tmp_path):
+    data = written(pa.table({"text": GROUPS["text"]}), row_group_size=25, compression="none")
+    chunk = pq.ParquetFile(io.BytesIO(data)).metadata.row_group(1).column(0)
+    size = chunk.total_compressed_size
+    (tmp_path / "a.parquet").write_bytes(footers.with_numbers(data, size, size + 9999))
+
+    texts, _, reasons = read(open_corpus(tmp_path))
+
+    assert texts == GROUPS["text"][:25] + [None] * 25
+    assert reasons[25] == "cannot decode: values with a wrong description"
 
 
 # --- names ----------------------------------------------------------------------------------------
@@ -346,7 +372,10 @@ def test_repeated_texts_come_in_batches_of_decoded_size(tmp_path, monkeypatch, k
     monkeypatch.setattr(decoder, "BATCH_BYTES", 100_000)
     monkeypatch.setattr(decoder, "_FEW_ROWS", few)
     if not known:
-        monkeypatch.setattr(row_groups, "_decoded_bytes", lambda *_: None)
+        chunk = row_groups._chunk
+        monkeypatch.setattr(
+            row_groups, "_chunk", lambda *about: chunk(*about)._replace(decoded=None)
+        )
     path = tmp_path / "a.parquet"
     pq.write_table(pa.table({"text": REPEATED[kind]}), path)
 

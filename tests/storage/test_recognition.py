@@ -363,6 +363,15 @@ def test_latin_1_is_read_line_by_line(tmp_path):
     assert all(reason.startswith("invalid UTF-8") for reason in reasons.values())
 
 
+@pytest.mark.parametrize("encoding", ["utf-8", "latin-1", "cp1251", "shift_jis", "gb18030"])
+@pytest.mark.parametrize("at", range(6))
+def test_a_nul_makes_no_utf_16(tmp_path, encoding, at):
+    line = {"cp1251": "один два три", "shift_jis": "日本語の文", "gb18030": "中文句子"}
+    data = f"id,text\n1,{line.get(encoding, 'déjà vu')}\n2,deux\n".encode(encoding)
+    (tmp_path / "a.txt").write_bytes(data[: at + 9] + b"\0" + data[at + 9 :])
+    assert len(read(tmp_path / "a.txt")[0]) == 3
+
+
 @pytest.mark.parametrize(
     "data",
     [
@@ -415,6 +424,6 @@ def test_only_the_first_bytes_are_looked_at(tmp_path):
 
 @pytest.mark.parametrize("ahead", range(4))
 def test_the_last_character_may_be_cut(ahead):
-    text = "a" * ahead + "é🐉" * HEAD_BYTES
+    text = "a" * ahead + "é🐉 " * HEAD_BYTES
     assert wide(f"a {text}".encode("utf-16-le")[:HEAD_BYTES]).startswith("it is UTF-16")
     assert wide(f"a\0{text}".encode()[:HEAD_BYTES]) is None

@@ -3,17 +3,25 @@
 import errno
 import http.client
 import logging
+import socket
 from types import SimpleNamespace
 
 import aiohttp
 import gcsfs.retry
+import google.auth.exceptions
 import pytest
 import requests
 from googleapiclient.errors import HttpError as DriveError
 from httplib2 import Response
 
-from paninifs.storage.errors import PaniniError, StorageUnreachable, UsageError
-from paninifs.storage.filesystems.retry import is_transient, retried
+from paninifs.storage.errors import (
+    PaniniError,
+    StorageRefused,
+    StorageUnreachable,
+    UsageError,
+)
+from paninifs.storage.filesystems.failures import is_missing, is_transient, unmasked
+from paninifs.storage.filesystems.retry import permanent_errors, retried, retry_seconds
 from paninifs.storage.targets.guarded import ReadBackTarget, RetryingTarget
 from paninifs.storage.targets.local import LocalTarget
 
@@ -40,7 +48,46 @@ TRANSIENT = [
     drive_error(429, b"rateLimitExceeded"),
     drive_error(403, b"userRateLimitExceeded"),
 ]
+
+
+def masked(cause):
+    """Return a failure as fsspec's ``http`` reports it, whatever the server answered."""
+    error = FileNotFoundError("http://host/a")
+    error.__cause__ = cause
+    return error
+
+
+def answer(status):
+    return aiohttp.ClientResponseError(SimpleNamespace(real_url="http:"), (), status=status)
+
+
+def of_library(package, name):
+    """Return an error of a client that need not be installed."""
+    return type(name, (Exception,), {"__module__": f"{package}.exceptions"})("failed")
+
+
+NO_NAME = socket.gaierror(socket.EAI_NONAME, "Name or service not known")
+TRANSIENT += [
+    *(masked(answer(status)) for status in (408, 429, 500, 503, 520)),
+    masked(NO_NAME),
+    masked(TimeoutError()),
+    NO_NAME,
+    aiohttp.ClientConnectorDNSError(SimpleNamespace(ssl=True, host="h", port=1), NO_NAME),
+    of_library("azure.core", "ServiceRequestError"),
+    of_library("botocore", "HTTPClientError"),
+    of_library("httpx", "TransportError"),
+]
+DENIED = [
+    answer(401),
+    masked(answer(403)),
+    of_library("botocore", "NoCredentialsError"),
+    google.auth.exceptions.RefreshError("invalid_grant: Token has been expired or revoked."),
+]
 OTHERS = [
+    *DENIED,
+    *(masked(answer(status)) for status in (404, 410, 451, 501)),
+    masked(KeyError("not in the cache")),
+    requests.exceptions.SSLError("certificate verify failed: CERTIFICATE_VERIFY_FAILED"),
     FileNotFoundError(errno.ENOENT, "no such file"),
     FileNotFoundError("gs://bucket/a"),
     PermissionError(errno.EACCES, "not allowed"),
@@ -63,6 +110,21 @@ def test_transient_failures(error):
 @pytest.mark.parametrize("error", OTHERS, ids=lambda e: f"{type(e).__name__} {e}"[:40])
 def test_failures_that_are_not_transient(error):
     assert not is_transient(error)
+
+
+@pytest.mark.parametrize("error", DENIED, ids=lambda e: f"{type(e).__name__} {e}"[:40])
+def test_what_is_denied_is_said_to_be_denied(error):
+    with (
+        pytest.raises(StorageRefused, match="reading a was refused: permission is denied"),
+        permanent_errors("reading a"),
+    ):
+        retried("reading a", Failing(error))
+
+
+def test_a_file_is_missing_only_where_the_server_says_so():
+    missing = [FileNotFoundError("a"), FileNotFoundError(2, "no"), answer(410), masked(answer(404))]
+    assert all(map(is_missing, missing))
+    assert not any(map(is_missing, [masked(answer(403)), masked(TimeoutError()), *DENIED]))
 
 
 class Failing:
@@ -95,9 +157,9 @@ def test_transient_failures_are_retried(quick):
 def test_other_failures_are_raised_at_once(quick):
     for error in OTHERS:
         call = Failing(error)
-        with pytest.raises(type(error)) as caught:
+        with pytest.raises(Exception) as caught:  # noqa: PT011
             retried("reading a", call)
-        assert caught.value is error
+        assert caught.value is unmasked(error)
         assert call.calls == 1
 
 
@@ -125,10 +187,16 @@ def test_a_call_longer_than_the_retry_time_is_retried_once(quick, monkeypatch):
     assert retried("writing a", call) == "answer"
 
 
-def test_the_retry_time_must_be_a_number(monkeypatch):
-    monkeypatch.setenv("PANINIFS_PATIENCE", "long")
-    with pytest.raises(UsageError, match="must be a number of seconds, not 'long'"):
+@pytest.mark.parametrize("value", ["long", "nan", "inf", "-inf", "-1", "1e999", "12 s"])
+def test_the_retry_time_must_be_a_number(monkeypatch, value):
+    monkeypatch.setenv("PANINIFS_PATIENCE", value)
+    with pytest.raises(UsageError, match=f"non-negative number of seconds, not '{value}'"):
         retried("reading a", Failing())
+
+
+def test_an_empty_retry_time_is_the_default(monkeypatch):
+    monkeypatch.setenv("PANINIFS_PATIENCE", "")
+    assert retry_seconds() == 120.0
 
 
 # --- targets ------------------------------------------------------------------------------------

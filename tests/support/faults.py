@@ -16,6 +16,7 @@ from witness import WitnessTarget, log_line, witness_block
 
 import paninifs as pf
 from paninifs.storage.errors import PaniniError
+from paninifs.storage.store import lease
 
 KILL_MODES = ("before", "torn", "after")
 
@@ -110,9 +111,12 @@ class Attempt:
     mirror: str | None = None
     signal: int = int(signal.SIGKILL)  # sent to the victim
     full_after: int | None = None  # number of writes before the disk is full: see FullTarget
+    dead_after: float | None = None  # seconds of silence after which an owner is dead
 
     def __call__(self) -> None:
         os.setpgid(0, 0)  # so that a test can kill it with all its workers
+        if self.dead_after is not None:
+            lease.DEAD_AFTER_SECONDS = self.dead_after
         graph = pf.default_graph() + witness_block(self.log)
         corpus = pf.open_corpus(self.corpus)
         with self._client() as client:

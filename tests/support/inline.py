@@ -11,8 +11,10 @@ dashboard or return before a task has finished. Tests of these use the fixture `
 
 from __future__ import annotations
 
+import asyncio
 import functools
 import itertools
+import threading
 import time
 from collections import defaultdict, deque
 from contextlib import ExitStack, contextmanager
@@ -41,14 +43,42 @@ class _Cluster(LocalCluster):
     _repr_html_ = None
 
 
+class _Loop:
+    """An event loop, as far as `distributed.utils.sync` uses it."""
+
+    asyncio_loop = SimpleNamespace(is_closed=lambda: False)
+
+    def add_callback(self, callback):
+        async def call():
+            await callback()
+
+        threading.Thread(target=lambda: asyncio.run(call())).start()
+
+
+class _Scheduler:
+    """The part of a scheduler that a task uses."""
+
+    def __init__(self, client):
+        self._client = client
+
+    async def get_metadata(self, keys, default=None):
+        found = self._client.get_metadata(keys, default)
+        return found and {name: getattr(value, "data", value) for name, value in found.items()}
+
+    async def log_event(self, topic, msg):
+        self._client.log_event(topic, msg)
+
+
 class _Worker:
     """The part of a worker that a task uses."""
 
     address = ADDRESS
     status = distributed.Status.running
+    loop = _Loop()
 
     def __init__(self, client):
         self._client = client
+        self.scheduler = _Scheduler(client)
         self.state = SimpleNamespace(nthreads=1)
         self.memory_manager = SimpleNamespace(memory_limit=psutil.virtual_memory().total)
 
@@ -106,6 +136,7 @@ class InlineClient:
 
     direct_dashboard_link = dashboard_link = ""
     loop = "none: see _replace_as_completed"
+    id = "inline"
     scheduler = None
 
     def __init__(self):

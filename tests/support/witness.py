@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
+from distributed import get_worker
 
 import paninifs as pf
 from paninifs.storage.store.keys import DONE, LEASES
@@ -82,11 +83,18 @@ def witness_block(log: str, text_seconds: float = 0.0) -> pf.MapBlock:
 
     @pf.map_block(fields=[pf.Field("n_bytes", "int32")], name="witness", version="1")
     def block(text):  # type: ignore[no-untyped-def]
-        say(log, "computed", hashlib.sha256(bytes(next(iter(text)))).hexdigest())
+        if not _in_trial():
+            say(log, "computed", hashlib.sha256(bytes(next(iter(text)))).hexdigest())
         time.sleep(text_seconds * len(text))
         return np.diff(text.offsets).astype("int32")
 
     return block
+
+
+def _in_trial() -> bool:
+    """Return whether this is not the task of a run, but the trial before it."""
+    task = getattr(get_worker(), "get_current_task", str)
+    return str(task()).startswith("paninifs-trial")
 
 
 @dataclass

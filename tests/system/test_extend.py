@@ -154,7 +154,7 @@ def test_new_files_are_appended_only_on_request(submit, begun):
     assert submit(pf.open_corpus(files[0]), store).rows == 100
 
 
-@pytest.mark.parametrize("what", ["changed", "touched", "gone"])
+@pytest.mark.parametrize("what", ["changed", "gone"])
 def test_a_changed_old_file_is_refused_by_name(submit, begun, what):
     store, first, second = begun
     if what == "gone":
@@ -162,11 +162,10 @@ def test_a_changed_old_file_is_refused_by_name(submit, begun, what):
         files = [second]
     else:
         files = [first, second]
-        if what == "changed":
-            first.write_text(first.read_text().replace("a", "b", 1))
+        first.write_text(first.read_text().replace("a", "b", 1))
         os.utime(first, (1, 1))
     before = {key: size for key, size in LocalTarget(store).sizes().items() if "lease" not in key}
-    with pytest.raises(ResultsMismatch, match=r"files → corpus-1\.jsonl was .* and is "):
+    with pytest.raises(ResultsMismatch, match=r"corpus-1\.jsonl (has changed|is gone)"):
         submit(pf.open_corpus(files), store, extend=True)
     sizes = LocalTarget(store).sizes()
     assert {key: size for key, size in sizes.items() if "lease" not in key} == before
@@ -202,7 +201,7 @@ def test_files_added_together_may_not_swap(submit, begun):
     third = first.with_name("corpus-3.jsonl")
     shutil.copy(second, third)
     submit(pf.open_corpus([first, third, second]), store, extend=True)
-    with pytest.raises(ResultsMismatch, match="file 1"):
+    with pytest.raises(ResultsMismatch, match="in another order"):
         submit(pf.open_corpus([first, second, third]), store)
 
 

@@ -61,7 +61,46 @@ def test_it_mentions_a_former_home(former):
 def test_it_resumes_without_a_change(former, threads):
     before = objects(former)
     assert submitted(former, threads).result().done == 60
-    assert objects(former) == before
+    after = objects(former)
+    (key,) = (key for key in after if key.startswith("_run/index-"))
+    found, known = (json.loads(some.pop(key)) for some in (after, before))
+    assert after == before
+    for file in found["files"]:  # all that is new
+        assert file["file"].pop("digest").startswith("md5:")
+    assert found == known
+
+
+def test_its_corpus_may_be_copied_from_then_on(former, threads):
+    submitted(former, threads).result()
+    for path in (former / "glosses").iterdir():
+        path.write_bytes(path.read_bytes())
+    before = objects(former)
+    assert submitted(former, threads).result().done == 60
+    index = {key for key in before if key.startswith("_run/index-")}
+    after = objects(former)
+    assert {key for key in before if after[key] != before[key]} == index
+    assert pf.verify(former / "store.zarr").passed
+
+
+def test_its_copied_corpus_is_read_where_the_caller_says(former):
+    (former / "copy").mkdir()
+    for path in (former / "glosses").iterdir():
+        (former / "copy" / path.name).write_bytes(path.read_bytes())
+    os.utime(former / "glosses" / "a.jsonl")
+    with pytest.raises(pf.errors.CorpusChanged, match=r"as before, mtime=.* then and mtime="):
+        pf.verify(former / "store.zarr")
+    assert pf.verify(former / "store.zarr", corpus=former / "copy").passed
+    (former / "copy" / "a.jsonl").write_text("shorter")
+    with pytest.raises(pf.errors.CorpusChanged, match=r"a\.jsonl changed after it was indexed"):
+        pf.verify(former / "store.zarr", corpus=former / "copy")
+
+
+def test_another_time_is_refused_with_a_remedy(former, threads):
+    os.utime(former / "glosses" / "a.jsonl")
+    with pytest.raises(
+        pf.errors.ResultsMismatch, match=r"a\.jsonl may have changed: mtime=.* give"
+    ):
+        submitted(former, threads)
 
 
 def test_what_is_missing_is_computed_again(former, threads):

@@ -87,9 +87,12 @@ LAYERS = {
     "": "engine > graphs > storage",
     "storage": (
         "store > corpus | targets > formats > rows > cleaning | filesystems"
-        " > text | field | names > tracebacks > errors"
+        " > text | field | names > tracebacks > errors | process"
     ),
-    "graphs": "frames | fusion > graph > blocks > block > fingerprint > kernels > inventories",
+    "graphs": (
+        "frames | fusion > graph > blocks > block > html | portable | returned"
+        " > fingerprint > kernels > inventories"
+    ),
     "graphs/kernels": ("cpu | cuda > selftest > reference > arithmetic | chains | host"),
     "engine": (
         "cli > rehearsal | report | calibrate > run | results | staging > cluster | worker"

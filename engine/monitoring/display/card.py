@@ -41,6 +41,8 @@ def card(figures: Figures, timeline: Timeline, results: str, link: DashboardLink
 def _line(figures: Figures) -> str:
     if figures.state == "indexing":
         return "counting rows"
+    if not figures.rows:  # it ended before they were counted
+        return figures.state
     return f"{figures.state}, {figures.rows_done:,} of {figures.rows:,} texts"
 
 

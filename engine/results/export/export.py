@@ -17,6 +17,7 @@ import pyarrow as pa
 
 from ....storage.corpus.columns import own_columns
 from ....storage.corpus.locations.exports import record_export
+from ....storage.corpus.relocation import CorpusLocation
 from ....storage.errors import UsageError
 from ....storage.filesystems.redaction import shown
 from ....storage.rows import Column, ColumnSelection
@@ -52,6 +53,7 @@ def export(
     columns: Sequence[str] | None = None,
     text: bool = True,
     progress: bool = True,
+    corpus: CorpusLocation | None = None,
     storage_options: Mapping[str, Any] | None = None,
 ) -> pd.DataFrame: ...
 
@@ -66,6 +68,7 @@ def export(
     text: bool = True,
     overwrite: bool = False,
     progress: bool = True,
+    corpus: CorpusLocation | None = None,
     storage_options: Mapping[str, Any] | None = None,
 ) -> Exported: ...
 
@@ -79,6 +82,7 @@ def export(
     text: bool = True,
     overwrite: bool = False,
     progress: bool = True,
+    corpus: CorpusLocation | None = None,
     storage_options: Mapping[str, Any] | None = None,
 ) -> pd.DataFrame | Exported:
     """Join a store's results with its corpus into one table, in the order of the corpus.
@@ -108,6 +112,8 @@ def export(
         Replace an existing file.
     progress : bool
         Show progress in a terminal.
+    corpus : str, path, list of them, or Corpus, optional
+        Where the corpus is now, if not where the last run found it.
     storage_options : mapping, optional
         Passed to fsspec, for results and corpus.
 
@@ -144,7 +150,7 @@ def export(
     named = "" if path is None else format_of(path, format)
     if path is not None:
         require_writable(path, overwrite)  # before anything is read
-    store = ResultsStore.open(results, storage_options)
+    store = ResultsStore.open(results, storage_options, corpus)
     index = store.index
     selected = _selected(store, columns, text)
     schema = pa.schema([(column.name, column.type) for column in selected])

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from itertools import pairwise
 from typing import Any, NamedTuple
 
 from ...rows import Malformed
@@ -53,6 +52,9 @@ class Chunk(NamedTuple):
     problem: str | None = None  # one of `UNREADABLE_KINDS`, if its values cannot be read
 
 
+_WRONG = Chunk(0, None, False, "values with a wrong description")
+
+
 class RowGroup(NamedTuple):
     """Rows of one row group, and its chunks by leaf column."""
 
@@ -85,14 +87,18 @@ def read_row_groups(
         raise Malformed(f"damaged footer: {counted} rows in its row groups, and {rows} in all")
     if counted > _ROWS_PER_BYTE * end:
         raise Malformed(f"damaged footer: {counted} rows in {end} bytes")
-    extents = [(_BEFORE_ALL, 4), (end, _BEHIND_ALL)]  # a file begins with four bytes of its own
-    for group, known in zip(groups, found, strict=True):
-        if known.rows:
-            extents += [one for column in structs(group, 1) for one in _extents(column)]
-    extents.sort()
-    if any(stop > start for (_, stop), (start, _) in pairwise(extents)):
-        raise Malformed("damaged footer: columns overlap, or lie outside the file")
-    return tuple(found)
+    overlapping = _overlapping(groups, end)
+    return tuple(
+        group._replace(
+            chunks=tuple(
+                _WRONG if (at, leaf) in overlapping else chunk
+                for leaf, chunk in enumerate(group.chunks)
+            )
+        )
+        if overlapping
+        else group
+        for at, group in enumerate(found)
+    )
 
 
 def _row_group(group: Mapping[int, Any], leaves: Sequence[Leaf]) -> RowGroup:
@@ -103,12 +109,22 @@ def _row_group(group: Mapping[int, Any], leaves: Sequence[Leaf]) -> RowGroup:
         raise Malformed(
             f"damaged footer: {len(columns)} columns in a row group, {len(leaves)} in the schema"
         )
-    chunks = (_chunk(column, leaf, rows) for column, leaf in zip(columns, leaves, strict=True))
-    return RowGroup(rows, tuple(chunks))
+    both = list(zip(columns, leaves, strict=True))
+    if both and all(_miscounted(column.get(3), leaf, rows) for column, leaf in both):
+        raise Malformed(f"damaged footer: a row group has {rows} rows, and its columns have not")
+    return RowGroup(rows, tuple(_chunk(column, leaf, rows) for column, leaf in both))
+
+
+def _miscounted(pages: Any, leaf: Leaf, rows: int) -> bool:
+    """Return whether a column has another number of values than its row group has rows."""
+    if not isinstance(pages, dict):
+        return False
+    values = number(pages, 5) or 0
+    return values < rows or (values > rows and not leaf.repetition)
 
 
 def _chunk(column: Mapping[int, Any], leaf: Leaf, rows: int) -> Chunk:
-    """Check what is said of a chunk of a row group."""
+    """Return what is said of a chunk, unless that contradicts itself, the row group or the leaf."""
     if isinstance(column.get(8), dict):
         return Chunk(0, None, False, "encrypted values")
     if isinstance(path := column.get(1), Binary) and path.stop > path.start:
@@ -117,30 +133,42 @@ def _chunk(column: Mapping[int, Any], leaf: Leaf, rows: int) -> Chunk:
     if not isinstance(pages, dict):
         return Chunk(0, None, False, "values without a description")
     stored, packed = number(pages, 6) or 0, number(pages, 7) or 0
-    if stored < 0 or packed < 0:
-        raise Malformed(f"damaged footer: a column has {min(stored, packed)} bytes")
-    if number(pages, 4) == _UNCOMPRESSED and stored != packed:
-        raise Malformed(f"damaged footer: a column has {stored} bytes, and {packed} bytes")
-    values = number(pages, 5) or 0
-    if values < rows or (values > rows and not leaf.repetition):
-        raise Malformed(f"damaged footer: a column has {values} values in {rows} rows")
-    if number(pages, 1) != leaf.type:
-        raise Malformed("damaged footer: a column has two types")
     sizes = pages.get(16)
-    decoded = _decoded_bytes(sizes, leaf) if isinstance(sizes, dict) else None
+    sizes = sizes if isinstance(sizes, dict) else {}
+    decoded = number(sizes, 1)
+    wrong = (
+        min(stored, packed) < 0,
+        number(pages, 4) == _UNCOMPRESSED and stored != packed,
+        _miscounted(pages, leaf, rows),
+        number(pages, 1) != leaf.type,
+        # pyarrow ends the process if one of these is so.
+        len(items(sizes, 2)) not in (0, leaf.repetition + 1),
+        len(items(sizes, 3)) not in (0, leaf.definition + 1),
+        decoded is not None and (decoded < 0 or leaf.type != _BYTE_ARRAY),
+    )
+    if any(wrong):
+        return _WRONG
     dictionary = bool(number(pages, 11)) or not _DICTIONARIES.isdisjoint(items(pages, 2))
     return Chunk(stored, decoded, dictionary)
 
 
-def _decoded_bytes(sizes: Mapping[int, Any], leaf: Leaf) -> int | None:
-    for histogram, level in ((2, leaf.repetition), (3, leaf.definition)):
-        counts = items(sizes, histogram)
-        if counts and len(counts) != level + 1:
-            raise Malformed("damaged footer: a column has two shapes")
-    decoded = number(sizes, 1)
-    if decoded is not None and (decoded < 0 or leaf.type != _BYTE_ARRAY):
-        raise Malformed(f"damaged footer: {decoded} bytes of strings in a column")
-    return decoded
+def _overlapping(groups: Sequence[Mapping[int, Any]], end: int) -> set[tuple[int, int]]:
+    """Return row group and leaf of columns that overlap, or lie outside the file."""
+    nothing = (-1, -1)
+    extents = [(_BEFORE_ALL, 4, nothing), (end, _BEHIND_ALL, nothing)]  # four bytes begin a file
+    for at, group in enumerate(groups):
+        if number(group, 3):
+            for leaf, column in enumerate(structs(group, 1)):
+                extents += [(start, stop, (at, leaf)) for start, stop in _extents(column)]
+    extents.sort()
+    found: set[tuple[int, int]] = set()
+    _, furthest, owner = extents[0]
+    for start, stop, chunk in extents[1:]:
+        if start < furthest:
+            found |= {owner, chunk}
+        if stop > furthest:
+            furthest, owner = stop, chunk
+    return found - {nothing}
 
 
 def _extents(column: Mapping[int, Any]) -> Iterator[tuple[int, int]]:

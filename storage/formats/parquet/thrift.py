@@ -93,9 +93,9 @@ def _struct(  # noqa: C901, PLR0912 (one loop, because it takes most of the time
         raise Malformed("its structs are nested too deeply")
     found: dict[int, Any] = {}
     field = 0
-    while head := data[at]:
+    while kind := data[at] & 15:
+        head = data[at]
         at += 1
-        kind = head & 15
         if head > 15:
             field += head >> 4
         else:

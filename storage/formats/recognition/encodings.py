@@ -21,6 +21,14 @@ _UNMARKED = {"utf-32-le": 4, "utf-32-be": 4, "utf-16-le": 2, "utf-16-be": 2}
 _NUL_SHARE = 0.4
 """Share of NUL bytes from which bytes that could be UTF-8 are not. It is a half in UTF-16."""
 
+_BLANK = b"\0\t\n\v\f\r\x1b "
+_ASCII = bytes(range(33, 127))
+_ASCII_SHARE = 0.6
+"""Share of ASCII from which bytes are no UTF-16. Of Chinese, it is 0.4 in the lower bytes."""
+
+_LEAST_ASCII = 0.02
+"""Share of spaces, line ends, digits and so on that any text has."""
+
 _CONTROLS = frozenset("\t\n\v\f\r\x1b\x85\ufeff")
 _NO_TEXT = ("Cc", "Cn", "Co", "Cs")
 
@@ -46,12 +54,22 @@ def _encoding(head: bytes) -> str | None:
     nuls = head.count(0)
     if marked or not nuls:
         return marked
-    if nuls < _NUL_SHARE * len(head) and is_text(head.replace(b"\0", b"")):
+    if nuls < _NUL_SHARE * len(head) and (is_text(head.replace(b"\0", b"")) or _is_ascii(head)):
         return None
     # Swapped, "a" is a Chinese character: the order with more of ASCII is the right one.
     ascii_by_encoding = {encoding: _ascii_in(head, encoding) for encoding in _UNMARKED}
     likely = max(ascii_by_encoding, key=lambda encoding: ascii_by_encoding[encoding])
     return likely if ascii_by_encoding[likely] else None
+
+
+def _is_ascii(head: bytes) -> bool:
+    """Return whether both bytes of what would be units are ASCII for the most part."""
+    halves = [half.translate(None, _BLANK) for half in (head[0::2], head[1::2])]
+    # Of some scripts, such as Devanagari, the higher bytes are tabs.
+    return all(
+        half and len(half.translate(None, _ASCII)) <= (1 - _ASCII_SHARE) * len(half)
+        for half in halves
+    )
 
 
 def _ascii_in(head: bytes, encoding: str) -> int:
@@ -67,4 +85,5 @@ def _ascii_in(head: bytes, encoding: str) -> int:
         return 0
     if len(text) < 2 or not any(map(str.isalnum, used)):
         return 0
-    return sum(map(str.isascii, text))
+    found = sum(map(str.isascii, text))
+    return found if found >= _LEAST_ASCII * len(text) else 0
