@@ -11,7 +11,7 @@ import typer
 from rich.console import Console
 
 from ...storage.cleaning.normal_forms import NormalForms
-from ...storage.errors import PaniniError, UsageError
+from ...storage.errors import PaniniError, RunCancelled, UsageError
 from ..rendering.terminal import as_json_text, plain
 
 DONE, FAILED, USAGE, QUARANTINED, INTERRUPTED = 0, 1, 2, 3, 130
@@ -41,6 +41,9 @@ def errors() -> Iterator[None]:
     except UsageError as error:
         err.print(f"[red]error:[/] {plain(str(error))}")
         raise typer.Exit(USAGE) from error
+    except RunCancelled as error:
+        err.print(f"[yellow]stopped:[/] {plain(str(error))}")
+        raise typer.Exit(INTERRUPTED) from error
     except (PaniniError, OSError) as error:
         err.print(f"[red]failed:[/] {plain(str(error))}")
         raise typer.Exit(FAILED) from error

@@ -26,6 +26,7 @@ from ...storage.formats.registry import FORMATS
 from ...storage.store.manifest import read_index, read_manifest
 from ...storage.store.shards import done_shards
 from ...storage.targets.target import Target
+from ...storage.tracebacks import short_traceback
 from ..cluster.location import remote_location
 from ..cluster.remote_call import answer, submit_call
 from ..run.spec import RunSpec
@@ -46,6 +47,7 @@ ROWS = 1000
 """Default number of texts in a sample."""
 
 
+@short_traceback
 def rehearse(
     graph: Graph,
     corpus: Corpus,

@@ -20,6 +20,7 @@ from ..formats.recognition.transcoding import require_detector
 from ..formats.registry import FORMATS, require_format
 from ..names import storable
 from ..rows import ARROW_KINDS, ColumnSelection, Rows, SourceFile, Stretch
+from ..tracebacks import short_traceback
 from .index import CorpusIndex, build_index
 from .listing import list_files
 from .locations.arguments import Location, locations_of, names_of, require_name, require_options
@@ -107,6 +108,7 @@ class Corpus:
         return sum(file.size for file in self.files)
 
 
+@short_traceback
 def open_corpus(
     urls: Location | Sequence[Location],
     *,

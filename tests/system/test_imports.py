@@ -87,7 +87,7 @@ LAYERS = {
     "": "engine > graphs > storage",
     "storage": (
         "store > corpus | targets > formats > rows > cleaning | filesystems | dialect"
-        " > text | field | names > errors | process"
+        " > text | field | names > tracebacks > errors | process"
     ),
     "graphs": (
         "frames | fusion > graph > blocks > block > html | portable | returned"

@@ -31,3 +31,23 @@ def show(events: EventStream, card: Callable[[], str]) -> None:
         from .bar import in_terminal
 
         events.subscribe(in_terminal(console))
+
+
+def display(events: EventStream, card: Callable[[], str], text: str, *, live: bool) -> None:
+    """Show a run as the value of a notebook's cell; in a terminal print `text`.
+
+    Parameters
+    ----------
+    live : bool
+        Whether to keep the card up to date.
+    """
+    from rich.console import Console
+
+    if not Console().is_jupyter:
+        print(text)  # noqa: T201 (what IPython would print)
+        return
+    from .notebook import Notebook
+
+    shown = Notebook(card)
+    if live:
+        events.subscribe(shown.listen)
