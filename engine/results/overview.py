@@ -13,7 +13,7 @@ from ...storage.corpus.relocation import CorpusLocation
 from ...storage.errors import ColumnNotFound
 from ...storage.store.duplicates import mark_fields
 from ...storage.store.history import Summary
-from ...storage.store.lease import current_owner
+from ...storage.store.leases.lease import current_owner
 from ...storage.store.reader import ResultsStore
 from ...storage.store.shards import forms_found
 from .extremes import Extremes

@@ -13,10 +13,10 @@ from ...graphs.block import MapBlock
 from ...graphs.graph import Graph
 from ...storage.corpus.corpus import Corpus
 from ...storage.errors import LeaseHeld, UsageError
+from ...storage.messages.tracebacks import short_traceback
 from ...storage.store.layout import array_names
 from ...storage.targets.same_names import taken_for_one
 from ...storage.targets.target import Target
-from ...storage.tracebacks import short_traceback
 from ..monitoring.dashboard.link import dashboard_link
 from ..monitoring.dashboard.telemetry import install, page_for
 from ..monitoring.display import show

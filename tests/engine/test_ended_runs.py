@@ -200,7 +200,10 @@ def test_examples_of_such_functions_are_still_found():
 
 
 def test_what_a_short_traceback_leaves_out_is_logged(tmp_path, caplog):
-    with caplog.at_level("DEBUG", "paninifs.storage.tracebacks"), pytest.raises(CorpusNotFound):
+    with (
+        caplog.at_level("DEBUG", "paninifs.storage.messages.tracebacks"),
+        pytest.raises(CorpusNotFound),
+    ):
         pf.open_corpus(tmp_path / "nothing.txt")
     assert "listing.py" in caplog.text
 

@@ -27,7 +27,7 @@ from paninifs.storage.errors import (
 )
 from paninifs.storage.rows import Malformed
 from paninifs.storage.store.keys import DONE
-from paninifs.storage.store.lease import Lease
+from paninifs.storage.store.leases.lease import Lease
 from paninifs.storage.store.manifest import read_manifest
 from paninifs.storage.targets.local import LocalTarget
 
