@@ -494,7 +494,7 @@ def test_an_unpicklable_error_is_reported(submit, glosses, write_jsonl):
     # they are pickled with their causes.
     tblib.pickling_support.install(BlockError, ValueError)
     graph = pf.default_graph() + stumbles
-    with pytest.raises(BlockError, match=r"'stumbles' raised ValueError.*row 0, id"):
+    with pytest.raises(BlockError, match=r"'stumbles' raised ValueError.*rows 0-"):
         submit(pf.open_corpus(write_jsonl(glosses[:10])), graph).result()
 
 
