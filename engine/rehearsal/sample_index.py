@@ -115,7 +115,8 @@ def spread(index: CorpusIndex, rows: int) -> list[Range]:
     >>> file = SourceFile(
     ...     url="a.txt", name="a.txt", size=10, version="", format="text", compression=None
     ... )
-    >>> index = CorpusIndex((FileIndex(file, (Unit(1000, 0),)),), "text", None, ())
+    >>> files = (FileIndex(file, (Unit(1000, 0),)),)
+    >>> index = CorpusIndex(files=files, text="text", id=None, keep=())
     >>> spread(index, 50)
     [(0, 25), (793, 818)]
     """

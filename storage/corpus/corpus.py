@@ -230,8 +230,8 @@ def _written_in(dialect: Dialect, files: Sequence[SourceFile]) -> tuple[SourceFi
     """Return files with those options of a dialect that their formats have."""
     formats = {file.format for file in files}
     for option, value in dialect.describe().items():
-        if not any(option in FORMATS[format].options for format in formats):
-            known = [name for name, format in FORMATS.items() if option in format.options]
+        if not any(option in FORMATS[name].options for name in formats):
+            known = [name for name, read_as in FORMATS.items() if option in read_as.options]
             raise UsageError(
                 f"{option}={value!r} is for {', '.join(known)}; "
                 f"the files of the corpus are {', '.join(sorted(formats))}"

@@ -67,7 +67,7 @@ class FileIndex:
         return sum(unit.rows for unit in self.units)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class CorpusIndex:
     """A whole corpus: its files in order, the columns to read, and how texts are cleaned."""
 
@@ -211,7 +211,14 @@ class CorpusIndex:
         keep = tuple(Column(**column) for column in data["keep"])
         cleaning = Cleaning(**data.get("cleaning", {}))  # older stores have no cleaning
         remarks = tuple(data.get("remarks", ()))
-        return cls(tuple(files), data["text"], identity, keep, cleaning, remarks)
+        return cls(
+            files=tuple(files),
+            text=data["text"],
+            id=identity,
+            keep=keep,
+            cleaning=cleaning,
+            remarks=remarks,
+        )
 
 
 def build_index(
@@ -247,10 +254,10 @@ def build_index(
         )
     remarks += unreadable_values(files, found, (*([identity] if identity else []), *keep))
     index = CorpusIndex(
-        indexed,
-        text,
-        Column(identity, _id_kind(readable, identity)) if identity else None,
-        tuple(Column(name, _kind(readable, name)) for name in keep),
+        files=indexed,
+        text=text,
+        id=Column(identity, _id_kind(readable, identity)) if identity else None,
+        keep=tuple(Column(name, _kind(readable, name)) for name in keep),
         remarks=tuple(remarks),
     )
     if not index.rows:

@@ -114,10 +114,10 @@ def outline(file: SourceFile, opener: Opener) -> Outline:
     dialect = replace(file.dialect, line_rows=stored.line_rows)
     doubled = frozenset(name for name, times in Counter(header).items() if times > 1)
     return Outline(
-        tuple(units),
-        dict.fromkeys(_distinct(header), "string"),
-        lengths,
-        doubled,
+        units=tuple(units),
+        columns=dict.fromkeys(_distinct(header), "string"),
+        lengths=lengths,
+        doubled=doubled,
         note=note,
         dialect=dialect,
     )

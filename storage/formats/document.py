@@ -43,7 +43,7 @@ def outline(file: SourceFile, opener: Opener) -> Outline:
     """Return one row, without reading the file. Its length once decompressed is unknown."""
     nbytes = file.size * (_MOST_UTF8_BYTES if file.dialect.encoding else 1)
     lengths = {ANY_TEXT: Lengths(nbytes, nbytes, 0)}
-    return Outline((Unit(1, 0),), columns(file, opener), lengths)
+    return Outline(units=(Unit(1, 0),), columns=columns(file, opener), lengths=lengths)
 
 
 def columns(file: SourceFile, opener: Opener) -> dict[str, str]:  # noqa: ARG001

@@ -62,7 +62,8 @@ def outline_lines(
             longest, longest_row = base - start, seen
     if not seekable and units:
         units = [Unit(sum(unit.rows for unit in units), 0)]
-    return Outline(tuple(units), columns, {ANY_TEXT: Lengths(base, longest, longest_row)})
+    found = {ANY_TEXT: Lengths(base, longest, longest_row)}
+    return Outline(units=tuple(units), columns=columns, lengths=found)
 
 
 def lines_of(stream: BinaryIO, span: RowSpan, *, skip_blank: bool) -> Iterator[bytes]:

@@ -97,7 +97,7 @@ class Lengths:
     rows: int = 1  # records that the bound is for; 1: `longest` is exact
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Outline:
     """The result of counting a file's records."""
 

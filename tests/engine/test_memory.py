@@ -273,7 +273,8 @@ def projected(lengths, threads=3, limit=1 << 40, format="text", span=(0, 1 << 30
     file = SourceFile(
         url="a.txt", name="a.txt", size=1 << 40, version="", format=format, compression=None
     )
-    index = CorpusIndex((FileIndex(file, (Unit(1 << 30, 0),), None, lengths),), "text", None, ())
+    files = (FileIndex(file, (Unit(1 << 30, 0),), None, lengths),)
+    index = CorpusIndex(files=files, text="text", id=None, keep=())
     layout = StoreLayout((pf.Field("wide", "float32", shape=(1024,)),), 1 << 30, 4096, "")
     stretch = Stretch(0, file, RowSpan(*span, 0, 0))
     return project(Readiness(None, 300, limit, threads, joined), index, layout, [stretch], None)

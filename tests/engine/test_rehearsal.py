@@ -59,7 +59,7 @@ def index_of(files, mean=100):
         made = tuple(Unit(rows, at) for at, rows in enumerate(units))
         rows = sum(units)
         found.append(FileIndex(file, made, None, Lengths(rows * mean, mean, 0) if rows else None))
-    return CorpusIndex(tuple(found), "text", None, ())
+    return CorpusIndex(files=tuple(found), text="text", id=None, keep=())
 
 
 FILES = st.lists(st.lists(st.integers(1, 500), min_size=1, max_size=5), min_size=1, max_size=6)

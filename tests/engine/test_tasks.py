@@ -39,7 +39,7 @@ def file_index(number, rows, nbytes):
 
 def ordered(files):
     """Return the numbers of files, one per task, in the order in which they are sent."""
-    index = CorpusIndex(tuple(files), "text", None, ())
+    index = CorpusIndex(files=tuple(files), text="text", id=None, keep=())
     tasks = [
         Task(number, (number,), (Stretch(0, one.file, RowSpan(0, one.rows, 0, 0)),))
         for number, one in enumerate(files)
@@ -70,7 +70,8 @@ def test_without_known_lengths_rows_decide_the_order():
 
 
 def test_unusable_rows_count_as_no_work():
-    index = CorpusIndex((file_index(0, 100, 1000), file_index(1, 1, 1000)), "text", None, ())
+    files = (file_index(0, 100, 1000), file_index(1, 1, 1000))
+    index = CorpusIndex(files=files, text="text", id=None, keep=())
     file = index.files[0].file
     lost = Task(0, (0,), (Stretch(0, file, RowSpan(0, 100, 0, 0), problem="unreadable"),))
     sound = Task(1, (1,), (Stretch(100, index.files[1].file, RowSpan(0, 1, 0, 0)),))

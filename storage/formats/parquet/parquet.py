@@ -40,7 +40,7 @@ def outline(file: SourceFile, opener: Opener) -> Outline:
     rows = [group.rows for group in footer.groups]
     lengths = {name: _lengths(footer, leaf) for name, leaf in texts.items()} if any(rows) else {}
     units = tuple(Unit(n, number) for number, n in enumerate(rows) if n)
-    return Outline(units, kinds, lengths, footer.doubled)
+    return Outline(units=units, columns=kinds, lengths=lengths, doubled=footer.doubled)
 
 
 def columns(file: SourceFile, opener: Opener) -> dict[str, str]:
