@@ -117,7 +117,7 @@ def test_small_corpus_uses_threads_by_default(finished, tmp_path):
     folder, sized = finished
     note = "the corpus is small, so threads of this process compute it"
     assert note not in sized.stderr
-    ran = paninifs("run", folder / "c.jsonl", "out.zarr", cwd=tmp_path)
+    ran = paninifs("run", folder / "c.jsonl", "out.zarr", "--verbose", cwd=tmp_path)
     assert (ran.returncode, note in ran.stderr) == (0, True)
     same = paninifs("verify", "out.zarr", cwd=tmp_path)
     assert same.returncode == 0, same.stdout
@@ -483,3 +483,22 @@ def test_verify_names_what_was_not_recomputed(own):
     said = printed("verify", own(n_bytes)).stdout
     assert "3 texts read again and compared, none recomputed" in said
     assert "verified, except how n_bytes computes" in said
+
+
+def test_a_small_run_prints_at_most_five_lines(tmp_path):
+    (tmp_path / "c.jsonl").write_text('{"text": "a"}\n')
+    ran = paninifs("run", "c.jsonl", "out.zarr", cwd=tmp_path)
+    assert len((ran.stderr + ran.stdout).splitlines()) <= 5, ran
+    assert "cost" not in ran.stderr
+
+
+def test_quiet_prints_only_what_is_wrong(tmp_path):
+    (tmp_path / "c.jsonl").write_text('{"text": "a"}\n')
+    ran = paninifs("run", "c.jsonl", "out.zarr", "--quiet", cwd=tmp_path)
+    assert (ran.returncode, ran.stdout, ran.stderr) == (0, "", "")
+    (tmp_path / "c.jsonl").write_text('{"text": null}\n')
+    ran = paninifs("run", "c.jsonl", "out.zarr", "--quiet", "--fresh", cwd=tmp_path)
+    assert (ran.returncode, ran.stderr) == (3, "")
+    assert ran.stdout.startswith("quarantined: c.jsonl, row 0: null text")
+    both = paninifs("run", "c.jsonl", "out.zarr", "--quiet", "--verbose", cwd=tmp_path)
+    assert both.returncode == 2
