@@ -19,7 +19,7 @@ from ..rows import Fault, Stretch
 from ..targets.target import Target
 from .keys import QUARANTINE_KEY
 
-_SCHEMA = pa.schema(
+SCHEMA = pa.schema(
     [
         pa.field("row", pa.int64()),  # of the corpus; null for a file whose rows were not counted
         pa.field("rows", pa.int64(), nullable=False),  # number of consecutive rows
@@ -29,6 +29,7 @@ _SCHEMA = pa.schema(
         pa.field("excerpt", pa.binary(), nullable=False),  # the offending bytes, or their start
     ]
 )
+"""The columns of a quarantine."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -102,19 +103,19 @@ def merge(entries: Sequence[QuarantinedRows]) -> list[QuarantinedRows]:
 def to_parquet(entries: Sequence[QuarantinedRows]) -> bytes:
     """Encode entries as Parquet."""
     columns: dict[str, list[Any]] = {
-        name: [getattr(entry, name) for entry in entries] for name in _SCHEMA.names
+        name: [getattr(entry, name) for entry in entries] for name in SCHEMA.names
     }
     sink = io.BytesIO()
-    pq.write_table(pa.table(columns, _SCHEMA), sink, compression="zstd")
+    pq.write_table(pa.table(columns, SCHEMA), sink, compression="zstd")
     return sink.getvalue()
 
 
 def join(parts: Iterable[bytes]) -> bytes:
     """Join what `to_parquet` wrote, with one part decoded at a time."""
     sink = io.BytesIO()
-    with pq.ParquetWriter(sink, _SCHEMA, compression="zstd") as writer:
+    with pq.ParquetWriter(sink, SCHEMA, compression="zstd") as writer:
         for part in parts:
-            writer.write_table(pq.read_table(io.BytesIO(part)).cast(_SCHEMA))
+            writer.write_table(pq.read_table(io.BytesIO(part)).cast(SCHEMA))
     return sink.getvalue()
 
 
