@@ -25,6 +25,7 @@ from ..storage.store.lease import Lease, LeaseTicket
 from ..storage.targets.local import is_temporary
 from ..storage.targets.open import open_target
 from ..storage.targets.target import Target
+from ..storage.tracebacks import short_traceback
 
 if TYPE_CHECKING:
     import dask.dataframe as dd
@@ -37,6 +38,7 @@ ROW_GROUP_ROWS = 65_536
 _UNLOADED = "deserialization of the task graph"  # in the message of dask's scheduler
 
 
+@short_traceback
 def stage(
     frame: dd.DataFrame,
     folder: str | os.PathLike[str],
@@ -112,7 +114,7 @@ def stage(
 
 def _text_column(frame: dd.DataFrame) -> str:
     known = getattr(frame._meta, "attrs", {}).get(TEXT_ATTRIBUTE)
-    return known if known in frame.columns else "text"
+    return str(known) if known in frame.columns else "text"
 
 
 def _columns(names: Sequence[str], text: str, id: str | None, keep: Sequence[str]) -> list[str]:

@@ -17,6 +17,7 @@ import numpy as np
 from ..storage.corpus.corpus import Corpus
 from ..storage.errors import BackendUnavailable, UsageError
 from ..storage.text import PackedText
+from ..storage.tracebacks import short_traceback
 
 if TYPE_CHECKING:
     import dask.dataframe as dd
@@ -27,6 +28,7 @@ _DASK_NAMES = {"pandas": "cpu", "cudf": "cuda"}
 _LEGACY_DEFAULT_STREAM = 1  # its number in the CUDA array interface
 
 
+@short_traceback
 def frame(corpus: Corpus, backend: str | None = None) -> dd.DataFrame:
     r"""Return a corpus as a lazy dask frame in a backend's memory.
 

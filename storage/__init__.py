@@ -1,10 +1,10 @@
 """Files and arrays: corpora that are read, and the stores that results are written to.
 
 Nothing here depends on clusters, devices or displays. Outside its folders, this package holds only
-what several of them share: errors, names in messages, packed text, fields, rows, and the key that
-makes a folder a results store. Imports run one way: store > corpus | targets > formats > rows >
-cleaning | filesystems > text | field | names > errors | process. Modules here import nothing
-from `graphs` or `engine`.
+what several of them share: errors, names in messages, packed text, fields, rows, dialects, and the
+key that makes a folder a results store. Imports run one way: store > corpus | targets > formats >
+rows > cleaning | filesystems | dialect > text | field | names > tracebacks > errors | process.
+Modules here import nothing from `graphs` or `engine`.
 """
 
 from . import errors

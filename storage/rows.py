@@ -17,6 +17,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from .cleaning.steps import NO_CLEANING, Cleaning
+from .dialect import DEFAULT_DIALECT, Dialect
 
 EXCERPT_BYTES = 1024
 """Bytes of an offending row that the quarantine keeps."""
@@ -40,6 +41,7 @@ class SourceFile:
     format: str  # a key of formats.registry.FORMATS
     compression: str | None  # "gzip", "zstd", "bz2" or None
     problem: str | None = None  # why it cannot be opened, if its listing shows that
+    dialect: Dialect = DEFAULT_DIALECT
     # Of its content, as stored; see `corpus.identity`. None: unknown.
     digest: str | None = field(default=None, compare=False)
     # With password or signature, if it has any: kept in memory, and sent from client to workers.
@@ -50,8 +52,14 @@ class SourceFile:
         """The URL to open."""
         return self.signed_url or self.url
 
+    @property
+    def sequential(self) -> bool:
+        """Whether reading can only begin at its beginning: it is compressed, or is transcoded."""
+        return self.compression is not None or self.dialect.encoding is not None
+
     def to_json(self) -> dict[str, Any]:
         """Return the description that a store keeps. A version is called "stamp" there."""
+        dialect = self.dialect.describe()
         known = {
             "url": self.url,
             "name": self.name,
@@ -60,14 +68,15 @@ class SourceFile:
             "format": self.format,
             "compression": self.compression,
             "problem": self.problem,
+            **({"dialect": dialect} if dialect else {}),
         }
         return known | ({"digest": self.digest} if self.digest else {})
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> SourceFile:
         """Read what `to_json` wrote."""
-        others = {name: value for name, value in data.items() if name != "stamp"}
-        return cls(version=data["stamp"], **others)
+        others = {name: value for name, value in data.items() if name not in ("stamp", "dialect")}
+        return cls(version=data["stamp"], dialect=Dialect(**data.get("dialect", {})), **others)
 
 
 @dataclass(frozen=True)
@@ -99,6 +108,8 @@ class Outline:
     doubled: frozenset[str] = frozenset()
     """Names that several columns had; the first of them is read under the name."""
     fault: str | None = None  # why the first record has no columns, if records have their own
+    note: str | None = None  # what the user should know about reading the file
+    dialect: Dialect | None = None  # with what counting has found out; None: as it was
 
 
 NULL_KIND = "null"
@@ -114,7 +125,7 @@ UNREADABLE_KINDS = (
 VALUELESS_KINDS = frozenset((NULL_KIND, *UNREADABLE_KINDS))
 """Kinds of columns in which every value is missing."""
 
-ANY_TEXT = "*"
+ANY_TEXT = "\ud800*"  # half a surrogate pair, so that no column has this name
 """The only column of a format without column names: the text, under any name that is requested."""
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import asdict, replace
 from typing import TYPE_CHECKING, Annotated, Any, cast
 
@@ -12,6 +13,7 @@ from ..advisor.question import STAGES, Stage
 from ..costs.work import KINDS, Kind, Model, Work
 from ..rendering.terminal import plain
 from .console import Json, errors, out, print_json
+from .corpus_options import Delimiter, Encoding, Escape, Quote, dialect_options
 
 if TYPE_CHECKING:
     from ..advisor.advice import Advice
@@ -39,6 +41,10 @@ def advise(
     format: Annotated[
         str | None, typer.Option(help="Format of the corpus, such as 'parquet' or 'jsonl'.")
     ] = None,
+    delimiter: Delimiter = None,
+    quote: Quote = '"',
+    escape: Escape = None,
+    encoding: Encoding = None,
     kind: Annotated[
         str | None,
         typer.Option(help=f"Kind of work: {' or '.join(map(repr, KINDS))} (with --model)."),
@@ -107,6 +113,7 @@ def advise(
                 mean_bytes=mean_bytes,
                 text=text,
                 format=format,
+                dialect=dialect_options(delimiter, quote, escape, encoding),
                 kind=kind,
                 models=model or [],
                 catalogue=catalogue,
@@ -134,6 +141,7 @@ def _work(
     mean_bytes: float | None,
     text: str | None,
     format: str | None,
+    dialect: Mapping[str, Any],
     kind: str | None,
     models: list[str],
     catalogue: str | None,
@@ -152,7 +160,8 @@ def _work(
     if corpus:
         from ...storage.corpus.corpus import open_corpus
 
-        counted = Work.on(open_corpus(corpus, text=text or "text", format=format))
+        source = open_corpus(corpus, text=text or "text", format=format, **dialect)
+        counted = Work.on(source)
         return replace(counted, kind=work, models=parsed)
     if texts is None:
         if catalogue == SEED2 and not (models or kind or format):

@@ -12,7 +12,7 @@ from rich.console import Console
 from rich.text import Text
 
 from ...storage.cleaning.normal_forms import NormalForms
-from ...storage.errors import PaniniError, UsageError
+from ...storage.errors import PaniniError, RunCancelled, UsageError
 from ..rendering.terminal import as_json_text, plain, visible
 
 DONE, FAILED, USAGE, QUARANTINED, INTERRUPTED = 0, 1, 2, 3, 130
@@ -42,6 +42,9 @@ def errors() -> Iterator[None]:
     except UsageError as error:
         err.print(f"[red]error:[/] {plain(str(error))}")
         raise typer.Exit(USAGE) from error
+    except RunCancelled as error:
+        err.print(f"[yellow]stopped:[/] {plain(str(error))}")
+        raise typer.Exit(INTERRUPTED) from error
     except (PaniniError, OSError) as error:
         err.print(f"[red]failed:[/] {plain(str(error))}")
         raise typer.Exit(FAILED) from error

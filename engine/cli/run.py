@@ -25,6 +25,7 @@ from .console import (
     errors,
     print_json,
 )
+from .corpus_options import Delimiter, Encoding, Escape, Quote, dialect_options
 from .rehearsal import print_rehearsal
 from .stopping import STOP_SECONDS
 from .summary import Level, print_summary
@@ -82,6 +83,10 @@ def run(
             "'document' one per file); by default inferred from each file's ending."
         ),
     ] = None,
+    delimiter: Delimiter = None,
+    quote: Quote = '"',
+    escape: Escape = None,
+    encoding: Encoding = None,
     strip_markup: Annotated[
         bool, typer.Option("--strip-markup", help="Remove the tags of HTML or XML.")
     ] = False,
@@ -231,6 +236,7 @@ def run(
             keep=keep or [],
             format=format,
             clean=clean,
+            **dialect_options(delimiter, quote, escape, encoding),
             exact=exact,
         )
         for name in source.ignored:

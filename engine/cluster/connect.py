@@ -12,10 +12,12 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Literal
 
 from ...storage.errors import BackendUnavailable, UsageError
+from ...storage.tracebacks import short_traceback
 from ..hardware import selection
 from ..hardware.loopback import LOOPBACK
 from ..monitoring.dashboard.link import announce, dashboard_link
 from ..monitoring.dashboard.telemetry import install, page_for
+from .leaving import Leaving
 from .local import BACKEND_KEY, CLUSTERS
 from .main_guard import MAIN_GUARD
 from .network import Endpoint, warn_if_exposed, warn_if_plain
@@ -25,6 +27,7 @@ if TYPE_CHECKING:
     from distributed import Client, Security
 
 
+@short_traceback
 def connect(
     cluster: str | None = None,
     *,
@@ -104,10 +107,10 @@ def connect(
         if not quiet:
             print(chosen)  # noqa: T201 (a choice made for the user, who has to know it)
     if "://" in cluster:
-        warn_if_plain(cluster, stacklevel=2)
+        warn_if_plain(cluster, stacklevel=3)
         client = _running(cluster, size, endpoint)
     elif cluster in CLUSTERS:
-        warn_if_exposed(endpoint, stacklevel=2)
+        warn_if_exposed(endpoint, stacklevel=3)
         client = CLUSTERS[cluster](size, endpoint)
     else:
         choices = ", ".join(CLUSTERS)
@@ -160,8 +163,12 @@ def _running(address: str, size: ClusterSize, endpoint: Endpoint) -> Client:
         raise UsageError(
             f"{address} is already running: workers, threads, memory and host cannot be set"
         )
+
+    class JoinedClient(Leaving, Client):  # dask recognises clients by that word in the class name
+        pass
+
     try:
-        return Client(address, security=endpoint.security)
+        return JoinedClient(address, security=endpoint.security)  # type: ignore[no-untyped-call]
     except (OSError, ValueError, TypeError, MemoryError) as error:  # the server may not be dask
         raise BackendUnavailable(
             f"no dask scheduler answers at {address}: {error}{_advice(address)}"

@@ -23,6 +23,7 @@ from ..hardware.loopback import LOOPBACK, is_loopback
 from ..monitoring.dashboard.link import PAGE, dashboard_link
 from ..monitoring.dashboard.message import TOPIC
 from . import cuda as cuda_cluster
+from .leaving import Leaving
 from .main_guard import MAIN_GUARD, lacks_main_guard
 from .network import Endpoint
 from .size import ClusterSize
@@ -219,7 +220,7 @@ def _owner_of(cluster: SpecCluster, closing: Callable[[], object] = lambda: None
     address, _, _ = cluster.scheduler_address.rpartition(":")
     host = address.rpartition("/")[2]
 
-    class OwningClient(Client):  # dask recognises clients by that word in the class name
+    class OwningClient(Leaving, Client):  # dask recognises clients by that word in the class name
         @property
         def direct_dashboard_link(self) -> str:
             # dask assumes that the dashboard is on the scheduler's host, and has no setting for it.

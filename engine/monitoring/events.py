@@ -61,6 +61,7 @@ class ShardDone:
     seconds: Mapping[str, float] = field(default_factory=dict)  # by block, "read" and "write"
     worker: str = ""
     micro_batch: tuple[int, int] | None = None  # most texts and bytes of text per call of a block
+    failed: str | None = None  # the first text that a block failed for, and why
 
 
 @dataclass(frozen=True)

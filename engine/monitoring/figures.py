@@ -60,6 +60,9 @@ class Figures:
     """The figures of a run at one moment. A figure that is not known yet is None."""
 
     state: str  # see `Progress`
+    reason: str | None = figure(  # why the run failed or was stopped
+        default=None, words=Words("reason", lambda now: now.reason)
+    )
     rows: int = figure(metric=Metric("texts", "Texts of the corpus"))
     rows_done: int = figure(  # by this run and earlier runs
         words=Words("texts", _texts),

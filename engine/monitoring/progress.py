@@ -9,8 +9,12 @@ import time
 from copy import copy
 from dataclasses import dataclass, field
 
+from ...storage.errors import PaniniError, RunCancelled
 from .events import Event, Failed, Finished, Indexed, LoadSampled, Planned, ShardDone, TaskBegun
 from .load import Load
+
+_MOST_CHARACTERS = 400
+"""Most characters of the reason for which a run ended."""
 
 
 @dataclass(kw_only=True)
@@ -20,7 +24,9 @@ class Progress:
     Attributes
     ----------
     state : str
-        ``indexing``, ``running``, ``finished`` or ``failed``.
+        ``indexing``, ``running``, ``finished``, ``stopped`` (by `Run.cancel`) or ``failed``.
+    reason : str, optional
+        Why the run has failed, or was stopped.
     rows, shards : int
         Of the whole corpus.
     rows_done, shards_done : int
@@ -44,6 +50,7 @@ class Progress:
     """
 
     state: str = "indexing"
+    reason: str | None = None
     rows: int = 0
     shards: int = 0
     rows_done: int = 0
@@ -89,7 +96,8 @@ class Progress:
                 self.state = "finished"
             case Failed():
                 self.elapsed = self._since_plan()
-                self.state = "failed"
+                self.state = "stopped" if isinstance(event.error, RunCancelled) else "failed"
+                self.reason = _reason(event.error)
 
     def snapshot(self) -> Progress:
         """Return a copy that no longer changes."""
@@ -122,6 +130,16 @@ class Progress:
         """Return the progress in one line."""
         if self.state == "indexing":
             return "counting rows"
+        why = f": {self.reason}" if self.reason else ""
         quarantined = f", {self.quarantined:,} quarantined" if self.quarantined else ""
-        rate = f", {self.texts_per_second:,.0f} texts/s" if self.elapsed else ""
-        return f"{self.state}, {self.rows_done:,} of {self.rows:,} texts{quarantined}{rate}"
+        rate = f", {self.texts_per_second:,.0f} texts/s" if self.elapsed and not why else ""
+        done = f", {self.rows_done:,} of {self.rows:,} texts" if self.rows else ""
+        return f"{self.state}{done}{quarantined}{rate}{why}"
+
+
+def _reason(error: BaseException) -> str:
+    """Return why a run ended, on one line."""
+    known = isinstance(error, PaniniError)
+    text = str(error) if known else f"{type(error).__name__}: {error}"
+    line = text.strip().partition("\n")[0] or type(error).__name__
+    return line if len(line) <= _MOST_CHARACTERS else f"{line[: _MOST_CHARACTERS - 3]}..."

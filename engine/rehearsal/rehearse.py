@@ -26,6 +26,7 @@ from ...storage.formats.registry import FORMATS
 from ...storage.store.manifest import read_index, read_manifest
 from ...storage.store.shards import done_shards
 from ...storage.targets.target import Target
+from ...storage.tracebacks import short_traceback
 from ..cluster.location import remote_location
 from ..cluster.remote_call import answer, submit_call
 from ..run.spec import RunSpec
@@ -46,6 +47,7 @@ ROWS = 1000
 """Default number of texts in a sample."""
 
 
+@short_traceback
 def rehearse(
     graph: Graph,
     corpus: Corpus,
@@ -227,7 +229,7 @@ def _sample_notes(surveyed: Survey) -> list[str]:
         one.file.name
         for one in surveyed.index.files
         if (one.lengths and one.lengths.nbytes > reach)
-        and (one.file.compression or (not surveyed.counted and FORMATS[one.file.format].front_only))
+        and (one.file.sequential or (not surveyed.counted and FORMATS[one.file.format].front_only))
     ]
     if front:
         names = ", ".join(front[:3]) + (", ..." if len(front) > 3 else "")

@@ -13,6 +13,7 @@ from typing import Any
 from ...storage.corpus.locations.exports import record_export
 from ...storage.corpus.relocation import CorpusLocation
 from ...storage.errors import StorageRefused, UsageError
+from ...storage.tracebacks import short_traceback
 from ..rendering.html import table
 from .findings import find
 from .headline import headline
@@ -43,6 +44,7 @@ class Report:
         )
 
 
+@short_traceback
 def report(
     results: str | PathLike[str],
     out: str | PathLike[str] | None = None,

@@ -19,6 +19,7 @@ from ...storage.store.manifest import Manifest
 from ...storage.store.quarantine import first_quarantined
 from ...storage.store.reader import ResultsStore
 from ...storage.targets.target import Target
+from ...storage.tracebacks import short_traceback
 from ..rendering.terminal import one_line, visible
 from .store_inventories import Inventories
 
@@ -83,6 +84,7 @@ class Citation:
         return f"<p>{html.escape(self.paragraph)}</p><pre>{html.escape(self.bibtex)}</pre>"
 
 
+@short_traceback
 def cite(
     results: str | PathLike[str], *, storage_options: Mapping[str, Any] | None = None
 ) -> Citation:
@@ -129,6 +131,7 @@ def cite(
     sentences = [
         *_computed(manifest, summary),
         _columns(manifest.facts["corpus"]),
+        _written(manifest.facts["corpus"].get("dialect", {})),
         _cleaned(manifest.facts["corpus"]["cleaning"]),
         _quarantined(store.target, manifest, summary),
         *_runs(manifest.runs, manifest.rows),
@@ -198,14 +201,20 @@ def _kind(reason: str) -> str:
     ('fewer characters than asked for', "no 'text'")
     >>> _kind("invalid UTF-8 at byte 7: invalid start byte"), _kind("null text")
     ('invalid UTF-8', 'null text')
+    >>> _kind("block 'share' (fields: x) returned int64 for 'x', which is declared int8")
+    "block 'share' returned int64 for 'x', which is declared int8"
+    >>> _kind("block 'share' raised ZeroDivisionError: division by zero (line 3, in share)")
+    "block 'share' raised ZeroDivisionError"
     >>> _kind("2 values where the header has 4")
     'a different number of values than the header has'
     """
     length = re.match(r"[\d,]+ characters?, (fewer|more) than", reason)
     if length:
         return f"{length[1]} characters than asked for"
+    reason = re.split(r", in a record of |; if quotes are", reason, maxsplit=1)[0]
+    reason = re.sub(r" \(fields: [^)]*\)", "", reason)  # of a block that returned the wrong thing
     kind = re.split(r" \(|: | at byte | at character ", reason, maxsplit=1)[0]
-    if re.match(r"\d+ values? where the header has", kind):
+    if re.match(r"[\d,]+ values? where the header has", kind):
         return "a different number of values than the header has"
     return re.sub(r"(?<![\w-])\d[\d,.]*", "some", kind)
 
@@ -215,6 +224,16 @@ def _cleaned(cleaning: Mapping[str, Any]) -> str:
     if not steps:
         return "Texts were used as found in their files, without cleaning."
     return f"Before anything was computed, {_series(steps)}."
+
+
+def _written(dialect: Mapping[str, Any]) -> str:
+    """Return how text files are written, as far as that is not usual.
+
+    >>> _written({"delimiter": ";", "quote": None}), _written({})
+    ("Text files were read with the delimiter ';' and no quote.", '')
+    """
+    found = [f"the {name} {value!r}" if value else f"no {name}" for name, value in dialect.items()]
+    return f"Text files were read with {_series(found)}." if found else ""
 
 
 def _columns(corpus: Mapping[str, Any]) -> str:

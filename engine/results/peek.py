@@ -26,6 +26,7 @@ from ...storage.corpus.relocation import CorpusLocation
 from ...storage.errors import UsageError
 from ...storage.store.reader import ResultsStore
 from ...storage.text import PackedText
+from ...storage.tracebacks import short_traceback
 from ..worker.block_execution import Blocks
 from ..worker.micro_batch import MicroBatch
 from .located import located
@@ -35,6 +36,7 @@ from .store_inventories import Inventories
 _BACKEND = "cpu"
 
 
+@short_traceback
 def peek(
     text: str,
     results: str | PathLike[str] | None = None,

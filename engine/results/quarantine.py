@@ -11,7 +11,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from ...storage.store.keys import QUARANTINE_KEY, quarantine_key
-from ...storage.store.quarantine import SCHEMA
+from ...storage.store.quarantine import SCHEMA, completed
 from ...storage.store.reader import ResultsStore
 
 if TYPE_CHECKING:
@@ -37,7 +37,8 @@ def quarantine(
     pandas.DataFrame
         One line per entry: ``row`` of the corpus, ``rows`` (consecutive ones with the same reason),
         ``file``, ``file_row`` (from 0), ``reason``, and ``excerpt``, the start of the faulty bytes.
-        ``row`` and ``file_row`` are missing for a file whose rows could not be counted.
+        ``row`` and ``file_row`` are missing for a file whose rows could not be counted. ``block``
+        and ``id`` are known for texts that a block failed for.
 
     Raises
     ------
@@ -74,4 +75,4 @@ def quarantine_batches(store: ResultsStore) -> Iterator[pa.RecordBatch]:
     for data in map(store.target.get, [QUARANTINE_KEY] if store.summary else keys):
         if data:
             for batch in pq.ParquetFile(io.BytesIO(data)).iter_batches(_ENTRIES_READ):
-                yield batch.cast(SCHEMA)
+                yield from completed(pa.Table.from_batches([batch])).to_batches()

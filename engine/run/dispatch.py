@@ -24,6 +24,7 @@ from ..worker.graph_trial import GraphTrial
 from ..worker.readiness import Readiness
 from ..worker.sent_graph import SentGraph
 from ..worker.task import BEGUN, RUNNING, Outcome, Task, TaskContext, TaskMode, run_task
+from .active import CLOSED, is_closed
 from .killed import MAX_SUSPECTS, Killed, Suspects
 from .wait_for_workers import Preparation, try_on_worker
 from .watchdog import Watchdog
@@ -134,10 +135,8 @@ class Dispatch:
             with Watchdog(self._client, self._publish, self.stop):
                 return self._preparation.first_ready()
         except CancelledError as error:
-            gone = RunFailed(
-                "the cluster went away before the run began; start a cluster, and run again"
-            )
-            raise (self._stopped or gone) from error
+            why = self._why_gone("before the run began", error)
+            raise why from why.__cause__
 
     def try_graph(self, trial: GraphTrial) -> tuple[str, ...]:
         """Try the graph on one worker, once one is ready; see `try_on_worker`."""
@@ -292,9 +291,8 @@ class Dispatch:
                 outcome = Outcome(reply["worker"], (), error)
             return outcome
         except (CancelledError, CommClosedError) as error:
-            raise self._stopped or RunFailed(
-                f"the cluster went away during partition {task.partition}; submit again to resume"
-            ) from error
+            why = self._why_gone(f"during partition {task.partition}", error)
+            raise why from why.__cause__
         except (PaniniError, KilledWorker):
             raise
         except Exception as error:  # noqa: BLE001 (chained, without secrets)
@@ -304,6 +302,18 @@ class Dispatch:
             ) from presentable(error)
         finally:
             future.release()
+
+    def _why_gone(self, when: str, error: BaseException) -> PaniniError:
+        """Return why a task was lost; dask's error is its cause unless this process is why."""
+        if self._stopped is not None:
+            return self._stopped
+        if is_closed(self._client):
+            return RunFailed(CLOSED)
+        gone = RunFailed(
+            f"the cluster went away {when}; start a cluster if need be, and submit again to resume"
+        )
+        gone.__cause__ = error
+        return gone
 
     def _exclude(self, worker: str, task: Task, error: DeviceLost | UnfitWorker) -> None:
         """Stop sending tasks to a worker: its process cannot use its device, or is unfit."""

@@ -24,6 +24,7 @@ from ..worker.compute import ComputeSpec
 from ..worker.graph_trial import ROWS, GraphTrial
 from ..worker.sent_graph import SentGraph
 from ..worker.task import Task, TaskContext, shards_in_flight
+from ..worker.user_code import sources_of
 from ..worker.visibility import Visible
 from .background_mirror import Mirroring
 from .dispatch import Dispatch
@@ -46,6 +47,7 @@ class Driver:
         self._recorder = recorder
         self._mirroring: Mirroring | None = None
         self._warned = False
+        self._warned_of_failed = False
         self._announcing = threading.Lock()
         self._announced: set[int] = set()
         visible = Visible.of(spec.corpus.files, spec.target, self._ticket)
@@ -188,6 +190,8 @@ class Driver:
             fields=store.layout.fields,
             opener=spec.corpus.opener,
             micro_batch=spec.micro_batch,
+            failure_limit=spec.failure_limit,
+            sources=sources_of(spec.graph),
         )
         context = TaskContext(
             compute=compute,
@@ -206,6 +210,7 @@ class Driver:
             self._announced.add(shard.shard)
         self._events.publish(shard)
         self._warn_of_slow(shard)
+        self._warn_of_failed(shard)
         if self._mirroring is not None:
             self._mirroring.begin(shard.shard)
 
@@ -222,4 +227,13 @@ class Driver:
                 f"loses as much: give that block text_seconds={spent[slowest] / shard.rows:.2g}, "
                 "or the next run fewer rows per shard (--shard-rows, shard_rows=)"
             )
+        )
+
+    def _warn_of_failed(self, shard: ShardDone) -> None:
+        """Say once, and early, that a block fails for some texts."""
+        if shard.failed is None or self._warned_of_failed:
+            return
+        self._warned_of_failed = True
+        self._events.publish(
+            Notice(f"a block failed for a text, which is quarantined like others: {shard.failed}")
         )

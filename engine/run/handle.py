@@ -10,7 +10,7 @@ import time
 from typing import TYPE_CHECKING
 
 from ...graphs.fusion import is_default
-from ...storage.errors import RunFailed, UsageError
+from ...storage.errors import PaniniError, RunFailed, UsageError
 from ...storage.store.history import RunRecord, Sample, Summary, Timeline
 from ..cluster.location import cluster_location, remote_location
 from ..costs.meter import Meter
@@ -20,39 +20,18 @@ from ..monitoring.events import EventStream, Failed, Finished, Notice
 from ..monitoring.figures import Figures
 from ..monitoring.progress import Progress
 from ..monitoring.recorder import Recorder
+from .active import CLOSED, began, ended, going, heard, is_closed, is_interactive
 from .driver import Driver
 from .spec import RunSpec
 from .target_leases import Leases
 
 if TYPE_CHECKING:
+    from distributed import Client
+
     from ..costs.bill import Bill
 
-_going: list[Run] = []
-"""Every run of this process that has not ended yet."""
-
-_CANCEL_SECONDS = 10.0
-"""Seconds to wait for a cancelled run to leave its store to the next one."""
-
-
-def running() -> list[Run]:
-    """Return the runs of this process that have not ended, the oldest first.
-
-    For a run whose handle is lost, such as that of ``submit(...).result()`` in a notebook whose
-    cell was interrupted: ``paninifs.running()[-1].cancel()``.
-
-    Examples
-    --------
-    >>> running()
-    []
-    """
-    return [run for run in _going if not run.done]
-
-
-def await_cancelled(url: str) -> None:
-    """Wait for the end of the runs into a store that were cancelled in this process."""
-    for run in running():
-        if run.results == url and run._cancelled:
-            run._ended.wait(_CANCEL_SECONDS)
+WAKE_SECONDS = 0.5
+"""Seconds after which a thread that waits for a run looks for signals."""
 
 
 class Run:
@@ -64,6 +43,8 @@ class Run:
         The events of the run, as they happen; listen with `EventStream.subscribe`.
     results : str
         URL of the store.
+    cancelled : bool
+        Whether `cancel` was called.
     """
 
     def __init__(
@@ -76,6 +57,7 @@ class Run:
         self.events = EventStream()
         self.results = spec.target.url
         self._targets = spec.targets
+        self._client = spec.client
         self._link = link
         largest = max(spec.corpus.files, key=lambda file: file.size)
         self._format, self._is_default = largest.format, is_default(spec.graph)
@@ -94,12 +76,12 @@ class Run:
         self._telemetry = telemetry(spec.client, self._driver.topic, self.results)
         self.events.subscribe(self._progress.listen)
         self.events.subscribe(self._recorder.listen)
+        self.cancelled = False
         self._summary: Summary | None = None
         self._error: BaseException | None = None
         # Not joined: Python considers a thread ended if Ctrl-C interrupts the join.
         self._ended = threading.Event()
-        self._cancelled = False
-        _going.append(self)
+        began(self)
         threading.Thread(target=self._drive, name="paninifs-run", daemon=True).start()
 
     def result(self, timeout: float | None = None) -> Summary:
@@ -112,19 +94,56 @@ class Run:
         PaniniError
             The run did not finish; the error says why. Submitting again resumes it where it
             stopped.
+        KeyboardInterrupt
+            Waiting was interrupted; the run continues, unless the program ends.
+        """
+        error = self.exception(timeout)
+        if error is None:
+            assert self._summary is not None  # the thread ends with one or the other
+            return self._summary
+        if isinstance(error, PaniniError):  # the frames of the run's thread say nothing more
+            raise error.with_traceback(None)
+        raise error
+
+    def exception(self, timeout: float | None = None) -> BaseException | None:
+        """Wait until the run has ended; return the error that `result` raises, or None.
+
+        As of `concurrent.futures.Future`, except that a run that was cancelled returns its
+        `RunCancelled`.
+
+        Raises
+        ------
+        TimeoutError
+            `timeout` seconds have passed; the run continues.
         """
         if timeout is not None and not 0 <= timeout <= threading.TIMEOUT_MAX:
             raise UsageError(f"timeout must be a non-negative number of seconds, not {timeout!r}")
-        if not self._ended.wait(timeout):
+        try:
+            over = self.wait(timeout)
+        except KeyboardInterrupt:
+            if self.done or not is_interactive():
+                raise
+            raise KeyboardInterrupt(
+                "only the waiting was interrupted: the run goes on in the background. "
+                "run.cancel() stops it, run.result() waits for it again; pf.running() finds it"
+            ) from None
+        if not over:
             raise TimeoutError(f"the run has not finished after {timeout} s")
-        if self._error is not None:
-            raise self._error
-        assert self._summary is not None  # the thread ends with one or the other
-        return self._summary
+        heard(self)
+        return self._error
+
+    def wait(self, timeout: float | None = None) -> bool:
+        """Wait until the run has ended, in whatever way; return False if it has not by then."""
+        until = float("inf") if timeout is None else time.monotonic() + timeout
+        # Python handles a Ctrl-C that another thread received only once this one runs again.
+        while not self._ended.wait(min(WAKE_SECONDS, max(0.0, until - time.monotonic()))):
+            if time.monotonic() >= until:
+                return False
+        return True
 
     def cancel(self) -> None:
         """Stop the run, and keep all finished shards; submitting again resumes it."""
-        self._cancelled = True
+        self.cancelled = True
         self._driver.cancel()
 
     def abandon(self) -> None:
@@ -133,6 +152,10 @@ class Run:
         Only for a process that ends next, so that another one can go on at once.
         """
         self._driver.abandon()
+
+    def is_on(self, client: Client) -> bool:
+        """Return whether the run uses a client."""
+        return self._client is client
 
     def release_runtime(self) -> None:
         """Wait for the end, then give the Colab runtime back if the results outlive it.
@@ -195,6 +218,12 @@ class Run:
 
         return card(self.figures, self.timeline, self.results, self._link)
 
+    def _ipython_display_(self) -> None:
+        """Show the run's card as the value of a cell, and keep it up to date until the run ends."""
+        from ..monitoring.display import display
+
+        display(self.events, self._repr_html_, repr(self), live=not self.done)
+
     def _send_figures(self, now: Progress, sample: Sample) -> None:
         self._telemetry.send(self._figures(now), sample)
 
@@ -203,22 +232,22 @@ class Run:
         return Figures.of(now, str(cost) if cost else None)
 
     def _drive(self) -> None:
-        began = time.perf_counter()
+        began_at = time.perf_counter()
         try:
             self._summary = self._work()
         except BaseException as error:  # noqa: BLE001 (raised again by result)
             self._error = error
             self.events.publish(Failed(error))
         else:
-            seconds = time.perf_counter() - began
+            seconds = time.perf_counter() - began_at
             self.events.publish(Finished(seconds, self._billed(seconds), self.record))
         finally:
             try:
                 self._recorder.close()
                 self._telemetry.close(self.figures, self._recorder.sample())
             finally:
+                ended(self, self._error)
                 self._ended.set()
-                _going.remove(self)
 
     def _billed(self, seconds: float) -> Bill | None:
         """Return what the run cost; if that cannot be computed, publish why."""
@@ -241,9 +270,29 @@ class Run:
 
     def _work(self) -> Summary:
         """Run the driver; translate the loss of the cluster into the user's terms."""
+        from distributed.client import ClosedClientError
         from distributed.comm.core import CommClosedError
 
         try:
             return self._driver.work()
-        except CommClosedError as error:  # from any request to the scheduler
-            raise RunFailed(f"the cluster went away ({error}); submit again to resume") from error
+        except PaniniError:
+            raise
+        except Exception as error:  # whatever a request to the scheduler raises
+            if is_closed(self._client):
+                raise RunFailed(CLOSED) from None
+            if isinstance(error, CommClosedError | ClosedClientError):
+                raise RunFailed(
+                    f"the cluster went away ({error}); submit again to resume"
+                ) from error
+            raise
+
+
+def running() -> list[Run]:
+    """Return the runs of this process that have not ended yet, the oldest first.
+
+    Examples
+    --------
+    >>> running()
+    []
+    """
+    return [run for run in going() if isinstance(run, Run)]

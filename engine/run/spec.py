@@ -36,6 +36,7 @@ from ...storage.store.shards import StoreLayout
 from ...storage.targets.open import open_target
 from ...storage.targets.target import Target
 from ..cluster.connect import backend_of
+from ..worker.failing_rows import FailureLimit
 from ..worker.micro_batch import MicroBatch
 
 if TYPE_CHECKING:
@@ -57,6 +58,7 @@ class RunPlan:
     facts: Mapping[str, Any]  # what identifies the results; see `facts_of`
     sharding: Sharding
     raise_on_error: bool
+    max_failed_rows: int | None
     existing: Existing
     priority: int
 
@@ -64,6 +66,15 @@ class RunPlan:
     def targets(self) -> list[Target]:
         """The targets that the run writes to: the results first, then the mirror."""
         return [self.target] if self.mirror is None else [self.target, self.mirror]
+
+    @property
+    def failure_limit(self) -> FailureLimit:
+        """How many texts of a shard are quarantined because a block failed for them."""
+        if self.raise_on_error:
+            return FailureLimit(at_least=0, share=0)
+        if self.max_failed_rows is not None:
+            return FailureLimit(at_least=self.max_failed_rows, share=0)
+        return FailureLimit()
 
     def layout(self, index: CorpusIndex) -> StoreLayout:
         """Return the layout that the store will have for a corpus of this index."""
@@ -120,6 +131,7 @@ def plan_run(
     backend: str | None = None,
     shard_rows: int | None = None,
     on_error: str = "quarantine",
+    max_failed_rows: int | None = None,
     fresh: bool = False,
     extend: bool = False,
     mirror: str | os.PathLike[str] | Target | None = None,
@@ -133,6 +145,7 @@ def plan_run(
     graph = Graph((graph,)) if isinstance(graph, MapBlock) else graph
     _require_usable(graph, corpus, shard_rows, on_error, backend)
     _require_priority(priority)
+    _require_limit(max_failed_rows, on_error)
     if fresh and extend:
         raise UsageError("fresh discards what extend would keep; choose one of the two")
     existing: Existing = "discard" if fresh else "extend" if extend else "resume"
@@ -173,6 +186,7 @@ def plan_run(
             graph.text_seconds,
         ),
         raise_on_error=on_error == "raise",
+        max_failed_rows=max_failed_rows,
         existing=existing,
         priority=priority,
     )
@@ -221,6 +235,17 @@ def _require_priority(priority: int) -> None:
             f"priority must be a whole number from -{MAX_PRIORITY:,} to {MAX_PRIORITY:,}, "
             f"not {priority!r}"
         )
+
+
+def _require_limit(max_failed_rows: int | None, on_error: str) -> None:
+    if max_failed_rows is None:
+        return
+    if not isinstance(max_failed_rows, int) or max_failed_rows < 0:
+        raise UsageError(
+            f"max_failed_rows must be a whole number of at least 0, not {max_failed_rows!r}"
+        )
+    if on_error == "raise":
+        raise UsageError("on_error='raise' ends at the first bad row: omit max_failed_rows")
 
 
 def _usable(client: Client) -> Client:

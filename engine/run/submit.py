@@ -12,16 +12,18 @@ from typing import TYPE_CHECKING, Any, Literal
 from ...graphs.block import MapBlock
 from ...graphs.graph import Graph
 from ...storage.corpus.corpus import Corpus
-from ...storage.errors import UsageError
+from ...storage.errors import LeaseHeld, UsageError
 from ...storage.store.layout import array_names
 from ...storage.targets.same_names import taken_for_one
 from ...storage.targets.target import Target
+from ...storage.tracebacks import short_traceback
 from ..monitoring.dashboard.link import dashboard_link
 from ..monitoring.dashboard.telemetry import install, page_for
 from ..monitoring.display import show
 from ..monitoring.events import Notice
 from ..worker.micro_batch import MicroBatch
-from .handle import Run, await_cancelled
+from .active import STOP_SECONDS, going
+from .handle import Run
 from .spec import RunSpec
 from .target_leases import acquire, release_all
 
@@ -29,6 +31,7 @@ if TYPE_CHECKING:
     from distributed import Client
 
 
+@short_traceback
 def submit(
     graph: Graph | MapBlock,
     corpus: Corpus,
@@ -38,6 +41,7 @@ def submit(
     backend: str | None = None,
     shard_rows: int | None = None,
     on_error: Literal["quarantine", "raise"] = "quarantine",
+    max_failed_rows: int | None = None,
     fresh: bool = False,
     extend: bool = False,
     mirror: str | os.PathLike[str] | Target | None = None,
@@ -69,7 +73,11 @@ def submit(
     shard_rows : int, optional
         Rows per shard, a power of two; by default chosen from the size of the corpus.
     on_error : "quarantine" or "raise"
-        Whether a row that cannot be used is quarantined and listed, or ends the run.
+        Whether a row that cannot be used, or that a block of your own fails for, is quarantined and
+        listed, or ends the run.
+    max_failed_rows : int, optional
+        Most texts of one shard that are quarantined because a block failed for them; one more ends
+        the run with the block's error. By default 1 % of a shard, and at least 10.
     fresh : bool
         Discard what the store holds and start over.
     extend : bool
@@ -121,6 +129,7 @@ def submit(
         backend=backend,
         shard_rows=shard_rows,
         on_error=on_error,
+        max_failed_rows=max_failed_rows,
         fresh=fresh,
         extend=extend,
         mirror=mirror,
@@ -136,9 +145,9 @@ def submit(
 
 def _started(spec: RunSpec) -> Run:
     """Acquire the leases of a run's targets, and start the run, which holds them from then on."""
+    _settle_own_runs(spec)
     problem = install(spec.client)
     link = dashboard_link(spec.client, page_for(problem))  # once, in the user's own thread
-    await_cancelled(spec.target.url)
     leases = acquire(spec.targets)
     try:
         for target, _ in leases:
@@ -150,6 +159,20 @@ def _started(spec: RunSpec) -> Run:
     if problem:
         run.events.publish(Notice(problem))
     return run
+
+
+def _settle_own_runs(spec: RunSpec) -> None:
+    """Wait for a run of this process into the same store that was cancelled; refuse another."""
+    urls = {target.url for target in spec.targets}
+    for run in going():
+        if run.results not in urls:
+            continue
+        if run.cancelled and run.wait(STOP_SECONDS):
+            continue
+        raise LeaseHeld(
+            f"{run.results} is being written by process {os.getpid()}, which is this one: a run "
+            "goes on. Find it with pf.running(), wait for its result(), or cancel() it"
+        )
 
 
 def _require_distinct_names(spec: RunSpec, target: Target) -> None:

@@ -20,6 +20,7 @@ from ..worker.graph_trial import GraphTrial, TrialResult, try_graph
 from ..worker.readiness import Readiness, readiness
 from ..worker.sent_graph import CannotLoad, SentGraph
 from ..worker.task import RUNNING
+from .active import CLOSED, is_closed
 from .killed import KILLED_FOR_MEMORY, describe_death
 
 if TYPE_CHECKING:
@@ -94,13 +95,14 @@ class Preparation:
             if isinstance(found, UnfitWorker):
                 self._sent.check_owner()
             module = found.module if isinstance(found, CannotLoad) else None
-            if module is None or not self._sent.include(module):
+            try:
+                included = module is not None and self._sent.include(module)
+            except PaniniError as error:  # its code cannot be pickled
+                raise found from error
+            if not included:
                 raise found
             self.release()
-            try:
-                self._ask()
-            except PaniniError as error:
-                raise found from error
+            self._ask()
 
     def _first_answer(self) -> Readiness | PaniniError:
         """Return what the first ready worker reports, or else a problem."""
@@ -242,16 +244,20 @@ class _Trial:
                 try:
                     result: TrialResult = answer(future.result(timeout=POLL_SECONDS))
                 except TimeoutError:
+                    self._require_open()
                     continue
                 return result
             self._client.cancel([future])
         except KilledWorker:
             pass
         except CancelledError as error:
+            self._require_open()
             gone = RunFailed("the cluster went away before the run began; run again")
             raise (self._stopped() or gone) from error
         except UnfitWorker as error:
             return TrialResult(error)
+        except RunFailed:
+            raise
         except Exception:  # noqa: BLE001 (whatever else fails here, the run reports it)
             return TrialResult(None)
         finally:
@@ -259,6 +265,10 @@ class _Trial:
         if stopped := self._stopped():
             raise stopped
         return self._death()
+
+    def _require_open(self) -> None:
+        if is_closed(self._client):
+            raise RunFailed(CLOSED) from None
 
     @property
     def _is_running(self) -> bool:

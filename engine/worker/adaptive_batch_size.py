@@ -238,6 +238,10 @@ class Turn:
         self._comparison = None
         self._sizes.failed(rows, nbytes)
 
+    def spoiled(self) -> None:
+        """Leave this call out of comparisons: part of its time was a search for failing texts."""
+        self._comparison = None
+
     def ended(self, seconds: float) -> None:
         """Record how long the whole call took."""
         if self._comparison is not None and seconds > 0:
@@ -259,6 +263,9 @@ class Fixed:
 
     def failed(self, *_: int) -> None:
         """Ignore the failure: the size does not change."""
+
+    def spoiled(self) -> None:
+        """Ignore it."""
 
     def ended(self, _: float) -> None:
         """Ignore the time taken."""

@@ -17,7 +17,6 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from ...graphs.block import TEXT
 from ...graphs.fusion import fuse
 from ...graphs.graph import Graph
 from ...graphs.kernels import load
@@ -26,12 +25,24 @@ from ...storage.text import PackedText
 from .adaptive_batch_size import Adaptive, Fixed, Turn
 from .budget import max_scale, memory_budget
 from .exclusive import SharedExclusiveLock
+from .failing_rows import BlockFailure, OnFailure, Search
 from .micro_batch import MicroBatch
+from .user_code import Sources
 
 AnyTurn = Turn | Fixed
 
 Where = Callable[[int, int], str]
 """Function that describes the location of texts ``[start, stop)``, for messages."""
+
+
+@dataclass(frozen=True)
+class Call:
+    """What the micro-batches of one call of `Blocks.run` share."""
+
+    text: PackedText
+    where: Where
+    turn: AnyTurn
+    failed: OnFailure | None
 
 
 @dataclass(frozen=True)
@@ -41,7 +52,8 @@ class Part:
     start: int
     stop: int
     arrays: Mapping[str, npt.NDArray[Any]]  # by field, in the host's memory
-    seconds: Mapping[str, float]  # by block, measured on the host
+    seconds: dict[str, float]  # by block, measured on the host
+    searched: bool = False  # for texts that a block failed for
 
     @property
     def nbytes(self) -> int:
@@ -86,6 +98,8 @@ class Blocks:
         and the memory, and shared with the other tasks of this process.
     begun : callable, optional
         Called before every call of a block, with its name and the location of the texts.
+    sources : mapping, optional
+        Source of the user's functions, for the messages of errors; see `user_code`.
     """
 
     def __init__(
@@ -94,11 +108,13 @@ class Blocks:
         backend: str,
         micro_batch: MicroBatch | None = None,
         begun: Callable[[str, str], object] | None = None,
+        sources: Sources | None = None,
     ) -> None:
         self._begun = begun
         self._kernels = load(backend)
         self._steps = [(block, block.bind(backend)) for block in fuse(graph).blocks]
-        self._fields = [field.name for field in graph.fields]
+        self._fields = graph.fields
+        self._sources = sources or {}
         self._sizes = Fixed(micro_batch) if micro_batch else _shared_sizes(graph, backend)
 
     @property
@@ -115,11 +131,20 @@ class Blocks:
         in_flight = self._kernels.IN_FLIGHT
         return None if in_flight == 1 else self._sizes.size.times(in_flight)
 
-    def run(self, text: PackedText, where: Where) -> Iterator[Part]:
+    def run(
+        self, text: PackedText, where: Where, failed: OnFailure | None = None
+    ) -> Iterator[Part]:
         """Compute every field of the texts; yield the parts in order.
 
         A micro-batch that does not fit in memory is halved and retried. A single text is retried
         while nothing else is computed.
+
+        Parameters
+        ----------
+        failed : callable, optional
+            Called with the number of each text that a block of the user's own fails for, and with
+            the failure, perhaps twice; its fields are filled. It raises `BlockError` to end the
+            run. By default the first failure ends the run, without a search for the text.
 
         Raises
         ------
@@ -129,9 +154,10 @@ class Blocks:
             The device failed.
         """
         turn = self._sizes.begin(memory_budget(self._kernels), len(text), text.nbytes)
+        call = Call(text, where, turn, failed)
 
         def compute(pair: tuple[int, int]) -> Part:
-            return self._part(text, *pair, where, turn)
+            return self._part(call, *pair)
 
         began = time.perf_counter()
         if self._kernels.IN_FLIGHT == 1:
@@ -149,64 +175,68 @@ class Blocks:
                     yield sent.popleft().result()
         turn.ended(time.perf_counter() - began)
 
-    def _part(self, text: PackedText, start: int, stop: int, where: Where, turn: AnyTurn) -> Part:
-        rows, nbytes = stop - start, text[start:stop].nbytes
+    def _part(self, call: Call, start: int, stop: int) -> Part:
+        rows, nbytes = stop - start, call.text[start:stop].nbytes
         try:
             with _memory_lock.shared(), self._kernels.count_allocations() as count:
-                part = self._whole(text[start:stop], start, stop, where)
+                part = self._whole(call, start, stop)
         except MemoryError:
             if rows > 1:
-                turn.failed(rows, nbytes)
+                call.turn.failed(rows, nbytes)
         else:
-            turn.fitted(rows, nbytes, max(count.nbytes, part.nbytes + nbytes))
+            if part.searched:  # its time and memory are not those of a micro-batch of this size
+                call.turn.spoiled()
+            else:
+                call.turn.fitted(rows, nbytes, max(count.nbytes, part.nbytes + nbytes))
             return part
         if rows == 1:  # other micro-batches may have held the memory that it needs
-            return self._alone(text, start, where)
+            return self._alone(call, start)
         middle = (start + stop) // 2
-        pairs = ((start, middle), (middle, stop))
-        halves = [self._part(text, *pair, where, turn) for pair in pairs]
+        halves = [self._part(call, *pair) for pair in ((start, middle), (middle, stop))]
         joined = {
-            name: np.concatenate([half.arrays[name] for half in halves]) for name in self._fields
+            field.name: np.concatenate([half.arrays[field.name] for half in halves])
+            for field in self._fields
         }
-        spent = {block: sum(half.seconds[block] for half in halves) for block in halves[0].seconds}
-        return Part(start, stop, joined, spent)
+        spent = {
+            block: sum(half.seconds.get(block, 0.0) for half in halves)
+            for block in halves[0].seconds | halves[1].seconds
+        }
+        return Part(start, stop, joined, spent, any(half.searched for half in halves))
 
-    def _alone(self, text: PackedText, row: int, where: Where) -> Part:
+    def _alone(self, call: Call, row: int) -> Part:
         try:
             with _memory_lock.exclusive():
-                return self._whole(text[row : row + 1], row, row + 1, where)
+                return self._whole(call, row, row + 1)
         except MemoryError as error:
             raise BlockError(
-                f"a text of {text[row : row + 1].nbytes:,} bytes does not fit in memory "
-                f"(at {where(row, row + 1)})"
+                f"a text of {call.text[row : row + 1].nbytes:,} bytes does not fit in memory "
+                f"(at {call.where(row, row + 1)})"
             ) from error
 
-    def _whole(self, text: PackedText, start: int, stop: int, where: Where) -> Part:
-        seconds: dict[str, float] = {}
-        running = ""
-
-        def work(on_device: PackedText) -> dict[str, Any]:
-            nonlocal running
-            values: dict[str, Any] = {TEXT: on_device}
-            for block, code in self._steps:
-                running, began = block.name, time.perf_counter()
-                if self._begun is not None:
-                    self._begun(block.name, where(start, stop))
-                returned = code(*(values[name] for name in block.inputs), **block.params)
-                made = block.outputs(returned, len(on_device))
-                values |= {name: self._kernels.asarray(array) for name, array in made.items()}
-                seconds[block.name] = time.perf_counter() - began
-            return {name: values[name] for name in self._fields}
-
+    def _whole(self, call: Call, start: int, stop: int) -> Part:
+        failed = None if call.failed is None else _shifted(call.failed, start)
+        search = Search(
+            self._steps, self._kernels, self._fields, failed, self._begun_at(call, start)
+        )
         try:
-            arrays = self._kernels.offload(text, work)
-        except (MemoryError, DeviceLost):
+            arrays = self._kernels.offload(call.text[start:stop], search)
+        except (MemoryError, DeviceLost, BlockError):
             raise
-        except BlockError as error:
-            raise BlockError(f"{error} (at {where(start, stop)})") from error
+        except BlockFailure as failure:
+            where = call.where(start + failure.start, start + failure.stop)
+            raise failure.to_error(where, self._sources) from failure.error
         except Exception as error:
-            raise BlockError(
-                f"block {running!r} raised {type(error).__name__}: {error} "
-                f"(at {where(start, stop)})"
-            ) from error
-        return Part(start, stop, arrays, seconds)
+            whole = BlockFailure(search.running, error, (0, stop - start))
+            raise whole.to_error(call.where(start, stop), self._sources) from error
+        return Part(start, stop, arrays, search.seconds, search.searched)
+
+    def _begun_at(self, call: Call, start: int) -> Callable[[str, int, int], object] | None:
+        """Return what reports a block that begins, for texts numbered from `start`."""
+        begun = self._begun
+        if begun is None:
+            return None
+        return lambda block, first, last: begun(block, call.where(start + first, start + last))
+
+
+def _shifted(failed: OnFailure, start: int) -> OnFailure:
+    return lambda row, failure: failed(start + row, failure)

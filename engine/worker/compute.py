@@ -16,6 +16,7 @@ from itertools import groupby
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
 
 from ...graphs.graph import Graph
@@ -23,11 +24,15 @@ from ...storage.cleaning.normal_forms import NO_FORMS, NormalForms
 from ...storage.corpus.opening import FileOpener
 from ...storage.corpus.reading import read_stretches
 from ...storage.field import STRING, Field
-from ...storage.rows import Column, ColumnSelection, Rows, Stretch, validity
+from ...storage.rows import EXCERPT_BYTES, Column, ColumnSelection, Rows, Stretch, validity
 from ...storage.store.quarantine import QuarantinedRows, merge, quarantined_rows
 from ...storage.text import PackedText
 from .block_execution import Blocks
+from .failing_rows import BlockFailure, FailedRows, FailureLimit
 from .micro_batch import MicroBatch
+from .user_code import Sources, abridged
+
+_SHOWN_BYTES = 80  # of a text that a block failed for
 
 Arrays = dict[str, Any]
 """Values by field name: NumPy arrays, or Arrow arrays for strings of the corpus."""
@@ -45,6 +50,8 @@ class ComputeSpec:
     fields: tuple[Field, ...]  # every array of the store
     opener: FileOpener
     micro_batch: MicroBatch | None = None  # None: adapted to the backend
+    failure_limit: FailureLimit | None = None  # None: the first failure ends, without a search
+    sources: Sources = field(default_factory=dict)  # of the user's functions
 
 
 @dataclass(kw_only=True)
@@ -54,6 +61,7 @@ class ShardBuffer:
     start: int
     stop: int
     arrays: Arrays
+    failed: FailedRows  # rows that a block failed for
     quarantined: list[QuarantinedRows] = field(default_factory=list)
     text_bytes: int = 0
     forms: NormalForms = NO_FORMS  # normal forms found so far; empty if texts are normalised
@@ -79,7 +87,7 @@ def compute(
     BlockError
         A block failed; the message names it, the file and the rows.
     """
-    blocks = Blocks(spec.graph, spec.backend, spec.micro_batch, begun)
+    blocks = Blocks(spec.graph, spec.backend, spec.micro_batch, begun, spec.sources)
     batches = read_stretches(stretches, spec.opener, spec.columns)
     if blocks.joined_batch:
         batches = _gathered(batches, blocks)
@@ -97,15 +105,25 @@ def compute(
             clock = time.perf_counter()
             if high < current.stop:
                 break
-            current.quarantined = merge(current.quarantined)
-            for name, parts in current.strings.items():
-                current.arrays[name] = pa.concat_arrays(parts)
-            yield current
+            yield _completed(spec, current)
             # A normal form that was found once is not searched for in later ranges.
             current = _begin(spec, next(todo, None), current.forms)
             clock = time.perf_counter()
         if current is None:
             return
+
+
+def _completed(spec: ComputeSpec, buffer: ShardBuffer) -> ShardBuffer:
+    """Join what was collected in batches, and take out the rows that a block failed for."""
+    for row in buffer.failed.entries:
+        buffer.arrays["valid"][row - buffer.start] = False
+        for computed in spec.graph.fields:
+            buffer.arrays[computed.name][row - buffer.start] = computed.fill
+    entries = [*buffer.quarantined, *buffer.failed.entries.values()]
+    buffer.quarantined = merge(sorted(entries, key=lambda entry: entry.row or 0))
+    for name, parts in buffer.strings.items():
+        buffer.arrays[name] = pa.concat_arrays(parts)
+    return buffer
 
 
 Batch = tuple[Stretch, int, Rows]
@@ -155,7 +173,8 @@ def _begin(
         for field in spec.fields
         if field.dtype != STRING or field.name not in columns
     }
-    return ShardBuffer(start=start, stop=stop, arrays=arrays, forms=forms)
+    failed = FailedRows(limit=spec.failure_limit or FailureLimit(), rows=stop - start)
+    return ShardBuffer(start=start, stop=stop, arrays=arrays, failed=failed, forms=forms)
 
 
 def _fill(spec: ComputeSpec, blocks: Blocks, buffer: ShardBuffer, batch: Batch) -> None:
@@ -170,23 +189,62 @@ def _fill(spec: ComputeSpec, blocks: Blocks, buffer: ShardBuffer, batch: Batch) 
     if spec.columns.cleaning.unicode is None:
         buffer.forms = buffer.forms.updated(rows.text, row)
     if usable.any():
-        _run_blocks(blocks, buffer, at, stretch, rows)
+        _run_blocks(spec, blocks, buffer, batch, np.flatnonzero(usable))
     if not usable.all():
         for computed in spec.graph.fields:
             buffer.arrays[computed.name][here][~usable] = computed.fill
 
 
-def _run_blocks(blocks: Blocks, buffer: ShardBuffer, at: int, stretch: Stretch, rows: Rows) -> None:
-    text = PackedText.from_arrow(rows.text)
+def _run_blocks(
+    spec: ComputeSpec,
+    blocks: Blocks,
+    buffer: ShardBuffer,
+    batch: Batch,
+    usable: npt.NDArray[np.intp],
+) -> None:
+    """Compute the usable rows of a batch, given by their positions in it."""
+    stretch, row, rows = batch
+    whole = len(usable) == len(rows)
+    # Blocks do not see quarantined rows, whose text is null.
+    text = PackedText.from_arrow(rows.text if whole else rows.text.drop_null())
     buffer.text_bytes += text.nbytes
+    at = row - buffer.start
 
     def where(start: int, stop: int) -> str:
-        return f"{stretch.file.url}, rows {rows.start + start}-{rows.start + stop - 1}"
+        first, last = rows.start + int(usable[start]), rows.start + int(usable[stop - 1])
+        if first == last:
+            return f"{stretch.file.url}, row {first}"
+        return f"{stretch.file.url}, rows {first}-{last}"
+
+    def failed(number: int, failure: BlockFailure) -> None:
+        here = int(usable[number])
+        known = rows.columns[spec.id_column.name][here].as_py() if spec.id_column else None
+        shown = "" if known is None else f", id {abridged(str(known), 60)!r}"
+        (raw,) = text[number : number + 1].to_bytes()
+        begins = " ".join(raw[:_SHOWN_BYTES].decode(errors="replace").split())
+        more = "..." if len(raw) > _SHOWN_BYTES else ""
+        error = failure.to_error(
+            f"{where(number, number + 1)}{shown}, text {begins!r}{more}", spec.sources
+        )
+        entry = QuarantinedRows(
+            row=row + here,
+            rows=1,
+            file=stretch.file.name,
+            file_row=rows.start + here,
+            reason=failure.reason(spec.sources),
+            excerpt=raw[:EXCERPT_BYTES],
+            block=failure.block,
+            id=None if known is None else str(known),
+        )
+        buffer.failed.add(entry, error)
 
     buffer.micro_batch = blocks.size.rows, blocks.size.text_bytes
-    for part in blocks.run(text, where):
+    for part in blocks.run(text, where, None if spec.failure_limit is None else failed):
         for name, array in part.arrays.items():
-            buffer.arrays[name][at + part.start : at + part.stop] = array
+            if whole:
+                buffer.arrays[name][at + part.start : at + part.stop] = array
+            else:
+                buffer.arrays[name][at + usable[part.start : part.stop]] = array
         for name, seconds in part.seconds.items():
             _add_seconds(buffer, name, seconds)
 

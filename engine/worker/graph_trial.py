@@ -24,6 +24,7 @@ from .block_execution import Blocks
 from .micro_batch import MicroBatch
 from .sent_graph import GraphKey, held_graph
 from .task import announce, filter_worker_log, sendable
+from .user_code import Sources, sources_of
 
 ROWS = 16
 """Most texts that a graph is tried on."""
@@ -44,6 +45,7 @@ class GraphTrial:
     texts: FirstTexts
     few: int  # how many texts are tried first
     raise_on_error: bool  # whether a single bad row ends the run
+    sources: Sources  # of the user's functions
 
     @classmethod
     def of(
@@ -51,7 +53,7 @@ class GraphTrial:
     ) -> GraphTrial:
         """Return the trial of a graph."""
         few = FEW if graph.text_seconds <= SECONDS else 1
-        return cls(backend, texts, min(few, len(texts.text)), raise_on_error)
+        return cls(backend, texts, min(few, len(texts.text)), raise_on_error, sources_of(graph))
 
     @property
     def first(self) -> str:
@@ -96,7 +98,8 @@ def _tried(graph: Graph, trial: GraphTrial, begun: Callable[[str, str], None]) -
     load(trial.backend).prepare()
     observed = {block.name: Observed(block.function) for block in graph}
     size = MicroBatch(ROWS, max(1, trial.texts.text.nbytes))
-    attempts = _Attempts(Blocks(graph, trial.backend, size, begun=begun), trial.texts)
+    blocks = Blocks(graph, trial.backend, size, begun=begun, sources=trial.sources)
+    attempts = _Attempts(blocks, trial.texts)
     problem = attempts.problem(trial.few, trial.raise_on_error)
     notes = tuple(
         f"block {block!r} changes {name!r}: each worker has its own, and the changes stay there; "

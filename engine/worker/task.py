@@ -9,6 +9,7 @@ writing. Planning and sending tasks is in `run`, whether a worker can compute at
 from __future__ import annotations
 
 import logging
+import threading
 import time
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import asdict, dataclass, replace
@@ -16,12 +17,13 @@ from functools import partial
 
 import cloudpickle
 from distributed.comm.core import CommClosedError
+from distributed.core import Status
 from distributed.metrics import context_meter
 from distributed.utils import sync
 from distributed.worker import Worker, get_worker
 
 from ...graphs.kernels import load
-from ...storage.errors import PaniniError, RowsQuarantined, UnfitWorker
+from ...storage.errors import BlockError, PaniniError, RowsQuarantined, UnfitWorker
 from ...storage.rows import Stretch
 from ...storage.store.lease import LeaseTicket
 from ...storage.store.shards import StoreLayout, commit, is_intact, read_marker
@@ -31,7 +33,9 @@ from .compute import ComputeSpec, ShardBuffer, compute
 from .micro_batch import MicroBatch
 from .sent_graph import GraphKey, held_graph, loads
 
-_worker_log = logging.getLogger("distributed.worker")
+_worker_logs = [
+    logging.getLogger(name) for name in ("distributed.worker", "distributed.worker.state_machine")
+]
 
 MAX_WRITES = 4
 """Maximum number of shards that a task writes to the store while it computes the next one."""
@@ -145,6 +149,7 @@ def _outcome(context: TaskContext, task: Task, mode: TaskMode, topic: str) -> Ou
                 shard = buffer.start // layout.shard_rows
                 if buffer.quarantined and context.raise_on_error:
                     raise RowsQuarantined(f"{buffer.quarantined[0]} (on_error='raise')")
+                _require_trustworthy_failures(buffer, worker)
                 if len(writes) >= max_pending:
                     writes[-max_pending].result()
                 context.ticket.check(context.target)
@@ -158,6 +163,16 @@ def _outcome(context: TaskContext, task: Task, mode: TaskMode, topic: str) -> Ou
         for label, seconds in shard_done.seconds.items():
             context_meter.digest_metric(label, seconds, "seconds")
     return Outcome(worker.address, tuple(done))
+
+
+def _require_trustworthy_failures(buffer: ShardBuffer, worker: Worker) -> None:
+    """Raise `RuntimeError` if blocks failed while the worker closes.
+
+    Calls that use threads or the network fail then, whatever the text.
+    """
+    ending = worker.status in (Status.closing, Status.closed, Status.failed)
+    if buffer.failed.entries and (ending or not threading.main_thread().is_alive()):
+        raise RuntimeError("a block failed while its worker was closing")
 
 
 def _is_done(context: TaskContext, shard: int) -> bool:
@@ -201,6 +216,7 @@ def _commit(
         seconds=buffer.seconds,
         worker=worker.address,
         micro_batch=buffer.micro_batch,
+        failed=buffer.failed.first,
     )
     worker.log_event(topic, asdict(done))
     return done
@@ -208,22 +224,32 @@ def _commit(
 
 def filter_worker_log() -> None:
     """Keep the noise of a closing worker out of its log; calling it again changes nothing."""
-    _worker_log.addFilter(worth_logging)
+    for log in _worker_logs:
+        log.addFilter(worth_logging)
 
 
 def worth_logging(record: logging.LogRecord) -> bool:
     """Return False for log records that only report that the worker is closing.
 
     Without this, a heartbeat while the worker or the scheduler closes would make a run, or Ctrl-C,
-    end with a traceback from dask. A worker that loses its scheduler logs that by itself.
+    end with a traceback from dask, and each task that is cancelled then with a warning. A worker
+    that loses its scheduler logs that by itself.
     """
+    if str(record.msg).startswith("Async instruction for <Task cancelled"):
+        return False
     error = record.exc_info[1] if record.exc_info else None
     closing = ("ConnectionPool closing", "ConnectionPool.heartbeat_worker")
     return not (isinstance(error, CommClosedError) and any(one in str(error) for one in closing))
 
 
 def sendable(error: PaniniError) -> PaniniError:
-    """Return the error, without its cause if the cause cannot be pickled for the client."""
+    """Return the error, without its cause if the cause cannot be pickled for the client.
+
+    The message of a `BlockError` has all that its user needs. Its cause would show them the frames
+    of the engine, and its values in full.
+    """
+    if isinstance(error, BlockError):
+        return BlockError(*error.args)
     try:
         cloudpickle.dumps(error)
     except Exception:  # noqa: BLE001 (a user's own class may raise anything when it is pickled)

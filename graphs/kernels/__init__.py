@@ -71,6 +71,9 @@ class Kernels(Protocol):
     def user_function(self, block: Any) -> Callable[..., Any]:
         """Return the code that computes a user's block."""
 
+    def may_be_of_text(self, block: Any, error: BaseException) -> bool:
+        """Return whether a text, and not the device or the backend, may be why a block failed."""
+
     def asarray(self, values: Array) -> Array:
         """Return an array in the backend's memory."""
 

@@ -57,3 +57,8 @@ def user_function(block: Any) -> Callable[..., Any]:
     """Return the function of a user's block."""
     function: Callable[..., Any] = block.function
     return function
+
+
+def may_be_of_text(block: Any, error: BaseException) -> bool:  # noqa: ARG001 (see `Kernels`)
+    """Return whether a text may be why a block failed: built-in blocks compute every text."""
+    return block.function is not None

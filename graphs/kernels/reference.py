@@ -27,6 +27,7 @@ from .host import (
     asarray,
     count_allocations,
     free_memory,
+    may_be_of_text,
     offload,
     user_function,
 )
@@ -42,6 +43,7 @@ __all__ = [
     "digest",
     "free_memory",
     "log",
+    "may_be_of_text",
     "offload",
     "prepare",
     "prime_base",

@@ -14,10 +14,13 @@ from typing import TYPE_CHECKING, Any
 import pyarrow as pa
 
 from ..cleaning.steps import NO_CLEANING, Cleaning
+from ..dialect import AUTO, DEFAULT_DIALECT, Dialect
 from ..errors import UsageError
-from ..formats.registry import require_format
+from ..formats.recognition.transcoding import require_detector
+from ..formats.registry import FORMATS, require_format
 from ..names import storable
 from ..rows import ARROW_KINDS, ColumnSelection, Rows, SourceFile, Stretch
+from ..tracebacks import short_traceback
 from .index import CorpusIndex, build_index
 from .listing import list_files
 from .locations.arguments import Location, locations_of, names_of, require_name, require_options
@@ -44,6 +47,7 @@ class Corpus:
     keep: tuple[str, ...]
     storage_options: Mapping[str, Any] = field(default_factory=dict, repr=False)
     cleaning: Cleaning = NO_CLEANING
+    dialect: Dialect = DEFAULT_DIALECT
     exact: bool = False  # whether large files are told apart by all their bytes
     notes: tuple[str, ...] = ()  # sentences about other files that are left out
 
@@ -110,6 +114,7 @@ class Corpus:
         return sum(file.size for file in self.files)
 
 
+@short_traceback
 def open_corpus(
     urls: Location | Sequence[Location],
     *,
@@ -117,11 +122,15 @@ def open_corpus(
     id: str | None = None,
     keep: Sequence[str] = (),
     format: str | None = None,
+    delimiter: str | None = None,
+    quote: str | None = '"',
+    escape: str | None = None,
+    encoding: str | None = None,
     clean: Cleaning | None = None,
     storage_options: Mapping[str, Any] | None = None,
     exact: bool = False,
 ) -> Corpus:
-    """Open a corpus lazily: one URL, a glob, a directory, or a list of them.
+    r"""Open a corpus lazily: one URL, a glob, a directory, or a list of them.
 
     Parameters
     ----------
@@ -142,6 +151,20 @@ def open_corpus(
         files whose endings belong to this format (.md to "text" and "document"; .html, .xml, .tex
         and .rst to "document"). Files that are named, or matched by a glob, are read in this format
         whatever their endings.
+    delimiter : str, optional
+        The character between the values of CSV or TSV, such as ";". By default a comma in CSV and
+        a tab in TSV.
+    quote : str, optional
+        The character around values of CSV or TSV that contain delimiters or line breaks. None:
+        quotes are ordinary characters and every line is a record, as in most corpora of TSV.
+    escape : str, optional
+        The character before a delimiter, quote or line break of CSV or TSV that belongs to a
+        value. By default there is none, and quotes within quoted values are doubled.
+    encoding : str, optional
+        The encoding of all text files, such as "latin-1", "cp1252" or "utf-16": any text encoding
+        of Python. By default UTF-8. With "auto" it is detected for each file, when the rows are
+        counted, and stored with the results; this needs the extra ``encoding``. Rows with bytes
+        that cannot be decoded are quarantined. A file that is not UTF-8 is read by a single task.
     clean : Cleaning, optional
         How each text is cleaned before it is hashed. By default, texts stay as they are.
     storage_options : mapping, optional
@@ -156,7 +179,10 @@ def open_corpus(
     CorpusNotFound
         No file was found, or none of a known format.
     UsageError
-        A file is named twice, or the format is unknown.
+        A file is named twice, the format or the encoding is unknown, or an option concerns none
+        of the files.
+    BackendUnavailable
+        The encoding is "auto", and the package that detects it is missing.
     StorageRefused
         A folder may not be listed.
 
@@ -169,6 +195,11 @@ def open_corpus(
     >>> corpus = open_corpus(file)
     >>> corpus.frame.compute().text.tolist()
     ['un']
+    >>> file = file.with_suffix(".csv")
+    >>> _ = file.write_bytes("id;text\nx;déjà".encode("cp1252"))
+    >>> corpus = open_corpus(file, delimiter=";", encoding="cp1252")
+    >>> corpus.frame.compute().text.tolist()
+    ['déjà']
     """
     given = locations_of(urls)
     require_name("text", text)
@@ -183,9 +214,12 @@ def open_corpus(
         )
     if format is not None:
         require_format(format)
+    dialect = Dialect(delimiter=delimiter, quote=quote, escape=escape, encoding=encoding)
+    if dialect.encoding == AUTO:
+        require_detector()
     found = list_files(given, format, options)
     return Corpus(
-        files=found.files,
+        files=_written_in(dialect, found.files),
         ignored=found.ignored,
         notes=found.notes,
         text=text,
@@ -193,7 +227,23 @@ def open_corpus(
         keep=kept,
         storage_options=options,
         cleaning=clean or NO_CLEANING,
+        dialect=dialect,
         exact=exact,
+    )
+
+
+def _written_in(dialect: Dialect, files: Sequence[SourceFile]) -> tuple[SourceFile, ...]:
+    """Return files with those options of a dialect that their formats have."""
+    formats = {file.format for file in files}
+    for option, value in dialect.describe().items():
+        if not any(option in FORMATS[format].options for format in formats):
+            known = [name for name, format in FORMATS.items() if option in format.options]
+            raise UsageError(
+                f"{option}={value!r} is for {', '.join(known)}; "
+                f"the files of the corpus are {', '.join(sorted(formats))}"
+            )
+    return tuple(
+        replace(file, dialect=dialect.only(FORMATS[file.format].options)) for file in files
     )
 
 

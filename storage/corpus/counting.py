@@ -11,6 +11,7 @@ from dataclasses import replace
 
 from ..errors import PaniniError, StorageRefused, StorageUnreachable
 from ..filesystems.redaction import presentable, scrubbed
+from ..formats.recognition.transcoding import detected
 from ..formats.registry import outline
 from ..names import storable
 from ..rows import Malformed, Outline, SourceFile, Unit
@@ -94,7 +95,12 @@ def _outline(file: SourceFile, opener: CorpusOpener, names: Sequence[str]) -> Ou
     if file.problem:
         return f"cannot be opened: {file.problem}"
     try:
-        return outline(file, opener, names)
+        known, note = detected(file, opener)
+        found = outline(known, opener, names)
+        if known is file:
+            return found
+        notes = "; ".join(filter(None, (note, found.note))) or None
+        return replace(found, note=notes, dialect=found.dialect or known.dialect)
     except StorageRefused as refused:
         if not isinstance(refused.__cause__, PermissionError):
             raise

@@ -12,6 +12,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import Any, BinaryIO, cast
 
+from ..formats.recognition.transcoding import detected
 from ..formats.registry import FORMATS
 from ..rows import ColumnSelection, RowSpan, SourceFile, Stretch
 from ..text import PackedText
@@ -75,7 +76,8 @@ def _texts(corpus: Corpus, file: SourceFile, rows: int) -> Iterator[tuple[int, s
     if file.problem or (FORMATS[file.format].single_row and file.size > FRONT_BYTES):
         return
     opener = _FrontOpener(corpus.storage_options)
-    stretch = Stretch(0, file, RowSpan(0, rows, 0, 0))
+    known, _ = detected(file, opener)
+    stretch = Stretch(0, known, RowSpan(0, rows, 0, 0))
     for batch in read_stretch(stretch, opener, ColumnSelection(corpus.text, (), corpus.cleaning)):
         for row, text in enumerate(batch.text.slice(0, rows).to_pylist(), batch.start):
             if text is not None:

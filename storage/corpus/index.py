@@ -32,11 +32,16 @@ from ..rows import (
     Unit,
     common_kind,
 )
+from .column_messages import (
+    doubled_names,
+    no_column,
+    require_text,
+    text_problem,
+    unreadable_values,
+)
 from .counting import count
-from .missing_columns import no_column, require_text, text_problem
 from .opening import FileOpener
 from .partition import FileRows, Partition, file_spans, plan
-from .remarks import doubled_names, unreadable_values
 
 _DEFAULT_ID = "id"
 _MOST_NOTES = 10
@@ -54,6 +59,7 @@ class FileIndex:
     units: tuple[Unit, ...]
     problem: str | None = None
     lengths: Lengths | None = None  # of the texts, or of the records that hold them
+    note: str | None = None  # what the user should know about reading the file
 
     @property
     def rows(self) -> int:
@@ -103,10 +109,16 @@ class CorpusIndex:
             for f in self.files
             if f.problem and f.units
         ]
-        packed = [f.file.name for f in self.files if f.file.compression and f.rows]
-        if packed:
-            names = ", ".join(packed[:3]) + (", ..." if len(packed) > 3 else "")
-            unread.append(f"{names}: compressed, so each file is read by a single task")
+        about: dict[str, list[str]] = {}
+        for f in self.files:
+            if f.note:
+                about.setdefault(f.note, []).append(f.file.name)
+            if f.file.sequential and f.rows:
+                why = "compressed" if f.file.compression else "not UTF-8"
+                single = f"{why}, so each file is read by a single task"
+                about.setdefault(single, []).append(f.file.name)
+        for note, names in about.items():
+            unread.append(f"{', '.join(names[:3])}{', ...' if len(names) > 3 else ''}: {note}")
         more = len(unread) - _MOST_NOTES
         if more > 0:
             unread[_MOST_NOTES:] = [f"and {more:,} more notes like these; see the quarantine"]
@@ -144,14 +156,20 @@ class CorpusIndex:
 
     def moved_to(self, files: Sequence[SourceFile]) -> CorpusIndex:
         """Return the index with the same files at new locations: a corpus may move as a whole."""
-        moved = tuple(replace(f, file=file) for f, file in zip(self.files, files, strict=True))
+        moved = tuple(  # dialects were completed when the files were counted
+            replace(f, file=replace(file, dialect=f.file.dialect))
+            for f, file in zip(self.files, files, strict=True)
+        )
         return replace(self, files=moved)
 
     @property
     def digest(self) -> str:
-        """Digest of the rows, their units, the problems and the kinds of columns."""
+        """Digest of the rows, their units, the problems, dialects and the kinds of columns."""
         found = self.to_json()
-        found["files"] = [[file["units"], file["problem"]] for file in found["files"]]
+        found["files"] = [
+            [file["units"], file["problem"], *filter(None, [file["file"].get("dialect")])]
+            for file in found["files"]
+        ]
         found.pop("remarks", None)
         return hashlib.sha256(json.dumps(found, sort_keys=True).encode()).hexdigest()
 
@@ -163,6 +181,7 @@ class CorpusIndex:
                 "units": [[unit.rows, unit.offset] for unit in f.units],
                 "problem": f.problem,
                 "lengths": asdict(f.lengths) if f.lengths else None,
+                **({"note": f.note} if f.note else {}),
             }
             for f in self.files
         ]
@@ -184,6 +203,7 @@ class CorpusIndex:
                 tuple(Unit(*unit) for unit in f["units"]),
                 f["problem"],
                 Lengths(**f["lengths"]) if f.get("lengths") else None,
+                f.get("note"),
             )
             for f in data["files"]
         ]
@@ -270,9 +290,9 @@ def _file_index(file: SourceFile, found: Outline | str, text: str) -> FileIndex:
         return FileIndex(file, (), found)
     # Without a schema, the keys may differ from record to record.
     problem = text_problem(found, text) if FORMATS[file.format].has_schema else None
-    return FileIndex(
-        file, found.units, problem, found.lengths.get(text) or found.lengths.get(ANY_TEXT)
-    )
+    lengths = found.lengths.get(text) or found.lengths.get(ANY_TEXT)
+    counted = replace(file, dialect=found.dialect) if found.dialect else file
+    return FileIndex(counted, found.units, problem, lengths, found.note)
 
 
 def _kind(readable: Sequence[Outline], name: str) -> str:

@@ -33,6 +33,7 @@ from ..filesystems.retry import permanent_errors, retried
 from ..filesystems.retrying_file import RetryingFile
 from ..filesystems.web_file import WebFile
 from ..formats.compression import decompressed
+from ..formats.recognition.transcoding import utf8_stream
 from ..formats.registry import FORMATS
 from ..rows import Opener, SourceFile
 from .identity import (
@@ -104,7 +105,7 @@ class FileOpener:
         self._served_whole: set[str] = set()  # URLs of files that are read from their front
 
     def __call__(self, file: SourceFile) -> AbstractContextManager[BinaryIO]:
-        """Open a file for reading, decompressed; leaving the context closes it."""
+        """Open a file for reading, decompressed, as UTF-8; leaving the context closes it."""
         return _decoded(self._raw(file), file)
 
     def _raw(self, file: SourceFile, options: Mapping[str, Any] | None = None) -> BinaryIO:
@@ -319,10 +320,11 @@ class SmallFileOpener:
 @contextmanager
 def _decoded(raw: BinaryIO, file: SourceFile) -> Iterator[BinaryIO]:
     with raw:
+        stream = raw
         if file.compression:
-            yield cast(BinaryIO, decompressed(raw, file.compression))
-        elif FORMATS[file.format].random_access or isinstance(raw, io.BytesIO):
-            yield raw
-        else:
-            with io.BufferedReader(cast(io.RawIOBase, raw), _BUFFER_BYTES) as stream:
-                yield cast(BinaryIO, stream)
+            stream = cast(BinaryIO, decompressed(raw, file.compression))
+        elif not (FORMATS[file.format].random_access or isinstance(raw, io.BytesIO)):
+            buffered = io.BufferedReader(cast(io.RawIOBase, raw), _BUFFER_BYTES)
+            stream = cast(BinaryIO, buffered)
+        encoding = file.dialect.encoding
+        yield utf8_stream(stream, encoding) if encoding else stream

@@ -15,6 +15,7 @@ from dataclasses import replace
 from itertools import groupby, islice
 
 from ..errors import CorpusChanged
+from ..formats.recognition.transcoding import named
 from ..formats.registry import BROKEN, FORMATS, reason_of
 from ..rows import BATCH_ROWS, ColumnSelection, Rows, SourceFile, Stretch
 from .index import CorpusIndex
@@ -46,6 +47,8 @@ def read_stretch(
     if not stretch.problem:
         opener.check(file)
         batches = FORMATS[file.format].read(file, opener, stretch.span, selection)
+        if file.dialect.encoding:
+            batches = named(batches, file.dialect.encoding)
         try:
             for rows in batches:
                 if row + len(rows) >= stretch.span.stop:

@@ -52,7 +52,7 @@ class Survey:
     counted: bool  # whether it is exact
     seconds: float = 0.0  # to count the whole corpus
     opener: FrontOpener | None = None
-    fronts: dict[SourceFile, FileIndex] = field(default_factory=dict, compare=False)
+    fronts: dict[str, FileIndex] = field(default_factory=dict, compare=False)  # by URL
 
     def readable(self, stretches: Sequence[Stretch]) -> tuple[Stretch, ...]:
         """Replace estimated stretches with real ones that have the same number of rows."""
@@ -64,8 +64,8 @@ class Survey:
         file, span = stretch.file, stretch.span
         if stretch.problem:
             yield stretch
-        elif FORMATS[file.format].line_oriented and not file.compression:
-            mean = file.size / next(f.rows for f in self.index.files if f.file == file)
+        elif FORMATS[file.format].line_oriented and not file.sequential:
+            mean = file.size / next(f.rows for f in self.index.files if f.file.url == file.url)
             needed = int((span.stop - span.start) * mean * _MARGIN)
             at = int(min(span.start * mean, max(0, file.size - needed)))
             assert self.opener is not None
@@ -84,16 +84,16 @@ class Survey:
             count = min(left, front.rows - first)
             unit = min(bisect_right(starts, first), len(front.units)) - 1
             span = RowSpan(first, first + count, starts[unit], front.units[unit].offset)
-            yield replace(stretch, row=row, span=span)
+            yield replace(stretch, row=row, file=front.file, span=span)
             row, left, first = row + count, left - count, 0
 
     def _front(self, file: SourceFile) -> FileIndex:
-        if file not in self.fronts:
+        if file.url not in self.fronts:
             assert self.opener is not None
             selection = self.index.selection
             found = build_index([file], self.opener, selection.text, None, ())
-            self.fronts[file] = found.files[0]
-        return self.fronts[file]
+            self.fronts[file.url] = found.files[0]
+        return self.fronts[file.url]
 
 
 def survey(corpus: Corpus) -> Survey:
@@ -124,7 +124,7 @@ def survey(corpus: Corpus) -> Survey:
     build_index(chosen, opener, corpus.text, corpus.id, corpus.keep)
     read = sum(_cost(replace(file, size=int(opener.front_bytes(file)))) for file in chosen)
     seconds = (time.perf_counter() - warm) * sum(map(_cost, corpus.files)) / max(1.0, read)
-    fronts = {f.file: f for f in found.files if f.rows}
+    fronts = {f.file.url: f for f in found.files if f.rows}
     estimated = tuple(_estimated(file, found, opener) for file in corpus.files)
     index = replace(found, files=estimated, cleaning=corpus.cleaning)
     return Survey(index, counted=False, seconds=seconds, opener=opener, fronts=fronts)
@@ -143,7 +143,8 @@ def _distance_cost(corpus: Corpus) -> float:
 
 def _estimated(file: SourceFile, found: CorpusIndex, opener: FrontOpener) -> FileIndex:
     """Return the estimated index of a file, from its own front or those of similar files."""
-    own = next((f for f in found.files if f.file == file), None)
+    own = next((f for f in found.files if f.file.url == file.url), None)
+    file = own.file if own else file  # with the dialect that was found out
     if own and own.problem and not own.units:
         return own
     if FORMATS[file.format].single_row:
@@ -169,7 +170,7 @@ def _even_units(file: SourceFile, rows: int, alike: float) -> tuple[Unit, ...]:
 
     `alike` is the number of units that the file has if it has as many per byte as similar files.
     """
-    count = 1.0 if file.compression else alike
+    count = 1.0 if file.sequential else alike
     if not FORMATS[file.format].random_access:
         count = min(count, rows / MIN_SHARD_ROWS)  # more make no difference to a plan
     whole = max(1, round(count))
@@ -192,8 +193,9 @@ class FrontOpener(FileOpener):
     def __init__(self, storage_options: Mapping[str, Any] | None = None) -> None:
         super().__init__(storage_options)
         self.unending: list[str] = []
-        self._read: dict[SourceFile, int] = {}  # bytes that were read
-        self._lines: dict[SourceFile, float] = {}  # share of those bytes that are whole lines
+        # By URL, because counting a file completes its dialect.
+        self._read: dict[str, int] = {}  # bytes that were read
+        self._lines: dict[str, float] = {}  # share of those bytes that are whole lines
 
     def __call__(self, file: SourceFile) -> AbstractContextManager[BinaryIO]:
         """Open a file, decompressed."""
@@ -201,16 +203,16 @@ class FrontOpener(FileOpener):
         if known.random_access or known.single_row or file.size <= FRONT_BYTES:
             return super().__call__(file)
         most = min(file.size, LONGEST_FRONT)
-        size = self._read.get(file, FRONT_BYTES)
+        size = self._read.get(file.url, FRONT_BYTES)
         data = self._front(file, size)
         while not (end := len(data) if size == file.size else data.rfind(b"\n") + 1):
             if size == most:
-                if data and file not in self._read:
+                if data and file.url not in self._read:
                     self.unending.append(file.name)
                 break
             size = min(2 * size, most)
             data = self._front(file, size)
-        self._read[file], self._lines[file] = size, end / len(data) if end else 1.0
+        self._read[file.url], self._lines[file.url] = size, end / len(data) if end else 1.0
         return cast(AbstractContextManager[BinaryIO], nullcontext(BytesIO(data[:end])))
 
     def digest(self, file: SourceFile, kind: str | None = None) -> None:
@@ -227,7 +229,7 @@ class FrontOpener(FileOpener):
 
     def front_bytes(self, file: SourceFile) -> float:
         """Return the size of an opened file's front, in bytes as stored."""
-        return self._read.get(file, file.size) * self._lines.get(file, 1.0)
+        return self._read.get(file.url, file.size) * self._lines.get(file.url, 1.0)
 
     def line_start(self, file: SourceFile, at: int) -> int:
         """Return where the first line begins at or after byte `at`."""

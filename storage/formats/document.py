@@ -35,10 +35,14 @@ from .row_builder import utf8_text
 
 _NAME = "id"
 
+_MOST_UTF8_BYTES = 3
+"""Most bytes of UTF-8 per byte of another encoding, such as those of "€" in Windows-1252."""
+
 
 def outline(file: SourceFile, opener: Opener) -> Outline:
     """Return one row, without reading the file. Its length once decompressed is unknown."""
-    lengths = {ANY_TEXT: Lengths(file.size, file.size, 0)}
+    nbytes = file.size * (_MOST_UTF8_BYTES if file.dialect.encoding else 1)
+    lengths = {ANY_TEXT: Lengths(nbytes, nbytes, 0)}
     return Outline((Unit(1, 0),), columns(file, opener), lengths)
 
 

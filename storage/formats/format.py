@@ -26,6 +26,8 @@ class Format:
         Yields the rows of a span.
     endings : tuple of str
         Endings of files that are read in this format when the user names no format.
+    options : tuple of str
+        Options of `Dialect` that change how its files are read.
     further_endings : tuple of str
         Further endings of files that are read from a folder when the user names this format.
     text_copies : int
@@ -61,6 +63,7 @@ class Format:
     columns: Callable[[SourceFile, Opener], dict[str, str]]
     read: Callable[[SourceFile, Opener, RowSpan, ColumnSelection], Iterator[Rows]]
     endings: tuple[str, ...]
+    options: tuple[str, ...] = ("encoding",)
     further_endings: tuple[str, ...] = ()
     text_copies: int
     calibrated_as: str

@@ -45,7 +45,7 @@ def outline_seeking(file: SourceFile, opener: Opener, names: Collection[str]) ->
     search = KeySearch(names)
     with opener(file) as stream:
         blocks = search.watch(byte_blocks(stream))
-        seekable = file.compression is None
+        seekable = not file.sequential
         found = outline_lines(blocks, {}, skip_blank=True, seekable=seekable)
     return replace(found, columns=search.columns, fault=search.fault)
 

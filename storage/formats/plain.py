@@ -27,7 +27,7 @@ from .row_builder import RowBuilder, utf8_text
 def outline(file: SourceFile, opener: Opener) -> Outline:
     """Count the lines."""
     with opener(file) as stream:
-        seekable = file.compression is None
+        seekable = not file.sequential
         found = columns(file, opener)
         return outline_lines(byte_blocks(stream), found, skip_blank=False, seekable=seekable)
 

@@ -102,7 +102,11 @@ def outline(file: SourceFile, opener: Opener, names: Collection[str] = ()) -> Ou
         It cannot be read.
     """
     known = FORMATS[file.format]
-    opening = FirstLook(opener, known.impostors) if known.impostors else opener
+    # A file in an encoding that is known is read as UTF-8, with NULs where it has them.
+    impostors = tuple(
+        one for one in known.impostors if one is not wide or not file.dialect.encoding
+    )
+    opening = FirstLook(opener, impostors) if impostors else opener
     try:
         if known.outline_seeking:
             return known.outline_seeking(file, opening, names)

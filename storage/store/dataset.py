@@ -19,8 +19,10 @@ from ..errors import ResultsIncomplete, ResultsNotFound
 from ..targets.open import open_target
 from ..targets.target import Target
 from ..targets.zarr_store import TargetStore
+from ..tracebacks import short_traceback
 from .history import Summary
 from .keys import DONE, ROOT_KEY
+from .lease import current_owner
 from .manifest import read_index, read_manifest
 from .shards import done_shards
 
@@ -28,6 +30,7 @@ if TYPE_CHECKING:
     import xarray as xr
 
 
+@short_traceback
 def open_results(
     url: str | PathLike[str], *, storage_options: Mapping[str, Any] | None = None
 ) -> xr.Dataset:
@@ -65,11 +68,17 @@ def open_results(
     if attributes is None:
         raise ResultsNotFound(f"no results store at {target.url}")
     if _summary(target, attributes) is None:
+        owner = current_owner(target)
+        done = f"{len(target.sizes(DONE))} of {attributes.get('shards')} shards are done"
+        if owner is None:
+            remedy = f"is unfinished: {done}", "To finish it, run again"
+        else:
+            writer = f"process {owner.pid} on {owner.host.split(' ')[0]}"
+            remedy = f"is being written by {writer}: {done}", "Open it again later to see more"
         warnings.warn(
-            f"{target.url} is unfinished: {len(target.sizes(DONE))} of {attributes.get('shards')} "
-            "shards are done; the rows of the others have valid == False. To finish it, run again",
+            f"{target.url} {remedy[0]}; the rows of the others have valid == False. {remedy[1]}",
             ResultsIncomplete,
-            stacklevel=2,
+            stacklevel=3,  # the caller of the public function
         )
     dataset: xr.Dataset
     if target.slow_to_create:  # a mount or Drive, where plain reads can fail or miss objects

@@ -122,6 +122,7 @@ def facts_of(corpus: Corpus, graph: Mapping[str, Any], numeric_version: int) -> 
     Files are known by their names within the corpus, and by their sizes and digests, so a corpus
     may move as a whole, and be copied. The digests are known once the files were counted.
     """
+    dialect = corpus.dialect.describe()
     return {
         "layout version": LAYOUT_VERSION,
         "numeric version": numeric_version,
@@ -130,6 +131,7 @@ def facts_of(corpus: Corpus, graph: Mapping[str, Any], numeric_version: int) -> 
             "id column": corpus.id,
             "kept columns": list(corpus.keep),
             "cleaning": corpus.cleaning.describe(),
+            **({"dialect": dialect} if dialect else {}),
             "files": file_facts(corpus.files),
         },
         "graph": dict(graph),

@@ -27,6 +27,8 @@ SCHEMA = pa.schema(
         pa.field("file_row", pa.int64()),  # counted from 0
         pa.field("reason", pa.string(), nullable=False),
         pa.field("excerpt", pa.binary(), nullable=False),  # the offending bytes, or their start
+        pa.field("block", pa.string()),  # that failed for the text; null: the row is unusable
+        pa.field("id", pa.string()),  # of a row that a block failed for, if rows have ids
     ]
 )
 """The columns of a quarantine."""
@@ -42,11 +44,14 @@ class QuarantinedRows:
     file_row: int | None
     reason: str
     excerpt: bytes = b""
+    block: str | None = None
+    id: str | None = None
 
     def __str__(self) -> str:
         if self.file_row is None:
             return f"{self.file}: {self.reason}"
         last = f"-{self.file_row + self.rows - 1}" if self.rows > 1 else ""
+        last += f", id {self.id}" if self.id is not None else ""
         return f"{self.file}, row {self.file_row}{last}: {self.reason}"
 
 
@@ -90,6 +95,7 @@ def merge(entries: Sequence[QuarantinedRows]) -> list[QuarantinedRows]:
         if (
             before is not None
             and before.row is not None
+            and before.block is entry.block is None
             and (before.file, before.reason, before.excerpt) == (entry.file, entry.reason, b"")
             and not entry.excerpt
             and entry.row == before.row + before.rows
@@ -115,8 +121,15 @@ def join(parts: Iterable[bytes]) -> bytes:
     sink = io.BytesIO()
     with pq.ParquetWriter(sink, SCHEMA, compression="zstd") as writer:
         for part in parts:
-            writer.write_table(pq.read_table(io.BytesIO(part)).cast(SCHEMA))
+            writer.write_table(completed(pq.read_table(io.BytesIO(part))))
     return sink.getvalue()
+
+
+def completed(table: pa.Table) -> pa.Table:
+    """Return entries with all columns of `SCHEMA`, also if an older version wrote them."""
+    for name in SCHEMA.names[table.num_columns :]:
+        table = table.append_column(name, pa.nulls(table.num_rows, pa.string()))
+    return table.cast(SCHEMA)
 
 
 def from_parquet(data: bytes) -> list[QuarantinedRows]:

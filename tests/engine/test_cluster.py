@@ -104,7 +104,7 @@ def test_a_plain_scheduler_on_another_host_warns(monkeypatch, address, warns):
     def away(*_, **__):
         raise OSError("away")
 
-    monkeypatch.setattr("distributed.Client", away)
+    monkeypatch.setattr("distributed.Client.__init__", away)
     with warnings.catch_warnings(record=True) as warned:
         warnings.simplefilter("always")
         with pytest.raises(BackendUnavailable, match="no dask scheduler answers at"):
@@ -221,6 +221,7 @@ def test_a_script_without_a_main_guard_gets_advice(tmp_path):
     )
     assert ran.returncode == 1
     assert 'under  if __name__ == "__main__":' in ran.stderr.splitlines()[-1]
+    assert len(ran.stderr.splitlines()) < 15, ran.stderr
 
 
 @pytest.mark.parametrize("guarded", [False, True])

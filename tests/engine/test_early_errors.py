@@ -8,6 +8,7 @@ from typer.testing import CliRunner
 
 import paninifs as pf
 from paninifs.engine.cli import app
+from paninifs.storage.corpus import counting
 
 CORPUS = '{"text": "un", "lang": "fr"}\n'
 
@@ -53,10 +54,9 @@ def test_errors_are_found_before_a_cluster_is_started(arguments, said, sample, r
 
 def test_a_corpus_is_counted_once(run_command, monkeypatch):
     counted = []
-    outline = pf.storage.corpus.index._outline
+    outline = counting._outline
     monkeypatch.setattr(
-        "paninifs.storage.corpus.index._outline",
-        lambda *given: counted.append(given) or outline(*given),
+        counting, "_outline", lambda *given: counted.append(given) or outline(*given)
     )
     monkeypatch.setattr(
         "paninifs.engine.cluster.connect.connect", lambda *_, **__: inline.InlineClient()

@@ -47,7 +47,7 @@ def test_attributes_written_back_leave_a_store_complete(stored):
 
 
 def test_the_quarantine_is_a_frame_even_if_it_is_empty(stored):
-    names = ["row", "rows", "file", "file_row", "reason", "excerpt"]
+    names = ["row", "rows", "file", "file_row", "reason", "excerpt", "block", "id"]
     empty = pf.quarantine(stored([{"text": "a"}]))
     assert (len(empty), list(empty.columns)) == (0, names)
     (entry,) = pf.quarantine(stored([{"text": "a"}, {"text": None}])).to_dict("records")

@@ -363,8 +363,7 @@ def test_memory_targets_work_where_workers_are_threads(glosses, write_jsonl):
     assert pf.open_results("memory://out.zarr").dhatu.shape == (300, 9)
 
 
-@pytest.mark.documented("block")
-def test_a_failing_block_is_named_with_file_and_rows(submit, store, glosses, write_jsonl):
+def test_a_failing_block_is_named_with_file_and_row(submit, store, glosses, write_jsonl):
     trouble = glosses[300]["text"].encode()
 
     @pf.map_block(fields=[pf.Field("picky", "int8")])
@@ -374,8 +373,10 @@ def test_a_failing_block_is_named_with_file_and_rows(submit, store, glosses, wri
         return np.zeros(len(text), "int8")
 
     path = write_jsonl(glosses)
-    with pytest.raises(BlockError, match=r"'picky' raised ZeroDivisionError.*corpus\.jsonl, rows"):
-        submit(pf.open_corpus(path), pf.default_graph() + picky, shard_rows=256).result()
+    graph, limits = pf.default_graph() + picky, {"shard_rows": 256, "on_error": "raise"}
+    why = r"'picky' raised ZeroDivisionError: this text.*corpus\.jsonl, row 300, id 'noun-"
+    with pytest.raises(BlockError, match=why):
+        submit(pf.open_corpus(path), graph, **limits).result()
     with pytest.warns(ResultsIncomplete, match="1 of 8 shards"):
         dataset = pf.open_results(store)
     assert dataset.valid.values[:256].all()
@@ -493,7 +494,7 @@ def test_an_unpicklable_error_is_reported(submit, glosses, write_jsonl):
     # they are pickled with their causes.
     tblib.pickling_support.install(BlockError, ValueError)
     graph = pf.default_graph() + stumbles
-    with pytest.raises(BlockError, match=r"'stumbles' raised ValueError.*rows 0-"):
+    with pytest.raises(BlockError, match=r"'stumbles' raised ValueError.*row 0, id"):
         submit(pf.open_corpus(write_jsonl(glosses[:10])), graph).result()
 
 

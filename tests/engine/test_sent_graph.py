@@ -11,7 +11,7 @@ from inline import InlineClient
 import paninifs as pf
 from paninifs.engine.worker import sent_graph
 from paninifs.engine.worker.sent_graph import GraphKey, held_graph
-from paninifs.storage.errors import GraphError, LeaseLost
+from paninifs.storage.errors import LeaseLost
 
 loaded = []
 
@@ -85,8 +85,3 @@ def test_a_task_of_an_ended_run_stops(run):
     ended = pytest.raises(LeaseLost, match="has ended")
     with client._worker.at_work(), ended, held_graph(GraphKey("a store", "a run")):
         pass
-
-
-def test_a_block_that_cannot_be_sent_is_named(run):
-    with pytest.raises(GraphError, match=r"block 'n' cannot be sent to the workers \(TypeError"):
-        run(with_table(threading.Lock()))

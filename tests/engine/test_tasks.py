@@ -170,6 +170,12 @@ def test_only_the_closing_is_left_out_of_a_workers_log(error, told):
     assert worth_logging(record) is told
 
 
+def test_a_task_cancelled_by_the_closing_is_left_out_of_a_workers_log():
+    words = "Async instruction for <Task cancelled name='execute(x)'> ended with CancelledError"
+    name = "distributed.worker.state_machine"
+    assert not worth_logging(logging.LogRecord(name, logging.WARNING, "", 1, words, (), None))
+
+
 def test_workers_that_compute_filter_their_log(client, tmp_path):
     (tmp_path / "a.txt").write_text("un\n")
     corpus = pf.open_corpus(tmp_path / "a.txt")

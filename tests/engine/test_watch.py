@@ -77,7 +77,7 @@ def test_without_workers_a_run_waits_then_ends_and_resumes(corpus, tmp_path):
         run, told = begun(client, corpus, tmp_path)
         until(lambda: any(isinstance(event, ShardDone) for event in told))
         client.cluster.scale(0)
-        with pytest.raises(pf.errors.RunFailed, match=r"no worker left \(for [3-9] s\); what"):
+        with pytest.raises(pf.errors.RunFailed, match=r"no worker left \(for [3-9] s\); finished"):
             run.result(timeout=60)
         assert "the cluster has no worker left" in notices(told)
         client.cluster.scale(1)

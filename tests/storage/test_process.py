@@ -19,7 +19,9 @@ def test_this_process_is_alive():
     assert life_of(identity(), PID, STARTED) == "alive"
 
 
-@pytest.mark.parametrize("started", [0.0, STARTED + 86_400, float("nan")])
+@pytest.mark.parametrize(
+    "started", [0.0, STARTED + 86_400, float("nan")], ids=["epoch", "day", "nan"]
+)
 def test_the_date_of_its_start_does_not_matter(started):
     assert life_of(identity(), PID, started) == "alive"
 

@@ -93,7 +93,7 @@ LFS = (
     b"oid sha256:4d7a214614ab2935c943f9e0ff69d22eadbb8f32b1258daaa5e2ca24d17e2393\nsize 12345\n"
 )
 BINARY = {
-    "gzip data": gzip.compress(b"un\n"),
+    "gzip data": gzip.compress(b"un\n", mtime=0),
     "bz2 data": bz2.compress(b"un\n" * 9),
     "xz data": lzma.compress(b"un\n"),
     "zstd data": PACK[".zst"](b"un\n"),
@@ -272,13 +272,13 @@ def test_a_corpus_of_one_such_file_is_refused_with_the_reason(tmp_path):
     ("name", "data", "words"),
     [
         ("a.parquet", LFS, "no footer: .*; it is a Git LFS pointer"),
-        ("a.parquet", gzip.compress(b"un"), "no footer: .*; it is gzip data"),
+        ("a.parquet", gzip.compress(b"un", mtime=0), "no footer: .*; it is gzip data"),
         ("a.parquet", b"<!DOCTYPE html><title>404</title>", "no footer: .*; it is an HTML page"),
         ("a.parquet", parquet()[:-9], "no footer: [^;]*$"),
         ("a.jsonl.gz", PACK[".zst"](b"un\n"), "damaged gzip: .*; it is zstd data"),
         ("a.jsonl.gz", GOOD[".jsonl"], "damaged gzip: .*; it is not compressed: take "),
         ("a.jsonl.gz", LFS, "damaged gzip: .*; it is a Git LFS pointer"),
-        ("a.jsonl.gz", gzip.compress(bytes(9))[:-9], "damaged gzip: [^;]*$"),
+        ("a.jsonl.gz", gzip.compress(bytes(9), mtime=0)[:-9], "damaged gzip: [^;]*$"),
     ],
     ids=range(8),
 )

@@ -73,6 +73,7 @@ class _Worker:
     """The part of a worker that a task uses."""
 
     address = ADDRESS
+    status = distributed.Status.running
     loop = _Loop()
 
     def __init__(self, client):

@@ -89,8 +89,8 @@ JSONL_BAD = [
     ("surrogate", "jsonl", b'{"text": "\\ud800"}', "lone surrogate at", b'{"text": "\\ud800"}'),
 ]
 CSV_BAD = [
-    ("ragged", "too few", b"1\n", "1 values where the header has 2", b"1"),
-    ("ragged", "too many", b"1,2,3\n", "3 values where the header has 2", b"1\t2\t3"),
+    ("ragged", "too few", b"1\n", "1 values where the header has 2", b"1\n"),
+    ("ragged", "too many", b"1,2,3\n", "3 values where the header has 2", b"1,2,3\n"),
     ("ragged", "a quote within", b'1,"a"b\n', "malformed record: ", b'1,"a"b\n'),
     ("not-utf-8", "csv", b"1,\xff\n", "invalid UTF-8 at byte 0", b"\xff"),
 ]
@@ -120,8 +120,11 @@ ROWS = [
         "ragged",
         "a quote that never ends",
         {"a.csv": b'id,text\n0,good\n1,"b\n2,c\n'},
-        ["good", None],
-        [("a.csv", 1, 1, "malformed record: ", b'1,"b\n2,c\n')],
+        ["good", None, None],
+        [
+            ("a.csv", row, 1, "malformed record: unexpected end of data, in a record of 2", line)
+            for row, line in ((1, b'1,"b\n'), (2, b"2,c\n"))
+        ],
     ),
     case(
         "not-json",

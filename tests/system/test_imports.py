@@ -86,8 +86,8 @@ def imports_of(source: str, package: tuple[str, ...]) -> list[tuple[int, str]]:
 LAYERS = {
     "": "engine > graphs > storage",
     "storage": (
-        "store > corpus | targets > formats > rows > cleaning | filesystems"
-        " > text | field | names > errors | process"
+        "store > corpus | targets > formats > rows > cleaning | filesystems | dialect"
+        " > text | field | names > tracebacks > errors | process"
     ),
     "graphs": (
         "frames | fusion > graph > blocks > block > html | portable | returned"
@@ -347,7 +347,7 @@ def test_a_crowded_folder_and_a_repeated_name_are_seen(copy: Path) -> None:
     folder = copy / "storage" / "targets"
     for number in range(MOST_FILES):
         (folder / f"target_{number}.py").touch()
-    (copy / "storage" / "corpus" / "local.py").touch()
+    (copy / "storage" / "cleaning" / "local.py").touch()
     assert crowded(copy) == ["storage/targets"]
     assert repeated(copy) == ["storage: local.py"]
 

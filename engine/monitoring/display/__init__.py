@@ -40,3 +40,24 @@ def show(events: EventStream, card: Callable[[], str], *, verbose: bool = False)
         from .log import in_log
 
         events.subscribe(in_log(console, notes))
+
+
+def display(events: EventStream, card: Callable[[], str], text: str, *, live: bool) -> None:
+    """Show a run as the value of a notebook's cell; in a terminal print `text`.
+
+    Parameters
+    ----------
+    live : bool
+        Whether to keep the card up to date.
+    """
+    from rich.console import Console
+
+    if not Console().is_jupyter:
+        print(text)  # noqa: T201 (what IPython would print)
+        return
+    from .notebook import Notebook
+    from .notes import notes_of
+
+    shown = Notebook(card, notes_of)
+    if live:
+        events.subscribe(shown.listen)

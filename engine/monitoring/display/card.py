@@ -30,7 +30,8 @@ def card(figures: Figures, timeline: Timeline, results: str, link: DashboardLink
         f"({dashboard}{': ' if note else ''}{note})"
     )
     if not figures.elapsed:
-        return f"<div>{head}</div>"
+        why = f"<div>{html.escape(visible(figures.reason))}</div>" if figures.reason else ""
+        return f"<div>{head}{why}</div>"
     return (
         f"<div>{head}{table(figures.in_words())}"
         f"{sparkline(timeline)}{shares(figures.block_seconds)}</div>"
@@ -40,6 +41,8 @@ def card(figures: Figures, timeline: Timeline, results: str, link: DashboardLink
 def _line(figures: Figures) -> str:
     if figures.state == "indexing":
         return "counting rows"
+    if not figures.rows:  # it ended before they were counted
+        return figures.state
     return f"{figures.state}, {figures.rows_done:,} of {figures.rows:,} texts"
 
 

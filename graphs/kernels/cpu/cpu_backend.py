@@ -27,6 +27,7 @@ from ..host import (
     asarray,
     count_allocations,
     free_memory,
+    may_be_of_text,
     offload,
     user_function,
 )
@@ -44,6 +45,7 @@ __all__ = [
     "dhatu",
     "digest",
     "free_memory",
+    "may_be_of_text",
     "offload",
     "prepare",
     "prime_base",

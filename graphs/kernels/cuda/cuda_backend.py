@@ -160,6 +160,13 @@ def user_function(block: Any) -> Callable[..., Any]:
     return function
 
 
+def may_be_of_text(block: Any, error: BaseException) -> bool:
+    """Return whether a text may be why a block failed: a kernel raises only for the device."""
+    cupy = _cupy()
+    of_device = cupy.cuda.runtime.CUDARuntimeError, cupy.cuda.driver.CUDADriverError
+    return block.function is not None and not block.cuda and not isinstance(error, of_device)
+
+
 def _run_own(block: Any, *inputs: Any) -> tuple[Array, ...]:
     cupy, rows = _cupy(), len(inputs[0])
     arguments: list[Array] = []

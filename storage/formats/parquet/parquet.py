@@ -138,6 +138,7 @@ FORMAT = Format(
     columns=columns,
     read=read,
     endings=(".parquet", ".pq"),
+    options=(),
     text_copies=6,
     calibrated_as="parquet",
     counted_bytes=_FOOTER_BYTES,

@@ -1,4 +1,7 @@
-"""What is wrong if a corpus, or one of its files, lacks a column, or if the text is not text."""
+"""What users are told of the columns: which is missing, is no text, or is read in part.
+
+Stores keep these texts. Those of `no_column` and `text_problem` identify a store; remarks do not.
+"""
 
 from __future__ import annotations
 
@@ -6,7 +9,7 @@ from collections.abc import Collection, Sequence
 
 from ..errors import ColumnNotFound
 from ..names import did_you_mean, listed, quoted
-from ..rows import ANY_TEXT, Outline, SourceFile
+from ..rows import ANY_TEXT, UNREADABLE_KINDS, Outline, SourceFile
 
 _TEXT_KIND = "string"
 _MOST_REASONS = 3
@@ -60,3 +63,46 @@ def _unusable(files: Sequence[SourceFile], found: Sequence[Outline | str]) -> st
             reasons.append(f"; {file.name}, row 0: {one.fault}")
     more = len(reasons) - _MOST_REASONS
     return "".join(reasons[:_MOST_REASONS]) + (f"; and {more:,} files more" if more > 0 else "")
+
+
+def doubled_names(
+    files: Sequence[SourceFile], found: Sequence[Outline | str], names: Sequence[str]
+) -> list[str]:
+    """Return a remark for each name that several columns of a file have."""
+    outlines = _outlines(files, found)
+    doubled = {
+        name: [file for file, outline in outlines if name in outline.doubled] for name in names
+    }
+    return [
+        f"{_named(having)}: several columns are called {name!r}; the first is read"
+        for name, having in doubled.items()
+        if having
+    ]
+
+
+def unreadable_values(
+    files: Sequence[SourceFile], found: Sequence[Outline | str], names: Sequence[str]
+) -> list[str]:
+    """Return a remark for each column beside the text whose values cannot be read in a file."""
+    outlines = _outlines(files, found)
+    unreadable = {
+        (name, kind): [file for file, outline in outlines if outline.columns.get(name) == kind]
+        for name in names
+        for kind in UNREADABLE_KINDS
+    }
+    return [
+        f"{_named(having)}: column {name!r} holds {kind}; they are missing"
+        for (name, kind), having in unreadable.items()
+        if having
+    ]
+
+
+def _outlines(
+    files: Sequence[SourceFile], found: Sequence[Outline | str]
+) -> list[tuple[str, Outline]]:
+    both = zip(files, found, strict=True)
+    return [(file.name, outline) for file, outline in both if isinstance(outline, Outline)]
+
+
+def _named(files: Sequence[str]) -> str:
+    return files[0] + (f" and {len(files) - 1:,} further files" if files[1:] else "")
