@@ -19,13 +19,13 @@ import pyarrow.parquet as pq
 from ..storage.cleaning.steps import Cleaning
 from ..storage.corpus.corpus import TEXT_ATTRIBUTE, Corpus, open_corpus
 from ..storage.errors import ColumnNotFound, ResultsMismatch, RunFailed, UsageError
-from ..storage.names import did_you_mean, listed, quoted
+from ..storage.messages.names import did_you_mean, listed, quoted
+from ..storage.messages.tracebacks import short_traceback
 from ..storage.store.keys import is_lease
-from ..storage.store.lease import Lease, LeaseTicket
+from ..storage.store.leases.lease import Lease, LeaseTicket
 from ..storage.targets.local import is_temporary
 from ..storage.targets.open import open_target
 from ..storage.targets.target import Target
-from ..storage.tracebacks import short_traceback
 
 if TYPE_CHECKING:
     import dask.dataframe as dd

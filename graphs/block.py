@@ -22,7 +22,7 @@ from ..storage.text import PackedText
 from .fingerprint.functions import describe_function
 from .html import kind_of, table
 from .kernels import load
-from .returned import UnfitError, array_of, by_field
+from .user_functions.returned import UnfitError, array_of, by_field
 
 TEXT = "text"
 

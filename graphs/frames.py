@@ -16,8 +16,8 @@ import numpy as np
 
 from ..storage.corpus.corpus import Corpus
 from ..storage.errors import BackendUnavailable, UsageError
+from ..storage.messages.tracebacks import short_traceback
 from ..storage.text import PackedText
-from ..storage.tracebacks import short_traceback
 
 if TYPE_CHECKING:
     import dask.dataframe as dd

@@ -20,7 +20,7 @@ from .blocks.digest import digest
 from .blocks.prime_base import prime_base
 from .html import table
 from .inventories import DHATUS, PRIMES
-from .portable import pickled
+from .user_functions.portable import pickled
 
 _ALWAYS_THERE = ("id", "valid")
 """Arrays that every store has beside the computed ones."""

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Literal
 
 from ...storage.errors import BackendUnavailable, UsageError
-from ...storage.tracebacks import short_traceback
+from ...storage.messages.tracebacks import short_traceback
 from ..hardware import selection
 from ..hardware.loopback import LOOPBACK
 from ..monitoring.dashboard.link import announce, dashboard_link

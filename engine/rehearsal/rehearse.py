@@ -23,10 +23,10 @@ from ...storage.corpus.index import CorpusIndex
 from ...storage.corpus.survey import Survey, survey
 from ...storage.errors import UsageError
 from ...storage.formats.registry import FORMATS
+from ...storage.messages.tracebacks import short_traceback
 from ...storage.store.manifest import read_index, read_manifest
 from ...storage.store.shards import done_shards
 from ...storage.targets.target import Target
-from ...storage.tracebacks import short_traceback
 from ..cluster.location import remote_location
 from ..cluster.remote_call import answer, submit_call
 from ..run.spec import RunSpec

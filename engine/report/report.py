@@ -13,7 +13,7 @@ from typing import Any
 from ...storage.corpus.locations.exports import record_export
 from ...storage.corpus.relocation import CorpusLocation
 from ...storage.errors import StorageRefused, UsageError
-from ...storage.tracebacks import short_traceback
+from ...storage.messages.tracebacks import short_traceback
 from ..rendering.html import table
 from .findings import find
 from .headline import headline

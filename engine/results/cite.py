@@ -14,12 +14,12 @@ from os import PathLike
 from typing import Any
 
 from ...storage.errors import UsageError
+from ...storage.messages.tracebacks import short_traceback
 from ...storage.store.history import RunRecord, Summary
 from ...storage.store.manifest import Manifest
 from ...storage.store.quarantine import first_quarantined
 from ...storage.store.reader import ResultsStore
 from ...storage.targets.target import Target
-from ...storage.tracebacks import short_traceback
 from ..rendering.terminal import one_line, visible
 from .store_inventories import Inventories
 

@@ -14,7 +14,7 @@ from ...storage.errors import ColumnNotFound
 from ...storage.field import STRING
 from ...storage.store.duplicates import mark_fields
 from ...storage.store.history import Summary
-from ...storage.store.lease import current_owner
+from ...storage.store.leases.lease import current_owner
 from ...storage.store.manifest import Manifest
 from ...storage.store.reader import ResultsStore
 from ...storage.store.shards import forms_found

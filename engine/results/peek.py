@@ -24,9 +24,9 @@ from ...graphs.kernels import load
 from ...storage.cleaning.steps import NO_CLEANING, Cleaning
 from ...storage.corpus.relocation import CorpusLocation
 from ...storage.errors import UsageError
+from ...storage.messages.tracebacks import short_traceback
 from ...storage.store.reader import ResultsStore
 from ...storage.text import PackedText
-from ...storage.tracebacks import short_traceback
 from ..worker.block_execution import Blocks
 from ..worker.micro_batch import MicroBatch
 from .located import located

@@ -17,6 +17,7 @@ from ...graphs.kernels import BUILT_IN
 from ...storage.corpus.index import CorpusIndex
 from ...storage.corpus.relocation import CorpusLocation
 from ...storage.errors import UsageError
+from ...storage.messages.tracebacks import short_traceback
 from ...storage.store.dataset import StoredArrays
 from ...storage.store.duplicates import find_duplicates
 from ...storage.store.layout import DUPLICATE
@@ -24,7 +25,6 @@ from ...storage.store.manifest import Manifest
 from ...storage.store.reader import ResultsStore
 from ...storage.store.shards import Marker, StoreLayout, marked_shards, quarantined_of
 from ...storage.targets.target import Target
-from ...storage.tracebacks import short_traceback
 from ..worker.compute import ComputeSpec, ShardBuffer, compute
 
 _REFERENCE = "reference"

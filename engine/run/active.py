@@ -65,6 +65,13 @@ def going() -> Sequence[Going]:
         return list(_active)
 
 
+def await_cancelled(url: str) -> None:
+    """Wait for the end of the runs into a store that were cancelled in this process."""
+    for run in going():
+        if run.results == url and run.cancelled:
+            run.wait(STOP_SECONDS)
+
+
 def is_interactive() -> bool:
     """Return whether a person types the commands of this process, one after the other."""
     return bool(sys.flags.interactive) or hasattr(sys, "ps1") or hasattr(builtins, "get_ipython")

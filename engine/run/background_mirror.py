@@ -11,7 +11,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from types import TracebackType
 
 from ...storage.errors import PaniniError, StorageRefused, StorageUnreachable
-from ...storage.store.lease import Lease, LeaseTicket
+from ...storage.store.leases.lease import Lease, LeaseTicket
 from ...storage.store.lifecycle import OpenStore, discard
 from ...storage.store.mirror import COPIES, complete, copy_shard, follow
 from ...storage.targets.target import Target

@@ -15,7 +15,7 @@ from ...storage.errors import RowsQuarantined, RunCancelled
 from ...storage.store.dataset import read_summary
 from ...storage.store.history import RunRecord, Summary, Timeline
 from ...storage.store.keys import DONE
-from ...storage.store.lease import LeaseTicket
+from ...storage.store.leases.lease import LeaseTicket
 from ...storage.store.lifecycle import OpenStore, begin, finish
 from ...storage.store.mirror import restore
 from ..monitoring.events import EventStream, Indexed, Notice, Planned, Restored, ShardDone

@@ -12,17 +12,17 @@ from typing import TYPE_CHECKING, Any, Literal
 from ...graphs.block import MapBlock
 from ...graphs.graph import Graph
 from ...storage.corpus.corpus import Corpus
-from ...storage.errors import LeaseHeld, UsageError
+from ...storage.errors import UsageError
+from ...storage.messages.tracebacks import short_traceback
 from ...storage.store.layout import array_names
 from ...storage.targets.same_names import taken_for_one
 from ...storage.targets.target import Target
-from ...storage.tracebacks import short_traceback
 from ..monitoring.dashboard.link import dashboard_link
 from ..monitoring.dashboard.telemetry import install, page_for
 from ..monitoring.display import show
 from ..monitoring.events import Notice
 from ..worker.micro_batch import MicroBatch
-from .active import STOP_SECONDS, going
+from .active import await_cancelled
 from .handle import Run
 from .spec import RunSpec
 from .target_leases import acquire, release_all
@@ -145,9 +145,9 @@ def submit(
 
 def _started(spec: RunSpec) -> Run:
     """Acquire the leases of a run's targets, and start the run, which holds them from then on."""
-    _settle_own_runs(spec)
     problem = install(spec.client)
     link = dashboard_link(spec.client, page_for(problem))  # once, in the user's own thread
+    await_cancelled(spec.target.url)
     leases = acquire(spec.targets)
     try:
         for target, _ in leases:
@@ -159,20 +159,6 @@ def _started(spec: RunSpec) -> Run:
     if problem:
         run.events.publish(Notice(problem))
     return run
-
-
-def _settle_own_runs(spec: RunSpec) -> None:
-    """Wait for a run of this process into the same store that was cancelled; refuse another."""
-    urls = {target.url for target in spec.targets}
-    for run in going():
-        if run.results not in urls:
-            continue
-        if run.cancelled and run.wait(STOP_SECONDS):
-            continue
-        raise LeaseHeld(
-            f"{run.results} is being written by process {os.getpid()}, which is this one: a run "
-            "goes on. Find it with pf.running(), wait for its result(), or cancel() it"
-        )
 
 
 def _require_distinct_names(spec: RunSpec, target: Target) -> None:

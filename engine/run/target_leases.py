@@ -10,7 +10,7 @@ from collections.abc import Iterable, Sequence
 
 from ...storage.errors import PaniniError, StorageRefused
 from ...storage.store.keys import is_lease
-from ...storage.store.lease import Lease
+from ...storage.store.leases.lease import Lease
 from ...storage.store.manifest import read_manifest
 from ...storage.targets.target import Target
 

@@ -25,7 +25,7 @@ from distributed.worker import Worker, get_worker
 from ...graphs.kernels import load
 from ...storage.errors import BlockError, PaniniError, RowsQuarantined, UnfitWorker
 from ...storage.rows import Stretch
-from ...storage.store.lease import LeaseTicket
+from ...storage.store.leases.lease import LeaseTicket
 from ...storage.store.shards import StoreLayout, commit, is_intact, read_marker
 from ...storage.targets.target import Target
 from ..monitoring.events import ShardDone

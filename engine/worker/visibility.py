@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from ...storage.errors import LeaseLost
 from ...storage.filesystems.filesystem import filesystem_of
 from ...storage.rows import SourceFile
-from ...storage.store.lease import LeaseTicket
+from ...storage.store.leases.lease import LeaseTicket
 from ...storage.targets.target import Target
 
 MAX_FOLDERS = 8

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 
 from ..errors import ColumnNotFound
-from ..names import did_you_mean, listed, quoted
+from ..messages.names import did_you_mean, listed, quoted
 from ..rows import ANY_TEXT, UNREADABLE_KINDS, Outline, SourceFile
 
 _TEXT_KIND = "string"

@@ -14,13 +14,13 @@ from typing import TYPE_CHECKING, Any
 import pyarrow as pa
 
 from ..cleaning.steps import NO_CLEANING, Cleaning
-from ..dialect import AUTO, DEFAULT_DIALECT, Dialect
 from ..errors import UsageError
 from ..formats.recognition.transcoding import require_detector
 from ..formats.registry import FORMATS, require_format
-from ..names import storable
+from ..messages.names import storable
+from ..messages.tracebacks import short_traceback
 from ..rows import ARROW_KINDS, ColumnSelection, Rows, SourceFile, Stretch
-from ..tracebacks import short_traceback
+from ..rows.dialect import AUTO, DEFAULT_DIALECT, Dialect
 from .index import CorpusIndex, build_index
 from .listing import list_files
 from .locations.arguments import Location, locations_of, names_of, require_name, require_options

@@ -13,7 +13,7 @@ from ..errors import PaniniError, StorageRefused, StorageUnreachable
 from ..filesystems.redaction import presentable, scrubbed
 from ..formats.recognition.transcoding import detected
 from ..formats.registry import outline
-from ..names import storable
+from ..messages.names import storable
 from ..rows import Malformed, Outline, SourceFile, Unit
 from .identity import UNREAD
 from .opening import SMALL_BYTES, CorpusOpener, FileOpener, SmallFileOpener

@@ -20,7 +20,7 @@ from typing import Any
 from ..cleaning.steps import NO_CLEANING, Cleaning
 from ..errors import ColumnNotFound, CorpusEmpty
 from ..formats.registry import FORMATS
-from ..names import did_you_mean
+from ..messages.names import did_you_mean
 from ..rows import (
     ANY_TEXT,
     Column,

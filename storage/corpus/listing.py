@@ -28,7 +28,7 @@ from ..filesystems.filesystem import (
 from ..filesystems.redaction import scrubbed, shown
 from ..filesystems.retry import permanent_errors, retried
 from ..formats.registry import format_of, read_as
-from ..names import storable
+from ..messages.names import storable
 from ..rows import SourceFile
 from .identity import listed_digest
 from .locations.arguments import Location

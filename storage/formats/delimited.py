@@ -11,7 +11,6 @@ from collections.abc import Iterator
 from dataclasses import replace
 from itertools import islice
 
-from ..dialect import OPTIONS
 from ..rows import (
     ANY_TEXT,
     ColumnSelection,
@@ -24,6 +23,7 @@ from ..rows import (
     SourceFile,
     Unit,
 )
+from ..rows.dialect import OPTIONS
 from .delimited_records import LONGEST_VALUE, REMEDY, Bad, Record, Records
 from .format import Format
 from .lines import BLOCK_BYTES

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from enum import Enum, auto
 
-from ..dialect import Dialect
+from ..rows.dialect import Dialect
 
 
 class Lines:

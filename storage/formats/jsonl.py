@@ -10,7 +10,7 @@ from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import replace
 from typing import Any
 
-from ..names import listed
+from ..messages.names import listed
 from ..rows import (
     BATCH_ROWS,
     ColumnSelection,

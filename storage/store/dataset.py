@@ -16,13 +16,13 @@ import numpy as np
 import zarr
 
 from ..errors import ResultsIncomplete, ResultsNotFound
+from ..messages.tracebacks import short_traceback
 from ..targets.open import open_target
 from ..targets.target import Target
 from ..targets.zarr_store import TargetStore
-from ..tracebacks import short_traceback
 from .history import Summary
 from .keys import DONE, ROOT_KEY
-from .lease import current_owner
+from .leases.lease import current_owner
 from .manifest import read_index, read_manifest
 from .shards import done_shards
 

@@ -45,7 +45,7 @@ from .keys import (
     timeline_key,
 )
 from .layout import metadata, stored_fields, with_attributes
-from .lease import LeaseTicket
+from .leases.lease import LeaseTicket
 from .manifest import (
     Manifest,
     file_facts,

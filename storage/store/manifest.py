@@ -19,7 +19,7 @@ from ..corpus.identity import UNREAD
 from ..corpus.index import CorpusIndex
 from ..errors import ResultsMismatch, ResultsNotFound
 from ..field import Field
-from ..names import storable
+from ..messages.names import storable
 from ..rows import SourceFile
 from ..targets.target import Target
 from .history import RunRecord

@@ -33,7 +33,7 @@ from .keys import (
     timeline_key,
 )
 from .layout import with_attributes
-from .lease import LeaseTicket
+from .leases.lease import LeaseTicket
 from .lifecycle import OpenStore
 from .manifest import finish_replacement, read_index, read_manifest, replace_manifest, stale_indexes
 from .shards import StoreLayout, done_shards, leftovers, read_marker

@@ -14,7 +14,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from ..corpus.index import CorpusIndex
-from ..names import storable
+from ..messages.names import storable
 from ..rows import Fault, Stretch
 from ..targets.target import Target
 from .keys import QUARANTINE_KEY

@@ -22,11 +22,11 @@ from typer.testing import CliRunner
 import paninifs as pf
 from paninifs.engine.cli import app
 from paninifs.engine.results.export import export as module
-from paninifs.storage import rows as storage_rows
 from paninifs.storage.corpus.reading import read_stretch
 from paninifs.storage.errors import ColumnNotFound, CorpusChanged, ResultsNotFound, UsageError
 from paninifs.storage.formats import row_builder as building
 from paninifs.storage.formats.parquet import decoder
+from paninifs.storage.rows import rows as storage_rows
 from paninifs.storage.store import shards
 
 SCALARS = ("variance", "entropy", "ambiguity", "ambiguity_normalised")

@@ -325,11 +325,11 @@ def test_a_parquet_files_longest_text_is_found_if_it_matters(tmp_path, damaged):
     path = tmp_path / "a.parquet"
     texts = ["a"] * 500 + ["b" * (20 << 20)] + ["c"] * 500
     pq.write_table(pa.table({"text": texts}), path, use_dictionary=False, compression="none")
-    corpus = pf.open_corpus(path)
     if damaged:
         with path.open("r+b") as file:
             file.seek(4)
             file.write(bytes(64))
+    corpus = pf.open_corpus(path)
     (one,) = corpus.index.files
     assert (one.lengths.row, one.lengths.rows) == (0, 1001)
     layout = StoreLayout((pf.Field("n", "int32"),), 1001, 4096, "")

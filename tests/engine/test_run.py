@@ -23,7 +23,7 @@ from paninifs.engine.monitoring.events import Finished, Indexed, Planned, ShardD
 from paninifs.engine.run import driver as driver_module
 from paninifs.engine.run import spec as spec_module
 from paninifs.graphs.kernels import reference
-from paninifs.storage.corpus import index as index_module
+from paninifs.storage.corpus import counting
 from paninifs.storage.errors import (
     BlockError,
     LeaseHeld,
@@ -343,7 +343,7 @@ def test_a_storage_error_while_counting_fails_the_run(submit, glosses, write_jso
     def failing(*_):
         raise OSError(errno.EIO, "Input/output error")
 
-    monkeypatch.setattr(index_module, "outline", failing)
+    monkeypatch.setattr(counting, "outline", failing)
     with pytest.raises(StorageUnreachable, match=r"corpus\.jsonl could not be read.*try again"):
         submit(corpus).result()
     monkeypatch.undo()
@@ -494,7 +494,7 @@ def test_an_unpicklable_error_is_reported(submit, glosses, write_jsonl):
     # they are pickled with their causes.
     tblib.pickling_support.install(BlockError, ValueError)
     graph = pf.default_graph() + stumbles
-    with pytest.raises(BlockError, match=r"'stumbles' raised ValueError.*row 0, id"):
+    with pytest.raises(BlockError, match=r"'stumbles' raised ValueError.*rows 0-"):
         submit(pf.open_corpus(write_jsonl(glosses[:10])), graph).result()
 
 

@@ -12,13 +12,13 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from paninifs import open_corpus
-from paninifs.storage import rows
 from paninifs.storage.corpus.columns import own_columns
 from paninifs.storage.corpus.index import CorpusIndex
 from paninifs.storage.corpus.reading import read_stretch
-from paninifs.storage.dialect import Dialect
 from paninifs.storage.errors import ColumnNotFound
 from paninifs.storage.formats import delimited, delimited_records
+from paninifs.storage.rows import rows
+from paninifs.storage.rows.dialect import Dialect
 
 REMEDY = "read it with quote=None (--quote none)"
 

@@ -21,10 +21,10 @@ from paninifs.storage.corpus import survey as surveying
 from paninifs.storage.corpus.index import CorpusIndex, extend_index
 from paninifs.storage.corpus.reading import read_stretch
 from paninifs.storage.corpus.survey import survey
-from paninifs.storage.dialect import DEFAULT_DIALECT, Dialect
 from paninifs.storage.errors import BackendUnavailable, ResultsMismatch, UsageError
 from paninifs.storage.formats.recognition import transcoding
 from paninifs.storage.formats.recognition.transcoding import utf8_stream
+from paninifs.storage.rows.dialect import DEFAULT_DIALECT, Dialect
 from paninifs.storage.store.manifest import Manifest, facts_of, require_same
 from paninifs.storage.targets.local import LocalTarget
 

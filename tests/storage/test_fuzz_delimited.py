@@ -12,8 +12,8 @@ from dataclasses import dataclass
 import fuzz
 import pytest
 
-from paninifs.storage.dialect import Dialect
 from paninifs.storage.formats import delimited, delimited_records
+from paninifs.storage.rows.dialect import Dialect
 
 ENCODINGS = ("cp1252", "utf-16", "utf-16-be", "utf-32", "shift_jis", "gb18030", "utf-8-sig")
 WIDE_MARKS = (codecs.BOM_UTF32_LE, codecs.BOM_UTF32_BE)

@@ -18,14 +18,14 @@ import psutil
 import pytest
 
 from paninifs.storage.errors import LeaseHeld, LeaseLost
-from paninifs.storage.store import lease as module
 from paninifs.storage.store.keys import LEASES
-from paninifs.storage.store.lease import Lease, LeaseTicket, Owner, current_owner
+from paninifs.storage.store.leases import lease as module
+from paninifs.storage.store.leases.lease import Lease, LeaseTicket, Owner, current_owner
 from paninifs.storage.targets.local import LocalTarget, is_temporary
 
 HOLD = """
 import sys, time
-from paninifs.storage.store import lease
+from paninifs.storage.store.leases import lease
 from paninifs.storage.targets.local import LocalTarget
 lease.BEAT_SECONDS = float(sys.argv[2])
 lease.Lease.acquire(LocalTarget(sys.argv[1]))
@@ -38,7 +38,7 @@ os._exit(0)
 TRY = """
 import sys
 from paninifs.storage.errors import LeaseHeld
-from paninifs.storage.store.lease import Lease
+from paninifs.storage.store.leases.lease import Lease
 from paninifs.storage.targets.local import LocalTarget
 try:
     Lease.acquire(LocalTarget(sys.argv[1])).release()

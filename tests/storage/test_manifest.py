@@ -19,7 +19,7 @@ from paninifs.storage.errors import ResultsMismatch, ResultsNotFound
 from paninifs.storage.rows import Fault, RowSpan, SourceFile, Stretch
 from paninifs.storage.store import lifecycle
 from paninifs.storage.store.keys import MANIFEST_KEY, QUARANTINE_KEY
-from paninifs.storage.store.lease import Lease
+from paninifs.storage.store.leases.lease import Lease
 from paninifs.storage.store.manifest import (
     Manifest,
     facts_of,

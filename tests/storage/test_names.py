@@ -4,7 +4,7 @@ import pytest
 
 from paninifs import open_corpus
 from paninifs.storage.errors import ColumnNotFound
-from paninifs.storage.names import MOST_NAMES, did_you_mean, listed, quoted, storable
+from paninifs.storage.messages.names import MOST_NAMES, did_you_mean, listed, quoted, storable
 
 
 @pytest.mark.parametrize(

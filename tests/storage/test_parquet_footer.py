@@ -13,7 +13,6 @@ import pyarrow.parquet.encryption as pe
 import pytest
 
 from paninifs import open_corpus
-from paninifs.storage import rows as storage_rows
 from paninifs.storage.corpus.columns import own_columns
 from paninifs.storage.corpus.opening import FileOpener
 from paninifs.storage.corpus.reading import read_stretch, read_stretches
@@ -21,6 +20,7 @@ from paninifs.storage.errors import ColumnNotFound
 from paninifs.storage.formats.decoding import StoredFile
 from paninifs.storage.formats.parquet import decoder, footer, parquet, row_groups
 from paninifs.storage.rows import Malformed
+from paninifs.storage.rows import rows as storage_rows
 
 
 def read(corpus):

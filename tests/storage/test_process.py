@@ -8,8 +8,8 @@ import sys
 import psutil
 import pytest
 
-from paninifs.storage import process as module
-from paninifs.storage.process import identity, life_of
+from paninifs.storage.store.leases import process as module
+from paninifs.storage.store.leases.process import identity, life_of
 
 PID = os.getpid()
 STARTED = psutil.Process().create_time()

@@ -17,7 +17,6 @@ from hypothesis import strategies as st
 from paths import GLOSSES, PROMPTS
 
 from paninifs import open_corpus
-from paninifs.storage import rows
 from paninifs.storage.corpus import opening
 from paninifs.storage.corpus.reading import read_stretch
 from paninifs.storage.errors import CorpusChanged, StorageUnreachable
@@ -26,7 +25,7 @@ from paninifs.storage.formats import lines as linewise
 from paninifs.storage.formats import row_builder as building
 from paninifs.storage.formats.parquet import decoder
 from paninifs.storage.formats.registry import format_of
-from paninifs.storage.rows import validity
+from paninifs.storage.rows import rows, validity
 
 many = settings(
     deadline=None,

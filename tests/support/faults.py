@@ -16,7 +16,7 @@ from witness import WitnessTarget, log_line, witness_block
 
 import paninifs as pf
 from paninifs.storage.errors import PaniniError
-from paninifs.storage.store import lease
+from paninifs.storage.store.leases import lease
 
 KILL_MODES = ("before", "torn", "after")
 

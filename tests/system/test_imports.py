@@ -86,11 +86,11 @@ def imports_of(source: str, package: tuple[str, ...]) -> list[tuple[int, str]]:
 LAYERS = {
     "": "engine > graphs > storage",
     "storage": (
-        "store > corpus | targets > formats > rows > cleaning | filesystems | dialect"
-        " > text | field | names > tracebacks > errors | process"
+        "store > corpus | targets > formats > rows > cleaning | filesystems"
+        " > text | field | messages > errors"
     ),
     "graphs": (
-        "frames | fusion > graph > blocks > block > html | portable | returned"
+        "frames | fusion > graph > blocks > block > html | user_functions"
         " > fingerprint > kernels > inventories"
     ),
     "graphs/kernels": ("cpu | cuda > selftest > reference > arithmetic | chains | host"),
@@ -286,9 +286,9 @@ def test_an_import_the_wrong_way_is_seen(copy: Path, path: str, code: str) -> No
     [
         ("engine/run/submit.py", "from ...storage.text import PackedText"),
         ("graphs/kernels/cpu/moments.py", "from ....storage.text import PackedText"),
-        ("storage/rows.py", "from .field import Field"),
+        ("storage/rows/rows.py", "from ..field import Field"),
         ("storage/text.py", "from .. import __version__"),
-        ("storage/rows.py", "from paninifs import Field"),
+        ("storage/rows/rows.py", "from paninifs import Field"),
         ("storage/text.py", "import engine"),
         ("engine/cli/run.py", "from ..rendering import terminal"),
     ],

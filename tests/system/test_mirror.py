@@ -16,7 +16,7 @@ import paninifs as pf
 from paninifs.engine.cli import app
 from paninifs.engine.monitoring.events import Mirrored, Notice, Restored, ShardDone
 from paninifs.engine.run.background_mirror import Mirroring
-from paninifs.storage.corpus import index as index_module
+from paninifs.storage.corpus import counting
 from paninifs.storage.errors import (
     LeaseHeld,
     ResultsIncomplete,
@@ -27,7 +27,7 @@ from paninifs.storage.errors import (
 )
 from paninifs.storage.rows import Malformed
 from paninifs.storage.store.keys import DONE
-from paninifs.storage.store.lease import Lease
+from paninifs.storage.store.leases.lease import Lease
 from paninifs.storage.store.manifest import read_manifest
 from paninifs.storage.targets.local import LocalTarget
 
@@ -387,15 +387,15 @@ def test_shards_of_other_rows_are_not_restored(submit, tmp_path, monkeypatch):
     for number in range(2):
         (tmp_path / f"{number}.txt").write_text("".join(f"{number} {n}\n" for n in range(100)))
     corpus = pf.open_corpus([tmp_path / "0.txt", tmp_path / "1.txt"])
-    outline = index_module.outline
+    outline = counting.outline
 
-    def failing(file, opener):
+    def failing(file, opener, names):
         if file.name == "0.txt":
             raise Malformed("cut off, then")
-        return outline(file, opener)
+        return outline(file, opener, names)
 
     with monkeypatch.context() as patch:
-        patch.setattr(index_module, "outline", failing)
+        patch.setattr(counting, "outline", failing)
         assert submit(of=corpus).result().rows == 100
     shutil.rmtree(tmp_path / "out.zarr")
     again = pf.open_corpus([tmp_path / "0.txt", tmp_path / "1.txt"])

@@ -25,7 +25,7 @@ from flaky_mount import FlakyMount
 import paninifs as pf
 from paninifs.engine.monitoring.events import Restored, ShardDone
 from paninifs.storage.store.keys import DONE
-from paninifs.storage.store.lease import Lease
+from paninifs.storage.store.leases.lease import Lease
 from paninifs.storage.targets.local import LocalTarget
 from paninifs.storage.targets.open import open_target
 

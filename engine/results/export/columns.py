@@ -18,7 +18,7 @@ import pyarrow as pa
 from ....storage.corpus.index import CorpusIndex
 from ....storage.errors import ColumnNotFound
 from ....storage.field import STRING, Field
-from ....storage.names import did_you_mean, listed, quoted, storable
+from ....storage.messages.names import did_you_mean, listed, quoted, storable
 from ....storage.rows import ARROW_KINDS, Column
 from ....storage.store.dataset import StoredArrays
 from ....storage.store.duplicates import DIGEST, mark_fields

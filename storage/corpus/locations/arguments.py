@@ -7,7 +7,7 @@ from os import PathLike
 from typing import Any
 
 from ...errors import CorpusNotFound, UsageError
-from ...names import quoted, storable
+from ...messages.names import quoted, storable
 
 Location = str | PathLike[str]
 

@@ -11,7 +11,7 @@ from ...filesystems.redaction import scrubbed, shown
 from ...formats.compression import SUFFIXES as COMPRESSED
 from ...formats.compression import split_suffix
 from ...formats.registry import ENDINGS, FORMATS, endings_of, format_of
-from ...names import MOST_NAMES, listed
+from ...messages.names import MOST_NAMES, listed
 from .arguments import Location, about_texts
 
 _MOST_CHARACTERS = 300

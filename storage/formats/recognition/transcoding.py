@@ -12,12 +12,13 @@ import codecs
 import io
 import re
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import replace
 from typing import Any, BinaryIO, cast
 
-from ...dialect import AUTO, Dialect
 from ...errors import BackendUnavailable, UsageError
 from ...rows import Fault, Malformed, Opener, Rows, SourceFile
+from ...rows.dialect import AUTO, Dialect
 
 WRONG = b"\xff"
 """The byte in a decoded stream that stands for bytes that cannot be decoded."""
@@ -120,16 +121,15 @@ def _named(fault: Fault, encoding: str) -> Fault:
 
 def require_detector() -> Any:
     """Return chardet, which detects encodings; raise `BackendUnavailable` without version 7."""
-    try:
+    with suppress(ImportError):
         import chardet
-    except ImportError:
-        chardet = None
-    if not hasattr(chardet, "EncodingEra"):
-        raise BackendUnavailable(
-            f"encoding={AUTO!r} needs the package chardet, version 7: pip install "
-            "'paninifs[encoding]'; or name the encoding, such as encoding='cp1252'"
-        )
-    return chardet
+
+        if hasattr(chardet, "EncodingEra"):
+            return chardet
+    raise BackendUnavailable(
+        f"encoding={AUTO!r} needs the package chardet, version 7: pip install "
+        "'paninifs[encoding]'; or name the encoding, such as encoding='cp1252'"
+    )
 
 
 def detected(file: SourceFile, opener: Opener) -> tuple[SourceFile, str | None]:

@@ -11,7 +11,7 @@ from collections.abc import Iterable
 from dataclasses import asdict, dataclass, fields
 from typing import Any
 
-from .errors import UsageError
+from ..errors import UsageError
 
 AUTO = "auto"
 """Encoding of a file whose encoding is detected when its rows are counted."""

@@ -24,11 +24,11 @@ from types import TracebackType
 
 import psutil
 
-from ..errors import LeaseHeld, LeaseLost
-from ..process import Life, identity, life_of
-from ..targets.local import is_temporary
-from ..targets.target import Target
-from .keys import LEASES, lease_key
+from ...errors import LeaseHeld, LeaseLost
+from ...targets.local import is_temporary
+from ...targets.target import Target
+from ..keys import LEASES, lease_key
+from .process import Life, identity, life_of
 
 _log = logging.getLogger(__name__)
 

@@ -20,8 +20,8 @@ from typing import Any, cast
 
 import cloudpickle
 
-from ..storage.errors import GraphError
-from .fingerprint.functions import outside_values, user_function_in
+from ...storage.errors import GraphError
+from ..fingerprint.functions import outside_values, user_function_in
 
 _CACHED = type(functools.lru_cache(lambda: None))
 _DISPATCHER = cast("FunctionType", functools.singledispatch(lambda _: None)).__code__

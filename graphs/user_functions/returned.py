@@ -14,7 +14,7 @@ from typing import Any, cast
 import numpy as np
 import numpy.typing as npt
 
-from ..storage.field import STRING, Field
+from ...storage.field import STRING, Field
 
 _MISSING = "fields have no missing values"
 

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from types import FunctionType
 from typing import ParamSpec, TypeVar
 
-from .errors import UsageError
+from ..errors import UsageError
 
 P = ParamSpec("P")
 R = TypeVar("R")

@@ -16,7 +16,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from .cleaning.steps import NO_CLEANING, Cleaning
+from ..cleaning.steps import NO_CLEANING, Cleaning
 from .dialect import DEFAULT_DIALECT, Dialect
 
 EXCERPT_BYTES = 1024

@@ -1,0 +1,56 @@
+"""Rows, their faults, and the files that they come from: types that all of storage uses.
+
+How files are read is in `formats`. May import `cleaning`, and what it may import.
+"""
+
+from .rows import (
+    ANY_TEXT,
+    ARROW_KINDS,
+    BATCH_BYTES,
+    BATCH_ROWS,
+    EXCERPT_BYTES,
+    NULL_KIND,
+    SHORT_BYTES,
+    UNREADABLE_KINDS,
+    VALUELESS_KINDS,
+    Column,
+    ColumnSelection,
+    Fault,
+    Lengths,
+    Malformed,
+    Opener,
+    Outline,
+    Rows,
+    RowSpan,
+    SourceFile,
+    Stretch,
+    Unit,
+    common_kind,
+    validity,
+)
+
+__all__ = [
+    "ANY_TEXT",
+    "ARROW_KINDS",
+    "BATCH_BYTES",
+    "BATCH_ROWS",
+    "EXCERPT_BYTES",
+    "NULL_KIND",
+    "SHORT_BYTES",
+    "UNREADABLE_KINDS",
+    "VALUELESS_KINDS",
+    "Column",
+    "ColumnSelection",
+    "Fault",
+    "Lengths",
+    "Malformed",
+    "Opener",
+    "Outline",
+    "RowSpan",
+    "Rows",
+    "SourceFile",
+    "Stretch",
+    "Unit",
+    "common_kind",
+    "validity",
+]
