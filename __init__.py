@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from .engine.results.cite import cite as cite
     from .engine.results.export.export import export as export
     from .engine.results.peek import peek as peek
+    from .engine.results.quarantine import quarantine as quarantine
     from .engine.results.verify import verify as verify
     from .engine.run.handle import Run as Run
     from .engine.run.handle import running as running
@@ -55,6 +56,7 @@ _HOME = {
     "hardware": ".engine.hardware",
     "MicroBatch": ".engine.worker.micro_batch",
     "peek": ".engine.results.peek",
+    "quarantine": ".engine.results.quarantine",
     "Rehearsal": ".engine.rehearsal.rehearsal",
     "rehearse": ".engine.rehearsal.rehearse",
     "report": ".engine.report.report",

@@ -17,7 +17,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from ..storage.cleaning.steps import Cleaning
-from ..storage.corpus.corpus import Corpus, open_corpus
+from ..storage.corpus.corpus import TEXT_ATTRIBUTE, Corpus, open_corpus
 from ..storage.errors import ColumnNotFound, ResultsMismatch, RunFailed, UsageError
 from ..storage.messages.names import did_you_mean, listed, quoted
 from ..storage.messages.tracebacks import short_traceback
@@ -43,11 +43,12 @@ def stage(
     frame: dd.DataFrame,
     folder: str | os.PathLike[str],
     *,
-    text: str = "text",
+    text: str | None = None,
     id: str | None = None,
     keep: Sequence[str] = (),
     clean: Cleaning | None = None,
     storage_options: Mapping[str, Any] | None = None,
+    fresh: bool = False,
 ) -> Corpus:
     r"""Compute a dask frame once, into a folder of Parquet files, and open them as a corpus.
 
@@ -61,8 +62,13 @@ def stage(
         not kept; an identifier of the texts must be a column.
     folder : str or path
         Where to write the files, preferably beside the results.
-    text, id, keep, clean, storage_options
+    text : str, optional
+        The column that holds the text. By default that of the corpus which the frame was made from,
+        as far as pandas hands its name on, else ``text``.
+    id, keep, clean, storage_options
         As for `open_corpus`. All other columns are dropped.
+    fresh : bool
+        Replace what was staged into the folder from another frame.
 
     Raises
     ------
@@ -94,15 +100,21 @@ def stage(
             f"stage needs a dask DataFrame, not {type(frame).__name__}; "
             "dask.dataframe.from_pandas(df, npartitions=4) makes one"
         )
+    text = text or _text_column(frame)
     columns = _columns(list(frame.columns), text, id, keep)
     target = open_target(folder, storage_options)
     token: str = tokenize(frame[columns])
     with Lease.acquire(target) as lease:
-        if not _is_staged(target, token):
+        if not _is_staged(target, token, fresh=fresh):
             _write(frame[columns], target, token, lease.ticket)
     return open_corpus(
         folder, text=text, id=id, keep=keep, clean=clean, storage_options=storage_options
     )
+
+
+def _text_column(frame: dd.DataFrame) -> str:
+    known = getattr(frame._meta, "attrs", {}).get(TEXT_ATTRIBUTE)
+    return str(known) if known in frame.columns else "text"
 
 
 def _columns(names: Sequence[str], text: str, id: str | None, keep: Sequence[str]) -> list[str]:
@@ -110,14 +122,15 @@ def _columns(names: Sequence[str], text: str, id: str | None, keep: Sequence[str
     missing = [name for name in columns if name not in names]
     if missing:
         known = [str(name) for name in names]  # pandas has columns that are numbers
+        which = "; text= names the one that holds the text" if missing[0] == text else ""
         raise ColumnNotFound(
             f"no column {quoted(missing[0])}; the frame has: {listed(known)}"
-            f"{did_you_mean(missing[0], known)}"
+            f"{did_you_mean(missing[0], known)}{which}"
         )
     return list(columns)
 
 
-def _is_staged(target: Target, token: str) -> bool:
+def _is_staged(target: Target, token: str, *, fresh: bool) -> bool:
     data = target.get(STAGED_KEY)
     if data is None:
         foreign = [
@@ -131,12 +144,15 @@ def _is_staged(target: Target, token: str) -> bool:
                 "another folder"
             )
         return False
-    if json.loads(data)["frame"] != token:
+    if json.loads(data)["frame"] == token:
+        return True
+    if not fresh:
         raise ResultsMismatch(
             f"{target.url} was staged from another frame; open its contents with "
-            f"open_corpus({target.url!r}), remove the folder, or choose another one"
+            f"open_corpus({target.url!r}), replace them with fresh=True, or choose another folder"
         )
-    return True
+    target.delete([STAGED_KEY])  # before its parts, which are then leftovers
+    return False
 
 
 def _write(frame: dd.DataFrame, target: Target, token: str, ticket: LeaseTicket) -> None:

@@ -14,6 +14,12 @@ from ..rendering.terminal import visible
 from .feasibility import Row
 from .question import Question
 
+OF_GUIDE = "differences from the project's guide of November 2025 (seed2)"
+"""Heading of the comparison with the catalogue `seed2`."""
+
+BRIEF = ("recommended", "why")
+"""Headings of the sections that are always shown in full."""
+
 HEADINGS = ("machine", "verdict", "time per run", "units", "dollars")
 
 
@@ -57,7 +63,7 @@ def sections(advice: Advice) -> list[tuple[str, tuple[str, ...]]]:
         ("recommended", (order,)),
         ("why", advice.why),
         ("each machine", tuple(f"{row.name}: {row.reasons[0]}" for row in advice.rows)),
-        ("differences from seed2", advice.differs),
+        (OF_GUIDE, advice.differs),
         ("time and cost compared with others", tuple(_returns(advice))),
         ("prices", advice.sources),
     ]
@@ -87,7 +93,8 @@ def as_html(advice: Advice) -> str:
     page = f"<p>{html.escape(title(advice))}</p><table><tr>{head}</tr>{body}</table>"
     for name, sentences in sections(advice):
         listed = "".join(f"<li>{html.escape(one)}</li>" for one in sentences)
-        page += f"<p><b>{html.escape(name)}</b></p><ul>{listed}</ul>"
+        shown = " open" if name in BRIEF else ""
+        page += f"<details{shown}><summary>{html.escape(name)}</summary><ul>{listed}</ul></details>"
     return page
 
 

@@ -14,6 +14,9 @@ from .question import Question
 TIE = 0.10
 """Difference, as a share of the smaller cost, up to which two costs are considered equal."""
 
+ALIKE = 1.05
+"""Ratio of two times from which they are told apart."""
+
 _LAST = float("inf")  # unknown values come after known ones
 Key = Callable[[Row], float]
 
@@ -127,19 +130,24 @@ def _cpu(able: list[Row], question: Question) -> list[str]:
     used, used_other = _units(cpu), _units(other)
     hours, hours_other = _hours(cpu), _hours(other)
     if usd < usd_other:
-        saving = f"{dollars(usd)} instead of {dollars(usd_other)} {question.span}"
+        saving = (
+            f"{dollars(usd) if usd else 'nothing'} instead of {dollars(usd_other)} {question.span}"
+        )
     elif usd == usd_other and used < used_other:
-        saving = f"{units(used)} instead of {units(used_other)} {question.span}"
+        saving = (
+            f"{units(used) if used else 'no units'} instead of {units(used_other)} {question.span}"
+        )
     elif usd == usd_other and hours <= hours_other:
         return [f"{cpu.name} is as cheap as {other.name}, and no slower"]
     else:
         return []
     slower = hours / hours_other if hours_other else 1.0
-    pace = (
-        f"takes {times(slower)} times as long"
-        if slower > 1
-        else f"is {times(1 / slower)} times as fast"
-    )
+    if ALIKE > slower > 1 / ALIKE:
+        pace = "takes about as long"
+    elif slower > 1:
+        pace = f"takes {times(slower)} times as long"
+    else:
+        pace = f"is {times(1 / slower)} times as fast"
     return [f"the CPU is cheaper: {cpu.name} costs {saving} for {other.name}, and {pace}"]
 
 

@@ -89,6 +89,14 @@ def advise(
             "the frozen guide of November 2025."
         ),
     ] = None,
+    verbose: Annotated[
+        bool,
+        typer.Option(
+            "--verbose",
+            "-v",
+            help="Also print a reason for each machine, comparisons, and the sources of prices.",
+        ),
+    ] = False,
     as_json: Json = False,
 ) -> None:
     """Rank machines for a CORPUS or a number of texts by time and cost, with reasons.
@@ -123,7 +131,7 @@ def advise(
     if as_json:
         print_json(_document(found))
     else:
-        _print(found)
+        _print(found, verbose=verbose)
 
 
 def _work(
@@ -187,10 +195,10 @@ def _model(text: str) -> Model:
     return Model(name, parameters)
 
 
-def _print(found: Advice) -> None:
+def _print(found: Advice, *, verbose: bool) -> None:
     from rich.table import Table
 
-    from ..advisor.advice import HEADINGS, sections, table, title
+    from ..advisor.advice import BRIEF, HEADINGS, sections, table, title
 
     shown = Table(title=plain(title(found)), title_justify="left", box=None, pad_edge=False)
     for heading in HEADINGS:
@@ -199,10 +207,13 @@ def _print(found: Advice) -> None:
     for row in table(found):
         shown.add_row(*(plain(cell) for cell in row))
     out.print(shown, soft_wrap=False)
-    for name, sentences in sections(found):
+    shown_sections = [one for one in sections(found) if verbose or one[0] in BRIEF]
+    for name, sentences in shown_sections:
         out.print(f"\n[bold]{plain(name)}[/]")
         for sentence in sentences:
             out.print(f"  {plain(sentence)}")
+    if not verbose:
+        out.print("\nmore (each machine, comparisons, sources of prices): --verbose")
 
 
 def _document(found: Advice) -> dict[str, Any]:

@@ -9,10 +9,11 @@ from typing import Annotated, Any
 
 import typer
 from rich.console import Console
+from rich.text import Text
 
 from ...storage.cleaning.normal_forms import NormalForms
 from ...storage.errors import PaniniError, RunCancelled, UsageError
-from ..rendering.terminal import as_json_text, plain
+from ..rendering.terminal import as_json_text, plain, visible
 
 DONE, FAILED, USAGE, QUARANTINED, INTERRUPTED = 0, 1, 2, 3, 130
 
@@ -53,6 +54,14 @@ def pairs(rows: dict[str, str]) -> None:
     """Print one name and value per line."""
     for name, value in rows.items():
         out.print(f"[bold]{plain(name)}[/]: {plain(value)}")
+
+
+def fitted(line: str) -> None:
+    """Print a line; a terminal narrower than the line shows only its beginning."""
+    text = Text(visible(line))
+    if out.is_terminal:
+        text.truncate(out.width, overflow="ellipsis")
+    out.print(text)
 
 
 def print_json(document: dict[str, Any]) -> None:

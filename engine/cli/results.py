@@ -12,7 +12,7 @@ from rich.table import Table
 
 from ...storage.errors import UsageError
 from ..rendering.terminal import one_line, plain
-from .console import CorpusPath, Json, Results, errors, out, pairs, print_json
+from .console import CorpusPath, Json, Results, errors, fitted, out, pairs, print_json
 
 if TYPE_CHECKING:
     from ..results.peeked import Peek
@@ -71,9 +71,7 @@ def _print(found: Peek) -> None:
     if found.results is not None:
         out.print(f"\nnearest of {found.compared:,} texts in {plain(found.results)}:")
         for one in found.nearest:
-            out.print(
-                f"{one.similarity:.6f}  {plain(one_line(one.id))}  {plain(beginning(one.text))}"
-            )
+            fitted(f"{one.similarity:.6f}  {one_line(one.id)}  {beginning(one.text)}")
     out.print(f"\n{HONESTY}")
 
 

@@ -14,10 +14,8 @@ import typer
 from ...storage.errors import BackendUnavailable, PaniniError
 from ...storage.filesystems.redaction import shown
 from ...storage.formats.registry import FORMATS
-from ...storage.store.quarantine import first_quarantined
-from ...storage.targets.open import open_target
 from ..hardware.loopback import LOOPBACK
-from ..rendering.terminal import one_line, plain
+from ..rendering.terminal import plain
 from .console import (
     FAILED,
     INTERRUPTED,
@@ -25,15 +23,12 @@ from .console import (
     Json,
     err,
     errors,
-    out,
-    pairs,
-    print_duplicates,
     print_json,
-    warn_of_forms,
 )
 from .corpus_options import Delimiter, Encoding, Escape, Quote, dialect_options
 from .rehearsal import print_rehearsal
 from .stopping import STOP_SECONDS
+from .summary import Level, print_summary
 
 if TYPE_CHECKING:
     from ...storage.corpus.corpus import Corpus
@@ -41,7 +36,11 @@ if TYPE_CHECKING:
 COUNTED_FIRST = 16 << 20
 """Bytes of a corpus whose rows are counted, and columns checked, before a cluster is started."""
 
-_MAX_REASONS = 5
+
+THREADS_CHOSEN = (
+    "note: the corpus is small, so threads of this process compute it; to use worker processes, "
+    "give --cluster cpu"
+)
 
 
 class OnError(StrEnum):
@@ -185,6 +184,18 @@ def run(
             "memory, disk and cost of the whole run; RESULTS is not touched.",
         ),
     ] = None,
+    quiet: Annotated[
+        bool, typer.Option("--quiet", "-q", help="Print only warnings and errors.")
+    ] = False,
+    verbose: Annotated[
+        bool,
+        typer.Option(
+            "--verbose",
+            "-v",
+            help="Print more about the run: its memory, what limited it, its cost here and "
+            "elsewhere.",
+        ),
+    ] = False,
     as_json: Json = False,
 ) -> None:
     """Compute dhātu weights, prime bases and ambiguity for a CORPUS, and store them in RESULTS.
@@ -193,8 +204,7 @@ def run(
 
     Example: paninifs run sentences.jsonl results.zarr
     """
-    if len(corpus) < 2:
-        raise typer.BadParameter("give a corpus and, as the last argument, RESULTS")
+    _require_sense(corpus, quiet=quiet, verbose=verbose)
     worker_count = None if workers is None else _workers(workers)
     if cluster == "cuda" and not isinstance(worker_count, tuple):
         with errors():
@@ -246,14 +256,10 @@ def run(
         if cluster is None:
             sized = worker_count or threads or memory or host != LOOPBACK
             cluster = cluster_for(source.nbytes, backend, sized=bool(sized))
-            if cluster == "threads":
-                err.print(
-                    "note: the corpus is small, so threads of this process compute it; to use "
-                    "worker processes, give --cluster cpu"
-                )
-        with connect(
-            cluster, workers=worker_count, threads=threads, memory=memory, host=host, quiet=as_json
-        ) as client:
+            if verbose and cluster == "threads":
+                err.print(THREADS_CHOSEN)
+        size: Any = {"workers": worker_count, "threads": threads, "memory": memory}
+        with connect(cluster, **size, host=host, quiet=quiet or as_json) as client:
             choices["client"] = client
             if sample is not None:
                 print_rehearsal(
@@ -273,7 +279,8 @@ def run(
                     results,
                     **choices,
                     **others,
-                    progress=not as_json,
+                    progress=not (quiet or as_json),
+                    verbose=verbose,
                 )
                 summary = started.result()
             progress = started.status()
@@ -282,7 +289,8 @@ def run(
         record = started.record and started.record.to_json()
         print_json(asdict(summary) | {"seconds": progress.elapsed, "cost": cost, "run": record})
     else:
-        _print_summary(summary, progress, results, mirror)
+        level: Level = "quiet" if quiet else "verbose" if verbose else "normal"
+        print_summary(summary, progress, results, mirror=mirror, level=level)
     if summary.quarantined or summary.files_unread:
         raise typer.Exit(QUARANTINED)
 
@@ -295,6 +303,13 @@ def _check_first(corpus: Corpus, results: str, **options: Any) -> None:
     plan = plan_run(default_graph(), corpus, results, **options)
     if plan.manifest is None and corpus.nbytes <= COUNTED_FIRST:
         corpus.index  # noqa: B018 (counted now, and kept)
+
+
+def _require_sense(corpus: list[str], *, quiet: bool, verbose: bool) -> None:
+    if len(corpus) < 2:
+        raise typer.BadParameter("give a corpus and, as the last argument, RESULTS")
+    if quiet and verbose:
+        raise typer.BadParameter("--quiet and --verbose exclude each other")
 
 
 @contextmanager
@@ -340,30 +355,3 @@ def _require_gpus(workers: int | None) -> None:
     except BackendUnavailable as error:
         err.print(f"[red]failed:[/] {plain(str(error))}")
         raise typer.Exit(FAILED) from error
-
-
-def _print_summary(summary: Any, progress: Any, results: str, mirror: str | None) -> None:
-    pairs(
-        {
-            "results": summary.results + (f", mirrored to {shown(mirror)}" if mirror else ""),
-            "texts": f"{summary.done:,} of {summary.rows:,} done, "
-            f"{summary.quarantined:,} quarantined",
-            "text": f"{summary.text_bytes / 1e6:,.1f} MB in {summary.shards:,} shards",
-            "time": f"{progress.elapsed:.1f} s ({progress.texts_per_second:,.0f} texts/s)"
-            if progress.rows_done > progress.rows_before
-            else "none: the store was already complete",
-        }
-    )
-    if summary.files_unread:
-        out.print(f"[yellow]{summary.files_unread:,} file(s) could not be read[/]")
-    if summary.null_ids or summary.repeated_ids:
-        out.print(f"ids: {summary.null_ids:,} missing, {summary.repeated_ids:,} repeated")
-    print_duplicates(summary)
-    warn_of_forms(summary)
-    entries, every = first_quarantined(open_target(results), _MAX_REASONS)
-    for entry in entries:
-        out.print(f"[yellow]quarantined:[/] {plain(one_line(str(entry)))}")
-    if entries:
-        more = f"all {every:,} entries" if every > _MAX_REASONS else "the same, with their bytes"
-        out.print(f"{more}: {plain(summary.results)}/quarantine.parquet")
-    out.print(f"next: paninifs show {plain(summary.results)}")

@@ -15,6 +15,7 @@ from .console import (
     Json,
     Results,
     errors,
+    fitted,
     out,
     pairs,
     print_duplicates,
@@ -63,27 +64,37 @@ def verify(
     if as_json:
         print_json(asdict(found) | {"passed": found.passed})
     else:
+        recomputed = ", ".join(found.recomputed)
+        how = f"recomputed ({plain(recomputed)})" if recomputed else "compared, none recomputed"
         out.print(
-            f"{found.rows:,} texts read again and recomputed ({', '.join(found.recomputed)}); "
+            f"{found.rows:,} texts read again and {how}; "
             f"stored bytes of {found.shards:,} shard(s) compared with their digests"
         )
-        if found.digest_only:
-            out.print(f"compared by digest only (your own blocks): {', '.join(found.digest_only)}")
+        own = plain(", ".join(found.digest_only))
+        if own:
+            out.print(f"not recomputed, because a store does not hold your own blocks' code: {own}")
         for problem in found.problems:
             out.print(f"[red]wrong:[/] {plain(problem)}")
-        out.print("[green]verified[/]" if found.passed else "[red]not verified[/]")
+        passed = f"[green]verified[/]{f', except how {own} computes' if own else ''}"
+        out.print(passed if found.passed else "[red]not verified[/]")
     if not found.passed:
         raise typer.Exit(FAILED)
 
 
 def show(
     results: Results,
-    by: Annotated[str, typer.Option(help="Array to rank texts by.")] = "ambiguity_normalised",
+    by: Annotated[
+        str | None,
+        typer.Option(
+            help="Array to rank texts by: 'ambiguity_normalised' by default, or the first array "
+            "with one number per text."
+        ),
+    ] = None,
     top: Annotated[int, typer.Option(min=0, help="How many texts to print.")] = 10,
     corpus: CorpusPath = None,
     as_json: Json = False,
 ) -> None:
-    """Print what RESULTS holds, and its most ambiguous texts."""
+    """Print what RESULTS holds, and its texts with the largest values."""
     from ..results.located import beginning
     from ..results.overview import overview
 
@@ -109,7 +120,6 @@ def show(
         arrays.add_row(plain(name), plain(kind), plain(block_of.get(name, "")))
     out.print(arrays)
     if found.ranked:
-        out.print(f"\nlargest [bold]{plain(by)}[/]:")
+        out.print(f"\nlargest [bold]{plain(found.ranked_by or '')}[/]:")
     for one in found.ranked:
-        text = plain(beginning(one.text))
-        out.print(f"{one.value:.6g}  {plain(one_line(one.id))}  {text}")
+        fitted(f"{one.value:.6g}  {one_line(one.id)}  {beginning(one.text)}")

@@ -28,7 +28,9 @@ class Platform:
         """
         facts = [f"{name} {value}" for name, value in self.session.items()]
         facts += [f"ends {self.ends:%Y-%m-%d %H:%M} UTC"] if self.ends else []
-        return (self.name or "none that is known") + (f" ({', '.join(facts)})" if facts else "")
+        return (self.name or "no cloud or notebook service recognised") + (
+            f" ({', '.join(facts)})" if facts else ""
+        )
 
 
 @dataclass(frozen=True)

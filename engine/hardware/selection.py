@@ -51,11 +51,13 @@ def select(
     Examples
     --------
     >>> print(select([], Unavailable("there is no NVIDIA GPU in this machine")))
-    cluster 'cpu': there is no NVIDIA GPU in this machine
+    cluster 'cpu': the processor's cores compute (there is no NVIDIA GPU in this machine)
     """
     if unavailable:
         # If there is a GPU, its problem can be solved; if there is none, the reason is enough.
-        why = f"not 'cuda': {unavailable}" if unavailable.there else unavailable.reason
+        why = f"not 'cuda': {unavailable}"
+        if not unavailable.there:
+            why = f"the processor's cores compute ({unavailable.reason})"
         return Selection("cpu", why)
     if isinstance(workers, tuple):
         return Selection(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -21,7 +22,7 @@ class Group:
 
     name: str
     texts: int
-    ambiguity: float | None  # mean of `ambiguity_normalised`; None: no such array
+    means: Mapping[str, float | None]  # by array, over finite values; None: no finite value
     shares: tuple[float, ...]  # mean of each dhātu; empty: no such array
     errors: tuple[float, ...]  # standard errors of these means
 
@@ -50,10 +51,13 @@ class Groups:
     --------
     >>> groups = Groups("lang", 20)
     >>> shares = np.array([[1.0, 0.0], [0.5, 0.5], [0.0, 1.0]])
-    >>> groups.add(np.array(["fr", "en", "fr"]), None, shares, None).tolist()
+    >>> numbers = {"words": np.array([2, 5, 4])}
+    >>> groups.add(np.array(["fr", "en", "fr"]), None, shares, numbers).tolist()
     [0, 1, 0]
     >>> [(group.name, group.texts, group.shares) for group in groups.grouping().groups]
     [('fr', 2, (0.5, 0.5)), ('en', 1, (0.5, 0.5))]
+    >>> [group.means for group in groups.grouping().groups]
+    [{'words': 3.0}, {'words': 5.0}]
     """
 
     def __init__(self, column: str, most: int) -> None:
@@ -61,7 +65,8 @@ class Groups:
         self._most = most
         self._codes: dict[Any, int] = {}
         self._counts: npt.NDArray[Any] = np.zeros(0, np.int64)
-        self._sums: npt.NDArray[Any] = np.zeros(0)  # by value: ambiguity, shares, squared shares
+        self._sums: npt.NDArray[Any] = np.zeros(0)  # by value: see `_sum`
+        self._numbers: tuple[str, ...] = ()
 
     @property
     def overfull(self) -> bool:
@@ -78,7 +83,7 @@ class Groups:
         values: npt.NDArray[Any],
         known: npt.NDArray[np.bool_] | None,
         shares: npt.NDArray[Any] | None,
-        ambiguity: npt.NDArray[Any] | None,
+        numbers: Mapping[str, npt.NDArray[Any]],
     ) -> npt.NDArray[np.int64]:
         """Add texts; return the code of each text's value. Codes count values as they first appear.
 
@@ -89,8 +94,8 @@ class Groups:
             Whether a value is not null; None: none is null.
         shares : array, shape [n, k], or None
             Shares of the dhātus.
-        ambiguity : array, shape [n], or None
-            Normalised ambiguity.
+        numbers : mapping of arrays, shape [n]
+            Further numbers to average, by name.
         """
         import pandas as pd
 
@@ -109,28 +114,36 @@ class Groups:
             table[local_code] = self._codes.setdefault(names[local_code], len(self._codes))
         codes: npt.NDArray[np.int64] = table[local]
         if not self.overfull:
-            self._sum(codes, shares, ambiguity)
+            self._sum(codes, shares, numbers)
         return codes
 
     def _sum(
         self,
         codes: npt.NDArray[np.int64],
         shares: npt.NDArray[Any] | None,
-        ambiguity: npt.NDArray[Any] | None,
+        numbers: Mapping[str, npt.NDArray[Any]],
     ) -> None:
         size = len(self._codes)
-        columns = [np.zeros(len(codes)) if ambiguity is None else ambiguity]
+        finite = [np.isfinite(values) for values in numbers.values()]
+        # The numbers, how many of them are finite, the shares, and the squared shares.
+        columns = [
+            np.where(known, values, 0)
+            for known, values in zip(finite, numbers.values(), strict=True)
+        ]
+        columns += finite
         if shares is not None:
             columns += [*shares.T, *np.square(shares, dtype=np.float64).T]
-        sums: npt.NDArray[Any] = np.stack(
-            [np.bincount(codes, column, size) for column in columns], axis=1
+        sums: npt.NDArray[Any] = (
+            np.stack([np.bincount(codes, column, size) for column in columns], axis=1)
+            if columns
+            else np.zeros((size, 0))
         )
         counts = np.bincount(codes, minlength=size)
         if len(self._counts):
             sums[: len(self._counts)] += self._sums
         counts[: len(self._counts)] += self._counts
         self._counts, self._sums = counts, sums
-        self._has_ambiguity = ambiguity is not None
+        self._numbers = tuple(numbers)
 
     def grouping(self) -> Grouping:
         """Return the groups; all but the largest are joined, so that at most `SHOWN` remain."""
@@ -148,13 +161,18 @@ class Groups:
 
     def _group(self, name: str, part: Any) -> Group:
         texts = int(self._counts[part].sum())
-        ambiguity, *moments = self._sums[part].sum(axis=0) / texts
-        means, squares = np.split(np.array(moments), 2)
+        sums, count = self._sums[part].sum(axis=0), len(self._numbers)
+        totals, finite, moments = np.split(sums, (count, 2 * count))
+        numbers = {
+            name: float(total / known) if known else None
+            for name, total, known in zip(self._numbers, totals, finite, strict=True)
+        }
+        means, squares = np.split(moments / texts, 2)
         spread = np.sqrt(np.maximum(squares - means**2, 0) / max(texts - 1, 1))
         return Group(
             name,
             texts,
-            float(ambiguity) if self._has_ambiguity else None,
+            numbers,
             tuple(means.tolist()),
             tuple(spread.tolist()),
         )

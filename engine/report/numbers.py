@@ -1,12 +1,19 @@
-"""`Numbers`: the histogram, the quantiles and the extremes of one field's values."""
+"""`Numbers` and `ComponentSums`: statistics of a field with one, or several, numbers per text."""
 
 from __future__ import annotations
 
+import math
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
+
+from ...storage.field import Field
+
+if TYPE_CHECKING:
+    import zarr
 
 DECADES = 2.0
 """Powers of ten; positive values that span more are drawn on a logarithmic scale."""
@@ -20,6 +27,9 @@ BINS = 48
 
 FEW = 40
 """Range of integers below which each integer has its own bar."""
+
+MOST_COMPONENTS = 20
+"""Maximum number of components of a field that are read: an embedding has hundreds."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -105,6 +115,75 @@ class Numbers:
             edges=edges,
             sampled=len(sample),
         )
+
+
+@dataclass(frozen=True)
+class Component:
+    """One of the numbers that a field has per text; None if no text has a finite value."""
+
+    label: str
+    mean: float | None
+    least: float | None
+    most: float | None
+
+
+@dataclass(frozen=True)
+class Components:
+    """The first components of a field."""
+
+    name: str
+    description: str
+    count: int  # of all components
+    shown: tuple[Component, ...]
+
+
+class ComponentSums:
+    """Accumulate the components of a field, piece by piece.
+
+    Parameters
+    ----------
+    field : Field
+        A field whose shape is not empty.
+    labels : sequence of str, optional
+        Labels of the last dimension; by default its positions, from 0.
+    """
+
+    def __init__(self, field: Field, labels: Sequence[str] | None) -> None:
+        self.name = field.name
+        self._description = field.description
+        self._count = math.prod(field.shape)
+        shown = min(self._count, MOST_COMPONENTS)
+        self._at = [tuple(map(int, np.unravel_index(at, field.shape))) for at in range(shown)]
+        last = labels if labels and len(labels) == field.shape[-1] else range(field.shape[-1])
+        self._labels = [", ".join(map(str, (*at[:-1], last[at[-1]]))) for at in self._at]
+        self._totals, self._known = np.zeros(shown), np.zeros(shown, np.int64)
+        self._least, self._most = np.full(shown, np.inf), np.full(shown, -np.inf)
+
+    def add(self, array: zarr.Array[Any], start: int, places: npt.NDArray[np.int64]) -> None:
+        """Add texts: the rows at `places` after `start`, ascending."""
+        if not self._at:
+            return
+        rows = slice(start, start + int(places[-1]) + 1)
+        *outer, last = (max(at) + 1 for at in zip(*self._at, strict=True))
+        read = np.asarray(array[(rows, *(slice(stop) for stop in outer), slice(last))])
+        values = np.stack([read[(places, *at)] for at in self._at], axis=1).astype(np.float64)
+        finite = np.isfinite(values)
+        self._known += finite.sum(axis=0)
+        self._totals += np.where(finite, values, 0).sum(axis=0)
+        self._least = np.minimum(self._least, np.where(finite, values, np.inf).min(axis=0))
+        self._most = np.maximum(self._most, np.where(finite, values, -np.inf).max(axis=0))
+
+    def components(self) -> Components:
+        """Return the statistics of everything added."""
+        return Components(self.name, self._description, self._count, tuple(self._shown()))
+
+    def _shown(self) -> Iterator[Component]:
+        for at, label in enumerate(self._labels):
+            if self._known[at]:
+                mean = float(self._totals[at] / self._known[at])
+                yield Component(label, mean, float(self._least[at]), float(self._most[at]))
+            else:
+                yield Component(label, None, None, None)
 
 
 def _edges(values: npt.NDArray[np.float64], whole: bool) -> npt.NDArray[np.float64]:

@@ -58,7 +58,7 @@ def page(findings: Findings) -> str:
         finalize=_finalize,
     )
     environment.filters.update(
-        number=number,
+        number=lambda value: "–" if value is None else number(value),
         excerpt=_excerpt,
         bytes=lambda nbytes: format_bytes(int(nbytes)),
         duration=duration,

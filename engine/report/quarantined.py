@@ -2,24 +2,19 @@
 
 from __future__ import annotations
 
-import io
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-import pyarrow.parquet as pq
-
-from ...storage.store.keys import QUARANTINE_KEY, quarantine_key
 from ...storage.store.quarantine import QuarantinedRows
 from ...storage.store.reader import ResultsStore
+from ..results.quarantine import quarantine_batches
 
 MAX_ENTRIES = 20
 """Maximum number of entries that a report shows."""
 
 MAX_REASONS = 1_000
 """Maximum number of reasons counted separately: some contain a number that differs per row."""
-
-_ENTRIES_READ = 65_536
 
 
 @dataclass(frozen=True)
@@ -48,13 +43,7 @@ def count_quarantined(store: ResultsStore) -> Quarantined:
 
 
 def _entries(store: ResultsStore) -> Iterator[QuarantinedRows]:
-    # Only a complete store has all entries in one object that is up to date.
-    done = sorted(store.done.items())
-    keys = [quarantine_key(shard) for shard, marker in done if marker.quarantined]
-    for data in map(store.target.get, [QUARANTINE_KEY] if store.summary else keys):
-        if not data:
-            continue
-        for batch in pq.ParquetFile(io.BytesIO(data)).iter_batches(_ENTRIES_READ):
-            for row in batch.to_pylist():
-                if row["row"] is not None:  # None: a whole file, whose rows were never counted
-                    yield QuarantinedRows(**row)
+    for batch in quarantine_batches(store):
+        for row in batch.to_pylist():
+            if row["row"] is not None:  # None: a whole file, whose rows were never counted
+                yield QuarantinedRows(**row)

@@ -13,14 +13,16 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from ...graphs.kernels import BUILT_IN
 from ...storage.corpus.index import CorpusIndex
 from ...storage.errors import ColumnNotFound, UsageError
 from ...storage.field import STRING, Field
 from ...storage.rows import Column
+from ...storage.store.manifest import Manifest
 from ...storage.store.reader import ResultsStore
 from ..results.extremes import Extremes
 from .groups import MOST_VALUES, SHOWN, Group, Grouping, Groups
-from .numbers import Distribution, Numbers
+from .numbers import Components, ComponentSums, Distribution, Numbers
 from .prime_map import MOST_POINTS, MapPoints, PrimeMap
 
 PIECE_ROWS = 131_072
@@ -47,6 +49,8 @@ class Reading:
     sampled: int  # texts in the sample for quantiles and histograms
     distributions: tuple[Distribution, ...]
     not_drawn: tuple[str, ...]  # fields with one number per text, beyond `OWN_FIELDS`
+    components: tuple[Components, ...]  # of the user's fields with several numbers per text
+    components_not_shown: tuple[str, ...]  # such fields beyond `OWN_FIELDS`
     dhatus: tuple[str, ...]  # names; empty: no such array
     overall: Group | None  # all texts as one group; None: no text is computed
     dominant: tuple[int, ...]  # by dhātu: number of texts in which it has the largest weight
@@ -100,6 +104,14 @@ class _Reader:
         own = [name for name in own if name not in built_in]
         drawn = built_in + own[:OWN_FIELDS]
         self._not_drawn = tuple(own[OWN_FIELDS:])
+        self._averaged = [name for name in drawn if name == RANKED_BY or name not in built_in]
+        several = [f for f in manifest.fields if f.shape and f.dtype != STRING]
+        several = [f for f in several if f.name not in _built_in_fields(manifest)]
+        self._components = [
+            ComponentSums(f, f.dims and store.arrays.labels(f.dims[-1]))
+            for f in several[:OWN_FIELDS]
+        ]
+        self._components_not_shown = tuple(field.name for field in several[OWN_FIELDS:])
         self._numbers = {name: Numbers(name, self._description(name)) for name in drawn}
         self._dhatus = self._labels(computed[_SHARES]) if self._shares else ()
         stored = [field for field in store.layout.fields if not field.shape]
@@ -124,13 +136,18 @@ class _Reader:
         chosen = self._sample(places, stop - start, chance)
         self._texts += len(places)
         self._sampled += len(chosen)
+        averaged = {}
         for name, numbers in self._numbers.items():
             values = self._column(name, start, stop)[places]
             numbers.add(values, chosen)
             if name == self._ranked:
                 self._extremes.add(start + places, values)
-        shares, ambiguity = column(self._shares), column(self._ranked)
-        self._overall.add(np.zeros(len(places), np.int8), None, shares, ambiguity)
+            if name in self._averaged:
+                averaged[name] = values
+        for components in self._components:
+            components.add(self._arrays[components.name], start, places)
+        shares = column(self._shares)
+        self._overall.add(np.zeros(len(places), np.int8), None, shares, averaged)
         colours = {}
         if shares is not None:
             strongest = shares.argmax(axis=1)
@@ -139,7 +156,7 @@ class _Reader:
         for groups in self._groups:
             known = column(_known(groups.column, self._validities))
             values = self._column(groups.column, start, stop)[places]
-            colours[groups.column] = groups.add(values, known, shares, ambiguity)
+            colours[groups.column] = groups.add(values, known, shares, averaged)
         self._drop_overfull()
         if points and self._bases:
             some = np.sort(chance.permutation(len(places))[:points])
@@ -156,6 +173,8 @@ class _Reader:
             sampled=self._sampled,
             distributions=tuple(one for one in found if one),
             not_drawn=self._not_drawn,
+            components=tuple(one.components() for one in self._components),
+            components_not_shown=self._components_not_shown,
             dhatus=self._dhatus,
             overall=self._overall.grouping().groups[0] if self._texts else None,
             dominant=tuple(self._dominant.tolist()),
@@ -199,6 +218,12 @@ class _Reader:
             return tuple(map(str, np.asarray(self._arrays[name][:]).tolist()))
         except KeyError:  # a user's field without labels
             return tuple(map(str, range(field.shape[0])))
+
+
+def _built_in_fields(manifest: Manifest) -> set[str]:
+    blocks = manifest.facts["graph"].items()
+    built_in = [block for name, block in blocks if name in BUILT_IN and "code" not in block]
+    return {field for block in built_in for field in block["fields"]}
 
 
 def _matrix(computed: Mapping[str, Field], name: str) -> str | None:

@@ -26,6 +26,11 @@ from .store_inventories import Inventories
 SHORT = 16
 """Hexadecimal digits of a fingerprint that are enough to tell stores apart by eye."""
 
+AUTHOR = "PaniniFS Research"
+"""The project, which names no persons as its authors."""
+
+URL = "https://github.com/stephanedenis/Panini-Research"
+
 PACKAGES = ("paninifs", "dask", "zarr", "numba", "numpy", "pyarrow", "python")
 _NAMES = {"dask": "Dask", "zarr": "Zarr", "numba": "Numba", "numpy": "NumPy", "python": "Python"}
 _MAX_REASONS = 3
@@ -312,10 +317,11 @@ def _series(things: Sequence[str]) -> str:
 
 
 def _bibtex(manifest: Manifest) -> str:
-    """Return an entry for the software; its author and address are left for the user to add."""
+    """Return an entry for the software, of the year in which the store was begun."""
     version = manifest.versions["paninifs"]
     note = f"numeric version {manifest.facts['numeric version']}, results"
     return (
-        f"@software{{paninifs,\n  title = {{{{PaniniFS}}}},\n  version = {{{version}}},\n"
+        f"@software{{paninifs,\n  author = {{{{{AUTHOR}}}}},\n  title = {{{{PaniniFS}}}},\n"
+        f"  year = {{{manifest.created[:4]}}},\n  version = {{{version}}},\n  url = {{{URL}}},\n"
         f"  license = {{Apache-2.0}},\n  note = {{{note} {manifest.fingerprint[:SHORT]}}},\n}}"
     )

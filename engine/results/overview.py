@@ -11,13 +11,18 @@ import numpy as np
 
 from ...storage.corpus.relocation import CorpusLocation
 from ...storage.errors import ColumnNotFound
+from ...storage.field import STRING
 from ...storage.store.duplicates import mark_fields
 from ...storage.store.history import Summary
 from ...storage.store.leases.lease import current_owner
+from ...storage.store.manifest import Manifest
 from ...storage.store.reader import ResultsStore
 from ...storage.store.shards import forms_found
 from .extremes import Extremes
 from .located import Located, located
+
+RANKED_BY = "ambiguity_normalised"
+"""The array that texts are ranked by, in stores that have it."""
 
 ROWS_READ = 131_072
 """Rows read at once; a store is never held in memory as a whole."""
@@ -58,7 +63,7 @@ class Overview:
     summary: Summary | None
     arrays: dict[str, str]  # name to dtype and shape
     blocks: dict[str, list[str]]  # name to fields
-    ranked_by: str
+    ranked_by: str | None  # None: no array has one number per text
     ranked: list[Ranked]
 
 
@@ -95,14 +100,16 @@ def read_status(store: ResultsStore) -> Status:
 def overview(
     results: str | PathLike[str],
     *,
-    by: str = "ambiguity_normalised",
+    by: str | None = None,
     top: int = 10,
     corpus: CorpusLocation | None = None,
     storage_options: Mapping[str, Any] | None = None,
 ) -> Overview:
     """Return a store's schema and counts, and the `top` texts with the largest `by`.
 
-    The texts are read from `corpus`, if it is not where the last run found it.
+    By default, texts are ranked by `RANKED_BY` or, in a store of other blocks, by the first array
+    with one number per text, if there is one. The texts are read from `corpus`, if it is not where
+    the last run found it.
 
     Raises
     ------
@@ -112,15 +119,9 @@ def overview(
     """
     store = ResultsStore.open(results, storage_options, corpus)
     status = read_status(store)
-    manifest, arrays = store.manifest, store.arrays
-    numeric = [f.name for f in manifest.fields if not f.shape and f.dtype != "string"]
-    if by not in numeric:
-        raise ColumnNotFound(f"no array {by!r} to rank by; choose one of: {', '.join(numeric)}")
-    extremes = Extremes(top)
-    for start in range(0, manifest.rows, ROWS_READ):
-        stop = min(start + ROWS_READ, manifest.rows)
-        rows = start + np.flatnonzero(arrays["valid"][start:stop])
-        extremes.add(rows, np.asarray(arrays[by][start:stop])[rows - start])
+    manifest = store.manifest
+    by = _ranked_by(manifest, by)
+    highest = _highest(store, by, top) if by else []
     fields = (*store.layout.fields, *mark_fields(store.index.cleaning))
     graph = manifest.facts["graph"]
     return Overview(
@@ -129,8 +130,27 @@ def overview(
         arrays={f.name: f"{f.dtype} {[manifest.rows, *f.shape]}" for f in fields},
         blocks={name: list(block["fields"]) for name, block in graph.items()},
         ranked_by=by,
-        ranked=ranked(store, extremes.highest),
+        ranked=ranked(store, highest),
     )
+
+
+def _ranked_by(manifest: Manifest, by: str | None) -> str | None:
+    numeric = [f.name for f in manifest.fields if not f.shape and f.dtype != STRING]
+    if by is None:
+        return RANKED_BY if RANKED_BY in numeric else next(iter(numeric), None)
+    if by not in numeric:
+        choice = f"choose one of: {', '.join(numeric)}" if numeric else "no array has such numbers"
+        raise ColumnNotFound(f"no array {by!r} with one number per text to rank by; {choice}")
+    return by
+
+
+def _highest(store: ResultsStore, by: str, top: int) -> list[tuple[int, float]]:
+    extremes, arrays = Extremes(top), store.arrays
+    for start in range(0, store.manifest.rows, ROWS_READ):
+        stop = min(start + ROWS_READ, store.manifest.rows)
+        rows = start + np.flatnonzero(arrays["valid"][start:stop])
+        extremes.add(rows, np.asarray(arrays[by][start:stop])[rows - start])
+    return extremes.highest
 
 
 def ranked(store: ResultsStore, rows: Sequence[tuple[int, float]]) -> list[Ranked]:

@@ -49,6 +49,7 @@ def submit(
     priority: int = 0,
     storage_options: Mapping[str, Any] | None = None,
     progress: bool = True,
+    verbose: bool = False,
 ) -> Run:
     r"""Start a run of a graph over a corpus into a store; return at once.
 
@@ -94,7 +95,10 @@ def submit(
     storage_options : mapping, optional
         For fsspec, if `results` or `mirror` is a URL.
     progress : bool
-        Show progress, in a terminal or a notebook.
+        Show progress: a bar in a terminal, a card in a notebook, and elsewhere a line every ten
+        seconds, or fewer in a long run.
+    verbose : bool
+        Show more about the run: its memory, what limited it, and its cost, here and elsewhere.
 
     Raises
     ------
@@ -135,7 +139,7 @@ def submit(
     )
     run = _started(spec)
     if progress:
-        show(run.events, run._repr_html_)
+        show(run.events, run._repr_html_, verbose=verbose)
     return run
 
 

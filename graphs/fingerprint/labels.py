@@ -43,6 +43,7 @@ _HOMES: Mapping[str, tuple[str, ...]] = {
     "open_results": ("storage.results.open_results", "storage.store.dataset.open_results"),
     "peek": ("engine.results.peek.peek",),
     "prime_base": ("graphs.prime_base.prime_base", "graphs.blocks.prime_base.prime_base"),
+    "quarantine": ("engine.results.quarantine.quarantine",),
     "rehearse": ("engine.rehearsal.rehearse.rehearse",),
     "report": ("engine.report.report.report",),
     "running": ("engine.run.handle.running",),

@@ -32,6 +32,9 @@ if TYPE_CHECKING:
     import dask.dataframe as dd
     import pandas as pd
 
+TEXT_ATTRIBUTE = "paninifs.text"
+"""Attribute of a frame that names its column of texts."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class Corpus:
@@ -85,12 +88,15 @@ class Corpus:
 
         index = self.index
         partitions = index.partitions(Sharding().choose(index.rows))
+        meta = convert(_schema(index.selection).empty_table(), 0)
+        if isinstance(getattr(meta, "attrs", None), dict):  # those of cuDF have none
+            meta.attrs[TEXT_ATTRIBUTE] = self.text
         divisions = (*(p.row_start for p in partitions), index.rows - 1)
         with dask.config.set({"dataframe.convert-string": False}):
             frame: dd.DataFrame = dd.from_map(
                 _ReadFrame(self.opener, index.selection, convert),
                 [index.stretches(p.row_start, p.row_stop) for p in partitions],
-                meta=convert(_schema(index.selection).empty_table(), 0),
+                meta=meta,
                 divisions=divisions,
                 label="corpus",
                 enforce_metadata=False,

@@ -48,7 +48,8 @@ def open_results(
     xarray.Dataset
         All arrays, along the dimension ``text`` in the order of the corpus, with dhātus, primes and
         bytes as coordinates. A row whose ``valid`` is false is quarantined or not computed yet;
-        its values are zeros.
+        its values are zeros. The attributes are numbers and strings, as netCDF needs them;
+        ``versions`` and ``summary`` are JSON.
 
     Warns
     -----
@@ -87,7 +88,15 @@ def open_results(
         where = os.fspath(url).rstrip("/") if "://" in target.url else target.url
         dataset = xr.open_zarr(where, consolidated=True, storage_options=options, zarr_format=3)
         dataset.encoding["source"] = target.url  # xarray's own would keep a password in the URL
+    dataset.attrs = {name: _plain(value) for name, value in dataset.attrs.items()}
     return dataset.set_coords("id") if "id" in dataset.data_vars else dataset
+
+
+def _plain(value: Any) -> Any:
+    """Return an attribute as netCDF can store it; it has no booleans and no mappings."""
+    if isinstance(value, bool):
+        return int(value)
+    return json.dumps(value, ensure_ascii=False) if isinstance(value, Mapping) else value
 
 
 def read_attributes(target: Target) -> dict[str, Any] | None:
@@ -108,6 +117,8 @@ def _summary(target: Target, attributes: Mapping[str, Any] | None) -> Summary | 
     if attributes is None:
         return None
     counts = attributes.get("summary") if attributes.get("complete") else None
+    if isinstance(counts, str):  # written back by xarray as `open_results` returned it
+        counts = json.loads(counts)
     if "complete" not in attributes:
         # Whoever adds an array of their own with xarray (mode="a") replaces the attributes.
         counts = _counts_of_finished(target)

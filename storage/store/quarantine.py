@@ -19,7 +19,7 @@ from ..rows import Fault, Stretch
 from ..targets.target import Target
 from .keys import QUARANTINE_KEY
 
-_SCHEMA = pa.schema(
+SCHEMA = pa.schema(
     [
         pa.field("row", pa.int64()),  # of the corpus; null for a file whose rows were not counted
         pa.field("rows", pa.int64(), nullable=False),  # number of consecutive rows
@@ -31,6 +31,7 @@ _SCHEMA = pa.schema(
         pa.field("id", pa.string()),  # of a row that a block failed for, if rows have ids
     ]
 )
+"""The columns of a quarantine."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -108,23 +109,27 @@ def merge(entries: Sequence[QuarantinedRows]) -> list[QuarantinedRows]:
 def to_parquet(entries: Sequence[QuarantinedRows]) -> bytes:
     """Encode entries as Parquet."""
     columns: dict[str, list[Any]] = {
-        name: [getattr(entry, name) for entry in entries] for name in _SCHEMA.names
+        name: [getattr(entry, name) for entry in entries] for name in SCHEMA.names
     }
     sink = io.BytesIO()
-    pq.write_table(pa.table(columns, _SCHEMA), sink, compression="zstd")
+    pq.write_table(pa.table(columns, SCHEMA), sink, compression="zstd")
     return sink.getvalue()
 
 
 def join(parts: Iterable[bytes]) -> bytes:
     """Join what `to_parquet` wrote, with one part decoded at a time."""
     sink = io.BytesIO()
-    with pq.ParquetWriter(sink, _SCHEMA, compression="zstd") as writer:
+    with pq.ParquetWriter(sink, SCHEMA, compression="zstd") as writer:
         for part in parts:
-            table = pq.read_table(io.BytesIO(part))
-            for name in _SCHEMA.names[table.num_columns :]:  # a part that an older version wrote
-                table = table.append_column(name, pa.nulls(table.num_rows, pa.string()))
-            writer.write_table(table.cast(_SCHEMA))
+            writer.write_table(completed(pq.read_table(io.BytesIO(part))))
     return sink.getvalue()
+
+
+def completed(table: pa.Table) -> pa.Table:
+    """Return entries with all columns of `SCHEMA`, also if an older version wrote them."""
+    for name in SCHEMA.names[table.num_columns :]:
+        table = table.append_column(name, pa.nulls(table.num_rows, pa.string()))
+    return table.cast(SCHEMA)
 
 
 def from_parquet(data: bytes) -> list[QuarantinedRows]:

@@ -41,6 +41,7 @@ from measure import machine
 import paninifs as pf
 from paninifs.engine.monitoring.dashboard import telemetry
 from paninifs.engine.monitoring.display.notebook import Notebook
+from paninifs.engine.monitoring.display.notes import notes_of
 from paninifs.engine.monitoring.recorder import Recorder
 
 NOBODY = "no display"
@@ -88,7 +89,7 @@ def card_shown(_: str) -> Iterator[None]:
 
     def shown(*arguments: Any, **options: Any) -> pf.Run:
         run = submit(*arguments, **options)
-        run.events.subscribe(Notebook(run._repr_html_).listen)
+        run.events.subscribe(Notebook(run._repr_html_, notes_of).listen)
         return run
 
     with (

@@ -333,6 +333,13 @@ def test_it_says_so_too_where_the_units_are_paid_for():
     assert "0.32 units instead of 2.4 units" in line
 
 
+def test_equal_times_and_no_cost_are_said_in_words():
+    advice = ask(plan="payg", predict=taking(CPU=2.0, T4=2.0), free=["CPU"])
+    (line,) = (line for line in advice.why if "CPU is cheaper" in line)
+    assert "CPU costs nothing instead of $0.24" in line
+    assert line.endswith("and takes about as long")
+
+
 def test_it_does_not_say_so_where_the_cpu_is_not():
     assert not any("cheaper:" in line for line in ask(plan="free", predict=taking(CPU=9, T4=1)).why)
 
@@ -606,7 +613,11 @@ def test_models_side_by_side_are_promised_no_gain():
 def test_it_is_shown_as_text_with_every_machine_and_why():
     text = str(ask(plan="free", runs_per_month=3))
     assert "catalogue 'today' of 2026-11-21; units and dollars per month" in text
-    for heading in ("recommended:", "why:", "differences from seed2:"):
+    for heading in (
+        "recommended:",
+        "why:",
+        "differences from the project's guide of November 2025 (seed2):",
+    ):
         assert heading in text
 
 
@@ -644,6 +655,10 @@ def test_the_command_prints_the_ranking_and_why(command):
     assert ran.exit_code == 0, ran.output
     assert "recommended" in ran.output
     assert "T4" in ran.output
+    assert len(ran.output.splitlines()) < 35
+    assert "seed2" not in ran.output
+    whole = command("--texts", 10**7, "--mean-bytes", 200, "--plan", "free", "--verbose")
+    assert "guide of November 2025 (seed2)" in whole.output
 
 
 def test_the_command_counts_a_corpus(command, tmp_path):

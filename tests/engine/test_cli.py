@@ -11,8 +11,13 @@ import sys
 import termios
 import time
 
+import numpy as np
 import psutil
 import pytest
+from typer.testing import CliRunner
+
+import paninifs as pf
+from paninifs.engine.cli import app
 
 COMMAND = [sys.executable, "-c", "from paninifs.engine.cli import main; main()"]
 SMALL = ["--workers", "1"]
@@ -112,7 +117,7 @@ def test_small_corpus_uses_threads_by_default(finished, tmp_path):
     folder, sized = finished
     note = "the corpus is small, so threads of this process compute it"
     assert note not in sized.stderr
-    ran = paninifs("run", folder / "c.jsonl", "out.zarr", cwd=tmp_path)
+    ran = paninifs("run", folder / "c.jsonl", "out.zarr", "--verbose", cwd=tmp_path)
     assert (ran.returncode, note in ran.stderr) == (0, True)
     same = paninifs("verify", "out.zarr", cwd=tmp_path)
     assert same.returncode == 0, same.stdout
@@ -430,3 +435,70 @@ def test_folder_of_documents_has_one_text_per_file(tmp_path):
     refused = paninifs("run", "docs", "x.zarr", "--format", "pdf", cwd=tmp_path)
     assert refused.returncode == 2
     assert "unknown format 'pdf'" in refused.stderr
+
+
+@pf.map_block(fields=[pf.Field("n_bytes", "int32")])
+def n_bytes(text):
+    return (text.offsets[1:] - text.offsets[:-1]).astype("int32")
+
+
+@pf.map_block(fields=[pf.Field("first", "string")])
+def first(text):
+    return np.array([one[:1] for one in text.to_strings()], object)
+
+
+def printed(*arguments):
+    return CliRunner().invoke(app, [str(one) for one in arguments])
+
+
+@pytest.fixture
+def own(inline, tmp_path):
+    """Return a function that makes a store of three texts with a given block."""
+
+    def store(block):
+        (tmp_path / "c.jsonl").write_text('{"text": "a"}\n{"text": "abc"}\n{"text": "ab"}\n')
+        corpus = pf.open_corpus(tmp_path / "c.jsonl")
+        pf.submit(block, corpus, tmp_path / "own.zarr", client=inline, progress=False).result()
+        return tmp_path / "own.zarr"
+
+    return store
+
+
+def test_show_ranks_a_store_of_own_blocks_by_its_number(own):
+    shown = printed("show", own(n_bytes))
+    assert shown.exit_code == 0, shown.output
+    assert "largest n_bytes:\n3  1  abc\n2  2  ab\n" in shown.stdout
+
+
+def test_show_prints_a_store_without_numbers(own):
+    store = own(first)
+    shown = printed("show", store)
+    assert shown.exit_code == 0, shown.output
+    assert "first" in shown.stdout
+    assert "largest" not in shown.stdout
+    assert "no array has such numbers" in printed("show", store, "--by", "first").stderr
+
+
+def test_verify_names_what_was_not_recomputed(own):
+    said = printed("verify", own(n_bytes)).stdout
+    assert "3 texts read again and compared, none recomputed" in said
+    assert "verified, except how n_bytes computes" in said
+
+
+def test_a_small_run_prints_at_most_five_lines(tmp_path):
+    (tmp_path / "c.jsonl").write_text('{"text": "a"}\n')
+    ran = paninifs("run", "c.jsonl", "out.zarr", cwd=tmp_path)
+    assert len((ran.stderr + ran.stdout).splitlines()) <= 5, ran
+    assert "cost" not in ran.stderr
+
+
+def test_quiet_prints_only_what_is_wrong(tmp_path):
+    (tmp_path / "c.jsonl").write_text('{"text": "a"}\n')
+    ran = paninifs("run", "c.jsonl", "out.zarr", "--quiet", cwd=tmp_path)
+    assert (ran.returncode, ran.stdout, ran.stderr) == (0, "", "")
+    (tmp_path / "c.jsonl").write_text('{"text": null}\n')
+    ran = paninifs("run", "c.jsonl", "out.zarr", "--quiet", "--fresh", cwd=tmp_path)
+    assert (ran.returncode, ran.stderr) == (3, "")
+    assert ran.stdout.startswith("quarantined: c.jsonl, row 0: null text")
+    both = paninifs("run", "c.jsonl", "out.zarr", "--quiet", "--verbose", cwd=tmp_path)
+    assert both.returncode == 2

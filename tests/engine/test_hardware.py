@@ -187,7 +187,7 @@ KUBERNETES = {"KUBERNETES_SERVICE_HOST": "10.0.0.1"}
 @pytest.mark.parametrize(
     ("variables", "shown"),
     [
-        ({}, "none that is known"),
+        ({}, "no cloud or notebook service recognised"),
         (COLAB, "Colab (image release-colab_20260819)"),
         (COLAB | KUBERNETES, "Colab (image release-colab_20260819)"),
         (COLAB | {"KAGGLE_KERNEL_RUN_TYPE": "Interactive"}, "Kaggle (session Interactive)"),
@@ -680,7 +680,10 @@ def test_devices_says_why_there_is_no_gpu_and_how_to_get_one(
     assert "tpu: none (there is no sign of a TPU in this machine)" in told
     assert "backend cpu: usable," in told
     assert "to fix it: in the menu choose Runtime, Change runtime type" in told
-    assert "connect() starts: cluster 'cpu': there is no NVIDIA GPU in this machine" in told
+    assert (
+        "connect() starts: cluster 'cpu': the processor's cores compute (there is no NVIDIA GPU"
+        in told
+    )
 
 
 def test_devices_as_json_is_all_of_it(machine, packages, environment, groups, capsys):
@@ -719,7 +722,12 @@ LOST = Unavailable("a GPU has fallen off the bus", "restart the machine", there=
             3,
             "cluster 'cpu': 3 workers are requested, but 'cuda' has one for each of the 2 GPUs",
         ),
-        ([], Unavailable("no GPU", "menu, GPU"), None, "cluster 'cpu': no GPU"),
+        (
+            [],
+            Unavailable("no GPU", "menu, GPU"),
+            None,
+            "cluster 'cpu': the processor's cores compute (no GPU)",
+        ),
         (
             [],
             LOST,

@@ -382,7 +382,7 @@ def test_the_command_says_it_to_people_and_to_scripts(corpus, tmp_path):
             env=os.environ | {"COLUMNS": "400"},
         )
 
-    assert "note: cost: this machine" in command().stderr
+    assert "note: cost: this machine" in command("--verbose").stderr
     found = json.loads(command("--json").stdout)["cost"]
     assert found["here"]["machine"] == HERE
     assert len(found["elsewhere"]) == 4

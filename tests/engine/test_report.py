@@ -184,7 +184,8 @@ def test_page_numbers_equal_numpy(look, large, large_page):
         mine = parts == part
         means = "\t".join(f"{100 * mean:.2f}" for mean in shares[mine].mean(axis=0))
         ambiguity = results.ambiguity_normalised.values[mine].mean(dtype=np.float64)
-        assert f"{part}\t{mine.sum():,}\t{ambiguity:.5f}\t{means}" in said
+        own = f"{number(ambiguity)}\t{number(results.n_bytes.values[mine].mean())}"
+        assert f"{part}\t{mine.sum():,}\t{own}\t{means}" in said
     order = np.argsort(results.ambiguity_normalised.values, kind="stable")
     for row in (*order[:3], *order[-3:]):
         assert f"gloss-{row}\t" in said
@@ -566,3 +567,43 @@ def test_report_does_without_pyplot(small, tmp_path):
     command = [sys.executable, "-P", "-W", "error", "-c", code, small, tmp_path / "r.html"]
     ran = subprocess.run(command, capture_output=True, text=True, check=False)
     assert ran.returncode == 0, ran.stderr
+
+
+def lengths(text):
+    """Two numbers per text in each of three shapes."""
+    count = (text.offsets[1:] - text.offsets[:-1]).astype("float32")
+    pair = np.stack([count, np.where(count > 2, np.nan, -count)], axis=1)
+    return {"pair": pair, "wide": np.repeat(count[:, None], 30, axis=1)}
+
+
+LENGTHS = pf.MapBlock(
+    name="lengths",
+    function=lengths,
+    inputs=("text",),
+    fields=(
+        pf.Field("pair", "float32", (2,), dims=("length",), labels={"length": ("long", "short")}),
+        pf.Field("wide", "float32", (30,)),
+    ),
+)
+
+
+def test_own_numbers_are_averaged_by_group(look, submit, tmp_path):
+    rows = [{"text": "a" * at, "lang": "en" if at < 4 else "fr"} for at in range(1, 6)]
+    corpus = pf.open_corpus(write(tmp_path / "c.jsonl", rows), keep=["lang"])
+    submit(corpus, tmp_path / "own.zarr", pf.Graph([n_bytes]))
+    _, said = text_of(look, pf.report(tmp_path / "own.zarr", tmp_path / "r.html").path)
+    assert "Texts; mean of n_bytes, by lang" in said
+    assert "en\t3\t2" in said
+    assert "fr\t2\t4.5" in said
+    assert "ambiguity" not in said
+    assert "dhātu in percent" not in said
+
+
+def test_fields_with_several_numbers_are_summarised(look, submit, tmp_path):
+    rows = [{"text": "a" * at} for at in range(1, 4)]
+    corpus = pf.open_corpus(write(tmp_path / "c.jsonl", rows))
+    submit(corpus, tmp_path / "own.zarr", pf.Graph([LENGTHS]))
+    _, said = text_of(look, pf.report(tmp_path / "own.zarr", tmp_path / "r.html").path)
+    assert "long\t2\t1\t3" in said
+    assert "short\t-1.5\t-2\t-1" in said  # NaN is ignored
+    assert "30 numbers per text, the first 20 of them below" in said

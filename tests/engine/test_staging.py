@@ -102,3 +102,25 @@ def test_every_kind_of_text_column(tmp_path, kind):
         assert staged.frame.text.compute().tolist()[0] == "un"
     assert staged.index.rows == 2
     assert [column.kind for column in staged.index.keep] == ["int64"]
+
+
+def test_the_text_column_of_the_corpus_is_remembered(tmp_path):
+    (tmp_path / "c.csv").write_text("id,quote\n1,un\n2,deux\n")
+    frame = pf.open_corpus(tmp_path / "c.csv", text="quote").frame
+    staged = pf.stage(frame[frame["quote"].str.len() > 2], tmp_path / "staged")
+    assert (staged.text, staged.index.rows) == ("quote", 1)
+    unknown = dd.from_pandas(pd.DataFrame({"quote": ["un"]}), npartitions=1)
+    with pytest.raises(ColumnNotFound, match="text= names the one that holds the text"):
+        pf.stage(unknown, tmp_path / "other")
+
+
+def test_a_fresh_staging_replaces_another_frame(corpus, tmp_path):
+    pf.stage(corpus.frame, tmp_path / "staged")
+    shorter = corpus.frame[corpus.frame.text.str.len() > 60]
+    rows = len(shorter)
+    assert pf.stage(shorter, tmp_path / "staged", fresh=True).index.rows == rows
+    assert pf.stage(shorter, tmp_path / "staged").index.rows == rows
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine/notes.txt").write_text("mine")
+    with pytest.raises(ResultsMismatch, match=r"holds notes\.txt"):
+        pf.stage(shorter, tmp_path / "mine", fresh=True)

@@ -18,6 +18,7 @@ from paninifs.engine.monitoring.dashboard.link import DashboardLink
 from paninifs.engine.monitoring.display.bar import in_terminal
 from paninifs.engine.monitoring.display.card import card
 from paninifs.engine.monitoring.display.notebook import Notebook
+from paninifs.engine.monitoring.display.notes import notes_of
 from paninifs.engine.monitoring.events import (
     EventStream,
     Finished,
@@ -77,7 +78,7 @@ def test_errors_and_what_was_set_aside_do_not_either(store, tmp_path):
 @pytest.mark.documented("escapes")
 def test_notes_of_a_run_do_not_either(monkeypatch):
     sink = io.StringIO()
-    listener = in_terminal(Console(file=sink, force_terminal=False, width=300))
+    listener = in_terminal(Console(file=sink, force_terminal=False, width=300), notes_of)
     listener(Indexed(1, 2, (EVIL,)))
     listener(Finished(1.0))
     assert visible(EVIL) in sink.getvalue()
@@ -97,7 +98,7 @@ def test_pages_of_a_notebook_hold_no_tag_of_others(monkeypatch):
     events = EventStream()
     figures = Figures.of(Progress(state=TAGS, seconds={TAGS: 1.0}, elapsed=1.0))
     link = DashboardLink(f'http://x/"{TAGS}', TAGS)
-    events.subscribe(Notebook(lambda: card(figures, Timeline(), TAGS, link)).listen)
+    events.subscribe(Notebook(lambda: card(figures, Timeline(), TAGS, link), notes_of).listen)
     for event in (Indexed(1, 2, (TAGS,)), Restored(1, TAGS), Notice(TAGS), WorkerLost("w", TAGS)):
         events.publish(event)
     page = pages[-1]

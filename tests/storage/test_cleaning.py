@@ -395,7 +395,7 @@ def test_duplicates_of_the_cleaned_text_are_marked_across_shards(submit, store, 
     assert dataset.duplicate.values.tolist() == expected
     assert dataset.duplicate.dtype == bool
     assert summary.duplicates == sum(expected)
-    assert dataset.attrs["summary"]["duplicates"] == sum(expected)
+    assert json.loads(dataset.attrs["summary"])["duplicates"] == sum(expected)
     assert overview(store).arrays["duplicate"] == "bool [400]"
     assert pf.verify(store).passed
     marks = zarr.open_group(store)["duplicate"]

@@ -10,8 +10,8 @@ from collections.abc import Callable
 from ..events import EventStream
 
 
-def show(events: EventStream, card: Callable[[], str]) -> None:
-    """Show a run until it ends: a bar in a terminal, a card in a notebook.
+def show(events: EventStream, card: Callable[[], str], *, verbose: bool = False) -> None:
+    """Show a run until it ends: a bar in a terminal, a card in a notebook, lines in a log.
 
     Parameters
     ----------
@@ -19,18 +19,27 @@ def show(events: EventStream, card: Callable[[], str]) -> None:
         The events of the run.
     card : callable
         Returns the run's current state as HTML; called in notebooks only.
+    verbose : bool
+        Show details besides the notes.
     """
     from rich.console import Console
 
+    from .notes import details_of, notes_of
+
+    notes = details_of if verbose else notes_of
     console = Console(stderr=True)
     if console.is_jupyter:
         from .notebook import Notebook
 
-        events.subscribe(Notebook(card).listen)
-    else:
+        events.subscribe(Notebook(card, notes).listen)
+    elif console.is_terminal and not console.is_dumb_terminal:
         from .bar import in_terminal
 
-        events.subscribe(in_terminal(console))
+        events.subscribe(in_terminal(console, notes))
+    else:
+        from .log import in_log
+
+        events.subscribe(in_log(console, notes))
 
 
 def display(events: EventStream, card: Callable[[], str], text: str, *, live: bool) -> None:
@@ -47,7 +56,8 @@ def display(events: EventStream, card: Callable[[], str], text: str, *, live: bo
         print(text)  # noqa: T201 (what IPython would print)
         return
     from .notebook import Notebook
+    from .notes import notes_of
 
-    shown = Notebook(card)
+    shown = Notebook(card, notes_of)
     if live:
         events.subscribe(shown.listen)

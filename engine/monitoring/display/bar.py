@@ -4,16 +4,15 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from ...rendering.terminal import visible
 from ..events import Event, Failed, Finished, Listener
 from ..progress import Progress
-from .notes import notes_of
+from .notes import Notes, print_note
 
 if TYPE_CHECKING:
     from rich.console import Console
 
 
-def in_terminal(console: Console) -> Listener:
+def in_terminal(console: Console, notes: Notes) -> Listener:
     """Return a listener that draws a run's bar, and prints its notes above."""
     from rich import progress as bars
 
@@ -24,7 +23,6 @@ def in_terminal(console: Console) -> Listener:
         bars.TextColumn("texts {task.fields[rate]}"),
         bars.TimeRemainingColumn(),
         console=console,
-        transient=not console.is_terminal,
     )
     task = display.add_task("counting rows", total=None, rate="")
     progress = Progress()
@@ -33,8 +31,8 @@ def in_terminal(console: Console) -> Listener:
     def listen(event: Event) -> None:
         progress.listen(event)
         now = progress.snapshot()
-        for note in notes_of(event):
-            console.print(f"note: {visible(note)}", markup=False, highlight=False, emoji=False)
+        for note in notes(event):
+            print_note(console, note)
         rate = f"({now.texts_per_second:,.0f}/s)" if now.elapsed else ""
         display.update(
             task,

@@ -13,7 +13,7 @@ from typing import Any
 
 from ...rendering.terminal import visible
 from ..events import Event, LoadSampled, ShardDone, TaskBegun
-from .notes import notes_of
+from .notes import Notes
 
 EVERY_SECONDS = 0.5
 """Seconds between updates, except for rare events."""
@@ -31,12 +31,14 @@ class Notebook:
     ----------
     card : callable
         Returns the run's current state as HTML.
+    notes : callable
+        Returns the messages for the user in an event.
     """
 
-    def __init__(self, card: Callable[[], str]) -> None:
+    def __init__(self, card: Callable[[], str], notes: Notes) -> None:
         from IPython import display
 
-        self._card = card
+        self._card, self._notes_of = card, notes
         self._html: Any = display.HTML
         self._notes = deque[str](maxlen=MOST_NOTES)
         self._shown = time.monotonic()
@@ -45,7 +47,7 @@ class Notebook:
 
     def listen(self, event: Event) -> None:
         """Update the card, unless it was updated just now and the event is a frequent one."""
-        self._notes.extend(notes_of(event))
+        self._notes.extend(self._notes_of(event))
         now = time.monotonic()
         if now - self._shown > EVERY_SECONDS or not isinstance(event, _FREQUENT):
             self._shown = now

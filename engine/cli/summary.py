@@ -1,0 +1,62 @@
+"""The summary that ``paninifs run`` ends with: what is done, and what is not."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Literal
+
+from ...storage.filesystems.redaction import shown
+from ...storage.store.quarantine import first_quarantined
+from ...storage.targets.open import open_target
+from ..rendering.terminal import one_line, plain
+from .console import out, pairs, print_duplicates, warn_of_forms
+
+if TYPE_CHECKING:
+    from ...storage.store.history import Summary
+    from ..monitoring.progress import Progress
+
+_MAX_REASONS = 5
+
+
+Level = Literal["quiet", "normal", "verbose"]
+
+
+def print_summary(
+    summary: Summary, progress: Progress, results: str, *, mirror: str | None, level: Level
+) -> None:
+    """Print what a store holds now, how long the run took, and what the user may have to mend."""
+    if level != "quiet":
+        _print_done(summary, progress, mirror)
+    if level == "verbose":
+        shards = f"{summary.shards:,} shard{'' if summary.shards == 1 else 's'}"
+        pairs({"text": f"{summary.text_bytes / 1e6:,.1f} MB in {shards}"})
+    _print_problems(summary, results)
+    if level != "quiet":
+        print_duplicates(summary)
+        out.print(f"next: paninifs show {plain(summary.results)}")
+
+
+def _print_done(summary: Summary, progress: Progress, mirror: str | None) -> None:
+    time = "; the store was already complete"
+    if progress.rows_done > progress.rows_before:
+        time = f", in {progress.elapsed:.1f} s ({progress.texts_per_second:,.0f} texts/s)"
+    pairs(
+        {
+            "results": summary.results + (f", mirrored to {shown(mirror)}" if mirror else ""),
+            "texts": f"{summary.done:,} of {summary.rows:,} done, "
+            f"{summary.quarantined:,} quarantined{time}",
+        }
+    )
+
+
+def _print_problems(summary: Summary, results: str) -> None:
+    if summary.files_unread:
+        out.print(f"[yellow]{summary.files_unread:,} file(s) could not be read[/]")
+    if summary.null_ids or summary.repeated_ids:
+        out.print(f"ids: {summary.null_ids:,} missing, {summary.repeated_ids:,} repeated")
+    warn_of_forms(summary)
+    entries, every = first_quarantined(open_target(results), _MAX_REASONS)
+    for entry in entries:
+        out.print(f"[yellow]quarantined:[/] {plain(one_line(str(entry)))}")
+    if entries:
+        more = f"all {every:,} entries" if every > _MAX_REASONS else "the same, with their bytes"
+        out.print(f"{more}: {plain(summary.results)}/quarantine.parquet")
