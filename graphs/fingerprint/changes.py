@@ -35,6 +35,7 @@ class Observed:
         >>> counts = {}
         >>> def count(word):
         ...     counts[word] = counts.get(word, 0) + 1
+        >>> count.__module__ = "__main__"  # as in a notebook
         >>> observed = Observed(count)
         >>> count("a")
         >>> observed.changed()

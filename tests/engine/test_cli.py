@@ -203,6 +203,14 @@ def long(tmp_path, glosses):
     return ["run", "c.jsonl", "out.zarr", "--shard-rows", "64"]
 
 
+@pytest.fixture(autouse=True)
+def heard():
+    """Commands of these tests hear a SIGHUP, also where the tests were started with ``nohup``."""
+    before = signal.signal(signal.SIGHUP, signal.SIG_DFL)
+    yield
+    signal.signal(signal.SIGHUP, before)
+
+
 def begun(arguments, folder, inside=()):
     """Start a command; return it once it has done three shards."""
     process = subprocess.Popen(

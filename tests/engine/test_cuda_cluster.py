@@ -214,7 +214,7 @@ def test_connect_chooses_usable_gpus_and_reports_it(dask_cuda, capsys):
     ("raised", "expected", "words"),
     [
         (ValueError("bad size"), UsageError, "cannot start a cluster of .*: bad size"),
-        (RuntimeError("died"), BackendUnavailable, r"workers did not start \(died\)"),
+        (RuntimeError("died"), BackendUnavailable, "the cluster did not start: died"),
     ],
 )
 def test_a_cluster_that_does_not_start_says_why(dask_cuda, raised, expected, words):

@@ -219,7 +219,7 @@ def doubled_names(path):
 ODD_NAMES = {
     "latin.csv": (
         lambda path: path.write_bytes("text,pr\u00e9nom\nun,x\n".encode("latin-1")),
-        {"pr\\udce9nom": "x"},
+        {"pr\\xe9nom": "x"},
     ),
     "half.jsonl": (
         lambda path: path.write_text('{"text": "un", "\\ud800k": 1}\n'),

@@ -110,7 +110,7 @@ def test_a_run_waits_for_a_slow_first_worker(corpus, tmp_path, monkeypatch, come
             client.cluster.adapt(minimum=0, maximum=2)
             assert run.result(timeout=120).done == FILES * ROWS
         else:
-            with pytest.raises(RunFailed, match=r"no worker yet.* \(for [3-9] s\); what is"):
+            with pytest.raises(RunFailed, match=r"no worker yet.* \(for [3-9] s\); finished"):
                 run.result(timeout=60)
     assert set(notices(told)) == {
         "the cluster has no worker yet; it can grow, so the run waits for one"

@@ -162,7 +162,7 @@ def test_a_changed_corpus_is_refused_unless_fresh(submit, glosses, write_jsonl):
     path = write_jsonl(glosses[:50])
     submit(pf.open_corpus(path)).result()
     change_text(path, glosses[:50])
-    with pytest.raises(ResultsMismatch, match=r"corpus → files → corpus.jsonl was .* --fresh"):
+    with pytest.raises(ResultsMismatch, match=r"corpus\.jsonl has changed: .* --fresh"):
         submit(pf.open_corpus(path))
     assert submit(pf.open_corpus(path), fresh=True).result().rows == 51
 

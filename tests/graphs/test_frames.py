@@ -435,11 +435,8 @@ def test_what_is_missing_is_named_before_anything_is_counted(
     (tmp_path / "a.txt").write_text("a")
     corpus = pf.open_corpus(tmp_path)
     monkeypatch.setitem(sys.modules, missing, None)
-    with pytest.raises(
-        BackendUnavailable, match=rf"{missing}.*`paninifs devices`.*'cpu'"
-    ) as raised:
+    with pytest.raises(BackendUnavailable, match=rf"{missing}.*`paninifs devices`.*'cpu'"):
         pf.frame(corpus, "cuda")
-    assert isinstance(raised.value.__cause__, ImportError)
     assert "index" not in vars(corpus)
 
 
