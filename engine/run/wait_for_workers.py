@@ -61,7 +61,9 @@ class Preparation:
 
     def _ask(self) -> None:
         key = self._sent.send()
-        for worker in list(self._client.nthreads()) or [None]:
+        # Also once for any worker: if a named one is gone when its task arrives, dask does not give
+        # the task to a worker that comes later, whatever `allow_other_workers` says.
+        for worker in [*self._client.nthreads(), None]:
             future = submit_call(
                 self._client,
                 readiness,
