@@ -183,7 +183,8 @@ def test_with_on_error_raise_a_killed_worker_ends_the_run(glosses, small_workers
     texts = tmp_path / "a.txt"
     texts.write_text("poison\n")
     graph, corpus = pf.default_graph() + greedy.greedy_at_one, pf.open_corpus(texts)
-    with pytest.raises(pf.errors.RowsQuarantined, match=r"a.txt, row 0: not computed: a worker"):
+    named = r"block 'greedy_at_one' ends the process of its worker, for lack of .*a.txt, row 0"
+    with pytest.raises(pf.errors.RunFailed, match=named):
         run(graph, corpus, tmp_path / "s", small_workers, on_error="raise")
 
 
