@@ -349,7 +349,8 @@ def _reports(
         )
         lines: queue.Queue[bytes] = queue.Queue()
         assert child.stdout is not None
-        threading.Thread(target=_forward, args=(child.stdout, lines), daemon=True).start()
+        reader = threading.Thread(target=_forward, args=(child.stdout, lines), daemon=True)
+        reader.start()
         last = None
         try:
             while time.monotonic() < ends:
@@ -376,11 +377,13 @@ def _reports(
         finally:
             child.kill()
             child.wait()
+            reader.join()
 
 
 def _forward(pipe: Any, lines: queue.Queue[bytes]) -> None:
-    for line in pipe:
-        lines.put(line)
+    with pipe:
+        for line in pipe:
+            lines.put(line)
     lines.put(b"")
 
 
