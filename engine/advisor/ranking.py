@@ -15,7 +15,7 @@ TIE = 0.10
 """Difference, as a share of the smaller cost, up to which two costs are considered equal."""
 
 ALIKE = 1.05
-"""Ratio of two times from which they are told apart."""
+"""Smallest ratio of two times at which they are reported as different."""
 
 _LAST = float("inf")  # unknown values come after known ones
 Key = Callable[[Row], float]

@@ -3,22 +3,20 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
 from dataclasses import asdict
 from enum import StrEnum
+from pathlib import PurePath
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from ...storage.errors import BackendUnavailable, PaniniError
-from ...storage.filesystems.redaction import shown
+from ...storage.errors import BackendUnavailable
 from ...storage.formats.registry import FORMATS
+from ...storage.messages.names import listed
 from ..hardware.loopback import LOOPBACK
 from ..rendering.terminal import plain
 from .console import (
     FAILED,
-    INTERRUPTED,
     QUARANTINED,
     Json,
     err,
@@ -27,7 +25,7 @@ from .console import (
 )
 from .corpus_options import Delimiter, Encoding, Escape, Quote, dialect_options
 from .rehearsal import print_rehearsal
-from .stopping import STOP_SECONDS
+from .stopping import stoppable
 from .summary import Level, print_summary
 
 if TYPE_CHECKING:
@@ -35,12 +33,6 @@ if TYPE_CHECKING:
 
 COUNTED_FIRST = 16 << 20
 """Bytes of a corpus whose rows are counted, and columns checked, before a cluster is started."""
-
-
-THREADS_CHOSEN = (
-    "note: the corpus is small, so threads of this process compute it; to use worker processes, "
-    "give --cluster cpu"
-)
 
 
 class OnError(StrEnum):
@@ -239,8 +231,9 @@ def run(
             **dialect_options(delimiter, quote, escape, encoding),
             exact=exact,
         )
-        for name in source.ignored:
-            err.print(f"note: {plain(name)} is skipped: its format is unknown")
+        if source.ignored:
+            skipped = listed(PurePath(name).name for name in source.ignored)
+            err.print(f"note: skipped, as their format is unknown: {plain(skipped)}")
         choices: Any = {
             "backend": backend,
             "shard_rows": shard_rows,
@@ -257,7 +250,10 @@ def run(
             sized = worker_count or threads or memory or host != LOOPBACK
             cluster = cluster_for(source.nbytes, backend, sized=bool(sized))
             if verbose and cluster == "threads":
-                err.print(THREADS_CHOSEN)
+                err.print(
+                    "note: the corpus is small, so threads of this process compute it; to use "
+                    "worker processes, give --cluster cpu"
+                )
         size: Any = {"workers": worker_count, "threads": threads, "memory": memory}
         with connect(cluster, **size, host=host, quiet=quiet or as_json) as client:
             choices["client"] = client
@@ -272,7 +268,7 @@ def run(
                     as_json=as_json,
                 )
                 return
-            with _stoppable(results):
+            with stoppable(results):
                 started = submit(
                     default_graph(),
                     source,
@@ -310,27 +306,6 @@ def _require_sense(corpus: list[str], *, quiet: bool, verbose: bool) -> None:
         raise typer.BadParameter("give a corpus and, as the last argument, RESULTS")
     if quiet and verbose:
         raise typer.BadParameter("--quiet and --verbose exclude each other")
-
-
-@contextmanager
-def _stoppable(results: str) -> Iterator[None]:
-    """Cancel the run of this process and exit on Ctrl-C, or on another signal: see `stopping`."""
-    from ..run.handle import running
-
-    try:
-        yield
-    except KeyboardInterrupt:
-        for run in running():  # also one that `submit` has not returned yet
-            run.cancel()
-            try:
-                with suppress(PaniniError):  # before the cluster closes
-                    run.result(timeout=STOP_SECONDS)
-            except TimeoutError:
-                run.abandon()
-        err.print(
-            f"\nstopped; finished shards are kept in {plain(shown(results))}. To resume, run again"
-        )
-        raise typer.Exit(INTERRUPTED) from None
 
 
 def _workers(option: str) -> int | tuple[int, int]:

@@ -1,4 +1,4 @@
-"""`Stopping`: signals that end a command in order, and in bounded time.
+"""`Stopping` and `stoppable`: signals that end a command in order, and in bounded time.
 
 SIGTERM and SIGHUP end a command as Ctrl-C does: the run is cancelled, the store is released, the
 cluster is closed. Without handlers they would end it between two instructions, or, as process 1 of
@@ -12,11 +12,17 @@ import signal
 import sys
 import threading
 import time
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from types import FrameType
 from typing import NoReturn
 
-from .console import DONE, QUARANTINED
+import typer
+
+from ...storage.errors import PaniniError
+from ...storage.filesystems.redaction import shown
+from ..rendering.terminal import plain
+from .console import DONE, INTERRUPTED, QUARANTINED, err
 
 STOP_SECONDS = 5.0
 """Seconds that a cancelled run is given to stop; then its store is released without it."""
@@ -85,3 +91,24 @@ class Stopping:
         with suppress(OSError):
             os.write(2, b"\nended at once\n")
         os._exit(self.code or 1)
+
+
+@contextmanager
+def stoppable(results: str) -> Iterator[None]:
+    """Cancel the run of this process and exit, on Ctrl-C or on a signal that `Stopping` handles."""
+    from ..run.handle import running
+
+    try:
+        yield
+    except KeyboardInterrupt:
+        for run in running():  # also one that `submit` has not returned yet
+            run.cancel()
+            try:
+                with suppress(PaniniError):  # before the cluster closes
+                    run.result(timeout=STOP_SECONDS)
+            except TimeoutError:
+                run.abandon()
+        err.print(
+            f"\nstopped; finished shards are kept in {plain(shown(results))}. To resume, run again"
+        )
+        raise typer.Exit(INTERRUPTED) from None

@@ -54,7 +54,7 @@ class Going(Protocol):
 
 _active: list[Going] = []
 _unheard: dict[int, str] = {}
-"""Why runs failed whose result nobody has asked for yet."""
+"""Errors of failed runs whose result has not been requested yet."""
 _lock = threading.Lock()
 _hooks: list[bool] = []  # not empty: the hooks below are installed
 

@@ -78,7 +78,7 @@ class Driver:
         finally:
             try:
                 self._dispatch.dismiss()
-            finally:  # a run that has ended keeps nobody from its store
+            finally:  # a run that has ended must not block its store
                 release_all(self._leases)
 
     def abandon(self) -> None:

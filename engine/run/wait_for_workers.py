@@ -72,7 +72,6 @@ class Preparation:
                 key=f"readiness-{uuid.uuid4().hex}",
                 # The task is short, and a run should not wait for it behind all of other runs.
                 priority=self._priority + 1,
-                # A preference: if the worker is gone, the task would wait for it forever.
                 workers=worker and [worker],
                 allow_other_workers=worker is not None,
             )

@@ -1,4 +1,4 @@
-"""What users are told of the columns: which is missing, is no text, or is read in part.
+"""Messages about columns: which is missing, is not text, or is read only in part.
 
 Stores keep these texts. Those of `no_column` and `text_problem` identify a store; remarks do not.
 """
@@ -13,10 +13,11 @@ from ..rows import ANY_TEXT, UNREADABLE_KINDS, Outline, SourceFile
 
 _TEXT_KIND = "string"
 _MOST_REASONS = 3
+_DELIMITERS = ";\t|,"
 
 
 def no_column(name: str, names: Collection[str]) -> str:
-    """Return that there is no column of a name, and which columns there are."""
+    """Return that a column is missing, and which columns there are."""
     # Stores keep this text in their index, which is part of what identifies a store: do not reword.
     return f"no column {quoted(name)}; the columns there are: {listed(sorted(names))}"
 
@@ -49,8 +50,19 @@ def require_text(files: Sequence[SourceFile], found: Sequence[Outline | str], te
     names = {name for one in counted for name in one.columns} - {ANY_TEXT}
     if text in names:
         raise ColumnNotFound(str(problems[0]))
-    offer = did_you_mean(text, names)
+    offer = _other_delimiter(text, names) or did_you_mean(text, names)
     raise ColumnNotFound(no_column(text, names) + offer + _unusable(files, found))
+
+
+def _other_delimiter(text: str, names: Collection[str]) -> str:
+    """Return advice if a header was read as one name because its delimiter is another one."""
+    for name in names:
+        for delimiter in _DELIMITERS:
+            parts = [part.strip(" \"'") for part in name.split(delimiter)]
+            if len(parts) > 1 and text in parts:
+                option = "tab" if delimiter == "\t" else delimiter
+                return f"; give the delimiter (--delimiter '{option}', delimiter={delimiter!r})"
+    return ""
 
 
 def _unusable(files: Sequence[SourceFile], found: Sequence[Outline | str]) -> str:

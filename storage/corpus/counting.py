@@ -68,7 +68,7 @@ def _counted(
     digested = replace(file, digest=_digest(file, own))
     found = _outline(file, own, names)
     if isinstance(found, Outline) and found.units and opener.reads_whole(file):
-        # By a single task, like a compressed file.
+        # Read by a single task, like a compressed file.
         rows = sum(unit.rows for unit in found.units)
         found = replace(found, units=(Unit(rows, found.units[0].offset),))
     if digested.digest and not file.problem:

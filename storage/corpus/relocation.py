@@ -81,7 +81,7 @@ def _is_same_unread(file: SourceFile, before: SourceFile) -> bool | None:
         return before.version in ("", file.version)
     if file.digest and kind_of(file.digest) == kind_of(before.digest):
         return file.digest == before.digest
-    # Files of an archive may share size and time, so elsewhere such a time is no proof.
+    # Files of an archive may share size and time, so elsewhere such a time proves nothing.
     telling = file.url == before.url or not _WHOLE_SECONDS.fullmatch(file.version)
     if file.version and file.version == before.version and telling:
         return True

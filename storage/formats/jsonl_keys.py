@@ -1,7 +1,7 @@
 """Which keys the records of a JSON Lines file have, found while its lines are counted.
 
-The first records are parsed for all their keys. They are no schema: a key that is sought is found
-in whichever record it first appears.
+The first records are parsed for all their keys. They are not a schema: a sought
+key is found in whichever record it first appears.
 """
 
 from __future__ import annotations

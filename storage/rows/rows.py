@@ -42,7 +42,7 @@ class SourceFile:
     compression: str | None  # "gzip", "zstd", "bz2" or None
     problem: str | None = None  # why it cannot be opened, if its listing shows that
     dialect: Dialect = DEFAULT_DIALECT
-    # Of its content, as stored; see `corpus.identity`. None: unknown.
+    # Digest of its content, as stored; see `corpus.identity`. None: unknown.
     digest: str | None = field(default=None, compare=False)
     # With password or signature, if it has any: kept in memory, and sent from client to workers.
     signed_url: str | None = field(default=None, repr=False)

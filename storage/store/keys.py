@@ -126,7 +126,7 @@ def is_ours(key: str) -> bool:
 
 
 def is_part(key: str, arrays: Container[str]) -> bool:
-    """Return whether a key belongs to a store with these arrays, and to nobody else's array.
+    """Return whether a key belongs to a store with these arrays, and not to an array of the user's.
 
     >>> [is_part(key, ["n"]) for key in ("zarr.json", "n/c/0", "mine/c/0", MANIFEST_KEY)]
     [True, True, False, True]

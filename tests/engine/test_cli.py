@@ -431,7 +431,7 @@ def test_folder_of_documents_has_one_text_per_file(tmp_path):
     ran = paninifs("run", "docs", "out.zarr", "--format", "document", cwd=tmp_path)
     assert ran.returncode == 0, ran.stderr
     assert "2 of 2 done, 0 quarantined" in ran.stdout
-    assert "c.bin is skipped: its format is unknown" in ran.stderr
+    assert "skipped, as their format is unknown: c.bin" in ran.stderr
     shown = json.loads(paninifs("show", "out.zarr", "--json", cwd=tmp_path).stdout)
     assert {(one["id"], one["text"]) for one in shown["ranked"]} == {
         ("a.md", "# One\n\nText.\n"),

@@ -6,6 +6,7 @@ import csv
 import io
 import json
 import random
+import re
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -374,6 +375,14 @@ def test_a_header_of_many_columns_takes_linear_time(write):
 
 
 @pytest.mark.documented("header-not-utf-8")
+@pytest.mark.parametrize(("delimiter", "option"), [(";", ";"), ("\t", "tab"), ("|", "|")])
+def test_another_delimiter_is_offered(tmp_path, delimiter, option):
+    (tmp_path / "a.csv").write_text(f"id{delimiter}Text\n1{delimiter}un\n")
+    with pytest.raises(ColumnNotFound, match=rf"--delimiter '{re.escape(option)}'"):
+        open_corpus(tmp_path, text="Text").index  # noqa: B018
+    assert open_corpus(tmp_path, text="Text", delimiter=delimiter).index.rows == 1
+
+
 def test_a_header_that_is_not_utf_8_is_escaped_and_noted(write, tmp_path):
     corpus = write("id,text,prénom\n1,un,x\n".encode("latin-1"))
     assert read(corpus) == (["un"], [])

@@ -74,7 +74,7 @@ def footer_of(file: SourceFile, stored: StoredFile) -> Footer:
     footer = _recent.get(file)
     if footer is None:
         footer = read_footer(stored)
-        if file.version:  # else a file that changed could not be told from this one
+        if file.version:  # otherwise a changed file would look like this one
             _recent.keep(file, footer)
     return footer
 

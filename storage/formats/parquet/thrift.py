@@ -39,7 +39,7 @@ def decode(data: bytes, wanted: Wanted) -> dict[int, Any]:
     Raises
     ------
     Malformed
-        The bytes end too early, or are no struct.
+        The bytes end too early, or are not a struct.
 
     Examples
     --------

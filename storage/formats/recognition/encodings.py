@@ -65,7 +65,7 @@ def _encoding(head: bytes) -> str | None:
 def _is_ascii(head: bytes) -> bool:
     """Return whether both bytes of what would be units are ASCII for the most part."""
     halves = [half.translate(None, _BLANK) for half in (head[0::2], head[1::2])]
-    # Of some scripts, such as Devanagari, the higher bytes are tabs.
+    # In some scripts, such as Devanagari, the higher bytes are tabs.
     return all(
         half and len(half.translate(None, _ASCII)) <= (1 - _ASCII_SHARE) * len(half)
         for half in halves
@@ -73,7 +73,7 @@ def _is_ascii(head: bytes) -> bool:
 
 
 def _ascii_in(head: bytes, encoding: str) -> int:
-    """Return how many characters are ASCII; 0 if the bytes are no text in an encoding."""
+    """Return how many characters are ASCII; 0 if the bytes are not text in an encoding."""
     if len(head) % _UNMARKED[encoding]:
         return 0
     try:  # not final, so that a pair of surrogates may be cut

@@ -22,7 +22,7 @@ Life = Literal["alive", "dead", "unknown"]
 
 _PROC = Path("/proc")
 _TICKS, _TIME = "ticks:", "time:["
-_ENDED = ("Z", "X")  # states of a process that nobody has waited for yet
+_ENDED = ("Z", "X")  # states of a process that has ended but has not been waited for
 _SAME_SECONDS = 1.0
 """Most seconds by which two readings of one start differ, if the clock was not set between them."""
 
