@@ -1,7 +1,7 @@
 """The events of a run, as a stream that displays, metrics and timelines subscribe to.
 
 Events are facts in the past tense. A late subscriber receives every event from the start, except
-samples of the workers' load.
+samples of the workers' load, and the progress of shards that are not done.
 """
 
 from __future__ import annotations
@@ -48,6 +48,15 @@ class TaskBegun:
     """A worker started the task of a partition, or of its remaining shards."""
 
     partition: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class TextsComputed:
+    """Some texts of a shard were computed. They are lost if the run stops before it is done."""
+
+    shard: int
+    rows: int  # of the shard, so far
+    text_bytes: int
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -122,6 +131,7 @@ Event = (
     | Indexed
     | Planned
     | TaskBegun
+    | TextsComputed
     | ShardDone
     | LoadSampled
     | Notice
@@ -130,6 +140,9 @@ Event = (
     | Finished
     | Failed
 )
+_PASSING = (LoadSampled, TextsComputed)
+"""Events that late subscribers do not receive."""
+
 Listener = Callable[[Event], None]
 
 _log = logging.getLogger(__name__)
@@ -154,7 +167,7 @@ class EventStream:
     def publish(self, event: Event) -> None:
         """Pass an event to every listener."""
         with self._lock:
-            if not isinstance(event, LoadSampled):  # every few seconds, in runs of weeks
+            if not isinstance(event, _PASSING):  # every few seconds, in runs of weeks
                 self._past.append(event)
             for listener in self._listeners:
                 _notify(listener, event)

@@ -34,8 +34,9 @@ def from_fields(kind: type[T], message: Mapping[str, Any]) -> T:
 
 
 def _texts(now: Figures) -> str:
-    done = f"{now.rows_done:,} of {now.rows:,} ({100 * now.share:.0f} %)"
-    return done + (f", {now.rows_before:,} of them earlier" if now.rows_before else "")
+    computed = f"{now.rows_computed:,} of {now.rows:,} ({100 * now.share:.0f} %)"
+    earlier = f", {now.rows_before:,} of them earlier" if now.rows_before else ""
+    return computed + earlier + (f", {now.rows_unwritten:,} unwritten" if now.rows_unwritten else "")
 
 
 def _time_left(now: Figures) -> str | None:
@@ -68,6 +69,10 @@ class Figures:
         words=Words("texts", _texts),
         metric=Metric("texts_done", "Texts done, including earlier runs", counter=True),
         column="rows_done",
+    )
+    rows_unwritten: int = figure(  # in shards that are not done
+        default=0,
+        metric=Metric("texts_unwritten", "Texts computed, in shards that are not done"),
     )
     rows_before: int  # done by earlier runs
     shards: int = figure(metric=Metric("shards", "Shards of the store"))
@@ -152,13 +157,18 @@ class Figures:
 
     @property
     def share(self) -> float:
-        """Share of the texts that are done, 0 to 1.
+        """Share of the texts that are computed, 0 to 1.
 
         >>> from .progress import Progress
         >>> Figures.of(Progress(rows=8, rows_done=2)).share
         0.25
         """
-        return self.rows_done / self.rows if self.rows else 0.0
+        return self.rows_computed / self.rows if self.rows else 0.0
+
+    @property
+    def rows_computed(self) -> int:
+        """Texts that are done or unwritten."""
+        return self.rows_done + self.rows_unwritten
 
     def in_words(self) -> Iterator[tuple[str, str]]:
         """Yield the heading and the words of each figure that is shown now."""

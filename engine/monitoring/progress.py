@@ -10,14 +10,24 @@ from copy import copy
 from dataclasses import dataclass, field
 
 from ...storage.errors import PaniniError, RunCancelled
-from .events import Event, Failed, Finished, Indexed, LoadSampled, Planned, ShardDone, TaskBegun
+from .events import (
+    Event,
+    Failed,
+    Finished,
+    Indexed,
+    LoadSampled,
+    Planned,
+    ShardDone,
+    TaskBegun,
+    TextsComputed,
+)
 from .load import Load
 
 _MOST_CHARACTERS = 400
 """Most characters of the reason for which a run ended."""
 
 
-@dataclass(kw_only=True)
+@dataclass(kw_only=True, repr=False)
 class Progress:
     """Counts of a run. Rates and times exclude the work of earlier runs.
 
@@ -31,6 +41,8 @@ class Progress:
         Of the whole corpus.
     rows_done, shards_done : int
         Done by this run and earlier ones.
+    rows_unwritten : int
+        Computed, in shards that are not done yet.
     rows_before : int
         Done by earlier runs.
     quarantined : int
@@ -55,6 +67,7 @@ class Progress:
     shards: int = 0
     rows_done: int = 0
     shards_done: int = 0
+    rows_unwritten: int = 0
     rows_before: int = 0
     quarantined: int = 0
     text_bytes: int = 0
@@ -65,6 +78,8 @@ class Progress:
     load: Load | None = None
     _planned_at: float | None = field(default=None, repr=False)
     _tried: set[int] = field(default_factory=set, repr=False)  # partitions
+    _unwritten: dict[int, TextsComputed] = field(default_factory=dict, repr=False)  # by shard
+    _bytes_unwritten: int = field(default=0, repr=False)
 
     def listen(self, event: Event) -> None:
         """Take an event into account."""
@@ -83,7 +98,11 @@ class Progress:
                 self._tried.add(event.partition)
             case LoadSampled():
                 self.load = event.load
+            case TextsComputed():
+                self._set_unwritten({**self._unwritten, event.shard: event})
             case ShardDone():
+                others = {n: one for n, one in self._unwritten.items() if n != event.shard}
+                self._set_unwritten(others)
                 self.micro_batch = event.micro_batch or self.micro_batch
                 self.shards_done += 1
                 self.rows_done += event.rows
@@ -92,9 +111,11 @@ class Progress:
                 for name, seconds in event.seconds.items():
                     self.seconds[name] = self.seconds.get(name, 0.0) + seconds
             case Finished():
+                self._set_unwritten({})
                 self.elapsed = self._since_plan()
                 self.state = "finished"
             case Failed():
+                self._set_unwritten({})
                 self.elapsed = self._since_plan()
                 self.state = "stopped" if isinstance(event.error, RunCancelled) else "failed"
                 self.reason = _reason(event.error)
@@ -107,24 +128,38 @@ class Progress:
             now.elapsed = self._since_plan()
         return now
 
+    def _set_unwritten(self, unwritten: dict[int, TextsComputed]) -> None:
+        self._unwritten = unwritten
+        self.rows_unwritten = sum(one.rows for one in unwritten.values())
+        self._bytes_unwritten = sum(one.text_bytes for one in unwritten.values())
+
     def _since_plan(self) -> float:
         return 0.0 if self._planned_at is None else time.perf_counter() - self._planned_at
 
     @property
+    def rows_computed(self) -> int:
+        """Texts that are done or unwritten."""
+        return self.rows_done + self.rows_unwritten
+
+    @property
     def texts_per_second(self) -> float:
-        """Texts done by this run, per second."""
-        return (self.rows_done - self.rows_before) / self.elapsed if self.elapsed else 0.0
+        """Texts computed by this run, per second."""
+        return (self.rows_computed - self.rows_before) / self.elapsed if self.elapsed else 0.0
 
     @property
     def bytes_per_second(self) -> float:
         """Bytes of text computed by this run, per second."""
-        return self.text_bytes / self.elapsed if self.elapsed else 0.0
+        computed = self.text_bytes + self._bytes_unwritten
+        return computed / self.elapsed if self.elapsed else 0.0
 
     @property
     def seconds_left(self) -> float | None:
-        """Seconds until every text is done, at the rate so far; None before the first shard."""
+        """Seconds until every text is computed, at the rate so far; None before the first."""
         rate = self.texts_per_second
-        return (self.rows - self.rows_done) / rate if rate else None
+        return (self.rows - self.rows_computed) / rate if rate else None
+
+    def __repr__(self) -> str:
+        return f"<Progress {self.line()}>"
 
     def line(self) -> str:
         """Return the progress in one line."""
@@ -133,7 +168,7 @@ class Progress:
         why = f": {self.reason}" if self.reason else ""
         quarantined = f", {self.quarantined:,} quarantined" if self.quarantined else ""
         rate = f", {self.texts_per_second:,.0f} texts/s" if self.elapsed and not why else ""
-        done = f", {self.rows_done:,} of {self.rows:,} texts" if self.rows else ""
+        done = f", {self.rows_computed:,} of {self.rows:,} texts" if self.rows else ""
         return f"{self.state}{done}{quarantined}{rate}{why}"
 
 

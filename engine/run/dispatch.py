@@ -19,11 +19,20 @@ from ...storage.errors import DeviceLost, PaniniError, RunFailed, UnfitWorker
 from ...storage.filesystems.redaction import presentable, scrubbed
 from ...storage.store.lifecycle import OpenStore
 from ..cluster.remote_call import answer, submit_call
-from ..monitoring.events import Event, ShardDone, TaskBegun, WorkerLost
-from ..worker.graph_trial import GraphTrial
+from ..monitoring.events import Event, ShardDone, TaskBegun, TextsComputed, WorkerLost
+from ..worker.graph_trial import GraphTrial, TrialResult
 from ..worker.readiness import Readiness
 from ..worker.sent_graph import SentGraph
-from ..worker.task import BEGUN, RUNNING, Outcome, Task, TaskContext, TaskMode, run_task
+from ..worker.task import (
+    BEGUN,
+    COMPUTED,
+    RUNNING,
+    Outcome,
+    Task,
+    TaskContext,
+    TaskMode,
+    run_task,
+)
 from .active import CLOSED, is_closed
 from .killed import MAX_SUSPECTS, Killed, Suspects
 from .wait_for_workers import Preparation, try_on_worker
@@ -66,7 +75,8 @@ class Dispatch:
     label : str
         Name of the tasks on dask's dashboard.
     announce : callable
-        Called with every finished shard, possibly twice.
+        Called with every finished shard, possibly twice, and with the progress of others, possibly
+        late.
     publish : callable
         Called with every other event.
     priority : int
@@ -79,7 +89,7 @@ class Dispatch:
         sent: SentGraph,
         *,
         label: str,
-        announce: Callable[[ShardDone], None],
+        announce: Callable[[ShardDone | TextsComputed], None],
         publish: Callable[[Event], None],
         priority: int = 0,
     ) -> None:
@@ -138,7 +148,7 @@ class Dispatch:
             why = self._why_gone("before the run began", error)
             raise why from why.__cause__
 
-    def try_graph(self, trial: GraphTrial) -> tuple[str, ...]:
+    def try_graph(self, trial: GraphTrial) -> TrialResult:
         """Try the graph on one worker, once one is ready; see `try_on_worker`."""
         self.readiness()
         with Watchdog(self._client, self._publish, self.stop):
@@ -354,6 +364,8 @@ class Dispatch:
             self._publish(TaskBegun(message[BEGUN]))
         elif RUNNING in message:
             self._known.running = tuple(message[RUNNING])
+        elif COMPUTED in message:
+            self._announce(TextsComputed(**message[COMPUTED]))
         else:
             self._shard_done(ShardDone(**message))
 

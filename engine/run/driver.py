@@ -7,19 +7,30 @@ user holds in `handle`.
 from __future__ import annotations
 
 import threading
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from ...storage.corpus.front import first_texts
 from ...storage.corpus.partition import MAX_SHARD_SECONDS
 from ...storage.errors import RowsQuarantined, RunCancelled
+from ...storage.rows import ColumnSelection
 from ...storage.store.dataset import read_summary
 from ...storage.store.history import RunRecord, Summary, Timeline
 from ...storage.store.keys import DONE
 from ...storage.store.leases.lease import LeaseTicket
 from ...storage.store.lifecycle import OpenStore, begin, finish
 from ...storage.store.mirror import restore
-from ..monitoring.events import EventStream, Indexed, Notice, Planned, Restored, ShardDone
+from ...storage.store.shards import StoreLayout
+from ..monitoring.events import (
+    EventStream,
+    Indexed,
+    Notice,
+    Planned,
+    Restored,
+    ShardDone,
+    TextsComputed,
+)
 from ..monitoring.recorder import Recorder
+from ..rendering.quantities import duration
 from ..worker.compute import ComputeSpec
 from ..worker.graph_trial import ROWS, GraphTrial
 from ..worker.sent_graph import SentGraph
@@ -47,6 +58,7 @@ class Driver:
         self._recorder = recorder
         self._mirroring: Mirroring | None = None
         self._warned = False
+        self._text_seconds: Mapping[str, float] = {}  # by block, from a trial
         self._warned_of_failed = False
         self._announcing = threading.Lock()
         self._announced: set[int] = set()
@@ -123,12 +135,37 @@ class Driver:
             return  # the built-in blocks test themselves
         if spec.existing != "discard" and spec.target.sizes(DONE):
             return
-        texts = first_texts(spec.corpus, ROWS)
+        corpus = spec.corpus
+        selection = ColumnSelection(corpus.text, (), corpus.cleaning)
+        texts = first_texts(corpus.files, corpus.storage_options, selection, ROWS)
         if texts is None:
             return
         trial = GraphTrial.of(spec.graph, spec.backend, texts, raise_on_error=spec.raise_on_error)
-        for note in self._dispatch.try_graph(trial):
+        result = self._dispatch.try_graph(trial)
+        self._text_seconds = result.text_seconds
+        for note in result.notes:
             self._events.publish(Notice(note))
+
+    def _warn_of_slow_blocks(self, layout: StoreLayout) -> None:
+        """Advise `text_seconds` if a shard will take long with a block that does not declare it."""
+        rows = min(layout.shard_rows, layout.rows)
+        slow = {
+            block.name: self._text_seconds.get(block.name, 0.0)
+            for block in self._spec.graph
+            if block.function is not None and not block.text_seconds
+        }
+        slowest = max(slow, key=lambda name: slow[name], default="")
+        if not slowest or rows * slow[slowest] <= MAX_SHARD_SECONDS:
+            return
+        self._warned = True
+        self._events.publish(
+            Notice(
+                f"block {slowest!r} takes about {duration(slow[slowest])} per text, so a shard of "
+                f"{rows:,} texts takes {duration(rows * slow[slowest])}, and stopping loses as "
+                f"much: shards are smaller with text_seconds={slow[slowest]:.2g} in its "
+                "@pf.map_block, and fresh=True now"
+            )
+        )
 
     @property
     def _ticket(self) -> LeaseTicket:
@@ -141,6 +178,7 @@ class Driver:
             unread = store.index.uncounted[0]
             raise RowsQuarantined(f"{unread.file.url}: {unread.problem} (on_error='raise')")
         tasks, layout = longest_first(list(tasks_left(store)), store.index), store.layout
+        self._warn_of_slow_blocks(layout)
         projection = None
         if tasks:
             self._dispatch.prepare(spec.backend)
@@ -202,10 +240,16 @@ class Driver:
         )
         self._dispatch.run(context, store, tasks)
 
-    def _announce(self, shard: ShardDone) -> None:
-        """Publish a finished shard once, although both its worker and its task report it."""
+    def _announce(self, shard: ShardDone | TextsComputed) -> None:
+        """Publish a finished shard once, although both its worker and its task report it.
+
+        What a worker reported of its progress may arrive later than that.
+        """
         with self._announcing:
             if shard.shard in self._announced:
+                return
+            if isinstance(shard, TextsComputed):
+                self._events.publish(shard)
                 return
             self._announced.add(shard.shard)
         self._events.publish(shard)

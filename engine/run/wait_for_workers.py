@@ -32,8 +32,8 @@ POLL_SECONDS = 0.5
 TRIALS = 3
 """Workers on which a graph is tried, if they are unfit, or go away, and not because of a block."""
 
-_passed: dict[str, tuple[str, ...]] = {}
-"""Notes of trials that passed, by a digest of client, graph and texts: a rehearsal makes about ten
+_passed: dict[str, TrialResult] = {}
+"""Trials that passed, by a digest of client, graph and texts: a rehearsal makes about ten
 runs of one graph, and must not time their trials."""
 
 
@@ -142,8 +142,8 @@ def try_on_worker(
     *,
     priority: int,
     stopped: Callable[[], PaniniError | None],
-) -> tuple[str, ...]:
-    """Try a run's graph on the first texts of its corpus, on one worker; return notes for the user.
+) -> TrialResult:
+    """Try a run's graph on the first texts of its corpus, on one worker; return what was found.
 
     Failures that are not the graph's are left to the run, which reports them better.
 
@@ -188,9 +188,9 @@ def try_on_worker(
             problem = "\n".join([f"{sentence}. Nothing was written", *lines])
             raise BlockError(problem) from result.problem.__cause__
         else:
-            _passed[key] = result.notes
+            _passed[key] = result
             break
-    return _passed.get(key, ())
+    return _passed.get(key, TrialResult())
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,7 @@ from collections import deque
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextvars import copy_context
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -27,6 +27,7 @@ from .budget import max_scale, memory_budget
 from .exclusive import SharedExclusiveLock
 from .failing_rows import BlockFailure, OnFailure, Search
 from .micro_batch import MicroBatch
+from .pace import Pace
 from .user_code import Sources
 
 AnyTurn = Turn | Fixed
@@ -61,11 +62,14 @@ class Part:
         return sum(array.nbytes for array in self.arrays.values())
 
 
-def _cut(text: PackedText, turn: AnyTurn) -> Iterator[tuple[int, int]]:
+def _cut(text: PackedText, turn: AnyTurn, pace: Pace | None) -> Iterator[tuple[int, int]]:
     """Yield micro-batches ``[start, stop)``, each of the size that is current at that time."""
     start = 0
     while start < len(text):
         stop = turn.size.stop(text, start)
+        if pace is not None and stop - start > pace.rows:
+            stop = start + pace.rows
+            turn.spoiled()
         yield start, stop
         start = stop
 
@@ -88,14 +92,25 @@ def _shared_sizes(graph: Graph, backend: str) -> Adaptive:
     )
 
 
+_paces: dict[tuple[str, str], Pace] = {}
+"""What this process has learnt of the user's blocks, by backend and graph."""
+
+
+def _shared_pace(graph: Graph, backend: str) -> Pace | None:
+    """Return the pace of a graph; None if it has built-in blocks only, which are never slow."""
+    if all(block.function is None for block in graph):
+        return None
+    return _paces.setdefault((backend, graph.label), Pace())
+
+
 class Blocks:
     """The blocks of a graph, bound to a backend.
 
     Parameters
     ----------
     micro_batch : MicroBatch, optional
-        Fixed size of one call of a block. By default the size is adapted to the texts, the blocks
-        and the memory, and shared with the other tasks of this process.
+        Fixed size of one call of a block. By default the size is adapted to the texts, the blocks,
+        the time they take and the memory, and shared with the other tasks of this process.
     begun : callable, optional
         Called before every call of a block, with its name and the location of the texts.
     sources : mapping, optional
@@ -116,11 +131,13 @@ class Blocks:
         self._fields = graph.fields
         self._sources = sources or {}
         self._sizes = Fixed(micro_batch) if micro_batch else _shared_sizes(graph, backend)
+        self._pace = None if micro_batch else _shared_pace(graph, backend)
 
     @property
     def size(self) -> MicroBatch:
         """Current maximum size of one call of a block."""
-        return self._sizes.size
+        size = self._sizes.size
+        return size if self._pace is None else replace(size, rows=min(size.rows, self._pace.rows))
 
     @property
     def joined_batch(self) -> MicroBatch | None:
@@ -161,12 +178,12 @@ class Blocks:
 
         began = time.perf_counter()
         if self._kernels.IN_FLIGHT == 1:
-            yield from map(compute, _cut(text, turn))
+            yield from map(compute, _cut(text, turn, self._pace))
         else:
             with ThreadPoolExecutor(self._kernels.IN_FLIGHT, "paninifs-offload") as pool:
                 # In the task's own context, by which dask finds the current worker.
                 sent: deque[Future[Part]] = deque()
-                for pair in _cut(text, turn):
+                for pair in _cut(text, turn, self._pace):
                     sent.append(pool.submit(copy_context().run, compute, pair))
                     # One micro-batch may wait; more would only hold memory.
                     if len(sent) > self._kernels.IN_FLIGHT:
@@ -188,6 +205,8 @@ class Blocks:
                 call.turn.spoiled()
             else:
                 call.turn.fitted(rows, nbytes, max(count.nbytes, part.nbytes + nbytes))
+                if self._pace is not None:
+                    self._pace.measured(rows, nbytes, sum(part.seconds.values()))
             return part
         if rows == 1:  # other micro-batches may have held the memory that it needs
             return self._alone(call, start)

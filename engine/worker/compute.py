@@ -64,6 +64,7 @@ class ShardBuffer:
     failed: FailedRows  # rows that a block failed for
     quarantined: list[QuarantinedRows] = field(default_factory=list)
     text_bytes: int = 0
+    rows_computed: int = 0  # quarantined rows are not computed
     forms: NormalForms = NO_FORMS  # normal forms found so far; empty if texts are normalised
     seconds: dict[str, float] = field(default_factory=dict)  # by block, and "read" for waiting
     strings: dict[str, list[pa.Array]] = field(default_factory=dict)  # string columns, in batches
@@ -75,12 +76,13 @@ def compute(
     stretches: Sequence[Stretch],
     ranges: Iterable[tuple[int, int]],
     begun: Callable[[str, str], object] | None = None,
+    computed: Callable[[ShardBuffer], object] | None = None,
 ) -> Iterator[ShardBuffer]:
     """Read `stretches` once, in order, and yield a full buffer for each of the ascending `ranges`.
 
     Rows outside the ranges are skipped. Only one buffer is held at a time: the next range is taken
     when the caller requests the next buffer. `begun` is called before every call of a block, with
-    its name and the location of the texts.
+    its name and the location of the texts; `computed` after it, with the buffer so far.
 
     Raises
     ------
@@ -88,6 +90,7 @@ def compute(
         A block failed; the message names it, the file and the rows.
     """
     blocks = Blocks(spec.graph, spec.backend, spec.micro_batch, begun, spec.sources)
+    filler = _Filler(spec, blocks, computed or _ignore)
     batches = read_stretches(stretches, spec.opener, spec.columns)
     if blocks.joined_batch:
         batches = _gathered(batches, blocks)
@@ -101,7 +104,7 @@ def compute(
             low, high = max(row, current.start), min(row + len(rows), current.stop)
             _add_seconds(current, "read", time.perf_counter() - clock)
             if low < high:
-                _fill(spec, blocks, current, (stretch, low, rows.slice(low - row, high - row)))
+                filler.fill(current, (stretch, low, rows.slice(low - row, high - row)))
             clock = time.perf_counter()
             if high < current.stop:
                 break
@@ -177,95 +180,103 @@ def _begin(
     return ShardBuffer(start=start, stop=stop, arrays=arrays, failed=failed, forms=forms)
 
 
-def _fill(spec: ComputeSpec, blocks: Blocks, buffer: ShardBuffer, batch: Batch) -> None:
-    """Compute a batch and write its values to the buffer."""
-    stretch, row, rows = batch
-    at = row - buffer.start
-    here = slice(at, at + len(rows))
-    usable = validity(rows.text)
-    buffer.arrays["valid"][here] = usable
-    _fill_columns(spec, buffer, here, row, rows)
-    buffer.quarantined += [quarantined_rows(stretch, fault) for fault in rows.faults]
-    if spec.columns.cleaning.unicode is None:
-        buffer.forms = buffer.forms.updated(rows.text, row)
-    if usable.any():
-        _run_blocks(spec, blocks, buffer, batch, np.flatnonzero(usable))
-    if not usable.all():
-        for computed in spec.graph.fields:
-            buffer.arrays[computed.name][here][~usable] = computed.fill
+@dataclass(frozen=True)
+class _Filler:
+    """Computes batches and writes their values to the buffer of a shard."""
 
+    spec: ComputeSpec
+    blocks: Blocks
+    computed: Callable[[ShardBuffer], object]
 
-def _run_blocks(
-    spec: ComputeSpec,
-    blocks: Blocks,
-    buffer: ShardBuffer,
-    batch: Batch,
-    usable: npt.NDArray[np.intp],
-) -> None:
-    """Compute the usable rows of a batch, given by their positions in it."""
-    stretch, row, rows = batch
-    whole = len(usable) == len(rows)
-    # Blocks do not see quarantined rows, whose text is null.
-    text = PackedText.from_arrow(rows.text if whole else rows.text.drop_null())
-    buffer.text_bytes += text.nbytes
-    at = row - buffer.start
+    def fill(self, buffer: ShardBuffer, batch: Batch) -> None:
+        """Compute a batch and write its values to the buffer."""
+        spec = self.spec
+        stretch, row, rows = batch
+        at = row - buffer.start
+        here = slice(at, at + len(rows))
+        usable = validity(rows.text)
+        buffer.arrays["valid"][here] = usable
+        self._fill_columns(buffer, here, row, rows)
+        buffer.quarantined += [quarantined_rows(stretch, fault) for fault in rows.faults]
+        if spec.columns.cleaning.unicode is None:
+            buffer.forms = buffer.forms.updated(rows.text, row)
+        if usable.any():
+            self._run_blocks(buffer, batch, np.flatnonzero(usable))
+        if not usable.all():
+            for computed in spec.graph.fields:
+                buffer.arrays[computed.name][here][~usable] = computed.fill
 
-    def where(start: int, stop: int) -> str:
-        first, last = rows.start + int(usable[start]), rows.start + int(usable[stop - 1])
-        if first == last:
-            return f"{stretch.file.url}, row {first}"
-        return f"{stretch.file.url}, rows {first}-{last}"
+    def _run_blocks(
+        self, buffer: ShardBuffer, batch: Batch, usable: npt.NDArray[np.intp]
+    ) -> None:
+        """Compute the usable rows of a batch, given by their positions in it."""
+        spec, blocks = self.spec, self.blocks
+        stretch, row, rows = batch
+        whole = len(usable) == len(rows)
+        # Blocks do not see quarantined rows, whose text is null.
+        text = PackedText.from_arrow(rows.text if whole else rows.text.drop_null())
+        at = row - buffer.start
 
-    def failed(number: int, failure: BlockFailure) -> None:
-        here = int(usable[number])
-        known = rows.columns[spec.id_column.name][here].as_py() if spec.id_column else None
-        shown = "" if known is None else f", id {abridged(str(known), 60)!r}"
-        (raw,) = text[number : number + 1].to_bytes()
-        begins = " ".join(raw[:_SHOWN_BYTES].decode(errors="replace").split())
-        more = "..." if len(raw) > _SHOWN_BYTES else ""
-        error = failure.to_error(
-            f"{where(number, number + 1)}{shown}, text {begins!r}{more}", spec.sources
-        )
-        entry = QuarantinedRows(
-            row=row + here,
-            rows=1,
-            file=stretch.file.name,
-            file_row=rows.start + here,
-            reason=failure.reason(spec.sources),
-            excerpt=raw[:EXCERPT_BYTES],
-            block=failure.block,
-            id=None if known is None else str(known),
-        )
-        buffer.failed.add(entry, error)
+        def where(start: int, stop: int) -> str:
+            first, last = rows.start + int(usable[start]), rows.start + int(usable[stop - 1])
+            if first == last:
+                return f"{stretch.file.url}, row {first}"
+            return f"{stretch.file.url}, rows {first}-{last}"
 
-    buffer.micro_batch = blocks.size.rows, blocks.size.text_bytes
-    for part in blocks.run(text, where, None if spec.failure_limit is None else failed):
-        for name, array in part.arrays.items():
-            if whole:
-                buffer.arrays[name][at + part.start : at + part.stop] = array
+        def failed(number: int, failure: BlockFailure) -> None:
+            here = int(usable[number])
+            known = rows.columns[spec.id_column.name][here].as_py() if spec.id_column else None
+            shown = "" if known is None else f", id {abridged(str(known), 60)!r}"
+            (raw,) = text[number : number + 1].to_bytes()
+            begins = " ".join(raw[:_SHOWN_BYTES].decode(errors="replace").split())
+            more = "..." if len(raw) > _SHOWN_BYTES else ""
+            error = failure.to_error(
+                f"{where(number, number + 1)}{shown}, text {begins!r}{more}", spec.sources
+            )
+            entry = QuarantinedRows(
+                row=row + here,
+                rows=1,
+                file=stretch.file.name,
+                file_row=rows.start + here,
+                reason=failure.reason(spec.sources),
+                excerpt=raw[:EXCERPT_BYTES],
+                block=failure.block,
+                id=None if known is None else str(known),
+            )
+            buffer.failed.add(entry, error)
+
+        for part in blocks.run(text, where, None if spec.failure_limit is None else failed):
+            for name, array in part.arrays.items():
+                if whole:
+                    buffer.arrays[name][at + part.start : at + part.stop] = array
+                else:
+                    buffer.arrays[name][at + usable[part.start : part.stop]] = array
+            for name, seconds in part.seconds.items():
+                _add_seconds(buffer, name, seconds)
+            buffer.text_bytes += text[part.start : part.stop].nbytes
+            buffer.rows_computed += part.stop - part.start
+            self.computed(buffer)
+        buffer.micro_batch = blocks.size.rows, blocks.size.text_bytes
+
+    def _fill_columns(self, buffer: ShardBuffer, here: slice, row: int, rows: Rows) -> None:
+        spec, arrays = self.spec, buffer.arrays
+        if spec.id_column is None:
+            arrays["id"][here] = np.arange(row, row + len(rows))
+        ids = [("id", spec.id_column)] if spec.id_column else []
+        for name, column in [*ids, *((column.array, column) for column in spec.keep)]:
+            values = rows.columns[column.name]
+            arrays[f"{name}_valid"][here] = known = validity(values)
+            if column.kind == "string":
+                filled = values if known.all() else values.fill_null("")
+                buffer.strings.setdefault(name, []).append(filled.cast(pa.large_string()))
             else:
-                buffer.arrays[name][at + usable[part.start : part.stop]] = array
-        for name, seconds in part.seconds.items():
-            _add_seconds(buffer, name, seconds)
-
-
-def _fill_columns(
-    spec: ComputeSpec, buffer: ShardBuffer, here: slice, row: int, rows: Rows
-) -> None:
-    arrays = buffer.arrays
-    if spec.id_column is None:
-        arrays["id"][here] = np.arange(row, row + len(rows))
-    ids = [("id", spec.id_column)] if spec.id_column else []
-    for name, column in [*ids, *((column.array, column) for column in spec.keep)]:
-        values = rows.columns[column.name]
-        arrays[f"{name}_valid"][here] = known = validity(values)
-        if column.kind == "string":
-            filled = values if known.all() else values.fill_null("")
-            buffer.strings.setdefault(name, []).append(filled.cast(pa.large_string()))
-        else:
-            filled = values if known.all() else values.fill_null(pa.scalar(0).cast(values.type))
-            arrays[name][here] = filled.to_numpy(zero_copy_only=False)
+                filled = values if known.all() else values.fill_null(pa.scalar(0).cast(values.type))
+                arrays[name][here] = filled.to_numpy(zero_copy_only=False)
 
 
 def _add_seconds(buffer: ShardBuffer, name: str, seconds: float) -> None:
     buffer.seconds[name] = buffer.seconds.get(name, 0.0) + seconds
+
+
+def _ignore(_: ShardBuffer) -> None:
+    """Do nothing."""

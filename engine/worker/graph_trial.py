@@ -8,8 +8,8 @@ the run. The texts are read by `storage.corpus.front`, and `run.wait_for_workers
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
 from functools import partial
 
 from distributed.worker import get_worker
@@ -72,8 +72,9 @@ class GraphTrial:
 class TrialResult:
     """What a trial found: the error that a run would end with, and notes for the user."""
 
-    problem: PaniniError | None
+    problem: PaniniError | None = None
     notes: tuple[str, ...] = ()
+    text_seconds: Mapping[str, float] = field(default_factory=dict)  # by block, if measured
 
 
 def try_graph(key: GraphKey, trial: GraphTrial, topic: str) -> TrialResult:
@@ -107,7 +108,7 @@ def _tried(graph: Graph, trial: GraphTrial, begun: Callable[[str, str], None]) -
         for block, one in observed.items()
         for name in one.changed()
     )
-    return TrialResult(problem and sendable(problem), notes)
+    return TrialResult(problem and sendable(problem), notes, attempts.text_seconds)
 
 
 class _Attempts:
@@ -115,6 +116,8 @@ class _Attempts:
 
     def __init__(self, blocks: Blocks, texts: FirstTexts) -> None:
         self._blocks, self._texts = blocks, texts
+        self._warm = False
+        self.text_seconds: dict[str, float] = {}  # by block
 
     def problem(self, few: int, raise_on_error: bool) -> BlockError | None:
         """Return the error of the graph; None if it works, if perhaps not for every text."""
@@ -144,10 +147,14 @@ class _Attempts:
 
     def _error_of(self, text: PackedText, where: Callable[[int, int], str]) -> BlockError | None:
         try:
-            for _ in self._blocks.run(text, where):
-                pass
+            for part in self._blocks.run(text, where):
+                if self._warm:  # the first call of a block may load a model
+                    self.text_seconds = {
+                        block: seconds / len(text) for block, seconds in part.seconds.items()
+                    }
         except BlockError as error:
             return error
+        self._warm = True
         return None
 
 

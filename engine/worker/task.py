@@ -28,7 +28,7 @@ from ...storage.rows import Stretch
 from ...storage.store.leases.lease import LeaseTicket
 from ...storage.store.shards import StoreLayout, commit, is_intact, read_marker
 from ...storage.targets.target import Target
-from ..monitoring.events import ShardDone
+from ..monitoring.events import ShardDone, TextsComputed
 from .compute import ComputeSpec, ShardBuffer, compute
 from .micro_batch import MicroBatch
 from .sent_graph import GraphKey, held_graph, loads
@@ -44,9 +44,13 @@ WRITE_BYTES = 64 << 20
 """Maximum total bytes of such shards; a single shard may be larger. Writing is mostly waiting for
 the disk or the network."""
 
-BEGUN, RUNNING = "begun", "running"
-"""Keys of messages, published under a run's topic, that hold the partition a worker has begun, and
-the block, with its texts, that it is about to run. Messages with neither are finished shards."""
+BEGUN, RUNNING, COMPUTED = "begun", "running", "computed"
+"""Keys of messages, published under a run's topic, that hold the partition a worker has begun, the
+block, with its texts, that it is about to run, and the `TextsComputed` of a shard that is not done.
+Messages with none of them are finished shards."""
+
+REPORT_SECONDS = 1.0
+"""Seconds between a task's reports of texts computed."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -106,7 +110,8 @@ def shards_in_flight(layout: StoreLayout, max_writes: int = MAX_WRITES) -> int:
 def run_task(key: GraphKey, context: bytes, task: Task, mode: TaskMode, topic: str) -> Outcome:
     """Compute and commit those shards of a task that are not done yet.
 
-    Publish under `topic` that the task has begun, and each shard as soon as it is done.
+    Publish under `topic` that the task has begun, how far it is, and each shard as soon as it is
+    done.
 
     Parameters
     ----------
@@ -145,7 +150,8 @@ def _outcome(context: TaskContext, task: Task, mode: TaskMode, topic: str) -> Ou
         context.ticket.check(context.target)
         max_pending = shards_in_flight(layout, mode.max_writes) - 1
         with ThreadPoolExecutor(max_pending, "paninifs-write") as writer:
-            for buffer in compute(spec, task.stretches, pending, begun):
+            reporter = _Reporter(worker, topic, layout.shard_rows)
+            for buffer in compute(spec, task.stretches, pending, begun, reporter.computed):
                 shard = buffer.start // layout.shard_rows
                 if buffer.quarantined and context.raise_on_error:
                     raise RowsQuarantined(f"{buffer.quarantined[0]} (on_error='raise')")
@@ -163,6 +169,26 @@ def _outcome(context: TaskContext, task: Task, mode: TaskMode, topic: str) -> Ou
         for label, seconds in shard_done.seconds.items():
             context_meter.digest_metric(label, seconds, "seconds")
     return Outcome(worker.address, tuple(done))
+
+
+class _Reporter:
+    """Reports the texts computed of a shard, of a task that takes longer than `REPORT_SECONDS`."""
+
+    def __init__(self, worker: Worker, topic: str, shard_rows: int) -> None:
+        self._worker, self._topic, self._shard_rows = worker, topic, shard_rows
+        self._reported = time.monotonic()
+
+    def computed(self, buffer: ShardBuffer) -> None:
+        """Report, unless the last report was a moment ago."""
+        now = time.monotonic()
+        if now - self._reported >= REPORT_SECONDS:
+            self._reported = now
+            report = TextsComputed(
+                shard=buffer.start // self._shard_rows,
+                rows=buffer.rows_computed,
+                text_bytes=buffer.text_bytes,
+            )
+            self._worker.log_event(self._topic, {COMPUTED: asdict(report)})
 
 
 def _require_trustworthy_failures(buffer: ShardBuffer, worker: Worker) -> None:

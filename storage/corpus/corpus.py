@@ -6,7 +6,9 @@ by `partition`, and read by `reading`.
 
 from __future__ import annotations
 
+import html
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
@@ -14,13 +16,14 @@ from typing import TYPE_CHECKING, Any
 import pyarrow as pa
 
 from ..cleaning.steps import NO_CLEANING, Cleaning
-from ..errors import UsageError
+from ..errors import ColumnNotFound, CorpusEmpty, UsageError
 from ..formats.recognition.transcoding import require_detector
 from ..formats.registry import FORMATS, require_format
 from ..messages.names import storable
 from ..messages.tracebacks import short_traceback
 from ..rows import ARROW_KINDS, ColumnSelection, Rows, SourceFile, Stretch
 from ..rows.dialect import AUTO, DEFAULT_DIALECT, Dialect
+from .front import FILES, FrontOpener
 from .index import CorpusIndex, build_index
 from .listing import list_files
 from .locations.arguments import Location, locations_of, names_of, require_name, require_options
@@ -36,7 +39,10 @@ TEXT_ATTRIBUTE = "paninifs.text"
 """Attribute of a frame that names its column of texts."""
 
 
-@dataclass(frozen=True, kw_only=True)
+_SHOWN_FILES = 10  # in a notebook
+
+
+@dataclass(frozen=True, kw_only=True, repr=False)
 class Corpus:
     """Files of texts, in a fixed order, not read yet. Made by `open_corpus`."""
 
@@ -61,6 +67,59 @@ class Corpus:
         """
         index = build_index(self.files, self.opener, self.text, self.id, self.keep)
         return replace(index, cleaning=self.cleaning)
+
+    def __len__(self) -> int:
+        """Return the number of rows, counted on first use; see `index`."""
+        return self.index.rows
+
+    def __bool__(self) -> bool:
+        return True  # without counting the rows
+
+    def __repr__(self) -> str:
+        files = f"{len(self.files):,} file{'' if len(self.files) == 1 else 's'}"
+        formats = ", ".join(sorted({file.format for file in self.files}))
+        columns = {"text": self.text, "id": self.id, "keep": list(self.keep)}
+        named = "".join(f", {name}={value!r}" for name, value in columns.items() if value)
+        return f"<Corpus {self.files[0].url}: {files} ({formats}), {self.nbytes:,} bytes{named}>"
+
+    def _repr_html_(self) -> str:
+        shown = "".join(
+            f"<tr><td>{html.escape(file.url)}</td><td>{file.format}</td><td>{file.size:,}</td></tr>"
+            for file in self.files[:_SHOWN_FILES]
+        )
+        more = len(self.files) - _SHOWN_FILES
+        rest = f"<tr><td>and {more:,} more</td></tr>" if more > 0 else ""
+        head = "<tr><th>file</th><th>format</th><th>bytes</th></tr>"
+        return f"<div>{html.escape(repr(self))}</div><table>{head}{shown}{rest}</table>"
+
+    def head(self, n: int = 5) -> pd.DataFrame:
+        """Return the first rows, like ``frame.head()``, without counting all rows.
+
+        Parameters
+        ----------
+        n : int
+            Maximum number of rows.
+
+        Raises
+        ------
+        ColumnNotFound, CorpusEmpty
+        """
+        if not isinstance(n, int) or n < 0:
+            raise UsageError(f"n must be a whole number of rows, not {n!r}")
+        index, opener = self._index_of_front(n)
+        stretches = index.stretches(0, min(n, index.rows))
+        batches = [rows for *_, rows in read_stretches(stretches, opener, index.selection)]
+        return _to_pandas(_to_table(batches, index.selection).slice(0, n), 0)
+
+    def _index_of_front(self, rows: int) -> tuple[CorpusIndex, FileOpener]:
+        """Return an index that has the first rows, and an opener of its files."""
+        if "index" not in vars(self):
+            opener = FrontOpener(self.storage_options)
+            with suppress(ColumnNotFound, CorpusEmpty):  # there may be more behind
+                index = build_index(self.files[:FILES], opener, self.text, self.id, self.keep)
+                if index.rows >= rows:
+                    return replace(index, cleaning=self.cleaning), opener
+        return self.index, self.opener
 
     @cached_property
     def frame(self) -> dd.DataFrame:

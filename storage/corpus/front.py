@@ -1,4 +1,4 @@
-"""The first texts of a corpus, read before its rows are counted: to try a graph on them.
+"""The front of a corpus, read before its rows are counted: to look at it, or try a graph on it.
 
 Only the beginning of the first files is read. Reading whole files is in `reading`, estimating a
 corpus from the beginnings of its files in `survey`.
@@ -7,7 +7,7 @@ corpus from the beginnings of its files in `survey`.
 from __future__ import annotations
 
 import io
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import Any, BinaryIO, cast
@@ -16,7 +16,6 @@ from ..formats.recognition.transcoding import detected
 from ..formats.registry import FORMATS
 from ..rows import ColumnSelection, RowSpan, SourceFile, Stretch
 from ..text import PackedText
-from .corpus import Corpus
 from .opening import FileOpener
 from .reading import read_stretch
 
@@ -51,7 +50,12 @@ class FirstTexts:
         return f"{file}, row {first}" if first == last else f"{file}, rows {first}-{last}"
 
 
-def first_texts(corpus: Corpus, rows: int) -> FirstTexts | None:
+def first_texts(
+    files: Sequence[SourceFile],
+    storage_options: Mapping[str, Any],
+    selection: ColumnSelection,
+    rows: int,
+) -> FirstTexts | None:
     """Return at most `rows` different texts, cleaned; None if none can be read this way.
 
     No error is raised: a run reports what is wrong with its corpus when it counts the rows.
@@ -59,9 +63,10 @@ def first_texts(corpus: Corpus, rows: int) -> FirstTexts | None:
     texts: list[str] = []
     places: list[tuple[str, int]] = []
     left = FRONT_BYTES
-    for file in corpus.files[:FILES]:
+    opener = FrontOpener(storage_options)
+    for file in files[:FILES]:
         with suppress(Exception):
-            for row, text in _texts(corpus, file, ROWS_READ * rows):
+            for row, text in _texts(file, opener, selection, ROWS_READ * rows):
                 size = len(text.encode())
                 if len(texts) < rows and size <= left and text not in texts:
                     texts.append(text)
@@ -72,19 +77,20 @@ def first_texts(corpus: Corpus, rows: int) -> FirstTexts | None:
     return FirstTexts(PackedText.from_strings(texts), tuple(places)) if texts else None
 
 
-def _texts(corpus: Corpus, file: SourceFile, rows: int) -> Iterator[tuple[int, str]]:
+def _texts(
+    file: SourceFile, opener: FileOpener, selection: ColumnSelection, rows: int
+) -> Iterator[tuple[int, str]]:
     if file.problem or (FORMATS[file.format].single_row and file.size > FRONT_BYTES):
         return
-    opener = _FrontOpener(corpus.storage_options)
     known, _ = detected(file, opener)
     stretch = Stretch(0, known, RowSpan(0, rows, 0, 0))
-    for batch in read_stretch(stretch, opener, ColumnSelection(corpus.text, (), corpus.cleaning)):
+    for batch in read_stretch(stretch, opener, selection):
         for row, text in enumerate(batch.text.slice(0, rows).to_pylist(), batch.start):
             if text is not None:
                 yield row, text
 
 
-class _FrontOpener(FileOpener):
+class FrontOpener(FileOpener):
     """Opens the whole lines at the front of a file as if they were the file."""
 
     @contextmanager

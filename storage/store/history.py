@@ -26,7 +26,18 @@ WINDOW_SECONDS = 5.0
 """Seconds over which rates are averaged, because texts are reported one whole shard at a time."""
 
 
-@dataclass(frozen=True, kw_only=True)
+def _table(rows: Mapping[str, Any]) -> str:
+    """Return a table for notebooks; values that are empty or zero have no row."""
+    lines = (
+        f'<tr><th scope="row" style="text-align:left">{name}</th>'
+        f'<td style="text-align:left">{html.escape(str(value))}</td></tr>'
+        for name, value in rows.items()
+        if value
+    )
+    return f"<table>{''.join(lines)}</table>"
+
+
+@dataclass(frozen=True, kw_only=True, repr=False)
 class Summary:
     """The contents of a finished store, counted. ``rows == done + quarantined``."""
 
@@ -43,6 +54,12 @@ class Summary:
     not_nfc: int | None = None  # a row whose text NFC would change, if the run found one
     not_nfd: int | None = None
 
+    def __repr__(self) -> str:
+        return (
+            f"<Summary {self.results}: {self.done:,} of {self.rows:,} texts done, "
+            f"{self.quarantined:,} quarantined, {self.shards:,} shard{'' if self.shards == 1 else 's'}>"
+        )
+
     def _repr_html_(self) -> str:
         """Return a table for notebooks; figures that are zero or not requested have no row."""
         rows = {
@@ -55,16 +72,10 @@ class Summary:
             "duplicate texts": self.duplicates and f"{self.duplicates:,}",
             "note": NormalForms(self.not_nfc, self.not_nfd).warning,
         }
-        lines = (
-            f'<tr><th scope="row" style="text-align:left">{name}</th>'
-            f'<td style="text-align:left">{html.escape(value)}</td></tr>'
-            for name, value in rows.items()
-            if value
-        )
-        return f"<table>{''.join(lines)}</table>"
+        return _table(rows)
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, repr=False)
 class RunRecord:
     """Where a run took place, what it used, and how fast it was. None: unknown."""
 
@@ -100,6 +111,32 @@ class RunRecord:
     def texts_per_second(self) -> float:
         """Texts that the run has done per second, from its submission on."""
         return self.rows / self.seconds if self.seconds else 0.0
+
+    def __repr__(self) -> str:
+        return (
+            f"<RunRecord {self.began}: {self.rows:,} texts in {self.seconds:.1f} s "
+            f"on {self.backend}, {self.quarantined:,} quarantined>"
+        )
+
+    def _repr_html_(self) -> str:
+        """Return a table for notebooks; figures that are zero or unknown have no row."""
+        return _table(
+            {
+                "began": self.began,
+                "texts": f"{self.rows:,} in {self.seconds:,.1f} s",
+                "texts per second": f"{self.texts_per_second:,.0f}",
+                "done earlier": self.rows_before and f"{self.rows_before:,}",
+                "quarantined": self.quarantined and f"{self.quarantined:,}",
+                "backend": self.backend,
+                "cluster": self.cluster,
+                "machine": self.machine,
+                "platform": self.platform,
+                "limited by": self.bound,
+                "tasks restarted": self.retries and f"{self.retries:,}",
+                "cost": self.cost,
+                "notes": "; ".join(self.notes),
+            }
+        )
 
     def to_json(self) -> dict[str, Any]:
         """Return the record as JSON."""

@@ -181,7 +181,7 @@ class FlakyFileSystem(LocalFileSystem):
         if mode == "rb":
             self._mount.stat(path)
             file = io.BufferedReader(_Reading(path, self._mount), 1 << 20)
-            file.size = Path(path).stat().st_size
+            file.size = os.fstat(file.fileno()).st_size  # the name may be gone by now
             return file
         if mode in ("wb", "xb"):
             return _Writing(path, self._mount, mode == "xb")

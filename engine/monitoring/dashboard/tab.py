@@ -36,6 +36,9 @@ REFRESH_MS = 500
 QUIET_SECONDS = 10.0
 """Seconds without a report after which the page warns that its figures are old."""
 
+CHART_WIDTH = 340
+"""Least width of a chart, in pixels."""
+
 _NEWEST = "the newest"
 _POWERS = [2**power for power in range(10)]
 _STYLE = """
@@ -45,6 +48,16 @@ _STYLE = """
   .paninifs-bar { background: #ddd; height: 14px; width: 100%; margin-bottom: 6px; }
   .paninifs-bar div { background: BLUE; height: 100%; }
 </style>""".replace("BLUE", BLUE)
+
+
+_WRAPPED = {"display": "flex", "flex-wrap": "wrap"}
+_GRID = {
+    "display": "grid",
+    "grid-template-columns": f"repeat(auto-fit, minmax({CHART_WIDTH}px, 1fr))",
+    "flex": f"1 1 {CHART_WIDTH}px",
+    "min-width": "0",
+}
+"""As many charts side by side as fit; below the figures where none fits beside them."""
 
 
 def page(monitored: MonitoredRuns, document: Document) -> None:
@@ -74,8 +87,10 @@ class Board:
         self._bars = _bars(self._blocks)
         self._charts = [LineChart(chart) for chart in Chart]
         self._left = column(self._choice, self._figures)
-        self._columns = [column(sizing_mode="stretch_width") for _ in range(2)]
-        self.root = row(self._left, *self._columns, sizing_mode="stretch_width", name=TOPIC)
+        self._grid = row(sizing_mode="stretch_width", styles=_GRID)
+        self.root = row(
+            self._left, self._grid, sizing_mode="stretch_width", styles=_WRAPPED, name=TOPIC
+        )
 
     def update(self) -> None:
         """Show the latest report of the chosen run."""
@@ -93,9 +108,8 @@ class Board:
         self._drawn = run.name, run.heard
         # Bokeh cannot lay out a chart without data, so a chart is added once it has some.
         drawn = [chart.figure for chart in self._charts if chart.update(run.timeline)]
-        for at, side in enumerate(self._columns):
-            if side.children != drawn[at::2]:
-                side.children = drawn[at::2]
+        if self._grid.children != drawn:
+            self._grid.children = drawn
         self._update_bars(self._monitored.block_seconds(run))
 
     def _update_bars(self, spent: dict[str, float]) -> None:
@@ -159,7 +173,7 @@ def _table(run: MonitoredRun | None) -> str:
     return (
         f"{_STYLE}<h3>{head}</h3>{quiet}"
         f"<div class='paninifs-bar' role='progressbar' aria-valuenow='{share}' aria-valuemin='0' "
-        f"aria-valuemax='100' aria-label='texts that are done'>"
+        f"aria-valuemax='100' aria-label='texts computed'>"
         f"<div style='width: {share}%'></div></div>"
         f"<table class='paninifs' data-seconds='{run.figures.elapsed:.3f}'>{rows}</table>"
     )
@@ -169,7 +183,7 @@ def _figure(source: ColumnDataSource, about: Chart, lines: Sequence[Line]) -> fi
     chart = figure(
         title=about.title,
         height=230,
-        min_width=300,
+        min_width=CHART_WIDTH,
         sizing_mode="stretch_width",
         tools="",
         toolbar_location=None,
@@ -194,7 +208,7 @@ def _figure(source: ColumnDataSource, about: Chart, lines: Sequence[Line]) -> fi
 
 def _bars(source: ColumnDataSource) -> figure:
     bars = figure(
-        title="share of the threads' time, by dask's fine metrics",
+        title="share of the threads' time",
         x_range=Range1d(0, 1),
         y_range=FactorRange(),
         height=220,

@@ -37,7 +37,7 @@ def in_terminal(console: Console, notes: Notes) -> Listener:
         display.update(
             task,
             description=now.state,
-            completed=now.rows_done,
+            completed=now.rows_computed,
             total=now.rows or None,
             rate=rate,
         )

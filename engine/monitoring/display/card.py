@@ -24,8 +24,8 @@ def card(figures: Figures, timeline: Timeline, results: str, link: DashboardLink
     url, note = (html.escape(one, quote=True) for one in (link.url, link.note))
     dashboard = f'<a href="{url}" target="_blank">dask dashboard</a>' if url else "dask dashboard"
     head = (
-        f'<progress max="{max(figures.rows, 1)}" value="{figures.rows_done}" '
-        f'aria-label="texts that are done"></progress> {html.escape(_line(figures))} '
+        f'<progress max="{max(figures.rows, 1)}" value="{figures.rows_computed}" '
+        f'aria-label="texts computed"></progress> {html.escape(_line(figures))} '
         f"&rarr; <code>{html.escape(visible(results))}</code> "
         f"({dashboard}{': ' if note else ''}{note})"
     )
@@ -43,7 +43,7 @@ def _line(figures: Figures) -> str:
         return "counting rows"
     if not figures.rows:  # it ended before they were counted
         return figures.state
-    return f"{figures.state}, {figures.rows_done:,} of {figures.rows:,} texts"
+    return f"{figures.state}, {figures.rows_computed:,} of {figures.rows:,} texts"
 
 
 def sparkline(timeline: Timeline) -> str:

@@ -72,7 +72,7 @@ class _Log:
         now = self._progress.snapshot()
         left = now.seconds_left if now.state == "running" else None
         rest = "" if left is None else f", {duration(left)} left"
-        share = f" ({100 * now.rows_done / now.rows:.0f} %)" if now.rows else ""
+        share = f" ({100 * now.rows_computed / now.rows:.0f} %)" if now.rows else ""
         line = now.line().replace(" texts", f" texts{share}", 1) + rest
         self._console.print(line, markup=False, highlight=False, emoji=False, soft_wrap=True)
         self._lines += 1

@@ -44,6 +44,12 @@ class Exported:
     columns: tuple[str, ...]
     files_unread: int  # corpus files that could not be read, and so have no rows
 
+    def __repr__(self) -> str:
+        return (
+            f"<Exported {self.file}: {self.rows:,} rows, {self.valid:,} with results, "
+            f"{len(self.columns):,} columns>"
+        )
+
 
 @overload
 def export(
