@@ -36,7 +36,9 @@ def from_fields(kind: type[T], message: Mapping[str, Any]) -> T:
 def _texts(now: Figures) -> str:
     computed = f"{now.rows_computed:,} of {now.rows:,} ({100 * now.share:.0f} %)"
     earlier = f", {now.rows_before:,} of them earlier" if now.rows_before else ""
-    return computed + earlier + (f", {now.rows_unwritten:,} unwritten" if now.rows_unwritten else "")
+    return (
+        computed + earlier + (f", {now.rows_unwritten:,} unwritten" if now.rows_unwritten else "")
+    )
 
 
 def _time_left(now: Figures) -> str | None:

@@ -13,6 +13,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from contextvars import copy_context
 from dataclasses import dataclass, replace
 from typing import Any
+from weakref import WeakKeyDictionary
 
 import numpy as np
 import numpy.typing as npt
@@ -92,15 +93,19 @@ def _shared_sizes(graph: Graph, backend: str) -> Adaptive:
     )
 
 
-_paces: dict[tuple[str, str], Pace] = {}
-"""What this process has learnt of the user's blocks, by backend and graph."""
+_paces: WeakKeyDictionary[Callable[..., Any], dict[str, Pace]] = WeakKeyDictionary()
+"""What this process has learnt of graphs, by their first function of the user's and the backend."""
 
 
 def _shared_pace(graph: Graph, backend: str) -> Pace | None:
     """Return the pace of a graph; None if it has built-in blocks only, which are never slow."""
-    if all(block.function is None for block in graph):
+    own = next((block.function for block in graph if block.function is not None), None)
+    if own is None:
         return None
-    return _paces.setdefault((backend, graph.label), Pace())
+    try:
+        return _paces.setdefault(own, {}).setdefault(f"{backend} {graph.label}", Pace())
+    except TypeError:  # an object that cannot be a key
+        return Pace()
 
 
 class Blocks:

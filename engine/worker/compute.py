@@ -206,9 +206,7 @@ class _Filler:
             for computed in spec.graph.fields:
                 buffer.arrays[computed.name][here][~usable] = computed.fill
 
-    def _run_blocks(
-        self, buffer: ShardBuffer, batch: Batch, usable: npt.NDArray[np.intp]
-    ) -> None:
+    def _run_blocks(self, buffer: ShardBuffer, batch: Batch, usable: npt.NDArray[np.intp]) -> None:
         """Compute the usable rows of a batch, given by their positions in it."""
         spec, blocks = self.spec, self.blocks
         stretch, row, rows = batch

@@ -95,6 +95,7 @@ class FrontOpener(FileOpener):
 
     @contextmanager
     def __call__(self, file: SourceFile) -> Iterator[BinaryIO]:
+        """Open the front of a file; all of one that is not read from front to end."""
         with super().__call__(file) as stream:
             if FORMATS[file.format].random_access:
                 yield stream

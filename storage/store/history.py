@@ -55,9 +55,10 @@ class Summary:
     not_nfd: int | None = None
 
     def __repr__(self) -> str:
+        shards = f"{self.shards:,} shard{'' if self.shards == 1 else 's'}"
         return (
             f"<Summary {self.results}: {self.done:,} of {self.rows:,} texts done, "
-            f"{self.quarantined:,} quarantined, {self.shards:,} shard{'' if self.shards == 1 else 's'}>"
+            f"{self.quarantined:,} quarantined, {shards}>"
         )
 
     def _repr_html_(self) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import pickle
 import signal
@@ -174,6 +175,30 @@ def test_of_several_runs_the_reader_may_choose(submit, client, repeated, look):
     page.locator("select").select_option(options[2])
     page.locator("h3", has_text="first.zarr: finished").wait_for()
     assert look.complaints == []
+
+
+BOXES = """() => {
+    const inside = (root) => [...root.querySelectorAll('*')].flatMap(
+        (one) => one.shadowRoot ? [one, ...inside(one.shadowRoot)] : [one]);
+    return inside(document).filter((one) => one.matches('.bk-Figure, .bk-Div')).map((one) => {
+        const box = one.getBoundingClientRect();
+        return [box.left, box.top, box.right, box.bottom];
+    });
+}"""
+
+
+@pytest.mark.parametrize("width", [420, 900, 1400])
+def test_charts_fit_the_page_and_do_not_overlap(submit, client, repeated, look, width):
+    submit(repeated(2)).result()
+    page = look(address(client, f"/{TOPIC}"), viewport={"width": width, "height": 900})
+    await_figures(page, lambda figures: "texts" in figures)
+    page.wait_for_timeout(500)
+    boxes = page.evaluate(BOXES)
+    assert len(boxes) >= 4
+    assert all(box[2] <= width for box in boxes)
+    for one, other in itertools.combinations(boxes, 2):
+        apart_across = one[2] <= other[0] + 1 or other[2] <= one[0] + 1
+        assert apart_across or one[3] <= other[1] + 1 or other[3] <= one[1] + 1
 
 
 def test_names_that_are_markup_stay_text(submit, client, repeated, look):

@@ -14,6 +14,7 @@ import paninifs as pf
 from paninifs.engine.worker import block_execution
 from paninifs.engine.worker.block_execution import Blocks
 from paninifs.engine.worker.micro_batch import MicroBatch
+from paninifs.engine.worker.pace import FIRST_TEXTS
 from paninifs.engine.worker.task import sendable
 from paninifs.engine.worker.user_code import (
     NAMELESS,
@@ -269,7 +270,7 @@ def test_an_exception_is_the_texts(error):
 )
 def test_a_failing_network_or_disk_ends_the_run(error):
     with pytest.raises(
-        BlockError, match=rf"'raises' raised {type(error).__name__}.*\(at 0-100\); .*may pass"
+        BlockError, match=rf"'raises' raised {type(error).__name__}.*\(at 16-80\); .*may pass"
     ):
         run(texts(), raising(error))
 
@@ -301,9 +302,9 @@ def test_a_wrong_declaration_ends_the_run_after_three_texts():
         sizes.append(len(text))
         return np.zeros(len(text), "int64")
 
-    with pytest.raises(BlockError, match=r"returned int64 for 'x'.*\(at 0-4096\)"):
+    with pytest.raises(BlockError, match=r"returned int64 for 'x'.*\(at 0-16\)"):
         run(texts(4096), wrong)
-    assert sizes == [4096, 1, 1, 1]
+    assert sizes == [FIRST_TEXTS, 1, 1, 1]
 
 
 def returning(make):
@@ -405,9 +406,9 @@ def test_the_size_of_micro_batches_does_not_learn_from_a_search(monkeypatch):
         monkeypatch.setattr(
             block_execution.Adaptive, name, lambda *given, name=name: told.append(name)
         )
-    run(texts(), share)
+    run(texts(FIRST_TEXTS, bad=(7,)), share)
     assert not told
-    run(texts(bad=()), share)
+    run(texts(FIRST_TEXTS, bad=()), share)
     assert told == ["fitted"]
 
 

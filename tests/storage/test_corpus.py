@@ -610,3 +610,55 @@ def test_every_row_is_located_in_its_file(several):
     for row in (-1, index.rows):
         with pytest.raises(IndexError):
             index.locate(row)
+
+
+# --- a look at a corpus ---------------------------------------------------------------------------
+
+
+def test_a_head_is_that_of_the_frame(glosses, write_jsonl):
+    corpus = open_corpus(write_jsonl(glosses[:50]))
+    head = corpus.head()
+    pd.testing.assert_frame_equal(head, corpus.frame.head(5, npartitions=-1))
+    assert corpus.head(0).empty
+    assert len(corpus.head(1000)) == len(corpus) == 50
+
+
+def test_a_head_reads_the_front_alone(tmp_path, monkeypatch):
+    (tmp_path / "a.txt").write_text("".join(f"line {n}\n" for n in range(400_000)))
+    corpus = open_corpus(tmp_path / "a.txt")
+    assert corpus.head(3).text.tolist() == ["line 0", "line 1", "line 2"]
+    assert "index" not in vars(corpus)  # nothing was counted
+    assert len(corpus.head(300_000)) == 300_000
+    assert "index" in vars(corpus)
+
+
+def test_a_head_goes_over_files_and_quarantined_rows(tmp_path):
+    (tmp_path / "a.jsonl").write_text('{"text": "a"}\n{"text": 1}\n')
+    (tmp_path / "b.jsonl").write_text('{"text": "b"}\n')
+    assert open_corpus(tmp_path).head().text.isna().tolist() == [False, True, False]
+
+
+def test_a_head_behind_a_long_first_record(write_jsonl):
+    corpus = open_corpus(write_jsonl([{"text": "x" * (2 << 20)}, {"text": "short"}]))
+    assert corpus.head().text.str.len().tolist() == [2 << 20, 5]
+
+
+def test_a_head_of_a_wrong_column_says_so(write_jsonl):
+    with pytest.raises(ColumnNotFound, match="no column 'words'"):
+        open_corpus(write_jsonl([{"text": "a"}]), text="words").head()
+    with pytest.raises(UsageError, match="n must be"):
+        open_corpus(write_jsonl([{"text": "a"}])).head("3")
+
+
+def test_a_corpus_shows_itself_without_reading(tmp_path):
+    for number in range(12):
+        (tmp_path / f"<b>{number:02}.txt").write_text("a")
+    corpus = open_corpus(tmp_path)
+    assert repr(corpus).startswith("<Corpus file:///")
+    assert ": 12 files (text), 12 bytes, text='text'>" in repr(corpus)
+    page = corpus._repr_html_()
+    assert "<b>" not in page
+    assert "&lt;b&gt;09.txt" in page
+    assert "and 2 more" in page
+    assert corpus
+    assert "index" not in vars(corpus)  # nothing was counted
