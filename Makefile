@@ -39,8 +39,8 @@ demo: $(VENV)/.run ## run the engine on the demo corpus, then show the results
 	$(BIN)/paninifs run deploy/demo/panini-papers.jsonl $(DEMO_STORE) --fresh
 	$(BIN)/paninifs show $(DEMO_STORE)
 
-quick: $(VENV)/.dev | $(LINK) ## run the unit tests and doctests, without lint: two minutes
-	$(PYTEST) -m unit --doctest-modules $(TESTED)
+quick: $(VENV)/.dev | $(LINK) ## run all but the slow unit tests, and doctests, without lint: two minutes
+	$(PYTEST) -m 'unit and not slow' --doctest-modules $(TESTED)
 
 test: lint ## lint, then run all tests except those marked soak: ten minutes
 	@$(MAKE) --no-print-directory tests CHOICE='-m "not soak"'

@@ -304,6 +304,7 @@ main()""",
 )
 
 
+@pytest.mark.soak("waits as long as a stop may take")
 def test_a_run_that_does_not_stop_is_left_in_time(tmp_path):
     """Its store is released without it, so that the next command goes on at once."""
     (tmp_path / "c.txt").write_text("one\ntwo\n")

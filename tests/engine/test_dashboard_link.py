@@ -347,6 +347,7 @@ def test_the_link_opens_through_a_jupyter_server_with_its_live_page(tmp_path, hu
         assert [one["attributes"]["name"] for one in drawn] == ["paninifs"]
 
 
+@pytest.mark.soak("starts Jupyter servers")
 @pytest.mark.parametrize("hub", [False, True])
 def test_no_link_leads_through_a_jupyter_server_that_has_no_proxy(tmp_path, hub):
     with jupyter(tmp_path, proxy=False, hub=hub) as server:

@@ -75,6 +75,7 @@ def test_a_cluster_grows_for_waiting_tasks(corpus, tmp_path):
     assert pf.verify(tmp_path / "s").passed
 
 
+@pytest.mark.soak("waits for a first worker")
 def test_a_cluster_may_start_without_workers(corpus, tmp_path):
     with pf.connect(workers=(0, 2), quiet=True) as client:
         assert not client.nthreads()
@@ -84,6 +85,7 @@ def test_a_cluster_may_start_without_workers(corpus, tmp_path):
     assert pf.verify(tmp_path / "s").passed
 
 
+@pytest.mark.soak("waits until workers have gone")
 def test_removing_workers_loses_nothing(corpus, tmp_path):
     with pf.connect(workers=3, quiet=True) as client:
         run, told = begun(client, corpus, tmp_path / "s")
@@ -95,6 +97,7 @@ def test_removing_workers_loses_nothing(corpus, tmp_path):
     assert pf.verify(tmp_path / "s").passed
 
 
+@pytest.mark.soak("waits for a slow worker")
 @pytest.mark.parametrize("comes", [True, False])
 def test_a_run_waits_for_a_slow_first_worker(corpus, tmp_path, monkeypatch, comes):
     monkeypatch.setattr(watchdog, "CHECK_SECONDS", 0.2)

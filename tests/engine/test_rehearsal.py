@@ -182,6 +182,7 @@ def slow(text):
     return (text.offsets[1:] - text.offsets[:-1]).astype("int64")
 
 
+@pytest.mark.soak("runs for a quarter of a minute")
 def test_a_users_slow_block_is_timed(glosses, threads, write_jsonl, tmp_path):
     corpus = pf.open_corpus(write_jsonl(glosses))
     graph = pf.default_graph() + slow

@@ -128,6 +128,7 @@ def arrays(store):
     }
 
 
+@pytest.mark.soak("two runs side by side")
 @pytest.mark.parametrize("priority", [10, 0])
 def test_the_run_with_the_higher_priority_overtakes(glosses, tmp_path, priority, forked):
     folder = write(tmp_path / "in", glosses, 16)

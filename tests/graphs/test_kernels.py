@@ -718,6 +718,7 @@ def lesser(path: str, code: str, folder: Path) -> subprocess.CompletedProcess[st
     )
 
 
+@pytest.mark.soak("compiles all kernels for each processor")
 @pytest.mark.skipif(platform.machine() not in ("x86_64", "AMD64"), reason="targets of x86-64")
 @pytest.mark.parametrize("path", TARGETS)
 def test_a_lesser_processor_takes_its_own_path_and_gets_the_same(path: str, tmp_path: Path) -> None:

@@ -398,6 +398,7 @@ def main() -> None:
     parser.add_argument("--keep", type=Path, help="a folder for the files of all cases")
     parser.add_argument("--child", action="store_true", help=argparse.SUPPRESS)
     wanted = parser.parse_args()
+    sys.path[:0] = map(str, FOLDERS)  # targets import one another, and helpers
     if wanted.child:
         _child(wanted.only, wanted.seed, wanted.first, wanted.cases, wanted.keep)
         return

@@ -270,6 +270,7 @@ def test_a_second_client_takes_over_once_the_first_is_dead(
     assert_same_and_no_shard_twice(file_a_shard, tmp_path, undisturbed[SHARDS])
 
 
+@pytest.mark.soak("waits until the lease has passed")
 @pytest.mark.documented("client-hung")
 def test_a_client_that_hung_beyond_its_lease_stops(
     services, start, file_a_shard, undisturbed, tmp_path

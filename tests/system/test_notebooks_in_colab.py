@@ -148,7 +148,9 @@ def pictures(client):
     return sum("image/png" in output.get("data", {}) for output in outputs)
 
 
-@pytest.mark.parametrize("colab", [True, False])
+@pytest.mark.parametrize(
+    "colab", [True, pytest.param(False, marks=pytest.mark.soak("the whole notebook again"))]
+)
 def test_the_master_notebook_comes_to_its_results(tmp_path, colab):
     drive = tmp_path / "drive"
     mirror = drive / "MyDrive" / "paninifs" / "results.zarr"

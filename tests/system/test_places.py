@@ -189,6 +189,7 @@ def test_read_from_and_written_to_stopped_and_gone_on_with(client, place, corpus
     place.mend()
 
 
+@pytest.mark.soak("several runs in each place")
 def test_mirrored_to_and_resumed_from_alone(client, place, corpus, expected, tmp_path):
     options = {
         "client": client,
@@ -216,6 +217,7 @@ def test_mirrored_to_and_resumed_from_alone(client, place, corpus, expected, tmp
     assert pf.verify(place.url("mirror.zarr"), storage_options=place.options).passed
 
 
+@pytest.mark.soak("several runs in each place")
 def test_files_that_are_added_are_appended(client, place, glosses, tmp_path):
     options = {"client": client, "shard_rows": S, "progress": False}
     made = dict(list(parts(glosses).items())[:3])

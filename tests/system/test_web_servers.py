@@ -157,6 +157,7 @@ def test_no_connection_is_waited_for(monkeypatch, url):
         pf.open_corpus(url)
 
 
+@pytest.mark.soak("waits for servers")
 @pytest.mark.documented("web-status")
 @pytest.mark.parametrize("name", ["lines.jsonl", "long.jsonl"])
 @pytest.mark.parametrize("at", [3, 5, 8])
