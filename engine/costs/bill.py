@@ -21,6 +21,10 @@ from .work import Work
 SHOWN = ("CPU", "T4", "L4", "A100")
 """Machines that a run is compared with, besides those of the user's own catalogue."""
 
+SHORT_SECONDS = 10.0
+"""Seconds up to which a run is compared with no other machine: most of its time is not computing,
+and the same everywhere."""
+
 
 @dataclass(frozen=True)
 class Item:
@@ -54,8 +58,10 @@ class Bill:
     as_of: str  # the catalogue's date
 
     def __str__(self) -> str:
-        """Return the bill as two sentences."""
+        """Return the bill as two sentences, or one of a short run."""
         unpriced = "" if self.here.cost else " (its price is not known)"
+        if self.here.seconds < SHORT_SECONDS:
+            return f"{self.here}{unpriced}"
         if not self.elsewhere:
             return (
                 f"{self.here}{unpriced}. Elsewhere: not known; only the default graph is predicted"
@@ -96,9 +102,11 @@ def bill(work: Work | None, seconds: float, cluster: str | None = None) -> Bill:
     catalogue = open_catalogue()
     own = catalogued_machine(catalogue) if cluster is None else None
     mine = Item(cluster or HERE, seconds, None) if own is None else _item(own, seconds, catalogue)
+    if work is None or seconds < SHORT_SECONDS:
+        return Bill(mine, (), catalogue.as_of)
     others = []
     for machine in catalogue.machines.values():
-        if work is not None and machine != own and _is_shown(machine):
+        if machine != own and _is_shown(machine):
             with suppress(UsageError):  # too little is known about the machine
                 found = predict(machine, work)
                 others.append(_item(machine, found.seconds - found.parts["start"], catalogue))

@@ -32,7 +32,7 @@ class Findings:
     text_bytes: int  # of the texts in finished shards
     timelines: Mapping[int, Timeline]  # by number of the run, from 0; only runs that have one
     reading: Reading
-    highest: list[Ranked]  # the most ambiguous texts
+    highest: list[Ranked]  # by `Reading.ranked_by`
     lowest: list[Ranked]
     quarantined: Quarantined
     made: datetime  # when the report was made, UTC

@@ -57,7 +57,8 @@ class Reading:
     grouping: Grouping | None
     by_was_given: bool  # whether the caller gave the column; else it was chosen by default
     map: PrimeMap | None
-    highest: list[tuple[int, float]]  # rows with their `RANKED_BY`
+    ranked_by: str | None  # `RANKED_BY`, or the first field of another store
+    highest: list[tuple[int, float]]  # rows with that value
     lowest: list[tuple[int, float]]
 
 
@@ -98,11 +99,11 @@ class _Reader:
         computed = {field.name: field for field in manifest.fields}
         self._shares = _matrix(computed, _SHARES)
         self._bases = _matrix(computed, _BASES)
-        self._ranked = RANKED_BY if RANKED_BY in computed else None
         built_in = [name for name in _BUILT_IN_NUMBERS if name in computed]
         own = [f.name for f in manifest.fields if not f.shape and f.dtype != STRING]
         own = [name for name in own if name not in built_in]
         drawn = built_in + own[:OWN_FIELDS]
+        self._ranked = RANKED_BY if RANKED_BY in computed else next(iter(own), None)
         self._not_drawn = tuple(own[OWN_FIELDS:])
         self._averaged = [name for name in drawn if name == RANKED_BY or name not in built_in]
         several = [f for f in manifest.fields if f.shape and f.dtype != STRING]
@@ -181,6 +182,7 @@ class _Reader:
             grouping=grouping,
             by_was_given=self._by is not None,
             map=self._points.drawn(grouping, self._dhatus),
+            ranked_by=self._ranked,
             highest=self._extremes.highest,
             lowest=self._extremes.lowest,
         )

@@ -268,7 +268,8 @@ def test_store_of_user_blocks_has_no_empty_sections(look, submit, tmp_path):
     page, said = text_of(look, pf.report(tmp_path / "own.zarr", tmp_path / "r.html").path)
     assert page.locator("h3 code").all_inner_texts() == ["n_bytes"]
     assert "Bytes of the text. Median 3; half of the texts between 2 and 4" in said
-    assert page.locator("#profile, #bases, #texts").count() == 0
+    assert page.locator("#profile, #bases").count() == 0
+    assert "The texts with the largest n_bytes" in said
     assert "0.7 × entropy" not in said
     assert "hashes" not in said
 
@@ -607,3 +608,18 @@ def test_fields_with_several_numbers_are_summarised(look, submit, tmp_path):
     assert "long\t2\t1\t3" in said
     assert "short\t-1.5\t-2\t-1" in said  # NaN is ignored
     assert "30 numbers per text, the first 20 of them below" in said
+
+
+def test_texts_of_another_store_are_ranked_by_its_first_number(submit, tmp_path):
+    @pf.map_block(fields=[pf.Field("length", "float32")], version="1")
+    def length(text):
+        lengths = np.array([len(one) for one in text.to_strings()], "float32")
+        return np.where(lengths == 3, np.nan, lengths)
+
+    corpus = pf.open_corpus(write(tmp_path / "c.jsonl", [{"text": "x" * n} for n in range(1, 30)]))
+    submit(corpus, tmp_path / "s", pf.Graph([length]))
+    page = pf.report(tmp_path / "s", tmp_path / "r.html").path.read_text()
+    assert "The texts with the largest length" in page
+    assert f">{'x' * 29}<" in page
+    assert ">x<" in page
+    assert f">{'x' * 3}<" not in page
