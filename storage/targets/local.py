@@ -117,10 +117,12 @@ class LocalTarget:
         found = {}
         # Without onerror, a folder that cannot be listed would be skipped, as if it were empty.
         for folder, _, names in os.walk(top, onerror=_raise_unless_missing):
+            here = Path(folder)
+            below = here.relative_to(self._root).as_posix()
+            parent = "" if below == "." else f"{below}/"
             for name in names:
-                path = Path(folder, name)
                 with contextlib.suppress(FileNotFoundError):
-                    found[path.relative_to(self._root).as_posix()] = path.stat().st_size
+                    found[f"{parent}{name}"] = (here / name).stat().st_size
         return found
 
 

@@ -469,6 +469,7 @@ def test_principal_components_are_those_of_the_covariance():
 # --- the file -------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow("draws several reports")
 def test_report_is_named_after_its_store_and_replaced(small, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     made = pf.report(small)
