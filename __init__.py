@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from .engine.results.export.export import export as export
     from .engine.results.peek import peek as peek
     from .engine.results.quarantine import quarantine as quarantine
+    from .engine.results.repair import repair as repair
     from .engine.results.verify import verify as verify
     from .engine.run.handle import Run as Run
     from .engine.run.handle import running as running
@@ -57,6 +58,7 @@ _HOME = {
     "MicroBatch": ".engine.worker.micro_batch",
     "peek": ".engine.results.peek",
     "quarantine": ".engine.results.quarantine",
+    "repair": ".engine.results.repair",
     "Rehearsal": ".engine.rehearsal.rehearsal",
     "rehearse": ".engine.rehearsal.rehearse",
     "report": ".engine.report.report",

@@ -29,18 +29,20 @@ from ..storage.targets.target import Target
 
 if TYPE_CHECKING:
     import dask.dataframe as dd
+    import pandas as pd
 
 STAGED_KEY = "_staged.json"
 """Key of the object that marks a folder as completely staged."""
 
 ROW_GROUP_ROWS = 65_536
 
+_CHUNK_ROWS = 65_536  # of a pandas frame
 _UNLOADED = "deserialization of the task graph"  # in the message of dask's scheduler
 
 
 @short_traceback
 def stage(
-    frame: dd.DataFrame,
+    frame: dd.DataFrame | pd.DataFrame,
     folder: str | os.PathLike[str],
     *,
     text: str | None = None,
@@ -57,9 +59,9 @@ def stage(
 
     Parameters
     ----------
-    frame : dask.dataframe.DataFrame
-        Its partitions are pandas or cuDF frames, for example those of `Corpus.frame`. The index is
-        not kept; an identifier of the texts must be a column.
+    frame : dask.dataframe.DataFrame or pandas.DataFrame
+        The partitions of a dask frame are pandas or cuDF frames, for example those of
+        `Corpus.frame`. The index is not kept; an identifier of the texts must be a column.
     folder : str or path
         Where to write the files, preferably beside the results.
     text : str, optional
@@ -93,20 +95,22 @@ def stage(
     >>> corpus.index.rows
     2
     """
+    import dask.dataframe as dd
+    import pandas as pd
     from dask.base import is_dask_collection, tokenize
 
-    if not is_dask_collection(frame) or not hasattr(frame, "to_delayed"):
-        raise UsageError(
-            f"stage needs a dask DataFrame, not {type(frame).__name__}; "
-            "dask.dataframe.from_pandas(df, npartitions=4) makes one"
-        )
-    text = text or _text_column(frame)
-    columns = _columns(list(frame.columns), text, id, keep)
+    lazy: Any = frame
+    if isinstance(frame, pd.DataFrame):
+        lazy = dd.from_pandas(frame, chunksize=_CHUNK_ROWS, sort=False)
+    if not is_dask_collection(lazy) or not hasattr(lazy, "to_delayed"):
+        raise UsageError(f"stage needs a DataFrame of dask or pandas, not {type(frame).__name__}")
+    text = text or _text_column(lazy)
+    columns = _columns(list(lazy.columns), text, id, keep)
     target = open_target(folder, storage_options)
-    token: str = tokenize(frame[columns])
+    token: str = tokenize(lazy[columns])
     with Lease.acquire(target) as lease:
         if not _is_staged(target, token, fresh=fresh):
-            _write(frame[columns], target, token, lease.ticket)
+            _write(lazy[columns], target, token, lease.ticket)
     return open_corpus(
         folder, text=text, id=id, keep=keep, clean=clean, storage_options=storage_options
     )

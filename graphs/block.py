@@ -245,7 +245,8 @@ def map_block(
     calls.
 
     What takes long to make, such as a model, belongs in a function with `functools.cache` that the
-    block calls. Each worker thread then makes it once. What the function refers to otherwise is
+    block calls. Each worker process then makes it once, or twice if two threads ask for it at the
+    same moment. What the function refers to otherwise is
     sent to the workers as it is when the run is submitted, and changes to it stay there.
 
     Parameters

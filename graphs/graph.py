@@ -73,12 +73,15 @@ class Graph:
                 known.add(field.name)
         _require_one_meaning(self.blocks)
 
-    def __add__(self, other: MapBlock | Graph) -> Graph:
+    def __add__(self, other: Any) -> Graph:
         """Return the graph with a block, or another graph's blocks, appended."""
         if isinstance(other, MapBlock):
             return Graph((*self.blocks, other))
         if isinstance(other, Graph):
             return Graph((*self.blocks, *other.blocks))
+        if callable(other):
+            name = getattr(other, "__name__", "the function")
+            raise GraphError(f"{name} is not a block; decorate it with @pf.map_block(fields=[...])")
         return NotImplemented
 
     def __len__(self) -> int:

@@ -71,6 +71,10 @@ class ResultsMismatch(UsageError):
     """The store was begun from another corpus, graph, parameter or numeric version."""
 
 
+class ResultsDamaged(PaniniError, OSError):
+    """Stored results are not what was written; `repair` and another run compute them again."""
+
+
 class LeaseHeld(UsageError):
     """Another driver is writing the store."""
 

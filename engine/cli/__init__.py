@@ -35,6 +35,7 @@ commands = (
     machine.devices,
     stores.status,
     stores.verify,
+    stores.repair,
     stores.show,
     report.report,
     results.peek,

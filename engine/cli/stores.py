@@ -77,8 +77,24 @@ def verify(
             out.print(f"[red]wrong:[/] {plain(problem)}")
         passed = f"[green]verified[/]{f', except how {own} computes' if own else ''}"
         out.print(passed if found.passed else "[red]not verified[/]")
+        if not found.passed:
+            out.print(f"next: paninifs repair {plain(found.results)}, and run again")
     if not found.passed:
         raise typer.Exit(FAILED)
+
+
+def repair(results: Results, as_json: Json = False) -> None:
+    """Take damaged shards of RESULTS back, so that the next run computes them again."""
+    from ..results.repair import repair as take_back
+
+    with errors():
+        shards = take_back(results)
+    if as_json:
+        print_json({"shards": shards})
+    elif shards:
+        out.print(f"{len(shards):,} damaged shard(s) taken back; run the same command again")
+    else:
+        out.print("every stored byte is as it was written; nothing to repair")
 
 
 def show(

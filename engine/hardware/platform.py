@@ -10,6 +10,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
+NO_PLATFORM = "no cloud or notebook service recognised"
+"""A plain machine, in words."""
+
 
 @dataclass(frozen=True)
 class Platform:
@@ -28,9 +31,7 @@ class Platform:
         """
         facts = [f"{name} {value}" for name, value in self.session.items()]
         facts += [f"ends {self.ends:%Y-%m-%d %H:%M} UTC"] if self.ends else []
-        return (self.name or "no cloud or notebook service recognised") + (
-            f" ({', '.join(facts)})" if facts else ""
-        )
+        return (self.name or NO_PLATFORM) + (f" ({', '.join(facts)})" if facts else "")
 
 
 @dataclass(frozen=True)

@@ -90,6 +90,11 @@ class Recorder:
                 self._ended.set()
 
     @property
+    def rows_done(self) -> int:
+        """Texts done so far, by this run and earlier ones."""
+        return self._progress.rows_done
+
+    @property
     def seconds(self) -> float:
         """Seconds since the submission."""
         return time.perf_counter() - self._submitted

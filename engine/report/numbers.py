@@ -13,7 +13,7 @@ import numpy.typing as npt
 from ...storage.field import Field
 
 if TYPE_CHECKING:
-    import zarr
+    from ...storage.store.dataset import StoredArray
 
 DECADES = 2.0
 """Powers of ten; positive values that span more are drawn on a logarithmic scale."""
@@ -159,7 +159,7 @@ class ComponentSums:
         self._totals, self._known = np.zeros(shown), np.zeros(shown, np.int64)
         self._least, self._most = np.full(shown, np.inf), np.full(shown, -np.inf)
 
-    def add(self, array: zarr.Array[Any], start: int, places: npt.NDArray[np.int64]) -> None:
+    def add(self, array: StoredArray, start: int, places: npt.NDArray[np.int64]) -> None:
         """Add texts: the rows at `places` after `start`, ascending."""
         if not self._at:
             return

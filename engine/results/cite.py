@@ -20,6 +20,7 @@ from ...storage.store.manifest import Manifest
 from ...storage.store.quarantine import first_quarantined
 from ...storage.store.reader import ResultsStore
 from ...storage.targets.target import Target
+from ..hardware.platform import NO_PLATFORM
 from ..rendering.terminal import one_line, visible
 from .store_inventories import Inventories
 
@@ -238,7 +239,7 @@ def _written(dialect: Mapping[str, Any]) -> str:
 
 def _columns(corpus: Mapping[str, Any]) -> str:
     identity = corpus["id column"]
-    sentence = f"Texts were read from {corpus['text column']!r}"
+    sentence = f"Texts were read from {_source(corpus)}"
     if identity:
         sentence += f" and are identified by {identity!r}"
     kept = [repr(name) for name in corpus["kept columns"]]
@@ -246,6 +247,14 @@ def _columns(corpus: Mapping[str, Any]) -> str:
         was = "was" if len(kept) == 1 else "were"
         sentence += f"; {_series(kept)} {was} kept with the results"
     return f"{sentence}."
+
+
+def _source(corpus: Mapping[str, Any]) -> str:
+    files = corpus["files"].values()  # each "..., FORMAT, file NUMBER"
+    for name, source in (("text", "the lines of text files"), ("document", "whole files")):
+        if all(name in file.split(", ") for file in files):
+            return source
+    return f"the column {corpus['text column']!r}"
 
 
 def _runs(runs: Sequence[RunRecord], rows: int) -> list[str]:
@@ -273,7 +282,9 @@ def _runs(runs: Sequence[RunRecord], rows: int) -> list[str]:
 
 def _run(run: RunRecord) -> str:
     began = run.began.replace("T", " ").split("+")[0]
-    platform = "" if run.platform.startswith("none") else f" in {run.platform}"
+    # "none ..." is what earlier versions recorded.
+    unknown = run.platform.startswith(("none", NO_PLATFORM))
+    platform = "" if unknown else f" in {run.platform}"
     return (
         f"{_counted(run.rows, 'record')} took {run.seconds:.1f} s{platform}, begun {began} UTC, "
         f"with the backend {run.backend!r} on {run.cluster} "

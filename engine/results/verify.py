@@ -35,7 +35,7 @@ _RUN_ROWS = 256
 
 @dataclass(frozen=True, kw_only=True)
 class Verification:
-    """The outcome of `verify`; it passed if `problems` is empty."""
+    """The outcome of `verify`; true if it passed, which it did if `problems` is empty."""
 
     results: str
     rows: int  # rows whose values were recomputed and compared
@@ -48,6 +48,17 @@ class Verification:
     def passed(self) -> bool:
         """Whether no problem was found."""
         return not self.problems
+
+    def __bool__(self) -> bool:
+        return self.passed
+
+    def __repr__(self) -> str:
+        outcome = "passed" if self.passed else f"{len(self.problems):,} problems"
+        shown = "".join(f"\n  {problem}" for problem in self.problems)
+        return (
+            f"<Verification of {self.results}: {outcome}; {self.rows:,} texts recomputed, "
+            f"bytes of {self.shards:,} shards compared>{shown}"
+        )
 
 
 @short_traceback

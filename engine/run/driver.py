@@ -44,6 +44,9 @@ from .target_leases import Leases, release_all
 from .tasks import longest_first, tasks_left
 from .worker_memory import project
 
+MISREAD_SHARE = 0.01
+"""Share of a shard's texts that are not UTF-8, from which the encoding may be another one."""
+
 
 class Driver:
     """Executes a `RunSpec` and publishes `events`; holds the leases until it ends.
@@ -59,7 +62,7 @@ class Driver:
         self._mirroring: Mirroring | None = None
         self._warned = False
         self._text_seconds: Mapping[str, float] = {}  # by block, from a trial
-        self._warned_of_failed = False
+        self._warned_of_failed = self._warned_of_encoding = False
         self._announcing = threading.Lock()
         self._announced: set[int] = set()
         visible = Visible.of(spec.corpus.files, spec.target, self._ticket)
@@ -80,7 +83,10 @@ class Driver:
     def cancel(self) -> None:
         """Stop the run as soon as a task ends or turns out to be cancelled."""
         self._dispatch.stop(
-            RunCancelled(f"cancelled; {self._spec.target.url} keeps what is done; submit to resume")
+            RunCancelled(
+                f"cancelled; {self._spec.target.url} keeps the {self._recorder.rows_done:,} texts "
+                "that are done; submit to resume"
+            )
         )
 
     def work(self) -> Summary:
@@ -255,6 +261,7 @@ class Driver:
         self._events.publish(shard)
         self._warn_of_slow(shard)
         self._warn_of_failed(shard)
+        self._warn_of_encoding(shard)
         if self._mirroring is not None:
             self._mirroring.begin(shard.shard)
 
@@ -270,6 +277,21 @@ class Driver:
                 f"a shard took {sum(spent.values()):.0f} s, most of it in {slowest!r}, and a stop "
                 f"loses as much: give that block text_seconds={spent[slowest] / shard.rows:.2g}, "
                 "or the next run fewer rows per shard (--shard-rows, shard_rows=)"
+            )
+        )
+
+    def _warn_of_encoding(self, shard: ShardDone) -> None:
+        """Say once, and early, that files seem to be in another encoding than UTF-8."""
+        many = shard.undecodable >= max(1, MISREAD_SHARE * shard.rows)
+        if not many or self._warned_of_encoding or not self._spec.corpus.may_need_encoding:
+            return
+        self._warned_of_encoding = True
+        self._events.publish(
+            Notice(
+                f"{shard.undecodable:,} of {shard.rows:,} texts are not UTF-8 and quarantined. If "
+                "the files have another encoding, such as cp1252 of Excel, give it (--encoding "
+                "cp1252, encoding='cp1252'; 'auto' detects it), and start over (--fresh, "
+                "fresh=True)"
             )
         )
 

@@ -11,7 +11,10 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from functools import partial
+from typing import Any
 
+import numpy as np
+import numpy.typing as npt
 from distributed.worker import get_worker
 
 from ...graphs.fingerprint.changes import Observed
@@ -24,13 +27,16 @@ from .block_execution import Blocks
 from .micro_batch import MicroBatch
 from .sent_graph import GraphKey, held_graph
 from .task import announce, filter_worker_log, sendable
-from .user_code import Sources, sources_of
+from .user_code import Sources, abridged, sources_of
 
 ROWS = 16
 """Most texts that a graph is tried on."""
 
 SECONDS, MOST_SECONDS = 1.0, 30.0
 """Seconds after which no more texts are tried; the second, if none has worked yet."""
+
+CLOSE, CLOSE_INEXACT = 1e-3, 0.1
+"""Differences by rounding, as a share of the value, of exact blocks and of others."""
 
 FEW = 2
 """Texts tried first: more than one, because a wrong length may be right for a single text. Of a
@@ -101,7 +107,7 @@ def _tried(graph: Graph, trial: GraphTrial, begun: Callable[[str, str], None]) -
     size = MicroBatch(ROWS, max(1, trial.texts.text.nbytes))
     blocks = Blocks(graph, trial.backend, size, begun=begun, sources=trial.sources)
     attempts = _Attempts(blocks, trial.texts)
-    problem = attempts.problem(trial.few, trial.raise_on_error)
+    problem = attempts.problem(trial.few, trial.raise_on_error) or attempts.dependence(graph)
     notes = tuple(
         f"block {block!r} changes {name!r}: each worker has its own, and the changes stay there; "
         "return as a field what you need"
@@ -116,15 +122,15 @@ class _Attempts:
 
     def __init__(self, blocks: Blocks, texts: FirstTexts) -> None:
         self._blocks, self._texts = blocks, texts
-        self._warm = False
+        self._began = time.monotonic()
+        self._seen: tuple[int, dict[str, npt.NDArray[Any]]] = (0, {})  # first row, and the arrays
         self.text_seconds: dict[str, float] = {}  # by block
 
     def problem(self, few: int, raise_on_error: bool) -> BlockError | None:
         """Return the error of the graph; None if it works, if perhaps not for every text."""
-        began = time.monotonic()
         text = self._texts.text
         problem = self._error(0, few)
-        if problem is None and len(text) > few and time.monotonic() - began < SECONDS:
+        if problem is None and len(text) > few and self._seconds < SECONDS:
             problem = self._error(few, len(text))
         if problem is None or raise_on_error:
             return problem
@@ -133,29 +139,81 @@ class _Attempts:
         for row in range(len(text)):
             if self._error(row, row + 1) is None:
                 good.append(row)
-            if len(good) == FEW or time.monotonic() - began > (SECONDS if good else MOST_SECONDS):
+            if len(good) == FEW or self._seconds > (SECONDS if good else MOST_SECONDS):
                 break
         if len(good) == FEW:  # two texts that work alone must work together
             return self._error_of(_joined(text, good), lambda *_: self._texts.where(*_ends(good)))
         return None if good else problem
 
+    def dependence(self, graph: Graph) -> BlockError | None:
+        """Return an error if values of a text depend on other texts, on earlier calls or on chance.
+
+        A text in the middle and the last one of a micro-batch are computed once more, alone.
+        """
+        start, together = self._seen
+        rows = len(next(iter(together.values()), ()))
+        for row in sorted({1, rows - 1}) if rows > 1 else ():
+            if self._seconds > SECONDS or self._error(start + row, start + row + 1) is not None:
+                return None
+            _, alone = self._seen
+            for block in graph:
+                for one in block.fields if block.function is not None else ():
+                    before, now = together[one.name][row], alone[one.name][0]
+                    if not _close(before, now, CLOSE if block.exact else CLOSE_INEXACT):
+                        where = self._texts.where(start + row, start + row + 1)
+                        return BlockError(
+                            f"block {block.name!r} returns other values for the same text in "
+                            f"another micro-batch: {one.name!r} is {_shown(before)} among {rows} "
+                            f"texts and {_shown(now)} alone (at {where}). A row's values must "
+                            "depend on its own text alone, not on other texts, earlier calls or "
+                            "chance"
+                        )
+        return None
+
+    @property
+    def _seconds(self) -> float:
+        return time.monotonic() - self._began
+
     def _error(self, start: int, stop: int) -> BlockError | None:
-        return self._error_of(
+        error = self._error_of(
             self._texts.text[start:stop],
             lambda first, last: self._texts.where(start + first, start + last),
         )
+        if error is None:
+            self._seen = start, self._seen[1]
+        return error
 
     def _error_of(self, text: PackedText, where: Callable[[int, int], str]) -> BlockError | None:
+        is_warm = bool(self._seen[1])  # the first call of a block may load a model
         try:
-            for part in self._blocks.run(text, where):
-                if self._warm:  # the first call of a block may load a model
-                    self.text_seconds = {
-                        block: seconds / len(text) for block, seconds in part.seconds.items()
-                    }
+            parts = list(self._blocks.run(text, where))
         except BlockError as error:
             return error
-        self._warm = True
+        if is_warm:
+            spent = [part.seconds for part in parts]
+            names = {name for seconds in spent for name in seconds}
+            self.text_seconds = {
+                name: sum(seconds.get(name, 0.0) for seconds in spent) / len(text) for name in names
+            }
+        arrays = {
+            name: np.concatenate([part.arrays[name] for part in parts]) for name in parts[0].arrays
+        }
+        self._seen = 0, arrays
         return None
+
+
+def _close(one: Any, other: Any, tolerance: float) -> bool:
+    """Return whether values of a row are equal; floats within a share of the largest of the row."""
+    one, other = np.asarray(one), np.asarray(other)
+    if one.dtype.kind != "f":
+        return bool((one == other).all())
+    wide, narrow = one.astype(np.float64), other.astype(np.float64)
+    largest = np.abs(np.where(np.isfinite(wide), wide, 0)).max(initial=0)
+    return bool(np.allclose(wide, narrow, tolerance, tolerance * largest, equal_nan=True))
+
+
+def _shown(value: Any) -> str:
+    return abridged(str(np.asarray(value).tolist()), 60)
 
 
 def _joined(text: PackedText, rows: list[int]) -> PackedText:

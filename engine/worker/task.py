@@ -26,6 +26,7 @@ from ...graphs.kernels import load
 from ...storage.errors import BlockError, PaniniError, RowsQuarantined, UnfitWorker
 from ...storage.rows import Stretch
 from ...storage.store.leases.lease import LeaseTicket
+from ...storage.store.quarantine import is_undecodable
 from ...storage.store.shards import StoreLayout, commit, is_intact, read_marker
 from ...storage.targets.target import Target
 from ..monitoring.events import ShardDone, TextsComputed
@@ -243,6 +244,7 @@ def _commit(
         worker=worker.address,
         micro_batch=buffer.micro_batch,
         failed=buffer.failed.first,
+        undecodable=sum(entry.rows for entry in buffer.quarantined if is_undecodable(entry)),
     )
     worker.log_event(topic, asdict(done))
     return done

@@ -50,19 +50,33 @@ def require_text(files: Sequence[SourceFile], found: Sequence[Outline | str], te
     names = {name for one in counted for name in one.columns} - {ANY_TEXT}
     if text in names:
         raise ColumnNotFound(str(problems[0]))
-    offer = _other_delimiter(text, names) or did_you_mean(text, names)
+    offer = _other_delimiter(names) or did_you_mean(text, names)
     raise ColumnNotFound(no_column(text, names) + offer + _unusable(files, found))
 
 
-def _other_delimiter(text: str, names: Collection[str]) -> str:
+def several_names(name: str, names: Collection[str]) -> str:
+    """Return advice if a name is several names with commas between them.
+
+    >>> several_names("lang,year", ["lang", "text", "year"])
+    "; give each on its own (--keep lang --keep year, keep=['lang', 'year'])"
+    """
+    parts = [part.strip() for part in name.split(",")]
+    if len(parts) < 2 or not all(part in names for part in parts):
+        return ""
+    options = " ".join(f"--keep {quoted(part) if ' ' in part else part}" for part in parts)
+    return f"; give each on its own ({options}, keep={parts})"
+
+
+def _other_delimiter(names: Collection[str]) -> str:
     """Return advice if a header was read as one name because its delimiter is another one."""
-    for name in names:
-        for delimiter in _DELIMITERS:
-            parts = [part.strip(" \"'") for part in name.split(delimiter)]
-            if len(parts) > 1 and text in parts:
-                option = "tab" if delimiter == "\t" else delimiter
-                return f"; give the delimiter (--delimiter '{option}', delimiter={delimiter!r})"
-    return ""
+    if len(names) != 1:
+        return ""
+    (name,) = names
+    delimiter = max(_DELIMITERS, key=name.count)
+    if delimiter not in name:
+        return ""
+    option = "tab" if delimiter == "\t" else delimiter
+    return f"; give the delimiter (--delimiter '{option}', delimiter={delimiter!r})"
 
 
 def _unusable(files: Sequence[SourceFile], found: Sequence[Outline | str]) -> str:

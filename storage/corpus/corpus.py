@@ -168,6 +168,14 @@ class Corpus:
         return FileOpener(self.storage_options, exact=self.exact)
 
     @property
+    def may_need_encoding(self) -> bool:
+        """Whether there are text files, and no encoding was given for them."""
+        formats = {file.format for file in self.files}
+        return self.dialect.encoding is None and any(
+            "encoding" in FORMATS[name].options for name in formats
+        )
+
+    @property
     def nbytes(self) -> int:
         """Bytes of all files, as stored."""
         return sum(file.size for file in self.files)

@@ -36,6 +36,7 @@ from .column_messages import (
     doubled_names,
     no_column,
     require_text,
+    several_names,
     text_problem,
     unreadable_values,
 )
@@ -244,7 +245,8 @@ def build_index(
     names = {name for o in readable for name in o.columns} - {ANY_TEXT}
     for name in (*([id] if id else []), *keep):
         if readable and name not in names:
-            raise ColumnNotFound(no_column(name, names) + did_you_mean(name, names))
+            advice = several_names(name, names) or did_you_mean(name, names)
+            raise ColumnNotFound(no_column(name, names) + advice)
     remarks = doubled_names(files, found, (text, id or _DEFAULT_ID, *keep))
     identity = id or (_DEFAULT_ID if _DEFAULT_ID in names else None)
     if id is None and identity and (nested := _nested(readable, identity)):

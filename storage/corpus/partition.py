@@ -16,7 +16,7 @@ from ..rows import RowSpan
 MIN_SHARD_ROWS = 4096
 MAX_SHARD_ROWS = 131_072
 MAX_SHARD_BYTES = 64 << 20
-MAX_SHARD_SECONDS = 60.0
+MIN_SHARD_SECONDS, MAX_SHARD_SECONDS = 5.0, 60.0
 SHARDS_AIMED_AT = 64
 FEW_SHARDS = 16
 """Shards to aim at where creating an object takes about a second, as on a mounted Drive."""
@@ -79,8 +79,8 @@ class Sharding:
         """Return S for a corpus of `rows` rows whose results take `row_bytes` per text.
 
         Unless the user sets it, S is the largest power of two with S ≤ `rows` / `shards` (but at
-        least 4,096 and at most 131,072); S × `row_bytes` ≤ 64 MiB; and S × `text_seconds` ≤ 60 s,
-        because a task has up to five shards in flight.
+        least 4,096, or as many as take 5 s, and at most 131,072); S × `row_bytes` ≤ 64 MiB; and S ×
+        `text_seconds` ≤ 60 s, because a task has up to five shards in flight.
 
         >>> [Sharding().choose(rows) for rows in (129, 1_000_000, 10**9)]
         [4096, 8192, 131072]
@@ -88,10 +88,15 @@ class Sharding:
         32768
         >>> Sharding(text_seconds=0.02).choose(10**9)  # fifty texts per second
         2048
+        >>> Sharding(text_seconds=0.02).choose(6000)
+        128
         """
         if self.rows:
             return self.rows
-        chosen = min(max(rows // self.shards, MIN_SHARD_ROWS), MAX_SHARD_ROWS)
+        least = MIN_SHARD_ROWS
+        if self.text_seconds:
+            least = min(least, max(1, int(MIN_SHARD_SECONDS / self.text_seconds)))
+        chosen = min(max(rows // self.shards, least), MAX_SHARD_ROWS)
         if row_bytes:
             chosen = min(chosen, MAX_SHARD_BYTES // row_bytes)
         if self.text_seconds:

@@ -9,13 +9,15 @@ import json
 import os
 import warnings
 from collections.abc import Mapping
+from dataclasses import dataclass
 from os import PathLike
 from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
+import numpy.typing as npt
 import zarr
 
-from ..errors import ResultsIncomplete, ResultsNotFound
+from ..errors import PaniniError, ResultsDamaged, ResultsIncomplete, ResultsNotFound
 from ..messages.tracebacks import short_traceback
 from ..targets.open import open_target
 from ..targets.target import Target
@@ -134,6 +136,39 @@ def _counts_of_finished(target: Target) -> Mapping[str, Any] | None:
     return manifest.summary if len(done_shards(target, layout)) == layout.shards else None
 
 
+@dataclass(frozen=True)
+class StoredArray:
+    """An array of a store, for reading."""
+
+    name: str
+    array: zarr.Array[Any]
+    store: str  # URL
+
+    def __getitem__(self, selection: Any) -> npt.NDArray[Any]:
+        """Return the selected values.
+
+        Raises
+        ------
+        ResultsDamaged
+            The stored bytes cannot be decoded.
+        """
+        try:
+            return np.asarray(self.array[selection])
+        except PaniniError:
+            raise
+        except Exception as error:  # a codec may raise anything on damaged bytes
+            raise ResultsDamaged(
+                f"array {self.name!r} of {self.store} cannot be read, its bytes are damaged "
+                f"({error}); `paninifs repair {self.store}`, and then the run once more, compute "
+                "them again"
+            ) from error
+
+    @property
+    def attrs(self) -> Mapping[str, Any]:
+        """The attributes of the array."""
+        return dict(self.array.attrs)
+
+
 class StoredArrays:
     """The arrays of a store, for reading by rows.
 
@@ -146,10 +181,11 @@ class StoredArrays:
     def __init__(self, target: Target) -> None:
         # Only format 3: the engine never writes format 2, whose codecs may unpickle what they read.
         self._group = zarr.open_group(TargetStore(target), mode="r", zarr_format=3)
+        self._url = target.url
 
-    def __getitem__(self, name: str) -> zarr.Array[Any]:
+    def __getitem__(self, name: str) -> StoredArray:
         """Return an array."""
-        return cast("zarr.Array[Any]", self._group[name])
+        return StoredArray(name, cast("zarr.Array[Any]", self._group[name]), self._url)
 
     def labels(self, dimension: str) -> list[str] | None:
         """Return the labels of the positions along a dimension, or None if it has no labels."""

@@ -293,6 +293,13 @@ def finish(
     return summary
 
 
+def reopen(target: Target) -> None:
+    """Mark a store as not complete, if it was; the caller holds its lease."""
+    root = target.get(ROOT_KEY)
+    if root is not None:
+        target.put(ROOT_KEY, with_attributes(root, complete=False))
+
+
 def _summary(store: OpenStore, markers: Mapping[int, Marker]) -> Summary:
     """Count what the shards hold; write the array of duplicates, if it is requested."""
     target, layout, index = store.target, store.layout, store.index

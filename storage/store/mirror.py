@@ -21,7 +21,6 @@ from ..targets.local import is_temporary
 from ..targets.target import Target
 from .extension import Existing, in_known_terms, refuse_mismatch
 from .keys import (
-    DONE,
     MANIFEST_KEY,
     QUARANTINE_KEY,
     ROOT_KEY,
@@ -188,7 +187,7 @@ def _copy(source: Target, target: Target, key: str, digest: str | None = None) -
     if data is None or (digest and hashlib.sha256(data).hexdigest() != digest):
         raise RunFailed(
             f"{source.url}/{key} is missing or damaged (`paninifs verify` lists all such objects); "
-            f"remove the marker of its shard in {DONE}, and run again to compute the shard"
+            f"`paninifs repair {source.url}`, and run again to compute its shard"
         )
 
     def verified() -> None:

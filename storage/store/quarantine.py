@@ -137,6 +137,11 @@ def from_parquet(data: bytes) -> list[QuarantinedRows]:
     return [QuarantinedRows(**row) for row in pq.read_table(io.BytesIO(data)).to_pylist()]
 
 
+def is_undecodable(entry: QuarantinedRows) -> bool:
+    """Return whether rows are quarantined because their text is not UTF-8."""
+    return entry.reason.startswith("invalid UTF-8")
+
+
 def first_quarantined(target: Target, most: int) -> tuple[list[QuarantinedRows], int]:
     """Return up to `most` entries of a finished store, and the number of all, perhaps millions."""
     data = target.get(QUARANTINE_KEY)

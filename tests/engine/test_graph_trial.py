@@ -73,6 +73,46 @@ def test_a_wrong_block_ends_a_run_before_it_writes(submit, tmp_path, code, messa
     assert nothing_written(tmp_path)
 
 
+def deviation(texts):
+    found = lengths(texts).astype("float32")
+    return (found - found.mean()) / (found.std() + 1e-9)
+
+
+def unseen(texts, seen=set()):  # noqa: B006 (it is what is tested)
+    found = np.array([one not in seen for one in texts])
+    seen.update(texts)
+    return found
+
+
+DEPENDENT = {
+    "the largest": ("float32", lambda texts: (lengths(texts) / max(lengths(texts))).astype("f4")),
+    "the mean": ("float32", deviation),
+    "the place": ("int64", lambda texts: np.arange(len(texts))),
+    "order": ("int32", lambda texts: np.sort(lengths(texts))),
+    "earlier calls": ("bool", unseen),
+    "chance": ("float64", lambda texts: np.random.default_rng().random(len(texts))),
+    "a string": ("string", lambda texts: np.array([f"{len(texts)}"] * len(texts), object)),
+}
+
+
+@pytest.mark.documented("block-dependence")
+@pytest.mark.parametrize(("dtype", "code"), DEPENDENT.values(), ids=DEPENDENT)
+def test_values_that_depend_on_the_batch_end_a_run(submit, tmp_path, dtype, code):
+    varied = ["x" * (1 + 37 * n % 23) for n in range(16)]
+    with pytest.raises(BlockError, match=r"'mine' returns other values .* Nothing was written"):
+        submit(pf.Graph(block(code, fields=[pf.Field("x", dtype)])), *varied).result()
+    assert nothing_written(tmp_path)
+
+
+@pytest.mark.parametrize("rounding", [1e-5, 0.02])
+def test_rounding_is_no_dependence(submit, rounding):
+    def rounded(texts):
+        return (lengths(texts) * (1 + rounding / len(texts))).astype("float32")
+
+    own = block(rounded, fields=[pf.Field("x", "float32")], exact=rounding < 1e-3)
+    assert submit(pf.Graph(own)).result().done == 100
+
+
 def test_a_block_that_needs_a_wrong_one_is_not_blamed(submit):
     wrong = block(lambda texts: np.zeros(len(texts)), "first")
     after = pf.map_block(fields=[pf.Field("y", "int32")], name="after")(lambda x: x)
@@ -118,11 +158,11 @@ def test_a_store_with_results_is_gone_on_with_without_a_trial(submit, tmp_path):
     graph = pf.Graph(block(counted))
     calls.rows.clear()
     submit(graph).result()
-    assert calls.rows[:2] == [2, ROWS - 2]
-    assert sum(calls.rows[2:]) == 100
+    assert calls.rows[:4] == [2, ROWS - 2, 1, 1]
+    assert sum(calls.rows[4:]) == 100
     submit(graph).result()
-    assert calls.rows[:2] == [2, ROWS - 2]
-    assert sum(calls.rows[2:]) == 100
+    assert calls.rows[:4] == [2, ROWS - 2, 1, 1]
+    assert sum(calls.rows[4:]) == 100
 
 
 def test_a_slow_block_is_tried_on_few_texts(submit):

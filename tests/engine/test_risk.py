@@ -92,12 +92,12 @@ def test_an_invalid_text_seconds_is_refused(seconds):
 
 
 def test_a_run_says_what_is_at_risk(client, corpus, tmp_path, capsys):
-    graph = pf.default_graph() + slow(0.5, 0.0)
+    graph = pf.default_graph() + slow(7.0, 0.0)
     pf.submit(graph, corpus, tmp_path / "out.zarr", client=client).result()
     said = " ".join(capsys.readouterr().err.split())
-    # 64 rows per shard are 32 s, 128 would be 64 s; five shards at once are 160 s.
-    assert "stopping loses at most 300 texts per thread, 150 s of work" in said
-    assert json.loads((tmp_path / "out.zarr/_run/manifest.json").read_text())["shard_rows"] == 64
+    # A 64th of 300 rows are 4, in 28 s; five shards at once are 140 s.
+    assert "stopping loses at most 20 texts per thread, 140 s of work" in said
+    assert json.loads((tmp_path / "out.zarr/_run/manifest.json").read_text())["shard_rows"] == 4
 
 
 def test_slow_targets_have_fewer_shards(client, glosses, tmp_path, write_jsonl):

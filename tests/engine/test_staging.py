@@ -82,9 +82,15 @@ def test_another_frame_or_folder_is_refused(corpus, tmp_path):
     assert (tmp_path / "mine/notes.txt").read_text() == "mine"
 
 
+def test_a_pandas_frame_is_staged_in_its_order(tmp_path):
+    frame = pd.DataFrame({"text": ["c", "a", "b"], "lang": ["de", "fr", "en"]}, index=[2, 0, 1])
+    staged = pf.stage(frame, tmp_path / "staged", keep=["lang"])
+    assert staged.frame.compute().text.tolist() == ["c", "a", "b"]
+
+
 def test_invalid_frames_are_refused(corpus, tmp_path):
-    with pytest.raises(UsageError, match=r"not DataFrame; dask\.dataframe\.from_pandas"):
-        pf.stage(pd.DataFrame({"text": ["a"]}), tmp_path / "staged")
+    with pytest.raises(UsageError, match="needs a DataFrame of dask or pandas, not Series"):
+        pf.stage(pd.Series(["a"]), tmp_path / "staged")
     with pytest.raises(ColumnNotFound, match="no column 'body'; the frame has: text, id"):
         pf.stage(corpus.frame, tmp_path / "staged", text="body")
     assert not (tmp_path / "staged").exists()

@@ -26,8 +26,8 @@ def stand_in(module, name, *bases):
 
 
 OTHERS = {
-    "DataFrame": (FRAME, r"stage\(dask\.dataframe\.from_pandas\(df, "),
-    "Series": (FRAME.text, r"from_pandas\(series\.to_frame\('text'\), .*open_corpus\(list\(series"),
+    "DataFrame": (FRAME, r"stage\(df, "),
+    "Series": (FRAME.text, r"stage\(series\.to_frame\('text'\), .*open_corpus\(list\(series"),
     "dask frame": (dd.from_pandas(FRAME, npartitions=1), r"paninifs\.stage\(frame, "),
     "dask series": (dd.from_pandas(FRAME, npartitions=1).text, r"stage\(series\.to_frame\('text'"),
     "dict": ({"text": TEXTS}, r"not a dict; pandas\.DataFrame\(data\)\.to_parquet"),

@@ -13,6 +13,7 @@ from paninifs.storage.corpus.partition import (
     MAX_SHARD_ROWS,
     MAX_SHARD_SECONDS,
     MIN_SHARD_ROWS,
+    MIN_SHARD_SECONDS,
     SHARDS_AIMED_AT,
     FileRows,
     Sharding,
@@ -71,12 +72,15 @@ def test_the_rows_per_shard_are_a_power_of_two_within_bounds(rows, row_bytes, se
     assert size * seconds <= MAX_SHARD_SECONDS or size == 1
     small = row_bytes * MIN_SHARD_ROWS <= MAX_SHARD_BYTES
     quick = seconds * MIN_SHARD_ROWS <= MAX_SHARD_SECONDS
-    assert size >= MIN_SHARD_ROWS or not (small and quick)
-    assert size * shards <= rows or size <= MIN_SHARD_ROWS
+    least = (
+        min(MIN_SHARD_ROWS, max(1, int(MIN_SHARD_SECONDS / seconds))) if seconds else MIN_SHARD_ROWS
+    )
+    assert 2 * size > least or not (small and quick)
+    assert size * shards <= rows or size <= least
     # It is the largest: twice as many rows would exceed a limit.
     double = 2 * size
     assert (
-        double > max(rows // shards, MIN_SHARD_ROWS)
+        double > max(rows // shards, least)
         or double > MAX_SHARD_ROWS
         or double * row_bytes > MAX_SHARD_BYTES
         or double * seconds > MAX_SHARD_SECONDS

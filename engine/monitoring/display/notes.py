@@ -68,7 +68,8 @@ def _planned(event: Planned) -> Iterator[str]:
     yield f"a worker will need about {event.memory}"
     if event.shards > 1:
         work = f", {event.seconds_at_risk:.0f} s of work" if event.seconds_at_risk else ""
-        yield f"stopping loses at most {event.rows_at_risk:,} texts per thread{work}"
+        each = " per thread" if event.rows_at_risk < event.rows else ""
+        yield f"stopping loses at most {event.rows_at_risk:,} texts{each}{work}"
 
 
 def _counted(shards: int) -> str:

@@ -11,7 +11,7 @@ from ...messages.names import quoted, storable
 
 Location = str | PathLike[str]
 
-_STAGE = "corpus = paninifs.stage(dask.dataframe.from_pandas({}, npartitions=4), 'a-new-folder')"
+_STAGE = "corpus = paninifs.stage({}, 'a-new-folder', text='text')"
 _PATHS = "(or, if it holds paths, open_corpus(list(series)))"
 _THEN = "then open_corpus('texts.parquet')"
 _AS_FRAME = "pandas.DataFrame({'text': texts}).to_parquet('texts.parquet')"

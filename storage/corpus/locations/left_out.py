@@ -4,18 +4,22 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
+from contextlib import suppress
+from itertools import islice
 from os import fspath
-from pathlib import PurePosixPath
+from pathlib import Path, PurePosixPath
 
 from ...filesystems.redaction import scrubbed, shown
 from ...formats.compression import SUFFIXES as COMPRESSED
 from ...formats.compression import split_suffix
 from ...formats.registry import ENDINGS, FORMATS, endings_of, format_of
-from ...messages.names import MOST_NAMES, listed
+from ...messages.names import MOST_NAMES, did_you_mean, listed
 from .arguments import Location, about_texts
 
 _MOST_CHARACTERS = 300
 """Characters of a location that a message shows at most: it may be a text by mistake."""
+
+_MOST_NEIGHBOURS = 1000  # names in a folder that are compared with a missing one
 
 _JSON = "if it has one JSON object per line, give --format jsonl (format='jsonl')"
 
@@ -25,7 +29,17 @@ def not_found(url: str) -> str:
     advice = about_texts(url) or (
         "check the path (in a folder, results stores and names that start with . or _ are skipped)"
     )
-    return f"no files found at {_short(url)}; {advice}"
+    return f"no files found at {_short(url)}{_neighbour(url) or f'; {advice}'}"
+
+
+def _neighbour(url: str) -> str:
+    """Return a question that offers a file beside one that does not exist."""
+    path = Path(url)
+    with suppress(OSError, ValueError):
+        if "://" not in url and path.parent.is_dir():
+            beside = islice(path.parent.iterdir(), _MOST_NEIGHBOURS)
+            return did_you_mean(path.name, (one.name for one in beside))
+    return ""
 
 
 def unknown_format(name: str) -> str:
