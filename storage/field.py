@@ -127,6 +127,8 @@ class Field:
 
     def _require_storable(self, dim: str, labels: Sequence[Any]) -> None:
         """Raise `GraphError` for labels that cannot be stored as an array of the dimension."""
+        if len(set(labels)) < len(labels):
+            raise GraphError(f"field {self.name!r}: labels of dimension {dim!r} are repeated")
         values = np.asarray(labels)
         unicode = values.dtype.kind != "U" or _is_unicode(values.ravel().tolist())
         if values.ndim != 1 or values.dtype.kind not in _LABEL_KINDS or not unicode:

@@ -31,7 +31,7 @@ os.environ["PYTHONPATH"] = os.pathsep.join(
 os.environ["GCSFS_EXPERIMENTAL_ZB_HNS_SUPPORT"] = "false"
 
 # For clusters that tests start without `connect`: see PROFILING_DEADLOCKS in
-# `engine/cluster/local.py`.
+# `engine/hardware/python.py`.
 os.environ["DASK_DISTRIBUTED__WORKER__PROFILE__ENABLED"] = "False"
 
 # A shell starts background processes with Ctrl-C ignored, and the processes that the tests start

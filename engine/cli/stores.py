@@ -83,18 +83,24 @@ def verify(
         raise typer.Exit(FAILED)
 
 
-def repair(results: Results, as_json: Json = False) -> None:
+def repair(
+    results: Results,
+    failed: Annotated[
+        bool, typer.Option("--failed", help="Also take back texts that a block failed for.")
+    ] = False,
+    as_json: Json = False,
+) -> None:
     """Take damaged shards of RESULTS back, so that the next run computes them again."""
     from ..results.repair import repair as take_back
 
     with errors():
-        shards = take_back(results)
+        shards = take_back(results, failed=failed)
     if as_json:
         print_json({"shards": shards})
     elif shards:
-        out.print(f"{len(shards):,} damaged shard(s) taken back; run the same command again")
+        out.print(f"{len(shards):,} shard(s) taken back; run the same command again")
     else:
-        out.print("every stored byte is as it was written; nothing to repair")
+        out.print("nothing to repair: every stored byte is as it was written")
 
 
 def show(

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import signal
 import socket
-import sys
 import threading
 import warnings
 from collections.abc import Callable, Iterator
@@ -20,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 
 from ...storage.errors import BackendUnavailable, UsageError
 from ..hardware.loopback import LOOPBACK, is_loopback
+from ..hardware.python import PROFILING_DEADLOCKS
 from ..monitoring.dashboard.link import PAGE, dashboard_link
 from ..monitoring.dashboard.message import TOPIC
 from . import cuda as cuda_cluster
@@ -33,10 +33,6 @@ if TYPE_CHECKING:
     from distributed.deploy.spec import SpecCluster
 
 DASHBOARD_PORT = 8787
-PROFILING_DEADLOCKS = sys.version_info < (3, 11, 8) or (3, 12) <= sys.version_info < (3, 12, 2)
-"""Whether `sys._current_frames`, which dask's profiler calls a hundred times per second, can
-deadlock the process when a thread begins or ends at a bad moment (CPython issue 106883)."""
-
 LOST_WORKER_TIMEOUT = "1 day"
 WORKER_ENVIRONMENT = {"MALLOC_TRIM_THRESHOLD_": 256 << 20, "MALLOC_MMAP_THRESHOLD_": 32 << 20}
 TICK = "500 ms"

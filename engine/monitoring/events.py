@@ -71,6 +71,7 @@ class ShardDone:
     worker: str = ""
     micro_batch: tuple[int, int] | None = None  # most texts and bytes of text per call of a block
     failed: str | None = None  # the first text that a block failed for, and why
+    failed_rows: int = 0  # that a block failed for
     undecodable: int = 0  # rows that are not UTF-8
 
 

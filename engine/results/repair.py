@@ -11,12 +11,15 @@ from ...storage.store.keys import marker_key
 from ...storage.store.leases.lease import Lease
 from ...storage.store.lifecycle import reopen
 from ...storage.store.reader import ResultsStore
-from ...storage.store.shards import is_intact, marked_shards
+from ...storage.store.shards import Marker, is_intact, marked_shards, quarantined_of
 
 
 @short_traceback
 def repair(
-    results: str | PathLike[str], *, storage_options: Mapping[str, Any] | None = None
+    results: str | PathLike[str],
+    *,
+    failed: bool = False,
+    storage_options: Mapping[str, Any] | None = None,
 ) -> list[int]:
     r"""Take back every shard whose stored bytes are missing or not what was written.
 
@@ -27,6 +30,9 @@ def repair(
     ----------
     results : str or path
         The store, finished or not.
+    failed : bool
+        Also take back shards with rows that a block failed for, such as after an outage of a
+        service that the block calls.
     storage_options : mapping, optional
         Passed to fsspec.
 
@@ -61,9 +67,19 @@ def repair(
     store = ResultsStore.open(results, storage_options)
     with Lease.acquire(store.target) as lease:
         markers = marked_shards(store.target, store.layout)
-        damaged = [shard for shard, one in markers.items() if not is_intact(store.target, one)]
+        damaged = [
+            shard
+            for shard, marker in markers.items()
+            if not is_intact(store.target, marker) or (failed and _has_failed(store, marker))
+        ]
         lease.ticket.check(store.target)
         if damaged:
             reopen(store.target)
         store.target.delete([marker_key(shard) for shard in damaged])
     return damaged
+
+
+def _has_failed(store: ResultsStore, marker: Marker) -> bool:
+    if not marker.quarantined:
+        return False
+    return any(entry.block for entry in quarantined_of(store.target, marker.shard))

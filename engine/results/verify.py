@@ -57,7 +57,7 @@ class Verification:
         shown = "".join(f"\n  {problem}" for problem in self.problems)
         return (
             f"<Verification of {self.results}: {outcome}; {self.rows:,} texts recomputed, "
-            f"bytes of {self.shards:,} shards compared>{shown}"
+            f"bytes of {self.shards:,} shard(s) compared>{shown}"
         )
 
 

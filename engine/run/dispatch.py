@@ -1,8 +1,8 @@
 """`Dispatch`: sends a run's tasks to workers, a bounded number at a time, and handles failures.
 
-A worker that lost its device, or is unfit for the run, gets no more tasks. Tasks whose workers died
-repeatedly are judged in `killed`. The tasks are planned in `tasks`; a cluster that makes no
-progress is detected in `watchdog`.
+A worker that lost its device, or is unfit for the run, gets no more tasks. `failures.killed` judges
+tasks whose workers died repeatedly, `failures.watchdog` detects a cluster that makes no progress.
+The tasks are planned in `tasks`.
 """
 
 from __future__ import annotations
@@ -34,9 +34,9 @@ from ..worker.task import (
     run_task,
 )
 from .active import CLOSED, is_closed
-from .killed import MAX_SUSPECTS, Killed, Suspects
+from .failures.killed import MAX_SUSPECTS, Killed, Suspects
+from .failures.watchdog import Watchdog
 from .wait_for_workers import Preparation, try_on_worker
-from .watchdog import Watchdog
 
 if TYPE_CHECKING:
     from distributed import Client, Future

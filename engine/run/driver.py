@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 
 from ...storage.corpus.front import first_texts
 from ...storage.corpus.partition import MAX_SHARD_SECONDS
-from ...storage.errors import RowsQuarantined, RunCancelled
+from ...storage.errors import BlockError, RowsQuarantined, RunCancelled
 from ...storage.rows import ColumnSelection
 from ...storage.store.dataset import read_summary
 from ...storage.store.history import RunRecord, Summary, Timeline
@@ -39,6 +39,7 @@ from ..worker.user_code import sources_of
 from ..worker.visibility import Visible
 from .background_mirror import Mirroring
 from .dispatch import Dispatch
+from .failures.failing_shards import FailingShards
 from .spec import RunSpec
 from .target_leases import Leases, release_all
 from .tasks import longest_first, tasks_left
@@ -63,6 +64,7 @@ class Driver:
         self._warned = False
         self._text_seconds: Mapping[str, float] = {}  # by block, from a trial
         self._warned_of_failed = self._warned_of_encoding = False
+        self._failing = FailingShards(spec.failure_limit)
         self._announcing = threading.Lock()
         self._announced: set[int] = set()
         visible = Visible.of(spec.corpus.files, spec.target, self._ticket)
@@ -125,6 +127,16 @@ class Driver:
         )
         notes = (*spec.corpus.notes, *store.index.notes)
         self._events.publish(Indexed(len(store.index.files), store.index.rows, notes))
+        try:
+            return self._filled(store)
+        except BlockError:
+            for target, lease in self._leases:  # what failed is not the texts' fault
+                self._failing.take_back(target, lease.ticket)
+            raise
+
+    def _filled(self, store: OpenStore) -> Summary:
+        """Compute the remaining shards of a store, and mirror them."""
+        spec = self._spec
         if spec.mirror is None:
             return self._finished(store)
         with Mirroring(
@@ -261,6 +273,8 @@ class Driver:
         self._events.publish(shard)
         self._warn_of_slow(shard)
         self._warn_of_failed(shard)
+        if error := self._failing.add(shard):
+            self._dispatch.stop(error)
         self._warn_of_encoding(shard)
         if self._mirroring is not None:
             self._mirroring.begin(shard.shard)

@@ -112,6 +112,11 @@ class RunSpec(RunPlan):
 
         Parameters and errors are those of `submit`.
         """
+        if not isinstance(micro_batch, MicroBatch | None):
+            raise UsageError(
+                f"micro_batch must be a MicroBatch, such as MicroBatch(rows=1000), not "
+                f"{micro_batch!r}"
+            )
         plan = plan_run(graph, corpus, results, backend=backend, **options)
         client = _usable(_newest_client() if client is None else client)
         return cls(
@@ -207,13 +212,17 @@ def _opened(
 
 
 def _require_usable(
-    graph: Graph, corpus: Corpus, shard_rows: int | None, on_error: str, backend: str | None
+    graph: Graph, corpus: Any, shard_rows: int | None, on_error: str, backend: str | None
 ) -> None:
     """Raise `UsageError` for arguments that no run can use."""
     if not isinstance(graph, Graph) or not graph.blocks:
         raise UsageError("submit needs a graph with blocks, such as default_graph() + your_block")
     if not isinstance(corpus, Corpus):
-        raise UsageError("submit needs a corpus from open_corpus(...)")
+        frame = "; paninifs.stage(frame, 'a-new-folder') makes one of a frame"
+        raise UsageError(
+            "submit needs a corpus from open_corpus(...)"
+            f"{frame if hasattr(corpus, 'columns') else ''}, not a {type(corpus).__name__}"
+        )
     if on_error not in ("quarantine", "raise"):
         raise UsageError(f"on_error must be 'quarantine' or 'raise', not {on_error!r}")
     whole = shard_rows is None or isinstance(shard_rows, int)

@@ -76,8 +76,9 @@ def submit(
         Whether a row that cannot be used, or that a block of your own fails for, is quarantined and
         listed, or ends the run.
     max_failed_rows : int, optional
-        Most texts of one shard that are quarantined because a block failed for them; one more ends
-        the run with the block's error. By default 1 % of a shard, and at least 10.
+        Most texts of one shard, or of 4,096 texts in smaller shards, that are quarantined because a
+        block failed for them; one more ends the run with the block's error, and the next run tries
+        them again. By default 1 %, and at least 10.
     fresh : bool
         Discard what the store holds and start over.
     extend : bool

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import uuid
-from collections.abc import Callable, Container
+from collections.abc import Callable, Container, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -21,7 +21,7 @@ from ..worker.readiness import Readiness, readiness
 from ..worker.sent_graph import CannotLoad, SentGraph
 from ..worker.task import RUNNING
 from .active import CLOSED, is_closed
-from .killed import KILLED_FOR_MEMORY, describe_death
+from .failures.killed import KILLED_FOR_MEMORY, describe_death
 
 if TYPE_CHECKING:
     from distributed import Client, Future
@@ -167,9 +167,11 @@ def try_on_worker(
         return _passed[key]
     tried: list[str | None] = []
     died = False
+    unfit: list[PaniniError] = []
     while len(tried) < TRIALS:
         worker = _least_busy(client, tried)
         if worker is None and tried:
+            _require_modules(unfit)
             break
         tried.append(worker)
         result = _Trial(client, worker, priority + 1, stopped).result(sent, trial)
@@ -182,6 +184,7 @@ def try_on_worker(
                 break
             died, trial = True, others
         elif result is None or isinstance(result.problem, UnfitWorker):
+            unfit += [result.problem] if result and result.problem else []
             continue
         elif isinstance(result.problem, BlockError):
             sentence, *lines = str(result.problem).split("\n")
@@ -191,6 +194,13 @@ def try_on_worker(
             _passed[key] = result
             break
     return _passed.get(key, TrialResult())
+
+
+def _require_modules(problems: Sequence[PaniniError]) -> None:
+    """Raise `BlockError` if every worker was tried, and one lacks a module that a block imports."""
+    for problem in problems:
+        if isinstance(problem, CannotLoad):
+            raise BlockError(f"{problem}. Nothing was written")
 
 
 @dataclass(frozen=True)

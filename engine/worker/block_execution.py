@@ -29,6 +29,7 @@ from .exclusive import SharedExclusiveLock
 from .failing_rows import BlockFailure, OnFailure, Search
 from .micro_batch import MicroBatch
 from .pace import Pace
+from .sent_graph import CannotLoad, this_worker
 from .user_code import Sources
 
 AnyTurn = Turn | Fixed
@@ -251,7 +252,14 @@ class Blocks:
             raise failure.to_error(where, self._sources) from failure.error
         except Exception as error:
             whole = BlockFailure(search.running, error, (0, stop - start))
-            raise whole.to_error(call.where(start, stop), self._sources) from error
+            where = call.where(start, stop)
+            if isinstance(error, ImportError) and (here := this_worker()):
+                raise CannotLoad(
+                    f"{here}: {whole.reason(self._sources)} (at {where}); install it there, or "
+                    "send a file of your own with client.upload_file",
+                    error.name,
+                ) from error
+            raise whole.to_error(where, self._sources) from error
         return Part(start, stop, arrays, search.seconds, search.searched)
 
     def _begun_at(self, call: Call, start: int) -> Callable[[str, int, int], object] | None:

@@ -196,7 +196,7 @@ class Search:
 
     def _is_of_texts(self, block: MapBlock, error: BaseException) -> bool:
         """Return whether an error may be due to a text, rather than to the machine."""
-        if isinstance(error, MemoryError):
+        if isinstance(error, MemoryError | ImportError):
             return False
         if isinstance(error, OSError) and not is_of_text(error):
             return False

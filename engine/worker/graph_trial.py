@@ -26,7 +26,7 @@ from ...storage.text import PackedText
 from .block_execution import Blocks
 from .micro_batch import MicroBatch
 from .sent_graph import GraphKey, held_graph
-from .task import announce, filter_worker_log, sendable
+from .task import announce, sendable, settle
 from .user_code import Sources, abridged, sources_of
 
 ROWS = 16
@@ -93,7 +93,7 @@ def try_graph(key: GraphKey, trial: GraphTrial, topic: str) -> TrialResult:
     topic : str
         Topic under which the worker reports the block that runs, in case it ends the process.
     """
-    filter_worker_log()
+    settle(get_worker())
     try:
         with held_graph(key) as graph:
             return _tried(graph, trial, partial(announce, get_worker(), topic))

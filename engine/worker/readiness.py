@@ -19,7 +19,7 @@ from .sent_graph import GraphKey, held_graph
 
 # Importing `task` loads everything that a task needs, while the client still counts the corpus. So
 # it is part of the resident memory that is reported, and the first task does not wait for it.
-from .task import filter_worker_log, sendable
+from .task import sendable, settle
 
 
 @dataclass(frozen=True)
@@ -39,7 +39,7 @@ def readiness(key: GraphKey, backend: str) -> Readiness:
     A run calls it before it discards earlier results, and to find out whether the work fits in
     memory. The memory of the graph is included, as the process has loaded it.
     """
-    filter_worker_log()
+    settle(get_worker())
     try:
         with held_graph(key):
             return prepared(backend)

@@ -173,8 +173,16 @@ def _is_installed(module: ModuleType) -> bool:
 # --- on a worker ----------------------------------------------------------------------------------
 
 
+def this_worker() -> str | None:
+    """Return the worker that runs this task and its host, in words; None outside of workers."""
+    try:
+        return f"worker {get_worker().address} on {socket.gethostname()}"
+    except ValueError:
+        return None
+
+
 class CannotLoad(UnfitWorker):
-    """A worker cannot load the graph.
+    """A worker cannot load the graph, or a module that a block imports.
 
     Attributes
     ----------
@@ -238,7 +246,7 @@ def _load(key: GraphKey) -> _Loaded:
     sent = sync(worker.loop, worker.scheduler.get_metadata, keys=[*_KEY, key.store], default=None)
     if sent is None or sent["version"] != key.version:
         raise LeaseLost("the run that this task belongs to has ended")
-    here = f"worker {worker.address} on {socket.gethostname()}"
+    here = this_worker()
     try:
         # They come from the client, whom dask trusts.
         graph, visible = (pickle.loads(sent[name]) for name in ("graph", "visible"))  # noqa: S301

@@ -29,6 +29,7 @@ from ...storage.store.leases.lease import LeaseTicket
 from ...storage.store.quarantine import is_undecodable
 from ...storage.store.shards import StoreLayout, commit, is_intact, read_marker
 from ...storage.targets.target import Target
+from ..hardware.python import PROFILING_DEADLOCKS
 from ..monitoring.events import ShardDone, TextsComputed
 from .compute import ComputeSpec, ShardBuffer, compute
 from .micro_batch import MicroBatch
@@ -126,7 +127,7 @@ def run_task(key: GraphKey, context: bytes, task: Task, mode: TaskMode, topic: s
     OSError
         The disk or the network failed; dask retries the task.
     """
-    filter_worker_log()
+    settle(get_worker())
     try:
         with held_graph(key) as graph:
             return _outcome(loads(context, graph), task, mode, topic)
@@ -244,16 +245,26 @@ def _commit(
         worker=worker.address,
         micro_batch=buffer.micro_batch,
         failed=buffer.failed.first,
+        failed_rows=len(buffer.failed.entries),
         undecodable=sum(entry.rows for entry in buffer.quarantined if is_undecodable(entry)),
     )
     worker.log_event(topic, asdict(done))
     return done
 
 
-def filter_worker_log() -> None:
-    """Keep the noise of a closing worker out of its log; calling it again changes nothing."""
+def settle(worker: Worker) -> None:
+    """Prepare a worker, which the user may have started; calling it again changes nothing.
+
+    The noise of a closing worker is kept out of its log, and dask's profiler is stopped where it
+    can deadlock the process.
+    """
     for log in _worker_logs:
         log.addFilter(worth_logging)
+    if PROFILING_DEADLOCKS:
+        callbacks = getattr(worker, "periodic_callbacks", {})
+        for name in ("profile", "profile-cycle"):
+            if name in callbacks and callbacks[name].is_running():
+                worker.loop.add_callback(callbacks[name].stop)
 
 
 def worth_logging(record: logging.LogRecord) -> bool:

@@ -50,7 +50,9 @@ def open_results(
     xarray.Dataset
         All arrays, along the dimension ``text`` in the order of the corpus, with dhātus, primes and
         bytes as coordinates. A row whose ``valid`` is false is quarantined or not computed yet;
-        its values are zeros. The attributes are numbers and strings, as netCDF needs them;
+        its values are zeros. Where ``NAME_valid`` of a kept column is false, its value is missing:
+        NaN if it is a float, else zero, empty or false. The attributes are numbers and strings, as
+        netCDF needs them;
         ``versions`` and ``summary`` are JSON.
 
     Warns
@@ -91,7 +93,19 @@ def open_results(
         dataset = xr.open_zarr(where, consolidated=True, storage_options=options, zarr_format=3)
         dataset.encoding["source"] = target.url  # xarray's own would keep a password in the URL
     dataset.attrs = {name: _plain(value) for name, value in dataset.attrs.items()}
+    dataset = _with_missing(dataset)
     return dataset.set_coords("id") if "id" in dataset.data_vars else dataset
+
+
+def _with_missing(dataset: xr.Dataset) -> xr.Dataset:
+    """Return the dataset with NaN, lazily, for missing values of kept columns of floats."""
+    masked = {}
+    for name in dataset.data_vars:
+        known = dataset.get(f"{name}_valid")
+        if known is not None and dataset[name].dtype.kind == "f":
+            masked[name] = dataset[name].where(known)
+            masked[name].encoding = dataset[name].encoding
+    return dataset.assign(masked)
 
 
 def _plain(value: Any) -> Any:

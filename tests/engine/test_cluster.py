@@ -21,6 +21,7 @@ from distributed import Security
 import paninifs as pf
 from paninifs.engine.cluster import local as local_cluster
 from paninifs.engine.cluster import network
+from paninifs.engine.worker import task
 from paninifs.graphs.kernels.cpu import cpu_backend
 from paninifs.storage.errors import BackendUnavailable, UnencryptedScheduler, UsageError
 
@@ -334,6 +335,30 @@ def test_dasks_profiler_is_off_where_it_can_deadlock(monkeypatch, kind, deadlock
         dask.config.set({"distributed.worker.profile.enabled": True}),
         pf.connect(kind, workers=1, quiet=True) as client,
     ):
+        assert set(client.run(profiles).values()) == {not deadlocks}
+
+
+@pytest.mark.parametrize("deadlocks", [False, True])
+def test_dasks_profiler_is_stopped_on_workers_of_the_users_own(monkeypatch, tmp_path, deadlocks):
+    monkeypatch.setattr(task, "PROFILING_DEADLOCKS", deadlocks)
+    (tmp_path / "c.txt").write_text("un\n")
+
+    def profiles(dask_worker):
+        return dask_worker.periodic_callbacks["profile"].is_running()
+
+    with (
+        dask.config.set({"distributed.worker.profile.enabled": True}),
+        distributed.LocalCluster(n_workers=1, processes=False, dashboard_address=":0") as cluster,
+        distributed.Client(cluster) as client,
+    ):
+        run = pf.submit(
+            pf.default_graph(),
+            pf.open_corpus(tmp_path),
+            tmp_path / "s",
+            client=client,
+            progress=False,
+        )
+        run.result()
         assert set(client.run(profiles).values()) == {not deadlocks}
 
 

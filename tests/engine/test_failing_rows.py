@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -11,8 +12,12 @@ import pyarrow.parquet as pq
 import pytest
 
 import paninifs as pf
+from paninifs.engine.monitoring.events import ShardDone
+from paninifs.engine.results.overview import status_of
+from paninifs.engine.run.failures.failing_shards import FailingShards
 from paninifs.engine.worker import block_execution
 from paninifs.engine.worker.block_execution import Blocks
+from paninifs.engine.worker.failing_rows import FailureLimit
 from paninifs.engine.worker.micro_batch import MicroBatch
 from paninifs.engine.worker.pace import FIRST_TEXTS
 from paninifs.engine.worker.task import sendable
@@ -512,3 +517,71 @@ def test_a_recursion_shows_few_frames():
     error = caught(deeper)
     assert isinstance(error, RecursionError)
     assert len(frames_of(error, {})) == 6
+
+
+# --- shards of few texts --------------------------------------------------------------------------
+
+
+@pytest.fixture
+def service(tmp_path):
+    """A block that asks a service for each text, and what tells the service whom to refuse."""
+    refused = str(tmp_path / "refused")
+
+    @pf.map_block(fields=[pf.Field("answer", "int32")], version="1", text_seconds=60)
+    def ask(text):
+        if any(one in Path(refused).read_text() for one in text.to_strings()):
+            raise RuntimeError("429 quota exceeded")
+        return np.ones(len(text), "int32")
+
+    def refuse(texts):
+        Path(refused).write_text("\n".join(texts))
+
+    refuse([])
+    return ask, refuse
+
+
+@pytest.mark.documented("block")
+@pytest.mark.parametrize(("shard_rows", "mirrored"), [(1, False), (4, True)])
+def test_a_service_that_refuses_ends_the_run(
+    submit, store, service, tmp_path, shard_rows, mirrored
+):
+    ask, refuse = service
+    every = [f"text {row:03}" for row in range(40)]
+    options = {"mirror": tmp_path / "mirror.zarr"} if mirrored else {}
+    refuse(every[20:])
+    with pytest.raises(BlockError, match=r"429 quota .* of the last 3. texts failed, and at most"):
+        submit(every, ask, shard_rows=shard_rows, **options).result()
+    status = status_of(store)
+    assert (status.rows_done, status.quarantined) == (20, 0)
+    refuse([])
+    summary = submit(every, ask, shard_rows=shard_rows, **options).result()
+    assert (summary.done, summary.quarantined) == (40, 0)
+
+
+def test_few_failures_over_many_small_shards_are_quarantined(submit):
+    summary = submit(texts(80, bad=range(0, 80, 8)), share, shard_rows=4).result()
+    assert (summary.done, summary.quarantined) == (70, 10)
+
+
+def test_the_count_begins_anew_after_as_many_rows_as_a_shard_has():
+    shards = FailingShards(FailureLimit())
+    done = {"rows": 512, "quarantined": 5, "text_bytes": 9, "failed": "row 7: ValueError"}
+    for number in range(80):  # 40 in 4,096 rows, which is just less than one in a hundred
+        assert shards.add(ShardDone(shard=number, failed_rows=5, **done)) is None
+    assert shards.add(ShardDone(shard=80, failed_rows=11, **done)) is not None
+
+
+def test_repair_takes_failed_texts_back_on_request(submit, store, service):
+    ask, refuse = service
+    refuse(["lemon"])
+    assert submit(texts(20, bad=(7,)), ask, shard_rows=4).result().quarantined == 1
+    assert pf.repair(store) == []
+    assert pf.repair(store, failed=True) == [1]
+    refuse([])
+    summary = submit(texts(20, bad=(7,)), ask, shard_rows=4).result()
+    assert (summary.done, summary.quarantined) == (20, 0)
+
+
+def test_a_missing_module_is_not_the_texts_fault():
+    with pytest.raises(BlockError, match="raised ImportError: no such thing"):
+        run(texts(), raising(ImportError("no such thing")))

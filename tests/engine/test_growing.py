@@ -10,7 +10,7 @@ import pytest
 
 import paninifs as pf
 from paninifs.engine.monitoring.events import Notice, ShardDone
-from paninifs.engine.run import watchdog
+from paninifs.engine.run.failures import watchdog
 from paninifs.storage.errors import RunFailed, UsageError
 from paninifs.storage.filesystems.retry import RETRY_SECONDS_VARIABLE
 

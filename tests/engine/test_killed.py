@@ -12,8 +12,8 @@ from distributed import KilledWorker
 
 import paninifs as pf
 from paninifs.engine.monitoring.events import Notice, ShardDone
-from paninifs.engine.run import killed
-from paninifs.engine.run.killed import MAX_SUSPECTS, Suspects
+from paninifs.engine.run.failures import killed
+from paninifs.engine.run.failures.killed import MAX_SUSPECTS, Suspects
 from paninifs.engine.worker.task import Task
 from paninifs.storage.errors import RunFailed
 from paninifs.storage.rows import RowSpan, SourceFile, Stretch

@@ -17,7 +17,7 @@ from distributed import Client
 import paninifs as pf
 from paninifs.engine.monitoring.events import Notice, Planned
 from paninifs.engine.results.verify import verify
-from paninifs.engine.run import killed
+from paninifs.engine.run.failures import killed
 from paninifs.engine.run.worker_memory import project
 from paninifs.engine.worker.budget import JOINED_COPIES
 from paninifs.engine.worker.micro_batch import MicroBatch

@@ -6,6 +6,8 @@ import itertools
 import json
 import warnings
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 import paninifs as pf
@@ -52,3 +54,17 @@ def test_the_quarantine_is_a_frame_even_if_it_is_empty(stored):
     assert (len(empty), list(empty.columns)) == (0, names)
     (entry,) = pf.quarantine(stored([{"text": "a"}, {"text": None}])).to_dict("records")
     assert (entry["row"], entry["file"], entry["reason"]) == (1, "c.jsonl", "null text")
+
+
+def test_missing_numbers_are_nan(inline, tmp_path):
+    table = pa.table({"text": ["a", "b"], "score": [1.5, None], "n": [2, None]})
+    pq.write_table(table, tmp_path / "c.parquet")
+    corpus = pf.open_corpus(tmp_path / "c.parquet", keep=["score", "n"])
+    store = tmp_path / "s.zarr"
+    pf.submit(pf.default_graph(), corpus, store, client=inline, progress=False).result()
+    dataset = pf.open_results(store)
+    assert dataset.score.mean().item() == 1.5
+    assert dataset.score.isnull().values.tolist() == [False, True]
+    assert dataset.n.values.tolist() == [2, 0]
+    assert dataset.n_valid.values.tolist() == [True, False]
+    assert dataset.entropy.notnull().all()

@@ -55,7 +55,7 @@ def test_a_reader_says_what_is_damaged_and_what_to_do(store, read):
 
 def test_a_damaged_store_is_not_verified(store):
     assert pf.verify(store)
-    assert repr(pf.verify(store)).endswith("1,000 texts recomputed, bytes of 8 shards compared>")
+    assert repr(pf.verify(store)).endswith("1,000 texts recomputed, bytes of 8 shard(s) compared>")
     damage(store)
     found = pf.verify(store)
     assert not found
@@ -110,7 +110,7 @@ def test_the_command_repairs(store):
     ran = CliRunner().invoke(app, ["repair", str(store)])
     assert (ran.exit_code, ran.output) == (
         0,
-        "1 damaged shard(s) taken back; run the same command again\n",
+        "1 shard(s) taken back; run the same command again\n",
     )
     damage(store, "dhatu/c/5/0")
     ran = CliRunner().invoke(app, ["repair", str(store), "--json"])

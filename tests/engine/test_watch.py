@@ -13,7 +13,7 @@ import pytest
 import paninifs as pf
 from paninifs.engine.cluster import spilling
 from paninifs.engine.monitoring.events import Notice, ShardDone
-from paninifs.engine.run import watchdog
+from paninifs.engine.run.failures import watchdog
 from paninifs.storage.filesystems.retry import RETRY_SECONDS_VARIABLE
 
 

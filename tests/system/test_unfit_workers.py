@@ -228,6 +228,41 @@ def test_a_package_that_a_worker_lacks_is_named(cluster, corpus, tmp_path):
             run.result(timeout=60)
 
 
+@pf.map_block(fields=[pf.Field("n", "int32")], version="1")
+def imports_typer(text):
+    import typer
+
+    return np.full(len(text), len(typer.__name__), "int32")
+
+
+@pytest.mark.documented("lacking-package")
+@pytest.mark.parametrize("one_has_it", [True, False])
+def test_a_module_that_a_block_imports_when_it_runs(cluster, corpus, tmp_path, one_has_it):
+    """Texts are not to blame, wherever they are sent first."""
+    lacking = "import sys; sys.modules['typer'] = None"
+    for code in (lacking, "pass" if one_has_it else lacking):
+        cluster.worker(code)
+    graph = pf.Graph(imports_typer)
+    with cluster.client() as client:
+        run = pf.submit(
+            graph,
+            pf.open_corpus(corpus),
+            tmp_path / "r",
+            client=client,
+            shard_rows=1,
+            progress=False,
+        )
+        if one_has_it:
+            summary = run.result()
+            assert (summary.done, summary.quarantined) == (12, 0)
+        else:
+            why = (
+                r"worker tcp.*ModuleNotFoundError.*typer.*client\.upload_file.*Nothing was written"
+            )
+            with pytest.raises(pf.errors.BlockError, match=why):
+                run.result()
+
+
 class LoadsNowhere:
     def __reduce__(self):
         return no_model, ()

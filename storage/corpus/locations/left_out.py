@@ -21,6 +21,7 @@ _MOST_CHARACTERS = 300
 
 _MOST_NEIGHBOURS = 1000  # names in a folder that are compared with a missing one
 
+_SPREADSHEETS = (".xlsx", ".xls", ".xlsm", ".ods")
 _JSON = "if it has one JSON object per line, give --format jsonl (format='jsonl')"
 
 
@@ -58,6 +59,8 @@ def unknown_format(name: str) -> str:
         )
     if _is_json(own):
         return f"{own}: no format has the ending .json; {_JSON}"
+    if own.lower().endswith(_SPREADSHEETS):
+        return f"{own} is a spreadsheet; save the sheet as CSV in UTF-8, and name that file"
     return (
         f"{own}: no format has this ending; leave it out, or give --format (format=) with one of "
         f"{', '.join(FORMATS)}, in which all named files are read"

@@ -17,10 +17,10 @@ from typing import TYPE_CHECKING, Any
 
 from dask.utils import format_bytes
 
-from ...storage.errors import PaniniError, RunFailed
-from ...storage.filesystems.retry import retry_seconds
-from ..monitoring.events import Event, LoadSampled, Notice
-from ..monitoring.load import load_of
+from ....storage.errors import PaniniError, RunFailed
+from ....storage.filesystems.retry import retry_seconds
+from ...monitoring.events import Event, LoadSampled, Notice
+from ...monitoring.load import load_of
 
 if TYPE_CHECKING:
     from distributed import Client

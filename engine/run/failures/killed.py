@@ -13,12 +13,12 @@ from typing import TYPE_CHECKING
 
 from dask.utils import format_bytes
 
-from ...storage.errors import RunFailed
-from ...storage.store.lifecycle import OpenStore
-from ..monitoring.events import Event, Notice, ShardDone
-from ..worker.micro_batch import MicroBatch
-from ..worker.task import Task, TaskMode
-from .tasks import task_of
+from ....storage.errors import RunFailed
+from ....storage.store.lifecycle import OpenStore
+from ...monitoring.events import Event, Notice, ShardDone
+from ...worker.micro_batch import MicroBatch
+from ...worker.task import Task, TaskMode
+from ..tasks import task_of
 
 if TYPE_CHECKING:
     from distributed import Client, KilledWorker
