@@ -34,7 +34,7 @@ from .identity import listed_digest
 from .locations.arguments import Location
 from .locations.exports import exports_among
 from .locations.left_out import exports_note, hidden_note, no_files, not_found, unknown_format
-from .opening import version_of
+from .versions import version_of
 
 _SPECIAL_FILES = (
     (stat.S_ISFIFO, "a named pipe, and no file"),

@@ -10,6 +10,7 @@ import time
 import warnings
 from pathlib import Path
 
+import fsspec
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -350,11 +351,13 @@ def test_a_storage_error_while_counting_fails_the_run(submit, glosses, write_jso
     assert submit(pf.open_corpus(corpus.files[0].url)).result().done == 5
 
 
-def test_memory_targets_work_where_workers_are_threads(glosses, write_jsonl):
+def test_memory_corpora_and_targets_work_where_workers_are_threads(glosses, write_jsonl):
     with Client(
         n_workers=1, threads_per_worker=2, processes=False, dashboard_address="127.0.0.1:0"
     ) as threads:
-        corpus = pf.open_corpus(write_jsonl(glosses[:300]))
+        data = write_jsonl(glosses[:300]).read_bytes()
+        fsspec.filesystem("memory").pipe("/corp/glosses.jsonl", data)
+        corpus = pf.open_corpus("memory://corp")
         options = {"client": threads, "shard_rows": 64, "progress": False}
         for _ in range(2):
             run = pf.submit(pf.default_graph(), corpus, "memory://out.zarr", **options)
