@@ -123,6 +123,19 @@ def unreadable_values(
     ]
 
 
+def binary_values(
+    files: Sequence[SourceFile], found: Sequence[Outline | str], names: Sequence[str]
+) -> list[str]:
+    """Return a remark for each column beside the text that holds bytes in a file."""
+    both = _outlines(files, found)
+    binary = {name: [file for file, outline in both if name in outline.binary] for name in names}
+    return [
+        f"{_named(having)}: column {name!r} holds binary; values that are not UTF-8 are missing"
+        for name, having in binary.items()
+        if having
+    ]
+
+
 def _outlines(
     files: Sequence[SourceFile], found: Sequence[Outline | str]
 ) -> list[tuple[str, Outline]]:

@@ -33,6 +33,7 @@ from ..rows import (
     common_kind,
 )
 from .column_messages import (
+    binary_values,
     doubled_names,
     no_column,
     require_text,
@@ -254,7 +255,9 @@ def build_index(
         remarks.append(
             f"column 'id' holds {nested}, which cannot be stored; a text's id is its row number"
         )
-    remarks += unreadable_values(files, found, (*([identity] if identity else []), *keep))
+    beside = tuple(dict.fromkeys([*([identity] if identity else []), *keep]))
+    remarks += unreadable_values(files, found, beside)
+    remarks += binary_values(files, found, beside)
     index = CorpusIndex(
         files=indexed,
         text=text,
