@@ -279,13 +279,20 @@ def extend_index(
     If the columns of a file do not fit, its rows are counted and quarantined.
     """
     added = []
-    names = [index.text, *(column.name for column in index.selection.others)]
-    for file, found in zip(*count(files, opener, names), strict=True):
+    beside = [column.name for column in index.selection.others]
+    files, outlines = count(files, opener, [index.text, *beside])
+    for file, found in zip(files, outlines, strict=True):
         indexed = _file_index(file, found, index.text)
         if isinstance(found, Outline) and not indexed.problem:
             indexed = replace(indexed, problem=_misfit(found, index))
         added.append(indexed)
-    return replace(index, files=(*index.files, *added))
+    remarks = (
+        *index.remarks,
+        *doubled_names(files, outlines, [index.text, *beside]),
+        *unreadable_values(files, outlines, beside),
+        *binary_values(files, outlines, beside),
+    )
+    return replace(index, files=(*index.files, *added), remarks=remarks)
 
 
 def _misfit(found: Outline, index: CorpusIndex) -> str | None:
