@@ -35,6 +35,7 @@ from ..rows import (
 from .column_messages import (
     binary_values,
     doubled_names,
+    folder_column,
     no_column,
     require_text,
     several_names,
@@ -246,7 +247,11 @@ def build_index(
     names = {name for o in readable for name in o.columns} - {ANY_TEXT}
     for name in (*([id] if id else []), *keep):
         if readable and name not in names:
-            advice = several_names(name, names) or did_you_mean(name, names)
+            advice = (
+                several_names(name, names)
+                or folder_column(name, files, text, id, keep)
+                or did_you_mean(name, names)
+            )
             raise ColumnNotFound(no_column(name, names) + advice)
     remarks = doubled_names(files, found, (text, id or _DEFAULT_ID, *keep))
     identity = id or (_DEFAULT_ID if _DEFAULT_ID in names else None)
