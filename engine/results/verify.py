@@ -30,7 +30,10 @@ from ..worker.compute import ComputeSpec, ShardBuffer, compute
 _REFERENCE = "reference"
 _MAX_PROBLEMS = 20
 _RUN_ROWS = 256
-"""Neighbouring rows of a sample that are read together."""
+"""Neighbouring rows of a sample that are read together, if it has enough for `_SPREAD` places."""
+
+_SPREAD = 16
+"""Places that a sample is spread over, if it and the store have as many texts and shards."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -82,8 +85,8 @@ def verify(
     results : str or path
         The store, finished or not.
     sample : int, optional
-        Check about this many texts, spread over the store, and the bytes of their shards. By
-        default everything is checked.
+        Check about this many texts, spread over the store, and the bytes of their shards: at least
+        16 shards, if there are as many shards and texts to check. By default everything is checked.
     corpus : str, path, list of them, or Corpus, optional
         Where the corpus is now, if not where the last run found it.
     storage_options : mapping, optional
@@ -175,7 +178,7 @@ def _ranges(
     """Return the row ranges to check: whole shards, or ranges spread evenly over them."""
     if sample is None or not shards:
         return [layout.bounds(shard) for shard in shards]
-    runs = min(len(shards), max(1, -(-sample // _RUN_ROWS)))
+    runs = min(len(shards), max(min(sample, _SPREAD), -(-sample // _RUN_ROWS)))
     length = -(-sample // runs)
     generator = np.random.default_rng(int(layout.fingerprint[:16], 16))
     chosen = []
@@ -189,17 +192,37 @@ def _ranges(
 def _computed(
     spec: ComputeSpec, index: CorpusIndex, ranges: Sequence[tuple[int, int]]
 ) -> Iterator[ShardBuffer]:
-    """Compute the ranges in one file together, so that a compressed file is read only once."""
-    files = index.starts
-    at = 0
-    while at < len(ranges):
-        upto = at + 1
-        file = np.searchsorted(files, ranges[at][0], side="right")
-        while upto < len(ranges) and np.searchsorted(files, ranges[upto][0], side="right") == file:
-            upto += 1
-        group = ranges[at:upto]
+    """Compute the ranges; those that are read in one pass are computed together."""
+    for group in _passes(index, ranges):
         yield from compute(spec, index.stretches(group[0][0], group[-1][1]), group)
-        at = upto
+
+
+def _passes(
+    index: CorpusIndex, ranges: Sequence[tuple[int, int]]
+) -> Iterator[list[tuple[int, int]]]:
+    """Yield ranges in one file together if nothing between them is read needlessly.
+
+    So a compressed file is read only once, and of a large file only what a sample needs.
+    """
+    group: list[tuple[int, int]] = []
+    file = -1
+    for start, stop in ranges:
+        its_file = int(np.searchsorted(index.starts, start, side="right"))
+        upto = group[-1][1] if group else -1
+        if group and (its_file != file or not (upto == start or _one_unit(index, upto - 1, start))):
+            yield group
+            group = []
+        if not group:
+            file = its_file
+        group.append((start, stop))
+    if group:
+        yield group
+
+
+def _one_unit(index: CorpusIndex, row: int, later: int) -> bool:
+    """Return whether two rows of a corpus are decoded together."""
+    one, other = (index.stretches(at, at + 1)[0] for at in (row, later))
+    return (one.file, one.span.unit_row) == (other.file, other.span.unit_row)
 
 
 def _take_out_failed(store: ResultsStore, spec: ComputeSpec, part: ShardBuffer) -> None:

@@ -67,6 +67,37 @@ def several_names(name: str, names: Collection[str]) -> str:
     return f"; give each on its own ({options}, keep={parts})"
 
 
+def folder_column(
+    name: str, files: Sequence[SourceFile], text: str, id: str | None, keep: Sequence[str]
+) -> str:
+    """Return advice if a name is in the names of folders alone, as in ``year=2023/a.parquet``.
+
+    Parameters
+    ----------
+    text, id, keep
+        The columns that were to be read.
+
+    >>> common = {"size": 1, "version": "", "format": "parquet", "compression": None}
+    >>> file = SourceFile(url="file:///corp/year=2023/a.parquet", name="a.parquet", **common)
+    >>> folder_column("year", [file], "text", None, ["year"]).rpartition("; ")[2]
+    "pf.stage(dask.dataframe.read_parquet('/corp'), 'a-new-folder', keep=['year'])"
+    """
+    named = next((f for f in files if f"/{name}=" in f.url.rpartition("/")[0]), None)
+    if named is None:
+        return ""
+    why = f"; {quoted(f'{name}=')} is in the names of folders, which are not read as columns"
+    if named.format != "parquet" or "::" in named.url:  # dask reads such folders of Parquet alone
+        return why
+    parts = named.url.removeprefix("file://").split("/")
+    at = next(at for at, part in enumerate(parts) if part.startswith(f"{name}="))
+    while "=" in parts[at - 1]:
+        at -= 1
+    above = "/".join(parts[:at])
+    options = {"text": text if text != "text" else None, "id": id, "keep": list(keep) or None}
+    given = "".join(f", {option}={value!r}" for option, value in options.items() if value)
+    return f"{why}; pf.stage(dask.dataframe.read_parquet({above!r}), 'a-new-folder'{given})"
+
+
 def _other_delimiter(names: Collection[str]) -> str:
     """Return advice if a header was read as one name because its delimiter is another one."""
     if len(names) != 1:
@@ -119,6 +150,19 @@ def unreadable_values(
     return [
         f"{_named(having)}: column {name!r} holds {kind}; they are missing"
         for (name, kind), having in unreadable.items()
+        if having
+    ]
+
+
+def binary_values(
+    files: Sequence[SourceFile], found: Sequence[Outline | str], names: Sequence[str]
+) -> list[str]:
+    """Return a remark for each column beside the text that holds bytes in a file."""
+    both = _outlines(files, found)
+    binary = {name: [file for file, outline in both if name in outline.binary] for name in names}
+    return [
+        f"{_named(having)}: column {name!r} holds binary; values that are not UTF-8 are missing"
+        for name, having in binary.items()
         if having
     ]
 

@@ -33,7 +33,9 @@ from ..rows import (
     common_kind,
 )
 from .column_messages import (
+    binary_values,
     doubled_names,
+    folder_column,
     no_column,
     require_text,
     several_names,
@@ -245,7 +247,11 @@ def build_index(
     names = {name for o in readable for name in o.columns} - {ANY_TEXT}
     for name in (*([id] if id else []), *keep):
         if readable and name not in names:
-            advice = several_names(name, names) or did_you_mean(name, names)
+            advice = (
+                several_names(name, names)
+                or folder_column(name, files, text, id, keep)
+                or did_you_mean(name, names)
+            )
             raise ColumnNotFound(no_column(name, names) + advice)
     remarks = doubled_names(files, found, (text, id or _DEFAULT_ID, *keep))
     identity = id or (_DEFAULT_ID if _DEFAULT_ID in names else None)
@@ -254,7 +260,9 @@ def build_index(
         remarks.append(
             f"column 'id' holds {nested}, which cannot be stored; a text's id is its row number"
         )
-    remarks += unreadable_values(files, found, (*([identity] if identity else []), *keep))
+    beside = tuple(dict.fromkeys([*([identity] if identity else []), *keep]))
+    remarks += unreadable_values(files, found, beside)
+    remarks += binary_values(files, found, beside)
     index = CorpusIndex(
         files=indexed,
         text=text,
@@ -276,13 +284,20 @@ def extend_index(
     If the columns of a file do not fit, its rows are counted and quarantined.
     """
     added = []
-    names = [index.text, *(column.name for column in index.selection.others)]
-    for file, found in zip(*count(files, opener, names), strict=True):
+    beside = [column.name for column in index.selection.others]
+    files, outlines = count(files, opener, [index.text, *beside])
+    for file, found in zip(files, outlines, strict=True):
         indexed = _file_index(file, found, index.text)
         if isinstance(found, Outline) and not indexed.problem:
             indexed = replace(indexed, problem=_misfit(found, index))
         added.append(indexed)
-    return replace(index, files=(*index.files, *added))
+    remarks = (
+        *index.remarks,
+        *doubled_names(files, outlines, [index.text, *beside]),
+        *unreadable_values(files, outlines, beside),
+        *binary_values(files, outlines, beside),
+    )
+    return replace(index, files=(*index.files, *added), remarks=remarks)
 
 
 def _misfit(found: Outline, index: CorpusIndex) -> str | None:

@@ -18,12 +18,14 @@ from typing import Any
 from .. import MANIFEST_KEY
 from ..errors import CorpusNotFound, UsageError
 from ..filesystems.filesystem import (
+    WEB,
     consistent_listings,
     files_below,
     files_matching,
     filesystem_of,
     forget_listings,
     info_of,
+    protocols_of,
 )
 from ..filesystems.redaction import scrubbed, shown
 from ..filesystems.retry import permanent_errors, retried
@@ -34,7 +36,7 @@ from .identity import listed_digest
 from .locations.arguments import Location
 from .locations.exports import exports_among
 from .locations.left_out import exports_note, hidden_note, no_files, not_found, unknown_format
-from .opening import version_of
+from .versions import version_of
 
 _SPECIAL_FILES = (
     (stat.S_ISFIFO, "a named pipe, and no file"),
@@ -169,7 +171,8 @@ def _files_at(fs: Any, path: str) -> _Found:
     except OSError as error:
         if not isinstance(error, _MISSING) and error.errno != errno.ENAMETOOLONG:
             raise
-        if "://" in path and "?" in path:  # on the web a "?" is not a wildcard
+        if protocols_of(fs) & WEB or ("://" in path and "?" in path):
+            # Links of a page have no sizes and may not be all files, and a "?" is not a wildcard.
             return _Found({})
         matching = files_matching(fs, path)
         exports = exports_among(fs, matching)

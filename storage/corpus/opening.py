@@ -46,30 +46,13 @@ from .identity import (
     kind_of,
     listed_digest,
 )
+from .versions import same_version, version_of
 
 SMALL_BYTES = 1 << 20
 """Size in bytes up to which a file is fetched whole."""
 
 _REQUEST_BYTES = 8 << 20
 _BUFFER_BYTES = 1 << 20
-
-
-def version_of(info: Mapping[str, Any]) -> str:
-    """Return what identifies this version of a file in its description, or "" if nothing does."""
-    for key in (
-        "generation",
-        "etag",
-        "ETag",
-        "mtime",
-        "modifiedTime",
-        "updated",
-        "LastModified",
-        "Last-Modified",
-        "created",
-    ):
-        if info.get(key) is not None:
-            return f"{key}={info[key]}"
-    return ""
 
 
 class CorpusOpener(Opener, Protocol):
@@ -221,14 +204,12 @@ class FileOpener:
         fs, path = filesystem_of(file.location, self._options)
         fs.invalidate_cache(path)
         found = _size_and_version(fs, path)
-        if found != (file.size, file.version):
+        if found is None or not _is_listed(file, *found):
             forget_listings(fs)  # a Drive's may be stale, so a mismatch is checked without them
             found = _size_and_version(fs, path)
         if found is None:
             raise CorpusChanged(f"{file.url} no longer exists{self._if_gone}")
-        if found != (file.size, file.version) and not self._has_same_content(
-            file, *found, data=data
-        ):
+        if not (_is_listed(file, *found) or self._has_same_content(file, *found, data=data)):
             was, now = f"{file.size:,} bytes", f"{found[0]:,} bytes"
             what = f"{was} then, {now} now"
             if was == now:
@@ -257,6 +238,10 @@ class FileOpener:
         if same:
             self._unchanged[file.url] = version
         return same
+
+
+def _is_listed(file: SourceFile, size: int, version: str) -> bool:
+    return size == file.size and same_version(version, file.version)
 
 
 def _size_and_version(fs: Any, path: str) -> tuple[int, str] | None:

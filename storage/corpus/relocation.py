@@ -23,6 +23,7 @@ from .identity import UNREAD, kind_of
 from .index import CorpusIndex
 from .locations.arguments import Location
 from .opening import FileOpener
+from .versions import same_version
 
 _THREADS = 16
 _WHOLE_SECONDS = re.compile(r"mtime=\d+(\.0)?")
@@ -78,12 +79,12 @@ def _is_same_unread(file: SourceFile, before: SourceFile) -> bool | None:
     if file.problem:
         return True  # neither can be read
     if before.digest is None:  # the store is of a version that knew files by their times alone
-        return before.version in ("", file.version)
+        return not before.version or same_version(before.version, file.version)
     if file.digest and kind_of(file.digest) == kind_of(before.digest):
         return file.digest == before.digest
     # Files of an archive may share size and time, so elsewhere such a time proves nothing.
     telling = file.url == before.url or not _WHOLE_SECONDS.fullmatch(file.version)
-    if file.version and file.version == before.version and telling:
+    if file.version and same_version(before.version, file.version) and telling:
         return True
     return False if before.digest == UNREAD else None
 

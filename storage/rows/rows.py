@@ -107,6 +107,8 @@ class Outline:
     """Lengths by column if columns are decoded one by one, else of records, as `ANY_TEXT`."""
     doubled: frozenset[str] = frozenset()
     """Names that several columns had; the first of them is read under the name."""
+    binary: frozenset[str] = frozenset()
+    """Names of columns of bytes, whose kind is "string"; a value that is not UTF-8 is missing."""
     fault: str | None = None  # why the first record has no columns, if records have their own
     note: str | None = None  # what the user should know about reading the file
     dialect: Dialect | None = None  # with what counting has found out; None: as it was

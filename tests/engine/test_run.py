@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import gzip
 import json
 import os
 import shutil
@@ -10,6 +11,7 @@ import time
 import warnings
 from pathlib import Path
 
+import fsspec
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -20,6 +22,7 @@ from distributed import Client
 
 import paninifs as pf
 from paninifs.engine.monitoring.events import Finished, Indexed, Planned, ShardDone, TaskBegun
+from paninifs.engine.results import verify as verify_module
 from paninifs.engine.run import driver as driver_module
 from paninifs.engine.run import spec as spec_module
 from paninifs.graphs.kernels import reference
@@ -350,11 +353,13 @@ def test_a_storage_error_while_counting_fails_the_run(submit, glosses, write_jso
     assert submit(pf.open_corpus(corpus.files[0].url)).result().done == 5
 
 
-def test_memory_targets_work_where_workers_are_threads(glosses, write_jsonl):
+def test_memory_corpora_and_targets_work_where_workers_are_threads(glosses, write_jsonl):
     with Client(
         n_workers=1, threads_per_worker=2, processes=False, dashboard_address="127.0.0.1:0"
     ) as threads:
-        corpus = pf.open_corpus(write_jsonl(glosses[:300]))
+        data = write_jsonl(glosses[:300]).read_bytes()
+        fsspec.filesystem("memory").pipe("/corp/glosses.jsonl", data)
+        corpus = pf.open_corpus("memory://corp")
         options = {"client": threads, "shard_rows": 64, "progress": False}
         for _ in range(2):
             run = pf.submit(pf.default_graph(), corpus, "memory://out.zarr", **options)
@@ -470,9 +475,46 @@ def test_verify_detects_a_single_changed_value(submit, store, glosses, write_jso
     sampled = pf.verify(store, sample=100)
     assert sampled.passed
     assert 100 <= sampled.rows <= 256
+    assert sampled.shards == 8
     array = zarr.open_group(store)["entropy"]
     array[777] = np.nextafter(array[777], np.float32(9))
     assert [p for p in pf.verify(store).problems if p.startswith("entropy, row 777:")]
+
+
+@pytest.mark.parametrize(
+    ("sample", "shards"), [(1, 1), (5, 5), (10, 10), (100, 15), (1000, 15)], ids=str
+)
+def test_a_sample_is_spread_over_the_shards(inline, glosses, tmp_path, sample, shards):
+    rows = glosses[:240]
+    for at in range(3):
+        part = "".join(json.dumps(row) + "\n" for row in rows[at * 80 : at * 80 + 80])
+        data = gzip.compress(part.encode()) if at == 1 else part.encode()
+        (tmp_path / f"{at}.jsonl{'.gz' if at == 1 else ''}").write_bytes(data)
+    options = {"client": inline, "shard_rows": 16, "progress": False}
+    corpus = pf.open_corpus(tmp_path)
+    pf.submit(pf.default_graph(), corpus, tmp_path / "out.zarr", **options).result()
+
+    found = pf.verify(tmp_path / "out.zarr", sample=sample)
+
+    assert found.passed
+    assert found.shards == shards
+    assert min(sample, 240) <= found.rows < sample + 16
+    assert found == pf.verify(tmp_path / "out.zarr", sample=sample)
+
+
+def test_a_sample_reads_no_rows_between_those_of_a_large_file(tmp_path):
+    table = pa.table({"text": [f"{row}" for row in range(100)]})
+    pq.write_table(table, tmp_path / "a.parquet", row_group_size=10)
+    (tmp_path / "b.txt.gz").write_bytes(gzip.compress(b"one\n" * 100))
+    index = pf.open_corpus(tmp_path).index
+    ranges = [(0, 2), (4, 6), (30, 32), (32, 45), (47, 48), (60, 61), (110, 111), (190, 195)]
+
+    assert list(verify_module._passes(index, ranges)) == [
+        ranges[:2],
+        ranges[2:5],
+        ranges[5:6],
+        ranges[6:],
+    ]
 
 
 def test_verify_detects_a_changed_byte_of_a_users_field(submit, store, glosses, write_jsonl):

@@ -9,6 +9,8 @@ import pytest
 import paninifs as pf
 from paninifs.storage.errors import ColumnNotFound, ResultsMismatch, UsageError
 
+NAMES = {"pf": pf, "dask": dask}  # as a user's session has them
+
 
 @pytest.fixture
 def corpus(glosses, write_jsonl):
@@ -130,3 +132,35 @@ def test_a_fresh_staging_replaces_another_frame(corpus, tmp_path):
     (tmp_path / "mine/notes.txt").write_text("mine")
     with pytest.raises(ResultsMismatch, match=r"holds notes\.txt"):
         pf.stage(shorter, tmp_path / "mine", fresh=True)
+
+
+@pytest.mark.documented("hive-folders")
+def test_the_advice_on_names_of_folders_works(tmp_path):
+    corpus = tmp_path / "a=b" / "corp"
+    for year in (2023, 2024):
+        folder = corpus / f"year={year}" / "lang=en"
+        folder.mkdir(parents=True)
+        pd.DataFrame({"body": [f"in {year}"]}).to_parquet(folder / "part-0.parquet")
+
+    with pytest.raises(ColumnNotFound) as error:
+        _ = pf.open_corpus(corpus, text="body", keep=["lang", "year"]).index
+
+    start = "no column 'lang'; the columns there are: body; 'lang=' is in the names of folders, "
+    assert str(error.value).startswith(start + "which are not read as columns; pf.stage(")
+    call = str(error.value).rpartition("; ")[2]
+    assert f"read_parquet({str(corpus)!r})" in call
+    staged = eval(call.replace("'a-new-folder'", "folder"), {"folder": tmp_path / "new"} | NAMES)
+    found = staged.frame.compute()
+    assert found.body.tolist() == ["in 2023", "in 2024"]
+    assert found.year.astype(str).tolist() == ["2023", "2024"]
+    assert found.lang.tolist() == ["en", "en"]
+
+
+def test_other_formats_and_names_get_no_call_of_dask(tmp_path):
+    (tmp_path / "year=2023").mkdir()
+    (tmp_path / "year=2023" / "a.csv").write_text("text,years\nun,1\n")
+
+    with pytest.raises(ColumnNotFound, match=r"which are not read as columns$"):
+        _ = pf.open_corpus(tmp_path, keep=["year"]).index
+    with pytest.raises(ColumnNotFound, match="did you mean 'years'"):
+        _ = pf.open_corpus(tmp_path, keep=["yearz"]).index

@@ -4,6 +4,7 @@ import io
 from dataclasses import replace
 from itertools import pairwise
 
+import fsspec
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -23,6 +24,8 @@ from paninifs.storage.corpus.identity import (
     sampled_blocks,
 )
 from paninifs.storage.corpus.relocation import recognized, under_known_names
+from paninifs.storage.corpus.versions import same_version
+from paninifs.storage.errors import CorpusChanged
 from paninifs.storage.rows import SourceFile
 
 
@@ -146,6 +149,33 @@ def test_a_file_that_could_not_be_read_stays_so_by_its_time():
     assert recognized([file_of()], {"a.txt": known}, Reader())[1]
     assert not recognized([file_of(version="mtime=2.5")], {"a.txt": known}, Reader())[1]
     assert kind_of(UNREAD) not in (WHOLE, SAMPLED)
+
+
+CREATED = "created=1795977717.961971"
+FORMER = "created=2026-11-29 18:41:57.961971+00:00"  # of earlier versions, from the same listing
+
+
+@pytest.mark.parametrize("known_digest", [None, UNREAD, "md5:aa"])
+def test_a_time_is_the_same_in_either_form(known_digest):
+    known = file_of(version=FORMER, digest=known_digest)
+    assert recognized([file_of(version=CREATED)], {"a.txt": known}, Reader())[1]
+    assert same_version(FORMER.replace("+00:00", ""), CREATED)
+    assert not same_version(FORMER.replace(":57.", ":58."), CREATED)
+    assert not same_version(FORMER.replace("created", "mtime"), CREATED)
+    assert not same_version("etag=1", "etag=1.0")
+
+
+@pytest.mark.parametrize("location", ["listed", "listed/*.txt"])
+def test_a_listing_and_a_description_in_different_forms_agree(location):
+    memory = fsspec.filesystem("memory")
+    memory.pipe("/listed/a.txt", b"un\ndeux\n")
+    corpus = open_corpus(f"memory://{location}")
+    assert corpus.index.rows == 2
+    stored = replace(corpus.files[0], version=f"created={memory.info('/listed/a.txt')['created']}")
+    corpus.opener.check(stored)  # as a store of an earlier version may know it
+    memory.pipe("/listed/a.txt", b"un\nsept\n")
+    with pytest.raises(CorpusChanged):
+        corpus.opener.check(stored)
 
 
 NAMES = {

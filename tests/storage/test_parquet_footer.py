@@ -105,6 +105,40 @@ def test_the_columns_of_an_encrypted_file_are_found(tmp_path):
     assert [column.name for column in own_columns(corpus.index, corpus.opener)] == ["n"]
 
 
+# --- columns of bytes -----------------------------------------------------------------------------
+
+BYTES = {
+    "binary": pa.binary(),
+    "large": pa.large_binary(),
+    "fixed": pa.binary(2),
+    "dictionary": pa.dictionary(pa.int8(), pa.binary()),
+}
+
+
+@pytest.mark.documented("binary-column")
+@pytest.mark.parametrize("kind", BYTES)
+@pytest.mark.parametrize("column", ["b", "id"])
+def test_values_that_are_not_utf_8_are_noted_once_per_column(tmp_path, column, kind):
+    values = pa.array([b"\x00\xff", b"ok"], pa.binary()).cast(BYTES[kind])
+    for name in ("a.parquet", "b.parquet"):
+        pq.write_table(pa.table({"text": ["un", "deux"], column: values}), tmp_path / name)
+
+    _, columns, reasons = read(corpus := open_corpus(tmp_path, keep=[column]))
+
+    assert columns[column] == [None, "ok"] * 2
+    assert not reasons
+    (note,) = corpus.index.notes
+    assert note.startswith(f"a.parquet and 1 further files: column '{column}' holds binary; ")
+    assert note.endswith("values that are not UTF-8 are missing")
+
+
+def test_bytes_that_nobody_asked_for_are_no_matter(tmp_path):
+    table = pa.table({"text": [b"un"], "b": [b"\xff"], "u": pa.array([b"1" * 16], pa.uuid())})
+    pq.write_table(table, tmp_path / "a.parquet")
+
+    assert open_corpus(tmp_path, keep=["u"]).index.notes == ()
+
+
 # --- counts that contradict one another -----------------------------------------------------------
 
 GROUPS = {"text": [f"row {row}" for row in range(50)], "n": list(range(50))}

@@ -18,6 +18,7 @@ from typer.testing import CliRunner
 
 import paninifs as pf
 from paninifs.engine.cli import app
+from paninifs.engine.monitoring.events import Indexed
 from paninifs.storage.errors import ResultsIncomplete, ResultsMismatch, UsageError
 from paninifs.storage.store.keys import DONE
 from paninifs.storage.store.manifest import read_manifest
@@ -233,6 +234,31 @@ def test_columns_keep_their_types(submit, tmp_path):
         "column 'year' holds string, and in the results int64",
         "no column 'text'; the columns there are: body",
     ]
+
+
+@pytest.mark.documented("doubled-name")
+@pytest.mark.documented("binary-column")
+def test_remarks_on_the_columns_of_added_files_are_notes(inline, tmp_path):
+    store, folder = tmp_path / "out.zarr", tmp_path / "corpus"
+    folder.mkdir()
+
+    def notes_after(name, *columns):
+        names = ["text", "b", "text"][: len(columns)]
+        pq.write_table(pa.table(list(columns), names=names), folder / name)
+        options = {"client": inline, "progress": False, "extend": True}
+        run = pf.submit(pf.default_graph(), pf.open_corpus(folder, keep=["b"]), store, **options)
+        seen = []
+        run.events.subscribe(seen.append)
+        run.result()
+        return [note for event in seen if isinstance(event, Indexed) for note in event.notes]
+
+    assert notes_after("1.parquet", ["un"], ["x"]) == []
+    added = notes_after("2.parquet", ["deux"], [b"\xff"], ["zwei"])
+    assert added == [
+        "2.parquet: several columns are called 'text'; the first is read",
+        "2.parquet: column 'b' holds binary; values that are not UTF-8 are missing",
+    ]
+    assert notes_after("3.parquet", ["trois"], ["y"]) == added
 
 
 # --- killed ---------------------------------------------------------------------------------------

@@ -143,6 +143,17 @@ def test_what_does_not_pass_is_an_error_at_once(server, monkeypatch, status, why
     assert time.monotonic() - began < 20
 
 
+@pytest.mark.documented("web-pattern")
+@pytest.mark.parametrize("pattern", ["*.jsonl", "l[io]*.jsonl?key=a"])
+def test_a_pattern_on_the_web_asks_for_the_files(server, monkeypatch, pattern):
+    page = b"".join(b'<a href="%s">a</a>' % name.encode() for name in FILES)
+    monkeypatch.setitem(FILES, "", page)
+    with pytest.raises(pf.errors.CorpusNotFound, match="on the web, name each file") as error:
+        pf.open_corpus(f"{server.url}/{pattern}")
+    assert "key" not in str(error.value)
+    assert pf.open_corpus(f"{server.url}/lines.jsonl").index.rows == 2000
+
+
 @pytest.mark.documented("web-status")
 def test_a_file_that_is_not_there_is_said_to_be_missing(server):
     with pytest.raises(pf.errors.CorpusNotFound, match=r"no files found at .*absent\.jsonl"):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Sequence
 from contextlib import suppress
@@ -22,15 +23,23 @@ _MOST_CHARACTERS = 300
 _MOST_NEIGHBOURS = 1000  # names in a folder that are compared with a missing one
 
 _SPREADSHEETS = (".xlsx", ".xls", ".xlsm", ".ods")
+_CHECK = "check the path (in a folder, results stores and names that start with . or _ are skipped)"
+
+_WEB_PATTERN = re.compile(r"https?://[^?]*[*\[]")
+
 _JSON = "if it has one JSON object per line, give --format jsonl (format='jsonl')"
 
 
 def not_found(url: str) -> str:
     """Return that nothing is at a location."""
-    advice = about_texts(url) or (
-        "check the path (in a folder, results stores and names that start with . or _ are skipped)"
-    )
+    advice = about_texts(url) or _about_the_web(url) or _CHECK
     return f"no files found at {_short(url)}{_neighbour(url) or f'; {advice}'}"
+
+
+def _about_the_web(url: str) -> str:
+    """Return advice if a location is a pattern on the web, where none can be matched."""
+    pattern = _WEB_PATTERN.match(url)
+    return "on the web, name each file: servers do not list their files" if pattern else ""
 
 
 def _neighbour(url: str) -> str:

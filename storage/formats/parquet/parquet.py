@@ -24,7 +24,7 @@ from ..decoding import StoredFile
 from ..format import Format
 from .decoder import Decoder
 from .footer import Footer, footer_of
-from .schema import TEXT, SchemaColumn, columns_of, kinds_of
+from .schema import TEXT, SchemaColumn, columns_of, holds_bytes, kinds_of
 from .values import column_of, plain, rows_of
 
 _FOOTER_BYTES = 1 << 20
@@ -40,7 +40,13 @@ def outline(file: SourceFile, opener: Opener) -> Outline:
     rows = [group.rows for group in footer.groups]
     lengths = {name: _lengths(footer, leaf) for name, leaf in texts.items()} if any(rows) else {}
     units = tuple(Unit(n, number) for number, n in enumerate(rows) if n)
-    return Outline(units=units, columns=kinds, lengths=lengths, doubled=footer.doubled)
+    return Outline(
+        units=units,
+        columns=kinds,
+        lengths=lengths,
+        doubled=footer.doubled,
+        binary=frozenset(name for name, column in known.items() if holds_bytes(column.type)),
+    )
 
 
 def columns(file: SourceFile, opener: Opener) -> dict[str, str]:

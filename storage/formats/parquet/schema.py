@@ -101,12 +101,17 @@ def _kind(type_: pa.DataType) -> str:
 
 def holds_text(type_: pa.DataType) -> bool:
     """Return whether values are strings, or bytes that may be UTF-8."""
-    tests = (
-        pa.types.is_string,
-        pa.types.is_large_string,
-        pa.types.is_string_view,
-        pa.types.is_binary,
-        pa.types.is_large_binary,
-        pa.types.is_binary_view,
-    )
-    return any(test(type_) for test in tests)
+    tests = (pa.types.is_string, pa.types.is_large_string, pa.types.is_string_view)
+    return any(test(type_) for test in (*tests, *_BYTES))
+
+
+def holds_bytes(type_: pa.DataType) -> bool:
+    """Return whether values are bytes that are read as text where they are UTF-8."""
+    if isinstance(type_, pa.BaseExtensionType):
+        return type_.extension_name != UUID and holds_bytes(type_.storage_type)
+    if pa.types.is_dictionary(type_):
+        return holds_bytes(type_.value_type)
+    return any(test(type_) for test in (*_BYTES, pa.types.is_fixed_size_binary))
+
+
+_BYTES = (pa.types.is_binary, pa.types.is_large_binary, pa.types.is_binary_view)
