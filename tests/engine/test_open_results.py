@@ -63,7 +63,7 @@ def test_missing_numbers_are_nan(inline, tmp_path):
     store = tmp_path / "s.zarr"
     pf.submit(pf.default_graph(), corpus, store, client=inline, progress=False).result()
     dataset = pf.open_results(store)
-    assert dataset.score.mean().item() == 1.5
+    assert dataset.score.mean().compute().item() == 1.5
     assert dataset.score.isnull().values.tolist() == [False, True]
     assert dataset.n.values.tolist() == [2, 0]
     assert dataset.n_valid.values.tolist() == [True, False]

@@ -109,6 +109,19 @@ def test_dims_that_do_not_name_each_axis_once_are_refused(
         Field("x", "int8", shape, dims)
 
 
+def test_repeated_labels_are_refused() -> None:
+    with pytest.raises(GraphError, match="labels of dimension 'a' are repeated"):
+        Field("x", "int8", (2,), ("a",), labels={"a": ("z", "z")})
+
+
+def test_a_plain_function_is_no_block() -> None:
+    def tokens(text: PackedText) -> None:
+        """Do nothing."""
+
+    with pytest.raises(GraphError, match=r"tokens is not a block; decorate it with @pf\.map_block"):
+        default_graph() + tokens
+
+
 @pytest.mark.parametrize(
     "labels", [{"a": ("one",)}, {"a": ("one", "two", "three")}, {"b": ("one", "two")}, {"a": ()}]
 )

@@ -14,7 +14,7 @@ import pyarrow as pa
 import pytest
 
 from paninifs import open_corpus
-from paninifs.storage.errors import CorpusNotFound, UsageError
+from paninifs.storage.errors import ColumnNotFound, CorpusNotFound, UsageError
 
 TEXTS = ["Le chat dort sur le lit.", "Il pleut."]
 FRAME = pd.DataFrame({"text": TEXTS})
@@ -138,3 +138,34 @@ def test_keep_may_be_a_generator(tmp_path):
 def test_no_other_package_is_imported_to_tell():
     assert "polars" not in sys.modules
     assert "datasets" not in sys.modules
+
+
+# --- names that are almost right ------------------------------------------------------------------
+
+
+def test_a_file_beside_a_missing_one_is_offered(tmp_path):
+    (tmp_path / "sentences.jsonl").write_text('{"text": "un"}\n')
+    with pytest.raises(CorpusNotFound, match=r"did you mean 'sentences\.jsonl'\?$"):
+        open_corpus(tmp_path / "sentences.json")
+    with pytest.raises(CorpusNotFound, match="check the path"):
+        open_corpus(tmp_path / "other.csv")
+
+
+def test_a_spreadsheet_is_to_be_saved_as_csv(tmp_path):
+    (tmp_path / "Mappe.XLSX").write_bytes(b"PK")
+    with pytest.raises(CorpusNotFound, match="is a spreadsheet; save the sheet as CSV"):
+        open_corpus(tmp_path / "Mappe.XLSX")
+
+
+def test_several_kept_columns_in_one_name(tmp_path):
+    (tmp_path / "a.csv").write_text("text,lang,year\nun,fr,1900\n")
+    corpus = open_corpus(tmp_path / "a.csv", keep=["lang, year"])
+    with pytest.raises(ColumnNotFound, match=r"--keep lang --keep year, keep=\['lang', "):
+        corpus.index  # noqa: B018
+
+
+@pytest.mark.parametrize("text", ["text", "Text"])
+def test_the_delimiter_is_offered_whatever_the_column(tmp_path, text):
+    (tmp_path / "a.csv").write_text("Id;Text\n1;un\n")
+    with pytest.raises(ColumnNotFound, match="--delimiter ';'"):
+        open_corpus(tmp_path / "a.csv", text=text).index  # noqa: B018

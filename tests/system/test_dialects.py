@@ -10,6 +10,7 @@ from typer.testing import CliRunner
 
 import paninifs as pf
 from paninifs.engine.cli import app
+from paninifs.engine.monitoring.events import Notice
 from paninifs.graphs.kernels import reference
 from paninifs.storage.errors import ResultsMismatch
 from paninifs.storage.store.manifest import read_manifest
@@ -116,3 +117,29 @@ def test_quotes_are_ordinary_characters_in_a_shell(tmp_path):
     np.testing.assert_array_equal(
         digests(tmp_path / "o"), reference.digest(pf.PackedText.from_strings(['"un', 'deux"']))
     )
+
+
+@pytest.mark.documented("not-utf-8")
+@pytest.mark.parametrize("name", ["a.csv", "a.txt"])
+def test_another_encoding_is_noted_early(inline, tmp_path, name):
+    (tmp_path / name).write_bytes("text\nun\ndeux\nété\n".encode("cp1252"))
+    corpus = pf.open_corpus(tmp_path / name)
+    notes = []
+    run = pf.submit(pf.default_graph(), corpus, tmp_path / "s.zarr", client=inline, progress=False)
+    run.events.subscribe(lambda event: isinstance(event, Notice) and notes.append(event.text))
+    run.result()
+    (note,) = notes
+    assert "texts are not UTF-8" in note
+    assert "--encoding cp1252, encoding='cp1252'" in note
+
+
+@pytest.mark.parametrize("options", [{"encoding": "latin-1"}, {}])
+def test_files_in_their_encoding_are_not_noted(inline, tmp_path, options):
+    encoding = options.get("encoding", "utf-8")
+    (tmp_path / "a.csv").write_bytes("text\nun\nété\n".encode(encoding))
+    corpus = pf.open_corpus(tmp_path / "a.csv", **options)
+    notes = []
+    run = pf.submit(pf.default_graph(), corpus, tmp_path / "s.zarr", client=inline, progress=False)
+    run.events.subscribe(lambda event: isinstance(event, Notice) and notes.append(event.text))
+    run.result()
+    assert notes == []
