@@ -71,12 +71,18 @@ _HONEST = (
 )
 
 
+_SHOWN = 80  # characters
+
+
 @dataclass(frozen=True)
 class Citation:
     """A methods paragraph about a store, made by `cite`; `str()` returns the paragraph."""
 
     paragraph: str  # English, one paragraph
     bibtex: str  # an entry for the software
+
+    def __repr__(self) -> str:
+        return f"<Citation: {self.paragraph[:_SHOWN]}...>"
 
     def __str__(self) -> str:
         return self.paragraph

@@ -50,6 +50,13 @@ class Peek:
     compared: int = 0  # texts of the store that the sentence was compared with
     nearest: tuple[Neighbour, ...] = ()  # the most similar first
 
+    def __repr__(self) -> str:
+        near = f", {len(self.nearest):,} nearest of {self.compared:,} texts" if self.results else ""
+        return (
+            f"<Peek {beginning(self.text)!r}: ambiguity_normalised "
+            f"{self.ambiguity_normalised:.4g}{near}>"
+        )
+
     def _repr_html_(self) -> str:
         return as_html(self)
 

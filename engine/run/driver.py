@@ -195,7 +195,11 @@ class Driver:
         if spec.raise_on_error and store.index.uncounted:
             unread = store.index.uncounted[0]
             raise RowsQuarantined(f"{unread.file.url}: {unread.problem} (on_error='raise')")
-        tasks, layout = longest_first(list(tasks_left(store)), store.index), store.layout
+        layout = store.layout
+        own = [block.name for block in spec.graph if block.function is not None]
+        measured = sum(self._text_seconds.get(name, 0.0) for name in own)
+        left = list(tasks_left(store, max(spec.graph.text_seconds, measured)))
+        tasks = longest_first(left, store.index)
         self._warn_of_slow_blocks(layout)
         projection = None
         if tasks:

@@ -6,22 +6,53 @@ What a task does is in `worker.task`; sending tasks is in `dispatch`.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from itertools import count
 
 from ...storage.corpus.index import CorpusIndex
+from ...storage.rows import Stretch
 from ...storage.store.lifecycle import OpenStore
 from ..worker.task import Task
 
 TEXT_WORK = 150
 """Fixed cost of computing a text, in equivalent bytes: measured with the default graph."""
 
+TASK_SECONDS = 20.0
+"""Seconds of work of slow blocks in one task. A partition of more work is cut further, so that
+other workers take part: reading its beginning again takes a fraction of a second."""
 
-def tasks_left(store: OpenStore) -> Iterator[Task]:
-    """Yield the remaining tasks, at most one per partition."""
+REREAD_BYTES = 64 << 20
+"""Most bytes of a file that can only be read from its beginning, for its partition to be cut."""
+
+
+def tasks_left(store: OpenStore, text_seconds: float = 0.0) -> Iterator[Task]:
+    """Yield the remaining tasks: one per partition, or several if slow blocks make it long.
+
+    Parameters
+    ----------
+    text_seconds : float
+        Seconds per text of slow blocks.
+    """
+    shard_seconds = text_seconds * store.layout.shard_rows
+    most = max(1, int(TASK_SECONDS / shard_seconds)) if shard_seconds else store.layout.shards
+    numbers = count()
     for partition in store.index.partitions(store.layout.shard_rows):
-        numbers = range(partition.shard_start, partition.shard_stop)
-        pending = tuple(shard for shard in numbers if shard not in store.done)
-        if pending:
-            yield task_of(store, partition.number, pending)
+        shards = range(partition.shard_start, partition.shard_stop)
+        pending = tuple(shard for shard in shards if shard not in store.done)
+        if not pending:
+            continue
+        whole = task_of(store, next(numbers), pending)
+        if len(pending) <= most or not all(map(_is_cheap, whole.stretches)):
+            yield whole
+            continue
+        for first in range(0, len(pending), most):
+            yield task_of(store, next(numbers), pending[first : first + most])
+
+
+def _is_cheap(stretch: Stretch) -> bool:
+    """Return whether a stretch can be read from its middle at little cost."""
+    file = stretch.file
+    from_its_beginning = file.compression is not None or file.dialect.encoding is not None
+    return not from_its_beginning or file.size <= REREAD_BYTES
 
 
 def task_of(store: OpenStore, partition: int, shards: tuple[int, ...]) -> Task:

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 
 from ..errors import ColumnNotFound
+from ..formats.registry import FORMATS
 from ..messages.names import did_you_mean, listed, quoted
 from ..rows import ANY_TEXT, UNREADABLE_KINDS, Outline, SourceFile
 
@@ -86,7 +87,8 @@ def folder_column(
     if named is None:
         return ""
     why = f"; {quoted(f'{name}=')} is in the names of folders, which are not read as columns"
-    if named.format != "parquet" or "::" in named.url:  # dask reads such folders of Parquet alone
+    # dask reads such folders of Parquet alone, the format with random access.
+    if not FORMATS[named.format].random_access or "::" in named.url:
         return why
     parts = named.url.removeprefix("file://").split("/")
     at = next(at for at, part in enumerate(parts) if part.startswith(f"{name}="))

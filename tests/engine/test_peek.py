@@ -299,3 +299,7 @@ def test_peek_imports_no_cluster(store):
         check=True,
     )
     assert not {"dask", "distributed", "pandas", "xarray"} & set(json.loads(ran.stdout))
+
+
+def test_a_peek_shows_itself_on_a_line():
+    assert re.fullmatch(r"<Peek 'un chat': ambiguity_normalised 0\.\d+>", repr(pf.peek("un chat")))

@@ -1,9 +1,14 @@
 """What a stop can lose: shards are sized by how slow a block declares itself."""
 
+from __future__ import annotations
+
+import gzip
 import json
 import time
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 import paninifs as pf
@@ -29,9 +34,9 @@ def slow(text_seconds, seconds=TEXT_SECONDS):
 
 @pytest.fixture
 def events(client, tmp_path):
-    def run(graph, corpus, **options):
+    def run(graph, corpus, store="out.zarr", **options):
         options = {"client": client, "progress": False, **options}
-        run = pf.submit(graph, corpus, tmp_path / "out.zarr", **options)
+        run = pf.submit(graph, corpus, tmp_path / store, **options)
         run.result()
         seen = []
         run.events.subscribe(seen.append)
@@ -123,3 +128,38 @@ def test_slow_targets_have_fewer_shards(client, glosses, tmp_path, write_jsonl):
     assert planned(tmp_path / "1.zarr") == 4096
     assert planned(tmp_path / "2.zarr", mounted=True) == 16_384
     assert planned(tmp_path / "3.zarr", mirror=Mounted(tmp_path / "4.zarr")) == 16_384
+
+
+# --- slow blocks on several workers ---------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", ["c.txt", "c.txt.gz", "c.parquet"])
+def test_work_of_a_slow_block_is_cut_for_several_workers(events, tmp_path, name):
+    """Each of these files is a single partition."""
+    texts = [f"text {row}" for row in range(300)]
+    path = tmp_path / name
+    if name.endswith("parquet"):
+        pq.write_table(pa.table({"text": texts}), path)
+    else:
+        data = "".join(f"{text}\n" for text in texts).encode()
+        path.write_bytes(gzip.compress(data) if name.endswith("gz") else data)
+
+    def tasks(graph):
+        (planned,) = (
+            event
+            for event in events(graph, pf.open_corpus(path), store=f"{graph.text_seconds}")
+            if isinstance(event, Planned)
+        )
+        return planned.partitions
+
+    assert tasks(pf.default_graph()) == 1
+    assert tasks(pf.default_graph() + slow(1.0, 0.0)) == 75 // 5  # shards of 4 texts, 20 s each
+    assert pf.verify(tmp_path / "1.0").passed
+
+
+def test_a_large_compressed_file_is_read_once(events, tmp_path, monkeypatch):
+    monkeypatch.setattr("paninifs.engine.run.tasks.REREAD_BYTES", 10)
+    (tmp_path / "c.txt.gz").write_bytes(gzip.compress(b"un\n" * 300))
+    seen = events(pf.default_graph() + slow(1.0, 0.0), pf.open_corpus(tmp_path / "c.txt.gz"))
+    (planned,) = (event for event in seen if isinstance(event, Planned))
+    assert planned.partitions == 1
