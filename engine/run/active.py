@@ -154,8 +154,8 @@ def _stop_aloud(runs: list[Going]) -> None:
     going = [run for run in runs if not run.done]
     if going:
         _say(
-            "stopping; on threads, the call of a block that is going on is waited for, for at most "
-            "half a minute"
+            "stopping; if blocks run on threads of this process, the call that is going on is "
+            "waited for, at most half a minute"
         )
     stop(going)
     for run in going:

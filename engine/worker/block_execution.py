@@ -29,7 +29,6 @@ from .exclusive import SharedExclusiveLock
 from .failing_rows import BlockFailure, OnFailure, Search
 from .micro_batch import MicroBatch
 from .pace import Pace
-from .sent_graph import CannotLoad, this_worker
 from .user_code import Sources
 
 AnyTurn = Turn | Fixed
@@ -253,12 +252,8 @@ class Blocks:
         except Exception as error:
             whole = BlockFailure(search.running, error, (0, stop - start))
             where = call.where(start, stop)
-            if isinstance(error, ImportError) and (here := this_worker()):
-                raise CannotLoad(
-                    f"{here}: {whole.reason(self._sources)} (at {where}); install it there, or "
-                    "send a file of your own with client.upload_file",
-                    error.name,
-                ) from error
+            if isinstance(error, ImportError):
+                _require_worker_with_module(error, f"{whole.reason(self._sources)} (at {where})")
             raise whole.to_error(where, self._sources) from error
         return Part(start, stop, arrays, search.seconds, search.searched)
 
@@ -268,6 +263,17 @@ class Blocks:
         if begun is None:
             return None
         return lambda block, first, last: begun(block, call.where(start + first, start + last))
+
+
+def _require_worker_with_module(error: ImportError, what: str) -> None:
+    """Raise `CannotLoad` on a worker: another one may have the module."""
+    from .sent_graph import CannotLoad, this_worker  # imports dask, which `peek` does without
+
+    if here := this_worker():
+        raise CannotLoad(
+            f"{here}: {what}; install it there, or send a file of your own with client.upload_file",
+            error.name,
+        ) from error
 
 
 def _shifted(failed: OnFailure, start: int) -> OnFailure:

@@ -44,6 +44,7 @@ _HOMES: Mapping[str, tuple[str, ...]] = {
     "peek": ("engine.results.peek.peek",),
     "prime_base": ("graphs.prime_base.prime_base", "graphs.blocks.prime_base.prime_base"),
     "quarantine": ("engine.results.quarantine.quarantine",),
+    "repair": ("engine.results.repair.repair",),
     "rehearse": ("engine.rehearsal.rehearse.rehearse",),
     "report": ("engine.report.report.report",),
     "running": ("engine.run.handle.running",),

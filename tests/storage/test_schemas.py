@@ -3,6 +3,7 @@
 import io
 
 import dask
+import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -301,7 +302,7 @@ def test_leaves_and_changing_schemas_reach_the_store(tmp_path, inline):
     found = open_results(store)
     assert found.id.values.tolist() == ["1", "2", "3", "x", ""]
     assert found.valid.values.tolist() == [True, False, True, True, True]
-    assert found.article_score.values.tolist() == [1.0, 0.0, 0.0, 0.5, 0.0]
+    np.testing.assert_array_equal(found.article_score, [1.0, np.nan, np.nan, 0.5, np.nan])
     assert found.article_score_valid.values.tolist() == [True, False, False, True, False]
     assert found.article_none.values.tolist() == ["", "", "", "z", ""]
     assert found.n.values.tolist() == [1, 2, 3, 0, 0]

@@ -136,7 +136,7 @@ def test_a_finished_run_computes_nothing_again(file_a_shard, start, undisturbed,
     before = work_of(tmp_path)
     run_to_the_end(start, file_a_shard, tmp_path, 2)
     assert work_of(tmp_path) == before
-    assert len(before) == 4
+    assert len({line.split()[1] for line in before}) >= 2
 
 
 def work_of(folder):
