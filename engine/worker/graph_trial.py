@@ -142,8 +142,13 @@ class _Attempts:
             if len(good) == FEW or self._seconds > (SECONDS if good else MOST_SECONDS):
                 break
         if len(good) == FEW:  # two texts that work alone must work together
-            return self._error_of(_joined(text, good), lambda *_: self._texts.where(*_ends(good)))
-        return None if good else problem
+            problem = self._error_of(
+                _joined(text, good), lambda *_: self._texts.where(*_ends(good))
+            )
+        elif good:
+            problem = None
+        self._seen = 0, {}  # these are no consecutive texts
+        return problem
 
     def dependence(self, graph: Graph) -> BlockError | None:
         """Return an error if values of a text depend on other texts, on earlier calls or on chance.

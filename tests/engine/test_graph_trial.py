@@ -104,6 +104,17 @@ def test_values_that_depend_on_the_batch_end_a_run(submit, tmp_path, dtype, code
     assert nothing_written(tmp_path)
 
 
+@pytest.mark.parametrize("bad", [0, 1, 2, 15])
+def test_a_bad_row_among_the_first_is_no_dependence(submit, bad):
+    texts = [f"{'x' * n} {'bad' * (n == bad)}" for n in range(16)]
+
+    def fails(texts):
+        return np.array([len(one) // (not one.endswith("bad")) for one in texts], "int32")
+
+    summary = submit(pf.Graph(block(fails)), *texts).result()
+    assert (summary.done, summary.quarantined) == (99, 1)
+
+
 @pytest.mark.parametrize("rounding", [1e-5, 0.02])
 def test_rounding_is_no_dependence(submit, rounding):
     def rounded(texts):
