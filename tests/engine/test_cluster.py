@@ -323,6 +323,12 @@ def test_ctrl_c_while_a_cluster_starts_closes_it(monkeypatch):
     assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
 
 
+PROFILING = {
+    "distributed.worker.profile.enabled": True,
+    "distributed.worker.profile.interval": "1h",  # so rarely that this process does not deadlock
+}
+
+
 @pytest.mark.parametrize("kind", ["threads", "cpu"])
 @pytest.mark.parametrize("deadlocks", [False, True])
 def test_dasks_profiler_is_off_where_it_can_deadlock(monkeypatch, kind, deadlocks):
@@ -332,7 +338,7 @@ def test_dasks_profiler_is_off_where_it_can_deadlock(monkeypatch, kind, deadlock
         return "profile" in dask_worker.periodic_callbacks
 
     with (
-        dask.config.set({"distributed.worker.profile.enabled": True}),
+        dask.config.set(PROFILING),
         pf.connect(kind, workers=1, quiet=True) as client,
     ):
         assert set(client.run(profiles).values()) == {not deadlocks}
@@ -347,7 +353,7 @@ def test_dasks_profiler_is_stopped_on_workers_of_the_users_own(monkeypatch, tmp_
         return dask_worker.periodic_callbacks["profile"].is_running()
 
     with (
-        dask.config.set({"distributed.worker.profile.enabled": True}),
+        dask.config.set(PROFILING),
         distributed.LocalCluster(n_workers=1, processes=False, dashboard_address=":0") as cluster,
         distributed.Client(cluster) as client,
     ):
