@@ -187,7 +187,9 @@ BOXES = """() => {
 }"""
 
 
-@pytest.mark.parametrize("width", [420, 900, 1400])
+@pytest.mark.parametrize(
+    "width", [900, *(pytest.param(w, marks=pytest.mark.soak("other widths")) for w in (420, 1400))]
+)
 def test_charts_fit_the_page_and_do_not_overlap(submit, client, repeated, look, width):
     submit(repeated(2)).result()
     page = look(address(client, f"/{TOPIC}"), viewport={"width": width, "height": 900})

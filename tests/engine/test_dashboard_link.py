@@ -6,6 +6,7 @@ import asyncio
 import json
 import os
 import re
+import socket
 import subprocess
 import sys
 import threading
@@ -224,6 +225,12 @@ def test_a_script_in_colab_asks_no_browser(colab, monkeypatch):
 TOKEN = "of-the-test"
 
 
+def listens(url):
+    found = urlsplit(url)
+    with socket.socket() as probe:
+        return probe.connect_ex((found.hostname, found.port)) == 0
+
+
 @contextmanager
 def jupyter(folder, *, proxy, hub=False):
     """A Jupyter server on loopback, under a prefix; yields its address and what it has run."""
@@ -247,7 +254,11 @@ def jupyter(folder, *, proxy, hub=False):
         while not told.exists() or not told.read_text().strip():
             assert server.poll() is None, (folder / "log").read_text()
             time.sleep(0.05)
-        yield json.loads(told.read_text())["url"].rstrip("/")
+        url = json.loads(told.read_text())["url"].rstrip("/")
+        while not listens(url):  # the file may be there before
+            assert server.poll() is None, (folder / "log").read_text()
+            time.sleep(0.05)
+        yield url
     finally:
         server.terminate()
         server.wait()

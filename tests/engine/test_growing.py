@@ -66,6 +66,7 @@ def until(condition, seconds=60):
         time.sleep(0.05)
 
 
+@pytest.mark.soak("waits for workers")
 def test_a_cluster_grows_for_waiting_tasks(corpus, tmp_path):
     with pf.connect(workers=(1, 3), quiet=True) as client:
         assert len(client.nthreads()) == 1

@@ -86,6 +86,7 @@ def test_without_workers_a_run_waits_then_ends_and_resumes(corpus, tmp_path):
         assert run.status().rows_before > 0
 
 
+@pytest.mark.soak("waits for a worker")
 def test_a_worker_that_comes_in_time_continues_the_run(corpus, tmp_path, monkeypatch):
     monkeypatch.setenv(RETRY_SECONDS_VARIABLE, "60")
     with pf.connect(workers=1, quiet=True) as client:
@@ -154,6 +155,7 @@ def test_a_nearly_full_disk_is_named(monkeypatch, tmp_path):
         spilling.spill_settings(1)
 
 
+@pytest.mark.soak("waits for what does not happen")
 def test_paused_workers_that_still_compute_are_not_stuck(glosses, tmp_path, write_jsonl):
     """One shard of eight seconds, on a worker that is paused as soon as it has begun."""
 

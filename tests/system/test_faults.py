@@ -242,6 +242,7 @@ def computed(folder):
 # --- two clients --------------------------------------------------------------------------------
 
 
+@pytest.mark.soak("waits until a process is known to be dead")
 def test_a_second_client_takes_over_once_the_first_is_dead(
     services, start, file_a_shard, undisturbed, tmp_path
 ):

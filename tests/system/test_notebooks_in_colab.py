@@ -224,6 +224,7 @@ def killed(client, cells, store, shards, kill):
         kill(client.km.provisioner.pid, signal.SIGKILL)  # a group's number is that of its first
 
 
+@pytest.mark.soak("a notebook twice")
 def test_an_interrupted_run_is_picked_up_by_the_one_line_that_the_notebook_shows(tmp_path):
     corpus, results = tmp_path / "corpus.txt", tmp_path / "results.zarr"
     corpus.write_text("".join(f"sentence {row} of a corpus\n" for row in range(LINES)))

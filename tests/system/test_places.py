@@ -293,6 +293,7 @@ def test_a_place_that_stays_away(client, place, corpus, monkeypatch):
     assert np.array_equal([file.size for file in opened.files], [f.size for f in corpus().files])
 
 
+@pytest.mark.soak("processes that import everything")
 def test_the_command_in_a_bucket(gcs, glosses, tmp_path):
     """With options from the environment, as on a machine that is logged in."""
     place = Bucket(gcs)
