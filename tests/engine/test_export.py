@@ -548,6 +548,7 @@ def test_existing_file_is_kept_without_overwrite(store, tmp_path):
     assert out.read_text().startswith("id\n")
 
 
+@pytest.mark.slow("half a second for each of eighteen")
 @pytest.mark.parametrize("name", ["o.csv", "o.csv.gz", "o.parquet"])
 @pytest.mark.parametrize("stop", [KeyboardInterrupt, OSError(28, "No space left on device")])
 def test_stopped_export_keeps_the_existing_file(store, tmp_path, monkeypatch, name, stop):

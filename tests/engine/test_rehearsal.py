@@ -40,6 +40,8 @@ from paninifs.storage.store.manifest import read_manifest
 from paninifs.storage.targets import mounts
 from paninifs.storage.targets.open import open_target
 
+pytestmark = pytest.mark.slow("about ten runs each")
+
 WITHIN = 0.25
 Disk = namedtuple("Disk", "mountpoint fstype")
 

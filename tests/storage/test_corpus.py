@@ -274,6 +274,7 @@ def test_opening_reads_nothing_and_indexing_reads(folder, counting):
     assert counting.bytes >= corpus.nbytes
 
 
+@pytest.mark.slow("half a second for each of eight")
 @pytest.mark.parametrize(
     "name",
     ["a.jsonl", "e.txt", "f.csv.gz", "g.csv", "h.parquet", "i.txt.gz", "j.txt.zst", "k.txt.bz2"],

@@ -82,6 +82,7 @@ def test_a_glob_lists_no_deeper_than_needed(place, monkeypatch):
     assert listed == [f"{root}/b"]
 
 
+@pytest.mark.slow("waits for retries")
 @pytest.mark.parametrize("at", ["", "/b", "/b/c"])
 def test_an_unlistable_folder_at_any_depth_raises(tmp_path, monkeypatch, at):
     (tmp_path / "b/c").mkdir(parents=True)

@@ -16,6 +16,8 @@ import paninifs as pf
 from paninifs.storage.formats.registry import FORMATS
 from paninifs.storage.targets.open import open_target
 
+pytestmark = pytest.mark.slow("runs in three kinds of places, half a second each")
+
 PLACES = ["local", "mount", "gs", "gdrive", "http"]
 
 

@@ -31,6 +31,8 @@ from paninifs.storage.store.leases.lease import Lease
 from paninifs.storage.store.manifest import read_manifest
 from paninifs.storage.targets.local import LocalTarget
 
+pytestmark = pytest.mark.slow("runs with a mirror, half a second each")
+
 S = 64
 
 
