@@ -41,8 +41,6 @@ class Progress:
         Of the whole corpus.
     rows_done, shards_done : int
         Done by this run and earlier ones.
-    rows_unwritten : int
-        Computed, in shards that are not done yet.
     rows_before : int
         Done by earlier runs.
     quarantined : int
@@ -67,7 +65,6 @@ class Progress:
     shards: int = 0
     rows_done: int = 0
     shards_done: int = 0
-    rows_unwritten: int = 0
     rows_before: int = 0
     quarantined: int = 0
     text_bytes: int = 0
@@ -78,8 +75,8 @@ class Progress:
     load: Load | None = None
     _planned_at: float | None = field(default=None, repr=False)
     _tried: set[int] = field(default_factory=set, repr=False)  # partitions
-    _unwritten: dict[int, TextsComputed] = field(default_factory=dict, repr=False)  # by shard
-    _bytes_unwritten: int = field(default=0, repr=False)
+    # By shard; replaced, never changed, as snapshots share it.
+    _unwritten: dict[int, TextsComputed] = field(default_factory=dict, repr=False)
 
     def listen(self, event: Event) -> None:
         """Take an event into account."""
@@ -99,10 +96,10 @@ class Progress:
             case LoadSampled():
                 self.load = event.load
             case TextsComputed():
-                self._set_unwritten({**self._unwritten, event.shard: event})
+                self._unwritten = {**self._unwritten, event.shard: event}
             case ShardDone():
                 others = {n: one for n, one in self._unwritten.items() if n != event.shard}
-                self._set_unwritten(others)
+                self._unwritten = others
                 self.micro_batch = event.micro_batch or self.micro_batch
                 self.shards_done += 1
                 self.rows_done += event.rows
@@ -111,11 +108,11 @@ class Progress:
                 for name, seconds in event.seconds.items():
                     self.seconds[name] = self.seconds.get(name, 0.0) + seconds
             case Finished():
-                self._set_unwritten({})
+                self._unwritten = {}
                 self.elapsed = self._since_plan()
                 self.state = "finished"
             case Failed():
-                self._set_unwritten({})
+                self._unwritten = {}
                 self.elapsed = self._since_plan()
                 self.state = "stopped" if isinstance(event.error, RunCancelled) else "failed"
                 self.reason = _reason(event.error)
@@ -128,13 +125,13 @@ class Progress:
             now.elapsed = self._since_plan()
         return now
 
-    def _set_unwritten(self, unwritten: dict[int, TextsComputed]) -> None:
-        self._unwritten = unwritten
-        self.rows_unwritten = sum(one.rows for one in unwritten.values())
-        self._bytes_unwritten = sum(one.text_bytes for one in unwritten.values())
-
     def _since_plan(self) -> float:
         return 0.0 if self._planned_at is None else time.perf_counter() - self._planned_at
+
+    @property
+    def rows_unwritten(self) -> int:
+        """Texts computed in shards that are not done yet."""
+        return sum(one.rows for one in self._unwritten.values())
 
     @property
     def rows_computed(self) -> int:
@@ -149,7 +146,7 @@ class Progress:
     @property
     def bytes_per_second(self) -> float:
         """Bytes of text computed by this run, per second."""
-        computed = self.text_bytes + self._bytes_unwritten
+        computed = self.text_bytes + sum(one.text_bytes for one in self._unwritten.values())
         return computed / self.elapsed if self.elapsed else 0.0
 
     @property
