@@ -12,7 +12,7 @@ import threading
 import warnings
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from multiprocessing import resource_tracker
 from types import FrameType
 from typing import TYPE_CHECKING, Any
@@ -211,7 +211,7 @@ def _local(
 
 def _owner_of(cluster: SpecCluster, closing: Callable[[], object] = lambda: None) -> Client:
     """Return a client that, when closed, closes the cluster too."""
-    from distributed import Client
+    from distributed import Client, Status
 
     address, _, _ = cluster.scheduler_address.rpartition(":")
     host = address.rpartition("/")[2]
@@ -230,7 +230,13 @@ def _owner_of(cluster: SpecCluster, closing: Callable[[], object] = lambda: None
         def close(self, *arguments: Any, **options: Any) -> Any:
             closing()
             super().close(*arguments, **options)  # type: ignore[no-untyped-call]
-            return cluster.close()
+            return None if cluster.status is Status.closed else cluster.close()
+
+        def __del__(self) -> None:
+            # The collector may run while this thread holds a lock of dask's that closing needs.
+            if cluster.status is not Status.closed:
+                with suppress(RuntimeError):  # Python ends, and dask closes the cluster
+                    threading.Thread(target=self.close, daemon=True).start()
 
     return OwningClient(cluster)  # type: ignore[no-untyped-call]
 

@@ -8,6 +8,8 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
+import time
 import urllib.request
 import warnings
 from types import SimpleNamespace
@@ -17,6 +19,7 @@ import distributed
 import psutil
 import pytest
 from distributed import Security
+from distributed.utils import LoopRunner
 
 import paninifs as pf
 from paninifs.engine.cluster import local as local_cluster
@@ -306,6 +309,24 @@ def test_submit_without_a_cluster_says_what_to_call(tmp_path):
     )
     assert "call paninifs.connect() first" in ran.stdout
     assert not (tmp_path / "out.zarr").exists()
+
+
+@pytest.mark.parametrize("is_closed", [True, False])
+def test_a_client_that_is_collected_waits_for_no_lock(is_closed):
+    """The collector may run in any thread, while it holds the lock with which dask ends loops."""
+    client = pf.connect("threads", workers=1, quiet=True)
+    cluster = client.cluster
+    if is_closed:
+        client.close()
+    collected = threading.Thread(target=client.__del__, daemon=True)
+    with LoopRunner._lock:
+        collected.start()
+        collected.join(20)
+        assert not collected.is_alive()
+    until = time.monotonic() + 60
+    while cluster.status is not distributed.Status.closed:
+        assert time.monotonic() < until
+        time.sleep(0.05)
 
 
 def test_ctrl_c_while_a_cluster_starts_closes_it(monkeypatch):
