@@ -106,6 +106,22 @@ class PackedText:
         for start, stop in pairwise(ends):
             yield view[start:stop]
 
+    def chosen(self, mask: npt.NDArray[np.bool_]) -> PackedText:
+        """Return a copy of the texts for which a mask is true. In the host's memory only.
+
+        >>> PackedText.from_strings(["un", "deux", "x"]).chosen(np.array([True, False, True]))[1:]
+        ... # doctest: +ELLIPSIS
+        PackedText(data=array([117, 110, 120], dtype=uint8), offsets=array([2, 3]...))
+        """
+        import pyarrow as pa
+
+        wide = self.offsets.dtype == np.int64
+        buffers = [None, pa.py_buffer(self.offsets), pa.py_buffer(self.data)]
+        kind = pa.large_binary() if wide else pa.binary()
+        return PackedText.from_arrow(
+            pa.Array.from_buffers(kind, len(self), buffers).filter(pa.array(mask))
+        )
+
     @property
     def nbytes(self) -> int:
         """Bytes of text (not of the whole buffer, which a slice shares)."""

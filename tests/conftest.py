@@ -65,13 +65,14 @@ def pytest_runtest_setup(item):
 def _cuda_on_host():
     """Give the backend ``cuda`` a CuPy that compiles its kernels for this processor."""
     from paninifs.graphs.kernels.cuda import cuda_backend as cuda
+    from paninifs.graphs.kernels.cuda import device, transfer
 
     def forget():
         cuda._program.cache_clear()
         cuda._kernel.cache_clear()
-        cuda._device.cache_clear()
+        device.device_name.cache_clear()
         cuda.prepare.cache_clear()
-        cuda._idle.clear()
+        transfer._idle.clear()
 
     forget()
     with pytest.MonkeyPatch.context() as patch:

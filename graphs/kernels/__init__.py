@@ -17,6 +17,7 @@ from typing import Any, Protocol, cast
 import numpy.typing as npt
 
 from ...storage.errors import BackendUnavailable
+from ...storage.field import Field
 from ...storage.text import PackedText
 from .host import Count
 
@@ -77,6 +78,15 @@ class Kernels(Protocol):
     def asarray(self, values: Array) -> Array:
         """Return an array in the backend's memory."""
 
+    def on_host(self, values: Array) -> npt.NDArray[Any]:
+        """Return an array in the host's memory."""
+
+    def chosen(self, values: Any, mask: npt.NDArray[Any]) -> Any:
+        """Return some rows of texts or of an array; `mask` is bool [n], in the host's memory."""
+
+    def spread(self, values: Array | None, mask: npt.NDArray[Any], field: Field) -> Array:
+        """Return a field of n rows: `values` where the mask is true, elsewhere its fill value."""
+
     def free_memory(self) -> int | None:
         """Return the free bytes of the backend's memory; None if it is the host's."""
 
@@ -84,9 +94,9 @@ class Kernels(Protocol):
         """Count the bytes that this thread allocates in the backend's own memory, if it has any."""
 
     def offload(
-        self, text: PackedText, work: Callable[[PackedText], Mapping[str, Array]]
+        self, values: Mapping[str, Any], work: Callable[[Mapping[str, Any]], Mapping[str, Array]]
     ) -> Mapping[str, npt.NDArray[Any]]:
-        """Copy texts to the backend's memory, call `work` on them, and copy its arrays back."""
+        """Copy texts and arrays to the backend's memory, call `work`, and copy its arrays back."""
 
 
 def require(name: str) -> None:

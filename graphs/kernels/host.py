@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from ...storage.field import Field
 from ...storage.text import PackedText
 
 IN_FLIGHT = 1
@@ -46,11 +47,29 @@ def asarray(values: Any) -> npt.NDArray[Any]:
     return np.asarray(values)
 
 
+def on_host(values: Any) -> npt.NDArray[Any]:
+    """Return the values as a NumPy array."""
+    return np.asarray(values)
+
+
+def chosen(values: Any, mask: npt.NDArray[np.bool_]) -> Any:
+    """Return the texts, or the rows of an array, where the mask is true."""
+    return values.chosen(mask) if isinstance(values, PackedText) else values[mask]
+
+
+def spread(values: Any, mask: npt.NDArray[np.bool_], field: Field) -> npt.NDArray[Any]:
+    """Return a field of n rows: `values` where the mask is true, elsewhere its fill value."""
+    array = np.full((len(mask), *field.shape), field.fill, field.array_dtype)
+    if values is not None:
+        array[mask] = values
+    return array
+
+
 def offload(
-    text: PackedText, work: Callable[[PackedText], Mapping[str, npt.NDArray[Any]]]
+    values: Mapping[str, Any], work: Callable[[Mapping[str, Any]], Mapping[str, npt.NDArray[Any]]]
 ) -> Mapping[str, npt.NDArray[Any]]:
-    """Call `work` on the texts without copying them."""
-    return work(text)
+    """Call `work` on the values without copying them."""
+    return work(values)
 
 
 def user_function(block: Any) -> Callable[..., Any]:

@@ -25,10 +25,13 @@ from .host import (
     IN_FLIGHT,
     MICRO_BATCH,
     asarray,
+    chosen,
     count_allocations,
     free_memory,
     may_be_of_text,
     offload,
+    on_host,
+    spread,
     user_function,
 )
 
@@ -37,6 +40,7 @@ __all__ = [
     "MICRO_BATCH",
     "ambiguity",
     "asarray",
+    "chosen",
     "count_allocations",
     "default_graph",
     "dhatu",
@@ -45,8 +49,10 @@ __all__ = [
     "log",
     "may_be_of_text",
     "offload",
+    "on_host",
     "prepare",
     "prime_base",
+    "spread",
     "user_function",
 ]
 
@@ -90,8 +96,10 @@ def ambiguity(dhatu: Floats, *, primes: tuple[int, ...]) -> tuple[Floats, ...]:
     for j in range(m):
         entropy = entropy - q[:, j] * log(q[:, j] + EPSILON)
     mixed = ENTROPY_SHARE * entropy + VARIANCE_SHARE * variance
-    spread = _variance(q) * (m * m / (m - 1))
-    normalised = ENTROPY_SHARE * (entropy / log(np.array([float(m)]))[0]) + VARIANCE_SHARE * spread
+    relative = _variance(q) * (m * m / (m - 1))
+    normalised = (
+        ENTROPY_SHARE * (entropy / log(np.array([float(m)]))[0]) + VARIANCE_SHARE * relative
+    )
     parts = (variance, entropy, mixed, normalised)
     return tuple(part.astype(np.float32) for part in parts)
 

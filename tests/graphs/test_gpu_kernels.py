@@ -41,7 +41,8 @@ def texts_of(name: str) -> list[str]:
 def on_device(text: PackedText, dhatus=DHATUS, primes=PRIMES) -> dict[str, np.ndarray]:
     cuda = load("cuda")
 
-    def work(there):
+    def work(values):
+        there = values["text"]
         fused = cuda.default_graph(there, dhatus=dhatus, primes=primes)
         shares = cuda.dhatu(there, dhatus=dhatus)
         parts = (cuda.prime_base(shares, primes=primes), *cuda.ambiguity(shares, primes=primes))
@@ -49,7 +50,7 @@ def on_device(text: PackedText, dhatus=DHATUS, primes=PRIMES) -> dict[str, np.nd
         made = dict(zip(FIELDS, fused, strict=True))
         return made | {f"{name} alone": part for name, part in zip(FIELDS, alone, strict=True)}
 
-    return cuda.offload(text, work)
+    return cuda.offload({"text": text}, work)
 
 
 def check(text: PackedText, dhatus=DHATUS, primes=PRIMES) -> None:

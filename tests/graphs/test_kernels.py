@@ -80,14 +80,15 @@ class Offloaded:
 
     def __getattr__(self, name: str) -> Any:
         function = getattr(self._kernels, name)
-        if name in ("prepare", "asarray", "offload") or not callable(function):
+        if name in ("prepare", "asarray", "on_host", "offload") or not callable(function):
             return function
 
         @wraps(function)
         def call(given: Any, **parameters: Any) -> Any:
             if isinstance(given, PackedText):
                 made = self._kernels.offload(
-                    given, lambda there: dict(enumerate(several(function(there, **parameters))))
+                    {"text": given},
+                    lambda there: dict(enumerate(several(function(there["text"], **parameters)))),
                 )
                 arrays = tuple(made.values())
             else:

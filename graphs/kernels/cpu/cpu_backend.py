@@ -25,10 +25,13 @@ from ..host import (
     IN_FLIGHT,
     MICRO_BATCH,
     asarray,
+    chosen,
     count_allocations,
     free_memory,
     may_be_of_text,
     offload,
+    on_host,
+    spread,
     user_function,
 )
 from . import moments, sha_hashlib, sha_paths
@@ -40,6 +43,7 @@ __all__ = [
     "MICRO_BATCH",
     "ambiguity",
     "asarray",
+    "chosen",
     "count_allocations",
     "default_graph",
     "dhatu",
@@ -47,8 +51,10 @@ __all__ = [
     "free_memory",
     "may_be_of_text",
     "offload",
+    "on_host",
     "prepare",
     "prime_base",
+    "spread",
     "user_function",
 ]
 

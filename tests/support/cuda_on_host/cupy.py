@@ -32,7 +32,7 @@ class ndarray(np.lib.mixins.NDArrayOperatorsMixin):  # noqa: N801 (CuPy's name)
 
     def __init__(self, on_host, memory=None):
         self._memory = memory or cuda.get_allocator()(on_host.nbytes)
-        self._on_host = np.ascontiguousarray(on_host)
+        self._on_host = np.ascontiguousarray(on_host).reshape(on_host.shape)
         self.dtype, self.shape, self.ndim = on_host.dtype, on_host.shape, on_host.ndim
 
     def __array__(self, dtype=None, copy=None):
@@ -52,8 +52,14 @@ class ndarray(np.lib.mixins.NDArrayOperatorsMixin):  # noqa: N801 (CuPy's name)
         return len(self._on_host)
 
     def __getitem__(self, key):
-        part = np.asarray(self._on_host[key])
+        part = np.asarray(self._on_host[_index(key)])
         return ndarray(part, self._memory if np.may_share_memory(part, self._on_host) else None)
+
+    def __setitem__(self, key, value):
+        assert isinstance(value, (ndarray, int, float, bool)), (
+            "CuPy copies no NumPy array implicitly"
+        )
+        self._on_host[_index(key)] = _plain(value)
 
     def __int__(self):
         return int(self._on_host)
@@ -71,6 +77,11 @@ class ndarray(np.lib.mixins.NDArrayOperatorsMixin):  # noqa: N801 (CuPy's name)
             return self._on_host.copy()
         out[...] = self._on_host
         return out
+
+
+def _index(key):
+    assert not isinstance(key, np.ndarray), "CuPy supports no NumPy array as an index"
+    return key._on_host if isinstance(key, ndarray) else key
 
 
 def _plain(value):
@@ -92,6 +103,24 @@ def empty(shape, dtype):
 
 def zeros(shape, dtype):
     return ndarray(np.zeros(shape, dtype))
+
+
+def full(shape, fill_value, dtype):
+    return ndarray(np.full(shape, fill_value, dtype))
+
+
+def arange(stop):
+    return ndarray(np.arange(stop))
+
+
+def cumsum(values):
+    assert isinstance(values, ndarray)
+    return _wrapped(np.cumsum(values._on_host))
+
+
+def searchsorted(values, wanted, side):
+    assert {type(values), type(wanted)} == {ndarray}
+    return _wrapped(np.searchsorted(values._on_host, wanted._on_host, side=side))
 
 
 def asarray(values):
