@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from .engine.report.report import report as report
     from .engine.results.cite import Citation as Citation
     from .engine.results.cite import cite as cite
+    from .engine.results.drop import drop as drop
     from .engine.results.export.export import export as export
     from .engine.results.peek import peek as peek
     from .engine.results.quarantine import quarantine as quarantine
@@ -30,20 +31,23 @@ if TYPE_CHECKING:
     from .engine.staging import stage as stage
     from .engine.worker.micro_batch import MicroBatch as MicroBatch
     from .graphs.block import MapBlock as MapBlock
-    from .graphs.block import map_block as map_block
     from .graphs.blocks.ambiguity import ambiguity as ambiguity
     from .graphs.blocks.dhatu import dhatu as dhatu
     from .graphs.blocks.digest import digest as digest
     from .graphs.blocks.prime_base import prime_base as prime_base
-    from .graphs.frames import frame as frame
+    from .graphs.frames.frame import frame as frame
     from .graphs.graph import Graph as Graph
     from .graphs.graph import default_graph as default_graph
+    from .graphs.map_block import map_block as map_block
+    from .graphs.reductions.reduce_block import ReduceBlock as ReduceBlock
+    from .graphs.reductions.reduce_block import reduce_block as reduce_block
     from .storage import errors as errors
     from .storage.cleaning.steps import Cleaning as Cleaning
     from .storage.corpus.corpus import Corpus as Corpus
     from .storage.corpus.corpus import open_corpus as open_corpus
     from .storage.field import Field as Field
     from .storage.store.dataset import open_results as open_results
+    from .storage.store.stages.reductions import open_reduction as open_reduction
     from .storage.text import PackedText as PackedText
 
 _HOME = {
@@ -53,6 +57,7 @@ _HOME = {
     "Citation": ".engine.results.cite",
     "cite": ".engine.results.cite",
     "connect": ".engine.cluster.connect",
+    "drop": ".engine.results.drop",
     "export": ".engine.results.export.export",
     "hardware": ".engine.hardware",
     "MicroBatch": ".engine.worker.micro_batch",
@@ -69,19 +74,22 @@ _HOME = {
     "verify": ".engine.results.verify",
     "ambiguity": ".graphs.blocks.ambiguity",
     "MapBlock": ".graphs.block",
-    "map_block": ".graphs.block",
+    "map_block": ".graphs.map_block",
     "dhatu": ".graphs.blocks.dhatu",
     "digest": ".graphs.blocks.digest",
-    "frame": ".graphs.frames",
+    "frame": ".graphs.frames.frame",
     "Graph": ".graphs.graph",
     "default_graph": ".graphs.graph",
     "prime_base": ".graphs.blocks.prime_base",
+    "ReduceBlock": ".graphs.reductions.reduce_block",
+    "reduce_block": ".graphs.reductions.reduce_block",
     "errors": ".storage",
     "Cleaning": ".storage.cleaning.steps",
     "Corpus": ".storage.corpus.corpus",
     "open_corpus": ".storage.corpus.corpus",
     "Field": ".storage.field",
     "open_results": ".storage.store.dataset",
+    "open_reduction": ".storage.store.stages.reductions",
     "PackedText": ".storage.text",
 }
 

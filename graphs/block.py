@@ -1,17 +1,17 @@
-"""`MapBlock`, a named step of a graph, and `map_block`, which makes one from a function.
+"""`MapBlock`, a named step of a graph that computes fields for each text.
 
-Covers the inputs, fields and identity of a block. What its code returns is validated in `returned`,
-and `portable` pickles its code for workers. The built-in blocks are in `blocks`, and their code is
-in `kernels`. `engine` decides when and where a block runs.
+Covers the inputs, fields and identity of a block. `map_block` makes one from a function. What its
+code returns is validated in `returned`, and `portable` pickles its code for workers. The built-in
+blocks are in `blocks`, and their code is in `kernels`. `engine` decides when and where a block
+runs.
 """
 
 from __future__ import annotations
 
-import inspect
 import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, ClassVar, cast
+from typing import Any, ClassVar
 
 import numpy as np
 import numpy.typing as npt
@@ -19,12 +19,14 @@ import numpy.typing as npt
 from ..storage.errors import BlockError, GraphError
 from ..storage.field import STRING, Field
 from ..storage.text import PackedText
+from .drawing.html import kind_of, table
 from .fingerprint.functions import describe_function
-from .html import kind_of, table
 from .kernels import load
 from .user_functions.returned import UnfitError, array_of, by_field
+from .user_functions.setups import made_here
 
-TEXT = "text"
+TEXT, ID, LENGTH = "text", "id", "length"
+"""Inputs that every corpus has: texts, their identifiers, and their lengths in bytes of UTF-8."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -37,7 +39,9 @@ class MapBlock:
         Name on the dashboard and in error messages. For a block without a `function`, also the
         name of the backend's function that computes it.
     inputs : tuple of str
-        ``text`` (a `PackedText`) or names of earlier fields (arrays of n rows).
+        What the code is given for n texts: ``text`` (a `PackedText`), or the name of an earlier
+        field, of a kept column, of ``id`` or of ``length`` (arrays of n rows; see `map_block`), or
+        of an earlier reduction.
     fields : tuple of Field
         Fields that the code returns: as one array, as several in this order, or as a mapping from
         names to arrays.
@@ -53,6 +57,12 @@ class MapBlock:
         CUDA C++ that replaces the function on a GPU; see `map_block`.
     text_seconds : float
         Seconds per text of a slow block; see `map_block`. Not part of its identity.
+    when : str
+        Name of the input that says for which texts the block runs; see `map_block`.
+    setup : mapping
+        Functions that make further arguments of the code, by name; see `map_block`.
+    per_thread : bool
+        Whether every thread of a worker makes its own.
     """
 
     # Users' code may pass the first five by position, as in earlier versions.
@@ -65,6 +75,9 @@ class MapBlock:
     exact: bool = True
     cuda: str = ""
     text_seconds: float = 0.0
+    when: str = ""
+    setup: Mapping[str, Callable[[], Any]] = field(default_factory=dict)
+    per_thread: bool = False
 
     _graph: ClassVar[type[Any]]  # `Graph`, which consists of blocks
 
@@ -81,6 +94,15 @@ class MapBlock:
             raise GraphError(
                 f"block {self.name!r} has no inputs; name its parameters 'text' or after fields of "
                 "earlier blocks"
+            )
+        odd_setup = [name for name, make in self.setup.items() if not callable(make)]
+        if odd_setup or (self.setup and self.cuda):
+            raise GraphError(
+                f"block {self.name!r}: a CUDA kernel takes no setup="
+                if self.cuda
+                else f"block {self.name!r}: setup= maps {odd_setup[0]!r} to "
+                f"{type(self.setup[odd_setup[0]]).__name__}; give a function without arguments "
+                "that makes it"
             )
         if self.cuda:
             self._check_kernel()
@@ -135,12 +157,16 @@ class MapBlock:
         inputs = {name: self._input(name, value) for name, value in named.items()}
         rows = len(next(iter(inputs.values()), ()))
         others = {name: value for name, value in kwargs.items() if name not in inputs}
-        returned = self.function(
-            *(inputs.pop(name) for name in self.inputs[: len(args)]),
-            *args[len(self.inputs) :],
-            **inputs,
-            **{**self.params, **others},
-        )
+        made = {} if set(self.setup) <= set(others) else made_here(self)
+        if self.setup:
+            returned = self.function(**inputs, **{**self.params, **made, **others})
+        else:
+            returned = self.function(
+                *(inputs.pop(name) for name in self.inputs[: len(args)]),
+                *args[len(self.inputs) :],
+                **inputs,
+                **{**self.params, **others},
+            )
         outputs = self.outputs(returned, rows)
         if isinstance(returned, Mapping):
             return outputs
@@ -217,94 +243,11 @@ class MapBlock:
             described["code"] = describe_function(self.function, self.name, bool(self.version))
         if self.cuda:
             described["cuda"] = self.cuda
+        if self.when:
+            described["when"] = self.when
+        if self.setup:
+            described["setup"] = {
+                name: describe_function(make, self.name, bool(self.version))
+                for name, make in self.setup.items()
+            }
         return described
-
-
-def map_block(
-    function: Any = None,
-    /,
-    *,
-    fields: Iterable[Field] | Field = (),
-    name: str | None = None,
-    version: str = "",
-    exact: bool = True,
-    cuda: str = "",
-    text_seconds: float = 0.0,
-) -> Callable[[Callable[..., Any]], MapBlock]:
-    """Make a block from a function, whose parameter names are the block's inputs.
-
-    The function is called with a micro-batch: ``text`` is a `PackedText` of n texts, and any other
-    parameter is an array with the n rows of an earlier field. It returns one array per field, with
-    n rows each. The number of texts in a micro-batch varies, so a row's result must depend on that
-    row alone.
-
-    On the backend ``cuda`` the arrays are CuPy arrays. NumPy's functions accept them
-    (``np.max(dhatu, axis=1)``), except for functions that create arrays, where CuPy's own are
-    needed. Code that cannot be written with arrays can call `PackedText.to_strings`, which copies
-    texts to the host, and return NumPy arrays. A function must not keep device memory between
-    calls.
-
-    What takes long to make, such as a model, belongs in a function with `functools.cache` that the
-    block calls. Each worker process then makes it once, or twice if two threads ask for it at the
-    same moment. What the function refers to otherwise is
-    sent to the workers as it is when the run is submitted, and changes to it stay there.
-
-    Parameters
-    ----------
-    fields : sequence of Field
-        Fields that the function returns.
-    name : str, optional
-        Defaults to the function's name.
-    version, exact
-        See `MapBlock`.
-    cuda : str, optional
-        CUDA C++ with an ``extern "C" __global__`` kernel that has the block's name. A GPU runs it
-        instead of the function, with one thread per text and 256 threads per thread block. Its
-        parameters are, for each input, ``const unsigned char *data, const long long *offsets`` if
-        it is ``text``, or else a pointer to the field's values; then ``long long n``; then a
-        pointer for each field that the kernel fills. CuPy compiles it so that subnormal floats are
-        flushed to zero.
-    text_seconds : float, optional
-        Seconds per text of a slow block, e.g. an embedding, on the slowest machine that will run
-        it. Shards are made small enough that at most five minutes of a worker's work are in flight.
-
-    Examples
-    --------
-    >>> @map_block(fields=[Field("n_bytes", "int32")])
-    ... def n_bytes(text):
-    ...     return (text.offsets[1:] - text.offsets[:-1]).astype("int32")
-    >>> n_bytes(["a", "dhātu"]).tolist()  # tried on a few texts
-    [1, 6]
-    """
-    declared = (fields,) if isinstance(fields, Field) else tuple(fields)
-    if function is not None and not declared:  # the decorator was written without brackets
-        raise GraphError(
-            "map_block needs the fields that the function returns: "
-            f"@map_block(fields=[Field('{getattr(function, '__name__', 'n')}', 'int32')])"
-        )
-
-    def decorate(function: Callable[..., Any]) -> MapBlock:
-        label = name or getattr(function, "__name__", "")
-        if not label:
-            raise GraphError(f"{function!r} has no name; give the block one: name=")
-        if inspect.iscoroutinefunction(function):
-            raise GraphError(f"block {label!r}: an async function cannot be a block")
-        parameters = inspect.signature(function).parameters.values()
-        if any(p.kind in (p.VAR_POSITIONAL, p.VAR_KEYWORD, p.KEYWORD_ONLY) for p in parameters):
-            raise GraphError(
-                f"block {label!r}: use plain parameters only, not *args, **kwargs or keyword-only "
-                "parameters"
-            )
-        inputs = tuple(p.name for p in parameters if p.default is p.empty)
-        return MapBlock(
-            name=label,
-            inputs=inputs,
-            fields=declared,
-            function=function,
-            version=version,
-            exact=exact,
-            cuda=cuda,
-            text_seconds=text_seconds,
-        )
-
-    return decorate if function is None else cast("Any", decorate(function))

@@ -1,40 +1,46 @@
 """`Graph`: blocks, each after those that compute its inputs; and `default_graph`.
 
-A graph is a declaration; `engine` runs it. One block is declared in `block`, the built-in ones are
-in `blocks`.
+A graph is a declaration; `engine` runs it, stage by stage (`stages`). A map-block is declared in
+`block`, a reduction in `reductions`; the built-in map-blocks are in `blocks`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
 from typing import Any, cast
 
 from ..storage.errors import GraphError
 from ..storage.field import Field
-from .block import TEXT, MapBlock
+from .block import ID, LENGTH, TEXT, MapBlock
 from .blocks.ambiguity import ambiguity
 from .blocks.dhatu import dhatu
 from .blocks.digest import digest
 from .blocks.prime_base import prime_base
-from .html import table
+from .drawing.html import kind_of, table
 from .inventories import DHATUS, PRIMES
+from .reductions.reduce_block import ReduceBlock
+from .stages import Stage, needs, stages_of
 from .user_functions.portable import pickled
 
 _ALWAYS_THERE = ("id", "valid")
 """Arrays that every store has beside the computed ones."""
+
+AnyBlock = MapBlock | ReduceBlock
 
 
 @dataclass(frozen=True)
 class Graph:
     """Blocks in order, also as ``block + block``. Add a block with ``graph + block``.
 
+    An input that no earlier block makes is a column of the corpus, which `submit` looks for.
+
     Raises
     ------
     GraphError
-        A block needs a field that no earlier block computes; or two blocks compute the same field,
-        or fields along the same dimension with different lengths or labels.
+        A block needs what a later block computes; or two blocks compute the same field, or fields
+        along the same dimension with different lengths or labels.
 
     Examples
     --------
@@ -45,11 +51,12 @@ class Graph:
     (4, 124)
     """
 
-    blocks: tuple[MapBlock, ...] = ()
+    blocks: tuple[AnyBlock, ...] = ()
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "blocks", _as_blocks(self.blocks))
-        known = {TEXT}
+        made_by = {name: block for block in reversed(self.blocks) for name, _ in _made(block)}
+        known: dict[str, Field | ReduceBlock] = {}
         names: set[str] = set()
         for block in self.blocks:
             if block.name in names:
@@ -57,25 +64,23 @@ class Graph:
                     f"two blocks are named {block.name!r}; give one of them another name="
                 )
             names.add(block.name)
-            for name in block.inputs:
-                if name not in known:
-                    raise GraphError(_unknown_input(block, name, known))
-            for field in block.fields:
-                if field.name in known:
+            _require_earlier(block, known, made_by)
+            for name, made in _made(block):
+                if name in known or name == TEXT:
                     raise GraphError(
-                        f"block {block.name!r} computes {field.name!r}, which already exists"
+                        f"block {block.name!r} computes {name!r}, which already exists"
                     )
-                if field.name in _ALWAYS_THERE:
+                if name in _ALWAYS_THERE:
                     raise GraphError(
-                        f"block {block.name!r} computes {field.name!r}, but the results always "
+                        f"block {block.name!r} computes {name!r}, but the results always "
                         "have an array of that name; give the field another name"
                     )
-                known.add(field.name)
-        _require_one_meaning(self.blocks)
+                known[name] = made
+        _require_one_meaning(self.maps)
 
     def __add__(self, other: Any) -> Graph:
         """Return the graph with a block, or another graph's blocks, appended."""
-        if isinstance(other, MapBlock):
+        if isinstance(other, AnyBlock):
             return Graph((*self.blocks, other))
         if isinstance(other, Graph):
             return Graph((*self.blocks, *other.blocks))
@@ -87,7 +92,7 @@ class Graph:
     def __len__(self) -> int:
         return len(self.blocks)
 
-    def __iter__(self) -> Iterator[MapBlock]:
+    def __iter__(self) -> Iterator[AnyBlock]:
         return iter(self.blocks)
 
     def __repr__(self) -> str:
@@ -97,9 +102,53 @@ class Graph:
         return table(self.blocks)
 
     @property
+    def maps(self) -> tuple[MapBlock, ...]:
+        """The map-blocks, without the reductions."""
+        return tuple(block for block in self.blocks if isinstance(block, MapBlock))
+
+    @property
+    def reductions(self) -> tuple[ReduceBlock, ...]:
+        """The reductions, without the map-blocks."""
+        return tuple(block for block in self.blocks if isinstance(block, ReduceBlock))
+
+    @property
     def fields(self) -> tuple[Field, ...]:
         """All fields, in the order of the blocks."""
-        return tuple(field for block in self.blocks for field in block.fields)
+        return tuple(field for block in self.maps for field in block.fields)
+
+    @property
+    def inputs(self) -> tuple[str, ...]:
+        """Names of what the blocks take and no block of the graph makes, such as ``text``."""
+        made = {name for block in self.blocks for name, _ in _made(block)}
+        return tuple(
+            dict.fromkeys(
+                name for block in self.blocks for name in needs(block) if name not in made
+            )
+        )
+
+    def only(self, names: Container[str]) -> Graph:
+        """Return the graph of some of the blocks, by name. What others make is then an input."""
+        return Graph(tuple(block for block in self.blocks if block.name in names))
+
+    def stages(self, known: Sequence[Sequence[str]] = ()) -> list[Stage]:
+        """Return the stages of the graph, in order; see `stages_of`."""
+        return stages_of(self.blocks, known)
+
+    def require_columns(self, columns: Sequence[str]) -> None:
+        """Raise `GraphError` unless every input is made by a block or is of the corpus.
+
+        Parameters
+        ----------
+        columns : sequence of str
+            Names of the arrays of kept columns.
+        """
+        corpus = {TEXT, ID, LENGTH, *columns, *(f"{name}_valid" for name in columns)}
+        known = set(corpus)
+        for block in self.blocks:
+            for name in needs(block):
+                if name not in known:
+                    raise GraphError(_unknown_input(block, name, known))
+            known |= {name for name, _ in _made(block)}
 
     @property
     def row_bytes(self) -> int:
@@ -109,7 +158,7 @@ class Graph:
     @property
     def text_seconds(self) -> float:
         """Seconds per text of the blocks that declare ``text_seconds``."""
-        return sum(block.text_seconds for block in self.blocks)
+        return sum(block.text_seconds for block in self.maps)
 
     @property
     def label(self) -> str:
@@ -129,33 +178,66 @@ class Graph:
             A function, or a value that it refers to, cannot be sent; the message names it.
         """
         own = {block.name: block.function for block in self.blocks if block.function is not None}
-        return pickled(self, own)
+        made = {f"{one.name}: {name}": f for one in self.maps for name, f in one.setup.items()}
+        return pickled(self, own | made)
 
 
-MapBlock._graph = Graph
+MapBlock._graph = ReduceBlock._graph = Graph
 
 
-def _as_blocks(given: Any) -> tuple[MapBlock, ...]:
+def _made(block: AnyBlock) -> list[tuple[str, Field | ReduceBlock]]:
+    """Return what a block makes, each with its name."""
+    if isinstance(block, ReduceBlock):
+        return [(block.name, block)]
+    return [(field.name, field) for field in block.fields]
+
+
+def _require_earlier(
+    block: AnyBlock, known: Mapping[str, Field | ReduceBlock], made_by: Mapping[str, AnyBlock]
+) -> None:
+    """Raise `GraphError` if a block takes what comes later, or what it cannot take."""
+    for name in needs(block):
+        if name not in known and name in made_by and name != TEXT:
+            which = "itself" if made_by[name] is block else f"block {made_by[name].name!r} after it"
+            raise GraphError(
+                f"block {block.name!r} needs {name!r}, which {which} computes; change the order"
+            )
+        if isinstance(block, ReduceBlock) and not isinstance(known.get(name), ReduceBlock):
+            raise GraphError(
+                f"reduction {block.name!r} takes {name!r}, which is not an earlier reduction; "
+                f"fields are arrays of its first parameter: results.{name}"
+            )
+    when = block.when if isinstance(block, MapBlock) else ""
+    condition = known.get(when)
+    if condition is not None and not (
+        isinstance(condition, Field) and condition.dtype == "bool" and not condition.shape
+    ):
+        kind = f"is {kind_of(condition)}" if isinstance(condition, Field) else "is a reduction"
+        raise GraphError(
+            f"block {block.name!r}: when={when!r} must name a bool field with one value per "
+            f"text, and {when!r} {kind}"
+        )
+
+
+def _as_blocks(given: Any) -> tuple[AnyBlock, ...]:
     blocks = tuple(given) if isinstance(given, Iterable) else (given,)
-    odd = [one for one in blocks if not isinstance(one, MapBlock)]
+    odd = [one for one in blocks if not isinstance(one, AnyBlock)]
     if odd:
         raise GraphError(
             f"a graph consists of blocks, not of {odd[0]!r}; make a function a block with "
             "@map_block(fields=[...])"
         )
-    return cast("tuple[MapBlock, ...]", blocks)
+    return cast("tuple[AnyBlock, ...]", blocks)
 
 
-def _unknown_input(block: MapBlock, name: str, known: Iterable[str]) -> str:
-    message = (
-        f"block {block.name!r} needs {name!r}; available before it: {', '.join(sorted(known))}"
-    )
+def _unknown_input(block: AnyBlock, name: str, known: Iterable[str]) -> str:
+    shown = sorted(one for one in known if not one.endswith("_valid"))
+    message = f"block {block.name!r} needs {name!r}; available before it: {', '.join(shown)}"
     close = get_close_matches(name, known, n=1)
-    if close:
-        return f"{message}. Did you mean {close[0]!r}?"
+    hint = f". Did you mean {close[0]!r}?" if close else "."
     return (
-        f"{message}. A parameter is named 'text' or after a field of an earlier block; columns of "
-        "the corpus cannot be inputs yet, also if they are kept"
+        f"{message}{hint} If it is a column of the corpus, keep it: "
+        f"open_corpus(..., keep=[{name!r}]); if it is a constant, give the parameter a default"
     )
 
 

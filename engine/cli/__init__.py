@@ -36,6 +36,7 @@ commands = (
     stores.status,
     stores.verify,
     stores.repair,
+    stores.drop,
     stores.show,
     report.report,
     results.peek,

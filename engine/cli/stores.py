@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import asdict
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.table import Table
@@ -22,6 +22,9 @@ from .console import (
     print_json,
     warn_of_forms,
 )
+
+if TYPE_CHECKING:
+    from ..results.overview import StageStatus
 
 
 def status(results: Results, as_json: Json = False) -> None:
@@ -44,8 +47,18 @@ def status(results: Results, as_json: Json = False) -> None:
             "being written by": found.writer or "no process",
             "created": found.created,
             "fingerprint": found.fingerprint,
+            **{f"stage {one.name}": _stage(one) for one in found.stages},
         }
     )
+
+
+def _stage(stage: StageStatus) -> str:
+    """Return how far a later stage is, in words."""
+    failed = f", {stage.quarantined:,} texts failed" if stage.quarantined else ""
+    if stage.is_reduction:
+        return "reduction, done" if stage.shards_done else "reduction, not done"
+    hidden = "" if stage.listed else ", not listed until the run ends"
+    return f"{stage.shards_done:,} of {stage.shards:,} shards{failed}{hidden}"
 
 
 def verify(
@@ -101,6 +114,22 @@ def repair(
         out.print(f"{len(shards):,} shard(s) taken back; run the same command again")
     else:
         out.print("nothing to repair: every stored byte is as it was written")
+
+
+def drop(
+    results: Results,
+    blocks: Annotated[list[str], typer.Argument(metavar="BLOCK...", help="Blocks added later.")],
+    as_json: Json = False,
+) -> None:
+    """Remove from RESULTS what blocks of a later stage have made."""
+    from ..results.drop import drop as remove
+
+    with errors():
+        removed = remove(results, *blocks)
+    if as_json:
+        print_json({"removed": removed})
+    else:
+        out.print(f"removed: {plain(', '.join(removed))}")
 
 
 def show(

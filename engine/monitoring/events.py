@@ -44,6 +44,23 @@ class Planned:
 
 
 @dataclass(frozen=True)
+class BlocksSetUp:
+    """A worker has made what the blocks' ``setup`` makes, to try them."""
+
+    seconds: Mapping[str, float]  # by label
+
+
+@dataclass(frozen=True, kw_only=True)
+class StageBegun:
+    """A stage after the first one has begun."""
+
+    name: str
+    number: int  # counted from 1
+    stages: int  # of the run
+    is_reduction: bool
+
+
+@dataclass(frozen=True)
 class TaskBegun:
     """A worker started the task of a partition, or of its remaining shards."""
 
@@ -132,6 +149,8 @@ Event = (
     Restored
     | Indexed
     | Planned
+    | BlocksSetUp
+    | StageBegun
     | TaskBegun
     | TextsComputed
     | ShardDone

@@ -6,11 +6,13 @@ The load of the workers is in `load`; how each number is shown is declared in `f
 from __future__ import annotations
 
 import time
+from collections.abc import Mapping
 from copy import copy
 from dataclasses import dataclass, field
 
 from ...storage.errors import PaniniError, RunCancelled
 from .events import (
+    BlocksSetUp,
     Event,
     Failed,
     Finished,
@@ -18,6 +20,7 @@ from .events import (
     LoadSampled,
     Planned,
     ShardDone,
+    StageBegun,
     TaskBegun,
     TextsComputed,
 )
@@ -57,6 +60,10 @@ class Progress:
         Most texts, and most bytes of text, per call of a block.
     load : Load, optional
         Load of the workers, by the latest sample.
+    stage : str, optional
+        The stage that is computed, if it is not the first one; the counts are its own.
+    later : tuple of str
+        Names of the later stages that have begun.
     """
 
     state: str = "indexing"
@@ -73,6 +80,10 @@ class Progress:
     retries: int = 0
     micro_batch: tuple[int, int] | None = None
     load: Load | None = None
+    stage: str | None = None
+    later: tuple[str, ...] = ()
+    _first: tuple[int, int] | None = field(default=None, repr=False)
+    _rows_of_stages: int = field(default=0, repr=False)  # by this run: the most of earlier stages
     _planned_at: float | None = field(default=None, repr=False)
     _tried: set[int] = field(default_factory=set, repr=False)  # partitions
     # By shard; replaced, never changed, as snapshots share it.
@@ -90,6 +101,10 @@ class Progress:
                 self.shards_done = event.shards_done
                 self._planned_at = time.perf_counter()
                 self.load = None  # earlier samples were taken while the workers were idle
+            case BlocksSetUp():
+                self._spent(event.seconds)
+            case StageBegun():
+                self._begin_stage(event)
             case TaskBegun():
                 self.retries += event.partition in self._tried
                 self._tried.add(event.partition)
@@ -98,24 +113,39 @@ class Progress:
             case TextsComputed():
                 self._unwritten = {**self._unwritten, event.shard: event}
             case ShardDone():
-                others = {n: one for n, one in self._unwritten.items() if n != event.shard}
-                self._unwritten = others
-                self.micro_batch = event.micro_batch or self.micro_batch
-                self.shards_done += 1
-                self.rows_done += event.rows
-                self.quarantined += event.quarantined
-                self.text_bytes += event.text_bytes
-                for name, seconds in event.seconds.items():
-                    self.seconds[name] = self.seconds.get(name, 0.0) + seconds
-            case Finished():
-                self._unwritten = {}
-                self.elapsed = self._since_plan()
-                self.state = "finished"
-            case Failed():
-                self._unwritten = {}
-                self.elapsed = self._since_plan()
-                self.state = "stopped" if isinstance(event.error, RunCancelled) else "failed"
-                self.reason = _reason(event.error)
+                self._add(event)
+            case Finished() | Failed():
+                self._end(event)
+
+    def _add(self, shard: ShardDone) -> None:
+        self._unwritten = {n: one for n, one in self._unwritten.items() if n != shard.shard}
+        self.micro_batch = shard.micro_batch or self.micro_batch
+        self.shards_done += 1
+        self.rows_done += shard.rows
+        self.quarantined += shard.quarantined
+        self.text_bytes += shard.text_bytes
+        self._spent(shard.seconds)
+
+    def _spent(self, seconds: Mapping[str, float]) -> None:
+        for name, more in seconds.items():
+            self.seconds[name] = self.seconds.get(name, 0.0) + more
+
+    def _end(self, event: Finished | Failed) -> None:
+        self._unwritten = {}
+        self.elapsed = self._since_plan()
+        self.state = "finished"
+        if isinstance(event, Failed):
+            self.state = "stopped" if isinstance(event.error, RunCancelled) else "failed"
+            self.reason = _reason(event.error)
+
+    def _begin_stage(self, event: StageBegun) -> None:
+        if self.stage is None:
+            self._first = self.rows_before, self.rows_done - self.rows_before
+        self._rows_of_stages = self.rows_by_run
+        self.stage = f"stage {event.number} of {event.stages}, {event.name}"
+        self.later = (*self.later, event.name)
+        self.rows_before = self.rows_done
+        self._tried, self._unwritten = set(), {}
 
     def snapshot(self) -> Progress:
         """Return a copy that no longer changes."""
@@ -127,6 +157,16 @@ class Progress:
 
     def _since_plan(self) -> float:
         return 0.0 if self._planned_at is None else time.perf_counter() - self._planned_at
+
+    @property
+    def rows_by_run(self) -> int:
+        """Texts done by this run: of several stages, those of the one that did most."""
+        return max(self._rows_of_stages, self.rows_done - self.rows_before)
+
+    @property
+    def of_first_stage(self) -> tuple[int, int]:
+        """Rows of the first stage that were done earlier, and that this run has done."""
+        return self._first or (self.rows_before, self.rows_done - self.rows_before)
 
     @property
     def rows_unwritten(self) -> int:
@@ -166,7 +206,8 @@ class Progress:
         quarantined = f", {self.quarantined:,} quarantined" if self.quarantined else ""
         rate = f", {self.texts_per_second:,.0f} texts/s" if self.elapsed and not why else ""
         done = f", {self.rows_computed:,} of {self.rows:,} texts" if self.rows else ""
-        return f"{self.state}{done}{quarantined}{rate}{why}"
+        stage = f" {self.stage}" if self.stage and self.state == "running" else ""
+        return f"{self.state}{stage}{done}{quarantined}{rate}{why}"
 
 
 def _reason(error: BaseException) -> str:

@@ -75,7 +75,7 @@ class Recorder:
         self._backend, self._cluster = backend, cluster
         self._notes: list[str] = []
         self._submitted, self._began = time.perf_counter(), datetime.now(UTC)
-        self._ended = threading.Event()
+        self._ended, self._started = threading.Event(), False
         self._lock = threading.Lock()
         self._thread = threading.Thread(target=self._follow, name="paninifs-record", daemon=True)
 
@@ -84,7 +84,8 @@ class Recorder:
         match event:
             case Notice() if len(self._notes) < MOST_NOTES:
                 self._notes.append(event.text)
-            case Planned():
+            case Planned() if not self._started:
+                self._started = True
                 self._thread.start()
             case Finished() | Failed():
                 self._ended.set()
@@ -105,7 +106,7 @@ class Recorder:
         None if the run had nothing to do.
         """
         now, seconds = self._progress.snapshot(), self.seconds
-        if now.rows_done == now.rows_before:
+        if not now.rows_by_run:
             return None
         with self._lock:
             self._line.close(self._sample(now))
@@ -114,7 +115,7 @@ class Recorder:
         return self.record, line
 
     def _recorded(self, now: Progress, seconds: float, line: Timeline) -> RunRecord:
-        rows = now.rows_done - now.rows_before
+        rows = now.rows_by_run
         cpu, threads, device = (_mean(line, name) for name in ("cpu", "threads", "device"))
         known = cpu is not None and threads and now.elapsed >= SETTLING_SECONDS
         limit, cost = self._meter.limit(rows, now.text_bytes), self._meter.cost(seconds)
@@ -122,7 +123,9 @@ class Recorder:
             began=self._began.isoformat(timespec="seconds"),
             seconds=seconds,
             rows=rows,
-            rows_before=now.rows_before,
+            rows_before=now.of_first_stage[0],
+            rows_of_first=now.of_first_stage[1] if now.later else None,
+            stages=now.later,
             quarantined=now.quarantined,
             text_bytes=now.text_bytes,
             backend=self._backend,

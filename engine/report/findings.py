@@ -10,6 +10,7 @@ from typing import Any
 
 from ...storage.corpus.index import CorpusIndex
 from ...storage.corpus.relocation import CorpusLocation
+from ...storage.field import Field
 from ...storage.store.history import Summary, Timeline, read_timeline
 from ...storage.store.manifest import Manifest
 from ...storage.store.reader import ResultsStore
@@ -28,6 +29,8 @@ class Findings:
     status: Status
     summary: Summary | None  # None: the store is not complete
     manifest: Manifest
+    blocks: Mapping[str, Any]  # descriptions of the graph's blocks, by name
+    fields: tuple[Field, ...]  # every array that was written shard by shard
     index: CorpusIndex
     text_bytes: int  # of the texts in finished shards
     timelines: Mapping[int, Timeline]  # by number of the run, from 0; only runs that have one
@@ -62,6 +65,8 @@ def find(
         status=status,
         summary=store.summary,
         manifest=store.manifest,
+        blocks=store.blocks,
+        fields=store.fields,
         index=store.index,
         text_bytes=sum(marker.text_bytes for marker in store.done.values()),
         timelines={run: timeline for run, timeline in timelines.items() if timeline},

@@ -87,7 +87,7 @@ def _view(findings: Findings) -> dict[str, Any]:
         "status": status,
         "reading": reading,
         "facts": findings.manifest.facts,
-        "inventories": _inventories(findings.manifest.facts["graph"]),
+        "inventories": _inventories(findings.blocks),
         "name": store_name(status.results),
         "generator": GENERATOR,
         "version": __version__,
@@ -105,11 +105,11 @@ def _view(findings: Findings) -> dict[str, Any]:
             (field, _histogram(number, field)) for number, field in enumerate(reading.distributions)
         ],
         "largest_share": max(reading.overall.shares, default=0.0) if reading.overall else 0.0,
-        "hashed": bool(Inventories.of(findings.manifest.facts["graph"]).dhatus),
+        "hashed": bool(Inventories.of(findings.blocks).dhatus),
         "map": _map(findings),
         "kinds": [theme.variable(colour) for colour in theme.KINDS],
         "arrays": (
-            *findings.manifest.layout(findings.index).fields,
+            *findings.fields,
             *mark_fields(findings.index.cleaning),
         ),
         "most_lines": MOST_LINES,

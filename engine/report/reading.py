@@ -18,7 +18,6 @@ from ...storage.corpus.index import CorpusIndex
 from ...storage.errors import ColumnNotFound, UsageError
 from ...storage.field import STRING, Field
 from ...storage.rows import Column
-from ...storage.store.manifest import Manifest
 from ...storage.store.reader import ResultsStore
 from ..results.extremes import Extremes
 from .groups import MOST_VALUES, SHOWN, Group, Grouping, Groups
@@ -96,18 +95,19 @@ class _Reader:
     def __init__(self, store: ResultsStore, by: str | None) -> None:
         manifest = store.manifest
         self._arrays, self._rows, self._by = store.arrays, manifest.rows, by
-        computed = {field.name: field for field in manifest.fields}
+        self._mask_of = store.mask_of
+        computed = {field.name: field for field in store.computed}
         self._shares = _matrix(computed, _SHARES)
         self._bases = _matrix(computed, _BASES)
         built_in = [name for name in _BUILT_IN_NUMBERS if name in computed]
-        own = [f.name for f in manifest.fields if not f.shape and f.dtype != STRING]
+        own = [f.name for f in store.computed if not f.shape and f.dtype != STRING]
         own = [name for name in own if name not in built_in]
         drawn = built_in + own[:OWN_FIELDS]
         self._ranked = RANKED_BY if RANKED_BY in computed else next(iter(own), None)
         self._not_drawn = tuple(own[OWN_FIELDS:])
         self._averaged = [name for name in drawn if name == RANKED_BY or name not in built_in]
-        several = [f for f in manifest.fields if f.shape and f.dtype != STRING]
-        several = [f for f in several if f.name not in _built_in_fields(manifest)]
+        several = [f for f in store.computed if f.shape and f.dtype != STRING]
+        several = [f for f in several if f.name not in _built_in_fields(store)]
         self._components = [
             ComponentSums(f, f.dims and store.arrays.labels(f.dims[-1]))
             for f in several[:OWN_FIELDS]
@@ -115,7 +115,7 @@ class _Reader:
         self._components_not_shown = tuple(field.name for field in several[OWN_FIELDS:])
         self._numbers = {name: Numbers(name, self._description(name)) for name in drawn}
         self._dhatus = self._labels(computed[_SHARES]) if self._shares else ()
-        stored = [field for field in store.layout.fields if not field.shape]
+        stored = [field for field in store.fields if not field.shape]
         self._validities = {field.name for field in stored if field.name.endswith("_valid")}
         self._groups = _candidates(by, store.index, [field.name for field in stored])
         self._overall = Groups("", 1)
@@ -139,7 +139,7 @@ class _Reader:
         self._sampled += len(chosen)
         averaged = {}
         for name, numbers in self._numbers.items():
-            values = self._column(name, start, stop)[places]
+            values = self._numbers_at(places, name, start, stop)
             numbers.add(values, chosen)
             if name == self._ranked:
                 self._extremes.add(start + places, values)
@@ -190,6 +190,14 @@ class _Reader:
     def _column(self, name: str, start: int, stop: int) -> npt.NDArray[Any]:
         return np.asarray(self._arrays[name][start:stop])
 
+    def _numbers_at(
+        self, places: npt.NDArray[np.int64], name: str, start: int, stop: int
+    ) -> npt.NDArray[Any]:
+        """Return values of a field, NaN where a block that was added later has none."""
+        values = self._column(name, start, stop)[places]
+        known = self._column(self._mask_of(name), start, stop)[places]
+        return values if known.all() else np.where(known, values, np.nan)
+
     def _sample(
         self, places: npt.NDArray[np.int64], rows: int, chance: np.random.Generator
     ) -> npt.NDArray[np.int64]:
@@ -222,8 +230,8 @@ class _Reader:
             return tuple(map(str, range(field.shape[0])))
 
 
-def _built_in_fields(manifest: Manifest) -> set[str]:
-    blocks = manifest.facts["graph"].items()
+def _built_in_fields(store: ResultsStore) -> set[str]:
+    blocks = store.blocks.items()
     built_in = [block for name, block in blocks if name in BUILT_IN and "code" not in block]
     return {field for block in built_in for field in block["fields"]}
 

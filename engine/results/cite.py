@@ -136,7 +136,7 @@ def cite(
             "(paninifs status shows its progress)"
         )
     sentences = [
-        *_computed(manifest, summary),
+        *_computed(store, summary),
         _columns(manifest.facts["corpus"]),
         _written(manifest.facts["corpus"].get("dialect", {})),
         _cleaned(manifest.facts["corpus"]["cleaning"]),
@@ -150,9 +150,11 @@ def cite(
     return Citation(paragraph, _bibtex(manifest))
 
 
-def _computed(manifest: Manifest, summary: Summary) -> list[str]:
+def _computed(store: ResultsStore, summary: Summary) -> list[str]:
+    manifest = store.manifest
     facts = manifest.facts
-    corpus, graph = facts["corpus"], facts["graph"]
+    corpus = facts["corpus"]
+    graph = {name: one for name, one in store.blocks.items() if "reduction" not in one}
     inventories = Inventories.of(graph)
     same = inventories.ambiguity == inventories.bases
     own_primes = f"such signatures, for each of the {_listed(inventories.ambiguity, 'prime')}"
@@ -267,7 +269,9 @@ def _runs(runs: Sequence[RunRecord], rows: int) -> list[str]:
     """Describe the last recorded runs, and the rows computed by runs without a record."""
     if not runs:
         return ["No run left a record of where it ran and how long it took."]
-    reached = [0, *(run.rows_before + run.rows for run in runs)]
+    of_first = [run.rows if run.rows_of_first is None else run.rows_of_first for run in runs]
+    done = [run.rows_before + rows for run, rows in zip(runs, of_first, strict=True)]
+    reached = [0, *done]
     begun = [*(run.rows_before for run in runs), rows]
     # Only a run that finishes leaves a record; a stopped run leaves only the rows that it computed.
     unrecorded = [before > known for before, known in zip(begun, reached, strict=True)]
@@ -291,9 +295,10 @@ def _run(run: RunRecord) -> str:
     # "none ..." is what earlier versions recorded.
     unknown = run.platform.startswith(("none", NO_PLATFORM))
     platform = "" if unknown else f" in {run.platform}"
+    stages = f" for {_series(list(run.stages))}" if run.stages and not run.rows_of_first else ""
     return (
-        f"{_counted(run.rows, 'record')} took {run.seconds:.1f} s{platform}, begun {began} UTC, "
-        f"with the backend {run.backend!r} on {run.cluster} "
+        f"{_counted(run.rows, 'record')}{stages} took {run.seconds:.1f} s{platform}, "
+        f"begun {began} UTC, with the backend {run.backend!r} on {run.cluster} "
         f"({_counted(run.workers, 'worker')}, {_counted(run.threads, 'thread')}; "
         f"{run.machine})."
     )

@@ -15,9 +15,10 @@ from ...storage.field import STRING
 from ...storage.store.duplicates import mark_fields
 from ...storage.store.history import Summary
 from ...storage.store.leases.lease import current_owner
-from ...storage.store.manifest import Manifest
 from ...storage.store.reader import ResultsStore
-from ...storage.store.shards import forms_found
+from ...storage.store.shards import done_shards, forms_found
+from ...storage.store.stages.record import StageRecord
+from ...storage.store.stages.reductions import read_reduction_marker
 from .extremes import Extremes
 from .located import Located, located
 
@@ -26,6 +27,19 @@ RANKED_BY = "ambiguity_normalised"
 
 ROWS_READ = 131_072
 """Rows read at once; a store is never held in memory as a whole."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class StageStatus:
+    """How much of a later stage is done."""
+
+    name: str
+    blocks: tuple[str, ...]
+    is_reduction: bool
+    listed: bool  # whether readers see it
+    shards: int
+    shards_done: int
+    quarantined: int  # rows that it failed for
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -46,6 +60,7 @@ class Status:
     fingerprint: str
     not_nfc: int | None  # a row whose text NFC would change, if one was found
     not_nfd: int | None
+    stages: tuple[StageStatus, ...] = ()  # the later ones
 
 
 @dataclass(frozen=True)
@@ -94,6 +109,28 @@ def read_status(store: ResultsStore) -> Status:
         fingerprint=manifest.fingerprint,
         not_nfc=forms.not_nfc,
         not_nfd=forms.not_nfd,
+        stages=tuple(_stage_status(store, record) for record in store.stages),
+    )
+
+
+def _stage_status(store: ResultsStore, record: StageRecord) -> StageStatus:
+    if record.is_reduction:
+        fingerprint = store.stages.fingerprint(record)
+        done = read_reduction_marker(store.target, record.name, fingerprint) is not None
+        shards, shards_done, quarantined = 1, int(done), 0
+    else:
+        layout = store.stages.layout(record)
+        markers = done_shards(store.target, layout)
+        shards, shards_done = layout.shards, len(markers)
+        quarantined = sum(marker.quarantined for marker in markers.values())
+    return StageStatus(
+        name=record.name,
+        blocks=tuple(record.blocks),
+        is_reduction=record.is_reduction,
+        listed=record in store.listed,
+        shards=shards,
+        shards_done=shards_done,
+        quarantined=quarantined,
     )
 
 
@@ -120,22 +157,22 @@ def overview(
     store = ResultsStore.open(results, storage_options, corpus)
     status = read_status(store)
     manifest = store.manifest
-    by = _ranked_by(manifest, by)
+    by = _ranked_by(store, by)
     highest = _highest(store, by, top) if by else []
-    fields = (*store.layout.fields, *mark_fields(store.index.cleaning))
-    graph = manifest.facts["graph"]
+    fields = (*store.fields, *mark_fields(store.index.cleaning))
+    graph = store.blocks.items()
     return Overview(
         status=status,
         summary=store.summary,
         arrays={f.name: f"{f.dtype} {[manifest.rows, *f.shape]}" for f in fields},
-        blocks={name: list(block["fields"]) for name, block in graph.items()},
+        blocks={name: list(block.get("fields", ())) for name, block in graph},
         ranked_by=by,
         ranked=ranked(store, highest),
     )
 
 
-def _ranked_by(manifest: Manifest, by: str | None) -> str | None:
-    numeric = [f.name for f in manifest.fields if not f.shape and f.dtype != STRING]
+def _ranked_by(store: ResultsStore, by: str | None) -> str | None:
+    numeric = [f.name for f in store.computed if not f.shape and f.dtype != STRING]
     if by is None:
         return RANKED_BY if RANKED_BY in numeric else next(iter(numeric), None)
     if by not in numeric:
@@ -148,7 +185,7 @@ def _highest(store: ResultsStore, by: str, top: int) -> list[tuple[int, float]]:
     extremes, arrays = Extremes(top), store.arrays
     for start in range(0, store.manifest.rows, ROWS_READ):
         stop = min(start + ROWS_READ, store.manifest.rows)
-        rows = start + np.flatnonzero(arrays["valid"][start:stop])
+        rows = start + np.flatnonzero(arrays[store.mask_of(by)][start:stop])
         extremes.add(rows, np.asarray(arrays[by][start:stop])[rows - start])
     return extremes.highest
 

@@ -29,6 +29,7 @@ from ...storage.store.reader import ResultsStore
 from ...storage.text import PackedText
 from ..worker.block_execution import Blocks
 from ..worker.micro_batch import MicroBatch
+from ..worker.values.inputs import Inputs
 from .located import located
 from .peeked import Neighbour, Peek
 from .store_inventories import Inventories
@@ -124,7 +125,8 @@ def _graph(inventories: Inventories) -> Graph:
 def _computed(text: str, inventories: Inventories) -> dict[str, Any]:
     load(_BACKEND).prepare()
     blocks = Blocks(_graph(inventories), _BACKEND, MicroBatch(1, 1))
-    (part,) = blocks.run(PackedText.from_strings([text]), lambda *_: "the sentence")
+    inputs = Inputs.of_text(PackedText.from_strings([text]))
+    (part,) = blocks.run(inputs, lambda *_: "the sentence")
     row = {name: array[0] for name, array in part.arrays.items()}
     numbers = ("entropy", "variance", "ambiguity", "ambiguity_normalised")
     return {
@@ -137,7 +139,7 @@ def _computed(text: str, inventories: Inventories) -> dict[str, Any]:
 
 def _inventories(store: ResultsStore) -> Inventories:
     """Return a store's inventories, with the default primes for blocks that it does not have."""
-    graph = store.manifest.facts["graph"]
+    graph = store.blocks
     found = Inventories.of(graph)
     if not found.dhatus:
         raise UsageError(

@@ -13,6 +13,7 @@ import pyarrow.parquet as pq
 from ...storage.store.keys import QUARANTINE_KEY, quarantine_key
 from ...storage.store.quarantine import SCHEMA, completed
 from ...storage.store.reader import ResultsStore
+from ...storage.store.shards import done_shards
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -72,7 +73,12 @@ def quarantine_batches(store: ResultsStore) -> Iterator[pa.RecordBatch]:
     # Only a complete store has all entries in one object that is up to date.
     done = sorted(store.done.items())
     keys = [quarantine_key(shard) for shard, marker in done if marker.quarantined]
-    for data in map(store.target.get, [QUARANTINE_KEY] if store.summary else keys):
+    keys = [QUARANTINE_KEY] if store.summary else keys
+    for record in store.stages:
+        if not record.is_reduction:
+            later = sorted(done_shards(store.target, store.stages.layout(record)).items())
+            keys += [quarantine_key(shard, record.name) for shard, m in later if m.quarantined]
+    for data in map(store.target.get, keys):
         if data:
             for batch in pq.ParquetFile(io.BytesIO(data)).iter_batches(_ENTRIES_READ):
                 yield from completed(pa.Table.from_batches([batch])).to_batches()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from os import PathLike
 from typing import Any
 
@@ -11,7 +11,9 @@ from ...storage.store.keys import marker_key
 from ...storage.store.leases.lease import Lease
 from ...storage.store.lifecycle import reopen
 from ...storage.store.reader import ResultsStore
-from ...storage.store.shards import Marker, is_intact, marked_shards, quarantined_of
+from ...storage.store.shards import StoreLayout, is_intact, marked_shards, quarantined_of
+from ...storage.store.stages.record import StageRecord
+from ...storage.store.stages.reductions import read_reduction_marker
 
 
 @short_traceback
@@ -20,7 +22,7 @@ def repair(
     *,
     failed: bool = False,
     storage_options: Mapping[str, Any] | None = None,
-) -> list[int]:
+) -> list[int | tuple[str, int]]:
     r"""Take back every shard whose stored bytes are missing or not what was written.
 
     The next run of the same corpus and graph into the store computes these shards, and no others.
@@ -38,8 +40,8 @@ def repair(
 
     Returns
     -------
-    list of int
-        Numbers of the shards taken back.
+    list
+        Numbers of the shards taken back; of later stages, the stage and the number.
 
     Raises
     ------
@@ -66,20 +68,31 @@ def repair(
     """
     store = ResultsStore.open(results, storage_options)
     with Lease.acquire(store.target) as lease:
-        markers = marked_shards(store.target, store.layout)
-        damaged = [
-            shard
-            for shard, marker in markers.items()
-            if not is_intact(store.target, marker) or (failed and _has_failed(store, marker))
-        ]
+        layouts = [store.layout]
+        layouts += [store.stages.layout(one) for one in store.stages if not one.is_reduction]
+        damaged = [(one.stage, shard) for one in layouts for shard in _damaged(store, one, failed)]
+        damaged += [(one.name, 0) for one in store.stages if _is_damaged(store, one)]
         lease.ticket.check(store.target)
         if damaged:
             reopen(store.target)
-        store.target.delete([marker_key(shard) for shard in damaged])
-    return damaged
+        store.target.delete([marker_key(shard, stage) for stage, shard in damaged])
+    return [(stage, shard) if stage else shard for stage, shard in damaged]
 
 
-def _has_failed(store: ResultsStore, marker: Marker) -> bool:
-    if not marker.quarantined:
+def _damaged(store: ResultsStore, layout: StoreLayout, failed: bool) -> Iterator[int]:
+    """Yield the shards of a pass that are damaged, or have rows that a block failed for."""
+    for shard, marker in marked_shards(store.target, layout).items():
+        if not is_intact(store.target, marker.objects):
+            yield shard
+        elif failed and marker.quarantined:
+            entries = quarantined_of(store.target, shard, layout.stage)
+            if any(entry.block for entry in entries):
+                yield shard
+
+
+def _is_damaged(store: ResultsStore, stage: StageRecord) -> bool:
+    """Return whether the result of a reduction is damaged."""
+    if not stage.is_reduction:
         return False
-    return any(entry.block for entry in quarantined_of(store.target, marker.shard))
+    marker = read_reduction_marker(store.target, stage.name)
+    return marker is not None and not is_intact(store.target, marker.objects)

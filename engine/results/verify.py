@@ -21,11 +21,14 @@ from ...storage.messages.tracebacks import short_traceback
 from ...storage.store.dataset import StoredArrays
 from ...storage.store.duplicates import find_duplicates
 from ...storage.store.layout import DUPLICATE
-from ...storage.store.manifest import Manifest
 from ...storage.store.reader import ResultsStore
 from ...storage.store.shards import Marker, StoreLayout, marked_shards, quarantined_of
+from ...storage.store.stages.record import StageRecord
+from ...storage.store.stages.reductions import read_reduction_marker
 from ...storage.targets.target import Target
-from ..worker.compute import ComputeSpec, ShardBuffer, compute
+from ..worker.compute import compute
+from ..worker.values.compute_spec import ComputeSpec
+from ..worker.values.shard_buffer import ShardBuffer
 
 _REFERENCE = "reference"
 _MAX_PROBLEMS = 20
@@ -105,7 +108,7 @@ def verify(
     index, layout = store.index, store.layout
     markers = marked_shards(store.target, layout)
     problems = [] if len(markers) == layout.shards else [_unfinished(markers, layout)]
-    built_in, own = _blocks(store.manifest)
+    built_in, own = _blocks(store)
     spec = _spec(store, built_in, own)
     provisional = [shard for shard, marker in markers.items() if marker.provisional]
     ranges = _ranges(layout, sorted(set(markers) - set(provisional)), sample)
@@ -113,7 +116,7 @@ def verify(
     checked = sorted(recomputed.union(provisional if sample is None else []))
     rows = 0
     for shard in checked:
-        problems += _stored_bytes(store.target, markers[shard])
+        problems += _objects(store.target, markers[shard].objects)
     for part in _computed(spec, index, ranges):
         rows += part.stop - part.start
         if markers[part.start // layout.shard_rows].quarantined:
@@ -124,6 +127,8 @@ def verify(
             break
     if index.cleaning.duplicates and sample is None and not problems:
         problems += _marks(store.arrays, layout)
+    for record in store.stages if len(problems) <= _MAX_PROBLEMS else ():
+        problems += _later_bytes(store, record, checked if sample else None)
     return Verification(
         results=store.url,
         rows=rows,
@@ -137,23 +142,31 @@ def verify(
 def _spec(store: ResultsStore, built_in: tuple[MapBlock, ...], own: Container[str]) -> ComputeSpec:
     """Return how to recompute everything but the fields of the user's own blocks."""
     index = store.index
+    first = {field.name for field in store.layout.fields}
+    later = [block for block in built_in if block.fields[0].name not in first]
     return ComputeSpec(
         graph=Graph(built_in),
         backend=_REFERENCE,
         columns=index.selection,
         id_column=index.id,
         keep=index.keep,
-        fields=tuple(field for field in store.layout.fields if field.name not in own),
+        fields=(
+            *(field for field in store.layout.fields if field.name not in own),
+            *(field for block in later for field in block.fields),
+        ),
         opener=store.opener,
     )
 
 
-def _blocks(manifest: Manifest) -> tuple[tuple[MapBlock, ...], dict[str, str]]:
+def _blocks(store: ResultsStore) -> tuple[tuple[MapBlock, ...], dict[str, str]]:
     """Return the built-in blocks, and the fields of the user's own blocks: field to block name."""
-    fields = {field.name: field for field in manifest.fields}
+    fields = {field.name: field for field in store.computed}
     built_in: list[MapBlock] = []
     own: dict[str, str] = {}
-    for name, block in manifest.facts["graph"].items():
+    for name, block in store.blocks.items():
+        if "reduction" in block:
+            own[name] = name
+            continue
         if (
             "code" in block or name not in BUILT_IN
         ):  # a store must not choose the code that is called
@@ -239,8 +252,36 @@ def _take_out_failed(store: ResultsStore, spec: ComputeSpec, part: ShardBuffer) 
             part.arrays[computed.name][row] = computed.fill
 
 
-def _stored_bytes(target: Target, marker: Marker) -> Iterator[str]:
-    for key, (size, sha) in marker.objects.items():
+def _later_bytes(
+    store: ResultsStore, record: StageRecord, first: Sequence[int] | None
+) -> Iterator[str]:
+    """Compare the stored bytes of a later stage with their digests.
+
+    Parameters
+    ----------
+    first : sequence of int, optional
+        The shards of the first stage whose rows are checked; by default all.
+    """
+    fingerprint = store.stages.fingerprint(record)
+    if record.is_reduction:
+        result = read_reduction_marker(store.target, record.name, fingerprint)
+        if result is None:
+            yield f"the reduction {record.name!r} is not finished; run again to compute it"
+        else:
+            yield from _objects(store.target, result.objects)
+        return
+    layout = store.stages.layout(record)
+    markers = marked_shards(store.target, layout)
+    if len(markers) < layout.shards:
+        yield f"stage {record.name!r}: {_unfinished(markers, layout)}"
+    for shard, marker in markers.items():
+        start, _ = layout.bounds(shard)
+        if first is None or start // store.layout.shard_rows in first:
+            yield from _objects(store.target, marker.objects)
+
+
+def _objects(target: Target, objects: Mapping[str, tuple[int, str]]) -> Iterator[str]:
+    for key, (size, sha) in objects.items():
         data = target.get(key)
         if data is None:
             yield f"{key} is missing"

@@ -14,6 +14,7 @@ from ...storage.errors import PaniniError, StorageRefused, StorageUnreachable
 from ...storage.store.leases.lease import Lease, LeaseTicket
 from ...storage.store.lifecycle import OpenStore, discard
 from ...storage.store.mirror import COPIES, complete, copy_shard, follow
+from ...storage.store.shards import StoreLayout
 from ...storage.targets.target import Target
 from ..monitoring.events import EventStream, Mirrored, Notice
 from .target_leases import Leases
@@ -73,7 +74,7 @@ class Mirroring:
         missing = follow(self._store, self._mirror, self._ticket)
         self._begun, self._mirrored = True, set(self._store.done) - set(missing)
         for shard in missing:
-            self.begin(shard)
+            self.begin(shard, self._store.layout)
 
     @property
     def _ticket(self) -> LeaseTicket:
@@ -88,18 +89,24 @@ class Mirroring:
                 Notice(f"copying to the mirror is paused until all shards are computed: {error}")
             )
 
-    def begin(self, shard: int) -> None:
-        """Queue a finished shard for copying."""
-        with self._lock:
-            if not self._closed:
-                self._copies[shard] = self._pool.submit(self._copy, shard)
+    def begin(self, shard: int, layout: StoreLayout) -> None:
+        """Queue a finished shard for copying.
 
-    def _copy(self, shard: int) -> None:
+        One of a later stage is copied again at the end, if this fails, with the rest of the store.
+        """
+        with self._lock:
+            if self._closed:
+                return
+            copied = self._pool.submit(self._copy, shard, layout)
+            if not layout.stage:
+                self._copies[shard] = copied
+
+    def _copy(self, shard: int, layout: StoreLayout) -> None:
         if self._failure is not None:
             raise self._failure  # each copy would be retried for as long as the first one
         self._ticket.check(self._mirror)
         try:
-            copy_shard(self._store.target, self._mirror, self._store.layout, shard)
+            copy_shard(self._store.target, self._mirror, layout, shard)
         except _MIRROR_ERRORS as error:
             self._pause(error)
             raise
@@ -137,7 +144,7 @@ class Mirroring:
         This includes shards without an event: a worker may be killed just after marking one.
         """
         for shard in set(range(self._store.layout.shards)) - self._mirrored - set(self._copies):
-            self.begin(shard)
+            self.begin(shard, self._store.layout)
         for shard, error in self._failed().items():
             if isinstance(error, PaniniError) and not isinstance(error, _MIRROR_ERRORS):
                 raise error

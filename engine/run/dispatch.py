@@ -72,8 +72,6 @@ class Dispatch:
     ----------
     sent : SentGraph
         The run's graph.
-    label : str
-        Name of the tasks on dask's dashboard.
     announce : callable
         Called with every finished shard, possibly twice, and with the progress of others, possibly
         late.
@@ -88,12 +86,11 @@ class Dispatch:
         client: Client,
         sent: SentGraph,
         *,
-        label: str,
         announce: Callable[[ShardDone | TextsComputed], None],
         publish: Callable[[Event], None],
         priority: int = 0,
     ) -> None:
-        self._client, self._label, self._priority = client, label, priority
+        self._client, self._label, self._priority = client, "", priority
         self._sent_graph = sent
         self._announce, self._publish = announce, publish
         self.topic = (
@@ -109,6 +106,22 @@ class Dispatch:
         self._losses: Counter[int] = Counter()  # by partition
         self._stopped: PaniniError | None = None
         self._cancelling: threading.Thread | None = None
+        self._held: Sequence[Future[Any]] = ()  # of a reduction
+
+    @property
+    def stopped(self) -> PaniniError | None:
+        """Why the run was stopped, if it was."""
+        return self._stopped
+
+    def hold(self, futures: Sequence[Future[Any]]) -> None:
+        """Cancel these futures too if the run is stopped, instead of those given before."""
+        self._held = futures
+        if self._stopped is not None:
+            raise self._stopped
+
+    def watched(self) -> Watchdog:
+        """Return what stops the run if the cluster makes no progress inside the ``with`` block."""
+        return Watchdog(self._client, self._publish, self.stop)
 
     def stop(self, reason: PaniniError) -> None:
         """Send no more tasks, cancel those in flight, and make `run` raise the reason."""
@@ -117,7 +130,7 @@ class Dispatch:
         self._stopped = reason
         # In another thread: a listener that cancels holds the lock of the event stream, for which
         # the client's loop may be waiting; or the listener is called on that loop itself.
-        futures = [*self._preparation.futures, *self._in_flight]
+        futures = [*self._preparation.futures, *self._in_flight, *self._held]
         self._cancelling = threading.Thread(target=self._cancel, args=[futures], daemon=True)
         self._cancelling.start()
 
@@ -142,7 +155,7 @@ class Dispatch:
         if self._stopped is not None:
             raise self._stopped
         try:
-            with Watchdog(self._client, self._publish, self.stop):
+            with self.watched():
                 return self._preparation.first_ready()
         except CancelledError as error:
             why = self._why_gone("before the run began", error)
@@ -151,7 +164,7 @@ class Dispatch:
     def try_graph(self, trial: GraphTrial) -> TrialResult:
         """Try the graph on one worker, once one is ready; see `try_on_worker`."""
         self.readiness()
-        with Watchdog(self._client, self._publish, self.stop):
+        with self.watched():
             options: Any = {"priority": self._priority, "stopped": lambda: self._stopped}
             return try_on_worker(self._client, self._sent_graph, trial, **options)
 
@@ -186,12 +199,13 @@ class Dispatch:
 
         client = self._client
         self._context = self._sent_graph.dumps(context)
+        self._label = context.compute.graph.label or "columns"  # on dask's dashboard
         suspects = self._suspects = Suspects(
             client, store, self._run_mode, self._publish, at_once=context.raise_on_error
         )
         client.subscribe_topic(self.topic, self._on_message)
         try:
-            with span(self.topic), Watchdog(client, self._publish, self.stop):
+            with span(self.topic), self.watched():
                 left: Iterable[Task] = tasks
                 while left:
                     killed, left = self._run_all(AT_FULL_SPEED, left)

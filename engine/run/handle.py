@@ -262,7 +262,7 @@ class Run:
         from ..costs.work import Work
 
         done = self._progress.snapshot()
-        rows = done.rows_done - done.rows_before
+        rows = done.rows_by_run
         if not rows:
             return None
         work = Work(rows, done.text_bytes / rows, format=self._format)

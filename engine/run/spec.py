@@ -8,6 +8,7 @@ use it. Executing the run is in `driver`.
 from __future__ import annotations
 
 import os
+from collections import ChainMap
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -17,6 +18,7 @@ from ...graphs.fingerprint.labels import keep_known_labels
 from ...graphs.graph import Graph
 from ...graphs.kernels import NUMERIC_VERSION
 from ...graphs.kernels import require as require_backend
+from ...graphs.reductions.reduce_block import ReduceBlock
 from ...storage.corpus.corpus import Corpus
 from ...storage.corpus.index import CorpusIndex
 from ...storage.corpus.partition import FEW_SHARDS, SHARDS_AIMED_AT, Sharding
@@ -33,11 +35,13 @@ from ...storage.store.layout import stored_fields
 from ...storage.store.manifest import Manifest, facts_of, read_manifest
 from ...storage.store.mirror import refuse_other_mirror
 from ...storage.store.shards import StoreLayout
+from ...storage.store.stages.record import Stages
 from ...storage.targets.open import open_target
 from ...storage.targets.target import Target
 from ..cluster.connect import backend_of
 from ..worker.failing_rows import FailureLimit
 from ..worker.micro_batch import MicroBatch
+from .stages.plan import StagePlan
 
 if TYPE_CHECKING:
     from distributed import Client
@@ -51,6 +55,7 @@ class RunPlan:
     """The part of a run's specification that needs no cluster."""
 
     graph: Graph
+    stages: StagePlan
     corpus: Corpus  # its files in the order and under the names that the store knows
     target: Target
     mirror: Target | None
@@ -78,7 +83,7 @@ class RunPlan:
 
     def layout(self, index: CorpusIndex) -> StoreLayout:
         """Return the layout that the store will have for a corpus of this index."""
-        fields = stored_fields(index.id, index.keep, self.graph.fields)
+        fields = stored_fields(index.id, index.keep, self.stages.first.fields)
         row_bytes = sum(field.row_bytes for field in fields)
         if self.manifest is not None:
             shard_rows = self.manifest.shard_rows
@@ -99,7 +104,7 @@ class RunSpec(RunPlan):
     @classmethod
     def of(
         cls,
-        graph: Graph | MapBlock,
+        graph: Graph | MapBlock | ReduceBlock,
         corpus: Corpus,
         results: str | os.PathLike[str] | Target,
         *,
@@ -129,7 +134,7 @@ class RunSpec(RunPlan):
 
 
 def plan_run(
-    graph: Graph | MapBlock,
+    graph: Graph | MapBlock | ReduceBlock,
     corpus: Corpus,
     results: str | os.PathLike[str] | Target,
     *,
@@ -147,7 +152,7 @@ def plan_run(
 
     Parameters and errors are those of `submit`.
     """
-    graph = Graph((graph,)) if isinstance(graph, MapBlock) else graph
+    graph = Graph((graph,)) if isinstance(graph, MapBlock | ReduceBlock) else graph
     _require_usable(graph, corpus, shard_rows, on_error, backend)
     _require_priority(priority)
     _require_limit(max_failed_rows, on_error)
@@ -162,13 +167,19 @@ def plan_run(
     found = [(one, read_manifest(one)) for one in targets if not fresh]
     begun, manifest = next((pair for pair in found if pair[1]), (target, None))
     described = _described(graph)
+    known = None
     if manifest is not None:
         corpus = in_known_order(corpus, manifest)
-        described = keep_known_labels(described, manifest.facts["graph"])
-    facts = facts_of(corpus, described, NUMERIC_VERSION)
+        known = Stages.read(begun, manifest)
+        labelled = [manifest.facts["graph"], *(record.blocks for record in known)]
+        described = keep_known_labels(described, ChainMap(*labelled))
+    stages = StagePlan.of(graph, described, known)
+    facts = facts_of(corpus, stages.first_described, NUMERIC_VERSION)
     if manifest is not None:
         corpus, facts = in_known_terms(begun, manifest, corpus, facts)
     refuse_mismatch(target, facts, shard_rows, existing)
+    if known is not None:
+        stages.require_same(begun.url, known)
     if mirror is not None:
         refuse_other_mirror(
             mirror,
@@ -180,6 +191,7 @@ def plan_run(
         )
     return RunPlan(
         graph=graph,
+        stages=stages,
         corpus=corpus,
         target=target,
         mirror=mirror,
@@ -188,7 +200,7 @@ def plan_run(
         sharding=Sharding(
             shard_rows,
             FEW_SHARDS if any(one.slow_to_create for one in targets) else SHARDS_AIMED_AT,
-            graph.text_seconds,
+            stages.first.text_seconds,
         ),
         raise_on_error=on_error == "raise",
         max_failed_rows=max_failed_rows,
@@ -233,7 +245,9 @@ def _require_usable(
     require_digest(corpus.cleaning, corpus.keep, graph.fields)
     # Here for the names alone: the kinds of the columns are found when the rows are counted.
     known = Column(corpus.id, "string") if corpus.id else None
-    stored_fields(known, [Column(name, "string") for name in corpus.keep], graph.fields)
+    kept = [Column(name, "string") for name in corpus.keep]
+    stored_fields(known, kept, graph.fields)
+    graph.require_columns([column.array for column in kept])
     if backend is not None:
         require_backend(backend)
 

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from ...graphs.block import MapBlock
 from ...graphs.graph import Graph
+from ...graphs.reductions.reduce_block import ReduceBlock
 from ...storage.corpus.corpus import Corpus
 from ...storage.errors import UsageError
 from ...storage.messages.tracebacks import short_traceback
@@ -33,7 +34,7 @@ if TYPE_CHECKING:
 
 @short_traceback
 def submit(
-    graph: Graph | MapBlock,
+    graph: Graph | MapBlock | ReduceBlock,
     corpus: Corpus,
     results: str | os.PathLike[str] | Target,
     *,
@@ -54,11 +55,13 @@ def submit(
     r"""Start a run of a graph over a corpus into a store; return at once.
 
     If an earlier run began the store with the same corpus and graph, the run resumes it: only what
-    is missing is computed.
+    is missing is computed. The same holds if the store's graph is a part of this one: blocks that
+    are new are added, readers see their fields once all are computed, and nothing else is written
+    again.
 
     Parameters
     ----------
-    graph : Graph or MapBlock
+    graph : Graph, MapBlock or ReduceBlock
         For example `default_graph()`, with your own blocks added. Before anything is written, your
         blocks are tried on the first texts of the corpus.
     corpus : Corpus
@@ -164,7 +167,9 @@ def _started(spec: RunSpec) -> Run:
 
 def _require_distinct_names(spec: RunSpec, target: Target) -> None:
     """Raise `UsageError` if a target takes the names of two arrays for the same."""
-    same = taken_for_one(target, array_names(spec.graph.fields, spec.corpus.keep))
+    later = {f"valid_{stage.name}" for stage in spec.stages.later if stage.reduction is None}
+    names = array_names(spec.graph.fields, spec.corpus.keep) | later
+    same = taken_for_one(target, names)
     if same:
         raise UsageError(
             f"{target.url} is on storage that takes the names {same[0]!r} and {same[1]!r} for the "

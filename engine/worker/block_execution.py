@@ -7,12 +7,13 @@ micro-batches in `adaptive_batch_size`.
 from __future__ import annotations
 
 import time
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import ExitStack
 from contextvars import copy_context
-from dataclasses import dataclass, replace
-from typing import Any
+from dataclasses import dataclass, field, replace
+from typing import Any, Self
 from weakref import WeakKeyDictionary
 
 import numpy as np
@@ -22,14 +23,15 @@ from ...graphs.fusion import fuse
 from ...graphs.graph import Graph
 from ...graphs.kernels import load
 from ...storage.errors import BlockError, DeviceLost
-from ...storage.text import PackedText
 from .adaptive_batch_size import Adaptive, Fixed, Turn
 from .budget import max_scale, memory_budget
 from .exclusive import SharedExclusiveLock
 from .failing_rows import BlockFailure, OnFailure, Search
 from .micro_batch import MicroBatch
 from .pace import Pace
-from .user_code import Sources
+from .user_code import Sources, in_words
+from .values.inputs import Inputs
+from .values.setups import arguments_of
 
 AnyTurn = Turn | Fixed
 
@@ -41,7 +43,7 @@ Where = Callable[[int, int], str]
 class Call:
     """What the micro-batches of one call of `Blocks.run` share."""
 
-    text: PackedText
+    inputs: Inputs
     where: Where
     turn: AnyTurn
     failed: OnFailure | None
@@ -56,6 +58,7 @@ class Part:
     arrays: Mapping[str, npt.NDArray[Any]]  # by field, in the host's memory
     seconds: dict[str, float]  # by block, measured on the host
     searched: bool = False  # for texts that a block failed for
+    ran: Mapping[str, int] = field(default_factory=dict)  # texts, by block with a condition
 
     @property
     def nbytes(self) -> int:
@@ -63,11 +66,11 @@ class Part:
         return sum(array.nbytes for array in self.arrays.values())
 
 
-def _cut(text: PackedText, turn: AnyTurn, pace: Pace | None) -> Iterator[tuple[int, int]]:
+def _cut(inputs: Inputs, turn: AnyTurn, pace: Pace | None) -> Iterator[tuple[int, int]]:
     """Yield micro-batches ``[start, stop)``, each of the size that is current at that time."""
     start = 0
-    while start < len(text):
-        stop = turn.size.stop(text, start)
+    while start < len(inputs):
+        stop = inputs.stop(turn.size, start)
         if pace is not None and stop - start > pace.rows:
             stop = start + pace.rows
             turn.spoiled()
@@ -99,7 +102,7 @@ _paces: WeakKeyDictionary[Callable[..., Any], dict[str, Pace]] = WeakKeyDictiona
 
 def _shared_pace(graph: Graph, backend: str) -> Pace | None:
     """Return the pace of a graph; None if it has built-in blocks only, which are never slow."""
-    own = next((block.function for block in graph if block.function is not None), None)
+    own = next((block.function for block in graph.maps if block.function is not None), None)
     if own is None:
         return None
     try:
@@ -120,6 +123,15 @@ class Blocks:
         Called before every call of a block, with its name and the location of the texts.
     sources : mapping, optional
         Source of the user's functions, for the messages of errors; see `user_code`.
+    reductions : mapping, optional
+        Results of reductions that the blocks take, by name.
+
+    Attributes
+    ----------
+    setup_seconds : mapping
+        Seconds that the blocks' ``setup`` took when the blocks were entered, by label.
+    setup_bytes : int
+        Memory of what it made.
     """
 
     def __init__(
@@ -129,14 +141,35 @@ class Blocks:
         micro_batch: MicroBatch | None = None,
         begun: Callable[[str, str], object] | None = None,
         sources: Sources | None = None,
+        reductions: Mapping[str, Any] | None = None,
     ) -> None:
         self._begun = begun
-        self._kernels = load(backend)
-        self._steps = [(block, block.bind(backend)) for block in fuse(graph).blocks]
+        self._backend, self._kernels = backend, load(backend)
+        self._steps = [(block, block.bind(backend)) for block in fuse(graph).maps]
+        self._constants = dict(reductions or {})
+        self._arguments: Mapping[str, Mapping[str, Any]] = {}
+        self._entered = ExitStack()
+        self.setup_seconds: Mapping[str, float] = {}
+        self.setup_bytes = 0
         self._fields = graph.fields
         self._sources = sources or {}
         self._sizes = Fixed(micro_batch) if micro_batch else _shared_sizes(graph, backend)
         self._pace = None if micro_batch else _shared_pace(graph, backend)
+
+    def __enter__(self) -> Self:
+        """Make what the blocks' ``setup`` makes, unless this process has it; see `arguments_of`."""
+        blocks = [block for block, _ in self._steps]
+        try:
+            made = self._entered.enter_context(arguments_of(blocks, self._backend, self._sources))
+        except ImportError as error:
+            _require_worker_with_module(error, f"a block's setup needs {error.name!r}")
+            raise BlockError(f"a block's setup raised {in_words(error)}") from error
+        self._arguments, self.setup_bytes = made.by_block, made.nbytes
+        self.setup_seconds = made.seconds
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._entered.close()
 
     @property
     def size(self) -> MicroBatch:
@@ -153,10 +186,8 @@ class Blocks:
         in_flight = self._kernels.IN_FLIGHT
         return None if in_flight == 1 else self._sizes.size.times(in_flight)
 
-    def run(
-        self, text: PackedText, where: Where, failed: OnFailure | None = None
-    ) -> Iterator[Part]:
-        """Compute every field of the texts; yield the parts in order.
+    def run(self, inputs: Inputs, where: Where, failed: OnFailure | None = None) -> Iterator[Part]:
+        """Compute every field for the inputs' texts; yield the parts in order.
 
         A micro-batch that does not fit in memory is halved and retried. A single text is retried
         while nothing else is computed.
@@ -175,20 +206,20 @@ class Blocks:
         DeviceLost
             The device failed.
         """
-        turn = self._sizes.begin(memory_budget(self._kernels), len(text), text.nbytes)
-        call = Call(text, where, turn, failed)
+        turn = self._sizes.begin(memory_budget(self._kernels), len(inputs), inputs.nbytes)
+        call = Call(inputs, where, turn, failed)
 
         def compute(pair: tuple[int, int]) -> Part:
             return self._part(call, *pair)
 
         began = time.perf_counter()
         if self._kernels.IN_FLIGHT == 1:
-            yield from map(compute, _cut(text, turn, self._pace))
+            yield from map(compute, _cut(inputs, turn, self._pace))
         else:
             with ThreadPoolExecutor(self._kernels.IN_FLIGHT, "paninifs-offload") as pool:
                 # In the task's own context, by which dask finds the current worker.
                 sent: deque[Future[Part]] = deque()
-                for pair in _cut(text, turn, self._pace):
+                for pair in _cut(inputs, turn, self._pace):
                     sent.append(pool.submit(copy_context().run, compute, pair))
                     # One micro-batch may wait; more would only hold memory.
                     if len(sent) > self._kernels.IN_FLIGHT:
@@ -198,7 +229,7 @@ class Blocks:
         turn.ended(time.perf_counter() - began)
 
     def _part(self, call: Call, start: int, stop: int) -> Part:
-        rows, nbytes = stop - start, call.text[start:stop].nbytes
+        rows, nbytes = stop - start, call.inputs[start:stop].nbytes
         try:
             with _memory_lock.shared(), self._kernels.count_allocations() as count:
                 part = self._whole(call, start, stop)
@@ -225,7 +256,8 @@ class Blocks:
             block: sum(half.seconds.get(block, 0.0) for half in halves)
             for block in halves[0].seconds | halves[1].seconds
         }
-        return Part(start, stop, joined, spent, any(half.searched for half in halves))
+        ran = Counter(halves[0].ran) + Counter(halves[1].ran)
+        return Part(start, stop, joined, spent, any(half.searched for half in halves), ran)
 
     def _alone(self, call: Call, row: int) -> Part:
         try:
@@ -233,17 +265,26 @@ class Blocks:
                 return self._whole(call, row, row + 1)
         except MemoryError as error:
             raise BlockError(
-                f"a text of {call.text[row : row + 1].nbytes:,} bytes does not fit in memory "
+                f"a text of {call.inputs[row : row + 1].nbytes:,} bytes does not fit in memory "
                 f"(at {call.where(row, row + 1)})"
             ) from error
 
     def _whole(self, call: Call, start: int, stop: int) -> Part:
         failed = None if call.failed is None else _shifted(call.failed, start)
         search = Search(
-            self._steps, self._kernels, self._fields, failed, self._begun_at(call, start)
+            self._steps,
+            self._kernels,
+            self._fields,
+            failed,
+            begun=self._begun_at(call, start),
+            constants=self._constants,
+            arguments=self._arguments,
         )
+        inputs = call.inputs[start:stop]
         try:
-            arrays = self._kernels.offload(call.text[start:stop], search)
+            arrays = self._kernels.offload(
+                inputs.values, lambda values: search(Inputs(values, inputs.rows))
+            )
         except (MemoryError, DeviceLost, BlockError):
             raise
         except BlockFailure as failure:
@@ -255,7 +296,7 @@ class Blocks:
             if isinstance(error, ImportError):
                 _require_worker_with_module(error, f"{whole.reason(self._sources)} (at {where})")
             raise whole.to_error(where, self._sources) from error
-        return Part(start, stop, arrays, search.seconds, search.searched)
+        return Part(start, stop, arrays, search.seconds, search.searched, search.ran)
 
     def _begun_at(self, call: Call, start: int) -> Callable[[str, int, int], object] | None:
         """Return what reports a block that begins, for texts numbered from `start`."""

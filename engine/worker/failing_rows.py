@@ -10,20 +10,21 @@ from __future__ import annotations
 import errno
 import threading
 import time
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
-from ...graphs.block import TEXT, MapBlock
+from ...graphs.block import MapBlock
 from ...graphs.kernels import Kernels
 from ...storage.errors import BlockError
 from ...storage.field import Field
 from ...storage.store.quarantine import QuarantinedRows
-from ...storage.text import PackedText
 from .user_code import Sources, abridged, frames_of, in_words
+from .values.inputs import Inputs
 
 Step = tuple[MapBlock, Callable[..., Any]]
 """A block and its code on a backend."""
@@ -88,7 +89,7 @@ OnFailure = Callable[[int, BlockFailure], None]
 
 
 class Search:
-    """One pass of all blocks over the texts of a micro-batch.
+    """One pass of all blocks over a micro-batch.
 
     If a user's block fails, the texts are halved, and so on down to the single text. Earlier blocks
     are not run again, later ones do not get a text that failed, and a half that must contain the
@@ -105,6 +106,10 @@ class Search:
         None: the first failure ends the pass, without a search.
     begun : callable, optional
         Called before every call of a block, with its name and the numbers of the texts.
+    constants : mapping
+        Inputs that are the same for all texts, by name: results of reductions.
+    arguments : mapping
+        Arguments that the blocks' ``setup`` made, by block.
 
     Attributes
     ----------
@@ -112,6 +117,8 @@ class Search:
         Name of the block that runs, or failed.
     seconds : dict
         Seconds by block, including calls that failed.
+    ran : Counter
+        Texts by block, of the blocks that run under a condition.
     searched : bool
         Whether a block failed, so that memory and time say nothing about the size of the batch.
 
@@ -127,45 +134,46 @@ class Search:
         kernels: Kernels,
         fields: Sequence[Field],
         failed: OnFailure | None,
+        *,
         begun: Callable[[str, int, int], object] | None = None,
+        constants: Mapping[str, Any] | None = None,
+        arguments: Mapping[str, Mapping[str, Any]] | None = None,
     ) -> None:
         self._steps, self._kernels, self._fields = steps, kernels, fields
         self._failed, self._begun = failed, begun
+        self._constants, self._arguments = constants or {}, arguments or {}
         self.running = ""
         self.seconds: defaultdict[str, float] = defaultdict(float)
+        self.ran: Counter[str] = Counter()
         self.searched = False
 
-    def __call__(self, text: PackedText) -> dict[str, Any]:
+    def __call__(self, inputs: Inputs) -> dict[str, Any]:
         """Return the fields of the texts by name, in the backend's memory."""
-        arrays, _ = self._through(0, {TEXT: text}, 0)
+        arrays, _ = self._through(0, inputs, 0)
         return arrays
 
-    def _through(
-        self, at: int, values: Mapping[str, Any], start: int
-    ) -> tuple[dict[str, Any], int]:
+    def _through(self, at: int, inputs: Inputs, start: int) -> tuple[dict[str, Any], int]:
         """Run the blocks from number `at` on; return the fields, and how many texts failed."""
-        known = dict(values)
+        known = inputs
         for number in range(at, len(self._steps)):
             try:
-                known |= self._applied(number, known, start)
+                known = known.including(**self._applied(number, known, start))
             except BlockFailure as failure:
                 if self._failed is None:
                     raise
                 self.searched = True
-                if len(known[TEXT]) == 1:
+                if len(known) == 1:
                     self._failed(start, failure)
                     return self._filled(), 1
                 self._refuse_wrong_declaration(number, known, failure)
                 return self._halved(number, known, failure)
-        return {one.name: known[one.name] for one in self._fields}, 0
+        return {one.name: known.values[one.name] for one in self._fields}, 0
 
-    def _halved(
-        self, at: int, values: Mapping[str, Any], failure: BlockFailure
-    ) -> tuple[dict[str, Any], int]:
-        start, rows = failure.start, len(values[TEXT])
+    def _halved(self, at: int, inputs: Inputs, failure: BlockFailure) -> tuple[dict[str, Any], int]:
+        start, rows = failure.start, len(inputs)
         middle = rows // 2
-        first, bad = self._through(at, _rows(values, 0, middle), start)
-        rest = _rows(values, middle, rows)
+        first, bad = self._through(at, inputs[:middle], start)
+        rest = inputs[middle:]
         if not bad and rows - middle > 1:  # so the failure is in the second half
             within = BlockFailure(failure.block, failure.error, (start + middle, failure.stop))
             second, more = self._halved(at, rest, within)
@@ -176,23 +184,67 @@ class Search:
         joined = {name: np.concatenate([first[name], second[name]]) for name in first}
         return joined, bad + more
 
-    def _applied(self, number: int, values: Mapping[str, Any], start: int) -> dict[str, Any]:
+    def _applied(self, number: int, inputs: Inputs, start: int) -> dict[str, Any]:
         """Run one block, and return its fields."""
         block, code = self._steps[number]
-        rows = len(values[TEXT])
+        chosen = self._chosen(block, inputs)
         self.running, began = block.name, time.perf_counter()
         if self._begun is not None:
-            self._begun(block.name, start, start + rows)
+            self._begun(block.name, start, start + len(inputs))
         try:
-            returned = code(*(values[name] for name in block.inputs), **block.params)
-            made = block.outputs(returned, rows)
-            return {name: self._kernels.asarray(array) for name, array in made.items()}
+            if chosen is None:
+                return self._called(block, code, inputs)
+            self.ran[block.name] += int(np.count_nonzero(chosen))
+            return self._called_for(chosen, block, code, inputs)
         except (Exception, SystemExit) as error:
             if not self._is_of_texts(block, error):
                 raise
-            raise BlockFailure(block.name, error, (start, start + rows)) from error
+            raise BlockFailure(block.name, error, (start, start + len(inputs))) from error
         finally:
             self.seconds[block.name] += time.perf_counter() - began
+
+    def _chosen(self, block: MapBlock, inputs: Inputs) -> npt.NDArray[np.bool_] | None:
+        """Return for which texts a block runs: bool [n]; None: for all."""
+        if not block.when:
+            return None
+        chosen: npt.NDArray[Any] = self._kernels.on_host(inputs.values[block.when])
+        if chosen.dtype != np.bool_:
+            raise BlockError(
+                f"block {block.name!r}: when={block.when!r} must be a bool, and this column is "
+                f"{'string' if chosen.dtype.kind in 'OT' else chosen.dtype}; compute a bool field "
+                "from it in a block before"
+            )
+        return chosen
+
+    def _called(self, block: MapBlock, code: Callable[..., Any], inputs: Inputs) -> dict[str, Any]:
+        """Call a block's code, and return its fields."""
+        values = [
+            self._constants[name] if name in self._constants else inputs.values[name]
+            for name in block.inputs
+        ]
+        if block.setup:
+            named = dict(zip(block.inputs, values, strict=True))
+            returned = code(**named, **block.params, **self._arguments[block.name])
+        else:
+            returned = code(*values, **block.params)
+        made = block.outputs(returned, len(inputs))
+        return {name: self._kernels.asarray(array) for name, array in made.items()}
+
+    def _called_for(
+        self, chosen: npt.NDArray[np.bool_], block: MapBlock, code: Callable[..., Any], all_: Inputs
+    ) -> dict[str, Any]:
+        """Call a block's code for some texts; the others get the fields' fill values."""
+        rows = int(np.count_nonzero(chosen))
+        if rows == len(chosen):
+            return self._called(block, code, all_)
+        made: dict[str, Any] = {}
+        if rows:
+            names = [name for name in block.inputs if name in all_.values]
+            values = {name: self._kernels.chosen(all_.values[name], chosen) for name in names}
+            made = self._called(block, code, Inputs(values, rows))
+        return {
+            one.name: self._kernels.spread(made.get(one.name), chosen, one) for one in block.fields
+        }
 
     def _is_of_texts(self, block: MapBlock, error: BaseException) -> bool:
         """Return whether an error may be due to a text, rather than to the machine."""
@@ -202,16 +254,15 @@ class Search:
             return False
         return self._kernels.may_be_of_text(block, error)
 
-    def _refuse_wrong_declaration(
-        self, number: int, values: Mapping[str, Any], failure: BlockFailure
-    ) -> None:
+    def _refuse_wrong_declaration(self, number: int, inputs: Inputs, failure: BlockFailure) -> None:
         """Raise the failure if the block returns the wrong thing for each of three texts."""
-        rows = len(values[TEXT])
-        if not failure.is_wrong_array or rows < PROBED_ROWS:
+        if not failure.is_wrong_array or len(inputs) < PROBED_ROWS:
             return
-        for row in (0, rows // 2, rows - 1):
+        chosen = self._chosen(self._steps[number][0], inputs)
+        rows = np.arange(len(inputs)) if chosen is None else np.flatnonzero(chosen)
+        for row in {int(rows[0]), int(rows[len(rows) // 2]), int(rows[-1])}:
             try:
-                self._applied(number, _rows(values, row, row + 1), failure.start + row)
+                self._applied(number, inputs[row : row + 1], failure.start + row)
             except BlockFailure as single:
                 if single.is_wrong_array:
                     continue
@@ -224,10 +275,6 @@ class Search:
             one.name: self._kernels.asarray(np.full((1, *one.shape), one.fill, one.array_dtype))
             for one in self._fields
         }
-
-
-def _rows(values: Mapping[str, Any], start: int, stop: int) -> dict[str, Any]:
-    return {name: value[start:stop] for name, value in values.items()}
 
 
 @dataclass(frozen=True)

@@ -1,8 +1,9 @@
-"""`try_graph`: runs a graph on the first texts of a corpus, before a run writes anything.
+"""`try_graph`: runs the blocks of a stage on some texts, before the stage writes anything.
 
 A wrong declaration then costs a second and not a shard. It runs on a worker, in the same way as a
 task, so that it also finds what is missing there, and what it loads stays loaded for the tasks of
-the run. The texts are read by `storage.corpus.front`, and `run.wait_for_workers` sends the trial.
+the run. What the blocks take is read by `run.stages.first_inputs`, and `run.wait_for_workers` sends
+the trial.
 """
 
 from __future__ import annotations
@@ -20,14 +21,14 @@ from distributed.worker import get_worker
 from ...graphs.fingerprint.changes import Observed
 from ...graphs.graph import Graph
 from ...graphs.kernels import load
-from ...storage.corpus.front import FirstTexts
 from ...storage.errors import BlockError, PaniniError
-from ...storage.text import PackedText
 from .block_execution import Blocks
 from .micro_batch import MicroBatch
 from .sent_graph import GraphKey, held_graph
 from .task import announce, sendable, settle
 from .user_code import Sources, abridged, sources_of
+from .values.inputs import Inputs
+from .values.stored import StoredReductions
 
 ROWS = 16
 """Most texts that a graph is tried on."""
@@ -44,22 +45,58 @@ graph that declares itself slower than `SECONDS` per text, only one is tried."""
 
 
 @dataclass(frozen=True)
-class GraphTrial:
-    """A trial: the first texts of a corpus, and how the run will compute them."""
+class FirstInputs:
+    """What the blocks of a stage take for some texts, and where each of the texts is."""
 
+    inputs: Inputs
+    places: tuple[tuple[str, int], ...]  # file and row
+
+    def after(self, rows: int) -> FirstInputs | None:
+        """Return what follows the first `rows` texts; None if nothing does."""
+        rest = FirstInputs(self.inputs[rows:], self.places[rows:])
+        return rest if rest.places else None
+
+    def where(self, start: int, stop: int) -> str:
+        """Describe the location of texts ``[start, stop)``, for messages."""
+        (file, first), (last_file, last) = self.places[start], self.places[stop - 1]
+        if file != last_file:
+            return f"{file}, row {first}, to {last_file}, row {last}"
+        return f"{file}, row {first}" if first == last else f"{file}, rows {first}-{last}"
+
+
+@dataclass(frozen=True, kw_only=True)
+class GraphTrial:
+    """A trial: some texts, and how the run will compute them."""
+
+    blocks: tuple[str, ...]  # names of the blocks of the stage
     backend: str
-    texts: FirstTexts
+    texts: FirstInputs
     few: int  # how many texts are tried first
     raise_on_error: bool  # whether a single bad row ends the run
     sources: Sources  # of the user's functions
+    reductions: StoredReductions | None = None  # that the blocks take
 
     @classmethod
     def of(
-        cls, graph: Graph, backend: str, texts: FirstTexts, *, raise_on_error: bool
+        cls,
+        graph: Graph,
+        backend: str,
+        texts: FirstInputs,
+        *,
+        raise_on_error: bool,
+        reductions: StoredReductions | None = None,
     ) -> GraphTrial:
-        """Return the trial of a graph."""
+        """Return the trial of the graph of a stage."""
         few = FEW if graph.text_seconds <= SECONDS else 1
-        return cls(backend, texts, min(few, len(texts.text)), raise_on_error, sources_of(graph))
+        return cls(
+            blocks=tuple(block.name for block in graph),
+            backend=backend,
+            texts=texts,
+            few=min(few, len(texts.inputs)),
+            raise_on_error=raise_on_error,
+            sources=sources_of(graph),
+            reductions=reductions,
+        )
 
     @property
     def first(self) -> str:
@@ -71,7 +108,7 @@ class GraphTrial:
         others = self.texts.after(self.few)
         if others is None:
             return None
-        return replace(self, texts=others, few=min(self.few, len(others.text)))
+        return replace(self, texts=others, few=min(self.few, len(others.inputs)))
 
 
 @dataclass(frozen=True)
@@ -81,6 +118,8 @@ class TrialResult:
     problem: PaniniError | None = None
     notes: tuple[str, ...] = ()
     text_seconds: Mapping[str, float] = field(default_factory=dict)  # by block, if measured
+    setup_bytes: int = 0  # memory of what the blocks' setup made
+    setup_seconds: Mapping[str, float] = field(default_factory=dict)  # that it took, by label
 
 
 def try_graph(key: GraphKey, trial: GraphTrial, topic: str) -> TrialResult:
@@ -96,31 +135,34 @@ def try_graph(key: GraphKey, trial: GraphTrial, topic: str) -> TrialResult:
     settle(get_worker())
     try:
         with held_graph(key) as graph:
-            return _tried(graph, trial, partial(announce, get_worker(), topic))
+            stage = graph.only(trial.blocks)
+            return _tried(stage, trial, partial(announce, get_worker(), topic))
     except PaniniError as error:
         return TrialResult(sendable(error))
 
 
 def _tried(graph: Graph, trial: GraphTrial, begun: Callable[[str, str], None]) -> TrialResult:
     load(trial.backend).prepare()
-    observed = {block.name: Observed(block.function) for block in graph}
-    size = MicroBatch(ROWS, max(1, trial.texts.text.nbytes))
-    blocks = Blocks(graph, trial.backend, size, begun=begun, sources=trial.sources)
-    attempts = _Attempts(blocks, trial.texts)
-    problem = attempts.problem(trial.few, trial.raise_on_error) or attempts.dependence(graph)
+    observed = {block.name: Observed(block.function) for block in graph.maps}
+    size = MicroBatch(ROWS, max(1, trial.texts.inputs.nbytes))
+    reductions = trial.reductions.load() if trial.reductions else {}
+    with Blocks(graph, trial.backend, size, begun, trial.sources, reductions) as blocks:
+        attempts = _Attempts(blocks, trial.texts)
+        problem = attempts.problem(trial.few, trial.raise_on_error) or attempts.dependence(graph)
+        setup = blocks.setup_bytes, blocks.setup_seconds
     notes = tuple(
         f"block {block!r} changes {name!r}: each worker has its own, and the changes stay there; "
         "return as a field what you need"
         for block, one in observed.items()
         for name in one.changed()
     )
-    return TrialResult(problem and sendable(problem), notes, attempts.text_seconds)
+    return TrialResult(problem and sendable(problem), notes, attempts.text_seconds, *setup)
 
 
 class _Attempts:
     """Runs of blocks over some texts, whose errors are returned."""
 
-    def __init__(self, blocks: Blocks, texts: FirstTexts) -> None:
+    def __init__(self, blocks: Blocks, texts: FirstInputs) -> None:
         self._blocks, self._texts = blocks, texts
         self._began = time.monotonic()
         self._seen: tuple[int, dict[str, npt.NDArray[Any]]] = (0, {})  # first row, and the arrays
@@ -128,22 +170,22 @@ class _Attempts:
 
     def problem(self, few: int, raise_on_error: bool) -> BlockError | None:
         """Return the error of the graph; None if it works, if perhaps not for every text."""
-        text = self._texts.text
+        inputs = self._texts.inputs
         problem = self._error(0, few)
-        if problem is None and len(text) > few and self._seconds < SECONDS:
-            problem = self._error(few, len(text))
+        if problem is None and len(inputs) > few and self._seconds < SECONDS:
+            problem = self._error(few, len(inputs))
         if problem is None or raise_on_error:
             return problem
         # One bad row is not the graph's fault, so each is tried on its own.
         good: list[int] = []
-        for row in range(len(text)):
+        for row in range(len(inputs)):
             if self._error(row, row + 1) is None:
                 good.append(row)
             if len(good) == FEW or self._seconds > (SECONDS if good else MOST_SECONDS):
                 break
         if len(good) == FEW:  # two texts that work alone must work together
             problem = self._error_of(
-                _joined(text, good), lambda *_: self._texts.where(*_ends(good))
+                inputs.rows_at(good), lambda *_: self._texts.where(*_ends(good))
             )
         elif good:
             problem = None
@@ -161,7 +203,7 @@ class _Attempts:
             if self._seconds > SECONDS or self._error(start + row, start + row + 1) is not None:
                 return None
             _, alone = self._seen
-            for block in graph:
+            for block in graph.maps:
                 for one in block.fields if block.function is not None else ():
                     before, now = together[one.name][row], alone[one.name][0]
                     if not _close(before, now, CLOSE if block.exact else CLOSE_INEXACT):
@@ -181,24 +223,25 @@ class _Attempts:
 
     def _error(self, start: int, stop: int) -> BlockError | None:
         error = self._error_of(
-            self._texts.text[start:stop],
+            self._texts.inputs[start:stop],
             lambda first, last: self._texts.where(start + first, start + last),
         )
         if error is None:
             self._seen = start, self._seen[1]
         return error
 
-    def _error_of(self, text: PackedText, where: Callable[[int, int], str]) -> BlockError | None:
+    def _error_of(self, inputs: Inputs, where: Callable[[int, int], str]) -> BlockError | None:
         is_warm = bool(self._seen[1])  # the first call of a block may load a model
         try:
-            parts = list(self._blocks.run(text, where))
+            parts = list(self._blocks.run(inputs, where))
         except BlockError as error:
             return error
         if is_warm:
             spent = [part.seconds for part in parts]
             names = {name for seconds in spent for name in seconds}
             self.text_seconds = {
-                name: sum(seconds.get(name, 0.0) for seconds in spent) / len(text) for name in names
+                name: sum(seconds.get(name, 0.0) for seconds in spent) / len(inputs)
+                for name in names
             }
         arrays = {
             name: np.concatenate([part.arrays[name] for part in parts]) for name in parts[0].arrays
@@ -219,10 +262,6 @@ def _close(one: Any, other: Any, tolerance: float) -> bool:
 
 def _shown(value: Any) -> str:
     return abridged(str(np.asarray(value).tolist()), 60)
-
-
-def _joined(text: PackedText, rows: list[int]) -> PackedText:
-    return PackedText.from_strings([text[row : row + 1].to_bytes()[0] for row in rows])
 
 
 def _ends(rows: list[int]) -> tuple[int, int]:

@@ -126,7 +126,7 @@ class SentGraph:
         """Pickle a value that refers to the graph, without the graph; see `loads`."""
         buffer = io.BytesIO()
         with self._included():
-            _Pickler(buffer, self._graph).dump(value)
+            _Pickler(buffer).dump(value)
         return buffer.getvalue()
 
     @contextmanager
@@ -139,12 +139,9 @@ class SentGraph:
 
 
 class _Pickler(cloudpickle.Pickler):  # type: ignore[misc]
-    def __init__(self, file: io.BytesIO, graph: Graph) -> None:
-        super().__init__(file)
-        self._graph = graph
-
-    def persistent_id(self, value: object) -> str | None:
-        return "graph" if value is self._graph else None
+    def persistent_id(self, value: object) -> tuple[str, ...] | None:
+        """Return the names of the blocks of the graph, or of a part of it: a stage."""
+        return tuple(block.name for block in value) if isinstance(value, Graph) else None
 
 
 class _Unpickler(pickle.Unpickler):
@@ -152,8 +149,8 @@ class _Unpickler(pickle.Unpickler):
         super().__init__(io.BytesIO(data))
         self._graph = graph
 
-    def persistent_load(self, _: object) -> Graph:
-        return self._graph
+    def persistent_load(self, names: tuple[str, ...]) -> Graph:
+        return self._graph if len(names) == len(self._graph) else self._graph.only(names)
 
 
 def loads(data: bytes, graph: Graph) -> Any:

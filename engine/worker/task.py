@@ -31,9 +31,11 @@ from ...storage.store.shards import StoreLayout, commit, is_intact, read_marker
 from ...storage.targets.target import Target
 from ..hardware.python import PROFILING_DEADLOCKS
 from ..monitoring.events import ShardDone, TextsComputed
-from .compute import ComputeSpec, ShardBuffer, compute
+from .compute import compute
 from .micro_batch import MicroBatch
 from .sent_graph import GraphKey, held_graph, loads
+from .values.compute_spec import ComputeSpec
+from .values.shard_buffer import ShardBuffer
 
 _worker_logs = [
     logging.getLogger(name) for name in ("distributed.worker", "distributed.worker.state_machine")
@@ -207,7 +209,9 @@ def _is_done(context: TaskContext, shard: int) -> bool:
     # An earlier try of this task may have done it, or a task of a cancelled run. The latter may
     # have written its marker after this run had removed the objects, so these are checked too.
     marker = read_marker(context.target, context.layout, shard)
-    return marker is not None and not marker.provisional and is_intact(context.target, marker)
+    return (
+        marker is not None and not marker.provisional and is_intact(context.target, marker.objects)
+    )
 
 
 def announce(worker: Worker, topic: str, block: str, where: str) -> None:
@@ -234,6 +238,7 @@ def _commit(
         text_bytes=buffer.text_bytes,
         forms=buffer.forms,
         provisional=provisional,
+        ran=buffer.ran,
     )
     buffer.seconds["write"] = time.perf_counter() - began
     done = ShardDone(

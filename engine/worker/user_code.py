@@ -11,7 +11,7 @@ import inspect
 import linecache
 import sys
 import traceback
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
@@ -99,9 +99,17 @@ def in_words(error: BaseException) -> str:
 
 def sources_of(graph: Graph) -> Sources:
     """Capture the source of the graph's own functions, and of those that they refer to."""
+    own: list[Any] = [block.function for block in graph]
+    return sources_of_functions(
+        [*own, *(make for block in graph.maps for make in block.setup.values())]
+    )
+
+
+def sources_of_functions(functions: Iterable[Any]) -> Sources:
+    """Capture the source of users' functions, and of those that they refer to."""
     found: dict[str, dict[int, str]] = {}
     homes: dict[str, str] = {}
-    for function in _functions(graph):
+    for function in _functions(functions):
         code = function.__code__
         homes |= {_nameless(one): code.co_filename for one in _codes(code)}
         file = found.setdefault(code.co_filename, {})
@@ -112,10 +120,10 @@ def sources_of(graph: Graph) -> Sources:
     return sources | {key: sources[name] for key, name in homes.items()}
 
 
-def _functions(graph: Graph) -> Iterator[FunctionType]:
-    """Yield the user's functions that a graph's blocks consist of."""
+def _functions(given: Iterable[Any]) -> Iterator[FunctionType]:
+    """Yield the user's functions that some functions consist of."""
     seen: set[int] = set()
-    todo: list[Any] = [block.function for block in graph.blocks]
+    todo: list[Any] = list(given)
     while todo:
         value = todo.pop()
         if id(value) in seen:

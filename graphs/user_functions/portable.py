@@ -58,10 +58,11 @@ def _refusal(block: str, function: Function) -> GraphError | None:
         return None
     name, value, error = _culprit(function, set()) or ("", function, error)
     what = f"uses {name!r} of type {type(value).__qualname__}, which" if name else "is code that"
+    parameter = name if name.isidentifier() else "it"
     return GraphError(
         f"block {block!r} {what} cannot be sent to workers ({type(error).__name__}: {error}). Make "
-        "it in a function decorated with @functools.cache, and call that function in the block: "
-        "each worker then makes its own, once"
+        f"it in a function, and give that to the block: setup={{{parameter!r}: function}}. Each "
+        f"worker then makes its own, once, and the block takes it as its parameter {parameter!r}"
     )
 
 

@@ -12,9 +12,11 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import Any, BinaryIO, cast
 
+import pyarrow as pa
+
 from ..formats.recognition.transcoding import detected
 from ..formats.registry import FORMATS
-from ..rows import ColumnSelection, RowSpan, SourceFile, Stretch
+from ..rows import ARROW_KINDS, ColumnSelection, RowSpan, SourceFile, Stretch
 from ..text import PackedText
 from .opening import FileOpener
 from .reading import read_stretch
@@ -32,22 +34,11 @@ FRONT_BYTES = 1 << 20
 
 @dataclass(frozen=True)
 class FirstTexts:
-    """Texts at the beginning of a corpus, and where each of them is."""
+    """Texts at the beginning of a corpus, where each of them is, and their columns."""
 
     text: PackedText
     places: tuple[tuple[str, int], ...]  # file and row
-
-    def after(self, rows: int) -> FirstTexts | None:
-        """Return what follows the first `rows` texts; None if nothing does."""
-        rest = FirstTexts(self.text[rows:], self.places[rows:])
-        return rest if rest.places else None
-
-    def where(self, start: int, stop: int) -> str:
-        """Describe the location of texts ``[start, stop)``, for messages."""
-        (file, first), (last_file, last) = self.places[start], self.places[stop - 1]
-        if file != last_file:
-            return f"{file}, row {first}, to {last_file}, row {last}"
-        return f"{file}, row {first}" if first == last else f"{file}, rows {first}-{last}"
+    columns: Mapping[str, pa.Array]  # by name, one value per text
 
 
 def first_texts(
@@ -62,32 +53,41 @@ def first_texts(
     """
     texts: list[str] = []
     places: list[tuple[str, int]] = []
+    values: list[tuple[Any, ...]] = []
     left = FRONT_BYTES
     opener = FrontOpener(storage_options)
     for file in files[:FILES]:
         with suppress(Exception):
-            for row, text in _texts(file, opener, selection, ROWS_READ * rows):
+            for row, text, others in _texts(file, opener, selection, ROWS_READ * rows):
                 size = len(text.encode())
                 if len(texts) < rows and size <= left and text not in texts:
                     texts.append(text)
                     places.append((file.url, row))
+                    values.append(others)
                     left -= size
         if len(texts) == rows:
             break
-    return FirstTexts(PackedText.from_strings(texts), tuple(places)) if texts else None
+    if not texts:
+        return None
+    columns = {
+        column.name: pa.array([one[at] for one in values], ARROW_KINDS[column.kind])
+        for at, column in enumerate(selection.others)
+    }
+    return FirstTexts(PackedText.from_strings(texts), tuple(places), columns)
 
 
 def _texts(
     file: SourceFile, opener: FileOpener, selection: ColumnSelection, rows: int
-) -> Iterator[tuple[int, str]]:
+) -> Iterator[tuple[int, str, tuple[Any, ...]]]:
     if file.problem or (FORMATS[file.format].single_row and file.size > FRONT_BYTES):
         return
     known, _ = detected(file, opener)
     stretch = Stretch(0, known, RowSpan(0, rows, 0, 0))
     for batch in read_stretch(stretch, opener, selection):
-        for row, text in enumerate(batch.text.slice(0, rows).to_pylist(), batch.start):
+        others = [batch.columns[column.name] for column in selection.others]
+        for at, text in enumerate(batch.text.slice(0, rows).to_pylist()):
             if text is not None:
-                yield row, text
+                yield batch.start + at, text, tuple(column[at].as_py() for column in others)
 
 
 class FrontOpener(FileOpener):

@@ -52,8 +52,9 @@ def open_results(
         bytes as coordinates. A row whose ``valid`` is false is quarantined or not computed yet;
         its values are zeros. Where ``NAME_valid`` of a kept column is false, its value is missing:
         NaN if it is a float, else zero, empty or false. The attributes are numbers and strings, as
-        netCDF needs them;
-        ``versions`` and ``summary`` are JSON.
+        netCDF needs them; ``versions`` and ``summary`` are JSON, and ``reductions`` names the
+        results that `open_reduction` opens. The fields of a block that was added later have an
+        array ``valid_NAME`` of their own, by the name of the first one.
 
     Warns
     -----
@@ -109,9 +110,11 @@ def _with_missing(dataset: xr.Dataset) -> xr.Dataset:
 
 
 def _plain(value: Any) -> Any:
-    """Return an attribute as netCDF can store it; it has no booleans and no mappings."""
+    """Return an attribute as netCDF can store it; it has no booleans, lists or mappings."""
     if isinstance(value, bool):
         return int(value)
+    if isinstance(value, list):
+        return ", ".join(map(str, value))
     return json.dumps(value, ensure_ascii=False) if isinstance(value, Mapping) else value
 
 
@@ -190,11 +193,18 @@ class StoredArrays:
     ----------
     target : Target
         The target that holds the store, which need not be complete.
+    unlisted : mapping of str to bytes, optional
+        Metadata objects of arrays that the store does not list yet, by key.
     """
 
-    def __init__(self, target: Target) -> None:
+    def __init__(self, target: Target, unlisted: Mapping[str, bytes] | None = None) -> None:
         # Only format 3: the engine never writes format 2, whose codecs may unpickle what they read.
-        self._group = zarr.open_group(TargetStore(target), mode="r", zarr_format=3)
+        others = dict(unlisted or {})
+        # Consolidated metadata would hide arrays that are not listed.
+        consolidated = False if others else None
+        self._group = zarr.open_group(
+            TargetStore(target, others), mode="r", zarr_format=3, use_consolidated=consolidated
+        )
         self._url = target.url
 
     def __getitem__(self, name: str) -> StoredArray:

@@ -53,6 +53,14 @@ class Summary:
     duplicates: int | None = None  # computed rows whose text came before; None: not requested
     not_nfc: int | None = None  # a row whose text NFC would change, if the run found one
     not_nfd: int | None = None
+    ran: Mapping[str, int] = field(default_factory=dict)  # texts, by block with a condition
+    missing: Mapping[str, int] = field(default_factory=dict)  # texts that a later stage failed for
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the counts, without those that this store cannot have."""
+        counts = asdict(self)
+        del counts["results"]
+        return {k: v for k, v in counts.items() if k not in ("ran", "missing") or v}
 
     def __repr__(self) -> str:
         shards = f"{self.shards:,} shard{'' if self.shards == 1 else 's'}"
@@ -71,6 +79,8 @@ class Summary:
             "missing ids": self.null_ids and f"{self.null_ids:,}",
             "repeated ids": self.repeated_ids and f"{self.repeated_ids:,}",
             "duplicate texts": self.duplicates and f"{self.duplicates:,}",
+            **{f"{block} ran for": f"{texts:,} texts" for block, texts in self.ran.items()},
+            **{f"{stage} lacks": f"{texts:,} texts" for stage, texts in self.missing.items()},
             "note": NormalForms(self.not_nfc, self.not_nfd).warning,
         }
         return _table(rows)
@@ -83,7 +93,7 @@ class RunRecord:
     began: str  # ISO 8601, UTC
     seconds: float  # from the submission until every shard was done
     rows: int  # that this run has done, including those that it quarantined
-    rows_before: int  # that earlier runs had done
+    rows_before: int  # that earlier runs had done, in the first stage
     quarantined: int  # rows that this run quarantined
     text_bytes: int  # that this run has computed
     backend: str
@@ -107,6 +117,8 @@ class RunRecord:
     units: float | None = None  # compute units
     usd: float | None = None  # US dollars
     notes: tuple[str, ...] = field(default=())  # that the user was shown during the run
+    rows_of_first: int | None = None  # of `rows`, those of the first stage; None: all
+    stages: tuple[str, ...] = ()  # later stages that the run carried out
 
     @property
     def texts_per_second(self) -> float:
@@ -168,7 +180,8 @@ class RunRecord:
         True
         """
         known = {name: document[name] for name in cls.__dataclass_fields__ if name in document}
-        return cls(**known | {"notes": tuple(known.get("notes", ()))})
+        lists = {name: tuple(known.get(name, ())) for name in ("notes", "stages")}
+        return cls(**known | lists)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -16,9 +16,13 @@ key                           written by   object
 ``_run/done/SHARD.json``      `shards`     the marker of a finished shard
 ``_run/quarantine/S.parquet`` `shards`     the quarantined rows of one shard
 ``_run/lease/NUMBER.json``    `lease`      the process that may write the store
+``_run/stages/NAME/...``      `stages`     ``stage.json``, what a later stage is computed from, and
+                                           its own ``done`` and ``quarantine``, as above
+``reductions/NAME/...``       `stages`     the Zarr group of a reduction's result
 ============================= ============ ========================================================
 
-A writer that was killed can leave a temporary file beside any of them; `targets.local` names those.
+The first stage is a pass over the shards, and its keys are the ones above. A writer that was killed
+can leave a temporary file beside any of them; `targets.local` names those.
 Keys are part of the format of a store on disk: if one changes, existing stores cannot be resumed.
 `mirror` copies objects under the same keys.
 """
@@ -38,9 +42,12 @@ __all__ = [
     "MANIFEST_KEY",
     "QUARANTINE_KEY",
     "QUARANTINE_PARTS",
+    "REDUCTIONS",
     "ROOT_KEY",
     "RUN_FOLDER",
     "SPARE_MANIFEST_KEY",
+    "STAGES",
+    "done_folder",
     "index_key",
     "is_index",
     "is_lease",
@@ -49,8 +56,11 @@ __all__ = [
     "lease_key",
     "marker_key",
     "quarantine_key",
+    "reduction_folder",
     "shard_key",
     "shard_of",
+    "stage_folder",
+    "stage_key",
     "timeline_key",
 ]
 
@@ -61,6 +71,8 @@ SPARE_MANIFEST_KEY = f"{RUN_FOLDER}/manifest-spare.json"
 DONE = f"{RUN_FOLDER}/done"
 QUARANTINE_PARTS = f"{RUN_FOLDER}/quarantine"
 LEASES = f"{RUN_FOLDER}/lease"
+STAGES = f"{RUN_FOLDER}/stages"
+REDUCTIONS = "reductions"
 INDEXES = f"{RUN_FOLDER}/index-"
 """Prefix of the keys of indexes, not a folder."""
 
@@ -74,18 +86,42 @@ def shard_key(field: Field, shard: int) -> str:
     return "/".join([field.name, "c", str(shard), *("0" for _ in field.shape)])
 
 
-def marker_key(shard: int) -> str:
+def stage_folder(stage: str) -> str:
+    """Return the folder of a stage's own objects; the first stage has no name.
+
+    >>> stage_folder(""), stage_folder("distance")
+    ('_run', '_run/stages/distance')
+    """
+    return f"{STAGES}/{stage}" if stage else RUN_FOLDER
+
+
+def stage_key(stage: str) -> str:
+    """Return the key of what a later stage is computed from."""
+    return f"{stage_folder(stage)}/stage.json"
+
+
+def done_folder(stage: str = "") -> str:
+    """Return the folder of the markers of a stage."""
+    return f"{stage_folder(stage)}/done"
+
+
+def marker_key(shard: int, stage: str = "") -> str:
     """Return the key of a shard's marker.
 
     >>> print(marker_key(3))
     _run/done/00000003.json
     """
-    return f"{DONE}/{shard:08d}.json"
+    return f"{done_folder(stage)}/{shard:08d}.json"
 
 
-def quarantine_key(shard: int) -> str:
+def quarantine_key(shard: int, stage: str = "") -> str:
     """Return the key of the quarantined rows of a shard."""
-    return f"{QUARANTINE_PARTS}/{shard:08d}.parquet"
+    return f"{stage_folder(stage)}/quarantine/{shard:08d}.parquet"
+
+
+def reduction_folder(name: str) -> str:
+    """Return the folder of the result of a reduction."""
+    return f"{REDUCTIONS}/{name}"
 
 
 def lease_key(number: int) -> str:
@@ -122,7 +158,7 @@ def is_ours(key: str) -> bool:
     top, _, rest = key.partition("/")
     if is_temporary(key) or key in (ROOT_KEY, QUARANTINE_KEY):
         return True
-    return top == RUN_FOLDER or rest == ROOT_KEY or rest.startswith("c/")
+    return top in (RUN_FOLDER, REDUCTIONS) or rest == ROOT_KEY or rest.startswith("c/")
 
 
 def is_part(key: str, arrays: Container[str]) -> bool:
@@ -132,14 +168,18 @@ def is_part(key: str, arrays: Container[str]) -> bool:
     [True, True, False, True]
     """
     top, _, rest = key.partition("/")
-    return is_ours(key) and (not rest or top == RUN_FOLDER or top in arrays)
+    return is_ours(key) and (not rest or top in (RUN_FOLDER, REDUCTIONS) or top in arrays)
 
 
-def shard_of(key: str, fields: Container[str]) -> str | None:
-    """Return the part of a key that names its shard; None if it belongs to the whole store."""
+def shard_of(key: str, fields: Container[str], stage: str = "") -> str | None:
+    """Return the part of a key that names its shard in a stage with these fields.
+
+    None if it belongs to the whole store, or to another stage.
+    """
     folder, _, rest = key.partition("/c/")
     if folder in fields and rest:
         return rest.split("/")[0]
-    if key.startswith((f"{DONE}/", f"{QUARANTINE_PARTS}/")):
+    own = stage_folder(stage)
+    if key.startswith((f"{own}/done/", f"{own}/quarantine/")):
         return key.rsplit("/", 1)[-1].split(".", maxsplit=1)[0]
     return None

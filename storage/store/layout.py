@@ -15,14 +15,14 @@ from typing import Any
 import numpy as np
 import zarr
 from zarr.codecs import BytesCodec, Crc32cCodec, ShardingCodec, VLenUTF8Codec, ZstdCodec
-from zarr.core.buffer import Buffer
+from zarr.core.buffer import Buffer, default_buffer_prototype
 from zarr.storage import MemoryStore
 
 from ..errors import UsageError
 from ..field import STRING, Field
 from ..rows import Column
 from .encoding import ZSTD_LEVEL, chunk_rows
-from .keys import ROOT_KEY
+from .keys import REDUCTIONS, ROOT_KEY
 
 LAYOUT_VERSION = 3
 """Increased when arrays, chunks, codecs or markers change, so that no store mixes versions."""
@@ -118,21 +118,35 @@ def _create(group: zarr.Group, field: Field, rows: int, shard_rows: int) -> None
 
 # Python's warning filters are shared by all threads: two runs that begin together would restore
 # each other's settings.
-_filters_lock = threading.Lock()
+filters_lock = threading.Lock()
 
 
 def metadata(
-    fields: Sequence[Field], rows: int, shard_rows: int, attributes: Mapping[str, Any]
+    fields: Sequence[tuple[Field, int]],
+    rows: int,
+    attributes: Mapping[str, Any],
+    reductions: Mapping[str, bytes] | None = None,
 ) -> dict[str, bytes]:
     """Return the metadata objects of a store: key to bytes, the root last.
 
     The root's metadata is consolidated and carries `attributes`.
+
+    Parameters
+    ----------
+    fields : sequence of tuple
+        Each array, and the rows of its shards.
+    reductions : mapping, optional
+        Metadata objects of the results of reductions, by key.
     """
     written: dict[str, Buffer] = {}
     group = zarr.create_group(MemoryStore(written), zarr_format=3)
-    for field in fields:
+    if reductions:
+        group.create_group(REDUCTIONS)
+        new = default_buffer_prototype().buffer.from_bytes
+        written.update({key: new(data) for key, data in reductions.items()})
+    for field, shard_rows in fields:
         _create(group, field, rows, shard_rows)
-    labels = {dim: names for field in fields for dim, names in field.labels.items()}
+    labels = {dim: names for field, _ in fields for dim, names in field.labels.items()}
     for dim, names in labels.items():
         values = np.asarray(names)
         text = values.dtype.kind in "US"
@@ -147,7 +161,7 @@ def metadata(
         array[:] = values.astype(object) if text else values
     # xarray reads this attribute and makes the texts' ids a coordinate.
     group.attrs.update({**attributes, "coordinates": "id"})
-    with _filters_lock, warnings.catch_warnings():
+    with filters_lock, warnings.catch_warnings():
         # Consolidated metadata is not in the Zarr v3 specification yet; all readers support it.
         warnings.simplefilter("ignore", zarr.errors.ZarrUserWarning)
         zarr.consolidate_metadata(group.store)

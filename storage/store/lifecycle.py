@@ -8,8 +8,9 @@ complete. Which runs may write to a store is decided in `extension`; how a shard
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from importlib.metadata import version
 from itertools import chain
@@ -59,6 +60,8 @@ from .manifest import (
 )
 from .quarantine import join, to_parquet, unread_files
 from .shards import Marker, StoreLayout, done_shards, forms_found, leftovers
+from .stages.record import StageRecord, Stages, is_listed
+from .stages.reductions import reduction_metadata
 
 _PACKAGES = ("dask", "distributed", "numpy", "pyarrow", "zarr", "numba")
 
@@ -70,9 +73,10 @@ class OpenStore:
     target: Target
     manifest: Manifest
     index: CorpusIndex
-    layout: StoreLayout
+    layout: StoreLayout  # of the first stage, or of a later pass
     done: Mapping[int, Marker]
     root: bytes  # the root's metadata while the store is not complete
+    stages: Stages  # the later ones
 
 
 def begin(
@@ -81,6 +85,7 @@ def begin(
     *,
     facts: Mapping[str, Any],
     computed: Sequence[Field],
+    later: Sequence[Field] = (),
     sharding: Sharding,
     ticket: LeaseTicket,
     existing: Existing,
@@ -90,7 +95,9 @@ def begin(
     Parameters
     ----------
     computed : sequence of Field
-        The graph's fields, with their labels.
+        The fields of the first stage, with their labels.
+    later : sequence of Field
+        The fields of later stages, with their labels.
 
     Raises
     ------
@@ -114,9 +121,10 @@ def begin(
     finish_replacement(target)
     if existing == "extend" and added_files(manifest, facts):
         manifest, known = extend_manifest(manifest, known, corpus, facts)
-        _write_extension(target, known, manifest, computed, ticket)
+        _write_extension(target, known, manifest, (computed, later), ticket)
         corpus, _ = recognized_corpus(corpus, facts, manifest, known)
-    return _resume(target, manifest, _located(target, manifest, known, corpus), computed)
+    index = _located(target, manifest, known, corpus)
+    return _resume(target, manifest, index, (computed, later))
 
 
 def _located(target: Target, manifest: Manifest, known: CorpusIndex, corpus: Corpus) -> CorpusIndex:
@@ -151,7 +159,8 @@ def _begin_new(
     computed: Sequence[Field],
     ticket: LeaseTicket,
 ) -> OpenStore:
-    objects = _metadata(manifest, index, computed)
+    stages = Stages(manifest, ())
+    objects = _metadata(target, stages, index, (computed, ()))
     ticket.check(target)  # counting may have taken a while
     discard(target, manifest)
     for key, data in objects.items():
@@ -165,6 +174,7 @@ def _begin_new(
         layout=manifest.layout(index),
         done={},
         root=objects[ROOT_KEY],
+        stages=stages,
     )
 
 
@@ -183,6 +193,8 @@ def discard(target: Target, successor: Manifest) -> None:
     manifest = read_manifest(target)
     there = target.sizes()
     known = manifest.arrays if manifest else successor.arrays
+    if manifest:
+        known |= {name for record in Stages.read(target, manifest) for name in record.names}
     for name in sorted(successor.arrays - known):
         if f"{name}/{ROOT_KEY}" in there:
             raise ResultsMismatch(
@@ -203,7 +215,7 @@ def _write_extension(
     target: Target,
     index: CorpusIndex,
     manifest: Manifest,
-    computed: Sequence[Field],
+    fields: tuple[Sequence[Field], Sequence[Field]],
     ticket: LeaseTicket,
 ) -> None:
     """Write the metadata, index and manifest of a store whose corpus has grown.
@@ -213,26 +225,36 @@ def _write_extension(
     """
     ticket.check(target)
     write_index(target, manifest, index)
-    objects = _metadata(manifest, index, computed)
+    objects = _metadata(target, Stages.read(target, manifest), index, fields)
     target.put(ROOT_KEY, objects.pop(ROOT_KEY))  # first: from here on it is not complete
     _write_changed(target, objects)
     replace_manifest(target, manifest.to_json())
 
 
 def _resume(
-    target: Target, manifest: Manifest, index: CorpusIndex, computed: Sequence[Field]
+    target: Target,
+    manifest: Manifest,
+    index: CorpusIndex,
+    fields: tuple[Sequence[Field], Sequence[Field]],
 ) -> OpenStore:
     layout = manifest.layout(index)
     markers = done_shards(target, layout)
     done = {shard: marker for shard, marker in markers.items() if not marker.provisional}
-    objects = _metadata(manifest, index, computed)
+    stages = Stages.read(target, manifest)
+    objects = _metadata(target, stages, index, fields)
     root = objects.pop(ROOT_KEY)
     if len(done) < layout.shards or read_summary(target) is None:
         target.put(ROOT_KEY, root)  # before anything is deleted: a damaged store is not complete
     _write_changed(target, objects)
     target.delete([*stale_indexes(target, manifest), *leftovers(target, layout, done)])
     return OpenStore(
-        target=target, manifest=manifest, index=index, layout=layout, done=done, root=root
+        target=target,
+        manifest=manifest,
+        index=index,
+        layout=layout,
+        done=done,
+        root=root,
+        stages=stages,
     )
 
 
@@ -244,20 +266,66 @@ def _write_changed(target: Target, objects: Mapping[str, bytes]) -> None:
 
 
 def _metadata(
-    manifest: Manifest, index: CorpusIndex, computed: Sequence[Field]
+    target: Target,
+    stages: Stages,
+    index: CorpusIndex,
+    fields: tuple[Sequence[Field], Sequence[Field]],
+    listed: Sequence[StageRecord] | None = None,
 ) -> dict[str, bytes]:
-    """Return the store's metadata objects, not marked as complete."""
-    fields = (*stored_fields(index.id, index.keep, computed), *mark_fields(index.cleaning))
-    return metadata(fields, manifest.rows, manifest.shard_rows, manifest.attributes)
-
-
-def finish(
-    store: OpenStore, ticket: LeaseTicket, history: tuple[RunRecord, Timeline] | None = None
-) -> Summary:
-    """Check and count the shards, write the quarantine, and mark the store complete.
+    """Return the store's metadata objects, not marked as complete.
 
     Parameters
     ----------
+    fields : tuple of sequence of Field
+        Of the first stage, and of later ones, with their labels.
+    listed : sequence of StageRecord, optional
+        The later stages to list; by default those that are listed already.
+    """
+    computed, later = fields
+    manifest = stages.manifest
+    shown = [one for one in stages if is_listed(target, one)] if listed is None else listed
+    reductions: dict[str, bytes] = {}
+    for one in shown:
+        if one.is_reduction:
+            reductions |= reduction_metadata(target, one.name)
+    attributes = manifest.attributes
+    if reductions:
+        attributes["reductions"] = [one.name for one in shown if one.is_reduction]
+    own = (*stored_fields(index.id, index.keep, computed), *mark_fields(index.cleaning))
+    return metadata(
+        [(one, manifest.shard_rows) for one in own]
+        + [pair for one in shown for pair in labelled_arrays(one, later)],
+        manifest.rows,
+        attributes,
+        reductions,
+    )
+
+
+def labelled_arrays(record: StageRecord, later: Sequence[Field]) -> list[tuple[Field, int]]:
+    """Return the arrays of a later pass, with their labels, and the rows of its shards."""
+    known = {one.name: one for one in later}
+    return [(known.get(one.name, one), record.shard_rows) for one in record.arrays]
+
+
+def finish(
+    store: OpenStore,
+    ticket: LeaseTicket,
+    history: tuple[RunRecord, Timeline] | None = None,
+    fields: tuple[Sequence[Field], Sequence[Field]] | None = None,
+    known: Summary | None = None,
+) -> Summary:
+    """Check and count the shards, write the quarantine, and mark the store complete.
+
+    Until then, readers see none of the stages that the run has added.
+
+    Parameters
+    ----------
+    store : OpenStore
+        With the layout of the first stage.
+    fields : tuple of sequence of Field, optional
+        Of the first stage and of later ones, with their labels, if there are later ones to list.
+    known : Summary, optional
+        That of the first stage, if it was complete before.
     history : tuple of RunRecord and Timeline, optional
         Those of the run that finishes the store; None if it had nothing to compute.
 
@@ -276,20 +344,22 @@ def finish(
             f"{target.url}: shards {missing[:5]} are missing, or rows are, although no task "
             "failed; this is a bug in the engine"
         )
-    summary = _summary(store, markers)
-    if summary.quarantined or store.index.uncounted:
-        shards = [shard for shard, marker in sorted(markers.items()) if marker.quarantined]
-        parts = (target.get(quarantine_key(shard)) or b"" for shard in shards)
-        target.put(QUARANTINE_KEY, join(chain([to_parquet(unread_files(store.index))], parts)))
-    else:
-        target.delete([QUARANTINE_KEY])  # of an earlier run whose quarantine was provisional
+    summary = known or _summary(store, markers)
+    if known is None:
+        _write_quarantine(store, markers)
+    ran, lacking = _counts_of_later(store, markers)
+    summary = replace(summary, ran=ran, missing=lacking)
     ticket.check(target)
     if history and history[0].retries:  # a worker that died may have left a temporary file
         target.delete(leftovers(target, layout, markers))
-    counts = asdict(summary)
-    del counts["results"]
+    counts = summary.to_json()
     _record_history(store, counts, history)
-    target.put(ROOT_KEY, with_attributes(store.root, complete=True, summary=counts))
+    root = store.root
+    if fields is not None and store.stages.records:
+        objects = _metadata(target, store.stages, store.index, fields, store.stages.records)
+        root = objects.pop(ROOT_KEY)
+        _write_changed(target, objects)
+    target.put(ROOT_KEY, with_attributes(root, complete=True, summary=counts))
     return summary
 
 
@@ -319,6 +389,48 @@ def _summary(store: OpenStore, markers: Mapping[int, Marker]) -> Summary:
         not_nfc=forms.not_nfc,
         not_nfd=forms.not_nfd,
     )
+
+
+def _write_quarantine(store: OpenStore, markers: Mapping[int, Marker]) -> None:
+    """Write the rows that the first stage has quarantined, or remove the object if it has none."""
+    target = store.target
+    if any(marker.quarantined for marker in markers.values()) or store.index.uncounted:
+        shards = [shard for shard, marker in sorted(markers.items()) if marker.quarantined]
+        parts = (target.get(quarantine_key(shard)) or b"" for shard in shards)
+        target.put(QUARANTINE_KEY, join(chain([to_parquet(unread_files(store.index))], parts)))
+    else:
+        target.delete([QUARANTINE_KEY])  # of an earlier run whose quarantine was provisional
+
+
+def _counts_of_later(
+    store: OpenStore, markers: Mapping[int, Marker]
+) -> tuple[dict[str, int], dict[str, int]]:
+    """Return how many texts blocks with a condition ran for, and how many later passes lack.
+
+    Raises
+    ------
+    RuntimeError
+        Shards of a later pass are missing: a bug in the engine.
+    """
+    ran: Counter[str] = Counter()
+    missing = {}
+    for marker in markers.values():
+        ran.update(marker.ran)
+    for record in store.stages:
+        if record.is_reduction:
+            continue
+        layout = store.stages.layout(record)
+        later = done_shards(store.target, layout)
+        if len(later) != layout.shards:
+            raise RuntimeError(
+                f"{store.target.url}: shards of the stage {record.name!r} are missing, although no "
+                "task failed; this is a bug in the engine"
+            )
+        for marker in later.values():
+            ran.update(marker.ran)
+        if lacking := sum(marker.quarantined for marker in later.values()):
+            missing[record.name] = lacking
+    return dict(ran), missing
 
 
 def _record_history(

@@ -232,10 +232,15 @@ def require_same(target: Target, manifest: Manifest, facts: Mapping[str, Any]) -
     differing = list(differences(manifest.facts, facts))
     if differing:
         more = f" (and {len(differing) - 3} more)" if len(differing) > 3 else ""
+        beside = (
+            ", or give the block another name= to add it beside (--add)"
+            if all(one.startswith("graph ") for one in differing)
+            else ""
+        )
         raise ResultsMismatch(
             f"{target.url} was begun with a different corpus, graph or version: "
             f"{'; '.join(differing[:3])}{more}. "
-            "Write to another path, or start over with --fresh (fresh=True)"
+            f"Write to another path{beside}, or start over with --fresh (fresh=True)"
         )
 
 

@@ -29,6 +29,7 @@ from .keys import (
     is_ours,
     marker_key,
     shard_of,
+    stage_key,
     timeline_key,
 )
 from .layout import with_attributes
@@ -36,6 +37,8 @@ from .leases.lease import LeaseTicket
 from .lifecycle import OpenStore
 from .manifest import finish_replacement, read_index, read_manifest, replace_manifest, stale_indexes
 from .shards import StoreLayout, done_shards, leftovers, read_marker
+from .stages.record import StageRecord, Stages
+from .stages.reductions import read_reduction_marker
 
 _log = logging.getLogger(__name__)
 
@@ -88,6 +91,32 @@ def restore(mirror: Target, target: Target, ticket: LeaseTicket) -> int:
     layout = manifest.layout(read_index(mirror, manifest))
     missing = sorted(set(done_shards(mirror, layout)) - set(done_shards(target, layout)))
     with ThreadPoolExecutor(COPIES, "paninifs-restore") as pool:
+        restored = sum(pool.map(partial(_restore_shard, mirror, target, layout, ticket), missing))
+    for record in Stages.read(mirror, manifest):
+        restored += _restore_stage(mirror, target, Stages.read(mirror, manifest), record, ticket)
+    return restored
+
+
+def _restore_stage(
+    mirror: Target, target: Target, stages: Stages, record: StageRecord, ticket: LeaseTicket
+) -> int:
+    """Copy what a target lacks of a later stage; return the number of its shards."""
+    ticket.check(target)
+    if target.get(stage_key(record.name)) is None:
+        _copy(mirror, target, stage_key(record.name))
+    if target.get(stage_key(record.name)) != record.to_json():
+        return 0  # it was computed from something else since
+    if record.is_reduction:
+        marker = read_reduction_marker(mirror, record.name)
+        if marker is None or read_reduction_marker(target, record.name) is not None:
+            return 0
+        for key, (_, digest) in marker.objects.items():
+            _copy(mirror, target, key, digest)
+        _copy(mirror, target, marker_key(0, record.name))
+        return 1
+    layout = stages.layout(record)
+    missing = sorted(set(done_shards(mirror, layout)) - set(done_shards(target, layout)))
+    with ThreadPoolExecutor(COPIES, "paninifs-restore") as pool:
         return sum(pool.map(partial(_restore_shard, mirror, target, layout, ticket), missing))
 
 
@@ -99,7 +128,7 @@ def _restore_shard(
         copy_shard(mirror, target, layout, shard)
     except RunFailed as error:
         _log.warning("shard %d will be computed again: %s", shard, error)
-        mirror.delete([marker_key(shard)])
+        mirror.delete([marker_key(shard, layout.stage)])
         return False
     return True
 
@@ -147,11 +176,14 @@ def copy_shard(source: Target, target: Target, layout: StoreLayout, shard: int) 
     marker = read_marker(source, layout, shard)
     if marker is None:
         raise RunFailed(
-            f"{source.url}/{marker_key(shard)} is missing; run again to compute the shard"
+            f"{source.url}/{marker_key(shard, layout.stage)} is missing; run again to compute the "
+            "shard"
         )
+    if layout.stage:
+        _copy(source, target, stage_key(layout.stage))
     for key, (_, digest) in marker.objects.items():
         _copy(source, target, key, digest)
-    _copy(source, target, marker_key(shard))
+    _copy(source, target, marker_key(shard, layout.stage))
 
 
 def complete(store: OpenStore, mirror: Target, ticket: LeaseTicket) -> None:

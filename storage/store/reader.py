@@ -15,12 +15,15 @@ from ..corpus.corpus import Corpus
 from ..corpus.index import CorpusIndex
 from ..corpus.opening import FileOpener
 from ..corpus.relocation import CorpusLocation, files_now_at
+from ..field import Field
 from ..targets.open import open_target
 from ..targets.target import Target
 from .dataset import StoredArrays, read_summary
 from .history import Summary
+from .layout import VALID
 from .manifest import Manifest, read_index, require_manifest
 from .shards import Marker, StoreLayout, done_shards
+from .stages.record import StageRecord, Stages, is_listed
 
 _IF_GONE = "; if the corpus has moved, say where it is now (--corpus, corpus=)"
 
@@ -115,6 +118,42 @@ class ResultsStore:
     def layout(self) -> StoreLayout:
         """How rows are divided into shards, and which arrays a shard has."""
         return self.manifest.layout(self.index)
+
+    @cached_property
+    def stages(self) -> Stages:
+        """The later stages, finished or not."""
+        return Stages.read(self.target, self.manifest)
+
+    @cached_property
+    def listed(self) -> tuple[StageRecord, ...]:
+        """The later stages that readers see."""
+        return tuple(one for one in self.stages if is_listed(self.target, one))
+
+    @property
+    def computed(self) -> tuple[Field, ...]:
+        """The fields that the graph computes, of all stages."""
+        later = (field for one in self.listed for field in one.fields)
+        return (*self.manifest.fields, *later)
+
+    @property
+    def fields(self) -> tuple[Field, ...]:
+        """Every array that is written shard by shard, of all stages."""
+        return (*self.layout.fields, *(field for one in self.listed for field in one.arrays))
+
+    @property
+    def blocks(self) -> dict[str, Any]:
+        """The descriptions of the graph's blocks, by name, of all stages."""
+        blocks = dict(self.manifest.facts["graph"])
+        for one in self.listed:
+            blocks |= one.blocks
+        return blocks
+
+    def mask_of(self, field: str) -> str:
+        """Return the array that says for which rows a field was computed."""
+        for one in self.listed:
+            if field in {other.name for other in one.fields}:
+                return one.valid.name
+        return VALID.name
 
     @cached_property
     def arrays(self) -> StoredArrays:

@@ -22,7 +22,7 @@ from ..field import Field
 from ..targets.local import is_temporary
 from ..targets.target import Target
 from .encoding import encode_shard
-from .keys import DONE, is_lease, marker_key, quarantine_key, shard_key, shard_of
+from .keys import done_folder, is_lease, marker_key, quarantine_key, shard_key, shard_of
 from .quarantine import QuarantinedRows, from_parquet, to_parquet
 
 _READERS = 16
@@ -43,6 +43,7 @@ class StoreLayout:
     fingerprint: str  # of the manifest; markers with another one do not count
     # Rows before each extension, by the fingerprint before it.
     earlier: Mapping[str, int] = field(default_factory=dict)
+    stage: str = ""  # the name of a later stage; the first one has none
 
     @property
     def shards(self) -> int:
@@ -94,6 +95,14 @@ class Marker:
     not_nfc: int | None = None  # a row whose text NFC would change, if its task found one
     not_nfd: int | None = None
     provisional: bool = False  # its rows are quarantined until a later run tries them again
+    ran: Mapping[str, int] = field(default_factory=dict)  # texts, by block with a condition
+
+    def to_json(self) -> bytes:
+        """Encode the marker."""
+        values = asdict(self)
+        if not self.ran:
+            del values["ran"]
+        return json.dumps(values).encode()
 
     @property
     def forms(self) -> NormalForms:
@@ -111,6 +120,7 @@ def commit(
     text_bytes: int,
     forms: NormalForms = NO_FORMS,
     provisional: bool = False,
+    ran: Mapping[str, int] | None = None,
 ) -> Marker:
     """Write a shard and mark it done; return its marker."""
     start, stop = layout.bounds(shard)
@@ -120,7 +130,7 @@ def commit(
         data = encode_shard(field_, arrays[field_.name], layout.shard_rows)
         objects[key] = _put(target, key, data)
     if quarantined:
-        key = quarantine_key(shard)
+        key = quarantine_key(shard, layout.stage)
         objects[key] = _put(target, key, to_parquet(quarantined))
     marker = Marker(
         shard=shard,
@@ -134,8 +144,9 @@ def commit(
         not_nfc=forms.not_nfc,
         not_nfd=forms.not_nfd,
         provisional=provisional,
+        ran=dict(ran or {}),
     )
-    target.put(marker_key(shard), json.dumps(asdict(marker)).encode())
+    target.put(marker_key(shard, layout.stage), marker.to_json())
     return marker
 
 
@@ -148,7 +159,7 @@ def _null_ids(arrays: Mapping[str, Any]) -> int:
 
 def _ascending(arrays: Mapping[str, Any]) -> tuple[int, int] | None:
     """Return the first and last id if all rows have ids and these strictly ascend, else None."""
-    ids = arrays["id"]
+    ids = arrays.get("id")
     if not isinstance(ids, np.ndarray) or ids.dtype != np.int64 or not arrays["valid"].all():
         return None
     if "id_valid" in arrays and not arrays["id_valid"].all():
@@ -162,9 +173,9 @@ def _put(target: Target, key: str, data: bytes) -> tuple[int, str]:
     return len(data), hashlib.sha256(data).hexdigest()
 
 
-def quarantined_of(target: Target, shard: int) -> list[QuarantinedRows]:
-    """Return the quarantined rows of a shard, also during a run."""
-    data = target.get(quarantine_key(shard))
+def quarantined_of(target: Target, shard: int, stage: str = "") -> list[QuarantinedRows]:
+    """Return the rows of a shard that a stage has quarantined, also during a run."""
+    data = target.get(quarantine_key(shard, stage))
     return from_parquet(data) if data else []
 
 
@@ -173,7 +184,7 @@ def read_marker(target: Target, layout: StoreLayout, shard: int) -> Marker | Non
 
     A marker that names other objects than the shard's own was not written by this engine.
     """
-    data = target.get(marker_key(shard))
+    data = target.get(marker_key(shard, layout.stage))
     try:
         values = json.loads(data or b"")
         objects = {key: (int(size), str(sha)) for key, (size, sha) in values["objects"].items()}
@@ -185,14 +196,14 @@ def read_marker(target: Target, layout: StoreLayout, shard: int) -> Marker | Non
     except (ValueError, TypeError, KeyError, AttributeError):
         return None
     own = {shard_key(field_, shard) for field_ in layout.fields}
-    if set(objects) - {quarantine_key(shard)} != own:
+    if set(objects) - {quarantine_key(shard, layout.stage)} != own:
         return None
     return marker if marker.shard == shard and layout.accepts(marker) else None
 
 
-def is_intact(target: Target, marker: Marker) -> bool:
-    """Return whether every object that a marker names is in the store as it was written."""
-    for key, (size, sha) in marker.objects.items():
+def is_intact(target: Target, objects: Mapping[str, tuple[int, str]]) -> bool:
+    """Return whether all objects of a marker are in the store as they were written."""
+    for key, (size, sha) in objects.items():
         data = target.get(key)
         if data is None or len(data) != size or hashlib.sha256(data).hexdigest() != sha:
             return False
@@ -201,8 +212,8 @@ def is_intact(target: Target, marker: Marker) -> bool:
 
 def marked_shards(target: Target, layout: StoreLayout) -> dict[int, Marker]:
     """Return every valid marker by shard, without checking the objects that it names."""
-    keys = target.sizes(DONE)
-    marked = [shard for shard in range(layout.shards) if marker_key(shard) in keys]
+    keys = target.sizes(done_folder(layout.stage))
+    marked = [shard for shard in range(layout.shards) if marker_key(shard, layout.stage) in keys]
     with ThreadPoolExecutor(_READERS) as pool:
         markers = pool.map(lambda shard: read_marker(target, layout, shard), marked)
         return {marker.shard: marker for marker in markers if marker}
@@ -231,7 +242,7 @@ def leftovers(target: Target, layout: StoreLayout, done: Iterable[int]) -> list[
     for key in target.sizes():
         if is_lease(key):
             continue  # it may belong to another driver that is being refused at this moment
-        shard = shard_of(key, names)
+        shard = shard_of(key, names, layout.stage)
         if is_temporary(key) or (shard is not None and not _is_in(shard, kept)):
             stale.append(key)
     return stale

@@ -7,7 +7,7 @@ listings, results are read as they were written: through a target.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator, Iterable, Mapping
 from functools import lru_cache
 from typing import Any
 
@@ -33,20 +33,25 @@ class TargetStore(Store):
     ----------
     target : Target
         The target to read from.
+    others : mapping of str to bytes, optional
+        Objects by key that the target does not have.
     """
 
     supports_writes = False
     supports_deletes = False
     supports_listing = True
 
-    def __init__(self, target: Target) -> None:
+    def __init__(self, target: Target, others: Mapping[str, bytes] | None = None) -> None:
         super().__init__(read_only=True)
-        self._target = target
-        self._object = lru_cache(_CACHED)(target.get)
+        self._target, self._others = target, dict(others or {})
+        self._object = lru_cache(_CACHED)(self._read)
 
-    def __reduce__(self) -> tuple[type[TargetStore], tuple[Target]]:
-        """Pickle the target alone, without cached objects."""
-        return TargetStore, (self._target,)
+    def _read(self, key: str) -> bytes | None:
+        return self._others[key] if key in self._others else self._target.get(key)
+
+    def __reduce__(self) -> tuple[type[TargetStore], tuple[Target, Mapping[str, bytes]]]:
+        """Pickle the target, without cached objects."""
+        return TargetStore, (self._target, self._others)
 
     def __eq__(self, value: object) -> bool:
         """Compare by URL."""

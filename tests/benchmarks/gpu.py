@@ -30,6 +30,7 @@ import numpy as np
 from measure import Table, in_turn
 
 from paninifs.engine.worker.block_execution import Blocks
+from paninifs.engine.worker.values.inputs import Inputs
 from paninifs.graphs.graph import default_graph
 from paninifs.graphs.inventories import DHATUS, PRIMES
 from paninifs.graphs.kernels import load, reference
@@ -160,7 +161,7 @@ def _from_host(text: PackedText, mean: int, rounds: int) -> Table:
     widths = (32, 36, 40, 16)  # bytes of results a text: digest, dhātu, prime base, the four parts
 
     def whole() -> None:
-        for _ in blocks.run(text, lambda a, b: f"{a}-{b}"):
+        for _ in blocks.run(Inputs.of_text(text), lambda a, b: f"{a}-{b}"):
             pass
 
     # At the bus's own speed: pinned memory that is there already, everything at once.

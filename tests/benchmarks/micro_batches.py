@@ -26,6 +26,7 @@ import paninifs as pf
 from paninifs.engine.cluster.local import WORKER_ENVIRONMENT
 from paninifs.engine.worker.block_execution import Blocks
 from paninifs.engine.worker.micro_batch import MicroBatch
+from paninifs.engine.worker.values.inputs import Inputs
 from paninifs.graphs.kernels import load
 from paninifs.storage.rows import BATCH_BYTES, BATCH_ROWS
 from paninifs.storage.text import PackedText
@@ -65,7 +66,7 @@ def pass_over(text: PackedText, backend: str, size: MicroBatch | None) -> float:
     pieces = as_read(text, blocks.joined_batch)  # as a task would have it with that setting
     began = time.perf_counter()
     for piece in pieces:
-        for _ in blocks.run(piece, lambda start, stop: f"{start}-{stop}"):
+        for _ in blocks.run(Inputs.of_text(piece), lambda start, stop: f"{start}-{stop}"):
             pass
     return time.perf_counter() - began
 

@@ -29,6 +29,7 @@ from paninifs.engine.worker.adaptive_batch_size import (
 from paninifs.engine.worker.block_execution import Blocks
 from paninifs.engine.worker.exclusive import SharedExclusiveLock
 from paninifs.engine.worker.micro_batch import MicroBatch
+from paninifs.engine.worker.values.inputs import Inputs
 from paninifs.graphs.kernels import load
 from paninifs.storage.errors import BlockError
 from paninifs.storage.text import PackedText
@@ -258,7 +259,7 @@ def texts(kind, seed=0):
 
 
 def computed(blocks, text):
-    parts = list(blocks.run(text, lambda a, b: f"{a}-{b}"))
+    parts = list(blocks.run(Inputs.of_text(text), lambda a, b: f"{a}-{b}"))
     assert [part.start for part in parts[1:]] == [part.stop for part in parts[:-1]]
     assert (parts[0].start, parts[-1].stop) == (0, len(text))
     names = parts[0].arrays
@@ -317,11 +318,12 @@ def test_memory_errors_at_random_change_nothing(cuda_on_host, monkeypatch, backe
     rng, kernels = random.Random(seed), load(backend)
     offload, refused = kernels.offload, []
 
-    def unwilling(text, work):
-        if len(text) > 1 and rng.random() < 0.3:
-            refused.append(len(text))
+    def unwilling(values, work):
+        rows = len(values["text"])
+        if rows > 1 and rng.random() < 0.3:
+            refused.append(rows)
             raise MemoryError
-        return offload(text, work)
+        return offload(values, work)
 
     monkeypatch.setattr(kernels, "offload", unwilling)
     graph, text = pf.default_graph(), texts("mixed", seed)
@@ -428,7 +430,7 @@ def test_a_text_that_does_not_fit_among_others_is_named(cuda_on_host):
     with pytest.raises(
         BlockError, match=r"a text of 70,000 bytes does not fit in memory .*at row 50"
     ):
-        list(Blocks(pf.default_graph(), "cuda").run(text, lambda a, b: f"row {a}"))
+        list(Blocks(pf.default_graph(), "cuda").run(Inputs.of_text(text), lambda a, b: f"row {a}"))
 
 
 def test_a_blocks_temporary_memory_is_learnt(cuda_on_host):
@@ -448,11 +450,12 @@ def test_a_size_that_failed_is_not_tried_by_the_next_call(monkeypatch):
     kernels, refused = load("cpu"), []
     offload = kernels.offload
 
-    def narrow(text, work):
-        if len(text) > 100:
-            refused.append(len(text))
+    def narrow(values, work):
+        rows = len(values["text"])
+        if rows > 100:
+            refused.append(rows)
             raise MemoryError
-        return offload(text, work)
+        return offload(values, work)
 
     monkeypatch.setattr(kernels, "offload", narrow)
     blocks, text = Blocks(pf.default_graph(), "cpu"), texts("short")
@@ -533,7 +536,7 @@ def test_a_wide_field_makes_micro_batches_of_few_rows(monkeypatch):
 
     monkeypatch.setattr(blocks_module, "memory_budget", lambda kernels: 20_000_000)
     text = PackedText.from_strings(["a"] * 60)
-    parts = list(Blocks(pf.Graph((wide,)), "cpu").run(text, lambda a, b: ""))
+    parts = list(Blocks(pf.Graph((wide,)), "cpu").run(Inputs.of_text(text), lambda a, b: ""))
     assert sum(len(part.arrays["wide"]) for part in parts) == 60
     assert max(given_at_once) <= 17
     assert len(given_at_once) <= 10

@@ -16,8 +16,10 @@ from paninifs.engine.monitoring.events import WorkerLost
 from paninifs.engine.worker.block_execution import Blocks
 from paninifs.engine.worker.micro_batch import MicroBatch
 from paninifs.engine.worker.task import run_task
+from paninifs.engine.worker.values.inputs import Inputs
 from paninifs.graphs.kernels import load
 from paninifs.graphs.kernels.cuda import cuda_backend as cuda
+from paninifs.graphs.kernels.cuda import device, transfer
 from paninifs.storage.errors import BlockError, DeviceLost, GraphError, RunFailed
 
 LENGTHS = r"""
@@ -193,7 +195,7 @@ def room(cuda_on_host, monkeypatch):
 
 
 def arrays(blocks, text):
-    parts = list(blocks.run(text, lambda a, b: f"{a}-{b}"))
+    parts = list(blocks.run(Inputs.of_text(text), lambda a, b: f"{a}-{b}"))
     assert [part.start for part in parts[1:]] == [part.stop for part in parts[:-1]]
     assert (parts[0].start, parts[-1].stop) == (0, len(text))
     names = parts[0].arrays
@@ -223,7 +225,7 @@ def test_cudas_own_memory_error_halves_the_micro_batch(glosses, cuda_on_host):
         raise cupy.cuda.runtime.CUDARuntimeError(2)
 
     with pytest.raises(MemoryError):
-        kernels.offload(text, fail)
+        kernels.offload({"text": text}, fail)
 
 
 def test_a_text_that_does_not_fit_at_all_is_named(room):
@@ -233,7 +235,7 @@ def test_a_text_that_does_not_fit_at_all_is_named(room):
     with pytest.raises(
         BlockError, match=r"a text of 5,000 bytes does not fit in memory .*at row 1"
     ):
-        list(blocks.run(text, lambda a, b: f"row {a}"))
+        list(blocks.run(Inputs.of_text(text), lambda a, b: f"row {a}"))
 
 
 # --- a device that fails --------------------------------------------------------------------------
@@ -324,7 +326,7 @@ def test_a_store_is_not_discarded_for_a_run_that_cannot_begin(
     before = files(tmp_path / "r")
     monkeypatch.setitem(sys.modules, "cupy", None)
     cuda.prepare.cache_clear()
-    cuda._device.cache_clear()
+    device.device_name.cache_clear()
     with pytest.raises(pf.errors.BackendUnavailable):
         run(corpus, tmp_path / "r", threads, "cuda", fresh=True).result()
     assert files(tmp_path / "r") == before
@@ -358,13 +360,13 @@ def test_a_streams_buffers_are_kept_until_it_is_done(cuda_on_host, monkeypatch):
     text = pf.PackedText.from_strings(["a", "b"])
     with pytest.raises(MemoryError):
         kernels.offload(
-            text,
+            {"text": text},
             lambda there: dict(
-                enumerate(kernels.default_graph(there, dhatus=("A",), primes=(2, 3)))
+                enumerate(kernels.default_graph(there["text"], dhatus=("A",), primes=(2, 3)))
             ),
         )
     assert alive == [[True] * 5]
-    assert len(cuda._idle) == 1  # the stream is reused
+    assert len(transfer._idle) == 1  # the stream is reused
 
 
 def test_threads_that_begin_together_compile_once(cuda_on_host, monkeypatch):
@@ -380,7 +382,10 @@ def test_threads_that_begin_together_compile_once(cuda_on_host, monkeypatch):
 
     monkeypatch.setattr(cupy.RawModule, "compile", slowly)
     blocks = Blocks(pf.default_graph(), "cuda", MicroBatch(rows=1))
-    assert len(list(blocks.run(pf.PackedText.from_strings("abc"), lambda a, b: ""))) == 3
+    assert (
+        len(list(blocks.run(Inputs.of_text(pf.PackedText.from_strings("abc")), lambda a, b: "")))
+        == 3
+    )
     assert len(compiled) == 1
 
 
@@ -389,8 +394,8 @@ def test_an_inventory_too_large_for_a_device_is_refused(cuda_on_host):
     many = tuple(f"D{n}" for n in range(257))
     with pytest.raises(pf.errors.BackendUnavailable, match=r"up to 256 dhātus, not 257"):
         kernels.offload(
-            pf.PackedText.from_strings(["a"]),
-            lambda there: {"dhatu": kernels.dhatu(there, dhatus=many)},
+            {"text": pf.PackedText.from_strings(["a"])},
+            lambda there: {"dhatu": kernels.dhatu(there["text"], dhatus=many)},
         )
 
 

@@ -28,6 +28,7 @@ from paninifs.engine.worker.user_code import (
     in_words,
     sources_of,
 )
+from paninifs.engine.worker.values.inputs import Inputs
 from paninifs.graphs.kernels import load
 from paninifs.storage.errors import BlockError, UsageError
 from paninifs.storage.store.quarantine import QuarantinedRows, from_parquet, join, to_parquet
@@ -83,7 +84,7 @@ def run(texts, *blocks, failed=None, backend="cpu", micro_batch=None):
     blocks = Blocks(pf.Graph(blocks), backend, micro_batch)
     packed = pf.PackedText.from_strings(texts)
     parts = list(
-        blocks.run(packed, lambda a, b: f"{a}-{b}", failed or found.__setitem__),
+        blocks.run(Inputs.of_text(packed), lambda a, b: f"{a}-{b}", failed or found.__setitem__),
     )
     names = parts[0].arrays
     return {name: np.concatenate([part.arrays[name] for part in parts]) for name in names}, found

@@ -43,7 +43,7 @@ def test_the_store_of_the_gpus_is_that_of_the_cpu_byte_for_byte(
 
 
 def test_a_frame_s_texts_are_hashed_where_they_lie(cuda, glosses, write_jsonl):
-    from paninifs.graphs.frames import packed
+    from paninifs.graphs.frames.cudf_text import packed
     from paninifs.graphs.kernels import load
 
     corpus = pf.open_corpus(write_jsonl(glosses))

@@ -14,9 +14,11 @@ import pytest
 
 import paninifs as pf
 from paninifs.engine.monitoring.events import Notice
-from paninifs.engine.run import driver, wait_for_workers
-from paninifs.engine.worker.graph_trial import ROWS, GraphTrial, TrialResult
-from paninifs.storage.corpus.front import FirstTexts, first_texts
+from paninifs.engine.run import wait_for_workers
+from paninifs.engine.run.stages import map_pass, shard_news
+from paninifs.engine.worker.graph_trial import ROWS, FirstInputs, GraphTrial, TrialResult
+from paninifs.engine.worker.values.inputs import Inputs
+from paninifs.storage.corpus.front import first_texts
 from paninifs.storage.errors import BlockError, GraphError, RunFailed, UnfitWorker, UsageError
 from paninifs.storage.rows import ColumnSelection
 from paninifs.storage.store.keys import DONE
@@ -239,12 +241,13 @@ def answers(monkeypatch, inline):
         left, tried = list(results), []
 
         def result(one, sent, trial):
-            tried.append((one._worker, trial.texts.text.to_strings()))
+            tried.append((one._worker, trial.texts.inputs.text.to_strings()))
             return left.pop(0)
 
         monkeypatch.setattr(wait_for_workers._Trial, "result", result)
         packed = pf.PackedText.from_strings(texts)
-        first = FirstTexts(packed, tuple(("a.txt", n) for n in range(len(texts))))
+        places = tuple(("a.txt", n) for n in range(len(texts)))
+        first = FirstInputs(Inputs.of_text(packed), places)
         trial = GraphTrial.of(pf.default_graph(), "cpu", first, raise_on_error=raise_on_error)
         sent = SimpleNamespace(pickled=repr(results).encode())
 
@@ -305,7 +308,8 @@ def test_a_trial_that_passed_is_not_repeated(answers):
 @pytest.fixture
 def advised(submit, monkeypatch):
     """Return a function that runs a slow block, where shards may take a second, for its advice."""
-    monkeypatch.setattr(driver, "MAX_SHARD_SECONDS", 1.0)
+    for module in (map_pass, shard_news):
+        monkeypatch.setattr(module, "MAX_SHARD_SECONDS", 1.0)
 
     def run(seconds, **options):
         def sleeps(texts):
@@ -357,8 +361,9 @@ def test_first_texts_have_their_places(write_jsonl):
     found = first_of(pf.open_corpus(write_jsonl(rows)), ROWS)
     assert found.text.to_strings() == ["a", "b"]
     assert [row for _, row in found.places] == [0, 3]
-    assert found.where(0, 2).endswith("corpus.jsonl, rows 0-3")
-    assert found.where(1, 2).endswith("corpus.jsonl, row 3")
+    tried = FirstInputs(Inputs.of_text(found.text), found.places)
+    assert tried.where(0, 2).endswith("corpus.jsonl, rows 0-3")
+    assert tried.where(1, 2).endswith("corpus.jsonl, row 3")
 
 
 def test_first_texts_are_found_over_several_files(tmp_path):
@@ -366,7 +371,8 @@ def test_first_texts_are_found_over_several_files(tmp_path):
         (tmp_path / f"{name}.txt").write_text(name)
     found = first_of(pf.open_corpus(tmp_path), 2)
     assert found.text.to_strings() == ["a", "b"]
-    assert found.where(0, 2).endswith("b.txt, row 0")
+    tried = FirstInputs(Inputs.of_text(found.text), found.places)
+    assert tried.where(0, 2).endswith("b.txt, row 0")
 
 
 @pytest.mark.parametrize(

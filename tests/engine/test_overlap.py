@@ -9,7 +9,8 @@ from typing import ClassVar
 import pytest
 
 import paninifs as pf
-from paninifs.engine.worker import compute, task
+from paninifs.engine.worker import task
+from paninifs.engine.worker.values import batches as batches_
 from paninifs.storage.targets.local import LocalTarget
 
 
@@ -28,7 +29,7 @@ def test_exactly_one_batch_is_read_ahead():
             read.append(number)
             yield number
 
-    ahead = compute._read_ahead(batches())
+    ahead = batches_.read_ahead(batches())
     for number in range(4):
         assert next(ahead) == number
         assert soon(lambda: len(read) == number + 2)  # noqa: B023
@@ -42,7 +43,7 @@ def test_a_read_error_comes_after_the_batches_read_before():
         yield 1
         raise OSError("the disk")
 
-    ahead = compute._read_ahead(batches())
+    ahead = batches_.read_ahead(batches())
     assert next(ahead) == 1
     with pytest.raises(OSError, match="the disk"):
         next(ahead)

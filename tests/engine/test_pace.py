@@ -16,6 +16,7 @@ from paninifs.engine.monitoring.progress import Progress
 from paninifs.engine.worker import task
 from paninifs.engine.worker.block_execution import Blocks
 from paninifs.engine.worker.pace import CALL_SECONDS, FIRST_TEXTS, GROWTH, LONG_SECONDS, Pace
+from paninifs.engine.worker.values.inputs import Inputs
 from paninifs.storage.text import PackedText
 
 
@@ -73,7 +74,9 @@ def test_calls_of_any_size_make_the_same_values(seconds):
         return np.diff(text.offsets).astype("int32")
 
     texts = ["x" * (n % 7) for n in range(2000 if not seconds else 300)]
-    parts = list(Blocks(pf.Graph([n_bytes]), "cpu").run(PackedText.from_strings(texts), str))
+    parts = list(
+        Blocks(pf.Graph([n_bytes]), "cpu").run(Inputs.of_text(PackedText.from_strings(texts)), str)
+    )
     assert np.concatenate([part.arrays["n_bytes"] for part in parts]).tolist() == [
         len(one) for one in texts
     ]

@@ -83,7 +83,7 @@ def test_text_seconds_is_not_part_of_a_blocks_identity(events, corpus):
 
 
 def test_an_undeclared_slow_block_is_reported(events, corpus, monkeypatch):
-    monkeypatch.setattr("paninifs.engine.run.driver.MAX_SHARD_SECONDS", 0.5)
+    monkeypatch.setattr("paninifs.engine.run.stages.map_pass.MAX_SHARD_SECONDS", 0.5)
     seen = events(pf.default_graph() + slow(0.0, 0.01), corpus, shard_rows=64)
     (notice,) = (event for event in seen if isinstance(event, Notice))
     assert notice.text.startswith("block 'slow' takes about 0.01")

@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 
 import paninifs as pf
 from paninifs import PackedText
-from paninifs.graphs import frames
+from paninifs.graphs.frames import cudf_text as frames
 from paninifs.storage.corpus import partition
 from paninifs.storage.corpus import reading as stretches_module
 from paninifs.storage.errors import BackendUnavailable, UsageError

@@ -92,6 +92,21 @@ class FullTarget(WitnessTarget):
         super().put(key, data)
 
 
+@pf.reduce_block
+def mean_of_dhatus(results):
+    return results.dhatu.mean("text")
+
+
+@pf.map_block(fields=[pf.Field("distance", "float32")])
+def distance_to_mean(dhatu, mean_of_dhatus):
+    return abs(dhatu - mean_of_dhatus).max(axis=1)
+
+
+@pf.reduce_block
+def largest_distance(results):
+    return results.distance.max("text")
+
+
 @dataclass(frozen=True)
 class Attempt:
     """A run in its own process, which may be killed."""
@@ -112,16 +127,21 @@ class Attempt:
     signal: int = int(signal.SIGKILL)  # sent to the victim
     full_after: int | None = None  # number of writes before the disk is full: see FullTarget
     dead_after: float | None = None  # seconds of silence after which an owner is dead
+    five_stages: bool = False
+    backend: str | None = None
 
     def __call__(self) -> None:
         os.setpgid(0, 0)  # so that a test can kill it with all its workers
         if self.dead_after is not None:
             lease.DEAD_AFTER_SECONDS = self.dead_after
         graph = pf.default_graph() + witness_block(self.log)
+        if self.five_stages:
+            graph = graph + mean_of_dhatus + distance_to_mean + largest_distance
         corpus = pf.open_corpus(self.corpus)
         with self._client() as client:
             options = {"shard_rows": self.shard_rows, "progress": False, "extend": self.extend}
             options["mirror"] = self.mirror
+            options["backend"] = self.backend
             try:
                 pf.submit(graph, corpus, self._target(), client=client, **options).result()
             except PaniniError as error:

@@ -21,8 +21,10 @@ from contextlib import ExitStack, contextmanager
 from types import SimpleNamespace
 
 import cloudpickle
+import dask
 import distributed
 import psutil
+from dask.sizeof import sizeof
 from distributed.deploy.local import LocalCluster
 
 ADDRESS = "inproc://this-process"
@@ -167,6 +169,26 @@ class InlineClient:
             except Exception as error:  # noqa: BLE001 (raised by the future)
                 problem = error
         return _Future(key, error=problem)
+
+    def get(self, graph, keys, sync=True, **options):
+        """Compute keys of a dask graph; return futures in the structure of the keys."""
+        assert not sync
+        graph = graph.__dask_graph__() if hasattr(graph, "__dask_graph__") else graph
+        sent = cloudpickle.dumps(dict(graph))
+        with self._worker.at_work():
+            values = dask.get(cloudpickle.loads(sent), keys)
+        self._sizes = {str(key): sizeof(value) for key, value in zip(keys, values, strict=True)}
+        return [_Future(str(key), value) for key, value in zip(keys, values, strict=True)]
+
+    def nbytes(self, keys, summary=True):
+        return {key: self._sizes[key] for key in keys}
+
+    def gather(self, futures):
+        return [future.result() for future in futures]
+
+    @contextmanager
+    def as_current(self):
+        yield self
 
     def run(self, function, *args):
         """Run a function on the only worker."""

@@ -90,8 +90,8 @@ LAYERS = {
         " > text | field | messages > errors"
     ),
     "graphs": (
-        "frames | fusion > graph > blocks > block > html | user_functions"
-        " > fingerprint > kernels > inventories"
+        "frames | fusion > graph > stages > blocks | reductions > map_block > block"
+        " > drawing | user_functions > fingerprint > kernels > inventories"
     ),
     "graphs/kernels": ("cpu | cuda > selftest > reference > arithmetic | chains | host"),
     "engine": (

@@ -36,7 +36,7 @@ def in_terminal(console: Console, notes: Notes) -> Listener:
         rate = f"({now.texts_per_second:,.0f}/s)" if now.elapsed else ""
         display.update(
             task,
-            description=now.state,
+            description=(now.state == "running" and now.stage) or now.state,
             completed=now.rows_computed,
             total=now.rows or None,
             rate=rate,

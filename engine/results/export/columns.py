@@ -22,6 +22,7 @@ from ....storage.messages.names import did_you_mean, listed, quoted, storable
 from ....storage.rows import ARROW_KINDS, Column
 from ....storage.store.dataset import StoredArrays
 from ....storage.store.duplicates import DIGEST, mark_fields
+from ....storage.store.layout import VALID
 from .rows import Piece
 
 OF_THE_CORPUS, OF_THE_RESULTS = "_corpus", "_result"
@@ -43,7 +44,7 @@ class OutputColumn:
 
 def output_columns(
     index: CorpusIndex,
-    computed: Sequence[Field],
+    computed: Sequence[tuple[Field, str]],
     own: Sequence[Column],
     arrays: StoredArrays,
     text: bool,
@@ -55,8 +56,8 @@ def output_columns(
 
     Parameters
     ----------
-    computed : sequence of Field
-        The fields that the graph computes.
+    computed : sequence of tuple
+        The fields that the graph computes, and for each the array that says for which rows.
     own : sequence of Column
         The corpus's own columns, without text and id.
     text : bool
@@ -66,8 +67,8 @@ def output_columns(
     kept = {column.name for column in index.keep}
     fields = [
         column
-        for field in (*computed, *mark_fields(index.cleaning))
-        for column in _of_field(field, arrays, taken)
+        for field, mask in (*computed, *((one, VALID.name) for one in mark_fields(index.cleaning)))
+        for column in _of_field(field, mask, arrays, taken)
     ]
     corpus = [_of_corpus(column, column.name in kept, taken) for column in own]
     texts = [_column("text", pa.large_string(), _text, only_in_corpus=True)]
@@ -145,17 +146,17 @@ def _of_corpus(column: Column, kept: bool, taken: set[str]) -> OutputColumn:
     )
 
 
-def _of_field(field: Field, arrays: StoredArrays, taken: set[str]) -> list[OutputColumn]:
+def _of_field(field: Field, mask: str, arrays: StoredArrays, taken: set[str]) -> list[OutputColumn]:
     group = _unique(field.name, OF_THE_RESULTS, taken)
-    source = (field.name,)
+    source = (field.name,) if mask == VALID.name else (field.name, mask)
     if (field.name, field.dtype, field.shape) == (DIGEST, "uint8", (32,)):
-        return [_column(group, pa.string(), partial(_hex, field.name), arrays=source)]
+        return [_column(group, pa.string(), partial(_hex, field.name, mask), arrays=source)]
     type_ = pa.string() if field.dtype == STRING else pa.from_numpy_dtype(field.dtype)
     type_ = pa.float32() if type_ == pa.float16() else type_  # Arrow's CSV writer has no float16
     columns = []
     for position, label in enumerate(_labels(field, arrays)):
         name = _unique(f"{group}_{label}", OF_THE_RESULTS, taken) if label else group
-        values = partial(_value, field.name, position, type_)
+        values = partial(_value, field.name, mask, position, type_)
         columns.append(
             OutputColumn(name=name, group=group, type=type_, values=values, arrays=source)
         )
@@ -182,15 +183,16 @@ def _own(column: Column, array: str, piece: Piece) -> pa.Array:
     return _known(piece.stored[array], piece.stored[f"{array}_valid"], ARROW_KINDS[column.kind])
 
 
-def _value(name: str, position: int, type_: pa.DataType, piece: Piece) -> pa.Array:
+def _value(name: str, mask: str, position: int, type_: pa.DataType, piece: Piece) -> pa.Array:
     values = piece.stored[name].reshape(len(piece.valid), -1)
-    return _known(values[:, position], piece.valid, type_)
+    return _known(values[:, position], piece.stored.get(mask, piece.valid), type_)
 
 
-def _hex(name: str, piece: Piece) -> pa.Array:
+def _hex(name: str, mask: str, piece: Piece) -> pa.Array:
     whole = np.ascontiguousarray(piece.stored[name]).tobytes().hex()
     digests = [whole[64 * row : 64 * row + 64] for row in range(piece.stop - piece.start)]
-    return _known(np.array(digests, object), piece.valid, pa.string())
+    known = piece.stored.get(mask, piece.valid)
+    return _known(np.array(digests, object), known, pa.string())
 
 
 def _known(values: npt.NDArray[Any], known: npt.NDArray[np.bool_], type_: pa.DataType) -> pa.Array:

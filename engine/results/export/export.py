@@ -194,7 +194,8 @@ def _selected(store: ResultsStore, names: Sequence[str] | None, text: bool) -> l
     """Return the columns of an export; read the corpus only if that is needed to find them."""
 
     def columns(own: Sequence[Column]) -> list[OutputColumn]:
-        return output_columns(store.index, store.manifest.fields, own, store.arrays, text)
+        computed = [(field, store.mask_of(field.name)) for field in store.computed]
+        return output_columns(store.index, computed, own, store.arrays, text)
 
     if not text or (names is not None and has_all(columns(store.index.keep), names)):
         available = columns(store.index.keep)

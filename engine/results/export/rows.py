@@ -103,7 +103,7 @@ def _read(batches: Iterator[Batch]) -> Iterator[Batch]:
 
 
 def _stored(store: ResultsStore, names: Sequence[str]) -> Iterator[Piece]:
-    row_bytes = sum(one.row_bytes for one in store.layout.fields if one.name in names)
+    row_bytes = sum(one.row_bytes for one in store.fields if one.name in names)
     for start, stop in store.layout.read_ranges(row_bytes):
         valid = np.asarray(store.arrays["valid"][start:stop])
         stored = {name: np.asarray(store.arrays[name][start:stop]) for name in names}

@@ -16,7 +16,12 @@ from ...worker.failing_rows import FailureLimit
 
 
 class FailingShards:
-    """The shards of a run with texts that a block failed for.
+    """The shards of a stage with texts that a block failed for.
+
+    Parameters
+    ----------
+    stage : str
+        Name of a later stage.
 
     Examples
     --------
@@ -27,8 +32,8 @@ class FailingShards:
     row 7: ValueError; 2 of the last 2 texts failed, and at most 1 are quarantined (max_failed_rows)
     """
 
-    def __init__(self, limit: FailureLimit) -> None:
-        self._limit = limit
+    def __init__(self, limit: FailureLimit, stage: str = "") -> None:
+        self._limit, self._stage = limit, stage
         self._shards: list[int] = []
         self._rows = self._failed = 0  # since as many rows were done as an ordinary shard has
 
@@ -53,4 +58,4 @@ class FailingShards:
         """Remove the markers of these shards, so that the next run computes them again."""
         if self._shards:
             ticket.check(target)
-            target.delete([marker_key(shard) for shard in self._shards])
+            target.delete([marker_key(shard, self._stage) for shard in self._shards])

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from html import escape
 from typing import Any
 
-from ..storage.field import Field
+from ...storage.field import Field
 
 _HEAD = ("block", "inputs", "field", "type", "description")
 
@@ -29,6 +29,9 @@ def table(blocks: Iterable[Any]) -> str:
 
 def _cells(block: Any) -> Iterable[tuple[str, ...]]:
     first = block.name, ", ".join(block.inputs)
+    if not hasattr(block, "fields"):
+        yield (block.name, ", ".join(["all texts", *block.inputs]), block.name, "reduction", "")
+        return
     for field in block.fields:
         yield (*first, field.name, kind_of(field), field.description)
         first = "", ""

@@ -1,0 +1,186 @@
+"""`MapPass`: the work of one pass of map-blocks over the shards of a store.
+
+Sending its tasks is in `run.dispatch`, what a task does in `worker.task`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from ....graphs.graph import Graph
+from ....storage.corpus.partition import MAX_SHARD_SECONDS
+from ....storage.store.layout import VALID
+from ....storage.store.leases.lease import LeaseTicket
+from ....storage.store.lifecycle import OpenStore
+from ....storage.store.shards import StoreLayout
+from ...monitoring.events import BlocksSetUp, EventStream, Notice, Planned
+from ...rendering.quantities import duration
+from ...worker.graph_trial import FirstInputs, GraphTrial
+from ...worker.task import Task, TaskContext, shards_in_flight
+from ...worker.user_code import sources_of
+from ...worker.values.compute_spec import ComputeSpec
+from ...worker.values.inputs import needs_text
+from ...worker.values.stored import StoredReductions, StoredValues
+from ..dispatch import Dispatch
+from ..spec import RunSpec
+from ..tasks import longest_first, tasks_left
+from ..worker_memory import project
+from .shard_news import ShardNews
+
+
+@dataclass(kw_only=True)
+class MapPass:
+    """One pass of a run.
+
+    Parameters
+    ----------
+    graph : Graph
+        The blocks of the pass.
+    stored : StoredValues or None
+        What a later pass takes from the store.
+    reductions : StoredReductions or None
+        The results of reductions that the blocks take.
+    """
+
+    spec: RunSpec
+    graph: Graph
+    dispatch: Dispatch
+    events: EventStream
+    news: ShardNews
+    stored: StoredValues | None = None
+    reductions: StoredReductions | None = None
+    text_seconds: Mapping[str, float] | None = None  # by block, from the trial
+    setup_bytes: int = 0  # from the trial
+
+    def try_on(self, texts: FirstInputs | None) -> None:
+        """Try the user's blocks on some texts.
+
+        Raises
+        ------
+        BlockError, RunFailed
+            See `Dispatch.try_graph`.
+        """
+        if texts is None or all(block.function is None for block in self.graph.maps):
+            return  # the built-in blocks test themselves
+        trial = GraphTrial.of(
+            self.graph,
+            self.spec.backend,
+            texts,
+            raise_on_error=self.spec.raise_on_error,
+            reductions=self.reductions,
+        )
+        self.dispatch.prepare(self.spec.backend)
+        result = self.dispatch.try_graph(trial)
+        self.text_seconds, self.setup_bytes = result.text_seconds, result.setup_bytes
+        if result.setup_seconds:
+            self.events.publish(BlocksSetUp(result.setup_seconds))
+        for note in result.notes:
+            self.events.publish(Notice(note))
+
+    def tasks(self, store: OpenStore) -> list[Task]:
+        """Return the tasks that are left, and publish the plan.
+
+        Raises
+        ------
+        RunFailed
+            A worker does not have the memory that they need.
+        """
+        layout = store.layout
+        measured = self.text_seconds or {}
+        own = [block.name for block in self.graph.maps if block.function is not None]
+        seconds = sum(measured.get(name, 0.0) for name in own)
+        left = list(tasks_left(store, max(self.graph.text_seconds, seconds)))
+        tasks = longest_first(left, store.index)
+        self._warn_of_slow_blocks(layout)
+        projection = None
+        if tasks:
+            self.dispatch.prepare(self.spec.backend)
+            ready = self.dispatch.readiness()
+            reads = self.stored is None or needs_text(self.graph.inputs)
+            stretches = [stretch for task in tasks for stretch in task.stretches if reads]
+            projection = project(
+                ready,
+                store.index,
+                layout,
+                stretches,
+                self.spec.corpus.opener,
+                setup=self.setup_bytes,
+            )
+        at_risk = min(layout.rows, shards_in_flight(layout) * layout.shard_rows)
+        self.events.publish(
+            Planned(
+                rows=layout.rows,
+                shards=layout.shards,
+                shard_rows=layout.shard_rows,
+                partitions=len(tasks),
+                rows_done=sum(marker.rows for marker in store.done.values()),
+                shards_done=len(store.done),
+                rows_at_risk=at_risk,
+                seconds_at_risk=at_risk * self.graph.text_seconds,
+                memory=projection,
+            )
+        )
+        if projection:
+            projection.require_fit()
+        return tasks
+
+    def run(self, store: OpenStore, tasks: Sequence[Task], ticket: LeaseTicket) -> None:
+        """Compute the shards of the tasks.
+
+        Raises
+        ------
+        PaniniError
+            Not all tasks were done; the error says why.
+        """
+        if not tasks:
+            return
+        self.news.begin(store.layout)
+        context = TaskContext(
+            compute=self._compute_spec(store),
+            target=self.spec.target,
+            layout=store.layout,
+            ticket=ticket,
+            raise_on_error=self.spec.raise_on_error,
+        )
+        self.dispatch.run(context, store, tasks)
+
+    def _compute_spec(self, store: OpenStore) -> ComputeSpec:
+        index, stage = store.index, store.layout.stage
+        return ComputeSpec(
+            graph=self.graph,
+            backend=self.spec.backend,
+            columns=index.selection,
+            id_column=index.id,
+            keep=index.keep,
+            fields=store.layout.fields,
+            opener=self.spec.corpus.opener,
+            stored=self.stored,
+            reductions=self.reductions,
+            valid=f"valid_{stage}" if stage else VALID.name,
+            micro_batch=self.spec.micro_batch,
+            failure_limit=self.spec.failure_limit,
+            sources=sources_of(self.graph),
+        )
+
+    def _warn_of_slow_blocks(self, layout: StoreLayout) -> None:
+        """Advise `text_seconds` if a shard will take long with a block that does not declare it."""
+        rows = min(layout.shard_rows, layout.rows)
+        measured = self.text_seconds or {}
+        slow = {
+            block.name: measured.get(block.name, 0.0)
+            for block in self.graph.maps
+            if block.function is not None and not block.text_seconds
+        }
+        slowest = max(slow, key=lambda name: slow[name], default="")
+        if not slowest or rows * slow[slowest] <= MAX_SHARD_SECONDS:
+            return
+        self.news.advised_seconds = True
+        self.events.publish(
+            Notice(
+                f"block {slowest!r} takes about {duration(slow[slowest])} per text, so a shard of "
+                f"{rows:,} texts takes {duration(rows * slow[slowest])}, and stopping loses as "
+                f"much: shards are smaller with text_seconds={slow[slowest]:.2g} in its "
+                "@pf.map_block, and fresh=True now"
+            )
+        )

@@ -1,0 +1,64 @@
+"""`ShardBuffer`: the arrays of a shard while it is computed."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+from ....storage.cleaning.normal_forms import NO_FORMS, NormalForms
+from ....storage.field import Field
+from ....storage.store.quarantine import QuarantinedRows, merge
+from ..failing_rows import FailedRows, FailureLimit
+from .stored import LoadedValues
+
+Arrays = dict[str, Any]
+"""Values by field name: NumPy arrays, or Arrow arrays for strings of the corpus."""
+
+
+@dataclass(kw_only=True)
+class ShardBuffer:
+    """The arrays of rows ``[start, stop)`` of the corpus, filled batch by batch."""
+
+    start: int
+    stop: int
+    arrays: Arrays
+    failed: FailedRows  # rows that a block failed for
+    quarantined: list[QuarantinedRows] = field(default_factory=list)
+    text_bytes: int = 0
+    rows_computed: int = 0  # quarantined rows are not computed
+    forms: NormalForms = NO_FORMS  # normal forms found so far; empty if texts are normalised
+    seconds: dict[str, float] = field(default_factory=dict)  # by block, and "read" for waiting
+    strings: dict[str, list[pa.Array]] = field(default_factory=dict)  # string columns, in batches
+    micro_batch: tuple[int, int] | None = None  # texts, and their bytes, last given to a block
+    ran: Counter[str] = field(default_factory=Counter)  # texts, by block with a condition
+    stored: LoadedValues | None = None  # of earlier stages
+
+    @classmethod
+    def of(
+        cls,
+        bounds: tuple[int, int],
+        fields: Sequence[Field],
+        limit: FailureLimit,
+        forms: NormalForms = NO_FORMS,
+    ) -> ShardBuffer:
+        """Return an empty buffer for rows ``[start, stop)``."""
+        start, stop = bounds
+        arrays = {one.name: np.empty((stop - start, *one.shape), one.array_dtype) for one in fields}
+        failed = FailedRows(limit=limit, rows=stop - start)
+        return cls(start=start, stop=stop, arrays=arrays, failed=failed, forms=forms)
+
+    def add_seconds(self, name: str, seconds: float) -> None:
+        """Add to the seconds of a block, or of reading."""
+        self.seconds[name] = self.seconds.get(name, 0.0) + seconds
+
+    def complete(self) -> None:
+        """Join what was collected in batches."""
+        entries = [*self.quarantined, *self.failed.entries.values()]
+        self.quarantined = merge(sorted(entries, key=lambda entry: entry.row or 0))
+        for name, parts in self.strings.items():
+            self.arrays[name] = pa.concat_arrays(parts)

@@ -1,0 +1,4 @@
+"""How blocks and graphs are shown.
+
+Computes nothing. May import `storage`.
+"""

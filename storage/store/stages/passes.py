@@ -1,0 +1,66 @@
+"""Later passes of an open store: begun or resumed, and what their tasks read and write."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+
+from ...field import Field
+from ...targets.target import Target
+from ..keys import ROOT_KEY, stage_key
+from ..layout import metadata
+from ..leases.lease import LeaseTicket
+from ..lifecycle import OpenStore, labelled_arrays
+from ..shards import done_shards, leftovers
+from .record import StageRecord, Stages, is_listed
+from .reductions import has_all_objects, read_reduction_marker
+
+
+def begin_stage(store: OpenStore, record: StageRecord, ticket: LeaseTicket) -> OpenStore:
+    """Begin a later stage, or resume it; return the store with this stage's layout and shards.
+
+    Raises
+    ------
+    LeaseLost
+        Another driver took over the store; `ticket` is that of its lease.
+    """
+    target = store.target
+    ticket.check(target)
+    if store.stages.get(record.name) != record:
+        target.put(stage_key(record.name), record.to_json())
+    stages = store.stages.including(record)
+    if record.is_reduction:
+        return replace(store, stages=stages)
+    layout = stages.layout(record)
+    markers = done_shards(target, layout)
+    done = {shard: marker for shard, marker in markers.items() if not marker.provisional}
+    target.delete(leftovers(target, layout, done))
+    return replace(store, stages=stages, layout=layout, done=done)
+
+
+def is_done(store: OpenStore, record: StageRecord) -> bool:
+    """Return whether all of a stage is there, with the right sizes."""
+    if record.is_reduction:
+        marker = read_reduction_marker(store.target, record.name, store.stages.fingerprint(record))
+        return marker is not None and has_all_objects(store.target, record.name, marker)
+    layout = store.stages.layout(record)
+    markers = done_shards(store.target, layout)
+    return len(markers) == layout.shards and not any(one.provisional for one in markers.values())
+
+
+def unlisted_metadata(target: Target, stages: Stages, names: Sequence[str]) -> dict[str, bytes]:
+    """Return the metadata of the later passes of these names that are not listed, by key."""
+    objects: dict[str, bytes] = {}
+    for name in names:
+        record = stages[name]
+        if not record.is_reduction and not is_listed(target, record):
+            objects |= array_metadata(record, (), stages.manifest.rows)
+    return objects
+
+
+def array_metadata(
+    record: StageRecord, labelled: Sequence[Field], rows: int
+) -> Mapping[str, bytes]:
+    """Return the metadata of the arrays of a pass, by key."""
+    made = metadata(labelled_arrays(record, labelled), rows, {})
+    return {key: data for key, data in made.items() if key != ROOT_KEY}
