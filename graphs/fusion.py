@@ -7,12 +7,8 @@ is, so fused blocks do not appear in fingerprints or stores.
 from __future__ import annotations
 
 from .block import TEXT, MapBlock
+from .blocks.fused import NAME, fused_parts
 from .graph import Graph
-
-NAME = "default_graph"
-"""Name of the fused block, and of the backend's function that computes it."""
-
-_FUSED = ("digest", "dhatu", "prime_base", "ambiguity")
 
 
 def fuse(graph: Graph) -> Graph:
@@ -26,13 +22,10 @@ def fuse(graph: Graph) -> Graph:
     >>> [block.name for block in fuse(default_graph()).blocks]
     ['default_graph']
     """
-    built_in = {block.name: block for block in graph.blocks if block.function is None}
-    if not built_in.keys() >= set(_FUSED):
+    parts = fused_parts(graph.blocks)
+    if not parts:
         return graph
-    parts = [built_in[name] for name in _FUSED]
-    _, dhatu, prime_base, ambiguity = parts
-    if prime_base.params != ambiguity.params:
-        return graph
+    _, dhatu, prime_base, _ = parts
     fused = MapBlock(
         name=NAME,
         inputs=(TEXT,),

@@ -17,8 +17,12 @@ from .block import ID, LENGTH, TEXT, MapBlock
 from .blocks.ambiguity import ambiguity
 from .blocks.dhatu import dhatu
 from .blocks.digest import digest
+from .blocks.fused import NAME as FUSED_NAME
+from .blocks.fused import fused_parts
 from .blocks.prime_base import prime_base
+from .drawing.explanation import Explanation
 from .drawing.html import kind_of, table
+from .drawing.sketch import sketch_of
 from .inventories import DHATUS, PRIMES
 from .reductions.reduce_block import ReduceBlock
 from .stages import Stage, needs, stages_of
@@ -99,7 +103,49 @@ class Graph:
         return f"<Graph {' → '.join(block.name for block in self.blocks) or 'without blocks'}>"
 
     def _repr_html_(self) -> str:
-        return table(self.blocks)
+        fields = f"<details><summary>fields</summary>{table(self.blocks)}</details>"
+        return f"<div>{self.explain().svg}{fields}</div>" if self.blocks else table(())
+
+    def explain(self, *, seconds: Mapping[str, float] | None = None) -> Explanation:
+        """Draw the graph: its stages, blocks and fields, what is fused, and known costs.
+
+        Parameters
+        ----------
+        seconds : mapping of str to float, optional
+            Measured seconds per text, by the name of a block; ``default_graph`` stands for its
+            blocks together. Otherwise the cost is what a block declares (`map_block`).
+
+        Returns
+        -------
+        Explanation
+            Plain text when printed, and a picture in a notebook; also as ``.svg``, and as a file
+            with ``.save("graph.svg")``.
+
+        Raises
+        ------
+        UsageError
+            `seconds` names something that is not a block.
+
+        Examples
+        --------
+        >>> print(Graph((digest(),)).explain())
+        graph of 1 block in 1 stage: 1 field, 32 bytes per text
+        <BLANKLINE>
+        corpus  text
+        <BLANKLINE>
+        stage 1: pass over the shards
+          digest  text  → digest  uint8[32]
+        """
+        return Explanation(
+            sketch_of(
+                self.stages(),
+                columns=self.inputs,
+                row_bytes=self.row_bytes,
+                fused=[block.name for block in fused_parts(self.blocks)],
+                fused_as=FUSED_NAME,
+                seconds=seconds,
+            )
+        )
 
     @property
     def maps(self) -> tuple[MapBlock, ...]:
