@@ -15,7 +15,7 @@ import typer
 
 from ... import __version__
 from ...storage.errors import UnencryptedScheduler
-from . import advise, bench, cite, machine, report, results, run, stores
+from . import advise, bench, cite, graph, machine, report, results, run, stores
 from .console import DONE, out
 from .stopping import Stopping
 
@@ -30,6 +30,7 @@ app = typer.Typer(
 )
 commands = (
     run.run,
+    graph.graph,
     advise.advise,
     bench.bench,
     machine.devices,

@@ -1,4 +1,4 @@
-"""The command ``paninifs run``: compute the default graph for a corpus, or rehearse it."""
+"""The command ``paninifs run``: compute a graph for a corpus, or rehearse it."""
 
 from __future__ import annotations
 
@@ -24,11 +24,13 @@ from .console import (
     print_json,
 )
 from .corpus_options import Delimiter, Encoding, Escape, Quote, dialect_options
+from .graph_files.options import Added, OwnGraph, chosen_graph
 from .rehearsal import print_rehearsal
 from .stopping import stoppable
 from .summary import Level, print_summary
 
 if TYPE_CHECKING:
+    from ...graphs.graph import Graph
     from ...storage.corpus.corpus import Corpus
 
 COUNTED_FIRST = 16 << 20
@@ -60,6 +62,8 @@ def run(
             "are written.",
         ),
     ],
+    graph: OwnGraph = None,
+    add: Added = None,
     text: Annotated[str, typer.Option(help="Column that holds the text.")] = "text",
     id: Annotated[
         str | None,
@@ -192,7 +196,8 @@ def run(
 ) -> None:
     """Compute dhātu weights, prime bases and ambiguity for a CORPUS, and store them in RESULTS.
 
-    An interrupted run resumes when the same command is given again.
+    --graph computes blocks of your own instead, --add computes them too. An interrupted run resumes
+    when the same command is given again.
 
     Example: paninifs run sentences.jsonl results.zarr
     """
@@ -201,7 +206,6 @@ def run(
     if cluster == "cuda" and not isinstance(worker_count, tuple):
         with errors():
             _require_gpus(worker_count)
-    from ...graphs.graph import default_graph
     from ...graphs.kernels import require as require_backend
     from ...storage.cleaning.steps import Cleaning
     from ...storage.corpus.corpus import open_corpus
@@ -213,6 +217,7 @@ def run(
     with errors():
         if backend is not None:
             require_backend(backend)
+        chosen = chosen_graph(graph, add)
         clean = Cleaning(
             markup=strip_markup,
             unicode=unicode.value if unicode else None,
@@ -245,7 +250,7 @@ def run(
             "mirror": mirror,
             "priority": priority,
         }
-        _check_first(source, results, **choices, **others)
+        _check_first(chosen, source, results, **choices, **others)
         if cluster is None:
             sized = worker_count or threads or memory or host != LOOPBACK
             cluster = cluster_for(source.nbytes, backend, sized=bool(sized))
@@ -259,7 +264,7 @@ def run(
             choices["client"] = client
             if sample is not None:
                 print_rehearsal(
-                    default_graph(),
+                    chosen,
                     source,
                     results,
                     rows=sample,
@@ -270,7 +275,7 @@ def run(
                 return
             with stoppable(results):
                 started = submit(
-                    default_graph(),
+                    chosen,
                     source,
                     results,
                     **choices,
@@ -291,12 +296,11 @@ def run(
         raise typer.Exit(QUARANTINED)
 
 
-def _check_first(corpus: Corpus, results: str, **options: Any) -> None:
+def _check_first(graph: Graph, corpus: Corpus, results: str, **options: Any) -> None:
     """Raise errors that are known without a cluster, which takes seconds to start."""
-    from ...graphs.graph import default_graph
     from ..run.spec import plan_run
 
-    plan = plan_run(default_graph(), corpus, results, **options)
+    plan = plan_run(graph, corpus, results, **options)
     if plan.manifest is None and corpus.nbytes <= COUNTED_FIRST:
         corpus.index  # noqa: B018 (counted now, and kept)
 

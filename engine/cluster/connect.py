@@ -19,7 +19,7 @@ from ..monitoring.dashboard.link import announce, dashboard_link
 from ..monitoring.dashboard.telemetry import install, page_for
 from .leaving import Leaving
 from .local import BACKEND_KEY, CLUSTERS
-from .main_guard import MAIN_GUARD
+from .main_guard import MAIN_GUARD, require_no_loading
 from .network import Endpoint, warn_if_exposed, warn_if_plain
 from .size import ClusterSize
 
@@ -98,6 +98,7 @@ def connect(
     """
     if _is_importing_main():
         sys.exit(f"a worker tried to start a cluster of its own: {MAIN_GUARD}")
+    require_no_loading("connect")
     size, endpoint = ClusterSize(workers, threads, memory), Endpoint(host, security)
     if prefer is not None:
         _check_preferences(prefer, otherwise, cluster, quiet=quiet)

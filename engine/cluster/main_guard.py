@@ -1,21 +1,56 @@
 """`lacks_main_guard`: whether worker processes would run the user's script again.
 
 Python starts a worker process by importing the script, so what starts a cluster has to be under
-``if __name__ == "__main__":``.
+``if __name__ == "__main__":``. So has what starts one in a file that a command takes a graph from
+(`loading`, `require_no_loading`).
 """
 
 from __future__ import annotations
 
 import ast
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from pathlib import Path
 from types import FrameType
+
+from ...storage.errors import UsageError
 
 MAIN_GUARD = (
     'in a script, put everything from connect() on under  if __name__ == "__main__":  because the '
     "workers import it"
 )
 """The advice."""
+
+
+_loading: ContextVar[str] = ContextVar("_loading", default="")
+
+
+@contextmanager
+def loading(file: str) -> Iterator[None]:
+    """Mark that a user's file is loaded for what it defines."""
+    before = _loading.set(file)
+    try:
+        yield
+    finally:
+        _loading.reset(before)
+
+
+def require_no_loading(function: str) -> None:
+    """Raise `UsageError` if a function that starts something is called while a file is loaded.
+
+    >>> with loading("blocks.py"):
+    ...     require_no_loading("connect")
+    Traceback (most recent call last):
+    paninifs.storage.errors.UsageError: blocks.py calls connect() when it is loaded, ...
+    """
+    file = _loading.get()
+    if file:
+        raise UsageError(
+            f"{file} calls {function}() when it is loaded, but only its blocks are wanted: put "
+            'everything from connect() on under  if __name__ == "__main__":'
+        )
 
 
 def lacks_main_guard() -> bool:

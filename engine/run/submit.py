@@ -18,6 +18,7 @@ from ...storage.messages.tracebacks import short_traceback
 from ...storage.store.layout import array_names
 from ...storage.targets.same_names import taken_for_one
 from ...storage.targets.target import Target
+from ..cluster.main_guard import require_no_loading
 from ..monitoring.dashboard.link import dashboard_link
 from ..monitoring.dashboard.telemetry import install, page_for
 from ..monitoring.display import show
@@ -125,6 +126,7 @@ def submit(
     >>> summary.done, pf.open_results(folder / "out.zarr").dhatu.shape
     (2, (2, 9))
     """
+    require_no_loading("submit")
     spec = RunSpec.of(
         graph,
         corpus,

@@ -186,7 +186,7 @@ def test_wrong_usage_prints_one_line_and_exits_2(arguments, words, tmp_path):
     assert "Traceback" not in ran.stderr
 
 
-@pytest.mark.parametrize("command", ["run", "status", "verify", "show"])
+@pytest.mark.parametrize("command", ["run", "graph", "status", "verify", "show"])
 def test_help_explains_every_option(command, tmp_path):
     helped = paninifs(command, "--help", cwd=tmp_path)
     assert helped.returncode == 0
