@@ -39,8 +39,18 @@ if TYPE_CHECKING:
     from .graphs.graph import Graph as Graph
     from .graphs.graph import default_graph as default_graph
     from .graphs.map_block import map_block as map_block
+    from .graphs.reductions.covariance import covariance as covariance
+    from .graphs.reductions.document_frequency import document_frequency as document_frequency
+    from .graphs.reductions.histogram import histogram as histogram
+    from .graphs.reductions.kmeans import kmeans as kmeans
+    from .graphs.reductions.kmeans import nearest as nearest
+    from .graphs.reductions.pca import pca as pca
+    from .graphs.reductions.pca import project as project
+    from .graphs.reductions.profile import profile as profile
+    from .graphs.reductions.quantiles import quantiles as quantiles
     from .graphs.reductions.reduce_block import ReduceBlock as ReduceBlock
     from .graphs.reductions.reduce_block import reduce_block as reduce_block
+    from .graphs.reductions.top import top as top
     from .storage import errors as errors
     from .storage.cleaning.steps import Cleaning as Cleaning
     from .storage.corpus.corpus import Corpus as Corpus
@@ -83,6 +93,16 @@ _HOME = {
     "prime_base": ".graphs.blocks.prime_base",
     "ReduceBlock": ".graphs.reductions.reduce_block",
     "reduce_block": ".graphs.reductions.reduce_block",
+    "covariance": ".graphs.reductions.covariance",
+    "document_frequency": ".graphs.reductions.document_frequency",
+    "histogram": ".graphs.reductions.histogram",
+    "kmeans": ".graphs.reductions.kmeans",
+    "nearest": ".graphs.reductions.kmeans",
+    "pca": ".graphs.reductions.pca",
+    "profile": ".graphs.reductions.profile",
+    "project": ".graphs.reductions.pca",
+    "quantiles": ".graphs.reductions.quantiles",
+    "top": ".graphs.reductions.top",
     "errors": ".storage",
     "Cleaning": ".storage.cleaning.steps",
     "Corpus": ".storage.corpus.corpus",

@@ -49,7 +49,7 @@ def describe_function(function: Callable[..., Any], block: str, versioned: bool)
         A value has no stable description, and the block has no version.
     """
     walk = _Walk(block, versioned)
-    if isinstance(function, FunctionType):
+    if isinstance(function, FunctionType) and not _is_own(function):
         return walk.function(function)
     return walk.value(getattr(function, "__name__", type(function).__name__), function)
 
@@ -224,6 +224,13 @@ def _is_user_function(value: Any) -> bool:
         return False
     package = (value.__module__ or "").partition(".")[0]
     return package != _PACKAGE and not _is_library(value.__code__.co_filename)
+
+
+def _is_own(function: FunctionType) -> bool:
+    """Return whether a function is defined by this package, which describes it by its label."""
+    module = function.__module__ or ""
+    there = getattr(sys.modules.get(module), function.__qualname__, None)
+    return module.partition(".")[0] == _PACKAGE and there is function
 
 
 def _unwrapped(value: Any) -> Any:

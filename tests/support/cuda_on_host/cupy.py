@@ -39,6 +39,8 @@ class ndarray(np.lib.mixins.NDArrayOperatorsMixin):  # noqa: N801 (CuPy's name)
         raise TypeError("Implicit conversion to a NumPy array is not allowed; use .get()")
 
     def __array_ufunc__(self, ufunc, method, *inputs, **kwargs):
+        if any(isinstance(value, np.ndarray) for value in inputs):
+            raise TypeError(f"Unsupported type {np.ndarray}")
         return _wrapped(getattr(ufunc, method)(*map(_plain, inputs), **kwargs))
 
     def __array_function__(self, function, types, args, kwargs):

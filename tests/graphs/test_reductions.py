@@ -1,0 +1,448 @@
+"""Ready-made reductions against plain NumPy over whole arrays; their bits, memory and limits."""
+
+from __future__ import annotations
+
+import json
+import multiprocessing
+import warnings
+import weakref
+from concurrent.futures import ProcessPoolExecutor
+
+import dask
+import dask.array as da
+import numpy as np
+import pytest
+import xarray as xr
+from lazy_texts import in_shards, texts
+
+import paninifs as pf
+from paninifs.graphs.reductions import kmeans as kmeans_module
+from paninifs.storage.errors import GraphError
+
+Q = [0.0, 0.1, 1 / 3, 0.5, 0.999, 1.0]
+
+
+# --- plain NumPy over the whole arrays ------------------------------------------------------------
+
+
+def quiet(function):
+    """Return a function that does not warn of empty slices."""
+
+    def call(*args, **kwargs):
+        with warnings.catch_warnings(), np.errstate(all="ignore"):
+            warnings.simplefilter("ignore")
+            return function(*args, **kwargs)
+
+    return call
+
+
+def numbers(whole, field):
+    values = whole[field].values.astype("float64")
+    mask = whole.get(f"{field}_valid")
+    return values if mask is None else np.where(mask.values, values, np.nan)
+
+
+def statistics(values):
+    """Return mean, spread and count over the first axis."""
+    return {
+        "mean": np.nanmean(values, axis=0),
+        "std": np.nanstd(values, axis=0),
+        "count": (~np.isnan(values)).sum(axis=0),
+    }
+
+
+def profile_of(field):
+    return quiet(lambda whole: statistics(numbers(whole, field)))
+
+
+def profile_by(field, by):
+    @quiet
+    def oracle(whole):
+        known = whole[f"{by}_valid"].values
+        labels = sorted(set(whole[by].values[known].tolist()))
+        values = numbers(whole, field)
+        parts = [statistics(values[known & (whole[by].values == label)]) for label in labels]
+        empty = np.empty((0, *values.shape[1:]))
+        found = {
+            key: np.array([part[key] for part in parts] or empty)
+            for key in ("mean", "std", "count")
+        }
+        return found | {by: np.array(labels, whole[by].dtype), "left_out": (~known).sum()}
+
+    return oracle
+
+
+def histogram_of(field, **options):
+    def oracle(whole):
+        values = numbers(whole, field)
+        columns = values.reshape(len(values), int(np.prod(values.shape[1:]))).T
+        finite = values[np.isfinite(values)]
+        if "range" not in options and np.ndim(options["bins"]) == 0:
+            options_ = options | {"range": (finite.min(), finite.max()) if finite.size else (0, 1)}
+        else:
+            options_ = options
+        both = [np.histogram(column[~np.isnan(column)], **options_) for column in columns]
+        counts = np.array([count for count, _ in both])
+        return {"count": counts.reshape(*values.shape[1:], -1), "edges": both[0][1]}
+
+    return oracle
+
+
+def quantiles_of(field):
+    @quiet
+    def oracle(whole):
+        values = numbers(whole, field)
+        if not len(values):
+            return {"": np.full((len(Q), *values.shape[1:]), np.nan)}
+        return {"": np.nanquantile(values, Q, axis=0)}
+
+    return oracle
+
+
+def finite_rows(whole, field):
+    values = numbers(whole, field)
+    return values[np.isfinite(values).all(axis=1)]
+
+
+@quiet
+def covariance_of(whole):
+    rows = finite_rows(whole, "dhatu")
+    covariance = np.cov(rows.T, ddof=1) if len(rows) > 1 else np.full((3, 3), np.nan)
+    mean = rows.mean(axis=0) if len(rows) else np.full(3, np.nan)
+    return {"covariance": covariance, "mean": mean, "count": len(rows)}
+
+
+@quiet
+def pca_of(whole):
+    found = covariance_of(whole)
+    if found["count"] < 2:
+        return {"variance": np.full(2, np.nan), "count": found["count"]}
+    variance, vectors = np.linalg.eigh(found["covariance"])
+    vectors = vectors.T[::-1][:2]
+    signs = np.sign(vectors[np.arange(2), np.abs(vectors).argmax(axis=1)])
+    variance = np.maximum(variance[::-1], 0)
+    result = {
+        "variance": variance[:2],
+        "variance_ratio": variance[:2] / variance.sum(),
+        "mean": found["mean"],
+        "count": found["count"],
+    }
+    unique = found["count"] > 3  # else several vectors belong to one value
+    return result | ({"components": vectors * signs[:, np.newaxis]} if unique else {})
+
+
+def top_of(field, smallest=False):
+    def oracle(whole):
+        values = whole[field].values
+        rows = [row for row in range(len(values)) if values[row] == values[row]]
+        rows.sort(key=lambda row: (values[row] if smallest else -values[row], row))
+        rows, places = rows[:7], min(7, len(values))
+        pad = places - len(rows)
+        return {
+            "value": np.array([*values[rows].tolist(), *[np.nan] * pad]),
+            "row": np.array([*rows, *[-1] * pad], "int64"),
+            "id": np.array([*whole.id.values[rows], *[""] * pad], object),
+        }
+
+    return oracle
+
+
+def lloyd(whole):
+    """Run Lloyd's algorithm from the same first centres."""
+    rows = finite_rows(whole, "dhatu")
+    if not len(rows):
+        return {"centres": np.full((4, 3), np.nan), "count": np.zeros(4, int), "inertia": np.nan}
+    kept = np.isfinite(whole.dhatu.values).all(axis=1)
+    sample = kmeans_module._sample(whole.dhatu.values, np.arange(len(kept)), 5)
+    centres = kmeans_module._first_centres(sample, 4, 5).centres
+    for last in [False] * 3 + [True]:
+        squares = ((rows[:, None] - centres) ** 2).sum(axis=-1)
+        cluster = squares.argmin(axis=1)
+        counts = np.bincount(cluster, minlength=4)
+        if not last:
+            centres = np.array(
+                [rows[cluster == k].mean(axis=0) if counts[k] else centres[k] for k in range(4)]
+            )
+    order = np.argsort(-counts, kind="stable")
+    return {"centres": centres[order], "count": counts[order], "inertia": squares.min(axis=1).sum()}
+
+
+def frequencies(whole):
+    rows = [set(row.tolist()) for row in whole.tokens.values]
+    tokens = sorted(set().union(*rows))
+    documents = [sum(token in row for row in rows) for token in tokens]
+    return {"token": np.array(tokens), "documents": np.array(documents), "texts": len(rows)}
+
+
+EXACT, NEAR = 0.0, 1e-12
+
+READY = {
+    "profile": (pf.profile("dhatu"), profile_of("dhatu"), NEAR),
+    "profile, far from zero": (pf.profile("far"), profile_of("far"), 1e-7),
+    "profile by language": (pf.profile("dhatu", by="lang"), profile_by("dhatu", "lang"), NEAR),
+    "profile by a number": (
+        pf.profile("entropy", by="stars"),
+        profile_by("entropy", "stars"),
+        NEAR,
+    ),
+    "profile of a column": (pf.profile("stars", by="lang"), profile_by("stars", "lang"), NEAR),
+    "histogram": (pf.histogram("entropy", bins=7), histogram_of("entropy", bins=7), EXACT),
+    "histogram of several": (
+        pf.histogram("dhatu", bins=5, range=(-2, 20)),
+        histogram_of("dhatu", bins=5, range=(-2, 20)),
+        EXACT,
+    ),
+    "histogram by edges": (
+        pf.histogram("n_words", bins=[0, 1, 10, 500]),
+        histogram_of("n_words", bins=[0, 1, 10, 500]),
+        EXACT,
+    ),
+    "quantiles": (pf.quantiles("entropy", q=Q), quantiles_of("entropy"), EXACT),
+    "quantiles of several": (pf.quantiles("dhatu", q=Q), quantiles_of("dhatu"), EXACT),
+    "quantiles of integers": (pf.quantiles("n_words", q=Q), quantiles_of("n_words"), EXACT),
+    "quantiles of float64": (pf.quantiles("far", q=Q), quantiles_of("far"), EXACT),
+    "quantiles of a column": (pf.quantiles("stars", q=Q), quantiles_of("stars"), EXACT),
+    "covariance": (pf.covariance("dhatu"), covariance_of, 1e-11),
+    "pca": (pf.pca("dhatu", components=2), pca_of, 1e-9),
+    "top": (pf.top("entropy", k=7), top_of("entropy"), EXACT),
+    "bottom": (pf.top("n_words", k=7, smallest=True), top_of("n_words", smallest=True), EXACT),
+    "kmeans": (pf.kmeans("dhatu", k=4, seed=5, passes=3), lloyd, 1e-10),
+    "document frequency": (pf.document_frequency("tokens"), frequencies, EXACT),
+}
+
+CASES = {
+    "unequal shards, one without rows": (600, (90, 0, 300, 7, 203), 0.1),
+    "one shard": (50, (50,), 0.1),
+    "more shards than are merged at once": (20, (1, 2, 1, 2, 1, 2, 1, 2, 1, 2, 1, 4), 0.1),
+    "one text": (1, (1,), 0.0),
+    "two texts": (2, (1, 1), 0.0),
+    "no texts": (0, (0,), 0.0),
+    "no texts in two shards": (0, (0, 0), 0.0),
+    "nothing is known": (9, (4, 5), 10.0),
+}
+
+
+def arrays_of(result):
+    """Return the arrays of a result by name, with coordinates."""
+    if isinstance(result, xr.DataArray):
+        return {"": result.values}
+    return {str(name): variable.values for name, variable in result.variables.items()}
+
+
+@pytest.mark.parametrize(("block", "oracle", "tolerance"), READY.values(), ids=READY)
+@pytest.mark.parametrize(("n", "sizes", "missing"), CASES.values(), ids=CASES)
+def test_as_plain_numpy_over_the_whole_arrays(block, oracle, tolerance, n, sizes, missing):
+    whole = texts(n, missing=missing)
+    lazy = block(in_shards(whole, *sizes))
+    found, expected = arrays_of(lazy.compute(scheduler="sync")), oracle(whole)
+    assert expected.keys() <= found.keys()
+    for name, values in expected.items():
+        assert found[name].shape == np.shape(values), name
+        if found[name].dtype == object or not tolerance:
+            np.testing.assert_array_equal(found[name], values, err_msg=name)
+        else:
+            np.testing.assert_allclose(found[name], values, tolerance, tolerance, err_msg=name)
+    declared = lazy.variables if isinstance(lazy, xr.Dataset) else {"": lazy.variable}
+    assert {str(name): (one.dtype, one.shape) for name, one in declared.items()} == {
+        name: (values.dtype, values.shape) for name, values in found.items()
+    }
+
+
+def bits(result):
+    """Return the bytes of a result."""
+    return {
+        name: values.tolist() if values.dtype == object else values.tobytes()
+        for name, values in arrays_of(result).items()
+    }
+
+
+@pytest.mark.parametrize("block", [row[0] for row in READY.values()], ids=READY)
+def test_the_bits_do_not_depend_on_threads(block):
+    lazy = in_shards(texts(600), 90, 0, 300, 7, *[20] * 10, 3)
+    expected = bits(block(lazy).compute(scheduler="sync"))
+    for threads in (1, 2, 7):
+        with dask.config.set(scheduler="threads", num_workers=threads, split_every=2 + threads):
+            assert bits(block(lazy).compute()) == expected
+
+
+def test_the_bits_do_not_depend_on_processes():
+    lazy = in_shards(texts(600), 90, 0, 300, 7, *[20] * 10, 3)
+    context = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(2, context) as pool:
+        for block, *_ in READY.values():
+            expected = bits(block(lazy).compute(scheduler="sync"))
+            with dask.config.set(scheduler="processes", pool=pool):
+                assert bits(block(lazy).compute()) == expected
+
+
+# --- memory ---------------------------------------------------------------------------------------
+
+
+class Chunks:
+    """Chunks of a field that are read when they are computed, and counted while they are alive."""
+
+    def __init__(self):
+        self.read, self.alive, self.most = [], 0, 0
+
+    def __call__(self, block):
+        values = np.random.default_rng(int(block.flat[0])).random((len(block), 3))
+        self.read.append(int(block.flat[0]))
+        self.alive += 1
+        self.most = max(self.most, self.alive)
+        weakref.finalize(values, self._gone)
+        return values
+
+    def _gone(self):
+        self.alive -= 1
+
+    def __dask_tokenize__(self):
+        return id(self)
+
+
+PASSES = {
+    "profile": (pf.profile("x"), 1),
+    "profile by group": (pf.profile("x", by="lang"), 1),
+    "histogram": (pf.histogram("x", bins=3), 2),
+    "histogram with a range": (pf.histogram("x", bins=3, range=(0, 1)), 1),
+    "quantiles": (pf.quantiles("x", q=[0.5]), 6),
+    "covariance": (pf.covariance("x"), 1),
+    "pca": (pf.pca("x"), 1),
+    "kmeans": (pf.kmeans("x", k=3, passes=4), 6),
+}
+
+
+@pytest.mark.parametrize(("block", "passes"), PASSES.values(), ids=PASSES)
+def test_a_pass_reads_every_shard_once_and_keeps_few(block, passes):
+    chunks, shards = Chunks(), 24
+    starts = da.arange(shards * 4, chunks=4)[:, np.newaxis]
+    values = starts.map_blocks(
+        chunks, chunks=((4,) * shards, (3,)), dtype="float64", meta=np.empty((0, 0))
+    )
+    lang = np.array(["fr", "sa"] * (shards * 2), object)
+    lazy = xr.Dataset({"x": (("text", "axis"), values), "lang": ("text", lang)}).chunk(text=4)
+    block(lazy).compute(scheduler="sync")
+    assert len(chunks.read) == passes * shards
+    for number in range(passes):  # a pass begins when the one before it has ended
+        assert len({*chunks.read[number * shards : (number + 1) * shards]}) == shards
+    assert chunks.most <= 3
+
+
+def test_the_time_to_plan_grows_with_the_number_of_shards():
+    # dask copies the list of a graph's layers for every task that is added to it.
+    values = da.zeros(5000, chunks=10, dtype="float32")
+    graph = pf.quantiles("x", q=[0.5])(xr.Dataset({"x": ("text", values)})).__dask_graph__()
+    assert len(graph.layers) < 20
+    assert len(graph.to_dict()) < 500 * 3 * 4
+
+
+# --- what a run's fingerprint holds ---------------------------------------------------------------
+
+
+@pytest.mark.parametrize("block", [row[0] for row in READY.values()], ids=READY)
+def test_a_description_is_short_and_names_code_by_its_label(block):
+    described = block.describe()
+    assert json.loads(json.dumps(described)) == described
+    assert described["code"].startswith("paninifs.graphs.reductions.")
+    assert described["version"]
+    assert block.inputs == ()
+    pf.Graph((block,)).pickled()
+
+
+def test_a_function_that_a_doctest_or_a_user_defines_is_described_by_its_source():
+    def mine(results):
+        return results.n.mean()
+
+    mine.__module__ = "paninifs.graphs.reductions.profile"
+    assert pf.reduce_block(mine).describe()["code"]["source"].startswith("def mine(")
+
+
+def test_names_can_be_given_and_are_different_by_default():
+    names = [row[0].name for row in READY.values()]
+    assert len(set(names)) == len(names)
+    assert pf.top("entropy", name="best").name == "best"
+    with pytest.raises(GraphError, match="'the best'"):
+        pf.top("entropy", name="the best")
+
+
+# --- what cannot be computed ----------------------------------------------------------------------
+
+REFUSED = {
+    "bins": lambda: pf.histogram("x", bins=0),
+    "edges": lambda: pf.histogram("x", bins=[0, 0, 1]),
+    "range": lambda: pf.histogram("x", bins=3, range=(1, 1)),
+    "a range that is not finite": lambda: pf.histogram("x", bins=3, range=(0, float("nan"))),
+    "probability": lambda: pf.quantiles("x", q=[0.5, 1.5]),
+    "no probability": lambda: pf.quantiles("x", q=[]),
+    "components": lambda: pf.pca("x", components=0),
+    "more components than values": lambda: pf.pca("dhatu", components=4),
+    "k": lambda: pf.top("x", k=2.5),
+    "k that is a bool": lambda: pf.kmeans("x", k=True),
+    "seed": lambda: pf.kmeans("x", k=2, seed=-1),
+    "passes": lambda: pf.kmeans("x", k=2, passes=1000),
+    "limit": lambda: pf.document_frequency("x", limit=0),
+    "a field that is not there": lambda: pf.profile("entropie"),
+    "strings": lambda: pf.profile("lang"),
+    "groups that are not there": lambda: pf.profile("entropy", by="langue"),
+    "groups by several values": lambda: pf.profile("entropy", by="dhatu"),
+    "one value per text": lambda: pf.covariance("entropy"),
+    "several values per text": lambda: pf.top("dhatu"),
+    "too many tokens": lambda: pf.document_frequency("tokens", limit=7),
+    "a projection on something else": lambda: pf.project("dhatu", pf.covariance("dhatu")),
+    "centres of something else": lambda: pf.nearest("dhatu", pf.pca("dhatu")),
+}
+SAID = {
+    "probability": "1.5",
+    "k": "2.5",
+    "a field that is not there": "'entropie'.*dhatu, entropy",
+    "more components than values": "4 components of 'dhatu', which has 3",
+    "groups that are not there": "'langue'",
+    "too many tokens": "at least (8|9|1[0-9]).*limit is 7",
+    "range": r"\(1, 1\)",
+}
+
+
+@pytest.mark.parametrize("case", REFUSED)
+def test_what_cannot_be_computed_is_refused(case):
+    with pytest.raises(GraphError, match=SAID.get(case)):
+        REFUSED[case]()(in_shards(texts(20), 8, 12)).compute(scheduler="sync")
+
+
+@pytest.mark.documented("reduction-size")
+def test_too_many_groups_are_refused_with_the_number(monkeypatch):
+    monkeypatch.setattr("paninifs.graphs.reductions.groups.MOST_GROUPS", 99)
+    lazy = in_shards(texts(300).assign(url=("text", [str(n) for n in range(300)])), 80, 80, 140)
+    with (
+        dask.config.set(scheduler="sync"),
+        pytest.raises(
+            GraphError, match=r"'url' makes more than 99 groups of texts \(at least 100\)"
+        ),
+    ):
+        pf.profile("entropy", by="url")(lazy)
+
+
+LARGE = {
+    "quantiles": (
+        pf.quantiles("x", q=np.linspace(0, 1, 9)),
+        "9 quantiles of the 1,024 components of 'x' would take 288 MiB per shard",
+    ),
+    "histogram": (
+        pf.histogram("x", bins=10_000),
+        "10,000 bins of the 1,024 components of 'x' would take 78 MiB per shard",
+    ),
+    "profile": (
+        pf.profile("x", by="n"),
+        "3,000 groups of the 1,024 components of 'x' would take 70 MiB per shard",
+    ),
+}
+
+
+@pytest.mark.documented("reduction-size")
+@pytest.mark.parametrize(("block", "message"), LARGE.values(), ids=LARGE)
+def test_states_that_take_much_memory_are_refused_with_their_size(block, message):
+    values = da.zeros((3000, 1024), chunks=(1000, 1024))
+    lazy = xr.Dataset({"x": (("text", "axis"), values), "n": ("text", np.arange(3000))})
+    with (
+        dask.config.set(scheduler="sync"),
+        pytest.raises(GraphError, match=f"{message}; the limit is 64 MiB"),
+    ):
+        block(lazy)
