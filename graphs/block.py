@@ -17,12 +17,12 @@ import numpy as np
 import numpy.typing as npt
 
 from ..storage.errors import BlockError, GraphError
-from ..storage.field import STRING, Field
+from ..storage.field import Field
 from ..storage.text import PackedText
 from .drawing.html import kind_of, table
 from .fingerprint.functions import describe_function
 from .kernels import load
-from .user_functions.returned import UnfitError, array_of, by_field
+from .user_functions.returned import UnfitError, arrays_of, by_field
 from .user_functions.setups import made_here
 
 TEXT, ID, LENGTH = "text", "id", "length"
@@ -113,8 +113,12 @@ class MapBlock:
             )
 
     def _check_kernel(self) -> None:
-        if any(field_.dtype == STRING for field_ in self.fields):
-            raise GraphError(f"block {self.name!r}: a CUDA kernel cannot return strings")
+        odd = [one for one in self.fields if not one.is_number or one.nullable]
+        if odd:
+            raise GraphError(
+                f"block {self.name!r}: a CUDA kernel cannot return {odd[0].type_name}: use the "
+                "function, or a field of numbers"
+            )
         declared = rf'extern\s+"C"\s+__global__\s[^;{{]*?\b{re.escape(self.name)}\s*\('
         if not isinstance(self.cuda, str) or not re.search(declared, self.cuda):
             raise GraphError(
@@ -215,10 +219,10 @@ class MapBlock:
         """
         try:
             values = by_field(self.fields, returned)
-            return {
-                field_.name: array_of(field_, value, rows)
-                for field_, value in zip(self.fields, values, strict=True)
-            }
+            made: dict[str, npt.NDArray[Any]] = {}
+            for field_, value in zip(self.fields, values, strict=True):
+                made |= arrays_of(field_, value, rows)
+            return made
         except UnfitError as error:
             declared = ", ".join(field_.name for field_ in self.fields)
             raise BlockError(f"block {self.name!r} (fields: {declared}) {error}") from None

@@ -163,6 +163,11 @@ class Graph:
         return tuple(field for block in self.maps for field in block.fields)
 
     @property
+    def arrays(self) -> tuple[Field, ...]:
+        """The arrays of all fields: those of a nullable field are its values and its mask."""
+        return tuple(array for field in self.fields for array in field.arrays)
+
+    @property
     def inputs(self) -> tuple[str, ...]:
         """Names of what the blocks take and no block of the graph makes, such as ``text``."""
         made = {name for block in self.blocks for name, _ in _made(block)}
@@ -235,7 +240,7 @@ def _made(block: AnyBlock) -> list[tuple[str, Field | ReduceBlock]]:
     """Return what a block makes, each with its name."""
     if isinstance(block, ReduceBlock):
         return [(block.name, block)]
-    return [(field.name, field) for field in block.fields]
+    return [(array.name, array) for field in block.fields for array in field.arrays]
 
 
 def _require_earlier(

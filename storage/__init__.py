@@ -3,8 +3,8 @@
 Nothing here depends on clusters, devices or displays. Outside its folders, this package holds only
 what several of them share: errors, names in messages, packed text, fields, rows, dialects, and the
 key that makes a folder a results store. Imports run one way: store > corpus | targets > formats >
-rows > cleaning | filesystems > text | field | messages > errors. Modules here import nothing from
-`graphs` or `engine`.
+rows > cleaning | filesystems > field > kinds > text | messages > errors. Modules here import
+nothing from `graphs` or `engine`.
 """
 
 from . import errors

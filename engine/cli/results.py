@@ -78,7 +78,11 @@ def _print(found: Peek) -> None:
 def export(
     results: Results,
     file: Annotated[
-        str, typer.Argument(metavar="FILE", help="The file to write: .csv, .csv.gz or .parquet.")
+        str,
+        typer.Argument(
+            metavar="FILE",
+            help="The file to write: .csv, .csv.gz, .jsonl, .jsonl.gz or .parquet.",
+        ),
     ],
     columns: Annotated[
         list[str] | None,
@@ -87,7 +91,8 @@ def export(
     format: Annotated[
         str | None,
         typer.Option(
-            help="'csv', 'csv.gz' or 'parquet'; by default inferred from the file's ending."
+            help="'csv', 'csv.gz', 'jsonl', 'jsonl.gz' or 'parquet'; by default inferred from the "
+            "file's ending."
         ),
     ] = None,
     text: Annotated[

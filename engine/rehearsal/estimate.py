@@ -34,8 +34,9 @@ def store_bytes(layout: StoreLayout, sizes: Mapping[str, int], summary: Summary)
     summary : Summary
         Summary of the small store.
     """
-    plain = {field.name: field for field in layout.fields if not field.compress}
-    packed = {field.name for field in layout.fields if field.compress} | {DUPLICATE.name}
+    fixed = (field for field in layout.fields if field.kind.codec == "bytes")
+    plain = {field.name: field for field in fixed if not field.compress}
+    packed = {field.name for field in layout.fields} - set(plain) | {DUPLICATE.name}
     total = float(sum(_plain_bytes(layout, field) for field in plain.values()))
     for key, size in sizes.items():
         name, _, rest = key.partition("/c/")
@@ -52,7 +53,7 @@ def store_bytes(layout: StoreLayout, sizes: Mapping[str, int], summary: Summary)
 
 def _plain_bytes(layout: StoreLayout, field: Field) -> int:
     """Return the bytes of all shards of an uncompressed field, in whole chunks."""
-    rows = chunk_rows(layout.shard_rows)
+    rows = chunk_rows(layout.shard_rows, field.row_bytes, layout.chunk_bytes)
     index = _ENTRY * -(-layout.shard_rows // rows) + _CHECKSUM
     full, rest = divmod(layout.rows, layout.shard_rows)
     chunks = full * -(-layout.shard_rows // rows) + -(-rest // rows)

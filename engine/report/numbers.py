@@ -161,7 +161,7 @@ class ComponentSums:
 
     def add(self, array: StoredArray, start: int, places: npt.NDArray[np.int64]) -> None:
         """Add texts: the rows at `places` after `start`, ascending."""
-        if not self._at:
+        if not self._at or not len(places):
             return
         rows = slice(start, start + int(places[-1]) + 1)
         *outer, last = (max(at) + 1 for at in zip(*self._at, strict=True))

@@ -47,7 +47,7 @@ class Reading:
     texts: int  # computed ones
     sampled: int  # texts in the sample for quantiles and histograms
     distributions: tuple[Distribution, ...]
-    not_drawn: tuple[str, ...]  # fields with one number per text, beyond `OWN_FIELDS`
+    not_drawn: tuple[str, ...]  # fields beyond `OWN_FIELDS`, and those that are not numbers
     components: tuple[Components, ...]  # of the user's fields with several numbers per text
     components_not_shown: tuple[str, ...]  # such fields beyond `OWN_FIELDS`
     dhatus: tuple[str, ...]  # names; empty: no such array
@@ -96,17 +96,18 @@ class _Reader:
         manifest = store.manifest
         self._arrays, self._rows, self._by = store.arrays, manifest.rows, by
         self._mask_of = store.mask_of
-        computed = {field.name: field for field in store.computed}
+        self._computed = computed = {field.name: field for field in store.computed}
         self._shares = _matrix(computed, _SHARES)
         self._bases = _matrix(computed, _BASES)
         built_in = [name for name in _BUILT_IN_NUMBERS if name in computed]
-        own = [f.name for f in store.computed if not f.shape and f.dtype != STRING]
+        own = [f.name for f in store.computed if not f.shape and f.is_number]
         own = [name for name in own if name not in built_in]
         drawn = built_in + own[:OWN_FIELDS]
         self._ranked = RANKED_BY if RANKED_BY in computed else next(iter(own), None)
-        self._not_drawn = tuple(own[OWN_FIELDS:])
+        others = [f"{f.name} ({f.type_name})" for f in manifest.fields if not f.is_number]
+        self._not_drawn = (*own[OWN_FIELDS:], *others)
         self._averaged = [name for name in drawn if name == RANKED_BY or name not in built_in]
-        several = [f for f in store.computed if f.shape and f.dtype != STRING]
+        several = [f for f in store.computed if f.shape and f.is_number]
         several = [f for f in several if f.name not in _built_in_fields(store)]
         self._components = [
             ComponentSums(f, f.dims and store.arrays.labels(f.dims[-1]))
@@ -115,7 +116,7 @@ class _Reader:
         self._components_not_shown = tuple(field.name for field in several[OWN_FIELDS:])
         self._numbers = {name: Numbers(name, self._description(name)) for name in drawn}
         self._dhatus = self._labels(computed[_SHARES]) if self._shares else ()
-        stored = [field for field in store.fields if not field.shape]
+        stored = [one for one in store.fields if not (one.shape or one.ragged)]
         self._validities = {field.name for field in stored if field.name.endswith("_valid")}
         self._groups = _candidates(by, store.index, [field.name for field in stored])
         self._overall = Groups("", 1)
@@ -146,7 +147,8 @@ class _Reader:
             if name in self._averaged:
                 averaged[name] = values
         for components in self._components:
-            components.add(self._arrays[components.name], start, places)
+            here = self._known_places(components.name, start, stop, places)
+            components.add(self._arrays[components.name], start, here)
         shares = column(self._shares)
         self._overall.add(np.zeros(len(places), np.int8), None, shares, averaged)
         colours = {}
@@ -156,7 +158,7 @@ class _Reader:
             colours[""] = strongest
         for groups in self._groups:
             known = column(_known(groups.column, self._validities))
-            values = self._column(groups.column, start, stop)[places]
+            values = self._arrays[groups.column].readable(start, stop)[places]
             colours[groups.column] = groups.add(values, known, shares, averaged)
         self._drop_overfull()
         if points and self._bases:
@@ -194,9 +196,16 @@ class _Reader:
         self, places: npt.NDArray[np.int64], name: str, start: int, stop: int
     ) -> npt.NDArray[Any]:
         """Return values of a field, NaN where a block that was added later has none."""
-        values = self._column(name, start, stop)[places]
+        values = self._arrays.numbers(self._computed[name], start, stop)[places]
         known = self._column(self._mask_of(name), start, stop)[places]
         return values if known.all() else np.where(known, values, np.nan)
+
+    def _known_places(
+        self, name: str, start: int, stop: int, places: npt.NDArray[np.int64]
+    ) -> npt.NDArray[np.int64]:
+        """Return the places whose value of a field is not missing."""
+        field = self._computed[name]
+        return places[self._column(field.mask, start, stop)[places]] if field.nullable else places
 
     def _sample(
         self, places: npt.NDArray[np.int64], rows: int, chance: np.random.Generator

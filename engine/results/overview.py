@@ -11,7 +11,7 @@ import numpy as np
 
 from ...storage.corpus.relocation import CorpusLocation
 from ...storage.errors import ColumnNotFound
-from ...storage.field import STRING
+from ...storage.field import Field
 from ...storage.store.duplicates import mark_fields
 from ...storage.store.history import Summary
 from ...storage.store.leases.lease import current_owner
@@ -158,13 +158,14 @@ def overview(
     status = read_status(store)
     manifest = store.manifest
     by = _ranked_by(store, by)
-    highest = _highest(store, by, top) if by else []
+    ranking = next((field for field in store.computed if field.name == by), None)
+    highest = _highest(store, ranking, top) if ranking else []
     fields = (*store.fields, *mark_fields(store.index.cleaning))
     graph = store.blocks.items()
     return Overview(
         status=status,
         summary=store.summary,
-        arrays={f.name: f"{f.dtype} {[manifest.rows, *f.shape]}" for f in fields},
+        arrays={f.name: f"{f.type_name} {[manifest.rows, *f.shape]}" for f in fields},
         blocks={name: list(block.get("fields", ())) for name, block in graph},
         ranked_by=by,
         ranked=ranked(store, highest),
@@ -172,7 +173,7 @@ def overview(
 
 
 def _ranked_by(store: ResultsStore, by: str | None) -> str | None:
-    numeric = [f.name for f in store.computed if not f.shape and f.dtype != STRING]
+    numeric = [f.name for f in store.computed if not f.shape and f.is_number]
     if by is None:
         return RANKED_BY if RANKED_BY in numeric else next(iter(numeric), None)
     if by not in numeric:
@@ -181,12 +182,12 @@ def _ranked_by(store: ResultsStore, by: str | None) -> str | None:
     return by
 
 
-def _highest(store: ResultsStore, by: str, top: int) -> list[tuple[int, float]]:
+def _highest(store: ResultsStore, by: Field, top: int) -> list[tuple[int, float]]:
     extremes, arrays = Extremes(top), store.arrays
     for start in range(0, store.manifest.rows, ROWS_READ):
         stop = min(start + ROWS_READ, store.manifest.rows)
-        rows = start + np.flatnonzero(arrays[store.mask_of(by)][start:stop])
-        extremes.add(rows, np.asarray(arrays[by][start:stop])[rows - start])
+        rows = start + np.flatnonzero(arrays[store.mask_of(by.name)][start:stop])
+        extremes.add(rows, arrays.numbers(by, start, stop)[rows - start])
     return extremes.highest
 
 

@@ -159,7 +159,7 @@ def _spec(store: ResultsStore, built_in: tuple[MapBlock, ...], own: Container[st
 
 
 def _blocks(store: ResultsStore) -> tuple[tuple[MapBlock, ...], dict[str, str]]:
-    """Return the built-in blocks, and the fields of the user's own blocks: field to block name."""
+    """Return the built-in blocks, and the arrays of the user's own blocks: array to block name."""
     fields = {field.name: field for field in store.computed}
     built_in: list[MapBlock] = []
     own: dict[str, str] = {}
@@ -170,7 +170,8 @@ def _blocks(store: ResultsStore) -> tuple[tuple[MapBlock, ...], dict[str, str]]:
         if (
             "code" in block or name not in BUILT_IN
         ):  # a store must not choose the code that is called
-            own |= dict.fromkeys(block["fields"], name)
+            arrays = (array for field in block["fields"] for array in fields[field].arrays)
+            own |= {array.name: name for array in arrays}
             continue
         params = {key: tuple(value) for key, value in block["params"].items()}
         made = tuple(fields[field] for field in block["fields"])
@@ -249,7 +250,7 @@ def _take_out_failed(store: ResultsStore, spec: ComputeSpec, part: ShardBuffer) 
             continue
         part.arrays["valid"][row] = False
         for computed in spec.graph.fields:
-            part.arrays[computed.name][row] = computed.fill
+            part.arrays[computed.name][row : row + 1] = computed.fill
 
 
 def _later_bytes(
@@ -314,11 +315,7 @@ def _differences(arrays: StoredArrays, spec: ComputeSpec, part: ShardBuffer) -> 
         except Exception as error:  # noqa: BLE001 (a codec may raise anything on damaged bytes)
             yield f"{field.name}, rows {part.start}-{part.stop - 1}: cannot be decoded: {error}"
             continue
-        if field.array_dtype.kind == "f":
-            bits = f"u{field.array_dtype.itemsize}"
-            expected, stored = expected.view(bits), stored.view(bits)
-        unequal = expected != stored.astype(expected.dtype)
-        rows = np.flatnonzero(unequal.reshape(len(unequal), -1).any(axis=1))
+        rows = np.flatnonzero(field.kind.unequal(expected, stored))
         if len(rows):
             yield (
                 f"{field.name}, row {part.start + int(rows[0])}: stored and computed values "

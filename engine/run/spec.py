@@ -25,6 +25,7 @@ from ...storage.corpus.partition import FEW_SHARDS, SHARDS_AIMED_AT, Sharding
 from ...storage.errors import GraphError, UsageError
 from ...storage.rows import Column
 from ...storage.store.duplicates import require_digest
+from ...storage.store.encoding import new_chunk_bytes
 from ...storage.store.extension import (
     Existing,
     in_known_order,
@@ -86,10 +87,11 @@ class RunPlan:
         fields = stored_fields(index.id, index.keep, self.stages.first.fields)
         row_bytes = sum(field.row_bytes for field in fields)
         if self.manifest is not None:
-            shard_rows = self.manifest.shard_rows
+            shard_rows, chunk_bytes = self.manifest.shard_rows, self.manifest.chunk_bytes
         else:
             shard_rows = self.sharding.choose(index.rows, row_bytes)
-        return StoreLayout(fields, index.rows, shard_rows, "")
+            chunk_bytes = new_chunk_bytes(fields)
+        return StoreLayout(fields, index.rows, shard_rows, "", chunk_bytes=chunk_bytes)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -151,7 +151,7 @@ class Blocks:
         self._entered = ExitStack()
         self.setup_seconds: Mapping[str, float] = {}
         self.setup_bytes = 0
-        self._fields = graph.fields
+        self._fields = graph.arrays
         self._sources = sources or {}
         self._sizes = Fixed(micro_batch) if micro_batch else _shared_sizes(graph, backend)
         self._pace = None if micro_batch else _shared_pace(graph, backend)

@@ -91,8 +91,9 @@ def _completed(spec: ComputeSpec, buffer: ShardBuffer) -> ShardBuffer:
     """Join what was collected in batches, and take out the rows that a block failed for."""
     for row in buffer.failed.entries:
         buffer.arrays[spec.valid][row - buffer.start] = False
-        for computed in spec.graph.fields:
-            buffer.arrays[computed.name][row - buffer.start] = computed.fill
+        at = slice(row - buffer.start, row - buffer.start + 1)
+        for computed in spec.graph.arrays:
+            buffer.arrays[computed.name][at] = computed.fill
     buffer.complete()
     return buffer
 

@@ -243,7 +243,9 @@ class Search:
             values = {name: self._kernels.chosen(all_.values[name], chosen) for name in names}
             made = self._called(block, code, Inputs(values, rows))
         return {
-            one.name: self._kernels.spread(made.get(one.name), chosen, one) for one in block.fields
+            one.name: self._kernels.spread(made.get(one.name), chosen, one)
+            for field in block.fields
+            for one in field.arrays
         }
 
     def _is_of_texts(self, block: MapBlock, error: BaseException) -> bool:

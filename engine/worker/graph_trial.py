@@ -22,6 +22,7 @@ from ...graphs.fingerprint.changes import Observed
 from ...graphs.graph import Graph
 from ...graphs.kernels import load
 from ...storage.errors import BlockError, PaniniError
+from ...storage.field import Field
 from .block_execution import Blocks
 from .micro_batch import MicroBatch
 from .sent_graph import GraphKey, held_graph
@@ -205,8 +206,8 @@ class _Attempts:
             _, alone = self._seen
             for block in graph.maps:
                 for one in block.fields if block.function is not None else ():
-                    before, now = together[one.name][row], alone[one.name][0]
-                    if not _close(before, now, CLOSE if block.exact else CLOSE_INEXACT):
+                    before, now = together[one.name][row : row + 1], alone[one.name][:1]
+                    if not _close(one, before, now, CLOSE if block.exact else CLOSE_INEXACT):
                         where = self._texts.where(start + row, start + row + 1)
                         return BlockError(
                             f"block {block.name!r} returns other values for the same text in "
@@ -250,11 +251,10 @@ class _Attempts:
         return None
 
 
-def _close(one: Any, other: Any, tolerance: float) -> bool:
+def _close(field: Field, one: Any, other: Any, tolerance: float) -> bool:
     """Return whether values of a row are equal; floats within a share of the largest of the row."""
-    one, other = np.asarray(one), np.asarray(other)
     if one.dtype.kind != "f":
-        return bool((one == other).all())
+        return not field.kind.unequal(one, other).any()
     wide, narrow = one.astype(np.float64), other.astype(np.float64)
     largest = np.abs(np.where(np.isfinite(wide), wide, 0)).max(initial=0)
     return bool(np.allclose(wide, narrow, tolerance, tolerance * largest, equal_nan=True))

@@ -12,12 +12,12 @@ _HEAD = ("block", "inputs", "field", "type", "description")
 
 
 def kind_of(field: Field) -> str:
-    """Return a field's dtype and shape.
+    """Return a field's type and shape.
 
     >>> kind_of(Field("x", "float32", (9,)))
     'float32[9]'
     """
-    return f"{field.dtype}{list(field.shape) if field.shape else ''}"
+    return f"{field.type_name}{list(field.shape) if field.shape else ''}"
 
 
 def table(blocks: Iterable[Any]) -> str:

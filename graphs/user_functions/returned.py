@@ -1,26 +1,29 @@
 """Validation of what a block's code returned: each value becomes the array of a field, or an error.
 
 The errors say what was returned and what to write in its place, so that the advice works. `block`
-names the block in them.
+names the block in them. Missing values are separated in `missing`; each other module here validates
+one kind of values.
 """
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable, Iterator, Mapping, Sequence, Set
-from reprlib import repr as abridged
+from collections.abc import Iterator, Mapping, Sequence, Set
+from dataclasses import replace
 from typing import Any, cast
 
 import numpy as np
 import numpy.typing as npt
 
-from ...storage.field import STRING, Field
+from ...storage.field import BYTES, STRING, Field
+from .codes import codes
+from .dates import moments
+from .lists import lists
+from .missing import without_missing
+from .unfit import NO_MISSING, OR_NULLABLE, UnfitError, row_of
+from .words import bytes_of, strings
+from .wrong_numbers import wrong_dtype
 
-_MISSING = "fields have no missing values"
-
-
-class UnfitError(Exception):
-    """What is wrong with a returned value, as a phrase that follows the block's name."""
+__all__ = ["UnfitError", "array_of", "arrays_of", "by_field"]
 
 
 def by_field(fields: Sequence[Field], returned: Any) -> list[Any]:
@@ -48,11 +51,39 @@ def by_field(fields: Sequence[Field], returned: Any) -> list[Any]:
     )
 
 
-def array_of(field: Field, value: Any, rows: int) -> npt.NDArray[Any]:
-    """Return a field's value as a read-only array of the declared dtype and shape, without a copy.
+def arrays_of(field: Field, value: Any, rows: int) -> dict[str, npt.NDArray[Any]]:
+    """Return every stored array of a field by name: its values and, if it is nullable, its mask.
 
-    Arrays of pandas, Arrow, Polars and other libraries count as NumPy arrays. An array on a GPU
-    stays there.
+    Raises
+    ------
+    UnfitError
+        See `array_of`.
+
+    Examples
+    --------
+    >>> found = arrays_of(Field("year", "int16", nullable=True), [1900, None], 2)
+    >>> found["year"].tolist(), found["year_valid"].tolist()
+    ([1900, 0], [True, False])
+    """
+    if not field.nullable:
+        return {field.name: array_of(field, value, rows)}
+    filled, known = without_missing(field, value, rows)
+    array = array_of(replace(field, nullable=False), filled, rows)
+    if known.shape != (rows,):
+        raise UnfitError(
+            f"returned {known.size:,} values for {field.name!r}; {rows:,} texts need {rows:,}"
+        )
+    if not known.all():  # what lies under the mask must be the same whatever was returned
+        array = array.copy()
+        array[~known] = field.fill
+    return {field.name: _read_only(array), field.mask: _read_only(known)}
+
+
+def array_of(field: Field, value: Any, rows: int) -> npt.NDArray[Any]:
+    """Return a field's value as a read-only array of the declared dtype and shape.
+
+    Arrays of pandas, Arrow, Polars and other libraries count as NumPy arrays. Numbers and strings
+    are not copied. An array on a GPU stays there.
 
     Raises
     ------
@@ -61,33 +92,73 @@ def array_of(field: Field, value: Any, rows: int) -> npt.NDArray[Any]:
         that cannot be stored.
     """
     on_device = hasattr(value, "__cuda_array_interface__")
-    array = value if on_device else _on_host(field, value)
-    dtype = _dtype_on_device(array) if on_device else array.dtype
-    if field.dtype == STRING and not on_device:
-        array = _strings(field, array)
-    elif dtype != field.array_dtype:
-        raise UnfitError(_wrong_dtype(field, array, dtype))
+    if on_device:
+        array = value
+        dtype = _dtype_on_device(array)
+    else:
+        array = _on_host(field, value, rows)
+        dtype = array.dtype
+    if dtype != field.array_dtype or (on_device and not field.is_number):
+        raise UnfitError(wrong_dtype(field, array, dtype))
     if tuple(array.shape) != (rows, *field.shape):
         raise UnfitError(
             f"returned shape {tuple(array.shape)} for {field.name!r}; {rows} texts with values of "
             f"shape {field.shape} need {(rows, *field.shape)}"
         )
-    if on_device:
-        return cast("npt.NDArray[Any]", array)
-    array = array.view()
-    array.flags.writeable = False  # blocks share the arrays that are stored
+    return _read_only(array)
+
+
+def _read_only(array: Any) -> npt.NDArray[Any]:
+    if isinstance(array, np.ndarray):  # else it is on a GPU
+        array = array.view()
+        array.flags.writeable = False  # blocks share the arrays that are stored
     return cast("npt.NDArray[Any]", array)
 
 
-def _on_host(field: Field, value: Any) -> npt.NDArray[Any]:
+def _on_host(field: Field, value: Any, rows: int) -> npt.NDArray[Any]:
+    """Return a value as a NumPy array, checked as far as its kind needs it."""
+    if field.ragged and hasattr(value, "to_arrow"):  # Polars
+        value = value.to_arrow()
     if isinstance(value, np.ma.MaskedArray):
-        masked = np.argwhere(np.ma.getmaskarray(value))
-        if len(masked):  # what lies under the mask would be stored
-            raise UnfitError(
-                f"returned masked values for {field.name!r}, the first at row {masked[0][0]}; "
-                f"{_MISSING}, so fill them: .filled(...)"
-            )
-        return np.asarray(value.data)
+        value = _unmasked(field, value)
+    if value is not None and not isinstance(value, Set | Iterator):
+        if field.ragged:
+            return lists(field, value, rows)
+        if field.categories is not None:
+            return _all_known(field, codes(field, value))
+        if field.array_dtype.kind == "M":
+            return _all_known(field, moments(field, value))
+    array = _as_array(field, value)
+    if field.dtype == STRING or field.array_dtype.kind == "U":
+        return strings(field, array)
+    if field.dtype == BYTES or field.array_dtype.kind == "S":
+        return bytes_of(field, array)
+    return array
+
+
+def _unmasked(field: Field, value: Any) -> npt.NDArray[Any]:
+    masked = np.argwhere(np.ma.getmaskarray(value))
+    if len(masked):  # what lies under the mask would be stored
+        raise UnfitError(
+            f"returned masked values for {field.name!r}, the first at row {masked[0][0]}; "
+            f"{NO_MISSING}, so fill them: .filled(...), {OR_NULLABLE}"
+        )
+    return np.asarray(value.data)
+
+
+def _all_known(field: Field, array: npt.NDArray[Any]) -> npt.NDArray[Any]:
+    """Return an array of datetimes or codes, unless a value in it is missing."""
+    missing = (np.isnat(array) if array.dtype.kind == "M" else array == field.fill).ravel()
+    if missing.any():
+        row = row_of(array, int(np.argmax(missing)))
+        raise UnfitError(
+            f"returned a missing value for {field.name!r} at row {row}; {NO_MISSING}: use a value "
+            f"of your own, {OR_NULLABLE}"
+        )
+    return array
+
+
+def _as_array(field: Field, value: Any) -> npt.NDArray[Any]:
     if not hasattr(value, "__array__") or isinstance(value, type):
         raise UnfitError(f"returned {_not_an_array(field, value)}")
     try:
@@ -100,7 +171,7 @@ def _on_host(field: Field, value: Any) -> npt.NDArray[Any]:
 
 
 def _not_an_array(field: Field, value: Any) -> str:
-    dtype = "object" if field.dtype == STRING else field.dtype
+    dtype = "object" if field.array_dtype.kind in "OUS" else field.dtype
     wrong = f"{type(value).__name__} for {field.name!r}, not an array"
     if value is None:
         return f"{wrong}; does the function end with a return?"
@@ -121,127 +192,3 @@ def _dtype_on_device(array: Any) -> np.dtype[Any]:
         array.dtype if known else array.__cuda_array_interface__["typestr"]
     )
     return dtype
-
-
-# --- strings --------------------------------------------------------------------------------------
-
-
-def _strings(field: Field, array: npt.NDArray[Any]) -> npt.NDArray[Any]:
-    """Return an array of objects, each exactly a `str` that UTF-8 can encode."""
-    if array.dtype.kind == "S":
-        raise UnfitError(
-            f"returned {array.dtype} for {field.name!r}, which holds strings; decode it: "
-            "np.char.decode(..., 'utf-8')"
-        )
-    if array.dtype.kind not in "OTU":
-        raise UnfitError(
-            f"returned {array.dtype} for {field.name!r}, which holds strings; convert it: "
-            ".astype(str), or declare its dtype"
-        )
-    array = array.astype(object, copy=False)
-    items = array.ravel().tolist()
-    if {*map(type, items)} - {str}:  # a subclass cannot be stored: np.str_, an enum's member
-        items = [_plain(field, array, at, item) for at, item in enumerate(items)]
-        array = np.fromiter(items, object, len(items)).reshape(array.shape)
-    try:
-        "".join(items).encode()
-    except UnicodeEncodeError:
-        at, item = _first(items, _is_not_unicode)
-        raise UnfitError(
-            f"returned {abridged(item)} for {field.name!r} at row {_row(array, at)}, which has a "
-            "lone surrogate and so is not valid Unicode; replace it: "
-            ".encode(errors='replace').decode()"
-        ) from None
-    return array
-
-
-def _plain(field: Field, array: npt.NDArray[Any], at: int, item: Any) -> str:
-    if isinstance(item, str):
-        return str.__str__(item)
-    remedy = "; decode it: .decode()" if isinstance(item, bytes) else ""
-    if _is_missing(item):
-        remedy = f"; {_MISSING}: use '' or a word of your own"
-    raise UnfitError(
-        f"returned {abridged(item)} for {field.name!r} at row {_row(array, at)}, which holds "
-        f"strings{remedy}"
-    )
-
-
-def _is_not_unicode(item: str) -> bool:
-    try:
-        item.encode()
-    except UnicodeEncodeError:
-        return True
-    return False
-
-
-# --- numbers --------------------------------------------------------------------------------------
-
-
-def _wrong_dtype(field: Field, array: Any, dtype: np.dtype[Any]) -> str:
-    """Describe the difference, with a conversion only if it loses nothing."""
-    wrong = f"returned {dtype} for {field.name!r}, which is declared {field.dtype}"
-    if field.dtype == STRING:
-        return f"{wrong}; return an array of the host"
-    if not isinstance(array, np.ndarray):
-        return f"{wrong}; convert it: .astype({field.dtype!r})"
-    items = array.ravel()
-    if dtype.kind == "O":
-        wrong, items = f"{wrong}{_odd_object(field, array)}", np.empty(0)
-    elif dtype.kind in "UTS":
-        return f"{wrong}; convert each text to a number, or declare the field 'string'"
-    elif dtype.kind in "mMcV":
-        return f"{wrong}; return numbers of that dtype"
-    wanted = field.array_dtype
-    if len(items) and wanted.kind in "iu" and dtype.kind in "iuf":
-        loss = _loss(array, items, wanted)
-        if loss:
-            return f"{wrong}; {loss}"
-    return wrong if "; " in wrong else f"{wrong}; convert it: .astype({field.dtype!r})"
-
-
-def _odd_object(field: Field, array: npt.NDArray[Any]) -> str:
-    """Describe the first object that is not a number."""
-    items = array.ravel().tolist()
-    at, item = _first(items, lambda one: not isinstance(one, int | float) or _is_missing(one))
-    if at < 0:
-        return ""
-    odd = f"; it holds {abridged(item)} at row {_row(array, at)}"
-    if _is_missing(item):
-        own = "np.nan" if field.array_dtype.kind == "f" else "a number of your own, such as -1"
-        return f"{odd}, and {_MISSING}: use {own}"
-    if hasattr(item, "__len__") and not isinstance(item, str | bytes):
-        return f"{odd}: values of different lengths must be filled up to one shape"
-    return odd
-
-
-def _loss(array: npt.NDArray[Any], items: npt.NDArray[Any], wanted: np.dtype[Any]) -> str:
-    """Return what a conversion to integers would lose, if anything."""
-    if items.dtype.kind == "f" and not np.isfinite(items).all():
-        at = int(np.argmin(np.isfinite(items)))
-        return (
-            f"an integer cannot be {items[at]}, as at row {_row(array, at)}: use a number of your "
-            "own, such as -1, or declare a float"
-        )
-    limits = np.iinfo(wanted)
-    for extreme in (items.min(), items.max()):
-        if not limits.min <= extreme <= limits.max:
-            return f"{extreme} does not fit; declare a wider dtype"
-    if items.dtype.kind == "f" and (items != np.rint(items)).any():
-        return f"declare a float, or round: np.rint(...).astype({wanted.name!r})"
-    return ""
-
-
-def _is_missing(item: Any) -> bool:
-    if item is None or type(item).__name__ in ("NAType", "NaTType"):
-        return True
-    return isinstance(item, float) and math.isnan(item)
-
-
-def _first(items: Sequence[Any], test: Callable[[Any], bool]) -> tuple[int, Any]:
-    return next(((at, item) for at, item in enumerate(items) if test(item)), (-1, None))
-
-
-def _row(array: npt.NDArray[Any], at: int) -> int:
-    """Return the row of the batch that holds the item at a position of the flattened array."""
-    return at // max(1, array.size // max(1, len(array))) if array.ndim else 0

@@ -18,6 +18,9 @@ import numpy.typing as npt
 import zarr
 
 from ..errors import PaniniError, ResultsDamaged, ResultsIncomplete, ResultsNotFound
+from ..field import Field
+from ..kinds.kind import Kind
+from ..kinds.table import STORED_FORM, stored_kind
 from ..messages.tracebacks import short_traceback
 from ..targets.open import open_target
 from ..targets.target import Target
@@ -50,11 +53,13 @@ def open_results(
     xarray.Dataset
         All arrays, along the dimension ``text`` in the order of the corpus, with dhātus, primes and
         bytes as coordinates. A row whose ``valid`` is false is quarantined or not computed yet;
-        its values are zeros. Where ``NAME_valid`` of a kept column is false, its value is missing:
-        NaN if it is a float, else zero, empty or false. The attributes are numbers and strings, as
-        netCDF needs them; ``versions`` and ``summary`` are JSON, and ``reductions`` names the
-        results that `open_reduction` opens. The fields of a block that was added later have an
-        array ``valid_NAME`` of their own, by the name of the first one.
+        its values are zeros. Where ``NAME_valid`` of a kept column or a nullable field is false,
+        its value is missing: NaN if it is a float, NaT if it is a datetime, else zero, empty or
+        false. Categories are strings, and their codes are in the store; lists are NumPy arrays, one
+        per text. The attributes are numbers and strings, as netCDF needs them; ``versions`` and
+        ``summary`` are JSON, and ``reductions`` names the results that `open_reduction` opens. The
+        fields of a block that was added later have an array ``valid_NAME`` of their own, by the
+        name of the first one.
 
     Warns
     -----
@@ -94,12 +99,32 @@ def open_results(
         dataset = xr.open_zarr(where, consolidated=True, storage_options=options, zarr_format=3)
         dataset.encoding["source"] = target.url  # xarray's own would keep a password in the URL
     dataset.attrs = {name: _plain(value) for name, value in dataset.attrs.items()}
-    dataset = _with_missing(dataset)
+    dataset = _with_missing(_decoded(dataset))
     return dataset.set_coords("id") if "id" in dataset.data_vars else dataset
 
 
+def _decoded(dataset: xr.Dataset) -> xr.Dataset:
+    """Return the dataset with lists, categories and fixed strings as users know them, lazily."""
+    decoded = {}
+    for name, array in dataset.data_vars.items():
+        kind = stored_kind(array.attrs, array.dtype)
+        if kind is None:
+            continue
+
+        def read(block: npt.NDArray[Any], kind: Kind = kind) -> npt.NDArray[Any]:
+            return kind.readable(kind.decode(block))
+
+        dtype = read(np.empty(0, array.dtype)).dtype
+        blocks = array.data.map_blocks(read, dtype=dtype, meta=np.empty((0,) * array.ndim, dtype))
+        decoded[name] = array.copy(data=blocks)
+        # Attributes and encoding describe the codes or bytes that are stored.
+        decoded[name].attrs = {at: a for at, a in array.attrs.items() if at not in STORED_FORM}
+        decoded[name].encoding = {}
+    return dataset.assign(decoded)
+
+
 def _with_missing(dataset: xr.Dataset) -> xr.Dataset:
-    """Return the dataset with NaN, lazily, for missing values of kept columns of floats."""
+    """Return the dataset with NaN, lazily, for missing values of floats."""
     masked = {}
     for name in dataset.data_vars:
         known = dataset.get(f"{name}_valid")
@@ -162,7 +187,7 @@ class StoredArray:
     store: str  # URL
 
     def __getitem__(self, selection: Any) -> npt.NDArray[Any]:
-        """Return the selected values.
+        """Return the selected values, as `Field` says that they are held in memory.
 
         Raises
         ------
@@ -170,7 +195,9 @@ class StoredArray:
             The stored bytes cannot be decoded.
         """
         try:
-            return np.asarray(self.array[selection])
+            values = np.asarray(self.array[selection])
+            kind = stored_kind(self.array.attrs, values.dtype)
+            return values if kind is None else kind.decode(values)
         except PaniniError:
             raise
         except Exception as error:  # a codec may raise anything on damaged bytes
@@ -179,6 +206,12 @@ class StoredArray:
                 f"({error}); `paninifs repair {self.store}`, and then the run once more, compute "
                 "them again"
             ) from error
+
+    def readable(self, start: int, stop: int) -> npt.NDArray[Any]:
+        """Return values as `open_results` shows them: categories as strings."""
+        values = self[start:stop]
+        kind = stored_kind(self.array.attrs, values.dtype)
+        return values if kind is None else kind.readable(values)
 
     @property
     def attrs(self) -> Mapping[str, Any]:
@@ -210,6 +243,14 @@ class StoredArrays:
     def __getitem__(self, name: str) -> StoredArray:
         """Return an array."""
         return StoredArray(name, cast("zarr.Array[Any]", self._group[name]), self._url)
+
+    def numbers(self, field: Field, start: int, stop: int) -> npt.NDArray[Any]:
+        """Return the numbers of some rows; NaN, in floats of 64 bits, where they are missing."""
+        values = self[field.name][start:stop]
+        if not field.nullable:
+            return values
+        known = self[field.mask][start:stop].reshape(-1, *(1 for _ in field.shape))
+        return np.where(known, values.astype(np.float64), np.nan)
 
     def labels(self, dimension: str) -> list[str] | None:
         """Return the labels of the positions along a dimension, or None if it has no labels."""

@@ -14,7 +14,14 @@ from typing import Any
 
 import numpy as np
 import zarr
-from zarr.codecs import BytesCodec, Crc32cCodec, ShardingCodec, VLenUTF8Codec, ZstdCodec
+from zarr.codecs import (
+    BytesCodec,
+    Crc32cCodec,
+    ShardingCodec,
+    VLenBytesCodec,
+    VLenUTF8Codec,
+    ZstdCodec,
+)
 from zarr.core.buffer import Buffer, default_buffer_prototype
 from zarr.storage import MemoryStore
 
@@ -49,7 +56,8 @@ def stored_fields(
         fields += _column_fields("id", identity.kind, f"the corpus's column {identity.name!r}")
     for column in keep:
         fields += _column_fields(column.array, column.kind, "kept from the corpus")
-    fields += [*computed, VALID]
+    fields += [array for field in computed for array in field.arrays]
+    fields.append(VALID)
     taken: set[str] = set()
     for name in [f.name for f in fields] + sorted({d for f in fields for d in f.dims or ()}):
         if name in taken or name == TEXT:
@@ -80,7 +88,7 @@ def array_names(computed: Sequence[Field], keep: Sequence[str]) -> frozenset[str
     return frozenset(
         [
             *(field.name for name in columns for field in _column_fields(name, STRING, "")),
-            *(field.name for field in computed),
+            *(array.name for field in computed for array in field.arrays),
             *(dim for field in computed for dim in field.dims or ()),
             *(VALID.name, DUPLICATE.name),
         ]
@@ -94,26 +102,44 @@ def _column_fields(name: str, kind: str, description: str) -> list[Field]:
     ]
 
 
-def _create(group: zarr.Group, field: Field, rows: int, shard_rows: int) -> None:
-    pack = VLenUTF8Codec() if field.dtype == STRING else BytesCodec(endian="little")
+_CODECS = {
+    "bytes": BytesCodec(endian="little"),
+    "vlen-utf8": VLenUTF8Codec(),
+    "vlen-bytes": VLenBytesCodec(),
+}
+
+_SPECIFIED = {"variable_length_bytes": "bytes"}
+"""Names of data types that have a specification, by the name that zarr-python writes. It reads
+both, and warns when it writes its own."""
+
+
+def _create(group: zarr.Group, field: Field, rows: int, shard_rows: int, chunk_bytes: int) -> None:
+    kind = field.kind
     last = ZstdCodec(level=ZSTD_LEVEL, checksum=True) if field.compress else Crc32cCodec()
-    group.create_array(
-        field.name,
-        shape=(rows, *field.shape),
-        chunks=(shard_rows, *field.shape),
-        dtype=field.dtype,
-        fill_value=field.fill,
-        filters=None,
-        compressors=None,
-        # The index comes first: some object stores do not serve the last bytes of an object.
-        serializer=ShardingCodec(
-            chunk_shape=(chunk_rows(shard_rows), *field.shape),
-            codecs=[pack, last],
-            index_location="start",
-        ),
-        dimension_names=(TEXT, *(field.dims or ())),
-        attributes={"description": field.description} if field.description else {},
-    )
+    described = {"description": field.description} if field.description else {}
+    # The CF conventions link an array to the one that says which values are known.
+    linked = {"ancillary_variables": field.mask} if field.nullable else {}
+    chunk = chunk_rows(shard_rows, field.row_bytes, chunk_bytes)
+    with filters_lock, warnings.catch_warnings():
+        # zarr-python warns about names that `_specified` replaces.
+        warnings.simplefilter("ignore", zarr.errors.UnstableSpecificationWarning)
+        group.create_array(
+            field.name,
+            shape=(rows, *field.shape),
+            chunks=(shard_rows, *field.shape),
+            dtype=kind.zarr_dtype,
+            fill_value=kind.zarr_fill,
+            filters=None,
+            compressors=None,
+            # The index comes first: some object stores do not serve the last bytes of an object.
+            serializer=ShardingCodec(
+                chunk_shape=(chunk, *field.shape),
+                codecs=[_CODECS[kind.codec], last],
+                index_location="start",
+            ),
+            dimension_names=(TEXT, *(field.dims or ())),
+            attributes={**described, **kind.attributes, **linked},
+        )
 
 
 # Python's warning filters are shared by all threads: two runs that begin together would restore
@@ -122,7 +148,7 @@ filters_lock = threading.Lock()
 
 
 def metadata(
-    fields: Sequence[tuple[Field, int]],
+    fields: Sequence[tuple[Field, int, int]],
     rows: int,
     attributes: Mapping[str, Any],
     reductions: Mapping[str, bytes] | None = None,
@@ -134,7 +160,7 @@ def metadata(
     Parameters
     ----------
     fields : sequence of tuple
-        Each array, and the rows of its shards.
+        Each array, the rows of its shards, and the `chunk_bytes` of `chunk_rows`.
     reductions : mapping, optional
         Metadata objects of the results of reductions, by key.
     """
@@ -144,9 +170,9 @@ def metadata(
         group.create_group(REDUCTIONS)
         new = default_buffer_prototype().buffer.from_bytes
         written.update({key: new(data) for key, data in reductions.items()})
-    for field, shard_rows in fields:
-        _create(group, field, rows, shard_rows)
-    labels = {dim: names for field, _ in fields for dim, names in field.labels.items()}
+    for field, shard_rows, chunk_bytes in fields:
+        _create(group, field, rows, shard_rows, chunk_bytes)
+    labels = {dim: names for field, *_ in fields for dim, names in field.labels.items()}
     for dim, names in labels.items():
         values = np.asarray(names)
         text = values.dtype.kind in "US"
@@ -164,9 +190,19 @@ def metadata(
     with filters_lock, warnings.catch_warnings():
         # Consolidated metadata is not in the Zarr v3 specification yet; all readers support it.
         warnings.simplefilter("ignore", zarr.errors.ZarrUserWarning)
+        warnings.simplefilter("ignore", zarr.errors.UnstableSpecificationWarning)
         zarr.consolidate_metadata(group.store)
     keys = sorted(written, key=lambda key: (key == ROOT_KEY, key))
-    return {key: written[key].to_bytes() for key in keys}
+    return {key: _specified(written[key].to_bytes()) for key in keys}
+
+
+def _specified(data: bytes) -> bytes:
+    """Return a metadata object with the specified names of data types."""
+    for name, specified in _SPECIFIED.items():
+        data = data.replace(
+            f'"data_type": "{name}"'.encode(), f'"data_type": "{specified}"'.encode()
+        )
+    return data
 
 
 def with_attributes(root: bytes, **attributes: Any) -> bytes:

@@ -26,6 +26,7 @@ from ..field import Field
 from ..targets.target import Target
 from .dataset import read_summary
 from .duplicates import count_repeated_ids, mark_duplicates, mark_fields
+from .encoding import new_chunk_bytes
 from .extension import (
     Existing,
     added_files,
@@ -149,6 +150,7 @@ def _plan(
         created=datetime.now(UTC).isoformat(timespec="seconds"),
         versions={"paninifs": __version__, **{name: version(name) for name in _PACKAGES}},
         index_digest=index.digest,
+        chunk_bytes=new_chunk_bytes(fields),
     )
 
 
@@ -293,18 +295,20 @@ def _metadata(
         attributes["reductions"] = [one.name for one in shown if one.is_reduction]
     own = (*stored_fields(index.id, index.keep, computed), *mark_fields(index.cleaning))
     return metadata(
-        [(one, manifest.shard_rows) for one in own]
-        + [pair for one in shown for pair in labelled_arrays(one, later)],
+        [(one, manifest.shard_rows, manifest.chunk_bytes) for one in own]
+        + [array for one in shown for array in labelled_arrays(one, later)],
         manifest.rows,
         attributes,
         reductions,
     )
 
 
-def labelled_arrays(record: StageRecord, later: Sequence[Field]) -> list[tuple[Field, int]]:
-    """Return the arrays of a later pass, with their labels, and the rows of its shards."""
-    known = {one.name: one for one in later}
-    return [(known.get(one.name, one), record.shard_rows) for one in record.arrays]
+def labelled_arrays(record: StageRecord, later: Sequence[Field]) -> list[tuple[Field, int, int]]:
+    """Return the arrays of a later pass, with their labels, as `metadata` takes them."""
+    known = {array.name: array for one in later for array in one.arrays}
+    return [
+        (known.get(one.name, one), record.shard_rows, record.chunk_bytes) for one in record.arrays
+    ]
 
 
 def finish(

@@ -51,6 +51,7 @@ class Manifest:
     index_digest: str = ""  # of the contents of the files; see `CorpusIndex.digest`
     runs: tuple[RunRecord, ...] = ()  # that finished, the oldest first; not facts
     summary: Mapping[str, Any] | None = None  # what the store held when last complete
+    chunk_bytes: int = 0  # see `encoding.chunk_rows`; 0: all rows are narrow, or the store is older
 
     @property
     def fingerprint(self) -> str:
@@ -67,7 +68,14 @@ class Manifest:
         """Return the store's layout."""
         fields = stored_fields(index.id, index.keep, self.fields)
         earlier = {stage.fingerprint: stage.rows for stage in self.stages}
-        return StoreLayout(fields, self.rows, self.shard_rows, self.fingerprint, earlier)
+        return StoreLayout(
+            fields,
+            self.rows,
+            self.shard_rows,
+            self.fingerprint,
+            earlier,
+            chunk_bytes=self.chunk_bytes,
+        )
 
     @property
     def arrays(self) -> frozenset[str]:
@@ -99,6 +107,7 @@ class Manifest:
             "index_digest": self.index_digest,
             "runs": [run.to_json() for run in self.runs],
             "summary": self.summary,
+            **({"chunk_bytes": self.chunk_bytes} if self.chunk_bytes else {}),
         }
         return storable(json.dumps(document, indent=1, ensure_ascii=False)).encode()
 
@@ -113,6 +122,7 @@ class Manifest:
         runs = tuple(map(RunRecord.from_json, document.get("runs", ())))
         values = {name: document[name] for name in names}
         values["summary"] = document.get("summary")
+        values["chunk_bytes"] = document.get("chunk_bytes", 0)
         return cls(fields=fields, stages=stages, index_digest=digest, runs=runs, **values)
 
 

@@ -44,6 +44,7 @@ class StoreLayout:
     # Rows before each extension, by the fingerprint before it.
     earlier: Mapping[str, int] = field(default_factory=dict)
     stage: str = ""  # the name of a later stage; the first one has none
+    chunk_bytes: int = 0  # see `encoding.chunk_rows`
 
     @property
     def shards(self) -> int:
@@ -127,7 +128,7 @@ def commit(
     objects = {}
     for field_ in layout.fields:
         key = shard_key(field_, shard)
-        data = encode_shard(field_, arrays[field_.name], layout.shard_rows)
+        data = encode_shard(field_, arrays[field_.name], layout.shard_rows, layout.chunk_bytes)
         objects[key] = _put(target, key, data)
     if quarantined:
         key = quarantine_key(shard, layout.stage)

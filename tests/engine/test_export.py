@@ -592,8 +592,8 @@ def test_file_created_during_export_is_kept(store, tmp_path, monkeypatch):
 @pytest.mark.parametrize(
     ("out", "format", "words"),
     [
-        ("o.xlsx", None, "ends in .csv, .csv.gz, .parquet"),
-        ("o.csv", "xlsx", "one of csv, csv.gz, parquet"),
+        ("o.xlsx", None, "ends in .csv, .csv.gz, .jsonl, .jsonl.gz, .parquet"),
+        ("o.csv", "xlsx", "one of csv, csv.gz, jsonl, jsonl.gz, parquet"),
         ("none/o.csv", None, "the folder .* does not exist"),
         ("corpus", "csv", "is a folder"),
         ("gs://me:pw@bucket/o.csv", None, "export writes to this machine only"),

@@ -35,9 +35,7 @@ def test_a_dtype_that_numpy_does_not_know_is_refused_by_name(dtype: str) -> None
     assert isinstance(caught.value.__cause__, TypeError)
 
 
-@pytest.mark.parametrize(
-    "dtype", ["complex64", "datetime64[ns]", "timedelta64[s]", "U5", "S5", "O"]
-)
+@pytest.mark.parametrize("dtype", ["complex64", "datetime64[D]", "timedelta64[s]", "U", "S", "O"])
 def test_a_dtype_that_cannot_be_stored_is_refused(dtype: str) -> None:
     with pytest.raises(GraphError, match=r"'x'.*cannot be stored"):
         Field("x", dtype)
@@ -55,7 +53,7 @@ def test_a_float_wider_than_64_bits_is_refused() -> None:
         Field("x", "longdouble")
 
 
-@pytest.mark.parametrize("dtype", ["str", "object", "U5", "S", "text", "utf8", str, None])
+@pytest.mark.parametrize("dtype", ["str", "object", "U", "S", "text", "utf8", str, None])
 def test_a_dtype_of_text_is_refused_with_the_right_one(dtype: Any) -> None:
     with pytest.raises(GraphError, match=r"'x'.*use 'string'"):
         Field("x", dtype)

@@ -40,7 +40,7 @@ def values_of(field: Field, rows: int) -> np.ndarray:
 
 def stored(folder, rows: int, size: int) -> dict[str, np.ndarray]:
     """Write a store of FIELDS shard by shard; return the expected values."""
-    for key, data in metadata([(field, size) for field in FIELDS], rows, {}).items():
+    for key, data in metadata([(field, size, 0) for field in FIELDS], rows, {}).items():
         (folder / key).parent.mkdir(parents=True, exist_ok=True)
         (folder / key).write_bytes(data)
     wanted = {field.name: values_of(field, rows) for field in FIELDS}

@@ -84,7 +84,7 @@ def layout():
 def begun(target, layout):
     """A store with its metadata, but no values."""
     for key, data in metadata(
-        [(field, SIZE) for field in FIELDS], ROWS, {"complete": False}
+        [(field, SIZE, 0) for field in FIELDS], ROWS, {"complete": False}
     ).items():
         target.put(key, data)
     target.written.clear()
@@ -139,7 +139,7 @@ def test_unwritten_values_are_zeros_and_not_valid(begun):
 
 
 def test_metadata_is_consolidated_and_the_root_comes_last(layout):
-    objects = metadata([(field, SIZE) for field in FIELDS], ROWS, {"complete": False})
+    objects = metadata([(field, SIZE, 0) for field in FIELDS], ROWS, {"complete": False})
     assert list(objects)[-1] == ROOT_KEY
     root = json.loads(objects[ROOT_KEY])
     consolidated = root["consolidated_metadata"]["metadata"]
@@ -150,7 +150,7 @@ def test_metadata_is_consolidated_and_the_root_comes_last(layout):
 
 def test_stores_begun_at_the_same_time_do_not_warn(layout):
     def begin(_):
-        return metadata([(field, SIZE) for field in layout.fields], layout.rows, {})
+        return metadata([(field, SIZE, 0) for field in layout.fields], layout.rows, {})
 
     with ThreadPoolExecutor(8) as pool:  # warnings are errors here
         made = list(pool.map(begin, range(64)))
@@ -159,7 +159,7 @@ def test_stores_begun_at_the_same_time_do_not_warn(layout):
 
 def test_shape_shards_chunks_and_checksum_of_an_array():
     for rows, size in ((1, 4096), (ROWS, SIZE), (100_000, 16_384)):
-        root = json.loads(metadata([(field, size) for field in FIELDS], rows, {})[ROOT_KEY])
+        root = json.loads(metadata([(field, size, 0) for field in FIELDS], rows, {})[ROOT_KEY])
         for field in FIELDS:
             document = root["consolidated_metadata"]["metadata"][field.name]
             assert document["shape"] == [rows, *field.shape]
@@ -336,7 +336,7 @@ def test_any_rows_in_shards_of_any_size_are_read_back(rows, size, texts):
     layout = StoreLayout(fields, rows, size, "f")
     target = FsspecTarget("memory://layout.zarr", {})
     target.delete(target.sizes())
-    for key, data in metadata([(field, size) for field in fields], rows, {}).items():
+    for key, data in metadata([(field, size, 0) for field in fields], rows, {}).items():
         target.put(key, data)
     valid, notes = np.arange(rows) % 3 > 0, np.array(texts[:rows], object)
     for shard in range(layout.shards):

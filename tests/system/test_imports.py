@@ -87,7 +87,7 @@ LAYERS = {
     "": "engine > graphs > storage",
     "storage": (
         "store > corpus | targets > formats > rows > cleaning | filesystems"
-        " > text | field | messages > errors"
+        " > field > kinds > text | messages > errors"
     ),
     "graphs": (
         "frames | fusion > graph > stages > blocks | reductions > map_block > block"

@@ -17,7 +17,7 @@ import pyarrow as pa
 
 from ....storage.corpus.index import CorpusIndex
 from ....storage.errors import ColumnNotFound
-from ....storage.field import STRING, Field
+from ....storage.field import Field
 from ....storage.messages.names import did_you_mean, listed, quoted, storable
 from ....storage.rows import ARROW_KINDS, Column
 from ....storage.store.dataset import StoredArrays
@@ -148,17 +148,21 @@ def _of_corpus(column: Column, kept: bool, taken: set[str]) -> OutputColumn:
 
 def _of_field(field: Field, mask: str, arrays: StoredArrays, taken: set[str]) -> list[OutputColumn]:
     group = _unique(field.name, OF_THE_RESULTS, taken)
-    source = (field.name,) if mask == VALID.name else (field.name, mask)
-    if (field.name, field.dtype, field.shape) == (DIGEST, "uint8", (32,)):
+    masks = () if mask == VALID.name else (mask,)
+    source = (*(array.name for array in field.arrays), *masks)
+    if (field.name, field.dtype, field.shape) == (DIGEST, "uint8", (32,)) and not field.nullable:
         return [_column(group, pa.string(), partial(_hex, field.name, mask), arrays=source)]
-    type_ = pa.string() if field.dtype == STRING else pa.from_numpy_dtype(field.dtype)
-    type_ = pa.float32() if type_ == pa.float16() else type_  # Arrow's CSV writer has no float16
     columns = []
     for position, label in enumerate(_labels(field, arrays)):
         name = _unique(f"{group}_{label}", OF_THE_RESULTS, taken) if label else group
-        values = partial(_value, field.name, mask, position, type_)
         columns.append(
-            OutputColumn(name=name, group=group, type=type_, values=values, arrays=source)
+            OutputColumn(
+                name=name,
+                group=group,
+                type=field.kind.arrow_type,
+                values=partial(_value, field, mask, position),
+                arrays=source,
+            )
         )
     return columns
 
@@ -183,9 +187,11 @@ def _own(column: Column, array: str, piece: Piece) -> pa.Array:
     return _known(piece.stored[array], piece.stored[f"{array}_valid"], ARROW_KINDS[column.kind])
 
 
-def _value(name: str, mask: str, position: int, type_: pa.DataType, piece: Piece) -> pa.Array:
-    values = piece.stored[name].reshape(len(piece.valid), -1)
-    return _known(values[:, position], piece.stored.get(mask, piece.valid), type_)
+def _value(field: Field, mask: str, position: int, piece: Piece) -> pa.Array:
+    values = piece.stored[field.name].reshape(len(piece.valid), -1)
+    known = piece.stored.get(mask, piece.valid)
+    known = known & piece.stored[field.mask] if field.nullable else known
+    return field.kind.to_arrow(values[:, position], known)
 
 
 def _hex(name: str, mask: str, piece: Piece) -> pa.Array:

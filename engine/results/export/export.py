@@ -96,9 +96,10 @@ def export(
     The columns are ``id``, ``text`` as it was hashed, the corpus's own columns, the fields,
     ``valid``, and ``reason``, which states why a row has no results. A field with several values
     becomes one column per value, named by their labels: ``dhatu_RELATE``, ``prime_base_2``;
-    ``digest`` is a hexadecimal string. The columns of a JSON Lines file are those of its first
-    hundred records. A corpus column whose name is taken gets the suffix ``_corpus``. Missing
-    values are null.
+    ``digest`` is a hexadecimal string. A field of lists is a column of lists, in CSV as JSON; bytes
+    are base64 in CSV and JSON Lines; half floats become float32. The columns of a JSON Lines corpus
+    are those of its first hundred records. A corpus column whose name is taken gets the suffix
+    ``_corpus``. Missing values are null.
 
     Parameters
     ----------
@@ -110,7 +111,8 @@ def export(
     columns : sequence of str, optional
         The columns to export, in this order; ``dhatu`` selects all columns of that field.
     format : str, optional
-        "csv", "csv.gz" or "parquet"; by default inferred from the ending of `out`.
+        "csv", "csv.gz", "jsonl", "jsonl.gz" or "parquet"; by default inferred from the ending of
+        `out`.
     text : bool
         If False, the corpus is not read: the table has no text, and of the corpus's own columns
         only those that were kept (``keep=``).
@@ -232,7 +234,10 @@ def _grouped(tables: Iterable[pa.Table]) -> Iterator[pa.Table]:
 def _frame(table: pa.Table) -> pd.DataFrame:
     import pandas as pd
 
-    frame: pd.DataFrame = table.to_pandas(types_mapper=pd.ArrowDtype)
+    def dtype(type_: pa.DataType) -> pd.ArrowDtype | None:
+        return None if pa.types.is_dictionary(type_) else pd.ArrowDtype(type_)  # a Categorical
+
+    frame: pd.DataFrame = table.to_pandas(types_mapper=dtype)
     return frame
 
 

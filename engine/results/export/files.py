@@ -1,4 +1,7 @@
-"""Writes the file of an export: CSV or Parquet, renamed into place once it is complete."""
+"""Writes the file of an export, renamed into place once it is complete.
+
+How values are written in the formats that consist of text is in `as_text`.
+"""
 
 from __future__ import annotations
 
@@ -17,6 +20,7 @@ import pyarrow.csv
 import pyarrow.parquet as pq
 
 from ....storage.errors import UsageError
+from .as_text import as_json_lines, as_text
 
 Write = Callable[[pa.Table], None]
 
@@ -28,8 +32,9 @@ def _csv(sink: Any, schema: pa.Schema) -> Iterator[Write]:
     sink.write(header.getvalue().encode())
     # Strings are quoted and a null is empty, so an empty string and a null differ.
     options = pyarrow.csv.WriteOptions(include_header=False, quoting_style="needed")
-    with pyarrow.csv.CSVWriter(sink, schema, write_options=options) as writer:
-        yield writer.write_table
+    written = as_text(schema.empty_table()).schema
+    with pyarrow.csv.CSVWriter(sink, written, write_options=options) as writer:
+        yield lambda table: writer.write_table(as_text(table))
 
 
 @contextmanager
@@ -39,12 +44,33 @@ def _csv_gzip(sink: Any, schema: pa.Schema) -> Iterator[Write]:
 
 
 @contextmanager
+def _jsonl(sink: Any, _: pa.Schema) -> Iterator[Write]:
+    def write(table: pa.Table) -> None:
+        for part in as_json_lines(table):
+            sink.write(part)
+
+    yield write
+
+
+@contextmanager
+def _jsonl_gzip(sink: Any, schema: pa.Schema) -> Iterator[Write]:
+    with gzip.GzipFile("", "wb", 6, sink) as packed, _jsonl(packed, schema) as write:
+        yield write
+
+
+@contextmanager
 def _parquet(sink: Any, schema: pa.Schema) -> Iterator[Write]:
     with pq.ParquetWriter(sink, schema, compression="zstd") as writer:
         yield writer.write_table
 
 
-FORMATS = {"csv": _csv, "csv.gz": _csv_gzip, "parquet": _parquet}
+FORMATS = {
+    "csv": _csv,
+    "csv.gz": _csv_gzip,
+    "jsonl": _jsonl,
+    "jsonl.gz": _jsonl_gzip,
+    "parquet": _parquet,
+}
 
 
 def format_of(path: Path, format: str | None) -> str:

@@ -191,7 +191,10 @@ class LaterStages:
         index = store.index
         before = list(self._spec.stages.fields_before(record.name))
         own = stored_fields(index.id, index.keep, [])
-        return [*(one for one in own if one.name != "valid"), *before]
+        return [
+            *(one for one in own if one.name != "valid"),
+            *(array for one in before for array in one.arrays),
+        ]
 
     def _lazy(self, store: OpenStore, record: StageRecord) -> xr.Dataset:
         source = self._source(store, record)

@@ -12,6 +12,7 @@ from ....graphs.stages import Stage, needs
 from ....storage.errors import ResultsMismatch
 from ....storage.field import Field
 from ....storage.messages.names import listed
+from ....storage.store.encoding import new_chunk_bytes
 from ....storage.store.manifest import differences
 from ....storage.store.stages.record import StageRecord, Stages
 
@@ -106,7 +107,9 @@ class StagePlan:
             tuple(passes)
             if stage.reduction is not None
             else tuple(
-                name for name, one in passes.items() if taken & {field.name for field in one.fields}
+                name
+                for name, one in passes.items()
+                if taken & {array.name for field in one.fields for array in field.arrays}
             )
         )
         fields = () if stage.reduction else Graph(stage.blocks).fields
@@ -118,6 +121,7 @@ class StagePlan:
             after=after,
             results={name: digests[name] for name in sorted(taken & digests.keys())},
             shard_rows=0 if stage.reduction else known.shard_rows if known else shard_rows,
+            chunk_bytes=known.chunk_bytes if known else new_chunk_bytes(fields),
         )
 
     def fields_before(self, name: str) -> Iterator[Field]:

@@ -59,7 +59,7 @@ class Filler:
         if usable.any():
             self._run_blocks(buffer, batch, usable)
         if not usable.all():
-            for computed in spec.graph.fields:
+            for computed in spec.graph.arrays:
                 buffer.arrays[computed.name][here][~usable] = computed.fill
 
     def _run_blocks(self, buffer: ShardBuffer, batch: Batch, mask: npt.NDArray[np.bool_]) -> None:

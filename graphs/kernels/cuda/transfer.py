@@ -22,8 +22,8 @@ Array = Any  # a CuPy array
 
 
 def asarray(values: Any) -> Array:
-    """Return an array on the device; arrays of strings stay on the host."""
-    return values if values.dtype.kind in "OTU" else load_cupy().asarray(values)
+    """Return an array on the device; arrays of anything but numbers stay on the host."""
+    return values if values.dtype.kind in "OTUSMm" else load_cupy().asarray(values)
 
 
 def on_host(values: Array) -> npt.NDArray[Any]:

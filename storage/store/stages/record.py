@@ -35,6 +35,8 @@ class StageRecord:
         Digests of the results of reductions that its blocks take, by name.
     shard_rows : int
         Rows per shard of a pass.
+    chunk_bytes : int
+        See `encoding.chunk_rows`.
     """
 
     name: str
@@ -44,6 +46,7 @@ class StageRecord:
     after: tuple[str, ...] = ()
     results: Mapping[str, str]
     shard_rows: int = 0
+    chunk_bytes: int = 0
 
     @property
     def is_reduction(self) -> bool:
@@ -61,7 +64,9 @@ class StageRecord:
     @property
     def arrays(self) -> tuple[Field, ...]:
         """The arrays of a pass, in the order in which a shard is written."""
-        return (*self.fields, self.valid) if self.fields else ()
+        if not self.fields:
+            return ()
+        return (*(array for field in self.fields for array in field.arrays), self.valid)
 
     @property
     def names(self) -> frozenset[str]:
@@ -85,6 +90,7 @@ class StageRecord:
             "after": list(self.after),
             "results": dict(self.results),
             "shard_rows": self.shard_rows,
+            "chunk_bytes": self.chunk_bytes,
         }
         return json.dumps(document, indent=1, ensure_ascii=False).encode()
 
@@ -100,6 +106,7 @@ class StageRecord:
             after=tuple(document["after"]),
             results=document["results"],
             shard_rows=document["shard_rows"],
+            chunk_bytes=document["chunk_bytes"],
         )
 
 
@@ -180,7 +187,8 @@ class Stages:
             record.shard_rows,
             self.fingerprint(record),
             {self.fingerprint(record, one.fingerprint): one.rows for one in earlier},
-            record.name,
+            stage=record.name,
+            chunk_bytes=record.chunk_bytes,
         )
 
     def _depends_on_all(self, record: StageRecord) -> bool:
