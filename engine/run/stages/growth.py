@@ -1,14 +1,14 @@
 """`MemoryGrowth`: whether a reduction needs bounded memory, measured on the beginning of a store.
 
 A reduction that gathers all rows in one place works on a small store and ends the worker of a large
-one. Its graph does not show that, so it is computed on a few rows, cut into small chunks: with
-twice as many chunks, the largest value of a bounded reduction stays nearly the same.
+one. Its graph does not show that, so it is computed on a few rows, cut into small chunks: with four
+times as many chunks, the largest value of a bounded reduction stays nearly the same.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from dask.callbacks import Callback
@@ -18,8 +18,12 @@ from dask.utils import format_bytes
 from ....storage.errors import BlockError, RunFailed
 
 CHUNK_ROWS = 64
-FEW, MANY = 16, 64
-"""Chunks of the two samples."""
+SAMPLES = (16, 64, 256, 1024)
+"""Chunks of the samples, each of which is taken only if the ones before do not show that the memory
+is bounded: some reductions begin with a fixed number of rows."""
+
+GROWTH = 4
+"""Factor between samples."""
 
 USABLE_SHARE = 0.3
 """Share of a worker's memory that one value may take: it is combined with others, and copied."""
@@ -64,26 +68,37 @@ class MemoryGrowth:
         rows : int
             Rows of the store.
         """
-        if rows <= MANY * CHUNK_ROWS:
+        found: list[tuple[int, int]] = []  # rows of a sample, and its largest value
+        for chunks in SAMPLES:
+            if rows <= chunks * CHUNK_ROWS:
+                break  # the sample would be the store
+            try:
+                found.append((chunks * CHUNK_ROWS, self._largest(computed(chunks))))
+            except BlockError:
+                return  # it may not work on so few rows; if it never does, the run will say so
+            if len(found) > 1 and not self._expected(found, rows):
+                return
+        if len(found) < 2:
             return
-        try:
-            few, many = (self._largest(computed(chunks)) for chunks in (FEW, MANY))
-        except BlockError:
-            return  # it may not work on so few rows; if it never does, the run will say so
-        exponent = math.log(max(many, 1) / max(few, 1)) / math.log(MANY / FEW)
+        (_, few), (sampled, many) = found[-2:]
+        has = f"which has {format_bytes(self._limit)}" if self._limit else "which is too much"
+        raise RunFailed(
+            f"reduction {self._name!r} gathers about {format_bytes(self._expected(found, rows))} "
+            f"in one worker, {has}: over {sampled:,} rows, its largest value took "
+            f"{format_bytes(many)}, and {format_bytes(few)} over a quarter of them. Reduce each "
+            "chunk first: methods such as .mean('text') do, .quantile after .chunk(text=-1) does "
+            "not"
+        )
+
+    def _expected(self, found: Sequence[tuple[int, int]], rows: int) -> int:
+        """Return the bytes of the largest value over all rows, if they are too many; else 0."""
+        (_, few), (sampled, many) = found[-2:]
+        exponent = math.log(max(many, 1) / max(few, 1)) / math.log(GROWTH)
         if exponent < LINEAR:
-            return
-        expected = int(many * (rows / (MANY * CHUNK_ROWS)) ** min(exponent, 1.0))
+            return 0
+        expected = int(many * (rows / sampled) ** min(exponent, 1.0))
         allowed = int(USABLE_SHARE * self._limit) if self._limit else MAX_BYTES
-        if expected > allowed:
-            has = f"which has {format_bytes(self._limit)}" if self._limit else "which is too much"
-            raise RunFailed(
-                f"reduction {self._name!r} gathers about {format_bytes(expected)} in one worker, "
-                f"{has}: over {MANY * CHUNK_ROWS:,} rows, its largest value took "
-                f"{format_bytes(many)}, and {format_bytes(few)} over a quarter of them. Reduce "
-                "each chunk first: methods such as .mean('text') do, .quantile after "
-                ".chunk(text=-1) does not"
-            )
+        return expected if expected > allowed else 0
 
     @staticmethod
     def _largest(lazy: Any) -> int:
