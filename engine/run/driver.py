@@ -14,9 +14,10 @@ from ...storage.store.dataset import read_summary
 from ...storage.store.history import RunRecord, Summary, Timeline
 from ...storage.store.keys import DONE
 from ...storage.store.leases.lease import LeaseTicket
-from ...storage.store.lifecycle import OpenStore, begin, finish
+from ...storage.store.lifecycle import OpenStore, begin
 from ...storage.store.mirror import restore
 from ...storage.store.shards import StoreLayout
+from ...storage.store.stages.finishing import finish
 from ...storage.store.stages.passes import is_done
 from ...storage.store.stages.record import is_listed
 from ..monitoring.events import EventStream, Indexed, Notice, Restored

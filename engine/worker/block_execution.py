@@ -49,7 +49,7 @@ class Call:
     failed: OnFailure | None
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Part:
     """The results of the blocks for the texts ``[start, stop)``."""
 
@@ -257,7 +257,14 @@ class Blocks:
             for block in halves[0].seconds | halves[1].seconds
         }
         ran = Counter(halves[0].ran) + Counter(halves[1].ran)
-        return Part(start, stop, joined, spent, any(half.searched for half in halves), ran)
+        return Part(
+            start=start,
+            stop=stop,
+            arrays=joined,
+            seconds=spent,
+            searched=any(half.searched for half in halves),
+            ran=ran,
+        )
 
     def _alone(self, call: Call, row: int) -> Part:
         try:
@@ -296,7 +303,14 @@ class Blocks:
             if isinstance(error, ImportError):
                 _require_worker_with_module(error, f"{whole.reason(self._sources)} (at {where})")
             raise whole.to_error(where, self._sources) from error
-        return Part(start, stop, arrays, search.seconds, search.searched, search.ran)
+        return Part(
+            start=start,
+            stop=stop,
+            arrays=arrays,
+            seconds=search.seconds,
+            searched=search.searched,
+            ran=search.ran,
+        )
 
     def _begun_at(self, call: Call, start: int) -> Callable[[str, int, int], object] | None:
         """Return what reports a block that begins, for texts numbered from `start`."""

@@ -89,8 +89,8 @@ def shard_key(field: Field, shard: int) -> str:
 def stage_folder(stage: str) -> str:
     """Return the folder of a stage's own objects; the first stage has no name.
 
-    >>> stage_folder(""), stage_folder("distance")
-    ('_run', '_run/stages/distance')
+    >>> stage_folder("distance").removeprefix(stage_folder(""))
+    '/stages/distance'
     """
     return f"{STAGES}/{stage}" if stage else RUN_FOLDER
 

@@ -73,7 +73,7 @@ class Manifest:
             self.rows,
             self.shard_rows,
             self.fingerprint,
-            earlier,
+            earlier=earlier,
             chunk_bytes=self.chunk_bytes,
         )
 

@@ -33,14 +33,14 @@ _RANGE_BYTES = 64 << 20
 """Maximum rows and bytes read at once. Reading small shards one by one would take too long."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class StoreLayout:
     """How a store is divided into shards: all that a worker needs to write a shard."""
 
-    fields: tuple[Field, ...]  # in the order of writing
-    rows: int  # of the corpus
-    shard_rows: int
-    fingerprint: str  # of the manifest; markers with another one do not count
+    fields: tuple[Field, ...] = field(kw_only=False)  # in the order of writing
+    rows: int = field(kw_only=False)  # of the corpus
+    shard_rows: int = field(kw_only=False)
+    fingerprint: str = field(kw_only=False)  # of the manifest; markers of others do not count
     # Rows before each extension, by the fingerprint before it.
     earlier: Mapping[str, int] = field(default_factory=dict)
     stage: str = ""  # the name of a later stage; the first one has none

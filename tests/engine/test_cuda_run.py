@@ -449,5 +449,5 @@ def test_a_kernel_may_state_its_launch_bounds():
 
 
 def test_a_kernel_for_strings_is_refused():
-    with pytest.raises(GraphError, match=r"'words': a CUDA kernel cannot return strings"):
+    with pytest.raises(GraphError, match=r"'words': a CUDA kernel cannot return string"):
         pf.map_block(fields=words.fields, cuda="...")(words.function)

@@ -27,7 +27,7 @@ earlier."""
 _Key = tuple[str, str, int]
 
 
-@dataclass
+@dataclass(kw_only=True)
 class _Made:
     """What one function returned, and its cost."""
 

@@ -10,10 +10,11 @@ from ...targets.target import Target
 from ..keys import ROOT_KEY, stage_key
 from ..layout import metadata
 from ..leases.lease import LeaseTicket
-from ..lifecycle import OpenStore, labelled_arrays
+from ..lifecycle import OpenStore
 from ..shards import done_shards, leftovers
 from .record import StageRecord, Stages, is_listed
 from .reductions import has_all_objects, read_reduction_marker
+from .store_metadata import labelled_arrays
 
 
 def begin_stage(store: OpenStore, record: StageRecord, ticket: LeaseTicket) -> OpenStore:

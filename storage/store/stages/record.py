@@ -186,7 +186,7 @@ class Stages:
             manifest.rows,
             record.shard_rows,
             self.fingerprint(record),
-            {self.fingerprint(record, one.fingerprint): one.rows for one in earlier},
+            earlier={self.fingerprint(record, one.fingerprint): one.rows for one in earlier},
             stage=record.name,
             chunk_bytes=record.chunk_bytes,
         )
