@@ -17,7 +17,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from ..storage.cleaning.steps import Cleaning
-from ..storage.corpus.corpus import TEXT_ATTRIBUTE, Corpus, open_corpus
+from ..storage.corpus.corpus import Corpus, open_corpus
+from ..storage.corpus.tables.framing import TEXT_ATTRIBUTE
 from ..storage.errors import ColumnNotFound, ResultsMismatch, RunFailed, UsageError
 from ..storage.messages.names import did_you_mean, listed, quoted
 from ..storage.messages.tracebacks import short_traceback

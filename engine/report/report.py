@@ -69,7 +69,8 @@ def report(
         An array with one value per text to group texts by, such as a kept column. By default the
         first kept column with 2 to 20 distinct values.
     corpus : str, path, list of them, or Corpus, optional
-        Where the corpus is now, if not where the last run found it.
+        Where the corpus is now, if not where the last run found it; or the data, if they lay in
+        memory.
     storage_options : mapping, optional
         Passed to fsspec, for results and corpus.
 

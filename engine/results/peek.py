@@ -59,7 +59,8 @@ def peek(
         How many texts to find. Every valid row of the store is compared by the cosine similarity
         of the dhātu weights; the earlier row wins a tie.
     corpus : str, path, list of them, or Corpus, optional
-        Where the corpus is now, if not where the last run found it.
+        Where the corpus is now, if not where the last run found it; or the data, if they lay in
+        memory.
     storage_options : mapping, optional
         Passed to fsspec, for results and corpus.
 

@@ -91,7 +91,8 @@ def verify(
         Check about this many texts, spread over the store, and the bytes of their shards: at least
         16 shards, if there are as many shards and texts to check. By default everything is checked.
     corpus : str, path, list of them, or Corpus, optional
-        Where the corpus is now, if not where the last run found it.
+        Where the corpus is now, if not where the last run found it; or the data, if they lay in
+        memory.
     storage_options : mapping, optional
         Passed to fsspec, for results and corpus.
 

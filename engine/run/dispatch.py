@@ -60,6 +60,21 @@ _CLEAN_UP_SECONDS = 10.0
 """Maximum time to wait for the scheduler when a run cleans up."""
 
 
+class _Listener:
+    """Handles messages until `handle` is None.
+
+    dask's client keeps the handler of a topic that it has unsubscribed from, and with it would keep
+    the run, its corpus and the texts that lie in memory.
+    """
+
+    def __init__(self, handle: Callable[[tuple[float, dict[str, Any]]], None]) -> None:
+        self.handle: Callable[[tuple[float, dict[str, Any]]], None] | None = handle
+
+    def __call__(self, event: tuple[float, dict[str, Any]]) -> None:
+        if handle := self.handle:
+            handle(event)
+
+
 class Dispatch:
     """Runs tasks on a cluster.
 
@@ -203,7 +218,8 @@ class Dispatch:
         suspects = self._suspects = Suspects(
             client, store, self._run_mode, self._publish, at_once=context.raise_on_error
         )
-        client.subscribe_topic(self.topic, self._on_message)
+        listener = _Listener(self._on_message)
+        client.subscribe_topic(self.topic, listener)
         try:
             with span(self.topic), self.watched():
                 left: Iterable[Task] = tasks
@@ -216,6 +232,7 @@ class Dispatch:
             raise
         finally:
             client.unsubscribe_topic(self.topic)
+            listener.handle = None
             lost = [one for one, why in self._excluded.items() if isinstance(why, DeviceLost)]
             if lost and self._threads():  # otherwise the next run would use them again
                 client.retire_workers(lost)

@@ -2,7 +2,8 @@
 
 A block may refer to much data, such as a table of word vectors, so the graph is not part of every
 task. The client leaves it with dask's scheduler. The first task of a run in a worker process
-fetches it, loads it, and checks whether the worker sees the corpus and the store.
+fetches it, loads it, and checks whether the worker sees the corpus and the store. A corpus that
+lies in memory is sent with it.
 
 dask's own ways would not do: data that was scattered is lost with its worker, and tasks that depend
 on a common task are all sent to the worker that has its result.
@@ -19,7 +20,7 @@ import sysconfig
 import threading
 import time
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -33,6 +34,7 @@ from distributed.worker import get_worker
 
 from ...graphs.graph import Graph
 from ...storage.errors import LeaseLost, UnfitWorker
+from ...storage.rows.in_memory import InMemory
 from .visibility import Visible
 
 if TYPE_CHECKING:
@@ -201,6 +203,7 @@ class _Loaded:
 
     graph: Graph | None
     problem: CannotLoad | None
+    contents: Sequence[InMemory] = ()  # files of the corpus that lie in memory
     users: int = 0
     used: float = field(default_factory=time.monotonic)
 
@@ -259,7 +262,7 @@ def _load(key: GraphKey) -> _Loaded:
     problem = visible.problem()
     if problem:
         return _Loaded(None, CannotLoad(f"{here} {problem}"))
-    return _Loaded(graph, None)
+    return _Loaded(graph, None, visible.hold())
 
 
 def _drop_later(key: GraphKey) -> None:

@@ -1,6 +1,7 @@
 """`Visible`: whether a worker sees the corpus and the store that the client sees.
 
-On one machine it always does. Workers elsewhere may have another disk under the same path.
+On one machine it always does. Workers elsewhere may have another disk under the same path. What
+lies in the client's memory, they are given.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ from dataclasses import dataclass
 from ...storage.errors import LeaseLost
 from ...storage.filesystems.filesystem import filesystem_of
 from ...storage.rows import SourceFile
+from ...storage.rows.in_memory import InMemory, hold
 from ...storage.store.leases.lease import LeaseTicket
 from ...storage.targets.target import Target
 
@@ -31,12 +33,16 @@ class Visible:
     files: tuple[tuple[str, int], ...]  # URLs, and sizes in bytes
     target: Target
     ticket: LeaseTicket
+    contents: tuple[tuple[str, bytes], ...] = ()  # of files in memory: digests, and bytes
 
     @classmethod
     def of(cls, files: Iterable[SourceFile], target: Target, ticket: LeaseTicket) -> Visible:
         """Select a file of each folder, up to `MAX_FOLDERS`, that this process sees as listed."""
         found: dict[str, tuple[str, int]] = {}
+        contents = []
         for file in files:
+            if file.content is not None:
+                contents.append((file.content.digest, file.content.data))
             folder, _, _ = file.location.rpartition("/")
             if not folder.startswith(_OWN) or file.problem or folder in found:
                 continue
@@ -44,7 +50,14 @@ class Visible:
                 break
             if _missing(file.location, file.size) is None:
                 found[folder] = (file.location, file.size)
-        return cls(tuple(found.values()), target, ticket)
+        return cls(tuple(found.values()), target, ticket, tuple(contents))
+
+    def hold(self) -> list[InMemory]:
+        """Return the files of the corpus that lie in memory, which this process holds from now on.
+
+        Tasks find them as long as the list exists.
+        """
+        return [hold(digest, data) for digest, data in self.contents]
 
     def problem(self) -> str | None:
         """Return what this process does not see, with the remedy, or None."""

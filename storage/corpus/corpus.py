@@ -1,45 +1,46 @@
-"""`open_corpus` and `Corpus`: files of texts, opened lazily.
+"""`open_corpus` and `Corpus`: files of texts, opened lazily, and data that lie in memory.
 
 Opening lists files (`listing`) and reads none. Their rows are counted by `index`, cut into shards
-by `partition`, and read by `reading`.
+by `partition`, and read by `reading`. Data in memory become a file of their own (`tables`).
 """
 
 from __future__ import annotations
 
-import html
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
-import pyarrow as pa
-
 from ..cleaning.steps import NO_CLEANING, Cleaning
 from ..errors import ColumnNotFound, CorpusEmpty, UsageError
 from ..formats.recognition.transcoding import require_detector
 from ..formats.registry import FORMATS, require_format
-from ..messages.names import storable
 from ..messages.tracebacks import short_traceback
-from ..rows import ARROW_KINDS, ColumnSelection, Rows, SourceFile, Stretch
+from ..rows import SourceFile
 from ..rows.dialect import AUTO, DEFAULT_DIALECT, Dialect
 from .front import FILES, FrontOpener
 from .index import CorpusIndex, build_index
-from .listing import list_files
-from .locations.arguments import Location, locations_of, names_of, require_name, require_options
+from .listing import list_files, written_in
+from .locations.arguments import (
+    locations_of,
+    names_of,
+    require_cleaning,
+    require_name,
+    require_options,
+)
+from .locations.files_as_html import files_as_html
 from .opening import FileOpener
-from .partition import Sharding
-from .reading import read_stretches
+from .tables.framing import Convert, lazy_frame, table_at, to_pandas
+from .tables.given import in_memory
 
 if TYPE_CHECKING:
     import dask.dataframe as dd
     import pandas as pd
 
-TEXT_ATTRIBUTE = "paninifs.text"
-"""Attribute of a frame that names its column of texts."""
 
-
-_SHOWN_FILES = 10  # in a notebook
+DEFAULT_TEXT = "text"
+"""Name of the column of texts, unless another is given."""
 
 
 @dataclass(frozen=True, kw_only=True, repr=False)
@@ -55,7 +56,7 @@ class Corpus:
     cleaning: Cleaning = NO_CLEANING
     dialect: Dialect = DEFAULT_DIALECT
     exact: bool = False  # whether large files are told apart by all their bytes
-    notes: tuple[str, ...] = ()  # sentences about other files that are left out
+    notes: tuple[str, ...] = ()  # sentences for the user, about files that are left out
 
     @cached_property
     def index(self) -> CorpusIndex:
@@ -76,21 +77,14 @@ class Corpus:
         return True  # without counting the rows
 
     def __repr__(self) -> str:
-        files = f"{len(self.files):,} file{'' if len(self.files) == 1 else 's'}"
-        formats = ", ".join(sorted({file.format for file in self.files}))
         columns = {"text": self.text, "id": self.id, "keep": list(self.keep)}
         named = "".join(f", {name}={value!r}" for name, value in columns.items() if value)
+        files = f"{len(self.files):,} file{'' if len(self.files) == 1 else 's'}"
+        formats = ", ".join(sorted({file.format for file in self.files}))
         return f"<Corpus {self.files[0].url}: {files} ({formats}), {self.nbytes:,} bytes{named}>"
 
     def _repr_html_(self) -> str:
-        shown = "".join(
-            f"<tr><td>{html.escape(file.url)}</td><td>{file.format}</td><td>{file.size:,}</td></tr>"
-            for file in self.files[:_SHOWN_FILES]
-        )
-        more = len(self.files) - _SHOWN_FILES
-        rest = f"<tr><td>and {more:,} more</td></tr>" if more > 0 else ""
-        head = "<tr><th>file</th><th>format</th><th>bytes</th></tr>"
-        return f"<div>{html.escape(repr(self))}</div><table>{head}{shown}{rest}</table>"
+        return files_as_html(repr(self), self.files)
 
     def head(self, n: int = 5) -> pd.DataFrame:
         """Return the first rows, like ``frame.head()``, without counting all rows.
@@ -108,8 +102,7 @@ class Corpus:
             raise UsageError(f"n must be a whole number of rows, not {n!r}")
         index, opener = self._index_of_front(n)
         stretches = index.stretches(0, min(n, index.rows))
-        batches = [rows for *_, rows in read_stretches(stretches, opener, index.selection)]
-        return _to_pandas(_to_table(batches, index.selection).slice(0, n), 0)
+        return to_pandas(table_at(stretches, opener, index.selection).slice(0, n), 0)
 
     def _index_of_front(self, rows: int) -> tuple[CorpusIndex, FileOpener]:
         """Return an index that has the first rows, and an opener of its files."""
@@ -136,11 +129,11 @@ class Corpus:
 
         Texts are Arrow-backed, the index is the row number in the corpus, and quarantined rows have
         a null text. The partitions are those of a run of the default graph. Making the frame counts
-        the rows (see `index`) but reads no text.
+        the rows (see `index`) but reads no text, unless the corpus lies in memory.
         """
-        return self.frame_of(_to_pandas)
+        return self.frame_of(to_pandas)
 
-    def frame_of(self, convert: Callable[[pa.Table, int], Any]) -> dd.DataFrame:
+    def frame_of(self, convert: Convert) -> dd.DataFrame:
         """Return a lazy frame whose partitions are made by `convert`; those of `frame` are pandas.
 
         Parameters
@@ -151,25 +144,12 @@ class Corpus:
             table.
             It is pickled with every task, so it must be defined at the top level of a module.
         """
-        import dask
-        import dask.dataframe as dd
+        return lazy_frame(self, convert)
 
-        index = self.index
-        partitions = index.partitions(Sharding().choose(index.rows))
-        meta = convert(_schema(index.selection).empty_table(), 0)
-        if isinstance(getattr(meta, "attrs", None), dict):  # those of cuDF have none
-            meta.attrs[TEXT_ATTRIBUTE] = self.text
-        divisions = (*(p.row_start for p in partitions), index.rows - 1)
-        with dask.config.set({"dataframe.convert-string": False}):
-            frame: dd.DataFrame = dd.from_map(
-                _ReadFrame(self.opener, index.selection, convert),
-                [index.stretches(p.row_start, p.row_stop) for p in partitions],
-                meta=meta,
-                divisions=divisions,
-                label="corpus",
-                enforce_metadata=False,
-            )
-        return frame
+    @property
+    def in_memory(self) -> bool:
+        """Whether the texts lie in the memory of this process."""
+        return any(file.in_memory for file in self.files)
 
     @property
     def opener(self) -> FileOpener:
@@ -192,9 +172,10 @@ class Corpus:
 
 @short_traceback
 def open_corpus(
-    urls: Location | Sequence[Location],
+    urls: Any = None,
     *,
-    text: str = "text",
+    texts: Any = None,
+    text: str = DEFAULT_TEXT,
     id: str | None = None,
     keep: Sequence[str] = (),
     format: str | None = None,
@@ -206,14 +187,29 @@ def open_corpus(
     storage_options: Mapping[str, Any] | None = None,
     exact: bool = False,
 ) -> Corpus:
-    r"""Open a corpus lazily: one URL, a glob, a directory, or a list of them.
+    r"""Open a corpus: lazily from files, or data that lie in memory.
+
+    Data in memory must take at most 64 MiB as Parquet. They travel with a run, and its store keeps
+    their digest: to resume the run, verify it or look at its texts in another session, give the
+    same data again. Larger data become files with `stage`.
 
     Parameters
     ----------
-    urls : str, path or list
-        Anything that fsspec reads. A directory stands for all files in and below it with a known
-        ending (.parquet .jsonl .csv .tsv .txt, the last four also .gz .zst .bz2), in the order of
-        their names.
+    urls : str, path or list, or data in memory
+        Anything that fsspec reads: one URL, a glob, a directory, or a list of them. A directory
+        stands for all files in and below it with a known ending (.parquet .jsonl .csv .tsv .txt,
+        the last four also .gz .zst .bz2), in the order of their names.
+
+        Or a table: a DataFrame of pandas, polars or cuDF, a LazyFrame of polars, a Table or
+        RecordBatch of Arrow, a relation of DuckDB, a Hugging Face ``Dataset``, a dict of columns,
+        or a list of dicts. Or a series of texts: a Series of pandas, polars or cuDF, an index, an
+        Arrow array. Only the columns that `text`, `id` and `keep` name are read.
+
+        A list of strings is a list of locations. It is taken for texts if at least one is evidently
+        a text (it has a line break, more than 200 characters, or more than three words and no
+        slash), none of them exists as a file, and none could be a location; `notes` says so.
+    texts : list of str, optional
+        The texts themselves, in place of `urls`. None is a missing text.
     text : str
         The column, or JSON key, that holds the text. Plain text files need none.
     id : str, optional
@@ -254,9 +250,11 @@ def open_corpus(
     ------
     CorpusNotFound
         No file was found, or none of a known format.
+    ColumnNotFound, CorpusEmpty
+        Data in memory have no such column, or no rows. In files, this is found when they are read.
     UsageError
-        A file is named twice, the format or the encoding is unknown, or an option concerns none
-        of the files.
+        A file is named twice, the format or the encoding is unknown, an option concerns none of
+        the files, or data in memory are too large.
     BackendUnavailable
         The encoding is "auto", and the package that detects it is missing.
     StorageRefused
@@ -276,26 +274,29 @@ def open_corpus(
     >>> corpus = open_corpus(file, delimiter=";", encoding="cp1252")
     >>> corpus.frame.compute().text.tolist()
     ['déjà']
+    >>> open_corpus(texts=["un", "deux"]).head().text.tolist()
+    ['un', 'deux']
+    >>> corpus = open_corpus({"quote": ["un", "deux"], "lang": ["fr", "fr"]}, text="quote")
+    >>> len(corpus), corpus.files[0].name
+    (2, 'in-memory')
     """
-    given = locations_of(urls)
     require_name("text", text)
     if id is not None:
         require_name("id", id)
     kept = names_of(keep)
     require_options(storage_options, format)
     options = dict(storage_options or {})
-    if not isinstance(clean, Cleaning | None):
-        raise UsageError(
-            f"clean must be a Cleaning, such as Cleaning(unicode='NFC'), not {clean!r}"
-        )
+    require_cleaning(clean)
     if format is not None:
         require_format(format)
     dialect = Dialect(delimiter=delimiter, quote=quote, escape=escape, encoding=encoding)
     if dialect.encoding == AUTO:
         require_detector()
-    found = list_files(given, format, options)
+    found = in_memory(urls, texts, format, text, id, kept)
+    if found is None:
+        found = list_files(locations_of(urls), format, options)
     return Corpus(
-        files=_written_in(dialect, found.files),
+        files=written_in(dialect, found.files),
         ignored=found.ignored,
         notes=found.notes,
         text=text,
@@ -306,66 +307,3 @@ def open_corpus(
         dialect=dialect,
         exact=exact,
     )
-
-
-def _written_in(dialect: Dialect, files: Sequence[SourceFile]) -> tuple[SourceFile, ...]:
-    """Return files with those options of a dialect that their formats have."""
-    formats = {file.format for file in files}
-    for option, value in dialect.describe().items():
-        if not any(option in FORMATS[name].options for name in formats):
-            known = [name for name, read_as in FORMATS.items() if option in read_as.options]
-            raise UsageError(
-                f"{option}={value!r} is for {', '.join(known)}; "
-                f"the files of the corpus are {', '.join(sorted(formats))}"
-            )
-    return tuple(
-        replace(file, dialect=dialect.only(FORMATS[file.format].options)) for file in files
-    )
-
-
-class _ReadFrame:
-    """Reads one partition as a frame, on the worker that dask chooses."""
-
-    def __init__(
-        self,
-        opener: FileOpener,
-        selection: ColumnSelection,
-        convert: Callable[[pa.Table, int], Any],
-    ) -> None:
-        self._opener, self._selection, self._convert = opener, selection, convert
-
-    def __call__(self, stretches: Sequence[Stretch]) -> Any:
-        batches = [rows for *_, rows in read_stretches(stretches, self._opener, self._selection)]
-        return self._convert(_to_table(batches, self._selection), stretches[0].row)
-
-
-def _schema(selection: ColumnSelection) -> pa.Schema:
-    others = {storable(column.name): ARROW_KINDS[column.kind] for column in selection.others}
-    return pa.schema({storable(selection.text): pa.large_string(), **others})
-
-
-def _to_table(batches: Sequence[Rows], selection: ColumnSelection) -> pa.Table:
-    """Return batches as one table of Arrow chunks, copying no text."""
-    schema = _schema(selection)
-    columns = {selection.text: [batch.text for batch in batches]}
-    for other in selection.others:
-        columns[other.name] = [batch.columns[other.name] for batch in batches]
-    arrays = [
-        pa.chunked_array(
-            [chunk if chunk.type == field.type else chunk.cast(field.type) for chunk in chunks],
-            field.type,
-        )
-        for field, chunks in zip(schema, columns.values(), strict=True)
-    ]
-    return pa.Table.from_arrays(arrays, schema=schema)
-
-
-def _to_pandas(table: pa.Table, start: int) -> pd.DataFrame:
-    import pandas as pd
-
-    rows = pd.RangeIndex(start, start + len(table))
-    columns = {
-        name: pd.Series(pd.arrays.ArrowExtensionArray(column), index=rows)
-        for name, column in zip(table.column_names, table.columns, strict=True)
-    }
-    return pd.DataFrame(columns, index=rows)

@@ -23,6 +23,9 @@ WHOLE = "md5"
 SAMPLED = "blocks"
 """Kind of a digest of the sampled blocks: SHA-256."""
 
+VALUES = "values"
+"""Kind of a digest of the columns of data in memory: SHA-256; see `tables.canonical`."""
+
 UNREAD = "unread:"
 """Digest of a file that could not be read; it says nothing about the content."""
 

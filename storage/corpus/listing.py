@@ -10,7 +10,7 @@ import errno
 import stat
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from os import fspath
 from pathlib import PurePosixPath
 from typing import Any
@@ -29,9 +29,10 @@ from ..filesystems.filesystem import (
 )
 from ..filesystems.redaction import scrubbed, shown
 from ..filesystems.retry import permanent_errors, retried
-from ..formats.registry import format_of, read_as
+from ..formats.registry import FORMATS, format_of, read_as
 from ..messages.names import storable
 from ..rows import SourceFile
+from ..rows.dialect import Dialect
 from .identity import listed_digest
 from .locations.arguments import Location
 from .locations.exports import exports_among
@@ -238,3 +239,18 @@ def _problem(info: Mapping[str, Any]) -> str | None:
         return None
     kind = next((what for test, what in _SPECIAL_FILES if test(info.get("mode", 0))), "no file")
     return f"it is {kind}"
+
+
+def written_in(dialect: Dialect, files: Sequence[SourceFile]) -> tuple[SourceFile, ...]:
+    """Return files with those options of a dialect that their formats have."""
+    formats = {file.format for file in files}
+    for option, value in dialect.describe().items():
+        if not any(option in FORMATS[name].options for name in formats):
+            known = [name for name, read_as in FORMATS.items() if option in read_as.options]
+            raise UsageError(
+                f"{option}={value!r} is for {', '.join(known)}; "
+                f"the files of the corpus are {', '.join(sorted(formats))}"
+            )
+    return tuple(
+        replace(file, dialect=dialect.only(FORMATS[file.format].options)) for file in files
+    )

@@ -46,6 +46,7 @@ from .identity import (
     kind_of,
     listed_digest,
 )
+from .tables.memory_file import content_of
 from .versions import same_version, version_of
 
 SMALL_BYTES = 1 << 20
@@ -93,6 +94,8 @@ class FileOpener:
 
     def _raw(self, file: SourceFile, options: Mapping[str, Any] | None = None) -> BinaryIO:
         """Open a file as it is stored; `options` are those of fsspec's `open`."""
+        if file.in_memory or file.size <= SMALL_BYTES:
+            return io.BytesIO(self.fetch(file))
         fs, path = filesystem_of(file.location, self._options)
         remote = {} if protocols_of(fs) & LOCAL else {"block_size": _REQUEST_BYTES}
         given = remote if options is None else options
@@ -109,8 +112,6 @@ class FileOpener:
                     opened = WebFile(opened, lambda: self._from_front(fs, path, file))
                 return cast(BinaryIO, opened)
 
-        if file.size <= SMALL_BYTES:
-            return io.BytesIO(self.fetch(file))
         return cast(BinaryIO, RetryingFile(file.url, file.size, open_again))
 
     def _from_front(self, fs: Any, path: str, file: SourceFile) -> BinaryIO:
@@ -140,6 +141,8 @@ class FileOpener:
         ------
         CorpusChanged, StorageUnreachable, StorageRefused
         """
+        if file.in_memory:
+            return content_of(file).digest
         fs, path = filesystem_of(file.location, self._options)
         protocols = protocols_of(fs)
         if kind in (None, WHOLE) and protocols & (GCS | DRIVE) and file.size > SMALL_BYTES:
@@ -174,6 +177,8 @@ class FileOpener:
             return retried(f"reading {file.url}", checked)
 
     def _fetch(self, file: SourceFile) -> bytes:
+        if file.in_memory:
+            return content_of(file).data
         fs, path = filesystem_of(file.location, self._options)
         with consistent_listings(fs), self._must_exist(file):
             data = bytes(fs.cat_file(path))
@@ -201,6 +206,9 @@ class FileOpener:
             retried(f"checking {file.url}", lambda: self._check(file))
 
     def _check(self, file: SourceFile, data: bytes | None = None) -> None:
+        if file.in_memory:
+            content_of(file)
+            return
         fs, path = filesystem_of(file.location, self._options)
         fs.invalidate_cache(path)
         found = _size_and_version(fs, path)

@@ -89,8 +89,8 @@ def _is_same_unread(file: SourceFile, before: SourceFile) -> bool | None:
     return False if before.digest == UNREAD else None
 
 
-CorpusLocation = Location | Sequence[Location] | Corpus
-"""Where a corpus is, as a caller says it."""
+CorpusLocation = Location | Sequence[Location] | Corpus | Any
+"""Where a corpus is, as a caller says it; or the data, if they lie in memory."""
 
 
 def files_now_at(
@@ -109,8 +109,13 @@ def files_now_at(
     known = [one.file for one in index.files]
     formats = {file.format for file in known}
     if not isinstance(corpus, Corpus):
-        format = formats.pop() if len(formats) == 1 else None
-        corpus = open_corpus(corpus, format=format, storage_options=storage_options)
+        if any(file.in_memory for file in known):
+            id_column = index.id.name if index.id else None
+            kept = [column.name for column in index.keep]
+            corpus = open_corpus(corpus, text=index.text, id=id_column, keep=kept)
+        else:
+            format = formats.pop() if len(formats) == 1 else None
+            corpus = open_corpus(corpus, format=format, storage_options=storage_options)
     files = under_known_names(corpus.files, [file.name for file in known])
     if len(known) == len(files) == 1:  # the caller says that this is the file, whatever its name
         files = [replace(files[0], name=known[0].name)]
@@ -126,7 +131,9 @@ def files_now_at(
 def _now_at(file: SourceFile, now: SourceFile) -> SourceFile:
     # Without a digest, the caller's word and the size are all that speaks for the file.
     version = file.version if file.digest else ""
-    return replace(file, url=now.url, signed_url=now.signed_url, version=version)
+    return replace(
+        file, url=now.url, signed_url=now.signed_url, version=version, content=now.content
+    )
 
 
 def under_known_names(files: Sequence[SourceFile], known: Sequence[str]) -> list[SourceFile]:

@@ -18,6 +18,7 @@ import pyarrow.compute as pc
 
 from ..cleaning.steps import NO_CLEANING, Cleaning
 from .dialect import DEFAULT_DIALECT, Dialect
+from .in_memory import SCHEME, InMemory
 
 EXCERPT_BYTES = 1024
 """Bytes of an offending row that the quarantine keeps."""
@@ -46,11 +47,17 @@ class SourceFile:
     digest: str | None = field(default=None, compare=False)
     # With password or signature, if it has any: kept in memory, and sent from client to workers.
     signed_url: str | None = field(default=None, repr=False)
+    content: InMemory | None = field(default=None, compare=False, repr=False)  # if in memory
 
     @property
     def location(self) -> str:
         """The URL to open."""
         return self.signed_url or self.url
+
+    @property
+    def in_memory(self) -> bool:
+        """Whether it lies in memory, and on no filesystem."""
+        return self.url.startswith(f"{SCHEME}:")
 
     @property
     def sequential(self) -> bool:

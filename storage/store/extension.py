@@ -12,8 +12,10 @@ from dataclasses import replace
 from typing import Any, Literal
 
 from ..corpus.corpus import Corpus
+from ..corpus.identity import VALUES
 from ..corpus.index import CorpusIndex, extend_index
 from ..corpus.relocation import recognized, under_known_names
+from ..corpus.tables.memory_file import NAME as IN_MEMORY
 from ..errors import ResultsMismatch
 from ..targets.target import Target
 from .keys import RUN_FOLDER, is_ours
@@ -158,6 +160,12 @@ def _require_extension(target: Target, manifest: Manifest, facts: Mapping[str, A
     """Raise `ResultsMismatch` if facts differ from a store's in anything but new files."""
     known = manifest.facts["corpus"]["files"]
     files = {name: file for name, file in facts["corpus"]["files"].items() if name in known}
+    if f", {VALUES}:" in known.get(IN_MEMORY, "") and files.get(IN_MEMORY) != known[IN_MEMORY]:
+        raise ResultsMismatch(
+            f"{target.url} holds the results of data in memory, which cannot be extended: the rows "
+            "that it knows and those that were added must be in different files. Write both into a "
+            "folder, and run that into another store"
+        )
     require_same(target, manifest, with_files(facts, files))
 
 

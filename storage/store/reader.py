@@ -41,7 +41,8 @@ class ResultsStore:
     storage_options : mapping, optional
         Passed to fsspec to read the corpus.
     corpus : str, path, list of them, or Corpus, optional
-        Where the corpus is now, if not where the last run found it.
+        Where the corpus is now, if not where the last run found it; or the data, if they lay in
+        memory.
     """
 
     def __init__(
@@ -70,7 +71,8 @@ class ResultsStore:
         storage_options : mapping, optional
             Passed to fsspec, for the store and for its corpus.
         corpus : str, path, list of them, or Corpus, optional
-            Where the corpus is now, if not where the last run found it.
+            Where the corpus is now, if not where the last run found it; or the data, if they lay in
+            memory.
 
         Raises
         ------

@@ -121,7 +121,8 @@ def export(
     progress : bool
         Show progress in a terminal.
     corpus : str, path, list of them, or Corpus, optional
-        Where the corpus is now, if not where the last run found it.
+        Where the corpus is now, if not where the last run found it; or the data, if they lay in
+        memory.
     storage_options : mapping, optional
         Passed to fsspec, for results and corpus.
 

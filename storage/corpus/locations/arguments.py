@@ -1,45 +1,49 @@
-"""What `open_corpus` may be given. For anything else: what it is, and which way works today."""
+"""What `open_corpus` may be given. For anything else: what it is, and which way works today.
+
+Data that lie in memory are converted in `tables.conversion`.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from os import PathLike
+from os import PathLike, path
 from typing import Any
 
+from ...cleaning.steps import Cleaning
 from ...errors import CorpusNotFound, UsageError
+from ...formats.registry import format_of
 from ...messages.names import quoted, storable
 
 Location = str | PathLike[str]
 
 _STAGE = "corpus = paninifs.stage({}, 'a-new-folder', text='text')"
-_PATHS = "(or, if it holds paths, open_corpus(list(series)))"
 _THEN = "then open_corpus('texts.parquet')"
-_AS_FRAME = "pandas.DataFrame({'text': texts}).to_parquet('texts.parquet')"
+_AS_TEXTS = "open_corpus(texts=['...', '...'])"
+TEXTS_BY_NAME = f"texts themselves are given by name: {_AS_TEXTS}"
 
 _WAYS = {
     ("pandas", "DataFrame"): _STAGE.format("df"),
-    ("pandas", "Series"): _STAGE.format("series.to_frame('text')") + f" {_PATHS}",
+    ("pandas", "Series"): _STAGE.format("series.to_frame('text')"),
     ("pandas", "Index"): _STAGE.format("index.to_frame(name='text')"),
     ("dask", "DataFrame"): "corpus = paninifs.stage(frame, 'a-new-folder')",
     ("dask", "Series"): "corpus = paninifs.stage(series.to_frame('text'), 'a-new-folder')",
     ("dask", "Bag"): "corpus = paninifs.stage(bag.to_dataframe(), 'a-new-folder')",
     ("polars", "DataFrame"): f"df.write_parquet('texts.parquet'), {_THEN}",
     ("polars", "LazyFrame"): f"lazy.sink_parquet('texts.parquet'), {_THEN}",
-    ("polars", "Series"): (
-        f"series.to_frame('text').write_parquet('texts.parquet'), {_THEN} {_PATHS}"
-    ),
+    ("polars", "Series"): f"series.to_frame('text').write_parquet('texts.parquet'), {_THEN}",
     ("pyarrow", "Table"): f"pyarrow.parquet.write_table(table, 'texts.parquet'), {_THEN}",
-    ("datasets", "DatasetDict"): f"datasets['train'].to_parquet('texts.parquet'), {_THEN}",
+    ("datasets", "DatasetDict"): "open_corpus(datasets['train'])",
     ("datasets", "Dataset"): f"dataset.to_parquet('texts.parquet'), {_THEN}",
     ("datasets", "IterableDataset"): (
-        f"datasets.Dataset.from_list(list(dataset)).to_parquet('texts.parquet'), {_THEN}"
+        "open_corpus(datasets.Dataset.from_list(list(dataset.take(100_000))))"
     ),
     ("duckdb", "DuckDBPyRelation"): f"relation.write_parquet('texts.parquet'), {_THEN}",
     ("cudf", "DataFrame"): f"df.to_parquet('texts.parquet'), {_THEN}",
 }
-"""How objects of other packages become a corpus, by package and name of their class."""
+"""How objects of other packages become files, by package and name of their class: those that are no
+data in memory, and those that are too large for it."""
 
-_OTHERWISE = f"write the texts to a file, for example {_AS_FRAME}, {_THEN}"
+_OTHERWISE = f"{_AS_TEXTS} takes texts themselves, open_corpus({{'text': [...]}}) columns"
 
 _TEXT_CHARACTERS = 200
 """Characters from which a string that is no path is probably a text."""
@@ -60,7 +64,9 @@ def locations_of(urls: Any) -> list[Location]:
         return [urls]
     way = _way(urls)
     if way is not None or not isinstance(urls, Iterable) or isinstance(urls, bytes | bytearray):
-        raise UsageError(f"open_corpus needs files, not {_article(urls)}; {way or _OTHERWISE}")
+        raise UsageError(
+            f"open_corpus needs files or data, not {_article(urls)}; {way or _OTHERWISE}"
+        )
     given: list[Location] = []
     for one in urls:  # not at once: it may be a generator without end
         if not isinstance(one, str | PathLike):
@@ -86,7 +92,7 @@ def _way(value: Any) -> str | None:
         if way:
             return way
     if isinstance(value, Mapping):
-        return f"pandas.DataFrame(data).to_parquet('texts.parquet'), {_THEN}"
+        return "a dict of columns has a list of values in each: open_corpus({'text': [...]})"
     if hasattr(value, "to_frame") or hasattr(value, "__dataframe__"):
         return _OTHERWISE
     return None
@@ -106,16 +112,57 @@ def _article(value: Any) -> str:
     return f"an {label}" if label[0] in "aeiouAEIOU" else f"a {label}"
 
 
+def instead_of_memory(data: Any) -> str:
+    """Return how data that are too large to lie in memory become a corpus of files."""
+    made = "data" if isinstance(data, Mapping) else "{'text': texts}"
+    in_a_file = f"pandas.DataFrame({made}).to_parquet('texts.parquet'), {_THEN}"
+    return in_a_file if isinstance(data, Mapping) else _way(data) or in_a_file
+
+
 def about_texts(url: str) -> str:
     """Return advice if a string that is no file looks like a text; else nothing.
 
     >>> about_texts("glosses/*.txt")
     ''
     """
+    return TEXTS_BY_NAME if _is_text(url) else ""
+
+
+def _is_text(url: str) -> bool:
+    """Return whether a string is evidently a text: nobody names a file like this."""
     words = len(url.split()) > 3 and "/" not in url
-    if "\n" in url or len(url) > _TEXT_CHARACTERS or words:
-        return f"texts themselves must be in a file: {_AS_FRAME}, {_THEN}"
-    return ""
+    return "\n" in url or len(url) > _TEXT_CHARACTERS or words
+
+
+def are_texts(given: Any) -> bool:
+    """Return whether a list of strings holds texts, and no names of files.
+
+    It does if at least one item is evidently a text (a line break, more than 200 characters, or
+    more than three words without a slash), no item names anything that exists, and none could be a
+    name: it has the ending of a corpus file, or a slash or an asterisk and no white space.
+
+    >>> are_texts(["The cat sleeps on the bed.", "It rains."]), are_texts(["It rains.", "a.txt"])
+    (True, False)
+    """
+    if isinstance(given, str) or not isinstance(given, list | tuple):
+        return False
+    if not all(isinstance(one, str) for one in given) or not any(map(_is_text, given)):
+        return False
+    return not any(_may_be_name(one) or _exists(one) for one in given)
+
+
+def _may_be_name(text: str) -> bool:
+    if "\n" in text:
+        return False
+    single = len(text.split()) == 1 and any(sign in text for sign in "/\\*")
+    return single or (len(text) <= _TEXT_CHARACTERS and format_of(text.strip()) is not None)
+
+
+def _exists(text: str) -> bool:
+    try:
+        return path.lexists(text)
+    except ValueError:  # it holds a null character
+        return False
 
 
 def require_name(argument: str, name: Any) -> None:
@@ -163,3 +210,11 @@ def require_options(options: Any, format: Any) -> None:
         raise UsageError(f"storage_options must be a dict for fsspec, not {_article(options)}")
     if format is not None and not isinstance(format, str):
         raise UsageError(f"format must be a string, such as 'jsonl', not {_article(format)}")
+
+
+def require_cleaning(clean: Any) -> None:
+    """Raise `UsageError` unless this is a `Cleaning` or None."""
+    if not isinstance(clean, Cleaning | None):
+        raise UsageError(
+            f"clean must be a Cleaning, such as Cleaning(unicode='NFC'), not {clean!r}"
+        )

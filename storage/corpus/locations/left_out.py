@@ -15,7 +15,7 @@ from ...formats.compression import SUFFIXES as COMPRESSED
 from ...formats.compression import split_suffix
 from ...formats.registry import ENDINGS, FORMATS, endings_of, format_of
 from ...messages.names import MOST_NAMES, did_you_mean, listed
-from .arguments import Location, about_texts
+from .arguments import TEXTS_BY_NAME, Location, about_texts
 
 _MOST_CHARACTERS = 300
 """Characters of a location that a message shows at most: it may be a text by mistake."""
@@ -33,6 +33,8 @@ _JSON = "if it has one JSON object per line, give --format jsonl (format='jsonl'
 def not_found(url: str) -> str:
     """Return that nothing is at a location."""
     advice = about_texts(url) or _about_the_web(url) or _CHECK
+    if advice == _CHECK and len(url.split()) > 1:
+        advice = f"{_CHECK}; {TEXTS_BY_NAME}"
     return f"no files found at {_short(url)}{_neighbour(url) or f'; {advice}'}"
 
 
