@@ -1,49 +1,36 @@
 """`stage`: turns a dask frame that the user has filtered, joined or mapped into a corpus.
 
 A frame has no row numbers before it is computed, and computing it again may give another result. So
-it is computed once, into Parquet files; runs hash these files, resume on them and verify them. How
-Parquet files are read as a corpus is in `storage.corpus`.
+it is computed once, into Parquet files; runs hash these files, resume on them and verify them.
+`submit` does the same next to the results. What a staged folder holds is in `staged`, and how
+Parquet files are read as a corpus in `storage.corpus`.
 """
 
 from __future__ import annotations
 
-import io
-import json
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
-
-import pyarrow as pa
-import pyarrow.parquet as pq
 
 from ..storage.cleaning.steps import Cleaning
 from ..storage.corpus.corpus import Corpus, open_corpus
-from ..storage.corpus.tables.framing import TEXT_ATTRIBUTE
-from ..storage.errors import ColumnNotFound, ResultsMismatch, RunFailed, UsageError
-from ..storage.messages.names import did_you_mean, listed, quoted
+from ..storage.corpus.tables.frame_source import is_dask_frame, text_column_of
+from ..storage.errors import UsageError
 from ..storage.messages.tracebacks import short_traceback
-from ..storage.store.keys import is_lease
-from ..storage.store.leases.lease import Lease, LeaseTicket
-from ..storage.targets.local import is_temporary
 from ..storage.targets.open import open_target
-from ..storage.targets.target import Target
+from .staged.folder import Part
+from .staged.parts import stage_into, unloadable
 
 if TYPE_CHECKING:
     import dask.dataframe as dd
     import pandas as pd
 
-STAGED_KEY = "_staged.json"
-"""Key of the object that marks a folder as completely staged."""
-
-ROW_GROUP_ROWS = 65_536
-
 _CHUNK_ROWS = 65_536  # of a pandas frame
-_UNLOADED = "deserialization of the task graph"  # in the message of dask's scheduler
 
 
 @short_traceback
 def stage(
-    frame: dd.DataFrame | pd.DataFrame,
+    frame: dd.DataFrame | pd.DataFrame | Corpus,
     folder: str | os.PathLike[str],
     *,
     text: str | None = None,
@@ -56,13 +43,17 @@ def stage(
     r"""Compute a dask frame once, into a folder of Parquet files, and open them as a corpus.
 
     Each partition becomes a file, in order. The most recent client computes the partitions; without
-    a client, dask's local scheduler does. A folder that was staged from the same frame is reused.
+    a client, dask's local scheduler does. A folder that was staged from the same frame is reused,
+    and partitions that were written before staging was stopped are not computed again.
+
+    `submit` takes dask frames too, and stages them next to the results.
 
     Parameters
     ----------
-    frame : dask.dataframe.DataFrame or pandas.DataFrame
+    frame : dask.dataframe.DataFrame, pandas.DataFrame or Corpus
         The partitions of a dask frame are pandas or cuDF frames, for example those of
-        `Corpus.frame`. The index is not kept; an identifier of the texts must be a column.
+        `Corpus.frame`. The index is not kept; an identifier of the texts must be a column. A corpus
+        must be one that a run would stage; it has its own columns.
     folder : str or path
         Where to write the files, preferably beside the results.
     text : str, optional
@@ -96,101 +87,41 @@ def stage(
     >>> corpus.index.rows
     2
     """
-    import dask.dataframe as dd
+    corpus = _corpus(frame, text, id, keep, clean)
+    return stage_into(open_target(folder, storage_options), corpus, _computed, fresh=fresh)
+
+
+def _corpus(
+    frame: Any, text: str | None, id: str | None, keep: Sequence[str], clean: Cleaning | None
+) -> Corpus:
+    """Return what is to be staged as a corpus."""
     import pandas as pd
-    from dask.base import is_dask_collection, tokenize
 
-    lazy: Any = frame
+    lazy = frame
+    if isinstance(frame, Corpus):
+        if frame.source is None:
+            raise UsageError("a corpus of files needs no staging; submit it as it is")
+        if text is not None or id is not None or keep or clean is not None:
+            raise UsageError("a corpus has its text, id, keep and clean already; leave them out")
+        return frame
     if isinstance(frame, pd.DataFrame):
+        import dask.dataframe as dd
+
         lazy = dd.from_pandas(frame, chunksize=_CHUNK_ROWS, sort=False)
-    if not is_dask_collection(lazy) or not hasattr(lazy, "to_delayed"):
+    if not is_dask_frame(lazy) or not hasattr(lazy, "columns"):
         raise UsageError(f"stage needs a DataFrame of dask or pandas, not {type(frame).__name__}")
-    text = text or _text_column(lazy)
-    columns = _columns(list(lazy.columns), text, id, keep)
-    target = open_target(folder, storage_options)
-    token: str = tokenize(lazy[columns])
-    with Lease.acquire(target) as lease:
-        if not _is_staged(target, token, fresh=fresh):
-            _write(lazy[columns], target, token, lease.ticket)
-    return open_corpus(
-        folder, text=text, id=id, keep=keep, clean=clean, storage_options=storage_options
-    )
+    text = text or text_column_of(lazy, "text")
+    return open_corpus(lazy, text=text, id=id, keep=keep, clean=clean)
 
 
-def _text_column(frame: dd.DataFrame) -> str:
-    known = getattr(frame._meta, "attrs", {}).get(TEXT_ATTRIBUTE)
-    return str(known) if known in frame.columns else "text"
-
-
-def _columns(names: Sequence[str], text: str, id: str | None, keep: Sequence[str]) -> list[str]:
-    columns = dict.fromkeys([text, *([id] if id else ["id"] if "id" in names else []), *keep])
-    missing = [name for name in columns if name not in names]
-    if missing:
-        known = [str(name) for name in names]  # pandas has columns that are numbers
-        which = "; text= names the one that holds the text" if missing[0] == text else ""
-        raise ColumnNotFound(
-            f"no column {quoted(missing[0])}; the frame has: {listed(known)}"
-            f"{did_you_mean(missing[0], known)}{which}"
-        )
-    return list(columns)
-
-
-def _is_staged(target: Target, token: str, *, fresh: bool) -> bool:
-    data = target.get(STAGED_KEY)
-    if data is None:
-        foreign = [
-            key
-            for key in target.sizes()
-            if not (key.startswith("part-") or is_lease(key) or is_temporary(key))
-        ]
-        if foreign:
-            raise ResultsMismatch(
-                f"{target.url} holds {min(foreign)}, which is not part of a staged frame; choose "
-                "another folder"
-            )
-        return False
-    if json.loads(data)["frame"] == token:
-        return True
-    if not fresh:
-        raise ResultsMismatch(
-            f"{target.url} was staged from another frame; open its contents with "
-            f"open_corpus({target.url!r}), replace them with fresh=True, or choose another folder"
-        )
-    target.delete([STAGED_KEY])  # before its parts, which are then leftovers
-    return False
-
-
-def _write(frame: dd.DataFrame, target: Target, token: str, ticket: LeaseTicket) -> None:
+def _computed(tasks: Sequence[Any], _: int) -> Iterable[Part]:
     from dask import base
-    from dask.delayed import delayed
 
-    leftover = [k for k in target.sizes() if k.startswith("part-") or is_temporary(k)]
-    target.delete(key for key in leftover if not is_lease(key))
-    write = delayed(_write_part, pure=False)
-    delayed_parts = enumerate(frame.to_delayed())
-    parts = [write(part, target, ticket, number) for number, part in delayed_parts]
     try:
-        rows = base.compute(*parts)
+        done: Iterable[Part] = base.compute(*tasks)
     except RuntimeError as error:
-        if _UNLOADED not in str(error):
+        failed = unloadable(error)
+        if failed is None:
             raise
-        raise RunFailed(
-            "dask's scheduler cannot load the tasks of the frame: unlike runs, frames need this "
-            "package, and those that the frame uses, on the scheduler too. Install them there, or "
-            "compute the frame on a cluster of this machine"
-        ) from error.__cause__
-    staged = {"frame": token, "files": sum(n > 0 for n in rows), "rows": sum(rows)}
-    ticket.check(target)
-    target.put(STAGED_KEY, json.dumps(staged).encode())
-
-
-def _write_part(part: Any, target: Target, ticket: LeaseTicket, number: int) -> int:
-    """Write a partition, unless it is empty; return its number of rows."""
-    table = part.to_arrow() if hasattr(part, "to_arrow") else pa.Table.from_pandas(part)
-    table = table.select(list(part.columns)).replace_schema_metadata(None)
-    if len(table):
-        sink = io.BytesIO()
-        pq.write_table(table, sink, row_group_size=ROW_GROUP_ROWS, compression="zstd")
-        ticket.check(target)  # a task may outlive its client
-        target.put(f"part-{number:06d}.parquet", sink.getvalue())
-    return len(table)
+        raise failed from error.__cause__
+    return done

@@ -20,6 +20,15 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
+class Staged:
+    """Parts of a corpus that must be computed first were computed, and written to a folder."""
+
+    parts: int
+    done: int  # by this run and earlier ones
+    folder: str
+
+
+@dataclass(frozen=True)
 class Indexed:
     """The corpus's rows were counted."""
 
@@ -146,7 +155,8 @@ class Failed:
 
 
 Event = (
-    Restored
+    Staged
+    | Restored
     | Indexed
     | Planned
     | BlocksSetUp

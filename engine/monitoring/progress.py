@@ -21,6 +21,7 @@ from .events import (
     Planned,
     ShardDone,
     StageBegun,
+    Staged,
     TaskBegun,
     TextsComputed,
 )
@@ -37,9 +38,12 @@ class Progress:
     Attributes
     ----------
     state : str
-        ``indexing``, ``running``, ``finished``, ``stopped`` (by `Run.cancel`) or ``failed``.
+        ``staging`` (of a frame), ``indexing``, ``running``, ``finished``, ``stopped`` (by
+        `Run.cancel`) or ``failed``.
     reason : str, optional
         Why the run has failed, or was stopped.
+    parts, parts_staged : int
+        Partitions of a frame that is staged first, and how many of them are; else 0.
     rows, shards : int
         Of the whole corpus.
     rows_done, shards_done : int
@@ -68,6 +72,8 @@ class Progress:
 
     state: str = "indexing"
     reason: str | None = None
+    parts: int = 0
+    parts_staged: int = 0
     rows: int = 0
     shards: int = 0
     rows_done: int = 0
@@ -92,8 +98,8 @@ class Progress:
     def listen(self, event: Event) -> None:
         """Take an event into account."""
         match event:
-            case Indexed():
-                self.rows = event.rows
+            case Staged() | Indexed():
+                self._listen_before_plan(event)
             case Planned():
                 self.state = "running"
                 self.shards, self.rows = event.shards, event.rows
@@ -147,6 +153,13 @@ class Progress:
         self.rows_before = self.rows_done
         self._tried, self._unwritten = set(), {}
 
+    def _listen_before_plan(self, event: Staged | Indexed) -> None:
+        if isinstance(event, Indexed):
+            self.rows = event.rows
+            return
+        self.parts, self.parts_staged = event.parts, event.done
+        self.state = "staging" if event.done < event.parts else "indexing"
+
     def snapshot(self) -> Progress:
         """Return a copy that no longer changes."""
         now = copy(self)
@@ -195,11 +208,18 @@ class Progress:
         rate = self.texts_per_second
         return (self.rows - self.rows_computed) / rate if rate else None
 
+    @property
+    def staging(self) -> str:
+        """How many partitions of a frame are staged, in words."""
+        return f"staging, {self.parts_staged:,} of {self.parts:,} partitions"
+
     def __repr__(self) -> str:
         return f"<Progress {self.line()}>"
 
     def line(self) -> str:
         """Return the progress in one line."""
+        if self.state == "staging":
+            return self.staging
         if self.state == "indexing":
             return "counting rows"
         why = f": {self.reason}" if self.reason else ""

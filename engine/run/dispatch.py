@@ -183,6 +183,37 @@ class Dispatch:
             options: Any = {"priority": self._priority, "stopped": lambda: self._stopped}
             return try_on_worker(self._client, self._sent_graph, trial, **options)
 
+    def compute(self, delayed: Sequence[Any], when_done: Callable[[Any], None]) -> None:
+        """Compute delayed objects before any task, and pass on each value when it is known.
+
+        Raises
+        ------
+        PaniniError
+            One failed, the run was stopped, or the cluster is gone.
+        """
+        from distributed import CancelledError, as_completed
+        from distributed.comm.core import CommClosedError
+
+        futures = self._client.compute(list(delayed), priority=self._priority)
+        self._in_flight.update(futures)
+        try:
+            if self._stopped is not None:  # perhaps without cancelling these
+                raise self._stopped
+            with Watchdog(self._client, self._publish, self.stop):
+                for future in as_completed(futures, loop=self._client.loop):
+                    when_done(future.result())
+                    self._in_flight.discard(future)
+        except (CancelledError, CommClosedError) as error:
+            why = self._why_gone("while the frame was staged", error)
+            raise why from why.__cause__
+        finally:
+            left = [future for future in futures if future in self._in_flight]
+            self._in_flight.difference_update(left)
+            if left:
+                self._client.cancel(left)
+        if self._stopped is not None:
+            raise self._stopped
+
     def dismiss(self) -> None:
         """Wait for a cancellation in progress, then remove what the cluster holds of the run."""
         if self._cancelling is not None:  # the caller closes the client next

@@ -7,6 +7,7 @@ in `worker.task`, and the handle that the user holds in `handle`.
 from __future__ import annotations
 
 import pickle
+from functools import cached_property
 
 from ...graphs.graph import Graph
 from ...storage.errors import BlockError, PaniniError, RowsQuarantined, RunCancelled
@@ -27,6 +28,7 @@ from ..worker.visibility import Visible
 from .background_mirror import Mirroring
 from .dispatch import Dispatch
 from .spec import RunSpec
+from .stage_first import remove_after, staged_first
 from .stages.first_inputs import of_corpus
 from .stages.later import LaterStages
 from .stages.map_pass import MapPass
@@ -46,6 +48,7 @@ class Driver:
         self._spec, self._leases, self._events = spec, leases, events
         self._recorder = recorder
         self._mirroring: Mirroring | None = None
+        self._staged = False
         self._news = ShardNews(spec, events, stop=self._stop, mirror=self._mirror)
         visible = Visible.of(spec.corpus.files, spec.target, self._ticket)
         self._dispatch = Dispatch(
@@ -54,13 +57,6 @@ class Driver:
             announce=self._news.announce,
             publish=events.publish,
             priority=spec.priority,
-        )
-        self._first = MapPass(
-            spec=spec,
-            graph=spec.stages.first,
-            dispatch=self._dispatch,
-            events=events,
-            news=self._news,
         )
 
     @property
@@ -104,7 +100,10 @@ class Driver:
             self._dispatch.prepare(spec.backend)  # in parallel with counting the corpus
         if spec.existing == "discard":
             self._dispatch.readiness()  # before anything is discarded
-        elif spec.mirror is not None:
+        if spec.corpus.source is not None:
+            spec = self._spec = staged_first(spec, self._dispatch, self._events.publish)
+            self._staged = True
+        if spec.mirror is not None and spec.existing != "discard":
             restored = restore(spec.mirror, spec.target, self._ticket)
             if restored:
                 self._events.publish(Restored(restored, spec.mirror.url))
@@ -122,10 +121,24 @@ class Driver:
         notes = (*spec.corpus.notes, *store.index.notes)
         self._events.publish(Indexed(len(store.index.files), store.index.rows, notes))
         try:
-            return self._filled(store)
+            summary = self._filled(store)
         except BlockError:
             self._news.take_back(self._leases)
             raise
+        if self._staged and not spec.keep_staged:
+            remove_after(spec)
+        return summary
+
+    @cached_property
+    def _first(self) -> MapPass:
+        """The first pass, over the corpus as it is once it is staged."""
+        return MapPass(
+            spec=self._spec,
+            graph=self._spec.stages.first,
+            dispatch=self._dispatch,
+            events=self._events,
+            news=self._news,
+        )
 
     def _try_first(self) -> None:
         """Try the first pass's own blocks, unless the store has results of them."""

@@ -20,6 +20,7 @@ from ..monitoring.events import EventStream, Failed, Finished, Notice
 from ..monitoring.figures import Figures
 from ..monitoring.progress import Progress
 from ..monitoring.recorder import Recorder
+from ..staged.part_files import STAGED_FORMAT
 from .active import CLOSED, began, ended, going, heard, is_closed, is_interactive
 from .driver import Driver
 from .spec import RunSpec
@@ -59,8 +60,9 @@ class Run:
         self._targets = spec.targets
         self._client = spec.client
         self._link = link
-        largest = max(spec.corpus.files, key=lambda file: file.size)
-        self._format, self._is_default = largest.format, is_default(spec.graph)
+        largest = max(spec.corpus.files, key=lambda file: file.size, default=None)
+        self._format = largest.format if largest else STAGED_FORMAT
+        self._is_default = is_default(spec.graph)
         self._bill: Bill | None = None
         self._progress = Progress()
         self._remote = remote_location(spec.client)

@@ -10,8 +10,8 @@ from __future__ import annotations
 import os
 from collections import ChainMap
 from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any, Self
 
 from ...graphs.block import MapBlock
 from ...graphs.fingerprint.labels import keep_known_labels
@@ -33,7 +33,7 @@ from ...storage.store.extension import (
     refuse_mismatch,
 )
 from ...storage.store.layout import stored_fields
-from ...storage.store.manifest import Manifest, facts_of, read_manifest
+from ...storage.store.manifest import Manifest, facts_of, read_manifest, with_files
 from ...storage.store.mirror import refuse_other_mirror
 from ...storage.store.shards import StoreLayout
 from ...storage.store.stages.record import Stages
@@ -60,6 +60,7 @@ class RunPlan:
     corpus: Corpus  # its files in the order and under the names that the store knows
     target: Target
     mirror: Target | None
+    begun: Target  # the one of the two that has a manifest
     manifest: Manifest | None  # of the store (or else mirror) that the run resumes or extends
     facts: Mapping[str, Any]  # what identifies the results; see `facts_of`
     sharding: Sharding
@@ -67,6 +68,38 @@ class RunPlan:
     max_failed_rows: int | None
     existing: Existing
     priority: int
+    beside: str | os.PathLike[str]  # where the results are; what is staged is written beside them
+    keep_staged: bool
+
+    def over(self, corpus: Corpus) -> Self:
+        """Return the plan of a run over a corpus, unless the store has results of another.
+
+        Of a corpus that is yet to be staged, no more is compared than is known of it.
+
+        Raises
+        ------
+        ResultsMismatch
+            The store, or the mirror, was begun with another corpus, graph or version.
+        """
+        manifest = self.manifest
+        if manifest is not None and corpus.source is None:
+            corpus = in_known_order(corpus, manifest)
+        facts = facts_of(corpus, self.stages.first_described, NUMERIC_VERSION)
+        if manifest is not None and corpus.source is not None:
+            facts = with_files(facts, manifest.facts["corpus"]["files"])
+        elif manifest is not None:
+            corpus, facts = in_known_terms(self.begun, manifest, corpus, facts)
+        refuse_mismatch(self.target, facts, self.sharding.rows, self.existing)
+        if self.mirror is not None and corpus.source is None:
+            refuse_other_mirror(
+                self.mirror,
+                self.target,
+                corpus=corpus,
+                facts=facts,
+                shard_rows=self.sharding.rows,
+                existing=self.existing,
+            )
+        return replace(self, corpus=corpus, facts=facts)
 
     @property
     def targets(self) -> list[Target]:
@@ -149,6 +182,7 @@ def plan_run(
     mirror: str | os.PathLike[str] | Target | None = None,
     priority: int = 0,
     storage_options: Mapping[str, Any] | None = None,
+    keep_staged: bool = True,
 ) -> RunPlan:
     """Check the caller's arguments, and choose defaults for the others. Nothing is written.
 
@@ -160,6 +194,11 @@ def plan_run(
     _require_limit(max_failed_rows, on_error)
     if fresh and extend:
         raise UsageError("fresh discards what extend would keep; choose one of the two")
+    if extend and corpus.source is not None:
+        raise UsageError(
+            f"{corpus.source!r} cannot extend a store, whose rows must stay where they are: submit "
+            "files, of which some are new"
+        )
     existing: Existing = "discard" if fresh else "extend" if extend else "resume"
     target = _opened(results, storage_options)
     mirror = None if mirror is None else _opened(mirror, storage_options)
@@ -171,34 +210,19 @@ def plan_run(
     described = _described(graph)
     known = None
     if manifest is not None:
-        corpus = in_known_order(corpus, manifest)
         known = Stages.read(begun, manifest)
         labelled = [manifest.facts["graph"], *(record.blocks for record in known)]
         described = keep_known_labels(described, ChainMap(*labelled))
     stages = StagePlan.of(graph, described, known)
-    facts = facts_of(corpus, stages.first_described, NUMERIC_VERSION)
-    if manifest is not None:
-        corpus, facts = in_known_terms(begun, manifest, corpus, facts)
-    refuse_mismatch(target, facts, shard_rows, existing)
-    if known is not None:
-        stages.require_same(begun.url, known)
-    if mirror is not None:
-        refuse_other_mirror(
-            mirror,
-            target,
-            corpus=corpus,
-            facts=facts,
-            shard_rows=shard_rows,
-            existing=existing,
-        )
-    return RunPlan(
+    plan = RunPlan(
         graph=graph,
         stages=stages,
         corpus=corpus,
         target=target,
         mirror=mirror,
+        begun=begun,
         manifest=manifest,
-        facts=facts,
+        facts={},
         sharding=Sharding(
             shard_rows,
             FEW_SHARDS if any(one.slow_to_create for one in targets) else SHARDS_AIMED_AT,
@@ -208,7 +232,13 @@ def plan_run(
         max_failed_rows=max_failed_rows,
         existing=existing,
         priority=priority,
+        beside=results if isinstance(results, str | os.PathLike) else target.url,
+        keep_staged=keep_staged,
     )
+    plan = plan.over(corpus)
+    if known is not None:
+        stages.require_same(begun.url, known)
+    return plan
 
 
 def _described(graph: Graph) -> dict[str, Any]:
@@ -232,10 +262,9 @@ def _require_usable(
     if not isinstance(graph, Graph) or not graph.blocks:
         raise UsageError("submit needs a graph with blocks, such as default_graph() + your_block")
     if not isinstance(corpus, Corpus):
-        frame = "; paninifs.stage(frame, 'a-new-folder') makes one of a frame"
         raise UsageError(
-            "submit needs a corpus from open_corpus(...)"
-            f"{frame if hasattr(corpus, 'columns') else ''}, not a {type(corpus).__name__}"
+            "submit needs a corpus from open_corpus(...), or a frame, not a "
+            f"{type(corpus).__name__}"
         )
     if on_error not in ("quarantine", "raise"):
         raise UsageError(f"on_error must be 'quarantine' or 'raise', not {on_error!r}")

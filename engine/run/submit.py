@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from ...graphs.block import MapBlock
 from ...graphs.graph import Graph
 from ...graphs.reductions.reduce_block import ReduceBlock
-from ...storage.corpus.corpus import Corpus
+from ...storage.corpus.corpus import Corpus, opened
 from ...storage.errors import UsageError
 from ...storage.messages.tracebacks import short_traceback
 from ...storage.store.layout import array_names
@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 @short_traceback
 def submit(
     graph: Graph | MapBlock | ReduceBlock,
-    corpus: Corpus,
+    corpus: Corpus | Any,
     results: str | os.PathLike[str] | Target,
     *,
     client: Client | None = None,
@@ -52,6 +52,7 @@ def submit(
     storage_options: Mapping[str, Any] | None = None,
     progress: bool = True,
     verbose: bool = False,
+    keep_staged: bool = True,
 ) -> Run:
     r"""Start a run of a graph over a corpus into a store; return at once.
 
@@ -65,8 +66,11 @@ def submit(
     graph : Graph, MapBlock or ReduceBlock
         For example `default_graph()`, with your own blocks added. Before anything is written, your
         blocks are tried on the first texts of the corpus.
-    corpus : Corpus
-        From `open_corpus`.
+    corpus : Corpus, or a frame or table
+        From `open_corpus`; what is no corpus is given to it. A frame of dask or dask-cuDF is staged
+        first, as by `stage`: the run computes it once, into a folder next to the results
+        (``results.staged`` next to ``results.zarr``), and goes on there if it was stopped. Another
+        frame is refused as long as that one is there, unless `fresh` is set.
     results : str, path or Target
         Where the Zarr store is, or will be.
     client : distributed.Client, optional
@@ -104,6 +108,9 @@ def submit(
         seconds, or fewer in a long run.
     verbose : bool
         Show more about the run: its memory, what limited it, and its cost, here and elsewhere.
+    keep_staged : bool
+        Whether the folder of a frame is kept when the store is complete. Without it, `verify` and
+        others cannot read the texts, and submitting the frame again computes it again.
 
     Raises
     ------
@@ -129,7 +136,7 @@ def submit(
     require_no_loading("submit")
     spec = RunSpec.of(
         graph,
-        corpus,
+        opened(corpus),
         results,
         client=client,
         backend=backend,
@@ -142,6 +149,7 @@ def submit(
         micro_batch=micro_batch,
         priority=priority,
         storage_options=storage_options,
+        keep_staged=keep_staged,
     )
     run = _started(spec)
     if progress:

@@ -31,6 +31,8 @@ from .locations.arguments import (
 )
 from .locations.files_as_html import files_as_html
 from .opening import FileOpener
+from .tables.conversion import columns_in
+from .tables.frame_source import FrameSource, frame_source, is_dask_frame, text_column_of
 from .tables.framing import Convert, lazy_frame, table_at, to_pandas
 from .tables.given import in_memory
 
@@ -45,7 +47,10 @@ DEFAULT_TEXT = "text"
 
 @dataclass(frozen=True, kw_only=True, repr=False)
 class Corpus:
-    """Files of texts, in a fixed order, not read yet. Made by `open_corpus`."""
+    """Files of texts, in a fixed order, not read yet. Made by `open_corpus`.
+
+    A corpus with a `source` has no files yet: a run computes them first, next to its results.
+    """
 
     files: tuple[SourceFile, ...]
     ignored: tuple[str, ...]  # names of files that were found, but whose format is unknown
@@ -57,6 +62,7 @@ class Corpus:
     dialect: Dialect = DEFAULT_DIALECT
     exact: bool = False  # whether large files are told apart by all their bytes
     notes: tuple[str, ...] = ()  # sentences for the user, about files that are left out
+    source: FrameSource | None = None  # what the files are yet to be computed from
 
     @cached_property
     def index(self) -> CorpusIndex:
@@ -65,9 +71,21 @@ class Corpus:
         Raises
         ------
         ColumnNotFound, CorpusEmpty
+        UsageError
+            The corpus has no files yet; see `source`.
         """
+        self.require_files()
         index = build_index(self.files, self.opener, self.text, self.id, self.keep)
         return replace(index, cleaning=self.cleaning)
+
+    def require_files(self) -> None:
+        """Raise `UsageError` if the files of the corpus are yet to be computed."""
+        if self.source is not None:
+            raise UsageError(
+                f"the corpus is {self.source!r}, whose rows are not known before it is computed. "
+                "submit does that itself; paninifs.stage(corpus, 'a-new-folder') does it now, and "
+                "returns a corpus of files"
+            )
 
     def __len__(self) -> int:
         """Return the number of rows, counted on first use; see `index`."""
@@ -79,6 +97,8 @@ class Corpus:
     def __repr__(self) -> str:
         columns = {"text": self.text, "id": self.id, "keep": list(self.keep)}
         named = "".join(f", {name}={value!r}" for name, value in columns.items() if value)
+        if self.source is not None:
+            return f"<Corpus of {self.source!r}{named}>"
         files = f"{len(self.files):,} file{'' if len(self.files) == 1 else 's'}"
         formats = ", ".join(sorted({file.format for file in self.files}))
         return f"<Corpus {self.files[0].url}: {files} ({formats}), {self.nbytes:,} bytes{named}>"
@@ -100,6 +120,8 @@ class Corpus:
         """
         if not isinstance(n, int) or n < 0:
             raise UsageError(f"n must be a whole number of rows, not {n!r}")
+        if self.source is not None:
+            return self.source.head(n)
         index, opener = self._index_of_front(n)
         stretches = index.stretches(0, min(n, index.rows))
         return to_pandas(table_at(stretches, opener, index.selection).slice(0, n), 0)
@@ -131,6 +153,9 @@ class Corpus:
         a null text. The partitions are those of a run of the default graph. Making the frame counts
         the rows (see `index`) but reads no text, unless the corpus lies in memory.
         """
+        if isinstance(self.source, FrameSource):
+            frame: dd.DataFrame = self.source.frame
+            return frame
         return self.frame_of(to_pandas)
 
     def frame_of(self, convert: Convert) -> dd.DataFrame:
@@ -204,6 +229,9 @@ def open_corpus(
         RecordBatch of Arrow, a relation of DuckDB, a Hugging Face ``Dataset``, a dict of columns,
         or a list of dicts. Or a series of texts: a Series of pandas, polars or cuDF, an index, an
         Arrow array. Only the columns that `text`, `id` and `keep` name are read.
+
+        Or a DataFrame or Series of dask or dask-cuDF, such as `Corpus.frame` with rows filtered:
+        a run computes it first, once, next to its results; see `submit`.
 
         A list of strings is a list of locations. It is taken for texts if at least one is evidently
         a text (it has a line break, more than 200 characters, or more than three words and no
@@ -285,6 +313,10 @@ def open_corpus(
         require_name("id", id)
     kept = names_of(keep)
     require_options(storage_options, format)
+    if is_dask_frame(urls):
+        if format is not None or texts is not None:
+            raise UsageError("a dask frame is no file and no list: leave out format= and texts=")
+        return _of_frame(urls, text, id, kept, clean)
     options = dict(storage_options or {})
     require_cleaning(clean)
     if format is not None:
@@ -307,3 +339,34 @@ def open_corpus(
         dialect=dialect,
         exact=exact,
     )
+
+
+def _of_frame(
+    frame: Any, text: str, id: str | None, keep: tuple[str, ...], clean: Cleaning | None
+) -> Corpus:
+    """Return a dask frame as a corpus that is yet to be computed."""
+    require_cleaning(clean)
+    if not hasattr(frame, "columns"):
+        frame = frame.to_frame(text)
+    elif text == DEFAULT_TEXT and text not in frame.columns:
+        text = text_column_of(frame, text)
+    return Corpus(
+        files=(),
+        ignored=(),
+        text=text,
+        id=id,
+        keep=keep,
+        cleaning=clean or NO_CLEANING,
+        source=frame_source(frame, text, id, keep),
+    )
+
+
+def opened(value: Any) -> Any:
+    """Return a frame or table as a corpus, with the columns ``text`` and ``id``; others as given.
+
+    >>> len(opened({"text": ["un"]})), opened("a.txt")
+    (1, 'a.txt')
+    """
+    if is_dask_frame(value) or columns_in(value, "text") is not None:
+        return open_corpus(value)
+    return value

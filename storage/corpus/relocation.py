@@ -116,6 +116,7 @@ def files_now_at(
         else:
             format = formats.pop() if len(formats) == 1 else None
             corpus = open_corpus(corpus, format=format, storage_options=storage_options)
+    corpus.require_files()
     files = under_known_names(corpus.files, [file.name for file in known])
     if len(known) == len(files) == 1:  # the caller says that this is the file, whatever its name
         files = [replace(files[0], name=known[0].name)]

@@ -104,6 +104,7 @@ def survey(corpus: Corpus) -> Survey:
     ColumnNotFound, CorpusEmpty
         As for `Corpus.index`, from the files that are read.
     """
+    corpus.require_files()
     began = time.perf_counter()
     if sum(map(_cost, corpus.files)) * _distance_cost(corpus) <= COUNTED_BYTES:
         index = replace(corpus).index  # counted again, to measure how long it takes

@@ -7,7 +7,15 @@ import pandas as pd
 import pytest
 
 import paninifs as pf
-from paninifs.storage.errors import ColumnNotFound, ResultsMismatch, UsageError
+from paninifs.engine.staged.parts import stage_into
+from paninifs.storage.errors import (
+    ColumnNotFound,
+    LeaseLost,
+    ResultsMismatch,
+    RunFailed,
+    UsageError,
+)
+from paninifs.storage.targets.open import open_target
 
 NAMES = {"pf": pf, "dask": dask}  # as a user's session has them
 
@@ -82,6 +90,42 @@ def test_another_frame_or_folder_is_refused(corpus, tmp_path):
     with pytest.raises(ResultsMismatch, match=r"holds notes\.txt"):
         pf.stage(corpus.frame, tmp_path / "mine")
     assert (tmp_path / "mine/notes.txt").read_text() == "mine"
+
+
+def test_parts_of_other_programs_are_left_alone(corpus, tmp_path):
+    (tmp_path / "spark").mkdir()
+    theirs = tmp_path / "spark/part-00000-0b1c.snappy.parquet"
+    theirs.write_bytes(b"theirs")
+    with pytest.raises(ResultsMismatch, match=r"holds part-00000-0b1c\.snappy\.parquet"):
+        pf.stage(corpus.frame, tmp_path / "spark")
+    assert theirs.read_bytes() == b"theirs"
+
+
+@pytest.mark.parametrize("name", ["_staged.json", "_staging.json", "_parts/000000.json"])
+def test_a_mark_that_was_half_written_is_written_again(corpus, tmp_path, name):
+    pf.stage(corpus.frame, tmp_path / "staged")
+    (tmp_path / "staged" / name).write_bytes(b'{"frame": "0')
+    assert pf.stage(corpus.frame, tmp_path / "staged").index.rows == 2000
+    assert b"rows" in (tmp_path / "staged/_staged.json").read_bytes()
+
+
+def test_a_worker_with_another_disk_is_blamed_for_it(corpus, tmp_path):
+    def compute(tasks, parts):
+        raise LeaseLost("another driver owns the folder")  # as it seems there
+
+    target = open_target(tmp_path / "staged")
+    with pytest.raises(RunFailed, match=r"does not see .*/staged: use a folder that all machines"):
+        stage_into(target, pf.open_corpus(corpus.frame), compute, fresh=False)
+
+
+def test_what_an_earlier_version_staged_is_reused(corpus, tmp_path):
+    pf.stage(corpus.frame, tmp_path / "staged")
+    (tmp_path / "staged/_staging.json").unlink()
+    for marker in (tmp_path / "staged/_parts").iterdir():  # of which it wrote none
+        marker.unlink()
+    times = {path: path.stat().st_mtime_ns for path in (tmp_path / "staged").glob("*.parquet")}
+    assert pf.stage(corpus.frame, tmp_path / "staged").index.rows == 2000
+    assert {path: path.stat().st_mtime_ns for path in times} == times
 
 
 def test_a_pandas_frame_is_staged_in_its_order(tmp_path):

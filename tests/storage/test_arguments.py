@@ -6,7 +6,6 @@ import datetime as dt
 import io
 import types
 
-import dask.dataframe as dd
 import numpy as np
 import pandas as pd
 import pytest
@@ -24,8 +23,7 @@ def stand_in(module, name, *bases, given=()):
 
 
 OTHERS = {
-    "dask frame": (dd.from_pandas(FRAME, npartitions=1), r"paninifs\.stage\(frame, "),
-    "dask series": (dd.from_pandas(FRAME, npartitions=1).text, r"stage\(series\.to_frame\('text'"),
+    "dask bag": (stand_in("dask.bag.core", "Bag"), r"open_corpus\(bag\.to_dataframe\(\)\)"),
     "dict": ({"text": "un"}, r"not a dict; .* open_corpus\(\{'text': \[\.\.\.\]\}\)"),
     "splits": (
         stand_in("datasets.dataset_dict", "DatasetDict", dict, given=[{"train": TEXTS}]),

@@ -95,8 +95,8 @@ LAYERS = {
     ),
     "graphs/kernels": ("cpu | cuda > selftest > reference > arithmetic | chains | host"),
     "engine": (
-        "cli > rehearsal | report | calibrate > run | results | staging > cluster | worker"
-        " > monitoring > advisor > costs > hardware > rendering"
+        "cli > rehearsal | report | calibrate > run | results | staging > staged"
+        " > cluster | worker > monitoring > advisor > costs > hardware > rendering"
     ),
 }
 """By folder, what lies in it, from the top down: what is left of a ``>`` may import what is right

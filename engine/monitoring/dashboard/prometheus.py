@@ -11,7 +11,7 @@ from ..figure_declaration import declared
 from ..figures import Figures
 from .monitored_runs import MonitoredRuns
 
-_STATES = ("indexing", "running", "finished", "stopped", "failed")
+_STATES = ("staging", "indexing", "running", "finished", "stopped", "failed")
 
 
 class RunsCollector:

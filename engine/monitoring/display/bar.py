@@ -36,7 +36,7 @@ def in_terminal(console: Console, notes: Notes) -> Listener:
         rate = f"({now.texts_per_second:,.0f}/s)" if now.elapsed else ""
         display.update(
             task,
-            description=(now.state == "running" and now.stage) or now.state,
+            description=_description(now),
             completed=now.rows_computed,
             total=now.rows or None,
             rate=rate,
@@ -45,3 +45,9 @@ def in_terminal(console: Console, notes: Notes) -> Listener:
             display.stop()
 
     return listen
+
+
+def _description(now: Progress) -> str:
+    if now.state == "staging":
+        return now.staging
+    return (now.state == "running" and now.stage) or now.state

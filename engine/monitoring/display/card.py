@@ -39,6 +39,8 @@ def card(figures: Figures, timeline: Timeline, results: str, link: DashboardLink
 
 
 def _line(figures: Figures) -> str:
+    if figures.state == "staging":
+        return "staging the frame"
     if figures.state == "indexing":
         return "counting rows"
     if not figures.rows:  # it ended before they were counted

@@ -1,7 +1,8 @@
 """Rows as tables: data that lie in memory become a file of a corpus, and rows become frames.
 
 `conversion` reads the columns of objects of other packages, `canonical` digests them, `memory_file`
-makes the file, and `given` decides what `open_corpus` was given. `framing` makes frames of rows.
+makes the file, and `given` decides what `open_corpus` was given.
+`framing` makes frames of rows, and `frame_source` is a frame that is a corpus.
 
 Modules here may import what those of `corpus` may, and of it `identity`, `index`, `listing`,
 `locations`, `opening`, `partition` and `reading`, but not `corpus.corpus`.

@@ -13,14 +13,11 @@ from ..index import CorpusIndex
 from ..opening import FileOpener
 from ..partition import Sharding
 from ..reading import read_stretches
+from .frame_source import TEXT_ATTRIBUTE
 
 if TYPE_CHECKING:
     import dask.dataframe as dd
     import pandas as pd
-
-
-TEXT_ATTRIBUTE = "paninifs.text"
-"""Attribute of a frame that names its column of texts."""
 
 
 class FramedCorpus(Protocol):
