@@ -22,6 +22,7 @@ from ...graphs.reductions.reduce_block import ReduceBlock
 from ...storage.corpus.corpus import Corpus
 from ...storage.corpus.index import CorpusIndex
 from ...storage.corpus.partition import FEW_SHARDS, SHARDS_AIMED_AT, Sharding
+from ...storage.corpus.tables.split_source import SplitSource
 from ...storage.errors import GraphError, UsageError
 from ...storage.rows import Column
 from ...storage.store.duplicates import require_digest
@@ -40,6 +41,7 @@ from ...storage.store.stages.record import Stages
 from ...storage.targets.open import open_target
 from ...storage.targets.target import Target
 from ..cluster.connect import backend_of
+from ..staged.identity import split_facts
 from ..worker.failing_rows import FailureLimit
 from ..worker.micro_batch import MicroBatch
 from .stages.plan import StagePlan
@@ -194,6 +196,8 @@ def plan_run(
     _require_limit(max_failed_rows, on_error)
     if fresh and extend:
         raise UsageError("fresh discards what extend would keep; choose one of the two")
+    if isinstance(corpus.source, SplitSource):
+        split_facts(corpus.source.splitter)  # here, so that a function is refused at once
     if extend and corpus.source is not None:
         raise UsageError(
             f"{corpus.source!r} cannot extend a store, whose rows must stay where they are: submit "

@@ -15,7 +15,7 @@ from ...storage.errors import CorpusEmpty, LeaseLost, RunFailed, UsageError
 from ...storage.store.leases.lease import Lease, LeaseTicket
 from ...storage.targets.target import Target
 from .folder import Part, StagedFolder
-from .identity import identity_of
+from .identity import Source, identity_of
 from .part_files import write_part
 
 Compute = Callable[[Sequence[Any], int], Iterable[Part]]
@@ -84,13 +84,17 @@ def opened(target: Target, corpus: Corpus) -> Corpus:
 
 
 def _tasks(
-    source: FrameSource, numbers: Sequence[int], target: Target, ticket: LeaseTicket
+    source: Source, numbers: Sequence[int], target: Target, ticket: LeaseTicket
 ) -> list[Any]:
     """Return delayed objects that write the parts of some numbers."""
     from dask.delayed import delayed
 
     write = delayed(write_part, pure=False)
-    parts = source.frame.to_delayed()
+    parts: Any
+    if isinstance(source, FrameSource):
+        parts = source.frame.to_delayed()
+    else:
+        parts = {number: source.part(number) for number in numbers}
     return [write(parts[number], target, ticket, number) for number in numbers]
 
 

@@ -6,11 +6,11 @@ by `partition`, and read by `reading`. Data in memory become a file of their own
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from ..cleaning.steps import NO_CLEANING, Cleaning
 from ..errors import ColumnNotFound, CorpusEmpty, UsageError
@@ -35,6 +35,9 @@ from .tables.conversion import columns_in
 from .tables.frame_source import FrameSource, frame_source, is_dask_frame, text_column_of
 from .tables.framing import Convert, lazy_frame, table_at, to_pandas
 from .tables.given import in_memory
+from .tables.split_part import PARENT, START, STOP
+from .tables.split_source import SplitSource, require_free_names
+from .tables.splitters import splitter_of
 
 if TYPE_CHECKING:
     import dask.dataframe as dd
@@ -62,7 +65,7 @@ class Corpus:
     dialect: Dialect = DEFAULT_DIALECT
     exact: bool = False  # whether large files are told apart by all their bytes
     notes: tuple[str, ...] = ()  # sentences for the user, about files that are left out
-    source: FrameSource | None = None  # what the files are yet to be computed from
+    source: FrameSource | SplitSource | None = None  # what the files are yet to be computed from
 
     @cached_property
     def index(self) -> CorpusIndex:
@@ -122,11 +125,11 @@ class Corpus:
             raise UsageError(f"n must be a whole number of rows, not {n!r}")
         if self.source is not None:
             return self.source.head(n)
-        index, opener = self._index_of_front(n)
+        index, opener = self.index_of_front(n)
         stretches = index.stretches(0, min(n, index.rows))
         return to_pandas(table_at(stretches, opener, index.selection).slice(0, n), 0)
 
-    def _index_of_front(self, rows: int) -> tuple[CorpusIndex, FileOpener]:
+    def index_of_front(self, rows: int) -> tuple[CorpusIndex, FileOpener]:
         """Return an index that has the first rows, and an opener of its files."""
         if "index" not in vars(self):
             opener = FrontOpener(self.storage_options)
@@ -170,6 +173,63 @@ class Corpus:
             It is pickled with every task, so it must be defined at the top level of a module.
         """
         return lazy_frame(self, convert)
+
+    def split(
+        self,
+        how: Literal["sentence", "paragraph"] | Callable[[str], Iterable[Any]] | None = None,
+        *,
+        chars: int | None = None,
+    ) -> Corpus:
+        """Return the corpus of pieces of these texts: sentences, paragraphs or others.
+
+        A run computes the pieces first, once, next to its results, as it does with frames; see
+        `submit`. Pieces are cut from cleaned texts; if duplicates are marked, those among pieces.
+
+        Parameters
+        ----------
+        how : str or callable, optional
+            "sentence": by rules after Unicode's annex 29, for all scripts; see
+            `storage.corpus.tables.sentences`. "paragraph": what empty lines separate. Or a function
+            of a text that returns parts of it, in their order, or spans ``(start, stop)``, which
+            may overlap. Its code identifies the pieces: if it changes, they are refused.
+        chars : int, optional
+            Pieces of at most so many characters, which end at white space if there is any.
+
+        Returns
+        -------
+        Corpus
+            Its kept columns are ``parent``, the id of the text that a piece is from, or its row
+            number if the corpus has no ids; ``start`` and ``stop``, the span of the piece in
+            characters (code points), counted from 0; and those of this corpus. Pieces have no white
+            space at their ends, and a text of nothing else has none. A text that is quarantined is
+            a piece without a text.
+
+        Raises
+        ------
+        UsageError
+            The arguments mean no way to split, the corpus has a column with such a name, or it has
+            no files yet: `stage` it first.
+
+        Examples
+        --------
+        >>> corpus = open_corpus({"text": ["It rains. Stay here.", "Yes."], "id": ["a", "b"]})
+        >>> corpus.split("sentence").head().text.tolist()
+        ['It rains.', 'Stay here.', 'Yes.']
+        >>> corpus.split(chars=8).head()[["parent", "start", "stop"]].values.tolist()
+        [['a', 0, 2], ['a', 3, 9], ['a', 10, 14], ['a', 15, 20], ['b', 0, 4]]
+        """
+        splitter = splitter_of(how, chars)
+        self.require_files()
+        require_free_names(self.text, self.keep)
+        return replace(
+            self,
+            files=(),
+            ignored=(),
+            id=None,
+            keep=(PARENT, START, STOP, *self.keep),
+            cleaning=Cleaning(duplicates=self.cleaning.duplicates),
+            source=SplitSource(self, splitter),
+        )
 
     @property
     def in_memory(self) -> bool:
