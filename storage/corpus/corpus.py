@@ -139,15 +139,6 @@ class Corpus:
                     return replace(index, cleaning=self.cleaning), opener
         return self.index, self.opener
 
-    def front_index(self, rows: int) -> CorpusIndex:
-        """Return an index of the beginning of the corpus, which has the kinds of its columns.
-
-        Raises
-        ------
-        ColumnNotFound, CorpusEmpty
-        """
-        return self._index_of_front(rows)[0]
-
     @cached_property
     def frame(self) -> dd.DataFrame:
         """The corpus as a lazy `dask.dataframe`, one dask partition per partition of the plan.

@@ -34,7 +34,7 @@ def of_corpus(corpus: Corpus, graph: Graph) -> FirstInputs | None:
     wanted = [name for name in graph.inputs if name not in (TEXT, LENGTH)]
     if wanted:
         with suppress(Exception):
-            columns = _columns(corpus.front_index(ROWS))
+            columns = _columns(corpus.index_of_front(ROWS)[0])
         named = [columns.get(name.removesuffix("_valid")) for name in wanted if name != ID]
         if None in named:
             return None
