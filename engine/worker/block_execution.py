@@ -146,7 +146,7 @@ class Blocks:
         self._begun = begun
         self._backend, self._kernels = backend, load(backend)
         self._steps = [(block, block.bind(backend)) for block in fuse(graph).maps]
-        self._constants = dict(reductions or {})
+        self._constants = self._kernels.resident(reductions or {})
         self._arguments: Mapping[str, Mapping[str, Any]] = {}
         self._entered = ExitStack()
         self.setup_seconds: Mapping[str, float] = {}

@@ -81,6 +81,9 @@ class Kernels(Protocol):
     def on_host(self, values: Array) -> npt.NDArray[Any]:
         """Return an array in the host's memory."""
 
+    def resident(self, values: Mapping[str, Any]) -> Mapping[str, Any]:
+        """Copy arrays to the backend's memory for many calls; what is no array stays as it is."""
+
     def chosen(self, values: Any, mask: npt.NDArray[Any]) -> Any:
         """Return some rows of texts or of an array; `mask` is bool [n], in the host's memory."""
 

@@ -52,6 +52,11 @@ def on_host(values: Any) -> npt.NDArray[Any]:
     return np.asarray(values)
 
 
+def resident(values: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Return the values, which are in the host's memory."""
+    return values
+
+
 def chosen(values: Any, mask: npt.NDArray[np.bool_]) -> Any:
     """Return the texts, or the rows of an array, where the mask is true."""
     return values.chosen(mask) if isinstance(values, PackedText) else values[mask]

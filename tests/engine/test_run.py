@@ -297,10 +297,10 @@ def test_a_driver_without_its_lease_does_not_finish_the_store(
 ):
     finish = driver_module.finish
 
-    def taken_over(opened, ticket, told):
+    def taken_over(opened, ticket, *others):
         target = opened.target
         target.put("_run/lease/00000009.json", (store / "_run/lease/00000001.json").read_bytes())
-        return finish(opened, ticket, told)
+        return finish(opened, ticket, *others)
 
     monkeypatch.setattr(driver_module, "finish", taken_over)
     with pytest.raises(LeaseLost):

@@ -18,6 +18,7 @@ from paninifs.storage.field import STRING
 from paninifs.storage.store import lifecycle, shards
 from paninifs.storage.store.leases.lease import Lease
 from paninifs.storage.store.manifest import facts_of
+from paninifs.storage.store.stages.finishing import finish
 from paninifs.storage.targets.local import LocalTarget
 
 
@@ -250,7 +251,7 @@ class MadeStore:
                     text_bytes=1,
                 )
             if shards_written is None:
-                lifecycle.finish(store, lease.ticket)
+                finish(store, lease.ticket)
                 store = replace(store, done=shards.done_shards(self.target, store.layout))
             self.store = store
             return missing[:shards_written]

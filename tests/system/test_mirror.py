@@ -310,11 +310,11 @@ def test_an_unreported_shard_is_mirrored_too(submit, tmp_path, monkeypatch):
     begin = Mirroring.begin
     forgotten = {3, 5}
 
-    def forgetful(self, shard):
+    def forgetful(self, shard, layout):
         if shard in forgotten:
             forgotten.remove(shard)
         else:
-            begin(self, shard)
+            begin(self, shard, layout)
 
     monkeypatch.setattr(Mirroring, "begin", forgetful)
     submit().result()

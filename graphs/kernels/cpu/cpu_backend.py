@@ -31,6 +31,7 @@ from ..host import (
     may_be_of_text,
     offload,
     on_host,
+    resident,
     spread,
     user_function,
 )
@@ -54,6 +55,7 @@ __all__ = [
     "on_host",
     "prepare",
     "prime_base",
+    "resident",
     "spread",
     "user_function",
 ]

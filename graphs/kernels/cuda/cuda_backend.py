@@ -23,7 +23,7 @@ from .. import selftest
 from .device import CPU_INSTEAD, device_name, load_cupy
 from .memory import count_allocations, free_memory  # noqa: F401 (functions of every backend)
 from .source import OPTIONS, WARP, Specification, source_of, threads_per_text
-from .transfer import asarray, chosen, offload, on_host, spread  # noqa: F401 (as above)
+from .transfer import asarray, chosen, offload, on_host, resident, spread  # noqa: F401 (as above)
 
 IN_FLIGHT = 3
 """Micro-batches in flight: one copied in, one computed, one copied out."""

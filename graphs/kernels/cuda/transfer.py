@@ -74,15 +74,38 @@ def offload(
     DeviceLost
         The device failed, and will fail every other call of this process.
     """
-    cupy, device = load_cupy(), device_name()
     returned: dict[str, npt.NDArray[Any]] = {}
     pinned: list[npt.NDArray[Any]] = []
+    with _errors(), _stream() as stream:
+        on_device = {name: _offloaded(value, stream, pinned) for name, value in values.items()}
+        for name, array in work(on_device).items():
+            returned[name] = _to_host(array, stream, pinned)
+    return returned
+
+
+def resident(values: Mapping[str, Any]) -> dict[str, Any]:
+    """Copy arrays to the device for many calls; Datasets and strings stay on the host.
+
+    They are complete when this returns, because each call uses a stream of its own.
+
+    Raises
+    ------
+    MemoryError, DeviceLost
+        See `offload`.
+    """
+    with _errors(), _stream():
+        return {
+            name: asarray(value) if isinstance(value, np.ndarray) else value
+            for name, value in values.items()
+        }
+
+
+@contextmanager
+def _errors() -> Iterator[None]:
+    """Raise CuPy's errors as `MemoryError` or `DeviceLost`, unless the call alone failed."""
+    cupy, device = load_cupy(), device_name()
     try:
-        with _stream() as stream:
-            on_device = {name: _offloaded(value, stream, pinned) for name, value in values.items()}
-            for name, array in work(on_device).items():
-                returned[name] = _to_host(array, stream, pinned)
-        return returned
+        yield
     except MemoryError:
         cupy.get_default_memory_pool().free_all_blocks()
         raise
