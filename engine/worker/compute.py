@@ -21,6 +21,7 @@ from .values.batches import Batch, ReadBatch, gathered, read_ahead, unread
 from .values.compute_spec import ComputeSpec
 from .values.filler import Filler
 from .values.shard_buffer import ShardBuffer
+from .values.stored import StoredRows
 
 
 def compute(
@@ -42,7 +43,13 @@ def compute(
         A block failed; the message names it, the file and the rows.
     """
     todo = iter(ranges)
-    current = _begin(spec, next(todo, None))
+    stored = spec.stored.open() if spec.stored else None
+
+    def begin(forms: NormalForms = NO_FORMS) -> ShardBuffer | None:
+        bounds = next(todo, None)
+        return None if bounds is None else _begun(spec, bounds, stored, forms)
+
+    current = begin()
     if current is None:
         return
     reductions = spec.reductions.load() if spec.reductions else {}
@@ -53,12 +60,12 @@ def compute(
             current.add_seconds(name, seconds)
         filler = Filler(spec, blocks, computed or _ignore)
         if not spec.reads_corpus:
-            yield from _filled(spec, filler, unread(stretches), current, todo)
+            yield from _filled(spec, filler, unread(stretches), current, begin)
             return
         batches = read_stretches(stretches, spec.opener, spec.columns)
         if blocks.joined_batch:
             batches = gathered(batches, blocks)
-        yield from _filled(spec, filler, batches, current, todo)
+        yield from _filled(spec, filler, batches, current, begin)
 
 
 def _filled(
@@ -66,7 +73,7 @@ def _filled(
     filler: Filler,
     batches: Generator[ReadBatch] | Generator[Batch],
     current: ShardBuffer | None,
-    todo: Iterator[tuple[int, int]],
+    begin: Callable[[NormalForms], ShardBuffer | None],
 ) -> Iterator[ShardBuffer]:
     clock = time.perf_counter()
     for stretch, row, rows in read_ahead(batches):
@@ -81,7 +88,7 @@ def _filled(
                 break
             yield _completed(spec, current)
             # A normal form that was found once is not searched for in later ranges.
-            current = _begin(spec, next(todo, None), current.forms)
+            current = begin(current.forms)
             clock = time.perf_counter()
         if current is None:
             return
@@ -98,11 +105,9 @@ def _completed(spec: ComputeSpec, buffer: ShardBuffer) -> ShardBuffer:
     return buffer
 
 
-def _begin(
-    spec: ComputeSpec, bounds: tuple[int, int] | None, forms: NormalForms = NO_FORMS
-) -> ShardBuffer | None:
-    if bounds is None:
-        return None
+def _begun(
+    spec: ComputeSpec, bounds: tuple[int, int], stored: StoredRows | None, forms: NormalForms
+) -> ShardBuffer:
     columns = {"id" if spec.id_column else "", *(column.array for column in spec.keep)}
     began = time.perf_counter()
     buffer = ShardBuffer.of(
@@ -111,8 +116,8 @@ def _begin(
         spec.failure_limit or FailureLimit(),
         forms,
     )
-    if spec.stored is not None:
-        buffer.stored = spec.stored.load(*bounds)
+    if stored is not None:
+        buffer.stored = stored.load(*bounds)
         buffer.add_seconds("read", time.perf_counter() - began)
     return buffer
 

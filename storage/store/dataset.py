@@ -239,10 +239,14 @@ class StoredArrays:
             TargetStore(target, others), mode="r", zarr_format=3, use_consolidated=consolidated
         )
         self._url = target.url
+        self._opened: dict[str, StoredArray] = {}
 
     def __getitem__(self, name: str) -> StoredArray:
-        """Return an array."""
-        return StoredArray(name, cast("zarr.Array[Any]", self._group[name]), self._url)
+        """Return an array, whose metadata is read once."""
+        if name not in self._opened:
+            array = cast("zarr.Array[Any]", self._group[name])
+            self._opened[name] = StoredArray(name, array, self._url)
+        return self._opened[name]
 
     def numbers(self, field: Field, start: int, stop: int) -> npt.NDArray[Any]:
         """Return the numbers of some rows; NaN, in floats of 64 bits, where they are missing."""

@@ -79,7 +79,7 @@ def of_store(
     StorageUnreachable, CorpusChanged
         The texts cannot be read.
     """
-    loaded = stored.load(0, min(_ROWS_READ, index.rows))
+    loaded = stored.open().load(0, min(_ROWS_READ, index.rows))
     rows = np.flatnonzero(loaded.usable)[:ROWS]
     if not len(rows):
         return None

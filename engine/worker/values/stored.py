@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -21,13 +21,7 @@ class LoadedValues:
 
     values: Mapping[str, npt.NDArray[Any]]
     usable: npt.NDArray[np.bool_]  # rows that the earlier stages have computed
-    ids: npt.NDArray[Any] | None  # None: a text's id is its row number
-
-    def id(self, at: int) -> str | None:
-        """Return the identifier of a row, counted from the first one of the shard."""
-        if self.ids is None or self.ids[at] is None:
-            return None
-        return str(self.ids[at])
+    id: Callable[[int], str | None]  # identifier of a row, counted from the first one
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -44,24 +38,40 @@ class StoredValues:
     has_ids: bool  # whether rows have identifiers of their own
     unlisted: Mapping[str, bytes]  # metadata of arrays that the store does not list yet
 
+    def open(self) -> StoredRows:
+        """Open the arrays, to read them shard by shard."""
+        return StoredRows(self, StoredArrays(self.target, self.unlisted))
+
+
+class StoredRows:
+    """What the blocks of a later stage take, for any rows of a store."""
+
+    def __init__(self, taken: StoredValues, arrays: StoredArrays) -> None:
+        self._taken, self._arrays = taken, arrays
+
     def load(self, start: int, stop: int) -> LoadedValues:
         """Read rows ``[start, stop)``."""
-        arrays = StoredArrays(self.target, self.unlisted)
         rows = slice(start, stop)
         usable = np.ones(stop - start, np.bool_)
-        for name in self.valid:
-            usable &= arrays[name][rows]
-        values = {name: self._values(arrays, name, rows) for name in self.names}
-        ids = self._values(arrays, "id", rows) if self.has_ids else None
-        return LoadedValues(values, usable, ids)
+        for name in self._taken.valid:
+            usable &= self._arrays[name][rows]
+        values = {name: self._values(name, rows) for name in self._taken.names}
+        return LoadedValues(values, usable, lambda at: self._id(start + at))
 
-    def _values(self, arrays: StoredArrays, name: str, rows: slice) -> npt.NDArray[Any]:
-        values = arrays[name][rows]
+    def _id(self, row: int) -> str | None:
+        """Return the identifier of a row; None if there is none but its number."""
+        if not self._taken.has_ids:
+            return None
+        (found,) = self._values("id", slice(row, row + 1))
+        return None if found is None else str(found)
+
+    def _values(self, name: str, rows: slice) -> npt.NDArray[Any]:
+        values = self._arrays[name][rows]
         if values.dtype.kind == "T":
             values = values.astype(object)
-        if name not in self.columns or values.dtype.kind not in "Of":
+        if name not in self._taken.columns or values.dtype.kind not in "Of":
             return values
-        known = arrays[f"{name}_valid"][rows]
+        known = self._arrays[f"{name}_valid"][rows]
         if not known.all():
             values = values.copy()
             values[~known] = np.nan if values.dtype.kind == "f" else None
