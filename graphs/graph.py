@@ -178,7 +178,7 @@ class Graph:
         )
 
     def only(self, names: Container[str]) -> Graph:
-        """Return the graph of some of the blocks, by name. What others make is then an input."""
+        """Return the graph of some blocks, by name. Results of the others become its inputs."""
         return Graph(tuple(block for block in self.blocks if block.name in names))
 
     def stages(self, known: Sequence[Sequence[str]] = ()) -> list[Stage]:
@@ -186,7 +186,7 @@ class Graph:
         return stages_of(self.blocks, known)
 
     def require_columns(self, columns: Sequence[str]) -> None:
-        """Raise `GraphError` unless every input is made by a block or is of the corpus.
+        """Raise `GraphError` unless every input comes from a block or from the corpus.
 
         Parameters
         ----------
@@ -246,7 +246,7 @@ def _made(block: AnyBlock) -> list[tuple[str, Field | ReduceBlock]]:
 def _require_earlier(
     block: AnyBlock, known: Mapping[str, Field | ReduceBlock], made_by: Mapping[str, AnyBlock]
 ) -> None:
-    """Raise `GraphError` if a block takes what comes later, or what it cannot take."""
+    """Raise `GraphError` if a block takes a later result, or one that it cannot take."""
     for name in needs(block):
         if name not in known and name in made_by and name != TEXT:
             which = "itself" if made_by[name] is block else f"block {made_by[name].name!r} after it"

@@ -33,7 +33,7 @@ def map_block(
     - a field of an earlier block: an array of n rows;
     - a kept column of the corpus (``keep=``): an array of n values. Strings are an object array, in
       which a missing value is None; a missing float is NaN, a missing integer 0 and a missing bool
-      False. ``NAME_valid`` is the bool array that tells them from others;
+      False. ``NAME_valid`` is the bool array that says which values are known;
     - ``id``: the texts' identifiers, int64 or an object array of strings;
     - ``length``: the texts' lengths in bytes of UTF-8, int64;
     - an earlier reduction (see `reduce_block`): its array, or its `xarray.Dataset`, the same for
@@ -48,9 +48,9 @@ def map_block(
     texts to the host, and return NumPy arrays. A function must not keep device memory between
     calls.
 
-    What takes long to make, such as a model, belongs in ``setup=``. What the function refers to
-    otherwise is sent to the workers as it is when the run is submitted, and changes to it stay
-    there.
+    Objects that take long to make, such as a model, belong in ``setup=``. Other objects that the
+    function refers to are sent to the workers as they are when the run is submitted, and changes
+    to them stay there.
 
     Parameters
     ----------
@@ -75,8 +75,8 @@ def map_block(
         for which it is true; the others have the fields' fill value (zero, false or empty).
     setup : mapping of str to callable, optional
         Functions without arguments, by the name of the parameter that takes what they return. Each
-        is called once per worker process, before the first micro-batch, and its time is shown
-        apart from the block's. What it returned is closed (``close()``) once no run uses it. The
+        is called once per worker process, before the first micro-batch, and its time is reported
+        separately. What it returned is closed (``close()``) once no run uses it. The
         function's source and what it refers to, such as the arguments of a `functools.partial`, are
         part of the block's identity.
     per_thread : bool

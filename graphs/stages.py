@@ -1,7 +1,7 @@
 """`stages_of`: cuts a graph into stages.
 
 A stage is a pass of map-blocks over the shards, or one reduction. Planning is pure: nothing is
-computed or read. Which stages a store has already is known to `storage.store.stages`.
+computed or read. `storage.store.stages` knows which stages a store already has.
 """
 
 from __future__ import annotations
@@ -37,8 +37,8 @@ def stages_of(
 ) -> list[Stage]:
     """Return the stages of a graph, in the order in which they are computed.
 
-    A map-block is computed in the first pass before which all that it needs is there. A reduction
-    follows every block before it in the graph.
+    A map-block is computed in the first pass for which all its inputs are available. A reduction
+    comes after every earlier block of the graph.
 
     Parameters
     ----------

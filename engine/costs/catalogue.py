@@ -89,7 +89,7 @@ class Machine:
 
     @property
     def memory_bytes(self) -> int | None:
-        """Memory that a model has to fit in: the device's, or the host's if there is no device."""
+        """Memory that a model has to fit in: the device's, or else the host's."""
         gigabytes = self.ram_gb if self.kind == "cpu" else self.memory_gb
         return None if gigabytes is None else round(gigabytes * 1e9)
 

@@ -65,7 +65,7 @@ class Progress:
     load : Load, optional
         Load of the workers, by the latest sample.
     stage : str, optional
-        The stage that is computed, if it is not the first one; the counts are its own.
+        The stage that is being computed, if it is not the first one. Counts refer to this stage.
     later : tuple of str
         Names of the later stages that have begun.
     """
@@ -92,7 +92,7 @@ class Progress:
     _rows_of_stages: int = field(default=0, repr=False)  # by this run: the most of earlier stages
     _planned_at: float | None = field(default=None, repr=False)
     _tried: set[int] = field(default_factory=set, repr=False)  # partitions
-    # By shard; replaced, never changed, as snapshots share it.
+    # Keyed by shard; replaced, never changed, because snapshots share it.
     _unwritten: dict[int, TextsComputed] = field(default_factory=dict, repr=False)
 
     def listen(self, event: Event) -> None:

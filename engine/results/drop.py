@@ -1,4 +1,4 @@
-"""`drop`: takes blocks that were added later out of a store."""
+"""`drop`: removes blocks that were added to a store later."""
 
 from __future__ import annotations
 
@@ -21,15 +21,15 @@ def drop(
     *blocks: str,
     storage_options: Mapping[str, Any] | None = None,
 ) -> list[str]:
-    r"""Remove what blocks of a later stage have made. All else in the store stays as it is.
+    r"""Remove the results of blocks of a later stage; the rest of the store is unchanged.
 
     Parameters
     ----------
     results : str or path
         The store.
     *blocks : str
-        Names of the blocks: all of a stage, and none whose results a block that stays takes. Those
-        of the first stage cannot be removed.
+        Names of the blocks: all blocks of a stage, and none whose results a remaining block takes.
+        Blocks of the first stage cannot be removed.
     storage_options : mapping, optional
         Passed to fsspec.
 
@@ -90,7 +90,7 @@ def _stages_of(store: ResultsStore, blocks: tuple[str, ...]) -> list[StageRecord
     Raises
     ------
     UsageError
-        They are not whole stages, or other stages take what they make.
+        They are not whole stages, or other stages take their results.
     """
     if not blocks:
         raise UsageError("drop needs the name of a block")

@@ -41,7 +41,7 @@ def repair(
     Returns
     -------
     list
-        Numbers of the shards taken back; of later stages, the stage and the number.
+        Numbers of the shards taken back; for later stages, pairs of stage and number.
 
     Raises
     ------

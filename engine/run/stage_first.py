@@ -20,11 +20,11 @@ from .dispatch import Dispatch
 from .spec import RunSpec
 
 ENDING = ".staged"
-"""What the folder's name ends with, in place of the ``.zarr`` of the results."""
+"""Ending of the folder's name, in place of the ``.zarr`` of the results."""
 
 
 def folder_beside(results: str | os.PathLike[str]) -> str:
-    """Return the folder for the files of a frame whose results are somewhere.
+    """Return the folder for the files of a frame, next to its results.
 
     >>> folder_beside("out/results.zarr/"), folder_beside("gs://bucket/results")
     ('out/results.staged', 'gs://bucket/results.staged')
@@ -90,7 +90,7 @@ class _Staging:
             failed = unloadable(error) or RunFailed(
                 f"the {self._what} could not be computed ({type(error).__name__}: {error}); "
                 f"{before + len(done):,} of {parts:,} partitions are in {self._folder}, and "
-                "submitting the same again goes on there"
+                "submitting the same again resumes there"
             )
             raise failed from error
         return done

@@ -67,9 +67,9 @@ def submit(
         For example `default_graph()`, with your own blocks added. Before anything is written, your
         blocks are tried on the first texts of the corpus.
     corpus : Corpus, or a frame or table
-        From `open_corpus`; what is no corpus is given to it. A frame of dask or dask-cuDF is staged
+        From `open_corpus`; anything else is passed to it. A frame of dask or dask-cuDF is staged
         first, as by `stage`: the run computes it once, into a folder next to the results
-        (``results.staged`` next to ``results.zarr``), and goes on there if it was stopped. Another
+        (``results.staged`` next to ``results.zarr``), and resumes there if it was stopped. Another
         frame is refused as long as that one is there, unless `fresh` is set.
     results : str, path or Target
         Where the Zarr store is, or will be.
@@ -116,8 +116,8 @@ def submit(
     ------
     UsageError
         The run cannot begin: the graph cannot be identified, the target holds something else
-        (`ResultsMismatch`) or is being written (`LeaseHeld`), or there is no client. Errors found
-        while reading the corpus are raised by `Run.result`.
+        (`ResultsMismatch`) or is being written (`LeaseHeld`), or no client is connected. Errors
+        found while reading the corpus are raised by `Run.result`.
 
     Examples
     --------

@@ -66,15 +66,15 @@ def file_key(number: int, file: int) -> str:
 
 
 class StagedFolder:
-    """The folder of a staged corpus. Whoever changes it holds its lease.
+    """The folder of a staged corpus. Only the holder of its lease changes it.
 
     Parameters
     ----------
     target : Target
     identity : Identity
-        Of the corpus that is staged.
+        Identity of the corpus that is staged.
     what : str
-        What it is, for messages.
+        Name of such a corpus in messages.
     """
 
     def __init__(self, target: Target, identity: Identity, what: str) -> None:
@@ -83,7 +83,7 @@ class StagedFolder:
         self._token = identity.token
 
     def done(self, parts: int, *, fresh: bool) -> dict[int, Part]:
-        """Return the parts that are done, by number, of `parts`; discard what else is there.
+        """Return the finished parts of `parts` by number; discard everything else in the folder.
 
         Parameters
         ----------
@@ -122,7 +122,7 @@ class StagedFolder:
 
     @property
     def is_complete(self) -> bool:
-        """Whether every part was done when somebody looked last."""
+        """Whether the folder is marked as completely staged from this corpus."""
         return self._said(STAGED_KEY) == self._token
 
     def begin(self, ticket: LeaseTicket) -> None:
@@ -160,7 +160,7 @@ class StagedFolder:
             self.target.delete([STAGED_KEY, BEGUN_KEY])  # before its parts, then leftovers
 
     def _how(self, key: str) -> str:
-        """Return in what the corpus that is staged here differs, as far as that can be said."""
+        """Return how the corpus that is staged here differs, as far as that is known."""
         known = self._read(key).get("facts")
         if not known or not self._identity.facts:
             return ""
@@ -174,7 +174,7 @@ class StagedFolder:
         return str(found["frame"]) if "frame" in (found := self._read(key)) else None
 
     def _read(self, key: str) -> dict[str, Any]:
-        """Return what an object says; nothing if there is none, or half of it was written."""
+        """Return the content of an object; empty if it is missing, or was written only in part."""
         try:
             return dict(json.loads(self.target.get(key) or b"{}"))
         except (ValueError, TypeError):

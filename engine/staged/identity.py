@@ -1,7 +1,8 @@
 """`identity_of`: what identifies the rows of a corpus that is staged, in every process.
 
-A dask frame is known by dask's token of its graph. A split of a corpus is known by the content of
-the corpus's files, its columns and cleaning, and by how it is split: a function by its code.
+A dask frame is identified by dask's token of its graph. A split of a corpus is identified by the
+content of the corpus's files, its columns and cleaning, and the way to split it: a function by its
+code.
 """
 
 from __future__ import annotations
@@ -31,7 +32,7 @@ class Identity:
 
 
 def identity_of(source: Source) -> Identity:
-    """Return what identifies the rows of a source; a corpus that is split is counted for it."""
+    """Return what identifies the rows of a source. A corpus that is split is counted first."""
     if isinstance(source, FrameSource):
         from dask.base import tokenize
 
@@ -66,7 +67,7 @@ def split_facts(splitter: Splitter) -> dict[str, Any]:
         code = describe_function(splitter.function, splitter.name, versioned=False)
     except GraphError as error:
         raise UsageError(
-            f"the pieces by {splitter.name}() cannot be identified, and so not resumed: {error}; "
+            f"the pieces by {splitter.name}() cannot be identified and so not resumed: {error}; "
             "write the function so that it needs no such value"
         ) from error
     return {**facts, "code": code}

@@ -21,11 +21,12 @@ STAGED_FORMAT = "parquet"
 
 ROW_GROUP_ROWS = 8192
 ROW_GROUP_BYTES = 32 << 20
-"""Most rows, and about as many bytes, that are written as one row group. A run has no more tasks
-than there are row groups."""
+"""Maximum rows, and approximate maximum bytes, of a row group. A run has no more tasks than there
+are row groups."""
 
 FILE_BYTES = 128 << 20
-"""Size from which a part goes on in another file: a file is held in memory until it is written."""
+"""Size in bytes after which a part continues in another file. A file is held in memory until it is
+written."""
 
 
 def write_part(part: Any, target: Target, ticket: LeaseTicket, number: int) -> Part:
@@ -76,7 +77,7 @@ def _tables(part: Any) -> Iterator[pa.Table]:
 
 
 def _row_groups(tables: Iterator[pa.Table]) -> Iterator[pa.Table]:
-    """Yield the rows of tables in tables that are large enough for row groups."""
+    """Yield the rows of tables, regrouped into tables that are large enough for row groups."""
     waiting: list[pa.Table] = []
     for table in tables:
         if table.num_rows:
@@ -104,7 +105,7 @@ class _Files:
         return self.finished() if self._sink.tell() >= FILE_BYTES else None
 
     def finished(self) -> bytes | None:
-        """Return the last file, and begin another; None if there is nothing in it."""
+        """Return the last file, and begin another; None if it is empty."""
         if self._writer is None:
             return None
         self._writer.close()

@@ -1,4 +1,4 @@
-"""`stage_into`: what is staged of a corpus, part by part, and what identifies it.
+"""`stage_into`: stages a corpus part by part, and identifies what was staged.
 
 How the tasks are computed is up to the caller: `staging` hands them to dask, and a run to its own
 cluster.
@@ -19,14 +19,14 @@ from .identity import Source, identity_of
 from .part_files import write_part
 
 Compute = Callable[[Sequence[Any], int], Iterable[Part]]
-"""Computes delayed objects, each of which becomes a `Part`, in any order; the number is that of all
-parts, including those that are done already."""
+"""Computes delayed objects, each of which becomes a `Part`, in any order. The number is that of all
+parts, including those that are already done."""
 
 _UNLOADED = "deserialization of the task graph"  # in the message of dask's scheduler
 
 
 def stage_into(target: Target, corpus: Corpus, compute: Compute, *, fresh: bool) -> Corpus:
-    """Stage a corpus into a folder, as far as it is not there already; return the staged corpus.
+    """Stage the missing parts of a corpus into a folder; return the staged corpus.
 
     Parameters
     ----------
@@ -59,7 +59,7 @@ def stage_into(target: Target, corpus: Corpus, compute: Compute, *, fresh: bool)
             try:
                 done |= {part.number: part for part in compute(tasks, source.partitions)}
             except LeaseLost as error:
-                lease.ticket.check(target)  # if it is lost indeed, that is the error
+                lease.ticket.check(target)  # if the lease is lost, that is the error
                 raise RunFailed(
                     f"a worker does not see the folder that the client writes at {target.url}: use "
                     "a folder that all machines share, or a bucket"
@@ -99,7 +99,7 @@ def _tasks(
 
 
 def unloadable(error: BaseException) -> RunFailed | None:
-    """Return what to say if dask's scheduler could not load the tasks of a frame."""
+    """Return the message for a frame whose tasks dask's scheduler could not load."""
     if not (isinstance(error, RuntimeError) and _UNLOADED in str(error)):
         return None
     failed = RunFailed(

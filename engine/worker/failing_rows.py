@@ -204,7 +204,7 @@ class Search:
             self.seconds[block.name] += time.perf_counter() - began
 
     def _chosen(self, block: MapBlock, inputs: Inputs) -> npt.NDArray[np.bool_] | None:
-        """Return for which texts a block runs: bool [n]; None: for all."""
+        """Return a mask of the texts that a block runs for, bool [n]; None if it runs for all."""
         if not block.when:
             return None
         chosen: npt.NDArray[Any] = self._kernels.on_host(inputs.values[block.when])

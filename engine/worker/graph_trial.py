@@ -47,13 +47,13 @@ graph that declares itself slower than `SECONDS` per text, only one is tried."""
 
 @dataclass(frozen=True)
 class FirstInputs:
-    """What the blocks of a stage take for some texts, and where each of the texts is."""
+    """The inputs of a stage's blocks for some texts, and the location of each text."""
 
     inputs: Inputs
     places: tuple[tuple[str, int], ...]  # file and row
 
     def after(self, rows: int) -> FirstInputs | None:
-        """Return what follows the first `rows` texts; None if nothing does."""
+        """Return the texts after the first `rows`; None if there are none left."""
         rest = FirstInputs(self.inputs[rows:], self.places[rows:])
         return rest if rest.places else None
 
@@ -190,7 +190,7 @@ class _Attempts:
             )
         elif good:
             problem = None
-        self._seen = 0, {}  # these are no consecutive texts
+        self._seen = 0, {}  # these texts are not consecutive
         return problem
 
     def dependence(self, graph: Graph) -> BlockError | None:

@@ -1,7 +1,7 @@
 """`Visible`: whether a worker sees the corpus and the store that the client sees.
 
-On one machine it always does. Workers elsewhere may have another disk under the same path. What
-lies in the client's memory, they are given.
+On one machine it always does. Workers elsewhere may have another disk under the same path. Files
+in the client's memory are sent to them.
 """
 
 from __future__ import annotations

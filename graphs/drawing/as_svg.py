@@ -1,7 +1,7 @@
 """A sketch of a graph as SVG, for notebooks and files.
 
-The picture has its own ground and follows the reader's theme, so it can be read wherever it stands.
-Names may come from anywhere: everything is escaped, and nothing is referred to.
+The picture has its own background and follows the reader's theme, so it is legible on any page.
+Names are not trusted: everything is escaped, and the picture refers to no other resource.
 """
 
 from __future__ import annotations
@@ -29,8 +29,8 @@ COLOURS = {
     "faint": ("#57606a", "#a3adb8"),
     "wire": ("#57606a", "#a3adb8"),
 }
-"""By what they are for, colours in the light and in the dark theme. Text has a contrast of at least
-4.5 on each ground, lines of at least 3."""
+"""Colours by purpose, in the light and in the dark theme. Text has a contrast of at least 4.5 on
+each background, lines of at least 3."""
 
 FONT = "ui-monospace,SFMono-Regular,Menlo,Consolas,'DejaVu Sans Mono','Liberation Mono',monospace"
 

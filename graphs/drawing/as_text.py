@@ -9,15 +9,15 @@ from .measure import columns, cut, per_text, printable, wrapped
 from .sketch import ALL_TEXTS, BlockSketch, PartSketch, Sketch
 
 WIDTH = 80
-"""Most columns of a line."""
+"""Maximum columns of a line."""
 
 FUSED = "fused, computed in one pass over the bytes"
 
 _LEAST = 18, 20, 20, 12
-"""Columns that are there for names of blocks, inputs, fields and types, if they need them."""
+"""Columns reserved for names of blocks, inputs, fields and types, if they need them."""
 
 _SPACE = WIDTH - len("│   → ") - 2 - len("  ")
-"""Columns of all four: without what is before and between them."""
+"""Columns of all four together, without the characters before and between them."""
 
 
 def text_of(sketch: Sketch) -> str:
@@ -51,7 +51,7 @@ def column_name(name: str) -> str:
 
 
 def notes_of(block: BlockSketch) -> Iterator[str]:
-    """Yield what is to be known of a block besides its inputs and fields."""
+    """Yield notes about a block besides its inputs and fields."""
     if block.when:
         yield f"when {printable(block.when)}"
     if block.setup:
@@ -64,7 +64,7 @@ def notes_of(block: BlockSketch) -> Iterator[str]:
 
 
 def inputs_of(block: BlockSketch) -> tuple[str, ...]:
-    """Return the names of what the code of a block is given."""
+    """Return the names of the arguments of a block's code."""
     return (ALL_TEXTS, *block.inputs) if block.reduction else block.inputs
 
 

@@ -22,7 +22,7 @@ PADDING = 9.0
 """Space between a box and its text."""
 
 ROW_WIDTH = 800.0
-"""Most width of a row of boxes."""
+"""Maximum width of a row of boxes."""
 
 _MOST = 32  # columns of a line in a box
 _MOST_FIELDS = 10
@@ -33,7 +33,7 @@ Style = Literal["name", "taken", "made", "note", "title"]
 
 @dataclass(frozen=True)
 class Line:
-    """A line of text in a box, perhaps cut, and the whole of it."""
+    """A line of text in a box, and its full text if it was cut."""
 
     text: str
     style: Style
@@ -178,7 +178,7 @@ def _lines(block: BlockSketch) -> Iterable[Line]:
 
 
 def _some(lines: list[Line], style: Style, what: str) -> Iterable[Line]:
-    """Yield lines; of many, the first, and how many more there are."""
+    """Yield lines; if there are many, only the first, and the number of the others."""
     if len(lines) <= _MOST_FIELDS:
         yield from lines
         return

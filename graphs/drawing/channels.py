@@ -1,8 +1,8 @@
 """Routing of nets through a channel: the space between two rows of boxes.
 
-A net comes from one point above the channel, and goes to some below it: down, along a track, and
-down again. No two nets share a line: the points have different positions, and only nets that do not
-overlap share a track.
+A net starts at one point above the channel and ends at one or more below it. It runs down, along a
+track, and down again. No two nets share a line: the points have different positions, and only nets
+that do not overlap share a track.
 """
 
 from __future__ import annotations
@@ -109,7 +109,7 @@ def nearest_free(wanted: float, low: float, high: float, used: Collection[float]
     >>> nearest_free(5, 0, 100, ()), nearest_free(50, 0, 100, {48.0}), nearest_free(500, 0, 100, ())
     (12.0, 60.0, 90.0)
     """
-    # Of a source straight above, the position is taken as it is.
+    # A position straight below the source is used as it is.
     if low + GRID <= wanted <= high - GRID and all(abs(one - wanted) >= 2 * GRID for one in used):
         return wanted
     places = [GRID * at for at in range(int(low // GRID) + 2, int(high // GRID))]

@@ -15,7 +15,7 @@ from .sketch import Sketch
 
 @dataclass(frozen=True, repr=False)
 class Explanation:
-    """A drawing of a graph. Printed, it is text; in a notebook, a picture.
+    """A drawing of a graph: text when printed, a picture in a notebook.
 
     Attributes
     ----------
@@ -27,7 +27,7 @@ class Explanation:
 
     @cached_property
     def svg(self) -> str:
-        """The picture as an SVG element, which needs nothing else."""
+        """The picture as a self-contained SVG element."""
         return svg_of(self.sketch)
 
     def __str__(self) -> str:
@@ -40,12 +40,12 @@ class Explanation:
         return self.svg
 
     def save(self, path: str | os.PathLike[str]) -> None:
-        """Write the picture to a file that ends with ``.svg``, or the text to one with ``.txt``.
+        """Write the picture to an ``.svg`` file, or the text to a ``.txt`` file.
 
         Raises
         ------
         UsageError
-            The path ends otherwise.
+            The path has another ending.
         """
         path = Path(path)
         contents = {".svg": self.svg, ".txt": str(self)}

@@ -1,9 +1,9 @@
 """Layered layout of boxes within boxes, and of the nets between them.
 
-A `Node` is a box: a leaf of a given size, or a frame around rows of nodes. A net goes from the node
-that makes it down to all that take it: by way of the channel below a row, and past the rows in
+A `Node` is a box: a leaf of a given size, or a frame around rows of nodes. A net runs from the node
+that makes it down to all nodes that take it: through the channel below a row, and past the rows in
 between in a lane beside them, so it crosses no box. Nodes are placed from the top down, each row
-below its channel, because what a channel needs depends on what is above it.
+below its channel, because the height of a channel depends on what is above it.
 
 `layers` puts nodes into rows. How a picture looks is in `as_svg`; how a channel is routed, in
 `channels`.
@@ -28,7 +28,7 @@ INSET = 14.0
 
 @dataclass(eq=False, kw_only=True)
 class Node:
-    """A box with what it takes and makes; a frame if it has rows.
+    """A box with its inputs and outputs; a frame if it has rows.
 
     `x`, `y` and a frame's size are set by `layout`.
     """
@@ -98,7 +98,7 @@ def layout(root: Node, left: Collection[Net] = ()) -> Wires:
 
 @dataclass
 class _Span:
-    """From which row of a frame a net comes, and to which it goes; -1 is the frame's top."""
+    """The row of a frame where a net starts, and those where it ends; -1 is the frame's top."""
 
     start: int
     ends: list[int]  # rows that take it; the number of rows stands for the frame's bottom
@@ -214,7 +214,7 @@ def _arrange(row: list[Node], low: float, high: float, top: Mapping[Net, float])
 def _ports(
     row: Iterable[Node], top: Mapping[Net, float], used: set[float]
 ) -> list[dict[Net, float]]:
-    """Return for each node of a row where its nets enter, each as near as may be to its origin."""
+    """Return where the nets of each node of a row enter, each as near to its origin as possible."""
     ports = []
     for child in row:
         low = child.x + max(child.inner[0], child.title_width + INSET if child.title_width else 0)

@@ -1,4 +1,4 @@
-"""Names as they fit into a picture: made printable, measured in columns, and cut in the middle."""
+"""Fits names into a picture: makes them printable, measures their columns, and cuts long ones."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from collections.abc import Iterable
 
 
 def printable(text: str) -> str:
-    r"""Return a text on one line, with what cannot be seen or drawn escaped.
+    r"""Return a text on one line, with invisible and control characters escaped.
 
     >>> printable("a\nb\x1b")
     'a\\nb\\x1b'
@@ -32,7 +32,7 @@ def columns(text: str) -> int:
 
 
 def cut(text: str, most: int) -> str:
-    """Return a printable text of at most so many columns; a long one loses its middle.
+    """Return a printable text of at most that many columns; a long one loses its middle.
 
     >>> cut("ambiguity", 20), cut("mean_ambiguity_of_the_corpus", 16)
     ('ambiguity', 'mean_ambi…corpus')
@@ -52,7 +52,7 @@ def _beginning(text: str, most: int) -> str:
 
 
 def wrapped(words: Iterable[str], most: int, separator: str = ", ") -> list[str]:
-    """Return words on as few lines of at most so many columns as hold them; long ones are cut.
+    """Return words on as few lines as hold them, of at most that many columns; long ones are cut.
 
     >>> wrapped(["text", "dhatu", "entropy"], 12)
     ['text, dhatu,', 'entropy']

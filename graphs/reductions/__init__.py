@@ -1,7 +1,7 @@
-"""Reductions: what is computed over all texts, such as a mean profile by language.
+"""Reductions: results over all texts, such as a mean profile per language.
 
-`reduce_block` makes a reduction of any function. Then there is one file per ready-made kind, with
+`reduce_block` makes a reduction from any function. Each ready-made kind has a file of its own, with
 the map-block that applies its result, if there is one; `chunks` has what they share. dask, xarray
-and flox compute them; when and where is decided in `engine`. May import `map_block`, `block` and
+and flox compute them; `engine` decides when and where. May import `map_block`, `block` and
 what they may import.
 """

@@ -2,7 +2,7 @@
 
 A chunk is a shard. `fold` computes a small state for each chunk and merges the states in the order
 of the chunks, eight at a time, so that the result's bits do not depend on the scheduler, on the
-number of workers, or on which chunk is finished first. What a state is, each reduction says.
+number of workers, or on which chunk is finished first. Each reduction defines its own state.
 """
 
 from __future__ import annotations
@@ -26,18 +26,18 @@ MERGED_AT_ONCE = 8
 """Number of states that one task merges. The bits of the results depend on it."""
 
 MOST_BYTES = 64 * 2**20
-"""Greatest size of the state of one chunk, where it depends on what was asked for."""
+"""Maximum bytes of the state of one chunk, where its size depends on the arguments."""
 
 
 def field_of(results: xr.Dataset, name: str) -> xr.DataArray:
     """Return a numeric field or kept column, one chunk per shard, with ``text`` as first dimension.
 
-    A kept column that can have missing values becomes float64, with NaN for these.
+    A kept column that can have missing values becomes float64, with NaN for missing ones.
 
     Raises
     ------
     GraphError
-        There is no such array, or it is not numeric.
+        The array does not exist, or is not numeric.
     """
     array = array_of(results, name)
     if array.dtype.kind not in "biuf":
@@ -71,7 +71,7 @@ def array_of(results: xr.Dataset, name: str) -> xr.DataArray:
     Raises
     ------
     GraphError
-        There is no such array.
+        The array does not exist.
     """
     if name not in results.variables or TEXT not in results[name].dims:
         there = ", ".join(sorted(str(n) for n, a in results.variables.items() if TEXT in a.dims))
@@ -82,7 +82,7 @@ def array_of(results: xr.Dataset, name: str) -> xr.DataArray:
 
 
 def validity_of(results: xr.Dataset, name: str) -> xr.DataArray | None:
-    """Return which values of a kept column are not missing; None if all are there."""
+    """Return which values of a kept column are not missing; None if none is missing."""
     mask = f"{name}_valid"
     return array_of(results, mask) if mask in results.variables else None
 
@@ -100,8 +100,8 @@ def not_nan(values: npt.NDArray[Any]) -> npt.NDArray[np.bool_]:
 def rows_of(results: xr.Dataset, like: da.Array) -> da.Array:
     """Return the number of each text, int64 [n], in the chunks of another array.
 
-    It is the coordinate ``row`` if there is one: the row of the corpus. Else the texts that the
-    reduction is given are numbered from 0.
+    It is the coordinate ``row`` if it exists: the row in the corpus. Otherwise the texts that the
+    reduction receives are numbered from 0.
     """
     import dask.array as da
 
@@ -190,12 +190,12 @@ def components_of(values: npt.NDArray[Any]) -> npt.NDArray[Any]:
 
 
 def require_small_state(what: str, values: int) -> None:
-    """Raise `GraphError` if the state of a chunk, of so many 64-bit values, takes too much memory.
+    """Raise `GraphError` if the state of a chunk, of `values` 64-bit values, takes too much memory.
 
     Parameters
     ----------
     what : str
-        What was asked for; the subject of the message.
+        What was requested; the subject of the message.
     """
     if values * 8 > MOST_BYTES:
         raise GraphError(

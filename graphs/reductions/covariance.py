@@ -34,7 +34,7 @@ def covariance(field: str, *, name: str | None = None) -> ReduceBlock:
     field : str
         A numeric field with one dimension beside ``text``, at most 2,048 long.
     name : str, optional
-        Of the reduction. By default ``FIELD_covariance``.
+        Name of the reduction. By default ``FIELD_covariance``.
 
     Returns
     -------
@@ -45,12 +45,12 @@ def covariance(field: str, *, name: str | None = None) -> ReduceBlock:
         - ``mean``: float64 [d];
         - ``count``: int64, number of texts. Those with a value that is not finite are left out.
 
-        The covariance is NaN for fewer than two texts, the mean for none.
+        The covariance is NaN for fewer than two texts, the mean if there are none.
 
     Raises
     ------
     GraphError
-        When it is computed: the field has no such shape.
+        When it is computed: the field has another shape.
 
     References
     ----------

@@ -1,4 +1,4 @@
-"""`document_frequency`: in how many texts each token stands."""
+"""`document_frequency`: the number of texts that contain each token."""
 
 from __future__ import annotations
 
@@ -22,11 +22,10 @@ MOST_TOKENS = 10_000_000
 def document_frequency(
     field: str, *, limit: int = 1_000_000, name: str | None = None
 ) -> ReduceBlock:
-    """Return the reduction to the number of texts in which each token stands.
+    """Return the reduction to the number of texts that contain each token.
 
-    The counts are exact. How many tokens there are must be known before the result can be
-    described, so they are counted when the reduction is called; only the counts are brought
-    together.
+    The counts are exact. The number of tokens must be known before the result can be described, so
+    tokens are counted when the reduction is called; only the counts are brought together.
 
     Parameters
     ----------
@@ -34,26 +33,26 @@ def document_frequency(
         Tokens: a field with several numbers or strings per text, also of varying length; or with
         one string per text, whose tokens are separated by white space.
     limit : int
-        Greatest number of different tokens, at most 10 million. Eight times as many counts may be
-        in the memory of one task.
+        Maximum number of different tokens, at most 10 million. One task may hold eight times as
+        many counts.
     name : str, optional
-        Of the reduction. By default ``FIELD_document_frequency``.
+        Name of the reduction. By default ``FIELD_document_frequency``.
 
     Returns
     -------
     ReduceBlock
         Its result is a Dataset:
 
-        - ``documents``: int64 [token], texts in which the token stands at least once. The
-          coordinate ``token`` is sorted, strings by code point;
+        - ``documents``: int64 [token], number of texts that contain the token. The coordinate
+          ``token`` is sorted, strings by code point;
         - ``texts``: int64, the number of texts.
 
-        A missing value, None or NaN is not a token, and neither is an empty string.
+        Missing values, None, NaN and empty strings are not tokens.
 
     Raises
     ------
     GraphError
-        `limit` is not valid. When it is computed: there are more tokens.
+        `limit` is not valid. When it is computed: there are more tokens than `limit`.
 
     Examples
     --------
@@ -91,7 +90,7 @@ def _document_frequency(results: xr.Dataset, *, field: str, limit: int) -> xr.Da
 
 
 class _Limited:
-    """Counts of tokens, of which there may be too many."""
+    """Counts of tokens, which may exceed the limit."""
 
     def __init__(self, field: str, limit: int) -> None:
         self._field, self._limit = field, limit

@@ -1,7 +1,7 @@
 """Eigenvalues and eigenvectors of a symmetric matrix, with the same bits on every machine.
 
-LAPACK's depend on the processor and on the number of threads. Jacobi's method needs nothing but
-+, −, ×, ÷ and √, each rounded as IEEE 754 says, and the matrices are small.
+LAPACK's results depend on the processor and on the number of threads. Jacobi's method needs only
++, −, ×, ÷ and √, each rounded as IEEE 754 requires, and the matrices are small.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ MOST_SWEEPS = 60
 """Sweeps over all pairs; 6 to 12 are usual."""
 
 SMALL = 2.0**-60
-"""What is left beside the diagonal, relative to its greatest value."""
+"""Tolerance for what is left beside the diagonal, relative to its greatest value."""
 
 Floats = npt.NDArray[np.float64]
 
@@ -30,7 +30,7 @@ def eigen(matrix: Floats) -> tuple[Floats, Floats]:
     Parameters
     ----------
     matrix : float64 [n, n]
-        Symmetric. If it has NaN, so have the values and vectors.
+        Symmetric. If it contains NaN, so do the values and vectors.
 
     Examples
     --------

@@ -1,7 +1,7 @@
 """The groups that a kept column, or a field with one value per text, divides the texts into.
 
 The labels must be known before the graph of a grouped reduction can be made, so they are computed
-when it is called. Only they are brought together, never rows.
+when it is called. Only labels are brought together, never rows.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     import xarray as xr
 
 MOST_GROUPS = 10_000
-"""Greatest number of groups."""
+"""Maximum number of groups."""
 
 
 def grouped(results: xr.Dataset, by: str) -> tuple[npt.NDArray[Any], da.Array]:
@@ -40,7 +40,7 @@ def grouped(results: xr.Dataset, by: str) -> tuple[npt.NDArray[Any], da.Array]:
     Raises
     ------
     GraphError
-        There is no such column, it has several values per text, or more than `MOST_GROUPS`
+        The column does not exist, has several values per text, or has more than `MOST_GROUPS`
         different ones.
     """
     import dask.array as da
@@ -78,7 +78,7 @@ def _all_labels(states: list[set[Any]]) -> set[Any]:
 
 
 def _limited(labels: set[Any]) -> set[Any]:
-    """Return the labels, or as many as show that there are too many."""
+    """Return the labels; if there are too many, only enough to show it."""
     if len(labels) <= MOST_GROUPS:
         return labels
     return set(sorted(labels)[: MOST_GROUPS + 1])

@@ -44,19 +44,19 @@ def histogram(
         them with the same edges.
     bins : int or sequence of float
         Number of bins of equal width, or their ascending edges. A bin contains its left edge; the
-        last one both edges.
+        last bin contains both.
     range : (float, float), optional
         First and last edge of equal bins. By default the least and the greatest finite value of all
         components, for which the field is read twice.
     name : str, optional
-        Of the reduction. By default ``FIELD_histogram``.
+        Name of the reduction. By default ``FIELD_histogram``.
 
     Returns
     -------
     ReduceBlock
         Its result is a Dataset:
 
-        - ``count``: int64 [\*shape, bin]. NaN, and values outside the edges, are in no bin;
+        - ``count``: int64 [\*shape, bin]. NaN and values outside the edges are not counted;
         - ``edges``: float64 [bin_edge].
 
     Raises
@@ -132,7 +132,7 @@ def _all_bounds(states: list[tuple[float, float]]) -> tuple[float, float]:
 
 
 def _equal_bins(bounds: tuple[float, float], bins: int) -> npt.NDArray[np.float64]:
-    """Return the edges of equal bins; like NumPy's, around one value or from 0 to 1 for none."""
+    """Return the edges of equal bins, as NumPy: around a single value, from 0 to 1 for none."""
     low, high = bounds if bounds[0] <= bounds[1] else (0.0, 1.0)
     if low == high:
         low, high = low - 0.5, high + 0.5

@@ -49,7 +49,7 @@ def kmeans(
     The first centres are chosen as in k-means++ [1]_ from a sample of 4,096 texts (all, if there
     are fewer): those with the least hash of their row and of the seed. Each pass over all texts
     moves every centre to the mean of the texts that are nearest to it. The field is read once more
-    before and once more after the passes. There is no test for convergence; `moved` shows it. No
+    before and once more after the passes. Convergence is not tested; `moved` shows it. No
     task holds more than a shard, the sample or the centres.
 
     Parameters
@@ -63,7 +63,7 @@ def kmeans(
     passes : int
         Number of passes, at most 100.
     name : str, optional
-        Of the reduction. By default ``FIELD_kmeans``.
+        Name of the reduction. By default ``FIELD_kmeans``.
 
     Returns
     -------
@@ -72,17 +72,17 @@ def kmeans(
         the first one:
 
         - ``centres``: float64 [cluster, d];
-        - ``count``: int64 [cluster], texts that are nearest to this centre. A centre without texts
+        - ``count``: int64 [cluster], number of texts nearest to this centre. A centre without texts
           stays where it is; centres are equal if there are fewer than k different texts;
         - ``inertia``: float64, the sum of all texts' squared distances to their centre;
         - ``moved``: float64, the greatest distance that the last pass moved a centre.
 
-        Texts with a value that is not finite are left out. If there is no other, centres are NaN.
+        Texts with a value that is not finite are left out. If none is left, centres are NaN.
 
     Raises
     ------
     GraphError
-        A parameter is not valid. When it is computed: the field has no such shape.
+        A parameter is not valid. When it is computed: the field has another shape.
 
     See Also
     --------
@@ -166,11 +166,11 @@ def _hashed(numbers: UInts) -> UInts:
 
 class _Centres(NamedTuple):
     centres: Floats  # [k, d]
-    moved: float  # the greatest distance by which the last pass moved one
+    moved: float  # the greatest distance by which the last pass moved a centre
 
 
 def _first_centres(sample: _Sample, k: int, seed: int) -> _Centres:
-    """Choose centres from the sample, each with a chance by its distance to those before it."""
+    """Choose centres from the sample, with probabilities by the distance to earlier centres."""
     rows = sample.rows
     if not len(rows):
         return _Centres(np.full((k, rows.shape[1]), np.nan), np.nan)
@@ -191,7 +191,7 @@ def _first_centres(sample: _Sample, k: int, seed: int) -> _Centres:
 
 
 class _Sums(NamedTuple):
-    """Of the texts nearest to each centre."""
+    """Sums over the texts nearest to each centre."""
 
     counts: npt.NDArray[np.int64]  # [k]
     steps: Floats  # [k, d]: Σ(x − centre)
@@ -243,7 +243,7 @@ def _squares(rows: Any, centres: Any) -> Any:
 def nearest(field: str, kmeans: ReduceBlock, *, name: str | None = None) -> MapBlock:
     """Return the map-block that finds the centre of a `kmeans` that is nearest to each text.
 
-    A row's result depends on that row alone. Of equally near centres, the first one counts.
+    A row's result depends on that row alone. Of equally near centres, the first is taken.
 
     Parameters
     ----------
@@ -252,7 +252,7 @@ def nearest(field: str, kmeans: ReduceBlock, *, name: str | None = None) -> MapB
     kmeans : ReduceBlock
         Made by `kmeans`; it must be before this block in the graph.
     name : str, optional
-        Of the block and of its first field. By default ``FIELD_cluster``.
+        Name of the block and of its first field. By default ``FIELD_cluster``.
 
     Returns
     -------

@@ -32,9 +32,9 @@ def pca(field: str, *, components: int = 2, name: str | None = None) -> ReduceBl
     field : str
         A numeric field with one dimension beside ``text``, at most 2,048 long.
     components : int
-        Number of components, the ones with the greatest variance.
+        Number of components; those with the greatest variance are kept.
     name : str, optional
-        Of the reduction. By default ``FIELD_pca``.
+        Name of the reduction. By default ``FIELD_pca``.
 
     Returns
     -------
@@ -43,8 +43,8 @@ def pca(field: str, *, components: int = 2, name: str | None = None) -> ReduceBl
 
         - ``components``: float64 [component, d], unit vectors. The entry with the greatest absolute
           value is positive;
-        - ``variance``: float64 [component], of the projections, descending;
-        - ``variance_ratio``: float64 [component], the part of the total variance;
+        - ``variance``: float64 [component], variance of the projections, descending;
+        - ``variance_ratio``: float64 [component], share of the total variance;
         - ``mean``: float64 [d];
         - ``count``: int64, number of texts. Those with a value that is not finite are left out.
 
@@ -53,7 +53,8 @@ def pca(field: str, *, components: int = 2, name: str | None = None) -> ReduceBl
     Raises
     ------
     GraphError
-        When it is computed: the field has no such shape, or fewer values per text.
+        When it is computed: the field has another shape, or fewer values per text than
+        `components`.
 
     See Also
     --------
@@ -119,7 +120,7 @@ def project(field: str, pca: ReduceBlock, *, name: str | None = None) -> MapBloc
     pca : ReduceBlock
         Made by `pca`; it must be before this block in the graph.
     name : str, optional
-        Of the block and of its field, float32 [component]. By default ``FIELD_projected``.
+        Name of the block and of its field, float32 [component]. By default ``FIELD_projected``.
 
     Raises
     ------

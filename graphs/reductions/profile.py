@@ -19,7 +19,7 @@ STATISTICS = ("mean", "std", "count")
 
 
 def profile(field: str, *, by: str | None = None, name: str | None = None) -> ReduceBlock:
-    r"""Return the reduction to the mean of a field, its spread and the number of values.
+    r"""Return the reduction to the mean, standard deviation and number of values of a field.
 
     flox computes it, in float64, with Welford's mean and squared deviations per chunk, which are
     merged as in [1]_.
@@ -32,7 +32,7 @@ def profile(field: str, *, by: str | None = None, name: str | None = None) -> Re
         A kept column, or a field with one value per text. Texts whose value is missing are in no
         group; `left_out` counts them. At most 10,000 groups.
     name : str, optional
-        Of the reduction. By default ``FIELD_profile``, or ``FIELD_by_COLUMN``.
+        Name of the reduction. By default ``FIELD_profile``, or ``FIELD_by_COLUMN``.
 
     Returns
     -------
@@ -50,8 +50,8 @@ def profile(field: str, *, by: str | None = None, name: str | None = None) -> Re
     Raises
     ------
     GraphError
-        When it is computed: there is no such field or column, or it makes too many groups: more
-        than 10,000, or as many as take more than 64 MiB per shard.
+        When it is computed: the field or column does not exist, or makes too many groups: more than
+        10,000, or so many that they take more than 64 MiB per shard.
 
     References
     ----------

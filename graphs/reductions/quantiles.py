@@ -1,9 +1,10 @@
 """`quantiles`: exact quantiles of a field, by radix selection.
 
 The bits of a number, with the sign handled, are an unsigned integer in the order of the numbers. A
-pass over all chunks counts, for each value that is searched, the next 11 bits of the numbers that
-begin like it, and so finds out these bits of the value. float32 takes three passes, float64 six.
-Counts are exact, so neither the chunks nor their order matter, and no task holds more than counts.
+pass over all chunks counts, for each value that is sought, the next 11 bits of the numbers that
+share its leading bits, and so finds these bits of the value. float32 takes three passes, float64
+six. Counts are exact, so neither the chunks nor their order matter, and no task holds more than
+counts.
 """
 
 from __future__ import annotations
@@ -32,7 +33,7 @@ if TYPE_CHECKING:
     import xarray as xr
 
 DIGIT_BITS = 11
-"""Bits that one pass finds out."""
+"""Number of bits that one pass finds."""
 
 UInts = npt.NDArray[np.uint64]
 Ints = npt.NDArray[np.int64]
@@ -51,13 +52,13 @@ def quantiles(field: str, *, q: Sequence[float] | float, name: str | None = None
     q : float or sequence of float
         Probabilities, from 0 to 1.
     name : str, optional
-        Of the reduction. By default ``FIELD_quantiles``.
+        Name of the reduction. By default ``FIELD_quantiles``.
 
     Returns
     -------
     ReduceBlock
         Its result is a DataArray, float64 [quantile, \*shape], with `q` as its coordinate
-        ``quantile``. NaN values are left out; if there is no other value, it is NaN.
+        ``quantile``. NaN values are left out; if no value is left, it is NaN.
 
     Raises
     ------
@@ -84,7 +85,7 @@ def quantiles(field: str, *, q: Sequence[float] | float, name: str | None = None
 
 
 class _Search(NamedTuple):
-    """What is known of the values that are searched: two for each component and quantile."""
+    """What is known of the sought values: two for each component and quantile."""
 
     prefixes: UInts  # [components, 2 q]: the leading bits of the values
     ranks: Ints  # [components, 2 q]: of the values, among the numbers with these bits

@@ -1,6 +1,6 @@
 """`ReduceBlock`, a step of a graph over all texts, and `reduce_block`, which makes one.
 
-How a reduction is computed is in `engine.run`, how its result is stored in `storage.store`.
+Reductions are computed in `engine.run`, and their results are stored in `storage.store`.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from ..fingerprint.functions import describe_function
 
 @dataclass(frozen=True, kw_only=True)
 class ReduceBlock:
-    """A step of a graph that computes one result from what the graph has made for all texts.
+    """A step of a graph that computes one result from the earlier results of all texts.
 
     Parameters
     ----------
@@ -86,8 +86,8 @@ def reduce_block(
 ) -> Any:
     """Make a reduction from a function over all texts.
 
-    The function is called once, with a lazy `xarray.Dataset` of what the blocks before it have
-    made, with ids, kept columns and coordinates as `open_results` shows them. Its arrays are dask
+    The function is called once, with a lazy `xarray.Dataset` of the results of earlier blocks, with
+    ids, kept columns and coordinates as `open_results` shows them. Its arrays are dask
     arrays along ``text``, one chunk per shard, and quarantined rows are left out. It returns a
     DataArray or a Dataset without the dimension ``text``, still lazy; dask then computes it on the
     run's cluster. Further parameters are named after earlier reductions.

@@ -41,7 +41,7 @@ def top(field: str, *, k: int = 10, smallest: bool = False, name: str | None = N
     smallest : bool
         Find the least values instead.
     name : str, optional
-        Of the reduction. By default ``FIELD_top``, or ``FIELD_bottom``.
+        Name of the reduction. By default ``FIELD_top``, or ``FIELD_bottom``.
 
     Returns
     -------
@@ -49,12 +49,12 @@ def top(field: str, *, k: int = 10, smallest: bool = False, name: str | None = N
         Its result is a Dataset of min(k, n) texts, the greatest value first:
 
         - ``value``: [rank], in the field's dtype;
-        - ``row``: int64 [rank], the coordinate ``row`` of the text, or its number among the texts
-          that are left if there is no such coordinate;
+        - ``row``: int64 [rank], the coordinate ``row`` of the text, or without it the text's
+          number among those that are left;
         - ``id``: [rank], the text's identifier, if there are any.
 
-        NaN is left out. Places that are left over have row -1, value NaN and an empty id (0 if the
-        ids are integers).
+        NaN is left out. Unfilled ranks have row -1, value NaN and an empty id (0 if the ids are
+        integers).
 
     Raises
     ------
@@ -139,7 +139,7 @@ def _first(
     if smallest:
         order = np.argsort(values[kept], kind="stable")[:k]
     else:
-        # Backwards twice: so equal values keep their order, and no value is negated.
+        # Reversed twice, so that equal values keep their order without negating values.
         order = len(kept) - 1 - np.argsort(values[kept][::-1], kind="stable")[::-1][:k]
     chosen = kept[order]
     return _Texts(values[chosen], rows[chosen], _objects(ids[chosen]))

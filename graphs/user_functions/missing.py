@@ -1,7 +1,7 @@
-"""Separates missing values from the others, in what a block returned for a nullable field.
+"""Separates missing values from the others in the values returned for a nullable field.
 
-Missing are None, NA, NaT, nulls of Arrow and Polars, masked values, NaN among objects, and NaN in a
-column of pandas. NaN in a NumPy array of floats is a number.
+Missing values are None, NA, NaT, nulls of Arrow and Polars, masked values, NaN among objects, and
+NaN in a column of pandas. NaN in a NumPy array of floats is a number.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ Known = npt.NDArray[np.bool_]  # by row: whether it has a value
 
 
 def without_missing(field: Field, value: Any, rows: int) -> tuple[Any, Known]:
-    """Return a value with something valid in the place of what is missing, and what is not.
+    """Return a value with valid stand-ins for missing items, and a mask of the known ones.
 
     Raises
     ------

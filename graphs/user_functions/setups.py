@@ -15,9 +15,9 @@ from ..fingerprint.functions import describe_function
 
 
 def identity_of(block: Any, name: str) -> str:
-    """Return what tells an argument that a block's ``setup`` makes from others.
+    """Return a key that identifies an argument made by a block's ``setup``.
 
-    It is equal for equal functions, so that what a model's loader returned serves the next run too.
+    It is equal for equal functions, so that the next run reuses what a model's loader returned.
     """
     make = block.setup[name]
     try:

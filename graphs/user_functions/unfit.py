@@ -14,7 +14,7 @@ OR_NULLABLE = "or declare the field with nullable=True"
 
 
 class UnfitError(Exception):
-    """What is wrong with a returned value, as a phrase that follows the block's name."""
+    """An unsuitable returned value; the message is a phrase that follows the block's name."""
 
 
 def is_missing(item: Any) -> bool:

@@ -63,9 +63,9 @@ class Corpus:
     storage_options: Mapping[str, Any] = field(default_factory=dict, repr=False)
     cleaning: Cleaning = NO_CLEANING
     dialect: Dialect = DEFAULT_DIALECT
-    exact: bool = False  # whether large files are told apart by all their bytes
+    exact: bool = False  # whether large files are identified by all their bytes
     notes: tuple[str, ...] = ()  # sentences for the user, about files that are left out
-    source: FrameSource | SplitSource | None = None  # what the files are yet to be computed from
+    source: FrameSource | SplitSource | None = None  # what the files will be computed from
 
     @cached_property
     def index(self) -> CorpusIndex:
@@ -174,7 +174,7 @@ class Corpus:
         """Return the corpus of pieces of these texts: sentences, paragraphs or others.
 
         A run computes the pieces first, once, next to its results, as it does with frames; see
-        `submit`. Pieces are cut from cleaned texts; if duplicates are marked, those among pieces.
+        `submit`. Pieces are cut from cleaned texts; duplicates, if marked, are found among pieces.
 
         Parameters
         ----------
@@ -182,24 +182,24 @@ class Corpus:
             "sentence": by rules after Unicode's annex 29, for all scripts; see
             `storage.corpus.tables.sentences`. "paragraph": what empty lines separate. Or a function
             of a text that returns parts of it, in their order, or spans ``(start, stop)``, which
-            may overlap. Its code identifies the pieces: if it changes, they are refused.
+            may overlap; if its code changes, existing pieces are refused.
         chars : int, optional
-            Pieces of at most so many characters, which end at white space if there is any.
+            Maximum characters of a piece, which ends at white space if there is any.
 
         Returns
         -------
         Corpus
             Its kept columns are ``parent``, the id of the text that a piece is from, or its row
             number if the corpus has no ids; ``start`` and ``stop``, the span of the piece in
-            characters (code points), counted from 0; and those of this corpus. Pieces have no white
-            space at their ends, and a text of nothing else has none. A text that is quarantined is
-            a piece without a text.
+            characters (code points), counted from 0; and the kept columns of this corpus. Pieces
+            have no white space at their ends, and a text of white space has no pieces. A
+            quarantined text becomes one piece without a text.
 
         Raises
         ------
         UsageError
-            The arguments mean no way to split, the corpus has a column with such a name, or it has
-            no files yet: `stage` it first.
+            The arguments do not describe a way to split, the corpus has a column of one of these
+            names, or it has no files yet: `stage` it first.
 
         Examples
         --------
@@ -330,7 +330,7 @@ def open_corpus(
     CorpusNotFound
         No file was found, or none of a known format.
     ColumnNotFound, CorpusEmpty
-        Data in memory have no such column, or no rows. In files, this is found when they are read.
+        Data in memory lack the column, or have no rows. Files are checked when they are read.
     UsageError
         A file is named twice, the format or the encoding is unknown, an option concerns none of
         the files, or data in memory are too large.
@@ -366,7 +366,7 @@ def open_corpus(
     require_options(storage_options, format)
     if is_dask_frame(urls):
         if format is not None or texts is not None:
-            raise UsageError("a dask frame is no file and no list: leave out format= and texts=")
+            raise UsageError("format= and texts= do not apply to a dask frame; leave them out")
         return _of_frame(urls, text, id, kept, clean)
     options = dict(storage_options or {})
     require_cleaning(clean)

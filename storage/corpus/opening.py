@@ -151,7 +151,7 @@ class FileOpener:
             if known:
                 return known
         kind = kind or kind_for(file, self._exact)
-        # By blocks of this size, and only those that are asked for.
+        # Read in blocks of this size, and only those that are needed.
         small: dict[str, Any] = (
             {"block_size": BLOCK_BYTES} if kind != WHOLE and not protocols & LOCAL else {}
         )

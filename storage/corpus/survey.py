@@ -194,7 +194,7 @@ class FrontOpener(FileOpener):
     def __init__(self, storage_options: Mapping[str, Any] | None = None) -> None:
         super().__init__(storage_options)
         self.unending: list[str] = []
-        # By URL, because counting a file completes its dialect.
+        # Keyed by URL, because counting a file completes its dialect.
         self._read: dict[str, int] = {}  # bytes that were read
         self._lines: dict[str, float] = {}  # share of those bytes that are whole lines
 

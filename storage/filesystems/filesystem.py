@@ -85,7 +85,7 @@ def _defaults(url: str) -> dict[str, Any]:
     if protocol in WEB and find_spec("aiohttp"):
         import aiohttp
 
-        # By default a whole answer must arrive in five minutes, however long a file is.
+        # aiohttp's default allows five minutes for a whole response, however long a file is.
         timeout = aiohttp.ClientTimeout(sock_connect=30, sock_read=60)
         return {"client_kwargs": {"timeout": timeout}}
     return {}

@@ -226,7 +226,7 @@ def _may_be_key(data: bytes, begin: int, at: int, end: int) -> bool:
     """Return whether the string ``data[at:end]`` may be a key of the line that begins at `begin`.
 
     A key stands before a colon, behind a comma or behind the line's own brace. Most keys of nested
-    objects, and all values, are told apart by this. `begin` is -1 if it is not in `data`.
+    objects, and all values, are ruled out by this. `begin` is -1 if it is not in `data`.
     """
     behind = data[end : end + _MARGIN].lstrip(_WHITE)
     before = data[max(begin, 0, at - _MARGIN) : at].rstrip(_WHITE)

@@ -12,8 +12,8 @@ from ..text import PackedText
 def pack(text: PackedText, items: int) -> bytes:
     r"""Encode texts or bytes, padded with empty ones to `items` of them.
 
-    Their number comes first, then the length and bytes of each; all numbers are little-endian
-    uint32. No Python objects are created.
+    The number of items comes first, then the length and bytes of each; all numbers are
+    little-endian uint32. No Python objects are created.
 
     >>> pack(PackedText.from_strings(["ab"]), 2)
     b'\x02\x00\x00\x00\x02\x00\x00\x00ab\x00\x00\x00\x00'

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 ITEMS_EXPECTED = 128
-"""Items per row, as an estimate of how many bytes a row takes."""
+"""Estimated items per row, from which the size of a row is estimated."""
 
 
 class Ragged(Kind):

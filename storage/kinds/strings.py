@@ -93,7 +93,7 @@ class Bytes(Kind):
 
 
 class FixedString(String):
-    """Strings of at most so many characters: NumPy's ``U8``, stored like other strings.
+    """Strings of at most a fixed number of characters: NumPy's ``U8``, stored like other strings.
 
     The data type that zarr-python has for them lacks a specification.
 
@@ -120,7 +120,7 @@ class FixedString(String):
 
 
 class FixedBytes(Bytes):
-    """Bytes, at most so many: NumPy's ``S8``, stored like other bytes.
+    """At most a fixed number of bytes: NumPy's ``S8``, stored like other bytes.
 
     >>> FixedBytes(8).array_dtype, FixedBytes(8).attributes
     (dtype('S8'), {'fixed': 'S8'})

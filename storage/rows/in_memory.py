@@ -11,7 +11,7 @@ import threading
 from weakref import WeakValueDictionary
 
 SCHEME = "in-memory"
-"""What the URLs begin with. It is no protocol of fsspec, whose ``memory://`` differs by process."""
+"""Prefix of the URLs. It is not a protocol of fsspec, whose ``memory://`` differs by process."""
 
 _held: WeakValueDictionary[str, InMemory] = WeakValueDictionary()
 _lock = threading.Lock()

@@ -58,8 +58,8 @@ def open_results(
         false. Categories are strings, and their codes are in the store; lists are NumPy arrays, one
         per text. The attributes are numbers and strings, as netCDF needs them; ``versions`` and
         ``summary`` are JSON, and ``reductions`` names the results that `open_reduction` opens. The
-        fields of a block that was added later have an array ``valid_NAME`` of their own, by the
-        name of the first one.
+        fields of a block that was added later have an array ``valid_NAME`` of their own, named
+        after the first field.
 
     Warns
     -----

@@ -38,8 +38,8 @@ def chunk_rows(shard_rows: int, row_bytes: int = 0, chunk_bytes: int = 0) -> int
     row_bytes : int
         Bytes per row of the array.
     chunk_bytes : int
-        Maximum bytes of a chunk that has more than one row; 0: no maximum, as in stores that were
-        begun before there was one.
+        Maximum bytes of a chunk of more than one row; 0: no maximum, as in stores of earlier
+        versions.
 
     Examples
     --------

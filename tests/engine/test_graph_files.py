@@ -334,7 +334,7 @@ def test_a_file_named_like_another_module_is_refused(folder):
     [
         ("my_block.py:graph", r"my_block\.py does not exist; did you mean 'my_blocks\.py'"),
         ("nowhere/my_blocks.py:graph", "nowhere/my_blocks.py does not exist"),
-        ("no_such_module:graph", "there is no module 'no_such_module' here"),
+        ("no_such_module:graph", "no module 'no_such_module' is here or installed"),
         ("my-blocks:graph", "is not FILE:NAME or MODULE:NAME, such as my_blocks.py:graph"),
         ("./sub:graph", "./sub is a folder"),
         ("c.jsonl:graph", r"c\.jsonl is not a Python file"),

@@ -1,6 +1,5 @@
 """Graphs that commands are given as FILE:NAME or MODULE:NAME.
 
-`address` says which file or module is meant, `loading` runs it, `offered` finds blocks in it, and
-`options` has the options of commands. Files of users fail in many ways; `failing` says how. May
-import what `cli` may.
+`address` finds the file or module, `loading` runs it, `offered` finds blocks in it, and `options`
+has the options of commands. `failing` reports errors in users' files. May import what `cli` may.
 """

@@ -38,7 +38,7 @@ class Address:
     file : Path or None
         The file, if one was given.
     folder : Path
-        Where modules are looked for first.
+        Searched first for modules.
     """
 
     shown: str
@@ -54,8 +54,8 @@ def address_of(given: str) -> Address:
     Raises
     ------
     UsageError
-        It is neither FILE:NAME nor MODULE:NAME, there is no such file, or the name of the file is
-        that of another module.
+        It is neither FILE:NAME nor MODULE:NAME, the file does not exist, or its name is that of
+        another module.
 
     Examples
     --------
@@ -80,7 +80,7 @@ def _in_file(given: str, name: str) -> Address:
         what = "is a folder" if path.is_dir() else "does not exist"
         raise UsageError(f"{given} {what}{did_you_mean(path.name, beside)}")
     if path.suffix != ".py":
-        raise UsageError(f"{given} is not a Python file (.py); graphs are taken from those")
+        raise UsageError(f"{given} is not a Python file (.py); give one that defines a graph")
     folder = path.parent
     packages: list[str] = []
     while (folder / "__init__.py").is_file() and folder.name.isidentifier():

@@ -1,4 +1,4 @@
-"""What is said of a user's file that fails: the user's own lines, and what to do."""
+"""Errors in users' files: which of the user's lines failed, and the remedy."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def failure_of(what: str, error: BaseException) -> UsageError:
 def _reason(error: BaseException) -> str:
     if isinstance(error, SystemExit):
         return (
-            f"it ends the program (SystemExit: {error.code}); put what is not for others to import "
+            f"it ends the program (SystemExit: {error.code}); put code that must not run on import "
             'under  if __name__ == "__main__":'
         )
     if isinstance(error, PaniniError):

@@ -68,7 +68,7 @@ def _loaded(address: Address) -> ModuleType:
         folder = ModuleSpec(FOLDER, None, is_package=True)
         folder.submodule_search_locations = [str(address.folder)]
         sys.modules[FOLDER] = module_from_spec(folder)
-    # Not by its loader: Python would take an edit within a second, to the same size, for none.
+    # Not by its loader: Python would miss an edit within a second that keeps the size.
     spec = spec_from_file_location(address.module, address.file)
     assert spec is not None  # its name ends with .py
     module = sys.modules[address.module] = module_from_spec(spec)
@@ -84,7 +84,7 @@ def _loaded(address: Address) -> ModuleType:
 def _failure(address: Address, error: BaseException) -> UsageError:
     if isinstance(error, ModuleNotFoundError) and error.name == address.module:
         return UsageError(
-            f"there is no module {address.module!r} here, nor is it installed; for a file, give "
+            f"no module {address.module!r} is here or installed; for a file, give "
             f"its path: {address.module.replace('.', '/')}.py:{address.name or 'graph'}"
         )
     return failure_of(f"{address.shown} cannot be loaded", error)
@@ -123,7 +123,7 @@ def send_neighbours(graph: Graph, modules: Iterable[ModuleType]) -> None:
 
 
 def _send(module: ModuleType) -> bool:
-    """Have a module sent by value; return whether it was not so far."""
+    """Have a module sent by value; return whether this is new."""
     if module.__name__ in cloudpickle.list_registry_pickle_by_value():
         return False
     cloudpickle.register_pickle_by_value(module)

@@ -31,7 +31,7 @@ def blocks_named(module: ModuleType, name: str, shown: str) -> Blocks:
     Raises
     ------
     UsageError
-        The name is missing, or is something else; or the function that it names fails.
+        The name is missing or refers to something else, or the function that it names fails.
     """
     if not name:
         raise UsageError(f"{shown}: give the name of a graph or a block too. {_offers(module)}")
@@ -70,7 +70,7 @@ def _needs_nothing(function: Any) -> bool:
 
 
 def _blocks(value: Any) -> Blocks | None:
-    """Return the blocks that a value consists of; None if it is something else."""
+    """Return the blocks of a value; None if it is something else."""
     if isinstance(value, AnyBlock):
         return (value,)
     if isinstance(value, Graph):
@@ -97,7 +97,7 @@ def _offers(module: ModuleType) -> str:
 
 
 def _offered(module: ModuleType) -> Iterator[str]:
-    """Yield what a module has for graphs, in its order."""
+    """Yield the graphs and blocks of a module, in its order."""
     for name, value in vars(module).items():
         if name.startswith("_"):
             continue

@@ -1,4 +1,4 @@
-"""What the blocks of a stage are tried on: the first texts of a corpus, or of a store."""
+"""Inputs on which a stage's blocks are tried: the first texts of a corpus, or of a store."""
 
 from __future__ import annotations
 
@@ -22,11 +22,11 @@ from ...worker.values.inputs import Inputs, column_values, lengths, needs_text
 from ...worker.values.stored import StoredValues
 
 _ROWS_READ = 256
-"""Rows of a store among which valid ones are looked for."""
+"""Number of rows of a store that are searched for valid ones."""
 
 
 def of_corpus(corpus: Corpus, graph: Graph) -> FirstInputs | None:
-    """Return what the first pass takes for the first texts; None if none can be read.
+    """Return the inputs of the first pass for the first texts; None if none can be read.
 
     No error is raised: a run reports what is wrong with its corpus when it counts the rows.
     """
@@ -72,7 +72,7 @@ def _arrays(names: list[str], columns: dict[str, Column]) -> list[str]:
 def of_store(
     stored: StoredValues, index: CorpusIndex, opener: FileOpener, graph: Graph
 ) -> FirstInputs | None:
-    """Return what a later pass takes for the first valid rows of a store; None if there are none.
+    """Return the inputs of a later pass for the first valid rows of a store; None if it has none.
 
     Raises
     ------

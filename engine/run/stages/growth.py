@@ -19,20 +19,20 @@ from ....storage.errors import BlockError, RunFailed
 
 CHUNK_ROWS = 64
 SAMPLES = (16, 64, 256, 1024)
-"""Chunks of the samples, each of which is taken only if the ones before do not show that the memory
-is bounded: some reductions begin with a fixed number of rows."""
+"""Number of chunks of each sample. A sample is taken only if the earlier ones do not show that the
+memory is bounded: some reductions begin with a fixed number of rows."""
 
 GROWTH = 4
 """Factor between samples."""
 
 USABLE_SHARE = 0.3
-"""Share of a worker's memory that one value may take: it is combined with others, and copied."""
+"""Share of a worker's memory that one value may take. It is combined with others, and copied."""
 
 MAX_BYTES = 2 << 30
-"""Most bytes of one value on a cluster whose workers have no known limit."""
+"""Maximum bytes of one value on a cluster whose workers have no known limit."""
 
 LINEAR = 0.5
-"""Exponent of the growth from which a value is extrapolated: that of a bounded one is near 0."""
+"""Exponent of growth from which a value is extrapolated. For a bounded value, it is near 0."""
 
 
 class _Largest(Callback):
@@ -75,7 +75,7 @@ class MemoryGrowth:
             try:
                 found.append((chunks * CHUNK_ROWS, self._largest(computed(chunks))))
             except BlockError:
-                return  # it may not work on so few rows; if it never does, the run will say so
+                return  # it may not work on so few rows; if it never does, the run reports it
             if len(found) > 1 and not self._expected(found, rows):
                 return
         if len(found) < 2:

@@ -46,7 +46,7 @@ class LaterStages:
     Parameters
     ----------
     graph : Graph
-        As it was when the run was submitted.
+        The graph as it was when the run was submitted.
     """
 
     def __init__(
@@ -70,7 +70,7 @@ class LaterStages:
         Parameters
         ----------
         store : OpenStore
-            Its first pass is done.
+            A store whose first pass is done.
 
         Raises
         ------
@@ -133,7 +133,7 @@ class LaterStages:
         return StoredReductions(self._spec.target, record.results)
 
     def _stored(self, store: OpenStore, record: StageRecord, graph: Graph) -> StoredValues:
-        """Return what the blocks of a pass take from the store."""
+        """Return the values that the blocks of a pass take from the store."""
         index = store.index
         columns = frozenset(
             [*(column.array for column in index.keep), *(["id"] if index.id else [])]
@@ -187,7 +187,7 @@ class LaterStages:
         )
 
     def _fields(self, store: OpenStore, record: StageRecord) -> list[Field]:
-        """Return the arrays that a reduction is given: those of the blocks before it."""
+        """Return the arrays that a reduction receives: those of the blocks before it."""
         index = store.index
         before = list(self._spec.stages.fields_before(record.name))
         own = stored_fields(index.id, index.keep, [])
@@ -219,7 +219,7 @@ class LaterStages:
         return lacking
 
     def _sample(self, store: OpenStore, record: StageRecord, chunks: int) -> xr.Dataset:
-        """Return the first rows of what a reduction is given, in small chunks."""
+        """Return the first rows of a reduction's input, in small chunks."""
         lazy = self._lazy(store, record)
         rows = min(chunks * CHUNK_ROWS, lazy.sizes[TEXT_DIMENSION])
         from dask import base

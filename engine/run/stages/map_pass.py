@@ -1,6 +1,6 @@
 """`MapPass`: the work of one pass of map-blocks over the shards of a store.
 
-Sending its tasks is in `run.dispatch`, what a task does in `worker.task`.
+`run.dispatch` sends its tasks, and `worker.task` is what a task does.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ class MapPass:
     graph : Graph
         The blocks of the pass.
     stored : StoredValues or None
-        What a later pass takes from the store.
+        The values that a later pass takes from the store.
     reductions : StoredReductions or None
         The results of reductions that the blocks take.
     """

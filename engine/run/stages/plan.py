@@ -35,7 +35,7 @@ class StagePlan:
         described : mapping
             See `Graph.describe`.
         known : Stages or None
-            Of the store; None if there is none yet.
+            Stages of the store; None if it does not exist yet.
         """
         stages = graph.stages(known.blocks if known else ())
         is_pass = bool(stages) and stages[0].reduction is None
@@ -64,7 +64,7 @@ class StagePlan:
         return {block.name: self.described[block.name] for block in self.first}
 
     def require_same(self, url: str, known: Stages) -> None:
-        """Raise `ResultsMismatch` unless the graph has every later stage of a store as it is."""
+        """Raise `ResultsMismatch` unless the graph has every later stage of a store, unchanged."""
         for record in known:
             ours = {name: self.described.get(name) for name in record.blocks}
             missing = [name for name, block in ours.items() if block is None]
@@ -89,9 +89,9 @@ class StagePlan:
         Parameters
         ----------
         stages : Stages
-            Those of the store before it.
+            Stages of the store before it.
         digests : mapping
-            Of the results of the reductions before it, by name.
+            Digests of the results of earlier reductions, by name.
         shard_rows : int
             Rows per shard of a new pass.
         """

@@ -1,7 +1,7 @@
 """`reduce`: computes a reduction on the run's cluster, within the memory of one worker.
 
-dask and xarray do the work. Which values it is given is decided in `later`, how its result is
-stored in `storage.store.stages`.
+dask and xarray do the work. `later` decides which values it receives, and `storage.store.stages`
+stores its result.
 """
 
 from __future__ import annotations
@@ -24,11 +24,12 @@ if TYPE_CHECKING:
     from distributed import Client
 
 MAX_RESULT_BYTES = 256 << 20
-"""Most bytes of a result, or of anything that a reduction computes on its way: they pass through
-the client, and a result is in the memory of every worker that takes it."""
+"""Maximum bytes of a result, and of every intermediate value of a reduction. They pass through the
+client, and a result is in the memory of every worker that takes it."""
 
 SPLIT_EVERY = 8
-"""Partial results that are combined at once: the same everywhere, as the bits depend on it."""
+"""Number of partial results combined at once. It is the same everywhere, because the bits of the
+result depend on it."""
 
 
 class Reducer:
@@ -37,7 +38,7 @@ class Reducer:
     Parameters
     ----------
     priority : int
-        Of the run's tasks.
+        Priority of the run's tasks.
     worker_memory : int or None
         Bytes that a worker may hold.
     hold : callable
@@ -70,9 +71,9 @@ class Reducer:
         Parameters
         ----------
         results : Dataset
-            What the graph has made so far; see `lazy_results`.
+            What the graph has computed so far; see `lazy_results`.
         sample : callable
-            Returns the beginning of it, in the given number of small chunks.
+            Returns the beginning of `results`, in the given number of small chunks.
         others : mapping
             Results of the earlier reductions that the block takes.
 
@@ -100,13 +101,13 @@ class Reducer:
         entered.enter_context(self._client.as_current())
         options = {"split_every": SPLIT_EVERY, "scheduler": self._get_for(block)}
         entered.enter_context(dask.config.set(options))
-        # Where these packages are installed, they add in another order.
+        # If installed, these packages add in another order.
         adds_in_order = xr.set_options(use_bottleneck=False, use_numbagg=False)  # type: ignore[no-untyped-call]
         entered.enter_context(adds_in_order)
         return entered
 
     def _get_for(self, block: ReduceBlock) -> Callable[..., Any]:
-        """Return a scheduler for dask: the cluster, refusing values that are too large."""
+        """Return a dask scheduler that uses the cluster, and refuses values that are too large."""
 
         def get(graph: Any, keys: Any, **_: Any) -> Any:
             from dask.core import flatten

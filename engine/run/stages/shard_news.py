@@ -1,4 +1,4 @@
-"""`ShardNews`: publishes each finished shard of a stage once, with advice that it gives rise to."""
+"""`ShardNews`: publishes each finished shard of a stage once, with advice if there is any."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from ..spec import RunSpec
 from ..target_leases import Leases
 
 MISREAD_SHARE = 0.01
-"""Share of a shard's texts that are not UTF-8, from which the encoding may be another one."""
+"""Share of a shard's texts that are not UTF-8 from which another encoding is suspected."""
 
 _NOT_BLOCKS = ("read", "write")
 
@@ -56,7 +56,7 @@ class ShardNews:
     def announce(self, shard: ShardDone | TextsComputed) -> None:
         """Publish a finished shard once, although both its worker and its task report it.
 
-        What a worker reported of its progress may arrive later than that.
+        A worker's progress reports may arrive later.
         """
         with self._announcing:
             if shard.shard in self._announced:
@@ -75,7 +75,7 @@ class ShardNews:
         self._mirror(shard.shard, self._layout)
 
     def take_back(self, leases: Leases) -> None:
-        """Remove the markers of shards that failed: what failed is not the texts' fault."""
+        """Remove the markers of failed shards, because the texts did not cause the failure."""
         for target, lease in leases:
             self._failing.take_back(target, lease.ticket)
 
@@ -99,7 +99,7 @@ class ShardNews:
         )
 
     def _warn_of_encoding(self, shard: ShardDone) -> None:
-        """Say once, and early, that files seem to be in another encoding than UTF-8."""
+        """Report once, and early, that files do not seem to be UTF-8."""
         many = shard.undecodable >= max(1, MISREAD_SHARE * shard.rows)
         if not many or self._warned_of_encoding or not self._spec.corpus.may_need_encoding:
             return
@@ -114,10 +114,10 @@ class ShardNews:
         )
 
     def _warn_of_failed(self, shard: ShardDone) -> None:
-        """Say once, and early, that a block fails for some texts."""
+        """Report once, and early, that a block fails for some texts."""
         if shard.failed is None or self._warned_of_failed:
             return
         self._warned_of_failed = True
         self._events.publish(
-            Notice(f"a block failed for a text, which is quarantined like others: {shard.failed}")
+            Notice(f"a block failed for a text, which is quarantined: {shard.failed}")
         )

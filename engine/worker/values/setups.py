@@ -1,4 +1,4 @@
-"""What the functions of blocks' ``setup`` make: once per process, kept while a run uses it.
+"""Values made by the functions of blocks' ``setup``, once per process, and kept while in use.
 
 Which arguments a block declares is in `graphs.block`.
 """
@@ -21,8 +21,8 @@ from ....storage.errors import BlockError
 from ..user_code import Sources, frames_of, in_words
 
 KEEP_SECONDS = 30.0
-"""Time after which what no task uses is closed. The next run of a session finds it if it begins
-earlier."""
+"""Time after which a value that no task uses is closed. The next run of a session reuses it if it
+begins earlier."""
 
 _Key = tuple[str, str, int]
 
@@ -42,7 +42,7 @@ class _Made:
     def close(self) -> None:
         close = getattr(self.value, "close", None)
         if callable(close):
-            with suppress(Exception):  # nobody is left to whom its error matters
+            with suppress(Exception):  # no run uses it any more, so its error has no consequence
                 close()
 
 
@@ -53,11 +53,11 @@ _looking = False  # whether a timer is set
 
 @dataclass(frozen=True)
 class Arguments:
-    """The arguments that were made for blocks, and what making them took just now."""
+    """The arguments that were made for blocks, and the cost of those made by this call."""
 
     by_block: Mapping[str, Mapping[str, Any]]
     seconds: Mapping[str, float]  # by label; empty if all were there already
-    nbytes: int  # of all, whoever made them
+    nbytes: int  # of all of them, also those made earlier
 
 
 @contextmanager
@@ -145,7 +145,7 @@ def _look() -> None:
 
 
 def close_unused(seconds: float = 0.0) -> None:
-    """Close what no task has used for so long."""
+    """Close the values that no task has used for that time."""
     now = time.monotonic()
     with _lock:
         unused = [

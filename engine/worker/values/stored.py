@@ -1,4 +1,4 @@
-"""Values that earlier stages have stored, as the blocks of a later stage take them."""
+"""Values stored by earlier stages, as the blocks of a later stage take them."""
 
 from __future__ import annotations
 

@@ -179,7 +179,7 @@ def prepare() -> None:
     Raises
     ------
     BackendUnavailable
-        There is no device, its driver is unsuitable, or its results are wrong.
+        No device was found, its driver is unsuitable, or its results are wrong.
     """
     try:
         fields = offload({"text": selftest.texts()}, _compute)

@@ -1,4 +1,4 @@
-"""What `open_corpus` may be given. For anything else: what it is, and which way works today.
+"""The arguments of `open_corpus`. For any other, an error says what it is and what works instead.
 
 Data that lie in memory are converted in `tables.conversion`.
 """
@@ -44,7 +44,7 @@ data in memory, and those that are too large for it."""
 _OTHERWISE = f"{_AS_TEXTS} takes texts themselves, open_corpus({{'text': [...]}}) columns"
 
 _TEXT_CHARACTERS = 200
-"""Characters from which a string that is no path is probably a text."""
+"""Length in characters above which a string that is not a path is probably a text."""
 
 
 def locations_of(urls: Any) -> list[Location]:
@@ -118,7 +118,7 @@ def instead_of_memory(data: Any) -> str:
 
 
 def about_texts(url: str) -> str:
-    """Return advice if a string that is no file looks like a text; else nothing.
+    """Return advice if a string that is not a file looks like a text; else nothing.
 
     >>> about_texts("glosses/*.txt")
     ''
@@ -127,7 +127,7 @@ def about_texts(url: str) -> str:
 
 
 def _is_text(url: str) -> bool:
-    """Return whether a string is evidently a text: nobody names a file like this."""
+    """Return whether a string is evidently a text and not the name of a file."""
     words = len(url.split()) > 3 and "/" not in url
     return "\n" in url or len(url) > _TEXT_CHARACTERS or words
 

@@ -1,4 +1,4 @@
-"""The digest of a table's columns: of their names, kinds and values, and of nothing else.
+"""The digest of a table's columns: their names, kinds and values, and nothing else.
 
 It depends neither on the package that held the data, nor on chunks, nor on the width of integers,
 nor on the version of Arrow, so that the same data in another process are recognized.

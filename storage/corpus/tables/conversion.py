@@ -1,7 +1,7 @@
 """`columns_in`: the columns of data in memory, whichever package holds them.
 
-Packages are told apart by the names of their classes, so that none is imported. What is no data but
-may name files is left to `locations.arguments`.
+Packages are recognized by the names of their classes, so that none is imported. Values that may
+name files are left to `locations.arguments`.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ Chooser = Callable[[Sequence[str]], Getter]
 
 @dataclass(frozen=True)
 class Columns:
-    """The columns of some data: their names, and how those that are chosen are read."""
+    """The columns of some data: their names, and how chosen ones are read."""
 
     names: tuple[str, ...]
     choose: Chooser
@@ -33,7 +33,7 @@ class Columns:
         Raises
         ------
         ColumnNotFound
-            There is no such column.
+            The column does not exist.
         UsageError
             A column cannot be converted to Arrow.
         """
@@ -62,7 +62,7 @@ class Columns:
 
 
 def columns_in(data: Any, text: str) -> Columns | None:
-    """Return the columns of data in memory; None if the value is nothing of this kind.
+    """Return the columns of data in memory; None if the value is of another kind.
 
     Parameters
     ----------

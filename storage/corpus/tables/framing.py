@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 
 class FramedCorpus(Protocol):
-    """What is used of the corpus that becomes a frame."""
+    """The part of a corpus's interface that making a frame needs."""
 
     @property
     def index(self) -> CorpusIndex:

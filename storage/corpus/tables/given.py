@@ -26,8 +26,8 @@ def in_memory(
         columns = texts_column(texts, text)
     elif are_texts(data):
         columns = texts_column(data, text)
-        what = f"the list was taken for {len(data):,} texts, and not for names of files"
-        notes = (f"{what}, as nothing has such a name; texts=[...] says so",)
+        what = f"the list was taken for {len(data):,} texts, not for names of files"
+        notes = (f"{what}, as no such file exists; texts=[...] is explicit",)
     elif (found := columns_in(data, text)) is not None:
         columns = found
     else:

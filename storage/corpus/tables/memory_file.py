@@ -30,7 +30,7 @@ number of their group: do not change."""
 def memory_file(table: pa.Table, instead: str) -> SourceFile:
     """Return the file with the rows of a table.
 
-    Its size is that of the values, not of the Parquet file, which nothing else may depend on.
+    Its size is that of the values, not of the Parquet file, on which nothing else may depend.
 
     Parameters
     ----------
@@ -40,7 +40,7 @@ def memory_file(table: pa.Table, instead: str) -> SourceFile:
     Raises
     ------
     CorpusEmpty
-        There are no rows.
+        The table has no rows.
     UsageError
         The data are too large, or have a type that cannot be stored.
     """

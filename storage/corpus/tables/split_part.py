@@ -1,6 +1,6 @@
 """`SplitPart`: the pieces of consecutive rows, computed batch by batch on a worker.
 
-So a part may be larger than memory: a compressed file is one part, whatever its size.
+A part may therefore be larger than memory: a compressed file is one part, whatever its size.
 """
 
 from __future__ import annotations

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 
 class SplitCorpus(Protocol):
-    """What is used of the corpus that is split."""
+    """The part of a corpus's interface that splitting needs."""
 
     @property
     def index(self) -> CorpusIndex:

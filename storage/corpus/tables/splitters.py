@@ -17,7 +17,7 @@ _ADVICE = "split takes 'sentence', 'paragraph', chars=N or a function of a text"
 
 @dataclass(frozen=True, repr=False)
 class Splitter:
-    """Cuts a text into pieces: by name, by a number of characters, or by a function of the user's.
+    """Cuts a text into pieces: by name, by a number of characters, or by the user's function.
 
     Attributes
     ----------
@@ -49,7 +49,7 @@ class Splitter:
         Raises
         ------
         RunFailed
-            A function failed, or returned what is no piece of the text.
+            A function failed, or returned something that is not a piece of the text.
         """
         if self.function is not None:
             return _checked(self.name, self.function, text)
@@ -57,12 +57,12 @@ class Splitter:
 
 
 def splitter_of(how: Any, chars: Any) -> Splitter:
-    """Return the splitter that the arguments of `Corpus.split` mean.
+    """Return the splitter that the arguments of `Corpus.split` describe.
 
     Raises
     ------
     UsageError
-        They mean none.
+        They do not describe a splitter.
 
     Examples
     --------

@@ -113,7 +113,7 @@ class Decoder:
                 metadata=self.footer.metadata,
                 read_dictionary=dictionaries,
                 page_checksum_verification=True,
-                # By default, pyarrow holds a row group's whole column in memory, however long.
+                # pyarrow's default holds a row group's whole column in memory, however long.
                 pre_buffer=False,
                 buffer_size=self._buffer_bytes,
             )

@@ -24,7 +24,7 @@ _NUL_SHARE = 0.4
 _BLANK = b"\0\t\n\v\f\r\x1b "
 _ASCII = bytes(range(33, 127))
 _ASCII_SHARE = 0.6
-"""Share of ASCII from which bytes are no UTF-16. Of Chinese, it is 0.4 in the lower bytes."""
+"""Share of ASCII from which bytes are not UTF-16. In the lower bytes of Chinese, it is 0.4."""
 
 _LEAST_ASCII = 0.02
 """Share of spaces, line ends, digits and so on that any text has."""

@@ -50,7 +50,7 @@ _UTF8_REASON = re.compile(r"invalid UTF-8 at byte (\d+): .*", re.DOTALL)
 def _wrong(error: UnicodeError) -> tuple[str | bytes, int]:
     if isinstance(error, UnicodeDecodeError):
         # Some decoders count the line break after a wrong byte among the wrong ones. In UTF-16 and
-        # UTF-32, a byte like it is no line break.
+        # UTF-32, a byte like it is not a line break.
         wide = error.encoding.lower().startswith(("utf-16", "utf-32", "utf16", "utf32"))
         breaks = 0 if wide else error.object[error.start : error.end].count(b"\n")
         return "\udcff" + breaks * "\n", error.end

@@ -35,13 +35,13 @@ def finish(
     Parameters
     ----------
     store : OpenStore
-        With the layout of the first stage.
+        The store, with the layout of the first stage.
     fields : tuple of sequence of Field, optional
-        Of the first stage and of later ones, with their labels, if there are later ones to list.
+        Fields of the first stage and of later ones, with their labels, if any are to be listed.
     known : Summary, optional
-        That of the first stage, if it was complete before.
+        Summary of the first stage, if it was complete before.
     history : tuple of RunRecord and Timeline, optional
-        Those of the run that finishes the store; None if it had nothing to compute.
+        Record and timeline of the run that finishes the store; None if it had nothing to compute.
 
     Raises
     ------
@@ -112,7 +112,7 @@ def _write_quarantine(store: OpenStore, markers: Mapping[int, Marker]) -> None:
 def _counts_of_later(
     store: OpenStore, markers: Mapping[int, Marker]
 ) -> tuple[dict[str, int], dict[str, int]]:
-    """Return how many texts blocks with a condition ran for, and how many later passes lack.
+    """Return the number of texts that conditional blocks ran for, and that later passes lack.
 
     Raises
     ------

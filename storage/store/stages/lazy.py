@@ -1,7 +1,7 @@
-"""`lazy_results`: what a store holds as dask arrays, for reductions that dask computes.
+"""`lazy_results`: the arrays of a store as dask arrays, for reductions.
 
-One chunk is what one shard has of an array, without the rows that are not valid, so that a
-reduction needs no mask, and its tree of partial results does not depend on the workers.
+A chunk is one shard of an array, without invalid rows, so that a reduction needs no mask, and its
+tree of partial results does not depend on the workers.
 """
 
 from __future__ import annotations
@@ -54,14 +54,14 @@ def valid_rows(
     quarantined: Mapping[int, int],
     failed: Sequence[Mapping[int, int]],
 ) -> list[int]:
-    """Return the number of rows of every shard that all masks of a source leave.
+    """Return the number of rows per shard that are valid by all masks of a source.
 
     Parameters
     ----------
     quarantined : mapping
         Rows by shard that the first stage has quarantined.
     failed : sequence of mapping
-        For each later pass, the rows by shard that it failed for, which the stages before it had
+        For each later pass, the rows by shard that it failed for and the earlier stages had
         computed.
     """
     counts = []
@@ -91,7 +91,7 @@ def lazy_results(
     fields : sequence of Field
         The arrays, with the labels of their dimensions.
     coordinates : sequence of str
-        Names of those that become coordinates. The row in the corpus is another: ``row``.
+        Names of the fields that become coordinates. ``row``, the row in the corpus, is always one.
     counts : sequence of int
         See `valid_rows`.
     """

@@ -40,7 +40,7 @@ def begin_stage(store: OpenStore, record: StageRecord, ticket: LeaseTicket) -> O
 
 
 def is_done(store: OpenStore, record: StageRecord) -> bool:
-    """Return whether all of a stage is there, with the right sizes."""
+    """Return whether all objects of a stage exist, with the right sizes."""
     if record.is_reduction:
         marker = read_reduction_marker(store.target, record.name, store.stages.fingerprint(record))
         return marker is not None and has_all_objects(store.target, record.name, marker)

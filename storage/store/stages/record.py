@@ -116,7 +116,7 @@ class Stages:
     Parameters
     ----------
     manifest : Manifest
-        What the first stage is computed from.
+        The manifest of the first stage.
     records : sequence of StageRecord
 
     Attributes
@@ -133,7 +133,7 @@ class Stages:
 
     @classmethod
     def read(cls, target: Target, manifest: Manifest) -> Stages:
-        """Read the later stages of a store. A record that is torn does not count."""
+        """Read the later stages of a store; incomplete records are ignored."""
         return cls(manifest, list(_records(target)))
 
     def __iter__(self) -> Iterator[StageRecord]:
@@ -161,7 +161,7 @@ class Stages:
         return [first, *(list(record.blocks) for record in self.records)]
 
     def fingerprint(self, record: StageRecord, base: str | None = None) -> str:
-        """Return the digest of everything that the values of a stage depend on.
+        """Return the digest of everything on which the values of a stage depend.
 
         Parameters
         ----------

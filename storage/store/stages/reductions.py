@@ -68,9 +68,9 @@ def write_reduction(
     Parameters
     ----------
     result : Dataset or DataArray
-        In memory.
+        The result, in memory.
     fingerprint : str
-        Of its stage.
+        Fingerprint of its stage.
     """
     dataset = _as_dataset(name, result)
     folder = reduction_folder(name)
@@ -141,7 +141,7 @@ def digest_of(dataset: xr.Dataset) -> str:
 def read_reduction_marker(
     target: Target, name: str, fingerprint: str | None = None
 ) -> ReductionMarker | None:
-    """Return the marker of a finished reduction, or None if it is missing, torn or of others."""
+    """Return the marker of a finished reduction; None if it is missing, incomplete or outdated."""
     try:
         values = json.loads(target.get(marker_key(0, name)) or b"")
         objects = {key: (int(size), str(sha)) for key, (size, sha) in values["objects"].items()}
@@ -176,7 +176,7 @@ def read_reduction(target: Target, name: str) -> ReductionResult:
     Raises
     ------
     ResultsDamaged
-        It is missing, or its bytes are not what was written.
+        The result is missing, or differs from what was written.
     """
     import xarray as xr
 
@@ -227,7 +227,7 @@ def open_reduction(
     ColumnNotFound
         The store has no such reduction.
     ResultsDamaged
-        Its bytes are not what was written.
+        The stored bytes differ from those written.
     """
     target = open_target(url, storage_options)
     stages = Stages.read(target, require_manifest(target))

@@ -1,4 +1,4 @@
-"""`remove_stage`: takes a later stage out of a store; a stop at any moment leaves a store."""
+"""`remove_stage`: removes a later stage from a store, which stays valid if this is interrupted."""
 
 from __future__ import annotations
 
