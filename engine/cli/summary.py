@@ -37,8 +37,10 @@ def print_summary(
 
 def _print_done(summary: Summary, progress: Progress, mirror: str | None) -> None:
     time = "; the store was already complete"
-    if progress.rows_done > progress.rows_before:
-        time = f", in {progress.elapsed:.1f} s ({progress.texts_per_second:,.0f} texts/s)"
+    if progress.rows_by_run or progress.later:
+        time = f", in {progress.elapsed:.1f} s"
+    if progress.rows_by_run:
+        time += f" ({progress.texts_per_second:,.0f} texts/s)"
     pairs(
         {
             "results": summary.results + (f", mirrored to {shown(mirror)}" if mirror else ""),

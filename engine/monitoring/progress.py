@@ -57,7 +57,7 @@ class Progress:
     seconds : dict
         Seconds by block, and for ``read`` and ``write``, summed over threads.
     elapsed : float
-        Seconds since the run was planned.
+        Seconds since the stage was planned; at the end, since the run was.
     retries : int
         Tasks that were restarted.
     micro_batch : tuple of int, optional
@@ -90,7 +90,8 @@ class Progress:
     later: tuple[str, ...] = ()
     _first: tuple[int, int] | None = field(default=None, repr=False)
     _rows_of_stages: int = field(default=0, repr=False)  # by this run: the most of earlier stages
-    _planned_at: float | None = field(default=None, repr=False)
+    _planned_at: float | None = field(default=None, repr=False)  # the stage
+    _began_at: float | None = field(default=None, repr=False)
     _tried: set[int] = field(default_factory=set, repr=False)  # partitions
     # Keyed by shard; replaced, never changed, because snapshots share it.
     _unwritten: dict[int, TextsComputed] = field(default_factory=dict, repr=False)
@@ -106,6 +107,7 @@ class Progress:
                 self.rows_before = self.rows_done = event.rows_done
                 self.shards_done = event.shards_done
                 self._planned_at = time.perf_counter()
+                self._began_at = self._began_at or self._planned_at
                 self.load = None  # earlier samples were taken while the workers were idle
             case BlocksSetUp():
                 self._spent(event.seconds)
@@ -138,7 +140,7 @@ class Progress:
 
     def _end(self, event: Finished | Failed) -> None:
         self._unwritten = {}
-        self.elapsed = self._since_plan()
+        self.elapsed = time.perf_counter() - self._began_at if self._began_at else 0.0
         self.state = "finished"
         if isinstance(event, Failed):
             self.state = "stopped" if isinstance(event.error, RunCancelled) else "failed"
@@ -193,8 +195,10 @@ class Progress:
 
     @property
     def texts_per_second(self) -> float:
-        """Texts computed by this run, per second."""
-        return (self.rows_computed - self.rows_before) / self.elapsed if self.elapsed else 0.0
+        """Texts computed per second: in this stage, or by the whole run if it has ended."""
+        ended = self.state in ("finished", "stopped", "failed")
+        rows = self.rows_by_run if ended else self.rows_computed - self.rows_before
+        return rows / self.elapsed if self.elapsed else 0.0
 
     @property
     def bytes_per_second(self) -> float:

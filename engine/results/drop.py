@@ -120,7 +120,8 @@ def _stages_of(store: ResultsStore, blocks: tuple[str, ...]) -> list[StageRecord
         if needing:
             takers = [block for other in needing for block in store.stages[other].blocks]
             raise UsageError(
-                f"{listed(takers)} of {store.url} takes what {listed(list(one.blocks))} makes: "
-                "drop it too"
+                f"{listed(takers)} of {store.url} depends on {listed(list(one.blocks))} (a "
+                "reduction is of the texts that all earlier blocks were computed for): drop all "
+                "in one call"
             )
     return gone

@@ -99,7 +99,7 @@ def open_results(
         dataset = xr.open_zarr(where, consolidated=True, storage_options=options, zarr_format=3)
         dataset.encoding["source"] = target.url  # xarray's own would keep a password in the URL
     dataset.attrs = {name: _plain(value) for name, value in dataset.attrs.items()}
-    dataset = _with_missing(_decoded(dataset))
+    dataset = with_missing(_decoded(dataset))
     return dataset.set_coords("id") if "id" in dataset.data_vars else dataset
 
 
@@ -123,7 +123,7 @@ def _decoded(dataset: xr.Dataset) -> xr.Dataset:
     return dataset.assign(decoded)
 
 
-def _with_missing(dataset: xr.Dataset) -> xr.Dataset:
+def with_missing(dataset: xr.Dataset) -> xr.Dataset:
     """Return the dataset with NaN, lazily, for missing values of floats."""
     masked = {}
     for name in dataset.data_vars:

@@ -21,6 +21,9 @@ def rows():
         "id": [f"t{n}" for n in range(ROWS)],
         "text": [None if n % 50 == 7 else text for n, text in enumerate(texts)],
         "lang": [None if n % 31 == 2 else ("fr", "en", "sa")[n % 3] for n in range(ROWS)],
+        "score": [
+            None if n % 3 == 1 else float("nan") if n % 7 == 3 else n / 8 for n in range(ROWS)
+        ],
     }
 
 
@@ -31,7 +34,7 @@ def run(rows, inline, tmp_path):
     pq.write_table(pa.table(rows), path)
 
     def submit(graph):
-        corpus = pf.open_corpus(path, keep=["lang"])
+        corpus = pf.open_corpus(path, keep=["lang", "score"])
         options = {"client": inline, "shard_rows": 64, "progress": False}
         pf.submit(graph, corpus, tmp_path / "out.zarr", **options).result()
         return tmp_path / "out.zarr"
@@ -124,3 +127,43 @@ def test_nullable_values_pass_through_every_stage(run, rows):
     assert pf.open_reduction(store, "mean_half").item() == pytest.approx(np.mean(halves))
     assert pf.export(store)["half"].isna().sum() == ROWS - len(halves)
     assert pf.verify(store)
+
+
+@pf.map_block(
+    fields=[
+        pf.Field("pair", "float64", (2,), nullable=True),
+        pf.Field("size", "category", categories=("short", "long")),
+    ]
+)
+def made(text):
+    texts = text.to_strings()
+    pairs = [None if len(one) % 3 == 0 else (len(one), -1.5) for one in texts]
+    return pairs, ["long" if len(one) > 12 else "short" for one in texts]
+
+
+@pf.reduce_block
+def mean_score(results):
+    return results.score.mean("text")
+
+
+@pytest.mark.slow("several reductions")
+def test_reductions_leave_out_missing_floats(run, rows):
+    """As `open_results` shows them: zeros are stored, and were averaged once."""
+    profiles = pf.profile("score") + pf.profile("pair") + pf.profile("score", by="size", name="by")
+    store = run(pf.default_graph() + made + mean_score + profiles + pf.top("score", k=2))
+    found = pf.open_results(store).load()
+    valid = found.valid.values
+    known = valid & np.array([one is not None and one == one for one in rows["score"]])
+    scores = np.array([one or 0.0 for one in rows["score"]])
+    mean = scores[known].mean()
+    np.testing.assert_allclose(pf.open_reduction(store, "mean_score").item(), mean, rtol=1e-12)
+    profile = pf.open_reduction(store, "score_profile")
+    assert int(profile["count"]) == np.count_nonzero(known)
+    np.testing.assert_allclose(float(profile["mean"]), mean, rtol=1e-12)
+    pairs = pf.open_reduction(store, "pair_profile")
+    assert pairs["count"].values.tolist() == [np.count_nonzero(valid & found.pair_valid.values)] * 2
+    by = pf.open_reduction(store, "by")
+    for size in by["size"].values.tolist():
+        chosen = known & (found["size"].values == size)
+        np.testing.assert_allclose(float(by["mean"].sel(size=size)), scores[chosen].mean())
+    assert sorted(by["size"].values.tolist()) == ["long", "short"]

@@ -51,6 +51,11 @@ def events_of(run):
     return found
 
 
+def test_a_series_is_one_of_texts(client, corpus, tmp_path):
+    texts = pf.open_corpus(corpus).frame["text"]
+    assert run(client, texts, tmp_path / "out.zarr").result().done == PARTS * 4096
+
+
 def test_a_filtered_and_joined_frame_is_submitted_as_it_is(client, corpus, tmp_path):
     frame = pf.open_corpus(corpus).frame
     ids = [f"p1-{n}" for n in range(100)] + ["p4-7", "nowhere"]

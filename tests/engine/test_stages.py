@@ -493,7 +493,7 @@ def test_a_lost_object_of_a_later_stage_is_computed_again(submit, store):
 @pytest.mark.slow("several runs of several stages")
 def test_what_others_need_is_not_dropped(submit, store):
     submit(FIVE).result()
-    with pytest.raises(UsageError, match=r"distance.* takes what profile makes: drop it too"):
+    with pytest.raises(UsageError, match=r"distance.* depends on .*profile.*drop all in one call"):
         pf.drop(store, "profile")
     with pytest.raises(UsageError, match=r"'dhatu' .* belongs to its first stage"):
         pf.drop(store, "dhatu")

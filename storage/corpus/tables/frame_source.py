@@ -63,13 +63,15 @@ def text_column_of(frame: Any, text: str) -> str:
 
 
 def frame_source(frame: Any, text: str, id: str | None, keep: Sequence[str]) -> FrameSource:
-    """Return a dask frame with the columns that a run reads.
+    """Return a dask frame with the columns that a run reads; a Series is one of texts.
 
     Raises
     ------
     ColumnNotFound
         The frame has no such column.
     """
+    if frame.ndim == 1:
+        frame = frame.to_frame(name=text)
     names = list(frame.columns)
     columns = dict.fromkeys([text, *([id] if id else ["id"] if "id" in names else []), *keep])
     missing = [name for name in columns if name not in names]

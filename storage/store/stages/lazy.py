@@ -15,7 +15,7 @@ import numpy.typing as npt
 
 from ...field import Field
 from ...targets.target import Target
-from ..dataset import StoredArrays
+from ..dataset import StoredArrays, with_missing
 from ..layout import TEXT
 from ..shards import StoreLayout
 
@@ -35,7 +35,7 @@ class Source:
     def read(self, name: str, start: int, stop: int, whole: bool) -> npt.NDArray[Any]:
         """Return the valid rows of an array among ``[start, stop)``."""
         arrays = StoredArrays(self.target, self.unlisted)
-        values = np.arange(start, stop) if name == "" else arrays[name][start:stop]
+        values = np.arange(start, stop) if name == "" else arrays[name].readable(start, stop)
         if values.dtype.kind == "T":
             values = values.astype(object)
         return values if whole else values[self.usable(arrays, start, stop)]
@@ -86,6 +86,8 @@ def lazy_results(
 ) -> xr.Dataset:
     """Return arrays of a store as a lazy Dataset, without the rows that are not valid.
 
+    Their values are those that `open_results` shows.
+
     Parameters
     ----------
     fields : sequence of Field
@@ -103,7 +105,7 @@ def lazy_results(
     }
     labels = {dim: list(names) for one in fields for dim, names in one.labels.items()}
     row = Field("row", "int64", description="row in the corpus")
-    return xr.Dataset(
+    dataset = xr.Dataset(
         {name: value for name, value in variables.items() if name not in coordinates},
         coords={
             **{name: variables[name] for name in coordinates},
@@ -111,6 +113,7 @@ def lazy_results(
             **{dim: (dim, np.asarray(names, object)) for dim, names in labels.items()},
         },
     )
+    return with_missing(dataset)
 
 
 def _lazy(
@@ -130,10 +133,11 @@ def _lazy(
         (key, at, *zeros): (source.read, stored, start, stop, count == stop - start)
         for at, (start, stop, count) in enumerate(chunks)
     }
+    dtype = field.kind.readable(np.empty(0, field.array_dtype)).dtype
     if not chunks:
-        empty: da.Array = da.zeros((0, *field.shape), dtype=field.array_dtype)
+        empty: da.Array = da.zeros((0, *field.shape), dtype=dtype)
         return empty
     sizes = tuple(count for *_, count in chunks)
     shape = (sizes, *((length,) for length in field.shape))
     graph = HighLevelGraph.from_collections(key, tasks, dependencies=())
-    return da.Array(graph, key, shape, dtype=field.array_dtype)
+    return da.Array(graph, key, shape, dtype=dtype)
