@@ -453,6 +453,31 @@ def test_readers_see_a_new_block_only_once_it_is_complete(submit, store, monkeyp
 
 @pytest.mark.documented("later-edited")
 @pytest.mark.slow("several runs of several stages")
+def test_what_failed_before_it_made_anything_may_be_mended(submit, store):
+    def added(largest, last):
+        largest = pf.reduce_block(name="largest")(largest)
+        last = pf.map_block(fields=[pf.Field("last", "float32")], name="last")(last)
+        return pf.default_graph() + largest + last
+
+    def typo(results):
+        return results.entropi.max("text")
+
+    def mended(results):
+        return results.entropy.max("text")
+
+    def wrong(entropy, largest):
+        return entropy / nothing  # noqa: F821
+
+    def right(entropy, largest):
+        return entropy / largest
+
+    for graph in (added(typo, wrong), added(mended, wrong)):
+        with pytest.raises(BlockError):
+            submit(graph).result()
+    submit(added(mended, right)).result()
+    assert pf.open_results(store)["last"].values.max() == 1
+
+
 def test_an_edited_block_is_refused_by_name(submit):
     submit(pf.default_graph() + WORDS, "new.zarr").result()
     submit(pf.default_graph()).result()

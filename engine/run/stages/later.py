@@ -18,7 +18,7 @@ from ....storage.store.leases.lease import LeaseTicket
 from ....storage.store.lifecycle import OpenStore
 from ....storage.store.shards import Marker, done_shards
 from ....storage.store.stages.lazy import Source, lazy_results, valid_rows
-from ....storage.store.stages.passes import begin_stage, unlisted_metadata
+from ....storage.store.stages.passes import at_stage, begin_stage, unlisted_metadata
 from ....storage.store.stages.record import StageRecord
 from ....storage.store.stages.reductions import (
     has_all_objects,
@@ -82,8 +82,8 @@ class LaterStages:
             record = self._spec.stages.record_of(
                 stage, store.stages, self._digests, self._shard_rows(store, stage)
             )
-            begun = begin_stage(store, record, self._ticket())
-            store = replace(store, stages=begun.stages)
+            here = at_stage(store, record)
+            store = replace(store, stages=here.stages)
             self._events.publish(
                 StageBegun(
                     name=stage.name,
@@ -93,9 +93,9 @@ class LaterStages:
                 )
             )
             if record.is_reduction:
-                self._reduce(begun, record)
+                self._reduce(here, record)
             else:
-                self._pass_over(begun, record)
+                self._pass_over(here, record)
         return store
 
     def _shard_rows(self, store: OpenStore, stage: Stage) -> int:
@@ -121,10 +121,9 @@ class LaterStages:
             stored=stored,
             reductions=reductions,
         )
-        if len(store.done) < store.layout.shards:
-            opener = self._spec.corpus.opener
-            if not store.done:
-                one.try_on(of_store(stored, store.index, opener, graph))
+        if store.layout.shards and not store.done:
+            one.try_on(of_store(stored, store.index, self._spec.corpus.opener, graph))
+        begin_stage(store, record, self._ticket())
         one.run(store, one.tasks(store), self._ticket())
 
     def _reductions(self, record: StageRecord) -> StoredReductions | None:
@@ -175,8 +174,10 @@ class LaterStages:
                     lambda chunks: self._sample(store, record, chunks),
                     others,
                 )
-            self._ticket().check(target)
+            begin_stage(store, record, self._ticket())
             marker = write_reduction(target, name, result, fingerprint)
+        else:
+            begin_stage(store, record, self._ticket())
         self._digests[name] = marker.digest
 
     def _source(self, store: OpenStore, record: StageRecord) -> Source:

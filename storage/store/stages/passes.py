@@ -1,4 +1,4 @@
-"""Later passes of an open store: begun or resumed, and what their tasks read and write."""
+"""Later stages of an open store: begun or resumed, and what their tasks read and write."""
 
 from __future__ import annotations
 
@@ -17,26 +17,38 @@ from .reductions import has_all_objects, read_reduction_marker
 from .store_metadata import labelled_arrays
 
 
-def begin_stage(store: OpenStore, record: StageRecord, ticket: LeaseTicket) -> OpenStore:
-    """Begin a later stage, or resume it; return the store with this stage's layout and shards.
+def at_stage(store: OpenStore, record: StageRecord) -> OpenStore:
+    """Return a store with the layout and the finished shards of a later stage; write nothing."""
+    stages = store.stages.including(record)
+    if record.is_reduction:
+        return replace(store, stages=stages)
+    layout = stages.layout(record)
+    markers = done_shards(store.target, layout)
+    done = {shard: marker for shard, marker in markers.items() if not marker.provisional}
+    return replace(store, stages=stages, layout=layout, done=done)
+
+
+def begin_stage(store: OpenStore, record: StageRecord, ticket: LeaseTicket) -> None:
+    """Write what a later stage is computed from, unless the store has it, and remove leftovers.
+
+    From then on, its blocks may not change. So it is called once they have worked.
+
+    Parameters
+    ----------
+    store : OpenStore
+        As `at_stage` returns it.
 
     Raises
     ------
     LeaseLost
         Another driver took over the store; `ticket` is that of its lease.
     """
-    target = store.target
+    target, data = store.target, record.to_json()
     ticket.check(target)
-    if store.stages.get(record.name) != record:
-        target.put(stage_key(record.name), record.to_json())
-    stages = store.stages.including(record)
-    if record.is_reduction:
-        return replace(store, stages=stages)
-    layout = stages.layout(record)
-    markers = done_shards(target, layout)
-    done = {shard: marker for shard, marker in markers.items() if not marker.provisional}
-    target.delete(leftovers(target, layout, done))
-    return replace(store, stages=stages, layout=layout, done=done)
+    if target.get(stage_key(record.name)) != data:
+        target.put(stage_key(record.name), data)
+    if not record.is_reduction:
+        target.delete(leftovers(target, store.layout, store.done))
 
 
 def is_done(store: OpenStore, record: StageRecord) -> bool:
