@@ -48,6 +48,7 @@ def test_a_run_over_data_is_that_over_a_file(client, data, tmp_path):
 
 
 @pytest.mark.documented("data-in-memory")
+@pytest.mark.slow("a run, then every reader of its store")
 def test_a_store_is_read_with_the_same_data_and_no_other(inline, data, tmp_path):
     store = tmp_path / "out.zarr"
     run(inline, pf.open_corpus(data, keep=["lang"]), store).result()
