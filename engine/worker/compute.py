@@ -54,7 +54,7 @@ def compute(
         return
     reductions = spec.reductions.load() if spec.reductions else {}
     with Blocks(
-        spec.graph, spec.backend, spec.micro_batch, begun, spec.sources, reductions
+        spec.graph, spec.backend, spec.micro_batch, begun, spec.sources, reductions=reductions
     ) as blocks:
         for name, seconds in blocks.setup_seconds.items():
             current.add_seconds(name, seconds)

@@ -147,7 +147,7 @@ def _tried(graph: Graph, trial: GraphTrial, begun: Callable[[str, str], None]) -
     observed = {block.name: Observed(block.function) for block in graph.maps}
     size = MicroBatch(ROWS, max(1, trial.texts.inputs.nbytes))
     reductions = trial.reductions.load() if trial.reductions else {}
-    with Blocks(graph, trial.backend, size, begun, trial.sources, reductions) as blocks:
+    with Blocks(graph, trial.backend, size, begun, trial.sources, reductions=reductions) as blocks:
         attempts = _Attempts(blocks, trial.texts)
         problem = attempts.problem(trial.few, trial.raise_on_error) or attempts.dependence(graph)
         setup = blocks.setup_bytes, blocks.setup_seconds

@@ -375,7 +375,7 @@ def open_corpus(
     dialect = Dialect(delimiter=delimiter, quote=quote, escape=escape, encoding=encoding)
     if dialect.encoding == AUTO:
         require_detector()
-    found = in_memory(urls, texts, format, text, id, kept)
+    found = in_memory(urls, texts, format, text=text, id=id, keep=kept)
     if found is None:
         found = list_files(locations_of(urls), format, options)
     return Corpus(

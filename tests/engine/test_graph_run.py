@@ -43,6 +43,17 @@ def words_in(store):
     return pf.open_results(store).n_words.values.tolist()
 
 
+def test_a_run_that_ends_with_a_reduction_is_no_complete_one(home):
+    """It once said that the store was already complete, and so did one that adds a reduction."""
+    most = "most = pf.reduce_block(name='most')(lambda results: results.n_words.max('text'))"
+    (home / "code/most.py").write_text(f"{BLOCKS}\n{most}\n")
+    command = ["run", "c.jsonl", "out.zarr", *THREADS, "--add", "code/most.py:n_words"]
+    added = ["--add", "code/most.py:most"]
+    said = [paninifs(*command, *more, cwd=home).stdout for more in ([], added, added)]
+    assert ["already complete" in one for one in said] == [False, False, True]
+    assert [" done, 0 quarantined, in " in one for one in said] == [True, True, False]
+
+
 def test_a_run_of_a_file_resumes_from_another_directory(home, tmp_path_factory):
     ran = paninifs(
         *("run", "c.jsonl", "out.zarr", "--graph", "code/my_blocks.py:graph", "--json"),

@@ -10,7 +10,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import paninifs as pf
-from paninifs.engine.monitoring.events import Finished, Planned, ShardDone, TextsComputed
+from paninifs.engine.monitoring.events import (
+    Finished,
+    Planned,
+    ShardDone,
+    StageBegun,
+    TextsComputed,
+)
 from paninifs.engine.monitoring.figures import Figures
 from paninifs.engine.monitoring.progress import Progress
 from paninifs.engine.worker import task
@@ -94,6 +100,29 @@ def planned(rows=100, **figures):
 
 def done(shard, rows=25):
     return ShardDone(shard=shard, rows=rows, quarantined=0, text_bytes=rows)
+
+
+def test_a_run_that_ends_with_a_reduction_counts_its_texts():
+    progress = Progress()
+    progress.listen(planned(rows=25))
+    progress.listen(done(0))
+    progress.listen(StageBegun(name="mean", number=2, stages=2, is_reduction=True))
+    time.sleep(0.01)
+    progress.listen(Finished(1.0))
+    assert (progress.rows_by_run, progress.later) == (25, ("mean",))
+    assert progress.elapsed > 0.01
+    assert progress.texts_per_second == 25 / progress.elapsed
+
+
+def test_the_time_of_a_run_is_that_of_all_its_stages():
+    progress = Progress()
+    progress.listen(planned(rows=25))
+    time.sleep(0.02)
+    progress.listen(StageBegun(name="more", number=2, stages=2, is_reduction=False))
+    progress.listen(planned(rows=25))
+    of_stage = progress.snapshot().elapsed
+    progress.listen(Finished(1.0))
+    assert progress.elapsed >= of_stage + 0.02
 
 
 def test_texts_computed_count_until_their_shard_is_done():

@@ -19,7 +19,7 @@ from ..index import CorpusIndex
 from ..opening import FileOpener
 from ..partition import Partition, Sharding
 from ..reading import read_stretches
-from .framing import to_pandas
+from .framing import FramedCorpus, to_pandas
 from .split_part import PARENT, START, STOP, SplitPart
 from .splitters import Splitter
 
@@ -27,20 +27,8 @@ if TYPE_CHECKING:
     import pandas as pd
 
 
-class SplitCorpus(Protocol):
+class SplitCorpus(FramedCorpus, Protocol):
     """The part of a corpus's interface that splitting needs."""
-
-    @property
-    def index(self) -> CorpusIndex:
-        """Rows of every file."""
-
-    @property
-    def opener(self) -> FileOpener:
-        """Opener of the files."""
-
-    @property
-    def in_memory(self) -> bool:
-        """Whether the texts lie in the memory of this process."""
 
     def index_of_front(self, rows: int) -> tuple[CorpusIndex, FileOpener]:
         """Return an index that has the first rows, and an opener of its files."""
