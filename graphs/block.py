@@ -147,7 +147,8 @@ class MapBlock:
 
         Examples
         --------
-        >>> @map_block(fields=[Field("n_words", "int32")])
+        >>> import paninifs as pf
+        >>> @pf.map_block(fields=[pf.Field("n_words", "int32")])
         ... def n_words(text):
         ...     return np.array([len(one.split()) for one in text.to_strings()], "int32")
         >>> n_words(["one", "two words"]).tolist()

@@ -106,6 +106,8 @@ def first_fit(spans: Mapping[Net, tuple[float, float]], apart: float = 0.5) -> d
 def nearest_free(wanted: float, low: float, high: float, used: Collection[float]) -> float:
     """Return the position nearest to a wanted one that has room for an arrow.
 
+    There is one if ``(high - low) / GRID`` is larger by 3 than the number of positions used.
+
     >>> nearest_free(5, 0, 100, ()), nearest_free(50, 0, 100, {48.0}), nearest_free(500, 0, 100, ())
     (12.0, 60.0, 90.0)
     """
@@ -113,8 +115,6 @@ def nearest_free(wanted: float, low: float, high: float, used: Collection[float]
     if low + GRID <= wanted <= high - GRID and all(abs(one - wanted) >= 2 * GRID for one in used):
         return wanted
     places = [GRID * at for at in range(int(low // GRID) + 2, int(high // GRID))]
-    for least in (2 * GRID, GRID):
-        free = [x for x in places if all(abs(one - x) >= least for one in used)]
-        if free:
-            return min(free, key=lambda x: (abs(x - wanted), x))
-    return min(places or [(low + high) / 2], key=lambda x: abs(x - wanted))
+    free = [x for x in places if all(abs(one - x) >= GRID for one in used)]
+    roomy = [x for x in free if all(abs(one - x) >= 2 * GRID for one in used)]
+    return min(roomy or free, key=lambda x: (abs(x - wanted), x))

@@ -117,15 +117,22 @@ def _spans(frame: Node, leaving: Collection[Net]) -> dict[Net, _Span]:
     return spans
 
 
-def _measure(frame: Node, leaving: frozenset[Net], left: frozenset[Net]) -> None:
-    """Set the widths of a frame and of those inside, and its lanes."""
-    for row in frame.rows:
+def _measure(
+    frame: Node, leaving: frozenset[Net], left: frozenset[Net], least: float = 0.0
+) -> None:
+    """Set the widths of a frame, at least `least` inside, and of those in it; and its lanes."""
+    spans = _spans(frame, leaving)
+    for at, row in enumerate(frame.rows):
+        live = sum(span.start < at <= max(span.ends) for span in spans.values())
         for child in row:
+            room = GRID * (3 + live + len(child.takes))  # whatever of it the live nets take away
             if child.rows:
-                _measure(child, _leaving(frame, child, leaving), left)
+                _measure(child, _leaving(frame, child, leaving), left, room)
+            else:
+                child.width = max(child.width, room)
     passing = {
         net: (span.start + 1, max(span.ends))  # channels: in the first and last, lines go sideways
-        for net, span in _spans(frame, leaving).items()
+        for net, span in spans.items()
         if max(span.ends) > span.start + 1
     }
     beside = {
@@ -135,10 +142,10 @@ def _measure(frame: Node, leaving: frozenset[Net], left: frozenset[Net]) -> None
     widths = {side: LANE * (1 + max(lanes.values(), default=-1)) for side, lanes in beside.items()}
     content = max(
         [sum(child.width for child in row) + GAP * (len(row) - 1) for row in frame.rows]
-        + [frame.title_width, LANE * (2 + max(len(frame.takes), len(frame.makes)))]
+        + [least, frame.title_width, LANE * (2 + max(len(frame.takes), len(frame.makes)))]
     )
     if frame.title_width:  # what enters does so beside the title
-        content = max(content, frame.title_width + LANE * (2 + len(frame.takes)))
+        content = max(content, frame.title_width + max(least, LANE * (2 + len(frame.takes))))
     start = INSET + widths[True]
     frame.inner = (start, start + content)
     frame.width = start + content + widths[False] + INSET

@@ -187,11 +187,14 @@ def slow(text):
 @pytest.mark.soak("runs for a quarter of a minute")
 def test_a_users_slow_block_is_timed(glosses, threads, write_jsonl, tmp_path):
     corpus = pf.open_corpus(write_jsonl(glosses))
-    graph = pf.default_graph() + slow
-    found = pf.rehearse(graph, corpus, tmp_path / "s", rows=200, client=threads)
-    assert found.tasks == 1  # so only one thread works
-    assert found.block_seconds["slow"] == pytest.approx(0.002, rel=0.25)
-    assert found.seconds == pytest.approx(4, rel=0.5)
+    graph, added = pf.default_graph() + slow, []
+    while abs(statistics.median(added or [0]) / 4 - 1) > WITHIN:
+        assert len(added) < 7, f"seconds that the block adds to the estimate: {added}"
+        without = pf.rehearse(pf.default_graph(), corpus, tmp_path / "s", rows=200, client=threads)
+        found = pf.rehearse(graph, corpus, tmp_path / "s", rows=200, client=threads)
+        assert found.tasks == 1  # so only one thread works
+        assert found.block_seconds["slow"] == pytest.approx(0.002, rel=0.25)
+        added.append(found.seconds - without.seconds)
     options = {"rows": 200, "shard_rows": 128, "client": threads}
     found = pf.rehearse(graph, corpus, tmp_path / "s", **options)
     assert (found.tasks, found.shards) == (1, 16)

@@ -245,7 +245,7 @@ def sketches():
 
     @st.composite
     def made(draw):
-        columns_ = ["text", *draw(st.sets(st.sampled_from(["id", "length", "lang"])))]
+        columns_ = ["text", *draw(st.lists(st.sampled_from(["id", "length", "lang"]), unique=True))]
         known, stages = list(columns_), []
         for number in range(1, draw(st.integers(1, 5)) + 1):
             reduction = draw(st.booleans())
@@ -286,6 +286,26 @@ def test_nothing_overlaps_and_every_arrow_arrives(sketch):
 @pytest.mark.parametrize("graph", [default_graph(), FIVE_STAGES, THIRTY], ids=["4", "10", "30"])
 def test_nothing_overlaps_in_graphs(graph):
     assert_clear(graph.explain().sketch)
+
+
+def test_a_small_box_has_room_for_all_its_arrows():
+    def block(name, inputs, *fields, reduction=False):
+        made = tuple((field, "float32[384]") for field in fields)
+        return PartSketch(
+            blocks=(BlockSketch(name=name, inputs=inputs, fields=made, reduction=reduction),)
+        )
+
+    parts = (
+        (
+            block("a", ("text",), "a"),
+            block("b", ("text", "a"), "b", "c"),
+            block("d", ("text", "a", "b"), "d"),
+        ),
+        (block("e", ("text",), "e", reduction=True),),
+        (block("f", ("text", "a", "b", "c"), "f"),),
+    )
+    stages = tuple(StageSketch(number=number, parts=some) for number, some in enumerate(parts, 1))
+    assert_clear(Sketch(columns=("text",), stages=stages, row_bytes=0))
 
 
 def assert_clear(sketch):
