@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from .engine.run.handle import running as running
     from .engine.run.submit import submit as submit
     from .engine.staging import stage as stage
-    from .engine.worker.micro_batch import MicroBatch as MicroBatch
+    from .engine.worker.micro_batches.micro_batch import MicroBatch as MicroBatch
     from .graphs.block import MapBlock as MapBlock
     from .graphs.blocks.ambiguity import ambiguity as ambiguity
     from .graphs.blocks.dhatu import dhatu as dhatu
@@ -70,7 +70,7 @@ _HOME = {
     "drop": ".engine.results.drop",
     "export": ".engine.results.export.export",
     "hardware": ".engine.hardware",
-    "MicroBatch": ".engine.worker.micro_batch",
+    "MicroBatch": ".engine.worker.micro_batches.micro_batch",
     "peek": ".engine.results.peek",
     "quarantine": ".engine.results.quarantine",
     "repair": ".engine.results.repair",

@@ -6,7 +6,7 @@ and `graphs.kernels` computes with them.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any
@@ -65,6 +65,36 @@ class PackedText:
         ends = np.frombuffer(offsets, width)
         flat.flags.writeable = ends.flags.writeable = False
         return cls(flat, ends[array.offset : array.offset + len(array) + 1])
+
+    @classmethod
+    def joined(
+        cls,
+        texts: Sequence[PackedText],
+        buffer: Callable[[int], npt.NDArray[np.uint8]] = lambda nbytes: np.empty(nbytes, np.uint8),
+    ) -> PackedText:
+        """Return texts of several parts, end to end.
+
+        Parameters
+        ----------
+        buffer : callable
+            Makes the memory, of a number of bytes, for the texts and for their offsets.
+
+        Examples
+        --------
+        >>> parts = [PackedText.from_strings(["un", "deux"])[1:], PackedText.from_strings(["x"])]
+        >>> PackedText.joined(parts).to_strings()
+        ['deux', 'x']
+        """
+        data = buffer(sum(part.nbytes for part in texts))
+        offsets = buffer(8 * (1 + sum(map(len, texts)))).view(np.int64)
+        offsets[0] = at = row = 0
+        for part in texts:
+            first, last = int(part.offsets[0]), int(part.offsets[-1])
+            data[at : at + last - first] = part.data[first:last]
+            np.add(part.offsets[1:], at - first, out=offsets[row + 1 : row + 1 + len(part)])
+            at, row = at + last - first, row + len(part)
+        data.flags.writeable = offsets.flags.writeable = False
+        return cls(data, offsets)
 
     @classmethod
     def from_series(cls, series: pd.Series) -> list[PackedText]:

@@ -28,7 +28,7 @@ from ...storage.messages.tracebacks import short_traceback
 from ...storage.store.reader import ResultsStore
 from ...storage.text import PackedText
 from ..worker.block_execution import Blocks
-from ..worker.micro_batch import MicroBatch
+from ..worker.micro_batches.micro_batch import MicroBatch
 from ..worker.values.inputs import Inputs
 from .located import located
 from .peeked import Neighbour, Peek

@@ -43,7 +43,7 @@ from ...storage.targets.target import Target
 from ..cluster.connect import backend_of
 from ..staged.identity import split_facts
 from ..worker.failing_rows import FailureLimit
-from ..worker.micro_batch import MicroBatch
+from ..worker.micro_batches.micro_batch import MicroBatch
 from .stages.plan import StagePlan
 
 if TYPE_CHECKING:

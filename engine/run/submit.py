@@ -23,7 +23,7 @@ from ..monitoring.dashboard.link import dashboard_link
 from ..monitoring.dashboard.telemetry import install, page_for
 from ..monitoring.display import show
 from ..monitoring.events import Notice
-from ..worker.micro_batch import MicroBatch
+from ..worker.micro_batches.micro_batch import MicroBatch
 from .active import await_cancelled
 from .handle import Run
 from .spec import RunSpec

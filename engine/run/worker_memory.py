@@ -3,7 +3,7 @@
 A task holds two batches of texts, each in several forms, the longest text, and the arrays of a few
 shards. The lengths of texts are known from counting the corpus; a worker reports the memory that
 its process holds already. The estimate itself, and how it is shown, is in `monitoring.projection`.
-How much memory micro-batches may use is decided in `worker.budget`.
+How much memory micro-batches may use is decided in `worker.micro_batches.budget`.
 """
 
 from __future__ import annotations
@@ -26,8 +26,8 @@ from ...storage.rows import (
 )
 from ...storage.store.shards import StoreLayout
 from ..monitoring.projection import USABLE_SHARE, LongRecord, Projection
-from ..worker.budget import JOINED_COPIES
-from ..worker.micro_batch import MicroBatch
+from ..worker.micro_batches.budget import JOINED_COPIES
+from ..worker.micro_batches.micro_batch import MicroBatch
 from ..worker.readiness import Readiness
 from ..worker.task import shards_in_flight
 

@@ -1,18 +1,15 @@
-"""`Blocks`: runs a graph's blocks over texts on a backend, in micro-batches, several at once.
+"""`Blocks`: runs a graph's blocks over texts on a backend, in micro-batches.
 
-Reading the texts and filling the arrays of a shard is in `compute`, choosing the size of
-micro-batches in `adaptive_batch_size`.
+Reading the texts and filling the arrays of a shard is in `compute`. How large micro-batches are,
+and how many are in flight, is in `micro_batches`.
 """
 
 from __future__ import annotations
 
-import time
-from collections import Counter, deque
 from collections.abc import Callable, Iterator, Mapping
-from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack
-from contextvars import copy_context
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
+from itertools import chain
 from typing import Any, Self
 from weakref import WeakKeyDictionary
 
@@ -23,60 +20,16 @@ from ...graphs.fusion import fuse
 from ...graphs.graph import Graph
 from ...graphs.kernels import load
 from ...storage.errors import BlockError, DeviceLost
-from .adaptive_batch_size import Adaptive, Fixed, Turn
-from .budget import max_scale, memory_budget
-from .exclusive import SharedExclusiveLock
 from .failing_rows import BlockFailure, OnFailure, Search
-from .micro_batch import MicroBatch
-from .pace import Pace
+from .micro_batches.adaptive_size import Adaptive, Fixed
+from .micro_batches.budget import JOINED, in_flight, max_scale, memory_budget
+from .micro_batches.exclusive import SharedExclusiveLock
+from .micro_batches.micro_batch import MicroBatch
+from .micro_batches.pace import Pace
+from .micro_batches.stream import AnyTurn, Call, Part, Stream, Where
 from .user_code import Sources, in_words
 from .values.inputs import Inputs
 from .values.setups import arguments_of
-
-AnyTurn = Turn | Fixed
-
-Where = Callable[[int, int], str]
-"""Function that describes the location of texts ``[start, stop)``, for messages."""
-
-
-@dataclass(frozen=True)
-class Call:
-    """What the micro-batches of one call of `Blocks.run` share."""
-
-    inputs: Inputs
-    where: Where
-    turn: AnyTurn
-    failed: OnFailure | None
-
-
-@dataclass(frozen=True, kw_only=True)
-class Part:
-    """The results of the blocks for the texts ``[start, stop)``."""
-
-    start: int
-    stop: int
-    arrays: Mapping[str, npt.NDArray[Any]]  # by field, in the host's memory
-    seconds: dict[str, float]  # by block, measured on the host
-    searched: bool = False  # for texts that a block failed for
-    ran: Mapping[str, int] = field(default_factory=dict)  # texts, by block with a condition
-
-    @property
-    def nbytes(self) -> int:
-        """Bytes of its arrays; strings count as the host's pointers to them."""
-        return sum(array.nbytes for array in self.arrays.values())
-
-
-def _cut(inputs: Inputs, turn: AnyTurn, pace: Pace | None) -> Iterator[tuple[int, int]]:
-    """Yield micro-batches ``[start, stop)``, each of the size that is current at that time."""
-    start = 0
-    while start < len(inputs):
-        stop = inputs.stop(turn.size, start)
-        if pace is not None and stop - start > pace.rows:
-            stop = start + pace.rows
-            turn.spoiled()
-        yield start, stop
-        start = stop
-
 
 _memory_lock = SharedExclusiveLock()
 """Held by this process's micro-batches, which share its memory."""
@@ -92,7 +45,7 @@ def _shared_sizes(graph: Graph, backend: str) -> Adaptive:
     key = backend, graph.label, graph.row_bytes, scale
     base = MicroBatch(*kernels.MICRO_BATCH)
     return _adaptive_sizes.setdefault(
-        key, Adaptive(base, scale, kernels.IN_FLIGHT, graph.row_bytes)
+        key, Adaptive(base, scale, in_flight(kernels), graph.row_bytes)
     )
 
 
@@ -155,6 +108,7 @@ class Blocks:
         self._sources = sources or {}
         self._sizes = Fixed(micro_batch) if micro_batch else _shared_sizes(graph, backend)
         self._pace = None if micro_batch else _shared_pace(graph, backend)
+        self._in_flight = in_flight(self._kernels)
 
     def __enter__(self) -> Self:
         """Make what the blocks' ``setup`` makes, unless this process has it; see `arguments_of`."""
@@ -179,25 +133,23 @@ class Blocks:
 
     @property
     def joined_batch(self) -> MicroBatch | None:
-        """Amount of input that keeps the backend busy; smaller batches are joined up to it.
+        """Amount of input that is joined before it is computed.
 
-        None if one micro-batch at a time keeps it busy; then batches are used as they are read.
+        None if one micro-batch at a time keeps the backend busy; then batches are used as they are
+        read.
         """
-        in_flight = self._kernels.IN_FLIGHT
-        return None if in_flight == 1 else self._sizes.size.times(in_flight)
+        return None if self._in_flight == 1 else self._sizes.size.times(JOINED)
 
-    def run(self, inputs: Inputs, where: Where, failed: OnFailure | None = None) -> Iterator[Part]:
-        """Compute every field for the inputs' texts; yield the parts in order.
+    @property
+    def host_buffer(self) -> Callable[[int], npt.NDArray[np.uint8]]:
+        """Makes memory of a number of bytes for texts, from which the backend copies fastest."""
+        return self._kernels.host_buffer
+
+    def stream(self) -> Stream[Any]:
+        """Return what computes every field for the inputs of one call after another.
 
         A micro-batch that does not fit in memory is halved and retried. A single text is retried
         while nothing else is computed.
-
-        Parameters
-        ----------
-        failed : callable, optional
-            Called with the number of each text that a block of the user's own fails for, and with
-            the failure, perhaps twice; its fields are filled. It raises `BlockError` to end the
-            run. By default the first failure ends the run, without a search for the text.
 
         Raises
         ------
@@ -206,64 +158,52 @@ class Blocks:
         DeviceLost
             The device failed.
         """
-        turn = self._sizes.begin(memory_budget(self._kernels), len(inputs), inputs.nbytes)
-        call = Call(inputs, where, turn, failed)
+        return Stream(self._part, self._turn, self._pace, self._in_flight)
 
-        def compute(pair: tuple[int, int]) -> Part:
-            return self._part(call, *pair)
+    def run(self, inputs: Inputs, where: Where, failed: OnFailure | None = None) -> Iterator[Part]:
+        """Compute one call; yield its parts. See `Call` and `stream`."""
+        with self.stream() as stream:
+            call = Call(inputs=inputs, where=where, failed=failed)
+            for _, part in chain(stream.send(call), stream.rest()):
+                yield part
 
-        began = time.perf_counter()
-        if self._kernels.IN_FLIGHT == 1:
-            yield from map(compute, _cut(inputs, turn, self._pace))
-        else:
-            with ThreadPoolExecutor(self._kernels.IN_FLIGHT, "paninifs-offload") as pool:
-                # In the task's own context, by which dask finds the current worker.
-                sent: deque[Future[Part]] = deque()
-                for pair in _cut(inputs, turn, self._pace):
-                    sent.append(pool.submit(copy_context().run, compute, pair))
-                    # One micro-batch may wait; more would only hold memory.
-                    if len(sent) > self._kernels.IN_FLIGHT:
-                        yield sent.popleft().result()
-                while sent:
-                    yield sent.popleft().result()
-        turn.ended(time.perf_counter() - began)
+    def _turn(self, call: Call) -> AnyTurn:
+        return self._sizes.begin(memory_budget(self._kernels), len(call.inputs), call.inputs.nbytes)
 
-    def _part(self, call: Call, start: int, stop: int) -> Part:
+    def _part(self, call: Call, turn: AnyTurn, start: int, stop: int) -> Part:
         rows, nbytes = stop - start, call.inputs[start:stop].nbytes
         try:
             with _memory_lock.shared(), self._kernels.count_allocations() as count:
                 part = self._whole(call, start, stop)
         except MemoryError:
             if rows > 1:
-                call.turn.failed(rows, nbytes)
+                turn.failed(rows, nbytes)
         else:
             if part.searched:  # its time and memory are not those of a micro-batch of this size
-                call.turn.spoiled()
+                turn.spoiled()
             else:
-                call.turn.fitted(rows, nbytes, max(count.nbytes, part.nbytes + nbytes))
+                turn.fitted(rows, nbytes, max(count.nbytes, part.nbytes + nbytes))
                 if self._pace is not None:
                     self._pace.measured(rows, nbytes, sum(part.seconds.values()))
             return part
         if rows == 1:  # other micro-batches may have held the memory that it needs
             return self._alone(call, start)
         middle = (start + stop) // 2
-        halves = [self._part(call, *pair) for pair in ((start, middle), (middle, stop))]
+        halves = [self._part(call, turn, *pair) for pair in ((start, middle), (middle, stop))]
         joined = {
             field.name: np.concatenate([half.arrays[field.name] for half in halves])
             for field in self._fields
         }
         spent = {
             block: sum(half.seconds.get(block, 0.0) for half in halves)
-            for block in halves[0].seconds | halves[1].seconds
+            for block in {**halves[0].seconds, **halves[1].seconds}
         }
-        ran = Counter(halves[0].ran) + Counter(halves[1].ran)
         return Part(
             start=start,
             stop=stop,
             arrays=joined,
             seconds=spent,
             searched=any(half.searched for half in halves),
-            ran=ran,
         )
 
     def _alone(self, call: Call, row: int) -> Part:
@@ -309,7 +249,6 @@ class Blocks:
             arrays=arrays,
             seconds=search.seconds,
             searched=search.searched,
-            ran=search.ran,
         )
 
     def _begun_at(self, call: Call, start: int) -> Callable[[str, int, int], object] | None:

@@ -1,27 +1,28 @@
-"""`compute`: reads rows of a corpus, runs the blocks on them, and fills the arrays of a shard.
+"""`compute`: reads rows of a corpus, runs the blocks on them, and fills the arrays of shards.
 
 Used by a run's tasks and by `verify`, which use different backends and treat the arrays
 differently. No cluster and no store is involved: committing a shard is in `task`, running blocks in
-`block_execution`.
+`block_execution`. The blocks get rows as they are read, whatever shards they belong to; only the
+results are cut at the ends of shards.
 """
 
 from __future__ import annotations
 
 import time
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+from contextlib import closing
 from typing import Any
 
-from ...storage.cleaning.normal_forms import NO_FORMS, NormalForms
 from ...storage.corpus.reading import read_stretches
-from ...storage.field import STRING
 from ...storage.rows import Stretch
 from .block_execution import Blocks
-from .failing_rows import FailureLimit
-from .values.batches import Batch, ReadBatch, gathered, read_ahead, unread
+from .micro_batches.stream import Part, Stream
+from .values.batches import gathered, one_by_one, read_ahead, slice_of, unread
 from .values.compute_spec import ComputeSpec
 from .values.filler import Filler
+from .values.open_shards import OpenShards
+from .values.prepared_work import Preparation, Work
 from .values.shard_buffer import ShardBuffer
-from .values.stored import StoredRows
 
 
 def compute(
@@ -33,93 +34,64 @@ def compute(
 ) -> Iterator[ShardBuffer]:
     """Go through `stretches` in order; yield a full buffer for each of the ascending `ranges`.
 
-    Rows outside the ranges are skipped. Only one buffer is held at a time: the next range is taken
-    when the caller requests the next buffer. `begun` is called before every call of a block, with
-    its name and the location of the texts; `computed` after it, with the buffer so far.
+    Rows outside the ranges are skipped. A range is taken when the first of its rows was read.
+    `begun` is called before every call of a block, with its name and the location of the texts;
+    `computed` after rows of a buffer were filled, with the buffer so far.
 
     Raises
     ------
     BlockError
         A block failed; the message names it, the file and the rows.
     """
-    todo = iter(ranges)
-    stored = spec.stored.open() if spec.stored else None
-
-    def begin(forms: NormalForms = NO_FORMS) -> ShardBuffer | None:
-        bounds = next(todo, None)
-        return None if bounds is None else _begun(spec, bounds, stored, forms)
-
-    current = begin()
-    if current is None:
+    shards = OpenShards(spec, ranges)
+    if shards.first is None:
         return
     reductions = spec.reductions.load() if spec.reductions else {}
     with Blocks(
         spec.graph, spec.backend, spec.micro_batch, begun, spec.sources, reductions=reductions
     ) as blocks:
         for name, seconds in blocks.setup_seconds.items():
-            current.add_seconds(name, seconds)
-        filler = Filler(spec, blocks, computed or _ignore)
-        if not spec.reads_corpus:
-            yield from _filled(spec, filler, unread(stretches), current, begin)
-            return
-        batches = read_stretches(stretches, spec.opener, spec.columns)
-        if blocks.joined_batch:
-            batches = gathered(batches, blocks)
-        yield from _filled(spec, filler, batches, current, begin)
+            shards.first.add_seconds(name, seconds)
+        filler = Filler(spec, computed or _ignore)
+        for work, part in _parts(spec, stretches, shards, blocks):
+            filler.fill(work, part, blocks.size)
+            for buffer in shards.full():
+                yield filler.completed(buffer)
 
 
-def _filled(
-    spec: ComputeSpec,
-    filler: Filler,
-    batches: Generator[ReadBatch] | Generator[Batch],
-    current: ShardBuffer | None,
-    begin: Callable[[NormalForms], ShardBuffer | None],
-) -> Iterator[ShardBuffer]:
-    clock = time.perf_counter()
-    for stretch, row, rows in read_ahead(batches):
-        while current is not None and row + len(rows) > current.start:
-            low, high = max(row, current.start), min(row + len(rows), current.stop)
-            current.add_seconds("read", time.perf_counter() - clock)
-            if low < high:
-                part: Any = rows.slice(low - row, high - row)
-                filler.fill(current, (stretch, low, part))
-            clock = time.perf_counter()
-            if high < current.stop:
+def _parts(
+    spec: ComputeSpec, stretches: Sequence[Stretch], shards: OpenShards, blocks: Blocks
+) -> Iterator[tuple[Work, Part]]:
+    """Yield the results for the rows of all shards, in order."""
+    batches: Generator[Any]
+    if not spec.reads_corpus:
+        batches = unread(stretches)
+    elif blocks.joined_batch is None:
+        batches = one_by_one(read_stretches(stretches, spec.opener, spec.columns))
+    else:
+        read = read_stretches(stretches, spec.opener, spec.columns)
+        batches = gathered(read, lambda: blocks.joined_batch or blocks.size)
+    preparation = Preparation(spec, blocks.host_buffer)
+    stream: Stream[Work]
+    with blocks.stream() as stream, closing(read_ahead(batches, lambda: stream.oldest)) as groups:
+        clock = time.perf_counter()
+        for group in groups:
+            if not group:
+                yield from stream.done()
+                clock = time.perf_counter()
+                continue
+            if shards.first is not None:
+                shards.first.add_seconds("read", time.perf_counter() - clock)
+            first, last = group[0][1], group[-1][1] + len(group[-1][2])
+            # Unread rows may be a whole file, and what they take is loaded shard by shard.
+            most = last - first if spec.reads_corpus else (blocks.joined_batch or blocks.size).rows
+            for start, stop, buffers in shards.runs(first, last, most):
+                work = preparation.work(slice_of(group, start, stop), buffers)
+                yield from stream.send(work)
+            if not shards.has_rows_from(last):
                 break
-            yield _completed(spec, current)
-            # A normal form that was found once is not searched for in later ranges.
-            current = begin(current.forms)
             clock = time.perf_counter()
-        if current is None:
-            return
-
-
-def _completed(spec: ComputeSpec, buffer: ShardBuffer) -> ShardBuffer:
-    """Join what was collected in batches, and take out the rows that a block failed for."""
-    for row in buffer.failed.entries:
-        buffer.arrays[spec.valid][row - buffer.start] = False
-        at = slice(row - buffer.start, row - buffer.start + 1)
-        for computed in spec.graph.arrays:
-            buffer.arrays[computed.name][at] = computed.fill
-    buffer.complete()
-    return buffer
-
-
-def _begun(
-    spec: ComputeSpec, bounds: tuple[int, int], stored: StoredRows | None, forms: NormalForms
-) -> ShardBuffer:
-    columns = {"id" if spec.id_column else "", *(column.array for column in spec.keep)}
-    began = time.perf_counter()
-    buffer = ShardBuffer.of(
-        bounds,
-        [one for one in spec.fields if one.dtype != STRING or one.name not in columns],
-        spec.failure_limit or FailureLimit(),
-        forms,
-    )
-    if stored is not None:
-        buffer.stored = stored.load(*bounds)
-        buffer.add_seconds("read", time.perf_counter() - began)
-    return buffer
+        yield from stream.rest()
 
 
 def _ignore(_: ShardBuffer) -> None:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import errno
 import threading
 import time
-from collections import Counter, defaultdict
+from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -117,8 +117,6 @@ class Search:
         Name of the block that runs, or failed.
     seconds : dict
         Seconds by block, including calls that failed.
-    ran : Counter
-        Texts by block, of the blocks that run under a condition.
     searched : bool
         Whether a block failed, so that memory and time say nothing about the size of the batch.
 
@@ -144,7 +142,6 @@ class Search:
         self._constants, self._arguments = constants or {}, arguments or {}
         self.running = ""
         self.seconds: defaultdict[str, float] = defaultdict(float)
-        self.ran: Counter[str] = Counter()
         self.searched = False
 
     def __call__(self, inputs: Inputs) -> dict[str, Any]:
@@ -194,7 +191,6 @@ class Search:
         try:
             if chosen is None:
                 return self._called(block, code, inputs)
-            self.ran[block.name] += int(np.count_nonzero(chosen))
             return self._called_for(chosen, block, code, inputs)
         except (Exception, SystemExit) as error:
             if not self._is_of_texts(block, error):

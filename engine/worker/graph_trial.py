@@ -24,7 +24,7 @@ from ...graphs.kernels import load
 from ...storage.errors import BlockError, PaniniError
 from ...storage.field import Field
 from .block_execution import Blocks
-from .micro_batch import MicroBatch
+from .micro_batches.micro_batch import MicroBatch
 from .sent_graph import GraphKey, held_graph
 from .task import announce, sendable, settle
 from .user_code import Sources, abridged, sources_of

@@ -13,8 +13,8 @@ from distributed.worker import get_worker
 
 from ...graphs.kernels import load
 from ...storage.errors import PaniniError
-from .budget import joined_batch
-from .micro_batch import MicroBatch
+from .micro_batches.budget import joined_batch
+from .micro_batches.micro_batch import MicroBatch
 from .sent_graph import GraphKey, held_graph
 
 # Importing `task` loads everything that a task needs, while the client still counts the corpus. So

@@ -32,7 +32,7 @@ from ...storage.targets.target import Target
 from ..hardware.python import PROFILING_DEADLOCKS
 from ..monitoring.events import ShardDone, TextsComputed
 from .compute import compute
-from .micro_batch import MicroBatch
+from .micro_batches.micro_batch import MicroBatch
 from .sent_graph import GraphKey, held_graph, loads
 from .values.compute_spec import ComputeSpec
 from .values.shard_buffer import ShardBuffer

@@ -14,6 +14,7 @@ from functools import cache
 from importlib import import_module
 from typing import Any, Protocol, cast
 
+import numpy as np
 import numpy.typing as npt
 
 from ...storage.errors import BackendUnavailable
@@ -74,6 +75,9 @@ class Kernels(Protocol):
 
     def may_be_of_text(self, block: Any, error: BaseException) -> bool:
         """Return whether a text, and not the device or the backend, may be why a block failed."""
+
+    def host_buffer(self, nbytes: int) -> npt.NDArray[np.uint8]:
+        """Return host memory for input, from which the backend copies fastest: uint8 [nbytes]."""
 
     def asarray(self, values: Array) -> Array:
         """Return an array in the backend's memory."""

@@ -42,6 +42,11 @@ def count_allocations() -> Iterator[Count]:
     yield Count()
 
 
+def host_buffer(nbytes: int) -> npt.NDArray[np.uint8]:
+    """Return memory for input."""
+    return np.empty(nbytes, np.uint8)
+
+
 def asarray(values: Any) -> npt.NDArray[Any]:
     """Return the values as a NumPy array."""
     return np.asarray(values)

@@ -25,7 +25,7 @@ from measure import Spread, Table, as_json, machine
 import paninifs as pf
 from paninifs.engine.cluster.local import WORKER_ENVIRONMENT
 from paninifs.engine.worker.block_execution import Blocks
-from paninifs.engine.worker.micro_batch import MicroBatch
+from paninifs.engine.worker.micro_batches.micro_batch import MicroBatch
 from paninifs.engine.worker.values.inputs import Inputs
 from paninifs.graphs.kernels import load
 from paninifs.storage.rows import BATCH_BYTES, BATCH_ROWS

@@ -17,8 +17,9 @@ from hypothesis import strategies as st
 
 import paninifs as pf
 from paninifs.engine.worker import block_execution as blocks_module
-from paninifs.engine.worker import budget as budget_module
-from paninifs.engine.worker.adaptive_batch_size import (
+from paninifs.engine.worker.block_execution import Blocks
+from paninifs.engine.worker.micro_batches import budget as budget_module
+from paninifs.engine.worker.micro_batches.adaptive_size import (
     HIGH,
     LOW,
     MIN_CALM,
@@ -26,9 +27,8 @@ from paninifs.engine.worker.adaptive_batch_size import (
     Adaptive,
     Fixed,
 )
-from paninifs.engine.worker.block_execution import Blocks
-from paninifs.engine.worker.exclusive import SharedExclusiveLock
-from paninifs.engine.worker.micro_batch import MicroBatch
+from paninifs.engine.worker.micro_batches.exclusive import SharedExclusiveLock
+from paninifs.engine.worker.micro_batches.micro_batch import MicroBatch
 from paninifs.engine.worker.values.inputs import Inputs
 from paninifs.graphs.kernels import load
 from paninifs.storage.errors import BlockError

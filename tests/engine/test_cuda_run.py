@@ -14,7 +14,7 @@ import paninifs as pf
 from paninifs.engine.cluster import local as local_cluster
 from paninifs.engine.monitoring.events import WorkerLost
 from paninifs.engine.worker.block_execution import Blocks
-from paninifs.engine.worker.micro_batch import MicroBatch
+from paninifs.engine.worker.micro_batches.micro_batch import MicroBatch
 from paninifs.engine.worker.task import run_task
 from paninifs.engine.worker.values.inputs import Inputs
 from paninifs.graphs.kernels import load

@@ -18,8 +18,8 @@ from paninifs.engine.run.failures.failing_shards import FailingShards
 from paninifs.engine.worker import block_execution
 from paninifs.engine.worker.block_execution import Blocks
 from paninifs.engine.worker.failing_rows import FailureLimit
-from paninifs.engine.worker.micro_batch import MicroBatch
-from paninifs.engine.worker.pace import FIRST_TEXTS
+from paninifs.engine.worker.micro_batches.micro_batch import MicroBatch
+from paninifs.engine.worker.micro_batches.pace import FIRST_TEXTS
 from paninifs.engine.worker.task import sendable
 from paninifs.engine.worker.user_code import (
     NAMELESS,

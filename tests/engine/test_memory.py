@@ -19,8 +19,8 @@ from paninifs.engine.monitoring.events import Notice, Planned
 from paninifs.engine.results.verify import verify
 from paninifs.engine.run.failures import killed
 from paninifs.engine.run.worker_memory import project
-from paninifs.engine.worker.budget import JOINED_COPIES
-from paninifs.engine.worker.micro_batch import MicroBatch
+from paninifs.engine.worker.micro_batches.budget import JOINED_COPIES
+from paninifs.engine.worker.micro_batches.micro_batch import MicroBatch
 from paninifs.engine.worker.readiness import Readiness, prepared
 from paninifs.storage.corpus.index import CorpusIndex, FileIndex
 from paninifs.storage.rows import Lengths, RowSpan, SourceFile, Stretch, Unit
@@ -310,7 +310,7 @@ def test_text_joined_for_a_device_fits_the_worker(cuda_on_host, memory, times):
     with pf.connect(workers=1, memory=memory, quiet=True) as client:
         ready = client.submit(prepared, "cuda", pure=False).result()
         assert client.submit(prepared, "cpu", pure=False).result().joined is None
-    assert ready.joined == MicroBatch(int(times * 3 * 65_536), int(times * 3 * (64 << 20)))
+    assert ready.joined == MicroBatch(int(times * 2 * 65_536), int(times * 2 * (64 << 20)))
     assert JOINED_COPIES * ready.joined.text_bytes <= ready.limit / 8
 
 

@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import threading
 import time
+from concurrent.futures import Future
 from typing import ClassVar
 
+import pyarrow as pa
 import pytest
 
 import paninifs as pf
 from paninifs.engine.worker import task
+from paninifs.engine.worker.micro_batches.micro_batch import MicroBatch
 from paninifs.engine.worker.values import batches as batches_
+from paninifs.storage.rows import Rows
 from paninifs.storage.targets.local import LocalTarget
 
 
@@ -21,32 +25,74 @@ def soon(condition) -> bool:
     return condition()
 
 
-def test_exactly_one_batch_is_read_ahead():
+def nothing():
+    return None
+
+
+def test_exactly_one_group_is_read_ahead():
     read = []
 
-    def batches():
+    def groups():
         for number in range(5):
             read.append(number)
-            yield number
+            yield [number]
 
-    ahead = batches_.read_ahead(batches())
+    ahead = batches_.read_ahead(groups(), nothing)
     for number in range(4):
-        assert next(ahead) == number
+        assert next(ahead) == [number]
         assert soon(lambda: len(read) == number + 2)  # noqa: B023
         time.sleep(0.05)
         assert len(read) == number + 2
     ahead.close()
 
 
-def test_a_read_error_comes_after_the_batches_read_before():
-    def batches():
-        yield 1
+def test_a_read_error_comes_after_the_groups_read_before():
+    def groups():
+        yield [1]
         raise OSError("the disk")
 
-    ahead = batches_.read_ahead(batches())
-    assert next(ahead) == 1
+    ahead = batches_.read_ahead(groups(), nothing)
+    assert next(ahead) == [1]
     with pytest.raises(OSError, match="the disk"):
         next(ahead)
+
+
+def test_results_are_collected_while_reading_is_slow():
+    read, computed = threading.Event(), Future()
+
+    def groups():
+        yield [1]
+        read.wait(10)
+        yield [2]
+
+    pending = [computed]
+    ahead = batches_.read_ahead(groups(), lambda: pending[0] if pending else None)
+    assert next(ahead) == [1]
+    computed.set_result("a part")
+    assert next(ahead) == []
+    pending.clear()
+    read.set()
+    assert next(ahead) == [2]
+    assert list(ahead) == []
+
+
+@pytest.mark.parametrize(
+    ("rows", "gathered"),
+    [
+        ([(0, 3), (3, 3), (6, 1)], [[0, 3], [6]]),
+        ([(0, 2), (5, 2), (7, 2)], [[0], [5, 7]]),  # rows between them are not read
+        ([(0, 9)], [[0]]),
+        ([], []),
+    ],
+)
+def test_batches_are_gathered_until_they_are_enough(rows, gathered):
+    def batches():
+        for row, count in rows:
+            text = pa.array(["text"] * count)
+            yield None, row, Rows(row, text, {})
+
+    groups = batches_.gathered(batches(), lambda: MicroBatch(rows=4, text_bytes=1000))
+    assert [[row for _, row, _ in group] for group in groups] == gathered
 
 
 class Slow(LocalTarget):

@@ -21,7 +21,13 @@ from paninifs.engine.monitoring.figures import Figures
 from paninifs.engine.monitoring.progress import Progress
 from paninifs.engine.worker import task
 from paninifs.engine.worker.block_execution import Blocks
-from paninifs.engine.worker.pace import CALL_SECONDS, FIRST_TEXTS, GROWTH, LONG_SECONDS, Pace
+from paninifs.engine.worker.micro_batches.pace import (
+    CALL_SECONDS,
+    FIRST_TEXTS,
+    GROWTH,
+    LONG_SECONDS,
+    Pace,
+)
 from paninifs.engine.worker.values.inputs import Inputs
 from paninifs.storage.text import PackedText
 

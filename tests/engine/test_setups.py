@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 import paninifs as pf
-from paninifs.engine.worker.micro_batch import MicroBatch
+from paninifs.engine.worker.micro_batches.micro_batch import MicroBatch
 from paninifs.engine.worker.values import setups
 from paninifs.engine.worker.values.setups import arguments_of, close_unused
 from paninifs.storage.errors import BlockError, GraphError, ResultsMismatch

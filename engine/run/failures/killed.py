@@ -16,7 +16,7 @@ from dask.utils import format_bytes
 from ....storage.errors import RunFailed
 from ....storage.store.lifecycle import OpenStore
 from ...monitoring.events import Event, Notice, ShardDone
-from ...worker.micro_batch import MicroBatch
+from ...worker.micro_batches.micro_batch import MicroBatch
 from ...worker.task import Task, TaskMode
 from ..tasks import task_of
 

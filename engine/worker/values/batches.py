@@ -1,15 +1,15 @@
-"""Batches of rows on their way from the corpus to the blocks: read ahead, joined, or not read."""
+"""Batches of rows on their way from the corpus to the blocks: read ahead, gathered, or not read."""
 
 from __future__ import annotations
 
-from collections.abc import Generator, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Generator, Iterable, Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from contextlib import closing
 from dataclasses import dataclass
-from itertools import groupby
+from typing import Any
 
 from ....storage.rows import Rows, Stretch
-from ..block_execution import Blocks
+from ..micro_batches.micro_batch import MicroBatch
 
 
 @dataclass(frozen=True)
@@ -32,39 +32,70 @@ Batch = ReadBatch | tuple[Stretch, int, UnreadRows]
 """A stretch, the number in the corpus of the first row, and the rows."""
 
 
-def read_ahead(batches: Generator[ReadBatch] | Generator[Batch]) -> Iterator[Batch]:
-    """Read one batch while the previous one is computed."""
+def read_ahead(
+    batches: Generator[Sequence[Batch]], awaited: Callable[[], Future[Any] | None]
+) -> Generator[Sequence[Batch]]:
+    """Read one group of batches while the previous one is computed.
+
+    Yield no batches if what is awaited is done before the next group is read.
+    """
     with closing(batches), ThreadPoolExecutor(1, "paninifs-read") as reader:
         upcoming = reader.submit(next, batches, None)
-        while (batch := upcoming.result()) is not None:
+        while True:
+            if (other := awaited()) is not None:
+                wait([upcoming, other], return_when=FIRST_COMPLETED)
+                if not upcoming.done():
+                    yield []
+                    continue
+            if (group := upcoming.result()) is None:
+                return
             upcoming = reader.submit(next, batches, None)
-            yield batch
+            yield group
 
 
-def gathered(batches: Generator[ReadBatch], blocks: Blocks) -> Generator[ReadBatch]:
-    """Join the batches of a stretch until they have enough rows, or text, for the blocks."""
+def gathered(
+    batches: Generator[ReadBatch], enough: Callable[[], MicroBatch]
+) -> Generator[list[ReadBatch]]:
+    """Gather consecutive batches until they have enough rows, or text, for the blocks."""
+    held: list[ReadBatch] = []
+    n_rows = nbytes = 0
     with closing(batches):
-        for _, batches_of_stretch in groupby(batches, key=lambda batch: batch[0]):
-            held: list[ReadBatch] = []
-            for batch in batches_of_stretch:
-                held.append(batch)
-                n_rows = sum(len(rows) for *_, rows in held)
-                nbytes = sum(rows.text.nbytes for *_, rows in held)
-                target = blocks.joined_batch
-                if target is None or n_rows >= target.rows or nbytes >= target.text_bytes:
-                    yield _joined(held)
-                    held = []
-            if held:
-                yield _joined(held)
+        for batch in batches:
+            _, row, rows = batch
+            if held and row != held[-1][1] + len(held[-1][2]):  # not the next row
+                yield held
+                held, n_rows, nbytes = [], 0, 0
+            held.append(batch)
+            n_rows, nbytes = n_rows + len(rows), nbytes + rows.text.nbytes
+            target = enough()
+            if n_rows >= target.rows or nbytes >= target.text_bytes:
+                yield held
+                held, n_rows, nbytes = [], 0, 0
+    if held:
+        yield held
 
 
-def _joined(held: Sequence[ReadBatch]) -> ReadBatch:
-    stretch, row, rows = held[0]
-    return stretch, row, Rows.joined([rows for *_, rows in held]) if len(held) > 1 else rows
+def one_by_one(batches: Generator[ReadBatch]) -> Generator[list[ReadBatch]]:
+    """Yield each batch as it is read."""
+    with closing(batches):
+        for batch in batches:
+            yield [batch]
 
 
-def unread(stretches: Sequence[Stretch]) -> Generator[Batch]:
+def unread(stretches: Iterable[Stretch]) -> Generator[list[Batch]]:
     """Yield the rows of stretches without their texts."""
     for stretch in stretches:
         rows = stretch.span.stop - stretch.span.start
-        yield stretch, stretch.row, UnreadRows(stretch.span.start, rows)
+        yield [(stretch, stretch.row, UnreadRows(stretch.span.start, rows))]
+
+
+def slice_of(batches: Sequence[Batch], start: int, stop: int) -> list[Batch]:
+    """Return rows ``[start, stop)``, by their numbers in the corpus, of consecutive batches."""
+    found: list[Any] = []
+    for stretch, row, rows in batches:
+        first, last = max(start, row), min(stop, row + len(rows))
+        if (first, last) == (row, row + len(rows)):
+            found.append((stretch, row, rows))
+        elif first < last:
+            found.append((stretch, first, rows.slice(first - row, last - row)))
+    return found

@@ -10,7 +10,7 @@ from ....storage.field import Field
 from ....storage.rows import Column, ColumnSelection
 from ....storage.store.layout import VALID
 from ..failing_rows import FailureLimit
-from ..micro_batch import MicroBatch
+from ..micro_batches.micro_batch import MicroBatch
 from ..user_code import Sources
 from .inputs import needs_text
 from .stored import StoredReductions, StoredValues

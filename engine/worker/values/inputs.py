@@ -14,7 +14,7 @@ import pyarrow.compute as pc
 from ....graphs.block import LENGTH, TEXT
 from ....storage.rows import validity
 from ....storage.text import PackedText
-from ..micro_batch import MicroBatch
+from ..micro_batches.micro_batch import MicroBatch
 
 POINTER_BYTES = 8  # of an item of an object array
 

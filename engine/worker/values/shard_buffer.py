@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -13,7 +12,7 @@ import pyarrow as pa
 from ....storage.cleaning.normal_forms import NO_FORMS, NormalForms
 from ....storage.field import Field
 from ....storage.store.quarantine import QuarantinedRows, merge
-from ..failing_rows import FailedRows, FailureLimit
+from ..failing_rows import FailedRows
 from .stored import LoadedValues
 
 Arrays = dict[str, Any]
@@ -22,35 +21,38 @@ Arrays = dict[str, Any]
 
 @dataclass(kw_only=True)
 class ShardBuffer:
-    """The arrays of rows ``[start, stop)`` of the corpus, filled batch by batch."""
+    """The arrays of rows ``[start, stop)`` of the corpus, filled part by part."""
 
     start: int
     stop: int
-    arrays: Arrays
+    fields: Sequence[Field]  # whose values are collected in arrays
     failed: FailedRows  # rows that a block failed for
+    arrays: Arrays = field(default_factory=dict)
     quarantined: list[QuarantinedRows] = field(default_factory=list)
     text_bytes: int = 0
+    rows_filled: int = 0
     rows_computed: int = 0  # quarantined rows are not computed
     forms: NormalForms = NO_FORMS  # normal forms found so far; empty if texts are normalised
     seconds: dict[str, float] = field(default_factory=dict)  # by block, and "read" for waiting
     strings: dict[str, list[pa.Array]] = field(default_factory=dict)  # string columns, in batches
     micro_batch: tuple[int, int] | None = None  # texts, and their bytes, last given to a block
-    ran: Counter[str] = field(default_factory=Counter)  # texts, by block with a condition
+    ran: Mapping[str, int] = field(default_factory=dict)  # texts, by block with a condition
     stored: LoadedValues | None = None  # of earlier stages
 
-    @classmethod
-    def of(
-        cls,
-        bounds: tuple[int, int],
-        fields: Sequence[Field],
-        limit: FailureLimit,
-        forms: NormalForms = NO_FORMS,
-    ) -> ShardBuffer:
-        """Return an empty buffer for rows ``[start, stop)``."""
-        start, stop = bounds
-        arrays = {one.name: np.empty((stop - start, *one.shape), one.array_dtype) for one in fields}
-        failed = FailedRows(limit=limit, rows=stop - start)
-        return cls(start=start, stop=stop, arrays=arrays, failed=failed, forms=forms)
+    def __len__(self) -> int:
+        return self.stop - self.start
+
+    @property
+    def is_full(self) -> bool:
+        """Whether all rows are filled."""
+        return self.rows_filled == len(self)
+
+    def allocate(self) -> None:
+        """Make the arrays, unless they exist. Until rows are filled they would only hold memory."""
+        if not self.arrays:
+            self.arrays = {
+                one.name: np.empty((len(self), *one.shape), one.array_dtype) for one in self.fields
+            }
 
     def add_seconds(self, name: str, seconds: float) -> None:
         """Add to the seconds of a block, or of reading."""

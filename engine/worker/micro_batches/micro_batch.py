@@ -1,6 +1,6 @@
 """`MicroBatch`: the maximum size of one call of a block. It never changes a result.
 
-Choosing a size is in `adaptive_batch_size`.
+Choosing a size is in `adaptive_size`.
 """
 
 from __future__ import annotations
@@ -9,8 +9,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ...storage.errors import UsageError
-from ...storage.text import PackedText
+from ....storage.errors import UsageError
+from ....storage.text import PackedText
 
 
 @dataclass(frozen=True)

@@ -1,6 +1,6 @@
 """`Pace`: limits the texts per call of a slow block, so that a run reports progress every second.
 
-A limit that memory and speed set is in `adaptive_batch_size`; the smaller of the two applies.
+A limit that memory and speed set is in `adaptive_size`; the smaller of the two applies.
 """
 
 from __future__ import annotations

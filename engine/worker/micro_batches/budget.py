@@ -11,15 +11,18 @@ from dataclasses import dataclass
 
 import psutil
 
-from ...graphs.kernels import Kernels
+from ....graphs.kernels import Kernels
 from .micro_batch import MicroBatch
 
 SHARE = 1 / 8
 """Share of a worker's memory limit for the micro-batches of all its threads."""
 
-JOINED_COPIES = 5
-"""Number of copies of joined text in memory: two of the text being read (as batches and joined),
-two of the text being computed meanwhile, and one that waits to be copied to the device."""
+JOINED = 2
+"""Micro-batches that are joined before they are cut, so that larger ones can be tried too."""
+
+JOINED_COPIES = 6
+"""Joined batches in memory: what is read next, as batches and joined, what is being cut, and the
+micro-batches in flight, at most six."""
 
 MAX_SCALE = 8.0
 """Largest multiple of a device's own micro-batch; with larger ones, results only wait."""
@@ -39,7 +42,7 @@ def max_scale(kernels: Kernels) -> float:
     if kernels.IN_FLIGHT == 1:
         return 1.0
     _, text_bytes = kernels.MICRO_BATCH
-    scale = _host_share() / (JOINED_COPIES * kernels.IN_FLIGHT * text_bytes)
+    scale = _host_share() / (JOINED_COPIES * JOINED * text_bytes)
     return min(MAX_SCALE, 2.0 ** math.floor(math.log2(scale)))
 
 
@@ -47,7 +50,17 @@ def joined_batch(kernels: Kernels) -> MicroBatch | None:
     """Return how much input a task joins at most; None for a backend that needs no joining."""
     if kernels.IN_FLIGHT == 1:
         return None
-    return MicroBatch(*kernels.MICRO_BATCH).times(kernels.IN_FLIGHT * max_scale(kernels))
+    return MicroBatch(*kernels.MICRO_BATCH).times(JOINED * max_scale(kernels))
+
+
+def in_flight(kernels: Kernels) -> int:
+    """Return how many micro-batches a task has in flight: its share of what keeps a device busy.
+
+    At least two on a device, so that one is on its way while another is computed.
+    """
+    if kernels.IN_FLIGHT == 1:
+        return 1
+    return max(2, -(-kernels.IN_FLIGHT // _current_worker().threads))
 
 
 @dataclass(frozen=True)
