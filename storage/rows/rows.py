@@ -6,7 +6,7 @@ up a shard, is in `corpus`.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from typing import Any, BinaryIO, Protocol
@@ -225,14 +225,6 @@ class Rows:
         fault = Fault(start, reason, rows=count)
         return cls(start, pa.nulls(count, pa.string()), columns, (fault,))
 
-    @classmethod
-    def joined(cls, parts: Sequence[Rows]) -> Rows:
-        """Concatenate batches of consecutive rows."""
-        first = parts[0]
-        columns = {name: _concat([part.columns[name] for part in parts]) for name in first.columns}
-        faults = tuple(fault for part in parts for fault in part.faults)
-        return cls(first.start, _concat([part.text for part in parts]), columns, faults)
-
     def __len__(self) -> int:
         return len(self.text)
 
@@ -268,16 +260,6 @@ class Rows:
         )
         columns = {name: column.slice(start, stop - start) for name, column in self.columns.items()}
         return Rows(first, self.text.slice(start, stop - start), columns, faults)
-
-
-def _concat(arrays: Sequence[pa.Array]) -> pa.Array:
-    kinds = {array.type for array in arrays}
-    # Batches may differ in the width of their offsets, and joined 32-bit offsets may overflow.
-    if len(kinds) > 1 or (
-        kinds == {pa.string()} and sum(array.nbytes for array in arrays) > SHORT_BYTES
-    ):
-        arrays = [array.cast(pa.large_string()) for array in arrays]
-    return pa.concat_arrays(arrays)
 
 
 class Opener(Protocol):

@@ -670,14 +670,6 @@ def test_counting_json_lines_never_holds_more_than_a_batch(write):
     assert found.lengths[rows.ANY_TEXT] == rows.Lengths(len(data), (20 << 20) + 12, 0)
 
 
-def test_texts_too_long_together_for_32_bit_offsets_get_64(monkeypatch):
-    monkeypatch.setattr(rows, "SHORT_BYTES", 40)
-    parts = [rows.Rows(n, pa.array(["x" * 9]), {"id": pa.array(["y" * 9])}) for n in range(4)]
-    few, many = rows.Rows.joined(parts[:2]), rows.Rows.joined(parts)
-    assert (few.text.type, many.text.type) == (pa.string(), pa.large_string())
-    assert many.columns["id"].to_pylist() == ["y" * 9] * 4
-
-
 @pytest.mark.parametrize("values", [["a", "b"], [b"a", b"b"]])
 def test_repeated_dictionary_text_is_decoded_with_64_bit_offsets(tmp_path, values):
     column = pa.array([values[0]] * 3 + [values[1]]).dictionary_encode()
