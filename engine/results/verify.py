@@ -245,13 +245,13 @@ def _take_out_failed(store: ResultsStore, spec: ComputeSpec, part: ShardBuffer) 
 
     Those blocks are not run again.
     """
-    for entry in quarantined_of(store.target, part.start // store.layout.shard_rows):
-        row = -1 if entry.row is None else entry.row - part.start
-        if entry.block is None or not 0 <= row < part.stop - part.start:
-            continue
-        part.arrays["valid"][row] = False
-        for computed in spec.graph.fields:
-            part.arrays[computed.name][row : row + 1] = computed.fill
+    rows = [
+        entry.row - part.start
+        for entry in quarantined_of(store.target, part.start // store.layout.shard_rows)
+        if entry.block is not None and entry.row is not None
+    ]
+    within = [row for row in rows if 0 <= row < len(part)]
+    part.take_out(within, spec.valid, spec.graph.arrays)
 
 
 def _later_bytes(

@@ -89,6 +89,23 @@ def test_a_shard_that_is_done_is_left_out(glosses, write_jsonl, tmp_path, thread
     assert arrays(tmp_path / "r") == before
 
 
+SCRATCH = np.empty(64, np.int32)
+
+
+@pf.map_block(fields=[pf.Field("n_bytes", "int32")], version="1")
+def uses_its_array_again(text):
+    made = SCRATCH[: len(text)]
+    made[:] = text.offsets[1:] - text.offsets[:-1]
+    return made
+
+
+def test_a_block_may_use_its_array_again(glosses, write_jsonl, tmp_path, threads):
+    graph, size = pf.Graph([uses_its_array_again]), pf.MicroBatch(rows=64)
+    run(graph, write_jsonl(glosses), tmp_path / "r", threads, micro_batch=size)
+    found = pf.open_results(tmp_path / "r")
+    assert found.n_bytes.values.tolist() == [len(one["text"].encode()) for one in glosses]
+
+
 def test_failing_texts_belong_to_their_own_shards(glosses, write_jsonl, tmp_path, threads):
     corpus = write_jsonl([*glosses[:700], {"id": "none"}, *glosses[700:]])
     graph = pf.default_graph() + is_long + picky

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -39,6 +40,8 @@ class Filler:
 
     def fill(self, work: Work, part: Part, size: MicroBatch) -> None:
         """Write a part of the results, and what else belongs to its rows."""
+        if part.start == 0 and self.spec.columns.cleaning.unicode is None:
+            self._look_for_forms(work)
         low, high = work.rows_of(part.start, part.stop)
         for buffer in work.buffers:
             first = max(low, buffer.start - work.row)
@@ -50,18 +53,17 @@ class Filler:
 
     def _fill(self, buffer: ShardBuffer, work: Work, part: Part, low: int, high: int) -> None:
         """Write rows ``[low, high)`` of the work."""
-        buffer.allocate()
         for at, batch in work.batches_in(low, high):
             self._fill_columns(buffer, batch, work.row + at - buffer.start)
         usable = work.usable[low:high]
         here = slice(work.row + low - buffer.start, work.row + high - buffer.start)
-        buffer.arrays[self.spec.valid][here] = usable
+        buffer.array(self.spec.valid)[here] = usable
         start, stop = np.searchsorted(work.rows_of_texts, (low, high)).tolist()
         if start < stop:
             self._fill_values(buffer, work, part, start, stop)
         if not usable.all():
             for computed in self.spec.graph.arrays:
-                buffer.arrays[computed.name][here][~usable] = computed.fill
+                buffer.array(computed.name)[here][~usable] = computed.fill
         buffer.rows_filled += high - low
 
     def _fill_values(
@@ -72,7 +74,11 @@ class Filler:
         if at[-1] - at[0] == len(at) - 1:
             at = slice(int(at[0]), int(at[-1]) + 1)
         for name, array in part.arrays.items():
-            buffer.arrays[name][at] = array[start - part.start : stop - part.start]
+            values = array[start - part.start : stop - part.start]
+            if len(values) == len(buffer) and name in self._own:
+                buffer.arrays[name] = values
+            else:
+                buffer.array(name)[at] = values
         share = (stop - start) / (part.stop - part.start)
         for name, seconds in part.seconds.items():
             buffer.add_seconds(name, share * seconds)
@@ -89,34 +95,42 @@ class Filler:
                 buffer.quarantined += _not_computed(batch, buffer.stored.usable[here])
             return
         assert isinstance(rows, Rows)  # the first stage reads them
-        spec, arrays = self.spec, buffer.arrays
+        spec = self.spec
         buffer.quarantined += [quarantined_rows(stretch, fault) for fault in rows.faults]
-        if spec.columns.cleaning.unicode is None:
-            self._forms = self._forms.updated(rows.text, row)
         buffer.forms = self._forms
         if spec.id_column is None:
-            arrays["id"][here] = np.arange(row, row + len(rows))
+            buffer.array("id")[here] = np.arange(row, row + len(rows))
         ids = [("id", spec.id_column)] if spec.id_column else []
         for name, column in [*ids, *((column.array, column) for column in spec.keep)]:
             values = rows.columns[column.name]
-            arrays[f"{name}_valid"][here] = known = validity(values)
+            buffer.array(f"{name}_valid")[here] = known = validity(values)
             if column.kind == "string":
                 filled = values if known.all() else values.fill_null("")
                 buffer.strings.setdefault(name, []).append(filled.cast(pa.large_string()))
             else:
                 filled = values if known.all() else values.fill_null(pa.scalar(0).cast(values.type))
-                arrays[name][here] = filled.to_numpy(zero_copy_only=False)
+                buffer.array(name)[here] = filled.to_numpy(zero_copy_only=False)
+
+    def _look_for_forms(self, work: Work) -> None:
+        for _, row, rows in work.batches:
+            if isinstance(rows, Rows):
+                self._forms = self._forms.updated(rows.text, row)
+
+    @cached_property
+    def _own(self) -> frozenset[str]:
+        """Fields of blocks of ours, which make new arrays; a user's block may use its own again."""
+        ours = [one for one in self.spec.graph.maps if one.function is None]
+        fields = [field for block in ours for field in block.fields]
+        return frozenset(array.name for field in fields for array in field.arrays)
 
     def completed(self, buffer: ShardBuffer) -> ShardBuffer:
         """Return a full buffer; rows that a block failed for are taken out."""
-        spec, arrays = self.spec, buffer.arrays
-        for row in buffer.failed.entries:
-            at = slice(row - buffer.start, row - buffer.start + 1)
-            arrays[spec.valid][at] = False
-            for computed in spec.graph.arrays:
-                arrays[computed.name][at] = computed.fill
+        spec = self.spec
+        failed = [row - buffer.start for row in buffer.failed.entries]
+        buffer.take_out(failed, spec.valid, spec.graph.arrays)
+        valid = buffer.arrays[spec.valid]
         buffer.ran = {
-            block.name: int(np.count_nonzero(arrays[spec.valid] & self._chosen(buffer, block.when)))
+            block.name: int(np.count_nonzero(valid & self._chosen(buffer, block.when)))
             for block in spec.graph.maps
             if block.when
         }

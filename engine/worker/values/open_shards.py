@@ -26,9 +26,9 @@ class OpenShards:
         self._spec, self._todo = spec, iter(ranges)
         self._stored = spec.stored.open() if spec.stored else None
         columns = {"id" if spec.id_column else "", *(column.array for column in spec.keep)}
-        self._fields = [
-            one for one in spec.fields if one.dtype != STRING or one.name not in columns
-        ]
+        self._fields = {
+            one.name: one for one in spec.fields if one.dtype != STRING or one.name not in columns
+        }
         self._open: deque[ShardBuffer] = deque()
         self._unread: deque[ShardBuffer] = deque()  # those of which not all rows are read
         self._begin()

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
 
 from ....storage.cleaning.normal_forms import NO_FORMS, NormalForms
@@ -25,7 +26,7 @@ class ShardBuffer:
 
     start: int
     stop: int
-    fields: Sequence[Field]  # whose values are collected in arrays
+    fields: Mapping[str, Field]  # by name, those whose values are collected in arrays
     failed: FailedRows  # rows that a block failed for
     arrays: Arrays = field(default_factory=dict)
     quarantined: list[QuarantinedRows] = field(default_factory=list)
@@ -47,12 +48,22 @@ class ShardBuffer:
         """Whether all rows are filled."""
         return self.rows_filled == len(self)
 
-    def allocate(self) -> None:
-        """Make the arrays, unless they exist. Until rows are filled they would only hold memory."""
-        if not self.arrays:
-            self.arrays = {
-                one.name: np.empty((len(self), *one.shape), one.array_dtype) for one in self.fields
-            }
+    def array(self, name: str) -> npt.NDArray[Any]:
+        """Return the array of a field; it is made when its first rows are filled."""
+        if name not in self.arrays:
+            one = self.fields[name]
+            self.arrays[name] = np.empty((len(self), *one.shape), one.array_dtype)
+        found: npt.NDArray[Any] = self.arrays[name]
+        return found
+
+    def take_out(self, rows: Sequence[int], valid: str, computed: Iterable[Field]) -> None:
+        """Make rows of a full shard invalid, counted from 0, and fill what was computed of them."""
+        if rows:
+            self.arrays[valid][rows] = False
+            for one in computed:
+                # What a block returned may be a part of other arrays, or read-only.
+                array = self.arrays[one.name] = self.arrays[one.name].copy()
+                array[rows] = one.fill
 
     def add_seconds(self, name: str, seconds: float) -> None:
         """Add to the seconds of a block, or of reading."""
