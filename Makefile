@@ -30,7 +30,7 @@ PYTEST = $(BIN)/python -P -m pytest -c tests/pytest.ini --rootdir tests -n $(WOR
 
 .DELETE_ON_ERROR:
 .DEFAULT_GOAL := help
-.PHONY: help demo quick test test-all tests lint format screenshots bench bench-advice bench-micro-batches bench-sample bench-watching reference soak fuzz large-files test-rapids test-gpu bench-gpu test-dask test-matrix requirements clean FORCE
+.PHONY: help demo quick test test-all tests lint format screenshots bench bench-advice bench-host bench-micro-batches bench-sample bench-watching reference soak fuzz large-files test-rapids test-gpu bench-gpu test-dask test-matrix requirements clean FORCE
 
 help: ## list the commands
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' $(firstword $(MAKEFILE_LIST)) | expand -t 22
@@ -75,6 +75,9 @@ reference: $(VENV)/.dev ## measure this machine as the reference of the advisor
 
 bench-micro-batches: $(VENV)/.dev ## measure fixed and adaptive micro-batches; QUICK=1: two minutes
 	$(BIN)/python tests/benchmarks/micro_batches.py $(if $(QUICK),--quick) --out $(BENCH_RESULTS)
+
+bench-host: $(VENV)/.dev ## measure what the host spends on a text, however fast its device: five minutes; QUICK=1: one minute
+	$(BIN)/python tests/benchmarks/host_costs.py $(if $(QUICK),--quick)
 
 bench-watching: $(VENV)/.dev ## measure the cost of watching a run: five minutes; QUICK=1: one minute
 	$(BIN)/python tests/benchmarks/watching.py $(if $(QUICK),--quick) --out $(BENCH_RESULTS)

@@ -40,7 +40,7 @@ class Filler:
 
     def fill(self, work: Work, part: Part, size: MicroBatch) -> None:
         """Write a part of the results, and what else belongs to its rows."""
-        if part.start == 0 and self.spec.columns.cleaning.unicode is None:
+        if part.start == 0 and self.spec.stored is None:
             self._look_for_forms(work)
         low, high = work.rows_of(part.start, part.stop)
         for buffer in work.buffers:
@@ -112,8 +112,10 @@ class Filler:
                 buffer.array(name)[here] = filled.to_numpy(zero_copy_only=False)
 
     def _look_for_forms(self, work: Work) -> None:
-        for _, row, rows in work.batches:
-            if isinstance(rows, Rows):
+        """Find texts that are not in a normal form, unless cleaning converts them to one."""
+        if self.spec.columns.cleaning.unicode is None:
+            for _, row, rows in work.batches:
+                assert isinstance(rows, Rows)  # the first stage reads them
                 self._forms = self._forms.updated(rows.text, row)
 
     @cached_property
