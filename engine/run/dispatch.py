@@ -153,6 +153,11 @@ class Dispatch:
         with suppress(Exception):  # the cluster may be closing, and the futures with it
             self._client.cancel(futures)
 
+    @property
+    def threads(self) -> int:
+        """Threads of all workers that are usable now."""
+        return sum(self._threads().values())
+
     def prepare(self, backend: str) -> None:
         """Start preparing every worker in the background, unless already started."""
         self._preparation.begin(backend)
@@ -324,7 +329,7 @@ class Dispatch:
 
     def _max_in_flight(self) -> int:
         """Return how many tasks may be in flight with the current workers."""
-        return TASKS_PER_THREAD * sum(self._threads().values()) + TASKS_WAITING
+        return TASKS_PER_THREAD * self.threads + TASKS_WAITING
 
     def _send(self, mode: TaskMode, task: Task) -> Future[Any]:
         future = submit_call(

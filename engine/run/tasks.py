@@ -11,6 +11,8 @@ from itertools import count
 from ...storage.corpus.index import CorpusIndex
 from ...storage.rows import Stretch
 from ...storage.store.lifecycle import OpenStore
+from ..worker.micro_batches.budget import JOINED
+from ..worker.micro_batches.micro_batch import MicroBatch
 from ..worker.task import Task
 
 TEXT_WORK = 150
@@ -19,6 +21,12 @@ TEXT_WORK = 150
 TASK_SECONDS = 20.0
 """Seconds of work of slow blocks in one task. A partition of more work is cut further, so that
 other workers take part: reading its beginning again takes a fraction of a second."""
+
+TASK_BATCHES = 6
+"""Joined batches of a task on a device: the first and the last leave some of its places empty."""
+
+TASKS_PER_THREAD = 2
+"""Tasks for each thread, before tasks are joined further."""
 
 REREAD_BYTES = 64 << 20
 """Most bytes of a file that can only be read from its beginning, for its partition to be cut."""
@@ -46,6 +54,40 @@ def tasks_left(store: OpenStore, text_seconds: float = 0.0) -> Iterator[Task]:
             continue
         for first in range(0, len(pending), most):
             yield task_of(store, next(numbers), pending[first : first + most])
+
+
+def joined_tasks(
+    store: OpenStore, tasks: Sequence[Task], joined: MicroBatch, threads: int
+) -> list[Task]:
+    """Join tasks of consecutive shards, so that each keeps a device busy for a while.
+
+    Every thread of the cluster still has tasks, unless they would become smaller than a
+    micro-batch.
+
+    Parameters
+    ----------
+    joined : MicroBatch
+        How much a task joins before it is computed.
+    threads : int
+        Threads of all workers.
+    """
+    known = [file for file in store.index.files if file.lengths and file.rows]
+    texts = sum(file.rows for file in known)
+    mean = sum(file.lengths.nbytes for file in known if file.lengths) / max(1, texts)
+    batch = min(joined.rows, int(joined.text_bytes / mean) if mean else joined.rows)
+    share = store.layout.rows // (TASKS_PER_THREAD * max(1, threads))
+    most = max(batch // JOINED, min(share, TASK_BATCHES * batch))
+    found: list[Task] = []
+    for task in tasks:
+        last = found[-1] if found else None
+        if last is not None and last.shards[-1] + 1 == task.shards[0]:
+            start, _ = store.layout.bounds(last.shards[0])
+            _, stop = store.layout.bounds(task.shards[-1])
+            if stop - start <= most:
+                found[-1] = task_of(store, last.partition, (*last.shards, *task.shards))
+                continue
+        found.append(task)
+    return found
 
 
 def _is_cheap(stretch: Stretch) -> bool:

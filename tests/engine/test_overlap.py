@@ -79,9 +79,13 @@ def test_results_are_collected_while_reading_is_slow():
 @pytest.mark.parametrize(
     ("rows", "gathered"),
     [
-        ([(0, 3), (3, 3), (6, 1)], [[0, 3], [6]]),
+        ([(0, 3), (3, 3), (6, 2)], [[0, 3], [6]]),
         ([(0, 2), (5, 2), (7, 2)], [[0], [5, 7]]),  # rows between them are not read
         ([(0, 9)], [[0]]),
+        (
+            [(0, 4), (4, 0), (4, 4), (8, 0)],
+            [[0], [4, 4, 8]],
+        ),  # a small rest
         ([], []),
     ],
 )

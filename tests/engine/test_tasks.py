@@ -6,6 +6,7 @@ import gzip
 import logging
 import pickle
 from itertools import pairwise
+from types import SimpleNamespace
 
 import dask
 import numpy as np
@@ -16,10 +17,12 @@ from hypothesis import strategies as st
 
 import paninifs as pf
 from paninifs.engine.monitoring.events import ShardDone
-from paninifs.engine.run.tasks import longest_first
+from paninifs.engine.run.tasks import joined_tasks, longest_first, tasks_left
+from paninifs.engine.worker.micro_batches.micro_batch import MicroBatch
 from paninifs.engine.worker.task import Task, worth_logging
 from paninifs.storage.corpus.index import CorpusIndex, FileIndex
 from paninifs.storage.rows import Lengths, RowSpan, SourceFile, Stretch, Unit
+from paninifs.storage.store.shards import StoreLayout
 
 ROWS = 16  # per file, and per shard
 
@@ -76,6 +79,28 @@ def test_unusable_rows_count_as_no_work():
     lost = Task(0, (0,), (Stretch(0, file, RowSpan(0, 100, 0, 0), problem="unreadable"),))
     sound = Task(1, (1,), (Stretch(100, index.files[1].file, RowSpan(0, 1, 0, 0)),))
     assert longest_first([lost, sound], index) == [sound, lost]
+
+
+@given(
+    sizes=st.lists(st.integers(1, 90), min_size=1, max_size=9),
+    done=st.sets(st.integers(0, 50)),
+    threads=st.integers(1, 4),
+)
+def test_tasks_for_a_device_are_joined_within_bounds(sizes, done, threads):
+    files = tuple(file_index(number, rows, 10 * rows) for number, rows in enumerate(sizes))
+    index = CorpusIndex(files=files, text="text", id=None, keep=())
+    layout = StoreLayout((), index.rows, 8, "")
+    store = SimpleNamespace(index=index, layout=layout, done=done)
+    apart = list(tasks_left(store))
+    joined = joined_tasks(store, apart, MicroBatch(rows=20, text_bytes=1000), threads)
+    assert [s for task in joined for s in task.shards] == [s for one in apart for s in one.shards]
+    most = max(10, min(index.rows // (2 * threads), 6 * 20))
+    for task in joined:
+        assert task in apart or 8 * (len(task.shards) - 1) < most
+    for one, other in pairwise(joined):
+        if one.shards[-1] + 1 == other.shards[0]:
+            rows = layout.bounds(other.shards[-1])[1] - layout.bounds(one.shards[0])[0]
+            assert rows > most or one in apart
 
 
 @pf.map_block(fields=[pf.Field("n", "int32")], name="steady", version="1")

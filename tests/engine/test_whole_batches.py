@@ -162,7 +162,7 @@ def test_short_documents_are_computed_together(glosses, tmp_path, threads, small
     options = {"backend": "cuda", "shard_rows": 64}
     run(pf.default_graph(), folder, tmp_path / "cuda", threads, **options)
     assert sum(small_launches) == 400
-    assert len(small_launches) == 7  # one for each task
+    assert len(small_launches) <= 2
     run(pf.default_graph(), folder, tmp_path / "cpu", threads)
     assert arrays(tmp_path / "cuda") == arrays(tmp_path / "cpu")
 

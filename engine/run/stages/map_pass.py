@@ -24,7 +24,7 @@ from ...worker.values.inputs import needs_text
 from ...worker.values.stored import StoredReductions, StoredValues
 from ..dispatch import Dispatch
 from ..spec import RunSpec
-from ..tasks import longest_first, tasks_left
+from ..tasks import joined_tasks, longest_first, tasks_left
 from ..worker_memory import project
 from .shard_news import ShardNews
 
@@ -90,13 +90,16 @@ class MapPass:
         measured = self.text_seconds or {}
         own = [block.name for block in self.graph.maps if block.function is not None]
         seconds = sum(measured.get(name, 0.0) for name in own)
-        left = list(tasks_left(store, max(self.graph.text_seconds, seconds)))
-        tasks = longest_first(left, store.index)
+        text_seconds = max(self.graph.text_seconds, seconds)
+        left = list(tasks_left(store, text_seconds))
         self._warn_of_slow_blocks(layout)
-        projection = None
-        if tasks:
+        projection, tasks = None, left
+        if left:
             self.dispatch.prepare(self.spec.backend)
             ready = self.dispatch.readiness()
+            if ready.joined is not None and not text_seconds:
+                left = joined_tasks(store, left, ready.joined, self.dispatch.threads)
+            tasks = longest_first(left, store.index)
             reads = self.stored is None or needs_text(self.graph.inputs)
             stretches = [stretch for task in tasks for stretch in task.stretches if reads]
             projection = project(

@@ -15,6 +15,7 @@ import numpy.typing as npt
 from ..failing_rows import OnFailure
 from ..values.inputs import Inputs
 from .adaptive_size import Fixed, Turn
+from .micro_batch import MicroBatch
 from .pace import Pace
 
 AnyTurn = Turn | Fixed
@@ -89,7 +90,6 @@ class Stream(Generic[AnyCall]):
 
     Examples
     --------
-    >>> from .micro_batch import MicroBatch
     >>> two_rows = Fixed(MicroBatch(rows=2))
     >>> call = Call(inputs=Inputs({}, 5), where=lambda *_: "")
     >>> def compute(call, turn, start, stop):
@@ -167,10 +167,14 @@ class Stream(Generic[AnyCall]):
         return sent.call, part
 
     def _cut(self, inputs: Inputs, turn: AnyTurn) -> Iterator[tuple[int, int]]:
-        """Yield micro-batches ``[start, stop)``, each of the size that is current at that time."""
+        """Yield micro-batches ``[start, stop)``, each of the size that is current at that time.
+
+        On a device they are about equal, as a small one takes almost as long as a large one.
+        """
         start = 0
         while start < len(inputs):
-            stop = inputs.stop(turn.size, start)
+            size = turn.size if self._pool is None else _even(turn.size, inputs[start:])
+            stop = inputs.stop(size, start)
             if self._pace is not None and stop - start > self._pace.rows:
                 stop = start + self._pace.rows
                 turn.spoiled()
@@ -178,3 +182,17 @@ class Stream(Generic[AnyCall]):
             start = stop
         if not len(inputs):
             yield 0, 0
+
+
+def _even(size: MicroBatch, inputs: Inputs) -> MicroBatch:
+    """Return a size, at most the given one, that cuts the inputs into about equal parts.
+
+    >>> from ....storage.text import PackedText
+    >>> _even(MicroBatch(100, 1000), Inputs.of_text(PackedText.from_strings(["un"] * 130)))
+    MicroBatch(rows=65, text_bytes=1000)
+    """
+    rows = -(-len(inputs) // -(-len(inputs) // size.rows))
+    parts = -(-inputs.nbytes // size.text_bytes)
+    # A few more bytes, as texts are not cut: otherwise some would be left for another part.
+    text_bytes = int(1.05 * inputs.nbytes / parts) if parts > 1 else size.text_bytes
+    return MicroBatch(rows, min(size.text_bytes, text_bytes))

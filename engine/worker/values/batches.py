@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Iterable, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from contextlib import closing
 from dataclasses import dataclass
@@ -10,6 +10,9 @@ from typing import Any
 
 from ....storage.rows import Rows, Stretch
 from ..micro_batches.micro_batch import MicroBatch
+
+SMALL_SHARE = 0.25
+"""Share of a joined batch that is half a micro-batch."""
 
 
 @dataclass(frozen=True)
@@ -56,23 +59,36 @@ def read_ahead(
 def gathered(
     batches: Generator[ReadBatch], enough: Callable[[], MicroBatch]
 ) -> Generator[list[ReadBatch]]:
-    """Gather consecutive batches until they have enough rows, or text, for the blocks."""
+    """Gather consecutive batches until they have enough rows, or text, for the blocks.
+
+    A rest that is small is added to the group before it, which waits for that.
+    """
+    waiting: list[ReadBatch] = []
     held: list[ReadBatch] = []
-    n_rows = nbytes = 0
+    share = 0.0  # of what is enough
     with closing(batches):
         for batch in batches:
             _, row, rows = batch
-            if held and row != held[-1][1] + len(held[-1][2]):  # not the next row
-                yield held
-                held, n_rows, nbytes = [], 0, 0
+            before = held or waiting
+            if before and row != before[-1][1] + len(before[-1][2]):  # not the next row
+                yield from _rest(waiting, held, share)
+                waiting, held, share = [], [], 0.0
             held.append(batch)
-            n_rows, nbytes = n_rows + len(rows), nbytes + rows.text.nbytes
             target = enough()
-            if n_rows >= target.rows or nbytes >= target.text_bytes:
-                yield held
-                held, n_rows, nbytes = [], 0, 0
-    if held:
-        yield held
+            share += max(len(rows) / target.rows, rows.text.nbytes / target.text_bytes)
+            if share >= 1:
+                if waiting:
+                    yield waiting
+                waiting, held, share = held, [], 0.0
+    yield from _rest(waiting, held, share)
+
+
+def _rest(
+    waiting: list[ReadBatch], held: list[ReadBatch], share: float
+) -> Iterator[list[ReadBatch]]:
+    if share < SMALL_SHARE:
+        waiting, held = waiting + held, []
+    yield from filter(None, (waiting, held))
 
 
 def one_by_one(batches: Generator[ReadBatch]) -> Generator[list[ReadBatch]]:
