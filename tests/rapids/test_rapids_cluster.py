@@ -12,6 +12,7 @@ import subprocess
 import sys
 from importlib.util import find_spec, module_from_spec, spec_from_file_location
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -35,6 +36,7 @@ from paninifs.engine.cluster import network
 from paninifs.engine.hardware.gpu import Gpu
 from paninifs.engine.hardware.nvml import Nvidia
 from paninifs.engine.hardware.packages import NEEDED, rapids
+from paninifs.graphs.kernels.cuda.memory import free_memory
 
 DASK_FRAMES = "dask.dataframe.dask_expr._collection"
 
@@ -138,6 +140,20 @@ def test_rmm_gets_a_pool_in_bytes_and_cupy_takes_from_it(pools, asked):
     rounded = asked["rmm_maximum_pool_size"] // 256 * 256
     assert call.arguments["maximum_pool_size"] == rounded == int(13.5 * GIB)
     assert allocators == [rmm_cupy_allocator]
+
+
+def test_free_memory_is_that_of_the_pool_cupy_uses(monkeypatch):
+    """cuDF makes CuPy use RMM's when it is imported; elsewhere RMM is imported without it."""
+    counting = SimpleNamespace(upstream_mr=SimpleNamespace(pool_size=lambda: 777))
+    monkeypatch.setattr(rmm.mr, "get_current_device_resource", lambda: counting)
+    with cupy.cuda.using_allocator(rmm_cupy_allocator):
+        assert free_memory() == 777
+    own = cupy.get_default_memory_pool().malloc
+    monkeypatch.setattr(cupy.cuda.runtime, "memGetInfo", lambda: (7 * GIB, 15 * GIB))
+    pool = SimpleNamespace(free_bytes=lambda: 300)
+    monkeypatch.setattr(cupy, "get_default_memory_pool", lambda: pool)
+    with cupy.cuda.using_allocator(own):
+        assert free_memory() == 7 * GIB + 300
 
 
 def test_cudf_spills_when_the_pool_is_full():

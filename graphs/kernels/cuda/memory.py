@@ -32,7 +32,8 @@ def _rmm_pool() -> Any:
     """Return RMM's pool if CuPy allocates from one, else None."""
     rmm = sys.modules.get("rmm")
     allocator = import_module("cupy").cuda.get_allocator()
-    if rmm is None or not getattr(allocator, "__module__", "").startswith("rmm"):
+    # CuPy's own allocator is a method of compiled code, whose `__module__` is None.
+    if rmm is None or not (getattr(allocator, "__module__", None) or "").startswith("rmm"):
         return None
     resource = rmm.mr.get_current_device_resource()
     while resource is not None and not hasattr(resource, "pool_size"):

@@ -249,6 +249,8 @@ class Device:
         with self._lock:
             self.taken -= nbytes
 
+    take.__module__ = None  # as of CuPy's allocator, a method of compiled code
+
 
 class Memory:
     """An allocation, freed when its last reference goes."""
