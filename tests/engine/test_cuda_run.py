@@ -389,6 +389,32 @@ def test_threads_that_begin_together_compile_once(cuda_on_host, monkeypatch):
     assert len(compiled) == 1
 
 
+def test_a_run_compiles_only_what_was_tested(corpus, tmp_path, threads, cuda_on_host, monkeypatch):
+    import cupy
+
+    compiled = []
+    compile_ = cupy.RawModule.compile
+
+    def watched(program):
+        compiled.append(program._code)
+        compile_(program)
+
+    monkeypatch.setattr(cupy.RawModule, "compile", watched)
+    load("cuda").prepare()
+    tested = list(compiled)
+    assert len(tested) == 1
+    run(corpus, tmp_path / "r", threads, "cuda", pf.default_graph).result()
+    assert compiled == tested
+
+
+def test_texts_that_lie_on_the_device_may_have_32_bit_offsets(glosses, cuda_on_host):
+    kernels = load("cuda")
+    text = pf.PackedText.from_strings([one["text"] for one in glosses[:100]])[3:]
+    ends = text.offsets.astype(np.int32)
+    frame = pf.PackedText(kernels.asarray(text.data), kernels.asarray(ends))
+    assert kernels.digest(frame).get().tolist() == load("reference").digest(text).tolist()
+
+
 def test_an_inventory_too_large_for_a_device_is_refused(cuda_on_host):
     kernels = load("cuda")
     many = tuple(f"D{n}" for n in range(257))

@@ -97,6 +97,17 @@ def test_offsets_of_both_widths_that_begin_anywhere(width, first):
     check(PackedText(whole.data, whole.offsets.astype(width))[first:])
 
 
+@pytest.mark.parametrize("width", [np.int32, np.int64])
+def test_texts_that_lie_on_the_device_already(width):
+    cuda, text = load("cuda"), PackedText.from_strings(texts_of("edge"))[3:]
+    there = PackedText(cuda.asarray(text.data), cuda.asarray(text.offsets.astype(width)))
+    wanted = reference.default_graph(text, dhatus=DHATUS, primes=PRIMES)
+    for field, exact in zip(
+        cuda.default_graph(there, dhatus=DHATUS, primes=PRIMES), wanted, strict=True
+    ):
+        assert field.get().tobytes() == exact.tobytes()
+
+
 @pytest.mark.parametrize("dhatus", INVENTORIES.values(), ids=INVENTORIES)
 def test_other_inventories(dhatus):
     texts = ["", "racine", "धातु", *("x" * length for length in range(40, 140))]

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Mapping
-from dataclasses import replace
 from functools import cache, partial
 from typing import Any
 
@@ -82,7 +81,6 @@ def _of_texts(text: PackedText, wanted: Specification) -> tuple[Array, Array, Ar
             f"backend 'cuda' supports up to {LARGEST_INVENTORY} dhātus, not "
             f"{len(wanted.dhatus)}; {CPU_INSTEAD}"
         )
-    wanted = replace(wanted, wide=text.offsets.dtype.itemsize == 8)
     digests = cupy.empty((texts if wanted.digest else 0, 32), np.uint8)
     shares = cupy.empty((texts, len(wanted.dhatus)), np.float32)
     base = cupy.empty((texts, len(wanted.primes)), np.float32)
@@ -90,7 +88,9 @@ def _of_texts(text: PackedText, wanted: Specification) -> tuple[Array, Array, Ar
     if texts:
         threads = TEXTS_PER_BLOCK * threads_per_text(wanted)
         # The last argument is 1, but must not be a compile-time constant: see sha256.cu.
-        arguments = (text.data, text.offsets, _order(text, wanted), np.int64(texts), np.uint32(1))
+        one = np.uint32(1)
+        offsets = text.offsets.astype(np.int64, copy=False)  # cuDF's have 32 bits
+        arguments = (text.data, offsets, _order(offsets, wanted), np.int64(texts), one)
         outputs = (digests, shares, base, parts)
         _launch(
             wanted, "compute_texts", -(-texts // TEXTS_PER_BLOCK), threads, *arguments, *outputs
@@ -109,13 +109,13 @@ def _of_shares(dhatu: Array, primes: tuple[int, ...]) -> tuple[Array, Array]:
     return base, parts
 
 
-def _order(text: PackedText, wanted: Specification) -> Array:
-    """Return the indices of the texts, the longest first: uint32 [n]."""
-    cupy, texts = load_cupy(), len(text)
+def _order(offsets: Array, wanted: Specification) -> Array:
+    """Return the indices of the texts, the longest first: uint32 [n]; offsets are int64 [n + 1]."""
+    cupy, texts = load_cupy(), len(offsets) - 1
     counts = cupy.zeros(_BINS, np.uint32)
     order = cupy.empty(texts, np.uint32)
     runs = -(-texts // _TEXTS_PER_RUN)
-    lengths = (text.offsets, np.int64(texts), np.int32(_TEXTS_PER_RUN), counts)
+    lengths = (offsets, np.int64(texts), np.int32(_TEXTS_PER_RUN), counts)
     _launch(wanted, "count_lengths", runs, _ORDER_THREADS, *lengths)
     _launch(wanted, "place_bins", 1, _ORDER_THREADS, counts)
     _launch(wanted, "order_texts", runs, _ORDER_THREADS, *lengths, order)

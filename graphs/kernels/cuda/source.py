@@ -47,7 +47,6 @@ class Specification:
     digest: bool = False
     primes: tuple[int, ...] = ()
     given: int = 0  # number of dhātus whose shares are an input, if they are not hashed
-    wide: bool = True  # whether offsets have 64 bits instead of 32
 
 
 @dataclass(frozen=True)
@@ -132,7 +131,6 @@ def _macros(wanted: Specification) -> dict[str, Any]:
         "HASHES": len(ordered),
         "DHATUS": wanted.given or len(wanted.dhatus),
         "PRIMES": len(wanted.primes),
-        "OFFSET": "long long" if wanted.wide else "int",
         "TEAMS": len(teams),
         "TEAM_WORK": _work_of(teams),
         "ROUND_WORDS": _list(ROUND_CONSTANTS),

@@ -1,7 +1,5 @@
 // The kernels: sort texts by length, hash them, and do the arithmetic.
 
-typedef OFFSET Offset;
-
 // --- order ----------------------------------------------------------------------------------------
 // All threads of a warp loop over as many blocks as the longest of their texts has, so texts are
 // processed in order of length, the longest first. Lengths are binned: bins are eight bytes wide up
@@ -16,12 +14,14 @@ __device__ __forceinline__ int bin_of(long long length) {
     return BINS - 1 - (NARROW + 32 * (power - 13) + (int)(length >> (power - 5) & 31));
 }
 
-__device__ __forceinline__ long long length_of(const Offset *offsets, long long text) {
-    return (long long)offsets[text + 1] - (long long)offsets[text];
+__device__ __forceinline__ long long length_of(const long long *offsets, long long text) {
+    return offsets[text + 1] - offsets[text];
 }
 
 // Count the texts of this block's run per bin, in shared memory.
-__device__ __forceinline__ void tally(const Offset *offsets, long long texts, int run, u32 *counts) {
+__device__ __forceinline__ void tally(
+    const long long *offsets, long long texts, int run, u32 *counts
+) {
     for (int bin = threadIdx.x; bin < BINS; bin += blockDim.x) counts[bin] = 0;
     __syncthreads();
     long long begin = (long long)blockIdx.x * run, end = begin + run < texts ? begin + run : texts;
@@ -32,7 +32,7 @@ __device__ __forceinline__ void tally(const Offset *offsets, long long texts, in
 
 // Count the texts per bin: u32 [BINS], zero on entry.
 extern "C" __global__ void count_lengths(
-    const Offset *offsets, long long texts, int run, u32 *counts
+    const long long *offsets, long long texts, int run, u32 *counts
 ) {
     __shared__ u32 here[BINS];
     tally(offsets, texts, run, here);
@@ -59,7 +59,7 @@ extern "C" __global__ void place_bins(u32 *counts) {
 
 // Write the indices of the texts bin by bin: u32 [texts]. `places` is overwritten.
 extern "C" __global__ void order_texts(
-    const Offset *offsets, long long texts, int run, u32 *places, u32 *order
+    const long long *offsets, long long texts, int run, u32 *places, u32 *order
 ) {
     __shared__ u32 next[BINS];
     tally(offsets, texts, run, next);
@@ -106,7 +106,7 @@ __device__ __forceinline__ void work_of(
 // With four blocks per processor, a thread has 128 registers, and the largest group needs most.
 extern "C" __global__ void __launch_bounds__(TEAMS * TEXTS_PER_BLOCK, 4)
     compute_texts(
-        const u8 *data, const Offset *offsets, const u32 *order, long long texts, u32 one,
+        const u8 *data, const long long *offsets, const u32 *order, long long texts, u32 one,
         u8 *digests, float *shares_out, float *base, float *parts
     ) {
     __shared__ u16 weights[DHATUS + 1][TEXTS_PER_BLOCK];  // up to 5 * 255 each
@@ -117,7 +117,7 @@ extern "C" __global__ void __launch_bounds__(TEAMS * TEXTS_PER_BLOCK, 4)
     long long text = there ? order[place] : 0;
     if (there)
         work_of(
-            team, data + (long long)offsets[text], length_of(offsets, text), one,
+            team, data + offsets[text], length_of(offsets, text), one,
             &weights[0][mine], digests + 32 * text
         );
 #if DHATUS

@@ -40,9 +40,9 @@ def chosen(values: Any, mask: npt.NDArray[np.bool_]) -> Any:
     rows = cupy.asarray(np.flatnonzero(mask))
     if not isinstance(values, PackedText):
         return values[rows]
-    starts = values.offsets[rows].astype(np.int64)
+    starts = values.offsets[rows]
     offsets = cupy.zeros(len(rows) + 1, np.int64)
-    offsets[1:] = cupy.cumsum(values.offsets[rows + 1].astype(np.int64) - starts)
+    offsets[1:] = cupy.cumsum(values.offsets[rows + 1] - starts)
     at = cupy.arange(int(offsets[-1]))
     row = cupy.searchsorted(offsets, at, side="right") - 1
     return PackedText(values.data[at + (starts - offsets[:-1])[row]], offsets)
@@ -152,12 +152,12 @@ def _offloaded(value: Any, stream: Any, held: list[npt.NDArray[Any]]) -> Any:
 
 
 def _staged(text: PackedText, held: list[npt.NDArray[Any]]) -> Iterator[npt.NDArray[Any]]:
-    """Copy texts to pinned memory: their bytes, and their offsets starting at 0."""
+    """Copy texts to pinned memory: their bytes, and their offsets starting at 0, of 64 bits."""
     begin, end = int(text.offsets[0]), int(text.offsets[-1])
     data = _pinned((end - begin,), np.uint8, held)
     data[...] = text.data[begin:end]
     yield data
-    offsets = _pinned(text.offsets.shape, text.offsets.dtype, held)
+    offsets = _pinned(text.offsets.shape, np.int64, held)
     np.subtract(text.offsets, begin, out=offsets)
     yield offsets
 

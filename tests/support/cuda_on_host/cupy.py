@@ -66,8 +66,8 @@ class ndarray(np.lib.mixins.NDArrayOperatorsMixin):  # noqa: N801 (CuPy's name)
     def __int__(self):
         return int(self._on_host)
 
-    def astype(self, dtype):
-        return ndarray(self._on_host.astype(dtype))
+    def astype(self, dtype, copy=True):
+        return self if self.dtype == dtype and not copy else ndarray(self._on_host.astype(dtype))
 
     def set(self, values, stream=None):
         assert type(values) is np.ndarray
