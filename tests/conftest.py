@@ -65,7 +65,7 @@ def pytest_runtest_setup(item):
 def _cuda_on_host():
     """Give the backend ``cuda`` a CuPy that compiles its kernels for this processor."""
     from paninifs.graphs.kernels.cuda import cuda_backend as cuda
-    from paninifs.graphs.kernels.cuda import device, transfer
+    from paninifs.graphs.kernels.cuda import device, pinned, transfer
 
     def forget():
         cuda._program.cache_clear()
@@ -73,15 +73,14 @@ def _cuda_on_host():
         device.device_name.cache_clear()
         cuda.prepare.cache_clear()
         transfer._idle.clear()
+        pinned.POOL.free_idle()
 
     forget()
     with pytest.MonkeyPatch.context() as patch:
-        for name in ("cupy", "cupyx"):
-            patch.delitem(sys.modules, name, raising=False)
+        patch.delitem(sys.modules, "cupy", raising=False)
         patch.syspath_prepend(CUDA_ON_HOST)
         yield
-        for name in ("cupy", "cupyx"):
-            sys.modules.pop(name, None)
+        sys.modules.pop("cupy", None)
     forget()
 
 

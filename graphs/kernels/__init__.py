@@ -76,9 +76,6 @@ class Kernels(Protocol):
     def may_be_of_text(self, block: Any, error: BaseException) -> bool:
         """Return whether a text, and not the device or the backend, may be why a block failed."""
 
-    def host_buffer(self, nbytes: int) -> npt.NDArray[np.uint8]:
-        """Return host memory for input, from which the backend copies fastest: uint8 [nbytes]."""
-
     def asarray(self, values: Array) -> Array:
         """Return an array in the backend's memory."""
 
@@ -99,6 +96,12 @@ class Kernels(Protocol):
 
     def count_allocations(self) -> AbstractContextManager[Count]:
         """Count the bytes that this thread allocates in the backend's own memory, if it has any."""
+
+    def host_buffer(self, nbytes: int) -> npt.NDArray[np.uint8]:
+        """Return a new uint8 array from which `offload` copies texts fastest.
+
+        Its memory is reused when no array or view uses it any more.
+        """
 
     def offload(
         self, values: Mapping[str, Any], work: Callable[[Mapping[str, Any]], Mapping[str, Array]]

@@ -42,11 +42,6 @@ def count_allocations() -> Iterator[Count]:
     yield Count()
 
 
-def host_buffer(nbytes: int) -> npt.NDArray[np.uint8]:
-    """Return memory for input."""
-    return np.empty(nbytes, np.uint8)
-
-
 def asarray(values: Any) -> npt.NDArray[Any]:
     """Return the values as a NumPy array."""
     return np.asarray(values)
@@ -73,6 +68,11 @@ def spread(values: Any, mask: npt.NDArray[np.bool_], field: Field) -> npt.NDArra
     if values is not None:
         array[mask] = values
     return array
+
+
+def host_buffer(nbytes: int) -> npt.NDArray[np.uint8]:
+    """Return a new array: `offload` copies nothing."""
+    return np.empty(nbytes, np.uint8)
 
 
 def offload(

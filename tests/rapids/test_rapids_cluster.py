@@ -316,10 +316,9 @@ def test_frames_are_cudfs_while_the_cluster_is_up(cuda):
 
 def compile_kernels_for_the_host(folder):
     """In a worker, where cuDF has imported the real CuPy long since: put the stand-in beside it."""
-    for name in ("cupy", "cupyx"):
-        spec = spec_from_file_location(name, Path(folder) / f"{name}.py")
-        sys.modules[name] = module_from_spec(spec)
-        spec.loader.exec_module(sys.modules[name])
+    spec = spec_from_file_location("cupy", Path(folder) / "cupy.py")
+    sys.modules["cupy"] = module_from_spec(spec)
+    spec.loader.exec_module(sys.modules["cupy"])
 
 
 def test_a_run_on_the_cluster_takes_the_gpus_kernels_and_makes_the_same_bits(cuda, tmp_path):

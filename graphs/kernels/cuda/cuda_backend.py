@@ -19,14 +19,21 @@ from ....storage.errors import BackendUnavailable, DeviceLost
 from ....storage.text import PackedText
 from ...inventories import DHATUS, PRIMES
 from .. import selftest
-from ..host import host_buffer  # noqa: F401 (a function of every backend)
 from .device import CPU_INSTEAD, device_name, load_cupy
 from .memory import count_allocations, free_memory  # noqa: F401 (functions of every backend)
 from .source import OPTIONS, WARP, Specification, source_of, threads_per_text
-from .transfer import asarray, chosen, offload, on_host, resident, spread  # noqa: F401 (as above)
+from .transfer import (
+    asarray,  # noqa: F401 (functions of every backend)
+    chosen,  # noqa: F401
+    host_buffer,  # noqa: F401
+    offload,
+    on_host,  # noqa: F401
+    resident,  # noqa: F401
+    spread,  # noqa: F401
+)
 
 IN_FLIGHT = 6
-"""Micro-batches in flight: two copied in, two computed, two copied out."""
+"""Micro-batches in flight: copied in, computed and copied out, while others are staged."""
 
 MICRO_BATCH = (65_536, 64 << 20)
 """Texts and bytes per micro-batch: a thousand blocks of threads, which fill the largest device."""

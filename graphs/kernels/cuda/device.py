@@ -8,6 +8,9 @@ from typing import Any
 
 from ....storage.errors import BackendUnavailable
 
+OUT_OF_MEMORY = 2
+"""Status of an error of CUDA's runtime: cudaErrorMemoryAllocation."""
+
 CPU_INSTEAD = (
     "to compute the same on the CPU, which also resumes the store, omit the backend or use the "
     "cluster 'cpu'"

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from importlib import import_module
 from typing import Any
 
 import numpy as np
@@ -14,9 +13,8 @@ from ....storage.errors import DeviceLost
 from ....storage.field import Field
 from ....storage.text import PackedText
 from .. import host
-from .device import device_name, load_cupy, responds
-
-_OUT_OF_MEMORY = 2  # cudaErrorMemoryAllocation
+from .device import OUT_OF_MEMORY, device_name, load_cupy, responds
+from .pinned import POOL
 
 Array = Any  # a CuPy array
 
@@ -28,8 +26,24 @@ def asarray(values: Any) -> Array:
 
 def on_host(values: Array) -> npt.NDArray[Any]:
     """Return an array in the host's memory."""
-    array: npt.NDArray[Any] = values if isinstance(values, np.ndarray) else values.get()
+    if isinstance(values, np.ndarray):
+        return values
+    stream = load_cupy().cuda.get_current_stream()
+    array = _to_host(values, stream)
+    _wait(stream)
     return array
+
+
+def host_buffer(nbytes: int) -> npt.NDArray[np.uint8]:
+    """Return host memory from which `offload` copies texts to the device without staging them.
+
+    It is ordinary memory if no more can be pinned.
+    """
+    try:
+        with _errors():
+            return POOL.empty((nbytes,), np.uint8)
+    except MemoryError:
+        return np.empty(nbytes, np.uint8)
 
 
 def chosen(values: Any, mask: npt.NDArray[np.bool_]) -> Any:
@@ -43,7 +57,7 @@ def chosen(values: Any, mask: npt.NDArray[np.bool_]) -> Any:
     starts = values.offsets[rows]
     offsets = cupy.zeros(len(rows) + 1, np.int64)
     offsets[1:] = cupy.cumsum(values.offsets[rows + 1] - starts)
-    at = cupy.arange(int(offsets[-1]))
+    at = cupy.arange(int(on_host(offsets[-1:])[0]))
     row = cupy.searchsorted(offsets, at, side="right") - 1
     return PackedText(values.data[at + (starts - offsets[:-1])[row]], offsets)
 
@@ -66,6 +80,8 @@ def offload(
 
     Arrays of strings stay on the host. Copies use pinned memory, and each call uses one stream, so
     that several threads keep the device's copy engines and processors busy at the same time.
+    What lies in a `host_buffer` is copied from there, everything else is first copied into pinned
+    memory. The arrays returned are in pinned memory, which they hold until they are garbage.
 
     Raises
     ------
@@ -75,11 +91,11 @@ def offload(
         The device failed, and will fail every other call of this process.
     """
     returned: dict[str, npt.NDArray[Any]] = {}
-    pinned: list[npt.NDArray[Any]] = []
+    staged: list[npt.NDArray[Any]] = []  # held until the stream has copied them
     with _errors(), _stream() as stream:
-        on_device = {name: _offloaded(value, stream, pinned) for name, value in values.items()}
+        on_device = {name: _offloaded(value, stream, staged) for name, value in values.items()}
         for name, array in work(on_device).items():
-            returned[name] = _to_host(array, stream, pinned)
+            returned[name] = _to_host(array, stream)
     return returned
 
 
@@ -107,15 +123,22 @@ def _errors() -> Iterator[None]:
     try:
         yield
     except MemoryError:
-        cupy.get_default_memory_pool().free_all_blocks()
+        _free_pools()
         raise
     except (cupy.cuda.runtime.CUDARuntimeError, cupy.cuda.driver.CUDADriverError) as error:
-        if error.status == _OUT_OF_MEMORY:
-            cupy.get_default_memory_pool().free_all_blocks()
+        if error.status == OUT_OF_MEMORY:
+            _free_pools()
             raise MemoryError(str(error)) from error
         if responds():
             raise  # the call failed, the device did not
         raise DeviceLost(f"{device} failed: {error}") from error
+
+
+def _free_pools() -> None:
+    cupy = load_cupy()
+    cupy.get_default_memory_pool().free_all_blocks()
+    cupy.get_default_pinned_memory_pool().free_all_blocks()  # used by CuPy's own functions
+    POOL.free_idle()
 
 
 _idle: list[Any] = []  # streams, reused because CuPy's memory pools are per stream
@@ -136,48 +159,47 @@ def _stream() -> Iterator[Any]:
         with stream:
             yield stream
     finally:
-        stream.synchronize()
+        _wait(stream)
         _idle.append(stream)
 
 
-def _offloaded(value: Any, stream: Any, held: list[npt.NDArray[Any]]) -> Any:
+def _wait(stream: Any) -> None:
+    """Wait for a stream's work without using the processor: `Stream.synchronize` would spin."""
+    done = load_cupy().cuda.Event(block=True, disable_timing=True)
+    done.record(stream)
+    done.synchronize()
+
+
+def _offloaded(value: Any, stream: Any, staged: list[npt.NDArray[Any]]) -> Any:
     """Copy texts or an array to the device; arrays of strings stay on the host."""
     if isinstance(value, PackedText):
-        return PackedText(*(_to_device(part, stream) for part in _staged(value, held)))
-    if value.dtype.kind in "OTUSMm":
-        return value
-    staged = _pinned(value.shape, value.dtype, held)
-    staged[...] = value
-    return _to_device(staged, stream)
+        begin, end = int(value.offsets[0]), int(value.offsets[-1])
+        data = _to_device(value.data[begin:end], stream, staged)
+        offsets = value.offsets
+        if begin or offsets.dtype != np.int64:
+            offsets = POOL.empty(offsets.shape, np.int64)
+            np.subtract(value.offsets, begin, out=offsets)
+            staged.append(offsets)
+        return PackedText(data, _to_device(offsets, stream, staged))
+    return value if value.dtype.kind in "OTUSMm" else _to_device(value, stream, staged)
 
 
-def _staged(text: PackedText, held: list[npt.NDArray[Any]]) -> Iterator[npt.NDArray[Any]]:
-    """Copy texts to pinned memory: their bytes, and their offsets starting at 0, of 64 bits."""
-    begin, end = int(text.offsets[0]), int(text.offsets[-1])
-    data = _pinned((end - begin,), np.uint8, held)
-    data[...] = text.data[begin:end]
-    yield data
-    offsets = _pinned(text.offsets.shape, np.int64, held)
-    np.subtract(text.offsets, begin, out=offsets)
-    yield offsets
-
-
-def _to_device(array: npt.NDArray[Any], stream: Any) -> Array:
+def _to_device(array: npt.NDArray[Any], stream: Any, staged: list[npt.NDArray[Any]]) -> Array:
+    """Copy an array to the device; `staged` gets the pinned copy of one that is not pinned."""
+    if not POOL.holds(array):
+        pinned = POOL.empty(array.shape, array.dtype)
+        pinned[...] = array
+        staged.append(pinned)
+        array = pinned
     on_device = load_cupy().empty(array.shape, array.dtype)
     on_device.set(array, stream=stream)
     return on_device
 
 
-def _to_host(array: Array, stream: Any, held: list[npt.NDArray[Any]]) -> npt.NDArray[Any]:
+def _to_host(array: Array, stream: Any) -> npt.NDArray[Any]:
+    """Copy an array to pinned memory, which must be held until the stream has copied it."""
     if isinstance(array, np.ndarray):  # made on the host by a user's block
         return array
-    on_host = _pinned(array.shape, array.dtype, held)
-    array.get(stream=stream, out=on_host, blocking=False)
-    return on_host
-
-
-def _pinned(shape: Any, dtype: Any, held: list[npt.NDArray[Any]]) -> npt.NDArray[Any]:
-    """Return pinned memory and append it to `held`, which must outlive the stream's work."""
-    array: npt.NDArray[Any] = import_module("cupyx").empty_pinned(shape, dtype)
-    held.append(array)
-    return array
+    pinned = POOL.empty(array.shape, array.dtype)
+    array.get(stream=stream, out=pinned, blocking=False)
+    return pinned

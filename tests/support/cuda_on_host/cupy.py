@@ -16,6 +16,7 @@ import subprocess
 import tempfile
 import threading
 import types
+import weakref
 from pathlib import Path
 
 import numpy as np
@@ -72,12 +73,21 @@ class ndarray(np.lib.mixins.NDArrayOperatorsMixin):  # noqa: N801 (CuPy's name)
     def set(self, values, stream=None):
         assert type(values) is np.ndarray
         assert (values.dtype, values.shape) == (self.dtype, self.shape)
+        assert values.flags.c_contiguous
         self._on_host[...] = values
+        if stream is not None and host.holds(values):
+            stream._queued.append(_unchanged(values))
 
     def get(self, stream=None, order="C", out=None, blocking=True):
         if out is None:
+            _get_current_stream().synchronize()
             return self._on_host.copy()
-        out[...] = self._on_host
+        assert (out.dtype, out.shape) == (self.dtype, self.shape)
+        assert out.flags.c_contiguous
+        stream = stream or _get_current_stream()
+        stream._queued.append(_copied(self._on_host.copy(), out))
+        if blocking:
+            stream.synchronize()
         return out
 
 
@@ -189,18 +199,83 @@ def _argument(value):
     return np.ctypeslib.as_ctypes_type(value.dtype)(value.item())
 
 
+def _owner(array):
+    """Return a weak reference to what keeps an array's memory: a stream keeps nothing."""
+    while isinstance(array.base, np.ndarray):
+        array = array.base
+    return weakref.ref(array)
+
+
+def _unchanged(source):
+    """Return a check that nothing has used memory that the device is still to read."""
+    owner, address, before = _owner(source), source.ctypes.data, source.tobytes()
+
+    def check():
+        assert owner() is not None, "pinned memory was given back before it was copied"
+        assert ctypes.string_at(address, len(before)) == before, "it changed before it was copied"
+
+    return check
+
+
+def _copied(values, out):
+    """Return the copy of values into memory that must still be there."""
+    owner, address = _owner(out), out.ctypes.data
+
+    def copy():
+        assert owner() is not None, "pinned memory was given back before it was filled"
+        ctypes.memmove(address, values.ctypes.data, values.nbytes)
+
+    return copy
+
+
 class _Stream:
+    """Kernels run at once, but copies to and from pinned memory only when they are waited for."""
+
     def __init__(self, *, non_blocking):
         assert non_blocking
+        self._queued = []
 
     def __enter__(self):
+        _of_thread.streams = [*_streams(), self]
         return self
 
     def __exit__(self, *_):
-        pass
+        assert _of_thread.streams.pop() is self
 
     def synchronize(self):
-        pass
+        self._run(len(self._queued))
+
+    def _run(self, number):
+        queued, self._queued[:number] = self._queued[:number], []
+        for one in queued:
+            one()
+
+
+class _Event:
+    def __init__(self, block=False, disable_timing=False, interprocess=False):
+        self._blocking, self._recorded = block, (_null, 0)
+
+    def record(self, stream=None):
+        stream = stream or _get_current_stream()
+        self._recorded = stream, len(stream._queued)
+
+    def synchronize(self):
+        waits.append(self._blocking)
+        stream, number = self._recorded
+        stream._run(number)
+
+
+_null = _Stream(non_blocking=True)
+_of_thread = threading.local()
+waits = []  # for each event that was waited for: whether the thread slept
+
+
+def _streams():
+    return getattr(_of_thread, "streams", [_null])
+
+
+def _get_current_stream():
+    return _streams()[-1]
 
 
 STICKY = (700, 719)  # an illegal address, a failed launch: the device is lost to the process
@@ -262,6 +337,62 @@ class Memory:
         device.give_back(self._nbytes)
 
 
+class Host:
+    """Pinned memory. Freed memory is gone: whoever still reads it reads anything."""
+
+    def __init__(self):
+        self.total, self.allocated, self._held = 1 << 50, [], {}
+        self._lock = threading.RLock()
+
+    @property
+    def taken(self):
+        return sum(len(memory) for memory in self._held.values())
+
+    def alloc(self, nbytes, flags):
+        assert flags == cuda.runtime.hostAllocPortable
+        with self._lock:
+            if self.taken + nbytes > self.total:
+                raise CUDARuntimeError(2)
+            memory = (ctypes.c_byte * nbytes)()
+            ctypes.memset(memory, 0x5A, nbytes)
+            self._held[ctypes.addressof(memory)] = memory
+            self.allocated.append(nbytes)
+        return ctypes.addressof(memory)
+
+    def free(self, address):
+        with self._lock:
+            memory = self._held.pop(address)
+        ctypes.memset(memory, 0xDD, len(memory))
+
+    def holds(self, array):
+        start = array.ctypes.data
+        with self._lock:
+            held = [(address, len(memory)) for address, memory in self._held.items()]
+        return any(address <= start < address + nbytes for address, nbytes in held)
+
+
+class PinnedMemory:
+    """An allocation of pinned memory, freed when its last reference goes."""
+
+    def __init__(self, size, flags=0):
+        self.size, self.ptr = size, 0
+        if size > 0:
+            self.ptr = cuda.runtime.hostAlloc(size, flags)
+
+    def __del__(self):
+        if self.ptr:
+            cuda.runtime.freeHost(self.ptr)
+
+
+def _pinned_memory_pointer(mem, offset):
+    """Return an object with the buffer protocol, of signed bytes, that holds the allocation."""
+    kind = type("PinnedMemoryPointer", (ctypes.c_byte * (mem.size - offset),), {})
+    pointer = kind.from_address(mem.ptr + offset)
+    pointer.mem, pointer.ptr = mem, mem.ptr + offset
+    return pointer
+
+
+host = Host()
 device = Device()
 _allocators = threading.local()
 
@@ -282,12 +413,19 @@ def _using_allocator(allocator):
 cuda = types.SimpleNamespace(
     memory=types.SimpleNamespace(OutOfMemoryError=OutOfMemoryError),
     Stream=_Stream,
+    Event=_Event,
+    get_current_stream=_get_current_stream,
+    PinnedMemory=PinnedMemory,
+    PinnedMemoryPointer=_pinned_memory_pointer,
     get_allocator=_get_allocator,
     using_allocator=_using_allocator,
     runtime=types.SimpleNamespace(
         CUDARuntimeError=CUDARuntimeError,
         memGetInfo=lambda: (device.total - device.taken, device.total),
         deviceSynchronize=_device_synchronize,
+        hostAlloc=host.alloc,
+        freeHost=host.free,
+        hostAllocPortable=1,
         getDevice=lambda: 0,
         getDeviceCount=lambda: 1,
         getDeviceProperties=lambda device: {"name": b"the host's processor"},
@@ -299,3 +437,7 @@ cuda = types.SimpleNamespace(
 
 def get_default_memory_pool():
     return types.SimpleNamespace(free_all_blocks=lambda: None, free_bytes=lambda: 0)
+
+
+def get_default_pinned_memory_pool():
+    return types.SimpleNamespace(free_all_blocks=lambda: None)
