@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import sys
 import time
-import weakref
 from pathlib import Path
 
 import numpy as np
@@ -19,7 +18,7 @@ from paninifs.engine.worker.task import run_task
 from paninifs.engine.worker.values.inputs import Inputs
 from paninifs.graphs.kernels import load
 from paninifs.graphs.kernels.cuda import cuda_backend as cuda
-from paninifs.graphs.kernels.cuda import device, transfer
+from paninifs.graphs.kernels.cuda import device
 from paninifs.storage.errors import BlockError, DeviceLost, GraphError, RunFailed
 
 LENGTHS = r"""
@@ -331,42 +330,6 @@ def test_a_store_is_not_discarded_for_a_run_that_cannot_begin(
         run(corpus, tmp_path / "r", threads, "cuda", fresh=True).result()
     assert files(tmp_path / "r") == before
     assert pf.verify(tmp_path / "r").passed
-
-
-def test_a_streams_buffers_are_kept_until_it_is_done(cuda_on_host, monkeypatch):
-    import cupy
-    import cupyx
-
-    pinned, alive = [], []
-    empty = cupyx.empty_pinned
-
-    def watched(shape, dtype):
-        made = empty(shape, dtype)
-        pinned.append(weakref.ref(made))
-        return made
-
-    def full(array, **_):
-        if len(pinned) == 5:
-            raise cupy.cuda.memory.OutOfMemoryError
-        return get(array, **_)
-
-    get = cupy.ndarray.get
-    monkeypatch.setattr(cupyx, "empty_pinned", watched)
-    monkeypatch.setattr(cupy.ndarray, "get", full)
-    monkeypatch.setattr(
-        cupy._Stream, "synchronize", lambda _: alive.append([r() is not None for r in pinned])
-    )
-    kernels = load("cuda")
-    text = pf.PackedText.from_strings(["a", "b"])
-    with pytest.raises(MemoryError):
-        kernels.offload(
-            {"text": text},
-            lambda there: dict(
-                enumerate(kernels.default_graph(there["text"], dhatus=("A",), primes=(2, 3)))
-            ),
-        )
-    assert alive == [[True] * 5]
-    assert len(transfer._idle) == 1  # the stream is reused
 
 
 def test_threads_that_begin_together_compile_once(cuda_on_host, monkeypatch):
