@@ -93,7 +93,9 @@ LAYERS = {
         "frames | fusion > graph > stages > blocks | reductions > map_block > block"
         " > drawing | user_functions > fingerprint > kernels > inventories"
     ),
-    "graphs/kernels": ("cpu | cuda > selftest > reference > arithmetic | chains | host"),
+    "graphs/kernels": (
+        "cpu | cuda > selftest | long_texts > reference > arithmetic | chains | host"
+    ),
     "engine": (
         "cli > rehearsal | report | calibrate > run | results | staging > staged"
         " > cluster | worker > monitoring > advisor > costs > hardware > rendering"

@@ -22,6 +22,7 @@ from .. import selftest
 from .device import CPU_INSTEAD, device_name, load_cupy
 from .memory import count_allocations, free_memory  # noqa: F401 (functions of every backend)
 from .source import OPTIONS, WARP, Specification, source_of, threads_per_text
+from .split_text import with_long_texts
 from .transfer import (
     asarray,  # noqa: F401 (functions of every backend)
     chosen,  # noqa: F401
@@ -53,11 +54,13 @@ _compiling = threading.Lock()
 Array = Any  # a CuPy array
 
 
+@with_long_texts
 def digest(text: PackedText) -> Array:
     """Return the SHA-256 of every text: uint8 [n, 32]."""
     return _of_texts(text, Specification(digest=True))[0]
 
 
+@with_long_texts
 def dhatu(text: PackedText, *, dhatus: tuple[str, ...]) -> Array:
     """Return the share of every dhātu, rows summing to one: float32 [n, k]."""
     return _of_texts(text, Specification(dhatus))[1]
@@ -73,6 +76,7 @@ def ambiguity(dhatu: Array, *, primes: tuple[int, ...]) -> tuple[Array, ...]:
     return tuple(_of_shares(dhatu, primes)[1])
 
 
+@with_long_texts
 def default_graph(
     text: PackedText, *, dhatus: tuple[str, ...], primes: tuple[int, ...]
 ) -> tuple[Array, ...]:

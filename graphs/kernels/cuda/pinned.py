@@ -71,7 +71,8 @@ class PinnedPool:
         # NumPy's views of views refer to this array, so that it lives as long as any of them.
         whole: npt.NDArray[np.uint8] = np.ndarray((memory.size,), np.uint8, buffer=pointer)
         weakref.finalize(whole, self._give_back, memory).atexit = False
-        return whole[:nbytes].view(dtype).reshape(shape)
+        array: npt.NDArray[Any] = whole[:nbytes].view(dtype).reshape(shape)
+        return array
 
     def holds(self, array: npt.NDArray[Any]) -> bool:
         """Return whether an array can be copied to the device from where it lies."""
@@ -144,7 +145,7 @@ class PinnedPool:
 
     def _kept(self) -> list[Any]:
         """Keep the buffers that came back; return those to be freed, the longest idle first."""
-        freed = []
+        freed: list[Any] = []
         while self._returned:
             memory = self._returned.popleft()
             (freed if memory.size > LARGEST_KEPT else self._idle).append(memory)

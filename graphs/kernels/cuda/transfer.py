@@ -13,8 +13,10 @@ from ....storage.errors import DeviceLost
 from ....storage.field import Field
 from ....storage.text import PackedText
 from .. import host
+from ..long_texts import host_kernels
 from .device import OUT_OF_MEMORY, device_name, load_cupy, responds
 from .pinned import POOL
+from .split_text import SplitText, are_long, copy_short
 
 Array = Any  # a CuPy array
 
@@ -81,7 +83,8 @@ def offload(
     Arrays of strings stay on the host. Copies use pinned memory, and each call uses one stream, so
     that several threads keep the device's copy engines and processors busy at the same time.
     What lies in a `host_buffer` is copied from there, everything else is first copied into pinned
-    memory. The arrays returned are in pinned memory, which they hold until they are garbage.
+    memory. Long texts stay on the host, where built-in blocks compute them, unless a block asks for
+    all texts. The arrays returned are in pinned memory, which they hold until they are garbage.
 
     Raises
     ------
@@ -172,16 +175,29 @@ def _wait(stream: Any) -> None:
 
 def _offloaded(value: Any, stream: Any, staged: list[npt.NDArray[Any]]) -> Any:
     """Copy texts or an array to the device; arrays of strings stay on the host."""
-    if isinstance(value, PackedText):
-        begin, end = int(value.offsets[0]), int(value.offsets[-1])
-        data = _to_device(value.data[begin:end], stream, staged)
-        offsets = value.offsets
-        if begin or offsets.dtype != np.int64:
-            offsets = POOL.empty(offsets.shape, np.int64)
-            np.subtract(value.offsets, begin, out=offsets)
-            staged.append(offsets)
-        return PackedText(data, _to_device(offsets, stream, staged))
-    return value if value.dtype.kind in "OTUSMm" else _to_device(value, stream, staged)
+    if not isinstance(value, PackedText):
+        return value if value.dtype.kind in "OTUSMm" else _to_device(value, stream, staged)
+    if are_long(value).any() and host_kernels() is not None:
+        short = copy_short(value, lambda nbytes: POOL.empty((nbytes,), np.uint8))
+        staged.append(short.data)
+        return SplitText(
+            value,
+            _text_to_device(short, stream, staged),
+            lambda: _text_to_device(value, stream, staged),
+        )
+    return _text_to_device(value, stream, staged)
+
+
+def _text_to_device(text: PackedText, stream: Any, staged: list[npt.NDArray[Any]]) -> PackedText:
+    """Copy texts to the device, where their offsets start at 0 and have 64 bits."""
+    begin, end = int(text.offsets[0]), int(text.offsets[-1])
+    data = _to_device(text.data[begin:end], stream, staged)
+    offsets = text.offsets
+    if begin or offsets.dtype != np.int64:
+        offsets = POOL.empty(offsets.shape, np.int64)
+        np.subtract(text.offsets, begin, out=offsets)
+        staged.append(offsets)
+    return PackedText(data, _to_device(offsets, stream, staged))
 
 
 def _to_device(array: npt.NDArray[Any], stream: Any, staged: list[npt.NDArray[Any]]) -> Array:

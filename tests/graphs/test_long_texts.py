@@ -1,0 +1,220 @@
+"""Long texts on the backend `cuda`: the host computes them, to the same bits."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+import paninifs as pf
+from paninifs.engine.worker.block_execution import Blocks
+from paninifs.engine.worker.micro_batch import MicroBatch
+from paninifs.engine.worker.values.inputs import Inputs
+from paninifs.graphs.inventories import DHATUS, PRIMES
+from paninifs.graphs.kernels import load, long_texts
+from paninifs.storage.errors import BackendUnavailable
+from paninifs.storage.text import PackedText
+
+LONG = 1000
+LENGTHS = {
+    "none": [0, 5, 999, 70],
+    "all": [1000, 4000, 1001],
+    "one": [2000],
+    "first and last": [3000, 10, 0, 999, 5000],
+    "in a row": [7, 1500, 1600, 1700, 8, 1800, 9],
+}
+
+
+@pytest.fixture(autouse=True)
+def short_long_texts(monkeypatch):
+    """Texts are long from 1000 bytes on."""
+    monkeypatch.setattr(long_texts, "LONG", LONG)
+
+
+@pytest.fixture
+def copied(cuda_on_host, monkeypatch):
+    """Bytes of every array of bytes that is copied to the device."""
+    import cupy
+
+    sizes = []
+    set_ = cupy.ndarray.set
+
+    def watched(array, values, stream=None):
+        sizes.extend([values.nbytes] * (values.dtype == np.uint8))
+        set_(array, values, stream)
+
+    monkeypatch.setattr(cupy.ndarray, "set", watched)
+    return sizes
+
+
+def texts_of(lengths):
+    return PackedText.from_strings([bytes(n * 7 % 251 for n in range(k)) for k in lengths])
+
+
+def run(graph, backend, text, **options):
+    """Return every field of a graph, by name."""
+    parts = list(
+        Blocks(graph, backend, **options).run(Inputs.of_text(text), lambda a, b: f"{a}-{b}")
+    )
+    names = parts[0].arrays
+    return {name: np.concatenate([part.arrays[name] for part in parts]) for name in names}
+
+
+def assert_same(got, wanted):
+    assert got.keys() == wanted.keys()
+    for name, array in wanted.items():
+        assert (got[name].dtype, got[name].tobytes()) == (array.dtype, array.tobytes()), name
+
+
+@pytest.mark.parametrize("width", [np.int32, np.int64])
+@pytest.mark.parametrize("lengths", LENGTHS.values(), ids=LENGTHS)
+def test_every_mixture_has_the_reference_s_bits(copied, lengths, width):
+    whole = texts_of([44, 2000, *lengths])
+    text = PackedText(whole.data, whole.offsets.astype(width))[2:]
+    wanted = run(pf.default_graph(), "reference", text)
+    assert_same(run(pf.default_graph(), "cuda", text), wanted)
+    assert copied == [sum(length for length in lengths if length < LONG)]
+
+
+@pytest.mark.parametrize("name", ["digest", "dhatu"])
+def test_each_function_has_the_reference_s_bits(copied, name):
+    options = {"dhatus": DHATUS} if name == "dhatu" else {}
+    text = texts_of(LENGTHS["in a row"])
+    made = load("cuda").offload(
+        {"text": text}, lambda there: {"x": getattr(load("cuda"), name)(there["text"], **options)}
+    )
+    assert made["x"].tobytes() == getattr(load("reference"), name)(text, **options).tobytes()
+    assert copied == [24]
+
+
+def test_texts_are_long_from_256_kib_on(copied, monkeypatch):
+    monkeypatch.undo()
+    assert long_texts.LONG == 1 << 18
+    text = texts_of([(1 << 18) - 1])
+    assert not load("cuda").offload({"text": text[:0]}, lambda there: {})
+    assert type(offloaded(text)) is PackedText
+    assert type(offloaded(texts_of([1 << 18]))) is not PackedText
+
+
+def offloaded(text):
+    seen = []
+    load("cuda").offload({"text": text}, lambda there: seen.append(there["text"]) or {})
+    return seen[0]
+
+
+# --- blocks of the user's own ---------------------------------------------------------------------
+
+SUMS = r"""
+extern "C" __global__ void sums(
+    const unsigned char *data, const long long *offsets, long long n, long long *total
+) {
+    long long i = (long long)blockIdx.x * blockDim.x + threadIdx.x;
+    if (i >= n) return;
+    total[i] = 0;
+    for (long long at = offsets[i]; at < offsets[i + 1]; ++at) total[i] += data[at];
+}
+"""
+
+
+@pf.map_block(fields=[pf.Field("total", "int64")], cuda=SUMS)
+def sums(text):
+    return np.array([sum(one) for one in text], np.int64)
+
+
+@pf.map_block(fields=[pf.Field("size", "int64"), pf.Field("bytes", "int64")], version="1")
+def sizes(text):
+    lengths = (text.offsets[1:] - text.offsets[:-1]).astype(np.int64)
+    return lengths, np.full_like(lengths, len(text.data))
+
+
+@pf.map_block(fields=[pf.Field("last", "int64")], version="1")
+def last(text):
+    return np.array([one[-1] if len(one) else -1 for one in text.to_bytes()], np.int64)
+
+
+@pf.map_block(fields=[pf.Field("largest", "float32")])
+def largest(dhatu):
+    return np.max(dhatu, axis=1)
+
+
+@pf.map_block(fields=[pf.Field("is_short", "bool")], version="1")
+def is_short(length):
+    return length < 1700
+
+
+@pf.map_block(fields=[pf.Field("sum_of_some", "int64")], when="is_short", cuda=SUMS, name="sums")
+def some(text):
+    return np.array([sum(one) for one in text], np.int64)
+
+
+@pytest.mark.parametrize("own", [sums, sizes, last], ids=lambda block: block.name)
+def test_a_users_block_gets_every_text(copied, own):
+    text = texts_of(LENGTHS["in a row"])
+    graph = pf.default_graph() + own + largest
+    assert_same(run(graph, "cuda", text), run(graph, "reference", text))
+    assert copied == ([24] if own is last else [24, text.nbytes])
+
+
+def test_a_block_of_shares_copies_no_long_text(copied):
+    text = texts_of(LENGTHS["in a row"])
+    graph = pf.default_graph() + largest
+    assert_same(run(graph, "cuda", text), run(graph, "reference", text))
+    assert copied == [24]
+
+
+def test_a_condition_chooses_among_all_texts(copied):
+    text = texts_of(LENGTHS["in a row"])
+    lengths = np.diff(text.offsets)
+    graph = pf.default_graph() + is_short + some
+
+    def fields(backend):
+        inputs = Inputs.of_text(text).including(length=lengths)
+        (part,) = Blocks(graph, backend).run(inputs, lambda a, b: "")
+        return part.arrays
+
+    assert_same(fields("cuda"), fields("reference"))
+
+
+@pf.map_block(fields=[pf.Field("halved", "int64")], version="1")
+def fails_for_one(length):
+    if int(np.sum(length == 1600)):
+        raise ValueError
+    return length
+
+
+def test_halves_of_texts_keep_their_long_ones(copied):
+    text = texts_of(LENGTHS["in a row"])
+    graph = pf.Graph((fails_for_one,)) + pf.digest()
+
+    def fields(backend):
+        inputs = Inputs.of_text(text).including(length=np.diff(text.offsets))
+        (part,) = Blocks(graph, backend, MicroBatch(rows=100)).run(
+            inputs, lambda a, b: "", lambda row, failure: None
+        )
+        return part.arrays
+
+    made = fields("cuda")
+    assert made["digest"][2].tolist() == [0] * 32  # of the text that failed
+    assert_same(made, fields("reference"))
+    assert copied == [24]
+
+
+# --- without the host's kernels -------------------------------------------------------------------
+
+
+@pytest.fixture
+def no_cpu_backend(monkeypatch):
+    def missing(name):
+        raise BackendUnavailable(f"backend {name!r} needs locket: install it")
+
+    long_texts.host_kernels.cache_clear()
+    monkeypatch.setattr(long_texts, "load", missing)
+    yield
+    long_texts.host_kernels.cache_clear()
+
+
+def test_without_the_cpu_s_packages_the_device_computes_them(copied, no_cpu_backend):
+    text = texts_of(LENGTHS["in a row"])
+    wanted = load("reference").default_graph(text, dhatus=DHATUS, primes=PRIMES)
+    made = run(pf.default_graph(), "cuda", text)
+    assert [array.tobytes() for array in made.values()] == [array.tobytes() for array in wanted]
+    assert copied == [text.nbytes]
