@@ -23,6 +23,7 @@ from ..hardware.python import PROFILING_DEADLOCKS
 from ..monitoring.dashboard.link import PAGE, dashboard_link
 from ..monitoring.dashboard.message import TOPIC
 from . import cuda as cuda_cluster
+from . import rapids_settings
 from .leaving import Leaving
 from .main_guard import MAIN_GUARD, lacks_main_guard
 from .network import Endpoint
@@ -132,11 +133,14 @@ def _cuda(size: ClusterSize, endpoint: Endpoint) -> Client:
     if endpoint.encrypted:
         arguments["protocol"] = "tls"  # UCX does not support it
     with _starting(size, len(gpus)) as started:
+        settings = ExitStack()  # it is left once, although a client may be closed again
+        started.callback(settings.close)
+        spilling = bool(arguments.get("enable_cudf_spill"))
+        settings.enter_context(rapids_settings.restored(spilling=spilling))
         cluster = LocalCUDACluster(**arguments, **_private(endpoint))
         # Until the cluster is closed, dask's frames and `paninifs.frame` use cuDF.
-        frames = ExitStack()  # it is left once, although a client may be closed again
-        frames.enter_context(dask.config.set({"dataframe.backend": "cudf"}))
-        client = _owner_of(cluster, frames.close)
+        settings.enter_context(dask.config.set({"dataframe.backend": "cudf"}))
+        client = _owner_of(cluster, settings.close)
         started.callback(client.close)
     client.set_metadata(BACKEND_KEY, "cuda")
     return client

@@ -19,6 +19,7 @@ from paninifs.engine.cluster import cuda as cuda_cluster
 from paninifs.engine.cluster import local as local_cluster
 from paninifs.engine.cluster import network
 from paninifs.engine.cluster.connect import backend_of
+from paninifs.engine.cluster.rapids_settings import VARIABLE
 from paninifs.engine.hardware.gpu import Gpu
 from paninifs.engine.hardware.nvml import VISIBLE
 from paninifs.engine.hardware.packages import NEEDED
@@ -171,9 +172,16 @@ def dask_cuda(machine, packages, monkeypatch):
     """A machine with two GPUs and all packages; records the clusters started on it."""
     from distributed import LocalCluster
 
-    started = []
+    started, options = [], {"spill": False, "spill_stats": 2}
+    cudf = SimpleNamespace(
+        get_option=options.__getitem__, set_option=options.__setitem__, options=options
+    )
 
     def local_cuda_cluster(**arguments):
+        os.environ[VARIABLE] = "True"
+        if arguments.get("enable_cudf_spill"):
+            cudf.set_option("spill", True)
+            cudf.set_option("spill_stats", arguments.get("cudf_spill_stats", 0))
         kept = ("host", "dashboard_address", "n_workers", "threads_per_worker")
         made = LocalCluster(**{name: arguments[name] for name in kept})
         started.append((arguments, made))
@@ -183,7 +191,9 @@ def dask_cuda(machine, packages, monkeypatch):
     packages(*NEEDED, cudf_cu12="26.10.2")
     fake = SimpleNamespace(LocalCUDACluster=local_cuda_cluster)
     monkeypatch.setitem(sys.modules, "dask_cuda", fake)
-    return SimpleNamespace(started=started, module=fake)
+    monkeypatch.setitem(sys.modules, "cudf", cudf)
+    monkeypatch.delenv(VARIABLE, raising=False)
+    return SimpleNamespace(started=started, module=fake, options=options)
 
 
 def test_connect_starts_and_stops_the_workers(dask_cuda, capsys):
@@ -198,6 +208,34 @@ def test_connect_starts_and_stops_the_workers(dask_cuda, capsys):
     assert len(environment) == 1
     for name, value in (local_cluster.WORKER_ENVIRONMENT | cuda_cluster.ENVIRONMENT).items():
         assert environment[0][name] == str(value)
+
+
+@pytest.mark.parametrize("before", [None, "1"])
+def test_what_dask_cuda_sets_here_is_restored_on_close(dask_cuda, monkeypatch, before):
+    if before is not None:
+        monkeypatch.setenv(VARIABLE, before)
+    with pf.connect("cuda", workers=1, quiet=True) as client:
+        assert dask_cuda.options == {"spill": True, "spill_stats": 0}
+        assert os.environ[VARIABLE] == "True"
+    assert dask_cuda.options == {"spill": False, "spill_stats": 2}
+    assert os.environ.get(VARIABLE) == before
+    dask_cuda.options["spill"] = True  # set by the user: closing again must not undo it
+    client.close()
+    assert dask_cuda.options["spill"] is True
+
+
+def test_what_dask_cuda_sets_here_is_restored_if_it_does_not_start(dask_cuda):
+    start = dask_cuda.module.LocalCUDACluster
+
+    def fail(**arguments):
+        start(**arguments).close()
+        raise RuntimeError("died")
+
+    dask_cuda.module.LocalCUDACluster = fail
+    with pytest.raises(BackendUnavailable, match="died"):
+        pf.connect("cuda")
+    assert dask_cuda.options == {"spill": False, "spill_stats": 2}
+    assert VARIABLE not in os.environ
 
 
 def test_connect_chooses_usable_gpus_and_reports_it(dask_cuda, capsys):

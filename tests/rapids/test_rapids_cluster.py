@@ -176,10 +176,16 @@ def cuda(monkeypatch):
         monkeypatch.setenv(name, value)
     found = Nvidia((A100, T4), None)  # CUDA_VISIBLE_DEVICES=1,0
     monkeypatch.setattr(cuda_cluster, "nvidia", lambda: found)
-    before = cudf.get_option("spill")
     with pf.connect("cuda", memory="1GiB", quiet=True) as client:
         yield client
-    cudf.set_option("spill", before)
+
+
+def test_what_dask_cuda_sets_in_this_process_is_restored(cuda):
+    assert cudf.get_option("spill") is True
+    assert os.environ["RAPIDS_NO_INITIALIZE"] == "True"
+    cuda.close()
+    assert cudf.get_option("spill") is False
+    assert "RAPIDS_NO_INITIALIZE" not in os.environ
 
 
 def state_of_worker(dask_worker):
