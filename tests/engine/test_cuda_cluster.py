@@ -232,9 +232,10 @@ def test_what_dask_cuda_sets_here_is_restored_if_it_does_not_start(dask_cuda):
         raise RuntimeError("died")
 
     dask_cuda.module.LocalCUDACluster = fail
-    with pytest.raises(BackendUnavailable, match="died"):
+    with pytest.raises(BackendUnavailable, match="died") as caught:
         pf.connect("cuda")
     assert dask_cuda.options == {"spill": False, "spill_stats": 2}
+    assert caught.tb is not None  # whose frames hold everything
     assert VARIABLE not in os.environ
 
 
