@@ -53,9 +53,9 @@ def connect(
         printed.
     workers, threads, memory
         Size of a local cluster: processes (default: one per core, or per GPU), threads per worker
-        (default: one; for ``"threads"`` one per core), and host memory per worker (``"2GiB"``;
-        default: an even share). With ``workers=(1, 8)`` a ``"cpu"`` cluster grows and shrinks
-        between the two with the amount of work.
+        (default: one; for ``"threads"`` one per core; for ``"cuda"`` an even share of the cores),
+        and host memory per worker (``"2GiB"``; default: an even share). With ``workers=(1, 8)`` a
+        ``"cpu"`` cluster grows and shrinks between the two with the amount of work.
     host : str
         The interface on which the scheduler and the workers of a local cluster listen, by address
         or name. The dashboard stays on loopback, because TLS does not cover it: reach it from

@@ -16,6 +16,7 @@ from ..hardware.backends import why_no_cuda
 from ..hardware.gpu import INITIAL_POOL_SHARE, Gpu
 from ..hardware.nvml import nvidia
 from ..hardware.packages import installed_packages
+from ..hardware.selection import threads_per_gpu
 
 UCX = ("ucxx", "distributed_ucxx")
 ALTERNATIVE = "; --cluster cpu, or connect('cpu'), computes the same bits without a GPU"
@@ -82,9 +83,12 @@ def cluster_arguments(
     host, dashboard_address : str
         Where scheduler and workers, and the dashboard, listen.
     threads : int, optional
-        Threads per worker; one by default, as they share a device.
+        Threads per worker; by default its share of the cores, at least one. The threads share the
+        device, and divide its memory and the worker's among them. Give fewer if long texts leave
+        them too little memory. On a T4 of Colab there are two, one per vCPU: they, and not the
+        device, limit the run.
     memory : str, optional
-        Host memory per worker; an even share by default.
+        Host memory per worker, for all of its threads; an even share by default.
 
     Examples
     --------
@@ -102,12 +106,14 @@ def cluster_arguments(
     >>> found["CUDA_VISIBLE_DEVICES"], found["rmm_pool_size"] >> 20
     ([0], 7680)
     """
+    from dask.system import CPU_COUNT
+
     arguments: dict[str, Any] = {
         # Set together with n_workers: with fewer workers than devices, dask-cuda takes the lowest
         # device numbers, not the first in the list.
         "CUDA_VISIBLE_DEVICES": [gpu.cuda_name for gpu in gpus],
         "n_workers": len(gpus),
-        "threads_per_worker": threads or 1,
+        "threads_per_worker": threads or threads_per_gpu(CPU_COUNT, len(gpus)),
         "protocol": _protocol(gpus),
         "host": host,
         "dashboard_address": dashboard_address,

@@ -141,10 +141,19 @@ def test_memory_is_sized_for_the_smallest_device():
 def test_one_worker_per_gpu_in_the_given_order():
     asked = cuda_cluster.cluster_arguments([gpu(3), gpu(1)], **LOOPBACK)
     assert (asked["CUDA_VISIBLE_DEVICES"], asked["n_workers"]) == ([3, 1], 2)
-    assert (asked["threads_per_worker"], "memory_limit" in asked) == (1, False)
+    assert "memory_limit" not in asked
     assert LOOPBACK.items() <= asked.items()
     asked = cuda_cluster.cluster_arguments([gpu()], **LOOPBACK, threads=3, memory="8GiB")
     assert (asked["threads_per_worker"], asked["memory_limit"]) == (3, "8GiB")
+
+
+@pytest.mark.parametrize(
+    ("cores", "gpus", "threads"), [(2, 1, 2), (12, 1, 12), (16, 8, 2), (7, 2, 3), (2, 4, 1)]
+)
+def test_workers_share_the_cores_and_each_has_a_thread(cores, gpus, threads, monkeypatch):
+    monkeypatch.setattr("dask.system.CPU_COUNT", cores)
+    asked = cuda_cluster.cluster_arguments([gpu(n) for n in range(gpus)], **LOOPBACK)
+    assert asked["threads_per_worker"] == threads
 
 
 def test_a_device_without_its_own_memory_has_no_pool():
