@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from importlib.resources import files
 from pathlib import Path
 from tempfile import NamedTemporaryFile
@@ -59,6 +59,8 @@ class Calibration:
     task: float  # seconds per additional task, likewise: it waits for its last shards
     host: Mapping[str, Rate]  # by format: all of a run except the hashing
     hashing: Mapping[str, Rate]  # by SHA-256 implementation: the default graph's kernels alone
+    device: Mapping[str, Rate] = field(default_factory=dict)  # by GPU, as its driver names it: the
+    # default graph's kernels, and the copies from the host's memory and back
     clock_ghz: float | None = None  # measured only for the reference machine
 
     def save(self, path: Path | None = None) -> None:
@@ -79,8 +81,8 @@ class Calibration:
             The text is not a calibration.
         """
         found: dict[str, Any] = json.loads(text)
-        for name in ("host", "hashing"):
-            rates = dict(found[name])
+        for name in ("host", "hashing", "device"):
+            rates = dict(found[name] if name != "device" else found.get(name, {}))
             found[name] = {
                 key: Rate(_seconds(rate["row"]), _seconds(rate["byte"]))
                 for key, rate in rates.items()

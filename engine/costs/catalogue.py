@@ -74,10 +74,12 @@ class Machine:
     sha: str | None = None  # SHA-256 implementation of the host: a name of `sha_paths.PATHS`
     ram_gb: float | None = None  # of the host; GB of 1e9 bytes
     memory_gb: float | None = None  # of the device; GB of 1e9 bytes
+    gpus: int = 1  # of a machine with GPUs, all alike; each has a worker
     sms: int | None = None  # multiprocessors of a GPU
     device_clock_ghz: float | None = None  # the maximum
     fp16_tflops: float | None = None  # dense, tensor cores; bfloat16 for a TPU
     pcie_gb_s: float | None = None  # the maximum, in one direction
+    store_gb_s: float | None = None  # to where results are written; None: not considered
     capability: tuple[int, int] | None = None  # CUDA's compute capability
     driver_names: tuple[str, ...] = ()  # words in the driver's name of the GPU, such as "T4"
     units_per_hour: float | None = None  # compute units

@@ -34,10 +34,11 @@ _NUMBERS = (
     "device_clock_ghz",
     "fp16_tflops",
     "pcie_gb_s",
+    "store_gb_s",
     "units_per_hour",
     "usd_per_hour",
 )
-_COUNTS = ("cores", "sms")
+_COUNTS = ("cores", "gpus", "sms")
 _FIGURES = (*_NUMBERS, *_COUNTS, "sha", "capability", "note")
 _SHA = ("sha-ni", "avx512", "avx2", "hashlib")
 _BACKENDS: dict[Kind, str] = {"cpu": "cpu", "gpu": "cuda", "tpu": "tpu"}

@@ -1,20 +1,21 @@
 """`predict`: how long a piece of work takes on a machine, and how much memory it needs.
 
 For a calibrated machine, the calibration is used. For any other machine, host times are scaled from
-the reference machine by clock, and GPU or TPU times are computed from peak throughput. A worker
-with a GPU has one thread, so it reads with one core. What the time costs is in `pricing`.
+the reference machine by clock, and GPU or TPU times are computed from peak throughput. The cores of
+a host read and write for its GPUs while these compute, and whatever allows the fewest texts per
+second limits the run (`gpu_limits` has the GPU's part). What the time costs is in `pricing`.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
-from ...storage.errors import UsageError
 from ...storage.formats.registry import FORMATS
-from ..hardware.selection import THREADS
+from ..hardware.selection import THREADS, threads_per_gpu
 from .calibration import Calibration, Rate, reference
+from .gpu_limits import gpu_limits, known
 from .work import HALF_PARAMETER_BYTES, PARAMETER_BYTES, Work, busy_cores
 
 if TYPE_CHECKING:
@@ -28,19 +29,12 @@ USUAL_CLOCK_GHZ, USUAL_SHA = 2.2, "avx2"
 CLIENT_BYTES, WORKER_BYTES = 300 * MIB, 380 * MIB
 """Peak bytes of a client and of a worker in a run over large files (`make large-files`)."""
 
-# Counted in the machine code of the GPU kernel (tests/benchmarks/results): integer ALU instructions
-# per block, for each of the nine hashes that share schedules and for the tenth (a multiprocessor
-# executes 64 per clock); and float64 operations for the statistics of a text.
-ALU_LANES = 64
-ALU_SHARED, ALU_ALONE = 820, 1_440
-DOUBLES_PER_TEXT = 900
-DOUBLES_PER_CLOCK = {(7, 0): 32, (8, 0): 32, (9, 0): 64, (10, 0): 64}
-FEW_DOUBLES = 2
-"""Float64 results per clock and multiprocessor, by compute capability, from the table of arithmetic
-throughput in NVIDIA's CUDA C++ Programming Guide. Capabilities that are not listed are those of
-graphics cards, which have two."""
+STAGING = Rate(row=1e-8, byte=1.2e-10)
+"""Seconds of a core of the reference to join texts and copy them into memory that a GPU reads."""
 
-RESULT_BYTES = 160  # of a text's fields, copied back to the host
+STORED_BYTES = 133
+"""Bytes per text in a store of the default graph."""
+
 MICRO_BATCH_BYTES = 3 * 80 * MIB  # on the device: three in flight
 CUDA_START = 6.0
 """Seconds to import cuDF (2 to 6, FACTS) and to create a CUDA context."""
@@ -60,10 +54,12 @@ class Prediction:
 
     seconds: float  # of `paninifs run`, from start to end
     parts: Mapping[str, float]  # seconds by part: "start", "reading", "hashing", ...
-    bound: str  # the longest part
+    bound: str  # the longest part; on a GPU, what limits that part, such as "bus"
     host_bytes: int  # memory needed on the host
     device_bytes: int  # memory needed on the GPU or TPU; 0 without one
     basis: str  # "calibrated", "scaled" from the reference, or "arithmetic"
+    limits: Mapping[str, float] = field(default_factory=dict)  # of a GPU run: texts/s that each
+    # of the parts that work at the same time allows, by name
 
 
 def predict(machine: Machine, work: Work, calibration: Calibration | None = None) -> Prediction:
@@ -96,69 +92,69 @@ def predict(machine: Machine, work: Work, calibration: Calibration | None = None
 
 
 def _hashing(machine: Machine, work: Work, calibration: Calibration | None) -> Prediction:
-    known = calibration or reference()
+    measured = calibration or reference()
     slower = 1.0
     if calibration is None:
-        assert known.clock_ghz is not None  # the reference's is measured
-        slower = known.clock_ghz / (machine.clock_ghz or USUAL_CLOCK_GHZ)
+        assert measured.clock_ghz is not None  # the reference's is measured
+        slower = measured.clock_ghz / (machine.clock_ghz or USUAL_CLOCK_GHZ)
     cluster = work.cluster or "cpu"
     gpu = machine.kind == "gpu" and cluster != THREADS
-    cores = _known(machine, "cores")
-    busy = busy_cores(work.tasks, 1 if gpu else cores) / slower
+    cores = known(machine, "cores")
+    if gpu:  # fewer if they cannot be shared evenly
+        cores = min(cores, machine.gpus * threads_per_gpu(cores, machine.gpus))
+    busy = busy_cores(work.tasks, cores) / slower
     tasks = work.shards if work.tasks is None else work.tasks
-    host = _of_format(known.host, work.format)
+    host = _of_format(measured.host, work.format).seconds(work.texts, work.text_bytes)
     parts = {
-        "start": slower * known.start[cluster] + (CUDA_START if gpu else 0.0),
-        "shards": slower * (work.shards * known.shard + tasks * known.task),
-        "reading and writing": host.seconds(work.texts, work.text_bytes) / busy,
+        "start": slower * measured.start[cluster] + (CUDA_START if gpu else 0.0),
+        # Measured with all cores of that machine at work, each on shards of its own.
+        "shards": (work.shards * measured.shard + tasks * measured.task)
+        * (slower * measured.cores / cores),
     }
+    fixed = sum(parts.values())
+    storing = {}
+    if machine.store_gb_s is not None:
+        storing["store"] = machine.store_gb_s * 1e9 / STORED_BYTES
+    limits: dict[str, float] = {}
     if gpu:
-        parts["hashing"] = _device_seconds(machine, work)
-        beside = min(parts["reading and writing"], parts["hashing"])
+        staging = STAGING.seconds(work.texts, work.text_bytes)
+        device = gpu_limits(machine, work.mean_bytes, measured.device.get(machine.title))
+        parts["reading and writing"] = (host + staging) / busy
+        parts["hashing"] = work.texts / min(device.values())
+        beside = max(parts["reading and writing"], parts["hashing"])
+        limits = {"reading and writing": work.texts / parts["reading and writing"]}
+        limits |= device | storing
     else:
-        rate = known.hashing[machine.sha or USUAL_SHA]
+        rate = measured.hashing[machine.sha or USUAL_SHA]
+        parts["reading and writing"] = host / busy
         parts["hashing"] = rate.seconds(work.texts, work.text_bytes) / busy
-        beside = 0.0
+        beside = parts["reading and writing"] + parts["hashing"]
+    parts |= {name: work.texts / limit for name, limit in storing.items()}
+    longest = max(parts, key=lambda name: parts[name])
+    if longest in ("reading and writing", "hashing") and gpu:
+        longest = min(limits, key=lambda name: limits[name])
     basis = "scaled" if calibration is None else "calibrated"
-    workers = 1 if gpu or cluster == THREADS else cores
+    workers = machine.gpus if gpu else 1 if cluster == THREADS else cores
     return Prediction(
-        seconds=sum(parts.values()) - beside,
+        seconds=fixed + max(beside, parts.get("store", 0.0)),
         parts=parts,
-        bound=max(parts, key=lambda name: parts[name]),
+        bound=longest,
         host_bytes=CLIENT_BYTES + workers * WORKER_BYTES,
         device_bytes=MICRO_BATCH_BYTES if gpu else 0,
-        basis="arithmetic" if gpu else basis,
+        basis="arithmetic" if gpu and "device" not in limits else basis,
+        limits=limits,
     )
-
-
-def _known(machine: Machine, figure: str) -> Any:
-    """Return a figure of a machine; raise `UsageError` if it is unknown."""
-    value = getattr(machine, figure)
-    if value is None:
-        raise UsageError(f"its {figure} is not known; you can add it in your own catalogue")
-    return value
 
 
 def _of_format(rates: Mapping[str, Rate], form: str) -> Rate:
     return rates[FORMATS[form].calibrated_as]
 
 
-def _device_seconds(machine: Machine, work: Work) -> float:
-    """Return the minimum seconds: for computing on the GPU, or for copying over the bus."""
-    sms, clock, bus = (_known(machine, one) for one in ("sms", "device_clock_ghz", "pcie_gb_s"))
-    blocks = work.texts * (work.mean_bytes + 8 + 9) / 64 + work.texts / 2  # padding included
-    integers = blocks * (9 * ALU_SHARED + ALU_ALONE) / ALU_LANES
-    doubles = DOUBLES_PER_CLOCK.get(_known(machine, "capability"), FEW_DOUBLES)
-    computing = (integers + work.texts * DOUBLES_PER_TEXT / doubles) / (sms * clock * 1e9)
-    copying = (work.text_bytes + work.texts * RESULT_BYTES) / (bus * 1e9)
-    return float(max(computing, copying))
-
-
 def _embedding(machine: Machine, work: Work) -> Prediction:
     if machine.kind == "cpu":
-        speed = _known(machine, "cores") * CPU_FLOPS
+        speed = known(machine, "cores") * CPU_FLOPS
     else:
-        speed = _known(machine, "fp16_tflops") * 1e12 * PEAK_SHARE
+        speed = known(machine, "fp16_tflops") * 1e12 * PEAK_SHARE
     tokens = work.texts * max(1.0, work.mean_bytes / BYTES_PER_TOKEN)
     parts = {"start": MODEL_START * len(work.models)}
     parts |= {one.name: 2 * one.parameters * tokens / speed for one in work.models}

@@ -26,9 +26,10 @@ from .catalogue_files import OWN
 def describe_this_machine(catalogue: Catalogue) -> Machine:
     """Return this machine: its own processor and memory, and what a catalogue knows of its GPU.
 
-    Only the first usable GPU is considered. A GPU that is not in the catalogue cannot be predicted;
-    it is left out, with a note. The price is that of "this machine" in the user's own catalogue;
-    else, in Colab, that of the machine with the same GPU; anywhere else the machine is free.
+    Its usable GPUs are taken to be like the first one. A GPU that is not in the catalogue cannot be
+    predicted; then the cores alone are, with a note. The price is that of "this machine" in the
+    user's own catalogue; else, in Colab, that of the machine with the same GPU; anywhere else the
+    machine is free.
 
     Examples
     --------
@@ -54,6 +55,7 @@ def _with_price(host: Machine, catalogue: Catalogue) -> Machine:
     if own is not None:
         return replace(
             host,
+            store_gb_s=own.store_gb_s,
             units_per_hour=own.units_per_hour,
             usd_per_hour=own.usd_per_hour,
             offers=own.offers,
@@ -72,13 +74,15 @@ def _with_gpu(host: Machine, catalogue: Catalogue) -> Machine:
     gpu = gpus[0]
     known = machine_with_gpu(gpu, catalogue.machines.values())
     if known is None:
-        return replace(host, note=f"its {gpu.name} is not in the catalogue, so its cores are used")
+        note = f"its {gpu.name} is not in the catalogue, so only its cores are predicted"
+        return replace(host, note=note)
     return replace(
         host,
         title=gpu.name,
         kind="gpu",
         backend="cuda",
         memory_gb=gpu.memory / 1e9 or host.ram_gb,  # a system on a chip shares the host's
+        gpus=len(gpus),
         sms=gpu.sms or known.sms,
         capability=gpu.capability,
         device_clock_ghz=known.device_clock_ghz,
