@@ -22,6 +22,7 @@ from ..hardware.cpu import processor
 from ..rendering.quantities import dollars
 from .advice import Advice
 from .feasibility import Predict, Row, Tier, assess
+from .local_cluster import recommended_cluster
 from .models import model_notes
 from .question import Question, Stage, names_of
 from .ranking import ranked, reasons_of
@@ -138,9 +139,21 @@ def advise(
 
     machines = {HERE: own} | {n: one for n, one in used.machines.items() if n != HERE}
     advice = answer(question, replace(used, machines=machines), predict_calibrated)
+    rows = tuple(_with_cluster(row, used, advice.question) for row in advice.rows)
+    advice = replace(advice, rows=rows)
     if calibration or question.work is None or question.work.kind != "hashing":
         return advice
     return replace(advice, why=(*advice.why, UNMEASURED))
+
+
+def _with_cluster(row: Row, catalogue: Catalogue, question: Question) -> Row:
+    """Add what `connect` starts, if the row is this machine."""
+    work = question.work
+    if row.name != HERE or work is None:
+        return row
+    starts = f"connect() starts {recommended_cluster(catalogue=catalogue, work=work)}"
+    notes = [row.machine.note] if row.machine.note else []
+    return replace(row, reasons=(*row.reasons, *notes, starts))
 
 
 def answer(question: Question, catalogue: Catalogue, predict: Predict) -> Advice:

@@ -15,10 +15,10 @@ from typing import Literal
 from ...graphs.kernels import BACKENDS
 from ...storage.errors import UsageError
 from ..costs.catalogue import HARD_TO_GET, HERE, RENTED, Catalogue, Machine, Offer, Plan
-from ..costs.prediction import USUAL_CLOCK_GHZ, USUAL_SHA, Prediction
+from ..costs.prediction import STORED_BYTES, USUAL_CLOCK_GHZ, USUAL_SHA, Prediction
 from ..costs.pricing import MONTH_HOURS, Cost, Return, price
 from ..costs.work import Work
-from ..rendering.quantities import dollars, duration, units
+from ..rendering.quantities import dollars, duration, times, units
 from .fit import fit
 from .question import Question
 
@@ -154,6 +154,7 @@ def assess(
     if prediction is not None:
         findings.notes += assumptions_about(machine, work)
         findings.notes.append(_time(prediction))
+        findings.notes += _limits(prediction)
     reasons = (*findings.against, *findings.doubts, *findings.delays, *findings.notes)
     return Row(
         machine=machine,
@@ -238,6 +239,19 @@ def _time(prediction: Prediction) -> str:
         f"a run takes {duration(prediction.seconds)} ({prediction.basis}), most of it for "
         f"{prediction.bound}"
     )
+
+
+def _limits(prediction: Prediction) -> list[str]:
+    """Return how many texts per second each part of a GPU run allows, the fewest first."""
+    if not prediction.limits:
+        return []
+    ordered = sorted(prediction.limits.items(), key=lambda one: one[1])
+    listed = ", ".join(f"{name} {times(limit / 1e6)}" for name, limit in ordered)
+    needed = ordered[0][1] * STORED_BYTES / 1e9
+    writing = f"; its results need {times(needed)} GB/s of storage, whose speed is not known"
+    return [
+        f"limits in million texts/s: {listed}" + ("" if "store" in prediction.limits else writing)
+    ]
 
 
 def assumptions_about(machine: Machine, work: Work) -> list[str]:

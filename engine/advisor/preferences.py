@@ -22,13 +22,10 @@ from ..costs.this_machine import (
     machine_with_gpu,
     usable_gpus,
 )
-from ..costs.work import Work
+from ..costs.work import TYPICAL
 from ..hardware.gpu import Gpu
 from ..hardware.platform import current_platform
 from ..rendering.quantities import dollars, duration, units
-
-MEASURE = Work(100_000_000, mean_bytes=100)
-"""Work for which machines are compared."""
 
 CPU = "CPU"
 
@@ -147,8 +144,8 @@ def _upgrades(here: Machine, wanted: Sequence[Machine], catalogue: Catalogue) ->
             yield f"whether {other.name} would pay off is unknown: {error}"
             continue
         yield (
-            f"{other.name} instead of {here.name}: {MEASURE.texts:,} texts of "
-            f"{MEASURE.mean_bytes:g} bytes take {duration(theirs.hours * 3600)} instead of "
+            f"{other.name} instead of {here.name}: {TYPICAL.texts:,} texts of "
+            f"{TYPICAL.mean_bytes:g} bytes take {duration(theirs.hours * 3600)} instead of "
             f"{duration(mine.hours * 3600)}, and cost {_paid(theirs)} instead of {_paid(mine)}: "
             f"{_verdict(compare(_alternative(other, theirs), _alternative(here, mine)))}"
         )
@@ -168,11 +165,11 @@ def _verdict(found: Return) -> str:
 
 
 def _cost_on(machine: Machine, catalogue: Catalogue) -> Cost:
-    """Return the time and cost of `MEASURE` on a machine."""
+    """Return the time and cost of `TYPICAL` on a machine."""
     offer = catalogue.usual_offer(machine, leaving_out=("free",))
     if machine.backend not in BACKENDS:
         raise UsageError(f"the engine has no backend {machine.backend!r}")
-    cost = price(predict(machine, MEASURE).seconds, machine, *offer) if offer else None
+    cost = price(predict(machine, TYPICAL).seconds, machine, *offer) if offer else None
     if cost is None or cost.usd is None:
         raise UsageError(f"the price of {machine.name} is not known")
     return cost

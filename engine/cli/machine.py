@@ -17,12 +17,12 @@ if TYPE_CHECKING:
 
 def devices(as_json: Json = False) -> None:
     """Print this machine's hardware, its usable backends, and how to enable the others."""
+    from ..advisor.local_cluster import recommended_cluster
     from ..hardware import hardware
-    from ..hardware.selection import select_cluster
 
     with errors():
         machine = hardware()
-    chosen = select_cluster()
+    chosen = recommended_cluster()
     if as_json:
         print_json(_document(machine) | {"connect": asdict(chosen)})
         return

@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING, Literal
 
 from ...storage.errors import BackendUnavailable, UsageError
 from ...storage.messages.tracebacks import short_traceback
-from ..hardware import selection
 from ..hardware.loopback import LOOPBACK
 from ..monitoring.dashboard.link import announce, dashboard_link
 from ..monitoring.dashboard.telemetry import install, page_for
@@ -48,9 +47,10 @@ def connect(
         ``"cpu"``: worker processes on this machine, listening on loopback only; ``"threads"``:
         one worker in this process, ready in a second, for small corpora; ``"cuda"``: one worker
         process per GPU of this machine that CUDA_VISIBLE_DEVICES leaves visible; or the address of
-        a scheduler, such as ``"tcp://10.0.0.5:8786"`` or ``"tls://..."``. By default, ``"cuda"``
-        if a GPU and its packages can be used, else ``"cpu"``; the choice and its reason are
-        printed.
+        a scheduler, such as ``"tcp://10.0.0.5:8786"`` or ``"tls://..."``. By default what
+        `advise` assumes of this machine: ``"cuda"`` if a GPU and its packages can be used, else
+        ``"cpu"``. A GPU is used because it is faster for models, and no slower for short texts;
+        if the cores alone are predicted to be faster, that is printed with the choice.
     workers, threads, memory
         Size of a local cluster: processes (default: one per core, or per GPU), threads per worker
         (default: one; for ``"threads"`` one per core; for ``"cuda"`` an even share of the cores),
@@ -103,7 +103,9 @@ def connect(
     if prefer is not None:
         _check_preferences(prefer, otherwise, cluster, quiet=quiet)
     if cluster is None:
-        chosen = selection.select_cluster(workers)
+        from ..advisor.local_cluster import recommended_cluster
+
+        chosen = recommended_cluster(workers)
         cluster = chosen.cluster
         if not quiet:
             print(chosen)  # noqa: T201 (a choice made for the user, who has to know it)

@@ -143,6 +143,10 @@ class Work:
         )
 
 
+TYPICAL = Work(100_000_000, mean_bytes=100)
+"""Work for which machines are compared where nothing is known of the user's own."""
+
+
 def busy_cores(tasks: int | None, cores: int) -> float:
     """Return the mean number of busy cores, if each core does one task at a time.
 

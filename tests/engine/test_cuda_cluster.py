@@ -258,6 +258,13 @@ def test_connect_chooses_usable_gpus_and_reports_it(dask_cuda, capsys):
     assert asked["CUDA_VISIBLE_DEVICES"] == [0, 1]
 
 
+def test_connect_reports_cores_that_its_choice_leaves_idle(dask_cuda, capsys, monkeypatch):
+    monkeypatch.setattr("dask.system.CPU_COUNT", 3)
+    with pf.connect() as client:
+        assert backend_of(client) == "cuda"
+    assert "; for hashing, connect('cpu') is predicted to be 1." in capsys.readouterr().out
+
+
 @pytest.mark.parametrize(
     ("raised", "expected", "words"),
     [
