@@ -10,59 +10,89 @@ from collections.abc import Iterator, Mapping
 from dask.utils import format_bytes
 
 from ...storage.store.history import RunRecord
+from .events import AWAITED
 
-NOT_BLOCKS = ("read", "write")
-"""Activities timed besides the blocks: waiting for reads, and writing, in threads of its own."""
+NOT_BLOCKS = ("read", "write", AWAITED)
+"""Activities timed besides the blocks: waiting for reads, writing, in threads of its own, and
+waiting for these."""
 
-BUSY_DEVICE = 0.5
-"""Share of the time that a device has to compute to count as what limits the run."""
+BUSY_DEVICE, BUSY_PROCESSOR = 0.5, 0.85
+"""Shares of the time that a device computes, and of the workers' threads that the processor works
+on, from which it counts as what limits the run."""
+
+DOMINANT = 0.4
+"""Share of the threads' time from which an activity counts as what limits the run."""
+
+FIXED_COSTS = "fixed costs (planning, starting, finishing)"
 
 
 def bound_by(
-    seconds: Mapping[str, float], thread_seconds: float, device_busy: float | None = None
+    seconds: Mapping[str, float],
+    thread_seconds: float,
+    device_busy: float | None = None,
+    cpu_busy: float | None = None,
 ) -> str | None:
-    """Return what limited a run; None if nothing was timed.
+    """Return what limited a run; None if nothing was timed, or nothing stands out.
 
     Parameters
     ----------
     seconds : mapping
-        Seconds by block, and for ``read`` and ``write``, summed over threads.
+        Seconds by block, and for ``read``, ``write`` and `AWAITED`, summed over threads.
     thread_seconds : float
         Seconds available to the workers' threads: threads times elapsed seconds.
     device_busy : float, optional
-        Share of the time in which the devices computed.
+        Share of the time in which the devices computed; None without devices.
+    cpu_busy : float, optional
+        Share of the workers' threads that kept the processor busy. If it was, threads that wait
+        for reads or writes wait for the processor too, and not for a disk or a network.
 
     Examples
     --------
-    >>> bound_by({"hash": 7.0, "read": 1.0, "write": 0.5}, 10.0)
-    'computing: the blocks took 70 % of the threads\u2019 time, waiting for reads 10 %'
-    >>> bound_by({"hash": 1.0, "read": 6.0, "write": 0.5}, 10.0)
-    'reading: waiting for reads took 60 % of the threads\u2019 time, the blocks 10 %'
-    >>> bound_by({"hash": 1.0, "read": 1.0, "write": 9.5}, 10.0)
-    'writing: the blocks took 10 % of the threads\u2019 time, waiting for reads 10 %'
+    >>> bound_by({"hash": 7.0, "read": 1.0}, 10.0)
+    'computing: the blocks took 70 % of the threads\u2019 time'
+    >>> bound_by({"hash": 1.0, "read": 6.0}, 10.0)
+    'reading: the threads waited 60 % of the time for texts'
+    >>> bound_by({"hash": 3.0, "read": 1.0, AWAITED: 4.8}, 10.0)
+    'writing: the threads waited 48 % of the time for the store'
+    >>> bound_by({"hash": 1.0, "read": 6.0}, 10.0, cpu_busy=0.97)
+    'the processor: it was 97 % busy, and the blocks took 10 % of the threads\u2019 time'
     """
     if thread_seconds <= 0 or not seconds:
         return None
     if device_busy is not None and device_busy >= BUSY_DEVICE:
         return f"the device: it computed {_percent(device_busy)} of the time"
+    reading = seconds.get("read", 0.0) / thread_seconds
+    writing = seconds.get(AWAITED, 0.0) / thread_seconds
     blocks = sum(spent for name, spent in seconds.items() if name not in NOT_BLOCKS)
-    computing, reading = blocks / thread_seconds, seconds.get("read", 0.0) / thread_seconds
-    writing = seconds.get("write", 0.0) / thread_seconds
-    rest = 1 - computing - reading
-    of_time = "of the threads\u2019 time"
-    if reading >= max(computing, rest):
-        return (
-            f"reading: waiting for reads took {_percent(reading)} {of_time}, the blocks "
-            f"{_percent(computing)}"
-        )
-    shares = (
-        f"the blocks took {_percent(computing)} {of_time}, waiting for reads {_percent(reading)}"
-    )
-    if computing >= rest:
-        return f"computing: {shares}"
-    if writing >= rest:
-        return f"writing: {shares}"
-    return f"fixed costs (planning, starting, finishing): {shares}"
+    # Several micro-batches of a thread may be on a device at once.
+    computing = min(blocks / thread_seconds, max(0.0, 1 - reading - writing))
+    took = f"the blocks took {_percent(computing)} of the threads\u2019 time"
+    waited = "the threads waited {} of the time for {}"
+    by_share = {
+        f"reading: {waited.format(_percent(reading), 'texts')}": reading,
+        f"writing: {waited.format(_percent(writing), 'the store')}": writing,
+        f"{FIXED_COSTS}: {took}": 1 - computing - reading - writing,
+        _computing(took, device_busy): computing,
+    }
+    most = max(by_share, key=lambda words: by_share[words])
+    if by_share[most] < DOMINANT:
+        return None
+    if cpu_busy is not None and cpu_busy >= BUSY_PROCESSOR and by_share[most] > computing:
+        return f"the processor: it was {_percent(cpu_busy)} busy, and {took}"
+    return most
+
+
+def _computing(took: str, device_busy: float | None) -> str:
+    if device_busy is None:
+        return f"computing: {took}"
+    # The time of a call on a device includes the copies.
+    return f"copying to and from the device: {took}, the device computed {_percent(device_busy)}"
+
+
+def bottleneck_of(record: RunRecord) -> str | None:
+    """Return what limited a run, unless that was the run's own beginning and end."""
+    bound = record.bound
+    return None if bound is None or bound.startswith(FIXED_COSTS) else bound
 
 
 def _percent(share: float) -> str:

@@ -19,6 +19,11 @@ if TYPE_CHECKING:
     from .projection import Projection
 
 
+AWAITED = "waiting for writes"
+"""Name, beside those of blocks, of the time in which a task's thread waited for its writes. No
+block can have this name."""
+
+
 @dataclass(frozen=True)
 class Staged:
     """Parts of a corpus that must be computed first were computed, and written to a folder."""
@@ -102,6 +107,13 @@ class ShardDone:
 
 
 @dataclass(frozen=True)
+class WritesAwaited:
+    """A task has ended, whose thread waited this many seconds for shards to be written."""
+
+    seconds: float
+
+
+@dataclass(frozen=True)
 class LoadSampled:
     """The load of the workers was sampled."""
 
@@ -160,6 +172,7 @@ Event = (
     | Indexed
     | Planned
     | BlocksSetUp
+    | WritesAwaited
     | StageBegun
     | TaskBegun
     | TextsComputed

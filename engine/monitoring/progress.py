@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 
 from ...storage.errors import PaniniError, RunCancelled
 from .events import (
+    AWAITED,
     BlocksSetUp,
     Event,
     Failed,
@@ -24,6 +25,7 @@ from .events import (
     Staged,
     TaskBegun,
     TextsComputed,
+    WritesAwaited,
 )
 from .load import Load
 
@@ -55,7 +57,7 @@ class Progress:
     text_bytes : int
         Bytes of text that this run read.
     seconds : dict
-        Seconds by block, and for ``read`` and ``write``, summed over threads.
+        Seconds by block, and for ``read``, ``write`` and `AWAITED`, summed over threads.
     elapsed : float
         Seconds since the stage was planned; at the end, since the run was.
     retries : int
@@ -109,8 +111,8 @@ class Progress:
                 self._planned_at = time.perf_counter()
                 self._began_at = self._began_at or self._planned_at
                 self.load = None  # earlier samples were taken while the workers were idle
-            case BlocksSetUp():
-                self._spent(event.seconds)
+            case BlocksSetUp() | WritesAwaited():
+                self._spent(_by_activity(event))
             case StageBegun():
                 self._begin_stage(event)
             case TaskBegun():
@@ -232,6 +234,10 @@ class Progress:
         done = f", {self.rows_computed:,} of {self.rows:,} texts" if self.rows else ""
         stage = f" {self.stage}" if self.stage and self.state == "running" else ""
         return f"{self.state}{stage}{done}{quarantined}{rate}{why}"
+
+
+def _by_activity(event: BlocksSetUp | WritesAwaited) -> Mapping[str, float]:
+    return {AWAITED: event.seconds} if isinstance(event, WritesAwaited) else event.seconds
 
 
 def _reason(error: BaseException) -> str:

@@ -118,6 +118,7 @@ class Recorder:
         rows = now.rows_by_run
         cpu, threads, device = (_mean(line, name) for name in ("cpu", "threads", "device"))
         known = cpu is not None and threads and now.elapsed >= SETTLING_SECONDS
+        cpu_busy = min(1.0, (cpu or 0.0) / (threads or 1.0)) if known else None
         limit, cost = self._meter.limit(rows, now.text_bytes), self._meter.cost(seconds)
         return RunRecord(
             began=self._began.isoformat(timespec="seconds"),
@@ -140,9 +141,9 @@ class Recorder:
             peak_memory=_peak(line, "memory"),
             memory_limit=now.load.memory_limit if now.load else None,
             spilled=_peak(line, "spilled"),
-            cpu_busy=min(1.0, (cpu or 0.0) / (threads or 1.0)) if known else None,
+            cpu_busy=cpu_busy,
             device_busy=device,
-            bound=bound_by(now.seconds, (threads or 0) * now.elapsed, device),
+            bound=bound_by(now.seconds, (threads or 0) * now.elapsed, device, cpu_busy),
             limit_texts_per_second=limit.texts_per_second if limit else None,
             limit_basis=limit.basis if limit else None,
             cost=str(cost) if cost else None,

@@ -19,7 +19,6 @@ from ... import __version__
 from ...storage.cleaning.normal_forms import NormalForms
 from ...storage.store.duplicates import mark_fields
 from ...storage.store.history import WINDOW_SECONDS, RunRecord
-from ..monitoring.bottleneck import NOT_BLOCKS
 from ..rendering.quantities import duration, times
 from ..rendering.terminal import one_line, visible
 from ..results.store_inventories import Inventories
@@ -176,8 +175,7 @@ def _time_shares(record: RunRecord) -> list[tuple[str, float, float]]:
     names = {"read": "waiting for input", "write": "writing, in separate threads"}
     parts = sorted(record.block_seconds.items(), key=lambda part: -part[1])
     return [
-        (names[name] if name in NOT_BLOCKS else name, spent, spent / total if total else 0.0)
-        for name, spent in parts
+        (names.get(name, name), spent, spent / total if total else 0.0) for name, spent in parts
     ]
 
 

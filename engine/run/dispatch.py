@@ -19,7 +19,14 @@ from ...storage.errors import DeviceLost, PaniniError, RunFailed, UnfitWorker
 from ...storage.filesystems.redaction import presentable, scrubbed
 from ...storage.store.lifecycle import OpenStore
 from ..cluster.remote_call import answer, submit_call
-from ..monitoring.events import Event, ShardDone, TaskBegun, TextsComputed, WorkerLost
+from ..monitoring.events import (
+    Event,
+    ShardDone,
+    TaskBegun,
+    TextsComputed,
+    WorkerLost,
+    WritesAwaited,
+)
 from ..worker.graph_trial import GraphTrial, TrialResult
 from ..worker.readiness import Readiness
 from ..worker.sent_graph import SentGraph
@@ -303,8 +310,7 @@ class Dispatch:
                 if len(killed) >= MAX_SUSPECTS and not self._known.computed:
                     return killed, [*self._called_back(), *queue]
             else:
-                for shard in outcome.shards:
-                    self._shard_done(shard)
+                self._ended(outcome)
                 if isinstance(outcome.error, DeviceLost | UnfitWorker):
                     self._exclude(outcome.worker, task, outcome.error)
                     finished.add(self._send(mode, task))
@@ -435,6 +441,12 @@ class Dispatch:
             self._announce(TextsComputed(**message[COMPUTED]))
         else:
             self._shard_done(ShardDone(**message))
+
+    def _ended(self, outcome: Outcome) -> None:
+        for shard in outcome.shards:
+            self._shard_done(shard)
+        if outcome.waited:
+            self._publish(WritesAwaited(outcome.waited))
 
     def _shard_done(self, shard: ShardDone) -> None:
         self._known.add_done(shard)

@@ -30,7 +30,7 @@ from ...storage.store.quarantine import is_undecodable
 from ...storage.store.shards import StoreLayout, commit, is_intact, read_marker
 from ...storage.targets.target import Target
 from ..hardware.python import PROFILING_DEADLOCKS
-from ..monitoring.events import ShardDone, TextsComputed
+from ..monitoring.events import AWAITED, ShardDone, TextsComputed
 from .compute import compute
 from .micro_batches.micro_batch import MicroBatch
 from .sent_graph import GraphKey, held_graph, loads
@@ -104,6 +104,7 @@ class Outcome:
     worker: str
     shards: tuple[ShardDone, ...]
     error: PaniniError | None = None
+    waited: float = 0.0  # seconds in which nothing was computed because shards were being written
 
 
 def shards_in_flight(layout: StoreLayout, max_writes: int = MAX_WRITES) -> int:
@@ -141,6 +142,7 @@ def _outcome(context: TaskContext, task: Task, mode: TaskMode, topic: str) -> Ou
     worker = get_worker()
     worker.log_event(topic, {BEGUN: task.partition})
     writes: list[Future[ShardDone]] = []
+    waited = 0.0
     spec = context.compute
     if mode.micro_batch is not None:
         spec = replace(spec, micro_batch=mode.micro_batch)
@@ -161,10 +163,11 @@ def _outcome(context: TaskContext, task: Task, mode: TaskMode, topic: str) -> Ou
                     raise RowsQuarantined(f"{buffer.quarantined[0]} (on_error='raise')")
                 _require_trustworthy_failures(buffer, worker)
                 if len(writes) >= max_pending:
-                    writes[-max_pending].result()
+                    waited += _seconds_until_done(writes[-max_pending])
                 context.ticket.check(context.target)
                 commit_it = partial(_commit, provisional=mode.provisional, topic=topic)
                 writes.append(writer.submit(commit_it, context, shard, buffer, worker=worker))
+            waited += sum(_seconds_until_done(write) for write in writes)
         done = [write.result() for write in writes]
     except PaniniError as error:
         finished = tuple(w.result() for w in writes if w.exception() is None)
@@ -172,7 +175,15 @@ def _outcome(context: TaskContext, task: Task, mode: TaskMode, topic: str) -> Ou
     for shard_done in done:
         for label, seconds in shard_done.seconds.items():
             context_meter.digest_metric(label, seconds, "seconds")
-    return Outcome(worker.address, tuple(done))
+    context_meter.digest_metric(AWAITED, waited, "seconds")
+    return Outcome(worker.address, tuple(done), waited=waited)
+
+
+def _seconds_until_done(write: Future[ShardDone]) -> float:
+    """Wait until a shard is written. Raises the error if it could not be."""
+    began = time.perf_counter()
+    write.result()
+    return time.perf_counter() - began
 
 
 class _Reporter:

@@ -684,6 +684,7 @@ def test_devices_says_why_there_is_no_gpu_and_how_to_get_one(
         "connect() starts: cluster 'cpu': the processor's cores compute (there is no NVIDIA GPU"
         in told
     )
+    assert re.search(r"short texts: [\d.]+ million per second, bound by [a-z ]+ \(", told)
 
 
 def test_devices_as_json_is_all_of_it(machine, packages, environment, groups, capsys):

@@ -14,6 +14,7 @@ from watched import busy_bytes
 import paninifs as pf
 from paninifs.engine.costs.meter import Meter
 from paninifs.engine.monitoring.events import (
+    AWAITED,
     EventStream,
     Finished,
     LoadSampled,
@@ -91,7 +92,7 @@ def test_a_finished_run_leaves_a_timeline_and_a_record(client, glosses, write_js
     assert (record.workers, record.threads, record.retries) == (2, 2, 0)
     assert (record.backend, record.cluster) == ("cpu", "processes of this machine")
     assert record.versions["paninifs"] == pf.__version__
-    assert set(record.block_seconds) == {"read", "default_graph", "write"}
+    assert set(record.block_seconds) == {"read", "default_graph", "write", AWAITED}
     assert 0 < record.peak_memory < record.memory_limit
     assert record.cpu_busy is None  # it was over before the workers told
     assert record.device_busy is None

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING
 
 from ...rendering.terminal import visible
-from ..bottleneck import busy_in_words
+from ..bottleneck import bottleneck_of, busy_in_words
 from ..events import Event, Finished, Indexed, Notice, Planned, Restored, WorkerLost
 
 if TYPE_CHECKING:
@@ -19,6 +19,9 @@ if TYPE_CHECKING:
 
 LONG_SECONDS = 60.0
 """Seconds of a run, or of work at risk, from which its details become notes."""
+
+BOUND_SECONDS = 10.0
+"""Seconds of a run from which it is worth a note what limited it."""
 
 EXPENSIVE_USD, EXPENSIVE_UNITS = 0.05, 0.5
 """Cost of a run, in US dollars or compute units, from which it becomes a note."""
@@ -35,8 +38,8 @@ def notes_of(event: Event) -> Sequence[str]:
             return list(_planned(event))
         case Restored():
             return [f"{_counted(event.shards)} copied back from {event.mirror}"]
-        case Finished(bill=bill) if bill and _is_expensive(bill):
-            return [f"cost: {bill}"]
+        case Finished():
+            return list(_finished(event))
         case Notice():
             return [event.text]
         case WorkerLost():
@@ -70,6 +73,14 @@ def _planned(event: Planned) -> Iterator[str]:
         work = f", {event.seconds_at_risk:.0f} s of work" if event.seconds_at_risk else ""
         each = " per thread" if event.rows_at_risk < event.rows else ""
         yield f"stopping loses at most {event.rows_at_risk:,} texts{each}{work}"
+
+
+def _finished(event: Finished) -> Iterator[str]:
+    record, bill = event.record, event.bill
+    if record and record.seconds >= BOUND_SECONDS and (bound := bottleneck_of(record)):
+        yield f"the run was bound by {bound}"
+    if bill and _is_expensive(bill):
+        yield f"cost: {bill}"
 
 
 def _counted(shards: int) -> str:
