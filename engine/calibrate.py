@@ -28,6 +28,7 @@ import pyarrow.parquet
 from .. import __version__
 from ..graphs.graph import default_graph
 from ..graphs.inventories import DHATUS, PRIMES
+from ..graphs.kernels import load
 from ..graphs.kernels.chains import chains_of
 from ..graphs.kernels.cpu import moments, sha_paths
 from ..storage.corpus.corpus import open_corpus
@@ -35,9 +36,12 @@ from ..storage.errors import RunFailed
 from ..storage.text import PackedText
 from .cluster.connect import connect
 from .costs.calibration import CLUSTERS, FORMATS, Calibration, Rate
+from .costs.this_machine import usable_gpus
 from .costs.work import Work, busy_cores
 from .hardware.cpu import processor
 from .run.submit import submit
+from .worker.block_execution import Blocks
+from .worker.values.inputs import Inputs
 
 if TYPE_CHECKING:
     from distributed import Client
@@ -45,7 +49,7 @@ if TYPE_CHECKING:
 SHORT, LONG = 90, 5_000  # mean bytes per text
 CORPUS_BYTES = {SHORT: 60 << 20, LONG: 160 << 20}  # enough for every core to have several tasks
 WORDS, LONGEST_WORD, STREAM_WORDS = 5_000, 12, 1_000_000
-KERNEL_BYTES = 4 << 20
+KERNEL_BYTES, DEVICE_BYTES = 4 << 20, 64 << 20
 FEW = 64  # texts in a corpus so small that only fixed costs remain
 MANY_SHARDS, FEW_SHARDS = 1024, 65_536  # rows per shard
 ROUNDS = 3
@@ -85,6 +89,7 @@ def calibrate(
     own = processor()
     report("measuring the kernels on one thread")
     hashing = {path: _hashing(path, rounds) for path in paths or [own.hashing]}
+    device = _device(rounds, report)
     with TemporaryDirectory(prefix="paninifs-bench-") as name:
         report("writing corpora")
         folder = Path(name)
@@ -122,6 +127,7 @@ def calibrate(
             for form in FORMATS
         },
         hashing=hashing,
+        device=device,
     )
 
 
@@ -186,6 +192,33 @@ def _hashing(path: str, rounds: int) -> Rate:
         return len(text), text.nbytes, _median(compute, rounds)
 
     return _rate(seconds(SHORT), seconds(LONG))
+
+
+def _device(rounds: int, report: Callable[[str], None]) -> dict[str, Rate]:
+    """Measure the default graph on a GPU, from the host's memory and back, by the GPU's name.
+
+    Empty without a usable GPU, and with different ones, because which of them is used is not known.
+    """
+    names = {gpu.name for gpu in usable_gpus()}
+    if len(names) != 1:
+        return {}
+    (name,) = names
+    report(f"measuring the kernels on the {name}")
+    load("cuda").prepare()
+
+    def seconds(mean: int) -> tuple[int, int, float]:
+        text = PackedText.from_strings(made(DEVICE_BYTES, mean))
+        inputs = Inputs.of_text(text)
+
+        def compute() -> None:
+            for _ in blocks.run(inputs, "texts {}-{}".format):
+                pass
+
+        with Blocks(default_graph(), "cuda") as blocks:
+            compute()  # the size of micro-batches adapts
+            return len(text), text.nbytes, _median(compute, rounds)
+
+    return {name: _rate(seconds(SHORT), seconds(LONG))}
 
 
 def _host(

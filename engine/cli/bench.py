@@ -43,11 +43,12 @@ def bench(
             "overhead": f"{1e3 * found.shard:.1f} ms per shard, {1e3 * found.task:.1f} ms per task",
         }
         | {f"hashing, {path}": _rate(rate) for path, rate in found.hashing.items()}
+        | {f"hashing, {gpu}": _rate(rate, of="GPU") for gpu, rate in found.device.items()}
         | {f"reading {format} and writing": _rate(rate) for format, rate in found.host.items()}
     )
     out.print(f"saved to {plain(str(calibration.PATH))}")
 
 
-def _rate(rate: Rate) -> str:
+def _rate(rate: Rate, of: str = "core") -> str:
     seconds = rate.seconds(1, 100)
-    return f"{1 / seconds:,.0f} texts of 100 bytes/s per core" if seconds else "too fast to measure"
+    return f"{1 / seconds:,.0f} texts of 100 bytes/s per {of}" if seconds else "too fast to measure"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from dataclasses import asdict, replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -76,8 +77,9 @@ def test_noise_never_makes_a_text_or_a_byte_cost_less_than_nothing(short, long):
 
 def test_a_calibration_comes_back_as_it_was_saved(tmp_path):
     path = tmp_path / "deep" / "calibration.json"
-    reference().save(path)
-    assert load(path) == reference()
+    kept = replace(reference(), device={"Tesla T4": Rate(1e-8, 1e-10)})
+    kept.save(path)
+    assert load(path) == kept
 
 
 def test_a_machine_that_was_never_calibrated_has_none(tmp_path):
@@ -225,6 +227,18 @@ def test_graphics_cards_are_limited_by_float64_units():
 
 
 UNITS = ("integer", "float64")
+
+
+def test_documented_limits_are_those_of_predictions():
+    guide = (Path(pf.__file__).parent / "deploy/docs/machines.md").read_text("utf-8")
+    table = guide.partition("In million texts of 100 bytes per second:\n\n")[2].split("\n\n")[0]
+    rows = {name: figures for name, *figures in (row.split(" | ") for row in table.split("\n"))}
+    for at, name in enumerate(("T4", "L4", "A100")):
+        limits = predict(open_catalogue().machine(name), Work(10**8, 100.0)).limits
+        assert {f"| {part}" for part in limits} < set(rows)
+        for part, limit in limits.items():
+            shown = rows[f"| {part}"][at].strip("| ").replace(",", "")
+            assert float(shown) == pytest.approx(limit / 1e6, rel=0.02)
 
 
 def test_a_measured_gpu_is_predicted_from_its_own_figures():
@@ -421,6 +435,24 @@ def test_what_is_left_of_runs_is_reading_and_writing(row, byte, shard, cores):
 def test_a_command_that_fails_while_it_is_measured_is_told_of(tmp_path):
     with pytest.raises(RunFailed, match=r"exited with code 2: error: .*none\.parquet"):
         calibrate._command(tmp_path / "none.parquet", "threads")
+
+
+@pytest.mark.slow("compiles every kernel")
+@pytest.mark.usefixtures("cuda_on_host")
+def test_a_gpu_is_measured_with_the_copies(monkeypatch):
+    monkeypatch.setattr(calibrate, "DEVICE_BYTES", 1 << 17)
+    gpus = []
+    monkeypatch.setattr(
+        calibrate, "usable_gpus", lambda: tuple(SimpleNamespace(name=name) for name in gpus)
+    )
+    told = []
+    assert calibrate._device(1, told.append) == {}
+    gpus += ["Tesla T4", "Tesla T4"]
+    (found,) = calibrate._device(1, told.append).items()
+    assert (found[0], told) == ("Tesla T4", ["measuring the kernels on the Tesla T4"])
+    assert found[1].row + found[1].byte > 0
+    gpus.append("NVIDIA L4")
+    assert calibrate._device(1, told.append) == {}
 
 
 @pytest.mark.soak("a whole calibration")
