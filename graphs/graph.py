@@ -26,7 +26,6 @@ from .drawing.sketch import sketch_of
 from .inventories import DHATUS, PRIMES
 from .reductions.reduce_block import ReduceBlock
 from .stages import Stage, needs, stages_of
-from .user_functions.portable import pickled
 
 _ALWAYS_THERE = ("id", "valid")
 """Arrays that every store has beside the computed ones."""
@@ -228,6 +227,8 @@ class Graph:
         GraphError
             A function, or a value that it refers to, cannot be sent; the message names it.
         """
+        from .user_functions.portable import pickled  # a machine that only hashes lacks cloudpickle
+
         own = {block.name: block.function for block in self.blocks if block.function is not None}
         made = {f"{one.name}: {name}": f for one in self.maps for name, f in one.setup.items()}
         return pickled(self, own | made)

@@ -140,6 +140,8 @@ def packages(monkeypatch):
 @pytest.fixture(scope="session", autouse=True)
 def _dashboard_port_of_its_own():
     """Give each of pytest's parallel processes its own dashboard port."""
+    if find_spec("distributed") is None:  # `make test-gpu` needs only CuPy, NumPy and pytest
+        return
     from paninifs.engine.cluster import local as local_cluster
 
     number = os.environ.get("PYTEST_XDIST_WORKER", "gw0")  # unset without pytest-xdist
@@ -152,7 +154,7 @@ def _lazy_arrays_are_read_in_this_process():
 
     The workers of that cluster do not have this process's ``memory://`` files.
     """
-    if find_spec("dask") is None:  # `make test-gpu` needs only CuPy and pytest
+    if find_spec("dask") is None:  # `make test-gpu` needs only CuPy, NumPy and pytest
         yield
         return
     import dask

@@ -6,7 +6,7 @@ import inspect
 
 import pytest
 
-for package in ("hypothesis", "locket", "numba", "pyarrow"):
+for package in ("cloudpickle", "hypothesis", "locket", "numba", "platformdirs", "pyarrow"):
     pytest.importorskip(package)
 
 import test_kernels  # noqa: E402
