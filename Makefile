@@ -30,7 +30,7 @@ PYTEST = $(BIN)/python -P -m pytest -c tests/pytest.ini --rootdir tests -n $(WOR
 
 .DELETE_ON_ERROR:
 .DEFAULT_GOAL := help
-.PHONY: help demo quick test test-all tests lint format screenshots bench bench-advice bench-host bench-micro-batches bench-sample bench-watching reference soak fuzz large-files test-rapids test-gpu bench-gpu test-dask test-matrix requirements clean FORCE
+.PHONY: help demo quick test test-all tests lint format screenshots bench bench-advice bench-host bench-micro-batches bench-sample bench-watching reference soak fuzz large-files test-rapids test-gpu bench-gpu gpu-kit test-dask test-matrix requirements clean FORCE
 
 help: ## list the commands
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' $(firstword $(MAKEFILE_LIST)) | expand -t 22
@@ -102,17 +102,21 @@ tests-rapids: $(VENV)/.rapids | $(LINK)
 	$(PYTEST) tests/rapids
 
 # For a machine with a GPU: nothing is installed, pytest's plugins may be missing (hence -o), and only
-# files with GPU tests are imported. A file that needs a missing package is an error; the other files
-# run.
-test-gpu: | $(LINK) ## run the tests that need a GPU, with GPU_PYTHON; it needs CuPy and pytest
+# files with GPU tests are imported. The kernels' tests need CuPy, NumPy and pytest; the conformance
+# suite cloudpickle, hypothesis, locket, numba, platformdirs and pyarrow too, the others RAPIDS. What
+# needs a missing package is skipped, and pytest says which.
+test-gpu: | $(LINK) ## run the tests that need a GPU, with GPU_PYTHON; it needs CuPy, NumPy and pytest
 	PYTHONPATH="$(abspath $(dir $(LINK)))$${PYTHONPATH:+:$$PYTHONPATH}" $(GPU_PYTHON) -P -m pytest \
 		-c tests/pytest.ini --rootdir tests -o required_plugins= -o addopts='-ra --strict-markers' \
 		-W ignore::pytest.PytestConfigWarning --continue-on-collection-errors \
 		-m gpu $$(grep -rlw 'mark\.gpu' tests --include='test_*.py')
 
-bench-gpu: | $(LINK) ## measure this machine's GPU, with GPU_PYTHON, which needs CuPy; QUICK=1: rough figures
+bench-gpu: | $(LINK) ## measure this machine's GPU, with GPU_PYTHON, which needs CuPy and NumPy; QUICK=1: rough figures
 	PYTHONPATH="$(abspath $(dir $(LINK)))$${PYTHONPATH:+:$$PYTHONPATH}" $(GPU_PYTHON) \
 		tests/benchmarks/gpu.py $(if $(QUICK),--quick) --out $(BENCH_RESULTS)
+
+gpu-kit: $(VENV)/.run ## gather in .gpu what a GPU machine without internet needs: 45 MB; LARGE=1: 190 MB
+	$(BIN)/python tests/benchmarks/gpu_kit/collect.py .gpu $(if $(LARGE),--large)
 
 # --- environments ---------------------------------------------------------------------------------
 
@@ -259,6 +263,6 @@ requirements: ## pin the newest versions that work for both the CPU and RAPIDS
 		--output-file requirements-rapids.txt
 
 clean: ## remove everything that these commands made
-	rm -rf .venv .venvs .link .mypy_cache .ruff_cache .pytest_cache .hypothesis tests/.pytest_cache tests/.hypothesis \
+	rm -rf .venv .venvs .gpu .link .mypy_cache .ruff_cache .pytest_cache .hypothesis tests/.pytest_cache tests/.hypothesis \
 		build dist paninifs.egg-info "$(DEMO_STORE)"
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

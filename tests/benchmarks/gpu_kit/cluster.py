@@ -41,12 +41,15 @@ def main() -> None:
     from paninifs.engine.cluster.cuda import ENVIRONMENT, cluster_arguments
     from paninifs.engine.hardware.nvml import nvidia
 
+    found = nvidia()
+    if found.unavailable:
+        raise SystemExit(str(found.unavailable))
     corpus_file = Path(os.environ["KIT"], "corpus", "glosses.jsonl.gz")
     environment = {
         f"distributed.nanny.pre-spawn-environ.{name}": value for name, value in ENVIRONMENT.items()
     }
     arguments = cluster_arguments(
-        nvidia().gpus, host="127.0.0.1", dashboard_address="127.0.0.1:0", threads=4
+        found.gpus, host="127.0.0.1", dashboard_address="127.0.0.1:0", threads=4
     )
     table = Table(
         "GPU: LocalCUDACluster with RMM under CuPy",

@@ -1,6 +1,7 @@
 # Sourced by run.sh and run2.sh, which set PAGE: folders, packages, and `step`, which runs one step.
 #
 #   OUT=…         folder of the results (./out beside the kit)
+#   ROOT=…        the checkout (the folder that holds the kit)
 #   PY=…          the Python of the machine, used as installed (python3)
 #   KIT_SITE=…    folder for the installed wheels, to keep them (a temporary one)
 #   KIT_SECONDS=… time for all steps (480)
@@ -8,7 +9,7 @@
 #   KIT_SCALE=…   factor on the amount of texts (1)
 
 KIT=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
-ROOT=$(dirname "$KIT")
+ROOT=${ROOT:-$(dirname "$KIT")}
 PY=${PY:-python3}
 OUT=${OUT:-$KIT/out}
 KIT_SCALE=${KIT_SCALE:-1}
@@ -20,7 +21,7 @@ mkdir -p "$OUT" && OUT=$(cd "$OUT" && pwd) && cd "$ROOT" || exit 1
 : >"$OUT/$PAGE.tsv"
 
 # The package is imported by its name through a link, whatever the checkout is called.
-mkdir -p "$ROOT/.link" && ln -sfn .. "$ROOT/.link/paninifs"
+[[ -e $ROOT/.link/paninifs ]] || { mkdir -p "$ROOT/.link" && ln -sfn .. "$ROOT/.link/paninifs"; }
 export PYTHONPATH="$ROOT/.link:$ROOT/tests/benchmarks:$ROOT/tests/benchmarks/gpu_kit${PYTHONPATH:+:$PYTHONPATH}"
 export PYTHONPATH="$PYTHONPATH:$SITE/wheels:$SITE/wheels-cuda"
 export CUPY_CACHE_DIR="$SITE/programs"

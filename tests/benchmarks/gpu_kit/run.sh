@@ -23,12 +23,12 @@ machine() {
 }
 wheels() {
 	unpack wheels && unpack wheels-rmm || return 1
-	"$PY" -P -c 'import cuda.bindings, cuda.core' || unpack wheels-cuda
+	"$PY" -P -c 'import cuda.bindings, cuda.core' 2>/dev/null || unpack wheels-cuda
 }
 # Six processes if pytest-xdist is there: most of the time, one core compiles.
 kernel_tests() {
 	local many=()
-	"$PY" -P -c 'import xdist' && many=(-n "${KIT_PROCESSES:-6}" --dist worksteal)
+	"$PY" -P -c 'import xdist' 2>/dev/null && many=(-n "${KIT_PROCESSES:-6}" --dist worksteal)
 	"$PY" -P -m pytest -c tests/pytest.ini --rootdir tests -o required_plugins= \
 		-o addopts='-ra --strict-markers' -W ignore::pytest.PytestConfigWarning \
 		--continue-on-collection-errors -p no:cacheprovider -m gpu "${many[@]}" \

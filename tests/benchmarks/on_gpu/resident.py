@@ -21,6 +21,7 @@ SIZES = ((100, 4_000_000), (5000, 100_000))
 """Mean bytes per text, and number of texts."""
 
 CALLS = (8192, 65_536, 131_072)
+CLOCK_UNITS = (("clock", "MHz"), ("power", "W"))
 LONG = (1 << 20, 8 << 20)
 
 
@@ -76,6 +77,7 @@ def _rates(text: PackedText, mean: int, amount: Amount) -> Table:
         row["x hashlib, one core"] = len(text) / spread.median * one_core
         if name == "whole default graph":
             row["bits that differ"] = _differing(few)
+            row |= {f"{name} ({unit})": measured.get(name, "") for name, unit in CLOCK_UNITS}
         table.rows.append(row)
     return table
 

@@ -36,7 +36,8 @@ class Results:
         self._write()
 
     def has(self, table: Table) -> None:
-        """Write a table."""
+        """Print and write a table."""
+        print(table.markdown(), flush=True)
         self.tables = [one for one in self.tables if one["name"] != table.name] + [asdict(table)]
         self._write()
 

@@ -93,7 +93,13 @@ class RawModule(base.RawModule):
             super().compile()
 
     def get_function(self, name):
-        return _wild if WILD in self._code else super().get_function(name)
+        function = _wild if WILD in self._code else super().get_function(name)
+
+        def launch(*arguments):
+            base.cuda.runtime.deviceSynchronize()  # raises what the process is left with
+            function(*arguments)
+
+        return launch
 
 
 def _wild(*_):
