@@ -2,10 +2,9 @@
 
     python gpu.py [--quick] [--scale FACTOR] [--out DIR] [--add] [subject ...]
 
-Prints tables and writes each to DIR/gpu.json as soon as it has it. Most subjects need CuPy, NumPy
-and psutil; `overlap` needs cloudpickle too; `runs` needs the requirements of a whole run, and
-`cluster` RAPIDS. A subject whose packages are missing is left out, and one that fails does not stop
-the others.
+Prints tables and writes each to DIR/gpu.json as soon as it has it. Most subjects need CuPy and
+NumPy; `overlap` and `runs` need the requirements of a whole run, and `cluster` RAPIDS. A subject
+whose packages are missing is left out, and one that fails does not stop the others.
 """
 
 from __future__ import annotations
@@ -38,14 +37,14 @@ class Subject(NamedTuple):
         yield from cast("Callable[[Amount], Iterator[Table]]", function)(amount)
 
 
-_RUN = ("dask", "distributed", "numba", "pyarrow", "zarr")
+_RUN = ("cloudpickle", "dask", "distributed", "fsspec", "numba", "psutil", "pyarrow", "zarr")
 SUBJECTS = {
     "start": Subject("machine:compilation"),
     "bus": Subject("bus:copies"),
     "rates": Subject("resident:rates"),
     "calls": Subject("resident:calls"),
     "long": Subject("resident:long_texts"),
-    "overlap": Subject("overlap:host_to_host", ("cloudpickle", "psutil")),
+    "overlap": Subject("overlap:host_to_host", _RUN),
     "runs": Subject("whole_runs:without_rapids", _RUN),
     "cluster": Subject("whole_runs:with_rapids", (*_RUN, "cudf", "dask_cuda")),
 }

@@ -1,4 +1,4 @@
-"""The conformance suite of test_kernels.py, on a device; needs all of the engine's requirements."""
+"""The conformance suite of test_kernels.py, on a device; needs the packages named below."""
 
 from __future__ import annotations
 

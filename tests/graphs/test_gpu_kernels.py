@@ -1,4 +1,4 @@
-"""The backend `cuda` on a device. Needs no packages but CuPy, NumPy and pytest."""
+"""The backend `cuda` on a device. Needs no packages but CuPy, NumPy and pytest, not even psutil."""
 
 from __future__ import annotations
 
