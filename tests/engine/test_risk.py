@@ -91,6 +91,22 @@ def test_an_undeclared_slow_block_is_reported(events, corpus, monkeypatch):
     assert "text_seconds=0.01" in notice.text
 
 
+@pytest.mark.parametrize(
+    ("backend", "many", "announced"), [("cuda", 9, True), ("cuda", 10, False), ("cpu", 9, False)]
+)
+def test_a_slow_compilation_is_announced(
+    events, corpus, cuda_on_host, monkeypatch, backend, many, announced
+):
+    monkeypatch.setattr("paninifs.engine.run.stages.map_pass.MANY_DHATUS", many)
+    with pf.connect("threads", quiet=True) as client:
+        seen = events(pf.default_graph(), corpus, client=client, backend=backend)
+        again = events(pf.default_graph(), corpus, client=client, backend=backend)
+    told = [event.text for event in seen if isinstance(event, Notice)]
+    about = "the CUDA kernel for 9 dhātus takes about 2.7 s to compile"
+    assert [text.startswith(about) for text in told] == [True] * announced
+    assert not [event for event in again if isinstance(event, Notice)]  # nothing is computed
+
+
 @pytest.mark.parametrize("seconds", [-1.0, float("nan"), float("inf")])
 def test_an_invalid_text_seconds_is_refused(seconds):
     with pytest.raises(pf.errors.GraphError, match="must be a non-negative number of seconds"):

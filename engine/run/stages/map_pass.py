@@ -28,6 +28,13 @@ from ..tasks import joined_tasks, longest_first, tasks_left
 from ..worker_memory import project
 from .shard_news import ShardNews
 
+MANY_DHATUS = 32
+"""Number of dhātus from which on a run says that their CUDA kernel takes long to compile."""
+
+COMPILE_SECONDS = 0.3
+"""Approximate seconds of a core to compile one dhātu's part of a CUDA kernel: NVRTC 12.9 took 8
+seconds for 32 dhātus, and 19 to 27 for 64."""
+
 
 @dataclass(kw_only=True)
 class MapPass:
@@ -95,6 +102,7 @@ class MapPass:
         self._warn_of_slow_blocks(layout)
         projection, tasks = None, left
         if left:
+            self._warn_of_slow_compilation()
             self.dispatch.prepare(self.spec.backend)
             ready = self.dispatch.readiness()
             if ready.joined is not None and not text_seconds:
@@ -165,6 +173,19 @@ class MapPass:
             failure_limit=self.spec.failure_limit,
             sources=sources_of(self.graph),
         )
+
+    def _warn_of_slow_compilation(self) -> None:
+        """Say why the first texts wait, if a CUDA kernel of many dhātus is to be compiled."""
+        built_in = (block for block in self.graph.maps if block.function is None)
+        most = max((len(block.params.get("dhatus", ())) for block in built_in), default=0)
+        if self.spec.backend == "cuda" and most >= MANY_DHATUS:
+            self.events.publish(
+                Notice(
+                    f"the CUDA kernel for {most} dhātus takes about "
+                    f"{duration(most * COMPILE_SECONDS)} to compile; each worker's first texts "
+                    "wait for it, unless CuPy's cache has it from an earlier run"
+                )
+            )
 
     def _warn_of_slow_blocks(self, layout: StoreLayout) -> None:
         """Advise `text_seconds` if a shard will take long with a block that does not declare it."""
