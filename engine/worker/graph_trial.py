@@ -30,7 +30,7 @@ from .task import announce, sendable, settle
 from .user_code import Sources, abridged, sources_of
 from .values.inputs import Inputs
 from .values.stored import StoredReductions
-from .values.worker_process import WorkerProcess, delay_if_useless, this_process
+from .values.worker_process import WorkerProcess, this_process
 
 ROWS = 16
 """Most texts that a graph is tried on."""
@@ -148,7 +148,6 @@ def try_graph(key: GraphKey, trial: GraphTrial, topic: str) -> TrialResult | Dev
             stage = graph.only(trial.blocks)
             return _tried(stage, trial, partial(announce, get_worker(), topic))
     except DeviceLost as error:
-        delay_if_useless(error)
         return DeviceFailed(DeviceLost(*error.args), this_process())
     except PaniniError as error:
         return TrialResult(sendable(error))

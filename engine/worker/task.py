@@ -141,7 +141,7 @@ def run_task(key: GraphKey, context: bytes, task: Task, mode: TaskMode, topic: s
         with held_graph(key) as graph:
             return _outcome(loads(context, graph), task, mode, topic)
     except UnfitWorker as error:
-        delay_if_useless(error)
+        delay_if_useless(error, topic)
         return Outcome(this_process(), (), sendable(error))
 
 
@@ -176,7 +176,7 @@ def _outcome(context: TaskContext, task: Task, mode: TaskMode, topic: str) -> Ou
         done = [write.result() for write in writes]
     except PaniniError as error:
         finished = tuple(w.result() for w in writes if w.exception() is None)
-        delay_if_useless(error)
+        delay_if_useless(error, topic)
         return Outcome(this_process(), finished, sendable(error))
     for shard_done in done:
         for label, seconds in shard_done.seconds.items():

@@ -6,20 +6,23 @@ A process that has lost its GPU fails every task. What the client does then is i
 
 from __future__ import annotations
 
-import threading
 import time
 from dataclasses import dataclass
 from typing import Any
 
+from distributed.core import Status
 from distributed.worker import get_worker
 
 from ....storage.errors import DeviceLost, PaniniError, UnfitWorker
 
-USELESS_SECONDS = 1.0
-"""Delay before a process reports once more that it is of no use: dask would give most tasks to a
-worker that ends each at once. Meanwhile the client restarts or retires the worker."""
+UNFIT_SECONDS, LOST_SECONDS = 1.0, 10.0
+"""Delays before a process reports once more that it is unfit for a run, or that it has lost its
+device: dask would give most tasks to a worker that ends each at once. In the second case, the
+client restarts or retires the worker meanwhile, which ends the delay."""
 
-_useless = threading.Event()  # whether this process has reported that it is of no use
+_POLL_SECONDS = 0.05
+
+_reported: set[str] = set()  # topics of the runs to which this process has reported it
 
 
 @dataclass(frozen=True)
@@ -49,9 +52,14 @@ def this_process() -> WorkerProcess:
     return WorkerProcess(worker.address, worker.id, nanny)
 
 
-def delay_if_useless(error: PaniniError) -> None:
-    """Wait if every task fails in this process, and an earlier task has reported that already."""
-    if isinstance(error, DeviceLost | UnfitWorker):
-        if _useless.is_set():
-            time.sleep(USELESS_SECONDS)
-        _useless.set()
+def delay_if_useless(error: PaniniError, topic: str) -> None:
+    """Wait if every task fails in this process, and the run knows it already."""
+    if not isinstance(error, DeviceLost | UnfitWorker):
+        return
+    if topic in _reported:
+        worker = get_worker()
+        seconds = LOST_SECONDS if isinstance(error, DeviceLost) else UNFIT_SECONDS
+        deadline = time.monotonic() + seconds
+        while time.monotonic() < deadline and worker.status == Status.running:
+            time.sleep(_POLL_SECONDS)
+    _reported.add(topic)
