@@ -161,7 +161,8 @@ class Dispatch:
         with suppress(Exception):  # the cluster may be gone
             self._preparation.release()
             self._sent_graph.withdraw()
-            self._lost.await_leaving(_CLEAN_UP_SECONDS)  # the next run should not meet them
+            if self.stopping.reason is None:  # a run that was stopped ends at once
+                self._lost.await_leaving(_CLEAN_UP_SECONDS)  # the next run should not meet them
 
     def run(self, context: TaskContext, store: OpenStore, tasks: Sequence[Task]) -> None:
         """Run all tasks; then retry those whose workers kept dying, one by one.

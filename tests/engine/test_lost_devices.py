@@ -80,6 +80,7 @@ def wait_for(condition):
 AGAIN = [pytest.param(n, marks=pytest.mark.soak("the same again")) for n in range(1, 8)]
 
 
+@pytest.mark.documented("device-lost-again")
 @pytest.mark.parametrize("attempt", [0, *AGAIN])
 def test_one_bad_device_of_three(corpus, glosses, devices, tmp_path, attempt):
     device = devices(always=("0",), seconds=0.1)
@@ -92,11 +93,12 @@ def test_one_bad_device_of_three(corpus, glosses, devices, tmp_path, attempt):
         assert max(lost.values()) <= 2
         assert len(lost) == 2
         assert len(submitted.lost()) == 1
-        assert submitted.lost()[0].reason.endswith("cudaError 719, again after a restart")
+        assert submitted.lost()[0].reason.endswith("cudaError 719, also after a restart")
         wait_for(lambda: len(client.nthreads()) == 2)
     assert not any("tried again alone" in notice for notice in submitted.notices())
 
 
+@pytest.mark.documented("device-lost")
 def test_a_device_that_works_after_a_restart(corpus, glosses, devices, tmp_path):
     device = devices(once=("0",))
     with pf.connect(workers=1, threads=3, quiet=True) as client:
@@ -177,6 +179,7 @@ def test_a_device_that_no_fresh_process_can_use(corpus, glosses, devices, tmp_pa
             submitted.result()
 
 
+@pytest.mark.documented("device-lost-at-partition")
 def test_a_partition_at_which_every_device_fails(corpus, glosses, devices, tmp_path):
     device = devices(at=glosses[-100]["text"])
     with pf.connect(workers=2, quiet=True) as client:
@@ -275,13 +278,22 @@ def cluster(tmp_path):
     started.close()
 
 
-def test_a_worker_without_a_nanny_is_retired_at_once(cluster, corpus, glosses, devices, tmp_path):
+def test_a_worker_without_a_nanny_is_retired_at_once(
+    cluster, corpus, glosses, devices, tmp_path, monkeypatch
+):
     paths = [path for path in sys.path if "cuda_on_host" in path or path.endswith("support")]
     code = f"import sys; sys.path[:0] = {paths}"
     cluster.worker(f"{code}; import failing_device; failing_device.ALWAYS.append(True)")
     cluster.worker(code)
     device = devices(seconds=0.1)
     with cluster.client() as client:
+        sent_to, submit = [], client.submit
+
+        def watched(*arguments, **options):
+            sent_to.append(options.get("workers"))
+            return submit(*arguments, **options)
+
+        monkeypatch.setattr(client, "submit", watched)
         submitted = Submitted(client, corpus, tmp_path / "r", device)
         wait_for(lambda: len(client.nthreads()) == 1)
         assert not submitted.run.done
@@ -289,3 +301,4 @@ def test_a_worker_without_a_nanny_is_retired_at_once(cluster, corpus, glosses, d
         assert len(device.calls("lost")) <= 2
         (lost,) = submitted.lost()
         assert lost.reason.endswith("failed: cudaError 719")
+        assert sent_to[-1] == list(client.nthreads())

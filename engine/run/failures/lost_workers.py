@@ -160,7 +160,7 @@ class LostWorkers:
             return
         if not others:
             raise DeviceLost(self._why_last(process, error, where)) from error
-        again = ", again after a restart" if self._losses[place] > 1 else ""
+        again = ", also after a restart" if self._losses[place] > 1 else ""
         self._publish(WorkerLost(process.worker, f"{error}{again}"))
 
     def _why_last(self, process: WorkerProcess, error: DeviceLost | UnfitWorker, where: str) -> str:
