@@ -64,8 +64,8 @@ class LostWorkers:
         self._ended: set[str] = set()  # processes without their device, by id
         self._losses: Counter[str] = Counter()  # such processes, by place
         self._expected: set[str] = set()  # places whose worker is restarted, and used again
+        # The processes that lost their device at a partition, and their places.
         self._crashed: defaultdict[int, dict[str, str]] = defaultdict(dict)
-        """By partition: the processes that lost their device at it, and their places."""
         self._leaving: list[tuple[str, threading.Thread]] = []  # workers, and what ends them
 
     def threads(self) -> dict[str, int]:
