@@ -122,13 +122,23 @@ def test_the_only_device_fails_again_in_a_fresh_process(corpus, glosses, devices
             r"are kept: check the device, or start a cluster with --cluster cpu, and run again",
         ):
             submitted.result()
-        lost = {pid for _, pid in device.calls("lost")}
+        calls = device.calls("lost")
+        lost = {pid for _, pid in calls}
         assert len(lost) == 2
         # The next run does not meet a process without a device.
         assert_whole(Submitted(client, corpus, tmp_path / "other", devices()), glosses)
-        assert {pid for _, pid in device.calls("lost")} == lost
+        assert device.calls("lost") == calls
         assert lost.isdisjoint(client.run(os.getpid).values())
         assert_whole(Submitted(client, corpus, tmp_path / "r", device, "cpu"), glosses)
+
+
+def test_every_device_fails_again(corpus, devices, tmp_path):
+    device = devices(always=("0", "1"))
+    with pf.connect(workers=2, quiet=True) as client:
+        submitted = Submitted(client, corpus, tmp_path / "r", device)
+        with pytest.raises(DeviceLost, match=r"lost its device twice, .*; no other worker is left"):
+            submitted.result()
+        assert len({pid for _, pid in device.calls("lost")}) == 4
 
 
 def test_deaths_by_a_restart_are_not_blamed_on_tasks(corpus, glosses, devices, tmp_path):
@@ -278,22 +288,13 @@ def cluster(tmp_path):
     started.close()
 
 
-def test_a_worker_without_a_nanny_is_retired_at_once(
-    cluster, corpus, glosses, devices, tmp_path, monkeypatch
-):
+def test_a_worker_without_a_nanny_is_retired_at_once(cluster, corpus, glosses, devices, tmp_path):
     paths = [path for path in sys.path if "cuda_on_host" in path or path.endswith("support")]
     code = f"import sys; sys.path[:0] = {paths}"
     cluster.worker(f"{code}; import failing_device; failing_device.ALWAYS.append(True)")
     cluster.worker(code)
     device = devices(seconds=0.1)
     with cluster.client() as client:
-        sent_to, submit = [], client.submit
-
-        def watched(*arguments, **options):
-            sent_to.append(options.get("workers"))
-            return submit(*arguments, **options)
-
-        monkeypatch.setattr(client, "submit", watched)
         submitted = Submitted(client, corpus, tmp_path / "r", device)
         wait_for(lambda: len(client.nthreads()) == 1)
         assert not submitted.run.done
@@ -301,4 +302,3 @@ def test_a_worker_without_a_nanny_is_retired_at_once(
         assert len(device.calls("lost")) <= 2
         (lost,) = submitted.lost()
         assert lost.reason.endswith("failed: cudaError 719")
-        assert sent_to[-1] == list(client.nthreads())

@@ -16,9 +16,10 @@ ERROR = DeviceLost("the GPU failed")
 
 
 class Cluster:
-    """Workers, of which those named ``nanny-...`` have a nanny; a restart waits for `back`.
+    """Workers, of which those named ``nanny-...`` have a nanny.
 
-    A restarted worker keeps its address, as with ``dask worker --worker-port``.
+    Those that are restarted are back after `back`; those that are retired leave after `going`. A
+    restarted worker keeps its address, as with ``dask worker --worker-port``.
     """
 
     status = "running"
@@ -26,8 +27,9 @@ class Cluster:
     def __init__(self, *names):
         self.processes = {f"tcp://{name}": 0 for name in names}
         self.restarted, self.retired, self.events, self.stopped = [], [], [], []
-        self.back = threading.Event()
+        self.back, self.going = threading.Event(), threading.Event()
         self.back.set()
+        self.going.set()
         self.answer = "OK"
         self.lost = LostWorkers(self, self.events.append, self.stopped.append)
 
@@ -58,8 +60,9 @@ class Cluster:
         return {worker: self.answer}
 
     def retire_workers(self, workers):
+        self.retired += workers
+        self.going.wait(10)
         for worker in workers:
-            self.retired.append(worker)
             self.processes.pop(worker, None)
 
     def process(self, name):
@@ -105,10 +108,37 @@ def test_a_second_loss_retires_the_worker():
     cluster.lose("nanny-a", 1)
     assert cluster.retired == ["tcp://nanny-a"]
     assert cluster.lost.threads() == {"tcp://nanny-b": 1}
-    assert cluster.lost.preferred() == ["tcp://nanny-b"]
     assert cluster.said(WorkerLost) == [
         WorkerLost("tcp://nanny-a", "the GPU failed, also after a restart")
     ]
+
+
+def test_workers_that_leave_do_not_restrict_tasks():
+    # A task with addresses hangs if dask gets it after these workers, and all others, have left.
+    cluster = Cluster("nanny-a", "nanny-b", "c")
+    cluster.lose("nanny-a")
+    cluster.going.clear()
+    cluster.back.clear()
+    cluster.lose("nanny-a")
+    assert "tcp://nanny-a" in cluster.processes
+    assert cluster.lost.threads().keys() == {"tcp://nanny-b", "tcp://c"}
+    assert cluster.lost.preferred() is None
+    cluster.lose("c", error=UnfitWorker("lacks a module"))
+    assert cluster.lost.preferred() == ["tcp://nanny-b"]
+    cluster.lose("nanny-b", 1)  # and is restarted
+    assert cluster.lost.preferred() is None
+    cluster.going.set()
+    cluster.back.set()
+    cluster.settle()
+    assert cluster.lost.preferred() == ["tcp://nanny-b"]
+
+
+def test_a_worker_that_cannot_be_retired_gets_no_more_tasks():
+    cluster = Cluster("a", "b")
+    cluster.retire_workers = cluster.retired.extend  # as if its data could not be moved
+    cluster.lose("a")
+    assert cluster.retired == ["tcp://a"]
+    assert cluster.lost.preferred() == ["tcp://b"]
 
 
 def test_a_worker_that_restarts_counts_as_one_that_is_left():

@@ -74,8 +74,18 @@ class LostWorkers:
         return {worker: n for worker, n in threads.items() if worker not in self._excluded}
 
     def preferred(self) -> list[str] | None:
-        """Return the addresses of usable workers; None if tasks may go to any worker."""
-        return list(self.threads()) if self._excluded else None
+        """Return the addresses of usable workers if there are others; None: tasks go anywhere.
+
+        While no worker runs at all, dask queues a task with addresses for workers with these
+        addresses only, although they are preferences. So workers that leave are no reason to
+        prefer others, which may have to be restarted meanwhile: only those that stay are.
+        """
+        if not self._excluded:
+            return None
+        leaving = self._still_leaving()  # before it is asked who is there
+        present = self._client.nthreads().keys() - leaving
+        usable = present - self._excluded
+        return sorted(usable) if usable and usable != present else None
 
     def add(
         self,
@@ -115,10 +125,12 @@ class LostWorkers:
         """Wait until the processes without their device have left the cluster."""
         deadline = time.monotonic() + timeout
         while time.monotonic() < deadline:
-            ending = {worker for worker, thread in self._leaving if thread.is_alive()}
-            if not ending & self._client.nthreads().keys():
+            if not self._still_leaving() & self._client.nthreads().keys():
                 return
             time.sleep(POLL_SECONDS)
+
+    def _still_leaving(self) -> set[str]:
+        return {worker for worker, thread in self._leaving if thread.is_alive()}
 
     def _exclude(self, worker: str, error: UnfitWorker) -> None:
         is_new = worker not in self._excluded
