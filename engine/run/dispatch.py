@@ -1,17 +1,17 @@
 """`Dispatch`: sends a run's tasks to workers, a bounded number at a time, and handles failures.
 
-A worker that lost its device, or is unfit for the run, gets no more tasks. `failures.killed` judges
-tasks whose workers died repeatedly, `failures.watchdog` detects a cluster that makes no progress.
-The tasks are planned in `tasks`.
+`failures.lost_workers` restarts or excludes workers that lost their device or are unfit,
+`failures.killed` judges tasks whose workers died repeatedly, `failures.watchdog` detects a cluster
+that makes no progress. The tasks are planned in `tasks`; what cancels them is in `stopping`.
 """
 
 from __future__ import annotations
 
 import threading
 import uuid
-from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
+from dataclasses import dataclass
 from itertools import count, islice
 from typing import TYPE_CHECKING, Any
 
@@ -19,31 +19,19 @@ from ...storage.errors import DeviceLost, PaniniError, RunFailed, UnfitWorker
 from ...storage.filesystems.redaction import presentable, scrubbed
 from ...storage.store.lifecycle import OpenStore
 from ..cluster.remote_call import answer, submit_call
-from ..monitoring.events import (
-    Event,
-    ShardDone,
-    TaskBegun,
-    TextsComputed,
-    WorkerLost,
-    WritesAwaited,
-)
+from ..monitoring.events import Event, ShardDone, TextsComputed, WritesAwaited
 from ..worker.graph_trial import GraphTrial, TrialResult
 from ..worker.readiness import Readiness
 from ..worker.sent_graph import SentGraph
-from ..worker.task import (
-    BEGUN,
-    COMPUTED,
-    RUNNING,
-    Outcome,
-    Task,
-    TaskContext,
-    TaskMode,
-    run_task,
-)
-from .active import CLOSED, is_closed
+from ..worker.task import Outcome, Task, TaskContext, TaskMode, run_task
+from ..worker.values.worker_process import WorkerProcess
 from .failures.killed import MAX_SUSPECTS, Killed, Suspects
+from .failures.lost_workers import LostWorkers
 from .failures.watchdog import Watchdog
-from .wait_for_workers import Preparation, try_on_worker
+from .preparing.preparation import Preparation
+from .preparing.worker_trial import try_on_worker
+from .stopping import Stopping
+from .task_reports import TaskReports
 
 if TYPE_CHECKING:
     from distributed import Client, Future
@@ -58,28 +46,18 @@ TASKS_WAITING = 64
 """Further tasks in flight, which wait at the scheduler. They make an adaptive cluster start more
 workers, and give new workers something to start with."""
 
-MAX_LOSSES = 2
-"""Number of devices that a partition may lose before it is considered the cause."""
-
 AT_FULL_SPEED = TaskMode()
 
 _CLEAN_UP_SECONDS = 10.0
 """Maximum time to wait for the scheduler when a run cleans up."""
 
 
-class _Listener:
-    """Handles messages until `handle` is None.
+@dataclass(frozen=True)
+class _Sent:
+    """A task in flight, and the number of restarts of workers before it was sent."""
 
-    dask's client keeps the handler of a topic that it has unsubscribed from, and with it would keep
-    the run, its corpus and the texts that lie in memory.
-    """
-
-    def __init__(self, handle: Callable[[tuple[float, dict[str, Any]]], None]) -> None:
-        self.handle: Callable[[tuple[float, dict[str, Any]]], None] | None = handle
-
-    def __call__(self, event: tuple[float, dict[str, Any]]) -> None:
-        if handle := self.handle:
-            handle(event)
+    task: Task
+    restarts: int
 
 
 class Dispatch:
@@ -87,6 +65,8 @@ class Dispatch:
 
     Attributes
     ----------
+    stopping : Stopping
+        Why the run was stopped, and what is cancelled then.
     topic : str
         The topic under which workers report, and the span under which dask counts the tasks.
 
@@ -119,51 +99,21 @@ class Dispatch:
             f"paninifs-{uuid.uuid4().hex}"  # unique to this run, as others share the cluster
         )
         self._numbers = count()  # of tasks; dask sees a task that is sent again as a new one
-        self._sent: dict[Any, Task] = {}  # by key
-        self._in_flight: set[Future[Any]] = set()
+        self._sent: dict[Any, _Sent] = {}  # by key
         self._preparation = Preparation(client, sent, priority)
+        self.stopping = Stopping(client, lambda: self._preparation.futures)
+        self._lost = LostWorkers(client, publish, self.stopping.stop)
         self._context = b""  # the pickled `TaskContext`
         self._suspects: Suspects | None = None
-        self._excluded: dict[str, PaniniError] = {}  # addresses of workers, and why
-        self._losses: Counter[int] = Counter()  # by partition
-        self._stopped: PaniniError | None = None
-        self._cancelling: threading.Thread | None = None
-        self._held: Sequence[Future[Any]] = ()  # of a reduction
-
-    @property
-    def stopped(self) -> PaniniError | None:
-        """Why the run was stopped, if it was."""
-        return self._stopped
-
-    def hold(self, futures: Sequence[Future[Any]]) -> None:
-        """Cancel these futures too if the run is stopped, instead of those given before."""
-        self._held = futures
-        if self._stopped is not None:
-            raise self._stopped
 
     def watched(self) -> Watchdog:
         """Return what stops the run if the cluster makes no progress inside the ``with`` block."""
-        return Watchdog(self._client, self._publish, self.stop)
-
-    def stop(self, reason: PaniniError) -> None:
-        """Send no more tasks, cancel those in flight, and make `run` raise the reason."""
-        if self._stopped is not None:
-            return
-        self._stopped = reason
-        # In another thread: a listener that cancels holds the lock of the event stream, for which
-        # the client's loop may be waiting; or the listener is called on that loop itself.
-        futures = [*self._preparation.futures, *self._in_flight, *self._held]
-        self._cancelling = threading.Thread(target=self._cancel, args=[futures], daemon=True)
-        self._cancelling.start()
-
-    def _cancel(self, futures: list[Future[Any]]) -> None:
-        with suppress(Exception):  # the cluster may be closing, and the futures with it
-            self._client.cancel(futures)
+        return Watchdog(self._client, self._publish, self.stopping.stop)
 
     @property
     def threads(self) -> int:
         """Threads of all workers that are usable now."""
-        return sum(self._threads().values())
+        return sum(self._lost.threads().values())
 
     def prepare(self, backend: str) -> None:
         """Start preparing every worker in the background, unless already started."""
@@ -179,57 +129,34 @@ class Dispatch:
         """
         from distributed import CancelledError
 
-        if self._stopped is not None:
-            raise self._stopped
+        self.stopping.require_going()
         try:
             with self.watched():
                 return self._preparation.first_ready()
         except CancelledError as error:
-            why = self._why_gone("before the run began", error)
+            why = self.stopping.why_gone("before the run began", error)
             raise why from why.__cause__
 
     def try_graph(self, trial: GraphTrial) -> TrialResult:
         """Try the graph on one worker, once one is ready; see `try_on_worker`."""
         self.readiness()
         with self.watched():
-            options: Any = {"priority": self._priority, "stopped": lambda: self._stopped}
-            return try_on_worker(self._client, self._sent_graph, trial, **options)
+            return try_on_worker(
+                self._client,
+                self._sent_graph,
+                trial,
+                priority=self._priority,
+                stopped=lambda: self.stopping.reason,
+                lost=self._lose_in_trial,
+            )
 
-    def compute(self, delayed: Sequence[Any], when_done: Callable[[Any], None]) -> None:
-        """Compute delayed objects before any task, and pass on each value when it is known.
-
-        Raises
-        ------
-        PaniniError
-            One failed, the run was stopped, or the cluster is gone.
-        """
-        from distributed import CancelledError, as_completed
-        from distributed.comm.core import CommClosedError
-
-        futures = self._client.compute(list(delayed), priority=self._priority)
-        self._in_flight.update(futures)
-        try:
-            if self._stopped is not None:  # perhaps without cancelling these
-                raise self._stopped
-            with Watchdog(self._client, self._publish, self.stop):
-                for future in as_completed(futures, loop=self._client.loop):
-                    when_done(future.result())
-                    self._in_flight.discard(future)
-        except (CancelledError, CommClosedError) as error:
-            why = self._why_gone("while the frame was staged", error)
-            raise why from why.__cause__
-        finally:
-            left = [future for future in futures if future in self._in_flight]
-            self._in_flight.difference_update(left)
-            if left:
-                self._client.cancel(left)
-        if self._stopped is not None:
-            raise self._stopped
+    def _lose_in_trial(self, process: WorkerProcess, error: DeviceLost, where: str) -> None:
+        self._lost.add(process, error, where)
+        self._lost.await_leaving(_CLEAN_UP_SECONDS)  # the trial may be tried on any worker next
 
     def dismiss(self) -> None:
         """Wait for a cancellation in progress, then remove what the cluster holds of the run."""
-        if self._cancelling is not None:  # the caller closes the client next
-            self._cancelling.join(_CLEAN_UP_SECONDS)
+        self.stopping.join(_CLEAN_UP_SECONDS)  # the caller closes the client next
         if getattr(self._client, "status", "running") == "running":
             cleaning = threading.Thread(target=self._clean_up, daemon=True)
             cleaning.start()
@@ -239,6 +166,8 @@ class Dispatch:
         with suppress(Exception):  # the cluster may be gone
             self._preparation.release()
             self._sent_graph.withdraw()
+            if self.stopping.reason is None:  # a run that was stopped ends at once
+                self._lost.await_leaving(_CLEAN_UP_SECONDS)  # the next run should not meet them
 
     def run(self, context: TaskContext, store: OpenStore, tasks: Sequence[Task]) -> None:
         """Run all tasks; then retry those whose workers kept dying, one by one.
@@ -261,24 +190,19 @@ class Dispatch:
         suspects = self._suspects = Suspects(
             client, store, self._run_mode, self._publish, at_once=context.raise_on_error
         )
-        listener = _Listener(self._on_message)
-        client.subscribe_topic(self.topic, listener)
+        reports = TaskReports(
+            client, self.topic, suspects, announce=self._announce, publish=self._publish
+        )
         try:
-            with span(self.topic), self.watched():
+            with reports, span(self.topic), self.watched():
                 left: Iterable[Task] = tasks
                 while left:
                     killed, left = self._run_all(AT_FULL_SPEED, left)
                     suspects.try_alone(killed)
                 suspects.finish()
         except BaseException:
-            client.cancel(list(self._in_flight))
+            client.cancel(list(self.stopping.in_flight))
             raise
-        finally:
-            client.unsubscribe_topic(self.topic)
-            listener.handle = None
-            lost = [one for one, why in self._excluded.items() if isinstance(why, DeviceLost)]
-            if lost and self._threads():  # otherwise the next run would use them again
-                client.retire_workers(lost)
 
     def _run_mode(self, mode: TaskMode, tasks: Iterable[Task]) -> Sequence[Killed]:
         killed, _ = self._run_all(mode, tasks)
@@ -302,31 +226,27 @@ class Dispatch:
         for task in islice(queue, self._max_in_flight()):
             finished.add(self._send(mode, task))
         for future in finished:
-            task = self._sent.pop(future.key)
+            sent = self._sent.pop(future.key)
             try:
-                outcome = self._outcome(future, task)
+                is_done = self._finish(future, sent)
             except KilledWorker as error:
-                killed.append((task, error))
+                killed.append((sent.task, error))
                 if len(killed) >= MAX_SUSPECTS and not self._known.computed:
                     return killed, [*self._called_back(), *queue]
             else:
-                self._ended(outcome)
-                if isinstance(outcome.error, DeviceLost | UnfitWorker):
-                    self._exclude(outcome.worker, task, outcome.error)
-                    finished.add(self._send(mode, task))
-                elif outcome.error is not None:
-                    raise outcome.error
-            free = self._max_in_flight() - len(self._in_flight)
+                if not is_done:
+                    finished.add(self._send(mode, sent.task))
+            free = self._max_in_flight() - len(self.stopping.in_flight)
             for task in islice(queue, max(0, free)):
                 finished.add(self._send(mode, task))
         return killed, []
 
     def _called_back(self) -> list[Task]:
         """Cancel the tasks in flight; return them."""
-        futures = list(self._in_flight)
+        futures = list(self.stopping.in_flight)
         self._client.cancel(futures)
-        self._in_flight.clear()
-        return [self._sent.pop(future.key) for future in futures]
+        self.stopping.in_flight.clear()
+        return [self._sent.pop(future.key).task for future in futures]
 
     @property
     def _known(self) -> Suspects:
@@ -338,6 +258,7 @@ class Dispatch:
         return TASKS_PER_THREAD * self.threads + TASKS_WAITING
 
     def _send(self, mode: TaskMode, task: Task) -> Future[Any]:
+        preferred = self._lost.preferred()
         future = submit_call(
             self._client,
             run_task,
@@ -350,31 +271,56 @@ class Dispatch:
             retries=TASK_RETRIES,
             priority=self._priority,
             # A preference: a worker that is killed may come back under another address.
-            workers=list(self._threads()) if self._excluded else None,
-            allow_other_workers=bool(self._excluded),
+            workers=preferred,
+            allow_other_workers=preferred is not None,
         )
-        self._in_flight.add(future)
-        self._sent[future.key] = task
-        if self._stopped is not None:  # stopped meanwhile, perhaps without cancelling this task
-            raise self._stopped
+        self.stopping.in_flight.add(future)
+        self._sent[future.key] = _Sent(task, self._lost.restarts)
+        self.stopping.require_going()  # stopped meanwhile, perhaps without cancelling this task
         return future
+
+    def _finish(self, future: Future[Any], sent: _Sent) -> bool:
+        """Take note of what a task did; return False if it must be sent again."""
+        from distributed import KilledWorker
+
+        task = sent.task
+        try:
+            outcome = self._outcome(future, task)
+        except KilledWorker:
+            if self._lost.restarts > sent.restarts:  # then not all of the deaths were its own
+                return False
+            raise
+        for shard in outcome.shards:
+            self._known.add_done(shard)
+            self._announce(shard)
+        if outcome.waited:
+            self._publish(WritesAwaited(outcome.waited))
+        error = outcome.error
+        if isinstance(error, DeviceLost | UnfitWorker):
+            if isinstance(error, UnfitWorker):
+                self._sent_graph.check_owner()
+            where = f"partition {task.partition} ({task})"
+            self._lost.add(outcome.process, error, where, task.partition)
+            return False
+        if error is not None:
+            raise error
+        return True
 
     def _outcome(self, future: Future[Any], task: Task) -> Outcome:
         from distributed import CancelledError, KilledWorker
         from distributed.comm.core import CommClosedError
 
-        self._in_flight.discard(future)
-        if self._stopped is not None:
-            raise self._stopped
+        self.stopping.in_flight.discard(future)
+        self.stopping.require_going()
         try:
             reply = future.result()
             try:
                 outcome: Outcome = answer(reply)
             except UnfitWorker as error:
-                outcome = Outcome(reply["worker"], (), error)
+                outcome = Outcome(WorkerProcess(reply["worker"], id=""), (), error)
             return outcome
         except (CancelledError, CommClosedError) as error:
-            why = self._why_gone(f"during partition {task.partition}", error)
+            why = self.stopping.why_gone(f"during partition {task.partition}", error)
             raise why from why.__cause__
         except (PaniniError, KilledWorker):
             raise
@@ -385,69 +331,3 @@ class Dispatch:
             ) from presentable(error)
         finally:
             future.release()
-
-    def _why_gone(self, when: str, error: BaseException) -> PaniniError:
-        """Return why a task was lost; dask's error is its cause unless this process is why."""
-        if self._stopped is not None:
-            return self._stopped
-        if is_closed(self._client):
-            return RunFailed(CLOSED)
-        gone = RunFailed(
-            f"the cluster went away {when}; start a cluster if need be, and submit again to resume"
-        )
-        gone.__cause__ = error
-        return gone
-
-    def _exclude(self, worker: str, task: Task, error: DeviceLost | UnfitWorker) -> None:
-        """Stop sending tasks to a worker: its process cannot use its device, or is unfit."""
-        if isinstance(error, UnfitWorker):
-            self._sent_graph.check_owner()
-        is_new = worker not in self._excluded
-        self._excluded[worker] = error
-        if not self._threads():
-            remedy = (
-                ""
-                if isinstance(error, UnfitWorker)
-                else ("restart the cluster, or start one with --cluster cpu, and ")
-            )
-            raise type(error)(
-                f"{error}; no other worker is left. Finished shards are kept: {remedy}run again to "
-                "resume"
-            ) from error
-        if isinstance(error, DeviceLost) and is_new:  # dask may send a lost worker further tasks
-            self._losses[task.partition] += 1
-            if self._losses[task.partition] > MAX_LOSSES:
-                raise RunFailed(
-                    f"partition {task.partition} crashed {MAX_LOSSES + 1} devices, last: {error}; "
-                    "a kernel may access memory out of bounds. Restart the cluster, then run again "
-                    "to resume"
-                ) from error
-        if is_new:
-            self._publish(WorkerLost(worker, str(error)))
-
-    def _threads(self) -> dict[str, int]:
-        """Return the number of threads of every worker that is currently usable, by address."""
-        threads = self._client.nthreads()
-        return {worker: n for worker, n in threads.items() if worker not in self._excluded}
-
-    def _on_message(self, event: tuple[float, dict[str, Any]]) -> None:
-        """Handle a timestamped message that a worker sent under the run's topic."""
-        _, message = event
-        if BEGUN in message:
-            self._publish(TaskBegun(message[BEGUN]))
-        elif RUNNING in message:
-            self._known.running = tuple(message[RUNNING])
-        elif COMPUTED in message:
-            self._announce(TextsComputed(**message[COMPUTED]))
-        else:
-            self._shard_done(ShardDone(**message))
-
-    def _ended(self, outcome: Outcome) -> None:
-        for shard in outcome.shards:
-            self._shard_done(shard)
-        if outcome.waited:
-            self._publish(WritesAwaited(outcome.waited))
-
-    def _shard_done(self, shard: ShardDone) -> None:
-        self._known.add_done(shard)
-        self._announce(shard)

@@ -66,7 +66,7 @@ class Driver:
 
     def cancel(self) -> None:
         """Stop the run as soon as a task ends or turns out to be cancelled."""
-        self._dispatch.stop(
+        self._dispatch.stopping.stop(
             RunCancelled(
                 f"cancelled; {self._spec.target.url} keeps the {self._recorder.rows_done:,} texts "
                 "that are done; submit to resume"
@@ -88,7 +88,7 @@ class Driver:
         release_all(self._leases)
 
     def _stop(self, reason: PaniniError) -> None:
-        self._dispatch.stop(reason)
+        self._dispatch.stopping.stop(reason)
 
     def _mirror(self, shard: int, layout: StoreLayout) -> None:
         if self._mirroring is not None:

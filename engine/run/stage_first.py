@@ -47,7 +47,7 @@ def staged_first(spec: RunSpec, dispatch: Dispatch, publish: Callable[[Event], N
     assert source is not None
     for note in (*spec.corpus.notes, *source.notes):  # of the corpus that is split
         publish(Notice(note))
-    staging = _Staging(dispatch, publish, source.name, target.url)
+    staging = _Staging(spec, dispatch, publish, source.name, target.url)
     fresh = spec.existing == "discard"
     return spec.over(stage_into(target, spec.corpus, staging.compute, fresh=fresh))
 
@@ -65,8 +65,14 @@ class _Staging:
     """Computes parts on the cluster of a run, and publishes how many are done."""
 
     def __init__(
-        self, dispatch: Dispatch, publish: Callable[[Event], None], what: str, folder: str
+        self,
+        spec: RunSpec,
+        dispatch: Dispatch,
+        publish: Callable[[Event], None],
+        what: str,
+        folder: str,
     ) -> None:
+        self._client, self._priority = spec.client, spec.priority
         self._dispatch, self._publish = dispatch, publish
         self._what, self._folder = what, folder
 
@@ -83,7 +89,7 @@ class _Staging:
 
         self._publish(Staged(parts, before, self._folder))
         try:
-            self._dispatch.compute(tasks, add)
+            self._each(tasks, add)
         except PaniniError:
             raise
         except Exception as error:
@@ -94,3 +100,33 @@ class _Staging:
             )
             raise failed from error
         return done
+
+    def _each(self, delayed: Sequence[Any], when_done: Callable[[Any], None]) -> None:
+        """Compute delayed objects, and pass on each value when it is known.
+
+        Raises
+        ------
+        PaniniError
+            The run was stopped, or the cluster is gone.
+        """
+        from distributed import CancelledError, as_completed
+        from distributed.comm.core import CommClosedError
+
+        stopping = self._dispatch.stopping
+        futures = self._client.compute(list(delayed), priority=self._priority)
+        stopping.in_flight.update(futures)
+        try:
+            stopping.require_going()  # perhaps stopped without cancelling these
+            with self._dispatch.watched():
+                for future in as_completed(futures, loop=self._client.loop):
+                    when_done(future.result())
+                    stopping.in_flight.discard(future)
+        except (CancelledError, CommClosedError) as error:
+            why = stopping.why_gone("while the frame was staged", error)
+            raise why from why.__cause__
+        finally:
+            left = [future for future in futures if future in stopping.in_flight]
+            stopping.in_flight.difference_update(left)
+            if left:
+                self._client.cancel(left)
+        stopping.require_going()

@@ -2,8 +2,8 @@
 
 A wrong declaration then costs a second and not a shard. It runs on a worker, in the same way as a
 task, so that it also finds what is missing there, and what it loads stays loaded for the tasks of
-the run. What the blocks take is read by `run.stages.first_inputs`, and `run.wait_for_workers` sends
-the trial.
+the run. What the blocks take is read by `run.stages.first_inputs`, and `run.preparing` sends the
+trial.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from distributed.worker import get_worker
 from ...graphs.fingerprint.changes import Observed
 from ...graphs.graph import Graph
 from ...graphs.kernels import load
-from ...storage.errors import BlockError, PaniniError
+from ...storage.errors import BlockError, DeviceLost, PaniniError
 from ...storage.field import Field
 from .block_execution import Blocks
 from .micro_batches.micro_batch import MicroBatch
@@ -30,6 +30,7 @@ from .task import announce, sendable, settle
 from .user_code import Sources, abridged, sources_of
 from .values.inputs import Inputs
 from .values.stored import StoredReductions
+from .values.worker_process import WorkerProcess, this_process
 
 ROWS = 16
 """Most texts that a graph is tried on."""
@@ -123,7 +124,15 @@ class TrialResult:
     setup_seconds: Mapping[str, float] = field(default_factory=dict)  # that it took, by label
 
 
-def try_graph(key: GraphKey, trial: GraphTrial, topic: str) -> TrialResult:
+@dataclass(frozen=True)
+class DeviceFailed:
+    """The end of a trial whose process lost its device."""
+
+    problem: DeviceLost
+    process: WorkerProcess
+
+
+def try_graph(key: GraphKey, trial: GraphTrial, topic: str) -> TrialResult | DeviceFailed:
     """Run a graph on some texts, on this worker.
 
     Parameters
@@ -138,6 +147,8 @@ def try_graph(key: GraphKey, trial: GraphTrial, topic: str) -> TrialResult:
         with held_graph(key) as graph:
             stage = graph.only(trial.blocks)
             return _tried(stage, trial, partial(announce, get_worker(), topic))
+    except DeviceLost as error:
+        return DeviceFailed(DeviceLost(*error.args), this_process())
     except PaniniError as error:
         return TrialResult(sendable(error))
 

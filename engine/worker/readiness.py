@@ -1,6 +1,6 @@
 """`readiness`: whether a worker can take part in a run, and its memory and threads.
 
-Runs on workers before a run discards or computes anything; `run.wait_for_workers` sends it. What a
+Runs on workers before a run discards or computes anything; `run.preparing` sends it. What a
 task does is in `task`.
 """
 

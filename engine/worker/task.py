@@ -23,7 +23,13 @@ from distributed.utils import sync
 from distributed.worker import Worker, get_worker
 
 from ...graphs.kernels import load
-from ...storage.errors import BlockError, PaniniError, RowsQuarantined, UnfitWorker
+from ...storage.errors import (
+    BackendUnavailable,
+    BlockError,
+    PaniniError,
+    RowsQuarantined,
+    UnfitWorker,
+)
 from ...storage.rows import Stretch
 from ...storage.store.leases.lease import LeaseTicket
 from ...storage.store.quarantine import is_undecodable
@@ -33,9 +39,10 @@ from ..hardware.python import PROFILING_DEADLOCKS
 from ..monitoring.events import AWAITED, ShardDone, TextsComputed
 from .compute import compute
 from .micro_batches.micro_batch import MicroBatch
-from .sent_graph import GraphKey, held_graph, loads
+from .sent_graph import GraphKey, held_graph, loads, this_worker
 from .values.compute_spec import ComputeSpec
 from .values.shard_buffer import ShardBuffer
+from .values.worker_process import WorkerProcess, delay_if_useless, this_process
 
 _worker_logs = [
     logging.getLogger(name) for name in ("distributed.worker", "distributed.worker.state_machine")
@@ -99,9 +106,9 @@ class Task:
 
 @dataclass(frozen=True)
 class Outcome:
-    """The result of a task. An `error` is one that retrying on the same worker cannot fix."""
+    """The result of a task. An `error` is one that retrying in the same process cannot fix."""
 
-    worker: str
+    process: WorkerProcess
     shards: tuple[ShardDone, ...]
     error: PaniniError | None = None
     waited: float = 0.0  # seconds in which nothing was computed because shards were being written
@@ -135,7 +142,8 @@ def run_task(key: GraphKey, context: bytes, task: Task, mode: TaskMode, topic: s
         with held_graph(key) as graph:
             return _outcome(loads(context, graph), task, mode, topic)
     except UnfitWorker as error:
-        return Outcome(get_worker().address, (), sendable(error))
+        delay_if_useless(error, topic)
+        return Outcome(this_process(), (), sendable(error))
 
 
 def _outcome(context: TaskContext, task: Task, mode: TaskMode, topic: str) -> Outcome:
@@ -148,7 +156,7 @@ def _outcome(context: TaskContext, task: Task, mode: TaskMode, topic: str) -> Ou
         spec = replace(spec, micro_batch=mode.micro_batch)
     begun = partial(announce, worker, topic) if mode.announces_blocks else None
     try:
-        load(spec.backend).prepare()
+        _prepare(spec.backend)
         # Each shard is looked up just before it is computed: a task of a killed run may still be
         # running beside this one.
         layout = context.layout
@@ -171,12 +179,13 @@ def _outcome(context: TaskContext, task: Task, mode: TaskMode, topic: str) -> Ou
         done = [write.result() for write in writes]
     except PaniniError as error:
         finished = tuple(w.result() for w in writes if w.exception() is None)
-        return Outcome(worker.address, finished, sendable(error))
+        delay_if_useless(error, topic)
+        return Outcome(this_process(), finished, sendable(error))
     for shard_done in done:
         for label, seconds in shard_done.seconds.items():
             context_meter.digest_metric(label, seconds, "seconds")
     context_meter.digest_metric(AWAITED, waited, "seconds")
-    return Outcome(worker.address, tuple(done), waited=waited)
+    return Outcome(this_process(), tuple(done), waited=waited)
 
 
 def _seconds_until_done(write: Future[ShardDone]) -> float:
@@ -184,6 +193,14 @@ def _seconds_until_done(write: Future[ShardDone]) -> float:
     began = time.perf_counter()
     write.result()
     return time.perf_counter() - began
+
+
+def _prepare(backend: str) -> None:
+    """Prepare a backend, unless an earlier task of this process has done so."""
+    try:
+        load(backend).prepare()
+    except BackendUnavailable as error:  # for example, after its GPU failed and it was restarted
+        raise UnfitWorker(f"{this_worker()} cannot use the backend {backend!r}: {error}") from error
 
 
 class _Reporter:

@@ -11,15 +11,13 @@ import pytest
 
 import paninifs as pf
 from paninifs.engine.cluster import local as local_cluster
-from paninifs.engine.monitoring.events import WorkerLost
 from paninifs.engine.worker.block_execution import Blocks
 from paninifs.engine.worker.micro_batches.micro_batch import MicroBatch
-from paninifs.engine.worker.task import run_task
 from paninifs.engine.worker.values.inputs import Inputs
 from paninifs.graphs.kernels import load
 from paninifs.graphs.kernels.cuda import cuda_backend as cuda
 from paninifs.graphs.kernels.cuda import device
-from paninifs.storage.errors import BlockError, DeviceLost, GraphError, RunFailed
+from paninifs.storage.errors import BlockError, DeviceLost, GraphError
 
 LENGTHS = r"""
 extern "C" __global__ void measures(
@@ -254,31 +252,6 @@ def losing():
     return pf.default_graph() + lost_on_worker_0
 
 
-def test_others_do_the_work_of_a_lost_device(
-    glosses, write_jsonl, tmp_path, cuda_on_host, monkeypatch
-):
-    for part in range(8):
-        write_jsonl(glosses[part * 250 : (part + 1) * 250], f"{part}.jsonl")
-    corpus = pf.open_corpus(tmp_path / "*.jsonl")
-    events, sent_to = [], []
-    with pf.connect(workers=2, quiet=True) as client:
-        submit = client.submit
-
-        def watched(*arguments, **options):
-            is_task = arguments[-1]["function"][-1] == run_task.__name__
-            sent_to.extend([options.get("workers")] * is_task)
-            return submit(*arguments, **options)
-
-        monkeypatch.setattr(client, "submit", watched)
-        begun = run(corpus, tmp_path / "r", client, "cuda", losing)
-        begun.events.subscribe(events.append)
-        assert begun.result().done == 2000
-        (lost,) = (event for event in events if isinstance(event, WorkerLost))
-        (healthy,) = set(client.nthreads()) - {lost.worker}
-    assert lost.reason == "the host's processor (driver for CUDA 13.0) failed: cudaError 719"
-    assert (sent_to[0], sent_to[-1]) == (None, [healthy])
-
-
 def test_losing_the_only_device_is_an_error_with_a_remedy(corpus, tmp_path, threads, cuda_on_host):
     with pytest.raises(
         DeviceLost, match=r"CUDA 13.0\) failed.*--cluster cpu, and run again to resume"
@@ -286,29 +259,6 @@ def test_losing_the_only_device_is_an_error_with_a_remedy(corpus, tmp_path, thre
         run(corpus, tmp_path / "r", threads, "cuda", losing).result()
     with pf.connect("threads", quiet=True) as client:
         assert run(corpus, tmp_path / "r", client, "cpu", losing).result().done == 2000
-
-
-@pf.map_block(fields=[pf.Field("reached", "int32")], version="1")
-def reaches_too_far(text):
-    raise sys.modules["cupy"].cuda.runtime.CUDARuntimeError(700)
-
-
-def test_a_kernel_that_crashes_devices_is_stopped(glosses, write_jsonl, tmp_path, cuda_on_host):
-    corpus = pf.open_corpus(write_jsonl(glosses[:10]))
-    with pf.connect(workers=4, quiet=True) as client:
-        lost = []
-        graph = pf.default_graph() + reaches_too_far
-        begun = pf.submit(
-            graph, corpus, tmp_path / "r", client=client, backend="cuda", progress=False
-        )
-        begun.events.subscribe(lambda event: lost.extend([event] * isinstance(event, WorkerLost)))
-        with pytest.raises(RunFailed, match=r"partition 0 crashed 3 devices.* kernel may access"):
-            begun.result()
-        assert len(lost) == 2
-        deadline = time.monotonic() + 30
-        while len(client.nthreads()) > 1 and time.monotonic() < deadline:
-            time.sleep(0.1)
-        assert len(client.nthreads()) == 1  # workers without a device are retired
 
 
 def test_a_misnamed_kernel_is_not_a_lost_device(corpus, tmp_path, threads, cuda_on_host):

@@ -14,7 +14,7 @@ import pytest
 
 import paninifs as pf
 from paninifs.engine.monitoring.events import Notice
-from paninifs.engine.run import wait_for_workers
+from paninifs.engine.run.preparing import worker_trial
 from paninifs.engine.run.stages import map_pass, shard_news
 from paninifs.engine.worker.graph_trial import ROWS, FirstInputs, GraphTrial, TrialResult
 from paninifs.engine.worker.values.inputs import Inputs
@@ -244,7 +244,7 @@ def answers(monkeypatch, inline):
             tried.append((one._worker, trial.texts.inputs.text.to_strings()))
             return left.pop(0)
 
-        monkeypatch.setattr(wait_for_workers._Trial, "result", result)
+        monkeypatch.setattr(worker_trial._Trial, "result", result)
         packed = pf.PackedText.from_strings(texts)
         places = tuple(("a.txt", n) for n in range(len(texts)))
         first = FirstInputs(Inputs.of_text(packed), places)
@@ -252,8 +252,8 @@ def answers(monkeypatch, inline):
         sent = SimpleNamespace(pickled=repr(results).encode())
 
         def attempt():
-            return wait_for_workers.try_on_worker(
-                inline, sent, trial, priority=0, stopped=lambda: None
+            return worker_trial.try_on_worker(
+                inline, sent, trial, priority=0, stopped=lambda: None, lost=lambda *_: None
             )
 
         return attempt, tried
@@ -262,7 +262,7 @@ def answers(monkeypatch, inline):
 
 
 def death(where="a.txt, rows 0-1"):
-    return wait_for_workers.Death("mine", where, "")
+    return worker_trial.Death("mine", where, "")
 
 
 def test_a_block_that_ends_two_workers_is_named(answers):

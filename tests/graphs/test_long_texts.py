@@ -7,7 +7,7 @@ import pytest
 
 import paninifs as pf
 from paninifs.engine.worker.block_execution import Blocks
-from paninifs.engine.worker.micro_batch import MicroBatch
+from paninifs.engine.worker.micro_batches.micro_batch import MicroBatch
 from paninifs.engine.worker.values.inputs import Inputs
 from paninifs.graphs.inventories import DHATUS, PRIMES
 from paninifs.graphs.kernels import load, long_texts

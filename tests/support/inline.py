@@ -75,6 +75,7 @@ class _Worker:
     """The part of a worker that a task uses."""
 
     address = ADDRESS
+    id, nanny = "Worker-inline", None
     status = distributed.Status.running
     loop = _Loop()
 

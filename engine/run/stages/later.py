@@ -163,8 +163,8 @@ class LaterStages:
                 self._spec.client,
                 priority=self._spec.priority,
                 worker_memory=ready,
-                hold=self._dispatch.hold,
-                stopped=lambda: self._dispatch.stopped,
+                hold=self._dispatch.stopping.hold,
+                stopped=lambda: self._dispatch.stopping.reason,
             )
             others = {one: read_reduction(target, one).value for one in block.inputs}
             with self._dispatch.watched():

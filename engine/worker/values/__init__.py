@@ -1,4 +1,5 @@
-"""What blocks are given: the rows of their inputs, and what their ``setup`` makes.
+"""What blocks are given, and the process that runs them.
 
-Running blocks on them is in `block_execution`. May import what `worker` may import.
+They are given the rows of their inputs, and what their ``setup`` makes. Running them is in
+`block_execution`. May import what `worker` may import.
 """

@@ -11,7 +11,7 @@ import numpy as np
 from measure import Table, in_turn
 
 from paninifs.engine.worker.block_execution import Blocks
-from paninifs.engine.worker.micro_batch import MicroBatch
+from paninifs.engine.worker.micro_batches.micro_batch import MicroBatch
 from paninifs.engine.worker.values.inputs import Inputs
 from paninifs.graphs.graph import default_graph
 from paninifs.graphs.inventories import DHATUS, PRIMES

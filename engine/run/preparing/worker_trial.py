@@ -1,30 +1,30 @@
-"""What workers do before a run writes anything: all prepare for it, and one tries the graph.
+"""`try_on_worker`: tries a run's graph on the first texts of its corpus, on one worker.
 
-The tasks that workers run for it are in `worker.readiness` and `worker.graph_trial`.
+What the worker does is in `worker.graph_trial`.
 """
 
 from __future__ import annotations
 
 import hashlib
 import uuid
-from collections.abc import Callable, Container, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import cloudpickle
 from dask.utils import format_bytes
 
-from ...storage.errors import BlockError, PaniniError, RunFailed, UnfitWorker
-from ..cluster.remote_call import answer, submit_call
-from ..worker.graph_trial import GraphTrial, TrialResult, try_graph
-from ..worker.readiness import Readiness, readiness
-from ..worker.sent_graph import CannotLoad, SentGraph
-from ..worker.task import RUNNING
-from .active import CLOSED, is_closed
-from .failures.killed import KILLED_FOR_MEMORY, describe_death
+from ....storage.errors import BlockError, DeviceLost, PaniniError, RunFailed, UnfitWorker
+from ...cluster.remote_call import answer, submit_call
+from ...worker.graph_trial import DeviceFailed, GraphTrial, TrialResult, try_graph
+from ...worker.sent_graph import CannotLoad, SentGraph
+from ...worker.task import RUNNING
+from ...worker.values.worker_process import WorkerProcess
+from ..active import CLOSED, is_closed
+from ..failures.killed import KILLED_FOR_MEMORY
 
 if TYPE_CHECKING:
-    from distributed import Client, Future
+    from distributed import Client
 
 POLL_SECONDS = 0.5
 """Seconds after which it is checked that the worker that tries a graph is still there."""
@@ -37,104 +37,6 @@ _passed: dict[str, TrialResult] = {}
 runs of one graph, and must not time their trials."""
 
 
-class Preparation:
-    """Prepares a graph and a backend on a cluster's workers, in the background.
-
-    Parameters
-    ----------
-    sent : SentGraph
-        The run's graph.
-    priority : int
-        Priority of the run's tasks.
-    """
-
-    def __init__(self, client: Client, sent: SentGraph, priority: int) -> None:
-        self._client, self._sent, self._priority = client, sent, priority
-        self._backend = ""
-        self.futures: list[Future[dict[str, Any]]] = []
-
-    def begin(self, backend: str) -> None:
-        """Start preparing on every worker, unless already started."""
-        if not self.futures:
-            self._backend = backend
-            self._ask()
-
-    def _ask(self) -> None:
-        key = self._sent.send()
-        # Also once for any worker: if a named one is gone when its task arrives, dask does not give
-        # the task to a worker that comes later, whatever `allow_other_workers` says.
-        for worker in [*self._client.nthreads(), None]:
-            future = submit_call(
-                self._client,
-                readiness,
-                key,
-                self._backend,
-                key=f"readiness-{uuid.uuid4().hex}",
-                # The task is short, and a run should not wait for it behind all of other runs.
-                priority=self._priority + 1,
-                workers=worker and [worker],
-                allow_other_workers=worker is not None,
-            )
-            self.futures.append(future)
-
-    def first_ready(self) -> Readiness:
-        """Wait for the first worker that is ready; return what it reports.
-
-        Workers that lack a module of the user's own get its code with the graph.
-
-        Raises
-        ------
-        PaniniError
-            No worker can take part.
-        distributed.CancelledError
-            The run was stopped, or the cluster is gone.
-        """
-        while True:
-            found = self._first_answer()
-            if isinstance(found, Readiness):
-                return found
-            if isinstance(found, UnfitWorker):
-                self._sent.check_owner()
-            module = found.module if isinstance(found, CannotLoad) else None
-            try:
-                included = module is not None and self._sent.include(module)
-            except PaniniError as error:  # its code cannot be pickled
-                raise found from error
-            if not included:
-                raise found
-            self.release()
-            self._ask()
-
-    def _first_answer(self) -> Readiness | PaniniError:
-        """Return what the first ready worker reports, or else a problem."""
-        from distributed import KilledWorker, as_completed
-
-        problems: list[PaniniError] = []
-        try:
-            for future in as_completed(self.futures, loop=self._client.loop):
-                try:
-                    ready: Readiness = answer(future.result())
-                except UnfitWorker as error:
-                    problems.append(error)
-                    continue
-                if ready.problem is None:
-                    return ready
-                problems.append(ready.problem)
-        except KilledWorker as error:
-            raise RunFailed(
-                f"{describe_death(self._client, error)} while preparing the run; nothing was "
-                "computed"
-            ) from error
-        lacking = (one for one in problems if isinstance(one, CannotLoad) and one.module)
-        return next(lacking, problems[0])  # the code of a module can be sent
-
-    def release(self) -> None:
-        """Release the workers' answers."""
-        for future in self.futures:
-            future.release()
-        self.futures = []
-
-
 def try_on_worker(
     client: Client,
     sent: SentGraph,
@@ -142,6 +44,7 @@ def try_on_worker(
     *,
     priority: int,
     stopped: Callable[[], PaniniError | None],
+    lost: Callable[[WorkerProcess, DeviceLost, str], object],
 ) -> TrialResult:
     """Try a run's graph on the first texts of its corpus, on one worker; return what was found.
 
@@ -153,34 +56,39 @@ def try_on_worker(
         Priority of the run's tasks.
     stopped : callable
         Returns why the run was stopped, if it was.
+    lost : callable
+        Called with a process that lost its device, the error, and what it was computing; it ends
+        the process.
 
     Raises
     ------
     BlockError
         A block returns something else than it declares, or fails for every text.
     RunFailed
-        A block ended the processes of two workers, with different texts.
+        A block ended the processes of two workers, or their devices failed at it, with different
+        texts.
     """
     content = client.id.encode() + sent.pickled + cloudpickle.dumps(trial)
     key = hashlib.sha256(content).hexdigest()
     if key in _passed:
         return _passed[key]
-    tried: list[str | None] = []
+    tried: list[str | None] = []  # addresses of workers, or places
     died = False
     unfit: list[PaniniError] = []
-    while len(tried) < TRIALS:
+    result: TrialResult | Death | None = None
+    for _ in range(TRIALS):
         worker = _least_busy(client, tried)
-        if worker is None and tried:
+        if worker is None and tried and not isinstance(result, LostDevice):
             _require_modules(unfit)
             break
         tried.append(worker)
         result = _Trial(client, worker, priority + 1, stopped).result(sent, trial)
+        if isinstance(result, LostDevice):
+            lost(result.process, result.problem, f"block {result.block!r}, tried at {result.where}")
+            tried.append(result.process.place)  # others are better witnesses than its next process
         if isinstance(result, Death):
-            others = trial.with_others()
-            if died or trial.raise_on_error:
-                raise result.to_error()
-            # A single text may be the cause, which the run will find.
-            if result.where != trial.first or others is None:
+            others = _others_after(result, trial, is_first=not died)
+            if others is None:
                 break
             died, trial = True, others
         elif result is None or isinstance(result.problem, UnfitWorker):
@@ -194,6 +102,20 @@ def try_on_worker(
             _passed[key] = result
             break
     return _passed.get(key, TrialResult())
+
+
+def _others_after(death: Death, trial: GraphTrial, *, is_first: bool) -> GraphTrial | None:
+    """Return a trial on other texts; None if a death is left to the run.
+
+    Raises
+    ------
+    RunFailed
+        The block is to blame. A device may also fail by itself, once.
+    """
+    if not is_first or (trial.raise_on_error and not isinstance(death, LostDevice)):
+        raise death.to_error()
+    # A single text may be the cause, which the run will find.
+    return trial.with_others() if death.where == trial.first else None
 
 
 def _require_modules(problems: Sequence[PaniniError]) -> None:
@@ -218,6 +140,22 @@ class Death:
             f"first texts of the corpus, last at {self.where}. Nothing was written. If the block "
             "needs more memory, give its workers more (--memory, fewer --workers); if not, try it "
             "on these texts in a Python of its own, where a crash is visible"
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
+class LostDevice(Death):
+    """A block that ran when the process of its worker lost its device."""
+
+    process: WorkerProcess
+    problem: DeviceLost
+
+    def to_error(self) -> RunFailed:
+        """Return the error that ends the run."""
+        return RunFailed(
+            f"block {self.block!r} makes devices fail: it was tried on the first texts of the "
+            f"corpus on two of them, last at {self.where}, and {self.problem}. Nothing was "
+            "written. A kernel may access memory out of bounds"
         )
 
 
@@ -253,10 +191,13 @@ class _Trial:
         try:
             while self._is_running:
                 try:
-                    result: TrialResult = answer(future.result(timeout=POLL_SECONDS))
+                    result: TrialResult | DeviceFailed
+                    result = answer(future.result(timeout=POLL_SECONDS))
                 except TimeoutError:
                     self._require_open()
                     continue
+                if isinstance(result, DeviceFailed):
+                    return self._lost_device(result, trial)
                 return result
             self._client.cancel([future])
         except KilledWorker:
@@ -287,6 +228,11 @@ class _Trial:
             return False
         return self._worker is None or self._worker in self._client.nthreads()
 
+    def _lost_device(self, failed: DeviceFailed, trial: GraphTrial) -> LostDevice:
+        reports = [event for _, event in self._client.get_events(self._topic) or ()]
+        block, where = reports[-1][RUNNING] if reports else ("", trial.first)
+        return LostDevice(block, where, "", process=failed.process, problem=failed.problem)
+
     def _death(self) -> Death | None:
         reports = [event for _, event in self._client.get_events(self._topic) or ()]
         if not reports:
@@ -298,11 +244,12 @@ class _Trial:
         return Death(block, where, cause)
 
 
-def _least_busy(client: Client, tried: Container[str | None]) -> str | None:
+def _least_busy(client: Client, tried: Iterable[str | None]) -> str | None:
     workers = client.scheduler_info(n_workers=-1)["workers"]
     running = {
         address: worker["metrics"].get("task_counts", {}).get("executing", 0)
         for address, worker in workers.items()
-        if worker["status"] == "running" and address not in tried
+        if worker["status"] == "running"
+        and not {address, worker.get("nanny") or address} & {*tried}
     }
     return min(running, key=lambda address: running[address], default=None)
