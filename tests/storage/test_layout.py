@@ -1,6 +1,5 @@
 """The store: its metadata, and how shards are written, marked, found again and cleaned up."""
 
-import hashlib
 import json
 import threading
 import warnings
@@ -25,6 +24,7 @@ from paninifs.storage.store.shards import (
     StoreLayout,
     commit_shards,
     done_shards,
+    is_intact,
     leftovers,
     read_marker,
 )
@@ -268,9 +268,7 @@ def test_a_marker_describes_the_shard(write, begun, layout, values):
     assert marker.null_ids == np.count_nonzero(without[768:]) > 0
     assert (marker.text_bytes, marker.fingerprint) == (77, "fingerprint-1")
     assert len(marker.objects) == len(FIELDS) + 1
-    for key, (size, digest) in marker.objects.items():
-        data = begun.get(key)
-        assert (len(data), hashlib.sha256(data).hexdigest()) == (size, digest)
+    assert is_intact(begun, marker.objects)
     assert from_parquet(begun.get("_run/quarantine/00000003.parquet")) == quarantined
 
 
