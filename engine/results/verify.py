@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Container, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from os import PathLike
@@ -19,6 +18,7 @@ from ...storage.corpus.relocation import CorpusLocation
 from ...storage.errors import UsageError
 from ...storage.messages.tracebacks import short_traceback
 from ...storage.store.dataset import StoredArrays
+from ...storage.store.digests import is_unchanged
 from ...storage.store.duplicates import find_duplicates
 from ...storage.store.layout import DUPLICATE
 from ...storage.store.reader import ResultsStore
@@ -283,11 +283,11 @@ def _later_bytes(
 
 
 def _objects(target: Target, objects: Mapping[str, tuple[int, str]]) -> Iterator[str]:
-    for key, (size, sha) in objects.items():
+    for key, expected in objects.items():
         data = target.get(key)
         if data is None:
             yield f"{key} is missing"
-        elif len(data) != size or hashlib.sha256(data).hexdigest() != sha:
+        elif not is_unchanged(data, *expected):
             yield f"{key} is not what was written: its digest differs"
 
 

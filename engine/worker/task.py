@@ -11,9 +11,12 @@ from __future__ import annotations
 import logging
 import threading
 import time
+from collections.abc import Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import asdict, dataclass, replace
 from functools import partial
+from queue import SimpleQueue
+from threading import Semaphore
 
 import cloudpickle
 from distributed.comm.core import CommClosedError
@@ -33,7 +36,14 @@ from ...storage.errors import (
 from ...storage.rows import Stretch
 from ...storage.store.leases.lease import LeaseTicket
 from ...storage.store.quarantine import is_undecodable
-from ...storage.store.shards import StoreLayout, commit, is_intact, read_marker
+from ...storage.store.shards import (
+    Marker,
+    ShardContents,
+    StoreLayout,
+    commit_shards,
+    is_intact,
+    read_marker,
+)
 from ...storage.targets.target import Target
 from ..hardware.python import PROFILING_DEADLOCKS
 from ..monitoring.events import AWAITED, ShardDone, TextsComputed
@@ -52,8 +62,7 @@ MAX_WRITES = 4
 """Maximum number of shards that a task writes to the store while it computes the next one."""
 
 WRITE_BYTES = 64 << 20
-"""Maximum total bytes of such shards; a single shard may be larger. Writing is mostly waiting for
-the disk or the network."""
+"""Maximum total bytes of such shards; a single shard may be larger."""
 
 BEGUN, RUNNING, COMPUTED = "begun", "running", "computed"
 """Keys of messages, published under a run's topic, that hold the partition a worker has begun, the
@@ -149,8 +158,7 @@ def run_task(key: GraphKey, context: bytes, task: Task, mode: TaskMode, topic: s
 def _outcome(context: TaskContext, task: Task, mode: TaskMode, topic: str) -> Outcome:
     worker = get_worker()
     worker.log_event(topic, {BEGUN: task.partition})
-    writes: list[Future[ShardDone]] = []
-    waited = 0.0
+    writer = _Writer(context, mode, topic, worker)
     spec = context.compute
     if mode.micro_batch is not None:
         spec = replace(spec, micro_batch=mode.micro_batch)
@@ -162,37 +170,23 @@ def _outcome(context: TaskContext, task: Task, mode: TaskMode, topic: str) -> Ou
         layout = context.layout
         pending = (layout.bounds(shard) for shard in task.shards if not _is_done(context, shard))
         context.ticket.check(context.target)
-        max_pending = shards_in_flight(layout, mode.max_writes) - 1
-        with ThreadPoolExecutor(max_pending, "paninifs-write") as writer:
+        with writer:
             reporter = _Reporter(worker, topic, layout.shard_rows)
             for buffer in compute(spec, task.stretches, pending, begun, reporter.computed):
                 shard = buffer.start // layout.shard_rows
                 if buffer.quarantined and context.raise_on_error:
                     raise RowsQuarantined(f"{buffer.quarantined[0]} (on_error='raise')")
                 _require_trustworthy_failures(buffer, worker)
-                if len(writes) >= max_pending:
-                    waited += _seconds_until_done(writes[-max_pending])
-                context.ticket.check(context.target)
-                commit_it = partial(_commit, provisional=mode.provisional, topic=topic)
-                writes.append(writer.submit(commit_it, context, shard, buffer, worker=worker))
-            waited += sum(_seconds_until_done(write) for write in writes)
-        done = [write.result() for write in writes]
+                writer.write(shard, buffer)
+        writer.require_written()
     except PaniniError as error:
-        finished = tuple(w.result() for w in writes if w.exception() is None)
         delay_if_useless(error, topic)
-        return Outcome(this_process(), finished, sendable(error))
-    for shard_done in done:
+        return Outcome(this_process(), tuple(writer.done), sendable(error))
+    for shard_done in writer.done:
         for label, seconds in shard_done.seconds.items():
             context_meter.digest_metric(label, seconds, "seconds")
-    context_meter.digest_metric(AWAITED, waited, "seconds")
-    return Outcome(this_process(), tuple(done), waited=waited)
-
-
-def _seconds_until_done(write: Future[ShardDone]) -> float:
-    """Wait until a shard is written. Raises the error if it could not be."""
-    began = time.perf_counter()
-    write.result()
-    return time.perf_counter() - began
+    context_meter.digest_metric(AWAITED, writer.waited, "seconds")
+    return Outcome(this_process(), tuple(writer.done), waited=writer.waited)
 
 
 def _prepare(backend: str) -> None:
@@ -247,30 +241,82 @@ def announce(worker: Worker, topic: str, block: str, where: str) -> None:
     sync(worker.loop, worker.scheduler.log_event, topic=topic, msg={RUNNING: [block, where]})
 
 
-def _commit(
-    context: TaskContext,
-    shard: int,
-    buffer: ShardBuffer,
-    *,
-    provisional: bool,
-    topic: str,
-    worker: Worker,
-) -> ShardDone:
-    began = time.perf_counter()
-    marker = commit(
-        context.target,
-        context.layout,
-        shard,
-        arrays=buffer.arrays,
-        quarantined=buffer.quarantined,
-        text_bytes=buffer.text_bytes,
-        forms=buffer.forms,
-        provisional=provisional,
-        ran=buffer.ran,
-    )
-    buffer.seconds["write"] = time.perf_counter() - began
-    done = ShardDone(
-        shard=shard,
+class _Writer:
+    """Commits shards in the background; those that wait while others are written, together.
+
+    So there is no delay where writing is fast, and where it is slow, the disk is waited for once
+    for several shards.
+    """
+
+    def __init__(self, context: TaskContext, mode: TaskMode, topic: str, worker: Worker) -> None:
+        self._context, self._mode, self._topic, self._worker = context, mode, topic, worker
+        self._room = Semaphore(shards_in_flight(context.layout, mode.max_writes) - 1)
+        self._waiting: SimpleQueue[tuple[int, ShardBuffer]] = SimpleQueue()
+        self._pool = ThreadPoolExecutor(1, "paninifs-write")
+        self._writes: list[Future[None]] = []
+        self.done: list[ShardDone] = []
+        self.waited = 0.0  # seconds in which nothing was computed because shards were written
+
+    def __enter__(self) -> None:
+        """Begin."""
+
+    def __exit__(self, *error: object) -> None:
+        """Wait until all is written, or has failed."""
+        began = time.perf_counter()
+        self._pool.shutdown()
+        self.waited += time.perf_counter() - began
+
+    def write(self, shard: int, buffer: ShardBuffer) -> None:
+        """Commit a shard soon; wait while too many are unfinished. Raise if one has failed."""
+        began = time.perf_counter()
+        self._room.acquire()
+        self.waited += time.perf_counter() - began
+        for write in self._writes:
+            if write.done():
+                write.result()
+        self._waiting.put((shard, buffer))
+        self._writes.append(self._pool.submit(self._write_waiting))
+
+    def require_written(self) -> None:
+        """Raise if a shard could not be written."""
+        for write in self._writes:
+            write.result()
+
+    def _write_waiting(self) -> None:
+        group = [self._waiting.get_nowait() for _ in range(self._waiting.qsize())]
+        if group:  # else these shards were written with earlier ones
+            try:
+                self._commit(dict(group))
+            finally:
+                self._room.release(len(group))
+
+    def _commit(self, buffers: Mapping[int, ShardBuffer]) -> None:
+        context = self._context
+        context.ticket.check(context.target)
+        began = time.perf_counter()
+        contents = [
+            ShardContents(
+                shard=shard,
+                arrays=buffer.arrays,
+                quarantined=buffer.quarantined,
+                text_bytes=buffer.text_bytes,
+                forms=buffer.forms,
+                provisional=self._mode.provisional,
+                ran=buffer.ran,
+            )
+            for shard, buffer in buffers.items()
+        ]
+        markers = commit_shards(context.target, context.layout, contents)
+        seconds = (time.perf_counter() - began) / len(buffers)
+        for marker, buffer in zip(markers, buffers.values(), strict=True):
+            buffer.seconds["write"] = seconds
+            self.done.append(_shard_done(marker, buffer, self._worker))
+            self._worker.log_event(self._topic, asdict(self.done[-1]))
+
+
+def _shard_done(marker: Marker, buffer: ShardBuffer, worker: Worker) -> ShardDone:
+    return ShardDone(
+        shard=marker.shard,
         rows=marker.rows,
         quarantined=marker.quarantined,
         text_bytes=buffer.text_bytes,
@@ -281,8 +327,6 @@ def _commit(
         failed_rows=len(buffer.failed.entries),
         undecodable=sum(entry.rows for entry in buffer.quarantined if is_undecodable(entry)),
     )
-    worker.log_event(topic, asdict(done))
-    return done
 
 
 def settle(worker: Worker) -> None:

@@ -7,7 +7,6 @@ from it alone. When shards are copied, and by which threads, is decided in `engi
 from __future__ import annotations
 
 import errno
-import hashlib
 import logging
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
@@ -19,6 +18,7 @@ from ..errors import ResultsMismatch, RunFailed
 from ..filesystems.retry import retried
 from ..targets.local import is_temporary
 from ..targets.target import Target
+from .digests import is_unchanged
 from .extension import Existing, in_known_terms, refuse_mismatch
 from .keys import (
     MANIFEST_KEY,
@@ -110,8 +110,8 @@ def _restore_stage(
         marker = read_reduction_marker(mirror, record.name)
         if marker is None or read_reduction_marker(target, record.name) is not None:
             return 0
-        for key, (_, digest) in marker.objects.items():
-            _copy(mirror, target, key, digest)
+        for key, expected in marker.objects.items():
+            _copy(mirror, target, key, expected)
         _copy(mirror, target, marker_key(0, record.name))
         return 1
     layout = stages.layout(record)
@@ -181,8 +181,8 @@ def copy_shard(source: Target, target: Target, layout: StoreLayout, shard: int) 
         )
     if layout.stage:
         _copy(source, target, stage_key(layout.stage))
-    for key, (_, digest) in marker.objects.items():
-        _copy(source, target, key, digest)
+    for key, expected in marker.objects.items():
+        _copy(source, target, key, expected)
     _copy(source, target, marker_key(shard, layout.stage))
 
 
@@ -213,10 +213,15 @@ def _copy_metadata(store: OpenStore, mirror: Target) -> None:
             _copy(store.target, mirror, key)
 
 
-def _copy(source: Target, target: Target, key: str, digest: str | None = None) -> None:
-    """Copy an object unless the target has the same bytes, and read it back."""
+def _copy(
+    source: Target, target: Target, key: str, expected: tuple[int, str] | None = None
+) -> None:
+    """Copy an object unless the target has the same bytes, and read it back.
+
+    `expected` is the size and digest in its marker, if a marker names it.
+    """
     data = source.get(key)
-    if data is None or (digest and hashlib.sha256(data).hexdigest() != digest):
+    if data is None or (expected and not is_unchanged(data, *expected)):
         raise RunFailed(
             f"{source.url}/{key} is missing or damaged (`paninifs verify` lists all such objects); "
             f"`paninifs repair {source.url}`, and run again to compute its shard"

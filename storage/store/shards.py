@@ -1,17 +1,17 @@
-"""Shards: written and marked done by `commit`, and found again by their markers.
+"""Shards: written and marked done by `commit_shards`, and found again by their markers.
 
 A shard is the part of every array that belongs to the same rows. Its objects are written whole,
 `valid` last; then its quarantine; and last its marker, which names every object with size and
-digest. A shard without a valid marker does not exist. How values become bytes is in `encoding`.
+digest. Of shards written together, no marker is visible or durable before the objects of all are
+durable. A shard without a valid marker does not exist. How values become bytes is in `encoding`.
 """
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -21,8 +21,10 @@ from ..corpus.partition import shard_bounds
 from ..field import Field
 from ..targets.local import is_temporary
 from ..targets.target import Target
+from .digests import digest, is_unchanged
 from .encoding import encode_shard
 from .keys import done_folder, is_lease, marker_key, quarantine_key, shard_key, shard_of
+from .layout import VALID
 from .quarantine import QuarantinedRows, from_parquet, to_parquet
 
 _READERS = 16
@@ -91,7 +93,7 @@ class Marker:
     null_ids: int  # computed rows without an id
     ascending: tuple[int, int] | None  # first and last id, if ids are strictly ascending
     text_bytes: int
-    objects: Mapping[str, tuple[int, str]]  # key to bytes and SHA-256
+    objects: Mapping[str, tuple[int, str]]  # key to bytes and digest
     fingerprint: str
     not_nfc: int | None = None  # a row whose text NFC would change, if its task found one
     not_nfd: int | None = None
@@ -100,7 +102,7 @@ class Marker:
 
     def to_json(self) -> bytes:
         """Encode the marker."""
-        values = asdict(self)
+        values = dict(vars(self))
         if not self.ran:
             del values["ran"]
         return json.dumps(values).encode()
@@ -111,44 +113,69 @@ class Marker:
         return NormalForms(self.not_nfc, self.not_nfd)
 
 
-def commit(
-    target: Target,
-    layout: StoreLayout,
-    shard: int,
-    *,
-    arrays: Mapping[str, Any],
-    quarantined: Sequence[QuarantinedRows],
-    text_bytes: int,
-    forms: NormalForms = NO_FORMS,
-    provisional: bool = False,
-    ran: Mapping[str, int] | None = None,
-) -> Marker:
-    """Write a shard and mark it done; return its marker."""
-    start, stop = layout.bounds(shard)
+@dataclass(frozen=True, kw_only=True)
+class ShardContents:
+    """What is written of a shard."""
+
+    shard: int
+    arrays: Mapping[str, Any]  # values by field name: NumPy arrays, or Arrow arrays of strings
+    quarantined: Sequence[QuarantinedRows]
+    text_bytes: int
+    forms: NormalForms = NO_FORMS
+    provisional: bool = False
+    ran: Mapping[str, int] = field(default_factory=dict)
+
+
+def commit_shards(
+    target: Target, layout: StoreLayout, shards: Sequence[ShardContents]
+) -> list[Marker]:
+    """Write shards together and mark them done; return their markers."""
+    values: dict[str, bytes] = {}
+    valid: dict[str, bytes] = {}  # and quarantines
+    markers = {}
+    for contents in shards:
+        objects = _objects(layout, contents)
+        named = {key: (len(data), digest(data)) for key, data in objects.items()}
+        own = {shard_key(one, contents.shard) for one in layout.fields if one.name != VALID.name}
+        for key, data in objects.items():
+            (values if key in own else valid)[key] = data
+        markers[contents.shard] = _marker(layout, contents, named)
+    marks = {marker_key(n, layout.stage): marker.to_json() for n, marker in markers.items()}
+    target.put_all(values, valid, marks)
+    return list(markers.values())
+
+
+def _objects(layout: StoreLayout, contents: ShardContents) -> dict[str, bytes]:
+    """Encode the objects of a shard, in the order of writing."""
     objects = {}
-    for field_ in layout.fields:
-        key = shard_key(field_, shard)
-        data = encode_shard(field_, arrays[field_.name], layout.shard_rows, layout.chunk_bytes)
-        objects[key] = _put(target, key, data)
-    if quarantined:
-        key = quarantine_key(shard, layout.stage)
-        objects[key] = _put(target, key, to_parquet(quarantined))
-    marker = Marker(
-        shard=shard,
+    for one in layout.fields:
+        values = contents.arrays[one.name]
+        key = shard_key(one, contents.shard)
+        objects[key] = encode_shard(one, values, layout.shard_rows, layout.chunk_bytes)
+    if contents.quarantined:
+        key = quarantine_key(contents.shard, layout.stage)
+        objects[key] = to_parquet(contents.quarantined)
+    return objects
+
+
+def _marker(
+    layout: StoreLayout, contents: ShardContents, objects: Mapping[str, tuple[int, str]]
+) -> Marker:
+    start, stop = layout.bounds(contents.shard)
+    return Marker(
+        shard=contents.shard,
         rows=stop - start,
-        quarantined=sum(entry.rows for entry in quarantined),
-        null_ids=_null_ids(arrays),
-        ascending=_ascending(arrays),
-        text_bytes=text_bytes,
+        quarantined=sum(entry.rows for entry in contents.quarantined),
+        null_ids=_null_ids(contents.arrays),
+        ascending=_ascending(contents.arrays),
+        text_bytes=contents.text_bytes,
         objects=objects,
         fingerprint=layout.fingerprint,
-        not_nfc=forms.not_nfc,
-        not_nfd=forms.not_nfd,
-        provisional=provisional,
-        ran=dict(ran or {}),
+        not_nfc=contents.forms.not_nfc,
+        not_nfd=contents.forms.not_nfd,
+        provisional=contents.provisional,
+        ran=dict(contents.ran),
     )
-    target.put(marker_key(shard, layout.stage), marker.to_json())
-    return marker
 
 
 def _null_ids(arrays: Mapping[str, Any]) -> int:
@@ -168,12 +195,6 @@ def _ascending(arrays: Mapping[str, Any]) -> tuple[int, int] | None:
     return (int(ids[0]), int(ids[-1])) if (ids[1:] > ids[:-1]).all() else None
 
 
-def _put(target: Target, key: str, data: bytes) -> tuple[int, str]:
-    """Write an object; return its size and digest."""
-    target.put(key, data)
-    return len(data), hashlib.sha256(data).hexdigest()
-
-
 def quarantined_of(target: Target, shard: int, stage: str = "") -> list[QuarantinedRows]:
     """Return the rows of a shard that a stage has quarantined, also during a run."""
     data = target.get(quarantine_key(shard, stage))
@@ -188,7 +209,7 @@ def read_marker(target: Target, layout: StoreLayout, shard: int) -> Marker | Non
     data = target.get(marker_key(shard, layout.stage))
     try:
         values = json.loads(data or b"")
-        objects = {key: (int(size), str(sha)) for key, (size, sha) in values["objects"].items()}
+        objects = {key: (int(size), str(text)) for key, (size, text) in values["objects"].items()}
         ends = values["ascending"]
         if ends is not None:
             first, last = ends
@@ -204,11 +225,7 @@ def read_marker(target: Target, layout: StoreLayout, shard: int) -> Marker | Non
 
 def is_intact(target: Target, objects: Mapping[str, tuple[int, str]]) -> bool:
     """Return whether all objects of a marker are in the store as they were written."""
-    for key, (size, sha) in objects.items():
-        data = target.get(key)
-        if data is None or len(data) != size or hashlib.sha256(data).hexdigest() != sha:
-            return False
-    return True
+    return all(is_unchanged(target.get(key), *expected) for key, expected in objects.items())
 
 
 def marked_shards(target: Target, layout: StoreLayout) -> dict[int, Marker]:

@@ -17,6 +17,7 @@ from typing import Any
 from ..filesystems.filesystem import filesystem_of
 from ..filesystems.redaction import shown
 from ..filesystems.retry import retried
+from .one_by_one import put_each
 from .safe_keys import confined
 
 _FOLDER = "application/vnd.google-apps.folder"
@@ -31,6 +32,9 @@ File = Mapping[str, Any]
 
 class DriveTarget:
     """A folder of a Drive, opened through fsspec's ``gdrive://``."""
+
+    grouped = False
+    """Objects are written one by one."""
 
     def __init__(self, url: str, options: Mapping[str, Any]) -> None:
         self._url = url.rstrip("/")
@@ -97,6 +101,10 @@ class DriveTarget:
             fs.files.update(
                 fileId=found["id"], media_body=_media(data), supportsAllDrives=True
             ).execute()
+
+    def put_all(self, *steps: Mapping[str, bytes]) -> None:
+        """Write whole objects, each by itself, step by step."""
+        put_each(self.put, steps)
 
     def create(self, key: str, data: bytes) -> bool:
         """Write an object only if it does not exist; of two made at once, the older one stays."""

@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Any, TypeVar
 
 from ..filesystems.retry import permanent_errors, retried
+from .one_by_one import put_each
 from .target import Target
 
 T = TypeVar("T")
@@ -35,6 +36,11 @@ class _Guard:
         """As the wrapped target."""
         return self._inner.slow_to_create
 
+    @property
+    def grouped(self) -> bool:
+        """As the wrapped target."""
+        return self._inner.grouped
+
     def get(self, key: str) -> bytes | None:
         """As the wrapped target."""
         return self._inner.get(key)
@@ -42,6 +48,10 @@ class _Guard:
     def put(self, key: str, data: bytes) -> None:
         """As the wrapped target."""
         self._inner.put(key, data)
+
+    def put_all(self, *steps: Mapping[str, bytes]) -> None:
+        """Write whole objects, each with `put`."""
+        put_each(self.put, steps)
 
     def create(self, key: str, data: bytes) -> bool:
         """As the wrapped target."""
@@ -58,6 +68,11 @@ class _Guard:
 
 class ReadBackTarget(_Guard):
     """For storage that may report a write as successful when it was not: a mount, a Drive."""
+
+    @property
+    def grouped(self) -> bool:
+        """False: each object is read back before the next step."""
+        return False
 
     def put(self, key: str, data: bytes) -> None:
         """Write a whole object; raise OSError if something else is read back."""
@@ -92,6 +107,14 @@ class RetryingTarget(_Guard):
     def put(self, key: str, data: bytes) -> None:
         """Write a whole object."""
         _call(f"writing {self.url}/{key}", lambda: self._inner.put(key, data))
+
+    def put_all(self, *steps: Mapping[str, bytes]) -> None:
+        """Write whole objects, step by step; where each is written by itself, each is retried."""
+        if self._inner.grouped:
+            count = sum(map(len, steps))
+            _call(f"writing {count} objects to {self.url}", lambda: self._inner.put_all(*steps))
+        else:
+            put_each(self.put, steps)
 
     def create(self, key: str, data: bytes) -> bool:
         """Write an object only if it does not exist.

@@ -7,7 +7,9 @@ import errno
 import os
 import shutil
 import uuid
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from concurrent.futures import Executor, ThreadPoolExecutor, wait
+from io import BufferedWriter
 from pathlib import Path
 from typing import Any
 
@@ -18,11 +20,24 @@ TEMPORARY = ".writing-"
 """What the names of temporary files begin with."""
 
 
+_SYNCS = 4
+"""Number of objects written and synced at once. A disk makes all that wait for it durable in one
+step, and on a busy machine each wait in turn would take as long as all together."""
+
+
 class LocalTarget:
     """A folder. Writing creates a temporary file, syncs and renames it, and syncs the folder."""
 
+    grouped = True
+    """`put_all` waits for the disk once per step, not once per object."""
+
     def __init__(self, path: str | os.PathLike[str]) -> None:
         self._root = Path(path)
+        self._durable: set[Path] = set()  # folders whose own entry in their parent is synced
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Leave out what this process knows of the folders; another may have removed some."""
+        return {**self.__dict__, "_durable": set()}
 
     @property
     def url(self) -> str:
@@ -51,16 +66,39 @@ class LocalTarget:
 
     def put(self, key: str, data: bytes) -> None:
         """Write a whole object atomically and durably."""
-        path = self._path(key)
-        temporary = self._write_beside(path, data)
+        self._put_steps([{key: data}])
+
+    def put_all(self, *steps: Mapping[str, bytes]) -> None:
+        """Write whole objects atomically and durably, each step before the next is visible."""
+        self._put_steps(steps)
+
+    def _put_steps(self, steps: Sequence[Mapping[str, bytes]]) -> None:
+        """Sync all data under temporary names; then rename step by step, and sync its folders."""
+        objects = [(self._path(key), data) for step in steps for key, data in step.items()]
+        files = {path: (_beside(path), data) for path, data in objects}
+        with ThreadPoolExecutor(_SYNCS, "paninifs-sync") as pool:
+            try:
+                _share(pool, self._write_file, list(files.values()))
+            except OSError:
+                for temporary, _ in files.values():  # do not leave them on a full disk
+                    with contextlib.suppress(OSError):
+                        temporary.unlink()
+                raise
+            for step in filter(None, steps):
+                paths = [self._path(key) for key in step]
+                for path in paths:
+                    self._rename(files[path][0], path)
+                self._sync_folders_of(paths, pool)
+
+    def _rename(self, temporary: Path, path: Path) -> None:
         temporary.replace(path)
-        _sync_folder(path.parent)
 
     def create(self, key: str, data: bytes) -> bool:
         """Write an object only if it does not exist, atomically."""
         path = self._path(key)
-        temporary = self._write_beside(path, data)
+        temporary = _beside(path)
         try:
+            self._write_file(temporary, data)
             os.link(temporary, path)
         except FileExistsError:
             return False
@@ -69,8 +107,9 @@ class LocalTarget:
                 raise
             return self._create_without_links(path, data)
         finally:
-            temporary.unlink()
-        _sync_folder(path.parent)
+            temporary.unlink(missing_ok=True)
+        with ThreadPoolExecutor(_SYNCS, "paninifs-sync") as pool:
+            self._sync_folders_of([path], pool)
         return True
 
     def _create_without_links(self, path: Path, data: bytes) -> bool:
@@ -83,23 +122,55 @@ class LocalTarget:
             return False
         return True
 
-    def _write_beside(self, path: Path, data: bytes) -> Path:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        temporary = path.with_name(f"{TEMPORARY}{uuid.uuid4().hex}")
+    def _write_file(self, path: Path, data: bytes) -> None:
+        """Write and sync a new file; make its folder if it is missing."""
         try:
-            with temporary.open("wb") as file:
+            with self._new_file(path) as file:
                 file.write(data)
                 file.flush()
                 os.fsync(file.fileno())
         except OSError as error:
-            with contextlib.suppress(OSError):  # do not leave it on a full disk
-                temporary.unlink()
             if error.errno == errno.ENOSPC:
                 free = shutil.disk_usage(path.parent).free
                 message = f"{len(data):,} bytes were to be written, {free:,} are free"
                 raise OSError(errno.ENOSPC, message) from error
             raise
-        return temporary
+
+    def _new_file(self, path: Path) -> BufferedWriter:
+        try:
+            return path.open("xb")
+        except FileNotFoundError:
+            self._make_folder(path.parent)
+            return path.open("xb")
+
+    def _make_folder(self, folder: Path) -> None:
+        """Make a folder and those above it; sync the entries of the root and of those above it."""
+        self._durable.discard(folder)
+        try:
+            folder.mkdir()
+        except FileExistsError:
+            return
+        except FileNotFoundError:
+            self._make_folder(folder.parent)
+            self._make_folder(folder)
+            return
+        if self._root not in folder.parents:
+            _sync_folder(folder.parent)
+
+    def _sync_folders_of(self, paths: Sequence[Path], pool: Executor) -> None:
+        """Sync the folders through which files are found.
+
+        A folder that is new is an entry of its parent, and another process that has just made it
+        may not have synced the parent yet.
+        """
+        folders = dict.fromkeys(path.parent for path in paths)
+        for folder in list(folders):
+            above = folder
+            while above != self._root and above not in self._durable:
+                above = above.parent
+                folders[above] = None
+        _share(pool, _sync_folder, [(folder,) for folder in folders])
+        self._durable.update(folders)
 
     def delete(self, keys: Iterable[str]) -> None:
         """Remove objects, and folders that become empty."""
@@ -113,21 +184,54 @@ class LocalTarget:
 
     def sizes(self, prefix: str = "") -> dict[str, int]:
         """List the objects under a folder, including temporary files of killed writers."""
-        top = self._path(prefix)
-        found = {}
-        # Without onerror, a folder that cannot be listed would be skipped, as if it were empty.
-        for folder, _, names in os.walk(top, onerror=_raise_unless_missing):
-            here = Path(folder)
-            below = here.relative_to(self._root).as_posix()
-            parent = "" if below == "." else f"{below}/"
-            for name in names:
-                with contextlib.suppress(FileNotFoundError):
-                    found[f"{parent}{name}"] = (here / name).stat().st_size
+        found: dict[str, int] = {}
+        _list(self._path(prefix), f"{prefix}/" if prefix else "", found)
         return found
 
 
+def _list(folder: str | Path, prefix: str, found: dict[str, int]) -> None:
+    """Add the files below a folder to `found`; the folder may be missing, and so may files."""
+    try:
+        entries = os.scandir(folder)
+    except FileNotFoundError:
+        return
+    with entries:
+        for entry in entries:
+            if entry.is_dir():
+                if not entry.is_symlink():
+                    _list(entry.path, f"{prefix}{entry.name}/", found)
+            else:
+                with contextlib.suppress(FileNotFoundError):
+                    found[f"{prefix}{entry.name}"] = entry.stat().st_size
+
+
+def _share(pool: Executor, call: Callable[..., None], arguments: Sequence[tuple[Any, ...]]) -> None:
+    """Make calls in a few threads, a share of them in each; raise the first error after all."""
+    if len(arguments) == 1:
+        call(*arguments[0])
+        return
+
+    def work(share: Sequence[tuple[Any, ...]]) -> None:
+        for one in share:
+            call(*one)
+
+    shares = (arguments[n::_SYNCS] for n in range(min(_SYNCS, len(arguments))))
+    working = [pool.submit(work, share) for share in shares]
+    wait(working)
+    for one in working:
+        one.result()
+
+
+def _beside(path: Path) -> Path:
+    """Return a path for a temporary file in the folder of `path`."""
+    return path.with_name(f"{TEMPORARY}{uuid.uuid4().hex}")
+
+
 def _sync_folder(folder: Path) -> None:
-    handle = os.open(folder, os.O_RDONLY)
+    try:
+        handle = os.open(folder, os.O_RDONLY)
+    except PermissionError:  # the folder of a store may be one that cannot be listed
+        return
     try:
         os.fsync(handle)
     except OSError as error:
@@ -140,8 +244,3 @@ def _sync_folder(folder: Path) -> None:
 def is_temporary(key: str) -> bool:
     """Return whether a key is that of a temporary file, which a killed writer may leave."""
     return TEMPORARY in key.rsplit("/", 1)[-1]
-
-
-def _raise_unless_missing(error: OSError) -> None:
-    if not isinstance(error, FileNotFoundError):
-        raise error

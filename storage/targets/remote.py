@@ -13,6 +13,7 @@ from typing import Any
 from ..filesystems.failures import is_missing
 from ..filesystems.filesystem import OBJECT_STORES, files_below, filesystem_of, protocols_of
 from ..filesystems.redaction import shown
+from .one_by_one import put_each
 from .safe_keys import confined
 
 _DELETES = 16
@@ -21,6 +22,9 @@ _DELETES = 16
 
 class FsspecTarget:
     """A folder on any filesystem of fsspec."""
+
+    grouped = False
+    """Objects are written one by one."""
 
     def __init__(self, url: str, options: Mapping[str, Any]) -> None:
         self._url = url.rstrip("/")
@@ -65,6 +69,10 @@ class FsspecTarget:
         fs, path = self._object(key)
         self._make_folder(fs, path)
         fs.pipe_file(path, data)
+
+    def put_all(self, *steps: Mapping[str, bytes]) -> None:
+        """Write whole objects, each by itself, step by step."""
+        put_each(self.put, steps)
 
     def create(self, key: str, data: bytes) -> bool:
         """Write an object only if it does not exist.

@@ -1,8 +1,8 @@
 """`Target`: where results land, as whole objects under keys.
 
-Everything that the engine writes goes through `put` and `create` of a target, so a test (or a
-mirror) that wraps one sees every write. `open` makes the target for a URL. What the objects mean is
-known only in `store`.
+Everything that the engine writes goes through `put`, `put_all` and `create` of a target, so a test
+(or a mirror) that wraps one sees every write. `open` makes the target for a URL. What the objects
+mean is known only in `store`.
 """
 
 from __future__ import annotations
@@ -26,11 +26,21 @@ class Target(Protocol):
     def slow_to_create(self) -> bool:
         """Whether creating even a small object takes long, so that few large ones are better."""
 
+    @property
+    def grouped(self) -> bool:
+        """Whether `put_all` is more than a `put` for each object, so that a failure is of all."""
+
     def get(self, key: str) -> bytes | None:
         """Return an object, or None if it does not exist."""
 
     def put(self, key: str, data: bytes) -> None:
         """Write a whole object, replacing an existing one, as durably as the storage can."""
+
+    def put_all(self, *steps: Mapping[str, bytes]) -> None:
+        """Write whole objects as `put` does, by key, and step by step.
+
+        No object is visible, or durable, before those of the steps before it are durable.
+        """
 
     def create(self, key: str, data: bytes) -> bool:
         """Write an object only if it does not exist; return whether it was written."""

@@ -7,6 +7,7 @@ import time
 from concurrent.futures import Future
 from typing import ClassVar
 
+import numpy as np
 import pyarrow as pa
 import pytest
 
@@ -15,6 +16,7 @@ from paninifs.engine.worker import task
 from paninifs.engine.worker.micro_batches.micro_batch import MicroBatch
 from paninifs.engine.worker.values import batches as batches_
 from paninifs.storage.rows import Rows
+from paninifs.storage.store.keys import DONE
 from paninifs.storage.targets.local import LocalTarget
 
 
@@ -100,38 +102,48 @@ def test_batches_are_gathered_until_they_are_enough(rows, gathered):
 
 
 class Slow(LocalTarget):
-    """Counts the shards that are being written at once."""
+    """Takes a while to write, and counts the shards that it is given at once."""
 
-    now: ClassVar[set[int]] = set()
-    most = 0
-    lock = threading.Lock()
+    groups: ClassVar[list[int]] = []
 
-    def put(self, key, data):
-        if "/c/" not in key:
-            super().put(key, data)
-            return
-        writer = threading.get_ident()
-        with self.lock:
-            self.now.add(writer)
-            type(self).most = max(self.most, len(self.now))
-        time.sleep(0.02)
-        super().put(key, data)
-        with self.lock:
-            self.now.discard(writer)
+    def put_all(self, *steps):
+        self.groups.append(sum(key.startswith(f"{DONE}/") for step in steps for key in step))
+        time.sleep(0.1)
+        super().put_all(*steps)
 
 
-@pytest.mark.parametrize(("bytes_", "most"), [(task.WRITE_BYTES, task.MAX_WRITES), (1, 1)])
-def test_several_shards_are_written_at_once(
-    glosses, write_jsonl, tmp_path, monkeypatch, bytes_, most
-):
-    monkeypatch.setattr(task, "WRITE_BYTES", bytes_)
-    Slow.most, Slow.now = 0, set()
-    corpus = pf.open_corpus(write_jsonl(glosses[:1000]))
-    target = Slow(tmp_path / "out.zarr")
+@pytest.fixture
+def groups():
+    Slow.groups.clear()
+    return Slow.groups
+
+
+def submitted(corpus, target, graph=None):
     with pf.connect("threads", threads=1, quiet=True) as client:
-        run = pf.submit(
-            pf.default_graph(), corpus, target, client=client, shard_rows=64, progress=False
-        )
-        assert run.result().done == 1000
-    assert Slow.most == most
+        graph = graph or pf.default_graph()
+        run = pf.submit(graph, corpus, target, client=client, shard_rows=64, progress=False)
+        assert run.result().done == len(corpus)
+
+
+@pytest.mark.parametrize(("bytes_", "most"), [(task.WRITE_BYTES, task.MAX_WRITES - 1), (1, 1)])
+def test_shards_that_wait_are_written_together(
+    glosses, write_jsonl, tmp_path, monkeypatch, groups, bytes_, most
+):
+    """While one is written, others wait: as many as a task may have unfinished."""
+    monkeypatch.setattr(task, "WRITE_BYTES", bytes_)
+    submitted(pf.open_corpus(write_jsonl(glosses[:1000])), Slow(tmp_path / "out.zarr"))
+    assert sum(groups) == 16
+    assert max(groups) == most
     assert pf.verify(tmp_path / "out.zarr").passed
+
+
+@pf.map_block(fields=[pf.Field("n", "int32")], version="1")
+def slow(text):
+    time.sleep(0.4)
+    return np.diff(text.offsets).astype("int32")
+
+
+def test_a_shard_does_not_wait_for_others(glosses, write_jsonl, tmp_path, groups):
+    corpus = pf.open_corpus(write_jsonl(glosses[:300]))
+    submitted(corpus, Slow(tmp_path / "out.zarr"), pf.Graph((slow,)))
+    assert groups == [1] * 5

@@ -1,6 +1,5 @@
 """The store: its metadata, and how shards are written, marked, found again and cleaned up."""
 
-import hashlib
 import json
 import threading
 import warnings
@@ -12,6 +11,7 @@ import xarray as xr
 import zarr
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from one_by_one import OneByOneTarget
 
 from paninifs import Field
 from paninifs.storage.errors import UsageError
@@ -19,8 +19,15 @@ from paninifs.storage.rows import Column
 from paninifs.storage.store.keys import ROOT_KEY, marker_key, shard_key
 from paninifs.storage.store.layout import metadata, stored_fields, with_attributes
 from paninifs.storage.store.quarantine import QuarantinedRows, from_parquet
-from paninifs.storage.store.shards import StoreLayout, commit, done_shards, leftovers, read_marker
-from paninifs.storage.targets.local import LocalTarget
+from paninifs.storage.store.shards import (
+    ShardContents,
+    StoreLayout,
+    commit_shards,
+    done_shards,
+    is_intact,
+    leftovers,
+    read_marker,
+)
 
 ROWS, SIZE = 1000, 256
 ROOTS = ("RELATE", "MODAL", "EXIST")
@@ -39,7 +46,7 @@ def entry(row, rows, *, file_row, reason="null text"):
     return QuarantinedRows(row=row, rows=rows, file="a", file_row=file_row, reason=reason)
 
 
-class Recording(LocalTarget):
+class Recording(OneByOneTarget):
     """Remembers the order in which objects were written."""
 
     def __init__(self, path):
@@ -49,6 +56,14 @@ class Recording(LocalTarget):
     def put(self, key, data):
         self.written.append(key)
         super().put(key, data)
+
+
+def commit(target, layout, shard, arrays, quarantined=(), text_bytes=0):
+    contents = ShardContents(
+        shard=shard, arrays=arrays, quarantined=quarantined, text_bytes=text_bytes
+    )
+    (marker,) = commit_shards(target, layout, [contents])
+    return marker
 
 
 @pytest.fixture
@@ -98,7 +113,7 @@ def write(begun, layout, values):
     def commit_shard(shard, quarantined=(), layout=layout, target=begun):
         start, stop = layout.bounds(shard)
         arrays = {name: array[start:stop] for name, array in values.items()}
-        return commit(target, layout, shard, arrays=arrays, quarantined=quarantined, text_bytes=77)
+        return commit(target, layout, shard, arrays, quarantined, 77)
 
     return commit_shard
 
@@ -253,9 +268,7 @@ def test_a_marker_describes_the_shard(write, begun, layout, values):
     assert marker.null_ids == np.count_nonzero(without[768:]) > 0
     assert (marker.text_bytes, marker.fingerprint) == (77, "fingerprint-1")
     assert len(marker.objects) == len(FIELDS) + 1
-    for key, (size, digest) in marker.objects.items():
-        data = begun.get(key)
-        assert (len(data), hashlib.sha256(data).hexdigest()) == (size, digest)
+    assert is_intact(begun, marker.objects)
     assert from_parquet(begun.get("_run/quarantine/00000003.parquet")) == quarantined
 
 
@@ -287,7 +300,7 @@ def test_tensorstore_reads_the_numbers(full, values):
 
 def test_a_shard_of_only_zeros_is_written(begun, layout):
     arrays = {f.name: np.full((SIZE, *f.shape), f.fill, f.array_dtype) for f in FIELDS}
-    marker = commit(begun, layout, 0, arrays=arrays, quarantined=[], text_bytes=0)
+    marker = commit(begun, layout, 0, arrays)
     sizes = begun.sizes()
     assert all(sizes[shard_key(field, 0)] > 0 for field in FIELDS)
     assert set(done_shards(begun, layout)) == {0}
@@ -343,7 +356,7 @@ def test_any_rows_in_shards_of_any_size_are_read_back(rows, size, texts):
         start, stop = layout.bounds(shard)
         arrays = {"id": np.arange(start, stop), "note": notes[start:stop]}
         part = arrays | {"valid": valid[start:stop]}
-        commit(target, layout, shard, arrays=part, quarantined=[], text_bytes=0)
+        commit(target, layout, shard, part)
     found = xr.open_zarr("memory://layout.zarr").load()
     assert found.id.values.tolist() == list(range(rows))
     assert found.note.values.tolist() == texts[:rows]

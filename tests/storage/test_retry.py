@@ -13,6 +13,7 @@ import pytest
 import requests
 from googleapiclient.errors import HttpError as DriveError
 from httplib2 import Response
+from one_by_one import OneByOneTarget
 
 from paninifs.storage.errors import (
     PaniniError,
@@ -202,7 +203,7 @@ def test_an_empty_retry_time_is_the_default(monkeypatch):
 # --- targets ------------------------------------------------------------------------------------
 
 
-class Unreliable(LocalTarget):
+class Unreliable(OneByOneTarget):
     """Applies each of `faults` to one write in turn; later writes succeed."""
 
     def __init__(self, path, *faults):

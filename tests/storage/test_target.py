@@ -9,7 +9,7 @@ from pathlib import Path
 import fsspec
 import pytest
 
-from paninifs.storage.errors import ResultsMismatch
+from paninifs.storage.errors import ResultsMismatch, UnsafeKey
 from paninifs.storage.targets import local as module
 from paninifs.storage.targets.guarded import ReadBackTarget, RetryingTarget
 from paninifs.storage.targets.local import LocalTarget, is_temporary
@@ -77,6 +77,22 @@ def test_a_put_replaces(target):
     target.put("a", b"short")
     assert target.get("a") == b"short"
     assert target.sizes() == {"a": 5}
+
+
+def test_put_all_writes_the_objects_of_all_steps(target):
+    target.put("a/1", b"old")
+    many = {f"a/{n}": b"%d" % n for n in range(12)}
+    target.put_all(many, {}, {"b/c": b"last"})
+    target.put_all()
+    assert target.get("a/1") == b"1"
+    assert target.get("b/c") == b"last"
+    assert target.sizes() == {key: len(data) for key, data in many.items()} | {"b/c": 4}
+
+
+def test_a_step_that_fails_is_the_last(target):
+    with pytest.raises(UnsafeKey):
+        target.put_all({"a": b"1"}, {"../b": b"2", "c": b"3"}, {"d": b"4"})
+    assert "d" not in target.sizes()
 
 
 def test_create_writes_only_if_there_is_nothing(target):
@@ -198,24 +214,58 @@ def test_a_stopped_put_leaves_the_old_object(local, monkeypatch):
     assert all(is_temporary(key) for key in left)
 
 
-def test_a_put_syncs_data_renames_and_syncs_the_folder(local, monkeypatch):
+@pytest.fixture
+def steps(monkeypatch):
+    """What is done to files and folders, in order."""
+    if not Path("/proc/self/fd").is_dir():
+        pytest.skip("needs /proc to see what is synced")
     steps, sync, replace = [], os.fsync, module.Path.replace
 
     def fsync(handle):
-        name = Path(f"/proc/self/fd/{handle}").readlink().name
-        steps.append("folder" if name == "a" else "data")
+        path = Path(f"/proc/self/fd/{handle}").readlink()
+        steps.append("data" if path.is_file() else f"folder {path.name}")
         sync(handle)
 
     def renaming(self, path):
-        steps.append("name")
+        steps.append(f"name {path.name}")
         return replace(self, path)
 
-    if not Path("/proc/self/fd").is_dir():
-        pytest.skip("needs /proc to see what is synced")
     monkeypatch.setattr(module.os, "fsync", fsync)
     monkeypatch.setattr(module.Path, "replace", renaming)
+    return steps
+
+
+def test_a_put_syncs_data_renames_and_syncs_the_folder(local, steps):
     local.put("a/b", b"1")
-    assert steps == ["data", "name", "folder"]
+    local.put("a/b", b"2")
+    new = ["data", "name b", "folder a", "folder store.zarr"]
+    assert steps[1:] == [*new, "data", "name b", "folder a"]
+
+
+def test_put_all_syncs_each_folder_once_per_step(local, steps):
+    for key in ("a/old", "b/old"):
+        local.put(key, b".")
+    steps.clear()
+    local.put_all({f"a/{n}": b"." for n in range(3)}, {"a/3": b".", "b/4": b"."})
+    first = ["data"] * 5 + ["name 0", "name 1", "name 2", "folder a", "name 3", "name 4"]
+    assert steps[:-2] == first
+    assert sorted(steps[-2:]) == ["folder a", "folder b"]
+
+
+def test_a_failing_put_all_leaves_nothing(local, monkeypatch):
+    local.put("a/1", b"old")
+    write = local._write_file
+
+    def full(path, data):
+        write(path, data)
+        if data == b"too much":
+            raise OSError(module.errno.ENOSPC, "full")
+
+    monkeypatch.setattr(local, "_write_file", full)
+    with pytest.raises(OSError, match="full"):
+        local.put_all({f"a/{n}": b"new" for n in range(9)}, {"a/9": b"too much"})
+    assert local.sizes() == {"a/1": 3}
+    assert local.get("a/1") == b"old"
 
 
 def test_temporary_files_are_recognized_by_name():

@@ -9,6 +9,7 @@ import errno
 import os
 import signal
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from inline import InlineClient
@@ -26,8 +27,9 @@ class KillingTarget(WitnessTarget):
 
     The victim is the process that writes, or the `client`. If a `client` is given, only the writes
     of the workers count. The kill comes ``before`` the write, ``after`` it, or in its middle:
-    ``torn`` leaves half of the object under its final name, as a store without atomic writes would;
-    ``unnamed`` leaves the whole object under a temporary name.
+    ``torn`` leaves half of the object under its final name, as a store without atomic writes would.
+    A write is a renaming: the data of all objects that are written together are in temporary files
+    before the first.
     """
 
     def __init__(
@@ -44,33 +46,27 @@ class KillingTarget(WitnessTarget):
         super().__init__(path, log, seconds)
         self.at, self.mode, self.victim, self.client = at, mode, victim, client
         self.signal = number
-        self._unnamed = False
 
-    def put(self, key: str, data: bytes) -> None:
-        self._write(key, data, super().put)
+    def _rename(self, temporary: Path, path: Path) -> None:
+        rename = partial(super()._rename, temporary, path)
+        self._at_a_write(path, temporary.read_bytes, rename)
 
     def create(self, key: str, data: bytes) -> bool:
-        return self._write(key, data, super().create)
+        return self._at_a_write(self._path(key), lambda: data, partial(super().create, key, data))
 
-    def _write(self, key, data, write):
+    def _at_a_write(self, path, data, write):
         if os.getpid() == self.client:
-            return write(key, data)
-        number = log_line(f"{self.log}.writes", "w") // 2
-        if number == self.at and self.mode == "torn":
-            path = self._root / key
+            return write()
+        if log_line(f"{self.log}.writes", "w") // 2 != self.at:
+            return write()
+        if self.mode == "torn":
+            whole = data()
             path.parent.mkdir(parents=True, exist_ok=True)
-            path.write_bytes(data[: len(data) // 2])
-        self._unnamed = number == self.at and self.mode == "unnamed"
-        if number == self.at and self.mode in ("before", "torn"):
+            path.write_bytes(whole[: len(whole) // 2])
+        if self.mode in ("before", "torn"):
             self._kill()
-        written = write(key, data)
-        if number == self.at and self.mode == "after":
-            self._kill()
-        return written
-
-    def _write_beside(self, path, data):
-        written = super()._write_beside(path, data)
-        if self._unnamed:
+        written = write()
+        if self.mode == "after":
             self._kill()
         return written
 
@@ -85,11 +81,11 @@ class FullTarget(WitnessTarget):
         super().__init__(path, log)
         self.writes = writes
 
-    def put(self, key: str, data: bytes) -> None:
+    def _write_file(self, path: Path, data: bytes) -> None:
         number = log_line(f"{self.log}.writes", "w") // 2
         if number > self.writes and not Path(f"{self.log}.room").exists():
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-        super().put(key, data)
+        super()._write_file(path, data)
 
 
 @pf.reduce_block

@@ -242,14 +242,13 @@ class MadeStore:
             missing = [n for n in range(store.layout.shards) if n not in store.done]
             for shard in missing[:shards_written]:
                 start, stop = store.layout.bounds(shard)
-                shards.commit(
-                    self.target,
-                    store.layout,
-                    shard,
+                contents = shards.ShardContents(
+                    shard=shard,
                     arrays={name: values[start:stop] for name, values in whole.items()},
                     quarantined=[],
                     text_bytes=1,
                 )
+                shards.commit_shards(self.target, store.layout, [contents])
             if shards_written is None:
                 finish(store, lease.ticket)
                 store = replace(store, done=shards.done_shards(self.target, store.layout))

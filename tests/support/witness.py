@@ -51,10 +51,11 @@ class WitnessTarget(LocalTarget):
             say(self.log, "looked", _shard(key))  # logged before the read
         return super().get(key)
 
-    def put(self, key: str, data: bytes) -> None:
+    def _rename(self, temporary: Path, path: Path) -> None:
+        key = path.relative_to(self.url).as_posix()
         if "/c/" in key:
             time.sleep(self.seconds)
-        super().put(key, data)
+        super()._rename(temporary, path)
         if key.startswith(f"{DONE}/"):
             say(self.log, "done", _shard(key))
 

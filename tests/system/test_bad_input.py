@@ -26,6 +26,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from fsspec.implementations.local import LocalFileSystem
+from one_by_one import OneByOneTarget
 from packed import PACK
 from paths import DEPLOY, TESTS
 
@@ -834,7 +835,7 @@ def test_a_read_only_disk_is_refused_at_once(tmp_path):
     assert "Traceback" not in ran.stderr
 
 
-class RefusingTarget(LocalTarget):
+class RefusingTarget(OneByOneTarget):
     """Refuses keys that match a pattern permanently, and logs each refusal."""
 
     def __init__(self, path, number, match):

@@ -14,6 +14,7 @@ from typing import ClassVar
 
 import numpy as np
 import pytest
+from one_by_one import OneByOneTarget
 
 import paninifs as pf
 from paninifs.storage.errors import ResultsMismatch
@@ -32,7 +33,7 @@ def n_bytes(text):
 GRAPH = pf.Graph((n_bytes,))  # few objects, each of which is refused once
 
 
-class Refusing(LocalTarget):
+class Refusing(OneByOneTarget):
     """Refuses every write, or every deletion, from the n-th on; tasks have copies that count on."""
 
     left: ClassVar[dict[tuple[str, str], int]] = {}

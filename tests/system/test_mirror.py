@@ -10,6 +10,7 @@ import warnings
 import numpy as np
 import pytest
 from faults import Attempt
+from one_by_one import OneByOneTarget
 from typer.testing import CliRunner
 
 import paninifs as pf
@@ -241,7 +242,7 @@ def test_a_failed_start_leaves_no_files(submit, tmp_path, write_jsonl):
 # --- in the background ----------------------------------------------------------------------------
 
 
-class Held(LocalTarget):
+class Held(OneByOneTarget):
     """Blocks writes of shards until they are released."""
 
     def __init__(self, path):
@@ -268,7 +269,7 @@ def test_the_run_does_not_wait_for_its_mirror(submit, tmp_path):
     assert lasting(tmp_path / "mirror.zarr") == lasting(tmp_path / "out.zarr")
 
 
-class Away(LocalTarget):
+class Away(OneByOneTarget):
     """Unreachable for some keys."""
 
     def put(self, key, data):

@@ -84,7 +84,7 @@ def test_a_killed_workers_partial_files_are_removed(
     file_a_shard, start, undisturbed, workers, tmp_path
 ):
     wait_until_up(workers)
-    options = {"kill_at": 7, "mode": "unnamed", "scheduler": workers.scheduler_address}
+    options = {"kill_at": 7, "mode": "before", "scheduler": workers.scheduler_address}
     process = start(attempt_at(file_a_shard, tmp_path, 2, **options))
     process.join()
     assert process.exitcode == 0

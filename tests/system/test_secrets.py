@@ -17,6 +17,7 @@ from urllib.parse import parse_qs, urlsplit
 import fsspec
 import pytest
 from fsspec.implementations.memory import MemoryFileSystem
+from one_by_one import OneByOneTarget
 from typer.testing import CliRunner
 
 import paninifs as pf
@@ -32,7 +33,6 @@ from paninifs.storage.errors import (
 )
 from paninifs.storage.filesystems.filesystem import filesystem_of
 from paninifs.storage.filesystems.retry import retried
-from paninifs.storage.targets.local import LocalTarget
 from paninifs.storage.targets.remote import FsspecTarget
 
 SIGNATURE, RENEWED, PASSWORD, TOKEN = "sIgNaTuRe0", "rEnEwEd0", "pAsSwOrD0", "tOkEn0123"
@@ -218,7 +218,7 @@ def test_chained_errors_of_other_libraries_are_redacted():
     assert not any(secret in told for secret in SECRETS)
 
 
-class Leaky(LocalTarget):
+class Leaky(OneByOneTarget):
     """A user's own target, whose errors contain URLs with secrets."""
 
     def put(self, key, data):

@@ -20,6 +20,7 @@ from ...messages.names import did_you_mean, listed, quoted
 from ...messages.tracebacks import short_traceback
 from ...targets.open import open_target
 from ...targets.target import Target
+from ..digests import digest, is_unchanged
 from ..keys import ROOT_KEY, marker_key, reduction_folder
 from ..layout import filters_lock
 from ..manifest import require_manifest
@@ -38,7 +39,7 @@ class ReductionMarker:
 
     fingerprint: str  # of its stage
     digest: str  # of names, dtypes, shapes and values
-    objects: Mapping[str, tuple[int, str]]  # key to bytes and SHA-256; without the group's own
+    objects: Mapping[str, tuple[int, str]]  # key to bytes and digest; without the group's own
     group: str  # the group's own metadata, which is written when the stage is listed
 
     def to_json(self) -> bytes:
@@ -81,7 +82,7 @@ def write_reduction(
     group = encoded.pop(ROOT_KEY)
     for key, data in sorted(encoded.items()):
         target.put(f"{folder}/{key}", data)
-        objects[f"{folder}/{key}"] = len(data), hashlib.sha256(data).hexdigest()
+        objects[f"{folder}/{key}"] = len(data), digest(data)
     marker = ReductionMarker(fingerprint, digest_of(dataset), objects, group.decode())
     target.put(marker_key(0, name), marker.to_json())
     return marker
@@ -125,17 +126,17 @@ def _encoded(dataset: xr.Dataset) -> dict[str, bytes]:
 
 def digest_of(dataset: xr.Dataset) -> str:
     """Return the SHA-256 of the names, dimensions, dtypes and values of a Dataset."""
-    digest = hashlib.sha256()
+    state = hashlib.sha256()
     for name in sorted(map(str, dataset.variables)):
         variable = dataset[name]
         values = np.ascontiguousarray(variable.values)
         known = [name, list(map(str, variable.dims)), list(variable.shape), values.dtype.str]
-        digest.update(json.dumps(known).encode())
+        state.update(json.dumps(known).encode())
         if values.dtype.hasobject:
-            digest.update(json.dumps(values.tolist(), ensure_ascii=False, default=str).encode())
+            state.update(json.dumps(values.tolist(), ensure_ascii=False, default=str).encode())
         else:
-            digest.update(values.tobytes())
-    return digest.hexdigest()
+            state.update(values.tobytes())
+    return state.hexdigest()
 
 
 def read_reduction_marker(
@@ -187,9 +188,9 @@ def read_reduction(target: Target, name: str) -> ReductionResult:
         )
     new = default_buffer_prototype().buffer.from_bytes
     objects = {ROOT_KEY: new(marker.group.encode())}
-    for key, (size, sha) in marker.objects.items():
+    for key, (size, expected) in marker.objects.items():
         data = target.get(key)
-        if data is None or len(data) != size or hashlib.sha256(data).hexdigest() != sha:
+        if data is None or not is_unchanged(data, size, expected):
             raise ResultsDamaged(
                 f"{target.url}/{key} is missing or damaged; `paninifs repair {target.url}`, and "
                 "the run once more, compute it again"
