@@ -29,7 +29,7 @@ from ..monitoring.projection import USABLE_SHARE, LongRecord, Projection
 from ..worker.micro_batches.budget import JOINED_COPIES
 from ..worker.micro_batches.micro_batch import MicroBatch
 from ..worker.readiness import Readiness
-from ..worker.task import shards_in_flight
+from ..worker.shard_writer import shards_in_flight
 
 DECODED_BYTES = 2 << 30
 """Maximum number of bytes of Parquet text that are decoded to find the longest text."""

@@ -11,12 +11,8 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections.abc import Mapping
-from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import asdict, dataclass, replace
 from functools import partial
-from queue import SimpleQueue
-from threading import Semaphore
 
 import cloudpickle
 from distributed.comm.core import CommClosedError
@@ -35,21 +31,14 @@ from ...storage.errors import (
 )
 from ...storage.rows import Stretch
 from ...storage.store.leases.lease import LeaseTicket
-from ...storage.store.quarantine import is_undecodable
-from ...storage.store.shards import (
-    Marker,
-    ShardContents,
-    StoreLayout,
-    commit_shards,
-    is_intact,
-    read_marker,
-)
+from ...storage.store.shards import StoreLayout, is_intact, read_marker
 from ...storage.targets.target import Target
 from ..hardware.python import PROFILING_DEADLOCKS
 from ..monitoring.events import AWAITED, ShardDone, TextsComputed
 from .compute import compute
 from .micro_batches.micro_batch import MicroBatch
 from .sent_graph import GraphKey, held_graph, loads, this_worker
+from .shard_writer import MAX_WRITES, ShardWriter
 from .values.compute_spec import ComputeSpec
 from .values.shard_buffer import ShardBuffer
 from .values.worker_process import WorkerProcess, delay_if_useless, this_process
@@ -57,12 +46,6 @@ from .values.worker_process import WorkerProcess, delay_if_useless, this_process
 _worker_logs = [
     logging.getLogger(name) for name in ("distributed.worker", "distributed.worker.state_machine")
 ]
-
-MAX_WRITES = 4
-"""Maximum number of shards that a task writes to the store while it computes the next one."""
-
-WRITE_BYTES = 64 << 20
-"""Maximum total bytes of such shards; a single shard may be larger."""
 
 BEGUN, RUNNING, COMPUTED = "begun", "running", "computed"
 """Keys of messages, published under a run's topic, that hold the partition a worker has begun, the
@@ -123,11 +106,6 @@ class Outcome:
     waited: float = 0.0  # seconds in which nothing was computed because shards were being written
 
 
-def shards_in_flight(layout: StoreLayout, max_writes: int = MAX_WRITES) -> int:
-    """Return the maximum number of unfinished shards of a task: one computed, others written."""
-    return 1 + max(1, min(max_writes, WRITE_BYTES // layout.shard_bytes))
-
-
 def run_task(key: GraphKey, context: bytes, task: Task, mode: TaskMode, topic: str) -> Outcome:
     """Compute and commit those shards of a task that are not done yet.
 
@@ -158,7 +136,14 @@ def run_task(key: GraphKey, context: bytes, task: Task, mode: TaskMode, topic: s
 def _outcome(context: TaskContext, task: Task, mode: TaskMode, topic: str) -> Outcome:
     worker = get_worker()
     worker.log_event(topic, {BEGUN: task.partition})
-    writer = _Writer(context, mode, topic, worker)
+    writer = ShardWriter(
+        context.target,
+        context.layout,
+        context.ticket,
+        topic,
+        max_writes=mode.max_writes,
+        provisional=mode.provisional,
+    )
     spec = context.compute
     if mode.micro_batch is not None:
         spec = replace(spec, micro_batch=mode.micro_batch)
@@ -239,94 +224,6 @@ def _is_done(context: TaskContext, shard: int) -> bool:
 def announce(worker: Worker, topic: str, block: str, where: str) -> None:
     """Report that a block begins, and wait until the scheduler has the report."""
     sync(worker.loop, worker.scheduler.log_event, topic=topic, msg={RUNNING: [block, where]})
-
-
-class _Writer:
-    """Commits shards in the background; those that wait while others are written, together.
-
-    So there is no delay where writing is fast, and where it is slow, the disk is waited for once
-    for several shards.
-    """
-
-    def __init__(self, context: TaskContext, mode: TaskMode, topic: str, worker: Worker) -> None:
-        self._context, self._mode, self._topic, self._worker = context, mode, topic, worker
-        self._room = Semaphore(shards_in_flight(context.layout, mode.max_writes) - 1)
-        self._waiting: SimpleQueue[tuple[int, ShardBuffer]] = SimpleQueue()
-        self._pool = ThreadPoolExecutor(1, "paninifs-write")
-        self._writes: list[Future[None]] = []
-        self.done: list[ShardDone] = []
-        self.waited = 0.0  # seconds in which nothing was computed because shards were written
-
-    def __enter__(self) -> None:
-        """Begin."""
-
-    def __exit__(self, *error: object) -> None:
-        """Wait until all is written, or has failed."""
-        began = time.perf_counter()
-        self._pool.shutdown()
-        self.waited += time.perf_counter() - began
-
-    def write(self, shard: int, buffer: ShardBuffer) -> None:
-        """Commit a shard soon; wait while too many are unfinished. Raise if one has failed."""
-        began = time.perf_counter()
-        self._room.acquire()
-        self.waited += time.perf_counter() - began
-        for write in self._writes:
-            if write.done():
-                write.result()
-        self._waiting.put((shard, buffer))
-        self._writes.append(self._pool.submit(self._write_waiting))
-
-    def require_written(self) -> None:
-        """Raise if a shard could not be written."""
-        for write in self._writes:
-            write.result()
-
-    def _write_waiting(self) -> None:
-        group = [self._waiting.get_nowait() for _ in range(self._waiting.qsize())]
-        if group:  # else these shards were written with earlier ones
-            try:
-                self._commit(dict(group))
-            finally:
-                self._room.release(len(group))
-
-    def _commit(self, buffers: Mapping[int, ShardBuffer]) -> None:
-        context = self._context
-        context.ticket.check(context.target)
-        began = time.perf_counter()
-        contents = [
-            ShardContents(
-                shard=shard,
-                arrays=buffer.arrays,
-                quarantined=buffer.quarantined,
-                text_bytes=buffer.text_bytes,
-                forms=buffer.forms,
-                provisional=self._mode.provisional,
-                ran=buffer.ran,
-            )
-            for shard, buffer in buffers.items()
-        ]
-        markers = commit_shards(context.target, context.layout, contents)
-        seconds = (time.perf_counter() - began) / len(buffers)
-        for marker, buffer in zip(markers, buffers.values(), strict=True):
-            buffer.seconds["write"] = seconds
-            self.done.append(_shard_done(marker, buffer, self._worker))
-            self._worker.log_event(self._topic, asdict(self.done[-1]))
-
-
-def _shard_done(marker: Marker, buffer: ShardBuffer, worker: Worker) -> ShardDone:
-    return ShardDone(
-        shard=marker.shard,
-        rows=marker.rows,
-        quarantined=marker.quarantined,
-        text_bytes=buffer.text_bytes,
-        seconds=buffer.seconds,
-        worker=worker.address,
-        micro_batch=buffer.micro_batch,
-        failed=buffer.failed.first,
-        failed_rows=len(buffer.failed.entries),
-        undecodable=sum(entry.rows for entry in buffer.quarantined if is_undecodable(entry)),
-    )
 
 
 def settle(worker: Worker) -> None:

@@ -12,7 +12,7 @@ import pyarrow as pa
 import pytest
 
 import paninifs as pf
-from paninifs.engine.worker import task
+from paninifs.engine.worker import shard_writer
 from paninifs.engine.worker.micro_batches.micro_batch import MicroBatch
 from paninifs.engine.worker.values import batches as batches_
 from paninifs.storage.rows import Rows
@@ -125,12 +125,14 @@ def submitted(corpus, target, graph=None):
         assert run.result().done == len(corpus)
 
 
-@pytest.mark.parametrize(("bytes_", "most"), [(task.WRITE_BYTES, task.MAX_WRITES - 1), (1, 1)])
+@pytest.mark.parametrize(
+    ("bytes_", "most"), [(shard_writer.WRITE_BYTES, shard_writer.MAX_WRITES - 1), (1, 1)]
+)
 def test_shards_that_wait_are_written_together(
     glosses, write_jsonl, tmp_path, monkeypatch, groups, bytes_, most
 ):
     """While one is written, others wait: as many as a task may have unfinished."""
-    monkeypatch.setattr(task, "WRITE_BYTES", bytes_)
+    monkeypatch.setattr(shard_writer, "WRITE_BYTES", bytes_)
     submitted(pf.open_corpus(write_jsonl(glosses[:1000])), Slow(tmp_path / "out.zarr"))
     assert sum(groups) == 16
     assert max(groups) == most

@@ -13,7 +13,7 @@ import pytest
 
 import paninifs as pf
 from paninifs.engine.monitoring.events import Notice, Planned, ShardDone
-from paninifs.engine.worker.task import shards_in_flight
+from paninifs.engine.worker.shard_writer import shards_in_flight
 from paninifs.storage.corpus.partition import MAX_SHARD_SECONDS
 from paninifs.storage.store.manifest import read_manifest
 from paninifs.storage.targets.local import LocalTarget

@@ -17,7 +17,8 @@ from ....storage.store.shards import StoreLayout
 from ...monitoring.events import BlocksSetUp, EventStream, Notice, Planned
 from ...rendering.quantities import duration
 from ...worker.graph_trial import FirstInputs, GraphTrial
-from ...worker.task import Task, TaskContext, shards_in_flight
+from ...worker.shard_writer import shards_in_flight
+from ...worker.task import Task, TaskContext
 from ...worker.user_code import sources_of
 from ...worker.values.compute_spec import ComputeSpec
 from ...worker.values.inputs import needs_text
