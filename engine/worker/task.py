@@ -1,9 +1,9 @@
 """`run_task`: the work of one dask task. It computes a partition's shards and marks each as done.
 
 It runs on a worker. A task only carries names and addresses, so that it works on any worker; the
-graph is fetched once per process, by `sent_graph`. Before
-every shard it checks that its run still owns the store, so a task that outlives its run stops
-writing. Planning and sending tasks is in `run`, whether a worker can compute at all in `readiness`.
+graph is fetched once per process, by `sent_graph`. A task that outlives its run stops writing, as
+`shard_writer` checks that the run still owns the store. Planning and sending tasks is in `run`,
+whether a worker can compute at all in `readiness`.
 """
 
 from __future__ import annotations
