@@ -12,7 +12,7 @@ from collections.abc import Callable
 from typing import Any
 
 from ...rendering.terminal import visible
-from ..events import Event, LoadSampled, ShardDone, TaskBegun, TextsComputed
+from ..events import Event, LoadSampled, ShardDone, TaskBegun, TextsComputed, WritesAwaited
 from .notes import Notes
 
 EVERY_SECONDS = 0.5
@@ -21,7 +21,7 @@ EVERY_SECONDS = 0.5
 MOST_NOTES = 20
 """Maximum number of notes shown; the newest are kept."""
 
-_FREQUENT = (ShardDone, TaskBegun, TextsComputed, LoadSampled)
+_FREQUENT = (ShardDone, TaskBegun, TextsComputed, WritesAwaited, LoadSampled)
 
 
 class Notebook:
