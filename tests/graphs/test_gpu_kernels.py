@@ -99,7 +99,8 @@ def test_offsets_of_both_widths_that_begin_anywhere(width, first):
 
 @pytest.mark.parametrize("width", [np.int32, np.int64])
 def test_texts_that_lie_on_the_device_already(width):
-    cuda, text = load("cuda"), PackedText.from_strings(texts_of("edge"))[3:]
+    long = ["x" * (1 << 20), "y" * ((1 << 18) - 1)]  # which `offload` leaves to the host
+    cuda, text = load("cuda"), PackedText.from_strings([*texts_of("edge"), *long])[3:]
     there = PackedText(cuda.asarray(text.data), cuda.asarray(text.offsets.astype(width)))
     wanted = reference.default_graph(text, dhatus=DHATUS, primes=PRIMES)
     for field, exact in zip(
