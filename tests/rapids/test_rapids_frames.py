@@ -23,7 +23,7 @@ import pylibcudf as plc
 from cudf.core.buffer import Buffer, SpillableBuffer, spill_manager
 
 import paninifs as pf
-from paninifs.graphs import frames
+from paninifs.graphs.frames import cudf_text
 from paninifs.storage.errors import BackendUnavailable
 
 
@@ -110,7 +110,7 @@ def test_cudfs_column_is_viewed_where_it_lies(buffers_are, kind):
     series = series_of(pa.array(["before", "dhātu", "", "last"], kind).slice(1, 2))
     characters, ends = buffers_of(series)
     assert type(characters) is type(ends) is buffers_are
-    with frames.packed(series) as text:
+    with cudf_text.packed(series) as text:
         assert text.to_bytes() == ["dhātu".encode(), b""]
         assert text.offsets.itemsize == (8 if kind == pa.large_string() else 4)
         assert text.data.ctypes.data == characters.ptr
@@ -129,7 +129,7 @@ def test_a_buffer_that_is_a_slice_of_another_is_followed(buffers_are):
             [plc.Column(child.type(), 2, Memory(np.array([0, 1], "i4").tobytes()), None, 0, 0, [])],
         )  # fmt: skip
         other = cudf.Series.from_pylibcudf(sliced)
-    with frames.packed(other) as text:
+    with cudf_text.packed(other) as text:
         assert text.to_bytes() == [b"c"]
 
 
@@ -138,7 +138,7 @@ def test_cudf_can_spill_it_before_and_after_and_not_meanwhile(buffers_are):
     series = series_of(pa.array(["a", "b"]))
     owners = [buffer.owner for buffer in buffers_of(series)]
     assert all(owner.spillable for owner in owners)
-    with frames.packed(series):
+    with cudf_text.packed(series):
         assert not any(owner.spillable or owner.exposed for owner in owners)
     assert all(owner.spillable for owner in owners)
     # What `packed` avoids: this is for good.
@@ -165,7 +165,7 @@ def test_a_spilled_column_comes_back(buffers_are, monkeypatch):
         assert buffer.owner.owner is None
     # The public way would hand these over as buffers that are not there.
     assert series.to_pylibcudf()[0].data() is None
-    with frames.packed(series) as text:
+    with cudf_text.packed(series) as text:
         assert text.to_bytes() == [b"a", b"b"]
         assert not any(buffer.owner.is_spilled for buffer in buffers_of(series))
     buffers_of(series)[0].owner.spill(target="cpu")
@@ -175,7 +175,7 @@ def test_a_spilled_column_comes_back(buffers_are, monkeypatch):
 def test_a_shared_buffer_is_not_copied(buffers_are):
     series = series_of(pa.array(["a", "b"]))
     other = series.copy(deep=False)
-    with frames.packed(series) as text, frames.packed(other) as same:
+    with cudf_text.packed(series) as text, cudf_text.packed(other) as same:
         assert text.data.ctypes.data == same.data.ctypes.data
 
 
@@ -183,13 +183,13 @@ def test_anything_but_strings_is_a_type_error():
     numbers = plc.Column(plc.DataType(plc.TypeId.INT32), 1, Memory(bytes(4)), None, 0, 0, [])
     for series in (cudf.Series.from_pylibcudf(numbers), ["a"]):
         refused = pytest.raises(TypeError, match="must be a cuDF series of strings, not")
-        with refused, frames.packed(series):
+        with refused, cudf_text.packed(series):
             pass
 
 
 def test_no_rows():
     column = plc.Column(plc.DataType(plc.TypeId.STRING), 0, None, None, 0, 0, [])
-    with frames.packed(cudf.Series.from_pylibcudf(column)) as text:
+    with cudf_text.packed(cudf.Series.from_pylibcudf(column)) as text:
         assert (len(text), text.nbytes) == (0, 0)
 
 
