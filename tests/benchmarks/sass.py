@@ -180,7 +180,6 @@ def _sizes(specification: Specification) -> list[int]:
     return sorted(len(group.chains) for group in groups)
 
 
-@cache
 def _disassembled(specification: Specification, architecture: int) -> str:
     with tempfile.NamedTemporaryFile(suffix=".cubin") as file:
         file.write(compiled(specification, architecture).cubin)

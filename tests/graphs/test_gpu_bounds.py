@@ -16,6 +16,7 @@ from paninifs.graphs.kernels.cuda.source import Specification, source_of
 sys.path.insert(0, str(TESTS / "benchmarks"))
 sys.path.insert(0, str(TESTS / "benchmarks" / "gpu_kit"))
 import sass
+from looped_source import looped, looped_heads
 from measure import Table
 from on_gpu import bounds
 from on_gpu.results import Results
@@ -96,13 +97,11 @@ def test_results_are_in_the_file_after_every_table(tmp_path):
 
 @pytest.mark.slow("compiles a kernel for the host")
 def test_first_blocks_by_a_loop_have_the_same_bits(cuda_on_host):
-    pytest.importorskip("cupy")
     from cupy import asarray
-    from rolled_heads import rolled_heads
 
     text = selftest.texts()
     there = type(text)(asarray(text.data), asarray(text.offsets))
-    with rolled_heads():
+    with looped_heads():
         made = load("cuda").default_graph(there, dhatus=DHATUS, primes=PRIMES)
     exact = reference.default_graph(text, dhatus=DHATUS, primes=PRIMES)
     for one, other in zip(made, exact, strict=True):
@@ -110,8 +109,6 @@ def test_first_blocks_by_a_loop_have_the_same_bits(cuda_on_host):
 
 
 def test_a_changed_kernel_is_not_taken_for_the_one_with_a_loop():
-    import rolled_heads
-
     changed = source_of(DEFAULT).replace("own[16]", "mine[16]")
     with pytest.raises(ValueError, match=r"sha256\.cu has changed"):
-        rolled_heads.rolled(changed)
+        looped(changed)

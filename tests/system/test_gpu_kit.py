@@ -33,7 +33,7 @@ STEPS = [
     "gpu calls long",
     "gpu overlap",
     "kit lost_device",
-    "kit rolled_heads",
+    "kit looped_heads",
     "cluster",
     "gpu runs",
 ]

@@ -40,7 +40,7 @@ cluster() { PYTHONPATH="$PYTHONPATH:$SITE/wheels-rmm" kit cluster; }
 export -f gpu kit machine wheels unpack kernel_tests cluster
 for one in \
 	"60 wheels" "15 machine" "60 gpu start" "45 gpu bus" "150 kernel_tests" "60 gpu rates" \
-	"30 gpu calls long" "70 gpu overlap" "45 kit lost_device" "45 kit rolled_heads" "75 cluster" \
+	"30 gpu calls long" "70 gpu overlap" "45 kit lost_device" "45 kit looped_heads" "75 cluster" \
 	"150 gpu runs"; do
 	read -r limit what <<<"$one"
 	step "$limit" "$what" bash -c "$what"
