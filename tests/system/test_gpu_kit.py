@@ -13,6 +13,7 @@ import subprocess
 import sys
 import tomllib
 
+import psutil
 import pytest
 from paths import REPOSITORY, SUPPORT, TESTS
 
@@ -120,6 +121,9 @@ def test_a_step_that_fails_or_hangs_stops_no_other(kit):
     assert found["gpu runs"] == "**not begun: no time was left**"
     assert found["machine"] == "done"
     assert "GPU: a worker's start" in (out / "page.md").read_text()
+    # What hung ignores SIGTERM, and would keep the device from the steps behind it.
+    commands = [" ".join(one.info["cmdline"] or ()) for one in psutil.process_iter(["cmdline"])]
+    assert not [command for command in commands if str(out) in command]
 
 
 TOOL = """#!/bin/bash

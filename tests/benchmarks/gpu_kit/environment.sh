@@ -28,7 +28,8 @@ export CUPY_CACHE_DIR="$SITE/programs"
 
 # step LIMIT NAME COMMAND…: run a command for at most LIMIT seconds and for what is left of all time.
 # It is noted in $PAGE.tsv how it ended; whatever happened, the next step follows. A process that a
-# device holds may ignore SIGTERM, so SIGKILL follows.
+# device holds may ignore SIGTERM and outlive its shell, so all of the step's group, which is that
+# of `timeout`, is killed: the next step needs the device.
 step() {
 	local limit=$1 name=$2 began=$SECONDS left=$((KIT_SECONDS - SECONDS)) result
 	shift 2
@@ -38,8 +39,11 @@ step() {
 	if ((limit < 1)); then
 		result="not begun"
 	else
-		timeout --kill-after=5 "$limit" "$@" >>"$OUT/$PAGE.log" 2>&1
+		timeout --kill-after=5 "$limit" "$@" >>"$OUT/$PAGE.log" 2>&1 &
+		running=$!
+		wait "$running"
 		result=$?
+		end_running
 	fi
 	printf '%s\t%s\t%s\t%s\n' "$name" "$result" "$((SECONDS - began))" "$limit" >>"$OUT/$PAGE.tsv"
 	printf '[%ss] %s: %s\n' "$SECONDS" "$name" "$result"
@@ -52,4 +56,11 @@ unpack() {
 		--disable-pip-version-check --target "$SITE/$1" "$KIT/$1"/*.whl
 }
 
-tidy() { [[ -n ${KIT_SITE:-} ]] || rm -rf "$SITE"; }
+# end_running: kill what is left of the step.
+running=
+end_running() {
+	[[ -z $running ]] || kill -KILL -- -"$running" 2>/dev/null
+	running=
+}
+
+tidy() { end_running; [[ -n ${KIT_SITE:-} ]] || rm -rf "$SITE"; }
