@@ -36,6 +36,7 @@ from ..worker.task import (
 from .active import CLOSED, is_closed
 from .failures.killed import MAX_SUSPECTS, Killed, Suspects
 from .failures.watchdog import Watchdog
+from .frames.partitions import FramePartitions
 from .wait_for_workers import Preparation, try_on_worker
 
 if TYPE_CHECKING:
@@ -122,6 +123,8 @@ class Dispatch:
         self._stopped: PaniniError | None = None
         self._cancelling: threading.Thread | None = None
         self._held: Sequence[Future[Any]] = ()  # of a reduction
+        self.partitions: FramePartitions | None = None  # that tasks read, if the corpus is a frame
+        self._parts: FramePartitions | None = None  # those of the tasks in flight
 
     @property
     def stopped(self) -> PaniniError | None:
@@ -204,7 +207,7 @@ class Dispatch:
                     when_done(future.result())
                     self._in_flight.discard(future)
         except (CancelledError, CommClosedError) as error:
-            why = self._why_gone("while the frame was staged", error)
+            why = self._why_gone("while the frame was computed", error)
             raise why from why.__cause__
         finally:
             left = [future for future in futures if future in self._in_flight]
@@ -227,6 +230,8 @@ class Dispatch:
         with suppress(Exception):  # the cluster may be gone
             self._preparation.release()
             self._sent_graph.withdraw()
+            if self.partitions is not None:
+                self.partitions.release()
 
     def run(self, context: TaskContext, store: OpenStore, tasks: Sequence[Task]) -> None:
         """Run all tasks; then retry those whose workers kept dying, one by one.
@@ -245,6 +250,9 @@ class Dispatch:
 
         client = self._client
         self._context = self._sent_graph.dumps(context)
+        self._parts = self.partitions if context.compute.reads_corpus else None
+        if self._parts is not None:
+            self._parts.expect(tasks)
         self._label = context.compute.graph.label or "columns"  # on dask's dashboard
         suspects = self._suspects = Suspects(
             client, store, self._run_mode, self._publish, at_once=context.raise_on_error
@@ -315,7 +323,10 @@ class Dispatch:
         futures = list(self._in_flight)
         self._client.cancel(futures)
         self._in_flight.clear()
-        return [self._sent.pop(future.key) for future in futures]
+        tasks = [self._sent.pop(future.key) for future in futures]
+        if self._parts is not None:
+            self._parts.done(*tasks)
+        return tasks
 
     @property
     def _known(self) -> Suspects:
@@ -335,6 +346,7 @@ class Dispatch:
             task,
             mode,
             self.topic,
+            results=self._parts.futures(task) if self._parts else (),
             key=(self._label, self.topic, next(self._numbers), task.partition),
             retries=TASK_RETRIES,
             priority=self._priority,
@@ -374,6 +386,8 @@ class Dispatch:
             ) from presentable(error)
         finally:
             future.release()
+            if self._parts is not None:
+                self._parts.done(task)
 
     def _why_gone(self, when: str, error: BaseException) -> PaniniError:
         """Return why a task was lost; dask's error is its cause unless this process is why."""

@@ -53,6 +53,7 @@ def submit(
     progress: bool = True,
     verbose: bool = False,
     keep_staged: bool = True,
+    stage: bool | None = None,
 ) -> Run:
     r"""Start a run of a graph over a corpus into a store; return at once.
 
@@ -150,6 +151,7 @@ def submit(
         priority=priority,
         storage_options=storage_options,
         keep_staged=keep_staged,
+        stage=stage,
     )
     run = _started(spec)
     if progress:

@@ -11,9 +11,11 @@ from __future__ import annotations
 import logging
 import threading
 import time
+from collections.abc import Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import asdict, dataclass, replace
-from functools import partial
+from functools import cache, partial
+from typing import Any
 
 import cloudpickle
 from distributed.comm.core import CommClosedError
@@ -23,8 +25,10 @@ from distributed.utils import sync
 from distributed.worker import Worker, get_worker
 
 from ...graphs.kernels import load
+from ...storage.corpus.tables.frame_parts import frame_rows
 from ...storage.errors import BlockError, PaniniError, RowsQuarantined, UnfitWorker
-from ...storage.rows import Stretch
+from ...storage.rows import SourceFile, Stretch
+from ...storage.rows.frame_rows import FrameContent
 from ...storage.store.leases.lease import LeaseTicket
 from ...storage.store.quarantine import is_undecodable
 from ...storage.store.shards import StoreLayout, commit, is_intact, read_marker
@@ -86,6 +90,22 @@ class Task:
     shards: tuple[int, ...]
     stretches: tuple[Stretch, ...]
 
+    @property
+    def partitions(self) -> tuple[SourceFile, ...]:
+        """The partitions of a dask frame that the task reads, in their order."""
+        read = (one.file for one in self.stretches if one.file.in_frame and not one.problem)
+        return tuple(dict.fromkeys(read))
+
+    def including(self, parts: Sequence[Any]) -> Task:
+        """Return the task with the frames of its partitions, as dask has brought them."""
+        known = dict(zip(self.partitions, parts, strict=True)) if parts else {}
+        rows = {file: FrameContent(cache(partial(frame_rows, known[file]))) for file in known}
+        stretches = (
+            replace(one, file=replace(one.file, content=rows.get(one.file)))
+            for one in self.stretches
+        )
+        return replace(self, stretches=tuple(stretches))
+
     def __str__(self) -> str:
         """Name the files and rows, for messages."""
         first, last = self.stretches[0], self.stretches[-1]
@@ -111,7 +131,9 @@ def shards_in_flight(layout: StoreLayout, max_writes: int = MAX_WRITES) -> int:
     return 1 + max(1, min(max_writes, WRITE_BYTES // layout.shard_bytes))
 
 
-def run_task(key: GraphKey, context: bytes, task: Task, mode: TaskMode, topic: str) -> Outcome:
+def run_task(
+    key: GraphKey, context: bytes, task: Task, mode: TaskMode, topic: str, *parts: Any
+) -> Outcome:
     """Compute and commit those shards of a task that are not done yet.
 
     Publish under `topic` that the task has begun, how far it is, and each shard as soon as it is
@@ -123,6 +145,8 @@ def run_task(key: GraphKey, context: bytes, task: Task, mode: TaskMode, topic: s
         Where the graph is found.
     context : bytes
         The `TaskContext`, pickled without the graph.
+    *parts
+        The partitions of the task; see `Task.partitions`. None if it reads no texts.
 
     Raises
     ------
@@ -132,7 +156,7 @@ def run_task(key: GraphKey, context: bytes, task: Task, mode: TaskMode, topic: s
     settle(get_worker())
     try:
         with held_graph(key) as graph:
-            return _outcome(loads(context, graph), task, mode, topic)
+            return _outcome(loads(context, graph), task.including(parts), mode, topic)
     except UnfitWorker as error:
         return Outcome(get_worker().address, (), sendable(error))
 

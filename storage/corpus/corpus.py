@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from ..cleaning.steps import NO_CLEANING, Cleaning
 from ..errors import ColumnNotFound, CorpusEmpty, UsageError
 from ..formats.recognition.transcoding import require_detector
-from ..formats.registry import FORMATS, require_format
+from ..formats.registry import reader_of, require_format
 from ..messages.tracebacks import short_traceback
 from ..rows import SourceFile
 from ..rows.dialect import AUTO, DEFAULT_DIALECT, Dialect
@@ -66,6 +66,7 @@ class Corpus:
     exact: bool = False  # whether large files are identified by all their bytes
     notes: tuple[str, ...] = ()  # sentences for the user, about files that are left out
     source: FrameSource | SplitSource | None = None  # what the files will be computed from
+    known: CorpusIndex | None = field(default=None, compare=False, repr=False)  # if counted before
 
     @cached_property
     def index(self) -> CorpusIndex:
@@ -78,8 +79,16 @@ class Corpus:
             The corpus has no files yet; see `source`.
         """
         self.require_files()
-        index = build_index(self.files, self.opener, self.text, self.id, self.keep)
+        if self.known is not None:
+            index = self.known.moved_to(self.files)
+        else:
+            index = build_index(self.files, self.opener, self.text, self.id, self.keep)
         return replace(index, cleaning=self.cleaning)
+
+    def counted(self, index: CorpusIndex) -> Corpus:
+        """Return this corpus with the files of an index, instead of a source."""
+        files = tuple(one.file for one in index.files)
+        return replace(self, files=files, source=None, known=index)
 
     def require_files(self) -> None:
         """Raise `UsageError` if the files of the corpus are yet to be computed."""
@@ -131,7 +140,7 @@ class Corpus:
 
     def index_of_front(self, rows: int) -> tuple[CorpusIndex, FileOpener]:
         """Return an index that has the first rows, and an opener of its files."""
-        if "index" not in vars(self):
+        if self.known is None and "index" not in vars(self):
             opener = FrontOpener(self.storage_options)
             with suppress(ColumnNotFound, CorpusEmpty):  # there may be more behind
                 index = build_index(self.files[:FILES], opener, self.text, self.id, self.keep)
@@ -235,9 +244,8 @@ class Corpus:
     @property
     def may_need_encoding(self) -> bool:
         """Whether there are text files, and no encoding was given for them."""
-        formats = {file.format for file in self.files}
         return self.dialect.encoding is None and any(
-            "encoding" in FORMATS[name].options for name in formats
+            "encoding" in reader_of(file).options for file in self.files
         )
 
     @property

@@ -1,7 +1,6 @@
-"""`staged_first`: the first stage of a run over a frame, which is staged next to the results.
+"""`staged_first`: the first stage of a run over a frame that is staged next to the results.
 
-This is the only place that decides that a corpus without files is staged: everything after it sees
-a corpus of files. What is staged, and how it is resumed, is in `engine.staged`.
+Everything after it sees a corpus of files. What is staged, and how it is resumed, is in `engine.staged`.
 """
 
 from __future__ import annotations
@@ -10,14 +9,14 @@ import os
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from ...storage.errors import PaniniError, RunFailed
-from ...storage.targets.open import open_target
-from ...storage.targets.target import Target
-from ..monitoring.events import Event, Notice, Staged
-from ..staged.folder import Part, remove_staged
-from ..staged.parts import stage_into, unloadable
-from .dispatch import Dispatch
-from .spec import RunSpec
+from ....storage.errors import PaniniError, RunFailed
+from ....storage.targets.open import open_target
+from ....storage.targets.target import Target
+from ...monitoring.events import Event, Notice, Staged
+from ...staged.folder import Part, remove_staged
+from ...staged.parts import stage_into, unloadable
+from ..dispatch import Dispatch
+from ..spec import RunSpec
 
 ENDING = ".staged"
 """Ending of the folder's name, in place of the ``.zarr`` of the results."""
