@@ -252,13 +252,7 @@ def index_of(
     id: str | None,
     keep: Sequence[str],
 ) -> CorpusIndex:
-    """Return the index of files, given what counting each of them has found.
-
-    Raises
-    ------
-    ColumnNotFound, CorpusEmpty
-        See `build_index`.
-    """
+    """Return the index of files from what counting each of them has found; see `build_index`."""
     readable = [o for o in found if isinstance(o, Outline) and (o.units or o.columns)]
     require_text(files, found, text)
     indexed = tuple(_file_index(f, o, text) for f, o in zip(files, found, strict=True))

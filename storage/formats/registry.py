@@ -13,10 +13,10 @@ import pyarrow as pa
 from ..errors import PaniniError, UsageError
 from ..filesystems.redaction import scrubbed
 from ..rows import Malformed, Opener, Outline, SourceFile
-from . import delimited, document, frame, jsonl, plain
+from . import delimited, document, jsonl, plain
 from .compression import split_suffix
 from .format import Format
-from .parquet import parquet
+from .parquet import as_parquet, parquet
 from .recognition.binary import binary, is_text
 from .recognition.documents import HEAD_BYTES, page, pointer
 from .recognition.encodings import wide
@@ -33,7 +33,7 @@ FORMATS = {
 """The formats of files, by the names that a user gives them."""
 
 FRAME = "frame"
-"""The format of a partition of a dask frame, which is no file that a user could name."""
+"""The format of partitions of dask frames, which no user can name."""
 
 ENDINGS = {ending: name for name, known in FORMATS.items() for ending in known.endings}
 """Format by file ending, used where the user names no format."""
@@ -44,7 +44,7 @@ BROKEN = (Malformed, pa.ArrowException)
 
 def reader_of(file: SourceFile) -> Format:
     """Return how the rows of a file, or of a partition of a frame, are counted and read."""
-    return frame.FORMAT if file.format == FRAME else FORMATS[file.format]
+    return as_parquet.FORMAT if file.format == FRAME else FORMATS[file.format]
 
 
 def format_of(name: str, within: str | None = None) -> tuple[str, str | None] | None:

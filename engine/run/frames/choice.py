@@ -69,7 +69,6 @@ def _as_before(
     try:
         require_same_frame(files, source.token, begun.url)
     except CorpusChanged as error:
-        raise ResultsMismatch(
-            f"{error}; or write elsewhere, or start over with fresh=True"
-        ) from None
+        remedy = "or write elsewhere, or start over with fresh=True"
+        raise ResultsMismatch(f"{error}; {remedy}") from None
     return source, corpus.counted(index.moved_to(source.brought(files)))

@@ -62,7 +62,8 @@ def counted_first(
     source = partitions.source
     counting = _Counting(source, partitions, dispatch)
     every = range(len(source.parts))
-    publish(Notice(f"counting the rows of the frame, {len(every):,} partitions"))
+    many = f"{len(every):,} partition{'s' * (len(every) != 1)}"
+    publish(Notice(f"counting the rows of the frame, {many}"))
     first = partitions.first_to_hold()
     found = counting.counted(first)
     partitions.choose(sum(one.nbytes for one in found), of=len(first))

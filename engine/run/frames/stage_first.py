@@ -1,6 +1,7 @@
 """`staged_first`: the first stage of a run over a frame that is staged next to the results.
 
-Everything after it sees a corpus of files. What is staged, and how it is resumed, is in `engine.staged`.
+Everything after it sees a corpus of files. What is staged, and how it is resumed, is in
+`engine.staged`.
 """
 
 from __future__ import annotations

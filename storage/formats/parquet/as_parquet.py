@@ -1,4 +1,4 @@
-"""Frames: partitions of a dask frame, whose rows come with their file as Arrow columns.
+"""Partitions of dask frames, whose rows come with their file as Arrow columns.
 
 Values are read as if the partition had been written as Parquet, so that staging a frame first
 changes no result. Text that lies in Arrow's layout already is not copied.
@@ -14,7 +14,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from ..rows import (
+from ...rows import (
     BATCH_BYTES,
     BATCH_ROWS,
     ColumnSelection,
@@ -27,10 +27,10 @@ from ..rows import (
     SourceFile,
     Unit,
 )
-from ..rows.frame_rows import FrameContent
-from .format import Format
-from .parquet.schema import columns_of, holds_bytes, holds_text, kind_of
-from .parquet.values import plain, rows_of
+from ...rows.frame_rows import FrameContent
+from ..format import Format
+from .schema import columns_of, holds_bytes, holds_text, kind_of
+from .values import plain, rows_of
 
 
 def outline(file: SourceFile, _: Opener) -> Outline:
