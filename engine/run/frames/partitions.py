@@ -117,9 +117,8 @@ class FramePartitions:
         return brought(files, self._rows)
 
     def _gathered(self, number: int) -> FrameRows:
-        if number in self._kept:
-            return frame_rows(self._future(number).result())
-        return frame_rows(self._client.compute(self.source.parts[number]).result())
+        self._compute([number])
+        return frame_rows(self._future(number).result())
 
     def _compute(self, numbers: Iterable[int]) -> None:
         """Have dask compute partitions, all in one graph, unless they are there."""
