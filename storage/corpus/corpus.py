@@ -52,7 +52,8 @@ DEFAULT_TEXT = "text"
 class Corpus:
     """Files of texts, in a fixed order, not read yet. Made by `open_corpus`.
 
-    A corpus with a `source` has no files yet: a run computes them first, next to its results.
+    A corpus with a `source` has no files yet. A run computes them first, next to its results; or
+    they are the partitions of a frame, which it counts first.
     """
 
     files: tuple[SourceFile, ...]
@@ -182,8 +183,8 @@ class Corpus:
     ) -> Corpus:
         """Return the corpus of pieces of these texts: sentences, paragraphs or others.
 
-        A run computes the pieces first, once, next to its results, as it does with frames; see
-        `submit`. Pieces are cut from cleaned texts; duplicates, if marked, are found among pieces.
+        A run computes the pieces first, once, next to its results, as it does with frames that it
+        stages; see `submit`. Pieces are cut from cleaned texts; duplicates, if marked, are found among pieces.
 
         Parameters
         ----------
@@ -290,7 +291,7 @@ def open_corpus(
         Arrow array. Only the columns that `text`, `id` and `keep` name are read.
 
         Or a DataFrame or Series of dask or dask-cuDF, such as `Corpus.frame` with rows filtered:
-        a run computes it first, once, next to its results; see `submit`.
+        a run reads it partition by partition, or stages it first; see `submit`.
 
         A list of strings is a list of locations. It is taken for texts if at least one is evidently
         a text (it has a line break, more than 200 characters, or more than three words and no

@@ -29,7 +29,7 @@ from ...rows import (
 )
 from ...rows.frame_rows import FrameContent
 from ..format import Format
-from .schema import columns_of, holds_bytes, holds_text, kind_of
+from .schema import arrow_kind, columns_of, holds_bytes, holds_text
 from .values import plain, rows_of
 
 
@@ -44,7 +44,7 @@ def outline(file: SourceFile, _: Opener) -> Outline:
     }
     return Outline(
         units=(Unit(table.num_rows, 0),) if table.num_rows else (),
-        columns={name: kind_of(column.type) for name, column in known.items()},
+        columns={name: arrow_kind(column.type) for name, column in known.items()},
         lengths=lengths,
         binary=frozenset(name for name, column in known.items() if holds_bytes(column.type)),
     )
@@ -53,7 +53,7 @@ def outline(file: SourceFile, _: Opener) -> Outline:
 def columns(file: SourceFile, _: Opener) -> dict[str, str]:
     """Return every column of a partition and its kind."""
     known = columns_of(stored_schema(_table(file).schema))
-    return {name: kind_of(column.type) for name, column in known.items()}
+    return {name: arrow_kind(column.type) for name, column in known.items()}
 
 
 def read(file: SourceFile, _: Opener, span: RowSpan, selection: ColumnSelection) -> Iterator[Rows]:
