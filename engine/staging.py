@@ -2,8 +2,8 @@
 
 Computing a frame again may give another result. So it is computed once, into Parquet files; runs
 hash these files, resume on them and verify them. `submit` does the same next to the results if it
-is asked to; otherwise it reads frames partition by partition. What a staged folder holds is in `staged`, and how
-Parquet files are read as a corpus in `storage.corpus`.
+is asked to; otherwise it reads frames partition by partition. What a staged folder holds is in
+`staged`, and how Parquet files are read as a corpus in `storage.corpus`.
 """
 
 from __future__ import annotations

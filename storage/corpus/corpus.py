@@ -184,7 +184,8 @@ class Corpus:
         """Return the corpus of pieces of these texts: sentences, paragraphs or others.
 
         A run computes the pieces first, once, next to its results, as it does with frames that it
-        stages; see `submit`. Pieces are cut from cleaned texts; duplicates, if marked, are found among pieces.
+        stages; see `submit`. Pieces are cut from cleaned texts; duplicates, if marked, are found
+        among pieces.
 
         Parameters
         ----------

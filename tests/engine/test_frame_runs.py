@@ -7,6 +7,7 @@ import signal
 import time
 from contextlib import contextmanager
 from decimal import Decimal
+from pathlib import Path
 
 import dask.dataframe as dd
 import numpy as np
@@ -19,6 +20,8 @@ from frame_attempt import PARTS, ROWS, SHARD_ROWS, FrameAttempt, computed, logge
 import paninifs as pf
 from paninifs.engine.monitoring.events import ShardDone
 from paninifs.engine.run.frames import partitions
+from paninifs.engine.worker.task import Task
+from paninifs.storage.corpus.tables.frame_parts import frame_file, frame_rows
 from paninifs.storage.errors import (
     CorpusChanged,
     CorpusEmpty,
@@ -28,6 +31,7 @@ from paninifs.storage.errors import (
     RunFailed,
     UsageError,
 )
+from paninifs.storage.rows import RowSpan, Stretch
 
 MARKER = "_run/done/{:08}.json"
 
@@ -338,6 +342,27 @@ def test_a_frame_that_the_user_keeps_stays(client, tmp_path):
 
 
 @pytest.mark.slow("a cluster of its own")
+def test_a_partition_is_dropped_with_the_last_task_that_reads_it(tmp_path):
+    with cluster_of_one(tmp_path, processes=False) as own:
+        corpus = pf.open_corpus(logged(tmp_path))
+        parts = partitions.FramePartitions(own, corpus.source, 0)
+        file = frame_file("token", 1, frame_rows(corpus.source.parts[1].compute()))
+        one, other = (
+            Task(0, (shard,), (Stretch(0, file, RowSpan(0, 9, 0, 0)),)) for shard in (0, 1)
+        )
+        (future,) = parts.futures(one)
+        assert parts.futures(other) == [future]
+        key = future.key
+        del future
+        parts.done(one)
+        assert key in own.futures
+        parts.done(other)
+        assert key not in own.futures
+        broken = Task(0, (0,), (Stretch(0, file, RowSpan(0, 9, 0, 0), "its worker died"),))
+        assert parts.futures(broken) == []
+
+
+@pytest.mark.slow("a cluster of its own")
 def test_partitions_are_forgotten_when_the_run_ends(tmp_path):
     with cluster_of_one(tmp_path, processes=False) as own:
         run(own, logged(tmp_path), tmp_path / "out.zarr").result()
@@ -389,6 +414,31 @@ def test_partitions_of_killed_workers_are_computed_again(client, tmp_path):
     one, other = (pf.open_results(tmp_path / name) for name in ("out.zarr", "undisturbed.zarr"))
     for name in arrays:
         np.testing.assert_array_equal(one[name].values, other[name].values)
+
+
+def deadly(part, folder, lives):
+    """End the process whenever a partition is computed, except the first time, `lives` times."""
+    texts = part.text.iloc[0] if len(part) else ""
+    if texts.startswith("1500 ") and not Path(folder, "mended").exists():
+        deaths = len(list(Path(folder).glob("death*")))
+        if deaths <= lives:
+            Path(folder, f"death{deaths}").touch()
+            if deaths:  # and not while it is counted
+                os._exit(1)
+    return part
+
+
+@pytest.mark.soak("workers that die again and again")
+@pytest.mark.parametrize(("lives", "lost"), [(4, 0), (1000, 3 * SHARD_ROWS)])
+def test_a_partition_that_ends_its_worker(lives, lost, tmp_path, monkeypatch):
+    monkeypatch.setattr(partitions, "MEMORY_SHARE", 0.0)
+    store = tmp_path / "out.zarr"
+    frame = logged(tmp_path)
+    frame = frame.map_partitions(deadly, str(tmp_path), lives, meta=frame._meta)
+    with pf.connect(workers=2, quiet=True) as own:
+        assert run(own, frame, store).result().quarantined == lost
+        (tmp_path / "mended").touch()
+        assert run(own, frame, store).result().quarantined == 0
 
 
 def _process():
