@@ -1,9 +1,9 @@
-"""`stage`: turns a dask frame that the user has filtered, joined or mapped into a corpus.
+"""`stage`: turns a dask frame that the user has filtered, joined or mapped into a corpus of files.
 
-A frame has no row numbers before it is computed, and computing it again may give another result. So
-it is computed once, into Parquet files; runs hash these files, resume on them and verify them.
-`submit` does the same next to the results. What a staged folder holds is in `staged`, and how
-Parquet files are read as a corpus in `storage.corpus`.
+Computing a frame again may give another result. So it is computed once, into Parquet files; runs
+hash these files, resume on them and verify them. `submit` does the same next to the results if it
+is asked to; otherwise it reads frames partition by partition. What a staged folder holds is in
+`staged`, and how Parquet files are read as a corpus in `storage.corpus`.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ def stage(
     a client, dask's local scheduler does. A folder that was staged from the same frame is reused,
     and partitions that were written before staging was stopped are not computed again.
 
-    `submit` takes dask frames too, and stages them next to the results.
+    `submit` takes dask frames too; with ``stage=True`` it stages them next to the results.
 
     Parameters
     ----------

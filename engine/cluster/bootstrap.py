@@ -21,7 +21,9 @@ UNFIT_SECONDS = 1.0
 each at once."""
 
 
-def bootstrap(client: dict[str, Any], function: list[str], arguments: bytes) -> dict[str, Any]:
+def bootstrap(
+    client: dict[str, Any], function: list[str], arguments: bytes, results: list[Any]
+) -> dict[str, Any]:
     """Call a function of the package, unless this worker differs from the client.
 
     Parameters
@@ -32,6 +34,8 @@ def bootstrap(client: dict[str, Any], function: list[str], arguments: bytes) -> 
         Names of a module and of the function in it.
     arguments : bytes
         The pickled arguments.
+    results : list
+        Further arguments: the results of other tasks.
 
     Returns
     -------
@@ -48,7 +52,8 @@ def bootstrap(client: dict[str, Any], function: list[str], arguments: bytes) -> 
         return {**reply, "unfit": unfit}
     module, name = function
     call = getattr(importlib.import_module(module), name)
-    value = call(*pickle.loads(arguments))  # noqa: S301 (from the client, whom dask trusts)
+    own = pickle.loads(arguments)  # noqa: S301 (from the client, whom dask trusts)
+    value = call(*own, *results)
     return {**reply, "value": cloudpickle.dumps(value)}
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import pickle
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from functools import cache
 from importlib import resources
 from typing import TYPE_CHECKING, Any
@@ -22,11 +22,15 @@ from ...storage.errors import UnfitWorker
 if TYPE_CHECKING:
     from distributed import Client, Future
 
-_EXPRESSION = "exec(source, space) or space['bootstrap'](client, function, arguments)"
+_EXPRESSION = "exec(source, space) or space['bootstrap'](client, function, arguments, results)"
 
 
 def submit_call(
-    client: Client, function: Callable[..., Any], *arguments: Any, **options: Any
+    client: Client,
+    function: Callable[..., Any],
+    *arguments: Any,
+    results: Sequence[Future[Any]] = (),
+    **options: Any,
 ) -> Future[dict[str, Any]]:
     """Submit a call of a function at the top level of this package; see `answer`.
 
@@ -34,6 +38,8 @@ def submit_call(
     ----------
     *arguments
         Pickled here, and unpickled on a worker that is fit for it.
+    results : sequence of Future
+        Further arguments, which dask brings to the worker once they are computed.
     **options
         For `distributed.Client.submit`.
     """
@@ -43,6 +49,7 @@ def submit_call(
         "client": _this_process(),
         "function": [function.__module__, function.__name__],
         "arguments": cloudpickle.dumps(arguments),
+        "results": list(results),
     }
     return client.submit(eval, _EXPRESSION, names, pure=False, **options)
 

@@ -70,7 +70,7 @@ def report(
         first kept column with 2 to 20 distinct values.
     corpus : str, path, list of them, or Corpus, optional
         Where the corpus is now, if not where the last run found it; or the data, if they lay in
-        memory.
+        memory, or were those of a dask frame.
     storage_options : mapping, optional
         Passed to fsspec, for results and corpus.
 

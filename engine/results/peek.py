@@ -60,7 +60,7 @@ def peek(
         of the dhātu weights; the earlier row wins a tie.
     corpus : str, path, list of them, or Corpus, optional
         Where the corpus is now, if not where the last run found it; or the data, if they lay in
-        memory.
+        memory, or were those of a dask frame.
     storage_options : mapping, optional
         Passed to fsspec, for results and corpus.
 

@@ -92,7 +92,7 @@ def verify(
         16 shards, if there are as many shards and texts to check. By default everything is checked.
     corpus : str, path, list of them, or Corpus, optional
         Where the corpus is now, if not where the last run found it; or the data, if they lay in
-        memory.
+        memory, or were those of a dask frame.
     storage_options : mapping, optional
         Passed to fsspec, for results and corpus.
 

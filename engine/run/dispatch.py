@@ -28,6 +28,7 @@ from ..worker.values.worker_process import WorkerProcess
 from .failures.killed import MAX_SUSPECTS, Killed, Suspects
 from .failures.lost_workers import LostWorkers
 from .failures.watchdog import Watchdog
+from .frames.partitions import FramePartitions
 from .preparing.preparation import Preparation
 from .preparing.worker_trial import try_on_worker
 from .stopping import Stopping
@@ -105,6 +106,8 @@ class Dispatch:
         self._lost = LostWorkers(client, publish, self.stopping.stop)
         self._context = b""  # the pickled `TaskContext`
         self._suspects: Suspects | None = None
+        self.partitions: FramePartitions | None = None  # that tasks read, if the corpus is a frame
+        self._parts: FramePartitions | None = None  # those of the tasks in flight
 
     def watched(self) -> Watchdog:
         """Return what stops the run if the cluster makes no progress inside the ``with`` block."""
@@ -166,6 +169,8 @@ class Dispatch:
         with suppress(Exception):  # the cluster may be gone
             self._preparation.release()
             self._sent_graph.withdraw()
+            if self.partitions is not None:
+                self.partitions.release()
             if self.stopping.reason is None:  # a run that was stopped ends at once
                 self._lost.await_leaving(_CLEAN_UP_SECONDS)  # the next run should not meet them
 
@@ -186,6 +191,9 @@ class Dispatch:
 
         client = self._client
         self._context = self._sent_graph.dumps(context)
+        self._parts = self.partitions if context.compute.reads_corpus else None
+        if self._parts is not None:
+            self._parts.expect(tasks)
         self._label = context.compute.graph.label or "columns"  # on dask's dashboard
         suspects = self._suspects = Suspects(
             client, store, self._run_mode, self._publish, at_once=context.raise_on_error
@@ -246,7 +254,10 @@ class Dispatch:
         futures = list(self.stopping.in_flight)
         self._client.cancel(futures)
         self.stopping.in_flight.clear()
-        return [self._sent.pop(future.key).task for future in futures]
+        tasks = [self._sent.pop(future.key).task for future in futures]
+        if self._parts is not None:
+            self._parts.done(*tasks)
+        return tasks
 
     @property
     def _known(self) -> Suspects:
@@ -267,6 +278,7 @@ class Dispatch:
             task,
             mode,
             self.topic,
+            results=self._parts.futures(task) if self._parts else (),
             key=(self._label, self.topic, next(self._numbers), task.partition),
             retries=TASK_RETRIES,
             priority=self._priority,
@@ -331,3 +343,5 @@ class Dispatch:
             ) from presentable(error)
         finally:
             future.release()
+            if self._parts is not None:
+                self._parts.done(task)

@@ -7,9 +7,11 @@ in `worker.task`, and the handle that the user holds in `handle`.
 from __future__ import annotations
 
 import pickle
+from dataclasses import replace
 from functools import cached_property
 
 from ...graphs.graph import Graph
+from ...storage.corpus.tables.frame_source import FrameSource
 from ...storage.errors import BlockError, PaniniError, RowsQuarantined, RunCancelled
 from ...storage.store.dataset import read_summary
 from ...storage.store.history import RunRecord, Summary, Timeline
@@ -27,8 +29,10 @@ from ..worker.sent_graph import SentGraph
 from ..worker.visibility import Visible
 from .background_mirror import Mirroring
 from .dispatch import Dispatch
+from .frames.count_first import counted_first
+from .frames.partitions import FramePartitions
+from .frames.stage_first import remove_after, staged_first
 from .spec import RunSpec
-from .stage_first import remove_after, staged_first
 from .stages.first_inputs import of_corpus
 from .stages.later import LaterStages
 from .stages.map_pass import MapPass
@@ -100,7 +104,9 @@ class Driver:
             self._dispatch.prepare(spec.backend)  # in parallel with counting the corpus
         if spec.existing == "discard":
             self._dispatch.readiness()  # before anything is discarded
-        if spec.corpus.source is not None:
+        if spec.frame is not None:
+            spec = self._spec = self._partitioned(spec, spec.frame)
+        elif spec.corpus.source is not None:
             spec = self._spec = staged_first(spec, self._dispatch, self._events.publish)
             self._staged = True
         if spec.mirror is not None and spec.existing != "discard":
@@ -128,6 +134,15 @@ class Driver:
         if self._staged and not spec.keep_staged:
             remove_after(spec)
         return summary
+
+    def _partitioned(self, spec: RunSpec, frame: FrameSource) -> RunSpec:
+        """Return the specification over the partitions of a frame, which tasks get from dask."""
+        partitions = FramePartitions(spec.client, frame, spec.priority)
+        self._dispatch.partitions = partitions
+        if spec.corpus.source is not None:
+            return counted_first(spec, partitions, self._dispatch, self._events.publish)
+        files = partitions.brought(spec.corpus.files)
+        return replace(spec, corpus=replace(spec.corpus, files=files))
 
     @cached_property
     def _first(self) -> MapPass:

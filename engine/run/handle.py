@@ -61,7 +61,8 @@ class Run:
         self._client = spec.client
         self._link = link
         largest = max(spec.corpus.files, key=lambda file: file.size, default=None)
-        self._format = largest.format if largest else STAGED_FORMAT
+        is_file = largest is not None and not largest.in_frame
+        self._format = largest.format if largest and is_file else STAGED_FORMAT
         self._is_default = is_default(spec.graph)
         self._bill: Bill | None = None
         self._progress = Progress()

@@ -22,6 +22,7 @@ from ...graphs.reductions.reduce_block import ReduceBlock
 from ...storage.corpus.corpus import Corpus
 from ...storage.corpus.index import CorpusIndex
 from ...storage.corpus.partition import FEW_SHARDS, SHARDS_AIMED_AT, Sharding
+from ...storage.corpus.tables.frame_source import FrameSource
 from ...storage.corpus.tables.split_source import SplitSource
 from ...storage.errors import GraphError, UsageError
 from ...storage.rows import Column
@@ -44,6 +45,7 @@ from ..cluster.connect import backend_of
 from ..staged.identity import split_facts
 from ..worker.failing_rows import FailureLimit
 from ..worker.micro_batches.micro_batch import MicroBatch
+from .frames.choice import frame_of_run
 from .stages.plan import StagePlan
 
 if TYPE_CHECKING:
@@ -60,6 +62,7 @@ class RunPlan:
     graph: Graph
     stages: StagePlan
     corpus: Corpus  # its files in the order and under the names that the store knows
+    frame: FrameSource | None  # whose partitions are the files, or will be once they are counted
     target: Target
     mirror: Target | None
     begun: Target  # the one of the two that has a manifest
@@ -185,6 +188,7 @@ def plan_run(
     priority: int = 0,
     storage_options: Mapping[str, Any] | None = None,
     keep_staged: bool = True,
+    stage: bool | None = None,
 ) -> RunPlan:
     """Check the caller's arguments, and choose defaults for the others. Nothing is written.
 
@@ -218,10 +222,12 @@ def plan_run(
         labelled = [manifest.facts["graph"], *(record.blocks for record in known)]
         described = keep_known_labels(described, ChainMap(*labelled))
     stages = StagePlan.of(graph, described, known)
+    frame, corpus = frame_of_run(corpus, begun, manifest, stage)
     plan = RunPlan(
         graph=graph,
         stages=stages,
         corpus=corpus,
+        frame=frame,
         target=target,
         mirror=mirror,
         begun=begun,

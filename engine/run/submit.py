@@ -53,6 +53,7 @@ def submit(
     progress: bool = True,
     verbose: bool = False,
     keep_staged: bool = True,
+    stage: bool | None = None,
 ) -> Run:
     r"""Start a run of a graph over a corpus into a store; return at once.
 
@@ -67,10 +68,9 @@ def submit(
         For example `default_graph()`, with your own blocks added. Before anything is written, your
         blocks are tried on the first texts of the corpus.
     corpus : Corpus, or a frame or table
-        From `open_corpus`; anything else is passed to it. A frame of dask or dask-cuDF is staged
-        first, as by `stage`: the run computes it once, into a folder next to the results
-        (``results.staged`` next to ``results.zarr``), and resumes there if it was stopped. Another
-        frame is refused as long as that one is there, unless `fresh` is set.
+        From `open_corpus`; anything else is passed to it. A frame of dask or dask-cuDF is read
+        partition by partition, as dask computes them; see `stage`. To resume, submit the same
+        frame: another one is refused, unless `fresh` is set.
     results : str, path or Target
         Where the Zarr store is, or will be.
     client : distributed.Client, optional
@@ -109,8 +109,14 @@ def submit(
     verbose : bool
         Show more about the run: its memory, what limited it, and its cost, here and elsewhere.
     keep_staged : bool
-        Whether the folder of a frame is kept when the store is complete. Without it, `verify` and
-        others cannot read the texts, and submitting the frame again computes it again.
+        Whether the folder of a staged frame is kept when the store is complete. Without it,
+        `verify` and others cannot read the texts, and submitting the frame again computes it again.
+    stage : bool, optional
+        Whether a dask frame is staged first, as by `paninifs.stage`: computed once, into a folder
+        next to the results (``results.staged`` next to ``results.zarr``). By default it is not,
+        unless dask has no token for it, or a store that the run resumes was begun with such files.
+        Stage a frame that gives other rows when it is computed again: without staging, the run
+        ends when a partition does.
 
     Raises
     ------
@@ -150,6 +156,7 @@ def submit(
         priority=priority,
         storage_options=storage_options,
         keep_staged=keep_staged,
+        stage=stage,
     )
     run = _started(spec)
     if progress:

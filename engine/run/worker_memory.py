@@ -14,7 +14,7 @@ from contextlib import suppress
 
 from ...storage.corpus.index import CorpusIndex, FileIndex
 from ...storage.corpus.opening import FileOpener
-from ...storage.formats.registry import FORMATS
+from ...storage.formats.registry import reader_of
 from ...storage.rows import (
     BATCH_BYTES,
     BATCH_ROWS,
@@ -89,9 +89,11 @@ def _reading_bytes(one: FileIndex, joined: MicroBatch | None) -> int:
     That is two batches in all their forms, and the text joined from them for a device.
     """
     assert one.lengths is not None  # the callers pass only such files
-    read = BATCHES * FORMATS[one.file.format].text_copies * _held(one, BATCH_ROWS, BATCH_BYTES)
+    read = BATCHES * reader_of(one.file).text_copies * _held(one, BATCH_ROWS, BATCH_BYTES)
     if joined is not None:
         read += JOINED_COPIES * _held(one, joined.rows, joined.text_bytes)
+    if one.file.in_frame:
+        read += one.file.size  # dask's worker has all of it
     return int(read)
 
 
@@ -105,7 +107,7 @@ def _long(file: SourceFile, lengths: Lengths, threads: int) -> list[LongRecord]:
     """Return the longest record of a file, once for each that may be in memory together."""
     if lengths.longest <= BATCH_BYTES:
         return []
-    taken = FORMATS[file.format].text_copies * lengths.longest
+    taken = reader_of(file).text_copies * lengths.longest
     times = min(threads, lengths.nbytes // lengths.longest)
     return times * [LongRecord(file, lengths.row, lengths.longest, taken)]
 
@@ -125,7 +127,7 @@ def _exact(
     left = DECODED_BYTES
     known = [(file, lengths) for file in files if (lengths := indexed[file].lengths)]
     for file, lengths in sorted(known, key=lambda one: -one[1].longest / one[1].rows):
-        read_as = FORMATS[file.format]
+        read_as = reader_of(file)
         if lengths.rows == 1 or read_as.exact_lengths is None:
             yield file, lengths
         elif read_as.text_copies * lengths.longest > free and lengths.longest <= left:

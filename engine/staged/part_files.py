@@ -13,6 +13,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from ...storage.corpus.tables.frame_parts import table_of
 from ...storage.store.leases.lease import LeaseTicket
 from ...storage.targets.target import Target
 from .folder import Part, file_key
@@ -72,8 +73,7 @@ def _tables(part: Any) -> Iterator[pa.Table]:
     if hasattr(part, "tables"):
         yield from part.tables()
         return
-    table = part.to_arrow() if hasattr(part, "to_arrow") else pa.Table.from_pandas(part)
-    yield table.select(list(part.columns)).replace_schema_metadata(None)
+    yield table_of(part)
 
 
 def _row_groups(tables: Iterator[pa.Table]) -> Iterator[pa.Table]:

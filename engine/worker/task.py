@@ -11,8 +11,10 @@ from __future__ import annotations
 import logging
 import threading
 import time
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
-from functools import partial
+from functools import cache, partial
+from typing import Any
 
 import cloudpickle
 from distributed.comm.core import CommClosedError
@@ -22,6 +24,7 @@ from distributed.utils import sync
 from distributed.worker import Worker, get_worker
 
 from ...graphs.kernels import load
+from ...storage.corpus.tables.frame_parts import frame_rows
 from ...storage.errors import (
     BackendUnavailable,
     BlockError,
@@ -29,7 +32,8 @@ from ...storage.errors import (
     RowsQuarantined,
     UnfitWorker,
 )
-from ...storage.rows import Stretch
+from ...storage.rows import SourceFile, Stretch
+from ...storage.rows.frame_rows import FrameContent
 from ...storage.store.leases.lease import LeaseTicket
 from ...storage.store.shards import StoreLayout, is_intact, read_marker
 from ...storage.targets.target import Target
@@ -85,6 +89,22 @@ class Task:
     shards: tuple[int, ...]
     stretches: tuple[Stretch, ...]
 
+    @property
+    def partitions(self) -> tuple[SourceFile, ...]:
+        """The partitions of a dask frame that the task reads, in their order."""
+        read = (one.file for one in self.stretches if one.file.in_frame and not one.problem)
+        return tuple(dict.fromkeys(read))
+
+    def including(self, parts: Sequence[Any]) -> Task:
+        """Return the task with the frames of its partitions, as dask has brought them."""
+        known = dict(zip(self.partitions, parts, strict=True)) if parts else {}
+        rows = {file: FrameContent(cache(partial(frame_rows, known[file]))) for file in known}
+        stretches = (
+            replace(one, file=replace(one.file, content=rows.get(one.file)))
+            for one in self.stretches
+        )
+        return replace(self, stretches=tuple(stretches))
+
     def __str__(self) -> str:
         """Name the files and rows, for messages."""
         first, last = self.stretches[0], self.stretches[-1]
@@ -106,7 +126,9 @@ class Outcome:
     waited: float = 0.0  # seconds in which nothing was computed because shards were being written
 
 
-def run_task(key: GraphKey, context: bytes, task: Task, mode: TaskMode, topic: str) -> Outcome:
+def run_task(
+    key: GraphKey, context: bytes, task: Task, mode: TaskMode, topic: str, *parts: Any
+) -> Outcome:
     """Compute and commit those shards of a task that are not done yet.
 
     Publish under `topic` that the task has begun, how far it is, and each shard as soon as it is
@@ -118,6 +140,8 @@ def run_task(key: GraphKey, context: bytes, task: Task, mode: TaskMode, topic: s
         Where the graph is found.
     context : bytes
         The `TaskContext`, pickled without the graph.
+    *parts
+        The partitions of the task; see `Task.partitions`. None if it reads no texts.
 
     Raises
     ------
@@ -127,7 +151,7 @@ def run_task(key: GraphKey, context: bytes, task: Task, mode: TaskMode, topic: s
     settle(get_worker())
     try:
         with held_graph(key) as graph:
-            return _outcome(loads(context, graph), task, mode, topic)
+            return _outcome(loads(context, graph), task.including(parts), mode, topic)
     except UnfitWorker as error:
         delay_if_useless(error, topic)
         return Outcome(this_process(), (), sendable(error))

@@ -41,7 +41,7 @@ class Visible:
         found: dict[str, tuple[str, int]] = {}
         contents = []
         for file in files:
-            if file.content is not None:
+            if isinstance(file.content, InMemory):
                 contents.append((file.content.digest, file.content.data))
             folder, _, _ = file.location.rpartition("/")
             if not folder.startswith(_OWN) or file.problem or folder in found:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
 
-from ..formats.registry import FORMATS
+from ..formats.registry import reader_of
 from ..rows import ANY_TEXT, Column, SourceFile, common_kind
 from .index import CorpusIndex
 from .opening import FileOpener
@@ -34,12 +34,12 @@ def own_columns(index: CorpusIndex, opener: FileOpener) -> tuple[Column, ...]:
 
     def columns(file: SourceFile) -> dict[str, str]:
         opener.check(file)
-        return FORMATS[file.format].columns(file, opener)
+        return reader_of(file).columns(file, opener)
 
     with ThreadPoolExecutor(_THREADS) as pool:
         found = list(pool.map(columns, files))
     # Values of files without a schema are strings, whatever kind other files have.
-    schemaless = {"string"} if not all(FORMATS[file.format].has_schema for file in files) else set()
+    schemaless = {"string"} if not all(reader_of(file).has_schema for file in files) else set()
     kinds: dict[str, set[str]] = {}
     for kind_by_name in found:
         for name, kind in kind_by_name.items():

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from ..cleaning.steps import NO_CLEANING, Cleaning
 from ..errors import ColumnNotFound, CorpusEmpty, UsageError
 from ..formats.recognition.transcoding import require_detector
-from ..formats.registry import FORMATS, require_format
+from ..formats.registry import reader_of, require_format
 from ..messages.tracebacks import short_traceback
 from ..rows import SourceFile
 from ..rows.dialect import AUTO, DEFAULT_DIALECT, Dialect
@@ -52,7 +52,8 @@ DEFAULT_TEXT = "text"
 class Corpus:
     """Files of texts, in a fixed order, not read yet. Made by `open_corpus`.
 
-    A corpus with a `source` has no files yet: a run computes them first, next to its results.
+    A corpus with a `source` has no files yet. A run computes them first, next to its results; or
+    they are the partitions of a frame, which it counts first.
     """
 
     files: tuple[SourceFile, ...]
@@ -66,6 +67,7 @@ class Corpus:
     exact: bool = False  # whether large files are identified by all their bytes
     notes: tuple[str, ...] = ()  # sentences for the user, about files that are left out
     source: FrameSource | SplitSource | None = None  # what the files will be computed from
+    known: CorpusIndex | None = field(default=None, compare=False, repr=False)  # if counted before
 
     @cached_property
     def index(self) -> CorpusIndex:
@@ -78,8 +80,16 @@ class Corpus:
             The corpus has no files yet; see `source`.
         """
         self.require_files()
-        index = build_index(self.files, self.opener, self.text, self.id, self.keep)
+        if self.known is not None:
+            index = self.known.moved_to(self.files)
+        else:
+            index = build_index(self.files, self.opener, self.text, self.id, self.keep)
         return replace(index, cleaning=self.cleaning)
+
+    def counted(self, index: CorpusIndex) -> Corpus:
+        """Return this corpus with the files of an index, instead of a source."""
+        files = tuple(one.file for one in index.files)
+        return replace(self, files=files, source=None, known=index)
 
     def require_files(self) -> None:
         """Raise `UsageError` if the files of the corpus are yet to be computed."""
@@ -131,7 +141,7 @@ class Corpus:
 
     def index_of_front(self, rows: int) -> tuple[CorpusIndex, FileOpener]:
         """Return an index that has the first rows, and an opener of its files."""
-        if "index" not in vars(self):
+        if self.known is None and "index" not in vars(self):
             opener = FrontOpener(self.storage_options)
             with suppress(ColumnNotFound, CorpusEmpty):  # there may be more behind
                 index = build_index(self.files[:FILES], opener, self.text, self.id, self.keep)
@@ -173,8 +183,9 @@ class Corpus:
     ) -> Corpus:
         """Return the corpus of pieces of these texts: sentences, paragraphs or others.
 
-        A run computes the pieces first, once, next to its results, as it does with frames; see
-        `submit`. Pieces are cut from cleaned texts; duplicates, if marked, are found among pieces.
+        A run computes the pieces first, once, next to its results, as it does with frames that it
+        stages; see `submit`. Pieces are cut from cleaned texts; duplicates, if marked, are found
+        among pieces.
 
         Parameters
         ----------
@@ -235,9 +246,8 @@ class Corpus:
     @property
     def may_need_encoding(self) -> bool:
         """Whether there are text files, and no encoding was given for them."""
-        formats = {file.format for file in self.files}
         return self.dialect.encoding is None and any(
-            "encoding" in FORMATS[name].options for name in formats
+            "encoding" in reader_of(file).options for file in self.files
         )
 
     @property
@@ -282,7 +292,7 @@ def open_corpus(
         Arrow array. Only the columns that `text`, `id` and `keep` name are read.
 
         Or a DataFrame or Series of dask or dask-cuDF, such as `Corpus.frame` with rows filtered:
-        a run computes it first, once, next to its results; see `submit`.
+        a run reads it partition by partition, or stages it first; see `submit`.
 
         A list of strings is a list of locations. It is taken for texts if at least one is evidently
         a text (it has a line break, more than 200 characters, or more than three words and no

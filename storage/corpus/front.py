@@ -15,7 +15,7 @@ from typing import Any, BinaryIO, cast
 import pyarrow as pa
 
 from ..formats.recognition.transcoding import detected
-from ..formats.registry import FORMATS
+from ..formats.registry import reader_of
 from ..rows import ARROW_KINDS, ColumnSelection, RowSpan, SourceFile, Stretch
 from ..text import PackedText
 from .opening import FileOpener
@@ -79,7 +79,7 @@ def first_texts(
 def _texts(
     file: SourceFile, opener: FileOpener, selection: ColumnSelection, rows: int
 ) -> Iterator[tuple[int, str, tuple[Any, ...]]]:
-    if file.problem or (FORMATS[file.format].single_row and file.size > FRONT_BYTES):
+    if file.problem or (reader_of(file).single_row and file.size > FRONT_BYTES):
         return
     known, _ = detected(file, opener)
     stretch = Stretch(0, known, RowSpan(0, rows, 0, 0))
@@ -97,9 +97,9 @@ class FrontOpener(FileOpener):
     def __call__(self, file: SourceFile) -> Iterator[BinaryIO]:
         """Open the front of a file; all of one that is not read from front to end."""
         with super().__call__(file) as stream:
-            if FORMATS[file.format].random_access:
+            if reader_of(file).random_access:
                 yield stream
                 return
             front = stream.read(FRONT_BYTES)
-            ends = len(front) < FRONT_BYTES or FORMATS[file.format].single_row
+            ends = len(front) < FRONT_BYTES or reader_of(file).single_row
             yield cast("Any", io.BytesIO(front if ends else front[: front.rfind(b"\n") + 1]))

@@ -19,7 +19,7 @@ from typing import Any
 
 from ..cleaning.steps import NO_CLEANING, Cleaning
 from ..errors import ColumnNotFound, CorpusEmpty
-from ..formats.registry import FORMATS
+from ..formats.registry import reader_of
 from ..messages.names import did_you_mean
 from ..rows import (
     ANY_TEXT,
@@ -241,6 +241,18 @@ def build_index(
         No file has any rows.
     """
     files, found = count(files, opener, [text, id or _DEFAULT_ID, *keep])
+    return index_of(files, found, text=text, id=id, keep=keep)
+
+
+def index_of(
+    files: Sequence[SourceFile],
+    found: Sequence[Outline | str],
+    *,
+    text: str,
+    id: str | None,
+    keep: Sequence[str],
+) -> CorpusIndex:
+    """Return the index of files from what counting each of them has found; see `build_index`."""
     readable = [o for o in found if isinstance(o, Outline) and (o.units or o.columns)]
     require_text(files, found, text)
     indexed = tuple(_file_index(f, o, text) for f, o in zip(files, found, strict=True))
@@ -313,7 +325,7 @@ def _file_index(file: SourceFile, found: Outline | str, text: str) -> FileIndex:
     if isinstance(found, str):
         return FileIndex(file, (), found)
     # Without a schema, the keys may differ from record to record.
-    problem = text_problem(found, text) if FORMATS[file.format].has_schema else None
+    problem = text_problem(found, text) if reader_of(file).has_schema else None
     lengths = found.lengths.get(text) or found.lengths.get(ANY_TEXT)
     counted = replace(file, dialect=found.dialect) if found.dialect else file
     return FileIndex(counted, found.units, problem, lengths, found.note)

@@ -46,6 +46,7 @@ from .identity import (
     kind_of,
     listed_digest,
 )
+from .tables.frame_parts import require_same_rows
 from .tables.memory_file import content_of
 from .versions import same_version, version_of
 
@@ -208,6 +209,9 @@ class FileOpener:
     def _check(self, file: SourceFile, data: bytes | None = None) -> None:
         if file.in_memory:
             content_of(file)
+            return
+        if file.in_frame:
+            require_same_rows(file)
             return
         fs, path = filesystem_of(file.location, self._options)
         fs.invalidate_cache(path)

@@ -16,7 +16,7 @@ from itertools import groupby, islice
 
 from ..errors import CorpusChanged
 from ..formats.recognition.transcoding import named
-from ..formats.registry import BROKEN, FORMATS, reason_of
+from ..formats.registry import BROKEN, reader_of, reason_of
 from ..rows import BATCH_ROWS, ColumnSelection, Rows, SourceFile, Stretch
 from .index import CorpusIndex
 from .opening import SMALL_BYTES, CorpusOpener, FileOpener, SmallFileOpener
@@ -46,7 +46,7 @@ def read_stretch(
     reason = stretch.problem or "the file ends before this row"
     if not stretch.problem:
         opener.check(file)
-        batches = FORMATS[file.format].read(file, opener, stretch.span, selection)
+        batches = reader_of(file).read(file, opener, stretch.span, selection)
         if file.dialect.encoding:
             batches = named(batches, file.dialect.encoding)
         try:
@@ -96,8 +96,9 @@ def read_stretches(
     pool = ThreadPoolExecutor(FETCHES, "paninifs-fetch")
 
     def fetching(stretch: Stretch) -> tuple[Stretch, Future[SmallFileOpener] | None]:
-        alone = stretch.problem or stretch.file.size > SMALL_BYTES
-        return stretch, None if alone else pool.submit(SmallFileOpener(opener, stretch.file).fetch)
+        file = stretch.file
+        alone = stretch.problem or file.in_frame or file.size > SMALL_BYTES
+        return stretch, None if alone else pool.submit(SmallFileOpener(opener, file).fetch)
 
     try:
         ahead.extend(fetching(stretch) for stretch in islice(coming, AHEAD))

@@ -23,6 +23,8 @@ from .identity import UNREAD, kind_of
 from .index import CorpusIndex
 from .locations.arguments import Location
 from .opening import FileOpener
+from .tables.frame_parts import require_same_frame
+from .tables.frame_source import FrameSource
 from .versions import same_version
 
 _THREADS = 16
@@ -105,8 +107,12 @@ def files_now_at(
     ------
     CorpusNotFound
         None of the files is there.
+    CorpusChanged
+        The files are partitions of another frame.
     """
     known = [one.file for one in index.files]
+    if any(file.in_frame for file in known):
+        return _of_frame(corpus, index, known)
     formats = {file.format for file in known}
     if not isinstance(corpus, Corpus):
         if any(file.in_memory for file in known):
@@ -127,6 +133,21 @@ def files_now_at(
             f"corpus; it has {len(files):,}, such as {files[0].name}"
         )
     return [_now_at(file, now[file.name]) if file.name in now else file for file in known]
+
+
+def _of_frame(
+    corpus: CorpusLocation, index: CorpusIndex, known: Sequence[SourceFile]
+) -> list[SourceFile]:
+    """Return the partitions of a frame, which are computed when they are read."""
+    if not isinstance(corpus, Corpus):
+        id_column = index.id.name if index.id else None
+        kept = [column.name for column in index.keep]
+        corpus = open_corpus(corpus, text=index.text, id=id_column, keep=kept)
+    source = corpus.source
+    token = source.token if isinstance(source, FrameSource) else None
+    require_same_frame(known, token, "the store")
+    assert isinstance(source, FrameSource)  # as it has the token
+    return list(source.brought(known))
 
 
 def _now_at(file: SourceFile, now: SourceFile) -> SourceFile:

@@ -15,7 +15,8 @@ from ..filesystems.redaction import scrubbed
 from ..rows import Malformed, Opener, Outline, SourceFile
 from . import delimited, document, jsonl, plain
 from .compression import split_suffix
-from .parquet import parquet
+from .format import Format
+from .parquet import as_parquet, parquet
 from .recognition.binary import binary, is_text
 from .recognition.documents import HEAD_BYTES, page, pointer
 from .recognition.encodings import wide
@@ -29,12 +30,21 @@ FORMATS = {
     "text": plain.FORMAT,
     "document": document.FORMAT,
 }
+"""The formats of files, by the names that a user gives them."""
+
+FRAME = "frame"
+"""The format of partitions of dask frames, which no user can name."""
 
 ENDINGS = {ending: name for name, known in FORMATS.items() for ending in known.endings}
 """Format by file ending, used where the user names no format."""
 
 BROKEN = (Malformed, pa.ArrowException)
 """Errors raised while reading a file that does not follow its format."""
+
+
+def reader_of(file: SourceFile) -> Format:
+    """Return how the rows of a file, or of a partition of a frame, are counted and read."""
+    return as_parquet.FORMAT if file.format == FRAME else FORMATS[file.format]
 
 
 def format_of(name: str, within: str | None = None) -> tuple[str, str | None] | None:
@@ -101,7 +111,7 @@ def outline(file: SourceFile, opener: Opener, names: Collection[str] = ()) -> Ou
     OSError
         It cannot be read.
     """
-    known = FORMATS[file.format]
+    known = reader_of(file)
     # A file in an encoding that is known is read as UTF-8, with NULs where it has them.
     impostors = tuple(
         one for one in known.impostors if one is not wide or not file.dialect.encoding

@@ -18,6 +18,8 @@ import pyarrow.compute as pc
 
 from ..cleaning.steps import NO_CLEANING, Cleaning
 from .dialect import DEFAULT_DIALECT, Dialect
+from .frame_rows import SCHEME as FRAME_SCHEME
+from .frame_rows import FrameContent
 from .in_memory import SCHEME, InMemory
 
 EXCERPT_BYTES = 1024
@@ -39,7 +41,7 @@ class SourceFile:
     name: str  # relative to the corpus, so that a corpus may be moved
     size: int  # bytes
     version: str  # its generation, etag or modification time: while it stays, so does the content
-    format: str  # a key of formats.registry.FORMATS
+    format: str  # see formats.registry.reader_of
     compression: str | None  # "gzip", "zstd", "bz2" or None
     problem: str | None = None  # why it cannot be opened, if its listing shows that
     dialect: Dialect = DEFAULT_DIALECT
@@ -47,7 +49,8 @@ class SourceFile:
     digest: str | None = field(default=None, compare=False)
     # With password or signature, if it has any: kept in memory, and sent from client to workers.
     signed_url: str | None = field(default=None, repr=False)
-    content: InMemory | None = field(default=None, compare=False, repr=False)  # if in memory
+    # If it lies in memory, or is a partition of a frame.
+    content: InMemory | FrameContent | None = field(default=None, compare=False, repr=False)
 
     @property
     def location(self) -> str:
@@ -58,6 +61,11 @@ class SourceFile:
     def in_memory(self) -> bool:
         """Whether it lies in memory, and on no filesystem."""
         return self.url.startswith(f"{SCHEME}:")
+
+    @property
+    def in_frame(self) -> bool:
+        """Whether it is a partition of a dask frame, and on no filesystem."""
+        return self.url.startswith(f"{FRAME_SCHEME}:")
 
     @property
     def sequential(self) -> bool:

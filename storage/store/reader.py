@@ -42,7 +42,7 @@ class ResultsStore:
         Passed to fsspec to read the corpus.
     corpus : str, path, list of them, or Corpus, optional
         Where the corpus is now, if not where the last run found it; or the data, if they lay in
-        memory.
+        memory, or were those of a dask frame.
     """
 
     def __init__(
@@ -72,7 +72,7 @@ class ResultsStore:
             Passed to fsspec, for the store and for its corpus.
         corpus : str, path, list of them, or Corpus, optional
             Where the corpus is now, if not where the last run found it; or the data, if they lay in
-            memory.
+            memory, or were those of a dask frame.
 
         Raises
         ------

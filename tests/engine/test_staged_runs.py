@@ -1,4 +1,4 @@
-"""Runs over dask frames: staged next to the store by the run itself, resumed, cleaned away."""
+"""Runs over dask frames that are staged next to the store on request, resumed, cleaned away."""
 
 from __future__ import annotations
 
@@ -41,8 +41,9 @@ def corpus(glosses, tmp_path):
     return folder
 
 
-def run(client, frame, store, **options):
-    return pf.submit(pf.default_graph(), frame, store, client=client, progress=False, **options)
+def run(client, frame, store, *, stage=True, **options):
+    graph = pf.default_graph()
+    return pf.submit(graph, frame, store, client=client, progress=False, stage=stage, **options)
 
 
 def events_of(run):
@@ -98,7 +99,7 @@ def test_a_frame_is_computed_once_and_known_again(client, corpus, tmp_path):
     assert len(log.read_text().split()) == PARTS
     assert not [event for event in events_of(again) if isinstance(event, Staged)]
     staged = pf.open_corpus(tmp_path / "out.staged")
-    assert run(client, staged, store).result().done == PARTS * 4096  # the same files
+    assert run(client, staged, store, stage=None).result().done == PARTS * 4096  # the same files
 
 
 def test_only_the_partitions_that_are_missing_are_computed(client, corpus, tmp_path):
@@ -230,7 +231,7 @@ def test_what_submit_cannot_take_is_refused_at_once(client, corpus, tmp_path):
 
 def test_a_pandas_frame_is_submitted_as_data_in_memory(inline, tmp_path):
     frame = pd.DataFrame({"text": ["un", "deux"]})
-    assert run(inline, frame, tmp_path / "out.zarr").result().done == 2
+    assert run(inline, frame, tmp_path / "out.zarr", stage=None).result().done == 2
     assert not (tmp_path / "out.staged").exists()
 
 

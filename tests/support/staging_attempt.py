@@ -36,10 +36,11 @@ class StagingAttempt:
     results: str
     log: str
     seconds: float
+    stage: bool | None = True
 
     def __call__(self) -> None:
         os.setpgid(0, 0)
         with pf.connect("threads", quiet=True) as client:
             frame = logged_frame(self.corpus, self.log, self.seconds)
-            run = pf.submit(pf.default_graph(), frame, self.results, client=client, progress=False)
-            run.result()
+            options = {"client": client, "progress": False, "stage": self.stage}
+            pf.submit(pf.default_graph(), frame, self.results, **options).result()

@@ -122,7 +122,7 @@ def export(
         Show progress in a terminal.
     corpus : str, path, list of them, or Corpus, optional
         Where the corpus is now, if not where the last run found it; or the data, if they lay in
-        memory.
+        memory, or were those of a dask frame.
     storage_options : mapping, optional
         Passed to fsspec, for results and corpus.
 

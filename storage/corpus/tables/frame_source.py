@@ -1,17 +1,22 @@
-"""`FrameSource`: a dask frame, which becomes the files of a corpus once it is computed.
+"""`FrameSource`: a dask frame, whose partitions become the files of a corpus.
 
-A frame has no row numbers before it is computed, and computing it again may give another result. So
-it is computed once, next to the results; how is in `engine.staged`.
+A frame has no row numbers before its partitions are counted; how a run counts and reads them is in
+`engine.run.frames`. One that may give another result when it is computed again is computed once,
+next to the results; how is in `engine.staged`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from functools import cached_property, lru_cache
 from typing import TYPE_CHECKING, Any
 
 from ...errors import ColumnNotFound
 from ...messages.names import did_you_mean, listed, quoted
+from ...rows import SourceFile
+from ...rows.frame_rows import FrameRows
+from .frame_parts import brought, frame_rows
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -36,6 +41,35 @@ class FrameSource:
     def partitions(self) -> int:
         """Number of partitions, each of which is staged at once."""
         return int(self.frame.npartitions)
+
+    @cached_property
+    def token(self) -> str | None:
+        """What identifies the frame in every process; None if dask cannot tell."""
+        import dask
+        from dask.base import tokenize
+        from dask.tokenize import TokenizationError
+
+        try:
+            with dask.config.set({"tokenize.ensure-deterministic": True}):
+                return str(tokenize(self.frame))
+        except TokenizationError:
+            return None
+
+    @cached_property
+    def parts(self) -> Sequence[Any]:
+        """The partitions as delayed objects; their number may be smaller than `partitions`.
+
+        dask may read several as one.
+        """
+        return list(self.frame.to_delayed())
+
+    def brought(self, files: Iterable[SourceFile]) -> tuple[SourceFile, ...]:
+        """Return partitions that dask computes when they are read, as files; one is kept."""
+        return brought(files, self._last_rows)
+
+    @cached_property
+    def _last_rows(self) -> Callable[[int], FrameRows]:
+        return lru_cache(maxsize=1)(lambda number: frame_rows(self.parts[number].compute()))
 
     def head(self, n: int) -> pd.DataFrame:
         """Return the first rows as a pandas frame; as many partitions as needed are computed."""

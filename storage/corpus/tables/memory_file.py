@@ -85,7 +85,7 @@ def content_of(file: SourceFile) -> InMemory:
     CorpusChanged
         This process does not have it, or it is not what was indexed.
     """
-    content = file.content or held(file.url)
+    content = file.content if isinstance(file.content, InMemory) else held(file.url)
     again = "(corpus=paninifs.open_corpus(data), with text=, id= and keep= as they were)"
     if content is None:
         raise CorpusChanged(

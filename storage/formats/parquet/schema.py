@@ -80,16 +80,17 @@ def kinds_of(footer: Footer) -> dict[str, str]:
     """Return the kind of every column: "string", "int64", "float64", or an Arrow type."""
     return {
         name: next((footer.problems[leaf] for leaf in column.leaves if leaf in footer.problems), "")
-        or _kind(column.type)
+        or arrow_kind(column.type)
         for name, column in columns_of(footer.schema).items()
     }
 
 
-def _kind(type_: pa.DataType) -> str:
+def arrow_kind(type_: pa.DataType) -> str:
+    """Return the kind of values: "string", "int64", "float64", or an Arrow type."""
     if isinstance(type_, pa.BaseExtensionType):
-        return TEXT if type_.extension_name == UUID else _kind(type_.storage_type)
+        return TEXT if type_.extension_name == UUID else arrow_kind(type_.storage_type)
     if pa.types.is_dictionary(type_):
-        return _kind(type_.value_type)
+        return arrow_kind(type_.value_type)
     if holds_text(type_):
         return TEXT
     if pa.types.is_integer(type_):

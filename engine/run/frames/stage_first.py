@@ -1,7 +1,7 @@
-"""`staged_first`: the first stage of a run over a frame, which is staged next to the results.
+"""`staged_first`: the first stage of a run over a frame that is staged next to the results.
 
-This is the only place that decides that a corpus without files is staged: everything after it sees
-a corpus of files. What is staged, and how it is resumed, is in `engine.staged`.
+Everything after it sees a corpus of files. What is staged, and how it is resumed, is in
+`engine.staged`.
 """
 
 from __future__ import annotations
@@ -10,14 +10,15 @@ import os
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from ...storage.errors import PaniniError, RunFailed
-from ...storage.targets.open import open_target
-from ...storage.targets.target import Target
-from ..monitoring.events import Event, Notice, Staged
-from ..staged.folder import Part, remove_staged
-from ..staged.parts import stage_into, unloadable
-from .dispatch import Dispatch
-from .spec import RunSpec
+from ....storage.errors import PaniniError, RunFailed
+from ....storage.targets.open import open_target
+from ....storage.targets.target import Target
+from ...monitoring.events import Event, Notice, Staged
+from ...staged.folder import Part, remove_staged
+from ...staged.parts import stage_into, unloadable
+from ..dispatch import Dispatch
+from ..spec import RunSpec
+from .computing import compute_each
 
 ENDING = ".staged"
 """Ending of the folder's name, in place of the ``.zarr`` of the results."""
@@ -72,8 +73,7 @@ class _Staging:
         what: str,
         folder: str,
     ) -> None:
-        self._client, self._priority = spec.client, spec.priority
-        self._dispatch, self._publish = dispatch, publish
+        self._spec, self._dispatch, self._publish = spec, dispatch, publish
         self._what, self._folder = what, folder
 
     def compute(self, tasks: Sequence[Any], parts: int) -> list[Part]:
@@ -89,7 +89,7 @@ class _Staging:
 
         self._publish(Staged(parts, before, self._folder))
         try:
-            self._each(tasks, add)
+            compute_each(self._spec, self._dispatch, tasks, add)
         except PaniniError:
             raise
         except Exception as error:
@@ -100,33 +100,3 @@ class _Staging:
             )
             raise failed from error
         return done
-
-    def _each(self, delayed: Sequence[Any], when_done: Callable[[Any], None]) -> None:
-        """Compute delayed objects, and pass on each value when it is known.
-
-        Raises
-        ------
-        PaniniError
-            The run was stopped, or the cluster is gone.
-        """
-        from distributed import CancelledError, as_completed
-        from distributed.comm.core import CommClosedError
-
-        stopping = self._dispatch.stopping
-        futures = self._client.compute(list(delayed), priority=self._priority)
-        stopping.in_flight.update(futures)
-        try:
-            stopping.require_going()  # perhaps stopped without cancelling these
-            with self._dispatch.watched():
-                for future in as_completed(futures, loop=self._client.loop):
-                    when_done(future.result())
-                    stopping.in_flight.discard(future)
-        except (CancelledError, CommClosedError) as error:
-            why = stopping.why_gone("while the frame was staged", error)
-            raise why from why.__cause__
-        finally:
-            left = [future for future in futures if future in stopping.in_flight]
-            stopping.in_flight.difference_update(left)
-            if left:
-                self._client.cancel(left)
-        stopping.require_going()
