@@ -21,10 +21,10 @@ JOINED = 2
 """Micro-batches that are joined before they are cut, so that larger ones can be tried too."""
 
 JOINED_COPIES = 6
-"""Joined batches in memory: what is read next, as batches and joined, what is being cut, and the
+"""Joined batches in memory: one that is read, one that waits, one that is joined and cut, and the
 micro-batches in flight, at most six."""
 
-MAX_SCALE = 8.0
+MAX_SCALE = 2.0
 """Largest multiple of a device's own micro-batch; with larger ones, results only wait."""
 
 
