@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections import deque
 from collections.abc import Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import asdict
@@ -69,7 +70,7 @@ class ShardWriter:
         self._room = Semaphore(shards_in_flight(layout, max_writes) - 1)
         self._waiting: SimpleQueue[tuple[int, ShardBuffer]] = SimpleQueue()
         self._pool = ThreadPoolExecutor(1, "paninifs-write")
-        self._writes: list[Future[None]] = []
+        self._writes: deque[Future[None]] = deque()  # in order
         self.done: list[ShardDone] = []
         self.waited = 0.0
 
@@ -87,9 +88,8 @@ class ShardWriter:
         began = time.perf_counter()
         self._room.acquire()
         self.waited += time.perf_counter() - began
-        for write in self._writes:
-            if write.done():
-                write.result()
+        while self._writes and self._writes[0].done():
+            self._writes.popleft().result()
         self._waiting.put((shard, buffer))
         self._writes.append(self._pool.submit(self._write_waiting))
 

@@ -1,7 +1,7 @@
 """Digests of objects, as markers hold them: made by `digest`, compared by `is_unchanged`.
 
 They find damage, such as flipped bits, objects that a power loss tore, and objects of another run.
-They are no protection against an object made to have a given digest; nothing in a store is. Markers
+They do not protect against an object made to have a given digest; nothing in a store does. Markers
 of earlier versions hold the SHA-256 of each object instead, which takes ten times as long.
 """
 
