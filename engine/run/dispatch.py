@@ -25,6 +25,7 @@ from ..worker.readiness import Readiness
 from ..worker.sent_graph import SentGraph
 from ..worker.task import Outcome, Task, TaskContext, TaskMode, run_task
 from ..worker.values.worker_process import WorkerProcess
+from .completion import Completed
 from .failures.killed import MAX_SUSPECTS, Killed, Suspects
 from .failures.lost_workers import LostWorkers
 from .failures.watchdog import Watchdog
@@ -226,11 +227,11 @@ class Dispatch:
         left : list of Task
             Tasks that were not run, because the first ones all killed their workers.
         """
-        from distributed import KilledWorker, as_completed
+        from distributed import KilledWorker
 
         killed: list[Killed] = []
         queue = iter(tasks)
-        finished = as_completed(loop=self._client.loop)
+        finished = Completed(self._client)
         for task in islice(queue, self._max_in_flight()):
             finished.add(self._send(mode, task))
         for future in finished:

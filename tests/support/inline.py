@@ -129,9 +129,14 @@ class _Completed:
     def add(self, future):
         self._futures.append(future)
 
-    def __iter__(self):
-        while self._futures:
-            yield self._futures.popleft()
+    def is_empty(self):
+        return not self._futures
+
+    def has_ready(self):
+        return bool(self._futures)
+
+    def next(self):
+        return self._futures.popleft()
 
 
 class InlineClient:

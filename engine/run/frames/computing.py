@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from ..completion import Completed
 from ..dispatch import Dispatch
 from ..spec import RunSpec
 
@@ -19,7 +20,7 @@ def compute_each(
     PaniniError
         The run was stopped, or the cluster is gone.
     """
-    from distributed import CancelledError, as_completed
+    from distributed import CancelledError
     from distributed.comm.core import CommClosedError
 
     client, stopping = spec.client, dispatch.stopping
@@ -28,7 +29,7 @@ def compute_each(
     try:
         stopping.require_going()  # perhaps stopped without cancelling these
         with dispatch.watched():
-            for future in as_completed(futures, loop=client.loop):
+            for future in Completed(client, futures):
                 when_done(future.result())
                 stopping.in_flight.discard(future)
     except (CancelledError, CommClosedError) as error:

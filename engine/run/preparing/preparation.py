@@ -9,6 +9,7 @@ from ....storage.errors import PaniniError, RunFailed, UnfitWorker
 from ...cluster.remote_call import answer, submit_call
 from ...worker.readiness import Readiness, readiness
 from ...worker.sent_graph import CannotLoad, SentGraph
+from ..completion import Completed
 from ..failures.killed import describe_death
 
 if TYPE_CHECKING:
@@ -85,11 +86,11 @@ class Preparation:
 
     def _first_answer(self) -> Readiness | PaniniError:
         """Return what the first ready worker reports, or else a problem."""
-        from distributed import KilledWorker, as_completed
+        from distributed import KilledWorker
 
         problems: list[PaniniError] = []
         try:
-            for future in as_completed(self.futures, loop=self._client.loop):
+            for future in Completed(self._client, self.futures):
                 try:
                     ready: Readiness = answer(future.result())
                 except UnfitWorker as error:

@@ -17,6 +17,7 @@ from ....graphs.reductions.reduce_block import ReduceBlock
 from ....storage.errors import BlockError, PaniniError, RunFailed
 from ....storage.store.layout import TEXT
 from ...worker.user_code import frames_of, in_words, sources_of_functions
+from ..completion import Completed
 from .growth import MemoryGrowth
 
 if TYPE_CHECKING:
@@ -111,13 +112,12 @@ class Reducer:
 
         def get(graph: Any, keys: Any, **_: Any) -> Any:
             from dask.core import flatten
-            from distributed import as_completed
 
             nested = self._client.get(graph, keys, sync=False, retries=3, priority=self._priority)
             futures = list(flatten([nested]))
             self._hold(futures)
             try:
-                for _ in as_completed(futures, loop=self._client.loop):
+                for _future in Completed(self._client, futures):
                     pass
                 held = self._client.nbytes([future.key for future in futures], summary=False)
                 nbytes = sum(held.values())
