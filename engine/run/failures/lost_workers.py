@@ -125,7 +125,8 @@ class LostWorkers:
         """Wait until the processes without their device have left the cluster."""
         deadline = time.monotonic() + timeout
         while time.monotonic() < deadline:
-            if not self._still_leaving() & self._client.nthreads().keys():
+            leaving = self._still_leaving()
+            if not leaving or not leaving & self._client.nthreads().keys():
                 return
             time.sleep(POLL_SECONDS)
 
