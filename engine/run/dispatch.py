@@ -267,7 +267,8 @@ class Dispatch:
 
     def _max_in_flight(self) -> int:
         """Return how many tasks may be in flight with the current workers."""
-        return TASKS_PER_THREAD * self.threads + TASKS_WAITING
+        drops = self._parts is not None and not self._parts.keeps  # a task in flight has its own
+        return TASKS_PER_THREAD * self.threads + (0 if drops else TASKS_WAITING)
 
     def _send(self, mode: TaskMode, task: Task) -> Future[Any]:
         preferred = self._lost.preferred()

@@ -19,6 +19,7 @@ from frame_attempt import PARTS, ROWS, SHARD_ROWS, FrameAttempt, computed, logge
 
 import paninifs as pf
 from paninifs.engine.monitoring.events import ShardDone
+from paninifs.engine.run.dispatch import TASKS_PER_THREAD
 from paninifs.engine.run.frames import partitions
 from paninifs.engine.worker.task import Task
 from paninifs.storage.corpus.tables.frame_parts import frame_file, frame_rows
@@ -163,7 +164,8 @@ def test_quarantined_rows_are_named_by_partition_and_row(client, tmp_path):
 
 
 @pytest.mark.slow("five runs")
-def test_only_partitions_that_are_missing_are_computed_again(client, tmp_path):
+def test_only_partitions_that_are_missing_are_computed_again(client, tmp_path, monkeypatch):
+    monkeypatch.setattr(partitions, "frame_rows", None)  # no partition comes to the client
     store = tmp_path / "out.zarr"
     run(client, logged(tmp_path), store).result()
     assert computed(tmp_path) == list(range(PARTS))  # once each, to be counted and to be read
@@ -182,10 +184,22 @@ def test_partitions_that_do_not_fit_are_computed_when_needed(client, tmp_path, m
     run(client, logged(tmp_path), tmp_path / "kept.zarr").result()
     computed(tmp_path)
     monkeypatch.setattr(partitions, "MEMORY_SHARE", 0.0)
-    held = []
-    work = run(client, logged(tmp_path), tmp_path / "out.zarr")
-    work.events.subscribe(lambda event: isinstance(event, ShardDone) and held.append(event.shard))
-    work.result()
+    in_flight, most = set(), []
+    own = partitions.FramePartitions
+
+    def futures(self, task, futures=own.futures):
+        in_flight.add(task)
+        most.append(len(in_flight))
+        return futures(self, task)
+
+    def done(self, *tasks, done=own.done):
+        in_flight.difference_update(tasks)
+        done(self, *tasks)
+
+    monkeypatch.setattr(own, "futures", futures)
+    monkeypatch.setattr(own, "done", done)
+    run(client, logged(tmp_path), tmp_path / "out.zarr").result()
+    assert max(most) == TASKS_PER_THREAD * sum(client.nthreads().values())  # and none waiting
     times = np.bincount(computed(tmp_path), minlength=PARTS)
     assert times.min() >= 2  # counted, dropped, and computed for its tasks
     assert times.max() <= 3  # the first may be kept from being counted; others are on two tasks
@@ -267,7 +281,12 @@ def doubled(text, words):
     return (2 * words + np.array(lacks)).astype(np.int32)
 
 
-@pytest.mark.slow("three runs")
+@pf.map_block(fields=[pf.Field("halved", np.int32)])
+def halved(words):
+    return words // 2
+
+
+@pytest.mark.slow("four runs")
 def test_blocks_that_are_added_read_the_same_frame(client, tmp_path):
     store = tmp_path / "out.zarr"
     run(client, logged(tmp_path), store).result()
@@ -276,7 +295,11 @@ def test_blocks_that_are_added_read_the_same_frame(client, tmp_path):
     run(client, logged(tmp_path), store, graph).result()
     assert computed(tmp_path) == list(range(PARTS))
     run(client, logged(tmp_path), store, graph + doubled).result()
+    computed(tmp_path)
+    run(client, logged(tmp_path), store, graph + doubled + halved).result()
+    assert computed(tmp_path) == []  # it takes no text
     found = pf.open_results(store)
+    assert set(found.halved.values) == {1}
     assert set(found.words.values) == {3}
     assert set(found.doubled.values) == {6}
 
@@ -332,8 +355,9 @@ def test_a_frame_that_the_user_keeps_stays(client, tmp_path):
     kept = client.persist(logged(tmp_path))
     wait(kept)
     computed(tmp_path)
-    run(client, kept, tmp_path / "out.zarr").result()
-    work = run(client, kept, tmp_path / "cancelled.zarr")
+    corpus = pf.open_corpus(kept, keep=["n"])  # every column, so that the keys are the same
+    run(client, corpus, tmp_path / "out.zarr").result()
+    work = run(client, corpus, tmp_path / "cancelled.zarr")
     work.cancel()
     with pytest.raises(RunCancelled):
         work.result()
@@ -360,6 +384,32 @@ def test_a_partition_is_dropped_with_the_last_task_that_reads_it(tmp_path):
         assert key not in own.futures
         broken = Task(0, (0,), (Stretch(0, file, RowSpan(0, 9, 0, 0), "its worker died"),))
         assert parts.futures(broken) == []
+
+
+def fails(part, folder):
+    if Path(folder, "broken").exists():
+        raise OSError("broken")
+    return part
+
+
+@pytest.mark.slow("a cluster of its own")
+def test_a_partition_that_failed_is_computed_again_for_the_next_try(tmp_path):
+    frame = logged(tmp_path)
+    frame = frame.map_partitions(fails, str(tmp_path), meta=frame._meta)
+    with cluster_of_one(tmp_path, processes=False) as own:
+        corpus = pf.open_corpus(frame)
+        parts = partitions.FramePartitions(own, corpus.source, 0)
+        file = frame_file("token", 1, frame_rows(corpus.source.parts[1].compute()))
+        task = Task(0, (0,), (Stretch(0, file, RowSpan(0, 9, 0, 0)),))
+        (tmp_path / "broken").touch()
+        parts.expect([task])  # there is room, so that it is kept
+        (future,) = parts.futures(task)
+        with pytest.raises(OSError, match="broken"):
+            future.result()
+        parts.done(task)
+        (tmp_path / "broken").unlink()
+        (future,) = parts.futures(task)
+        assert len(future.result()) == ROWS
 
 
 @pytest.mark.slow("a cluster of its own")

@@ -38,6 +38,12 @@ class FramePartitions:
     """The partitions of a frame, on the cluster of a run.
 
     Futures are released, and never cancelled: they may be those of a frame that the user keeps.
+
+    Attributes
+    ----------
+    source : FrameSource
+    keeps : bool
+        Whether partitions are kept until the run ends.
     """
 
     def __init__(self, client: Client, source: FrameSource, priority: int) -> None:
@@ -45,7 +51,7 @@ class FramePartitions:
         self._client, self._priority = client, priority
         self._kept: dict[int, Any] = {}  # delayed objects, of futures
         self._users: Counter[int] = Counter()  # tasks in flight, by partition
-        self._keeps = False  # whether partitions are kept
+        self.keeps = False
         self._rows = lru_cache(maxsize=1)(self._gathered)
 
     # --- before any task --------------------------------------------------------------------------
@@ -55,18 +61,18 @@ class FramePartitions:
 
         These are all if they share work.
         """
-        self._keeps = _share_work(self.source.parts)
+        self.keeps = _share_work(self.source.parts)
         threads = sum(self._client.nthreads().values())
         numbers = range(len(self.source.parts))
-        first = numbers if self._keeps else numbers[: max(1, threads)]
+        first = numbers if self.keeps else numbers[: max(1, threads)]
         self._compute(first)
         return first
 
     def choose(self, nbytes: int, *, of: int) -> None:
         """Decide whether partitions are kept, given the bytes `of` some of them."""
         parts = len(self.source.parts)
-        if self._keeps or _fits(self._client, nbytes * parts // max(1, of)):
-            self._keeps = True
+        if self.keeps or _fits(self._client, nbytes * parts // max(1, of)):
+            self.keeps = True
             self._compute(range(parts))
         else:
             self._kept.clear()
@@ -75,10 +81,10 @@ class FramePartitions:
         """Prepare for tasks: compute the partitions that they read, if these are to be kept."""
         files = {number_of(file): file for task in tasks for file in task.partitions}
         missing = [number for number in sorted(files) if number not in self._kept]
-        if not self._keeps and missing:
+        if not self.keeps and missing:
             nbytes = sum(files[number].size for number in missing)
-            self._keeps = _share_work(self.source.parts) or _fits(self._client, nbytes)
-        if self._keeps:
+            self.keeps = _share_work(self.source.parts) or _fits(self._client, nbytes)
+        if self.keeps:
             self._compute(missing)
 
     def delayed(self, numbers: Sequence[int]) -> list[Any]:
@@ -104,7 +110,7 @@ class FramePartitions:
         for file in (file for task in tasks for file in task.partitions):
             number = number_of(file)
             self._users[number] -= 1
-            if not self._users[number] and not self._keeps:
+            if not self._users[number] and not self.keeps:
                 self._kept.pop(number, None)
 
     def release(self) -> None:
@@ -126,7 +132,8 @@ class FramePartitions:
         if not missing:
             return
         parts = [self.source.parts[number] for number in missing]
-        kept = self._client.persist(parts, priority=self._priority, retries=RETRIES)
+        # Tasks that have their partitions go first.
+        kept = self._client.persist(parts, priority=self._priority - 1, retries=RETRIES)
         for number, one in zip(missing, kept, strict=True):
             self._kept[number] = one
 
