@@ -21,7 +21,11 @@ _HOMES: Mapping[str, tuple[str, ...]] = {
     "Field": ("storage.field.Field",),
     "Graph": ("graphs.graph.Graph",),
     "MapBlock": ("graphs.block.MapBlock",),
-    "MicroBatch": ("engine.micro_batch.MicroBatch", "engine.worker.micro_batch.MicroBatch"),
+    "MicroBatch": (
+        "engine.micro_batch.MicroBatch",
+        "engine.worker.micro_batch.MicroBatch",
+        "engine.worker.micro_batches.micro_batch.MicroBatch",
+    ),
     "Model": ("engine.advisor.work.Model", "engine.costs.work.Model"),
     "PackedText": ("storage.text.PackedText",),
     "ReduceBlock": ("graphs.reductions.reduce_block.ReduceBlock",),
