@@ -241,3 +241,10 @@ def test_without_a_gpu_the_frame_says_so(tmp_path, monkeypatch):
     with pytest.raises(BackendUnavailable, match="they need a GPU in this process"):
         pf.frame(corpus, "cuda")
     assert "index" not in vars(corpus)
+    assert "index" not in vars(corpus)
+
+
+def test_what_reads_a_partition_takes_what_it_is_given():
+    inspect.signature(cudf.DataFrame.to_arrow).bind(None)
+    assert isinstance(inspect.getattr_static(cudf.DataFrame, "columns"), property)
+    assert callable(dask_cudf.DataFrame.to_delayed)
