@@ -93,8 +93,8 @@ def require_same_rows(file: SourceFile) -> None:
     if not isinstance(file.content, FrameContent):
         raise CorpusChanged(
             f"{file.url}: the texts are those of a dask frame, which is not in this process; give "
-            "the same frame again (corpus=frame, or open_corpus(frame) with text=, id= and keep= as "
-            "they were)"
+            "the same frame again (corpus=frame, or open_corpus(frame) with text=, id= and keep= "
+            "as they were)"
         )
     if file.content.rows().digest != file.digest:
         raise CorpusChanged(
@@ -110,6 +110,6 @@ def require_same_frame(files: Iterable[SourceFile], token: str | None, what: str
     if token != known:
         raise CorpusChanged(
             f"{what} holds the results of another frame (its token was {known}, and is "
-            f"{token or 'unknown'} now): give the same frame, made in the same way, with text=, id= "
-            "and keep= as they were"
+            f"{token or 'unknown'} now): give the same frame, made in the same way, with text=, "
+            "id= and keep= as they were"
         )
