@@ -241,7 +241,6 @@ def test_without_a_gpu_the_frame_says_so(tmp_path, monkeypatch):
     with pytest.raises(BackendUnavailable, match="they need a GPU in this process"):
         pf.frame(corpus, "cuda")
     assert "index" not in vars(corpus)
-    assert "index" not in vars(corpus)
 
 
 def test_what_reads_a_partition_takes_what_it_is_given():
