@@ -65,6 +65,15 @@ class NormalForms:
             next((one.not_nfd for one in every if one.not_nfd is not None), None),
         )
 
+    def before(self, row: int) -> NormalForms:
+        """Return the findings in rows before a number.
+
+        >>> NormalForms(3, 70).before(64)
+        NormalForms(not_nfc=3, not_nfd=None)
+        """
+        rows = (self.not_nfc, self.not_nfd)
+        return NormalForms(*(one if one is not None and one < row else None for one in rows))
+
     @property
     def warning(self) -> str | None:
         """Warning for a corpus whose texts are neither all in NFC nor all in NFD."""

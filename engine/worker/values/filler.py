@@ -97,7 +97,7 @@ class Filler:
         assert isinstance(rows, Rows)  # the first stage reads them
         spec = self.spec
         buffer.quarantined += [quarantined_rows(stretch, fault) for fault in rows.faults]
-        buffer.forms = self._forms
+        buffer.forms = self._forms.before(buffer.stop)
         if spec.id_column is None:
             buffer.array("id")[here] = np.arange(row, row + len(rows))
         ids = [("id", spec.id_column)] if spec.id_column else []
