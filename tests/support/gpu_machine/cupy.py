@@ -30,17 +30,16 @@ HANGING = os.environ.get("PANINIFS_HANGING_SUBJECT", "")
 """Subject of `gpu.py` in which copies never end and SIGTERM is ignored, as while a device hangs."""
 
 
-class Event:
-    """A point in a stream; work on the stand-in is done when the call returns."""
+class Event(base.cuda.Event):
+    """A point in a stream, with the time at which it was recorded."""
 
     def __init__(self, block=False, disable_timing=False):
+        super().__init__(block, disable_timing)
         self._untimed, self._at = disable_timing, 0.0
 
     def record(self, stream=None):
+        super().record(stream)
         self._at = time.perf_counter()
-
-    def synchronize(self):
-        pass
 
 
 def _elapsed(begin, end):
@@ -116,7 +115,6 @@ def _set(self, values, stream=None, _set=base.ndarray.set):
 base.ndarray.set = _set
 cuda = base.cuda
 cuda.Event, cuda.Device, cuda.get_elapsed_time = Event, Device, _elapsed
-cuda.get_current_stream = lambda: cuda.Stream(non_blocking=True)
 cuda.alloc_pinned_memory = bytearray
 cuda.set_allocator = lambda allocator: None
 cuda.nvrtc = SimpleNamespace(getVersion=lambda: (0, 0))
