@@ -295,7 +295,7 @@ def test_shards_finished_before_a_failure_are_mirrored(submit, tmp_path, write_j
 
     @pf.map_block(fields=[pf.Field("n_bytes", "int32")])
     def fails_late(text):
-        if bytes(next(iter(text))).endswith(b" 7"):
+        if any(bytes(one).endswith(b" 7") for one in text):
             raise ValueError("no")
         return np.diff(text.offsets).astype("int32")
 
