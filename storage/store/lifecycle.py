@@ -158,8 +158,8 @@ def _begin_new(
     objects = store_metadata(target, stages, index, (computed, ()))
     ticket.check(target)  # counting may have taken a while
     discard(target, manifest)
-    for key, data in objects.items():
-        target.put(key, data)
+    root = objects.pop(ROOT_KEY)
+    target.put_all(objects, {ROOT_KEY: root})
     write_index(target, manifest, index)
     target.put(MANIFEST_KEY, manifest.to_json())
     return OpenStore(
@@ -168,7 +168,7 @@ def _begin_new(
         index=index,
         layout=manifest.layout(index),
         done={},
-        root=objects[ROOT_KEY],
+        root=root,
         stages=stages,
     )
 
