@@ -266,9 +266,10 @@ class Dispatch:
         return self._suspects
 
     def _max_in_flight(self) -> int:
-        """Return how many tasks may be in flight with the current workers."""
+        """Return how many tasks may be in flight with the current workers, at least one."""
         drops = self._parts is not None and not self._parts.keeps  # a task in flight has its own
-        return TASKS_PER_THREAD * self.threads + (0 if drops else TASKS_WAITING)
+        waiting = 0 if drops else TASKS_WAITING
+        return max(1, TASKS_PER_THREAD * self.threads + waiting)  # all workers may be restarting
 
     def _send(self, mode: TaskMode, task: Task) -> Future[Any]:
         preferred = self._lost.preferred()
