@@ -518,7 +518,9 @@ def test_partitions_that_dask_spills_give_the_same_store(tmp_path, monkeypatch):
     spilled = []
     with cluster_of_one(tmp_path, memory_limit="800MB") as own:
         work = run(own, frame, tmp_path / "out.zarr", shard_rows=4096)
-        work.events.subscribe(lambda _: spilled.extend(_spilled(own)))
+        while work.status().state in ("indexing", "running"):
+            spilled += _spilled(own)
+            time.sleep(0.1)
         work.result()
     assert max(spilled) > 100 << 20
     with cluster_of_one(tmp_path, memory_limit="4GB") as own:

@@ -17,6 +17,7 @@ from hypothesis import strategies as st
 
 import paninifs as pf
 from paninifs.engine.monitoring.events import ShardDone
+from paninifs.engine.run.dispatch import Dispatch
 from paninifs.engine.run.tasks import joined_tasks, longest_first, tasks_left
 from paninifs.engine.worker.micro_batches.micro_batch import MicroBatch
 from paninifs.engine.worker.task import Task, worth_logging
@@ -101,6 +102,13 @@ def test_tasks_for_a_device_are_joined_within_bounds(sizes, done, threads):
         if one.shards[-1] + 1 == other.shards[0]:
             rows = layout.bounds(other.shards[-1])[1] - layout.bounds(one.shards[0])[0]
             assert rows > most or one in apart
+
+
+def test_a_task_waits_while_all_workers_are_restarting():
+    dispatch = Dispatch.__new__(Dispatch)  # only what the number depends on
+    dispatch._lost = SimpleNamespace(threads=dict)
+    dispatch._parts = SimpleNamespace(keeps=False)
+    assert dispatch._max_in_flight() == 1
 
 
 @pf.map_block(fields=[pf.Field("n", "int32")], name="steady", version="1")
