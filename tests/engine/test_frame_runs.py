@@ -516,7 +516,7 @@ def test_partitions_that_dask_spills_give_the_same_store(tmp_path, monkeypatch):
     frame = dd.from_map(long_texts, range(30), meta=meta)
     monkeypatch.setattr(partitions, "_share_work", lambda parts: True)  # so they are kept
     spilled = []
-    with cluster_of_one(tmp_path, memory_limit="800MB") as own:
+    with cluster_of_one(tmp_path, memory_limit="1GB") as own:
         work = run(own, frame, tmp_path / "out.zarr", shard_rows=4096)
         while work.status().state in ("indexing", "running"):
             spilled += _spilled(own)
