@@ -25,8 +25,8 @@ other workers take part: reading its beginning again takes a fraction of a secon
 TASK_BATCHES = 6
 """Joined batches of a task on a device: the first and the last leave some of its places empty."""
 
-TASKS_PER_THREAD = 2
-"""Tasks for each thread, before tasks are joined further."""
+LEAST_PER_THREAD = 2
+"""Tasks that joining leaves for each thread, if there are enough."""
 
 REREAD_BYTES = 64 << 20
 """Most bytes of a file that can only be read from its beginning, for its partition to be cut."""
@@ -75,7 +75,7 @@ def joined_tasks(
     texts = sum(file.rows for file in known)
     mean = sum(file.lengths.nbytes for file in known if file.lengths) / max(1, texts)
     batch = min(joined.rows, int(joined.text_bytes / mean) if mean else joined.rows)
-    share = store.layout.rows // (TASKS_PER_THREAD * max(1, threads))
+    share = store.layout.rows // (LEAST_PER_THREAD * max(1, threads))
     most = max(batch // JOINED, min(share, TASK_BATCHES * batch))
     found: list[Task] = []
     for task in tasks:

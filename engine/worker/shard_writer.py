@@ -34,8 +34,8 @@ def shards_in_flight(layout: StoreLayout, max_writes: int = MAX_WRITES) -> int:
 class ShardWriter:
     """Commits shards in the background; those that wait while others are written, together.
 
-    So there is no delay where writing is fast, and where it is slow, the disk is waited for once
-    for several shards. Before each group it checks that the run still owns the store.
+    Where writing is fast, a shard waits for none; where it is slow, the disk is waited for once for
+    several shards. Before each group it checks that the run still owns the store.
 
     Parameters
     ----------

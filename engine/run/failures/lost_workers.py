@@ -77,8 +77,8 @@ class LostWorkers:
         """Return the addresses of usable workers if there are others; None: tasks go anywhere.
 
         While no worker runs at all, dask queues a task with addresses for workers with these
-        addresses only, although they are preferences. So workers that leave are no reason to
-        prefer others, which may have to be restarted meanwhile: only those that stay are.
+        addresses only, although they are preferences. So others are preferred only while a worker
+        that is excluded stays, and not because of one that leaves: they may have to be restarted.
         """
         if not self._excluded:
             return None

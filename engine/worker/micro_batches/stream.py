@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextvars import copy_context
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any, Generic, Self, TypeVar
 
 import numpy.typing as npt
@@ -151,7 +152,8 @@ class Stream(Generic[AnyCall]):
     def _begun(self, call: AnyCall, turn: AnyTurn, start: int, stop: int) -> Future[Part]:
         if self._pool is not None and stop > start:
             # In the task's own context, by which dask finds the current worker.
-            return self._pool.submit(copy_context().run, self._compute, call, turn, start, stop)
+            computed = partial(self._compute, call, turn, start, stop)
+            return self._pool.submit(copy_context().run, computed)
         part: Future[Part] = Future()
         empty = Part(start=start, stop=stop)
         part.set_result(self._compute(call, turn, start, stop) if stop > start else empty)
