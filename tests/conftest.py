@@ -64,10 +64,12 @@ def pytest_runtest_setup(item):
 @contextmanager
 def _cuda_on_host():
     """Give the backend ``cuda`` a CuPy that compiles its kernels for this processor."""
+    from paninifs.engine.worker import block_execution
     from paninifs.graphs.kernels.cuda import cuda_backend as cuda
     from paninifs.graphs.kernels.cuda import device, pinned, transfer
 
     def forget():
+        block_execution._adaptive_sizes.clear()  # learnt on another test's device
         cuda._program.cache_clear()
         cuda._kernel.cache_clear()
         device.device_name.cache_clear()

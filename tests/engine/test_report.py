@@ -19,6 +19,7 @@ from typer.testing import CliRunner
 
 import paninifs as pf
 from paninifs.engine.cli import app
+from paninifs.engine.monitoring import recorder
 from paninifs.engine.report import prime_map, reading
 from paninifs.engine.report import report as reports
 from paninifs.engine.report.findings import find
@@ -75,7 +76,9 @@ def large(submit, glosses, tmp_path_factory):
         for at, text in enumerate(texts)
     ]
     corpus = pf.open_corpus(write(folder / "glosses.jsonl", rows), keep=["id", "part", "year"][1:])
-    submit(corpus, folder / "large.zarr", pf.default_graph() + n_bytes)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(recorder, "EVERY_SECONDS", 0.02)  # many samples, however fast the machine
+        submit(corpus, folder / "large.zarr", pf.default_graph() + n_bytes)
     return folder / "large.zarr"
 
 

@@ -134,7 +134,7 @@ def test_a_buffer_may_come_back_while_this_thread_holds_the_lock(pool):
     array.append(array)  # garbage for the collector, which may run anywhere
     with pool._locked():
         del array
-        gc.collect()
+        gc.collect(1)  # the young: a whole collection of a large process takes a second
     assert pool.idle_bytes == SMALLEST
 
 

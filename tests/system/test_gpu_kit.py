@@ -112,18 +112,22 @@ def test_a_step_that_fails_or_hangs_stops_no_other(kit):
         "run.sh",
         PANINIFS_HANGING_SUBJECT="bus",
         STEP_LIMIT="12",
-        KIT_SECONDS="45",
+        KIT_SECONDS="800",
     )
     found = ended(out)
     assert list(found) == STEPS
     assert found["wheels"] == "**failed (1)**, see the log"
     assert found["gpu bus"] == "**stopped at its limit of 12 s**"
-    assert found["gpu runs"] == "**not begun: no time was left**"
     assert found["machine"] == "done"
     assert "GPU: a worker's start" in (out / "page.md").read_text()
     # What hung ignores SIGTERM, and would keep the device from the steps behind it.
     commands = [" ".join(one.info["cmdline"] or ()) for one in psutil.process_iter(["cmdline"])]
     assert not [command for command in commands if str(out) in command]
+
+
+def test_no_step_begins_when_the_time_is_over(kit):
+    out = kit("run.sh", KIT_SECONDS="0")
+    assert ended(out) == dict.fromkeys(STEPS, "**not begun: no time was left**")
 
 
 TOOL = """#!/bin/bash
