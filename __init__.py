@@ -54,7 +54,7 @@ if TYPE_CHECKING:
     from .storage import errors as errors
     from .storage.cleaning.steps import Cleaning as Cleaning
     from .storage.corpus.corpus import Corpus as Corpus
-    from .storage.corpus.corpus import open_corpus as open_corpus
+    from .storage.corpus.open_corpus import open_corpus as open_corpus
     from .storage.field import Field as Field
     from .storage.store.dataset import open_results as open_results
     from .storage.store.stages.reductions import open_reduction as open_reduction
@@ -106,7 +106,7 @@ _HOME = {
     "errors": ".storage",
     "Cleaning": ".storage.cleaning.steps",
     "Corpus": ".storage.corpus.corpus",
-    "open_corpus": ".storage.corpus.corpus",
+    "open_corpus": ".storage.corpus.open_corpus",
     "Field": ".storage.field",
     "open_results": ".storage.store.dataset",
     "open_reduction": ".storage.store.stages.reductions",

@@ -6,5 +6,6 @@ makes the file, and `given` decides what `open_corpus` was given.
 `splitters` and `sentences` cut texts into pieces, and `split_source` is the corpus of these.
 
 Modules here may import what those of `corpus` may, and of it `identity`, `index`, `listing`,
-`locations`, `opening`, `partition` and `reading`, but not `corpus.corpus`.
+`locations`, `opening`, `partition` and `reading`, but not `corpus.corpus` or
+`corpus.open_corpus`.
 """
