@@ -19,6 +19,7 @@ from ....storage.errors import BackendUnavailable, DeviceLost
 from ....storage.text import PackedText
 from ...inventories import DHATUS, PRIMES
 from .. import selftest
+from ..long_texts import prepare_host_kernels
 from .device import CPU_INSTEAD, device_name, load_cupy
 from .memory import count_allocations, free_memory  # noqa: F401 (functions of every backend)
 from .source import OPTIONS, WARP, Specification, source_of, threads_per_text
@@ -188,6 +189,8 @@ def _run_own(block: Any, *inputs: Any) -> tuple[Array, ...]:
 def prepare() -> None:
     """Compile what is not in the cache, and run the self-test on the device.
 
+    Then the host's kernels for long texts are prepared in a thread; see `long_texts`.
+
     Raises
     ------
     BackendUnavailable
@@ -206,6 +209,7 @@ def prepare() -> None:
         ) from error
     if not selftest.matches_reference(list(fields.values())):
         raise BackendUnavailable(f"{device_name()} computes wrong results; {CPU_INSTEAD}")
+    prepare_host_kernels()  # last: it would take the processor from what was waited for
 
 
 def _compute(values: Mapping[str, Any]) -> dict[str, Array]:
