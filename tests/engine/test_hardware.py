@@ -31,6 +31,7 @@ from paninifs.engine.hardware.platform import current_platform
 from paninifs.engine.hardware.selection import cluster_for
 from paninifs.engine.hardware.tpu import Tpu, find_tpu
 from paninifs.engine.hardware.unavailable import Unavailable
+from paninifs.graphs.kernels import control_groups
 
 RAPIDS_12 = {"cudf_cu12": "26.10.2"}
 
@@ -90,7 +91,7 @@ def groups(monkeypatch, tmp_path):
     """A machine of 64 GiB with 40 free; write what its kernel says of control groups."""
     told = SimpleNamespace(total=64 * GIB, available=40 * GIB)
     monkeypatch.setattr(memory.psutil, "virtual_memory", lambda: told)
-    monkeypatch.setattr(memory, "ROOT", tmp_path)
+    monkeypatch.setattr(control_groups, "ROOT", tmp_path)
 
     def write(lines, files):
         for name, text in {"proc/self/cgroup": lines, **files}.items():

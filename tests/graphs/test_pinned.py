@@ -10,7 +10,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from paninifs.graphs.kernels import BACKENDS, load
+from paninifs.graphs.kernels import BACKENDS, control_groups, load
 from paninifs.graphs.kernels.cuda import pinned, transfer
 from paninifs.graphs.kernels.cuda.pinned import SMALLEST, rounded
 from paninifs.storage.text import PackedText
@@ -159,15 +159,45 @@ def test_an_array_of_nothing_takes_no_memory(pool, host):
     assert host.allocated == []
 
 
-def test_the_limit_is_a_share_of_the_machines_memory(host, monkeypatch):
+@pytest.fixture
+def limit(host):
+    """Return a function that returns the limit of idle buffers as it is now."""
+
+    def now():
+        pinned.idle_limit.cache_clear()
+        return pinned.idle_limit()
+
+    yield now
+    pinned.idle_limit.cache_clear()
+
+
+def test_the_limit_is_a_share_of_the_machines_memory(limit, monkeypatch):
     import cupy
 
-    pinned.idle_limit.cache_clear()
-    one = pinned.idle_limit()
+    one = limit()
     monkeypatch.setattr(cupy.cuda.runtime, "getDeviceCount", lambda: 2)
-    pinned.idle_limit.cache_clear()
-    assert pinned.idle_limit() == one // 2
-    pinned.idle_limit.cache_clear()
+    assert limit() == one // 2
+
+
+def test_the_limit_is_a_share_of_a_containers_memory(limit, monkeypatch, tmp_path):
+    monkeypatch.setattr(control_groups, "ROOT", tmp_path)
+    machine = limit()
+    files = {
+        "proc/self/cgroup": "0::/pod/container",
+        "sys/fs/cgroup/memory.max": "max",
+        "sys/fs/cgroup/memory.current": 0,
+        "sys/fs/cgroup/pod/memory.max": 64 * MIB,
+        "sys/fs/cgroup/pod/memory.current": 60 * MIB,
+        "sys/fs/cgroup/pod/container/memory.max": 96 * MIB,
+        "sys/fs/cgroup/pod/container/memory.current": 60 * MIB,
+    }
+    for name, text in files.items():
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_text(f"{text}\n")
+    assert limit() == 64 * MIB // pinned.IDLE_SHARE
+    (tmp_path / "sys/fs/cgroup/pod/memory.max").write_text(f"{1 << 62}\n")  # more than there is
+    (tmp_path / "sys/fs/cgroup/pod/container/memory.max").write_text("max\n")
+    assert limit() == machine
 
 
 # --- copies from and to it ------------------------------------------------------------------------
