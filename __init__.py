@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from .engine.advisor.advise import advise as advise
+    from .engine.advisor.own_hardware import hardware as hardware
     from .engine.cluster.connect import connect as connect
     from .engine.costs.work import Model as Model
     from .engine.costs.work import Work as Work
-    from .engine.hardware import hardware as hardware
     from .engine.rehearsal.rehearsal import Rehearsal as Rehearsal
     from .engine.rehearsal.rehearse import rehearse as rehearse
     from .engine.report.report import report as report
@@ -69,7 +69,7 @@ _HOME = {
     "connect": ".engine.cluster.connect",
     "drop": ".engine.results.drop",
     "export": ".engine.results.export.export",
-    "hardware": ".engine.hardware",
+    "hardware": ".engine.advisor.own_hardware",
     "MicroBatch": ".engine.worker.micro_batches.micro_batch",
     "peek": ".engine.results.peek",
     "quarantine": ".engine.results.quarantine",

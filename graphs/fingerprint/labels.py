@@ -45,7 +45,7 @@ _HOMES: Mapping[str, tuple[str, ...]] = {
     "errors": ("storage.errors",),
     "export": ("engine.results.export.export", "engine.results.export.export.export"),
     "frame": ("graphs.frames.frame", "graphs.frames.frame.frame"),
-    "hardware": ("engine.hardware.hardware",),
+    "hardware": ("engine.hardware.hardware", "engine.advisor.own_hardware.hardware"),
     "histogram": ("graphs.reductions.histogram.histogram",),
     "kmeans": ("graphs.reductions.kmeans.kmeans",),
     "map_block": ("graphs.block.map_block", "graphs.map_block.map_block"),

@@ -11,6 +11,7 @@ import os
 import re
 import subprocess
 import sys
+from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
 from types import SimpleNamespace
@@ -700,6 +701,7 @@ def test_devices_as_json_is_all_of_it(machine, packages, environment, groups, ca
     assert told["platform"]["ends"] == "2026-11-21T17:37:08+00:00"
     assert told["memory"] == {"total": 64 * GIB, "limit": 8 * GIB, "free": 7 * GIB}
     assert [one["name"] for one in told["backends"]] == ["reference", "cpu", "cuda", "tpu"]
+    assert told["expected"] == asdict(pf.hardware().expected)
     commands.devices()
     assert (
         "memory: 8.0 GiB of the machine's 64.0 GiB, limited by its control group; 7.0 GiB free"
