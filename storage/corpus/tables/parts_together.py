@@ -73,7 +73,8 @@ def _groups(sizes: Mapping[int, int], parts: Sequence[Any]) -> dict[int, tuple[i
 
 
 def _computed(parts: Sequence[Any], numbers: Sequence[int]) -> dict[int, FrameRows]:
-    import dask
+    from dask.delayed import delayed
 
-    rows: Any = dask.delayed(frame_rows, pure=False)
-    return dict(zip(numbers, dask.compute(*(rows(parts[n]) for n in numbers)), strict=True))
+    rows: Any = delayed(frame_rows, pure=False)
+    together: Any = delayed([rows(parts[number]) for number in numbers])
+    return dict(zip(numbers, together.compute(), strict=True))
