@@ -83,7 +83,7 @@ class Kernels(Protocol):
         """Return an array in the host's memory."""
 
     def resident(self, values: Mapping[str, Any]) -> Mapping[str, Any]:
-        """Copy arrays to the backend's memory for many calls; what is no array stays as it is."""
+        """Copy arrays to the backend's memory for many calls; other values stay as they are."""
 
     def chosen(self, values: Any, mask: npt.NDArray[Any]) -> Any:
         """Return some rows of texts or of an array; `mask` is bool [n], in the host's memory."""
