@@ -64,7 +64,7 @@ def text_decoder(limit: int) -> TextDecoder | str:
     library = _library()
     if isinstance(library, str):
         return library
-    if problem := _problem():
+    if problem := self_test():
         return problem
     return lambda file: _decoded(library, file, limit)
 
@@ -83,8 +83,8 @@ def _library() -> Any:
 
 
 @cache
-def _problem() -> str | None:
-    """Return what is wrong with the kernel that checks texts; None if it is right."""
+def self_test() -> str | None:
+    """Return what is wrong with the kernel that checks texts; None if nothing is."""
     texts = PackedText.from_strings(_TRICKY)
     staged: list[npt.NDArray[Any]] = []
     with device_errors(), current_stream() as stream:
@@ -98,7 +98,7 @@ def _problem() -> str | None:
 def forget() -> None:
     """Forget what was found of this process, for one whose packages or device are others now."""
     _library.cache_clear()
-    _problem.cache_clear()
+    self_test.cache_clear()
 
 
 def _is_utf8(text: bytes) -> bool:
