@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from ...storage.text import PackedText
-from ..kernels.cuda.string_column import text_of
+from ..kernels.cuda.string_column import StringColumn
 
 
 @contextmanager
@@ -54,7 +54,7 @@ def packed(series: Any) -> Iterator[PackedText]:
         raise TypeError(f"text must be a cuDF series of strings, not of {series.dtype}")
     with column.access(mode="read", scope="internal"):
         # That of cuDF's buffer owns the memory, so that the arrays outlive a spill.
-        yield text_of(column.plc_column, lambda buffer: buffer.owner.owner)
+        yield StringColumn(column.plc_column, lambda buffer: buffer.owner.owner).text
 
 
 def valid(series: Any) -> Any:

@@ -55,10 +55,9 @@ def device(decoding):
             from pylibcudf_on_host import column_of
 
             column = column_of(texts, before=before, wide=wide)
-            text = string_column.text_of(column, lambda one: one)
-            mask = string_column.null_mask(column, lambda one: one)
-            offsets = text.offsets.astype(np.int64, copy=False)
-            return parquet_texts._states(text.data, offsets, mask).get().tolist()
+            viewed = string_column.StringColumn(column)
+            offsets = viewed.text.offsets.astype(np.int64, copy=False)
+            return parquet_texts._states(viewed.text.data, offsets, viewed.null_mask).get().tolist()
 
         def decoded(self, table, *, limit=1 << 20, rows=None, text_bytes=None, codec="snappy"):
             sink = io.BytesIO()

@@ -160,10 +160,10 @@ def test_a_column_of_pylibcudf_is_viewed_where_it_lies(kind):
     child_type = plc.DataType(plc.TypeId.INT64 if wide else plc.TypeId.INT32)
     child = plc.Column(child_type, 6, ends, None, 0, 0, [])
     column = plc.Column(plc.DataType(plc.TypeId.STRING), 3, data, mask, 1, 1, [child])
-    text = string_column.text_of(column, lambda buffer: buffer, waits=False)
+    viewed = string_column.StringColumn(column, waits=False)
+    text, found = viewed.text, viewed.null_mask
     assert text.to_bytes() == ["dhātu".encode(), b"", b""]
     assert text.offsets.dtype == (np.int64 if wide else np.int32)
     assert text.data.ctypes.data == data.ptr
-    found = string_column.null_mask(column, lambda buffer: buffer, waits=False)
     bits = np.unpackbits(found.bits, bitorder="little")[found.first :][:3]
     assert bits.tolist() == [1, 0, 1]

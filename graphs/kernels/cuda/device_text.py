@@ -128,7 +128,7 @@ class DeviceText(PackedText):
         return cls(whole, np.concatenate(moved))
 
 
-def launch(name: str, texts: int, *arguments: Any) -> None:
+def launch(name: str, texts: int, arguments: tuple[Any, ...]) -> None:
     """Run a kernel of decoded_texts.cu on the current stream."""
     if texts:
         blocks = -(-texts // (THREADS // _WARP))

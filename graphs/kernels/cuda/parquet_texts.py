@@ -30,7 +30,7 @@ from .copies import to_device, to_host
 from .device import device_name, load_cupy, responds
 from .device_text import DeviceText, launch
 from .streams import borrowed_stream, current_stream, device_errors, wait
-from .string_column import NullMask, null_mask, text_of
+from .string_column import NullMask, StringColumn
 
 SMALLEST = 1 << 20
 """Bytes of a column as stored, below which the host decodes it: libcudf takes about a millisecond
@@ -174,14 +174,8 @@ class _Column:
         """Decode the next texts."""
         (column,) = self._reader.read_chunk().tbl.columns()
         with self.stream:
-            return _Part(
-                text_of(column, _itself, waits=False), null_mask(column, _itself, waits=False)
-            )
-
-
-def _itself(buffer: Any) -> Any:
-    """Return a buffer of pylibcudf, which owns its memory."""
-    return buffer
+            made = StringColumn(column, waits=False)
+            return _Part(made.text, made.null_mask)
 
 
 def _read_through(column: _Column, file: ColumnFile) -> _Part | None:
@@ -235,8 +229,8 @@ def _states(data: Any, offsets: Any, mask: NullMask | None) -> Any:
     states = load_cupy().zeros(texts, np.uint8)
     bits, first = (data, 0) if mask is None else mask
     masked = np.int32(mask is not None)
-    arguments = (bits, masked, np.int64(first), np.int64(texts), states)
-    launch("check_texts", texts, data, offsets, *arguments)
+    arguments = (data, offsets, bits, masked, np.int64(first), np.int64(texts), states)
+    launch("check_texts", texts, arguments)
     return states
 
 

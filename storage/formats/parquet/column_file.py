@@ -57,7 +57,7 @@ def column_file(footer: Footer, stored: StoredFile, group: int, column: SchemaCo
     Raises
     ------
     CannotDecode
-        It is no plain column of strings, or it is not as the footer says. Reading it says why.
+        It is not a plain column of strings, or not as the footer says. Reading it says why.
     """
     rows, chunks = footer.groups[group]
     chunk, nullable = chunks[column.leaves.start], _nullable(footer, column)
