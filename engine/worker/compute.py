@@ -71,7 +71,7 @@ def _parts(
     elif blocks.joined_batch is None:
         batches = one_by_one(read_stretches(stretches, spec.opener, spec.columns))
     else:
-        decode = text_decoder(spec, load(spec.backend))
+        decode = text_decoder(spec, load(spec.backend), stretches)
         read = read_stretches(stretches, spec.opener, spec.columns, decode)
         batches = gathered(read, lambda: blocks.joined_batch or blocks.size)
     preparation = Preparation(spec, blocks.host_buffer)

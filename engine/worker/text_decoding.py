@@ -8,12 +8,14 @@ is left to the host for is up to its format, and to the backend.
 from __future__ import annotations
 
 import logging
+from collections.abc import Sequence
 
 from ...graphs.block import TEXT
 from ...graphs.graph import Graph
 from ...graphs.kernels import Kernels
 from ...storage.cleaning.steps import Cleaning
-from ...storage.rows import TextDecoder
+from ...storage.corpus.reading import can_hand_over
+from ...storage.rows import Stretch, TextDecoder
 from .micro_batches.budget import memory_budget
 from .values.compute_spec import ComputeSpec
 
@@ -27,26 +29,32 @@ MOST_BYTES, LEAST_BYTES = 256 << 20, 16 << 20
 _log = logging.getLogger(__name__)
 
 
-def text_decoder(spec: ComputeSpec, kernels: Kernels) -> TextDecoder | None:
-    """Return what decodes the texts of a stage; None if the host does. The log says why."""
-    found = reason = why_on_host(spec.graph, spec.columns.cleaning)
+def text_decoder(
+    spec: ComputeSpec, kernels: Kernels, stretches: Sequence[Stretch]
+) -> TextDecoder | None:
+    """Return what decodes the texts of a task; None if the host does. The log says why."""
+    reason = why_on_host(spec.graph, spec.columns.cleaning)
+    if reason is None and not can_hand_over(stretches):
+        reason = "the format of the files is read there"
     if reason is None:
-        if kernels.free_memory() is None:
-            return None  # the host's is the only memory there is
         limit = min(MOST_BYTES, max(LEAST_BYTES, memory_budget(kernels) // BUDGET_SHARE))
         decoder = kernels.text_decoder(limit)
         if not isinstance(decoder, str):
-            _log.info("texts are decoded on the device, about %d MiB at once", limit >> 20)
+            _log.info("texts are decoded on the device, about %d bytes at once", limit)
             return decoder
-        found = decoder
-    _log.info("texts are decoded on the host: %s", found)
+        reason = decoder
+    _log.info("texts are decoded on the host: %s", reason)
     return None
 
 
 def why_on_host(graph: Graph, cleaning: Cleaning) -> str | None:
     """Return what on the host reads the texts; None if nothing does.
 
-    >>> from ...graphs.blocks.fused import default_graph
+    >>> import paninifs as pf
+    >>> why_on_host(pf.default_graph(), pf.Cleaning(whitespace=True))
+    'they are cleaned (whitespace)'
+    >>> why_on_host(pf.default_graph(), pf.Cleaning()) is None
+    True
     """
     if cleaning.reads_texts:
         return f"they are cleaned ({', '.join(cleaning.describe())})"

@@ -106,6 +106,11 @@ def _batches(
     return named(batches, file.dialect.encoding) if file.dialect.encoding else batches
 
 
+def can_hand_over(stretches: Iterable[Stretch]) -> bool:
+    """Return whether the format of any file hands its texts over to a `TextDecoder`."""
+    return any(reader_of(one.file).read_decoded is not None for one in stretches)
+
+
 def _finish(batches: Iterator[Rows | DecodedRows], file: SourceFile) -> None:
     """Read what follows the last rows, such as a checksum."""
     try:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import sys
 
 import numpy as np
 import parquet_corpora
@@ -123,7 +124,7 @@ def test_texts_do_not_come_to_the_host(decoding, copied, glosses_file, tmp_path,
     with caplog.at_level(logging.INFO, "paninifs"):
         run(glosses_file, tmp_path / "r.zarr", inline, "cuda", pf.default_graph())
     assert len(decoding) == 4
-    assert "texts are decoded on the device, about 256 MiB at once" in caplog.text
+    assert "texts are decoded on the device, about 268435456 bytes at once" in caplog.text
     sampled = 12 * 256 * 100  # for Unicode's normal forms
     assert sum(copied) < sampled
     assert pf.verify(tmp_path / "r.zarr").passed
@@ -164,6 +165,16 @@ def test_without_cudf_a_run_says_so(cuda_on_host, glosses_file, tmp_path, inline
     with caplog.at_level(logging.INFO, "paninifs"):
         run(glosses_file, tmp_path / "r.zarr", inline, "cuda", pf.default_graph())
     assert "texts are decoded on the host: cuDF cannot be used here (Module" in caplog.text
+
+
+def test_other_formats_do_not_load_cudf(
+    decoding, glosses, write_jsonl, tmp_path, inline, caplog, monkeypatch
+):
+    path = write_jsonl([{**one, "n": 1} for one in glosses[:100]])
+    monkeypatch.setitem(sys.modules, "pylibcudf.io.parquet", None)
+    with caplog.at_level(logging.INFO, "paninifs"):
+        run(path, tmp_path / "r.zarr", inline, "cuda", pf.default_graph())
+    assert "on the host: the format of the files is read there" in caplog.text
 
 
 def test_mixed_normal_forms_are_noticed_on_the_device_too(decoding, tmp_path, inline):

@@ -98,10 +98,11 @@ class DeviceText(PackedText):
         staged: list[npt.NDArray[Any]] = []
         with device_errors(), current_stream() as stream:
             copy = load_cupy().empty(int(offsets[-1]), np.uint8)
-            where = [
-                to_device(np.ascontiguousarray(one), stream, staged) for one in (starts, offsets)
-            ]
-            launch("copy_texts", len(starts), self.there, *where, np.int64(len(starts)), copy)
+            begin = to_device(np.ascontiguousarray(starts), stream, staged)
+            ends = to_device(offsets, stream, staged)
+            launch(
+                "copy_texts", len(starts), (self.there, begin, ends, np.int64(len(starts)), copy)
+            )
         return DeviceText(copy, offsets)
 
     @classmethod
