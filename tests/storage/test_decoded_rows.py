@@ -180,7 +180,7 @@ values = st.recursive(
 
 
 @given(st.dictionaries(st.integers(1, 15), values, max_size=6))
-@settings(deadline=None, database=None)
+@settings(deadline=None, database=None, max_examples=30)
 def test_what_is_encoded_is_decoded(fields):
     data = encode(fields)
 
