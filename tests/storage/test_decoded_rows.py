@@ -10,7 +10,7 @@ import parquet_corpora
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from hypothesis import given, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from paninifs import open_corpus
@@ -19,7 +19,14 @@ from paninifs.storage.errors import ColumnNotFound
 from paninifs.storage.formats.parquet import column_file, decoder
 from paninifs.storage.formats.parquet.thrift import Binary, decode
 from paninifs.storage.formats.parquet.thrift_output import I32, I64, encode
-from paninifs.storage.rows import CannotDecode, DecodedRows, DecodedText, Rows
+from paninifs.storage.rows import (
+    CannotDecode,
+    ColumnSelection,
+    DecodedRows,
+    DecodedText,
+    Malformed,
+    Rows,
+)
 from paninifs.storage.text import PackedText
 
 
@@ -77,16 +84,23 @@ def rows_of(path, decode=None, text="text", start=0, stop=None):
     return found, faults, apart
 
 
-@pytest.fixture(params=[16_384, 64], ids=["batches of many rows", "batches of 64 rows"])
-def batch_rows(request, monkeypatch):
-    monkeypatch.setattr(decoder, "BATCH_ROWS", request.param)
+BATCHES = {
+    "batches of many rows": {},
+    "batches of few bytes": {"BATCH_BYTES": 1500},
+}
+
+
+@pytest.fixture(params=BATCHES.values(), ids=BATCHES)
+def batches(request, monkeypatch):
+    for name, value in request.param.items():
+        monkeypatch.setattr(decoder, name, value)
 
 
 ON_THE_HOST = {"in a struct"}
 
 
 @pytest.mark.parametrize("name", parquet_corpora.CORPORA)
-def test_both_ways_give_the_same_rows_and_faults(name, tmp_path, batch_rows):
+def test_both_ways_give_the_same_rows_and_faults(name, tmp_path, batches):
     path, text = parquet_corpora.write(tmp_path, name), parquet_corpora.text_column(name)
     rows, faults, _ = rows_of(path, text=text)
     for size in (37, 1000):
@@ -97,7 +111,7 @@ def test_both_ways_give_the_same_rows_and_faults(name, tmp_path, batch_rows):
 
 
 @pytest.mark.parametrize(("start", "stop"), [(0, 149), (1, 151), (70, 320), (149, 151), (600, 680)])
-def test_both_ways_give_the_same_part_of_the_rows(start, stop, tmp_path, batch_rows):
+def test_both_ways_give_the_same_part_of_the_rows(start, stop, tmp_path, batches):
     for name in ("plain", "damaged text", "damaged identifiers"):
         path = parquet_corpora.write(tmp_path, name)
         expected = rows_of(path, start=start, stop=stop)[:2]
@@ -105,13 +119,27 @@ def test_both_ways_give_the_same_part_of_the_rows(start, stop, tmp_path, batch_r
 
 
 @pytest.mark.parametrize("fails_at", [0, 37, 111])
-def test_the_host_goes_on_where_the_decoder_stops(fails_at, tmp_path, batch_rows, caplog):
+def test_the_host_goes_on_where_the_decoder_stops(fails_at, tmp_path, batches, caplog):
     path = parquet_corpora.write(tmp_path, "plain")
     with caplog.at_level(logging.INFO, "paninifs"):
         found = rows_of(path, Decoding(fails_at=fails_at))
     assert found[:2] == rows_of(path)[:2]
     assert found[2] == fails_at * 4 + min(fails_at, 80)
     assert "row group 1 is decoded on the host: the rest is left" in caplog.text
+
+
+@pytest.mark.parametrize("keep", [[], ["n"]], ids=["text alone", "with a column"])
+def test_both_ways_give_the_same_batches(keep, tmp_path, batches):
+    corpus = open_corpus(parquet_corpora.write(tmp_path, "plain"), keep=keep)
+    index = corpus.index
+    selection = ColumnSelection("text", index.selection.others if keep else ())
+
+    def sizes(decode):
+        stretches = index.stretches(0, index.rows)
+        found = read_stretches(stretches, corpus.opener, selection, decode)
+        return [(row, len(rows)) for _, row, rows in found]
+
+    assert sizes(Decoding(1000)) == sizes(None)
 
 
 def test_only_the_text_column_is_handed_over(tmp_path):
@@ -124,18 +152,49 @@ def test_only_the_text_column_is_handed_over(tmp_path):
     assert sum(len(file.data) for file in decoding.files) < path.stat().st_size
 
 
-def test_a_row_group_of_which_few_rows_are_read_is_not_handed_over(tmp_path):
+def test_a_row_group_is_not_handed_over_for_few_rows(tmp_path):
     path = parquet_corpora.write(tmp_path, "plain")
     rows_of(path, decoding := Decoding(), start=100, stop=310)
     assert [file.rows for file in decoding.files] == [150]
 
 
-def test_pages_that_do_not_match_their_checksum_are_not_handed_over(tmp_path):
+def test_pages_with_a_wrong_checksum_are_not_handed_over(tmp_path):
     path = parquet_corpora.write(tmp_path, "damaged text, not compressed")
     found, faults, apart = rows_of(path, decoding := Decoding())
     assert len(decoding.files) == 4
     assert 0 < len(found) - apart <= 150
     assert any("CRC" in reason for _, reason, _ in faults)
+
+
+def test_pages_that_do_not_add_up_are_not_handed_over():
+    data = parquet_corpora.CORPORA["plain"]()
+    start, stop = parquet_corpora.pages_of(data, "text", 0)
+    pages = data[start:stop]
+    assert column_file._checked(pages, 150).values == 150
+    for odd, rows in ((pages, 151), (pages[:-1], 150), (pages[1:], 150), (pages * 2, 150)):
+        with pytest.raises(Malformed):
+            column_file._checked(odd, rows)
+
+
+@pytest.mark.slow("reads many damaged files twice")
+@given(
+    st.sampled_from(["plain", "dictionary", "delta strings", "checksums", "pages of version 2"]),
+    st.lists(st.tuples(st.floats(0, 1), st.integers(1, 255)), min_size=1, max_size=4),
+)
+@settings(
+    deadline=None,
+    database=None,
+    max_examples=60,
+    suppress_health_check=[HealthCheck.function_scoped_fixture],
+)
+def test_both_ways_give_the_same_of_a_damaged_file(tmp_path, name, flips):
+    data = bytearray(parquet_corpora.CORPORA[name]())
+    pages = parquet_corpora.pages_of(bytes(data), "n", 4)[1]  # all columns lie before
+    for where, bits in flips:
+        data[4 + int(where * (pages - 5))] ^= bits
+    path = tmp_path / "corpus.parquet"
+    path.write_bytes(data)
+    assert rows_of(path, Decoding())[:2] == rows_of(path)[:2]
 
 
 def test_a_column_too_large_for_memory_is_not_handed_over(tmp_path, monkeypatch):
