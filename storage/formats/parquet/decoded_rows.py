@@ -2,8 +2,8 @@
 
 The host reads the columns beside the text, in the same batches as when it reads the text as well
 (`Decoder.batches`), so that the same texts are sampled for normal forms. What the decoder leaves to
-the host is read as if there were no decoder, and so is the rest of a row group from the batch on in
-which a column beside the text is damaged. So both ways give the same rows, with the same faults.
+the host is read without it, and so is the rest of a row group from the batch on in which a column
+beside the text is damaged. So both ways give the same rows, with the same faults.
 """
 
 from __future__ import annotations
