@@ -11,8 +11,9 @@ import pyarrow as pa
 import pytest
 
 from paninifs.graphs.kernels import BACKENDS, control_groups, load
-from paninifs.graphs.kernels.cuda import pinned, transfer
+from paninifs.graphs.kernels.cuda import copies, pinned, streams, transfer
 from paninifs.graphs.kernels.cuda.pinned import SMALLEST, rounded
+from paninifs.storage.errors import DeviceLost
 from paninifs.storage.text import PackedText
 
 MIB = 1 << 20
@@ -32,7 +33,8 @@ def pool(host, monkeypatch):
     monkeypatch.setattr(pinned, "LARGEST_KEPT", 2 * MIB)
     monkeypatch.setattr(pinned, "idle_limit", lambda: 4 * MIB)
     made = pinned.PinnedPool()
-    monkeypatch.setattr(transfer, "POOL", made)
+    for module in (copies, streams, transfer):
+        monkeypatch.setattr(module, "POOL", made)
     return made
 
 
@@ -303,7 +305,7 @@ def test_a_lost_device_has_no_buffers(pool, monkeypatch):
         raise cupy.cuda.runtime.CUDARuntimeError(700)
 
     monkeypatch.setattr(cupy.cuda.runtime, "hostAlloc", lost)
-    with pytest.raises(transfer.DeviceLost, match="failed: cudaError 700"):
+    with pytest.raises(DeviceLost, match="failed: cudaError 700"):
         load("cuda").host_buffer(1000)
 
 
@@ -359,5 +361,5 @@ def test_staged_texts_are_held_until_they_are_copied(pool, monkeypatch):
     monkeypatch.setattr(cupy.ndarray, "get", full)
     with pytest.raises(MemoryError):  # the stand-in's stream would find them gone
         load("cuda").offload({"text": PackedText.from_strings(["a", "b"])}, halves)
-    assert len(transfer._idle) == 1  # the stream is reused
-    assert not transfer._idle[0]._queued
+    assert len(streams._idle) == 1  # the stream is reused
+    assert not streams._idle[0]._queued

@@ -33,7 +33,7 @@ kernel_tests() {
 		-o addopts='-ra --strict-markers' -W ignore::pytest.PytestConfigWarning \
 		--continue-on-collection-errors -p no:cacheprovider -m gpu "${many[@]}" \
 		--junit-xml="$OUT/tests.xml" tests/graphs/test_gpu_kernels.py \
-		tests/graphs/test_gpu_conformance.py
+		tests/graphs/test_gpu_conformance.py tests/graphs/test_gpu_parquet.py
 }
 cluster() { PYTHONPATH="$PYTHONPATH:$SITE/wheels-rmm" kit cluster; }
 
