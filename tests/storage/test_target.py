@@ -3,6 +3,7 @@
 import os
 import pickle
 import threading
+import time
 import uuid
 from pathlib import Path
 
@@ -266,6 +267,24 @@ def test_a_failing_put_all_leaves_nothing(local, monkeypatch):
         local.put_all({f"a/{n}": b"new" for n in range(9)}, {"a/9": b"too much"})
     assert local.sizes() == {"a/1": 3}
     assert local.get("a/1") == b"old"
+
+
+@pytest.mark.parametrize(("seconds", "threads"), [(0, 1), (0.001, 4)])
+def test_only_a_disk_that_syncs_slowly_has_several_threads(local, monkeypatch, seconds, threads):
+    writing, write = set(), local._write_file
+
+    def recording(path, data):
+        writing.add(threading.get_ident())
+        write(path, data)
+
+    monkeypatch.setattr(module.os, "fsync", lambda handle: time.sleep(seconds) if seconds else None)
+    monkeypatch.setattr(local, "_write_file", recording)
+    local.put_all({f"a/{n}": b"." for n in range(8)})
+    assert len(writing) > 1  # nothing is known of the disk
+    assert local.create("b/1", b".")  # syncs no object in a group
+    writing.clear()
+    local.put_all({f"a/{n}": b"." for n in range(8)})
+    assert len(writing) == threads
 
 
 def test_temporary_files_are_recognized_by_name():
