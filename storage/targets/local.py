@@ -70,8 +70,8 @@ class LocalTarget:
 
     def _put_steps(self, steps: Sequence[Mapping[str, bytes]]) -> None:
         """Sync all data under temporary names; then rename step by step, and sync its folders."""
-        objects = [(self._path(key), data) for step in steps for key, data in step.items()]
-        files = {path: (_beside(path), data) for path, data in objects}
+        named = [{self._path(key): data for key, data in step.items()} for step in steps]
+        files = {path: (_beside(path), data) for step in named for path, data in step.items()}
         with self._syncs.group() as share:
             try:
                 share(self._write_file, list(files.values()))
@@ -80,11 +80,10 @@ class LocalTarget:
                     with contextlib.suppress(OSError):
                         temporary.unlink()
                 raise
-            for step in filter(None, steps):
-                paths = [self._path(key) for key in step]
-                for path in paths:
+            for step in filter(None, named):
+                for path in step:
                     self._rename(files[path][0], path)
-                self._sync_folders_of(paths, share)
+                self._sync_folders_of(step, share)
 
     def _rename(self, temporary: Path, path: Path) -> None:
         temporary.replace(path)
@@ -153,7 +152,7 @@ class LocalTarget:
         if self._root not in folder.parents:
             _sync_folder(folder.parent)
 
-    def _sync_folders_of(self, paths: Sequence[Path], share: Share) -> None:
+    def _sync_folders_of(self, paths: Iterable[Path], share: Share) -> None:
         """Sync the folders through which files are found.
 
         A folder that is new is an entry of its parent, and another process that has just made it
