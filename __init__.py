@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from .engine.advisor.advise import advise as advise
+    from .engine.advisor.own_hardware import hardware as hardware
     from .engine.cluster.connect import connect as connect
     from .engine.costs.work import Model as Model
     from .engine.costs.work import Work as Work
-    from .engine.hardware import hardware as hardware
     from .engine.rehearsal.rehearsal import Rehearsal as Rehearsal
     from .engine.rehearsal.rehearse import rehearse as rehearse
     from .engine.report.report import report as report
@@ -54,7 +54,7 @@ if TYPE_CHECKING:
     from .storage import errors as errors
     from .storage.cleaning.steps import Cleaning as Cleaning
     from .storage.corpus.corpus import Corpus as Corpus
-    from .storage.corpus.corpus import open_corpus as open_corpus
+    from .storage.corpus.open_corpus import open_corpus as open_corpus
     from .storage.field import Field as Field
     from .storage.store.dataset import open_results as open_results
     from .storage.store.stages.reductions import open_reduction as open_reduction
@@ -69,7 +69,7 @@ _HOME = {
     "connect": ".engine.cluster.connect",
     "drop": ".engine.results.drop",
     "export": ".engine.results.export.export",
-    "hardware": ".engine.hardware",
+    "hardware": ".engine.advisor.own_hardware",
     "MicroBatch": ".engine.worker.micro_batches.micro_batch",
     "peek": ".engine.results.peek",
     "quarantine": ".engine.results.quarantine",
@@ -106,7 +106,7 @@ _HOME = {
     "errors": ".storage",
     "Cleaning": ".storage.cleaning.steps",
     "Corpus": ".storage.corpus.corpus",
-    "open_corpus": ".storage.corpus.corpus",
+    "open_corpus": ".storage.corpus.open_corpus",
     "Field": ".storage.field",
     "open_results": ".storage.store.dataset",
     "open_reduction": ".storage.store.stages.reductions",

@@ -31,7 +31,7 @@ from ..graphs.inventories import DHATUS, PRIMES
 from ..graphs.kernels import load
 from ..graphs.kernels.chains import chains_of
 from ..graphs.kernels.cpu import moments, sha_paths
-from ..storage.corpus.corpus import open_corpus
+from ..storage.corpus.open_corpus import open_corpus
 from ..storage.errors import RunFailed
 from ..storage.text import PackedText
 from .cluster.connect import connect

@@ -13,7 +13,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from ..storage.cleaning.steps import Cleaning
-from ..storage.corpus.corpus import Corpus, open_corpus
+from ..storage.corpus.corpus import Corpus
+from ..storage.corpus.open_corpus import open_corpus
 from ..storage.corpus.tables.frame_source import is_dask_frame, text_column_of
 from ..storage.errors import UsageError
 from ..storage.messages.tracebacks import short_traceback

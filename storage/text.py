@@ -152,6 +152,18 @@ class PackedText:
             pa.Array.from_buffers(kind, len(self), buffers).filter(pa.array(mask))
         )
 
+    def beginnings(self, rows: slice, most: int) -> list[memoryview]:
+        """Return up to `most` bytes of some texts, chosen with a step.
+
+        >>> text = PackedText.from_strings(["un", "deux", "x"])
+        >>> [bytes(one) for one in text.beginnings(slice(0, 3, 2), 1)]
+        [b'u', b'x']
+        """
+        starts, ends = self.offsets[:-1][rows], self.offsets[1:][rows]
+        ends = starts + np.minimum(ends - starts, most)
+        view = self.data.data
+        return [view[a:b] for a, b in zip(starts.tolist(), ends.tolist(), strict=True)]
+
     @property
     def nbytes(self) -> int:
         """Bytes of text (not of the whole buffer, which a slice shares)."""

@@ -66,15 +66,15 @@ def _cuda_on_host():
     """Give the backend ``cuda`` a CuPy that compiles its kernels for this processor."""
     from paninifs.engine.worker import block_execution
     from paninifs.graphs.kernels.cuda import cuda_backend as cuda
-    from paninifs.graphs.kernels.cuda import device, pinned, transfer
+    from paninifs.graphs.kernels.cuda import device, parquet_texts, pinned, program, streams
 
     def forget():
         block_execution._adaptive_sizes.clear()  # learnt on another test's device
-        cuda._program.cache_clear()
-        cuda._kernel.cache_clear()
+        program.forget()
+        parquet_texts.forget()
         device.device_name.cache_clear()
         cuda.prepare.cache_clear()
-        transfer._idle.clear()
+        streams._idle.clear()
         pinned.POOL.free_idle()
 
     forget()
@@ -91,6 +91,18 @@ def cuda_on_host():
     """The backend ``cuda`` without a GPU."""
     with _cuda_on_host():
         yield
+
+
+@pytest.fixture
+def decoding(cuda_on_host):
+    """The backend ``cuda`` without a GPU, which decodes Parquet as with cuDF.
+
+    A list of the columns that it has begun to decode.
+    """
+    import pylibcudf_on_host
+
+    with pylibcudf_on_host.installed() as reads:
+        yield reads
 
 
 @pytest.fixture

@@ -15,7 +15,7 @@ from ...storage.errors import PaniniError
 from ..costs.calibration import Calibration
 from ..costs.catalogue import Catalogue, Machine
 from ..costs.catalogue_files import open_catalogue
-from ..costs.prediction import Prediction, predict
+from ..costs.prediction import predict
 from ..costs.this_machine import calibration_of, describe_this_machine
 from ..costs.work import TYPICAL, Work
 from ..hardware.cpu import processor
@@ -50,15 +50,6 @@ def recommended_cluster(
     except (PaniniError, OSError):  # nothing can be predicted, so there is nothing to add
         return selected
     return replace(selected, why=selected.why + note)
-
-
-def expected_here() -> Prediction | None:
-    """Predict `TYPICAL` work on this machine; None if too little is known about it."""
-    try:
-        own = describe_this_machine(open_catalogue())
-        return predict(own, TYPICAL, calibration_of(processor()))
-    except (PaniniError, OSError):
-        return None
 
 
 def note_on_cores(machine: Machine, work: Work, calibration: Calibration | None = None) -> str:

@@ -158,7 +158,7 @@ def _work(
     parsed = tuple(_model(option) for option in models)
     work = cast("Kind", kind or ("embedding" if models else "hashing"))  # checked by `Work`
     if corpus:
-        from ...storage.corpus.corpus import open_corpus
+        from ...storage.corpus.open_corpus import open_corpus
 
         source = open_corpus(corpus, text=text or "text", format=format, **dialect)
         counted = Work.on(source)

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from ...storage.messages.names import listed
 from ..rendering.terminal import plain
 from .console import errors, out
 from .graph_files.options import Added, chosen_graph
@@ -42,8 +43,16 @@ def graph(
         if svg is not None:
             explained.save(svg)
     out.print(plain(str(explained)))
+    if named and (wanted := _columns(chosen)):
+        names = plain(listed(wanted))
+        out.print(f"\nno block here makes {names}; in a graph with one that does, it is its field")
     if measured:
         out.print(f"\nmeasured by paninifs bench: one core, texts of {_TEXT_BYTES} bytes")
+
+
+def _columns(graph: Graph) -> list[str]:
+    """Return the kept columns that a graph takes, which may be meant as fields of other blocks."""
+    return [name for name in graph.inputs if name not in ("text", "id", "length")]
 
 
 def _measured(graph: Graph) -> dict[str, float]:

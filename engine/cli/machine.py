@@ -17,9 +17,8 @@ if TYPE_CHECKING:
 
 def devices(as_json: Json = False) -> None:
     """Print this machine's hardware, its usable backends, and how to enable the others."""
-    from ..advisor.local_cluster import expected_here, recommended_cluster
-    from ..costs.work import TYPICAL
-    from ..hardware import hardware
+    from ..advisor.local_cluster import recommended_cluster
+    from ..advisor.own_hardware import hardware
 
     with errors():
         machine = hardware()
@@ -48,9 +47,8 @@ def devices(as_json: Json = False) -> None:
         if backend.remedy:
             out.print(f"    [yellow]to fix it:[/] {plain(backend.remedy)}")
     pairs({"connect() starts": str(chosen)})
-    if expected := expected_here():
-        rate = f"{TYPICAL.texts / expected.seconds / 1e6:.2g} million per second"
-        pairs({"short texts": f"{rate}, bound by {expected.bound} ({expected.basis})"})
+    if machine.expected:
+        pairs({"short texts": str(machine.expected)})
 
 
 def _memory(memory: Memory) -> str:

@@ -208,7 +208,7 @@ def run(
             _require_gpus(worker_count)
     from ...graphs.kernels import require as require_backend
     from ...storage.cleaning.steps import Cleaning
-    from ...storage.corpus.corpus import open_corpus
+    from ...storage.corpus.open_corpus import open_corpus
     from ..cluster.connect import connect
     from ..hardware.selection import cluster_for
     from ..run.submit import submit

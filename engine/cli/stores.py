@@ -170,6 +170,10 @@ def show(
     for name, kind in found.arrays.items():
         arrays.add_row(plain(name), plain(kind), plain(block_of.get(name, "")))
     out.print(arrays)
+    if reductions := [stage for stage in state.stages if stage.is_reduction]:
+        out.print("\nreductions, which paninifs.open_reduction(RESULTS, NAME) reads:")
+        for reduction in reductions:
+            out.print(f"{plain(reduction.name)}{'' if reduction.shards_done else ' (not done)'}")
     if found.ranked:
         out.print(f"\nlargest [bold]{plain(found.ranked_by or '')}[/]:")
     for one in found.ranked:

@@ -40,27 +40,13 @@ class Hardware:
         return next(one for one in self.backends if one.name == name)
 
 
-def hardware() -> Hardware:
+def detect() -> Hardware:
     """Return this machine's hardware, and the backends that it can use now.
-
-    This takes a second. If there are signs of a TPU it takes a few seconds, because JAX is queried
-    in a separate process that exits at once. The calling process never occupies a device.
-
-    Returns
-    -------
-    Hardware
 
     Raises
     ------
     BackendUnavailable
         ``PANINIFS_SHA256`` names a SHA-256 implementation that this process cannot use.
-
-    Examples
-    --------
-    >>> import paninifs as pf
-    >>> machine = pf.hardware()
-    >>> machine.backend("cpu").usable, machine.memory.free > 0
-    (True, True)
     """
     cpu, gpus, packages, tpu = processor(), nvidia(), installed_packages(), find_tpu()
     return Hardware(

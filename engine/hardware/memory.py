@@ -1,18 +1,15 @@
 """RAM: the size, the limit set by control groups, and what is free now.
 
-psutil ignores control groups; dask reads the limit of the outermost one only.
+How control groups are read is in `graphs.kernels.control_groups`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass
-from pathlib import Path
 
 import psutil
 
-ROOT = Path("/")
-V1, V2 = "sys/fs/cgroup/memory", "sys/fs/cgroup"
+from ...graphs.kernels.control_groups import memory_groups
 
 
 @dataclass(frozen=True)
@@ -29,12 +26,6 @@ class Memory:
         return self.total if self.limit is None else self.limit
 
 
-@dataclass(frozen=True)
-class _Group:
-    limit: int  # bytes
-    used: int  # bytes that cannot be reclaimed
-
-
 def ram() -> Memory:
     """Return the size of the RAM, its limit and what is free.
 
@@ -45,60 +36,10 @@ def ram() -> Memory:
     True
     """
     machine = psutil.virtual_memory()
-    groups = [one for one in _groups() if one.limit < machine.total]
+    groups = [one for one in memory_groups() if one.limit < machine.total]
     free = min((one.limit - one.used for one in groups), default=machine.available)
     return Memory(
         machine.total,
         min((one.limit for one in groups), default=None),
         max(0, min(free, machine.available)),
     )
-
-
-def _groups() -> Iterator[_Group]:
-    """Yield the control group of this process and its parents, as far as they set a limit."""
-    try:
-        lines = (ROOT / "proc/self/cgroup").read_text().splitlines()
-    except OSError:
-        return  # not Linux
-    for line in lines:
-        _, controllers, path = line.split(":", 2)
-        if not controllers:
-            yield from _around(V2, path, ("memory.max", "memory.high"), "memory.current")
-        elif "memory" in controllers.split(","):
-            yield from _around(V1, path, ("memory.limit_in_bytes",), "memory.usage_in_bytes")
-
-
-def _around(mount: str, path: str, limits: tuple[str, ...], usage: str) -> Iterator[_Group]:
-    """Yield groups from the innermost to the outermost.
-
-    In a container the path may be the one on the host. Then only the outermost group is found,
-    which is the container's.
-    """
-    top = ROOT / mount
-    inner = top / path.strip("/")
-    for folder in [inner, *inner.parents]:
-        found = [number for name in limits if (number := _number(folder / name)) is not None]
-        used = _number(folder / usage)
-        if found and used is not None:
-            yield _Group(min(found), max(0, used - _file_cache(folder)))
-        if folder == top:
-            return
-
-
-def _number(path: Path) -> int | None:
-    """Return the number in a file; None if the file does not exist or contains ``max``."""
-    try:
-        text = path.read_text().strip()
-    except OSError:
-        return None
-    return int(text) if text.isdigit() else None
-
-
-def _file_cache(folder: Path) -> int:
-    """Return the bytes of a group's file cache that are reclaimed when memory runs short."""
-    try:
-        lines = (folder / "memory.stat").read_text().splitlines()
-    except OSError:
-        return 0
-    counted = {name: int(number) for name, _, number in (line.partition(" ") for line in lines)}
-    return counted.get("total_inactive_file", counted.get("inactive_file", 0))

@@ -270,11 +270,14 @@ def _require_usable(
 ) -> None:
     """Raise `UsageError` for arguments that no run can use."""
     if not isinstance(graph, Graph) or not graph.blocks:
-        raise UsageError("submit needs a graph with blocks, such as default_graph() + your_block")
+        raise UsageError(
+            "submit needs a graph with blocks, such as default_graph() + your_block, or "
+            "Graph([first_block, second_block])"
+        )
     if not isinstance(corpus, Corpus):
         raise UsageError(
-            "submit needs a corpus from open_corpus(...), or a frame, not a "
-            f"{type(corpus).__name__}"
+            "submit needs a corpus from open_corpus(...), such as open_corpus(texts=[...]) for "
+            f"texts in memory, or a frame, not a {type(corpus).__name__}"
         )
     if on_error not in ("quarantine", "raise"):
         raise UsageError(f"on_error must be 'quarantine' or 'raise', not {on_error!r}")

@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Any, Literal
 from ...graphs.block import MapBlock
 from ...graphs.graph import Graph
 from ...graphs.reductions.reduce_block import ReduceBlock
-from ...storage.corpus.corpus import Corpus, opened
+from ...storage.corpus.corpus import Corpus
+from ...storage.corpus.open_corpus import opened
 from ...storage.errors import UsageError
 from ...storage.messages.tracebacks import short_traceback
 from ...storage.store.layout import array_names

@@ -9,7 +9,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
-from ...storage.corpus.corpus import Corpus, open_corpus
+from ...storage.corpus.corpus import Corpus
+from ...storage.corpus.open_corpus import open_corpus
 from ...storage.corpus.tables.frame_source import FrameSource
 from ...storage.errors import CorpusEmpty, LeaseLost, RunFailed, UsageError
 from ...storage.store.leases.lease import Lease, LeaseTicket

@@ -13,10 +13,12 @@ from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from contextlib import closing
 from typing import Any
 
+from ...graphs.kernels import load
 from ...storage.corpus.reading import read_stretches
 from ...storage.rows import Stretch
 from .block_execution import Blocks
 from .micro_batches.stream import Part, Stream
+from .text_decoding import text_decoder
 from .values.batches import gathered, one_by_one, read_ahead, slice_of, unread
 from .values.compute_spec import ComputeSpec
 from .values.filler import Filler
@@ -69,7 +71,8 @@ def _parts(
     elif blocks.joined_batch is None:
         batches = one_by_one(read_stretches(stretches, spec.opener, spec.columns))
     else:
-        read = read_stretches(stretches, spec.opener, spec.columns)
+        decode = text_decoder(spec, load(spec.backend), stretches)
+        read = read_stretches(stretches, spec.opener, spec.columns, decode)
         batches = gathered(read, lambda: blocks.joined_batch or blocks.size)
     preparation = Preparation(spec, blocks.host_buffer)
     stream: Stream[Work]

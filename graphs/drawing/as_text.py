@@ -13,6 +13,9 @@ WIDTH = 80
 
 FUSED = "fused, computed in one pass over the bytes"
 
+_PARAMETER = 40
+"""Maximum columns of a parameter of a reduction; those of a projection are long."""
+
 _LEAST = 18, 20, 20, 12
 """Columns reserved for names of blocks, inputs, fields and types, if they need them."""
 
@@ -52,6 +55,7 @@ def column_name(name: str) -> str:
 
 def notes_of(block: BlockSketch) -> Iterator[str]:
     """Yield notes about a block besides its inputs and fields."""
+    yield from (cut(printable(one), _PARAMETER) for one in block.params)
     if block.when:
         yield f"when {printable(block.when)}"
     if block.setup:

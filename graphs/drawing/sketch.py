@@ -25,6 +25,7 @@ class BlockSketch:
     inputs: tuple[str, ...]
     fields: tuple[tuple[str, str], ...]  # name, and dtype with shape; "" for a reduction's result
     reduction: bool = False
+    params: tuple[str, ...] = ()  # of a reduction, such as "field=length": the fields that it names
     when: str = ""
     setup: tuple[str, ...] = ()
     per_thread: bool = False
@@ -166,6 +167,9 @@ def _block(block: Any, seconds: Mapping[str, float]) -> BlockSketch:
             inputs=tuple(block.inputs),
             fields=((block.name, ""),),
             reduction=True,
+            params=tuple(
+                f"{name}={value}" for name, value in block.params.items() if value is not None
+            ),
             seconds=given,
         )
     return BlockSketch(

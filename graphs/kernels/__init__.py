@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
 from functools import cache
 from importlib import import_module
-from typing import Any, Protocol, cast
+from typing import TYPE_CHECKING, Any, Protocol, cast
 
 import numpy as np
 import numpy.typing as npt
@@ -21,6 +21,9 @@ from ...storage.errors import BackendUnavailable
 from ...storage.field import Field
 from ...storage.text import PackedText
 from .host import Count
+
+if TYPE_CHECKING:  # it needs pyarrow, which kernels do without
+    from ...storage.rows import TextDecoder
 
 NUMERIC_VERSION = 1
 """Version of the results: raise it when any bit of any field changes. Part of every fingerprint."""
@@ -83,7 +86,7 @@ class Kernels(Protocol):
         """Return an array in the host's memory."""
 
     def resident(self, values: Mapping[str, Any]) -> Mapping[str, Any]:
-        """Copy arrays to the backend's memory for many calls; what is no array stays as it is."""
+        """Copy arrays to the backend's memory for many calls; other values stay as they are."""
 
     def chosen(self, values: Any, mask: npt.NDArray[Any]) -> Any:
         """Return some rows of texts or of an array; `mask` is bool [n], in the host's memory."""
@@ -101,6 +104,12 @@ class Kernels(Protocol):
         """Return a new uint8 array from which `offload` copies texts fastest.
 
         Its memory is reused when no array or view uses it any more.
+        """
+
+    def text_decoder(self, limit: int) -> TextDecoder | str:
+        """Return what decodes texts of files in the backend's memory, or why the host must.
+
+        `limit` is about how many bytes of text it decodes at once.
         """
 
     def offload(

@@ -34,6 +34,7 @@ from .host import (
     on_host,
     resident,
     spread,
+    text_decoder,
     user_function,
 )
 
@@ -57,6 +58,7 @@ __all__ = [
     "prime_base",
     "resident",
     "spread",
+    "text_decoder",
     "user_function",
 ]
 

@@ -85,29 +85,30 @@ class NormalForms:
             "unify them, use --unicode NFC (clean=Cleaning(unicode='NFC')) with a new store"
         )
 
-    def updated(self, text: pa.Array, row: int) -> NormalForms:
+    def updated(self, text: pa.Array | PackedText, row: int) -> NormalForms:
         """Return the findings after another batch, whose first row in the corpus is `row`.
 
-        A form for which a row is known is not checked again.
+        A form for which a row is known is not checked again. A `PackedText` has no nulls.
         """
         if self.not_nfc is not None and self.not_nfd is not None:
             return self
-        packed, step = PackedText.from_arrow(text), -(-len(text) // MAX_SAMPLED) or 1
-        starts, ends = packed.offsets[:-1:step], packed.offsets[1::step]
-        ends = starts + np.minimum(ends - starts, MAX_BYTES)
-        view = packed.data.data
-        samples = [view[a:b] for a, b in zip(starts.tolist(), ends.tolist(), strict=True)]
+        packed = text if isinstance(text, PackedText) else PackedText.from_arrow(text)
+        step = -(-len(text) // MAX_SAMPLED) or 1
+        samples = packed.beginnings(slice(None, None, step), MAX_BYTES)
         joined = b"".join(samples)
         if joined.isascii():  # ASCII is in every form
             return self
         together = _text(_without_idle_ascii(joined))
+
+        def known_at(at: int) -> bool:
+            return isinstance(text, PackedText) or bool(text[at].is_valid)
 
         def first(known: int | None, form: Form) -> int | None:
             # Every part of a text in a normal form is in that form too.
             if known is not None or normalised(together, form) == together:
                 return known
             pairs = zip(range(0, len(text), step), map(_text, samples), strict=True)
-            unlike = (at for at, one in pairs if normalised(one, form) != one and text[at].is_valid)
+            unlike = (at for at, one in pairs if normalised(one, form) != one and known_at(at))
             at = next(unlike, None)
             return None if at is None else row + at
 

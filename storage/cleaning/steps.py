@@ -85,6 +85,15 @@ class Cleaning:
                 f"{self.max_chars} (max_chars)"
             )
 
+    @property
+    def reads_texts(self) -> bool:
+        """Whether texts are read, to be changed or measured.
+
+        >>> Cleaning(min_chars=3).reads_texts, Cleaning(duplicates=True).reads_texts
+        (True, False)
+        """
+        return self != Cleaning(duplicates=self.duplicates)
+
     def describe(self) -> dict[str, Any]:
         """Return the steps that are applied, as JSON; ``Cleaning(**described)`` is equal to this.
 

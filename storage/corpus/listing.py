@@ -29,6 +29,7 @@ from ..filesystems.filesystem import (
 )
 from ..filesystems.redaction import scrubbed, shown
 from ..filesystems.retry import permanent_errors, retried
+from ..filesystems.versions import version_of
 from ..formats.registry import FORMATS, format_of, read_as
 from ..messages.names import storable
 from ..rows import SourceFile
@@ -37,7 +38,6 @@ from .identity import listed_digest
 from .locations.arguments import Location
 from .locations.exports import exports_among
 from .locations.left_out import exports_note, hidden_note, no_files, not_found, unknown_format
-from .versions import version_of
 
 _SPECIAL_FILES = (
     (stat.S_ISFIFO, "a named pipe, and no file"),

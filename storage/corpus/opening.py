@@ -31,6 +31,7 @@ from ..filesystems.filesystem import (
 )
 from ..filesystems.retry import permanent_errors, retried
 from ..filesystems.retrying_file import RetryingFile
+from ..filesystems.versions import same_version, version_of
 from ..filesystems.web_file import WebFile
 from ..formats.compression import decompressed
 from ..formats.recognition.transcoding import utf8_stream
@@ -48,7 +49,6 @@ from .identity import (
 )
 from .tables.frame_parts import require_same_rows
 from .tables.memory_file import content_of
-from .versions import same_version, version_of
 
 SMALL_BYTES = 1 << 20
 """Size in bytes up to which a file is fetched whole."""

@@ -13,11 +13,20 @@ from collections.abc import Generator, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import replace
 from itertools import groupby, islice
+from typing import overload
 
 from ..errors import CorpusChanged
 from ..formats.recognition.transcoding import named
 from ..formats.registry import BROKEN, reader_of, reason_of
-from ..rows import BATCH_ROWS, ColumnSelection, Rows, SourceFile, Stretch
+from ..rows import (
+    BATCH_ROWS,
+    ColumnSelection,
+    DecodedRows,
+    Rows,
+    SourceFile,
+    Stretch,
+    TextDecoder,
+)
 from .index import CorpusIndex
 from .opening import SMALL_BYTES, CorpusOpener, FileOpener, SmallFileOpener
 
@@ -28,10 +37,30 @@ AHEAD = 2 * FETCHES
 """Number of stretches prepared ahead, and so the largest number of small files in memory."""
 
 
+@overload
 def read_stretch(
-    stretch: Stretch, opener: CorpusOpener, selection: ColumnSelection
-) -> Iterator[Rows]:
+    stretch: Stretch, opener: CorpusOpener, selection: ColumnSelection, decode: None = None
+) -> Iterator[Rows]: ...
+@overload
+def read_stretch(
+    stretch: Stretch,
+    opener: CorpusOpener,
+    selection: ColumnSelection,
+    decode: TextDecoder | None,
+) -> Iterator[Rows | DecodedRows]: ...
+def read_stretch(
+    stretch: Stretch,
+    opener: CorpusOpener,
+    selection: ColumnSelection,
+    decode: TextDecoder | None = None,
+) -> Iterator[Rows | DecodedRows]:
     """Yield exactly the rows of a stretch, in order, with their texts cleaned.
+
+    Parameters
+    ----------
+    decode : callable, optional
+        Decodes the texts of files whose format can hand them over. Texts that it holds cannot be
+        cleaned, so give none if `selection` cleans them.
 
     Raises
     ------
@@ -46,16 +75,14 @@ def read_stretch(
     reason = stretch.problem or "the file ends before this row"
     if not stretch.problem:
         opener.check(file)
-        batches = reader_of(file).read(file, opener, stretch.span, selection)
-        if file.dialect.encoding:
-            batches = named(batches, file.dialect.encoding)
+        batches = _batches(stretch, opener, selection, decode)
         try:
             for rows in batches:
                 if row + len(rows) >= stretch.span.stop:
                     # Done before the last rows are yielded, because a caller may not ask for more.
                     _finish(batches, file)
                     opener.check(file)
-                yield rows.cleaned(selection.cleaning)
+                yield rows if isinstance(rows, DecodedRows) else rows.cleaned(selection.cleaning)
                 row += len(rows)
         except BROKEN as error:
             opener.check(file)
@@ -65,7 +92,26 @@ def read_stretch(
         yield Rows.lost(first, last, reason, selection)
 
 
-def _finish(batches: Iterator[Rows], file: SourceFile) -> None:
+def _batches(
+    stretch: Stretch,
+    opener: CorpusOpener,
+    selection: ColumnSelection,
+    decode: TextDecoder | None,
+) -> Iterator[Rows | DecodedRows]:
+    file = stretch.file
+    reader = reader_of(file)
+    if decode is not None and reader.read_decoded is not None:
+        return reader.read_decoded(file, opener, stretch.span, selection, decode)
+    batches = reader.read(file, opener, stretch.span, selection)
+    return named(batches, file.dialect.encoding) if file.dialect.encoding else batches
+
+
+def can_hand_over(stretches: Iterable[Stretch]) -> bool:
+    """Return whether the format of any file hands its texts over to a `TextDecoder`."""
+    return any(reader_of(one.file).read_decoded is not None for one in stretches)
+
+
+def _finish(batches: Iterator[Rows | DecodedRows], file: SourceFile) -> None:
     """Read what follows the last rows, such as a checksum."""
     try:
         for _ in batches:
@@ -76,10 +122,27 @@ def _finish(batches: Iterator[Rows], file: SourceFile) -> None:
         ) from error
 
 
+@overload
 def read_stretches(
-    stretches: Iterable[Stretch], opener: FileOpener, selection: ColumnSelection
-) -> Generator[tuple[Stretch, int, Rows]]:
-    """Yield ``(stretch, first_row, rows)`` for each batch, in corpus order.
+    stretches: Iterable[Stretch],
+    opener: FileOpener,
+    selection: ColumnSelection,
+    decode: None = None,
+) -> Generator[tuple[Stretch, int, Rows]]: ...
+@overload
+def read_stretches(
+    stretches: Iterable[Stretch],
+    opener: FileOpener,
+    selection: ColumnSelection,
+    decode: TextDecoder | None,
+) -> Generator[tuple[Stretch, int, Rows | DecodedRows]]: ...
+def read_stretches(
+    stretches: Iterable[Stretch],
+    opener: FileOpener,
+    selection: ColumnSelection,
+    decode: TextDecoder | None = None,
+) -> Generator[tuple[Stretch, int, Rows | DecodedRows]]:
+    """Yield ``(stretch, first_row, rows)`` for each batch, in corpus order; see `read_stretch`.
 
     Small files are fetched ahead, many at a time: each document on a mount or in a bucket costs a
     round trip, and ten thousand round trips in sequence would take longer than all the hashing.
@@ -106,7 +169,7 @@ def read_stretches(
             stretch, fetched = ahead.popleft()
             row = stretch.row
             opened = fetched.result() if fetched else opener
-            for rows in read_stretch(stretch, opened, selection):
+            for rows in read_stretch(stretch, opened, selection, decode):
                 yield stretch, row, rows
                 row += len(rows)
             ahead.extend(fetching(stretch) for stretch in islice(coming, 1))

@@ -17,15 +17,16 @@ from posixpath import basename, join, normpath, relpath
 from typing import Any
 
 from ..errors import CorpusNotFound
+from ..filesystems.versions import same_version
 from ..rows import SourceFile
-from .corpus import Corpus, open_corpus
+from .corpus import Corpus
 from .identity import UNREAD, kind_of
 from .index import CorpusIndex
 from .locations.arguments import Location
+from .open_corpus import open_corpus
 from .opening import FileOpener
 from .tables.frame_parts import require_same_frame
 from .tables.frame_source import FrameSource
-from .versions import same_version
 
 _THREADS = 16
 _WHOLE_SECONDS = re.compile(r"mtime=\d+(\.0)?")

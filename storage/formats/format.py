@@ -9,7 +9,21 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass
 
-from ..rows import ColumnSelection, Lengths, Opener, Outline, Rows, RowSpan, SourceFile
+from ..rows import (
+    ColumnSelection,
+    DecodedRows,
+    Lengths,
+    Opener,
+    Outline,
+    Rows,
+    RowSpan,
+    SourceFile,
+    TextDecoder,
+)
+
+ReadDecoded = Callable[
+    [SourceFile, Opener, RowSpan, ColumnSelection, TextDecoder], Iterator[Rows | DecodedRows]
+]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -55,6 +69,8 @@ class Format:
     outline_seeking : callable, optional
         Counts a file's records like `outline`, and finds which of some columns any record has, not
         only the first ones. For formats without a schema.
+    read_decoded : callable, optional
+        Yields the same rows as `read`, with their texts decoded by a `TextDecoder` where it can.
     impostors : tuple of callable
         Functions of `recognition`, which tell from a file's first bytes that it is another thing.
     """
@@ -75,6 +91,7 @@ class Format:
     single_row: bool = False
     exact_lengths: Callable[[SourceFile, Opener, str, Lengths], Lengths] | None = None
     outline_seeking: Callable[[SourceFile, Opener, Collection[str]], Outline] | None = None
+    read_decoded: ReadDecoded | None = None
     impostors: tuple[Callable[[bytes], str | None], ...] = ()
 
     @property

@@ -32,23 +32,41 @@ def utf8_text(raw: pa.Array, start: int) -> tuple[pa.Array, tuple[Fault, ...]]:
     large = pa.types.is_large_binary(raw.type) or pa.types.is_large_string(raw.type)
     kind = pa.large_string() if large else pa.string()
     text = raw.view(kind)
-    faults = [Fault(start + row, "null text") for row in _nulls(raw)] if raw.null_count else []
+    faults = [null_fault(start + row) for row in _nulls(raw)] if raw.null_count else []
     try:
         text.validate(full=True)
     except pa.ArrowInvalid:
-        bad = {}
         as_bytes = raw.view(pa.large_binary() if large else pa.binary())
-        for row, value in enumerate(as_bytes.to_pylist()):
-            try:
-                if value is not None:
-                    value.decode()
-            except UnicodeDecodeError as error:
-                bad[row] = value
-                reason = f"invalid UTF-8 at byte {error.start}: {error.reason}"
-                faults.append(Fault(start + row, reason, value[:EXCERPT_BYTES]))
-        kept = [None if row in bad else v for row, v in enumerate(as_bytes.to_pylist())]
+        found = [
+            None if value is None else utf8_fault(start + row, value)
+            for row, value in enumerate(as_bytes.to_pylist())
+        ]
+        faults += [fault for fault in found if fault is not None]
+        kept = [
+            None if fault is not None else value
+            for fault, value in zip(found, as_bytes.to_pylist(), strict=True)
+        ]
         text = pa.array(kept, as_bytes.type).view(kind)
     return text, tuple(sorted(faults, key=lambda fault: fault.row))
+
+
+def null_fault(row: int) -> Fault:
+    """Return the fault of a row without a text."""
+    return Fault(row, "null text")
+
+
+def utf8_fault(row: int, value: bytes) -> Fault | None:
+    r"""Return the fault of a row whose text is not UTF-8; None if it is.
+
+    >>> utf8_fault(3, b"mot \xff").reason
+    'invalid UTF-8 at byte 4: invalid start byte'
+    """
+    try:
+        value.decode()
+    except UnicodeDecodeError as error:
+        reason = f"invalid UTF-8 at byte {error.start}: {error.reason}"
+        return Fault(row, reason, value[:EXCERPT_BYTES])
+    return None
 
 
 def _nulls(array: pa.Array) -> list[int]:

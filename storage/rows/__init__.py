@@ -26,8 +26,10 @@ from .rows import (
     Stretch,
     Unit,
     common_kind,
+    faults_within,
     validity,
 )
+from .text_decoder import CannotDecode, ColumnFile, DecodedRows, DecodedText, TextDecoder
 
 __all__ = [
     "ANY_TEXT",
@@ -39,8 +41,12 @@ __all__ = [
     "SHORT_BYTES",
     "UNREADABLE_KINDS",
     "VALUELESS_KINDS",
+    "CannotDecode",
     "Column",
+    "ColumnFile",
     "ColumnSelection",
+    "DecodedRows",
+    "DecodedText",
     "Fault",
     "Lengths",
     "Malformed",
@@ -50,7 +56,9 @@ __all__ = [
     "Rows",
     "SourceFile",
     "Stretch",
+    "TextDecoder",
     "Unit",
     "common_kind",
+    "faults_within",
     "validity",
 ]

@@ -17,6 +17,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from ..cleaning.steps import NO_CLEANING, Cleaning
+from ..text import PackedText
 from .dialect import DEFAULT_DIALECT, Dialect
 from .frame_rows import SCHEME as FRAME_SCHEME
 from .frame_rows import FrameContent
@@ -216,6 +217,24 @@ class Fault:
     rows: int = 1
 
 
+def faults_within(faults: Iterable[Fault], first: int, last: int) -> tuple[Fault, ...]:
+    """Return what faults say of the rows ``[first, last)`` of the file.
+
+    >>> faults_within([Fault(2, "lost", rows=5)], 4, 6)
+    (Fault(row=4, reason='lost', excerpt=b'', rows=2),)
+    """
+    return tuple(
+        Fault(
+            max(fault.row, first),
+            fault.reason,
+            fault.excerpt,
+            min(fault.row + fault.rows, last) - max(fault.row, first),
+        )
+        for fault in faults
+        if fault.row < last and fault.row + fault.rows > first
+    )
+
+
 @dataclass(frozen=True)
 class Rows:
     """Consecutive rows of one file. A row with a fault has a null text."""
@@ -235,6 +254,15 @@ class Rows:
 
     def __len__(self) -> int:
         return len(self.text)
+
+    @property
+    def usable(self) -> npt.NDArray[np.bool_]:
+        """Which rows have a text: bool [n]."""
+        return validity(self.text)
+
+    def packed(self, mask: npt.NDArray[np.bool_]) -> PackedText:
+        """Return the texts where a mask is true, end to end."""
+        return PackedText.from_arrow(self.text if mask.all() else self.text.filter(pa.array(mask)))
 
     def cleaned(self, cleaning: Cleaning) -> Rows:
         """Return these rows with cleaned texts; texts that are too short or long become faults."""
@@ -256,16 +284,7 @@ class Rows:
     def slice(self, start: int, stop: int) -> Rows:
         """Return rows ``[start, stop)`` of the batch, counted from 0, without copying."""
         first, last = self.start + start, self.start + stop
-        faults = tuple(
-            Fault(
-                max(fault.row, first),
-                fault.reason,
-                fault.excerpt,
-                min(fault.row + fault.rows, last) - max(fault.row, first),
-            )
-            for fault in self.faults
-            if fault.row < last and fault.row + fault.rows > first
-        )
+        faults = faults_within(self.faults, first, last)
         columns = {name: column.slice(start, stop - start) for name, column in self.columns.items()}
         return Rows(first, self.text.slice(start, stop - start), columns, faults)
 

@@ -84,7 +84,7 @@ def in_known_order(corpus: Corpus, manifest: Manifest) -> Corpus:
     --------
     >>> from pathlib import Path
     >>> from tempfile import mkdtemp
-    >>> from paninifs.storage.corpus.corpus import open_corpus
+    >>> from paninifs.storage.corpus.open_corpus import open_corpus
     >>> from paninifs.storage.store.manifest import facts_of
     >>> folder = Path(mkdtemp())
     >>> _ = (folder / "b.txt").write_text("un")

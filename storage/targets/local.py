@@ -7,22 +7,17 @@ import errno
 import os
 import shutil
 import uuid
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from concurrent.futures import Executor, ThreadPoolExecutor, wait
+from collections.abc import Iterable, Mapping, Sequence
 from io import BufferedWriter
 from pathlib import Path
 from typing import Any
 
 from .mounts import is_mount
 from .safe_keys import confined
+from .syncing import Share, Syncs
 
 TEMPORARY = ".writing-"
 """What the names of temporary files begin with."""
-
-
-_SYNCS = 4
-"""Number of objects written and synced at once. A disk makes all that wait for it durable in one
-step, and on a busy machine each wait in turn would take as long as all together."""
 
 
 class LocalTarget:
@@ -34,10 +29,11 @@ class LocalTarget:
     def __init__(self, path: str | os.PathLike[str]) -> None:
         self._root = Path(path)
         self._durable: set[Path] = set()  # folders whose own entry in their parent is synced
+        self._syncs = Syncs()
 
     def __getstate__(self) -> dict[str, Any]:
-        """Leave out what this process knows of the folders; another may have removed some."""
-        return {**self.__dict__, "_durable": set()}
+        """Leave out what this process knows: another may have removed folders, and be elsewhere."""
+        return {**self.__dict__, "_durable": set(), "_syncs": Syncs()}
 
     @property
     def url(self) -> str:
@@ -74,21 +70,20 @@ class LocalTarget:
 
     def _put_steps(self, steps: Sequence[Mapping[str, bytes]]) -> None:
         """Sync all data under temporary names; then rename step by step, and sync its folders."""
-        objects = [(self._path(key), data) for step in steps for key, data in step.items()]
-        files = {path: (_beside(path), data) for path, data in objects}
-        with ThreadPoolExecutor(_SYNCS, "paninifs-sync") as pool:
+        named = [{self._path(key): data for key, data in step.items()} for step in steps]
+        files = {path: (_beside(path), data) for step in named for path, data in step.items()}
+        with self._syncs.group() as share:
             try:
-                _share(pool, self._write_file, list(files.values()))
+                share(self._write_file, list(files.values()))
             except OSError:
                 for temporary, _ in files.values():  # do not leave them on a full disk
                     with contextlib.suppress(OSError):
                         temporary.unlink()
                 raise
-            for step in filter(None, steps):
-                paths = [self._path(key) for key in step]
-                for path in paths:
+            for step in filter(None, named):
+                for path in step:
                     self._rename(files[path][0], path)
-                self._sync_folders_of(paths, pool)
+                self._sync_folders_of(step, share)
 
     def _rename(self, temporary: Path, path: Path) -> None:
         temporary.replace(path)
@@ -108,8 +103,8 @@ class LocalTarget:
             return self._create_without_links(path, data)
         finally:
             temporary.unlink(missing_ok=True)
-        with ThreadPoolExecutor(_SYNCS, "paninifs-sync") as pool:
-            self._sync_folders_of([path], pool)
+        with self._syncs.group() as share:
+            self._sync_folders_of([path], share)
         return True
 
     def _create_without_links(self, path: Path, data: bytes) -> bool:
@@ -128,7 +123,7 @@ class LocalTarget:
             with self._new_file(path) as file:
                 file.write(data)
                 file.flush()
-                os.fsync(file.fileno())
+                self._syncs.sync(file.fileno())
         except OSError as error:
             if error.errno == errno.ENOSPC:
                 free = shutil.disk_usage(path.parent).free
@@ -157,7 +152,7 @@ class LocalTarget:
         if self._root not in folder.parents:
             _sync_folder(folder.parent)
 
-    def _sync_folders_of(self, paths: Sequence[Path], pool: Executor) -> None:
+    def _sync_folders_of(self, paths: Iterable[Path], share: Share) -> None:
         """Sync the folders through which files are found.
 
         A folder that is new is an entry of its parent, and another process that has just made it
@@ -169,7 +164,7 @@ class LocalTarget:
             while above != self._root and above not in self._durable:
                 above = above.parent
                 folders[above] = None
-        _share(pool, _sync_folder, [(folder,) for folder in folders])
+        share(_sync_folder, [(folder,) for folder in folders])
         self._durable.update(folders)
 
     def delete(self, keys: Iterable[str]) -> None:
@@ -203,23 +198,6 @@ def _list(folder: str | Path, prefix: str, found: dict[str, int]) -> None:
             else:
                 with contextlib.suppress(FileNotFoundError):
                     found[f"{prefix}{entry.name}"] = entry.stat().st_size
-
-
-def _share(pool: Executor, call: Callable[..., None], arguments: Sequence[tuple[Any, ...]]) -> None:
-    """Make calls in a few threads, a share of them in each; raise the first error after all."""
-    if len(arguments) == 1:
-        call(*arguments[0])
-        return
-
-    def work(share: Sequence[tuple[Any, ...]]) -> None:
-        for one in share:
-            call(*one)
-
-    shares = (arguments[n::_SYNCS] for n in range(min(_SYNCS, len(arguments))))
-    working = [pool.submit(work, share) for share in shares]
-    wait(working)
-    for one in working:
-        one.result()
 
 
 def _beside(path: Path) -> Path:

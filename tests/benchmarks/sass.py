@@ -19,7 +19,8 @@ from importlib.metadata import files
 from pathlib import Path
 
 from paninifs.graphs.kernels.chains import chains_of
-from paninifs.graphs.kernels.cuda.source import OPTIONS, Specification, groups_of, source_of
+from paninifs.graphs.kernels.cuda.program import OPTIONS
+from paninifs.graphs.kernels.cuda.source import Specification, groups_of, source_of
 
 ARCHITECTURES = (70, 75, 80, 86, 89, 90, 100, 120)
 """V100, T4, A100, A10, L4, H100 and H200, B200, RTX PRO 6000."""

@@ -479,12 +479,22 @@ def test_show_ranks_a_store_of_own_blocks_by_its_number(own):
     assert "largest n_bytes:\n3  1  abc\n2  2  ab\n" in shown.stdout
 
 
+def test_show_names_the_reductions_of_a_store(own):
+    graph = pf.Graph((n_bytes,)) + pf.profile("n_bytes") + pf.histogram("n_bytes")
+    shown = printed("show", own(graph))
+    assert shown.exit_code == 0, shown.output
+    lines = shown.stdout.splitlines()
+    at = lines.index("reductions, which paninifs.open_reduction(RESULTS, NAME) reads:")
+    assert lines[at + 1 : at + 4] == ["n_bytes_profile", "n_bytes_histogram", ""]
+
+
 def test_show_prints_a_store_without_numbers(own):
     store = own(first)
     shown = printed("show", store)
     assert shown.exit_code == 0, shown.output
     assert "first" in shown.stdout
     assert "largest" not in shown.stdout
+    assert "reductions" not in shown.stdout
     assert "no array has such numbers" in printed("show", store, "--by", "first").stderr
 
 

@@ -7,8 +7,10 @@ import signal
 import time
 from contextlib import contextmanager
 from decimal import Decimal
+from functools import partial
 from pathlib import Path
 
+import dask
 import dask.dataframe as dd
 import numpy as np
 import pandas as pd
@@ -22,7 +24,9 @@ from paninifs.engine.monitoring.events import ShardDone
 from paninifs.engine.run.dispatch import TASKS_PER_THREAD
 from paninifs.engine.run.frames import partitions
 from paninifs.engine.worker.task import Task
+from paninifs.storage.corpus.tables import parts_together
 from paninifs.storage.corpus.tables.frame_parts import frame_file, frame_rows
+from paninifs.storage.corpus.tables.parts_together import share_work
 from paninifs.storage.errors import (
     CorpusChanged,
     CorpusEmpty,
@@ -33,6 +37,7 @@ from paninifs.storage.errors import (
     UsageError,
 )
 from paninifs.storage.rows import RowSpan, Stretch
+from paninifs.storage.store.reader import ResultsStore
 
 MARKER = "_run/done/{:08}.json"
 
@@ -75,6 +80,11 @@ def filtered(folder):
 def joined(folder):
     ranks = pd.DataFrame({"id": [f"t{n * 3}" for n in range(700)], "rank": range(700)})
     return logged(folder).merge(dd.from_pandas(ranks, npartitions=3), on="id")
+
+
+def sorted_join(folder):
+    """Return a join whose partitions have the same order however dask shuffles."""
+    return joined(folder).map_partitions(pd.DataFrame.sort_values, "n")
 
 
 def exploded(folder):
@@ -208,7 +218,7 @@ def test_partitions_that_do_not_fit_are_computed_when_needed(client, tmp_path, m
 
 def test_partitions_that_share_work_are_kept(tmp_path):
     def shares(frame):
-        return partitions._share_work(frame.to_delayed())
+        return share_work(frame.to_delayed())
 
     small = dd.from_pandas(pd.DataFrame({"id": ["t1"], "rank": [1]}), npartitions=1)
     assert not shares(filtered(tmp_path))
@@ -268,6 +278,22 @@ def test_texts_are_read_where_the_frame_is_given(client, tmp_path):
         pf.verify(store, corpus=frame.partitions[:2])
     with pytest.raises(CorpusChanged, match="another frame"):
         pf.verify(store, corpus={"text": ["un"], "id": ["a"]})
+
+
+@pytest.mark.slow("a run, and what is read of it")
+@pytest.mark.parametrize(("nbytes", "times"), [(1 << 30, 1), (20_000, 2)])
+def test_reading_a_join_computes_it_once(client, tmp_path, monkeypatch, nbytes, times):
+    store = tmp_path / "out.zarr"
+    monkeypatch.setattr(parts_together, "MOST_BYTES", nbytes)
+    with dask.config.set(scheduler=client):  # which a join needs
+        run(client, sorted_join(tmp_path), store).result()
+        sizes = [one.file.size for one in ResultsStore.open(store).index.files]
+        assert len(sizes) > 2
+        assert 20_000 < sum(sizes) < 40_000
+        for read in (pf.verify, partial(pf.verify, sample=600), partial(pf.export, text=True)):
+            computed(tmp_path)
+            read(store, corpus=sorted_join(tmp_path))
+            assert computed(tmp_path) == sorted([*range(PARTS)] * times)
 
 
 @pf.map_block(fields=[pf.Field("words", np.int32)])
@@ -514,7 +540,7 @@ def long_texts(part):
 def test_partitions_that_dask_spills_give_the_same_store(tmp_path, monkeypatch):
     meta = pd.DataFrame({"text": pd.array(["a"], "string[pyarrow]")})
     frame = dd.from_map(long_texts, range(30), meta=meta)
-    monkeypatch.setattr(partitions, "_share_work", lambda parts: True)  # so they are kept
+    monkeypatch.setattr(partitions, "share_work", lambda parts: True)  # so they are kept
     spilled = []
     with cluster_of_one(tmp_path, memory_limit="1GB") as own:
         work = run(own, frame, tmp_path / "out.zarr", shard_rows=4096)

@@ -377,6 +377,12 @@ def test_the_command_explains_a_graph(folder, unmeasured):
     assert "  twice " in said.stdout
 
 
+def test_the_command_says_which_columns_may_be_fields(folder, unmeasured):
+    said = printed("graph", "my_blocks.py:twice").stdout
+    assert "\nno block here makes n_words; in a graph with one that does, it is its field\n" in said
+    assert "no block here" not in printed("graph", "my_blocks.py:n_words").stdout
+
+
 def test_the_command_explains_the_default_graph(unmeasured):
     said = printed("graph")
     assert said.exit_code == 0

@@ -11,6 +11,7 @@ import os
 import re
 import subprocess
 import sys
+from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
 from types import SimpleNamespace
@@ -31,6 +32,7 @@ from paninifs.engine.hardware.platform import current_platform
 from paninifs.engine.hardware.selection import cluster_for
 from paninifs.engine.hardware.tpu import Tpu, find_tpu
 from paninifs.engine.hardware.unavailable import Unavailable
+from paninifs.graphs.kernels import control_groups
 
 RAPIDS_12 = {"cudf_cu12": "26.10.2"}
 
@@ -90,7 +92,7 @@ def groups(monkeypatch, tmp_path):
     """A machine of 64 GiB with 40 free; write what its kernel says of control groups."""
     told = SimpleNamespace(total=64 * GIB, available=40 * GIB)
     monkeypatch.setattr(memory.psutil, "virtual_memory", lambda: told)
-    monkeypatch.setattr(memory, "ROOT", tmp_path)
+    monkeypatch.setattr(control_groups, "ROOT", tmp_path)
 
     def write(lines, files):
         for name, text in {"proc/self/cgroup": lines, **files}.items():
@@ -699,6 +701,7 @@ def test_devices_as_json_is_all_of_it(machine, packages, environment, groups, ca
     assert told["platform"]["ends"] == "2026-11-21T17:37:08+00:00"
     assert told["memory"] == {"total": 64 * GIB, "limit": 8 * GIB, "free": 7 * GIB}
     assert [one["name"] for one in told["backends"]] == ["reference", "cpu", "cuda", "tpu"]
+    assert told["expected"] == asdict(pf.hardware().expected)
     commands.devices()
     assert (
         "memory: 8.0 GiB of the machine's 64.0 GiB, limited by its control group; 7.0 GiB free"

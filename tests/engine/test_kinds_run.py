@@ -142,3 +142,29 @@ def test_a_row_without_a_text_has_nothing(submit, corpus, tmp_path):
     frame = pf.export(tmp_path / "out.zarr", text=False, progress=False)
     assert frame["lengths"].isna().tolist() == [False, True, False]
     assert frame["size"].isna().tolist() == [False, True, False]
+
+
+@pf.map_block(fields=[Field("even", "float32", nullable=True)])
+def even(text):
+    return [None if len(one) % 2 else float(len(one)) for one in text]
+
+
+@pf.map_block(fields=[Field("with_mask", "float32"), Field("known", "bool")])
+def with_mask(even, even_valid):
+    return even, even_valid
+
+
+@pf.map_block(fields=[Field("for_some", "float32")], when="even_valid")
+def for_some(even):
+    return even + 1
+
+
+def test_a_later_block_takes_missing_floats_as_zeros_with_a_mask(inline, tmp_path):
+    corpus = pf.open_corpus(texts=["abcd", "abc", "ab"])
+    graph = pf.Graph((even, with_mask, for_some))
+    options = {"client": inline, "progress": False}
+    pf.submit(graph, corpus, tmp_path / "out.zarr", **options).result()
+    found = pf.open_results(tmp_path / "out.zarr")
+    assert found["with_mask"].values.tolist() == [4, 0, 2]
+    assert found["known"].values.tolist() == [True, False, True]
+    assert found["for_some"].values.tolist() == [5, 0, 3]

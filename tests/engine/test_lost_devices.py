@@ -102,8 +102,11 @@ def test_one_bad_device_of_three(corpus, glosses, devices, tmp_path, attempt):
 def test_a_device_that_works_after_a_restart(corpus, glosses, devices, tmp_path):
     device = devices(once=("0",))
     with pf.connect(workers=1, threads=3, quiet=True) as client:
+        (scattered,) = client.scatter([b"mine"], hash=False)
         submitted = Submitted(client, corpus, tmp_path / "r", device)
         assert_whole(submitted, glosses)
+        (dropped,) = (notice for notice in submitted.notices() if " drops " in notice)
+        assert f" drops 1 result of other work ({scattered.key}), " in dropped
         # All threads of the process fail, and it is restarted once.
         assert len({pid for _, pid in device.calls("lost")}) == 1
         assert len({pid for _, pid in device.calls("computed")}) == 2  # the trial is in the first

@@ -31,6 +31,7 @@ class Cluster:
         self.back.set()
         self.going.set()
         self.answer = "OK"
+        self.held = {}  # keys of data, by address
         self.lost = LostWorkers(self, self.events.append, self.stopped.append)
 
     def nthreads(self):
@@ -45,6 +46,11 @@ class Cluster:
 
     def _nanny(self, address):
         return f"{address}-nanny" if "nanny" in address else None
+
+    def has_what(self, workers):
+        if isinstance(self.held, Exception):
+            raise self.held
+        return {address: tuple(self.held.get(address, ())) for address in workers}
 
     def restart_workers(self, workers, timeout, raise_for_error):
         assert (timeout, raise_for_error) == (lost_workers.RESTART_SECONDS, False)
@@ -100,6 +106,35 @@ def test_a_process_is_restarted_once_for_all_its_tasks():
     ]
     assert cluster.lost.threads() == {"tcp://nanny-a": 1}  # under the same address
     assert cluster.lost.preferred() is None
+
+
+OTHERS = {
+    "one": (["frame-1f"], "1 result of other work (frame-1f), unless other workers have it too"),
+    "of many kinds": ([("read", 2), 7, "a", b"b"], "4 results of other work ("),
+    "of runs": ([("digest", "paninifs-0f", 3, 1), "readiness-2e", "paninifs-trial-1"], None),
+    "none": ([], None),
+}
+
+
+@pytest.mark.parametrize(("keys", "said"), OTHERS.values(), ids=OTHERS)
+def test_data_of_others_that_a_restart_drops(keys, said):
+    cluster = Cluster("nanny-a", "nanny-b")
+    cluster.held = {"tcp://nanny-a": keys, "tcp://nanny-b": ["of another worker"]}
+    cluster.lose("nanny-a")
+    assert cluster.restarted == ["tcp://nanny-a"]
+    dropped = [event.text for event in cluster.said(Notice) if "drops" in event.text]
+    assert len(dropped) == (said is not None)
+    if said:
+        assert dropped[0].startswith(f"the restart of worker tcp://nanny-a drops {said}")
+        assert dropped[0].endswith(" again, but not what was scattered")
+
+
+def test_a_scheduler_that_does_not_say_what_is_dropped():
+    cluster = Cluster("nanny-a", "nanny-b")
+    cluster.held = OSError("no answer")
+    cluster.lose("nanny-a")
+    assert cluster.restarted == ["tcp://nanny-a"]
+    assert len(cluster.said(Notice)) == 1
 
 
 def test_a_second_loss_retires_the_worker():

@@ -11,7 +11,8 @@ from dataclasses import replace
 import pytest
 
 import paninifs as pf
-from paninifs.engine.advisor import preferences
+from paninifs.engine.advisor import own_hardware, preferences
+from paninifs.engine.advisor.own_hardware import hardware
 from paninifs.engine.advisor.preferences import check_preferences
 from paninifs.engine.costs import bill as billing
 from paninifs.engine.costs import this_machine
@@ -26,7 +27,6 @@ from paninifs.engine.costs.this_machine import (
     machine_with_gpu,
 )
 from paninifs.engine.costs.work import Work
-from paninifs.engine.hardware import hardware
 from paninifs.engine.hardware.gpu import Gpu
 from paninifs.engine.hardware.nvml import Nvidia
 from paninifs.engine.hardware.platform import Platform
@@ -229,6 +229,33 @@ def test_a_machine_with_a_known_gpu_is_predicted_as_one_and_with_another_as_its_
     other = describe_this_machine(TODAY)
     assert (other.kind, other.backend) == ("cpu", "cpu")
     assert "RTX 4090 is not in the catalogue" in other.note
+
+
+def test_the_hardware_says_what_limits_a_run(place):
+    place(Platform(None))
+    own = hardware().expected
+    assert own.texts_per_second > 0
+    assert own.bound in ("reading and writing", "hashing")
+    assert not own.limits
+    assert f" million per second, bound by {own.bound} (" in str(own)
+    place(Platform(None), [gpu("Tesla T4")])
+    found = hardware().expected
+    assert found.limits.keys() == {
+        "reading and writing",
+        "integer units",
+        "float64 units",
+        "bus",
+    }
+    assert found.bound == min(found.limits, key=found.limits.get)
+    assert 0 < found.texts_per_second < found.limits[found.bound]
+
+
+def test_hardware_without_a_prediction(place, monkeypatch):
+    def unknown(*arguments):
+        raise UsageError("its sms is not known")
+
+    monkeypatch.setattr(own_hardware, "predict", unknown)
+    assert hardware().expected is None
 
 
 def test_a_gpu_that_has_the_hosts_memory_has_the_hosts_memory(place):

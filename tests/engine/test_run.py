@@ -471,6 +471,12 @@ def test_usage_errors_come_from_submit(submit, store, glosses, write_jsonl, tmp_
             submit(corpus, **options)
     with pytest.raises(UsageError):
         submit("corpus.jsonl")
+    with pytest.raises(UsageError, match=r"or Graph\(\[first_block, second_block\]\)$"):
+        submit(corpus, [n_bytes])
+    with pytest.raises(
+        UsageError, match=r"open_corpus\(texts=\[\.\.\.\]\) for texts in memory, .*a list$"
+    ):
+        submit(["a text", "another"])
 
 
 def test_verify_detects_a_single_changed_value(submit, store, glosses, write_jsonl):

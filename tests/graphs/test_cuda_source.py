@@ -14,6 +14,7 @@ from paninifs.graphs.inventories import DHATUS, PRIMES
 from paninifs.graphs.kernels import reference
 from paninifs.graphs.kernels.chains import Chain, chains_of
 from paninifs.graphs.kernels.cuda import cuda_backend as cuda
+from paninifs.graphs.kernels.cuda import program
 from paninifs.graphs.kernels.cuda import source as cuda_source
 from paninifs.graphs.kernels.cuda.source import LARGEST, Specification, groups_of, teams_of
 
@@ -185,7 +186,7 @@ def test_the_logarithm_is_the_project_s_to_the_last_bit(cuda_on_host) -> None:
     random = np.random.default_rng(0)
     x = np.concatenate([random.random(100_000), 10.0 ** random.uniform(-300, 300, 100_000)])
     code = cuda_source.source_of(OTHERS["moments"]) + LOGARITHMS
-    kernel = cupy.RawModule(code=code, options=cuda_source.OPTIONS).get_function("logarithms")
+    kernel = cupy.RawModule(code=code, options=program.OPTIONS).get_function("logarithms")
     made = cupy.empty(x.shape, np.float64)
     kernel((-(-len(x) // 256),), (256,), (cupy.asarray(x), np.int64(len(x)), made))
     assert made.get().tobytes() == reference.log(x).tobytes()

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from pictured import FIVE_STAGES, THIRTY, condition, mapped, reduced
 
 import paninifs
-from paninifs import Graph, default_graph
+from paninifs import Graph, default_graph, histogram, profile
 from paninifs.graphs.drawing.as_svg import COLOURS, svg_of
 from paninifs.graphs.drawing.boxes import CHARACTER, corpus_net, picture_of
 from paninifs.graphs.drawing.layout import INSET, layout
@@ -60,6 +60,17 @@ stage 4: reduction over all texts
 
 stage 5: pass over the shards
   flag          centred, spread, dhatu      → flag                  bool"""
+    )
+
+
+def test_reductions_name_the_fields_that_they_take():
+    blocks = profile("entropy", by="lang") + histogram("entropy", bins=list(range(40)))
+    explained = (default_graph() + blocks).explain()
+    assert "  field=entropy; by=lang\n" in str(explained)
+    assert "  field=entropy; bins=39;\n" in str(explained)
+    assert max(map(len, str(explained).splitlines())) <= 80
+    assert "entropy_by_lang makes entropy_by_lang of all texts, field=entropy, by=lang." in (
+        " ".join(explained.svg.split())
     )
 
 

@@ -9,6 +9,8 @@ import numpy as np
 import pytest
 from paths import TESTS
 
+from paninifs.engine.costs import gpu_limits
+from paninifs.engine.costs.catalogue_files import open_catalogue
 from paninifs.graphs.inventories import DHATUS, PRIMES
 from paninifs.graphs.kernels import load, reference, selftest
 from paninifs.graphs.kernels.cuda.source import Specification, source_of
@@ -60,6 +62,29 @@ def test_blocks_of_a_text_by_where_they_lie():
     assert bounds.hashing(lengths, [b"RELATE::"]) == hashing
     digesting = 3 * bounds.DIGEST_LAST + (1 + 15) * bounds.DIGEST_MIDDLE
     assert bounds.digesting(lengths) == digesting
+
+
+def test_the_advisor_counts_the_same_instructions():
+    ours = bounds.FIRST, bounds.MIDDLE, bounds.LAST, bounds.DIGEST_MIDDLE, bounds.DIGEST_LAST
+    assert ours == (
+        gpu_limits.ALU_FIRST,
+        gpu_limits.ALU_MIDDLE,
+        gpu_limits.ALU_LAST,
+        gpu_limits.ALU_DIGEST_MIDDLE,
+        gpu_limits.ALU_DIGEST_LAST,
+    )
+
+
+@pytest.mark.parametrize("mean", [60, 100, 200, 1000, 5000])
+def test_the_advisor_s_mean_is_that_of_single_texts(mean):
+    lengths = np.arange(mean // 2, mean + mean // 2 + 1)
+    counted = bounds.hashing(lengths, PREFIXES) + bounds.digesting(lengths)
+    machine = open_catalogue().machine("T4")
+    limit = gpu_limits.gpu_limits(machine, mean, None)["integer units"]
+    device = bounds.Device(
+        processors=machine.sms, capability=(7, 5), clock=machine.device_clock_ghz * 1e9
+    )
+    assert limit == pytest.approx(len(lengths) / device.alu(counted), rel=0.03)
 
 
 def test_short_texts_are_bound_by_float64_on_a_graphics_card_only():

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor, wait
+
 import numpy as np
 import pytest
 
@@ -206,10 +210,10 @@ def no_cpu_backend(monkeypatch):
     def missing(name):
         raise BackendUnavailable(f"backend {name!r} needs locket: install it")
 
-    long_texts.host_kernels.cache_clear()
+    long_texts._prepared.cache_clear()
     monkeypatch.setattr(long_texts, "load", missing)
     yield
-    long_texts.host_kernels.cache_clear()
+    long_texts._prepared.cache_clear()
 
 
 def test_without_the_cpu_s_packages_the_device_computes_them(copied, no_cpu_backend):
@@ -218,3 +222,60 @@ def test_without_the_cpu_s_packages_the_device_computes_them(copied, no_cpu_back
     made = run(pf.default_graph(), "cuda", text)
     assert [array.tobytes() for array in made.values()] == [array.tobytes() for array in wanted]
     assert copied == [text.nbytes]
+
+
+# --- preparing them -------------------------------------------------------------------------------
+
+
+class SlowToPrepare:
+    """The backend `cpu`, which is prepared when `go` is set, and counts in which threads."""
+
+    def __init__(self):
+        self.go, self.threads = threading.Event(), []
+
+    def prepare(self):
+        self.threads.append(threading.current_thread())
+        assert self.go.wait(10)
+
+    def __getattr__(self, name):
+        return getattr(load("cpu"), name)
+
+
+@pytest.fixture
+def slow_host(monkeypatch):
+    host = SlowToPrepare()
+    long_texts._prepared.cache_clear()
+    monkeypatch.setattr(long_texts, "load", lambda name: host)
+    yield host
+    long_texts._prepared.cache_clear()
+
+
+def test_no_start_waits_for_the_host_but_a_long_text_does(copied, slow_host, monkeypatch):
+    monkeypatch.setattr(long_texts, "LONG", 1 << 17)  # longer than the texts of the self-test
+    load("cuda").prepare()
+    while not slow_host.threads:
+        time.sleep(0.001)
+    graph = pf.Graph((pf.digest(),))
+    short, long = texts_of(LENGTHS["none"]), texts_of([9, 1 << 17])
+    assert_same(run(graph, "cuda", short), run(graph, "reference", short))
+    with ThreadPoolExecutor(2) as pool:
+        tasks = [pool.submit(run, graph, "cuda", long) for _ in range(2)]
+        assert not wait(tasks, timeout=0.2).done
+        slow_host.go.set()
+        for task in tasks:
+            assert_same(task.result(), run(graph, "reference", long))
+    (thread,) = slow_host.threads
+    thread.join()
+    assert thread.name == "paninifs-long-texts"
+
+
+@pytest.mark.filterwarnings("error::pytest.PytestUnhandledThreadExceptionWarning")
+def test_a_host_that_fails_to_prepare_says_so_to_the_long_text(copied, monkeypatch):
+    def broken(name):
+        raise OSError("no space left on device")
+
+    long_texts._prepared.cache_clear()
+    monkeypatch.setattr(long_texts, "load", broken)
+    long_texts.prepare_host_kernels().join()
+    with pytest.raises(OSError, match="no space left"):
+        long_texts.host_kernels()

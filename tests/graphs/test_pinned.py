@@ -10,9 +10,10 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from paninifs.graphs.kernels import BACKENDS, load
-from paninifs.graphs.kernels.cuda import pinned, transfer
+from paninifs.graphs.kernels import BACKENDS, control_groups, load
+from paninifs.graphs.kernels.cuda import copies, pinned, streams, transfer
 from paninifs.graphs.kernels.cuda.pinned import SMALLEST, rounded
+from paninifs.storage.errors import DeviceLost
 from paninifs.storage.text import PackedText
 
 MIB = 1 << 20
@@ -32,7 +33,8 @@ def pool(host, monkeypatch):
     monkeypatch.setattr(pinned, "LARGEST_KEPT", 2 * MIB)
     monkeypatch.setattr(pinned, "idle_limit", lambda: 4 * MIB)
     made = pinned.PinnedPool()
-    monkeypatch.setattr(transfer, "POOL", made)
+    for module in (copies, streams, transfer):
+        monkeypatch.setattr(module, "POOL", made)
     return made
 
 
@@ -159,15 +161,45 @@ def test_an_array_of_nothing_takes_no_memory(pool, host):
     assert host.allocated == []
 
 
-def test_the_limit_is_a_share_of_the_machines_memory(host, monkeypatch):
+@pytest.fixture
+def limit(host):
+    """Return a function that returns the limit of idle buffers as it is now."""
+
+    def now():
+        pinned.idle_limit.cache_clear()
+        return pinned.idle_limit()
+
+    yield now
+    pinned.idle_limit.cache_clear()
+
+
+def test_the_limit_is_a_share_of_the_machines_memory(limit, monkeypatch):
     import cupy
 
-    pinned.idle_limit.cache_clear()
-    one = pinned.idle_limit()
+    one = limit()
     monkeypatch.setattr(cupy.cuda.runtime, "getDeviceCount", lambda: 2)
-    pinned.idle_limit.cache_clear()
-    assert pinned.idle_limit() == one // 2
-    pinned.idle_limit.cache_clear()
+    assert limit() == one // 2
+
+
+def test_the_limit_is_a_share_of_a_containers_memory(limit, monkeypatch, tmp_path):
+    monkeypatch.setattr(control_groups, "ROOT", tmp_path)
+    machine = limit()
+    files = {
+        "proc/self/cgroup": "0::/pod/container",
+        "sys/fs/cgroup/memory.max": "max",
+        "sys/fs/cgroup/memory.current": 0,
+        "sys/fs/cgroup/pod/memory.max": 64 * MIB,
+        "sys/fs/cgroup/pod/memory.current": 60 * MIB,
+        "sys/fs/cgroup/pod/container/memory.max": 96 * MIB,
+        "sys/fs/cgroup/pod/container/memory.current": 60 * MIB,
+    }
+    for name, text in files.items():
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_text(f"{text}\n")
+    assert limit() == 64 * MIB // pinned.IDLE_SHARE
+    (tmp_path / "sys/fs/cgroup/pod/memory.max").write_text(f"{1 << 62}\n")  # more than there is
+    (tmp_path / "sys/fs/cgroup/pod/container/memory.max").write_text("max\n")
+    assert limit() == machine
 
 
 # --- copies from and to it ------------------------------------------------------------------------
@@ -273,7 +305,7 @@ def test_a_lost_device_has_no_buffers(pool, monkeypatch):
         raise cupy.cuda.runtime.CUDARuntimeError(700)
 
     monkeypatch.setattr(cupy.cuda.runtime, "hostAlloc", lost)
-    with pytest.raises(transfer.DeviceLost, match="failed: cudaError 700"):
+    with pytest.raises(DeviceLost, match="failed: cudaError 700"):
         load("cuda").host_buffer(1000)
 
 
@@ -329,5 +361,5 @@ def test_staged_texts_are_held_until_they_are_copied(pool, monkeypatch):
     monkeypatch.setattr(cupy.ndarray, "get", full)
     with pytest.raises(MemoryError):  # the stand-in's stream would find them gone
         load("cuda").offload({"text": PackedText.from_strings(["a", "b"])}, halves)
-    assert len(transfer._idle) == 1  # the stream is reused
-    assert not transfer._idle[0]._queued
+    assert len(streams._idle) == 1  # the stream is reused
+    assert not streams._idle[0]._queued

@@ -24,8 +24,8 @@ from paninifs.storage.corpus.identity import (
     sampled_blocks,
 )
 from paninifs.storage.corpus.relocation import recognized, under_known_names
-from paninifs.storage.corpus.versions import same_version
 from paninifs.storage.errors import CorpusChanged
+from paninifs.storage.filesystems.versions import same_version
 from paninifs.storage.rows import SourceFile
 
 

@@ -3,6 +3,7 @@
 import os
 import pickle
 import threading
+import time
 import uuid
 from pathlib import Path
 
@@ -266,6 +267,22 @@ def test_a_failing_put_all_leaves_nothing(local, monkeypatch):
         local.put_all({f"a/{n}": b"new" for n in range(9)}, {"a/9": b"too much"})
     assert local.sizes() == {"a/1": 3}
     assert local.get("a/1") == b"old"
+
+
+@pytest.mark.parametrize(("seconds", "alone"), [(0, True), (0.001, False)])
+def test_only_a_disk_that_syncs_slowly_has_threads(local, monkeypatch, seconds, alone):
+    writing, write = set(), local._write_file
+
+    def recording(path, data):
+        writing.add(threading.current_thread())
+        write(path, data)
+
+    monkeypatch.setattr(module.os, "fsync", lambda handle: time.sleep(seconds) if seconds else None)
+    monkeypatch.setattr(local, "_write_file", recording)
+    local.put_all({f"a/{n}": b"." for n in range(8)})
+    assert threading.current_thread() not in writing  # nothing is known of the disk yet
+    local.put_all({f"a/{n}": b"." for n in range(8)})
+    assert (threading.current_thread() in writing) is alone
 
 
 def test_temporary_files_are_recognized_by_name():

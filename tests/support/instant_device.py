@@ -1,6 +1,8 @@
 """A backend of the shape of `cuda` whose device takes no time: what is left is the host's work.
 
-Its results are whatever lies in memory. `watched` makes it the backend ``instant``.
+Texts are joined in buffers that are used again, as those of pinned memory, and copied into one
+where they lie elsewhere. Results are whatever lies in such a buffer. `watched` makes it the backend
+``instant``.
 """
 
 from __future__ import annotations
@@ -11,6 +13,7 @@ import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -19,6 +22,8 @@ import pytest
 import paninifs as pf
 from paninifs.graphs import kernels
 from paninifs.graphs.kernels.cpu.cpu_backend import *  # noqa: F403 (all that is not the device's)
+from paninifs.graphs.kernels.cuda.pinned import PinnedPool
+from paninifs.storage.text import PackedText
 
 IN_FLIGHT = 6
 MICRO_BATCH = (65_536, 64 << 20)
@@ -36,11 +41,19 @@ class Launches:
 
 
 _watching: list[Launches] = []
+_pool = PinnedPool()
+_CUPY = Path(__file__).with_name("cuda_on_host")
+
+
+def host_buffer(nbytes: int) -> np.ndarray:
+    """Return a buffer that an earlier call may have had."""
+    return _pool.empty((nbytes,), np.uint8)
 
 
 def offload(values: Mapping[str, Any], work: Any) -> dict[str, np.ndarray]:
     """Return arrays of the default graph's fields."""
-    texts = len(values["text"])
+    staged = _staged(values["text"])
+    texts = len(staged)
     launches = _watching[-1]
     with launches.lock:
         launches.now += 1
@@ -49,7 +62,20 @@ def offload(values: Mapping[str, Any], work: Any) -> dict[str, np.ndarray]:
     time.sleep(launches.latency)
     with launches.lock:
         launches.now -= 1
-    return {one.name: np.empty((texts, *one.shape), one.array_dtype) for one in _arrays}
+    return {one.name: _pool.empty((texts, *one.shape), one.array_dtype) for one in _arrays}
+
+
+def _staged(text: PackedText) -> PackedText:
+    """Return texts as they are copied to a device: in pinned memory, with offsets from 0."""
+    begin, end = int(text.offsets[0]), int(text.offsets[-1])
+    data, offsets = text.data[begin:end], text.offsets
+    if not _pool.holds(data):
+        data = _pool.empty(data.shape, np.uint8)
+        data[...] = text.data[begin:end]
+    if begin or offsets.dtype != np.int64 or not _pool.holds(offsets):
+        offsets = _pool.empty(offsets.shape, np.int64)
+        np.subtract(text.offsets, begin, out=offsets)
+    return PackedText(data, offsets)
 
 
 _arrays = pf.default_graph().arrays
@@ -60,8 +86,12 @@ def watched(latency: float = 0.0) -> Iterator[Launches]:
     """Make this module the backend ``instant``; yield what it is given."""
     _watching.append(Launches(latency))
     with pytest.MonkeyPatch.context() as patch:
+        patch.delitem(sys.modules, "cupy", raising=False)
+        patch.syspath_prepend(_CUPY)  # for its pinned memory
         patch.setitem(sys.modules, "paninifs_instant", sys.modules[__name__])
         patch.setitem(kernels.BACKENDS, "instant", "paninifs_instant")
         yield _watching[-1]
+        _pool.free_idle()
+        sys.modules.pop("cupy")
     kernels.load.cache_clear()
     _watching.pop()

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import stat
 import subprocess
 import sys
@@ -28,16 +29,18 @@ STEPS = [
     "wheels",
     "machine",
     "gpu start",
-    "gpu bus",
     "kernel_tests",
     "gpu rates",
-    "gpu calls long",
-    "gpu overlap",
-    "kit lost_device",
-    "kit looped_heads",
     "cluster",
     "gpu runs",
+    "gpu bus",
+    "gpu overlap",
+    "kit lost_device",
+    "gpu calls long",
+    "kit looped_heads",
 ]
+SLACK = 240
+"""Seconds by which the limits of all steps may exceed the time for them."""
 
 
 @pytest.fixture
@@ -84,6 +87,23 @@ def facts(out):
     part = (out / "page.md").read_text().split("### Facts beside predictions")[1].split("##")[0]
     rows = [[cell.strip() for cell in line.split("|")] for line in part.splitlines() if "|" in line]
     return {row[1]: tuple(row[3:5]) for row in rows[2:]}
+
+
+def limits(script, name):
+    """Return the limits in seconds of a list of steps, by step."""
+    (steps,) = re.findall(rf"^{name}=\((.*?)^\)", script, re.MULTILINE | re.DOTALL)
+    return {what: int(limit) for limit, what in re.findall(r'"(\d+) ([^"]+)"', steps)}
+
+
+def test_steps_that_matter_have_time_whatever_the_others_take():
+    (seconds,) = re.findall(r"KIT_SECONDS:-(\d+)", (KIT / "environment.sh").read_text())
+    script = (KIT / "run.sh").read_text()
+    first, then = limits(script, "FIRST"), limits(script, "THEN")
+    assert [*first, *then] == STEPS
+    assert {"kernel_tests", "gpu rates", "cluster", "gpu runs"} <= first.keys()
+    assert sum(first.values()) <= int(seconds)
+    assert sum(first.values()) + sum(then.values()) <= int(seconds) + SLACK
+    assert sum(limits((KIT / "run2.sh").read_text(), "FIRST").values()) <= int(seconds)
 
 
 @pytest.mark.soak("runs the whole kit: two to four minutes")

@@ -95,6 +95,7 @@ LAYERS = {
     ),
     "graphs/kernels": (
         "cpu | cuda > selftest | long_texts > reference > arithmetic | chains | host"
+        " | control_groups"
     ),
     "engine": (
         "cli > rehearsal | report | calibrate > run | results | staging > staged"

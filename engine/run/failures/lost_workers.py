@@ -19,6 +19,7 @@ from ....storage.errors import DeviceLost, PaniniError, RunFailed, UnfitWorker
 from ...monitoring.events import Event, Notice, WorkerLost
 from ...worker.values.worker_process import WorkerProcess
 from ..active import is_closed
+from .dropped_data import dropped_by_restart
 
 if TYPE_CHECKING:
     from distributed import Client
@@ -231,6 +232,9 @@ class LostWorkers:
 
     def _restart_now(self, process: WorkerProcess, error: DeviceLost | UnfitWorker) -> None:
         worker = process.worker
+        with suppress(Exception):  # whatever is wrong, the restart reports it
+            if dropped := dropped_by_restart(self._client, worker):
+                self._publish(Notice(dropped))
         try:
             restarted = self._client.restart_workers(
                 [worker], timeout=RESTART_SECONDS, raise_for_error=False

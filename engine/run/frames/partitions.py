@@ -12,10 +12,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
-from dask.optimization import cull
-
 from ....storage.corpus.tables.frame_parts import brought, frame_rows, number_of
 from ....storage.corpus.tables.frame_source import FrameSource
+from ....storage.corpus.tables.parts_together import share_work
 from ....storage.rows import SourceFile
 from ....storage.rows.frame_rows import FrameRows
 from ...worker.task import Task
@@ -29,9 +28,6 @@ on, and tasks need memory too."""
 
 RETRIES = 3
 """Number of times that dask tries to compute a partition again."""
-
-_SHARED = 2.0
-"""How many times as many tasks all partitions take one by one as together, if they share work."""
 
 
 class FramePartitions:
@@ -61,7 +57,7 @@ class FramePartitions:
 
         These are all if they share work.
         """
-        self.keeps = _share_work(self.source.parts)
+        self.keeps = share_work(self.source.parts)
         threads = sum(self._client.nthreads().values())
         numbers = range(len(self.source.parts))
         first = numbers if self.keeps else numbers[: max(1, threads)]
@@ -83,7 +79,7 @@ class FramePartitions:
         missing = [number for number in sorted(files) if number not in self._kept]
         if not self.keeps and missing:
             nbytes = sum(files[number].size for number in missing)
-            self.keeps = _share_work(self.source.parts) or _fits(self._client, nbytes)
+            self.keeps = share_work(self.source.parts) or _fits(self._client, nbytes)
         if self.keeps:
             self._compute(missing)
 
@@ -143,15 +139,6 @@ class FramePartitions:
         future: Future[Any]
         (future,) = futures_of(self._kept[number])
         return future
-
-
-def _share_work(parts: Sequence[Any]) -> bool:
-    """Return whether partitions take far fewer tasks together than one by one."""
-    if len(parts) < 2:
-        return False
-    graph = parts[0].__dask_graph__()
-    alone, _ = cull(dict(graph), [parts[0].key])
-    return len(alone) * len(parts) > _SHARED * len(graph)
 
 
 def _fits(client: Client, nbytes: int) -> bool:

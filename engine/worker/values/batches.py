@@ -8,7 +8,7 @@ from contextlib import closing
 from dataclasses import dataclass
 from typing import Any
 
-from ....storage.rows import Rows, Stretch
+from ....storage.rows import DecodedRows, Rows, Stretch
 from ..micro_batches.micro_batch import MicroBatch
 
 SMALL_SHARE = 0.25
@@ -30,7 +30,7 @@ class UnreadRows:
         return UnreadRows(self.start + start, stop - start)
 
 
-ReadBatch = tuple[Stretch, int, Rows]
+ReadBatch = tuple[Stretch, int, Rows | DecodedRows]
 Batch = ReadBatch | tuple[Stretch, int, UnreadRows]
 """A stretch, the number in the corpus of the first row, and the rows."""
 
@@ -61,16 +61,17 @@ def gathered(
 ) -> Generator[list[ReadBatch]]:
     """Gather consecutive batches until they have enough rows, or text, for the blocks.
 
-    A rest that is small is added to the group before it, which waits for that.
+    A rest that is small is added to the group before it, which waits for that. Batches whose texts
+    are on the host are not in one group with others.
     """
     waiting: list[ReadBatch] = []
     held: list[ReadBatch] = []
     share = 0.0  # of what is enough
     with closing(batches):
         for batch in batches:
-            _, row, rows = batch
+            rows = batch[2]
             before = held or waiting
-            if before and row != before[-1][1] + len(before[-1][2]):  # not the next row
+            if before and not _follows(batch, before[-1]):
                 yield from _rest(waiting, held, share)
                 waiting, held, share = [], [], 0.0
             held.append(batch)
@@ -81,6 +82,12 @@ def gathered(
                     yield waiting
                 waiting, held, share = held, [], 0.0
     yield from _rest(waiting, held, share)
+
+
+def _follows(batch: ReadBatch, before: ReadBatch) -> bool:
+    """Return whether a batch begins with the next row, and has its texts in the same memory."""
+    (_, row, rows), (_, first, last_rows) = batch, before
+    return row == first + len(last_rows) and type(rows) is type(last_rows)
 
 
 def _rest(

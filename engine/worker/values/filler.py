@@ -13,11 +13,11 @@ import pyarrow as pa
 
 from ....storage.cleaning.normal_forms import NO_FORMS, NormalForms
 from ....storage.messages.names import storable
-from ....storage.rows import Rows, validity
+from ....storage.rows import validity
 from ....storage.store.quarantine import QuarantinedRows, quarantined_rows
 from ..micro_batches.micro_batch import MicroBatch
 from ..micro_batches.stream import Part
-from .batches import Batch
+from .batches import Batch, UnreadRows
 from .compute_spec import ComputeSpec
 from .prepared_work import Work
 from .shard_buffer import ShardBuffer
@@ -94,7 +94,7 @@ class Filler:
             if stretch.problem:  # its worker died whenever it was tried
                 buffer.quarantined += _not_computed(batch, buffer.stored.usable[here])
             return
-        assert isinstance(rows, Rows)  # the first stage reads them
+        assert not isinstance(rows, UnreadRows)  # the first stage reads them
         spec = self.spec
         buffer.quarantined += [quarantined_rows(stretch, fault) for fault in rows.faults]
         buffer.forms = self._forms.before(buffer.stop)
@@ -115,7 +115,7 @@ class Filler:
         """Find texts that are not in a normal form, unless cleaning converts them to one."""
         if self.spec.columns.cleaning.unicode is None:
             for _, row, rows in work.batches:
-                assert isinstance(rows, Rows)  # the first stage reads them
+                assert not isinstance(rows, UnreadRows)  # the first stage reads them
                 self._forms = self._forms.updated(rows.text, row)
 
     @cached_property

@@ -10,11 +10,10 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-import pyarrow as pa
 
 from ....graphs.block import ID, LENGTH, TEXT
 from ....storage.errors import RunFailed
-from ....storage.rows import EXCERPT_BYTES, Column, Rows, Stretch, validity
+from ....storage.rows import EXCERPT_BYTES, Column, DecodedRows, Rows, Stretch
 from ....storage.store.quarantine import QuarantinedRows
 from ....storage.text import PackedText
 from ..failing_rows import BlockFailure, OnFailure
@@ -26,6 +25,8 @@ from .inputs import Inputs, column_values, lengths
 from .shard_buffer import ShardBuffer
 
 _SHOWN_BYTES = 80  # of a text that a block failed for
+
+AnyRows = Rows | DecodedRows | UnreadRows
 
 HostBuffer = Callable[[int], npt.NDArray[np.uint8]]
 """Function that returns memory of a number of bytes."""
@@ -87,7 +88,7 @@ class Preparation:
         """
         row, rows = batches[0][1], sum(len(rows) for *_, rows in batches)
         if buffers[0].stored is None:
-            masks = [validity(_read(batch).text) for batch in batches]
+            masks = [_read(batch).usable for batch in batches]
             usable = masks[0] if len(masks) == 1 else np.concatenate(masks)
         else:
             usable = _joined([one.stored.usable[at] for one, at in _slices(buffers, row, rows)])
@@ -114,13 +115,11 @@ class Preparation:
             return None
         texts, at = [], 0
         for batch in batches:
-            array = _read(batch).text
-            mask = usable[at : at + len(array)]
-            at += len(array)
-            texts.append(
-                PackedText.from_arrow(array if mask.all() else array.filter(pa.array(mask)))
-            )
-        return texts[0] if len(texts) == 1 else PackedText.joined(texts, self._host_buffer)
+            rows = _read(batch)
+            texts.append(rows.packed(usable[at : at + len(rows)]))
+            at += len(rows)
+        # All are of one class; see `gathered`.
+        return texts[0] if len(texts) == 1 else type(texts[0]).joined(texts, self._host_buffer)
 
     def _inputs(
         self,
@@ -178,14 +177,14 @@ class Preparation:
 
         return failed
 
-    def _id(self, buffer: ShardBuffer, row: int, rows: Rows | UnreadRows, at: int) -> str | None:
+    def _id(self, buffer: ShardBuffer, row: int, rows: AnyRows, at: int) -> str | None:
         """Return the identifier of a row, if rows have one."""
         column = self._spec.id_column
         if column is None:
             return None
         if buffer.stored is not None:
             return buffer.stored.id(row - buffer.start)
-        assert isinstance(rows, Rows)  # the first stage reads them
+        assert not isinstance(rows, UnreadRows)  # the first stage reads them
         value = rows.columns[column.name][at].as_py()
         return None if value is None else str(value)
 
@@ -199,7 +198,7 @@ class _Locations:
         for *_, rows in batches[:-1]:
             self._starts.append(self._starts[-1] + len(rows))
 
-    def place(self, number: int) -> tuple[Stretch, int, Rows | UnreadRows, int]:
+    def place(self, number: int) -> tuple[Stretch, int, AnyRows, int]:
         """Return a text's stretch, row in the corpus, batch, and row in the batch."""
         at = int(self._rows_of_texts[number])
         batch = bisect_right(self._starts, at) - 1
@@ -220,9 +219,9 @@ class _Locations:
         )
 
 
-def _read(batch: Batch) -> Rows:
+def _read(batch: Batch) -> Rows | DecodedRows:
     rows = batch[2]
-    assert isinstance(rows, Rows)  # only a later stage leaves them unread
+    assert not isinstance(rows, UnreadRows)  # only a later stage leaves them unread
     return rows
 
 
@@ -249,13 +248,11 @@ def _still_usable(usable: npt.NDArray[np.bool_], batches: Sequence[Batch]) -> np
     return _joined(found)
 
 
-def _require_readable(
-    rows: Rows | UnreadRows, usable: npt.NDArray[np.bool_], stretch: Stretch
-) -> None:
+def _require_readable(rows: AnyRows, usable: npt.NDArray[np.bool_], stretch: Stretch) -> None:
     """Raise `RunFailed` if a text that an earlier stage has computed cannot be read now."""
-    if isinstance(rows, UnreadRows) or not rows.text.null_count:
+    if isinstance(rows, UnreadRows):
         return
-    lost = np.flatnonzero(usable & ~validity(rows.text))
+    lost = np.flatnonzero(usable & ~rows.usable)
     if len(lost):
         at = rows.start + int(lost[0])
         reasons = [one.reason for one in rows.faults if one.row <= at < one.row + one.rows]

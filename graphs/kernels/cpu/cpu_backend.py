@@ -34,6 +34,7 @@ from ..host import (
     on_host,
     resident,
     spread,
+    text_decoder,
     user_function,
 )
 from . import moments, sha_hashlib, sha_paths
@@ -59,6 +60,7 @@ __all__ = [
     "prime_base",
     "resident",
     "spread",
+    "text_decoder",
     "user_function",
 ]
 

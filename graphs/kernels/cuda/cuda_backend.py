@@ -8,10 +8,9 @@ RAPIDS.
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable, Mapping
 from functools import cache, partial
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -19,19 +18,24 @@ from ....storage.errors import BackendUnavailable, DeviceLost
 from ....storage.text import PackedText
 from ...inventories import DHATUS, PRIMES
 from .. import selftest
+from ..long_texts import prepare_host_kernels
+from .copies import on_host  # noqa: F401 (a function of every backend)
 from .device import CPU_INSTEAD, device_name, load_cupy
 from .memory import count_allocations, free_memory  # noqa: F401 (functions of every backend)
-from .source import OPTIONS, WARP, Specification, source_of, threads_per_text
+from .program import kernel_of
+from .source import WARP, Specification, source_of, threads_per_text
 from .split_text import with_long_texts
 from .transfer import (
     asarray,  # noqa: F401 (functions of every backend)
     chosen,  # noqa: F401
     host_buffer,  # noqa: F401
     offload,
-    on_host,  # noqa: F401
     resident,  # noqa: F401
     spread,  # noqa: F401
 )
+
+if TYPE_CHECKING:
+    from ....storage.rows import TextDecoder
 
 IN_FLIGHT = 6
 """Micro-batches in flight: copied in, computed and copied out, while others are staged."""
@@ -48,8 +52,6 @@ _ORDER_THREADS = 256
 _USER_THREADS = 256
 _TEXTS_PER_RUN = 4096  # one block of threads counts their lengths
 _BINS = 1024 + 32 * 50  # as in texts.cu
-
-_compiling = threading.Lock()
 
 Array = Any  # a CuPy array
 
@@ -134,21 +136,7 @@ def _order(offsets: Array, wanted: Specification) -> Array:
 
 
 def _launch(wanted: Specification, name: str, blocks: int, threads: int, *arguments: Any) -> None:
-    with _compiling:  # one thread compiles, the others wait
-        kernel = _kernel(source_of(wanted), name)
-    kernel((blocks,), (threads,), arguments)
-
-
-@cache
-def _kernel(source: str, name: str) -> Any:
-    return _program(source).get_function(name)
-
-
-@cache
-def _program(source: str) -> Any:
-    program = load_cupy().RawModule(code=source, options=OPTIONS)
-    program.compile()  # otherwise CuPy compiles at the first launch, once per thread
-    return program
+    kernel_of(source_of(wanted), name)((blocks,), (threads,), arguments)
 
 
 def user_function(block: Any) -> Callable[..., Any]:
@@ -174,11 +162,17 @@ def _run_own(block: Any, *inputs: Any) -> tuple[Array, ...]:
             arguments.append(cupy.ascontiguousarray(values))
     made = tuple(cupy.empty((rows, *field.shape), field.array_dtype) for field in block.fields)
     if rows:
-        with _compiling:
-            kernel = _kernel(block.cuda, block.name)
         blocks = -(-rows // _USER_THREADS)
+        kernel = kernel_of(block.cuda, block.name)
         kernel((blocks,), (_USER_THREADS,), (*arguments, np.int64(rows), *made))
     return made if len(made) > 1 else made[0]
+
+
+def text_decoder(limit: int) -> TextDecoder | str:
+    """Return what decodes texts of Parquet on the device, or why the host must."""
+    from . import parquet_texts  # it needs pyarrow, which kernels do without
+
+    return parquet_texts.text_decoder(limit)
 
 
 # --- self-test ------------------------------------------------------------------------------------
@@ -187,6 +181,8 @@ def _run_own(block: Any, *inputs: Any) -> tuple[Array, ...]:
 @cache
 def prepare() -> None:
     """Compile what is not in the cache, and run the self-test on the device.
+
+    Then the host's kernels for long texts are prepared in a thread; see `long_texts`.
 
     Raises
     ------
@@ -206,6 +202,7 @@ def prepare() -> None:
         ) from error
     if not selftest.matches_reference(list(fields.values())):
         raise BackendUnavailable(f"{device_name()} computes wrong results; {CPU_INSTEAD}")
+    prepare_host_kernels()  # last: it would take the processor from what was waited for
 
 
 def _compute(values: Mapping[str, Any]) -> dict[str, Array]:

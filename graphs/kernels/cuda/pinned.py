@@ -21,6 +21,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from ..control_groups import memory_groups
 from .device import OUT_OF_MEMORY, load_cupy
 
 SMALLEST = 64 << 10
@@ -30,7 +31,8 @@ LARGEST_KEPT = 512 << 20
 """Bytes of the largest buffer that is kept for reuse, those of the largest micro-batch."""
 
 IDLE_SHARE = 16
-"""Share of the machine's memory per device that idle buffers may take: one part in so many."""
+"""Share of the memory, as the machine or a container has it, that idle buffers may take per device:
+one part in so many."""
 
 
 class PinnedPool:
@@ -176,7 +178,8 @@ def rounded(nbytes: int) -> int:
 @cache
 def idle_limit() -> int:
     """Return the most bytes of idle buffers; a process for each visible device may hold them."""
-    memory = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    machine = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    memory = min([machine, *(group.limit for group in memory_groups())])
     return int(memory // IDLE_SHARE // load_cupy().cuda.runtime.getDeviceCount())
 
 

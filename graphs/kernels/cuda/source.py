@@ -35,9 +35,6 @@ LARGEST = 4
 CHAIN_COST, SCHEDULE_COST = 640, 384
 """Integer ALU instructions per block, for the rounds of a chain and for a schedule."""
 
-OPTIONS = ("--std=c++17", "--fmad=false")
-"""Compiler options. Contraction is off because it omits a rounding, which changes the result."""
-
 
 @dataclass(frozen=True)
 class Specification:

@@ -2,21 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from ....storage.errors import DeviceLost
 from ....storage.field import Field
 from ....storage.text import PackedText
 from .. import host
 from ..long_texts import host_kernels
-from .device import OUT_OF_MEMORY, device_name, load_cupy, responds
+from .copies import on_host, to_device, to_host
+from .device import load_cupy
+from .device_text import DeviceText
 from .pinned import POOL
 from .split_text import SplitText, are_long, copy_short
+from .streams import current_stream, device_errors
 
 Array = Any  # a CuPy array
 
@@ -26,23 +27,13 @@ def asarray(values: Any) -> Array:
     return values if values.dtype.kind in "OTUSMm" else load_cupy().asarray(values)
 
 
-def on_host(values: Array) -> npt.NDArray[Any]:
-    """Return an array in the host's memory."""
-    if isinstance(values, np.ndarray):
-        return values
-    stream = load_cupy().cuda.get_current_stream()
-    array = _to_host(values, stream)
-    _wait(stream)
-    return array
-
-
 def host_buffer(nbytes: int) -> npt.NDArray[np.uint8]:
     """Return host memory from which `offload` copies texts to the device without staging them.
 
     It is ordinary memory if no more can be pinned.
     """
     try:
-        with _errors():
+        with device_errors():
             return POOL.empty((nbytes,), np.uint8)
     except MemoryError:
         return np.empty(nbytes, np.uint8)
@@ -95,10 +86,10 @@ def offload(
     """
     returned: dict[str, npt.NDArray[Any]] = {}
     staged: list[npt.NDArray[Any]] = []  # held until the stream has copied them
-    with _errors(), _stream() as stream:
+    with device_errors(), current_stream() as stream:
         on_device = {name: _offloaded(value, stream, staged) for name, value in values.items()}
         for name, array in work(on_device).items():
-            returned[name] = _to_host(array, stream)
+            returned[name] = to_host(array, stream)
     return returned
 
 
@@ -112,71 +103,19 @@ def resident(values: Mapping[str, Any]) -> dict[str, Any]:
     MemoryError, DeviceLost
         See `offload`.
     """
-    with _errors(), _stream():
+    with device_errors(), current_stream():
         return {
             name: asarray(value) if isinstance(value, np.ndarray) else value
             for name, value in values.items()
         }
 
 
-@contextmanager
-def _errors() -> Iterator[None]:
-    """Raise CuPy's errors as `MemoryError` or `DeviceLost`, unless the call alone failed."""
-    cupy, device = load_cupy(), device_name()
-    try:
-        yield
-    except MemoryError:
-        _free_pools()
-        raise
-    except (cupy.cuda.runtime.CUDARuntimeError, cupy.cuda.driver.CUDADriverError) as error:
-        if error.status == OUT_OF_MEMORY:
-            _free_pools()
-            raise MemoryError(str(error)) from error
-        if responds():
-            raise  # the call failed, the device did not
-        raise DeviceLost(f"{device} failed: {error}") from error
-
-
-def _free_pools() -> None:
-    cupy = load_cupy()
-    cupy.get_default_memory_pool().free_all_blocks()
-    cupy.get_default_pinned_memory_pool().free_all_blocks()  # used by CuPy's own functions
-    POOL.free_idle()
-
-
-_idle: list[Any] = []  # streams, reused because CuPy's memory pools are per stream
-
-
-@contextmanager
-def _stream() -> Iterator[Any]:
-    """Yield an idle stream, and wait until it is idle again, also after an exception.
-
-    Freed memory is reused at once, so work still queued on the stream would write into memory that
-    belongs to another thread by then.
-    """
-    try:
-        stream = _idle.pop()
-    except IndexError:
-        stream = load_cupy().cuda.Stream(non_blocking=True)
-    try:
-        with stream:
-            yield stream
-    finally:
-        _wait(stream)
-        _idle.append(stream)
-
-
-def _wait(stream: Any) -> None:
-    """Wait for a stream's work without using the processor: `Stream.synchronize` would spin."""
-    done = load_cupy().cuda.Event(block=True, disable_timing=True)
-    done.record(stream)
-    done.synchronize()
-
-
 def _offloaded(value: Any, stream: Any, staged: list[npt.NDArray[Any]]) -> Any:
     """Copy texts or an array to the device; arrays of strings stay on the host."""
+    if isinstance(value, DeviceText):
+        return _text_to_device(PackedText(value.there, value.offsets), stream, staged)
     if not isinstance(value, PackedText):
-        return value if value.dtype.kind in "OTUSMm" else _to_device(value, stream, staged)
+        return value if value.dtype.kind in "OTUSMm" else to_device(value, stream, staged)
     if are_long(value).any() and host_kernels() is not None:
         short = copy_short(value, lambda nbytes: POOL.empty((nbytes,), np.uint8))
         staged.append(short.data)
@@ -191,31 +130,12 @@ def _offloaded(value: Any, stream: Any, staged: list[npt.NDArray[Any]]) -> Any:
 def _text_to_device(text: PackedText, stream: Any, staged: list[npt.NDArray[Any]]) -> PackedText:
     """Copy texts to the device, where their offsets start at 0 and have 64 bits."""
     begin, end = int(text.offsets[0]), int(text.offsets[-1])
-    data = _to_device(text.data[begin:end], stream, staged)
+    data = text.data[begin:end]
+    if isinstance(data, np.ndarray):
+        data = to_device(data, stream, staged)
     offsets = text.offsets
     if begin or offsets.dtype != np.int64:
         offsets = POOL.empty(offsets.shape, np.int64)
         np.subtract(text.offsets, begin, out=offsets)
         staged.append(offsets)
-    return PackedText(data, _to_device(offsets, stream, staged))
-
-
-def _to_device(array: npt.NDArray[Any], stream: Any, staged: list[npt.NDArray[Any]]) -> Array:
-    """Copy an array to the device; `staged` gets the pinned copy of one that is not pinned."""
-    if not POOL.holds(array):
-        pinned = POOL.empty(array.shape, array.dtype)
-        pinned[...] = array
-        staged.append(pinned)
-        array = pinned
-    on_device = load_cupy().empty(array.shape, array.dtype)
-    on_device.set(array, stream=stream)
-    return on_device
-
-
-def _to_host(array: Array, stream: Any) -> npt.NDArray[Any]:
-    """Copy an array to pinned memory, which must be held until the stream has copied it."""
-    if isinstance(array, np.ndarray):  # made on the host by a user's block
-        return array
-    pinned = POOL.empty(array.shape, array.dtype)
-    array.get(stream=stream, out=pinned, blocking=False)
-    return pinned
+    return PackedText(data, to_device(offsets, stream, staged))

@@ -7,16 +7,15 @@ next to the results; how is in `engine.staged`.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from functools import cached_property, lru_cache
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from ...errors import ColumnNotFound
 from ...messages.names import did_you_mean, listed, quoted
 from ...rows import SourceFile
-from ...rows.frame_rows import FrameRows
-from .frame_parts import brought, frame_rows
+from .parts_together import brought_together
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -64,12 +63,8 @@ class FrameSource:
         return list(self.frame.to_delayed())
 
     def brought(self, files: Iterable[SourceFile]) -> tuple[SourceFile, ...]:
-        """Return partitions that dask computes when they are read, as files; one is kept."""
-        return brought(files, self._last_rows)
-
-    @cached_property
-    def _last_rows(self) -> Callable[[int], FrameRows]:
-        return lru_cache(maxsize=1)(lambda number: frame_rows(self.parts[number].compute()))
+        """Return partitions that dask computes when they are read, as files."""
+        return brought_together(files, self.parts)
 
     def head(self, n: int) -> pd.DataFrame:
         """Return the first rows as a pandas frame; as many partitions as needed are computed."""

@@ -43,11 +43,20 @@ class Decoder:
         self._opened: dict[tuple[int, ...], pq.ParquetFile] = {}
 
     def batches(
-        self, group: int, columns: Sequence[SchemaColumn], most: int = BATCH_ROWS
+        self,
+        group: int,
+        columns: Sequence[SchemaColumn],
+        most: int = BATCH_ROWS,
+        beside: Sequence[SchemaColumn] = (),
     ) -> Iterator[pa.RecordBatch]:
         """Yield a row group's columns, in batches of at most `most` rows and about BATCH_BYTES.
 
         Their sizes depend on the footer and on the columns, not on where reading begins or ends.
+
+        Parameters
+        ----------
+        beside : sequence of SchemaColumn
+            Columns that are decoded elsewhere, and count for the sizes.
 
         Raises
         ------
@@ -59,6 +68,27 @@ class Decoder:
             for leaf in column.leaves:
                 if problem := chunks[leaf].problem:
                     raise Malformed(f"cannot decode: {problem}")
+        size, repeating = self._sizes(group, [*columns, *beside], most)
+        left = rows
+        for batch in self._decoded(group, columns, size, [c for c in repeating if c in columns]):
+            whole = batch.slice(0, left)
+            left -= len(whole)
+            yield from _bounded(whole, columns)
+        if left:
+            raise Malformed(f"cannot decode: {rows - left} rows where the footer has {rows}")
+
+    def spans(self, group: int, column: SchemaColumn) -> Iterator[tuple[int, int]]:
+        """Yield which rows of a row group make a batch where one column alone is decoded."""
+        rows = self.footer.groups[group].rows
+        size, _ = self._sizes(group, [column], BATCH_ROWS)
+        for start in range(0, rows, size):
+            yield start, min(start + size, rows)
+
+    def _sizes(
+        self, group: int, columns: Sequence[SchemaColumn], most: int
+    ) -> tuple[int, list[SchemaColumn]]:
+        """Return the rows per batch, and the columns whose strings stay in their dictionary."""
+        rows, chunks = self.footer.groups[group]
         nbytes = sum(
             max(chunks[leaf].stored, chunks[leaf].decoded or 0)
             for column in columns
@@ -69,14 +99,8 @@ class Decoder:
         longest = max((self._longest(group, column) for column in repeating), default=0)
         fitting = _REPEATS * BATCH_BYTES // max(1, longest)
         if fitting >= min(size, _FEW_ROWS):
-            size, repeating = min(size, fitting), []
-        left = rows
-        for batch in self._decoded(group, columns, size, repeating):
-            whole = batch.slice(0, left)
-            left -= len(whole)
-            yield from _bounded(whole, columns)
-        if left:
-            raise Malformed(f"cannot decode: {rows - left} rows where the footer has {rows}")
+            return min(size, fitting), []
+        return size, repeating
 
     def _longest(self, group: int, column: SchemaColumn) -> int:
         """Return the bytes of the longest string in a row group's dictionary, or 0."""

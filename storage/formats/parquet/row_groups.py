@@ -50,6 +50,9 @@ class Chunk(NamedTuple):
     decoded: int | None  # bytes of its strings, each as often as it occurs; None: unknown
     dictionary: bool  # whether a string that occurs often may be stored once
     problem: str | None = None  # one of `UNREADABLE_KINDS`, if its values cannot be read
+    start: int = 0  # where its pages begin in the file
+    packed: int = 0  # bytes of its pages, as they are in the file
+    codec: int = 0  # Parquet's number of what its pages are compressed with
 
 
 _WRONG = Chunk(0, None, False, "values with a wrong description")
@@ -149,7 +152,15 @@ def _chunk(column: Mapping[int, Any], leaf: Leaf, rows: int) -> Chunk:
     if any(wrong):
         return _WRONG
     dictionary = bool(number(pages, 11)) or not _DICTIONARIES.isdisjoint(items(pages, 2))
-    return Chunk(stored, decoded, dictionary)
+    codec = number(pages, 4)
+    return Chunk(
+        stored=stored,
+        decoded=decoded,
+        dictionary=dictionary,
+        start=_start(pages),
+        packed=packed,
+        codec=-1 if codec is None else codec,
+    )
 
 
 def _overlapping(groups: Sequence[Mapping[int, Any]], end: int) -> set[tuple[int, int]]:
@@ -175,12 +186,15 @@ def _extents(column: Mapping[int, Any]) -> Iterator[tuple[int, int]]:
     """Yield start and stop of what a column occupies in the file: pages, indexes, a filter."""
     pages = column.get(3)
     if isinstance(pages, dict):
-        data, dictionary = number(pages, 9) or 0, number(pages, 11) or 0
-        start = dictionary if 0 < dictionary < data else data
-        yield from _extent(start, number(pages, 7))
+        yield from _extent(_start(pages), number(pages, 7))
         yield from _extent(number(pages, 14), number(pages, 15))
     yield from _extent(number(column, 4), number(column, 5))
     yield from _extent(number(column, 6), number(column, 7))
+
+
+def _start(pages: Mapping[int, Any]) -> int:
+    data, dictionary = number(pages, 9) or 0, number(pages, 11) or 0
+    return dictionary if 0 < dictionary < data else data
 
 
 def _extent(start: int | None, length: int | None) -> Iterator[tuple[int, int]]:

@@ -46,13 +46,24 @@ def decode(data: bytes, wanted: Wanted) -> dict[int, Any]:
     >>> decode(bytes([0x15, 0x06, 0x18, 0x02]) + b"ab" + bytes([0]), {1: None, 2: None})
     {1: 3, 2: Binary(at=3, start=4, stop=6)}
     """
+    return decode_at(data, 0, wanted)[0]
+
+
+def decode_at(data: bytes, at: int, wanted: Wanted) -> tuple[dict[int, Any], int]:
+    """Return the wanted fields of a struct that begins at a byte, and where it ends.
+
+    Raises
+    ------
+    Malformed
+        See `decode`.
+    """
     try:
-        found, end = _struct(data, 0, wanted, 0)
+        found, end = _struct(data, at, wanted, 0)
     except (IndexError, struct.error):
         raise Malformed("its last field is cut off") from None
     if end > len(data):
         raise Malformed("its last field is cut off")
-    return found
+    return found, end
 
 
 def number(fields: Mapping[int, Any], field: int) -> int | None:

@@ -24,13 +24,19 @@ def rows_of(
     A value beside the text that cannot be converted is null, and does not cost the text.
     """
     text, faults = utf8_text(plain(column_of(batch, paths[selection.text])), start)
-    columns = {
+    return Rows(start, text, columns_beside(batch, selection, paths), faults)
+
+
+def columns_beside(
+    batch: pa.RecordBatch, selection: ColumnSelection, paths: Mapping[str, Path]
+) -> dict[str, pa.Array]:
+    """Return the columns beside the text; those that are not in `paths` are null."""
+    return {
         column.name: _beside(column_of(batch, paths[column.name]), ARROW_KINDS[column.kind])
         if column.name in paths
         else pa.nulls(len(batch), ARROW_KINDS[column.kind])
         for column in selection.others
     }
-    return Rows(start, text, columns, faults)
 
 
 def column_of(batch: pa.RecordBatch, path: Path) -> pa.Array:

@@ -15,6 +15,8 @@ from on_gpu.machine import on_device
 
 from paninifs.graphs.inventories import DHATUS, PRIMES
 from paninifs.graphs.kernels import load, selftest
+from paninifs.graphs.kernels.cuda import parquet_texts
+from paninifs.graphs.kernels.cuda.device_text import DeviceText
 from paninifs.storage.text import PackedText
 
 
@@ -32,6 +34,9 @@ def every_kernel() -> int:
         cuda.ambiguity(shares, primes=PRIMES)
         cuda.digest(there)
         right &= selftest.matches_reference([one.get() for one in made])
+    right &= parquet_texts.self_test() is None
+    texts = DeviceText(cupy.asarray(text.data), text.offsets)
+    right &= texts.chosen(np.arange(len(text)) > 3).to_bytes() == text.to_bytes()[4:]
     print("right:", right)
     return int(not right)
 

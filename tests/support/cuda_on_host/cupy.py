@@ -135,12 +135,30 @@ def searchsorted(values, wanted, side):
     return _wrapped(np.searchsorted(values._on_host, wanted._on_host, side=side))
 
 
+def concatenate(parts):
+    assert {type(one) for one in parts} == {ndarray}
+    return _wrapped(np.concatenate([one._on_host for one in parts]))
+
+
 def asarray(values):
+    if not hasattr(values, "dtype"):
+        return _viewed(values)
     assert values.dtype.kind not in "OTU", "CuPy supports neither strings nor objects"
     return values if isinstance(values, ndarray) else ndarray(np.array(values))
 
 
 ascontiguousarray = asarray
+
+
+def _viewed(exporter):
+    """View memory of the "device" that something else owns, and hold what owns it."""
+    interface = exporter.__cuda_array_interface__
+    (length,), dtype = interface["shape"], np.dtype(interface["typestr"])
+    address, read_only = interface["data"]
+    assert interface["strides"] is None
+    assert not read_only, "CuPy refuses memory that is read-only"
+    raw = (ctypes.c_byte * (length * dtype.itemsize)).from_address(address)
+    return ndarray(np.frombuffer(raw, dtype), exporter)
 
 
 class RawModule:
