@@ -45,7 +45,6 @@ if TYPE_CHECKING:
     from .graphs.reductions.kmeans import kmeans as kmeans
     from .graphs.reductions.kmeans import nearest as nearest
     from .graphs.reductions.neighbours import neighbours as neighbours
-    from .graphs.reductions.neighbours import neighbours as neighbours
     from .graphs.reductions.pca import pca as pca
     from .graphs.reductions.pca import project as project
     from .graphs.reductions.profile import profile as profile
@@ -100,7 +99,6 @@ _HOME = {
     "histogram": ".graphs.reductions.histogram",
     "kmeans": ".graphs.reductions.kmeans",
     "nearest": ".graphs.reductions.kmeans",
-    "neighbours": ".graphs.reductions.neighbours",
     "neighbours": ".graphs.reductions.neighbours",
     "pca": ".graphs.reductions.pca",
     "profile": ".graphs.reductions.profile",

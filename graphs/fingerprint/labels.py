@@ -51,7 +51,6 @@ _HOMES: Mapping[str, tuple[str, ...]] = {
     "map_block": ("graphs.block.map_block", "graphs.map_block.map_block"),
     "nearest": ("graphs.reductions.kmeans.nearest",),
     "neighbours": ("graphs.reductions.neighbours.neighbours",),
-    "neighbours": ("graphs.reductions.neighbours.neighbours",),
     "open_corpus": ("storage.corpus.open_corpus", "storage.corpus.corpus.open_corpus"),
     "open_reduction": ("storage.store.stages.reductions.open_reduction",),
     "open_results": ("storage.results.open_results", "storage.store.dataset.open_results"),

@@ -23,7 +23,7 @@ TILE_TEXTS = 2048
 """Texts of a block, and of a shard, that are compared at once: a tile takes 16 MiB."""
 
 _LEAST, _MOST = 1e-150, 1e150
-"""Squared lengths of vectors that have a cosine; the products of others leave the range of float64."""
+"""Squared lengths of vectors that have a cosine. Products of others leave float64's range."""
 
 _PAIRS = 1 << 18
 """Pairs whose keys are summed at once."""

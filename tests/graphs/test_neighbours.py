@@ -68,10 +68,11 @@ def test_any_numbers_are_compared_exactly(metric, dtype):
 @pytest.mark.parametrize("metric", METRICS)
 def test_bits_do_not_depend_on_shards_blocks_or_tiles(metric, monkeypatch):
     rng = np.random.default_rng(3)
-    values = rng.normal(size=(500, 40)).astype("float32")
-    values[300:320] = values[:20]
+    values = rng.normal(size=(150, 20)).astype("float32")
+    values[100:120] = values[:20]
     expected = found_in(values, metric=metric)
-    for block_texts, tile_texts, sizes in ((64, 7, [500]), (33, 100, [1, 0, 9, 490]), (500, 3, [250] * 2)):
+    cuts = ((64, 31, [150]), (33, 100, [1, 0, 9, 140]), (150, 19, [75, 75]))
+    for block_texts, tile_texts, sizes in cuts:
         monkeypatch.setattr(neighbours, "BLOCK_TEXTS", block_texts)
         monkeypatch.setattr(closest, "TILE_TEXTS", tile_texts)
         found = found_in(values, *sizes, metric=metric)
