@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from .graphs.blocks.dhatu import dhatu as dhatu
     from .graphs.blocks.digest import digest as digest
     from .graphs.blocks.prime_base import prime_base as prime_base
+    from .graphs.embeddings.semantic_dhatu import semantic_dhatu as semantic_dhatu
     from .graphs.frames.frame import frame as frame
     from .graphs.graph import Graph as Graph
     from .graphs.graph import default_graph as default_graph
@@ -88,6 +89,7 @@ _HOME = {
     "map_block": ".graphs.map_block",
     "dhatu": ".graphs.blocks.dhatu",
     "digest": ".graphs.blocks.digest",
+    "semantic_dhatu": ".graphs.embeddings.semantic_dhatu",
     "frame": ".graphs.frames.frame",
     "Graph": ".graphs.graph",
     "default_graph": ".graphs.graph",

@@ -66,6 +66,7 @@ _HOMES: Mapping[str, tuple[str, ...]] = {
     "repair": ("engine.results.repair.repair",),
     "report": ("engine.report.report.report",),
     "running": ("engine.run.handle.running",),
+    "semantic_dhatu": ("graphs.embeddings.semantic_dhatu.semantic_dhatu",),
     "stage": ("engine.staging.stage",),
     "submit": ("engine.submit.submit", "engine.run.submit.submit"),
     "top": ("graphs.reductions.top.top",),

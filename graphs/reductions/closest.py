@@ -68,6 +68,10 @@ class Vectors:
     squares: Floats
     usable: npt.NDArray[np.bool_]
 
+    def usable_ones(self) -> Vectors:
+        """Return those that can be compared."""
+        return self.part(np.flatnonzero(self.usable))
+
     def part(self, which: Any) -> Vectors:
         """Return some of them."""
         return Vectors(
@@ -81,7 +85,7 @@ class Vectors:
 
 def vectors_of(values: npt.NDArray[Any], rows: Rows, metric: str) -> Vectors:
     """Return the vectors of some texts, [n, d], ready for `closest_in`."""
-    columns = np.ascontiguousarray(values.T, dtype="float64")
+    columns = np.array(values.T, dtype="float64", order="C")  # a copy, which is changed
     usable = np.isfinite(columns).all(axis=0)
     columns[:, ~usable] = 0.0
     with np.errstate(over="ignore"):

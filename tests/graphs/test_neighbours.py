@@ -41,10 +41,11 @@ def brute_force(values, metric, k):
 
 
 def near_ties(metric):
-    """Return vectors whose distances differ by less than float32 resolves, far from zero."""
+    """Return vectors whose distances differ by less than float32 resolves, in two far groups."""
     rng = np.random.default_rng(1)
     values = rng.normal(size=(400, 24)) * 1e-6 + rng.normal(size=24)
-    return (values + (1000 if metric == "euclidean" else 0)).astype("float64")
+    values[::2] += 3
+    return values + (1000 if metric == "euclidean" else 0)
 
 
 @pytest.mark.parametrize("metric", METRICS)
@@ -146,6 +147,13 @@ def test_one_far_text_does_not_hide_the_near_ones(metric):
     values[7] *= 1e6
     found = found_in(values, 30, 30, metric=metric)
     np.testing.assert_array_equal(found.neighbour.values, brute_force(values, metric, 5)[0])
+
+
+def test_vectors_are_not_changed():
+    values = np.array([[1.0], [np.nan], [0.0]])
+    values.flags.writeable = False
+    assert found_in(values).neighbour.values[0].tolist() == [-1] * 5
+    assert np.isnan(values[1, 0])
 
 
 def test_rows_are_those_of_the_corpus():

@@ -1,0 +1,1 @@
+"""Embeddings, and the dhātus that are computed from them. May import `blocks` and what it may."""
