@@ -6,6 +6,7 @@ import os
 import threading
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from importlib import import_module
 from typing import Any
 
@@ -98,7 +99,7 @@ def semantic_dhatu(
         version=block.version,
         exact=block.exact,
         text_seconds=0.0 if vectors else block.text_seconds,
-        setup={**block.setup, _PROTOTYPES: Prototypes},
+        setup={**block.setup, _PROTOTYPES: partial(Prototypes, block, words)},
         per_thread=block.per_thread,
     )
 
@@ -134,17 +135,22 @@ def _field(name: str, dhatus: tuple[str, ...]) -> Field:
 
 
 class Prototypes:
-    """The dhātus' vectors, computed when the first texts are; for any number of threads."""
+    """The dhātus' vectors, computed when the first texts are; for any number of threads.
 
-    def __init__(self) -> None:
+    What a block's ``setup`` makes is kept by the arguments of the function that makes it, so these
+    are what the vectors depend on.
+    """
+
+    def __init__(self, block: MapBlock, anchors: Anchors) -> None:
+        self._block, self._anchors = block, anchors
         self._lock = threading.Lock()
         self._found: Floats | None = None
 
-    def of(self, block: MapBlock, anchors: Anchors, made: Mapping[str, Any]) -> Floats:
-        """Return them, of length one: float64 [k, d]."""
+    def of(self, made: Mapping[str, Any]) -> Floats:
+        """Return them, of length one, float64 [k, d], given what the block's ``setup`` has made."""
         with self._lock:
             if self._found is None:
-                self._found = prototypes_of(block, anchors, made)
+                self._found = prototypes_of(self._block, self._anchors, made)
             return self._found
 
 
@@ -155,9 +161,14 @@ class _OfTexts:
     block: MapBlock
 
     def __call__(
-        self, text: PackedText, *, anchors: Anchors, prototypes: Prototypes, **made: Any
+        self,
+        text: PackedText,
+        *,
+        anchors: Anchors,  # noqa: ARG002 (part of the block's identity)
+        prototypes: Prototypes,
+        **made: Any,
     ) -> npt.NDArray[np.float32]:
-        dhatus = prototypes.of(self.block, anchors, made)
+        dhatus = prototypes.of(made)
         found: npt.NDArray[np.float32] = shares(vectors_by(self.block, text, made), dhatus)
         return found
 
@@ -169,14 +180,21 @@ class _OfField:
     block: MapBlock
     field: str
 
-    def __call__(self, *, anchors: Anchors, prototypes: Prototypes, **made: Any) -> Any:
+    def __call__(
+        self,
+        *,
+        anchors: Anchors,  # noqa: ARG002 (part of the block's identity)
+        prototypes: Prototypes,
+        **made: Any,
+    ) -> Any:
         values = made.pop(self.field)
-        if values.ndim != 2 or values.shape[1] != self.block.fields[0].shape[0]:
+        (width,) = self.block.fields[0].shape
+        if values.ndim != 2 or values.shape[1] != width:
             raise BlockError(
                 f"the field {self.field!r} has the shape {values.shape}, and the vectors of block "
-                f"{self.block.name!r} have {self.block.fields[0].shape[0]} values"
+                f"{self.block.name!r} have {width} values"
             )
-        return shares(values, prototypes.of(self.block, anchors, made))
+        return shares(values, prototypes.of(made))
 
 
 def vectors_by(block: MapBlock, texts: Any, made: Mapping[str, Any]) -> npt.NDArray[Any]:

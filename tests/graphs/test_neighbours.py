@@ -149,11 +149,12 @@ def test_one_far_text_does_not_hide_the_near_ones(metric):
     np.testing.assert_array_equal(found.neighbour.values, brute_force(values, metric, 5)[0])
 
 
-def test_vectors_are_not_changed():
-    values = np.array([[1.0], [np.nan], [0.0]])
+@pytest.mark.parametrize("shape", [(3, 1), (1, 3)])
+def test_vectors_are_not_changed(shape):
+    values = np.array([1.0, np.nan, 0.0]).reshape(shape)
     values.flags.writeable = False
-    assert found_in(values).neighbour.values[0].tolist() == [-1] * 5
-    assert np.isnan(values[1, 0])
+    found = closest.vectors_of(values, np.arange(shape[0]), "cosine")
+    assert found.usable.tolist() == ([True, False, False] if shape == (3, 1) else [False])
 
 
 def test_rows_are_those_of_the_corpus():
