@@ -240,12 +240,11 @@ def shares(vectors: Any, prototypes: Floats) -> Any:
     on arrays of CuPy as on those of NumPy.
     """
     values = vectors.astype("float64")
+    values = np.where(np.isfinite(values).all(axis=1)[:, np.newaxis], values, 0.0)
     dhatus = np.asarray(prototypes, like=values)
     cosines = values[:, :1] * dhatus[:, 0]
     for axis in range(1, values.shape[1]):
         cosines = cosines + values[:, axis : axis + 1] * dhatus[:, axis]
-    known = np.isfinite(cosines).all(axis=1)
-    cosines = np.where(known[:, np.newaxis], cosines, 0.0)
     rest = cosines - cosines.min(axis=1)[:, np.newaxis]
     greatest = rest.max(axis=1)[:, np.newaxis]
     rest = rest / np.where(greatest > 0, greatest, 1.0)  # their squares stay within float64
