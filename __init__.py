@@ -35,6 +35,8 @@ if TYPE_CHECKING:
     from .graphs.blocks.dhatu import dhatu as dhatu
     from .graphs.blocks.digest import digest as digest
     from .graphs.blocks.prime_base import prime_base as prime_base
+    from .graphs.embeddings.embedding import embedding as embedding
+    from .graphs.embeddings.semantic_dhatu import semantic_dhatu as semantic_dhatu
     from .graphs.frames.frame import frame as frame
     from .graphs.graph import Graph as Graph
     from .graphs.graph import default_graph as default_graph
@@ -44,6 +46,7 @@ if TYPE_CHECKING:
     from .graphs.reductions.histogram import histogram as histogram
     from .graphs.reductions.kmeans import kmeans as kmeans
     from .graphs.reductions.kmeans import nearest as nearest
+    from .graphs.reductions.neighbours import neighbours as neighbours
     from .graphs.reductions.pca import pca as pca
     from .graphs.reductions.pca import project as project
     from .graphs.reductions.profile import profile as profile
@@ -87,6 +90,8 @@ _HOME = {
     "map_block": ".graphs.map_block",
     "dhatu": ".graphs.blocks.dhatu",
     "digest": ".graphs.blocks.digest",
+    "embedding": ".graphs.embeddings.embedding",
+    "semantic_dhatu": ".graphs.embeddings.semantic_dhatu",
     "frame": ".graphs.frames.frame",
     "Graph": ".graphs.graph",
     "default_graph": ".graphs.graph",
@@ -98,6 +103,7 @@ _HOME = {
     "histogram": ".graphs.reductions.histogram",
     "kmeans": ".graphs.reductions.kmeans",
     "nearest": ".graphs.reductions.kmeans",
+    "neighbours": ".graphs.reductions.neighbours",
     "pca": ".graphs.reductions.pca",
     "profile": ".graphs.reductions.profile",
     "project": ".graphs.reductions.pca",

@@ -28,15 +28,29 @@ def peek(
         str | None, typer.Option("--in", help="Results store to search for the nearest texts.")
     ] = None,
     top: Annotated[int, typer.Option(min=0, help="How many texts to find.")] = 5,
+    by: Annotated[
+        str, typer.Option(metavar="FIELD", help="Field of vectors by which texts are compared.")
+    ] = "dhatu",
+    blocks: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--graph",
+            metavar="FILE:NAME",
+            help="The blocks of your own that compute the field, such as my_blocks.py:graph; "
+            "repeatable.",
+        ),
+    ] = None,
     corpus: CorpusPath = None,
     as_json: Json = False,
 ) -> None:
-    """Print the values of one SENTENCE, and the texts of a store with the most similar weights."""
+    """Print the values of one SENTENCE, and the texts of a store with the most similar vectors."""
     from ..results.peek import peek as look
+    from .graph_files.options import own_graph
 
     with errors():
         text = _from_stdin() if sentence == "-" else sentence
-        found = look(text, results, top=top, corpus=corpus)
+        graph = own_graph(blocks) if blocks else None
+        found = look(text, results, by=by, graph=graph, top=top, corpus=corpus)
     if as_json:
         print_json(asdict(found))
         return
@@ -53,7 +67,7 @@ def _from_stdin() -> str:
 
 def _print(found: Peek) -> None:
     from ..results.located import beginning
-    from ..results.peeked import HONESTY, notes, single_values
+    from ..results.peeked import notes, single_values
 
     out.print(f"{plain(beginning(found.text))}\n")
     for note in notes(found):
@@ -69,10 +83,11 @@ def _print(found: Peek) -> None:
     out.print()
     pairs({**single_values(found), "prime_base": bases})
     if found.results is not None:
-        out.print(f"\nnearest of {found.compared:,} texts in {plain(found.results)}:")
+        named = "" if found.by == "dhatu" else f", by {plain(found.by)}"
+        out.print(f"\nnearest of {found.compared:,} texts in {plain(found.results)}{named}:")
         for one in found.nearest:
             fitted(f"{one.similarity:.6f}  {one_line(one.id)}  {beginning(one.text)}")
-    out.print(f"\n{HONESTY}")
+    out.print(f"\n{found.caveat}")
 
 
 def export(

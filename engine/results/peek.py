@@ -1,6 +1,6 @@
 """`peek`: computes one sentence in this process, and finds the texts of a store nearest to it.
 
-The result and how it is shown are in `peeked`.
+The result and how it is shown are in `peeked`; which blocks are computed, in `sentence_blocks`.
 """
 
 from __future__ import annotations
@@ -14,13 +14,11 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from ...graphs.blocks.ambiguity import ambiguity
-from ...graphs.blocks.dhatu import dhatu
-from ...graphs.blocks.digest import digest
-from ...graphs.blocks.prime_base import prime_base
+from ...graphs.block import MapBlock
 from ...graphs.graph import Graph
 from ...graphs.inventories import DHATUS, PRIMES
 from ...graphs.kernels import load
+from ...graphs.reductions.closest import summed, vectors_of
 from ...storage.cleaning.steps import NO_CLEANING, Cleaning
 from ...storage.corpus.relocation import CorpusLocation
 from ...storage.errors import UsageError
@@ -32,6 +30,7 @@ from ..worker.micro_batches.micro_batch import MicroBatch
 from ..worker.values.inputs import Inputs
 from .located import located
 from .peeked import Neighbour, Peek
+from .sentence_blocks import WEIGHTS, SentenceBlocks, blocks_with, vector_field
 from .store_inventories import Inventories
 
 _BACKEND = "cpu"
@@ -42,6 +41,8 @@ def peek(
     text: str,
     results: str | PathLike[str] | None = None,
     *,
+    by: str = WEIGHTS,
+    graph: Graph | MapBlock | None = None,
     top: int = 5,
     corpus: CorpusLocation | None = None,
     storage_options: Mapping[str, Any] | None = None,
@@ -55,9 +56,16 @@ def peek(
     results : str or path, optional
         A store, finished or not. Its inventories are used, and its cleaning is applied to the
         sentence first, as in a run into that store.
+    by : str
+        The field whose vectors are compared: the dhātu weights, or any other field of numbers with
+        one dimension beside ``text``.
+    graph : Graph or MapBlock, optional
+        The blocks that compute `by`, if they are not built in: a store does not have their code.
+        Only what `by` needs is computed, so no other model is loaded.
     top : int
         How many texts to find. Every valid row of the store is compared by the cosine similarity
-        of the dhātu weights; the earlier row wins a tie.
+        of the vectors, as `neighbours` does; the earlier row wins a tie. A vector that is zero or
+        not finite has no neighbours and is none.
     corpus : str, path, list of them, or Corpus, optional
         Where the corpus is now, if not where the last run found it; or the data, if they lay in
         memory, or were those of a dask frame.
@@ -67,7 +75,8 @@ def peek(
     Raises
     ------
     UsageError
-        The text is not valid Unicode, or the store's graph has no built-in block ``dhatu``.
+        The text is not valid Unicode; the store has no field `by`, or not one of vectors; or the
+        block that computes it is neither built in nor in `graph`, or another one.
     ResultsNotFound
         The store does not exist.
 
@@ -81,17 +90,21 @@ def peek(
         raise UsageError(f"top must be a whole number, at least 0, not {top!r}")
     _require_unicode(text)
     if results is None:
-        return Peek(text=text, **_computed(text, Inventories(DHATUS, PRIMES, PRIMES)))
+        if by != WEIGHTS or graph is not None:
+            raise UsageError("by= and graph= need a store to search: give results")
+        defaults = SentenceBlocks.default(Inventories(DHATUS, PRIMES, PRIMES))
+        return Peek(text=text, **_values(defaults, _computed(text, defaults.graph)))
     store = ResultsStore.open(results, storage_options, corpus)
-    inventories = _inventories(store)
+    vector_field(store, by)
+    blocks = blocks_with(store, by, graph)
     cleaned, misfit = _cleaned(text, store.index.cleaning)
-    values = _computed(cleaned, inventories)
-    weights = np.array([*values["dhatu"].values()])
-    compared, similar = _most_similar(store, weights, top)
+    row = _computed(cleaned, blocks.graph)
+    compared, similar = _most_similar(store, by, row[by], top)
     found = located(store, list(similar))
     return Peek(
         text=cleaned,
-        **values,
+        **_values(blocks, row),
+        by=by,
         results=store.url,
         cleaning=replace(store.index.cleaning, duplicates=False).describe(),
         misfit=misfit,
@@ -111,44 +124,25 @@ def _require_unicode(text: str) -> None:
         ) from error
 
 
-def _graph(inventories: Inventories) -> Graph:
-    """Return the default graph, each block with its own inventory."""
-    count = len(inventories.dhatus)
-    prime_base(count, inventories.ambiguity)  # validates the primes, like `default_graph`
-    blocks = (
-        dhatu(inventories.dhatus),
-        prime_base(count, inventories.bases),
-        ambiguity(inventories.ambiguity),
-    )
-    return Graph((digest(), *blocks))
-
-
-def _computed(text: str, inventories: Inventories) -> dict[str, Any]:
+def _computed(text: str, graph: Graph) -> dict[str, Any]:
+    """Return the values of the fields of a graph for one text."""
     load(_BACKEND).prepare()
-    blocks = Blocks(_graph(inventories), _BACKEND, MicroBatch(1, 1))
     inputs = Inputs.of_text(PackedText.from_strings([text]))
-    (part,) = blocks.run(inputs, lambda *_: "the sentence")
-    row = {name: array[0] for name, array in part.arrays.items()}
+    with Blocks(graph, _BACKEND, MicroBatch(1, 1)) as blocks:
+        (part,) = blocks.run(inputs, lambda *_: "the sentence")
+    return {name: array[0] for name, array in part.arrays.items()}
+
+
+def _values(blocks: SentenceBlocks, row: Mapping[str, Any]) -> dict[str, Any]:
+    inventories = blocks.inventories
     numbers = ("entropy", "variance", "ambiguity", "ambiguity_normalised")
     return {
-        "dhatu": dict(zip(inventories.dhatus, row["dhatu"].tolist(), strict=True)),
+        "dhatu": dict(zip(inventories.dhatus, row[WEIGHTS].tolist(), strict=True)),
         "prime_base": dict(zip(inventories.bases, row["prime_base"].tolist(), strict=True)),
         **{name: float(row[name]) for name in numbers},
         "digest": row["digest"].tobytes().hex(),
+        "hashed": blocks.hashed,
     }
-
-
-def _inventories(store: ResultsStore) -> Inventories:
-    """Return a store's inventories, with the default primes for blocks that it does not have."""
-    graph = store.blocks
-    found = Inventories.of(graph)
-    if not found.dhatus:
-        raise UsageError(
-            f"{store.url} was made without the built-in block 'dhatu', so it has no weights to "
-            f"compare with; its blocks are: {', '.join(graph)}"
-        )
-    bases = found.bases or PRIMES
-    return replace(found, bases=bases, ambiguity=found.ambiguity or bases)
 
 
 def _cleaned(text: str, cleaning: Cleaning) -> tuple[str, str | None]:
@@ -161,12 +155,12 @@ def _cleaned(text: str, cleaning: Cleaning) -> tuple[str, str | None]:
 
 
 def _most_similar(
-    store: ResultsStore, weights: npt.NDArray[np.float64], top: int
+    store: ResultsStore, field: str, vector: npt.NDArray[Any], top: int
 ) -> tuple[int, dict[int, float]]:
     """Compare with every valid row; return their number, and the best rows with similarities."""
     best, best_rows = np.empty(0), np.empty(0, np.int64)
     compared = 0
-    for rows, similarity in _similarities(store, weights):
+    for rows, similarity in _similarities(store, field, vector):
         compared += len(rows)
         # The earlier row wins a tie: a later one enters only if it is more similar.
         nearer = similarity > best[-1] if len(best) == top > 0 else np.full(len(rows), top > 0)
@@ -177,24 +171,23 @@ def _most_similar(
 
 
 def _similarities(
-    store: ResultsStore, weights: npt.NDArray[np.float64]
+    store: ResultsStore, field: str, vector: npt.NDArray[Any]
 ) -> Iterator[tuple[npt.NDArray[np.int64], npt.NDArray[np.float64]]]:
-    """Yield valid rows and their cosine similarities in float64, several shards at a time."""
-    squared = float(_summed(weights * weights))
-    for start, stop in store.layout.read_ranges(8 * len(weights)):
-        valid = np.flatnonzero(np.asarray(store.arrays["valid"][start:stop]))
+    """Yield rows with vectors and their cosine similarities in float64, several shards at a time.
+
+    They are summed as in `neighbours`, so that both find the same texts.
+    """
+    own = vectors_of(vector[np.newaxis], np.zeros(1, np.int64), "cosine")
+    if not own.usable[0]:
+        return
+    described = vector_field(store, field)
+    for start, stop in store.layout.read_ranges(8 * len(vector)):
+        computed = np.asarray(store.arrays[store.mask_of(field)][start:stop])
+        valid = np.flatnonzero(computed & np.asarray(store.arrays["valid"][start:stop]))
         if not len(valid):
             continue
-        stored = np.asarray(store.arrays["dhatu"][start:stop])[valid].astype(np.float64).T
-        # Summed term by term: the result of a matrix product may depend on a row's position.
-        product = _summed(stored * weights[:, None])
-        norms = np.sqrt(_summed(stored * stored) * squared)  # equal vectors give exactly 1.0
-        cosine = np.divide(product, norms, out=np.zeros(len(valid)), where=norms > 0)
-        yield start + valid, np.minimum(cosine, 1.0)
-
-
-def _summed(terms: npt.NDArray[np.float64]) -> Any:
-    total: Any = 0.0
-    for term in terms:
-        total = total + term
-    return total
+        stored = store.arrays.numbers(described, start, stop)[valid]
+        others = vectors_of(stored, start + valid, "cosine").usable_ones()
+        product = summed(others.columns * own.columns)
+        cosine = product / np.sqrt(others.squares * own.squares)  # equal vectors give exactly 1.0
+        yield others.rows, np.minimum(cosine, 1.0)

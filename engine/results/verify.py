@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from ...graphs.block import MapBlock
+from ...graphs.block import TEXT, MapBlock
 from ...graphs.graph import Graph
 from ...graphs.kernels import BUILT_IN
 from ...storage.corpus.index import CorpusIndex
@@ -47,7 +47,8 @@ class Verification:
     rows: int  # rows whose values were recomputed and compared
     shards: int  # shards whose stored bytes were compared with their digests
     recomputed: tuple[str, ...]  # blocks
-    digest_only: tuple[str, ...]  # the user's own blocks, whose code is not in the store
+    digest_only: tuple[str, ...]  # the user's own blocks, whose code is not in the store, and what
+    # built-in blocks compute from their fields
     problems: tuple[str, ...]
 
     @property
@@ -168,9 +169,10 @@ def _blocks(store: ResultsStore) -> tuple[tuple[MapBlock, ...], dict[str, str]]:
         if "reduction" in block:
             own[name] = name
             continue
-        if (
-            "code" in block or name not in BUILT_IN
-        ):  # a store must not choose the code that is called
+        # A store must not choose the code that is called. What built-in blocks compute from fields
+        # of a user's block cannot be recomputed either.
+        known = {TEXT, *(field.name for one in built_in for field in one.fields)}
+        if "code" in block or name not in BUILT_IN or not known.issuperset(block["inputs"]):
             arrays = (array for field in block["fields"] for array in fields[field].arrays)
             own |= {array.name: name for array in arrays}
             continue

@@ -42,6 +42,7 @@ _HOMES: Mapping[str, tuple[str, ...]] = {
     "digest": ("graphs.digest.digest", "graphs.blocks.digest.digest"),
     "drop": ("engine.results.drop.drop",),
     "document_frequency": ("graphs.reductions.document_frequency.document_frequency",),
+    "embedding": ("graphs.embeddings.embedding.embedding",),
     "errors": ("storage.errors",),
     "export": ("engine.results.export.export", "engine.results.export.export.export"),
     "frame": ("graphs.frames.frame", "graphs.frames.frame.frame"),
@@ -50,6 +51,7 @@ _HOMES: Mapping[str, tuple[str, ...]] = {
     "kmeans": ("graphs.reductions.kmeans.kmeans",),
     "map_block": ("graphs.block.map_block", "graphs.map_block.map_block"),
     "nearest": ("graphs.reductions.kmeans.nearest",),
+    "neighbours": ("graphs.reductions.neighbours.neighbours",),
     "open_corpus": (
         "storage.corpus.open_corpus",
         "storage.corpus.corpus.open_corpus",
@@ -69,6 +71,7 @@ _HOMES: Mapping[str, tuple[str, ...]] = {
     "repair": ("engine.results.repair.repair",),
     "report": ("engine.report.report.report",),
     "running": ("engine.run.handle.running",),
+    "semantic_dhatu": ("graphs.embeddings.semantic_dhatu.semantic_dhatu",),
     "stage": ("engine.staging.stage",),
     "submit": ("engine.submit.submit", "engine.run.submit.submit"),
     "top": ("graphs.reductions.top.top",),

@@ -170,6 +170,33 @@ def frequencies(whole):
     return {"token": np.array(tokens), "documents": np.array(documents), "texts": len(rows)}
 
 
+def neighbours_by(metric):
+    def oracle(whole):
+        values = whole.dhatu.values.astype("float64")
+        usable, k = np.isfinite(values).all(axis=1), min(5, len(values))
+        values[~usable] = 1.0
+        if metric == "cosine":
+            units = values / np.linalg.norm(values, axis=1, keepdims=True)
+            distance = 1 - units @ units.T
+        else:
+            distance = np.sqrt(((values[:, np.newaxis] - values) ** 2).sum(axis=-1))
+        distance[:, ~usable] = distance[~usable] = np.inf
+        np.fill_diagonal(distance, np.inf)
+        order = np.argsort(distance, axis=1, kind="stable")[:, :k]
+        found = np.full((len(values), 5), np.nan)
+        found[:, :k] = np.take_along_axis(distance, order, 1)
+        rows = np.full((len(values), 5), -1)
+        rows[:, :k] = order
+        known = np.isfinite(found)
+        return {
+            "neighbour": np.where(known, rows, -1),
+            "distance": np.where(known, found, np.nan),
+            "row": np.arange(len(values)),
+        }
+
+    return oracle
+
+
 EXACT, NEAR = 0.0, 1e-12
 
 READY = {
@@ -203,6 +230,12 @@ READY = {
     "top": (pf.top("entropy", k=7), top_of("entropy"), EXACT),
     "bottom": (pf.top("n_words", k=7, smallest=True), top_of("n_words", smallest=True), EXACT),
     "kmeans": (pf.kmeans("dhatu", k=4, seed=5, passes=3), lloyd, 1e-10),
+    "neighbours": (pf.neighbours("dhatu", k=5), neighbours_by("cosine"), 1e-6),
+    "neighbours by the difference": (
+        pf.neighbours("dhatu", k=5, metric="euclidean", name="near"),
+        neighbours_by("euclidean"),
+        1e-6,
+    ),
     "document frequency": (pf.document_frequency("tokens"), frequencies, EXACT),
 }
 

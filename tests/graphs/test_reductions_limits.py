@@ -128,6 +128,9 @@ REFUSED = {
     "one value per text": lambda: pf.covariance("entropy"),
     "several values per text": lambda: pf.top("dhatu"),
     "too many tokens": lambda: pf.document_frequency("tokens", limit=7),
+    "a metric that is not there": lambda: pf.neighbours("dhatu", metric="dot"),
+    "neighbours by one value": lambda: pf.neighbours("entropy"),
+    "more texts than are compared": lambda: pf.neighbours("dhatu", limit=19),
     "a projection on something else": lambda: pf.project("dhatu", pf.covariance("dhatu")),
     "centres of something else": lambda: pf.nearest("dhatu", pf.pca("dhatu")),
 }
@@ -137,6 +140,7 @@ SAID = {
     "a field that is not there": "'entropie'.*dhatu, entropy",
     "more components than values": "4 components of 'dhatu', which has 3",
     "groups that are not there": "'langue'",
+    "more texts than are compared": r"20 texts by 'dhatu' need about 0\.0 hours.*limit=20",
     "too many tokens": "at least (8|9|1[0-9]).*limit is 7",
     "range": r"\(1, 1\)",
 }

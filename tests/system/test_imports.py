@@ -90,8 +90,8 @@ LAYERS = {
         " > field > kinds > text | messages > errors"
     ),
     "graphs": (
-        "frames | fusion > graph > stages > blocks | reductions > map_block > block"
-        " > drawing | user_functions > fingerprint > kernels > inventories"
+        "frames | fusion > graph > stages > embeddings > blocks | reductions > map_block"
+        " > block > drawing | user_functions > fingerprint > kernels > inventories"
     ),
     "graphs/kernels": (
         "cpu | cuda > selftest | long_texts > reference > arithmetic | chains | host"

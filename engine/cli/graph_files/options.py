@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 if TYPE_CHECKING:
-    from ....graphs.graph import Graph
+    from ....graphs.graph import AnyBlock, Graph
 
 OwnGraph = Annotated[
     str | None,
@@ -38,16 +38,32 @@ def chosen_graph(graph: str | None, add: Sequence[str] | None) -> Graph:
     UsageError
         A file cannot be loaded, or the blocks do not fit together.
     """
-    from ....graphs.graph import Graph, default_graph
+    from ....graphs.graph import default_graph
+
+    base = () if graph is not None else default_graph().blocks
+    return _with_named(base, [*([graph] if graph is not None else []), *(add or ())])
+
+
+def own_graph(names: Sequence[str]) -> Graph:
+    """Return the graph of the blocks that each name, FILE:NAME, stands for.
+
+    Raises
+    ------
+    UsageError
+        A file cannot be loaded, or the blocks do not fit together.
+    """
+    return _with_named((), names)
+
+
+def _with_named(base: Sequence[AnyBlock], names: Sequence[str]) -> Graph:
+    from ....graphs.graph import Graph
     from .address import address_of
     from .loading import load, send_neighbours
     from .offered import blocks_named
 
-    base = () if graph is not None else default_graph().blocks
-    given = [*([graph] if graph is not None else []), *(add or ())]
     blocks = list(base)
     neighbours: list[ModuleType] = []
-    for one in given:
+    for one in names:
         address = address_of(one)
         loaded = load(address)
         blocks += blocks_named(loaded.module, address.name, address.shown)
