@@ -32,7 +32,7 @@ PYTEST = $(BIN)/python -P -m pytest -c tests/pytest.ini --rootdir tests -n $(WOR
 
 .DELETE_ON_ERROR:
 .DEFAULT_GOAL := help
-.PHONY: help demo quick test test-all tests lint format screenshots bench bench-advice bench-host bench-meaning bench-micro-batches bench-sample bench-watching reference soak fuzz large-files test-rapids test-gpu bench-gpu gpu-kit test-dask test-matrix requirements clean FORCE
+.PHONY: help demo quick test test-all tests lint format screenshots bench bench-advice bench-host bench-meaning bench-micro-batches bench-sample bench-watching reference soak fuzz large-files test-rapids test-embed test-gpu bench-gpu gpu-kit test-dask test-matrix requirements clean FORCE
 
 help: ## list the commands
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' $(firstword $(MAKEFILE_LIST)) | expand -t 22
@@ -47,9 +47,10 @@ quick: $(VENV)/.dev | $(LINK) ## run all but the slow unit tests, and doctests, 
 test: lint ## lint, then run all tests except those marked soak: ten minutes
 	@$(MAKE) --no-print-directory tests CHOICE='-m "not soak"'
 
-test-all: lint ## lint, then run every test, including those with RAPIDS, as CI does: half an hour
+test-all: lint ## lint, then run every test, including those with RAPIDS and torch, as CI does: half an hour
 	@$(MAKE) --no-print-directory tests
 	@$(MAKE) --no-print-directory test-rapids
+	@$(MAKE) --no-print-directory test-embed
 
 tests: $(VENV)/.dev $(VENV)/.browser | $(LINK)
 	$(PYTEST) $(CHOICE) --doctest-modules $(TESTED)
@@ -106,6 +107,13 @@ test-rapids: ## run the tests that need the real RAPIDS but no GPU, in an enviro
 .PHONY: tests-rapids
 tests-rapids: $(VENV)/.rapids | $(LINK)
 	$(PYTEST) tests/rapids
+
+test-embed: ## run the tests of models of sentence embeddings, in an environment of 4 GB
+	@$(MAKE) --no-print-directory VENV=.venvs/embed tests-embed
+
+.PHONY: tests-embed
+tests-embed: $(VENV)/.embed $(VENV)/.browser | $(LINK)
+	$(PYTEST) tests/embed
 
 # For a machine with a GPU: nothing is installed, pytest's plugins may be missing (hence -o), and only
 # files with GPU tests are imported. The kernels' tests need CuPy, NumPy and pytest; the conformance
@@ -195,6 +203,13 @@ $(VENV)/.rapids: $(VENV)/.created pyproject.toml
 	@echo "Installing paninifs and requirements-rapids.txt into $(VENV)"
 	@$(PIP_INSTALL) --require-hashes --no-deps -r requirements-rapids.txt
 	@$(PIP_INSTALL) --no-deps --no-build-isolation --editable .
+	@touch $@
+
+# Alone and first: a range of versions would let pip choose a build for CUDA, of several GB.
+$(VENV)/.embed: $(VENV)/.dev tests/embed-requirements.txt
+	@echo "Installing tests/embed-requirements.txt into $(VENV)"
+	@$(PIP_INSTALL) $$(grep '^torch==' tests/embed-requirements.txt)
+	@$(PIP_INSTALL) -r tests/embed-requirements.txt
 	@touch $@
 
 $(VENV)/.colab: $(VENV)/.created pyproject.toml tests/colab-constraints.txt

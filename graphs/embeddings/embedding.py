@@ -5,8 +5,8 @@ from __future__ import annotations
 import os
 import threading
 from collections.abc import Mapping
-from zlib import crc32
 from typing import Any
+from zlib import crc32
 
 import numpy as np
 import numpy.typing as npt
@@ -200,7 +200,10 @@ def embed_with_loss(
 def _cosines(one: npt.NDArray[Any], other: npt.NDArray[Any]) -> npt.NDArray[Any]:
     one, other = one.astype(np.float64), other.astype(np.float64)
     lengths = np.sqrt((one * one).sum(1) * (other * other).sum(1))
-    return np.divide((one * other).sum(1), lengths, out=np.ones_like(lengths), where=lengths > 0)
+    products = (one * other).sum(1)
+    found: npt.NDArray[Any] = np.ones_like(lengths)
+    np.divide(products, lengths, out=found, where=lengths > 0)
+    return found
 
 
 class Later:

@@ -14,7 +14,7 @@ import numpy.typing as npt
 
 from .engines.engine import Engine
 from .settings import Settings
-from .token_batches import token_batches
+from .token_batches import SHORTEST, token_batches
 from .tokenizing import Tokenizing, Tokens
 
 CHUNK_TEXTS = 1024
@@ -112,7 +112,7 @@ def _of_texts(windows: Vectors, tokens: Tokens, *, normalize: bool) -> Vectors:
     return windows
 
 
-PROBED = ((5, (2, 3)), (18, (2, 7, 28)))
+PROBED = ((SHORTEST, (2, 3)), (18, (2, 7, 28)))
 """Lengths in tokens and numbers of texts with which an engine is tried."""
 
 

@@ -145,7 +145,7 @@ def _kind_and_dimension(
     table = shapes.get("embedding.weight") or shapes.get("embeddings")
     types = [_type(one) for one in modules]
     config = _json(path / "config.json")
-    is_static = "StaticEmbedding" in types or (config or {}).get("model_type") == "model2vec"
+    is_static = "StaticEmbedding" in types or "embeddings" in shapes  # of model2vec
     if is_static and table is not None and len(table) == 2:
         return "static", table[1]
     if not isinstance(config, dict):

@@ -112,7 +112,7 @@ class UrlSource:
                 made.mkdir()
                 self._download(made)
                 try:
-                    os.rename(made, kept)
+                    made.rename(kept)
                 except OSError:
                     if not kept.is_dir():  # else another process was faster
                         raise
@@ -131,7 +131,7 @@ class UrlSource:
             fs.get_file(path, str(archive))
             if ending == ".zip":
                 with zipfile.ZipFile(archive) as opened:
-                    opened.extractall(made)
+                    opened.extractall(made)  # noqa: S202 (it keeps names inside)
             else:
                 with tarfile.open(archive) as opened:
                     opened.extractall(made, filter="data")

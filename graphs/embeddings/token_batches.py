@@ -14,6 +14,12 @@ import numpy.typing as npt
 Ids = npt.NDArray[np.int64]
 
 
+SHORTEST = 8
+"""Tokens to which shorter texts are padded: libraries multiply matrices of fewer rows in another
+way, so that a short text alone would have other bits than in company (torch 2.13, 2 and 3 tokens).
+"""
+
+
 def token_batches(
     texts: Sequence[Ids], budget: int, multiple: int = 1, most_rows: int | None = None
 ) -> Iterator[tuple[npt.NDArray[np.int64], Ids, Ids]]:
@@ -26,8 +32,8 @@ def token_batches(
     budget : int
         Most tokens of a batch, padding included, but at least one text.
     multiple : int
-        Lengths are padded to a multiple of it, and to no other: so the shape in which a text is
-        computed depends on that text alone.
+        Lengths are padded to a multiple of it, at least `SHORTEST`, and to no other: so the length
+        at which a text is computed depends on that text alone.
     most_rows : int, optional
         Most texts of a batch.
 
@@ -42,14 +48,14 @@ def token_batches(
 
     Examples
     --------
-    >>> texts = [np.arange(length) + 1 for length in (2, 3, 2, 2)]
-    >>> [(rows.tolist(), ids.tolist()) for rows, ids, _ in token_batches(texts, budget=4)]
-    [([1], [[1, 2, 3]]), ([0, 2], [[1, 2], [1, 2]]), ([3], [[1, 2]])]
-    >>> [ids.shape for _, ids, _ in token_batches(texts, budget=16, multiple=4)]
-    [(4, 4)]
+    >>> texts = [np.arange(length) for length in (8, 9, 8, 8, 5)]
+    >>> [(rows.tolist(), ids.shape) for rows, ids, _ in token_batches(texts, budget=16)]
+    [([1], (1, 9)), ([0, 2], (2, 8)), ([3, 4], (2, 8))]
+    >>> [ids.shape for _, ids, _ in token_batches(texts, budget=100, multiple=4)]
+    [(1, 12), (4, 8)]
     """
     lengths = np.fromiter(map(len, texts), np.int64, len(texts))
-    padded = -(-lengths // multiple) * multiple
+    padded = -(-np.maximum(lengths, SHORTEST) // multiple) * multiple
     order = np.argsort(-padded, kind="stable")
     starts = np.flatnonzero(np.diff(padded[order], prepend=-1))
     for group in np.split(order, starts[1:]) if len(order) else ():

@@ -1,5 +1,5 @@
 """Engines: what computes the vectors of a batch of tokens. One file per library.
 
-Choosing and loading one is in `registry`, and what they have in common in `engine`. How texts become
-batches is in the parent room.
+Choosing one is in `registry`, and what they have in common in `engine`. How texts become batches is
+in the parent room.
 """

@@ -52,7 +52,10 @@ def check(vectors: Callable[[Ids, Ids], npt.NDArray[np.float32]], model: Any) ->
     for rows, length in ((1, 3), (3, 11)):
         ids, mask = _probe(model, rows, length)
         with torch.inference_mode():
-            features = {"input_ids": torch.from_numpy(ids), "attention_mask": torch.from_numpy(mask)}
+            features = {
+                "input_ids": torch.from_numpy(ids),
+                "attention_mask": torch.from_numpy(mask),
+            }
             expected = model(features)["sentence_embedding"].numpy()
         off = np.abs(vectors(ids, mask) - expected).max() / np.abs(expected).max()
         if not off <= TOLERANCE:
@@ -62,7 +65,7 @@ def check(vectors: Callable[[Ids, Ids], npt.NDArray[np.float32]], model: Any) ->
 
 
 def _probe(model: Any, rows: int, length: int) -> tuple[Ids, Ids]:
-    """Return tokens spread over the vocabulary, and a mask that leaves out the last of each text."""
+    """Return tokens spread over the vocabulary, and a mask that leaves out some at the ends."""
     known = model[0].auto_model.config.vocab_size
     ids = (np.arange(rows * length, dtype=np.int64).reshape(rows, length) * 37 + 5) % known
     mask = np.ones_like(ids)

@@ -35,13 +35,12 @@ def engine_class(name: str, dtype: str = "float32") -> Any:
     module, _, attribute = ENGINES[name].partition(".")
     found = getattr(import_module(f".{module}", __package__), attribute)
     if dtype not in found.DTYPES:
-        raise UsageError(
-            f"engine={name!r} computes in {' or '.join(found.DTYPES)}, not {dtype!r}"
-        )
+        raise UsageError(f"engine={name!r} computes in {' or '.join(found.DTYPES)}, not {dtype!r}")
     missing = [package for package in found.PACKAGES if find_spec(package) is None]
     if missing:
         raise UsageError(
-            f"engine={name!r} needs {missing[0]}, which is not installed: pip install 'paninifs[embed]'"
+            f"engine={name!r} needs {missing[0]}, which is not installed: "
+            "pip install 'paninifs[embed]'"
         )
     return found
 

@@ -1,8 +1,8 @@
 """The engine ``static``: a text's vector is the mean of its tokens' vectors.
 
-For models of model2vec, and the module StaticEmbedding of sentence-transformers. The tokens' vectors
-are kept as integers, whose sums do not depend on their order; the division and the length are
-computed in float64, one step after another. So the vectors are the same bits on every machine.
+For models of model2vec, and the module StaticEmbedding of sentence-transformers. The tokens'
+vectors are kept as integers, whose sums do not depend on their order; the division and the length
+are computed in float64, one step after another. So vectors are the same bits on every machine.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ WHOLE_BITS = 30
 
 
 class StaticModel:
-    """Vectors of tokens, and how a text is cut into them. It may be used by many threads at once."""
+    """Vectors of tokens, and how a text is cut into them; for any number of threads at once."""
 
     PACKAGES: ClassVar = ("tokenizers", "safetensors")
     DTYPES: ClassVar = ("float32",)
@@ -83,9 +83,7 @@ class WordTokens:
         self._by_word = _is_by_word(described)
         self._known: dict[str, list[int]] = {}
 
-    def __call__(
-        self, texts: Sequence[str]
-    ) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
+    def __call__(self, texts: Sequence[str]) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
         """Return the tokens of all texts, one after another, and where each text's begin."""
         if self._by_word:
             known = self._known

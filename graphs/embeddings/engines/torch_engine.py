@@ -1,4 +1,4 @@
-"""The engine ``torch``: PyTorch on an NVIDIA GPU or on the CPU, as sentence-transformers uses it."""
+"""The engine ``torch``: PyTorch on an NVIDIA GPU or on the CPU, by sentence-transformers."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ GPU_MULTIPLE = 8
 
 
 class TorchEngine:
-    """See `Engine`. On a CPU every call computes with one thread: dask's threads call side by side."""
+    """See `Engine`. On a CPU every call uses one thread: those of dask call side by side."""
 
     PACKAGES: ClassVar = ("torch", "sentence_transformers")
     DTYPES: ClassVar = ("float32", "bfloat16", "float16", "int8")
