@@ -72,6 +72,8 @@ def test_other_blocks_take_them_as_hashes(run, rows, tmp_path):
     assert checked.digest_only == ("dhatu", "prime_base", "ambiguity")
     pf.report(store, tmp_path / "page.html")
     assert "dhātu" in (tmp_path / "page.html").read_text("utf-8")
+    assert "derived from hashes" not in (tmp_path / "page.html").read_text("utf-8")
+    assert "hashes: reproducible" not in str(pf.cite(store))
     peeked = pf.peek(rows[4]["text"], store, graph=block, top=1)
     assert [(one.row, one.similarity) for one in peeked.nearest] == [(4, 1.0)]
     assert not peeked.hashed
