@@ -70,10 +70,7 @@ _HONEST = (
     "not a model of its meaning."
 )
 
-_OF_OWN_WEIGHTS = (
-    "Prime bases and ambiguity are functions of the weights of our own block dhatu, not of hashes."
-)
-
+_OF_OWN_WEIGHTS = "They are functions of the weights of our own block dhatu, not of hashes."
 
 _SHOWN = 80  # characters
 
