@@ -70,6 +70,7 @@ _HONEST = (
     "not a model of its meaning."
 )
 
+_OF_OWN_WEIGHTS = "They are functions of the weights of our own block dhatu, not of hashes."
 
 _SHOWN = 80  # characters
 
@@ -173,7 +174,7 @@ def _computed(store: ResultsStore, summary: Summary) -> list[str]:
         return [f"With {engine} we ran, on {texts}, {blocks}."]
     numeric = f"numeric version {facts['numeric version']}"
     sentences = [f"With {engine} ({numeric}) we computed, for {texts}: {'; '.join(outputs)}."]
-    sentences.append(_HONEST)
+    sentences.append(_OF_OWN_WEIGHTS if "dhatu" in own else _HONEST)
     if own:
         sentences.append(f"In addition we ran {blocks}.")
     return sentences

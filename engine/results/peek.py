@@ -23,6 +23,7 @@ from ...storage.cleaning.steps import NO_CLEANING, Cleaning
 from ...storage.corpus.relocation import CorpusLocation
 from ...storage.errors import UsageError
 from ...storage.messages.tracebacks import short_traceback
+from ...storage.store.layout import VALID
 from ...storage.store.reader import ResultsStore
 from ...storage.text import PackedText
 from ..worker.block_execution import Blocks
@@ -180,13 +181,14 @@ def _similarities(
     own = vectors_of(vector[np.newaxis], np.zeros(1, np.int64), "cosine")
     if not own.usable[0]:
         return
-    described = vector_field(store, field)
+    masks = {VALID.name, store.mask_of(field)}
     for start, stop in store.layout.read_ranges(8 * len(vector)):
-        computed = np.asarray(store.arrays[store.mask_of(field)][start:stop])
-        valid = np.flatnonzero(computed & np.asarray(store.arrays["valid"][start:stop]))
+        valid = np.flatnonzero(
+            np.all([np.asarray(store.arrays[mask][start:stop]) for mask in masks], axis=0)
+        )
         if not len(valid):
             continue
-        stored = store.arrays.numbers(described, start, stop)[valid]
+        stored = np.asarray(store.arrays[field][start:stop])[valid]  # zero where it is missing
         others = vectors_of(stored, start + valid, "cosine").usable_ones()
         product = summed(others.columns * own.columns)
         cosine = product / np.sqrt(others.squares * own.squares)  # equal vectors give exactly 1.0

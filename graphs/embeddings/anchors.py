@@ -17,7 +17,7 @@ from ...storage.errors import GraphError
 from ...storage.messages.names import listed
 
 Anchors = dict[str, dict[str, list[str]]]
-"""By dhātu and language."""
+"""Words, by dhātu and language."""
 
 Given = str | os.PathLike[str] | Mapping[str, Any]
 

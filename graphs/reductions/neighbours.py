@@ -77,7 +77,7 @@ def neighbours(
 
         A text is not its own neighbour. Ranks for which there is no text have neighbour -1 and
         distance NaN. So have all ranks of a text with a value that is not finite, and for cosine of
-        a text whose values are all zero, because it has no direction; such a text is no neighbour
+        a text whose values are all zero, because it has no direction; it is never a neighbour
         either.
 
     Raises

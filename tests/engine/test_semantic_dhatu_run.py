@@ -60,7 +60,7 @@ def graph_of(block, *more):
 
 
 @pytest.mark.slow("several runs, one of them drawn")
-def test_other_blocks_take_them_as_hashes(run, rows):
+def test_other_blocks_take_them_as_hashes(run, rows, tmp_path):
     block = pf.semantic_dhatu(letters, WORDS)
     store = run(graph_of(block))
     with pf.open_results(store) as found:
@@ -70,8 +70,10 @@ def test_other_blocks_take_them_as_hashes(run, rows):
     checked = pf.verify(store)
     assert checked
     assert checked.digest_only == ("dhatu", "prime_base", "ambiguity")
-    page = pf.report(store)
-    assert page is not None
+    pf.report(store, tmp_path / "page.html")
+    assert "dhātu" in (tmp_path / "page.html").read_text("utf-8")
+    assert "derived from hashes" not in (tmp_path / "page.html").read_text("utf-8")
+    assert "hashes: reproducible" not in str(pf.cite(store))
     peeked = pf.peek(rows[4]["text"], store, graph=block, top=1)
     assert [(one.row, one.similarity) for one in peeked.nearest] == [(4, 1.0)]
     assert not peeked.hashed

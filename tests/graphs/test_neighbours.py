@@ -109,7 +109,7 @@ def test_equal_texts_come_in_the_order_of_their_rows(metric):
 
 
 def test_equal_texts_do_not_slow_a_shard_down(monkeypatch):
-    """Of a thousand equal texts, only a few are compared exactly."""
+    """Only a few of a thousand equal texts are compared exactly."""
     compared = []
     exact = closest._exact
     monkeypatch.setattr(

@@ -11,6 +11,7 @@ import pytest
 
 import paninifs as pf
 from paninifs.graphs.embeddings.anchors import read_anchors
+from paninifs.graphs.embeddings.semantic_dhatu import shares
 from paninifs.graphs.inventories import DHATUS
 from paninifs.storage.errors import BlockError, GraphError
 
@@ -70,6 +71,14 @@ def test_a_field_of_vectors_gives_the_same_bits():
     assert block(letters(TEXTS)).tobytes() == from_texts.tobytes()
     for rows in (1, 3):  # whatever rows are computed with it
         assert block(letters(TEXTS)[:rows]).tobytes() == from_texts[:rows].tobytes()
+
+
+def test_a_text_does_not_depend_on_the_others():
+    """As the results of matrix products would."""
+    prototypes = 1 + 1e-8 * np.random.default_rng(1).normal(size=(9, 384))  # so that digits count
+    many = np.random.default_rng(2).normal(size=(300, 384)).astype("float32")
+    for rows in (slice(0, 1), slice(7, 8), slice(3, 20), slice(100, 300)):
+        assert shares(many[rows], prototypes).tobytes() == shares(many, prototypes)[rows].tobytes()
 
 
 @pytest.mark.parametrize("scale", [1e-200, 1e-30, 1e30, 1e200])
