@@ -50,6 +50,7 @@ _HOMES: Mapping[str, tuple[str, ...]] = {
     "kmeans": ("graphs.reductions.kmeans.kmeans",),
     "map_block": ("graphs.block.map_block", "graphs.map_block.map_block"),
     "nearest": ("graphs.reductions.kmeans.nearest",),
+    "nsm": ("engine.nsm.experiment.nsm",),
     "open_corpus": ("storage.corpus.open_corpus", "storage.corpus.corpus.open_corpus"),
     "open_reduction": ("storage.store.stages.reductions.open_reduction",),
     "open_results": ("storage.results.open_results", "storage.store.dataset.open_results"),

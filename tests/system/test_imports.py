@@ -97,7 +97,7 @@ LAYERS = {
         "cpu | cuda > selftest | long_texts > reference > arithmetic | chains | host"
     ),
     "engine": (
-        "cli > rehearsal | report | calibrate > run | results | staging > staged"
+        "cli > nsm > rehearsal | report | calibrate > run | results | staging > staged"
         " > cluster | worker > monitoring > advisor > costs > hardware > rendering"
     ),
 }
