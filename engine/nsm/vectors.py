@@ -50,7 +50,7 @@ def vectors_of(models: str | MapBlock | Iterable[str | MapBlock], seed: int) -> 
         models = [models]
     found = [_of_model(one) for one in models]
     found += [Vectors(dhatu(), "dhatu", True), Vectors(random_vectors(seed), "random", True)]
-    names = [name for one in found for name in {one.block.name, one.field}]
+    names = [name for one in found for name in dict.fromkeys((one.block.name, one.field))]
     twice = [name for name in names if names.count(name) > 1]
     if twice:
         raise UsageError(f"two models are named {twice[0]!r}; give one of the blocks another name")

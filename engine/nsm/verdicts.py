@@ -13,7 +13,7 @@ def verdicts(figures: Sequence[Figure]) -> list[str]:
     models = [one for one in figures if not one.is_baseline]
     said = [_threshold(name, models) for name in THRESHOLDS] if models else ["No model was given."]
     said += _reached_by_chance(models)
-    said.append(_significance(models or figures))
+    said += _significance(models or figures)
     said += _baselines(figures)
     return said
 
@@ -31,7 +31,7 @@ def value_of(one: Figure) -> str:
     """Return the value of a figure: a count as a whole number, others with three decimals."""
     if one.name == "themes_found" and one.value is not None:
         return f"{one.value:.0f}"
-    return value_of(one)
+    return number(one.value)
 
 
 def threshold_of(name: str) -> str:
@@ -99,15 +99,20 @@ def _reached_by_chance(models: Sequence[Figure]) -> Iterator[str]:
             )
 
 
-def _significance(figures: Sequence[Figure]) -> str:
+def _significance(figures: Sequence[Figure]) -> Iterator[str]:
     tested = [one for one in figures if one.p is not None]
-    found = [one for one in tested if one.significant]
-    expected = ALPHA * len(tested)
-    count = f"{len(tested)} figures were tested, so about {expected:.1f} would have p < {ALPHA}"
-    if not found:
-        return f"No figure is significant. {count} by chance."
-    who = ", ".join(f"{IN_WORDS[one.name]} of {_who(one)} ({_p(one)})" for one in found)
-    return f"Better than chance (p < {ALPHA}): {who}. {count} by chance."
+    by_model: dict[str, list[str]] = {}
+    for one in tested:
+        if one.significant:
+            by_model.setdefault(_who(one), []).append(f"{IN_WORDS[one.name]} ({_p(one)})")
+    for who, found in by_model.items():
+        yield f"Better than chance (p < {ALPHA}) for {who}: {', '.join(found)}."
+    if not by_model:
+        yield "No figure is significant."
+    yield (
+        f"{len(tested)} figures were tested; by chance about {ALPHA * len(tested):.1f} of them "
+        f"would have p < {ALPHA}."
+    )
 
 
 def _baselines(figures: Sequence[Figure]) -> Iterator[str]:
