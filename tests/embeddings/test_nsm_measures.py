@@ -115,15 +115,15 @@ def test_no_more_vectors_than_categories_is_undefined():
 
 def test_a_square_holds_if_contraries_are_closer_than_both():
     vectors = np.array([[1, 0.1], [1, -0.1], [-0.2, 1], [0.1, -1], [1, 0.0]])
-    corners = np.array([[0, 1, 2, 3], [0, 2, 1, 3], [0, 1, 4, 3], [0, 1, -1, 3]])
+    corners = np.array([[0, 1, 2, 3], [0, 2, 1, 3], [0, 1, 4, 3], [0, 1, -1, 3], [0, 1, 2, 4]])
     found = squares.squares(vectors, corners, seed=0, permutations=99)
-    assert found.holds.tolist() == [1, 0, 0, -1]
-    assert found.share.value == pytest.approx(1 / 3)
+    assert found.holds.tolist() == [1, 0, 0, -1, 0]
+    assert found.share.value == 1 / 4
     assert np.isnan(found.distances[3]).all()
     cosine = vectors @ vectors.T / np.outer(*[np.linalg.norm(vectors, axis=1)] * 2)
     pairs = [(0, 1), (0, 2), (1, 3), (0, 3), (1, 2)]
     assert found.distances[0] == pytest.approx([1 - cosine[one] for one in pairs])
-    interval = stats.binomtest(1, 3).proportion_ci(method="wilson")
+    interval = stats.binomtest(1, 4).proportion_ci(method="wilson")
     assert found.wilson == (interval.low, interval.high)
 
 

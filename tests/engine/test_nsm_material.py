@@ -5,10 +5,12 @@ from __future__ import annotations
 import hashlib
 import importlib
 import json
+import re
 from importlib.resources import files
 
 import numpy as np
 import pytest
+from paths import DEPLOY
 
 import paninifs as pf
 from paninifs.engine.nsm import corpus as nsm_corpus
@@ -77,6 +79,17 @@ def test_own_material_is_read(own):
     assert [one.id for one in material.sentences] == ["0", "1"]
     with pytest.raises(UsageError, match=r"'A' has no form for 'fr'; add 'french'"):
         material.require_forms(["en", "fr"])
+
+
+def test_the_guides_examples_are_read(own):
+    page = (DEPLOY / "docs" / "nsm.md").read_text("utf-8")
+    primitives, squares, sentence = map(json.loads, re.findall(r"```json\n(.*?)```", page, re.S))
+    names = ["THINK", "NOT", "WANT"]
+    others = [{"name": name, "category": "OTHER", "english": name.lower()} for name in names]
+    material = own([*primitives, *others], squares, [sentence, LINES[1]])
+    assert material.primitives[0].forms == {"fr": "savoir", "en": "know"}
+    assert material.squares[0].corners == ("KNOW", "THINK", "NOT", "WANT")
+    assert material.sentences[0].isotopy == "KNOWLEDGE"
 
 
 @pytest.mark.parametrize(

@@ -67,8 +67,8 @@ tornado.HTTPServer
 STARTERS = dict.fromkeys(CLUSTER.split(), "cluster") | dict.fromkeys(SERVICE.split(), "service")
 """Tier by function or class, given as its top-level package or its module, and its name.
 
-``typer.testing.CliRunner:run`` is the command ``paninifs run``, executed in this process; others are
-alike.
+``typer.testing.CliRunner:run`` is the command ``paninifs run``, executed in this process, and
+so on.
 """
 
 COMMANDS = {name.partition(":")[0] for name in STARTERS if ":" in name}
