@@ -20,7 +20,7 @@ from ..rendering.terminal import visible
 from ..report import page as report_page
 from ..report import theme
 from ..report.page import Picture
-from .figures import GUIDE_SILHOUETTE, IN_WORDS, THRESHOLDS, Figure
+from .model_figures import GUIDE_SILHOUETTE, IN_WORDS, THRESHOLDS, Figure
 from .material import Material
 from .measures.isotopies import LEAST_SENTENCES
 from .measures.significance import ALPHA, SHARE
@@ -42,7 +42,7 @@ MAIN = ("purity", "silhouette_of_clusters", "squares_that_hold")
 OF_SENTENCES = ("largest_correlation", "themes_found", "theme_accuracy")
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Heading:
     """What the page says about the whole run."""
 

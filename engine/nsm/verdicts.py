@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from .figures import GUIDE_SILHOUETTE, IN_WORDS, STRICT, THRESHOLDS, Figure
+from .model_figures import GUIDE_SILHOUETTE, IN_WORDS, STRICT, THRESHOLDS, Figure
 from .measures.significance import ALPHA
 
 
@@ -91,7 +91,7 @@ def _reached_by_chance(models: Sequence[Figure]) -> Iterator[str]:
             why = (
                 f"labels in random order give as much (p = {one.p:.2g})"
                 if one.p is not None
-                else "it does not depend on the categories, so it is no evidence for them"
+                else "it does not depend on the categories, so it cannot support them"
             )
             yield (
                 f"{_who(one)} reaches the threshold of the {IN_WORDS[one.name]} with "

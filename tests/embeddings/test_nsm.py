@@ -14,7 +14,7 @@ from typer.testing import CliRunner
 
 import paninifs as pf
 from paninifs.engine.cli import app
-from paninifs.engine.nsm.figures import IN_WORDS
+from paninifs.engine.nsm.model_figures import IN_WORDS
 from paninifs.storage.errors import ResultsMismatch
 from paninifs.storage.store.stages.reductions import digest_of
 

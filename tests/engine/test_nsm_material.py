@@ -15,7 +15,7 @@ from paths import DEPLOY
 import paninifs as pf
 from paninifs.engine.nsm import corpus as nsm_corpus
 from paninifs.engine.nsm import experiment
-from paninifs.engine.nsm.figures import THRESHOLDS, Figure
+from paninifs.engine.nsm.model_figures import THRESHOLDS, Figure
 from paninifs.engine.nsm.material import LANGUAGES, Material
 from paninifs.engine.nsm.measures.word_forms import WORD_FORMS, presence
 from paninifs.engine.nsm.vectors import random_vectors, vectors_of
@@ -83,7 +83,9 @@ def test_own_material_is_read(own):
 
 def test_the_guides_examples_are_read(own):
     page = (DEPLOY / "docs" / "nsm.md").read_text("utf-8")
-    primitives, squares, sentence = map(json.loads, re.findall(r"```json\n(.*?)```", page, re.S))
+    primitives, squares, sentence = map(
+        json.loads, re.findall(r"```json\n(.*?)```", page, re.DOTALL)
+    )
     names = ["THINK", "NOT", "WANT"]
     others = [{"name": name, "category": "OTHER", "english": name.lower()} for name in names]
     material = own([*primitives, *others], squares, [sentence, LINES[1]])

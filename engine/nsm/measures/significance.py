@@ -97,7 +97,8 @@ def estimated(
     if not len(null):
         return Estimate(value, low, high)
     percentile = float(np.quantile(null, 1 - ALPHA))
-    return Estimate(value, low, high, p_value(value, null, finer), float(null.mean()), percentile)
+    p, chance = p_value(value, null, finer), float(null.mean())
+    return Estimate(value, low, high, p, chance=chance, chance_high=percentile)
 
 
 def subsamples(n: int, count: int, seed: int) -> Iterator[Ints]:
