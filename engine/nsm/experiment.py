@@ -19,8 +19,8 @@ from ...storage.store.stages.reductions import open_reduction
 from ..report.written import embedded, page_path, write_page
 from ..run.submit import submit
 from .corpus import write_corpus
-from .model_figures import Figure, figures_of
 from .material import AnyPath, Material
+from .model_figures import Figure, figures_of
 from .nsm_page import GENERATOR, Heading, nsm_page
 from .reductions import EXPERIMENTS, reductions_of
 from .vectors import vectors_of

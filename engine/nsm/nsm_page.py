@@ -20,12 +20,12 @@ from ..rendering.terminal import visible
 from ..report import page as report_page
 from ..report import theme
 from ..report.page import Picture
-from .model_figures import GUIDE_SILHOUETTE, IN_WORDS, THRESHOLDS, Figure
 from .material import Material
 from .measures.isotopies import LEAST_SENTENCES
 from .measures.significance import ALPHA, SHARE
 from .measures.usable import REASONS, USABLE
 from .measures.word_forms import WORD_FORMS
+from .model_figures import GUIDE_SILHOUETTE, IN_WORDS, THRESHOLDS, Figure
 from .pictures import key_of, points_map
 from .verdicts import number, threshold_of, value_of
 
@@ -38,7 +38,6 @@ GENERATOR = "PaniniFS NSM experiments"
 STRONGEST = 45
 """Percent of colour in the cell of a heat map with the greatest value: text stays readable."""
 
-MAIN = ("purity", "silhouette_of_clusters", "squares_that_hold")
 OF_SENTENCES = ("largest_correlation", "themes_found", "theme_accuracy")
 
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from .model_figures import GUIDE_SILHOUETTE, IN_WORDS, STRICT, THRESHOLDS, Figure
 from .measures.significance import ALPHA
+from .model_figures import GUIDE_SILHOUETTE, IN_WORDS, STRICT, THRESHOLDS, Figure
 
 
 def verdicts(figures: Sequence[Figure]) -> list[str]:

@@ -15,9 +15,9 @@ from paths import DEPLOY
 import paninifs as pf
 from paninifs.engine.nsm import corpus as nsm_corpus
 from paninifs.engine.nsm import experiment
-from paninifs.engine.nsm.model_figures import THRESHOLDS, Figure
 from paninifs.engine.nsm.material import LANGUAGES, Material
 from paninifs.engine.nsm.measures.word_forms import WORD_FORMS, presence
+from paninifs.engine.nsm.model_figures import THRESHOLDS, Figure
 from paninifs.engine.nsm.vectors import random_vectors, vectors_of
 from paninifs.engine.nsm.verdicts import verdicts
 from paninifs.storage.errors import BackendUnavailable, CorpusNotFound, UsageError
