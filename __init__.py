@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from .engine.cluster.connect import connect as connect
     from .engine.costs.work import Model as Model
     from .engine.costs.work import Work as Work
+    from .engine.nsm.experiment import nsm as nsm
     from .engine.rehearsal.rehearsal import Rehearsal as Rehearsal
     from .engine.rehearsal.rehearse import rehearse as rehearse
     from .engine.report.report import report as report
@@ -73,6 +74,7 @@ _HOME = {
     "drop": ".engine.results.drop",
     "export": ".engine.results.export.export",
     "hardware": ".engine.advisor.own_hardware",
+    "nsm": ".engine.nsm.experiment",
     "MicroBatch": ".engine.worker.micro_batches.micro_batch",
     "peek": ".engine.results.peek",
     "quarantine": ".engine.results.quarantine",

@@ -17,6 +17,7 @@ from ... import __version__
 from ...storage.errors import UnencryptedScheduler
 from . import advise, bench, cite, graph, machine, report, results, run, stores
 from .console import DONE, out
+from .experiments.nsm import nsm
 from .stopping import Stopping
 
 app = typer.Typer(
@@ -43,6 +44,7 @@ commands = (
     results.peek,
     results.export,
     cite.cite,
+    nsm,
 )
 for command in commands:
     app.command()(command)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import html
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -12,15 +11,11 @@ from typing import Any
 
 from ...storage.corpus.locations.exports import record_export
 from ...storage.corpus.relocation import CorpusLocation
-from ...storage.errors import StorageRefused, UsageError
 from ...storage.messages.tracebacks import short_traceback
-from ..rendering.html import table
 from .findings import find
 from .headline import headline
 from .page import GENERATOR, page, store_name
-
-MAX_EMBEDDED = 1_000_000
-"""Maximum size, in bytes, of a page that is embedded in a notebook and saved with it."""
+from .written import embedded, page_path, write_page
 
 
 @dataclass(frozen=True)
@@ -31,17 +26,7 @@ class Report:
     headline: tuple[tuple[str, str], ...]  # the first figures: name and value
 
     def _repr_html_(self) -> str:
-        figures = table([("report", str(self.path)), *self.headline])
-        try:
-            text = self.path.read_text(encoding="utf-8")
-        except OSError:  # moved or deleted
-            return figures
-        if len(text.encode()) > MAX_EMBEDDED:
-            return figures
-        return (
-            f'<iframe srcdoc="{html.escape(text, quote=True)}" sandbox="" title="PaniniFS report" '
-            'style="width:100%;height:720px;border:1px solid #8884"></iframe>'
-        )
+        return embedded(self.path, self.headline, "PaniniFS report")
 
 
 @short_traceback
@@ -98,7 +83,7 @@ def report(
     """
     path = _output_path(results, out)
     findings = find(results, by, storage_options, corpus)
-    _write(path, page(findings))
+    write_page(path, page(findings))
     record_export(path, [indexed.file for indexed in findings.index.files])
     return Report(path, tuple(headline(findings)))
 
@@ -108,28 +93,4 @@ def _output_path(results: str | PathLike[str], out: str | PathLike[str] | None) 
     if out is None:
         name = store_name(os.fspath(results)).removesuffix(".zarr") or "results"
         out = f"{name}-report.html"
-    if "://" in os.fspath(out):
-        raise UsageError(
-            f"{os.fspath(out)!r}: a report is written to this machine; give a local path"
-        )
-    path = Path(out).absolute()
-    if not path.parent.is_dir():
-        raise UsageError(f"{path}: the folder {path.parent} does not exist")
-    if path.is_dir():
-        raise UsageError(f"{path} is a folder; give a file name, such as report.html")
-    if path.exists() and GENERATOR.encode() not in path.read_bytes()[:500]:
-        raise UsageError(
-            f"{path} exists and is not a report; give another file name, or remove the file"
-        )
-    return path
-
-
-def _write(path: Path, text: str) -> None:
-    """Write the page atomically: a reader sees either the old page or the new one."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        temporary.write_text(text, encoding="utf-8")
-        temporary.replace(path)
-    except OSError as error:
-        temporary.unlink(missing_ok=True)
-        raise StorageRefused(f"the report could not be written to {path}: {error}") from error
+    return page_path(out, GENERATOR)

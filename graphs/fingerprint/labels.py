@@ -52,6 +52,7 @@ _HOMES: Mapping[str, tuple[str, ...]] = {
     "map_block": ("graphs.block.map_block", "graphs.map_block.map_block"),
     "nearest": ("graphs.reductions.kmeans.nearest",),
     "neighbours": ("graphs.reductions.neighbours.neighbours",),
+    "nsm": ("engine.nsm.experiment.nsm",),
     "open_corpus": (
         "storage.corpus.open_corpus",
         "storage.corpus.corpus.open_corpus",

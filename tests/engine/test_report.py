@@ -20,8 +20,7 @@ from typer.testing import CliRunner
 import paninifs as pf
 from paninifs.engine.cli import app
 from paninifs.engine.monitoring import recorder
-from paninifs.engine.report import prime_map, reading
-from paninifs.engine.report import report as reports
+from paninifs.engine.report import prime_map, reading, written
 from paninifs.engine.report.findings import find
 from paninifs.engine.report.theme import VARIABLES
 from paninifs.engine.report.wording import number
@@ -530,7 +529,7 @@ def test_notebook_embeds_small_pages_only(look, small, tmp_path, monkeypatch):
     frame = page.frame_locator("iframe")
     assert "texts done, of 600\n599\n" in frame.locator(".headline").inner_text()
     assert look.complaints == []
-    monkeypatch.setattr(reports, "MAX_EMBEDDED", 1000)
+    monkeypatch.setattr(written, "MAX_EMBEDDED", 1000)
     assert "<iframe" not in made._repr_html_()
     assert str(tmp_path / "r.html") in made._repr_html_()
     made.path.unlink()

@@ -45,7 +45,7 @@ dask_cuda.LocalCUDACluster
 distributed.Client distributed.LocalCluster distributed.Nanny distributed.Scheduler
 distributed.SpecCluster distributed.Worker
 paninifs.connect
-typer.testing.CliRunner:run
+typer.testing.CliRunner:nsm typer.testing.CliRunner:run
 """
 SERVICE = """
 asyncio.create_subprocess_exec asyncio.create_subprocess_shell asyncio.start_server
@@ -67,7 +67,8 @@ tornado.HTTPServer
 STARTERS = dict.fromkeys(CLUSTER.split(), "cluster") | dict.fromkeys(SERVICE.split(), "service")
 """Tier by function or class, given as its top-level package or its module, and its name.
 
-``typer.testing.CliRunner:run`` is the command ``paninifs run``, executed in this process.
+``typer.testing.CliRunner:run`` is the command ``paninifs run``, executed in this process, and
+so on.
 """
 
 COMMANDS = {name.partition(":")[0] for name in STARTERS if ":" in name}
