@@ -11,7 +11,8 @@ import os
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from ...storage.corpus.corpus import Corpus, open_corpus
+from ...storage.corpus.corpus import Corpus
+from ...storage.corpus.open_corpus import open_corpus
 from ...storage.errors import StorageRefused, UsageError
 from .material import Material
 

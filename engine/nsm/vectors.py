@@ -9,7 +9,6 @@ from __future__ import annotations
 import hashlib
 import re
 from collections.abc import Iterable
-from importlib import import_module
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -17,6 +16,7 @@ import numpy.typing as npt
 
 from ...graphs.block import MapBlock
 from ...graphs.blocks.dhatu import dhatu
+from ...graphs.embeddings.embedding import embedding
 from ...storage.errors import UsageError
 from ...storage.field import Field
 from ...storage.messages.names import quoted
@@ -59,7 +59,6 @@ def vectors_of(models: str | MapBlock | Iterable[str | MapBlock], seed: int) -> 
 
 def _of_model(model: Any) -> Vectors:
     if isinstance(model, str):
-        embedding = import_module("...graphs.embeddings.embedding", __package__).embedding
         model = embedding(model, name=identifier(model))
     if not isinstance(model, MapBlock):
         raise UsageError(

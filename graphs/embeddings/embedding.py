@@ -19,8 +19,8 @@ from .catalogue import known_model
 from .engines.registry import default_engine, engine_class
 from .loading import Embedder, Loader
 from .model_folder import ModelFolder
+from .model_sources import source_of
 from .settings import Settings
-from .sources import source_of
 
 TOKENS = "_tokens"
 """Ending of the field with the number of a text's tokens."""

@@ -12,8 +12,8 @@ from ...storage.errors import UsageError
 from .embedding_model import EmbeddingModel
 from .engines.registry import engine_class
 from .model_folder import ModelFolder
+from .model_sources import Source
 from .settings import Settings
-from .sources import Source
 
 
 class Embedder(Protocol):

@@ -1,7 +1,7 @@
 """`ModelFolder`: what a folder with a model says about it, read without torch.
 
 The formats are those of sentence-transformers (``modules.json``), of a bare transformers model
-(``config.json``) and of model2vec. Where folders come from is in `sources`.
+(``config.json``) and of model2vec. Where folders come from is in `model_sources`.
 """
 
 from __future__ import annotations

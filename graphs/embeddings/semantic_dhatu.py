@@ -7,7 +7,6 @@ import threading
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
-from importlib import import_module
 from typing import Any
 
 import numpy as np
@@ -19,6 +18,7 @@ from ...storage.text import PackedText
 from ..block import TEXT, MapBlock
 from ..blocks.dhatu import dhatu
 from .anchors import Anchors, Given, read_anchors
+from .embedding import embedding
 
 Floats = npt.NDArray[np.float64]
 
@@ -107,9 +107,7 @@ def semantic_dhatu(
 def _block_of(model: MapBlock | str | os.PathLike[str]) -> MapBlock:
     """Return the block that computes vectors from texts."""
     if not isinstance(model, MapBlock):
-        made = import_module(".embedding", __package__).embedding(model)
-        assert isinstance(made, MapBlock)
-        return made
+        return embedding(model)
     field = model.fields[0]
     if model.inputs != (TEXT,) or model.function is None or len(field.shape) != 1:
         raise GraphError(

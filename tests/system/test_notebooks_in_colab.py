@@ -21,7 +21,7 @@ import paninifs as pf
 FOLDER = DEPLOY / "colab"
 MASTER = "paninifsresearch_master_colabpro.ipynb"
 BLOCKS = "your_own_blocks.ipynb"
-NSM = "nsm_greimas.ipynb"  # needs the extra embed, so tests/embeddings runs it
+NSM = "nsm_greimas.ipynb"  # needs the extra embed, so tests/embed runs it
 NOTEBOOKS = (MASTER, BLOCKS, NSM)
 ALL_FILES = sorted(path for path in FOLDER.iterdir() if path.suffix == ".ipynb")
 KEPT = {"kernelspec", "language_info"}  # of a notebook's metadata; the rest is somebody's own

@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ..model_folder import ModelFolder
-from ..sources import cache_folder
+from ..model_sources import cache_folder
 from .conversion import check, traced
 from .torch_engine import CPU_BUDGET, backend_of, load_module, max_tokens_of
 
