@@ -24,7 +24,7 @@ from .console import (
     print_json,
 )
 from .corpus_options import Delimiter, Encoding, Escape, Quote, dialect_options
-from .graph_files.options import Added, OwnGraph, chosen_graph
+from .graph_files.options import Added, Embedded, OwnGraph, chosen_graph
 from .rehearsal import print_rehearsal
 from .stopping import stoppable
 from .summary import Level, print_summary
@@ -64,6 +64,7 @@ def run(
     ],
     graph: OwnGraph = None,
     add: Added = None,
+    embed: Embedded = None,
     text: Annotated[str, typer.Option(help="Column that holds the text.")] = "text",
     id: Annotated[
         str | None,
@@ -217,7 +218,7 @@ def run(
     with errors():
         if backend is not None:
             require_backend(backend)
-        chosen = chosen_graph(graph, add)
+        chosen = chosen_graph(graph, add, embed)
         clean = Cleaning(
             markup=strip_markup,
             unicode=unicode.value if unicode else None,

@@ -7,7 +7,6 @@ the text's bytes, and random vectors. Whatever they reach, a model has to surpas
 from __future__ import annotations
 
 import hashlib
-import re
 from collections.abc import Iterable
 from typing import Any, NamedTuple
 
@@ -16,10 +15,10 @@ import numpy.typing as npt
 
 from ...graphs.block import MapBlock
 from ...graphs.blocks.dhatu import dhatu
+from ...graphs.embeddings.block_name import block_name
 from ...graphs.embeddings.embedding import embedding
 from ...storage.errors import UsageError
 from ...storage.field import Field
-from ...storage.messages.names import quoted
 
 RANDOM_COMPONENTS = 384
 """Components of a random vector: as many as those of a small model."""
@@ -59,7 +58,7 @@ def vectors_of(models: str | MapBlock | Iterable[str | MapBlock], seed: int) -> 
 
 def _of_model(model: Any) -> Vectors:
     if isinstance(model, str):
-        model = embedding(model, name=identifier(model))
+        model = embedding(model, name=block_name(model))
     if not isinstance(model, MapBlock):
         raise UsageError(
             f"a model is the name of one, or a block with a vector per text, not {model!r}"
@@ -71,19 +70,6 @@ def _of_model(model: Any) -> Vectors:
         f"block {model.name!r} has no vector of floats per text, such as "
         "Field('embedding', 'float32', (384,))"
     )
-
-
-def identifier(model: str) -> str:
-    """Return the name of a model's block, from the last part of the model's name.
-
-    >>> identifier("sentence-transformers/all-MiniLM-L6-v2"), identifier("/models/7b/")
-    ('all_MiniLM_L6_v2', 'model_7b')
-    """
-    last = re.split(r"[/\\]", model.rstrip("/\\"))[-1]
-    name = re.sub(r"\W+", "_", last, flags=re.ASCII).strip("_")
-    if not name:
-        raise UsageError(f"{quoted(model)} is not the name of a model")
-    return name if name.isidentifier() else f"model_{name}"
 
 
 def random_vectors(seed: int) -> MapBlock:

@@ -9,8 +9,10 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 import pytest
 from conftest import ARCHITECTURES
+from typer.testing import CliRunner
 
 import paninifs as pf
+from paninifs.engine.cli import app
 from paninifs.graphs.embeddings.embedding import Later
 from paninifs.graphs.embeddings.embedding_model import EmbeddingModel, depends_on_batch
 from paninifs.graphs.embeddings.engines import torch_engine
@@ -327,6 +329,19 @@ def test_settings_of_another_process_are_the_same(tiny):
     import cloudpickle
 
     assert cloudpickle.loads(cloudpickle.dumps(graph)).describe() == graph.describe()
+
+
+def test_a_model_in_the_shell(glosses, write_jsonl, tmp_path, tiny):
+    corpus, store = write_jsonl(glosses[:100]), tmp_path / "a"
+    model = str(tiny("bert"))
+    ran = CliRunner().invoke(
+        app, ["run", str(corpus), str(store), "--embed", model, "--cluster", "threads", "--quiet"]
+    )
+    assert ran.exit_code == 0, ran.output
+    found = pf.open_results(store)
+    vectors, _ = pf.embedding(model)([one["text"] for one in glosses[:100]])
+    assert found.bert.values.tobytes() == vectors.tobytes()
+    assert found.dhatu.shape == (100, 9)
 
 
 # --- static models --------------------------------------------------------------------------------

@@ -30,18 +30,36 @@ Added = Annotated[
 ]
 
 
-def chosen_graph(graph: str | None, add: Sequence[str] | None) -> Graph:
+Embedded = Annotated[
+    list[str] | None,
+    typer.Option(
+        metavar="MODEL",
+        help="Add the vectors of a sentence-embedding model: a name on the Hugging Face hub, a "
+        "folder or a URL; repeatable. The field is named after the model.",
+    ),
+]
+
+
+def chosen_graph(
+    graph: str | None, add: Sequence[str] | None, embed: Sequence[str] | None = None
+) -> Graph:
     """Return the graph that the options name; by default the default graph.
 
     Raises
     ------
     UsageError
-        A file cannot be loaded, or the blocks do not fit together.
+        A file or a model cannot be loaded, or the blocks do not fit together.
     """
     from ....graphs.graph import default_graph
 
     base = () if graph is not None else default_graph().blocks
-    return _with_named(base, [*([graph] if graph is not None else []), *(add or ())])
+    found = _with_named(base, [*([graph] if graph is not None else []), *(add or ())])
+    for model in embed or ():
+        from ....graphs.embeddings.block_name import block_name
+        from ....graphs.embeddings.embedding import embedding
+
+        found += embedding(model, name=block_name(model))
+    return found
 
 
 def own_graph(names: Sequence[str]) -> Graph:
