@@ -60,8 +60,8 @@ def embedding(
     and NaN for the others.
 
     The model's revision and a digest of its files are part of the block's identity. A store is not
-    continued with a changed model, and a worker that finds another one refuses it. Where the model
-    lies does not matter.
+    continued with a changed model, and a worker that finds another one refuses it. A folder may
+    move and a URL may change.
 
     Parameters
     ----------

@@ -96,11 +96,7 @@ class UrlSource:
 
     url: str
     options: Mapping[str, Any] = field(default_factory=dict, repr=False)
-
-    @property
-    def name(self) -> str:
-        """The URL, without secrets."""
-        return shown(self.url)
+    name: str = ""
 
     def fetch(self) -> tuple[Path, str]:
         """Return the folder in the cache, after a download if it is not there."""
@@ -136,14 +132,15 @@ class UrlSource:
                 with tarfile.open(archive) as opened:
                     opened.extractall(made, filter="data")
         except (OSError, zipfile.BadZipFile, tarfile.TarError, EOFError) as error:
-            raise UsageError(f"the model at {self.name} cannot be fetched: {error}") from error
+            where = shown(self.url)
+            raise UsageError(f"the model at {where} cannot be fetched: {error}") from error
 
     def _copy(self, fs: Any, path: str, made: Path) -> None:
         found = files_below(fs, path)
         if not found:
             raise UsageError(
-                f"there is no model at {self.name}: a URL leads to a folder that can be listed, "
-                f"or to an archive ({', '.join(ARCHIVES)})"
+                f"there is no model at {shown(self.url)}: a URL leads to a folder that can be "
+                f"listed, or to an archive ({', '.join(ARCHIVES)})"
             )
         for file in found:
             target = made / file[len(path) :].lstrip("/")

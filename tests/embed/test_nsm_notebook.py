@@ -9,8 +9,6 @@ import notebooks
 import pytest
 from paths import DEPLOY, FAKE_COLAB, REPOSITORY
 
-pytest.importorskip("sklearn", reason="needs the extra embed")
-
 NOTEBOOK = DEPLOY / "colab" / "nsm_greimas.ipynb"
 
 

