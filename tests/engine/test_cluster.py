@@ -46,6 +46,22 @@ def test_local_cluster_and_dashboard_listen_on_loopback_only(name, workers):
         assert {address for address, _ in opened} == {"127.0.0.1"}
 
 
+def test_settings_of_a_first_cluster_do_not_break_the_next():
+    """A fresh process: the first cluster imports `distributed` while a setting is changed."""
+    setting = {"distributed.worker.multiprocessing-method": "spawn"}
+    code = (
+        "import dask, paninifs as pf\n"
+        f"with dask.config.set({setting}), pf.connect('cpu', workers=1, quiet=True):\n"
+        "    pass\n"
+        "with pf.connect('cpu', workers=1, quiet=True) as client:\n"
+        "    print(client.submit(sum, [1, 2]).result(timeout=60))\n"
+    )
+    ran = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=False, timeout=120
+    )
+    assert ran.stdout.split()[-1:] == ["3"], ran.stderr
+
+
 def listening():
     me = psutil.Process()
     return {

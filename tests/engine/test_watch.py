@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import sys
 import threading
 import time
 
@@ -120,6 +121,22 @@ def test_a_run_ends_when_all_workers_are_paused(corpus, tmp_path):
         with pytest.raises(pf.errors.RunFailed, match=r"every worker is paused and idle.* of 2.00"):
             run.result(timeout=60)
         assert "is paused: it holds" in " ".join(notices(told))
+
+
+def hoard():
+    """Free 300 MB below a live block, so that the C library keeps the memory."""
+    blocks = [b"x" * 100_000 for _ in range(3000)]
+    hoard.kept = blocks[-1]
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="asks glibc to return memory")
+def test_an_idle_paused_worker_releases_unused_memory(corpus, tmp_path):
+    early = {"distributed.worker.memory.pause": 0.35, "distributed.worker.memory.spill": False}
+    with dask.config.set(early), pf.connect(workers=1, memory="1GiB", quiet=True) as client:
+        client.run(hoard)
+        until(lambda: all(w["status"] == "paused" for w in workers_of(client).values()))
+        run, _ = begun(client, corpus, tmp_path)
+        assert run.result(timeout=60).done == 256
 
 
 def workers_of(client):

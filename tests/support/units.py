@@ -6,7 +6,8 @@ what to do. Threads that existed before the test, such as those of the session's
 exempt.
 
 The limit applies to the processor time of this process, over all threads, during the test's call.
-Unlike elapsed time it hardly depends on other load. A slower processor gets a higher limit. The
+It depends less on other load than elapsed time, but it does where cores and caches are shared; so a
+test fails only at one and a half times the limit, and a slower processor gets a higher one. The
 first test that imports a package, compiles a kernel or fills a cache pays for later ones, so a test
 over the limit is run again, and fails if it exceeds the limit both times.
 """
@@ -22,18 +23,22 @@ from contextlib import suppress
 from multiprocessing.process import BaseProcess
 
 import pytest
+from _pytest.doctest import DoctestItem
 from _pytest.runner import runtestprotocol
 from tiers import TIER
 
 LIMIT = 1.0
 """Processor time that the call of a unit test may use, in seconds."""
 
+TOLERANCE = 1.5
+"""How many times the limit a test may use where other processes share the processor's caches."""
+
 LOOP_SECONDS = 0.026
 """Processor time of `_loop` on the machine where `LIMIT` was set, in seconds."""
 
 OVER_LIMIT = (
-    "This unit test used {0:.2f} s of processor time, and {1:.2f} s when it was run again; "
-    "the limit is {2:.2g} s. Make it smaller, or give the reason: "
+    "This unit test used {0:.2f} s of processor time, and {1:.2f} s when it was run again, "
+    "more than {2:.2g} s. Make it smaller, or give the reason: "
     '@pytest.mark.slow("compiles every kernel").'
 )
 NOT_REPEATED = (
@@ -141,16 +146,20 @@ def pytest_runtest_protocol(item, nextitem):
     if item.stash.get(TIER, None) != "unit":
         return None
     item.ihook.pytest_runtest_logstart(nodeid=item.nodeid, location=item.location)
+    # A doctest loses its module's names when it ends, and the second run needs them.
+    names = dict(item.dtest.globs) if isinstance(item, DoctestItem) else {}
     reports, seconds = _run(item, nextitem)
     exempt = any(map(item.get_closest_marker, ("slow", "gpu")))
     if seconds > LIMIT and not exempt and all(report.passed for report in reports):
         item._initrequest()
+        if names:
+            item.dtest.globs.update(names)
         again, seconds_again = _run(item, nextitem)
         failed = [report for report in again if not report.passed]
         if failed:
             _fail(reports, NOT_REPEATED.format(seconds, failed[0].longreprtext))
-        elif min(seconds, seconds_again) > (limit := LIMIT * max(1.0, _loop() / LOOP_SECONDS)):
-            _fail(reports, OVER_LIMIT.format(seconds, seconds_again, limit))
+        elif min(seconds, seconds_again) > (most := _most()):
+            _fail(reports, OVER_LIMIT.format(seconds, seconds_again, most))
     for report in reports:
         item.ihook.pytest_runtest_logreport(report=report)
     item.ihook.pytest_runtest_logfinish(nodeid=item.nodeid, location=item.location)
@@ -166,6 +175,11 @@ def _run(item, nextitem):
     finally:
         _Watch.current = None
     return reports, item.stash.get(_SECONDS, 0.0)
+
+
+def _most():
+    """Return at how many seconds a test fails on this processor."""
+    return TOLERANCE * LIMIT * max(1.0, _loop() / LOOP_SECONDS)
 
 
 def _loop():

@@ -1,17 +1,19 @@
 """`Watchdog`: checks a run's workers every few seconds and reports what blocks the run.
 
 dask waits silently for a worker that is gone, stopped, or paused because memory or disk space for
-spilling ran out. The watchdog notifies the user, and ends a run that no worker can continue. It
-also publishes the load of the workers, at every check and at the end of the run. Tasks that fail
-are handled in `dispatch`.
+spilling ran out. The watchdog makes idle paused workers release the memory that they do not use. It
+notifies the user, and ends a run that no worker can continue. It also publishes the load of the
+workers, at every check and at the end of the run. Tasks that fail are handled in `dispatch`.
 """
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import Future
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
@@ -21,6 +23,7 @@ from ....storage.errors import PaniniError, RunFailed
 from ....storage.filesystems.retry import retry_seconds
 from ...monitoring.events import Event, LoadSampled, Notice
 from ...monitoring.load import load_of
+from ...worker.unused_memory import release_unused_memory
 
 if TYPE_CHECKING:
     from distributed import Client
@@ -62,6 +65,7 @@ class Watchdog:
         self._since: dict[str, float] = {}  # when each current problem was first seen
         self._reported: set[str] = set()
         self._heard: dict[str, tuple[float, float]] = {}  # last_seen, and when it changed here
+        self._relieving: Future[Any] | None = None  # the last call that made workers release memory
         self._ended = threading.Event()
         self._thread = threading.Thread(target=self._watch, name="paninifs-watchdog", daemon=True)
 
@@ -85,6 +89,7 @@ class Watchdog:
             workers = self._workers()
             if workers is None:
                 continue
+            self._relieve([address for address in workers if _is_idle(workers[address])])
             now = time.monotonic()
             problems = dict(_problems_of(workers, self._silences(workers, now)))
             if not workers and self._can_grow:
@@ -92,6 +97,13 @@ class Watchdog:
                     GROWING: "the cluster has no worker yet; it can grow, so the run waits for one"
                 }
             self._report(problems, now)
+
+    def _relieve(self, idle: list[str]) -> None:
+        """Make idle paused workers release memory; do not wait for it, for they may be gone."""
+        if idle and (self._relieving is None or self._relieving.done()):
+            call = self._client._run(release_unused_memory, workers=idle, on_error="ignore")
+            loop: Any = self._client.loop  # it has one, unless it was closed
+            self._relieving = asyncio.run_coroutine_threadsafe(call, loop.asyncio_loop)
 
     def _workers(self) -> Mapping[str, Any] | None:
         """Return the scheduler's description of the workers, and publish their load."""
@@ -168,14 +180,17 @@ def _problems_of(
                 "needs"
             )
             yield f"{address} spills", notice
-    paused = {a: w for a, w in workers.items() if w["status"] == "paused"}
-    for address, worker in paused.items():
-        yield f"{address} is paused", f"worker {address} is paused: {_memory_of(worker)}"
-    # A paused worker starts nothing, but finishes what it has started.
-    working = any(w["metrics"]["task_counts"].get("executing") for w in workers.values())
-    if workers and len(paused) == len(workers) and not working:
-        address, worker = next(iter(paused.items()))
+    for address, worker in workers.items():
+        if worker["status"] == "paused":
+            yield f"{address} is paused", f"worker {address} is paused: {_memory_of(worker)}"
+    if workers and all(map(_is_idle, workers.values())):
+        address, worker = next(iter(workers.items()))
         yield STUCK, f"every worker is paused and idle; for example {address}: {_memory_of(worker)}"
+
+
+def _is_idle(worker: Mapping[str, Any]) -> bool:
+    """Return whether a worker is paused and has finished what it had started."""
+    return worker["status"] == "paused" and not worker["metrics"]["task_counts"].get("executing")
 
 
 def _spilled_by(worker: Mapping[str, Any]) -> int:
