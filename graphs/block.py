@@ -63,6 +63,9 @@ class MapBlock:
         Functions that make further arguments of the code, by name; see `map_block`.
     per_thread : bool
         Whether every thread of a worker makes its own.
+    setup_bytes : int
+        About how much memory of a worker's process these arguments take, if that is known before
+        they are made.
     """
 
     # Users' code may pass the first five by position, as in earlier versions.
@@ -78,6 +81,7 @@ class MapBlock:
     when: str = ""
     setup: Mapping[str, Callable[[], Any]] = field(default_factory=dict)
     per_thread: bool = False
+    setup_bytes: int = 0
 
     _graph: ClassVar[type[Any]]  # `Graph`, which consists of blocks
 

@@ -6,7 +6,7 @@ A graph is a declaration; `engine` runs it, stage by stage (`stages`). A map-blo
 
 from __future__ import annotations
 
-from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
 from typing import Any, cast
@@ -180,9 +180,13 @@ class Graph:
         """Return the graph of some blocks, by name. Results of the others become its inputs."""
         return Graph(tuple(block for block in self.blocks if block.name in names))
 
-    def stages(self, known: Sequence[Sequence[str]] = ()) -> list[Stage]:
+    def stages(
+        self,
+        known: Sequence[Sequence[str]] = (),
+        fit: Callable[[Sequence[str]], bool] | None = None,
+    ) -> list[Stage]:
         """Return the stages of the graph, in order; see `stages_of`."""
-        return stages_of(self.blocks, known)
+        return stages_of(self.blocks, known, fit)
 
     def require_columns(self, columns: Sequence[str]) -> None:
         """Raise `GraphError` unless every input comes from a block or from the corpus.

@@ -6,7 +6,7 @@ computed or read. `storage.store.stages` knows which stages a store already has.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 from .block import MapBlock
@@ -33,7 +33,9 @@ class Stage:
 
 
 def stages_of(
-    blocks: Iterable[MapBlock | ReduceBlock], known: Sequence[Sequence[str]] = ()
+    blocks: Iterable[MapBlock | ReduceBlock],
+    known: Sequence[Sequence[str]] = (),
+    fit: Callable[[Sequence[str]], bool] | None = None,
 ) -> list[Stage]:
     """Return the stages of a graph, in the order in which they are computed.
 
@@ -47,6 +49,9 @@ def stages_of(
     known : sequence of sequence of str
         The names of the blocks of each stage that a store has. These stages stay as they are, and
         others follow.
+    fit : callable, optional
+        Whether what the blocks of these names make by their ``setup`` fits into a worker's memory
+        together; by default, it always does. The others are computed in different passes.
 
     Examples
     --------
@@ -61,6 +66,11 @@ def stages_of(
     [['n', 'm'], ['mean'], ['d']]
     >>> [[block.name for block in stage.blocks] for stage in stages_of([n, m], [["n"]])]
     [['n'], ['m']]
+    >>> a = map_block(lambda text, x: ..., fields=n.fields, name="a", setup={"x": dict})
+    >>> b = map_block(lambda text, x: ..., fields=d.fields, name="b", setup={"x": dict})
+    >>> alone = lambda names: len(names) == 1
+    >>> [[block.name for block in stage.blocks] for stage in stages_of([a, m, b], fit=alone)]
+    [['a', 'm'], ['b']]
     """
     number_of = {name: number for number, names in enumerate(known) for name in names}
     stages: list[list[MapBlock | ReduceBlock]] = [[] for _ in known]
@@ -70,7 +80,7 @@ def stages_of(
             number = number_of.get(block.name, len(stages))
             made[block.name] = number
         else:
-            number = number_of.get(block.name, _pass_for(block, stages, made, len(known)))
+            number = number_of.get(block.name, _pass_for(block, stages, made, len(known), fit))
             made.update((field.name, number) for field in block.fields)
         while len(stages) <= number:
             stages.append([])
@@ -83,6 +93,7 @@ def _pass_for(
     stages: Sequence[Sequence[MapBlock | ReduceBlock]],
     made: dict[str, int],
     known: int,
+    fit: Callable[[Sequence[str]], bool] | None,
 ) -> int:
     """Return the number of the first pass that a map-block can be part of, perhaps a new one."""
     earliest = known
@@ -93,7 +104,9 @@ def _pass_for(
             earliest = max(earliest, number if is_pass and number >= known else number + 1)
     for number in range(earliest, len(stages)):
         if stages[number] and isinstance(stages[number][0], MapBlock):
-            return number
+            beside = [one.name for one in stages[number] if isinstance(one, MapBlock) and one.setup]
+            if not block.setup or fit is None or fit([*beside, block.name]):
+                return number
     return len(stages)
 
 

@@ -37,6 +37,7 @@ from .stages.first_inputs import of_corpus
 from .stages.later import LaterStages
 from .stages.map_pass import MapPass
 from .stages.shard_news import ShardNews
+from .stages.side_by_side import planned_by_memory
 from .target_leases import Leases, release_all
 
 
@@ -102,6 +103,7 @@ class Driver:
         spec = self._spec
         if spec.existing != "resume" or read_summary(spec.target) is None:
             self._dispatch.prepare(spec.backend)  # in parallel with counting the corpus
+            spec = self._spec = planned_by_memory(spec, self._dispatch, self._events.publish)
         if spec.existing == "discard":
             self._dispatch.readiness()  # before anything is discarded
         if spec.frame is not None:

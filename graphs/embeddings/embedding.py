@@ -16,7 +16,7 @@ from ...storage.field import Field
 from ...storage.text import PackedText
 from ..block import TEXT, MapBlock
 from .catalogue import known_model
-from .engines.registry import default_engine, engine_class
+from .engines.registry import default_engine, engine_class, model_bytes
 from .loading import Embedder, Loader
 from .model_folder import ModelFolder
 from .model_sources import source_of
@@ -168,6 +168,7 @@ def embedding_block(loader: Loader, folder: ModelFolder, *, name: str, when: str
         function=embed if settings.dtype == "float32" else embed_with_loss,
         version=f"{settings.digest} {settings.engine} {settings.dtype} {settings.exact}",
         exact=settings.exact,
+        setup_bytes=model_bytes(folder, settings.engine),
         text_seconds=2 * folder.body_parameters * _TYPICAL_TOKENS / _FLOPS,
         when=when,
         setup=setup,

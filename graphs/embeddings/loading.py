@@ -39,10 +39,16 @@ class Loader:
     source : Source
     settings : Settings
         Of which the digest, the engine, the type and exactness matter.
+
+    Attributes
+    ----------
+    shared_as : str
+        Equal for loaders of equal models, so that blocks share one.
     """
 
     def __init__(self, source: Source, settings: Settings) -> None:
         self.source, self.settings = source, settings
+        self.shared_as = f"{settings.digest} {settings.engine} {settings.dtype} {settings.exact}"
 
     def __call__(self) -> Embedder:
         """Load the model.

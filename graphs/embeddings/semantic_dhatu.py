@@ -101,6 +101,7 @@ def semantic_dhatu(
         text_seconds=0.0 if vectors else block.text_seconds,
         setup={**block.setup, _PROTOTYPES: partial(Prototypes, block, words)},
         per_thread=block.per_thread,
+        setup_bytes=block.setup_bytes,
     )
 
 

@@ -70,6 +70,24 @@ def save(name, folder, texts):
     tokenizer.save_pretrained(folder)
 
 
+def save_bert(folder, seed, **sizes):
+    """Put a random BERT of other sizes into the folder of one."""
+    import json
+
+    import torch
+    import transformers
+
+    torch.manual_seed(seed)
+    config = transformers.BertConfig.from_pretrained(folder)
+    config.update({**sizes, "intermediate_size": 4 * sizes["hidden_size"]})
+    transformers.BertModel(config).save_pretrained(folder)
+    pooling = folder / "1_Pooling" / "config.json"
+    known = json.loads(pooling.read_text())
+    pooling.write_text(
+        json.dumps(known | {"word_embedding_dimension": config.hidden_size}), "utf-8"
+    )
+
+
 def word_pieces(texts, kind):
     import tokenizers
     import transformers

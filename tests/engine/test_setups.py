@@ -136,6 +136,37 @@ def test_a_changed_loader_or_argument_is_refused(inline, corpus, tmp_path):
 
 
 @pytest.mark.documented("setup-fails")
+def test_blocks_do_not_share_what_is_made_of_objects_without_a_description(
+    inline, corpus, tmp_path
+):
+    """Two blocks of one version, whose loaders are objects of one class that differ in a value."""
+
+    class Load:
+        def __init__(self, value):
+            self.value = value
+
+        def __call__(self):
+            return self.value
+
+    def block(name, value):
+        def constant(text, model):
+            return np.full(len(text), model, "int32")
+
+        return pf.map_block(
+            constant,
+            fields=pf.Field(name, "int32"),
+            name=name,
+            version="1",
+            setup={"model": Load(value)},
+        )
+
+    graph = pf.Graph((block("one", 1), block("two", 2)))
+    submitted(graph, corpus, inline, tmp_path / "out.zarr").result()
+    found = pf.open_results(tmp_path / "out.zarr")
+    assert set(found["one"].values) == {1}
+    assert set(found["two"].values) == {2}
+
+
 def test_a_loader_that_fails_ends_the_run(inline, corpus, tmp_path):
     def load():
         raise ValueError("no such model")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -27,7 +27,13 @@ class StagePlan:
     described: Mapping[str, Any]  # every block, by name
 
     @classmethod
-    def of(cls, graph: Graph, described: Mapping[str, Any], known: Stages | None) -> StagePlan:
+    def of(
+        cls,
+        graph: Graph,
+        described: Mapping[str, Any],
+        known: Stages | None,
+        fit: Callable[[Sequence[str]], bool] | None = None,
+    ) -> StagePlan:
         """Plan the stages of a graph after those that a store has.
 
         Parameters
@@ -36,8 +42,10 @@ class StagePlan:
             See `Graph.describe`.
         known : Stages or None
             Stages of the store; None if it does not exist yet.
+        fit : callable, optional
+            See `stages_of`.
         """
-        stages = graph.stages(known.blocks if known else ())
+        stages = graph.stages(known.blocks if known else (), fit)
         is_pass = bool(stages) and stages[0].reduction is None
         first = stages[0].blocks if is_pass else ()
         return cls(

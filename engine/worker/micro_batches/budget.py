@@ -34,6 +34,11 @@ def memory_budget(kernels: Kernels) -> int:
     return _host_share() if free is None else free // _current_worker().threads
 
 
+def worker_limit() -> int | None:
+    """Return the memory limit of the dask worker that calls, in bytes; None if there is none."""
+    return _current_worker().limit
+
+
 def max_scale(kernels: Kernels) -> float:
     """Return the largest multiple of a backend's own micro-batch that a worker may use.
 

@@ -16,8 +16,12 @@ from typing import Any
 import psutil
 
 from ....graphs.block import MapBlock
+from ....graphs.kernels import load
 from ....graphs.user_functions.setups import identity_of
 from ....storage.errors import BlockError
+from ...monitoring.projection import USABLE_SHARE
+from ..micro_batches.budget import worker_limit
+from ..unused_memory import release_unused_memory
 from ..user_code import Sources, frames_of, in_words
 
 KEEP_SECONDS = 30.0
@@ -83,7 +87,7 @@ def arguments_of(
                 used.append(entry)
                 with entry.lock:  # other threads that need the same wait
                     if not entry.ready:
-                        _make(entry, block, name, sources or {})
+                        _make(entry, block, name, backend, sources or {})
                         seconds[f"{block.name} setup"] = entry.seconds + seconds.get(
                             f"{block.name} setup", 0.0
                         )
@@ -105,8 +109,9 @@ def _acquired(key: _Key) -> _Made:
         return entry
 
 
-def _make(entry: _Made, block: MapBlock, name: str, sources: Sources) -> None:
+def _make(entry: _Made, block: MapBlock, name: str, backend: str, sources: Sources) -> None:
     process = psutil.Process()
+    _make_room(block, backend)
     before, began = process.memory_info().rss, time.perf_counter()
     try:
         entry.value = block.setup[name]()
@@ -120,6 +125,18 @@ def _make(entry: _Made, block: MapBlock, name: str, sources: Sources) -> None:
     entry.seconds = time.perf_counter() - began
     entry.nbytes = max(0, process.memory_info().rss - before)
     entry.ready = True
+
+
+def _make_room(block: MapBlock, backend: str) -> None:
+    """Close what no task uses, such as the models of the pass before, if memory may be short."""
+    device, limit = load(backend).free_memory(), worker_limit()
+    needed = block.setup_bytes or USABLE_SHARE * (limit or 0) / 2
+    resident = psutil.Process().memory_info().rss
+    if (device is not None and block.setup_bytes > USABLE_SHARE * device) or (
+        limit and resident + needed > USABLE_SHARE * limit
+    ):
+        close_unused()
+        release_unused_memory()
 
 
 def _close_later() -> None:

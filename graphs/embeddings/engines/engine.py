@@ -21,6 +21,10 @@ class Engine(Protocol):
         Modules that it needs.
     DTYPES : tuple of str
         Types in which it can compute.
+    LIBRARY_BYTES : int
+        About how much memory of a process the modules take.
+    WEIGHT_COPIES : float
+        How many times the weights, in float32, are in memory once the model is loaded.
     budget : int
         Tokens of a batch with which it is fastest, or nearly.
     multiple : int
@@ -32,6 +36,8 @@ class Engine(Protocol):
 
     PACKAGES: ClassVar[tuple[str, ...]]
     DTYPES: ClassVar[tuple[str, ...]]
+    LIBRARY_BYTES: ClassVar[int]
+    WEIGHT_COPIES: ClassVar[float]
     budget: int
     multiple: int
     max_tokens: int

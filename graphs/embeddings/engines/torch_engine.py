@@ -32,6 +32,8 @@ class TorchEngine:
 
     PACKAGES: ClassVar = ("torch", "sentence_transformers")
     DTYPES: ClassVar = ("float32", "bfloat16", "float16", "int8")
+    LIBRARY_BYTES: ClassVar = 380 << 20
+    WEIGHT_COPIES: ClassVar = 1.0
 
     def __init__(self, folder: ModelFolder, dtype: str) -> None:
         torch = import_module("torch")

@@ -1,0 +1,132 @@
+"""Models side by side or in turn, by the memory that they take in a real worker."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import paninifs as pf
+from paninifs.engine.monitoring.events import Notice
+from paninifs.engine.worker.setup_memory import Memory, SetupMemory
+from paninifs.storage.field import Field
+
+MIB = 1 << 20
+
+
+class Load:
+    """Makes a model of some mebibytes, and writes down when it is made and closed."""
+
+    def __init__(self, log: Path, name: str, size: int) -> None:
+        self.log, self.name, self.size = log, name, size
+
+    def __call__(self):
+        return Model(self)
+
+
+class Model:
+    def __init__(self, load: Load) -> None:
+        self.load = load
+        self.weights = np.ones(load.size * MIB // 8)
+        self.write("made")
+
+    def write(self, what):
+        with self.load.log.open("a") as log:
+            log.write(f"{self.load.name} {what}\n")
+
+    def close(self):
+        self.write("closed")
+
+
+def models(log, sizes, declared=None):
+    """Return a graph of blocks whose models have these sizes."""
+
+    def block(name, size):
+        def add(text, model):
+            return np.diff(text.offsets).astype("int64") + int(model.weights[-1])
+
+        return pf.MapBlock(
+            name,
+            ("text",),
+            (Field(name, "int64"),),
+            function=add,
+            version="1",
+            setup={"model": Load(log, name, size)},
+            setup_bytes=declared or 0,
+        )
+
+    return pf.Graph(tuple(block(name, size) for name, size in sizes.items()))
+
+
+def ran(client, graph, corpus, store):
+    run = pf.submit(graph, corpus, store, client=client, shard_rows=64, progress=False)
+    told = []
+    run.events.subscribe(told.append)
+    run.result(timeout=100)
+    return [one.text for one in told if isinstance(one, Notice) and "in turn" in one.text]
+
+
+@pytest.fixture
+def corpus(glosses, write_jsonl):
+    return pf.open_corpus(write_jsonl(glosses[:256]))
+
+
+@pytest.mark.parametrize("declared", [0, 300 * MIB], ids=["measured", "declared"])
+@pytest.mark.parametrize(("memory", "in_turn"), [("2GiB", False), ("900MiB", True)])
+def test_models_that_do_not_fit_together_are_computed_in_turn(
+    memory, in_turn, declared, corpus, tmp_path, forked_workers
+):
+    """Two models of 300 MiB, and limits on both sides of what they take with the worker itself."""
+    log = tmp_path / "log"
+    graph = models(log, {"a": 300, "b": 300}, declared)
+    with pf.connect(workers=1, memory=memory, quiet=True) as client:
+        said = ran(client, graph, corpus, tmp_path / "out.zarr")
+    assert [("do" in one and "'a'" in one and "'b'" in one) for one in said] == [True] * in_turn
+    events = log.read_text().split("\n")[:-1]
+    if in_turn:
+        assert events[-2:] == ["a closed", "b made"]
+        assert alive(events) == (1 if declared else 2)  # 2: while they are measured
+    else:
+        assert events[:2] == ["a made", "b made"]
+        assert alive(events) == 2
+    found = pf.open_results(tmp_path / "out.zarr")
+    lengths = np.array([len(one["text"].encode()) for one in map(dict, corpus_rows(corpus))])
+    assert np.array_equal(found["a"], lengths + 1)
+    assert np.array_equal(found["b"], lengths + 1)
+
+
+def corpus_rows(corpus):
+    import json
+
+    path = corpus.files[0].url.removeprefix("file://")
+    return [json.loads(line) for line in Path(path).read_text().splitlines()]
+
+
+def alive(events):
+    """Return the largest number of models that were there at once."""
+    there = most = 0
+    for event in events:
+        there += 1 if event.endswith("made") else -1
+        most = max(most, there)
+    return most
+
+
+@pytest.fixture
+def forked_workers(forked):
+    import dask
+
+    with dask.config.set(forked):
+        yield
+
+
+def test_what_fits_is_decided_for_host_and_device():
+    memory = SetupMemory(
+        Memory(100, {"a": 60, "b": 30, "c": 30}), Memory(50, {"a": 10, "b": 40, "c": 5})
+    )
+    assert memory.fits(["a", "c"])
+    assert not memory.fits(["b", "a", "c"])
+    assert not SetupMemory(memory.host, Memory(45, memory.device.taken)).fits(["a", "b"])
+    assert SetupMemory(Memory(), Memory()).fits(["a", "b", "c"])
+    assert memory.fits(["a"])
+    assert SetupMemory(Memory(1, {"a": 2}), Memory()).fits(["a"])  # one alone has to
