@@ -23,7 +23,6 @@ from ..monitoring.events import Event, ShardDone, TextsComputed, WritesAwaited
 from ..worker.graph_trial import GraphTrial, TrialResult
 from ..worker.readiness import Readiness
 from ..worker.sent_graph import SentGraph
-from ..worker.setup_memory import SetupMemory, measure_setups
 from ..worker.task import Outcome, Task, TaskContext, TaskMode, run_task
 from ..worker.values.worker_process import WorkerProcess
 from .completion import Completed
@@ -154,21 +153,6 @@ class Dispatch:
                 stopped=lambda: self.stopping.reason,
                 lost=self._lose_in_trial,
             )
-
-    def measure_setups(self, names: Sequence[str], backend: str) -> SetupMemory:
-        """Measure, on one worker, what blocks make by their ``setup``; see `setup_memory`."""
-        self.readiness()
-        with self.watched():
-            future = submit_call(
-                self._client,
-                measure_setups,
-                self._sent_graph.send(),
-                list(names),
-                backend,
-                priority=self._priority + 1,
-            )
-            measured: SetupMemory = answer(future.result())
-            return measured
 
     def _lose_in_trial(self, process: WorkerProcess, error: DeviceLost, where: str) -> None:
         self._lost.add(process, error, where)

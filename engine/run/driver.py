@@ -56,9 +56,10 @@ class Driver:
         self._staged = False
         self._news = ShardNews(spec, events, stop=self._stop, mirror=self._mirror)
         visible = Visible.of(spec.corpus.files, spec.target, self._ticket)
+        self._sent = SentGraph(spec.client, spec.graph, spec.pickled, visible)
         self._dispatch = Dispatch(
             spec.client,
-            SentGraph(spec.client, spec.graph, spec.pickled, visible),
+            self._sent,
             announce=self._news.announce,
             publish=events.publish,
             priority=spec.priority,
@@ -103,7 +104,9 @@ class Driver:
         spec = self._spec
         if spec.existing != "resume" or read_summary(spec.target) is None:
             self._dispatch.prepare(spec.backend)  # in parallel with counting the corpus
-            spec = self._spec = planned_by_memory(spec, self._dispatch, self._events.publish)
+            spec = self._spec = planned_by_memory(
+                spec, self._dispatch, self._sent, self._events.publish
+            )
         if spec.existing == "discard":
             self._dispatch.readiness()  # before anything is discarded
         if spec.frame is not None:

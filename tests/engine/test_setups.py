@@ -167,6 +167,7 @@ def test_blocks_do_not_share_what_is_made_of_objects_without_a_description(
     assert set(found["two"].values) == {2}
 
 
+@pytest.mark.documented("setup-fails")
 def test_a_loader_that_fails_ends_the_run(inline, corpus, tmp_path):
     def load():
         raise ValueError("no such model")

@@ -8,7 +8,7 @@ results are the same.
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 from dask.utils import format_bytes
@@ -16,8 +16,10 @@ from distributed import KilledWorker
 
 from ....storage.messages.names import listed
 from ....storage.store.stages.record import Stages
+from ...cluster.remote_call import answer, submit_call
 from ...monitoring.events import Event, Notice
-from ...worker.setup_memory import Memory, SetupMemory
+from ...worker.sent_graph import SentGraph
+from ...worker.setup_memory import Memory, SetupMemory, measure_setups
 from ..dispatch import Dispatch
 from ..spec import RunSpec
 from .plan import StagePlan
@@ -26,7 +28,7 @@ _log = logging.getLogger(__name__)
 
 
 def planned_by_memory(
-    spec: RunSpec, dispatch: Dispatch, publish: Callable[[Event], None]
+    spec: RunSpec, dispatch: Dispatch, sent: SentGraph, publish: Callable[[Event], None]
 ) -> RunSpec:
     """Return the specification with passes whose models fit into a worker's memory together.
 
@@ -42,7 +44,7 @@ def planned_by_memory(
     if len(names) < 2:
         return spec
     try:
-        memory = dispatch.measure_setups(names, spec.backend)
+        memory = _measured(spec, dispatch, sent, names)
     except KilledWorker:  # perhaps it had too little memory
         memory = SetupMemory(Memory(0, dict.fromkeys(names, 1)), Memory())
     except Exception as error:  # noqa: BLE001 (the trial of the graph reports it, with the block)
@@ -54,6 +56,24 @@ def planned_by_memory(
     stages = StagePlan.of(spec.graph, spec.stages.described, known, memory.fits)
     publish(Notice(_notice(memory, names)))
     return replace(spec, stages=stages).over(spec.corpus)
+
+
+def _measured(
+    spec: RunSpec, dispatch: Dispatch, sent: SentGraph, names: Sequence[str]
+) -> SetupMemory:
+    """Measure what blocks make by their ``setup``, on the worker that is ready first."""
+    dispatch.readiness()
+    with dispatch.watched():
+        call = submit_call(
+            spec.client,
+            measure_setups,
+            sent.send(),
+            list(names),
+            spec.backend,
+            priority=spec.priority + 1,
+        )
+        measured: SetupMemory = answer(call.result())
+        return measured
 
 
 def _notice(memory: SetupMemory, names: list[str]) -> str:
