@@ -76,7 +76,7 @@ def blocks(texts: list[str], engine: str, dtype: str) -> None:
         if number or len(texts) <= CHUNK:  # the first chunk prepares the model's shapes
             ratios.append(theirs / ours)
     print(f"{engine} {dtype}: {len(texts):,} texts, {spread(ratios)} times encode's rate per "
-          f"second of processor time; largest difference {off:.1g}, largest 1 - cosine {cosines:.1g}"
+          f"second of processor time; largest difference {off:.1g}, 1 - cosine {cosines:.1g}"
           + (f"; {losses} texts were also computed in float32" if losses else ""))  # fmt: skip
 
 
