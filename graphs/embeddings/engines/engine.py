@@ -19,6 +19,8 @@ class Engine(Protocol):
     ----------
     PACKAGES : tuple of str
         Modules that it needs.
+    DECIDING : tuple of str
+        Distributions whose versions decide about the bits of its vectors.
     DTYPES : tuple of str
         Types in which it can compute.
     budget : int
@@ -31,6 +33,7 @@ class Engine(Protocol):
     """
 
     PACKAGES: ClassVar[tuple[str, ...]]
+    DECIDING: ClassVar[tuple[str, ...]]
     DTYPES: ClassVar[tuple[str, ...]]
     budget: int
     multiple: int
