@@ -61,8 +61,9 @@ class Verification:
     def __repr__(self) -> str:
         outcome = "passed" if self.passed else f"{len(self.problems):,} problems"
         shown = "".join(f"\n  {problem}" for problem in self.problems)
+        others = f", without {', '.join(self.digest_only)}" if self.digest_only else ""
         return (
-            f"<Verification of {self.results}: {outcome}; {self.rows:,} texts recomputed, "
+            f"<Verification of {self.results}: {outcome}; {self.rows:,} texts recomputed{others}, "
             f"bytes of {self.shards:,} shard(s) compared>{shown}"
         )
 
