@@ -12,8 +12,8 @@ from importlib.metadata import PackageNotFoundError, version
 from ... import __version__
 from ...graphs.embeddings.loading import loaders_in
 from ...graphs.graph import Graph
-from ..costs.this_machine import usable_gpus
 from ..hardware.cpu import processor
+from ..hardware.nvml import nvidia
 
 _PACKAGES = (
     "dask",
@@ -69,8 +69,13 @@ def device_of(engine: str) -> str:
     """Return what an engine computes on here; empty if its vectors are the same everywhere."""
     if engine == "static":
         return ""
-    gpus = sorted({gpu.name for gpu in usable_gpus()}) if engine == "torch" else []
-    return ", ".join(gpus) or processor_name()
+    gpus = {gpu.name for gpu in nvidia().gpus} if engine == "torch" and not _is_for_cpus() else ()
+    return ", ".join(sorted(gpus)) or processor_name()
+
+
+def _is_for_cpus() -> bool:
+    """Return whether the installed torch is built without CUDA, by its version."""
+    return versions().get("torch", "").endswith("+cpu")
 
 
 def processor_name() -> str:

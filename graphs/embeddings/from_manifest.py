@@ -39,12 +39,10 @@ def settings_from(described: Described) -> Settings | None:
     UsageError
         They are of another version of this package.
     """
-    found = _settings(described)
-    if found is None:
-        return None
     try:
-        return Settings.from_json(found)
-    except TypeError as error:
+        found = _settings(described)
+        return None if found is None else Settings.from_json(found)
+    except (TypeError, LookupError, ValueError, SyntaxError) as error:
         raise UsageError(_OTHER_VERSION) from error
 
 
@@ -88,7 +86,7 @@ def _embedding(name: str, settings: Settings, folders: Folders, *, when: str = "
     if path is None:
         raise UsageError(f"no finished run has recorded the folder of its model; {_SAY_WHERE}")
     if not path.is_dir():
-        raise UsageError(f"its model is no longer in {path}; {_SAY_WHERE}")
+        raise UsageError(f"its model was in {path}, which is gone; {_SAY_WHERE}")
     loader = Loader(LocalSource(str(path), settings.model), settings, path)
     engine_class(settings.engine, settings.dtype)  # is it there?
     return embedding_block(loader, loader.folder(), name=name, when=when)

@@ -196,6 +196,16 @@ def test_another_machine(run, model, monkeypatch):
     assert "computed on NVIDIA Imaginary, and this machine would on" in reason(store)
 
 
+def test_torch_without_cuda_computes_on_the_processor(machine, monkeypatch):
+    from fake_nvml import T4
+
+    machine(T4)
+    for build, device in (("2.13.0+cpu", environment.processor_name()), ("2.13.0", T4.name)):
+        monkeypatch.setattr(environment, "versions", lambda build=build: {"torch": build})
+        assert environment.device_of("torch") == device
+    assert environment.device_of("openvino") == environment.processor_name()
+
+
 def test_a_static_model_is_the_same_on_every_machine(run, static, monkeypatch):
     monkeypatch.setattr(environment, "processor_name", lambda: "Imaginary")
     store = run(pf.embedding(static))
@@ -214,6 +224,8 @@ def test_blocks_of_another_version(model):
     other = {**described, "params": {"settings": {**block.params["settings"], "pooled": 1}}}
     with pytest.raises(UsageError, match="with settings that this one lacks"):
         embedding_from("embedding", other, folders)
+    with pytest.raises(UsageError, match="with settings that this one lacks"):
+        embedding_from("embedding", {**described, "params": {}}, folders)
     with pytest.raises(UsageError, match="by other code or settings"):
         embedding_from("embedding", {**described, "version": "2"}, folders)
 
