@@ -88,7 +88,7 @@ bench-meaning: | $(LINK) ## compare translations and paraphrases by the dhātus 
 
 embedding-life: | $(LINK) ## kill, resume, extend, mirror and verify a run of TEXTS=100000 with MODEL=static (or minilm), with EMBED_PYTHON (Linux)
 	PYTHONPATH="$(abspath $(dir $(LINK)))$${PYTHONPATH:+:$$PYTHONPATH}" $(EMBED_PYTHON) \
-		tests/benchmarks/embedding_life.py $(if $(MODEL),--model $(MODEL)) $(if $(TEXTS),--texts $(TEXTS)) \
+		tests/benchmarks/embedding_life.py $(if $(MODEL),--model $(MODEL)) $(if $(TEXTS),--texts $(TEXTS)) $(if $(CORPUS),--corpus $(CORPUS)) \
 		--out $(BENCH_RESULTS)
 
 bench-watching: $(VENV)/.dev ## measure the cost of watching a run: five minutes; QUICK=1: one minute
