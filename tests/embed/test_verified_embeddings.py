@@ -47,6 +47,12 @@ def model(tiny, tmp_path):
     return shutil.copytree(tiny("bert"), tmp_path / "model")
 
 
+def forget_runs(store):
+    """Remove what finished runs have recorded, as if there were none."""
+    manifest = store / "_run" / "manifest.json"
+    manifest.write_text(json.dumps(json.loads(manifest.read_text()) | {"runs": []}))
+
+
 def change(store, name, row):
     """Change the last bit of a stored value, and make every digest right again."""
     array = zarr.open_group(store)[name]
@@ -178,6 +184,9 @@ def test_an_engine_that_is_not_installed(run, model, monkeypatch):
         registry, "find_spec", lambda name: None if name == "openvino" else found(name)
     )
     assert "needs openvino, which is not installed" in reason(store)
+    forget_runs(store)
+    said = pf.verify(store, models=model).not_recomputed["embedding"]
+    assert "needs openvino, which is not installed" in said
 
 
 def test_other_versions(run, model, monkeypatch):
@@ -232,8 +241,7 @@ def test_blocks_of_another_version(model):
 
 def test_a_store_of_which_no_run_has_finished(run, model):
     store = run(pf.embedding(model, engine="torch"))
-    manifest = store / "_run" / "manifest.json"
-    manifest.write_text(json.dumps(json.loads(manifest.read_text()) | {"runs": []}))
+    forget_runs(store)
     assert "no finished run has recorded the folder of its model" in reason(store)
     assert pf.verify(store, models=model).recomputed == ("embedding",)
 
