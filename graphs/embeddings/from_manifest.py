@@ -32,7 +32,7 @@ _OTHER_VERSION = "another version of paninifs has made it, with settings that th
 
 
 def settings_from(described: Described) -> Settings | None:
-    """Return the settings of the model with which a block computes; None if it is no such block.
+    """Return the settings of the model with which a block computes; None for other blocks.
 
     Raises
     ------
