@@ -8,7 +8,8 @@
 #   GIGABYTES=…  size of the larger file that `make large-files` makes (2)
 #   TESTS=…     tests that `make quick`, `make test` and `make test-all` run, such as tests/storage
 #   GPU_PYTHON=…  the Python of `make test-gpu` and `make bench-gpu`, used as installed (PYTHON, else python3)
-#   EMBED_PYTHON=…  the Python of `make bench-embedding` and `make bench-meaning`, with the extra `embed` (.venvs/embed/bin/python)
+#   EMBED_PYTHON=…  the Python of `make bench-embedding`, `make bench-meaning` and `make embedding-life`, with the extra
+#               `embed` (.venvs/embed/bin/python)
 
 SHELL := /bin/bash
 VENV ?= .venv
@@ -32,7 +33,7 @@ PYTEST = $(BIN)/python -P -m pytest -c tests/pytest.ini --rootdir tests -n $(WOR
 
 .DELETE_ON_ERROR:
 .DEFAULT_GOAL := help
-.PHONY: help demo quick test test-all tests lint format screenshots bench bench-advice bench-host bench-embedding bench-meaning bench-micro-batches bench-sample bench-watching reference soak fuzz large-files test-rapids test-embed test-gpu bench-gpu gpu-kit test-dask test-matrix requirements clean FORCE
+.PHONY: help demo quick test test-all tests lint format screenshots bench bench-advice bench-host bench-embedding bench-meaning bench-micro-batches bench-sample bench-watching embedding-life reference soak fuzz large-files test-rapids test-embed test-gpu bench-gpu gpu-kit test-dask test-matrix requirements clean FORCE
 
 help: ## list the commands
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' $(firstword $(MAKEFILE_LIST)) | expand -t 22
@@ -89,6 +90,11 @@ bench-meaning: | $(LINK) ## compare translations and paraphrases by the dhātus 
 bench-embedding: | $(LINK) ## compare embedding blocks with sentence-transformers, TEXTS=117659 for all glosses; with EMBED_PYTHON
 	for what in blocks runs static; do PYTHONPATH="$(abspath $(dir $(LINK)))$${PYTHONPATH:+:$$PYTHONPATH}" \
 		$(EMBED_PYTHON) -P tests/benchmarks/embedding_rates.py $$what $(if $(TEXTS),--texts $(TEXTS)) || exit; done
+
+embedding-life: | $(LINK) ## kill, resume, extend, mirror and verify a run of TEXTS=100000 with MODEL=static (or minilm), with EMBED_PYTHON (Linux)
+	PYTHONPATH="$(abspath $(dir $(LINK)))$${PYTHONPATH:+:$$PYTHONPATH}" $(EMBED_PYTHON) \
+		tests/benchmarks/embedding_life.py $(if $(MODEL),--model $(MODEL)) $(if $(TEXTS),--texts $(TEXTS)) $(if $(CORPUS),--corpus $(CORPUS)) \
+		--out $(BENCH_RESULTS)
 
 bench-watching: $(VENV)/.dev ## measure the cost of watching a run: five minutes; QUICK=1: one minute
 	$(BIN)/python tests/benchmarks/watching.py $(if $(QUICK),--quick) --out $(BENCH_RESULTS)

@@ -67,13 +67,21 @@ def verify(
         int | None, typer.Option(min=1, help="Check about this many texts; all by default.")
     ] = None,
     corpus: CorpusPath = None,
+    models: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--model",
+            metavar="MODEL",
+            help="Where an embedding model is now, if not where the runs found it; repeatable.",
+        ),
+    ] = None,
     as_json: Json = False,
 ) -> None:
     """Recompute RESULTS from the corpus and compare every bit; exit with 1 if any differs."""
     from ..results.verify import verify as check
 
     with errors():
-        found = check(results, sample=sample, corpus=corpus)
+        found = check(results, sample=sample, corpus=corpus, models=models or ())
     if as_json:
         print_json(asdict(found) | {"passed": found.passed})
     else:
@@ -84,8 +92,8 @@ def verify(
             f"stored bytes of {found.shards:,} shard(s) compared with their digests"
         )
         own = plain(", ".join(found.digest_only))
-        if own:
-            out.print(f"not recomputed, because a store does not hold your own blocks' code: {own}")
+        for block, why in found.not_recomputed.items():
+            out.print(f"not recomputed: {plain(block)}: {plain(why)}")
         for problem in found.problems:
             out.print(f"[red]wrong:[/] {plain(problem)}")
         passed = f"[green]verified[/]{f', except how {own} computes' if own else ''}"

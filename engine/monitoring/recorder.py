@@ -7,18 +7,16 @@ declared in `figures`.
 from __future__ import annotations
 
 import logging
-import platform
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from datetime import UTC, datetime
-from importlib.metadata import PackageNotFoundError, version
 from typing import TYPE_CHECKING
 
-from ... import __version__
 from ...storage.store.history import RunRecord, Sample, Timeline
 from .bottleneck import bound_by
+from .environment import versions
 from .events import Event, Failed, Finished, Notice, Planned
 from .figures import Figures
 from .progress import Progress
@@ -36,8 +34,6 @@ MOST_NOTES = 100
 
 SETTLING_SECONDS = 2.0
 """Seconds until the workers' processor figures describe the run, not the time before it."""
-
-_PACKAGES = ("dask", "distributed", "numpy", "pyarrow", "zarr", "numba", "cupy", "cudf")
 
 
 class Recorder:
@@ -58,6 +54,8 @@ class Recorder:
         Computes the cost of the run, and the speed limit of its machine.
     report : callable
         Called with every sample.
+    models : mapping, optional
+        See `models_of`.
     """
 
     def __init__(
@@ -68,11 +66,13 @@ class Recorder:
         cluster: str,
         meter: Meter,
         report: Callable[[Progress, Sample], None],
+        models: Mapping[str, Mapping[str, str]] | None = None,
     ) -> None:
         self._line = Timeline()
         self.record: RunRecord | None = None
         self._progress, self._meter, self._report = progress, meter, report
         self._backend, self._cluster = backend, cluster
+        self._models = dict(models or {})
         self._notes: list[str] = []
         self._submitted, self._began = time.perf_counter(), datetime.now(UTC)
         self._ended, self._started = threading.Event(), False
@@ -135,7 +135,8 @@ class Recorder:
             threads=now.load.threads if now.load else 0,
             machine=self._meter.machine,
             platform=self._meter.platform,
-            versions=_versions(),
+            versions=versions(),
+            models=self._models,
             block_seconds=now.seconds,
             retries=now.retries,
             peak_memory=_peak(line, "memory"),
@@ -193,13 +194,3 @@ def _mean(line: Timeline, name: str) -> float | None:
 
 def _peak(line: Timeline, name: str) -> int | None:
     return max((int(value) for value in line.column(name) if value is not None), default=None)
-
-
-def _versions() -> dict[str, str]:
-    found = {"paninifs": __version__, "python": platform.python_version()}
-    for name in _PACKAGES:
-        try:
-            found[name] = version(name)
-        except PackageNotFoundError:
-            continue
-    return found

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Container, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from os import PathLike
 from typing import Any
@@ -10,9 +10,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from ...graphs.block import TEXT, MapBlock
 from ...graphs.graph import Graph
-from ...graphs.kernels import BUILT_IN
 from ...storage.corpus.index import CorpusIndex
 from ...storage.corpus.relocation import CorpusLocation
 from ...storage.errors import UsageError
@@ -29,6 +27,7 @@ from ...storage.targets.target import Target
 from ..worker.compute import compute
 from ..worker.values.compute_spec import ComputeSpec
 from ..worker.values.shard_buffer import ShardBuffer
+from .recomputing import ModelLocation, Recomputed, recomputed_blocks
 
 _REFERENCE = "reference"
 _MAX_PROBLEMS = 20
@@ -47,8 +46,8 @@ class Verification:
     rows: int  # rows whose values were recomputed and compared
     shards: int  # shards whose stored bytes were compared with their digests
     recomputed: tuple[str, ...]  # blocks
-    digest_only: tuple[str, ...]  # the user's own blocks, whose code is not in the store, and what
-    # built-in blocks compute from their fields
+    digest_only: tuple[str, ...]  # blocks that were not recomputed
+    not_recomputed: Mapping[str, str]  # why not, by block
     problems: tuple[str, ...]
 
     @property
@@ -62,8 +61,9 @@ class Verification:
     def __repr__(self) -> str:
         outcome = "passed" if self.passed else f"{len(self.problems):,} problems"
         shown = "".join(f"\n  {problem}" for problem in self.problems)
+        others = f", without {', '.join(self.digest_only)}" if self.digest_only else ""
         return (
-            f"<Verification of {self.results}: {outcome}; {self.rows:,} texts recomputed, "
+            f"<Verification of {self.results}: {outcome}; {self.rows:,} texts recomputed{others}, "
             f"bytes of {self.shards:,} shard(s) compared>{shown}"
         )
 
@@ -74,15 +74,18 @@ def verify(
     *,
     sample: int | None = None,
     corpus: CorpusLocation | None = None,
+    models: ModelLocation | Sequence[ModelLocation] = (),
     storage_options: Mapping[str, Any] | None = None,
 ) -> Verification:
     """Check a store against its corpus and against the digests recorded when it was written.
 
     Every shard's stored bytes are compared with the digests in its marker. Then its texts, ids and
-    kept columns are read from the corpus again, the built-in blocks are recomputed by `reference`,
-    and everything is compared for equality. For shards that are quarantined until a later run, only
-    the bytes are compared. Marks of duplicates are recomputed from the stored digests unless
-    `sample` is given.
+    kept columns are read from the corpus again, the built-in blocks are recomputed by `reference`
+    and embeddings by their models, and everything is compared for equality. The result says what
+    was not recomputed, and why: blocks of your own, whose code is not in the store, and embeddings
+    whose model or engine is not there, or might have other last bits here. For shards that are
+    quarantined until a later run, only the bytes are compared. Marks of duplicates are recomputed
+    from the stored digests unless `sample` is given.
 
     Parameters
     ----------
@@ -94,13 +97,17 @@ def verify(
     corpus : str, path, list of them, or Corpus, optional
         Where the corpus is now, if not where the last run found it; or the data, if they lay in
         memory, or were those of a dask frame.
+    models : str, path or list of them, optional
+        Where embedding models are now, if not where the runs found them: see `embedding`.
     storage_options : mapping, optional
-        Passed to fsspec, for results and corpus.
+        Passed to fsspec, for results, corpus and models.
 
     Raises
     ------
     ResultsNotFound
         The store does not exist.
+    UsageError
+        A model of `models` is not one of the store.
     CorpusChanged
         A corpus file is no longer the one that was hashed.
     """
@@ -110,8 +117,8 @@ def verify(
     index, layout = store.index, store.layout
     markers = marked_shards(store.target, layout)
     problems = [] if len(markers) == layout.shards else [_unfinished(markers, layout)]
-    built_in, own = _blocks(store)
-    spec = _spec(store, built_in, own)
+    again = recomputed_blocks(store, models, storage_options)
+    spec = _spec(store, again)
     provisional = [shard for shard, marker in markers.items() if marker.provisional]
     ranges = _ranges(layout, sorted(set(markers) - set(provisional)), sample)
     recomputed = {start // layout.shard_rows for start, _ in ranges}
@@ -135,53 +142,30 @@ def verify(
         results=store.url,
         rows=rows,
         shards=len(checked),
-        recomputed=tuple(block.name for block in built_in),
-        digest_only=tuple(dict.fromkeys(own.values())),
+        recomputed=tuple(block.name for block in again.blocks),
+        digest_only=tuple(again.others),
         problems=tuple(problems),
+        not_recomputed=again.others,
     )
 
 
-def _spec(store: ResultsStore, built_in: tuple[MapBlock, ...], own: Container[str]) -> ComputeSpec:
-    """Return how to recompute everything but the fields of the user's own blocks."""
+def _spec(store: ResultsStore, again: Recomputed) -> ComputeSpec:
+    """Return how to recompute all fields but those of blocks that cannot be."""
     index = store.index
     first = {field.name for field in store.layout.fields}
-    later = [block for block in built_in if block.fields[0].name not in first]
+    later = [block for block in again.blocks if block.fields[0].name not in first]
     return ComputeSpec(
-        graph=Graph(built_in),
+        graph=Graph(again.blocks),
         backend=_REFERENCE,
         columns=index.selection,
         id_column=index.id,
         keep=index.keep,
         fields=(
-            *(field for field in store.layout.fields if field.name not in own),
+            *(field for field in store.layout.fields if field.name not in again.other_arrays),
             *(field for block in later for field in block.fields),
         ),
         opener=store.opener,
     )
-
-
-def _blocks(store: ResultsStore) -> tuple[tuple[MapBlock, ...], dict[str, str]]:
-    """Return the built-in blocks, and the arrays of the user's own blocks: array to block name."""
-    fields = {field.name: field for field in store.computed}
-    built_in: list[MapBlock] = []
-    own: dict[str, str] = {}
-    for name, block in store.blocks.items():
-        if "reduction" in block:
-            own[name] = name
-            continue
-        # A store must not choose the code that is called. What built-in blocks compute from fields
-        # of a user's block cannot be recomputed either.
-        known = {TEXT, *(field.name for one in built_in for field in one.fields)}
-        if "code" in block or name not in BUILT_IN or not known.issuperset(block["inputs"]):
-            arrays = (array for field in block["fields"] for array in fields[field].arrays)
-            own |= {array.name: name for array in arrays}
-            continue
-        params = {key: tuple(value) for key, value in block["params"].items()}
-        made = tuple(fields[field] for field in block["fields"])
-        built_in.append(
-            MapBlock(name=name, inputs=tuple(block["inputs"]), fields=made, params=params)
-        )
-    return tuple(built_in), own
 
 
 def _unfinished(markers: Mapping[int, Marker], layout: StoreLayout) -> str:

@@ -16,6 +16,7 @@ from ..cluster.location import cluster_location, remote_location
 from ..costs.meter import Meter
 from ..monitoring.dashboard.link import DashboardLink
 from ..monitoring.dashboard.telemetry import Telemetry
+from ..monitoring.environment import models_of
 from ..monitoring.events import EventStream, Failed, Finished, Notice
 from ..monitoring.figures import Figures
 from ..monitoring.progress import Progress
@@ -74,6 +75,7 @@ class Run:
             cluster=cluster_location(spec.client),
             meter=self._meter,
             report=self._send_figures,
+            models=models_of(spec.graph, here=self._remote is None),
         )
         self._driver = Driver(spec, leases, self.events, self._recorder)
         self._telemetry = telemetry(spec.client, self._driver.topic, self.results)

@@ -19,7 +19,7 @@ from .catalogue import known_model
 from .engines.registry import default_engine, engine_class, model_bytes
 from .loading import Embedder, Loader
 from .model_folder import ModelFolder
-from .model_sources import source_of
+from .model_sources import Source, source_of
 from .settings import Settings
 
 TOKENS = "_tokens"
@@ -109,9 +109,8 @@ def embedding(
     >>> graph = pf.default_graph() + block  # doctest: +SKIP
     """
     known = known_model(model)
-    source = source_of(model if known is None else known.name, revision, storage_options)
-    path, commit = source.fetch()
-    folder = ModelFolder.read(path)
+    source, folder, commit = find_model(model, revision, storage_options)
+    path = folder.path
     chosen = engine or default_engine(folder, dtype)
     if (folder.kind == "static") != (chosen == "static"):
         raise UsageError(
@@ -131,7 +130,19 @@ def embedding(
         long_texts=long_texts,
         normalize=normalize,
     )
-    return embedding_block(Loader(source, settings), folder, name=name, when=when)
+    return embedding_block(Loader(source, settings, path), folder, name=name, when=when)
+
+
+def find_model(
+    model: str | os.PathLike[str],
+    revision: str = "",
+    storage_options: Mapping[str, Any] | None = None,
+) -> tuple[Source, ModelFolder, str]:
+    """Return where a model is, its folder, and its revision, if it has one; see `embedding`."""
+    known = known_model(model)
+    source = source_of(model if known is None else known.name, revision, storage_options)
+    path, commit = source.fetch()
+    return source, ModelFolder.read(path), commit
 
 
 def embedding_block(loader: Loader, folder: ModelFolder, *, name: str, when: str = "") -> MapBlock:

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
 from typing import Protocol
 
 import numpy as np
 import numpy.typing as npt
 
 from ...storage.errors import UsageError
+from ..block import MapBlock
 from .embedding_model import EmbeddingModel
 from .engines.registry import engine_class
 from .model_folder import ModelFolder
@@ -39,6 +41,8 @@ class Loader:
     source : Source
     settings : Settings
         Of which the digest, the engine, the type and exactness matter.
+    found : Path, optional
+        The folder in which the block's maker found the model.
 
     Attributes
     ----------
@@ -46,8 +50,8 @@ class Loader:
         Equal for loaders of equal models, so that blocks share one.
     """
 
-    def __init__(self, source: Source, settings: Settings) -> None:
-        self.source, self.settings = source, settings
+    def __init__(self, source: Source, settings: Settings, found: Path | None = None) -> None:
+        self.source, self.settings, self.found = source, settings, found
         self.shared_as = f"{settings.digest} {settings.engine} {settings.dtype} {settings.exact}"
 
     def __call__(self) -> Embedder:
@@ -77,3 +81,9 @@ class Loader:
                 f"the digest {found[:12]}…, not {self.settings.digest[:12]}…"
             )
         return folder
+
+
+def loaders_in(blocks: Iterable[MapBlock]) -> Iterator[Loader]:
+    """Yield what loads the models of blocks, also of those that compute with another's model."""
+    for block in blocks:
+        yield from (make for make in block.setup.values() if isinstance(make, Loader))

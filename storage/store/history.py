@@ -119,6 +119,8 @@ class RunRecord:
     notes: tuple[str, ...] = field(default=())  # that the user was shown during the run
     rows_of_first: int | None = None  # of `rows`, those of the first stage; None: all
     stages: tuple[str, ...] = ()  # later stages that the run carried out
+    # The folder and the device of every embedding model, by the digest of its files.
+    models: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
 
     @property
     def texts_per_second(self) -> float:

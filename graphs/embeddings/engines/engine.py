@@ -19,6 +19,8 @@ class Engine(Protocol):
     ----------
     PACKAGES : tuple of str
         Modules that it needs.
+    DECIDING : tuple of str
+        Distributions whose versions decide about the bits of its vectors.
     DTYPES : tuple of str
         Types in which it can compute.
     LIBRARY_BYTES : int
@@ -35,6 +37,7 @@ class Engine(Protocol):
     """
 
     PACKAGES: ClassVar[tuple[str, ...]]
+    DECIDING: ClassVar[tuple[str, ...]]
     DTYPES: ClassVar[tuple[str, ...]]
     LIBRARY_BYTES: ClassVar[int]
     WEIGHT_COPIES: ClassVar[float]

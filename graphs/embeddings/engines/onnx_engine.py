@@ -17,7 +17,7 @@ import numpy.typing as npt
 from ..model_folder import ModelFolder
 from ..model_sources import cache_folder
 from .conversion import check, traced
-from .torch_engine import CPU_BUDGET, backend_of, load_module, max_tokens_of
+from .torch_engine import CPU_BUDGET, TorchEngine, backend_of, load_module, max_tokens_of
 
 Ids = npt.NDArray[np.int64]
 
@@ -26,6 +26,7 @@ class OnnxEngine:
     """See `Engine`. On every call the calling thread computes alone."""
 
     PACKAGES: ClassVar = ("onnxruntime", "onnx", "onnxscript", "torch", "sentence_transformers")
+    DECIDING: ClassVar = ("onnxruntime", *TorchEngine.DECIDING)
     DTYPES: ClassVar = ("float32",)
     LIBRARY_BYTES: ClassVar = 350 << 20
     WEIGHT_COPIES: ClassVar = 2.1

@@ -16,7 +16,7 @@ import numpy.typing as npt
 
 from ..model_folder import ModelFolder
 from .conversion import check, traced
-from .torch_engine import CPU_BUDGET, backend_of, load_module, max_tokens_of
+from .torch_engine import CPU_BUDGET, TorchEngine, backend_of, load_module, max_tokens_of
 
 Ids = npt.NDArray[np.int64]
 
@@ -25,6 +25,7 @@ class OpenVinoEngine:
     """See `Engine`. Each thread that calls computes on its own."""
 
     PACKAGES: ClassVar = ("openvino", "torch", "sentence_transformers")
+    DECIDING: ClassVar = ("openvino", *TorchEngine.DECIDING)
     DTYPES: ClassVar = ("float32", "bfloat16")
     LIBRARY_BYTES: ClassVar = 510 << 20
     WEIGHT_COPIES: ClassVar = 2.1

@@ -30,6 +30,7 @@ class StaticModel:
     """Vectors of tokens, and how a text is cut into them; for any number of threads at once."""
 
     PACKAGES: ClassVar = ("tokenizers", "safetensors")
+    DECIDING: ClassVar = ("tokenizers",)
     DTYPES: ClassVar = ("float32",)
     LIBRARY_BYTES: ClassVar = 30 << 20
     WEIGHT_COPIES: ClassVar = 1.0

@@ -31,6 +31,7 @@ class TorchEngine:
     """See `Engine`. On a CPU every call uses one thread: those of dask call side by side."""
 
     PACKAGES: ClassVar = ("torch", "sentence_transformers")
+    DECIDING: ClassVar = ("torch", "transformers", "sentence-transformers", "tokenizers")
     DTYPES: ClassVar = ("float32", "bfloat16", "float16", "int8")
     LIBRARY_BYTES: ClassVar = 380 << 20
     WEIGHT_COPIES: ClassVar = 1.0
