@@ -109,8 +109,8 @@ def blocks_with(
     Raises
     ------
     UsageError
-        A block that the field needs is not built in, and not the caller's; or it takes more than
-        the text.
+        A block that the field needs is not built in, no embedding whose model is here, and not the
+        caller's; or it takes more than the text.
     """
     blocks = (graph,) if isinstance(graph, MapBlock) else tuple(graph or ())
     given = {block.name: block for block in Graph(blocks).maps}
@@ -137,11 +137,15 @@ def _add(
     if name in own or ("code" not in described and name in BUILT_IN):
         return
     if name not in given:
-        raise UsageError(
-            f"the field {field!r} of {store.url} is computed by the block {name!r}, which is not "
-            "built in, and a store does not have its code. Give the block (graph=, --graph "
-            "FILE:NAME)"
-        )
+        from .recomputing import recomputed_blocks  # it imports what only embeddings need
+
+        again = recomputed_blocks(store)
+        given.update((block.name, block) for block in again.blocks if block.name not in given)
+        if name not in given:
+            raise UsageError(
+                f"the field {field!r} of {store.url} is computed by the block {name!r}, which is "
+                f"not built in: {again.others[name]}. Give the block (graph=, --graph FILE:NAME)"
+            )
     block = given[name]
     if keep_known_labels({name: block.describe()}, store.blocks)[name] != described:
         raise UsageError(

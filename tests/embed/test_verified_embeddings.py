@@ -67,6 +67,18 @@ def change(store, name, row):
             file.write_text(json.dumps(found))
 
 
+def test_peek_finds_the_model_of_a_store(run, model, glosses):
+    block = pf.embedding(model, engine="torch")
+    store = run(block)
+    text = glosses[5]["text"]
+    found = pf.peek(text, store, by="embedding", top=3)
+    assert found.nearest == pf.peek(text, store, by="embedding", top=3, graph=block).nearest
+    assert found.nearest[0].similarity == pytest.approx(1)
+    shutil.rmtree(model)
+    with pytest.raises(pf.errors.UsageError, match=r"not built in: .*Give the block \(graph=, "):
+        pf.peek(text, store, by="embedding")
+
+
 @pytest.mark.parametrize("engine", ["torch", "openvino"])
 def test_a_changed_vector_is_found(engine, run, model):
     store = run(pf.embedding(model, engine=engine))
