@@ -19,7 +19,6 @@ from ....graphs.block import MapBlock
 from ....graphs.kernels import load
 from ....graphs.user_functions.setups import identity_of
 from ....storage.errors import BlockError
-from ...monitoring.projection import USABLE_SHARE
 from ..micro_batches.budget import worker_limit
 from ..unused_memory import release_unused_memory
 from ..user_code import Sources, frames_of, in_words
@@ -129,6 +128,10 @@ def _make(entry: _Made, block: MapBlock, name: str, backend: str, sources: Sourc
 
 def _make_room(block: MapBlock, backend: str) -> None:
     """Close what no task uses, such as the models of the pass before, if memory may be short."""
+    from ...monitoring.projection import (
+        USABLE_SHARE,
+    )  # it imports dask, which is not needed to peek
+
     device, limit = load(backend).free_memory(), worker_limit()
     needed = block.setup_bytes or USABLE_SHARE * (limit or 0) / 2
     resident = psutil.Process().memory_info().rss
