@@ -33,6 +33,7 @@ def within(folder, engine):
         text=True,
         check=True,
     )
+    assert ran.stderr == ""  # loading a model says nothing
     taken, declared = map(int, ran.stdout.split()[-2:])
     return taken / declared
 

@@ -6,7 +6,10 @@ use the mask. So the example has padding, and what was converted is compared wit
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import logging
+import warnings
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from importlib import import_module
 from typing import Any
 
@@ -19,6 +22,24 @@ Ids = npt.NDArray[np.int64]
 
 TOLERANCE = 1e-4
 """Largest difference between a converted model's vectors and torch's, in parts of their length."""
+
+
+@contextmanager
+def quiet_tracing() -> Iterator[None]:
+    """Leave out what is said where a library looks at every attribute of a model.
+
+    These are warnings of torch's tracing, and those of transformers about attributes that only
+    training uses.
+    """
+    logger = logging.getLogger("transformers")
+    level = logger.level
+    logger.setLevel(logging.ERROR)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        logger.setLevel(level)
 
 
 def traced(model: Any) -> tuple[Any, dict[str, Any]]:

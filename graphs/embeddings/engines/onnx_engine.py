@@ -6,7 +6,6 @@ The model is exported once per machine, which takes a minute, and kept in the us
 from __future__ import annotations
 
 import tempfile
-import warnings
 from importlib import import_module
 from pathlib import Path
 from typing import Any, ClassVar
@@ -16,7 +15,7 @@ import numpy.typing as npt
 
 from ..model_folder import ModelFolder
 from ..model_sources import cache_folder
-from .conversion import check, traced
+from .conversion import check, quiet_tracing, traced
 from .torch_engine import CPU_BUDGET, TorchEngine, backend_of, load_module, max_tokens_of
 
 Ids = npt.NDArray[np.int64]
@@ -66,8 +65,7 @@ def _exported(folder: ModelFolder, model: Any, max_tokens: int) -> Path:
     module, example = traced(model)
     texts, tokens = torch.export.Dim("texts"), torch.export.Dim("tokens", max=max_tokens)
     shape = {0: texts, 1: tokens}
-    with tempfile.TemporaryDirectory(dir=made.parent) as temporary, warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # of torch, about its own code
+    with tempfile.TemporaryDirectory(dir=made.parent) as temporary, quiet_tracing():
         made_here = Path(temporary) / "made"
         made_here.mkdir()
         torch.onnx.export(

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import sys
 import threading
-import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from importlib import import_module
@@ -15,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ..model_folder import ModelFolder
-from .conversion import check, traced
+from .conversion import check, quiet_tracing, traced
 from .torch_engine import CPU_BUDGET, TorchEngine, backend_of, load_module, max_tokens_of
 
 Ids = npt.NDArray[np.int64]
@@ -75,8 +74,7 @@ def _converted(model: Any) -> Any:
         decoder = import_module("openvino.frontend.pytorch.ts_decoder").TorchScriptPythonDecoder
         frontend = import_module("openvino.frontend").FrontEndManager().load_by_framework("pytorch")
     module, example = traced(model)
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # of torch's tracing
+    with quiet_tracing():
         kept = decoder(module, example_input=example)  # which the converted model does not keep
         return frontend.convert(frontend.load(kept))
 
