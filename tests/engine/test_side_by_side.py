@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import numpy as np
@@ -20,9 +21,18 @@ class Load:
 
     def __init__(self, log: Path, name: str, size: int) -> None:
         self.log, self.name, self.size = log, name, size
+        self.deadly = None
 
     def __call__(self):
+        if self.deadly and self.there():
+            os._exit(1)
         return Model(self)
+
+    def there(self):
+        """Whether another model was made by this process and not closed."""
+        lines = self.deadly.read_text().splitlines() if self.deadly.exists() else []
+        mine = [line.split()[1] for line in lines if line.endswith(f" {os.getpid()}")]
+        return mine.count("made") > mine.count("closed")
 
 
 class Model:
@@ -33,7 +43,7 @@ class Model:
 
     def write(self, what):
         with self.load.log.open("a") as log:
-            log.write(f"{self.load.name} {what}\n")
+            log.write(f"{self.load.name} {what} {os.getpid()}\n")
 
     def close(self):
         self.write("closed")
@@ -72,6 +82,7 @@ def corpus(glosses, write_jsonl):
     return pf.open_corpus(write_jsonl(glosses[:256]))
 
 
+@pytest.mark.documented("large-models")
 @pytest.mark.parametrize("declared", [0, 300 * MIB], ids=["measured", "declared"])
 @pytest.mark.parametrize(("memory", "in_turn"), [("2GiB", False), ("900MiB", True)])
 def test_models_that_do_not_fit_together_are_computed_in_turn(
@@ -83,7 +94,7 @@ def test_models_that_do_not_fit_together_are_computed_in_turn(
     with pf.connect(workers=1, memory=memory, quiet=True) as client:
         said = ran(client, graph, corpus, tmp_path / "out.zarr")
     assert [("do" in one and "'a'" in one and "'b'" in one) for one in said] == [True] * in_turn
-    events = log.read_text().split("\n")[:-1]
+    events = [line.rpartition(" ")[0] for line in log.read_text().splitlines()]
     if in_turn:
         assert events[-2:] == ["a closed", "b made"]
         assert alive(events) == (1 if declared else 2)  # 2: while they are measured
@@ -94,6 +105,28 @@ def test_models_that_do_not_fit_together_are_computed_in_turn(
     lengths = np.array([len(one["text"].encode()) for one in map(dict, corpus_rows(corpus))])
     assert np.array_equal(found["a"], lengths + 1)
     assert np.array_equal(found["b"], lengths + 1)
+
+
+@pytest.mark.documented("large-model")
+def test_a_model_larger_than_a_workers_memory_is_refused(corpus, tmp_path, forked_workers):
+    graph = models(tmp_path / "log", {"a": 1}, declared=900 * MIB)
+    with (
+        pf.connect(workers=1, memory="900MiB", quiet=True) as client,
+        pytest.raises(pf.errors.RunFailed, match=r"setup of block 'a' takes about 900.00 MiB, and"),
+    ):
+        ran(client, graph, corpus, tmp_path / "out.zarr")
+    assert not (tmp_path / "log").exists()
+
+
+def test_models_whose_loading_ends_a_worker_are_computed_in_turn(corpus, tmp_path, forked_workers):
+    """Two models that declare nothing; the second one ends the process that has the first."""
+    log = tmp_path / "log"
+    graph = models(log, {"a": 10, "b": 10})
+    graph.maps[1].setup["model"].deadly = log
+    with pf.connect(workers=1, memory="2GiB", quiet=True) as client:
+        said = ran(client, graph, corpus, tmp_path / "out.zarr")
+    assert ["a worker died while" in one for one in said] == [True]
+    assert pf.open_results(tmp_path / "out.zarr").sizes["text"] == 256
 
 
 def corpus_rows(corpus):
