@@ -104,9 +104,9 @@ class Driver:
         spec = self._spec
         if spec.existing != "resume" or read_summary(spec.target) is None:
             self._dispatch.prepare(spec.backend)  # in parallel with counting the corpus
-            spec = self._spec = planned_by_memory(
-                spec, self._dispatch, self._sent, self._events.publish
-            )
+        spec = self._spec = planned_by_memory(
+            spec, self._dispatch, self._sent, self._events.publish
+        )
         if spec.existing == "discard":
             self._dispatch.readiness()  # before anything is discarded
         if spec.frame is not None:

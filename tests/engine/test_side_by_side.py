@@ -107,6 +107,17 @@ def test_models_that_do_not_fit_together_are_computed_in_turn(
     assert np.array_equal(found["b"], lengths + 1)
 
 
+def test_models_added_to_a_finished_store_are_measured_too(corpus, tmp_path, forked_workers):
+    graph = models(tmp_path / "log", {"a": 10, "b": 300, "c": 300})
+    with pf.connect(workers=1, memory="900MiB", quiet=True) as client:
+        assert not ran(client, pf.Graph(graph.maps[:1]), corpus, tmp_path / "out.zarr")
+        (said,) = ran(client, graph, corpus, tmp_path / "out.zarr")
+    assert "'b' 300" in said
+    assert "'a'" not in said
+    found = pf.open_results(tmp_path / "out.zarr")
+    assert np.array_equal(found["a"], found["c"])
+
+
 @pytest.mark.documented("large-model")
 def test_a_model_larger_than_a_workers_memory_is_refused(corpus, tmp_path, forked_workers):
     graph = models(tmp_path / "log", {"a": 1}, declared=900 * MIB)

@@ -42,10 +42,13 @@ def planned_by_memory(
     RunFailed
         A worker has less memory than one of the models takes, as its block declares.
     """
+    if not any(block.setup for block in spec.graph.maps):
+        return spec
     known = Stages.read(spec.begun, spec.manifest) if spec.manifest is not None else None
     begun = {name for names in known.blocks for name in names} if known else set()
     blocks = [block for block in spec.graph.maps if block.setup and block.name not in begun]
     if spec.backend != "cuda" and any(block.setup_bytes for block in blocks):
+        dispatch.prepare(spec.backend)
         _require_room(dispatch.readiness(), max(blocks, key=lambda block: block.setup_bytes))
     names = [block.name for block in blocks if not block.per_thread]
     if len(names) < 2:
@@ -72,6 +75,7 @@ def _measured(
     spec: RunSpec, dispatch: Dispatch, sent: SentGraph, names: Sequence[str]
 ) -> SetupMemory:
     """Measure what blocks make by their ``setup``, on the worker that is ready first."""
+    dispatch.prepare(spec.backend)
     dispatch.readiness()
     with dispatch.watched():
         call = submit_call(
