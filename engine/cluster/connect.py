@@ -99,7 +99,6 @@ def connect(
     if _is_importing_main():
         sys.exit(f"a worker tried to start a cluster of its own: {MAIN_GUARD}")
     require_no_loading("connect")
-    _restore_dask_defaults()
     size, endpoint = ClusterSize(workers, threads, memory), Endpoint(host, security)
     if prefer is not None:
         _check_preferences(prefer, otherwise, cluster, quiet=quiet)
@@ -126,18 +125,6 @@ def connect(
     if not quiet:
         announce(dashboard_link(client, page_for(problem)))
     return client
-
-
-def _restore_dask_defaults() -> None:
-    """Give each setting of dask that is missing its default value.
-
-    A setting that a `with` block changed before `distributed` was first imported, which adds the
-    defaults, is removed at the end of the block. dask would wait for ever for workers that lack it.
-    """
-    import dask
-    import distributed  # noqa: F401 (adds its defaults)
-
-    dask.config.update(dask.config.config, dask.config.merge(*dask.config.defaults), priority="old")
 
 
 def _check_preferences(

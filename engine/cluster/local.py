@@ -155,9 +155,16 @@ def _leave_profiling_off() -> None:
 
 
 def _configure_dask(environment: dict[str, Any]) -> None:
-    """Set the dask configuration of worker processes that cannot be passed as an argument."""
-    import dask
+    """Set the dask configuration of worker processes that cannot be passed as an argument.
 
+    Settings that are missing get their defaults first: one that a `with` block changed before
+    `distributed` was imported, which adds the defaults, is removed at the end of the block. dask
+    would wait for ever for workers that lack it.
+    """
+    import dask
+    import distributed  # noqa: F401 (adds its defaults)
+
+    dask.config.update(dask.config.config, dask.config.merge(*dask.config.defaults), priority="old")
     # dask makes workers return memory at once, and glibc then maps every array of a shard anew: a
     # fifth of their time was spent clearing pages.
     key = "distributed.nanny.pre-spawn-environ"

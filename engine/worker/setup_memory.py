@@ -64,8 +64,8 @@ def measure_setups(key: GraphKey, names: Sequence[str], backend: str) -> SetupMe
     settle(worker)
     kernels = load(backend)
     kernels.prepare()
-    close_unused()
-    release_unused_memory()
+    if close_unused():
+        release_unused_memory()
     limit, resident = worker.memory_manager.memory_limit, _resident()
     free = kernels.free_memory()
     found = SetupMemory(

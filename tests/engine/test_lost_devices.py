@@ -71,7 +71,7 @@ def assert_whole(submitted, glosses):
 
 
 def wait_for(condition):
-    deadline = time.monotonic() + 30
+    deadline = time.monotonic() + 90
     while not condition() and time.monotonic() < deadline:
         time.sleep(0.05)
     assert condition()

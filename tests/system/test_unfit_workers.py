@@ -119,6 +119,7 @@ def test_a_frame_on_a_scheduler_without_the_package(cluster, corpus, tmp_path):
 
 
 @pytest.mark.documented("unfit-worker")
+@pytest.mark.filterwarnings("ignore:Mismatched versions")  # says dask if the worker came first
 @pytest.mark.parametrize("lack", LACKS)
 def test_a_worker_that_differs_is_named(lack, cluster, corpus, tmp_path):
     code, said = LACKS[lack]

@@ -135,10 +135,10 @@ def _make_room(block: MapBlock, backend: str) -> None:
     device, limit = load(backend).free_memory(), worker_limit()
     needed = block.setup_bytes or USABLE_SHARE * (limit or 0) / 2
     resident = psutil.Process().memory_info().rss
-    if (device is not None and block.setup_bytes > USABLE_SHARE * device) or (
-        limit and resident + needed > USABLE_SHARE * limit
-    ):
-        close_unused()
+    short = (device is not None and block.setup_bytes > USABLE_SHARE * device) or (
+        limit is not None and resident + needed > USABLE_SHARE * limit
+    )
+    if short and close_unused():
         release_unused_memory()
 
 
@@ -164,8 +164,8 @@ def _look() -> None:
         _close_later()
 
 
-def close_unused(seconds: float = 0.0) -> None:
-    """Close the values that no task has used for that time."""
+def close_unused(seconds: float = 0.0) -> bool:
+    """Close the values that no task has used for that time; return whether there were any."""
     now = time.monotonic()
     with _lock:
         unused = [
@@ -174,6 +174,7 @@ def close_unused(seconds: float = 0.0) -> None:
         closed = [_made.pop(key) for key in unused]
     for entry in closed:
         entry.close()
+    return bool(closed)
 
 
 atexit.register(close_unused)
