@@ -196,13 +196,12 @@ def test_a_store_cannot_choose_the_function_that_checks_it(store):
     manifest.write_text(json.dumps(found))
     with contextlib.suppress(Exception):
         assert "prepare" not in pf.verify(store).recomputed
-    from paninifs.engine.results.recomputing import recomputed_blocks
+    from paninifs.engine.results.recomputing import _block
     from paninifs.storage.store.reader import ResultsStore
 
-    found = recomputed_blocks(ResultsStore.open(store))
-    assert "prepare" not in [block.name for block in found.blocks]
-    assert "prepare" in found.others
-    assert "digest" in found.other_arrays
+    opened = ResultsStore.open(store)
+    with pytest.raises(UsageError, match="does not hold the code"):
+        _block(opened, "prepare", opened.blocks["prepare"], {})
 
 
 @pytest.mark.parametrize("url", ["reference://x::file:///x.json", "simplecache::reference://x"])
