@@ -92,7 +92,7 @@ def _made(
     kernels: Kernels,
     found: SetupMemory,
 ) -> int:
-    """Make what blocks need until there is no room; return of how many blocks it was measured."""
+    """Make what blocks need while there is room; return how many blocks were measured."""
     for number, block in enumerate(blocks):
         kind = found.host if kernels.free_memory() is None else found.device
         if kind.room is not None and sum(kind.taken.values()) + block.setup_bytes > kind.room:

@@ -1,4 +1,4 @@
-"""`release_unused_memory`: returns to the system what a worker's allocators hold but nobody uses.
+"""`release_unused_memory`: returns to the system what a worker's allocators hold but do not use.
 
 dask pauses a worker by the memory of its process. That includes memory which has been freed, and
 which the C library and Arrow keep for later. A paused worker starts no task, so it does not use
