@@ -11,6 +11,19 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from .engine.advisor.advise import advise as advise
     from .engine.advisor.own_hardware import hardware as hardware
+    from .engine.climbing.climb import climb as climb
+    from .engine.climbing.handle import Climb as Climb
+    from .engine.climbing.handle import Summit as Summit
+    from .engine.climbing.history.reading import open_climb as open_climb
+    from .engine.climbing.objective import objective as objective
+    from .engine.climbing.objectives.dictionary_ambiguity import dictionary_ambiguity as dictionary_ambiguity
+    from .engine.climbing.objectives.signature_separation import signature_separation as signature_separation
+    from .engine.climbing.spaces.floats import Floats as Floats
+    from .engine.climbing.spaces.integers import Integers as Integers
+    from .engine.climbing.spaces.masks import Masks as Masks
+    from .engine.climbing.spaces.permutations import Permutations as Permutations
+    from .engine.climbing.spaces.product import Product as Product
+    from .engine.climbing.spaces.simplex import Simplex as Simplex
     from .engine.cluster.connect import connect as connect
     from .engine.costs.work import Model as Model
     from .engine.costs.work import Work as Work
@@ -70,6 +83,19 @@ _HOME = {
     "Work": ".engine.costs.work",
     "Citation": ".engine.results.cite",
     "cite": ".engine.results.cite",
+    "climb": ".engine.climbing.climb",
+    "objective": ".engine.climbing.objective",
+    "open_climb": ".engine.climbing.history.reading",
+    "Climb": ".engine.climbing.handle",
+    "Summit": ".engine.climbing.handle",
+    "Masks": ".engine.climbing.spaces.masks",
+    "Simplex": ".engine.climbing.spaces.simplex",
+    "Integers": ".engine.climbing.spaces.integers",
+    "Permutations": ".engine.climbing.spaces.permutations",
+    "Floats": ".engine.climbing.spaces.floats",
+    "Product": ".engine.climbing.spaces.product",
+    "dictionary_ambiguity": ".engine.climbing.objectives.dictionary_ambiguity",
+    "signature_separation": ".engine.climbing.objectives.signature_separation",
     "connect": ".engine.cluster.connect",
     "drop": ".engine.results.drop",
     "export": ".engine.results.export.export",

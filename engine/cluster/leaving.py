@@ -1,7 +1,7 @@
 """`Leaving`: what happens to the runs on a cluster when the ``with`` block of its client ends.
 
 Like an executor's, the block waits for the work that was submitted in it. The runs themselves are
-known to `run.active`, which adds itself to `before_leaving`.
+known to `run.background.active`, which adds itself to `before_leaving`.
 """
 
 from __future__ import annotations

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from ...storage.store.history import RunRecord
     from ..costs.bill import Bill
+    from .climb_progress import ClimbProgress
     from .load import Load
     from .projection import Projection
 
@@ -121,6 +122,13 @@ class LoadSampled:
 
 
 @dataclass(frozen=True)
+class Climbed:
+    """A climb has retired candidates."""
+
+    progress: ClimbProgress  # as it is now
+
+
+@dataclass(frozen=True)
 class Notice:
     """A message for the user, one sentence."""
 
@@ -178,13 +186,14 @@ Event = (
     | TextsComputed
     | ShardDone
     | LoadSampled
+    | Climbed
     | Notice
     | Mirrored
     | WorkerLost
     | Finished
     | Failed
 )
-_PASSING = (LoadSampled, TextsComputed)
+_PASSING = (LoadSampled, TextsComputed, Climbed)
 """Events that late subscribers do not receive."""
 
 Listener = Callable[[Event], None]

@@ -25,14 +25,14 @@ from ..worker.readiness import Readiness
 from ..worker.sent_graph import SentGraph
 from ..worker.task import Outcome, Task, TaskContext, TaskMode, run_task
 from ..worker.values.worker_process import WorkerProcess
-from .completion import Completed
+from .background.completion import Completed
+from .background.stopping import Stopping
 from .failures.killed import MAX_SUSPECTS, Killed, Suspects
 from .failures.lost_workers import LostWorkers
 from .failures.watchdog import Watchdog
 from .frames.partitions import FramePartitions
 from .preparing.preparation import Preparation
 from .preparing.worker_trial import try_on_worker
-from .stopping import Stopping
 from .task_reports import TaskReports
 
 if TYPE_CHECKING:

@@ -5,38 +5,32 @@
 
 from __future__ import annotations
 
-import threading
-import time
 from typing import TYPE_CHECKING
 
 from ...graphs.fusion import is_default
-from ...storage.errors import PaniniError, RunFailed, UsageError
+from ...storage.errors import PaniniError, RunFailed
 from ...storage.store.history import RunRecord, Sample, Summary, Timeline
 from ..cluster.location import cluster_location, remote_location
 from ..costs.meter import Meter
 from ..monitoring.dashboard.link import DashboardLink
 from ..monitoring.dashboard.telemetry import Telemetry
 from ..monitoring.environment import models_of
-from ..monitoring.events import EventStream, Failed, Finished, Notice
+from ..monitoring.events import Finished, Notice
 from ..monitoring.figures import Figures
 from ..monitoring.progress import Progress
 from ..monitoring.recorder import Recorder
 from ..staged.part_files import STAGED_FORMAT
-from .active import CLOSED, began, ended, going, heard, is_closed, is_interactive
+from .background.active import CLOSED, going, is_closed
+from .background.work import Background
 from .driver import Driver
 from .spec import RunSpec
 from .target_leases import Leases
 
 if TYPE_CHECKING:
-    from distributed import Client
-
     from ..costs.bill import Bill
 
-WAKE_SECONDS = 0.5
-"""Seconds after which a thread that waits for a run looks for signals."""
 
-
-class Run:
+class Run(Background[Summary]):
     """A run that is in progress or has ended. Created by `submit`.
 
     Attributes
@@ -56,10 +50,8 @@ class Run:
         link: DashboardLink,
         telemetry: type[Telemetry] = Telemetry,
     ) -> None:
-        self.events = EventStream()
-        self.results = spec.target.url
+        super().__init__(spec.client, spec.target.url)
         self._targets = spec.targets
-        self._client = spec.client
         self._link = link
         largest = max(spec.corpus.files, key=lambda file: file.size, default=None)
         is_file = largest is not None and not largest.in_frame
@@ -81,70 +73,7 @@ class Run:
         self._telemetry = telemetry(spec.client, self._driver.topic, self.results)
         self.events.subscribe(self._progress.listen)
         self.events.subscribe(self._recorder.listen)
-        self.cancelled = False
-        self._summary: Summary | None = None
-        self._error: BaseException | None = None
-        # Not joined: Python considers a thread ended if Ctrl-C interrupts the join.
-        self._ended = threading.Event()
-        began(self)
-        threading.Thread(target=self._drive, name="paninifs-run", daemon=True).start()
-
-    def result(self, timeout: float | None = None) -> Summary:
-        """Wait until the store is complete; return its summary.
-
-        Raises
-        ------
-        TimeoutError
-            `timeout` seconds have passed; the run continues.
-        PaniniError
-            The run did not finish; the error says why. Submitting again resumes it where it
-            stopped.
-        KeyboardInterrupt
-            Waiting was interrupted; the run continues, unless the program ends.
-        """
-        error = self.exception(timeout)
-        if error is None:
-            assert self._summary is not None  # the thread ends with one or the other
-            return self._summary
-        if isinstance(error, PaniniError):  # the frames of the run's thread say nothing more
-            raise error.with_traceback(None)
-        raise error
-
-    def exception(self, timeout: float | None = None) -> BaseException | None:
-        """Wait until the run has ended; return the error that `result` raises, or None.
-
-        As of `concurrent.futures.Future`, except that a run that was cancelled returns its
-        `RunCancelled`.
-
-        Raises
-        ------
-        TimeoutError
-            `timeout` seconds have passed; the run continues.
-        """
-        if timeout is not None and not 0 <= timeout <= threading.TIMEOUT_MAX:
-            raise UsageError(f"timeout must be a non-negative number of seconds, not {timeout!r}")
-        try:
-            over = self.wait(timeout)
-        except KeyboardInterrupt:
-            if self.done or not is_interactive():
-                raise
-            raise KeyboardInterrupt(
-                "only the waiting was interrupted: the run goes on in the background. "
-                "run.cancel() stops it, run.result() waits for it again; pf.running() finds it"
-            ) from None
-        if not over:
-            raise TimeoutError(f"the run has not finished after {timeout} s")
-        heard(self)
-        return self._error
-
-    def wait(self, timeout: float | None = None) -> bool:
-        """Wait until the run has ended, in whatever way; return False if it has not by then."""
-        until = float("inf") if timeout is None else time.monotonic() + timeout
-        # Python handles a Ctrl-C that another thread received only once this one runs again.
-        while not self._ended.wait(min(WAKE_SECONDS, max(0.0, until - time.monotonic()))):
-            if time.monotonic() >= until:
-                return False
-        return True
+        self._begin()
 
     def cancel(self) -> None:
         """Stop the run, and keep all finished shards; submitting again resumes it."""
@@ -157,10 +86,6 @@ class Run:
         Only for a process that ends next, so that another one can go on at once.
         """
         self._driver.abandon()
-
-    def is_on(self, client: Client) -> bool:
-        """Return whether the run uses a client."""
-        return self._client is client
 
     def release_runtime(self) -> None:
         """Wait for the end, then give the Colab runtime back if the results outlive it.
@@ -201,11 +126,6 @@ class Run:
         return self._recorder.record
 
     @property
-    def done(self) -> bool:
-        """Whether the run has ended, successfully or not."""
-        return self._ended.is_set()
-
-    @property
     def bill(self) -> Bill | None:
         """What the run cost, and what it would have cost elsewhere; None until it ends."""
         return self._bill
@@ -236,23 +156,12 @@ class Run:
         cost = self._meter.cost(self._recorder.seconds)
         return Figures.of(now, str(cost) if cost else None)
 
-    def _drive(self) -> None:
-        began_at = time.perf_counter()
-        try:
-            self._summary = self._work()
-        except BaseException as error:  # noqa: BLE001 (raised again by result)
-            self._error = error
-            self.events.publish(Failed(error))
-        else:
-            seconds = time.perf_counter() - began_at
-            self.events.publish(Finished(seconds, self._billed(seconds), self.record))
-        finally:
-            try:
-                self._recorder.close()
-                self._telemetry.close(self.figures, self._recorder.sample())
-            finally:
-                ended(self, self._error)
-                self._ended.set()
+    def _succeeded(self, seconds: float) -> None:
+        self.events.publish(Finished(seconds, self._billed(seconds), self.record))
+
+    def _close(self) -> None:
+        self._recorder.close()
+        self._telemetry.close(self.figures, self._recorder.sample())
 
     def _billed(self, seconds: float) -> Bill | None:
         """Return what the run cost; if that cannot be computed, publish why."""

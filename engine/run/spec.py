@@ -42,6 +42,7 @@ from ...storage.store.stages.record import Stages
 from ...storage.targets.open import open_target
 from ...storage.targets.target import Target
 from ..cluster.connect import backend_of
+from ..cluster.usable_client import usable_client
 from ..staged.identity import split_facts
 from ..worker.failing_rows import FailureLimit
 from ..worker.micro_batches.micro_batch import MicroBatch
@@ -163,7 +164,7 @@ class RunSpec(RunPlan):
                 f"{micro_batch!r}"
             )
         plan = plan_run(graph, corpus, results, backend=backend, **options)
-        client = _usable(_newest_client() if client is None else client)
+        client = usable_client(client)
         return cls(
             **vars(plan),
             client=client,
@@ -313,31 +314,3 @@ def _require_limit(max_failed_rows: int | None, on_error: str) -> None:
         )
     if on_error == "raise":
         raise UsageError("on_error='raise' ends at the first bad row: omit max_failed_rows")
-
-
-def _usable(client: Client) -> Client:
-    """Return a client; raise `UsageError` if no run can use it."""
-    if not (hasattr(client, "submit") and hasattr(client, "scheduler_info")):
-        raise UsageError(
-            f"client must be a dask client, such as paninifs.connect() returns, not a "
-            f"{type(client).__name__}"
-        )
-    if getattr(client, "asynchronous", False):
-        raise UsageError(
-            "the client is asynchronous, and a run needs one that is not: pass client= from "
-            "paninifs.connect(ADDRESS), or from Client(ADDRESS) without asynchronous=True"
-        )
-    if getattr(client, "status", "running") == "closed":
-        raise UsageError("the client is closed; call paninifs.connect() again")
-    return client
-
-
-def _newest_client() -> Client:
-    """Return the client that was created last."""
-    from distributed import default_client
-
-    try:
-        newest: Client = default_client()
-    except ValueError as error:
-        raise UsageError("no cluster to run on: call paninifs.connect() first") from error
-    return newest

@@ -25,7 +25,7 @@ from ..monitoring.dashboard.telemetry import install, page_for
 from ..monitoring.display import show
 from ..monitoring.events import Notice
 from ..worker.micro_batches.micro_batch import MicroBatch
-from .active import await_cancelled
+from .background.active import await_cancelled
 from .handle import Run
 from .spec import RunSpec
 from .target_leases import acquire, release_all

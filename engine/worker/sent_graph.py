@@ -25,7 +25,7 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import ModuleType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 import cloudpickle
 from distributed.protocol.serialize import to_serialize
@@ -35,7 +35,8 @@ from distributed.worker import get_worker
 from ...graphs.graph import Graph
 from ...storage.errors import LeaseLost, UnfitWorker
 from ...storage.rows.in_memory import InMemory
-from .visibility import Visible
+from ...storage.store.leases.lease import LeaseTicket
+from ...storage.targets.target import Target
 
 if TYPE_CHECKING:
     from distributed import Client
@@ -56,8 +57,28 @@ class GraphKey:
     version: str  # of the run, and of the way in which the graph was pickled
 
 
+class Sendable(Protocol):
+    """A graph, or an objective: what can be sent to workers."""
+
+    def pickled(self) -> bytes:
+        """Return it as it is sent."""
+
+
+class Requirement(Protocol):
+    """What a worker must see to take part; see `Visible`."""
+
+    target: Target
+    ticket: LeaseTicket
+
+    def problem(self) -> str | None:
+        """Return what this process does not see, with the remedy, or None."""
+
+    def hold(self) -> Sequence[InMemory]:
+        """Return what this process holds from now on."""
+
+
 class SentGraph:
-    """A run's graph, left with the scheduler. Used by the client.
+    """A run's graph, or a climb's objective, left with the scheduler. Used by the client.
 
     Parameters
     ----------
@@ -72,7 +93,9 @@ class SentGraph:
         The graph as it is sent.
     """
 
-    def __init__(self, client: Client, graph: Graph, pickled: bytes, visible: Visible) -> None:
+    def __init__(
+        self, client: Client, graph: Sendable, pickled: bytes, visible: Requirement
+    ) -> None:
         self._client, self._graph, self._visible = client, graph, visible
         self.pickled = pickled
         # A path may mean another disk on another host that shares the cluster.
@@ -201,7 +224,7 @@ class CannotLoad(UnfitWorker):
 class _Loaded:
     """A graph in this process; or why it cannot be used here."""
 
-    graph: Graph | None
+    graph: Any
     problem: CannotLoad | None
     contents: Sequence[InMemory] = ()  # files of the corpus that lie in memory
     users: int = 0
@@ -213,7 +236,7 @@ _lock = threading.Lock()
 
 
 @contextmanager
-def held_graph(key: GraphKey) -> Iterator[Graph]:
+def held_graph(key: GraphKey) -> Iterator[Any]:
     """Return the graph of a task, which all tasks of this process share.
 
     Raises

@@ -10,7 +10,7 @@ import pytest
 from distributed import CancelledError
 
 import paninifs as pf
-from paninifs.engine.run.completion import Completed
+from paninifs.engine.run.background.completion import Completed
 
 
 @pytest.fixture

@@ -23,7 +23,7 @@ from paninifs.engine.cluster.leaving import Leaving
 from paninifs.engine.monitoring.events import Failed
 from paninifs.engine.monitoring.figures import Figures
 from paninifs.engine.monitoring.progress import Progress
-from paninifs.engine.run import active
+from paninifs.engine.run.background import active
 from paninifs.storage.errors import (
     BlockError,
     CorpusNotFound,

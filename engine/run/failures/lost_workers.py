@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING
 from ....storage.errors import DeviceLost, PaniniError, RunFailed, UnfitWorker
 from ...monitoring.events import Event, Notice, WorkerLost
 from ...worker.values.worker_process import WorkerProcess
-from ..active import is_closed
+from ..background.active import is_closed
 from .dropped_data import dropped_by_restart
 
 if TYPE_CHECKING:

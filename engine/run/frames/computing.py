@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from ..completion import Completed
+from ..background.completion import Completed
 from ..dispatch import Dispatch
 from ..spec import RunSpec
 

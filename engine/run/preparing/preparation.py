@@ -9,7 +9,7 @@ from ....storage.errors import PaniniError, RunFailed, UnfitWorker
 from ...cluster.remote_call import answer, submit_call
 from ...worker.readiness import Readiness, readiness
 from ...worker.sent_graph import CannotLoad, SentGraph
-from ..completion import Completed
+from ..background.completion import Completed
 from ..failures.killed import describe_death
 
 if TYPE_CHECKING:

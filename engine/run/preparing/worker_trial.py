@@ -20,7 +20,7 @@ from ...worker.graph_trial import DeviceFailed, GraphTrial, TrialResult, try_gra
 from ...worker.sent_graph import CannotLoad, SentGraph
 from ...worker.task import RUNNING
 from ...worker.values.worker_process import WorkerProcess
-from ..active import CLOSED, is_closed
+from ..background.active import CLOSED, is_closed
 from ..failures.killed import KILLED_FOR_MEMORY
 
 if TYPE_CHECKING:

@@ -17,7 +17,7 @@ from ....graphs.reductions.reduce_block import ReduceBlock
 from ....storage.errors import BlockError, PaniniError, RunFailed
 from ....storage.store.layout import TEXT
 from ...worker.user_code import frames_of, in_words, sources_of_functions
-from ..completion import Completed
+from ..background.completion import Completed
 from .growth import MemoryGrowth
 
 if TYPE_CHECKING:

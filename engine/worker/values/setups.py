@@ -8,14 +8,13 @@ from __future__ import annotations
 import atexit
 import threading
 import time
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Protocol
 
 import psutil
 
-from ....graphs.block import MapBlock
 from ....graphs.kernels import load
 from ....graphs.user_functions.setups import identity_of
 from ....storage.errors import BlockError
@@ -28,6 +27,26 @@ KEEP_SECONDS = 30.0
 begins earlier."""
 
 _Key = tuple[str, str, int]
+
+
+class HasSetup(Protocol):
+    """A block, or an objective, whose arguments are made on workers."""
+
+    @property
+    def name(self) -> str:
+        """Its name, for messages."""
+
+    @property
+    def setup(self) -> Mapping[str, Callable[[], Any]]:
+        """Functions that make arguments, by the arguments' names."""
+
+    @property
+    def per_thread(self) -> bool:
+        """Whether each thread has arguments of its own."""
+
+    @property
+    def setup_bytes(self) -> int:
+        """Memory that the arguments need, if it is known."""
 
 
 @dataclass(kw_only=True)
@@ -65,7 +84,7 @@ class Arguments:
 
 @contextmanager
 def arguments_of(
-    blocks: Iterable[MapBlock], backend: str, sources: Sources | None = None
+    blocks: Iterable[HasSetup], backend: str, sources: Sources | None = None
 ) -> Iterator[Arguments]:
     """Yield the arguments that the blocks' ``setup`` makes, and keep them meanwhile.
 
@@ -108,7 +127,7 @@ def _acquired(key: _Key) -> _Made:
         return entry
 
 
-def _make(entry: _Made, block: MapBlock, name: str, backend: str, sources: Sources) -> None:
+def _make(entry: _Made, block: HasSetup, name: str, backend: str, sources: Sources) -> None:
     process = psutil.Process()
     _make_room(block, backend)
     before, began = process.memory_info().rss, time.perf_counter()
@@ -126,7 +145,7 @@ def _make(entry: _Made, block: MapBlock, name: str, backend: str, sources: Sourc
     entry.ready = True
 
 
-def _make_room(block: MapBlock, backend: str) -> None:
+def _make_room(block: HasSetup, backend: str) -> None:
     """Close what no task uses, such as the models of the pass before, if memory may be short."""
     from ...monitoring.projection import (
         USABLE_SHARE,

@@ -15,7 +15,7 @@ import threading
 from collections.abc import Iterable, Sequence
 from typing import Any, Protocol
 
-from ..cluster.leaving import before_leaving
+from ...cluster.leaving import before_leaving
 
 STOP_SECONDS = 10.0
 """Seconds to wait for a run that was stopped, so that its lease is released."""
@@ -33,8 +33,10 @@ def is_closed(client: Any) -> bool:
 
 
 class Going(Protocol):
-    """The part of a `Run` that is needed here."""
+    """The part of a `Background` that is needed here."""
 
+    noun: str
+    again: str
     results: str
     cancelled: bool
 
@@ -97,7 +99,7 @@ def ended(run: Going, error: BaseException | None) -> None:
     with _lock:
         _active.remove(run)
         if error is not None and not run.cancelled:
-            _unheard[id(run)] = f"the run of {run.results} failed: {error}"
+            _unheard[id(run)] = f"the {run.noun} of {run.results} failed: {error}"
 
 
 def heard(run: Going) -> None:
@@ -139,8 +141,8 @@ def _finish(runs: list[Going], in_order: bool, when: str) -> None:
         if in_order:
             for run in runs:
                 _say(
-                    f"waiting for the run of {run.results} {when}; call its result() to wait for "
-                    "it earlier. Ctrl-C stops it"
+                    f"waiting for the {run.noun} of {run.results} {when}; call its result() to "
+                    "wait for it earlier. Ctrl-C stops it"
                 )
                 run.wait()
             return
@@ -159,7 +161,7 @@ def _stop_aloud(runs: list[Going]) -> None:
         )
     stop(going)
     for run in going:
-        _say(f"the run was stopped; {run.results} keeps what is done. Submit it again to resume")
+        _say(f"the {run.noun} was stopped; {run.results} keeps what is done. {run.again}")
 
 
 def _say(sentence: str) -> None:

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
-from ...storage.errors import PaniniError, RunFailed
+from ....storage.errors import PaniniError, RunFailed
 from .active import CLOSED, is_closed
 
 if TYPE_CHECKING:

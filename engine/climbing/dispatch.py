@@ -1,0 +1,290 @@
+"""`Dispatch`: sends batches of candidates to workers, a bounded number at a time.
+
+Batches are sized by the time that they take: dask spends some ten milliseconds on each. A batch
+whose worker dies, or does not answer, is tried again candidate by candidate while nothing else
+runs, so that only the candidate at fault fails.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from itertools import count
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from ...storage.errors import PaniniError, RunFailed
+from ...storage.filesystems.redaction import presentable, scrubbed
+from ..cluster.remote_call import answer, submit_call
+from ..run.background.completion import Completed
+from ..run.background.stopping import Stopping
+from ..run.failures.killed import describe_death
+from ..worker.sent_graph import CannotLoad, SentGraph
+from .evaluation import EvaluationContext, evaluate
+from .proposers.proposer import Round
+from .scores import BatchScores, Scored
+
+if TYPE_CHECKING:
+    from distributed import Client, Future
+
+BATCH_SECONDS = 0.2
+"""Seconds that a batch is to take, if enough candidates are in flight."""
+
+SHORT_SECONDS = 0.02
+"""Seconds of a batch up to which dask's own work is most of it, so that batches are large."""
+
+LONG_BATCHES, SHORT_BATCHES = 4, 2
+"""Batches in flight per thread: of usual ones, and of short ones."""
+
+RETRIES = 3
+"""Number of times that dask retries a batch after an error of its own."""
+
+
+@dataclass(frozen=True)
+class _Part:
+    """Rows ``start`` to ``stop - 1`` of a round."""
+
+    of: Round
+    start: int
+    stop: int
+
+    @property
+    def states(self) -> Any:
+        return self.of.states[self.start : self.stop]
+
+
+@dataclass(frozen=True)
+class _Batch:
+    """Parts of rounds that are scored by one task."""
+
+    parts: Sequence[_Part]
+
+    @property
+    def count(self) -> int:
+        return sum(part.stop - part.start for part in self.parts)
+
+    @property
+    def states(self) -> Any:
+        return np.concatenate([part.states for part in self.parts])
+
+
+class Dispatch:
+    """The batches of a climb.
+
+    Attributes
+    ----------
+    stopping : Stopping
+        Why the climb was stopped.
+    evaluated : int
+        Number of candidates whose results have come.
+    scored : dict of int to Scored
+        Scores by round; the caller removes rounds that are retired.
+    busy_seconds : float
+        Seconds that objectives took, of all threads.
+
+    Parameters
+    ----------
+    sent : SentGraph
+        The objective.
+    ahead : int
+        Number of candidates that are proposed at most before one is retired.
+    batch : int, optional
+        A fixed number of candidates per batch.
+    topic : str
+        Beginning of the tasks' keys.
+    """
+
+    def __init__(
+        self,
+        client: Client,
+        sent: SentGraph,
+        context: EvaluationContext,
+        *,
+        ahead: int,
+        batch: int | None,
+        topic: str,
+    ) -> None:
+        self._client, self._sent_objective, self._context = client, sent, context
+        self._ahead, self._batch, self._topic = ahead, batch, topic
+        self._waiting: deque[_Part] = deque()
+        self._sent: dict[Any, _Batch] = {}
+        self._suspects: deque[_Batch] = deque()
+        self._numbers = count()
+        self._seconds: float | None = None  # per candidate
+        self._calls: float = 0.0  # seconds per batch, lately
+        self._compared = batch is not None
+        self.stopping = Stopping(client, lambda: ())
+        self.evaluated = 0
+        self.busy_seconds = 0.0
+        self.scored: dict[int, Scored] = {}
+        self._completed = Completed(client)
+
+    @property
+    def is_idle(self) -> bool:
+        """Whether nothing is waiting or in flight."""
+        return not (self._waiting or self._sent or self._suspects)
+
+    def add(self, rounds: Iterable[Round]) -> None:
+        """Score further rounds."""
+        for one in rounds:
+            self.scored[one.number] = Scored(len(one.states))
+            self._waiting.append(_Part(one, 0, len(one.states)))
+        self._send_waiting()
+
+    def wait(self) -> None:
+        """Wait until a batch is scored.
+
+        Raises
+        ------
+        PaniniError
+            The climb was stopped, or cannot go on.
+        """
+        if not self._sent and self._suspects:
+            self._try_alone(self._suspects.popleft())
+        else:
+            self._receive(next(iter(self._completed)))
+        self._send_waiting()
+
+    def cancel(self) -> None:
+        """Cancel what is in flight."""
+        self._client.cancel(list(self.stopping.in_flight))
+
+    # --- sending ----------------------------------------------------------------------------------
+
+    def _send_waiting(self) -> None:
+        if self._suspects:  # they are tried while nothing else runs
+            return
+        size, most = self._size(), self._most_in_flight()
+        while self._waiting and len(self._sent) < most:
+            self._send(_Batch(list(self._taken(size))))
+
+    def _taken(self, size: int) -> Iterator[_Part]:
+        """Take candidates that wait, in order, up to a number."""
+        while self._waiting and size:
+            part = self._waiting.popleft()
+            stop = min(part.stop, part.start + size)
+            yield _Part(part.of, part.start, stop)
+            size -= stop - part.start
+            if stop < part.stop:
+                self._waiting.appendleft(_Part(part.of, stop, part.stop))
+            if self._batch is not None:  # batches are the same in every climb
+                return
+
+    def _size(self) -> int:
+        """Return the number of candidates of the next batches."""
+        if self._batch is not None:
+            return self._batch
+        fitting = max(1, self._ahead // self._most_in_flight())
+        if self._seconds is None:
+            return fitting
+        return max(1, min(fitting, round(BATCH_SECONDS / max(self._seconds, 1e-9))))
+
+    def _most_in_flight(self) -> int:
+        threads = max(1, sum(self._client.nthreads().values()))
+        return threads * (SHORT_BATCHES if self._calls < SHORT_SECONDS else LONG_BATCHES)
+
+    def _send(self, batch: _Batch) -> None:
+        compares = not self._compared
+        self._compared = True
+        future = submit_call(
+            self._client,
+            evaluate,
+            self._sent_objective.send(),
+            self._context,
+            batch.states,
+            compares,
+            key=("climb", self._topic, next(self._numbers)),
+            retries=RETRIES,
+        )
+        self.stopping.in_flight.add(future)
+        self._sent[future.key] = batch
+        self._completed.add(future)
+        self.stopping.require_going()
+
+    # --- receiving --------------------------------------------------------------------------------
+
+    def _receive(self, future: Future[Any]) -> None:
+        from distributed import KilledWorker
+
+        batch = self._sent.pop(future.key)
+        try:
+            scores = self._answer(future)
+        except KilledWorker as error:
+            self._suspect(batch, describe_death(self._client, error))
+            return
+        except CannotLoad as error:
+            if error.module is None or not self._sent_objective.include(error.module):
+                raise
+            self._send(batch)
+            return
+        if scores.unanswered:
+            self._suspect(batch, f"no score within {self._context.timeout:,.0f} s")
+            return
+        self._fill(batch, scores)
+
+    def _answer(self, future: Future[Any]) -> BatchScores:
+        from distributed import CancelledError, KilledWorker
+        from distributed.comm.core import CommClosedError
+
+        self.stopping.in_flight.discard(future)
+        self.stopping.require_going()
+        try:
+            scores: BatchScores = answer(future.result())
+            return scores
+        except (CancelledError, CommClosedError) as error:
+            why = self.stopping.why_gone("during a climb", error)
+            raise why from why.__cause__
+        except (PaniniError, KilledWorker):
+            raise
+        except Exception as error:  # noqa: BLE001 (chained, without secrets)
+            raise RunFailed(
+                f"a batch failed {RETRIES + 1} times, last with {type(error).__name__}: "
+                f"{scrubbed(str(error))}; climb again to resume"
+            ) from presentable(error)
+        finally:
+            future.release()
+
+    def _fill(self, batch: _Batch, scores: BatchScores) -> None:
+        self.busy_seconds += scores.seconds
+        each = scores.seconds / max(1, batch.count)
+        self._seconds = each if self._seconds is None else 0.8 * self._seconds + 0.2 * each
+        self._calls = 0.8 * self._calls + 0.2 * scores.seconds if self._calls else scores.seconds
+        at = 0
+        for part in batch.parts:
+            rows = part.stop - part.start
+            of_part = BatchScores(
+                scores=scores.scores[at : at + rows],
+                failures={
+                    row - at: why for row, why in scores.failures.items() if at <= row < at + rows
+                },
+                seconds=each * rows,
+                worker=scores.worker,
+            )
+            self.scored[part.of.number].fill(part.start, of_part, self.evaluated)
+            self.evaluated += rows
+            at += rows
+
+    # --- candidates that end their worker ---------------------------------------------------------
+
+    def _suspect(self, batch: _Batch, why: str) -> None:
+        if batch.count == 1 and self._alone:
+            failed = BatchScores(scores=np.full(1, np.nan), failures={0: why})
+            self._fill(batch, failed)
+        else:
+            self._suspects.append(batch)
+
+    _alone = False
+
+    def _try_alone(self, batch: _Batch) -> None:
+        """Score a batch candidate by candidate, while nothing else runs."""
+        self._alone = True
+        try:
+            for part in batch.parts:
+                for row in range(part.start, part.stop):
+                    self._send(_Batch([_Part(part.of, row, row + 1)]))
+                    while self._sent:
+                        self._receive(next(iter(self._completed)))
+        finally:
+            self._alone = False

@@ -1,0 +1,259 @@
+"""`Driver`: the work of a climb's background thread.
+
+It keeps workers busy without a barrier: as soon as the oldest round is scored, it is retired, and
+another one is proposed. What is written, and when, is decided here; how, in `history`.
+"""
+
+from __future__ import annotations
+
+import time
+import uuid
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from ...storage.errors import BlockError, PaniniError, ResultsDamaged, RunCancelled
+from ...storage.store.leases.lease import Lease, LeaseTicket
+from ...storage.targets.target import Target
+from ..cluster.location import remote_location
+from ..costs.meter import Meter
+from ..monitoring.climb_progress import ClimbProgress
+from ..monitoring.events import Climbed, EventStream
+from ..run.failures.watchdog import Watchdog
+from ..worker.sent_graph import SentGraph
+from .dispatch import Dispatch
+from .evaluation import EvaluationContext
+from .history.history import History
+from .proposers.proposer import NOBODY
+from .search import Search
+from .spec import ClimbSpec
+
+COMMIT_SECONDS, SLOW_COMMIT_SECONDS = 5.0, 30.0
+"""Seconds between writes of the history; where creating objects is slow, the larger one."""
+
+HELD_BYTES = 8 << 20
+"""Bytes of rows in memory from which the history is written."""
+
+PUBLISH_SECONDS = 0.25
+"""Seconds between reports of the progress."""
+
+
+@dataclass(frozen=True)
+class _Unseen:
+    """What a worker must see for a climb: nothing, as only the client writes."""
+
+    target: Target
+    ticket: LeaseTicket
+
+    def problem(self) -> None:
+        """Nothing is missed."""
+
+    def hold(self) -> tuple[()]:
+        """Nothing is held."""
+        return ()
+
+
+class Driver:
+    """Executes a `ClimbSpec`, and publishes `events`; holds the lease until it ends."""
+
+    def __init__(self, spec: ClimbSpec, lease: Lease, events: EventStream) -> None:
+        self._spec, self._lease, self._events = spec, lease, events
+        self.topic = f"paninifs-climb-{uuid.uuid4().hex}"
+        unseen = _Unseen(spec.target, lease.ticket)
+        self._sent = SentGraph(spec.client, spec.objective, spec.pickled, unseen)
+        self.search = Search(spec.proposer, spec.settings)
+        self._history = History(spec.target, spec.space, spec.facts, every=spec.every)
+        context = EvaluationContext(
+            space=spec.space, arrays=spec.arrays, timeout=spec.timeout, sources=spec.sources
+        )
+        self._dispatch = Dispatch(
+            spec.client,
+            self._sent,
+            context,
+            ahead=spec.proposer.ahead * spec.settings.neighbours,
+            batch=spec.batch,
+            topic=self.topic,
+        )
+        self._meter = Meter(remote_location(spec.client), is_default=False)
+        self._began = self._committed = time.perf_counter()
+        self._published = 0.0
+        self.progress = ClimbProgress(
+            most_evaluations=spec.budget.evaluations,
+            most_seconds=spec.budget.seconds,
+            most_usd=spec.budget.dollars,
+        )
+
+    def cancel(self) -> None:
+        """Stop the climb as soon as a batch ends or turns out to be cancelled."""
+        self._dispatch.stopping.stop(
+            RunCancelled(
+                f"cancelled; {self._spec.target.url} keeps the {self.progress.evaluations:,} "
+                "evaluations that are retired; climb again to go on"
+            )
+        )
+
+    def stop(self, reason: PaniniError) -> None:
+        """End the climb for a reason."""
+        self._dispatch.stopping.stop(reason)
+
+    def abandon(self) -> None:
+        """Release the lease of a climb that does not stop."""
+        self._lease.release()
+
+    def work(self) -> None:
+        """Climb until the budget is spent."""
+        try:
+            with Watchdog(self._spec.client, self._events.publish, self.stop):
+                self._work()
+        finally:
+            try:
+                self._sent.withdraw()
+            except Exception:  # noqa: BLE001, S110 (the cluster may be gone)
+                pass
+            finally:
+                self._history.close()
+                self._lease.release()
+
+    def _work(self) -> None:
+        self._take_up()
+        rounds = self._spec.budget.rounds(self._spec.settings.neighbours)
+        try:
+            self._dispatch.add(one for one in self.search.pending if one.number < rounds)
+            while not self._is_over() and self._propose(rounds):
+                self._dispatch.wait()
+                self._retire()
+                self._commit_now_and_then()
+        finally:
+            self._dispatch.cancel()
+            self._commit(wait=True)
+        self._publish(force=True)
+
+    def _propose(self, rounds: int) -> bool:
+        """Propose what may be proposed; return False if the climb is at its end.
+
+        Rounds beyond the budget are proposed too, though not scored: a climb that goes on with a
+        larger budget is then the same as one that had it from the start.
+        """
+        while (one := self.search.propose()) is not None:
+            if one.number < rounds:
+                self._dispatch.add([one])
+        return self.search.pending[0].number < rounds
+
+    def _retire(self) -> None:
+        scored = self._dispatch.scored
+        while (first := self.search.pending[0].number) in scored and scored[first].is_complete:
+            of_round = scored.pop(first)
+            of, accepted = self.search.retire(of_round.scores)
+            self._history.add(of, of_round, accepted, self._seconds)
+            best = self.search.best
+            self.progress = replace(
+                self.progress,
+                evaluations=self.search.evaluations,
+                failed=self.progress.failed + len(of_round.failures),
+                accepted=self.progress.accepted + len(accepted),
+                best=None if best.number == NOBODY else best.score,
+                best_candidate=best.number,
+                elapsed=self._seconds,
+                usd=self._usd,
+            )
+            if not of.number and len(of_round.failures) == len(of.states):
+                raise BlockError(
+                    f"objective {self._spec.objective.name!r}: no candidate of the first round has "
+                    f"a score; the first: {of_round.failures[0]}"
+                )
+            if not self.search.pending:
+                break
+        self._publish()
+
+    @property
+    def _seconds(self) -> float:
+        """Seconds of the climb, with those of earlier sessions."""
+        return self.progress.elapsed_before + time.perf_counter() - self._began
+
+    @property
+    def _usd(self) -> float | None:
+        spent = self._meter.cost(self._seconds)
+        return spent.usd if spent else None
+
+    def _is_over(self) -> bool:
+        return self._spec.budget.is_spent(self._seconds, self.progress.usd)
+
+    def _publish(self, *, force: bool = False) -> None:
+        now = time.perf_counter()
+        if force or now - self._published >= PUBLISH_SECONDS:
+            self._published = now
+            self._events.publish(Climbed(self.progress))
+
+    # --- the history ------------------------------------------------------------------------------
+
+    def _take_up(self) -> None:
+        """Begin the history, or continue from it."""
+        spec = self._spec
+        resumed = self._history.begin(self._lease.ticket, fresh=spec.fresh)
+        if resumed is None:
+            return
+        state = resumed.state
+        if spec.proposer.state() is None:
+            self._replay(int(state["retired"]))
+        else:
+            self.search.restore(state)
+        best = self.search.best
+        self._dispatch.evaluated = resumed.evaluated
+        self._began = time.perf_counter()
+        self.progress = replace(
+            self.progress,
+            evaluations=self.search.evaluations,
+            evaluations_before=self.search.evaluations,
+            failed=self._history.failed.rows,
+            accepted=self._history.accepted.rows,
+            best=None if best.number == NOBODY else best.score,
+            best_candidate=best.number,
+            elapsed=resumed.seconds,
+            elapsed_before=resumed.seconds,
+        )
+
+    def _replay(self, rounds: int) -> None:
+        """Tell the proposer all rounds again, from the history."""
+        count = self._spec.settings.neighbours
+        stored = self._history.rounds(rounds, count)
+        # In the same order as then: a round is proposed as soon as it may be.
+        for number in range(rounds):
+            while self.search.propose() is not None:
+                pass
+            scores, states = next(stored)
+            if self.search.pending[0].states.tobytes() != states.tobytes():
+                raise ResultsDamaged(
+                    f"{self._spec.target.url}: candidate {number * count:,} is not the one that "
+                    "is proposed now; another version of the proposer's library? Climb with "
+                    "fresh=True to start over"
+                )
+            self.search.retire(scores)
+
+    def _commit_now_and_then(self) -> None:
+        slow = self._spec.target.slow_to_create
+        every = SLOW_COMMIT_SECONDS if slow else COMMIT_SECONDS
+        late = time.perf_counter() - self._committed >= every
+        if late or self._history.held_bytes >= HELD_BYTES:
+            self._commit(wait=False)
+
+    def _commit(self, *, wait: bool) -> None:
+        self._committed = time.perf_counter()
+        state: Mapping[str, npt.NDArray[Any]] = self.search.state() or {
+            "retired": np.array(self.search.retired)
+        }
+        best = self.search.best
+        columns = self._spec.space.columns(best.state[None]) if best.number != NOBODY else {}
+        summary = {
+            "evaluations": self.search.evaluations,
+            "seconds": round(self._seconds, 3),
+            "best": {
+                "score": best.score if best.number != NOBODY else None,
+                "candidate": best.number,
+                "state": {name: values[0].tolist() for name, values in columns.items()},
+            },
+        }
+        kept = {"seconds": np.array(self._seconds), "evaluated": np.array(self._dispatch.evaluated)}
+        self._history.commit({**state, **kept}, summary, self._lease.ticket, wait=wait)

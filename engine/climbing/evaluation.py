@@ -1,0 +1,200 @@
+"""`evaluate`: scores a batch of candidates, on a worker.
+
+A candidate for which the objective raises, or returns no finite number, fails alone: the batch is
+halved until it is found. An objective that does not return is abandoned, and its process with it.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from importlib import import_module
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from distributed.worker import get_worker
+
+from ...storage.errors import BlockError
+from ..worker.sent_graph import GraphKey, held_graph
+from ..worker.task import settle
+from ..worker.user_code import Sources, frames_of, in_words
+from ..worker.values.setups import arguments_of
+from .in_time import in_time
+from .objective import Objective
+from .scores import BatchScores
+from .spaces.space import Space
+
+ARRAYS = {"numpy": "numpy", "cupy": "cupy", "jax": "jax.numpy"}
+"""Names of the arrays that an objective can be given, and the modules that make them."""
+
+States = npt.NDArray[Any]
+
+
+@dataclass(frozen=True, kw_only=True)
+class EvaluationContext:
+    """What is the same for every batch of a climb.
+
+    Attributes
+    ----------
+    arrays : str
+        A key of `ARRAYS`.
+    timeout : float
+        Seconds after which a call of the objective is abandoned.
+    """
+
+    space: Space
+    arrays: str
+    timeout: float
+    sources: Sources
+
+
+def evaluate(
+    key: GraphKey, context: EvaluationContext, states: States, compares: bool
+) -> BatchScores:
+    """Score candidates ``[k, d]``.
+
+    Parameters
+    ----------
+    compares : bool
+        Whether the first candidates are scored alone too, to see whether their scores depend on
+        the batch.
+
+    Raises
+    ------
+    BlockError
+        The objective did not return a number for each candidate, its setup failed, or scores depend
+        on the batch.
+    """
+    worker = get_worker()
+    settle(worker)
+    with held_graph(key) as objective:
+
+        def scores() -> BatchScores:
+            with arguments_of([objective], "cpu", context.sources) as made:
+                call = _Calls(objective, context, made.by_block.get(objective.name, {}))
+                return call.batch(states, compares)
+
+        nanny = bool(worker.nanny)  # without one, the process may be the client's, and must stay
+        found = in_time(scores, context.timeout, ends_process=nanny)
+    if found is None:
+        return BatchScores(scores=np.full(len(states), np.nan), unanswered=True)
+    return replace(found, worker=str(worker.name))
+
+
+class _Calls:
+    """Calls an objective with candidates."""
+
+    def __init__(
+        self, objective: Objective, context: EvaluationContext, arguments: Mapping[str, Any]
+    ) -> None:
+        self._objective, self._context, self._arguments = objective, context, arguments
+        self._numpy = import_module(ARRAYS[context.arrays])
+
+    def batch(self, states: States, compares: bool) -> BatchScores:
+        failures: dict[int, str] = {}
+        scores = np.full(len(states), np.nan)
+        states.flags.writeable = False
+        began = time.perf_counter()
+        if self._objective.vectorized:
+            self._halved(states, 0, scores, failures)
+        else:
+            self._one_by_one(states, scores, failures)
+        seconds = time.perf_counter() - began
+        if compares:
+            self._compare(states, scores)
+        return BatchScores(scores=scores, failures=failures, seconds=seconds)
+
+    def _one_by_one(
+        self, states: States, scores: npt.NDArray[np.float64], failures: dict[int, str]
+    ) -> None:
+        columns = self._converted(states)
+        single = not isinstance(columns, Mapping)
+        for row in range(len(states)):
+            one = columns[row] if single else {name: part[row] for name, part in columns.items()}
+            try:
+                returned = self._objective.function(one, **self._arguments)
+            except Exception as error:  # noqa: BLE001 (a user's code may raise anything)
+                failures[row] = self._why(error)
+                continue
+            self._enter(self._numbers(returned, 1), row, scores, failures)
+
+    def _halved(
+        self,
+        states: States,
+        first: int,
+        scores: npt.NDArray[np.float64],
+        failures: dict[int, str],
+    ) -> None:
+        try:
+            returned = self._objective.function(self._converted(states), **self._arguments)
+        except Exception as error:  # noqa: BLE001 (as above)
+            if len(states) == 1:
+                failures[first] = self._why(error)
+                return
+            middle = len(states) // 2
+            self._halved(states[:middle], first, scores, failures)
+            self._halved(states[middle:], first + middle, scores, failures)
+            return
+        self._enter(self._numbers(returned, len(states)), first, scores, failures)
+
+    def _converted(self, states: States) -> Any:
+        given = self._context.space.argument(states)
+        if self._numpy is np:
+            return given
+        if isinstance(given, Mapping):
+            return {name: self._numpy.asarray(part) for name, part in given.items()}
+        return self._numpy.asarray(given)
+
+    def _numbers(self, returned: Any, count: int) -> npt.NDArray[np.float64]:
+        host = returned.get() if self._context.arrays == "cupy" else returned
+        name = self._objective.name
+        try:
+            numbers = np.asarray(host)
+            shape = numbers.shape
+            if numbers.dtype.kind not in "biuf":
+                raise TypeError(f"{numbers.dtype} is not a type of numbers")
+            numbers = numbers.astype(np.float64).reshape(-1)
+        except (TypeError, ValueError) as error:
+            raise BlockError(
+                f"objective {name!r} returned {in_words(error)}; it must return "
+                f"{'one number per candidate' if self._objective.vectorized else 'a number'}"
+            ) from error
+        if len(numbers) != count or (self._objective.vectorized and len(shape) != 1):
+            raise BlockError(
+                f"objective {name!r} returned an array of shape {shape} for {count} candidates; "
+                f"it must return {f'({count},)' if self._objective.vectorized else 'a number'}"
+            )
+        return numbers
+
+    @staticmethod
+    def _enter(
+        numbers: npt.NDArray[np.float64],
+        first: int,
+        scores: npt.NDArray[np.float64],
+        failures: dict[int, str],
+    ) -> None:
+        finite = np.isfinite(numbers)
+        scores[first : first + len(numbers)] = np.where(finite, numbers, np.nan)
+        for row in np.flatnonzero(~finite).tolist():
+            failures[first + row] = f"the score is {numbers[row]}"
+
+    def _why(self, error: BaseException) -> str:
+        frames = frames_of(error, self._context.sources)
+        return f"{in_words(error)} ({frames[-1].brief})" if frames else in_words(error)
+
+    def _compare(self, states: States, scores: npt.NDArray[np.float64]) -> None:
+        for row in {0, len(states) - 1}:
+            alone = np.full(1, np.nan)
+            if self._objective.vectorized:
+                self._halved(states[row : row + 1], 0, alone, {})
+            else:
+                self._one_by_one(states[row : row + 1], alone, {})
+            if alone.tobytes() != scores[row : row + 1].tobytes():
+                raise BlockError(
+                    f"objective {self._objective.name!r} gives one candidate two scores: "
+                    f"{scores[row]!r} and {alone[0]!r} alone. If it is random, seed it; if its "
+                    "bits depend on the number of candidates in a batch, give batch=, which "
+                    "makes batches the same in every climb"
+                )

@@ -1,0 +1,180 @@
+"""`Climb`: the handle on a climb that is in progress or has ended, and `Summit`, its result.
+
+`climb` creates it; what the climb does is in `driver`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy.typing as npt
+
+from ...storage.errors import PaniniError, RunCancelled, RunFailed
+from ...storage.store.leases.lease import Lease
+from ..monitoring.climb_progress import ClimbProgress
+from ..monitoring.dashboard.link import DashboardLink
+from ..monitoring.events import Climbed, Event, Failed, Finished
+from ..run.background.active import CLOSED, is_closed
+from ..run.background.work import Background
+from .driver import Driver
+from .proposers.proposer import NOBODY
+from .spec import ClimbSpec
+
+
+@dataclass(frozen=True, kw_only=True)
+class Summit:
+    """The best state of a climb.
+
+    Attributes
+    ----------
+    score : float
+    state : ndarray or dict of ndarray
+        For a `Product` space an array for each component.
+    candidate : int
+        Its number.
+    evaluations, failed : int
+        Candidates that were evaluated, and those of them that have no score.
+    seconds : float
+        Seconds that the climb took, in all of its sessions.
+    results, name : str
+        The store, and the climb's name in it; see `open_climb`.
+    judgement : tuple of (str, str)
+        What the objective says about the state, in words.
+    """
+
+    score: float
+    state: npt.NDArray[Any] | Mapping[str, npt.NDArray[Any]]
+    candidate: int
+    evaluations: int
+    failed: int
+    seconds: float
+    results: str
+    name: str
+    judgement: tuple[tuple[str, str], ...] = ()
+
+    def __repr__(self) -> str:
+        said = "".join(f"\n  {heading}: {words}" for heading, words in self.judgement)
+        failed = f", {self.failed:,} failed" if self.failed else ""
+        return (
+            f"<Summit of {self.name!r}: {self.score:.6g}, candidate {self.candidate:,} of "
+            f"{self.evaluations:,}{failed}{said}>"
+        )
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the summit as JSON."""
+        parts = self.state if isinstance(self.state, Mapping) else {"state": self.state}
+        return {
+            "score": self.score,
+            "state": {name: values.tolist() for name, values in parts.items()},
+            "candidate": self.candidate,
+            "evaluations": self.evaluations,
+            "failed": self.failed,
+            "seconds": round(self.seconds, 3),
+            "results": self.results,
+            "name": self.name,
+            "judgement": dict(self.judgement),
+        }
+
+
+class Climb(Background[Summit]):
+    """A climb that is in progress or has ended. Created by `climb`.
+
+    Attributes
+    ----------
+    events : EventStream
+        The events of the climb, as they happen.
+    results : str
+        URL of the store.
+    name : str
+        Name of the climb in the store.
+    cancelled : bool
+        Whether `cancel` was called.
+    """
+
+    noun = "climb"
+    again = "Climb again to go on"
+
+    def __init__(self, spec: ClimbSpec, results: str, lease: Lease, link: DashboardLink) -> None:
+        super().__init__(spec.client, results)
+        self.name = spec.name
+        self._spec, self._link = spec, link
+        self._driver = Driver(spec, lease, self.events)
+        self._progress = self._driver.progress
+        self.events.subscribe(self._listen)
+        self._begin()
+
+    def cancel(self) -> None:
+        """Stop the climb, and keep its history; climbing again goes on."""
+        self.cancelled = True
+        self._driver.cancel()
+
+    def abandon(self) -> None:
+        """Release the lease of a climb that was cancelled and has not stopped within a while."""
+        self._driver.abandon()
+
+    def status(self) -> ClimbProgress:
+        """Return the current progress."""
+        return self._progress
+
+    @property
+    def dashboard_link(self) -> str:
+        """URL of dask's dashboard, for a browser such as the one that shows this notebook."""
+        return self._link.url
+
+    def __repr__(self) -> str:
+        return f"<Climb {self.name!r} in {self.results}: {self._progress.line()}>"
+
+    def _listen(self, event: Event) -> None:
+        match event:
+            case Climbed():
+                self._progress = event.progress
+            case Finished():
+                self._progress = replace(self._driver.progress, state="finished")
+            case Failed(error=error):
+                state = "stopped" if isinstance(error, RunCancelled) else "failed"
+                why = str(error).strip().partition("\n")[0] or type(error).__name__
+                self._progress = replace(self._driver.progress, state=state, reason=why)
+
+    def _work(self) -> Summit:
+        """Run the driver; translate the loss of the cluster into the user's terms."""
+        from distributed.client import ClosedClientError
+        from distributed.comm.core import CommClosedError
+
+        try:
+            self._driver.work()
+        except PaniniError:
+            raise
+        except Exception as error:  # whatever a request to the scheduler raises
+            if is_closed(self._client):
+                raise RunFailed(CLOSED) from None
+            if isinstance(error, CommClosedError | ClosedClientError):
+                raise RunFailed(f"the cluster went away ({error}); climb again to go on") from error
+            raise
+        return self._summit()
+
+    def _summit(self) -> Summit:
+        best, now = self._driver.search.best, self._driver.progress
+        if best.number == NOBODY:
+            raise RunFailed("no candidate has a score; a larger budget may find one")
+        judge = self._spec.objective.judge
+        parts = self._spec.space.columns(best.state[None])
+        single = set(parts) == {"state"}
+        return Summit(
+            score=best.score,
+            state=parts["state"][0] if single else {name: one[0] for name, one in parts.items()},
+            candidate=best.number,
+            evaluations=now.evaluations,
+            failed=now.failed,
+            seconds=now.elapsed,
+            results=self.results,
+            name=self.name,
+            judgement=tuple(judge(best.state)) if judge else (),
+        )
+
+    def _succeeded(self, seconds: float) -> None:
+        self.events.publish(Finished(seconds))
+
+    def _close(self) -> None:
+        """Everything was released by the driver."""

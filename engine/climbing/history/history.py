@@ -1,0 +1,316 @@
+"""`History`: writes a climb to its folder, and takes it up again."""
+
+from __future__ import annotations
+
+import io
+import json
+import zipfile
+from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import suppress
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from .... import __version__
+from ....storage.errors import ResultsDamaged, ResultsMismatch
+from ....storage.messages.names import listed
+from ....storage.store.leases.lease import LeaseTicket
+from ....storage.targets.target import Target
+from ..proposers.proposer import Acceptance, Round
+from ..scores import Scored
+from ..spaces.space import Space
+from .table import Column, Table
+
+CLIMB_KEY, STATE_KEY = "_run/climb.json", "_run/state.npz"
+
+ACCEPTED, FAILED, CANDIDATES = "accepted", "failed", "candidates"
+"""Names of the tables."""
+
+MOST_REASONS = 1000
+"""Maximum number of different reasons of failures; further ones are counted as the last."""
+
+HELD_BYTES = 8 << 20
+"""Bytes of rows in memory from which they are written."""
+
+_WHO = (Column("climber", "int32"), Column("order", "int64"), Column("worker", "int32"))
+_WHEN = (Column("seconds", "float64"), Column("at", "float64"))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Resumed:
+    """What was written of a climb: the search's state, and the seconds that it has taken."""
+
+    state: Mapping[str, npt.NDArray[Any]]
+    seconds: float
+    evaluated: int
+
+
+class History:
+    """The tables of a climb.
+
+    Attributes
+    ----------
+    workers, reasons : list of str
+        What the columns of these names are indexes of.
+
+    Parameters
+    ----------
+    facts : mapping
+        What decides the climb's states, as JSON: the objective, the space, the settings.
+    every : bool
+        Whether every candidate is kept, and not only those that were accepted or failed.
+    """
+
+    def __init__(
+        self, target: Target, space: Space, facts: Mapping[str, Any], *, every: bool
+    ) -> None:
+        self.target, self._space, self.facts = target, space, facts
+        states = [
+            Column(name, str(part.dtype), part.shape[1:])
+            for name, part in space.columns(np.zeros((0, space.dimensions), space.dtype)).items()
+        ]
+        score, parent = Column("score", "float64"), Column("parent", "int64")
+        number = Column("candidate", "int64")
+        self.accepted = Table(
+            ACCEPTED, [*states, score, number, parent, Column("kind", "uint8"), *_WHO, *_WHEN]
+        )
+        self.failed = Table(FAILED, [*states, number, parent, Column("reason", "int32"), *_WHO])
+        self.candidates = (
+            Table(CANDIDATES, [*states, score, parent, *_WHO, *_WHEN]) if every else None
+        )
+        self.workers: list[str] = []
+        self.reasons: list[str] = []
+        self._writer = ThreadPoolExecutor(1, "paninifs-climb-history")
+        self._writing: Future[None] | None = None
+
+    @property
+    def tables(self) -> Sequence[Table]:
+        """The tables."""
+        kept = () if self.candidates is None else (self.candidates,)
+        return (self.accepted, self.failed, *kept)
+
+    @property
+    def held_bytes(self) -> int:
+        """Bytes of rows that are not in complete chunks yet."""
+        return sum(table.held_bytes for table in self.tables)
+
+    # --- appending --------------------------------------------------------------------------------
+
+    def add(self, of: Round, scored: Scored, accepted: Sequence[Acceptance], at: float) -> None:
+        """Append a retired round.
+
+        Parameters
+        ----------
+        at : float
+            Seconds since the climb began.
+        """
+        who = {
+            "climber": np.full(len(of.states), of.climber),
+            "order": scored.order,
+            "worker": self._indexes(scored.workers, self.workers),
+        }
+        when = {"seconds": scored.seconds, "at": np.full(len(of.states), at)}
+        numbers = of.first + np.arange(len(of.states))
+        states = self._space.columns(of.states)
+        rows = np.array([one.row for one in accepted], np.int64)
+        self.accepted.append(
+            {
+                **{name: column[rows] for name, column in (states | who | when).items()},
+                "score": scored.scores[rows],
+                "candidate": numbers[rows],
+                "parent": np.array([one.parent for one in accepted], np.int64),
+                "kind": np.array([one.kind for one in accepted], np.uint8),
+            }
+        )
+        rows = np.array(sorted(scored.failures), np.int64)
+        why = [scored.failures[row] for row in rows.tolist()]
+        self.failed.append(
+            {
+                **{name: column[rows] for name, column in (states | who).items()},
+                "candidate": numbers[rows],
+                "parent": np.full(len(rows), of.parent),
+                "reason": self._indexes(why, self.reasons),
+            }
+        )
+        if self.candidates is not None:
+            parents = np.full(len(of.states), of.parent)
+            self.candidates.append(
+                states | who | when | {"score": scored.scores, "parent": parents}
+            )
+
+    def _indexes(self, names: Sequence[str], known: list[str]) -> npt.NDArray[np.int32]:
+        for name in dict.fromkeys(names):
+            if name not in known and len(known) < MOST_REASONS:
+                known.append(name)
+        at = {name: index for index, name in enumerate(known)}
+        return np.array([at.get(name, len(known) - 1) for name in names], np.int32)
+
+    # --- writing ----------------------------------------------------------------------------------
+
+    def commit(
+        self,
+        state: Mapping[str, npt.NDArray[Any]],
+        summary: Mapping[str, Any],
+        ticket: LeaseTicket,
+        *,
+        wait: bool,
+    ) -> None:
+        """Write what was appended, then the state that continues after it.
+
+        Parameters
+        ----------
+        state : mapping of str to ndarray
+            See `Search.state`, with ``seconds`` and ``evaluated``.
+        summary : mapping
+            How far the climb has come, for readers.
+        wait : bool
+            Wait until it is written, instead of writing in the background.
+        """
+        self.settle()
+        chunks: dict[str, bytes] = {}
+        group = {"climb": dict(self.facts), "workers": self.workers, "reasons": self.reasons}
+        metadata = {
+            "zarr.json": json.dumps(
+                {
+                    "zarr_format": 3,
+                    "node_type": "group",
+                    "attributes": {**group, **summary},
+                },
+                indent=1,
+            ).encode()
+        }
+        for table in self.tables:
+            changed, described = table.objects()
+            chunks |= changed
+            metadata |= described
+        rows = {f"rows_{table.name}": np.array(table.rows) for table in self.tables}
+        kept = io.BytesIO()
+        names = {
+            "workers": np.array(json.dumps(self.workers)),
+            "reasons": np.array(json.dumps(self.reasons)),
+        }
+        np.savez(kept, **{**state, **rows, **names})
+        steps = (chunks, metadata, {STATE_KEY: kept.getvalue()})
+
+        def write() -> None:
+            ticket.check(self.target)
+            self.target.put_all(*steps)
+
+        self._writing = self._writer.submit(write)
+        if wait:
+            self.settle()
+
+    def settle(self) -> None:
+        """Wait for what is being written; raise its error."""
+        if self._writing is not None:
+            writing, self._writing = self._writing, None
+            writing.result()
+
+    def close(self) -> None:
+        """Wait for what is being written, and end."""
+        with suppress(Exception):  # raised by `settle`, if anybody waits for it
+            self.settle()
+        self._writer.shutdown()
+
+    def rounds(self, count: int, neighbours: int) -> Iterator[tuple[Any, Any]]:
+        """Yield the scores and the states of the first rounds, from the table of all candidates."""
+        table = self.candidates
+        assert table is not None  # a proposer that is told all rounds again has it
+        names = [column.name for column in table.columns]
+        states = [column for column in table.columns[: names.index("score")]]
+        score = table.columns[names.index("score")]
+        held: list[tuple[Any, Any]] = []
+        for number in range(-(-table.rows // table.chunk_rows)):
+            parts = [table.chunk(self.target, column, number) for column in states]
+            joined = parts[0] if len(parts) == 1 else np.concatenate(parts, axis=1)
+            held.append((table.chunk(self.target, score, number), joined.astype(self._space.dtype)))
+            scores, rows = (np.concatenate(part) for part in zip(*held, strict=True))
+            whole = len(scores) - len(scores) % neighbours
+            for at in range(0, whole, neighbours):
+                if count == 0:
+                    return
+                count -= 1
+                yield scores[at : at + neighbours], rows[at : at + neighbours]
+            held = [(scores[whole:], rows[whole:])]
+
+    # --- beginning and resuming -------------------------------------------------------------------
+
+    def begin(self, ticket: LeaseTicket, *, fresh: bool) -> Resumed | None:
+        """Begin the climb, or continue one that was begun with the same facts.
+
+        Raises
+        ------
+        ResultsMismatch
+            Another climb was begun there.
+        ResultsDamaged
+            What was written cannot be read.
+        """
+        every = self.candidates is not None
+        if fresh:
+            self._discard(ticket)
+        known = self.target.get(CLIMB_KEY)
+        if known is None:
+            self._discard(ticket)
+            about = {
+                "facts": self.facts,
+                "every": every,
+                "created": datetime.now(UTC).isoformat(timespec="seconds"),
+                "versions": {"paninifs": __version__, "numpy": np.__version__},
+            }
+            self.target.put(CLIMB_KEY, json.dumps(about, indent=1).encode())
+            return None
+        self._require_same(known, every)
+        data = self.target.get(STATE_KEY)
+        return None if data is None else self._resumed(data)
+
+    def _require_same(self, known: bytes, every: bool) -> None:
+        try:
+            about = json.loads(known)
+            facts, kept = about["facts"], about["every"]
+        except (ValueError, KeyError, TypeError) as error:
+            raise ResultsDamaged(
+                f"{self.target.url}/{CLIMB_KEY} is damaged; climb with fresh=True to start over"
+            ) from error
+        ours = json.loads(json.dumps({**self.facts, "every": every}))
+        theirs = {**facts, "every": kept}
+        differ = [name for name in ours if ours[name] != theirs.get(name)]
+        inner = [
+            f"{name}.{part}"
+            for name in differ
+            if isinstance(ours[name], dict) and isinstance(theirs.get(name), dict)
+            for part in ours[name]
+            if ours[name][part] != theirs[name].get(part)
+        ]
+        if differ:
+            raise ResultsMismatch(
+                f"{self.target.url} holds another climb: {listed(inner or differ)} differ; give "
+                "another name, or fresh=True to start over"
+            )
+
+    def _resumed(self, data: bytes) -> Resumed:
+        try:
+            with np.load(io.BytesIO(data), allow_pickle=False) as read:
+                state = dict(read)
+            counts = {table: int(state.pop(f"rows_{table.name}")) for table in self.tables}
+            self.workers = list(json.loads(str(state.pop("workers"))))
+            self.reasons = list(json.loads(str(state.pop("reasons"))))
+            seconds, evaluated = float(state.pop("seconds")), int(state.pop("evaluated"))
+        except (ValueError, KeyError, OSError, zipfile.BadZipFile) as error:
+            raise ResultsDamaged(
+                f"{self.target.url}/{STATE_KEY} is damaged ({error}); climb with fresh=True to "
+                "start over"
+            ) from error
+        for table, rows in counts.items():
+            table.resume(self.target, rows)
+        return Resumed(state=state, seconds=seconds, evaluated=evaluated)
+
+    def _discard(self, ticket: LeaseTicket) -> None:
+        ticket.check(self.target)
+        keys = [key for key in self.target.sizes() if not key.startswith("_run/lease/")]
+        first = [key for key in (STATE_KEY, CLIMB_KEY) if key in keys]
+        self.target.delete(first)
+        self.target.delete(key for key in keys if key not in first)

@@ -1,0 +1,120 @@
+"""`open_climb`: opens the history of a climb with xarray; `climbs_of` lists those of a store."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Mapping, Sequence
+from os import PathLike
+from typing import TYPE_CHECKING, Any
+
+from ....storage.errors import ColumnNotFound, ResultsDamaged, ResultsNotFound
+from ....storage.messages.names import did_you_mean, listed, quoted
+from ....storage.messages.tracebacks import short_traceback
+from ....storage.targets.open import open_target
+from ....storage.targets.target import Target
+from ....storage.targets.zarr_store import TargetStore
+
+if TYPE_CHECKING:
+    import xarray as xr
+
+CLIMBS = "climbs"
+"""Folder of a store's climbs."""
+
+_GROUP = "zarr.json"
+
+
+@short_traceback
+def open_climb(
+    results: str | PathLike[str],
+    name: str,
+    table: str = "accepted",
+    *,
+    storage_options: Mapping[str, Any] | None = None,
+) -> xr.Dataset:
+    """Open the history of a climb; it may be going on.
+
+    Parameters
+    ----------
+    results : str or path
+        The store.
+    name : str
+        The climb.
+    table : str
+        ``"accepted"``, with a row for each accepted state; ``"failed"``, with one for each
+        candidate without a score; or ``"candidates"``, if all were kept.
+    storage_options : mapping, optional
+        Passed to fsspec.
+
+    Returns
+    -------
+    xarray.Dataset
+        Lazy arrays along the table's name. ``state`` [rows, d], or an array for each component of a
+        `Product`; ``score`` (float64), ``candidate`` and ``parent`` (their numbers; -1: none),
+        ``kind`` (see the attribute ``kinds``), ``climber``, ``order`` (place among the results as
+        they came), ``worker`` and ``reason`` (indexes of the attributes ``workers`` and
+        ``reasons``), ``seconds`` of the evaluation, and ``at``, the seconds after which the
+        candidate was retired. The attribute ``best`` is the best candidate.
+
+    Raises
+    ------
+    ResultsNotFound
+        There is no such climb.
+    ColumnNotFound
+        It has no such table.
+    """
+    import xarray as xr
+
+    target = climb_target(results, name, storage_options)
+    attributes = attributes_of(target)
+    tables = sorted({key.split("/")[0] for key in target.sizes() if key.endswith(f"/{_GROUP}")})
+    if table not in tables:
+        raise ColumnNotFound(
+            f"{target.url} has no table {quoted(table)}; it has: {listed(tables)}"
+            f"{did_you_mean(table, tables)}"
+        )
+    found = xr.open_zarr(TargetStore(target), group=table, consolidated=False, zarr_format=3)
+    return found.assign_attrs(attributes)
+
+
+def climb_target(
+    results: str | PathLike[str], name: str, storage_options: Mapping[str, Any] | None = None
+) -> Target:
+    """Return the folder of a climb.
+
+    Raises
+    ------
+    ResultsNotFound
+        There is no such climb.
+    """
+    store = os.fspath(results).rstrip("/")
+    target = open_target(f"{store}/{CLIMBS}/{name}", storage_options)
+    if target.get(_GROUP) is None:
+        known = climbs_of(results, storage_options)
+        others = f"; it has: {listed(known)}{did_you_mean(name, known)}" if known else ""
+        raise ResultsNotFound(f"{store} has no climb {quoted(name)}{others}")
+    return target
+
+
+def climbs_of(
+    results: str | PathLike[str], storage_options: Mapping[str, Any] | None = None
+) -> Sequence[str]:
+    """Return the names of a store's climbs."""
+    folder = open_target(f"{os.fspath(results).rstrip('/')}/{CLIMBS}", storage_options)
+    groups = (key.split("/") for key in folder.sizes() if key.endswith(f"/{_GROUP}"))
+    return sorted(parts[0] for parts in groups if len(parts) == 2)
+
+
+def attributes_of(target: Target) -> Mapping[str, Any]:
+    """Return the attributes of a climb's group.
+
+    Raises
+    ------
+    ResultsDamaged
+        They cannot be read.
+    """
+    try:
+        attributes: Mapping[str, Any] = json.loads(target.get(_GROUP) or b"")["attributes"]
+    except (ValueError, KeyError, TypeError) as error:
+        raise ResultsDamaged(f"{target.url}/{_GROUP} is damaged") from error
+    return attributes
