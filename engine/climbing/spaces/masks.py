@@ -53,7 +53,12 @@ class Masks(Space):
         self, state: States, base: States, children: States, *, chosen: npt.NDArray[np.int64]
     ) -> States:
         """Return `state` with the flips of the chosen children; a bit flipped twice stays."""
-        return accumulated(np.bitwise_xor, state, children ^ base, chosen)
+        changed = np.concatenate([children != base, np.zeros((1, self.dimensions), bool)])
+        wanted = np.concatenate([children, children[:1]])
+        made = np.tile(state, (len(chosen), 1))
+        for column in chosen.T:  # -1 is the last row: nothing is changed
+            np.copyto(made, wanted[column], where=changed[column])
+        return made
 
     def from_unit(self, unit: npt.NDArray[np.float64]) -> States:
         """Return 1 where a coordinate is at least a half."""

@@ -82,7 +82,8 @@ class Permutations(Space):
         self, state: States, base: States, children: States, *, chosen: Ints
     ) -> States:
         """Return `state` after the moves of the chosen children, one after another."""
-        places_in_base = np.argsort(base, kind="stable")[children]
+        places = np.argsort(base, axis=1, kind="stable")
+        places_in_base = np.take_along_axis(places, children, axis=1)
         unmoved = np.arange(self.dimensions)
         padded = np.concatenate([places_in_base, unmoved[None]])  # −1 is the last row: no move
         made = np.tile(state, (len(chosen), 1))

@@ -116,7 +116,7 @@ class Product(Space):
             [
                 space.with_changes(
                     state[part].astype(space.dtype),
-                    base[part].astype(space.dtype),
+                    base[:, part].astype(space.dtype),
                     children[:, part].astype(space.dtype),
                     chosen=chosen,
                 )
@@ -172,8 +172,7 @@ class Product(Space):
         return self.columns(states)
 
     def _particulars(self) -> Mapping[str, Any]:
-        # A list, since the order of components is part of what a state means.
-        return {"components": [[name, space.describe()] for name, space in self.components.items()]}
+        return {"components": {name: part.describe() for name, part in self.components.items()}}
 
 
 def _check_component(name: str, space: Any) -> None:

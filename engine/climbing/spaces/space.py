@@ -111,7 +111,7 @@ class Space(ABC):
             Number of rows.
         """
         chosen = chosen_children(rng, len(children), count)
-        return self.with_changes(state, base, children, chosen=chosen)
+        return self.with_changes(state, np.broadcast_to(base, children.shape), children, chosen=chosen)
 
     @abstractmethod
     def with_changes(

@@ -6,6 +6,7 @@ import json
 import pickle
 from itertools import chain, combinations
 from statistics import fmean, pvariance
+from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
@@ -22,6 +23,7 @@ from paninifs.engine.climbing.objectives.labelled_shares import (
     labelled_shares,
     parted,
 )
+from paninifs.engine.climbing.objectives.on_host import on_host
 from paninifs.engine.climbing.objectives.signature_separation import signature_separation
 from paninifs.engine.nsm.material import Material
 from paninifs.graphs.inventories import DHATUS, PRIMES
@@ -181,6 +183,7 @@ COLUMNS = {
     "pandas": pd.Series,
     "categorical": pd.Categorical,
     "Arrow": pa.array,
+    "dictionary": lambda names: pa.array(names).dictionary_encode(),
     "chunked": lambda names: pa.chunked_array([names[:1], names[1:]]),
     "Polars": pl.Series,
     "xarray": lambda names: xr.DataArray(np.array(names, object)),
@@ -218,6 +221,7 @@ def test_a_file_may_give_atoms(tmp_path):
         ((["a", "  "],), "concept 1 has no name"),
         ((["a", None],), "concept 1 has no name"),
         ((pd.Series(["a", np.nan]),), "concept 1 has no name"),
+        ((pa.array(["a", None]),), "concept 1 has no name"),
         ((["a", 3],), "a name is a string, not 3"),
         ((["a"],), "at least two concepts"),
         ((5,), "a path, or a list or column of names, not int"),
@@ -310,7 +314,7 @@ def test_the_start_is_the_prime_base():
 
 @pytest.mark.parametrize("size", BATCHES)
 def test_separation_has_the_same_bits_in_any_batch(size):
-    of = signature_separation()
+    of = signature_separation(folds=11)  # NumPy sums eight or more in another order
     states = of.space.random(np.random.default_rng(1), 200)
     parts = [
         of(of.space.argument(states[start : start + size])) for start in range(0, len(states), size)
@@ -344,9 +348,15 @@ def test_folds_are_stratified_and_follow_from_the_seed():
     assert not np.array_equal(folds, parted(groups, 5, 2))
 
 
-def best_of(of, count):
-    states = of.space.random(np.random.default_rng(0), count)
-    return states[of(of.space.argument(states)).argmax()]
+def climbed(of, rounds):
+    random, state, best = np.random.default_rng(0), of.start, -1.0
+    for number in range(rounds):
+        steps = np.full(128, of.space.first_step * (1.0, 0.3)[number % 2])
+        states = of.space.neighbours(random, state, steps)
+        scores = of(of.space.argument(states))
+        if scores.max() > best:
+            state, best = states[scores.argmax()], scores.max()
+    return state
 
 
 def verdict(of, state):
@@ -355,16 +365,16 @@ def verdict(of, state):
 
 def test_isotopies_are_separated_no_better_than_by_chance():
     of = signature_separation()
-    best = best_of(of, 3000)
-    assert of(of.space.argument(best[None])) > of(of.space.argument(of.start[None])) + 0.05
-    for state in (of.start, best):
+    summit = climbed(of, 60)
+    assert of(of.space.argument(summit[None])) > of(of.space.argument(of.start[None])) + 0.1
+    for state in (of.start, summit):
         assert verdict(of, state).startswith("not more than chance: p = 0.")
 
 
 def test_planted_groups_are_found():
     of = signature_separation(*planted())
-    best = best_of(of, 300)
-    assert verdict(of, best).startswith("more than chance: p = 0.005 of 200 shuffles")
+    best = climbed(of, 30)
+    assert verdict(of, best).startswith("more than chance: p = 0.001 of 1,000 shuffles")
     assert "23 texts that the climb never saw" in dict(of.judge(best))["Texts kept out"]
 
 
@@ -373,9 +383,9 @@ def test_chance_is_called_more_than_chance_as_seldom_as_it_should():
     random = np.random.default_rng(3)
     said = [
         verdict(of, of.start)
-        for of in (signature_separation(shares, random.permutation(labels)) for _ in range(60))
+        for of in (signature_separation(shares, random.permutation(labels)) for _ in range(40))
     ]
-    assert sum(one.startswith("more") for one in said) <= 8  # of 60 · 0.05; more has p = 0.004
+    assert sum(one.startswith("more") for one in said) <= 2  # of 40 · 0.01; more has p = 0.007
 
 
 def test_signatures_that_are_constant_separate_nothing():
@@ -386,6 +396,7 @@ def test_signatures_that_are_constant_separate_nothing():
     assert abs(of(of.space.argument(equal[None]))[0]) < 1e-3
     for state in (without, equal):
         assert verdict(of, state).startswith("not more than chance")
+    assert dict(of.judge(without))["Texts kept out"].startswith("score -1.0000 on 21 texts")
 
 
 def test_texts_are_hashed_as_a_run_does():
@@ -434,7 +445,7 @@ def test_a_dataset_gives_shares_and_a_column_of_labels():
         ({"results": xr.Dataset(), "labels": "kind"}, "no 'dhatu'"),
         ({"primes": [2, 4]}, "distinct prime numbers"),
         ({"folds": 1}, "folds must be a whole number of at least 2"),
-        ({"shuffles": 10}, "shuffles must be a whole number of at least 19"),
+        ({"shuffles": 98}, "shuffles must be a whole number of at least 99"),
     ],
 )
 def test_wrong_groups_say_what_to_do(arguments, says):
@@ -470,6 +481,11 @@ def test_what_changes_scores_changes_the_identity():
     described = [json.dumps(of.describe(), sort_keys=True) for of in made]
     assert len(set(described)) == len(made)
     assert described[0] == json.dumps(dictionary_ambiguity().describe(), sort_keys=True)
+
+
+def test_scores_of_a_device_come_to_the_host():
+    of_a_device = SimpleNamespace(get=lambda: np.arange(2))  # as an array of CuPy
+    assert on_host(of_a_device).tolist() == [0, 1]
 
 
 @pytest.mark.parametrize("make", [dictionary_ambiguity, signature_separation])
