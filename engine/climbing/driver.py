@@ -34,6 +34,9 @@ from .spec import ClimbSpec
 COMMIT_SECONDS, SLOW_COMMIT_SECONDS = 5.0, 30.0
 """Seconds between writes of the history; where creating objects is slow, the larger one."""
 
+FIRST_COMMIT_SECONDS = 0.5
+"""Seconds until the first write of a session."""
+
 HELD_BYTES = 8 << 20
 """Bytes of rows in memory from which the history is written."""
 
@@ -128,6 +131,7 @@ class Driver:
                 self._commit_now_and_then()
         finally:
             self._dispatch.cancel()
+            self.progress = replace(self.progress, elapsed=self._seconds, usd=self._usd)
             self._commit(wait=True)
         self._publish(force=True)
 
@@ -234,8 +238,11 @@ class Driver:
 
     def _commit_now_and_then(self) -> None:
         slow = self._spec.target.slow_to_create
-        every = SLOW_COMMIT_SECONDS if slow else COMMIT_SECONDS
-        late = time.perf_counter() - self._committed >= every
+        most = SLOW_COMMIT_SECONDS if slow else COMMIT_SECONDS
+        now = time.perf_counter()
+        # A session that does not last gets somewhere too.
+        every = min(most, max(FIRST_COMMIT_SECONDS, (now - self._began) / 5))
+        late = now - self._committed >= every
         if late or self._history.held_bytes >= HELD_BYTES:
             self._commit(wait=False)
 

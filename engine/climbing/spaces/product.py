@@ -109,14 +109,14 @@ class Product(Space):
         return np.clip(scaled, space.least_step, 1.0)
 
     def with_changes(
-        self, state: States, base: States, children: States, *, chosen: npt.NDArray[np.int64]
+        self, state: States, bases: States, children: States, *, chosen: npt.NDArray[np.int64]
     ) -> States:
         """Return `state` with the changes of the chosen children in every component."""
         return _joined(
             [
                 space.with_changes(
                     state[part].astype(space.dtype),
-                    base[:, part].astype(space.dtype),
+                    bases[:, part].astype(space.dtype),
                     children[:, part].astype(space.dtype),
                     chosen=chosen,
                 )

@@ -69,7 +69,7 @@ def drawn(space, seed):
     rng = np.random.default_rng(seed)
     random = space.random(rng, ROWS)
     neighbours = space.neighbours(rng, random[0], steps(space))
-    combined = space.combine(rng, random[1], random[0], neighbours, ROWS)
+    combined = combine(space, rng, random[1], random[0], neighbours, ROWS)
     unit = rng.random((ROWS, space.unit_dimensions))
     unit[:2] = [[0.0], [1.0]]
     return {
@@ -116,7 +116,7 @@ def test_nothing_given_is_changed(kind, data, seed):
     unit = rng.random((2, space.unit_dimensions))
     before = children.tobytes(), unit.tobytes()
     space.neighbours(rng, state, steps(space))
-    space.combine(rng, state, base, children, 3)
+    combine(space, rng, state, base, children, 3)
     space.from_unit(unit)
     space.check(state)[:] = 0
     assert (children.tobytes(), unit.tobytes()) == before
@@ -255,18 +255,25 @@ def test_permutations_swap_insert_and_reverse():
     assert min(kinds.values()) > 30
 
 
-def test_masks_combine_flips():
+def combine(space, rng, state, base, children, count):
+    """Return states to which random sets of changes of one state were applied."""
+    chosen = chosen_children(rng, len(children), count)
+    bases = np.broadcast_to(base, children.shape)
+    return space.with_changes(state, bases, children, chosen=chosen)
+
+
+def test_masks_take_the_bits_that_were_changed():
     base, state = np.array([0, 0, 0, 0], "uint8"), np.array([0, 0, 1, 1], "uint8")
     children = np.array([[1, 0, 0, 0], [0, 0, 1, 0]], "uint8")
-    rows = Masks(4).combine(np.random.default_rng(0), state, base, children, 60)
-    assert set(map(tuple, rows.tolist())) == {(1, 0, 1, 1), (0, 0, 0, 1), (1, 0, 0, 1)}
+    rows = combine(Masks(4), np.random.default_rng(0), state, base, children, 60)
+    assert set(map(tuple, rows.tolist())) == {(1, 0, 1, 1), (0, 0, 1, 1)}
 
 
 def test_integers_and_floats_add_differences_within_the_bounds():
     for space in (Integers(2, 0, 5), Floats(2, 0, 5)):
         base, state = space.check([1, 1]), space.check([4, 3])
         children = np.array([[3, 1], [1, 0]], space.dtype)
-        rows = space.combine(np.random.default_rng(0), state, base, children, 60)
+        rows = combine(space, np.random.default_rng(0), state, base, children, 60)
         assert set(map(tuple, rows.tolist())) == {(5, 3), (4, 2), (5, 2)}
 
 
@@ -274,9 +281,9 @@ def test_weights_add_differences():
     space = Simplex(3)
     base, state = np.array([0.5, 0.25, 0.25]), np.array([0.25, 0.25, 0.5])
     children = np.array([[0.25, 0.5, 0.25]])
-    rows = space.combine(np.random.default_rng(0), state, base, children, 2)
+    rows = combine(space, np.random.default_rng(0), state, base, children, 2)
     assert rows.tolist() == [[0.0, 0.5, 0.5]] * 2
-    rows = space.combine(np.random.default_rng(0), rows[0], base, children, 1)  # −0.25 is clipped
+    rows = combine(space, np.random.default_rng(0), rows[0], base, children, 1)  # −0.25 is clipped
     np.testing.assert_allclose(rows, [[0.0, 0.6, 0.4]], rtol=1e-15)
 
 
@@ -284,7 +291,7 @@ def test_permutations_apply_one_move_after_another():
     space = Permutations(4)
     base, state = np.array([3, 2, 1, 0]), np.array([0, 1, 2, 3])
     children = np.array([[2, 3, 1, 0], [3, 2, 0, 1]])  # the first two and the last two, swapped
-    rows = space.combine(np.random.default_rng(0), state, base, children, 60)
+    rows = combine(space, np.random.default_rng(0), state, base, children, 60)
     assert set(map(tuple, rows.tolist())) == {(1, 0, 2, 3), (0, 1, 3, 2), (1, 0, 3, 2)}
 
 
@@ -370,7 +377,7 @@ def test_a_product_combines_the_same_children_in_all_components():
     space = Product(taken=Masks(2), counts=Integers(2, 0, 1))
     base = np.zeros(4)
     children = np.array([[1.0, 0, 1, 0], [0, 1, 0, 1]])
-    rows = space.combine(np.random.default_rng(0), base, base, children, 60)
+    rows = combine(space, np.random.default_rng(0), base, base, children, 60)
     assert np.array_equal(rows[:, :2], rows[:, 2:])
 
 
