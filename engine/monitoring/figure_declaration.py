@@ -157,7 +157,8 @@ class FigureHolder:
 
 
 def _declared_by(holder: object) -> tuple[Declaration, ...]:
-    return declared(type(holder))
+    kind: type = type(holder)
+    return declared(kind)
 
 
 def from_fields(kind: type[T], message: Mapping[str, Any]) -> T:
