@@ -19,7 +19,6 @@ import paninifs as pf
 from paninifs.engine.monitoring.climb_figures import ClimbFigures
 from paninifs.engine.monitoring.climb_progress import ClimbProgress
 from paninifs.engine.monitoring.climb_recorder import ClimbRecorder
-from paninifs.engine.monitoring.dashboard import telemetry
 from paninifs.engine.monitoring.dashboard.link import DashboardLink
 from paninifs.engine.monitoring.dashboard.message import CLIMB_TOPIC, TOPIC, encode
 from paninifs.engine.monitoring.dashboard.monitor import Monitor
@@ -401,14 +400,6 @@ def test_a_scheduler_that_lacks_this_package_is_told_of_and_does_the_climb(climb
     assert going.dashboard_link.endswith("/status")
 
 
-def test_a_listener_that_fails_to_tell_does_not_disturb_the_climb(climb, monkeypatch):
-    def torn(*_):
-        raise OSError("the scheduler went away")
-
-    monkeypatch.setattr(telemetry.Telemetry, "send", torn)
-    assert climb(evaluations=32).result().evaluations == 32
-
-
 def test_progress_is_shown_unless_declined(climb, monkeypatch):
     shown = []
     monkeypatch.setattr("paninifs.engine.climbing.climb.show", lambda *given: shown.append(given))
@@ -428,10 +419,11 @@ client = pf.connect("threads", workers=1, quiet=True)
 # %%
 @pf.objective(vectorized=True)
 def ones(masks): return masks.sum(axis=1)
-climb = pf.climb(ones, pf.Masks(12), "s.zarr", evaluations=640)
+climb = pf.climb(ones, pf.Masks(12), "s.zarr", seconds=2)
+# %%
+climb
 # %%
 summit = climb.result()
-climb
 # %%
 client.close()
 """
@@ -442,6 +434,6 @@ def test_a_notebook_shows_the_climb_while_it_goes_on_and_as_a_value(tmp_path):
     client_of(notebook, tmp_path).execute()
     for cell in (1, 2):
         (shown,) = notebook.cells[cell].outputs
-        page = shown.data["text/html"]
+        page = shown.data["text/html"]  # replaced in place, up to the end
         assert '<progress max="1" value="1" aria-label="budget spent">' in page
-        assert "finished, 640 evaluations, best 12" in page
+        assert re.search("finished, [0-9,]+ evaluations, best 12 ", page)
