@@ -17,6 +17,10 @@ from ...storage.targets.open import open_target
 from ..cluster.main_guard import require_no_loading
 from ..cluster.usable_client import usable_client
 from ..monitoring.dashboard.link import dashboard_link
+from ..monitoring.dashboard.telemetry import install, page_for
+from ..monitoring.display import show
+from ..monitoring.display.standing import of_climb
+from ..monitoring.events import Notice
 from ..run.background.active import going
 from ..worker.user_code import sources_of_functions
 from .budget import Budget
@@ -129,7 +133,8 @@ def climb(
     client : distributed.Client, optional
         The cluster to run on; by default the most recent client.
     progress : bool
-        Show progress.
+        Show progress: a bar in a terminal, a card in a notebook, and elsewhere a line every ten
+        seconds, or fewer in a long climb.
     storage_options : mapping, optional
         For fsspec, if `results` is a URL.
 
@@ -204,11 +209,15 @@ def climb(
         every=keep == "all",
         fresh=fresh,
     )
-    return _started(spec, os.fspath(results), progress=progress)
+    started = _started(spec, os.fspath(results))
+    if progress:
+        show(started.events, started._repr_html_, lambda: of_climb(started.status()))
+    return started
 
 
-def _started(spec: ClimbSpec, results: str, *, progress: bool) -> Climb:
-    link = dashboard_link(spec.client)
+def _started(spec: ClimbSpec, results: str) -> Climb:
+    problem = install(spec.client)
+    link = dashboard_link(spec.client, page_for(problem))  # once, in the user's own thread
     for one in going():  # a cancelled climb of this process may be ending
         if (
             isinstance(one, Climb)
@@ -226,6 +235,8 @@ def _started(spec: ClimbSpec, results: str, *, progress: bool) -> Climb:
     except BaseException:  # otherwise nothing would ever release it
         lease.release()
         raise
+    if problem:
+        started.events.publish(Notice(problem))
     return started
 
 

@@ -122,6 +122,7 @@ class Driver:
 
     def _work(self) -> None:
         self._take_up()
+        self._publish(force=True)
         rounds = self._spec.budget.rounds(self._spec.settings.neighbours)
         try:
             self._dispatch.add(one for one in self.search.pending if one.number < rounds)
@@ -130,10 +131,10 @@ class Driver:
                 self._retire()
                 self._commit_now_and_then()
         finally:
+            self._publish(force=True)
             self._dispatch.cancel()
             self.progress = replace(self.progress, elapsed=self._seconds, usd=self._usd)
             self._commit(wait=True)
-        self._publish(force=True)
 
     def _propose(self, rounds: int) -> bool:
         """Propose what may be proposed; return False if the climb is at its end.

@@ -118,6 +118,10 @@ class Background(ABC, Generic[T]):
     def cancel(self) -> None:
         """Stop the work, and keep what is done; starting it again resumes it."""
 
+    @abstractmethod
+    def abandon(self) -> None:
+        """Release what others wait for, of work that was cancelled and has not stopped in time."""
+
     def is_on(self, client: Client) -> bool:
         """Return whether the work uses a client."""
         return self._client is client
