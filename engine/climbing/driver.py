@@ -125,7 +125,7 @@ class Driver:
         self._publish(force=True)
         rounds = self._spec.budget.rounds(self._spec.settings.neighbours)
         try:
-            self._dispatch.add(one for one in self.search.pending if one.number < rounds)
+            self._dispatch.add(self.search.pending)
             while not self._is_over() and self._propose(rounds):
                 self._dispatch.wait()
                 self._retire()
@@ -137,20 +137,15 @@ class Driver:
             self._commit(wait=True)
 
     def _propose(self, rounds: int) -> bool:
-        """Propose what may be proposed; return False if the climb is at its end.
-
-        Rounds beyond the budget are proposed too, though not scored: a climb that goes on with a
-        larger budget is then the same as one that had it from the start.
-        """
-        while (one := self.search.propose()) is not None:
-            if one.number < rounds:
-                self._dispatch.add([one])
-        return self.search.pending[0].number < rounds
+        """Propose what may be proposed; return False if the climb is at its end."""
+        while (one := self.search.propose(rounds)) is not None:
+            self._dispatch.add([one])
+        return bool(self.search.pending)
 
     def _retire(self) -> None:
         scored = self._dispatch.scored
-        while (first := self.search.pending[0].number) in scored and scored[first].is_complete:
-            of_round = scored.pop(first)
+        while self.search.pending and scored[self.search.pending[0].number].is_complete:
+            of_round = scored.pop(self.search.pending[0].number)
             of, accepted = self.search.retire(of_round.scores)
             self._history.add(of, of_round, accepted, self._seconds)
             best = self.search.best
@@ -169,8 +164,6 @@ class Driver:
                     f"objective {self._spec.objective.name!r}: no candidate of the first round has "
                     f"a score; the first: {of_round.failures[0]}"
                 )
-            if not self.search.pending:
-                break
         self._publish()
 
     @property
@@ -226,7 +219,7 @@ class Driver:
         stored = self._history.rounds(rounds, count)
         # In the same order as then: a round is proposed as soon as it may be.
         for number in range(rounds):
-            while self.search.propose() is not None:
+            while self.search.propose(rounds) is not None:
                 pass
             scores, states = next(stored)
             if self.search.pending[0].states.tobytes() != states.tobytes():

@@ -44,7 +44,7 @@ def searched(function, space, start=None, *, rounds=30, late=False, **settings):
     search = Search(OptunaSampler(space, settings, start), settings)
     states, accepted = [], []
     while search.retired < rounds:
-        while search.propose() is not None:
+        while search.propose(2**60) is not None:
             pass
         for _ in range(min(len(search.pending) if late else 1, rounds - search.retired)):
             states.append(search.pending[0].states)

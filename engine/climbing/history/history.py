@@ -193,7 +193,7 @@ class History:
             "workers": np.array(json.dumps(self.workers)),
             "reasons": np.array(json.dumps(self.reasons)),
         }
-        np.savez(kept, **{**state, **rows, **names})
+        np.savez(kept, **{**state, **rows, **names})  # type: ignore[arg-type] # numpy's own stub
         steps = (chunks, metadata, {STATE_KEY: kept.getvalue()})
 
         def write() -> None:
@@ -221,7 +221,7 @@ class History:
         table = self.candidates
         assert table is not None  # a proposer that is told all rounds again has it
         names = [column.name for column in table.columns]
-        states = [column for column in table.columns[: names.index("score")]]
+        states = list(table.columns[: names.index("score")])
         score = table.columns[names.index("score")]
         held: list[tuple[Any, Any]] = []
         for number in range(-(-table.rows // table.chunk_rows)):

@@ -41,9 +41,7 @@ class Proposal:
     chosen: npt.NDArray[np.int64]
 
 
-def subsets(
-    rng: np.random.Generator, children: int, count: int
-) -> npt.NDArray[np.int64]:
+def subsets(rng: np.random.Generator, children: int, count: int) -> npt.NDArray[np.int64]:
     """Return which children are applied together: int64 [count, children], filled up with -1.
 
     First all of them, then the best half, and so on; then random ones.
@@ -199,10 +197,8 @@ class Climber:
                 self.peak = Best(self.number, score, self.position)
         return accepted
 
-    def _learn(
-        self, of: Round, scores: _Floats, before: float, position: npt.NDArray[Any]
-    ) -> None:
-        """Keep the changes that gained and were not applied, and adapt the size of steps to them."""
+    def _learn(self, of: Round, scores: _Floats, before: float, position: npt.NDArray[Any]) -> None:
+        """Keep the changes that gained and were not applied; adapt the size of steps to them."""
         row = self.number - of.first  # of the new position, if it is of this round
         combined = len(of.chosen)
         kept = np.ones(len(self.children), bool)

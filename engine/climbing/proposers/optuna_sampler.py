@@ -89,6 +89,7 @@ class OptunaSampler:
             parent=NOBODY,
             states=states,
             steps=np.full(count, np.nan),
+            chosen=np.zeros((0, 0), np.int64),
         )
 
     def retire(

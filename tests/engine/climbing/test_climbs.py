@@ -55,15 +55,15 @@ def through(tmp_path_factory):
     """The history of a climb on one worker."""
     results = tmp_path_factory.mktemp("through")
     with pf.connect("threads", threads=1, quiet=True) as client:
-        climb = pf.climb(trap, SPACE, results, evaluations=2_000, keep="all", client=client, **SMALL)
+        climb = pf.climb(
+            trap, SPACE, results, evaluations=2_000, keep="all", client=client, **SMALL
+        )
         climb.result()
     return results
 
 
 def test_two_processes_accept_the_same_states(client, through, tmp_path):
-    climb = pf.climb(
-        trap, SPACE, tmp_path, evaluations=2_000, keep="all", client=client, **SMALL
-    )
+    climb = pf.climb(trap, SPACE, tmp_path, evaluations=2_000, keep="all", client=client, **SMALL)
     climb.result()
     for table in ("accepted", "candidates", "failed"):
         same(history(tmp_path, "trap", table), history(through, "trap", table))
@@ -109,7 +109,7 @@ def test_a_cancelled_climb_goes_on_on_another_cluster(client, through, tmp_path)
     while climb.status().evaluations < 200:
         time.sleep(0.05)
     climb.cancel()
-    with pytest.raises(RunCancelled, match="keeps the [0-9]+ evaluations"):
+    with pytest.raises(RunCancelled, match=r"keeps the [0-9]+ evaluations"):
         climb.result()
     with pf.connect("threads", threads=3, quiet=True) as other:
         climb = pf.climb(slow, SPACE, tmp_path, evaluations=2_000, client=other, **SMALL)
@@ -252,7 +252,7 @@ def test_an_objective_that_always_fails_ends_the_climb(client, tmp_path):
         raise KeyError("gone")
 
     climb = pf.climb(broken, SPACE, tmp_path, evaluations=1_000, client=client, **SMALL)
-    with pytest.raises(BlockError, match="no candidate of the first round has a score.*KeyError"):
+    with pytest.raises(BlockError, match=r"no candidate of the first round has a score.*KeyError"):
         climb.result()
 
 
@@ -278,7 +278,7 @@ def test_scores_that_depend_on_the_batch_are_refused(client, tmp_path):
         return masks.sum(axis=1) - masks.sum() / len(masks)
 
     climb = pf.climb(relative, SPACE, tmp_path, evaluations=200, client=client, **SMALL)
-    with pytest.raises(BlockError, match="one candidate two scores.*give batch="):
+    with pytest.raises(BlockError, match=r"one candidate two scores.*give batch="):
         climb.result()
     climb = pf.climb(
         relative, SPACE, tmp_path, evaluations=200, batch=4, fresh=True, client=client, **SMALL
@@ -308,7 +308,7 @@ def test_a_changed_objective_is_refused_until_fresh(client, tmp_path):
 
     pf.climb(made(1), SPACE, tmp_path, evaluations=100, client=client, **SMALL).result()
     other = pf.climb(made(2), SPACE, tmp_path, evaluations=100, client=client, **SMALL)
-    with pytest.raises(ResultsMismatch, match="objective.code"):
+    with pytest.raises(ResultsMismatch, match=r"objective\.code"):
         other.result()
     fresh = pf.climb(made(2), SPACE, tmp_path, evaluations=100, fresh=True, client=client, **SMALL)
     assert fresh.result().score > 24

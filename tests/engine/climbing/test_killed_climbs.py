@@ -1,4 +1,4 @@
-"""A climb whose client, workers and scheduler are killed has the states of one that nobody stopped."""
+"""Climbs whose client, workers and scheduler are killed, compared with undisturbed ones."""
 
 from __future__ import annotations
 

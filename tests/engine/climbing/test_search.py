@@ -31,7 +31,7 @@ def new(space, start=None, **chosen):
 
 
 def step(search, objective, space):
-    while search.propose() is not None:
+    while search.propose(2**60) is not None:
         pass
     states = search.pending[0].states
     of, accepted = search.retire(np.asarray(objective(space.argument(states)), np.float64))
@@ -129,7 +129,12 @@ def states_of(search):
     stop=st.integers(0, 30),
     temperature=st.sampled_from([0.0, 0.5]),
     space=st.sampled_from(
-        [pf.Masks(9), pf.Simplex(3), pf.Permutations(5), pf.Product(a=pf.Masks(2), b=pf.Integers(2, 0, 5))]
+        [
+            pf.Masks(9),
+            pf.Simplex(3),
+            pf.Permutations(5),
+            pf.Product(a=pf.Masks(2), b=pf.Integers(2, 0, 5)),
+        ]
     ),
 )
 def test_a_restored_search_goes_on_as_if_it_had_not_stopped(
@@ -223,7 +228,7 @@ def test_tabu_candidates_are_not_proposed_again():
         search = new(space, climbers=1, neighbours=16, tabu=tabu, patience=1000)
         seen = []
         for _ in range(60):
-            while search.propose() is not None:
+            while search.propose(2**60) is not None:
                 pass
             seen += [row.tobytes() for row in search.pending[0].states]
             search.retire(np.zeros(16))
