@@ -23,8 +23,8 @@ from ..monitoring.display.standing import of_climb
 from ..monitoring.events import Notice
 from ..run.background.active import going
 from ..worker.user_code import sources_of_functions
+from .arrays import require_arrays
 from .budget import Budget
-from .evaluation import ARRAYS
 from .handle import Climb
 from .history.reading import CLIMBS
 from .objective import Objective, as_objective, checked_start
@@ -262,8 +262,7 @@ def _require_choices(name: str, keep: str, arrays: str, batch: Any, timeout: Any
         )
     if keep not in ("accepted", "all"):
         raise UsageError(f"keep must be 'accepted' or 'all', not {keep!r}")
-    if arrays not in ARRAYS:
-        raise UsageError(f"arrays must be one of {', '.join(ARRAYS)}, not {arrays!r}")
+    require_arrays(arrays)
     if batch is not None and (isinstance(batch, bool) or not isinstance(batch, int) or batch < 1):
         raise UsageError(f"batch must be a positive whole number, not {batch!r}")
     if not isinstance(timeout, int | float) or not 0 < timeout < np.inf:

@@ -17,8 +17,8 @@ from plain_objectives import plain_ambiguity, plain_separation, plain_signatures
 from paninifs.engine.climbing.objectives.concepts import OF_CATEGORY, concepts_of, source_of
 from paninifs.engine.climbing.objectives.dictionary_ambiguity import ATOMS, dictionary_ambiguity
 from paninifs.engine.climbing.objectives.labelled_shares import KEPT_OUT, labelled_shares, parted
-from paninifs.engine.climbing.objectives.on_host import on_host
 from paninifs.engine.climbing.objectives.signature_separation import signature_separation
+from paninifs.engine.climbing.on_host import on_host
 from paninifs.engine.nsm.material import Material
 from paninifs.graphs.inventories import DHATUS, PRIMES
 from paninifs.graphs.kernels import reference
