@@ -26,6 +26,7 @@ from ..worker.user_code import sources_of_functions
 from .arrays import require_arrays
 from .budget import Budget
 from .handle import Climb
+from .history.history import require_free_names
 from .history.reading import CLIMBS
 from .objective import Objective, as_objective, checked_start
 from .proposers.registry import make_proposer
@@ -165,6 +166,7 @@ def climb(
     require_no_loading("climb")
     declared = as_objective(objective)
     space = _space(declared, space)
+    require_free_names(space)
     given = declared.start if start is None else start
     checked = None if given is None else checked_start(given, space)
     settings = ClimbSettings(

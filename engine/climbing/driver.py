@@ -9,6 +9,7 @@ from __future__ import annotations
 import time
 import uuid
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -112,13 +113,10 @@ class Driver:
             with Watchdog(self._spec.client, self._events.publish, self.stop):
                 self._work()
         finally:
-            try:
+            with suppress(Exception):  # the cluster may be gone
                 self._sent.withdraw()
-            except Exception:  # noqa: BLE001, S110 (the cluster may be gone)
-                pass
-            finally:
-                self._history.close()
-                self._lease.release()
+            self._history.close()
+            self._lease.release()
 
     def _work(self) -> None:
         self._take_up()
@@ -130,11 +128,18 @@ class Driver:
                 self._dispatch.wait()
                 self._retire()
                 self._commit_now_and_then()
-        finally:
-            self._publish(force=True)
-            self._dispatch.cancel()
-            self.progress = replace(self.progress, elapsed=self._seconds, usd=self._usd)
-            self._commit(wait=True)
+        except BaseException:
+            with suppress(Exception):  # the reason for which the climb ends matters more
+                self._end()
+            raise
+        self._end()
+
+    def _end(self) -> None:
+        """Write the last of the history, and report it."""
+        self.progress = replace(self.progress, elapsed=self._seconds, usd=self._usd)
+        self._publish(force=True)
+        self._dispatch.cancel()
+        self._commit(wait=True)
 
     def _propose(self, rounds: int) -> bool:
         """Propose what may be proposed; return False if the climb is at its end."""

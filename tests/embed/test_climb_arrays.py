@@ -26,11 +26,11 @@ def test_an_objective_of_jax_is_given_all_64_bits(client, tmp_path):
     def near_a_third(parts):
         import jax.numpy as jnp
 
-        assert isinstance(parts["at"], jnp.ndarray)
-        assert parts["at"].dtype == jnp.float64
-        return -jnp.abs(parts["at"][:, 0] - 1 / 3) - parts["mask"].sum(axis=1)
+        assert isinstance(parts["x"], jnp.ndarray)
+        assert parts["x"].dtype == jnp.float64
+        return -jnp.abs(parts["x"][:, 0] - 1 / 3) - parts["mask"].sum(axis=1)
 
-    space = pf.Product(at=pf.Floats(1, 0.0, 1.0), mask=pf.Masks(3))
+    space = pf.Product(x=pf.Floats(1, 0.0, 1.0), mask=pf.Masks(3))
     climb = pf.climb(
         near_a_third,
         space,

@@ -16,7 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from .... import __version__
-from ....storage.errors import ResultsDamaged, ResultsMismatch
+from ....storage.errors import ResultsDamaged, ResultsMismatch, UsageError
 from ....storage.messages.names import listed
 from ....storage.store.leases.lease import LeaseTicket
 from ....storage.targets.target import Target
@@ -47,6 +47,18 @@ class Resumed:
     state: Mapping[str, npt.NDArray[Any]]
     seconds: float
     evaluated: int
+
+
+def require_free_names(space: Space) -> None:
+    """Raise `UsageError` if a component of a space has the name of another column."""
+    taken = {"score", "candidate", "parent", "kind", "reason", ACCEPTED, FAILED, CANDIDATES}
+    taken |= {column.name for column in (*_WHO, *_WHEN)}
+    same = taken & set(space.columns(np.zeros((0, space.dimensions), space.dtype)))
+    if same:
+        raise UsageError(
+            f"a component cannot be named {sorted(same)[0]!r}, as a column of the history is; "
+            "rename it"
+        )
 
 
 class History:

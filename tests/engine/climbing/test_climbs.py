@@ -333,6 +333,7 @@ def test_one_process_climbs_under_a_name(client, tmp_path):
         ({"space": None}, "no space of its own"),
         ({"space": 20}, "space must be one such as"),
         ({"start": [2] * 24}, "0 and 1"),
+        ({"space": pf.Product(at=pf.Masks(2), b=pf.Masks(2))}, "cannot be named 'at'"),
         ({"seed": -1}, "seed must be a whole number"),
         ({"climbers": 0}, "climbers must be"),
         ({"threshold": -0.1}, "threshold must be"),
