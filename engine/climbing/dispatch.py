@@ -7,6 +7,7 @@ runs, so that only the candidate at fault fails.
 
 from __future__ import annotations
 
+import time
 from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -18,7 +19,7 @@ import numpy as np
 from ...storage.errors import PaniniError, RunFailed
 from ...storage.filesystems.redaction import presentable, scrubbed
 from ..cluster.remote_call import answer, submit_call
-from ..run.background.completion import Completed
+from ..run.background.completion import Gathered
 from ..run.background.stopping import Stopping
 from ..run.failures.killed import describe_death
 from ..worker.sent_graph import CannotLoad, SentGraph
@@ -37,6 +38,9 @@ SHORT_SECONDS = 0.02
 
 LONG_BATCHES, SHORT_BATCHES = 4, 2
 """Batches in flight per thread: of usual ones, and of short ones."""
+
+ASK_SECONDS = 1.0
+"""Seconds between questions to the scheduler for its workers."""
 
 RETRIES = 3
 """Number of times that dask retries a batch after an error of its own."""
@@ -115,11 +119,12 @@ class Dispatch:
         self._seconds: float | None = None  # per candidate
         self._calls: float = 0.0  # seconds per batch, lately
         self._compared = batch is not None
+        self._asked, self._known_threads = float("-inf"), 1
         self.stopping = Stopping(client, lambda: ())
         self.evaluated = 0
         self.busy_seconds = 0.0
         self.scored: dict[int, Scored] = {}
-        self._completed = Completed(client)
+        self._completed = Gathered(client)
 
     @property
     def is_idle(self) -> bool:
@@ -144,7 +149,7 @@ class Dispatch:
         if not self._sent and self._suspects:
             self._try_alone(self._suspects.popleft())
         else:
-            self._receive(next(iter(self._completed)))
+            self._receive(*next(iter(self._completed)))
         self._send_waiting()
 
     def cancel(self) -> None:
@@ -182,8 +187,16 @@ class Dispatch:
         return max(1, min(fitting, round(BATCH_SECONDS / max(self._seconds, 1e-9))))
 
     def _most_in_flight(self) -> int:
-        threads: int = max(1, sum(self._client.nthreads().values()))
-        return threads * (SHORT_BATCHES if self._calls < SHORT_SECONDS else LONG_BATCHES)
+        return self._threads * (SHORT_BATCHES if self._calls < SHORT_SECONDS else LONG_BATCHES)
+
+    @property
+    def _threads(self) -> int:
+        """Threads of all workers, asked for now and then: workers come and go."""
+        now = time.monotonic()
+        if now - self._asked >= ASK_SECONDS:
+            self._asked, known = now, self._client.nthreads()
+            self._known_threads = max(1, sum(known.values()))
+        return self._known_threads
 
     def _send(self, batch: _Batch) -> None:
         compares = not self._compared
@@ -205,12 +218,12 @@ class Dispatch:
 
     # --- receiving --------------------------------------------------------------------------------
 
-    def _receive(self, future: Future[Any]) -> None:
+    def _receive(self, future: Future[Any], reply: Any) -> None:
         from distributed import KilledWorker
 
         batch = self._sent.pop(future.key)
         try:
-            scores = self._answer(future)
+            scores = self._answer(future, reply)
         except KilledWorker as error:
             self._suspect(batch, describe_death(self._client, error))
             return
@@ -224,27 +237,27 @@ class Dispatch:
             return
         self._fill(batch, scores)
 
-    def _answer(self, future: Future[Any]) -> BatchScores:
-        from distributed import CancelledError, KilledWorker
-        from distributed.comm.core import CommClosedError
+    def _answer(self, future: Future[Any], reply: Any) -> BatchScores:
+        from distributed import KilledWorker
 
         self.stopping.in_flight.discard(future)
         self.stopping.require_going()
-        try:
-            scores: BatchScores = answer(future.result())
+        failed, status = future.status == "error", future.status
+        future.release()
+        if isinstance(reply, dict):
+            scores: BatchScores = answer(reply)
             return scores
-        except (CancelledError, CommClosedError) as error:
-            why = self.stopping.why_gone("during a climb", error)
+        error = reply[1] if failed else reply
+        if status != "error":
+            gone = error if isinstance(error, BaseException) else RunFailed(f"a task was {status}")
+            why = self.stopping.why_gone("during a climb", gone)
             raise why from why.__cause__
-        except (PaniniError, KilledWorker):
-            raise
-        except Exception as error:  # noqa: BLE001 (chained, without secrets)
-            raise RunFailed(
-                f"a batch failed {RETRIES + 1} times, last with {type(error).__name__}: "
-                f"{scrubbed(str(error))}; climb again to resume"
-            ) from presentable(error)
-        finally:
-            future.release()
+        if isinstance(error, PaniniError | KilledWorker):
+            raise error
+        raise RunFailed(
+            f"a batch failed {RETRIES + 1} times, last with {type(error).__name__}: "
+            f"{scrubbed(str(error))}; climb again to resume"
+        ) from presentable(error)
 
     def _fill(self, batch: _Batch, scores: BatchScores) -> None:
         self.busy_seconds += scores.seconds
@@ -285,6 +298,6 @@ class Dispatch:
                 for row in range(part.start, part.stop):
                     self._send(_Batch([_Part(part.of, row, row + 1)]))
                     while self._sent:
-                        self._receive(next(iter(self._completed)))
+                        self._receive(*next(iter(self._completed)))
         finally:
             self._alone = False

@@ -82,6 +82,8 @@ class Driver:
             topic=self.topic,
         )
         self._meter = Meter(remote_location(spec.client), is_default=False)
+        slow = spec.target.slow_to_create
+        self._most_seconds = SLOW_COMMIT_SECONDS if slow else COMMIT_SECONDS
         self._began = self._committed = time.perf_counter()
         self._published = 0.0
         self.progress = ClimbProgress(
@@ -236,11 +238,9 @@ class Driver:
             self.search.retire(scores)
 
     def _commit_now_and_then(self) -> None:
-        slow = self._spec.target.slow_to_create
-        most = SLOW_COMMIT_SECONDS if slow else COMMIT_SECONDS
         now = time.perf_counter()
         # A session that does not last gets somewhere too.
-        every = min(most, max(FIRST_COMMIT_SECONDS, (now - self._began) / 5))
+        every = min(self._most_seconds, max(FIRST_COMMIT_SECONDS, (now - self._began) / 5))
         late = now - self._committed >= every
         if late or self._history.held_bytes >= HELD_BYTES:
             self._commit(wait=False)

@@ -25,7 +25,7 @@ from plain_objectives import plain_climb, plain_score
 import paninifs as pf
 
 WORKERS = (1, 2, 8)
-BATCHES_PER_WORKER = 40
+BATCHES_PER_WORKER = 150
 
 SLEEP = 0.05
 """Seconds that a batch sleeps."""

@@ -56,8 +56,7 @@ def require_free_names(space: Space) -> None:
     same = taken & set(space.columns(np.zeros((0, space.dimensions), space.dtype)))
     if same:
         raise UsageError(
-            f"a component cannot be named {sorted(same)[0]!r}, as a column of the history is; "
-            "rename it"
+            f"a component cannot be named {min(same)!r}, as a column of the history is; rename it"
         )
 
 

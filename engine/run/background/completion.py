@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 from .active import is_closed
@@ -26,17 +26,19 @@ class Completed:
         The client was closed.
     """
 
+    _options: Mapping[str, bool] = {}
+
     def __init__(self, client: Client, futures: Iterable[Future[Any]] = ()) -> None:
         from distributed import as_completed
 
         self._client = client
-        self._found = as_completed(list(futures), loop=client.loop)
+        self._found = as_completed(list(futures), loop=client.loop, **self._options)
 
     def add(self, future: Future[Any]) -> None:
         """Wait for another future too."""
         self._found.add(future)
 
-    def __iter__(self) -> Iterator[Future[Any]]:
+    def __iter__(self) -> Iterator[Any]:
         from distributed import CancelledError
 
         while not self._found.is_empty():
@@ -47,3 +49,14 @@ class Completed:
                 raise CancelledError("the client was closed")
             with self._found.thread_condition:
                 self._found.thread_condition.wait(_SECONDS)
+
+
+class Gathered(Completed):
+    """Iterates over pairs of futures and their results, in the order in which they complete.
+
+    Results are fetched from the workers as they are computed, several at a time, and not when the
+    caller asks for them. That of a task that failed is ``(type, error, traceback)``, and that of a
+    cancelled one an error.
+    """
+
+    _options: Mapping[str, bool] = {"with_results": True, "raise_errors": False}
