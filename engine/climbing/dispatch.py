@@ -85,8 +85,6 @@ class Dispatch:
         Number of candidates whose results have come.
     scored : dict of int to Scored
         Scores by round; the caller removes rounds that are retired.
-    busy_seconds : float
-        Seconds that objectives took, of all threads.
 
     Parameters
     ----------
@@ -117,12 +115,12 @@ class Dispatch:
         self._suspects: deque[_Batch] = deque()
         self._numbers = count()
         self._seconds: float | None = None  # per candidate
-        self._calls: float = 0.0  # seconds per batch, lately
+        self._calls: float | None = None  # seconds per batch
         self._compared = batch is not None
         self._asked, self._known_threads = float("-inf"), 1
+        self._alone = False  # whether candidates are tried one by one
         self.stopping = Stopping(client, lambda: ())
         self.evaluated = 0
-        self.busy_seconds = 0.0
         self.scored: dict[int, Scored] = {}
         self._completed = Gathered(client)
 
@@ -187,7 +185,8 @@ class Dispatch:
         return max(1, min(fitting, round(BATCH_SECONDS / max(self._seconds, 1e-9))))
 
     def _most_in_flight(self) -> int:
-        return self._threads * (SHORT_BATCHES if self._calls < SHORT_SECONDS else LONG_BATCHES)
+        short = self._calls is not None and self._calls < SHORT_SECONDS
+        return self._threads * (SHORT_BATCHES if short else LONG_BATCHES)
 
     @property
     def _threads(self) -> int:
@@ -260,10 +259,10 @@ class Dispatch:
         ) from presentable(error)
 
     def _fill(self, batch: _Batch, scores: BatchScores) -> None:
-        self.busy_seconds += scores.seconds
         each = scores.seconds / max(1, batch.count)
-        self._seconds = each if self._seconds is None else 0.8 * self._seconds + 0.2 * each
-        self._calls = 0.8 * self._calls + 0.2 * scores.seconds if self._calls else scores.seconds
+        if not self._alone:
+            self._seconds = _mean(self._seconds, each)
+            self._calls = _mean(self._calls, scores.seconds)
         at = 0
         for part in batch.parts:
             rows = part.stop - part.start
@@ -288,8 +287,6 @@ class Dispatch:
         else:
             self._suspects.append(batch)
 
-    _alone = False
-
     def _try_alone(self, batch: _Batch) -> None:
         """Score a batch candidate by candidate, while nothing else runs."""
         self._alone = True
@@ -301,3 +298,8 @@ class Dispatch:
                         self._receive(*next(iter(self._completed)))
         finally:
             self._alone = False
+
+
+def _mean(known: float | None, new: float) -> float:
+    """Return a mean in which the latest batches count most."""
+    return new if known is None else 0.8 * known + 0.2 * new
