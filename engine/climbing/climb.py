@@ -12,6 +12,7 @@ import numpy as np
 
 from ...storage.errors import UsageError
 from ...storage.messages.tracebacks import short_traceback
+from ...storage.store.keys import CLIMBS
 from ...storage.store.leases.lease import Lease
 from ...storage.targets.open import open_target
 from ..cluster.main_guard import require_no_loading
@@ -22,7 +23,6 @@ from ..worker.user_code import sources_of_functions
 from .budget import Budget
 from .evaluation import ARRAYS
 from .handle import Climb
-from .history.reading import CLIMBS
 from .objective import Objective, as_objective, checked_start
 from .proposers.registry import make_proposer
 from .settings import CLIMBERS, ClimbSettings, default_neighbours

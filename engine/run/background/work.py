@@ -118,6 +118,10 @@ class Background(ABC, Generic[T]):
     def cancel(self) -> None:
         """Stop the work, and keep what is done; starting it again resumes it."""
 
+    @abstractmethod
+    def abandon(self) -> None:
+        """Release the store of work that was cancelled and has not stopped within a while."""
+
     def is_on(self, client: Client) -> bool:
         """Return whether the work uses a client."""
         return self._client is client
