@@ -129,9 +129,9 @@ class Excursions:
     def _drop(self) -> None:
         """Drop lower excursions, but none that a later one sets out from.
 
-        That is a climber's last one, the one that it set out from, or one of the highest.
+        That is a climber's last one, one that it set out from, or one of the highest.
         """
-        needed = [one for own in self._held.values() for one in (own[-1], own[-1].parent) if one]
+        needed = [own[-1] for own in self._held.values()]
         every = [one for own in self._held.values() for one in own]
         kept = set(highest(every, _MOST_HELD // 2, needed))
         self._held = {

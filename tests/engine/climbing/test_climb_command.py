@@ -17,6 +17,8 @@ import paninifs as pf
 from paninifs.engine.cli import app
 from paninifs.engine.cli.experiments import climb_config
 from paninifs.engine.cli.experiments.climb_config import read_config
+from paninifs.engine.cli.stopping import STOP_SECONDS
+from paninifs.engine.climbing.handle import Climb
 from paninifs.storage.errors import UsageError
 
 OWN = """
@@ -115,6 +117,7 @@ def test_a_file_becomes_a_climb(written, tmp_path):
     assert found.budget == {"evaluations": 160}
     assert found.options == {"climbers": 2, "neighbours": 8, "seed": 3}
     assert found.cluster == {"kind": "threads", "workers": 1}
+    assert {"own", "beside"} <= cloudpickle.list_registry_pickle_by_value()  # sent to workers
 
 
 def test_what_is_not_given_has_a_default(written, tmp_path):
@@ -269,13 +272,11 @@ def test_what_cannot_begin_is_refused_before_anything_starts(written, arguments,
 
 
 def test_ctrl_c_keeps_the_history(written, tmp_path, monkeypatch):
-    from paninifs.engine.climbing.handle import Climb
-
     waits = []
 
     def result(self, timeout=None):
-        if not waits:  # the command's own; the next one waits for the end
-            waits.append(timeout)
+        waits.append(timeout)
+        if len(waits) == 1:  # the command's own; the next one waits for the end
             while self.status().evaluations < 100:
                 self.wait(0.01)
             raise KeyboardInterrupt
@@ -285,6 +286,7 @@ def test_ctrl_c_keeps_the_history(written, tmp_path, monkeypatch):
     monkeypatch.setattr(Climb, "result", result)
     ran = paninifs(written(("160", "10_000_000")))
     assert ran.exit_code == 130, ran.output
+    assert waits == [None, STOP_SECONDS]
     assert "the evaluations that are retired are kept in" in ran.output
     attributes = pf.open_climb(tmp_path / "out.zarr", "mine").attrs
     assert 100 <= attributes["evaluations"] < 10_000_000

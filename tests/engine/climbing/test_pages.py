@@ -112,6 +112,16 @@ def test_the_running_maximum_is_exact_at_every_point_that_is_kept():
     assert line.best_within == running[12_344]
 
 
+def test_a_short_line_has_every_gain():
+    line = BestSoFar(3)
+    for part in (np.arange(4), np.arange(4, 7)):
+        scores = np.array([np.nan, 1.0, 0.5, 1.0, 1.0 + 1e-12, -2.0, 3.0])
+        line.add(part, part * 2.0, scores[part])
+    best = [(1, 2, 1.0), (4, 8, 1.0 + 1e-12), (6, 12, 3.0), (9, 20, 3.0)]
+    assert list(map(tuple, line.points(10, 20.0))) == best
+    assert line.best_within == 1.0
+
+
 @pytest.mark.parametrize("count", [0, 1, 4, 5, 8, 9, 63, 64, 65, 1000])
 def test_thinned_points_have_the_first_and_the_last(count):
     thinned = Thinned(5)
@@ -225,6 +235,15 @@ def test_of_many_excursions_the_highest_and_their_ancestors_are_kept():
         assert one.is_root == (parent == NOBODY)
 
 
+def test_an_excursion_that_goes_on_is_kept_however_low_it_is():
+    tree = Excursions(climbers=2, neighbours=1)
+    high = [(2 * at, NOBODY, Kind.RESTART, 0, 1.0 + at) for at in range(1, 5000)]
+    tree.add(rows_of((1, NOBODY, Kind.START, 1, 0.5), (3, 1, Kind.BACKTRACK, 1, 0.0), *high))
+    tree.add(rows_of((10_001, 3, Kind.GAIN, 1, 9000.0)))
+    top = max(tree.highest(), key=lambda one: one.score)
+    assert (top.first, top.best, top.climber, top.parent.score) == (3, 10_001, 1, 0.5)
+
+
 def test_ancestors_that_are_too_many_are_skipped():
     tree = Excursions(climbers=1, neighbours=1)
     tree.add(
@@ -241,31 +260,38 @@ def test_ancestors_that_are_too_many_are_skipped():
 # --- failures and states --------------------------------------------------------------------------
 
 
-def test_failures_are_counted_by_reason_with_the_first_of_each(tmp_path):
+def test_failures_are_counted_by_reason_with_the_first_of_each(tmp_path, monkeypatch):
+    monkeypatch.setattr("paninifs.engine.climbing.history.stored_table.PIECE_ROWS", 8192)
     made = Written(tmp_path, "one")
-    for number in range(4):
-        failures = {row: "odd" if row % 2 else f"<b>{row % 3}</b>" for row in range(9)}
-        made.add(np.full(ROUND, np.nan if number else 1.0), failures=failures)
+    for number in range(5):  # of the last reason are some in both pieces
+        failures = {row: f"<b>{row % 3}</b>" for row in range(2000)} | {number: "early"}
+        made.add(np.full(2048, 1.0), failures=failures | ({1999: "late"} if number > 2 else {}))
     made.close()
     reasons = pf.open_climb(tmp_path, "one").attrs["reasons"]
-    found = count_failures(StoredTable(made.target, "failed"), reasons)
+    table = StoredTable(made.target, "failed")
+    found = count_failures(table, reasons)
     counts = {one.words: one.count for one in found.reasons}
-    assert counts == {"odd": 16, "<b>0</b>": 8, "<b>2</b>": 8, "<b>1</b>": 4}
-    assert found.count == 36
-    assert found.rest == 0
-    assert [one.candidate for one in found.reasons[0].first] == [1, 3, 5]
-    rest = count_failures(StoredTable(made.target, "failed"), reasons[:1])  # written meanwhile
-    assert rest.reasons[0].count == 36
+    assert counts == {"<b>0</b>": 3333, "<b>1</b>": 3331, "<b>2</b>": 3329, "early": 5, "late": 2}
+    assert (found.count, found.rest) == (10_000, 0)
+    first = {one.words: [each.candidate for each in one.first] for one in found.reasons}
+    assert first["early"] == [0, 2049, 4098]
+    assert first["late"] == [3 * 2048 + 1999, 4 * 2048 + 1999]
+    for one in found.reasons:
+        assert len(one.first) <= 3
+        for failed in one.first:
+            assert table.row("candidate", failed.row) == failed.candidate
+    rest = count_failures(table, reasons[:1])  # reasons that were written meanwhile
+    assert rest.reasons[0].count == 10_000
 
 
 def test_a_state_is_shown_by_the_names_of_its_space():
-    masks, weights = pf.Masks(["a/x", "a/y", "b/x", "b/y"]), pf.Simplex(["heavy", "light"])
+    masks, weights = pf.Masks(["a/b/x", "a/b/y", "c/x", "c/y"]), pf.Simplex(["heavy", "light"])
     space = pf.Product(weights=weights, masks=masks, order=pf.Permutations(["one", "two", "three"]))
     state = {"weights": [0.25, 0.75], "masks": [1, 1, 0, 0], "order": [2, 0, 1]}
     parts = {one.name: one.rows for one in shown_state(space.describe(), state)}
     assert parts == {
         "weights": (("heavy", "0.25"), ("light", "0.75")),
-        "masks": (("a", "x, y"), ("b", "none")),
+        "masks": (("a/b", "x, y"), ("c", "none")),
         "order": (("1", "three"), ("2", "one"), ("3", "two")),
     }
     (plain,) = shown_state(pf.Masks(5).describe(), {"state": [0, 1, 0, 0, 1]})
