@@ -8,6 +8,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+import numpy as np
+import numpy.typing as npt
 from markupsafe import Markup
 
 from ...rendering.palette import BLUE, GREEN, ORANGE, PURPLE, SKY, VERMILION
@@ -30,6 +32,8 @@ _AXES = {CANDIDATE: "evaluations", SECONDS: "seconds"}
 
 _LINES = ((BLUE, "-"), (ORANGE, "--"), (GREEN, "-."), (VERMILION, ":"), (SKY, "-"), (PURPLE, "--"))
 _PATTERNS = {"-": "solid", "--": "dashed", "-.": "dash-dotted", ":": "dotted"}
+
+_MOST = 1e300  # magnitude of a score that is drawn
 
 MOST_COMPARED = len(_LINES)
 """Maximum number of lines in a picture."""
@@ -62,8 +66,14 @@ def scores(name: str, best: Points, accepted: Points, over: int) -> Picture:
     """Draw the best score so far, and accepted states as points, over a column of `Points`."""
 
     def draw(axes: Axes) -> None:
-        dots(axes, accepted[:, [over, SCORE]], ORANGE, 2.2)
-        axes.plot(best[:, over], best[:, SCORE], color=BLUE, linewidth=1.8, drawstyle="steps-post")
+        dots(axes, _drawable(accepted[:, [over, SCORE]]), ORANGE, 2.2)
+        axes.plot(
+            best[:, over],
+            _drawable(best[:, SCORE]),
+            color=BLUE,
+            linewidth=1.8,
+            drawstyle="steps-post",
+        )
         _label(axes, _AXES[over])
 
     words = (
@@ -81,7 +91,7 @@ def compared(name: str, lines: Sequence[Points]) -> Picture:
         for best, (colour, pattern) in zip(lines, _LINES, strict=False):
             axes.plot(
                 best[:, CANDIDATE],
-                best[:, SCORE],
+                _drawable(best[:, SCORE]),
                 color=colour,
                 linestyle=pattern,
                 linewidth=1.8,
@@ -102,7 +112,7 @@ def summits(name: str, excursions: Sequence[Excursion]) -> Picture:
                 ends = (one.parent, one)
                 axes.plot(
                     [end.best for end in ends],
-                    [end.score for end in ends],
+                    _drawable(np.array([end.score for end in ends])),
                     color=FAINT,
                     linewidth=0.7,
                     zorder=1,
@@ -111,7 +121,7 @@ def summits(name: str, excursions: Sequence[Excursion]) -> Picture:
             own = [one for one in excursions if kind_of(one) == kind]
             axes.plot(
                 [one.best for one in own],
-                [one.score for one in own],
+                _drawable(np.array([one.score for one in own])),
                 linestyle="none",
                 marker=marker,
                 markersize=4,
@@ -126,6 +136,12 @@ def summits(name: str, excursions: Sequence[Excursion]) -> Picture:
         f"is candidate {top.best:,} of climber {top.climber}"
     )
     return Picture(Markup(drawn(name, 3.2, draw)), words)  # noqa: S704 (as above)
+
+
+def _drawable(scores: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+    """Return scores whose differences are floats too, as matplotlib needs."""
+    drawable: npt.NDArray[np.float64] = np.clip(scores, -_MOST, _MOST)
+    return drawable
 
 
 def _when(best: Points, over: int) -> float:

@@ -430,6 +430,17 @@ def test_a_climb_with_no_state_has_a_page(tmp_path, failures):
     assert text.count("<svg") == 0
 
 
+@pytest.mark.parametrize(
+    "scores", [[1e308, -1e308, 1e307], [0.0, 0.0, 0.0], [1e-320, 1e-321, 0.0], [5.0]]
+)
+def test_scores_of_any_size_are_drawn(tmp_path, scores):
+    made = Written(tmp_path, "one")
+    starts = [(row, Kind.RESTART, NOBODY) for row in range(len(scores))]
+    made.add(scores, starts)
+    made.close()
+    assert text_of(pf.climb_report(tmp_path, out=tmp_path / "page.html").path).count("<svg") == 3
+
+
 def test_a_hostile_folder_in_a_store_is_escaped(tmp_path):
     made = Written(tmp_path, "<b>one<\x07", objective={"name": HOSTILE, "version": HOSTILE})
     made.add([1.0, 2.0], [(0, Kind.START, NOBODY)])
