@@ -16,8 +16,12 @@ if TYPE_CHECKING:
     from .engine.climbing.handle import Summit as Summit
     from .engine.climbing.history.reading import open_climb as open_climb
     from .engine.climbing.objective import objective as objective
-    from .engine.climbing.objectives.dictionary_ambiguity import dictionary_ambiguity as dictionary_ambiguity
-    from .engine.climbing.objectives.signature_separation import signature_separation as signature_separation
+    from .engine.climbing.objectives.dictionary_ambiguity import (
+        dictionary_ambiguity as dictionary_ambiguity,
+    )
+    from .engine.climbing.objectives.signature_separation import (
+        signature_separation as signature_separation,
+    )
     from .engine.climbing.pages.climb_report import climb_report as climb_report
     from .engine.climbing.spaces.floats import Floats as Floats
     from .engine.climbing.spaces.integers import Integers as Integers

@@ -18,11 +18,16 @@ from ...storage.targets.open import open_target
 from ..cluster.main_guard import require_no_loading
 from ..cluster.usable_client import usable_client
 from ..monitoring.dashboard.link import dashboard_link
+from ..monitoring.dashboard.telemetry import install, page_for
+from ..monitoring.display import show
+from ..monitoring.display.standing import of_climb
+from ..monitoring.events import Notice
 from ..run.background.active import going
 from ..worker.user_code import sources_of_functions
+from .arrays import require_arrays
 from .budget import Budget
-from .evaluation import ARRAYS
 from .handle import Climb
+from .history.history import require_free_names
 from .objective import Objective, as_objective, checked_start
 from .proposers.registry import make_proposer
 from .settings import CLIMBERS, ClimbSettings, default_neighbours
@@ -129,7 +134,8 @@ def climb(
     client : distributed.Client, optional
         The cluster to run on; by default the most recent client.
     progress : bool
-        Show progress.
+        Show progress: a bar in a terminal, a card in a notebook, and elsewhere a line every ten
+        seconds, or fewer in a long climb.
     storage_options : mapping, optional
         For fsspec, if `results` is a URL.
 
@@ -160,6 +166,7 @@ def climb(
     require_no_loading("climb")
     declared = as_objective(objective)
     space = _space(declared, space)
+    require_free_names(space)
     given = declared.start if start is None else start
     checked = None if given is None else checked_start(given, space)
     settings = ClimbSettings(
@@ -204,11 +211,15 @@ def climb(
         every=keep == "all",
         fresh=fresh,
     )
-    return _started(spec, os.fspath(results), progress=progress)
+    started = _started(spec, os.fspath(results))
+    if progress:
+        show(started.events, started._repr_html_, lambda: of_climb(started.status()))
+    return started
 
 
-def _started(spec: ClimbSpec, results: str, *, progress: bool) -> Climb:
-    link = dashboard_link(spec.client)
+def _started(spec: ClimbSpec, results: str) -> Climb:
+    problem = install(spec.client)
+    link = dashboard_link(spec.client, page_for(problem))  # once, in the user's own thread
     for one in going():  # a cancelled climb of this process may be ending
         if (
             isinstance(one, Climb)
@@ -226,6 +237,8 @@ def _started(spec: ClimbSpec, results: str, *, progress: bool) -> Climb:
     except BaseException:  # otherwise nothing would ever release it
         lease.release()
         raise
+    if problem:
+        started.events.publish(Notice(problem))
     return started
 
 
@@ -251,8 +264,7 @@ def _require_choices(name: str, keep: str, arrays: str, batch: Any, timeout: Any
         )
     if keep not in ("accepted", "all"):
         raise UsageError(f"keep must be 'accepted' or 'all', not {keep!r}")
-    if arrays not in ARRAYS:
-        raise UsageError(f"arrays must be one of {', '.join(ARRAYS)}, not {arrays!r}")
+    require_arrays(arrays)
     if batch is not None and (isinstance(batch, bool) or not isinstance(batch, int) or batch < 1):
         raise UsageError(f"batch must be a positive whole number, not {batch!r}")
     if not isinstance(timeout, int | float) or not 0 < timeout < np.inf:

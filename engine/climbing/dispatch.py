@@ -182,7 +182,7 @@ class Dispatch:
         return max(1, min(fitting, round(BATCH_SECONDS / max(self._seconds, 1e-9))))
 
     def _most_in_flight(self) -> int:
-        threads = max(1, sum(self._client.nthreads().values()))
+        threads: int = max(1, sum(self._client.nthreads().values()))
         return threads * (SHORT_BATCHES if self._calls < SHORT_SECONDS else LONG_BATCHES)
 
     def _send(self, batch: _Batch) -> None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import time
 import uuid
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
@@ -33,6 +34,9 @@ from .spec import ClimbSpec
 
 COMMIT_SECONDS, SLOW_COMMIT_SECONDS = 5.0, 30.0
 """Seconds between writes of the history; where creating objects is slow, the larger one."""
+
+FIRST_COMMIT_SECONDS = 0.5
+"""Seconds until the first write of a session."""
 
 HELD_BYTES = 8 << 20
 """Bytes of rows in memory from which the history is written."""
@@ -117,28 +121,34 @@ class Driver:
             with Watchdog(self._spec.client, self._events.publish, self.stop):
                 self._work()
         finally:
-            try:
+            with suppress(Exception):  # the cluster may be gone
                 self._sent.withdraw()
-            except Exception:  # noqa: BLE001, S110 (the cluster may be gone)
-                pass
-            finally:
-                self._history.close()
-                self._lease.release()
+            self._history.close()
+            self._lease.release()
 
     def _work(self) -> None:
         self._take_up()
+        self._publish(force=True)
         rounds = self._spec.budget.rounds(self._spec.settings.neighbours)
         try:
-            self._dispatch.add(one for one in self.search.pending if one.number < rounds)
+            self._dispatch.add(self.search.pending)
             while not self._is_over() and self._propose(rounds):
                 self._dispatch.wait()
                 self._retire()
                 self._commit_now_and_then()
             self._judge()
-        finally:
-            self._dispatch.cancel()
-            self._commit(wait=True)
+        except BaseException:
+            with suppress(Exception):  # the reason for which the climb ends matters more
+                self._end()
+            raise
+        self._end()
+
+    def _end(self) -> None:
+        """Write the last of the history, and report it."""
+        self.progress = replace(self.progress, elapsed=self._seconds, usd=self._usd)
         self._publish(force=True)
+        self._dispatch.cancel()
+        self._commit(wait=True)
 
     def _judge(self) -> None:
         """Have the objective say what the best state is worth, once the budget is spent."""
@@ -148,20 +158,15 @@ class Driver:
             self.judgement = tuple((str(one), str(words)) for one, words in judge(best.state))
 
     def _propose(self, rounds: int) -> bool:
-        """Propose what may be proposed; return False if the climb is at its end.
-
-        Rounds beyond the budget are proposed too, though not scored: a climb that goes on with a
-        larger budget is then the same as one that had it from the start.
-        """
-        while (one := self.search.propose()) is not None:
-            if one.number < rounds:
-                self._dispatch.add([one])
-        return self.search.pending[0].number < rounds
+        """Propose what may be proposed; return False if the climb is at its end."""
+        while (one := self.search.propose(rounds)) is not None:
+            self._dispatch.add([one])
+        return bool(self.search.pending)
 
     def _retire(self) -> None:
         scored = self._dispatch.scored
-        while (first := self.search.pending[0].number) in scored and scored[first].is_complete:
-            of_round = scored.pop(first)
+        while self.search.pending and scored[self.search.pending[0].number].is_complete:
+            of_round = scored.pop(self.search.pending[0].number)
             of, accepted = self.search.retire(of_round.scores)
             self._history.add(of, of_round, accepted, self._seconds)
             best = self.search.best
@@ -180,8 +185,6 @@ class Driver:
                     f"objective {self._spec.objective.name!r}: no candidate of the first round has "
                     f"a score; the first: {of_round.failures[0]}"
                 )
-            if not self.search.pending:
-                break
         self._publish()
 
     @property
@@ -237,7 +240,7 @@ class Driver:
         stored = self._history.rounds(rounds, count)
         # In the same order as then: a round is proposed as soon as it may be.
         for number in range(rounds):
-            while self.search.propose() is not None:
+            while self.search.propose(rounds) is not None:
                 pass
             scores, states = next(stored)
             if self.search.pending[0].states.tobytes() != states.tobytes():
@@ -250,8 +253,11 @@ class Driver:
 
     def _commit_now_and_then(self) -> None:
         slow = self._spec.target.slow_to_create
-        every = SLOW_COMMIT_SECONDS if slow else COMMIT_SECONDS
-        late = time.perf_counter() - self._committed >= every
+        most = SLOW_COMMIT_SECONDS if slow else COMMIT_SECONDS
+        now = time.perf_counter()
+        # A session that does not last gets somewhere too.
+        every = min(most, max(FIRST_COMMIT_SECONDS, (now - self._began) / 5))
+        late = now - self._committed >= every
         if late or self._history.held_bytes >= HELD_BYTES:
             self._commit(wait=False)
 

@@ -9,7 +9,6 @@ from __future__ import annotations
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from importlib import import_module
 from typing import Any
 
 import numpy as np
@@ -21,13 +20,12 @@ from ..worker.sent_graph import GraphKey, held_graph
 from ..worker.task import settle
 from ..worker.user_code import Sources, frames_of, in_words
 from ..worker.values.setups import arguments_of
+from .arrays import Arrays
 from .in_time import in_time
 from .objective import Objective
+from .on_host import on_host
 from .scores import BatchScores
 from .spaces.space import Space
-
-ARRAYS = {"numpy": "numpy", "cupy": "cupy", "jax": "jax.numpy"}
-"""Names of the arrays that an objective can be given, and the modules that make them."""
 
 States = npt.NDArray[Any]
 
@@ -39,7 +37,7 @@ class EvaluationContext:
     Attributes
     ----------
     arrays : str
-        A key of `ARRAYS`.
+        See `arrays`.
     timeout : float
         Seconds after which a call of the objective is abandoned.
     """
@@ -90,20 +88,21 @@ class _Calls:
         self, objective: Objective, context: EvaluationContext, arguments: Mapping[str, Any]
     ) -> None:
         self._objective, self._context, self._arguments = objective, context, arguments
-        self._numpy = import_module(ARRAYS[context.arrays])
+        self._arrays = Arrays(context.arrays)
 
     def batch(self, states: States, compares: bool) -> BatchScores:
         failures: dict[int, str] = {}
         scores = np.full(len(states), np.nan)
         states.flags.writeable = False
-        began = time.perf_counter()
-        if self._objective.vectorized:
-            self._halved(states, 0, scores, failures)
-        else:
-            self._one_by_one(states, scores, failures)
-        seconds = time.perf_counter() - began
-        if compares:
-            self._compare(states, scores)
+        with self._arrays.in_full():
+            began = time.perf_counter()
+            if self._objective.vectorized:
+                self._halved(states, 0, scores, failures)
+            else:
+                self._one_by_one(states, scores, failures)
+            seconds = time.perf_counter() - began
+            if compares:
+                self._compare(states, scores)
         return BatchScores(scores=scores, failures=failures, seconds=seconds)
 
     def _one_by_one(
@@ -140,18 +139,12 @@ class _Calls:
         self._enter(self._numbers(returned, len(states)), first, scores, failures)
 
     def _converted(self, states: States) -> Any:
-        given = self._context.space.argument(states)
-        if self._numpy is np:
-            return given
-        if isinstance(given, Mapping):
-            return {name: self._numpy.asarray(part) for name, part in given.items()}
-        return self._numpy.asarray(given)
+        return self._arrays.converted(self._context.space.argument(states))
 
     def _numbers(self, returned: Any, count: int) -> npt.NDArray[np.float64]:
-        host = returned.get() if self._context.arrays == "cupy" else returned
         name = self._objective.name
         try:
-            numbers = np.asarray(host)
+            numbers = on_host(returned)
             shape = numbers.shape
             if numbers.dtype.kind not in "biuf":
                 raise TypeError(f"{numbers.dtype} is not a type of numbers")

@@ -6,17 +6,21 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from os import PathLike
 from typing import TYPE_CHECKING, Any
 
 import numpy.typing as npt
 
-from ...storage.errors import PaniniError, ResultsNotFound, RunCancelled, RunFailed
+from ...storage.errors import PaniniError, ResultsNotFound, RunFailed
+from ...storage.store.history import Series
 from ...storage.store.leases.lease import Lease
+from ..monitoring.climb_figures import ClimbFigures, ClimbSample
 from ..monitoring.climb_progress import ClimbProgress
+from ..monitoring.climb_recorder import ClimbRecorder
 from ..monitoring.dashboard.link import DashboardLink
-from ..monitoring.events import Climbed, Event, Failed, Finished
+from ..monitoring.dashboard.telemetry import Telemetry
+from ..monitoring.events import Finished
 from ..rendering.html import table
 from ..rendering.quantities import duration
 from ..run.background.active import CLOSED, is_closed
@@ -119,8 +123,9 @@ class Climb(Background[Summit]):
         self.name = spec.name
         self._spec, self._link = spec, link
         self._driver = Driver(spec, lease, self.events)
-        self._progress = self._driver.progress
-        self.events.subscribe(self._listen)
+        self._telemetry = Telemetry(spec.client, self._driver.topic, spec.target.url, kind="climb")
+        self._recorder = ClimbRecorder(self._driver.progress, report=self._telemetry.send)
+        self.events.subscribe(self._recorder.listen)
         self._begin()
 
     def cancel(self) -> None:
@@ -158,7 +163,17 @@ class Climb(Background[Summit]):
 
     def status(self) -> ClimbProgress:
         """Return the current progress."""
-        return self._progress
+        return self._recorder.progress
+
+    @property
+    def figures(self) -> ClimbFigures:
+        """The figures that displays show: those of `status`, and the load of the workers."""
+        return self._recorder.figures
+
+    @property
+    def timeline(self) -> Series[ClimbSample]:
+        """The figures over time, of this session."""
+        return self._recorder.series
 
     @property
     def dashboard_link(self) -> str:
@@ -166,18 +181,18 @@ class Climb(Background[Summit]):
         return self._link.url
 
     def __repr__(self) -> str:
-        return f"<Climb {self.name!r} in {self.results}: {self._progress.line()}>"
+        return f"<Climb {self.name!r} in {self.results}: {self.status().line()}>"
 
-    def _listen(self, event: Event) -> None:
-        match event:
-            case Climbed():
-                self._progress = event.progress
-            case Finished():
-                self._progress = replace(self._driver.progress, state="finished")
-            case Failed(error=error):
-                state = "stopped" if isinstance(error, RunCancelled) else "failed"
-                why = str(error).strip().partition("\n")[0] or type(error).__name__
-                self._progress = replace(self._driver.progress, state=state, reason=why)
+    def _repr_html_(self) -> str:
+        from ..monitoring.display.climb_card import climb_card
+
+        return climb_card(self.figures, self.timeline, self._spec.target.url, self._link)
+
+    def _ipython_display_(self) -> None:
+        """Show the climb's card as the value of a cell, and keep it up to date until its end."""
+        from ..monitoring.display import display
+
+        display(self.events, self._repr_html_, repr(self), live=not self.done)
 
     def _work(self) -> Summit:
         """Run the driver; translate the loss of the cluster into the user's terms."""
@@ -218,4 +233,5 @@ class Climb(Background[Summit]):
         self.events.publish(Finished(seconds))
 
     def _close(self) -> None:
-        """Everything was released by the driver."""
+        figures = self.figures
+        self._telemetry.close(figures, figures.sample())

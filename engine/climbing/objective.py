@@ -156,15 +156,11 @@ def objective(
     """
 
     def decorate(function: Callable[..., Any]) -> Objective:
-        label = name or getattr(function, "__name__", type(function).__name__)
+        label = name or str(getattr(function, "__name__", type(function).__name__))
         if not callable(function) or inspect.iscoroutinefunction(function):
             raise UsageError(f"objective {label!r}: give a function that returns scores")
         made = dict(setup or {})
-        try:
-            parameters = inspect.signature(function).parameters
-        except ValueError:  # of a builtin function
-            parameters = {}
-        if unknown := sorted(made.keys() - set(parameters)):
+        if unknown := sorted(made.keys() - _parameters(function)):
             raise UsageError(
                 f"objective {label!r}: setup= makes {unknown[0]!r}, which is not a parameter of "
                 "the function"
@@ -179,6 +175,13 @@ def objective(
         )
 
     return decorate if function is None else cast("Any", decorate(function))
+
+
+def _parameters(function: Callable[..., Any]) -> set[str]:
+    try:
+        return set(inspect.signature(function).parameters)
+    except ValueError:  # of a builtin function
+        return set()
 
 
 def as_objective(given: Any) -> Objective:

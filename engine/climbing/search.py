@@ -40,11 +40,11 @@ class Search:
         """Number of candidates that were retired."""
         return self.retired * self._settings.neighbours
 
-    def propose(self) -> Round | None:
-        """Propose the next round; None if one must be retired first."""
-        if len(self.pending) >= self._proposer.ahead:
-            return None
+    def propose(self, rounds: int) -> Round | None:
+        """Propose the next round; None if one must be retired first, or there are as many."""
         number = self.retired + len(self.pending)
+        if len(self.pending) >= self._proposer.ahead or number >= rounds:
+            return None
         proposed = self._proposer.propose(number, self._generator(number, 0))
         proposed.states.flags.writeable = False
         self.pending.append(proposed)

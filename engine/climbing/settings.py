@@ -70,9 +70,9 @@ class ClimbSettings:
             most = 2**63 - 1 if name == "seed" else 1_000_000
             if isinstance(value, bool) or not isinstance(value, int) or not least <= value <= most:
                 raise UsageError(f"{name} must be a whole number of at least {least}: {value!r}")
-        for name, most in (("threshold", float("inf")), ("temperature", float("inf"))):
+        for name in ("threshold", "temperature"):
             value = getattr(self, name)
-            if not isinstance(value, int | float) or not 0 <= value < most:
+            if not isinstance(value, int | float) or not 0 <= value < float("inf"):
                 raise UsageError(f"{name} must be a non-negative number, not {value!r}")
         if not isinstance(self.cooling, int | float) or not 0 < self.cooling <= 1:
             raise UsageError(f"cooling must be above 0 and at most 1, not {self.cooling!r}")

@@ -38,7 +38,7 @@ class ClimbSpec:
     batch : int, optional
         A fixed number of candidates per call of the objective.
     arrays : str
-        See `evaluation.ARRAYS`.
+        See `arrays`.
     timeout : float
         Seconds after which a call of the objective is abandoned.
     every : bool

@@ -1,17 +1,23 @@
-"""`figure`: declares a dataclass field as a figure of a run, and how the figure is shown.
+"""`figure`: declares a dataclass field as a figure of a run or a climb, and how it is shown.
 
 One declaration serves every display: the words in the notebook's card and the dashboard's tab, the
 metric for Prometheus, the column of the timeline, the line on a chart. The declarations are in
-`figures` and `load`, the measurements in `progress` and `load`, the appearance in each display.
+`figures`, `climb_figures` and `load`, the measurements in `progress`, `climb_progress` and `load`,
+the appearance in each display.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import MISSING, dataclass, field, fields, replace
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import MISSING, asdict, dataclass, field, fields, replace
 from enum import Enum
 from functools import cache
-from typing import Any
+from typing import TYPE_CHECKING, Any, TypeVar
+
+if TYPE_CHECKING:
+    from _typeshed import DataclassInstance
+
+T = TypeVar("T", bound="DataclassInstance")
 
 _KEY = "figure"  # in a field's metadata
 
@@ -21,14 +27,17 @@ class Chart(Enum):
 
     TEXTS = ("texts per second", "0.0a")
     BYTES = ("bytes of text per second", "0.0b")
+    EVALUATIONS = ("evaluations per second", "0.0a")
+    BEST = ("best score", "", False)
     MEMORY = ("memory held and spilled by the workers", "0.0b")
     THREADS = ("busy threads", "0.00")
     MICRO_BATCH = ("micro-batch, texts", "0,0")
     DEVICE = ("device, share of the time busy", "0 %")
 
-    def __init__(self, title: str, number_format: str) -> None:
+    def __init__(self, title: str, number_format: str, from_zero: bool = True) -> None:
         self.title = title
-        self.number_format = number_format  # numeral.js syntax, as Bokeh takes it
+        self.number_format = number_format  # numeral.js syntax, as Bokeh takes it; "": any number
+        self.from_zero = from_zero  # whether the axis begins there
 
 
 @dataclass(frozen=True)
@@ -43,7 +52,7 @@ class Words:
 class Metric:
     """A figure as a Prometheus metric."""
 
-    name: str  # without the prefix `paninifs_`
+    name: str  # without a prefix, which says of what it is a figure
     help: str
     counter: bool = False  # only grows; otherwise a gauge
 
@@ -120,6 +129,42 @@ def declared(kind: type) -> tuple[Declaration, ...]:
             inner = declared(declaration.holder)
             found += [replace(each, path=(one.name, *each.path)) for each in inner]
     return tuple(found)
+
+
+class FigureHolder:
+    """Base of the dataclasses that declare all figures of a run or a climb."""
+
+    def to_message(self: DataclassInstance) -> dict[str, Any]:
+        """Encode for sending."""
+        return asdict(self)
+
+    def columns(self) -> dict[str, Any]:
+        """Return the figures that a sample keeps, by column."""
+        columns: dict[str, Any] = {}
+        for one in _declared_by(self):
+            if one.column is not None:
+                value = one.value_in(self)
+                rounds = value is not None and one.digits is not None
+                columns[one.column] = round(value, one.digits) if rounds else value
+        return columns
+
+    def in_words(self) -> Iterator[tuple[str, str]]:
+        """Yield the heading and the words of each figure that is shown now."""
+        for one in _declared_by(self):
+            words = one.words_in(self)
+            if one.words is not None and words is not None:
+                yield one.words.heading, words
+
+
+def _declared_by(holder: object) -> tuple[Declaration, ...]:
+    kind: type = type(holder)
+    return declared(kind)
+
+
+def from_fields(kind: type[T], message: Mapping[str, Any]) -> T:
+    """Construct a dataclass from a message, ignoring fields of other versions of the engine."""
+    names = {one.name for one in fields(kind)}
+    return kind(**{name: value for name, value in message.items() if name in names})
 
 
 def _follow(holder: Any, path: tuple[str, ...]) -> Any:

@@ -1,4 +1,4 @@
-"""`Figures`: everything that displays show of a run in progress.
+"""`Figures`: everything that displays show of a run in progress; `climb_figures` has a climb's.
 
 It is made on the client from `Progress` and sent to dask's scheduler. The notebook's card, the
 dashboard's tab and Prometheus all show it, so they agree. To show another figure, declare a field
@@ -7,30 +7,20 @@ here and measure it in `progress`; a figure of the workers is declared and measu
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from dataclasses import asdict, dataclass, fields
-from typing import TYPE_CHECKING, Any, TypeVar
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+from typing import TYPE_CHECKING, Any
 
 from dask.utils import format_bytes
 
 from ...storage.store.history import Sample
 from ..rendering.palette import BLUE, PURPLE
 from ..rendering.quantities import duration
-from .figure_declaration import Chart, Line, Metric, Words, declared, figure
+from .figure_declaration import Chart, FigureHolder, Line, Metric, Words, figure, from_fields
 from .load import Load
 
 if TYPE_CHECKING:
-    from _typeshed import DataclassInstance
-
     from .progress import Progress
-
-T = TypeVar("T", bound="DataclassInstance")
-
-
-def from_fields(kind: type[T], message: Mapping[str, Any]) -> T:
-    """Construct a dataclass from a message, ignoring fields of other versions of the engine."""
-    names = {one.name for one in fields(kind)}
-    return kind(**{name: value for name, value in message.items() if name in names})
 
 
 def _texts(now: Figures) -> str:
@@ -59,7 +49,7 @@ def _micro_batch(now: Figures) -> str | None:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Figures:
+class Figures(FigureHolder):
     """The figures of a run at one moment. A figure that is not known yet is None."""
 
     state: str  # see `Progress`
@@ -136,10 +126,6 @@ class Figures:
         measured = {name: getattr(now, name) for name in names}
         return cls(**measured, block_seconds=dict(now.seconds), cost=cost)
 
-    def to_message(self) -> dict[str, Any]:
-        """Encode for sending."""
-        return asdict(self)
-
     @classmethod
     def from_message(cls, message: Mapping[str, Any]) -> Figures:
         """Decode what `to_message` made."""
@@ -149,13 +135,7 @@ class Figures:
 
     def sample(self) -> Sample:
         """Return the figures that the timeline keeps."""
-        columns: dict[str, Any] = {}
-        for one in declared(Figures):
-            if one.column is not None:
-                value = one.value_in(self)
-                rounds = value is not None and one.digits is not None
-                columns[one.column] = round(value, one.digits) if rounds else value
-        return Sample(**columns)
+        return Sample(**self.columns())
 
     @property
     def share(self) -> float:
@@ -171,10 +151,3 @@ class Figures:
     def rows_computed(self) -> int:
         """Texts that are done or unwritten."""
         return self.rows_done + self.rows_unwritten
-
-    def in_words(self) -> Iterator[tuple[str, str]]:
-        """Yield the heading and the words of each figure that is shown now."""
-        for one in declared(Figures):
-            words = one.words_in(self)
-            if one.words is not None and words is not None:
-                yield one.words.heading, words

@@ -146,7 +146,7 @@ class Progress:
         self.state = "finished"
         if isinstance(event, Failed):
             self.state = "stopped" if isinstance(event.error, RunCancelled) else "failed"
-            self.reason = _reason(event.error)
+            self.reason = reason_of(event.error)
 
     def _begin_stage(self, event: StageBegun) -> None:
         if self.stage is None:
@@ -240,8 +240,8 @@ def _by_activity(event: BlocksSetUp | WritesAwaited) -> Mapping[str, float]:
     return {AWAITED: event.seconds} if isinstance(event, WritesAwaited) else event.seconds
 
 
-def _reason(error: BaseException) -> str:
-    """Return why a run ended, on one line."""
+def reason_of(error: BaseException) -> str:
+    """Return why a run or a climb ended, on one line."""
     known = isinstance(error, PaniniError)
     text = str(error) if known else f"{type(error).__name__}: {error}"
     line = text.strip().partition("\n")[0] or type(error).__name__

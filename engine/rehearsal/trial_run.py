@@ -19,14 +19,13 @@ from typing import Any
 from ...storage.corpus.survey import Survey
 from ...storage.errors import PaniniError
 from ...storage.filesystems.filesystem import LOCAL, filesystem_of, protocols_of
-from ...storage.store.history import Sample, Summary
+from ...storage.store.history import Summary
 from ...storage.store.quarantine import first_quarantined
 from ...storage.targets.open import open_target
 from ...storage.targets.target import Target
 from ..monitoring.dashboard.link import DashboardLink
 from ..monitoring.dashboard.telemetry import Telemetry
 from ..monitoring.events import ShardDone
-from ..monitoring.figures import Figures
 from ..run.handle import Run
 from ..run.spec import RunSpec
 from ..run.target_leases import acquire
@@ -124,10 +123,10 @@ class NoTelemetry(Telemetry):
     def __init__(self, *_: object) -> None:
         pass
 
-    def send(self, figures: Figures, sample: Sample) -> None:
+    def send(self, figures: object, sample: object) -> None:
         """Send nothing."""
 
-    def close(self, figures: Figures, sample: Sample) -> None:
+    def close(self, figures: object, sample: object) -> None:
         """Send nothing."""
 
 

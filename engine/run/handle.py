@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from ...graphs.fusion import is_default
 from ...storage.errors import PaniniError, RunFailed
@@ -201,12 +201,12 @@ class Run(Background[Summary]):
             raise
 
 
-def running() -> list[Run]:
-    """Return the runs of this process that have not ended yet, the oldest first.
+def running() -> list[Background[Any]]:
+    """Return the runs and climbs of this process that have not ended yet, the oldest first.
 
     Examples
     --------
     >>> running()
     []
     """
-    return [run for run in going() if isinstance(run, Run)]
+    return [one for one in going() if isinstance(one, Background)]

@@ -23,6 +23,7 @@ from ..cluster.main_guard import require_no_loading
 from ..monitoring.dashboard.link import dashboard_link
 from ..monitoring.dashboard.telemetry import install, page_for
 from ..monitoring.display import show
+from ..monitoring.display.standing import of_run
 from ..monitoring.events import Notice
 from ..worker.micro_batches.micro_batch import MicroBatch
 from .background.active import await_cancelled
@@ -161,7 +162,7 @@ def submit(
     )
     run = _started(spec)
     if progress:
-        show(run.events, run._repr_html_, verbose=verbose)
+        show(run.events, run._repr_html_, lambda: of_run(run.status()), verbose=verbose)
     return run
 
 

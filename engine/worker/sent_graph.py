@@ -67,8 +67,13 @@ class Sendable(Protocol):
 class Requirement(Protocol):
     """What a worker must see to take part; see `Visible`."""
 
-    target: Target
-    ticket: LeaseTicket
+    @property
+    def target(self) -> Target:
+        """The store."""
+
+    @property
+    def ticket(self) -> LeaseTicket:
+        """The lease under which it is written."""
 
     def problem(self) -> str | None:
         """Return what this process does not see, with the remedy, or None."""

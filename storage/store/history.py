@@ -12,15 +12,15 @@ import json
 from bisect import bisect_left
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field, fields
-from typing import Any
+from typing import Any, Generic, Protocol, TypeVar
 
 from ..cleaning.normal_forms import NormalForms
 from ..targets.target import Target
 from .keys import timeline_key
 
 MOST_SAMPLES = 600
-"""Maximum number of samples in a timeline. Beyond it, every second one is dropped, so that the
-timeline of a week is no longer than that of an hour."""
+"""Maximum number of samples in a series. Beyond it, every second one is dropped, so that the
+series of a week is no longer than that of an hour."""
 
 WINDOW_SECONDS = 5.0
 """Seconds over which rates are averaged, because texts are reported one whole shard at a time."""
@@ -204,31 +204,37 @@ class Sample:
     device_memory: int | None = None  # bytes of the devices' memory in use
 
 
-class Timeline:
-    """Samples of a run, in order.
+class Moment(Protocol):
+    """A sample of figures: numbers by attribute, None if unknown."""
 
-    Examples
-    --------
-    >>> common = {"quarantined": 0, "retries": 0}
-    >>> first = Sample(seconds=0, rows_done=0, text_bytes=0, **common)
-    >>> line = Timeline([first, Sample(seconds=2, rows_done=100, text_bytes=5000, **common)])
-    >>> line.rates("rows_done")
-    [0.0, 50.0]
-    >>> Timeline.from_json(line.to_json()) == line
-    True
+    @property
+    def seconds(self) -> float:
+        """When it was taken, since the work began."""
+
+
+S = TypeVar("S", bound=Moment)
+
+
+class Series(Generic[S]):
+    """Samples of the same figures, in order.
+
+    Attributes
+    ----------
+    samples : list
+        At most `MOST_SAMPLES`, and the last one.
     """
 
-    def __init__(self, samples: Iterable[Sample] = ()) -> None:
+    def __init__(self, samples: Iterable[S] = ()) -> None:
         self.samples = list(samples)
         self._every, self._offered = 1, 0
 
     def __eq__(self, other: object) -> bool:
-        return isinstance(other, Timeline) and self.samples == other.samples
+        return isinstance(other, Series) and self.samples == other.samples
 
     __hash__ = None  # type: ignore[assignment]  # it grows
 
-    def add(self, sample: Sample) -> None:
-        """Append a sample, unless the timeline is thinned out and skips this one."""
+    def add(self, sample: S) -> None:
+        """Append a sample, unless the series is thinned out and skips this one."""
         self._offered += 1
         if self._offered % self._every:
             return
@@ -237,7 +243,7 @@ class Timeline:
             self.samples = self.samples[::2]
             self._every *= 2
 
-    def close(self, sample: Sample) -> None:
+    def close(self, sample: S) -> None:
         """Append the last sample, which is never skipped."""
         self.samples.append(sample)
 
@@ -255,6 +261,21 @@ class Timeline:
             passed = now - times[first]
             rates.append((values[at] - values[first]) / passed if passed > 0 else 0.0)
         return rates
+
+
+class Timeline(Series[Sample]):
+    """Samples of a run, as its store keeps them.
+
+    Examples
+    --------
+    >>> common = {"quarantined": 0, "retries": 0}
+    >>> first = Sample(seconds=0, rows_done=0, text_bytes=0, **common)
+    >>> line = Timeline([first, Sample(seconds=2, rows_done=100, text_bytes=5000, **common)])
+    >>> line.rates("rows_done")
+    [0.0, 50.0]
+    >>> Timeline.from_json(line.to_json()) == line
+    True
+    """
 
     def to_json(self) -> bytes:
         """Encode the timeline: one list per figure."""

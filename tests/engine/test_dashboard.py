@@ -59,13 +59,15 @@ def address(client, path):
 
 
 def metrics(client):
-    """The metrics of the engine, a value by name and other labels than the run's."""
+    """The metrics of the engine, a value by results, name and further labels."""
     text = urllib.request.urlopen(address(client, "/metrics")).read().decode()
     found = {}
     for family in text_string_to_metric_families(text):
         for one in family.samples:
             if one.name.startswith("paninifs_"):
-                labels = {k: v for k, v in one.labels.items() if k not in ("run", "results")}
+                labels = {
+                    k: v for k, v in one.labels.items() if k not in ("run", "climb", "results")
+                }
                 found[(one.labels["results"], one.name, *labels.values())] = one.value
     return found
 

@@ -14,6 +14,7 @@ from paninifs.engine.monitoring import display
 from paninifs.engine.monitoring.display import log
 from paninifs.engine.monitoring.display.log import in_log, pause
 from paninifs.engine.monitoring.display.notes import details_of, notes_of
+from paninifs.engine.monitoring.display.standing import of_run
 from paninifs.engine.monitoring.events import (
     EventStream,
     Failed,
@@ -22,6 +23,7 @@ from paninifs.engine.monitoring.events import (
     Planned,
     ShardDone,
 )
+from paninifs.engine.monitoring.progress import Progress
 from paninifs.engine.monitoring.projection import Projection
 
 PLANNED = Planned(
@@ -36,12 +38,21 @@ PLANNED = Planned(
 SHARD = ShardDone(shard=0, rows=100, quarantined=0, text_bytes=1000)
 
 
+def of_events(sink):
+    """A listener that prints the lines of a run that has these events."""
+    events, progress = EventStream(), Progress()
+    events.subscribe(progress.listen)
+    console = Console(file=sink, width=40)
+    events.subscribe(in_log(console, lambda: of_run(progress.snapshot()), notes_of))
+    return events.publish
+
+
 @pytest.fixture
 def logged(monkeypatch):
     """A listener that prints lines every few milliseconds, and its output."""
     monkeypatch.setattr(log, "EVERY_SECONDS", 0.02)
     sink = io.StringIO()
-    return in_log(Console(file=sink, width=40), notes_of), sink
+    return of_events(sink), sink
 
 
 def wait_for(sink, words):
@@ -70,7 +81,7 @@ def test_a_log_has_lines_before_and_between_shards(logged):
 @pytest.mark.parametrize("end", [Finished(0.1), Failed(ValueError())])
 def test_a_short_run_logs_no_progress(end):
     sink = io.StringIO()
-    listen = in_log(Console(file=sink), notes_of)
+    listen = of_events(sink)
     for event in (Indexed(1, 1000), PLANNED, SHARD, end):
         listen(event)
     assert sink.getvalue() == ""
@@ -92,7 +103,7 @@ def test_a_terminal_has_a_bar_and_a_pipe_has_lines(terminal, monkeypatch):
     bar, lines = "paninifs.engine.monitoring.display.bar", "paninifs.engine.monitoring.display.log"
     monkeypatch.setattr(f"{bar}.in_terminal", lambda *_: shown.append("bar") or print)
     monkeypatch.setattr(f"{lines}.in_log", lambda *_: shown.append("lines") or print)
-    display.show(EventStream(), str)
+    display.show(EventStream(), str, lambda: of_run(Progress()))
     assert shown == ["bar" if terminal else "lines"]
 
 

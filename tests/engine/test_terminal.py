@@ -19,6 +19,7 @@ from paninifs.engine.monitoring.display.bar import in_terminal
 from paninifs.engine.monitoring.display.card import card
 from paninifs.engine.monitoring.display.notebook import Notebook
 from paninifs.engine.monitoring.display.notes import notes_of
+from paninifs.engine.monitoring.display.standing import of_run
 from paninifs.engine.monitoring.events import (
     EventStream,
     Finished,
@@ -78,7 +79,8 @@ def test_errors_and_what_was_set_aside_do_not_either(store, tmp_path):
 @pytest.mark.documented("escapes")
 def test_notes_of_a_run_do_not_either(monkeypatch):
     sink = io.StringIO()
-    listener = in_terminal(Console(file=sink, force_terminal=False, width=300), notes_of)
+    console = Console(file=sink, force_terminal=False, width=300)
+    listener = in_terminal(console, lambda: of_run(Progress()), notes_of)
     listener(Indexed(1, 2, (EVIL,)))
     listener(Finished(1.0))
     assert visible(EVIL) in sink.getvalue()

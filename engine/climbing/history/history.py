@@ -16,7 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from .... import __version__
-from ....storage.errors import ResultsDamaged, ResultsMismatch
+from ....storage.errors import ResultsDamaged, ResultsMismatch, UsageError
 from ....storage.messages.names import listed
 from ....storage.store.leases.lease import LeaseTicket
 from ....storage.targets.target import Target
@@ -47,6 +47,18 @@ class Resumed:
     state: Mapping[str, npt.NDArray[Any]]
     seconds: float
     evaluated: int
+
+
+def require_free_names(space: Space) -> None:
+    """Raise `UsageError` if a component of a space has the name of another column."""
+    taken = {"score", "candidate", "parent", "kind", "reason", ACCEPTED, FAILED, CANDIDATES}
+    taken |= {column.name for column in (*_WHO, *_WHEN)}
+    same = taken & set(space.columns(np.zeros((0, space.dimensions), space.dtype)))
+    if same:
+        raise UsageError(
+            f"a component cannot be named {sorted(same)[0]!r}, as a column of the history is; "
+            "rename it"
+        )
 
 
 class History:
@@ -193,7 +205,7 @@ class History:
             "workers": np.array(json.dumps(self.workers)),
             "reasons": np.array(json.dumps(self.reasons)),
         }
-        np.savez(kept, **{**state, **rows, **names})
+        np.savez(kept, **{**state, **rows, **names})  # type: ignore[arg-type] # numpy's own stub
         steps = (chunks, metadata, {STATE_KEY: kept.getvalue()})
 
         def write() -> None:
@@ -221,7 +233,7 @@ class History:
         table = self.candidates
         assert table is not None  # a proposer that is told all rounds again has it
         names = [column.name for column in table.columns]
-        states = [column for column in table.columns[: names.index("score")]]
+        states = list(table.columns[: names.index("score")])
         score = table.columns[names.index("score")]
         held: list[tuple[Any, Any]] = []
         for number in range(-(-table.rows // table.chunk_rows)):

@@ -72,7 +72,8 @@ def open_climb(
             f"{did_you_mean(table, tables)}"
         )
     found = xr.open_zarr(TargetStore(target), group=table, consolidated=False, zarr_format=3)
-    return found.assign_attrs(attributes)
+    told: xr.Dataset = found.assign_attrs(attributes)
+    return told
 
 
 def climb_target(

@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from .on_host import on_host
+from ..on_host import on_host
 
 Floats = npt.NDArray[np.float64]
 Codes = npt.NDArray[np.uint16]

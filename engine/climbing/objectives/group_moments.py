@@ -14,8 +14,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from ..on_host import on_host
 from .labelled_shares import Ints
-from .on_host import on_host
 
 Floats = npt.NDArray[np.float64]
 

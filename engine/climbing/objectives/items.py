@@ -6,8 +6,6 @@ from typing import Any
 
 import numpy as np
 
-_METHODS = ("to_pylist", "to_list", "tolist")  # of Arrow, of Polars and pandas, of NumPy
-
 
 def items_of(column: Any) -> list[Any] | None:
     """Return the values of a list, or of a column of any package; None if it is neither.
@@ -17,7 +15,4 @@ def items_of(column: Any) -> list[Any] | None:
     """
     if isinstance(column, list | tuple):
         return list(column)
-    for method in _METHODS:
-        if hasattr(column, method):
-            return list(getattr(column, method)())
     return list(np.asarray(column).tolist()) if hasattr(column, "__array__") else None

@@ -14,9 +14,13 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from ...nsm.measures.significance import ALPHA, p_value
+from ...nsm.measures.significance import p_value
 from .group_moments import Floats, GroupMoments, Moments
 from .labelled_shares import Ints
+
+LEVEL = 0.01
+"""Greatest p that is called more than chance. Climbs are repeated, with other seeds and settings,
+and each is judged on few texts: at 0.05, one of twenty would find something where nothing is."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -49,7 +53,7 @@ class KeptOut:
         shuffled = random.permuted(np.tile(self.groups, (self.shuffles, 1)), axis=1)
         by_chance = self._separations(distances, noise, shuffled)
         p = p_value(score, by_chance)
-        verdict = "more than chance" if p <= ALPHA else "not more than chance"
+        verdict = "more than chance" if p <= LEVEL else "not more than chance"
         climbed = self.climbed.scores(candidate)[0]
         on_those = (
             f"score {score:.4f} on {len(self.groups):,} texts that the climb never saw; "

@@ -24,7 +24,7 @@ from .group_moments import GroupMoments, Moments, factors
 from .kept_out import KeptOut
 from .labelled_shares import KEPT_OUT, Ints, LabelledShares, labelled_shares, parted
 
-_LEAST_SHUFFLES = 19  # of which p can be 0.05
+_LEAST_SHUFFLES = 99  # of which p can be `LEVEL`
 
 
 def signature_separation(
@@ -35,7 +35,7 @@ def signature_separation(
     primes: Sequence[int] = PRIMES,
     most_exponent: int = 3,
     folds: int = 5,
-    shuffles: int = 200,
+    shuffles: int = 1000,
     seed: int = 0,
 ) -> Objective:
     """Return the objective that separates groups of texts by weights of dhātus and primes.
@@ -55,7 +55,9 @@ def signature_separation(
     which a climb has nothing to go by; this changes with every weight.
 
     A fifth of each group is kept out: the score never depends on it. The objective's ``judge``
-    scores a state on those texts, and compares that with `shuffles` shufflings of their labels.
+    scores a state on those texts, and compares that with `shuffles` shufflings of their labels: it
+    is more than chance if at most 1 % of them score as high. Of many climbs over other folds, some
+    will, without any meaning: decide on one before you look.
     The dhātus of SHA-256 say nothing about meaning, so that the isotopies should be separated no
     better than by chance; those of a model may be, see `semantic_dhatu`.
 
@@ -76,7 +78,7 @@ def signature_separation(
     folds : int
         At least 2.
     shuffles : int
-        At least 19.
+        At least 99.
     seed : int
         Of folds and shuffles, at least 0.
 

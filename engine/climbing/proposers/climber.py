@@ -2,9 +2,10 @@
 
 It climbs in rounds. A candidate whose score is higher than that of its position by the threshold is
 its next position, at once, so that a round may take several steps. Changes that gained in a round
-are combined in the next one. After some rounds without a gain the position is a summit: the climber
-begins an excursion with a larger change of its highest summit, and leaves that after some
-excursions in vain, for the best summit of all climbers or for a random state.
+are applied together in the next one. At first all climbers look for gains of one state: each goes
+on from the best of all, and applies there what it found. After some rounds without a gain the
+position is a summit, and the climber begins excursions of its own, each with a larger change of its
+highest summit or of the best of all. After some excursions in vain it begins again at random.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ..settings import ClimbSettings
+from ..spaces.changes import chosen_children
 from ..spaces.space import Space
 from .proposer import NOBODY, Acceptance, Best, Kind, Round
 from .tabu import Tabu
@@ -24,9 +26,39 @@ MOST_CHILDREN = 32
 """Maximum number of changes kept for combining."""
 
 _SPREAD = 0.7  # standard deviation of the logarithm of a round's step sizes
+_REDRAWS = 3  # of a candidate that was proposed lately, each with a change twice as large
 _NARROWING = 0.8  # factor of the step size after a round without a gain
 
 _Floats = npt.NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Proposal:
+    """Candidates, with what `Round` says of them."""
+
+    states: npt.NDArray[Any]
+    steps: _Floats
+    chosen: npt.NDArray[np.int64]
+
+
+def subsets(rng: np.random.Generator, children: int, count: int) -> npt.NDArray[np.int64]:
+    """Return which children are applied together: int64 [count, children], filled up with -1.
+
+    First all of them, then the best half, and so on; then random ones.
+
+    Examples
+    --------
+    >>> subsets(np.random.default_rng(0), 3, 2).tolist()
+    [[0, 1, 2], [0, -1, -1]]
+    """
+    chosen = np.full((count, children), -1)
+    row, size = 0, children
+    while size and row < count:
+        chosen[row, :size] = np.arange(size)
+        row, size = row + 1, size // 2
+    drawn = chosen_children(rng, children, count - row) if row < count else chosen[:0]
+    chosen[row:, : drawn.shape[1]] = drawn
+    return chosen
 
 
 @dataclass(kw_only=True)
@@ -47,8 +79,10 @@ class Climber:
         Of this excursion.
     step : float
         Relative size of the changes that are proposed.
-    base, children : ndarray
-        A former position, and candidates that are better than it.
+    bases, children : ndarray
+        States, and better ones that are changes of them, the best first: ``[g, d]``.
+    roams : bool
+        Whether it is on an excursion of its own.
     kind : Kind
         Why the position is accepted, while its score is not known.
     """
@@ -64,8 +98,9 @@ class Climber:
     vain: int = 0
     rounds: int = 0
     step: float
-    base: npt.NDArray[Any]
+    bases: npt.NDArray[Any]
     children: npt.NDArray[Any]
+    roams: bool = False
     kind: Kind = Kind.START
     parent: int = NOBODY
     tabu: Tabu = field(default_factory=lambda: Tabu(0))
@@ -81,7 +116,7 @@ class Climber:
             peak=unknown,
             summit=unknown,
             step=space.first_step,
-            base=position,
+            bases=position[None][:0],
             children=position[None][:0],
             tabu=Tabu(settings.tabu),
         )
@@ -93,27 +128,28 @@ class Climber:
 
     # --- proposing --------------------------------------------------------------------------------
 
-    def propose(self, rng: np.random.Generator) -> tuple[npt.NDArray[Any], _Floats]:
-        """Return candidates ``[n, d]``, and the sizes of their changes."""
+    def propose(self, rng: np.random.Generator) -> Proposal:
+        """Return candidates ``[n, d]``, the sizes of their changes, and what they combine."""
         count, space = self.settings.neighbours, self.space
         spread = np.exp(_SPREAD * rng.standard_normal(count))
         steps: _Floats = np.clip(self.step * spread, space.least_step, 1.0)
         states = space.neighbours(rng, self.position, steps)
-        combined = count // 2 if len(self.children) else 0
+        combined = min(max(1, count // 4), 4 * len(self.children)) if self.is_scored else 0
+        chosen = subsets(rng, len(self.children), combined)
         if combined:
-            states[:combined] = space.combine(
-                rng, self.position, self.base, self.children, combined
+            states[:combined] = space.with_changes(
+                self.position, self.bases, self.children, chosen=chosen
             )
             steps[:combined] = np.nan
-        again = np.flatnonzero(self.tabu.has(states))
-        if again.size:
-            steps[again] = np.clip(
-                2 * np.nan_to_num(steps[again], nan=self.step), space.least_step, 1
-            )
+        for _ in range(_REDRAWS):
+            again = combined + np.flatnonzero(self.tabu.has(states[combined:]))
+            if not again.size:
+                break
+            steps[again] = np.minimum(2 * steps[again], 1.0)
             states[again] = space.neighbours(rng, self.position, steps[again])
         if not self.is_scored:
             states[0], steps[0] = self.position, np.nan
-        return states, steps
+        return Proposal(states, steps, chosen)
 
     # --- retiring ---------------------------------------------------------------------------------
 
@@ -121,17 +157,25 @@ class Climber:
         self, of: Round, scores: _Floats, best: Best, rng: np.random.Generator
     ) -> list[Acceptance]:
         """Take note of a round's scores; return what is accepted."""
-        before, position = self.score, self.position
-        known = scores[0] if not self.is_scored else before
+        before, position = self.score if self.is_scored else scores[0], self.position
         accepted = self._accept(of, scores, rng)
         gained = any(one.kind is Kind.GAIN for one in accepted)
         self.tabu.add(of.states)
-        self._learn(of, scores, known if np.isfinite(known) else -np.inf, position)
+        self._learn(of, scores, before if np.isfinite(before) else -np.inf, position)
+        if not self.roams and best.score > self.score + self.settings.threshold:
+            self.position, self.score, self.number = best.state, best.score, best.number
+            self.peak, gained = best, True
         self.quiet = 0 if gained else self.quiet + 1
         self.rounds += 1
-        if self.quiet >= self.settings.patience:
+        if self._has_looked_around:
             self._leave(best, rng)
         return accepted
+
+    @property
+    def _has_looked_around(self) -> bool:
+        """Whether the last rounds without a gain are enough, also to change every coordinate."""
+        tried = self.quiet * self.settings.neighbours
+        return self.quiet >= self.settings.patience and tried >= self.space.dimensions
 
     def _accept(self, of: Round, scores: _Floats, rng: np.random.Generator) -> list[Acceptance]:
         heat = self.settings.temperature * self.settings.cooling**self.rounds
@@ -154,15 +198,24 @@ class Climber:
         return accepted
 
     def _learn(self, of: Round, scores: _Floats, before: float, position: npt.NDArray[Any]) -> None:
-        """Keep the changes that gained, and adapt the size of steps to them."""
-        better = np.flatnonzero(scores > before)
-        better = better[of.first + better != self.number]  # the position has its own change already
-        order = np.argsort(-scores[better], kind="stable")[:MOST_CHILDREN]
-        self.base, self.children = position, of.states[better[order]]
-        steps = of.steps[np.flatnonzero(scores > before)]
-        steps = steps[np.isfinite(steps)]
+        """Keep the changes that gained and were not applied; adapt the size of steps to them."""
+        row = self.number - of.first  # of the new position, if it is of this round
+        combined = len(of.chosen)
+        kept = np.ones(len(self.children), bool)
+        if 0 <= row < combined:
+            applied = of.chosen[row]
+            kept[applied[applied >= 0]] = False
+        better = np.flatnonzero(np.isfinite(of.steps) & (scores > before))
+        if not better.size:
+            kept &= self.quiet == 0  # they have been tried with this position for a round
+        steps = of.steps[better]
         step = float(np.exp(np.log(steps).mean())) if steps.size else _NARROWING * self.step
         self.step = min(1.0, max(self.space.least_step, step))
+        better = better[better != row]
+        new = better[np.argsort(-scores[better], kind="stable")]
+        bases = np.repeat(position[None], len(new), axis=0)
+        self.bases = np.concatenate([bases, self.bases[kept]])[:MOST_CHILDREN]
+        self.children = np.concatenate([of.states[new], self.children[kept]])[:MOST_CHILDREN]
 
     def _leave(self, best: Best, rng: np.random.Generator) -> None:
         """Begin an excursion from a summit."""
@@ -171,21 +224,19 @@ class Climber:
         if self.peak.score > self.summit.score:
             self.summit = self.peak
         self.kind = Kind.BACKTRACK
-        if self.vain > self.settings.backtracks:
-            self.vain = 0
-            self.kind = Kind.RESTART
-            if best.score > self.summit.score + self.settings.threshold:
-                self.kind, self.summit = Kind.SHARED, best
-        if self.kind is Kind.RESTART or self.summit.number == NOBODY:
-            self.kind = Kind.RESTART
+        if best.score > self.summit.score + self.settings.threshold and rng.random() < 0.5:
+            self.kind, self.summit, self.vain = Kind.SHARED, best, 0
+        if self.vain > self.settings.backtracks or self.summit.number == NOBODY:
+            self.kind, self.vain = Kind.RESTART, 0
             self.position = self.space.random(rng, 1)[0]
             self.summit = Best(NOBODY, -np.inf, self.position)
         else:
             size = min(1.0, 2 * (1 + self.vain) * self.space.first_step)
             self.position = self.space.neighbours(rng, self.summit.state, np.array([size]))[0]
+        self.roams = True
         self.parent = self.summit.number
         self.score, self.number = -np.inf, NOBODY
         self.peak = Best(NOBODY, -np.inf, self.position)
         self.quiet = self.rounds = 0
         self.step = self.space.first_step
-        self.base, self.children = self.position, self.position[None][:0]
+        self.bases = self.children = self.position[None][:0]

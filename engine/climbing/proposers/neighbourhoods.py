@@ -14,8 +14,9 @@ from .climber import MOST_CHILDREN, Climber
 from .proposer import Acceptance, Best, Kind, Round
 from .tabu import Tabu
 
-_NUMBERS = ("score", "number", "quiet", "vain", "rounds", "step", "kind", "parent")
+_NUMBERS = ("score", "number", "quiet", "vain", "rounds", "step", "kind", "parent", "roams")
 _STATES = ("peak", "summit")
+_CHANGES = ("bases", "children")
 
 
 class Neighbourhoods:
@@ -49,14 +50,15 @@ class Neighbourhoods:
         """Propose a round of the climber whose turn it is."""
         turn = number % len(self.climbers)
         climber = self.climbers[turn]
-        states, steps = climber.propose(rng)
+        proposed = climber.propose(rng)
         return Round(
             number=number,
             first=number * self._settings.neighbours,
             climber=turn,
             parent=climber.number if climber.is_scored else climber.parent,
-            states=states,
-            steps=steps,
+            states=proposed.states,
+            steps=proposed.steps,
+            chosen=proposed.chosen,
         )
 
     def retire(
@@ -77,11 +79,12 @@ class Neighbourhoods:
             found[f"{name}_number"] = np.array([getattr(one, name).number for one in every])
             found[f"{name}_score"] = np.array([getattr(one, name).score for one in every])
             found[f"{name}_state"] = np.stack([getattr(one, name).state for one in every])
-        found |= {name: np.stack([getattr(one, name) for one in every]) for name in _ARRAYS}
+        found["position"] = np.stack([one.position for one in every])
         shape = len(every), MOST_CHILDREN, self._space.dimensions
-        found["children"] = np.zeros(shape, self._space.dtype)
-        for row, one in enumerate(every):
-            found["children"][row, : len(one.children)] = one.children
+        for name in _CHANGES:
+            found[name] = np.zeros(shape, self._space.dtype)
+            for row, one in enumerate(every):
+                found[name][row, : len(one.children)] = getattr(one, name)
         found["children_count"] = np.array([len(one.children) for one in every])
         found["tabu"] = np.stack([one.tabu.ring for one in every])
         found["tabu_added"] = np.array([one.tabu.added for one in every])
@@ -98,12 +101,9 @@ class Neighbourhoods:
                     state[f"{name}_{part}"][row].item() for part in ("number", "score")
                 )
                 setattr(one, name, Best(number, score, state[f"{name}_state"][row]))
-            for name in _ARRAYS:
-                setattr(one, name, state[name][row])
-            one.children = state["children"][row, : state["children_count"][row]]
+            one.position = state["position"][row]
+            for name in _CHANGES:
+                setattr(one, name, state[name][row, : state["children_count"][row]])
             one.tabu = Tabu(self._settings.tabu)
             one.tabu.ring[:] = state["tabu"][row]
             one.tabu.added = int(state["tabu_added"][row])
-
-
-_ARRAYS = ("position", "base")

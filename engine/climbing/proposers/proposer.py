@@ -46,7 +46,9 @@ class Round:
     states : ndarray
         ``[n, d]``
     steps : ndarray
-        ``[n]``, float64: relative size of each change; NaN if it is none.
+        ``[n]``, float64: relative size of each change; NaN if it has none.
+    chosen : ndarray
+        int64: the earlier changes that each of the first candidates combines.
     """
 
     number: int
@@ -55,6 +57,7 @@ class Round:
     parent: int
     states: npt.NDArray[Any]
     steps: npt.NDArray[np.float64]
+    chosen: npt.NDArray[np.int64]
 
 
 @dataclass(frozen=True)

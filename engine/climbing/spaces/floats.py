@@ -88,10 +88,10 @@ class Floats(Space):
         return np.nextafter(state, np.where(state < high, high, self._bounds.low))
 
     def with_changes(
-        self, state: States, base: States, children: States, *, chosen: npt.NDArray[np.int64]
+        self, state: States, bases: States, children: States, *, chosen: npt.NDArray[np.int64]
     ) -> States:
         """Return `state` with the differences of the chosen children added, within the bounds."""
-        made = accumulated(np.add, state, children - base, chosen)
+        made = accumulated(np.add, state, children - bases, chosen)
         return self._bounds.clip(made)
 
     def from_unit(self, unit: npt.NDArray[np.float64]) -> States:

@@ -77,10 +77,10 @@ class Integers(Space):
         return made
 
     def with_changes(
-        self, state: States, base: States, children: States, *, chosen: npt.NDArray[np.int64]
+        self, state: States, bases: States, children: States, *, chosen: npt.NDArray[np.int64]
     ) -> States:
         """Return `state` with the moves of the chosen children, within the bounds."""
-        made = accumulated(np.add, state, children - base, chosen)
+        made = accumulated(np.add, state, children - bases, chosen)
         return self._bounds.clip(made)
 
     def from_unit(self, unit: npt.NDArray[np.float64]) -> States:

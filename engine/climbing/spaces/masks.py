@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ....storage.errors import UsageError
-from .changes import accumulated, touched
+from .changes import touched
 from .dimensions import numbers_of
 from .space import Space, States, Steps
 
@@ -37,7 +37,7 @@ class Masks(Space):
     def __init__(self, dimensions: int | Sequence[str]) -> None:
         super().__init__(dimensions)
         self.least_step = 1 / self.dimensions
-        self.first_step = min(1.0, 2 / self.dimensions)
+        self.first_step = 1 / self.dimensions
 
     def random(self, rng: np.random.Generator, count: int) -> States:
         """Return uniform masks."""
@@ -50,10 +50,17 @@ class Masks(Space):
         return flips ^ state
 
     def with_changes(
-        self, state: States, base: States, children: States, *, chosen: npt.NDArray[np.int64]
+        self, state: States, bases: States, children: States, *, chosen: npt.NDArray[np.int64]
     ) -> States:
-        """Return `state` with the flips of the chosen children; a bit flipped twice stays."""
-        return accumulated(np.bitwise_xor, state, children ^ base, chosen)
+        """Return `state` with the bits that the chosen children have changed."""
+        changed = children ^ bases
+        kept = np.concatenate([1 - changed, np.ones_like(changed[:1])])
+        given = np.concatenate([children & changed, np.zeros_like(changed[:1])])
+        made = np.tile(state, (len(chosen), 1))
+        for column in chosen.T:  # -1 is the last row: nothing is changed
+            made &= kept[column]
+            made |= given[column]
+        return made
 
     def from_unit(self, unit: npt.NDArray[np.float64]) -> States:
         """Return 1 where a coordinate is at least a half."""

@@ -79,10 +79,11 @@ class Permutations(Space):
         made[rows] = made[rows[:, None], places]
 
     def with_changes(
-        self, state: States, base: States, children: States, *, chosen: Ints
+        self, state: States, bases: States, children: States, *, chosen: Ints
     ) -> States:
         """Return `state` after the moves of the chosen children, one after another."""
-        places_in_base = np.argsort(base, kind="stable")[children]
+        places = np.argsort(bases, axis=1, kind="stable")
+        places_in_base = np.take_along_axis(places, children, axis=1)
         unmoved = np.arange(self.dimensions)
         padded = np.concatenate([places_in_base, unmoved[None]])  # −1 is the last row: no move
         made = np.tile(state, (len(chosen), 1))

@@ -109,14 +109,14 @@ class Product(Space):
         return np.clip(scaled, space.least_step, 1.0)
 
     def with_changes(
-        self, state: States, base: States, children: States, *, chosen: npt.NDArray[np.int64]
+        self, state: States, bases: States, children: States, *, chosen: npt.NDArray[np.int64]
     ) -> States:
         """Return `state` with the changes of the chosen children in every component."""
         return _joined(
             [
                 space.with_changes(
                     state[part].astype(space.dtype),
-                    base[part].astype(space.dtype),
+                    bases[:, part].astype(space.dtype),
                     children[:, part].astype(space.dtype),
                     chosen=chosen,
                 )
@@ -172,8 +172,7 @@ class Product(Space):
         return self.columns(states)
 
     def _particulars(self) -> Mapping[str, Any]:
-        # A list, since the order of components is part of what a state means.
-        return {"components": [[name, space.describe()] for name, space in self.components.items()]}
+        return {"components": {name: part.describe() for name, part in self.components.items()}}
 
 
 def _check_component(name: str, space: Any) -> None:

@@ -85,10 +85,10 @@ class Simplex(Space):
         return _normalised(np.maximum(state + scale[:, None] * noise, 0.0))
 
     def with_changes(
-        self, state: States, base: States, children: States, *, chosen: npt.NDArray[np.int64]
+        self, state: States, bases: States, children: States, *, chosen: npt.NDArray[np.int64]
     ) -> States:
         """Return `state` with the differences of the chosen children added, as weights."""
-        made = accumulated(np.add, state, children - base, chosen)
+        made = accumulated(np.add, state, children - bases, chosen)
         return _normalised(np.maximum(made, 0.0))
 
     def from_unit(self, unit: npt.NDArray[np.float64]) -> States:

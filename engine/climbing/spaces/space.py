@@ -9,7 +9,6 @@ from typing import Any, ClassVar
 import numpy as np
 import numpy.typing as npt
 
-from .changes import chosen_children
 from .dimensions import names_of
 
 States = npt.NDArray[Any]
@@ -87,42 +86,18 @@ class Space(ABC):
             Relative size of the change of each row, in (0, 1].
         """
 
-    def combine(
-        self,
-        rng: np.random.Generator,
-        state: States,
-        base: States,
-        children: States,
-        count: int,
-    ) -> States:
-        """Return states with the changes of some children applied to them, [count, d].
-
-        Parameters
-        ----------
-        rng : Generator
-            Source of random numbers.
-        state : array [d]
-            The state that is changed.
-        base : array [d]
-            The state whose changes the children are.
-        children : array [g, d]
-            At least one; 1 to min(g, 16) different ones are chosen for each row.
-        count : int
-            Number of rows.
-        """
-        chosen = chosen_children(rng, len(children), count)
-        return self.with_changes(state, base, children, chosen=chosen)
-
     @abstractmethod
     def with_changes(
-        self, state: States, base: States, children: States, *, chosen: npt.NDArray[np.int64]
+        self, state: States, bases: States, children: States, *, chosen: npt.NDArray[np.int64]
     ) -> States:
         """Return `state` with the changes of the chosen children, [count, d].
 
         Parameters
         ----------
-        state, base, children : array
-            As for `combine`.
+        state : array [d]
+            The state that is changed.
+        bases, children : array [g, d]
+            At least one child, and the state that each is a change of.
         chosen : array of int64 [count, m]
             Rows of `children`, or −1 for no further one.
         """

@@ -1,4 +1,4 @@
-"""`Monitor`: the scheduler plugin that receives the reports of runs, and adds tab and metrics."""
+"""`Monitor`: the scheduler plugin that receives reports, and adds tab and metrics."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from distributed.diagnostics.plugin import SchedulerPlugin
 
-from .message import TOPIC
+from .message import TOPIC, TOPICS
 from .monitored_runs import MonitoredRuns
 
 if TYPE_CHECKING:
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 class Monitor(MonitoredRuns, SchedulerPlugin):
-    """Keeps the runs of the scheduler that it is installed on; see `MonitoredRuns`."""
+    """Keeps the runs and climbs of the scheduler that it is installed on; see `MonitoredRuns`."""
 
     name = "paninifs"
     idempotent = True
@@ -30,9 +30,10 @@ class Monitor(MonitoredRuns, SchedulerPlugin):
         prometheus.show(self)
 
     def log_event(self, topic: str, msg: Any) -> None:
-        """Receive the report of a run."""
-        if topic == TOPIC:
-            self.take(msg)
+        """Receive the report of a run or a climb."""
+        for kind, reported in TOPICS.items():
+            if topic == reported:
+                self.take(msg, kind)
 
     async def close(self) -> None:
         """Remove the metrics; the tab ends with the scheduler."""

@@ -1,4 +1,4 @@
-"""`MonitoredRuns`: the latest reports of a scheduler's runs, kept in dask's scheduler.
+"""`MonitoredRuns`: the latest reports of a scheduler's runs and climbs, kept in dask's scheduler.
 
 `Monitor` fills it from messages; the tab and the metrics show its contents.
 """
@@ -9,7 +9,8 @@ import time
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from ....storage.store.history import Timeline
+from ....storage.store.history import Series
+from ..climb_figures import ClimbFigures
 from ..figures import Figures
 from .message import decode
 
@@ -17,17 +18,17 @@ if TYPE_CHECKING:
     from distributed import Scheduler
 
 MOST_RUNS = 20
-"""Maximum number of runs kept; the one that has been silent for longest is dropped first."""
+"""Maximum number of runs and climbs kept; the one silent for longest is dropped first."""
 
 
 @dataclass
 class MonitoredRun:
-    """A run as of its latest report."""
+    """A run or a climb as of its latest report."""
 
-    name: str  # dask's span of its tasks
+    name: str  # on its cluster; a run's is dask's span of its tasks
     results: str
-    figures: Figures
-    timeline: Timeline = field(default_factory=Timeline)
+    figures: Figures | ClimbFigures
+    timeline: Series[Any] = field(default_factory=Series)
     heard: float = field(default_factory=time.monotonic)  # time of the latest report
 
     @property
@@ -37,7 +38,7 @@ class MonitoredRun:
 
 
 class MonitoredRuns:
-    """The runs of one scheduler.
+    """The runs and climbs of one scheduler.
 
     Attributes
     ----------
@@ -51,9 +52,9 @@ class MonitoredRuns:
         self.runs: dict[str, MonitoredRun] = {}
         self.scheduler: Scheduler | None = None
 
-    def take(self, message: dict[str, Any]) -> None:
-        """Store the report of a run."""
-        figures, sample = decode(message)
+    def take(self, message: dict[str, Any], kind: str) -> None:
+        """Store the report of a run or a climb."""
+        figures, sample = decode(message, kind)
         name = message["run"]
         run = self.runs.pop(name, None) or MonitoredRun(name, message["results"], figures)
         run.figures, run.heard = figures, time.monotonic()

@@ -1,10 +1,10 @@
-"""The dashboard's tab: a run's live figures as a Bokeh document, one document per visitor."""
+"""The dashboard's tab: live figures of runs and climbs as a Bokeh document, one per visitor."""
 
 from __future__ import annotations
 
 import html
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from bokeh.layouts import column, row
@@ -22,6 +22,7 @@ from bokeh.plotting import figure
 
 from ...rendering.palette import BLUE
 from ...rendering.terminal import visible
+from ..climb_figures import ClimbFigures
 from ..figure_declaration import Chart, Line, declared
 from ..figures import Figures
 from .message import TOPIC
@@ -29,7 +30,7 @@ from .message import TOPIC
 if TYPE_CHECKING:
     from bokeh.document import Document
 
-    from ....storage.store.history import Timeline
+    from ....storage.store.history import Series
     from .monitored_runs import MonitoredRun, MonitoredRuns
 
 REFRESH_MS = 500
@@ -70,7 +71,7 @@ def page(monitored: MonitoredRuns, document: Document) -> None:
 
 
 class Board:
-    """A visitor's view of a scheduler's runs.
+    """A visitor's view of a scheduler's runs and climbs.
 
     Attributes
     ----------
@@ -80,12 +81,17 @@ class Board:
     def __init__(self, monitored: MonitoredRuns) -> None:
         self._monitored = monitored
         self._blocks = ColumnDataSource({"name": [], "seconds": [], "share": []})
-        self._choice = Select(title="run", value=_NEWEST, options=[_NEWEST], width=600)
+        self._choice = Select(title="run or climb", value=_NEWEST, options=[_NEWEST], width=600)
         self._figures = Div(text="", width=460, name="figures")
         self._shown = ""
         self._drawn: tuple[str, float] | None = None
         self._bars = _bars(self._blocks)
-        self._charts = [LineChart(chart) for chart in Chart]
+        self._charts = [
+            LineChart(kind, chart)
+            for kind in (Figures, ClimbFigures)
+            for chart in Chart
+            if _lines(kind, chart)
+        ]
         self._left = column(self._choice, self._figures)
         self._grid = row(sizing_mode="stretch_width", styles=_GRID)
         self.root = row(
@@ -93,7 +99,7 @@ class Board:
         )
 
     def update(self) -> None:
-        """Show the latest report of the chosen run."""
+        """Show the latest report of the chosen run or climb."""
         runs = self._monitored.runs
         named = [(name, f"{run.results} ({run.figures.state})") for name, run in runs.items()]
         self._choice.options = [(_NEWEST, _NEWEST), *reversed(named)]
@@ -107,7 +113,8 @@ class Board:
             return
         self._drawn = run.name, run.heard
         # Bokeh cannot lay out a chart without data, so a chart is added once it has some.
-        drawn = [chart.figure for chart in self._charts if chart.update(run.timeline)]
+        of_kind = [chart for chart in self._charts if isinstance(run.figures, chart.kind)]
+        drawn = [chart.figure for chart in of_kind if chart.update(run.timeline)]
         if self._grid.children != drawn:
             self._grid.children = drawn
         self._update_bars(self._monitored.block_seconds(run))
@@ -115,6 +122,7 @@ class Board:
     def _update_bars(self, spent: dict[str, float]) -> None:
         total = sum(spent.values())
         if not total:
+            self._left.children = [one for one in self._left.children if one is not self._bars]
             return
         names = sorted(spent, key=lambda name: spent[name])
         if self._bars.y_range.factors != names:
@@ -129,21 +137,23 @@ class Board:
 
 
 class LineChart:
-    """Lines over the seconds of a run.
+    """Lines over the seconds of a run or a climb.
 
     Attributes
     ----------
+    kind : type
+        `Figures` or `ClimbFigures`: the figures that it shows.
     figure : bokeh.plotting.figure
     """
 
-    def __init__(self, chart: Chart) -> None:
-        lines = [one.line for one in declared(Figures) if one.line and one.line.chart is chart]
+    def __init__(self, kind: type, chart: Chart) -> None:
+        self.kind, lines = kind, _lines(kind, chart)
         self._lines = {line.name: line for line in lines}
         self._source = ColumnDataSource({name: [] for name in ("seconds", *self._lines)})
         self.figure = _figure(self._source, chart, lines)
 
-    def update(self, timeline: Timeline) -> bool:
-        """Draw the timeline so far; return whether it has any data for this chart."""
+    def update(self, timeline: Series[Any]) -> bool:
+        """Draw the samples so far; return whether it has any data for this chart."""
         columns = {"seconds": timeline.column("seconds")} | {
             name: timeline.rates(line.column) if line.rate else timeline.column(line.column)
             for name, line in self._lines.items()
@@ -156,10 +166,17 @@ class LineChart:
         return bool(known.any())
 
 
+def _lines(kind: type, chart: Chart) -> list[Line]:
+    return [one.line for one in declared(kind) if one.line and one.line.chart is chart]
+
+
 def _table(run: MonitoredRun | None) -> str:
-    """Return a run's figures as HTML."""
+    """Return the figures of a run or a climb as HTML."""
     if run is None:
-        return "<p>No run has reported yet: <code>pf.submit(...)</code> starts one.</p>"
+        return (
+            "<p>No run has reported yet: <code>pf.submit(...)</code> or "
+            "<code>pf.climb(...)</code> starts one.</p>"
+        )
     rows = "".join(
         f"<tr><th scope='row'>{html.escape(name)}</th>"
         f"<td data-figure='{html.escape(name, quote=True)}'>{html.escape(visible(value))}</td></tr>"
@@ -168,12 +185,13 @@ def _table(run: MonitoredRun | None) -> str:
     quiet = ""
     if run.figures.state == "running" and run.silence > QUIET_SECONDS:
         quiet = f"<p><b>No report for {run.silence:.0f} s.</b></p>"
+    label = "budget spent" if isinstance(run.figures, ClimbFigures) else "texts computed"
     share = f"{100 * run.figures.share:.1f}"
     head = f"{html.escape(visible(run.results))}: {html.escape(run.figures.state)}"
     return (
         f"{_STYLE}<h3>{head}</h3>{quiet}"
         f"<div class='paninifs-bar' role='progressbar' aria-valuenow='{share}' aria-valuemin='0' "
-        f"aria-valuemax='100' aria-label='texts computed'>"
+        f"aria-valuemax='100' aria-label='{label}'>"
         f"<div style='width: {share}%'></div></div>"
         f"<table class='paninifs' data-seconds='{run.figures.elapsed:.3f}'>{rows}</table>"
     )
@@ -193,15 +211,18 @@ def _figure(source: ColumnDataSource, about: Chart, lines: Sequence[Line]) -> fi
         label = {"legend_label": line.name} if len(lines) > 1 else {}
         chart.line("seconds", line.name, source=source, color=line.colour, line_width=2, **label)
     chart.xaxis.axis_label = "seconds"
-    chart.yaxis.formatter = NumeralTickFormatter(format=numbers)
-    chart.y_range.start = 0
+    if numbers:
+        chart.yaxis.formatter = NumeralTickFormatter(format=numbers)
+    if about.from_zero:
+        chart.y_range.start = 0
     if numbers.endswith("b"):  # bytes, in powers of 1,024
         chart.yaxis.ticker = AdaptiveTicker(base=1024, mantissas=_POWERS)
     if len(lines) > 1:
         chart.legend.location = "bottom_right"
         chart.legend.orientation = "horizontal"
         chart.legend.background_fill_alpha = 0.6
-    tips = [(line.name, f"@{line.name}{{{numbers}}}") for line in lines]
+    as_shown = f"{{{numbers}}}" if numbers else ""
+    tips = [(line.name, f"@{line.name}{as_shown}") for line in lines]
     chart.add_tools(HoverTool(mode="vline", tooltips=[("seconds", "@seconds{0.0}"), *tips]))
     return chart
 

@@ -1,4 +1,4 @@
-"""`Telemetry`: sends a run's figures from its client to dask's scheduler, twice per second."""
+"""`Telemetry`: sends figures of a run or a climb from its client to dask's scheduler."""
 
 from __future__ import annotations
 
@@ -8,12 +8,13 @@ from queue import SimpleQueue
 from typing import TYPE_CHECKING, Any
 
 from .link import PAGE
-from .message import TOPIC, encode
+from .message import TOPIC, TOPICS, encode
 
 if TYPE_CHECKING:
     from distributed import Client
 
     from ....storage.store.history import Sample
+    from ..climb_figures import ClimbFigures, ClimbSample
     from ..figures import Figures
 
 _log = logging.getLogger(__name__)
@@ -47,7 +48,7 @@ def page_for(problem: str | None) -> str:
 
 
 class Telemetry:
-    """Sends a run's figures.
+    """Sends the figures of a run or a climb.
 
     Parameters
     ----------
@@ -55,22 +56,24 @@ class Telemetry:
         Name of the run on its cluster, which is dask's span of its tasks.
     results : str
         URL of its store, without secrets.
+    kind : str
+        One of `TOPICS`.
     """
 
-    def __init__(self, client: Client, run: str, results: str) -> None:
-        self._client = client
+    def __init__(self, client: Client, run: str, results: str, kind: str = "run") -> None:
+        self._client, self._topic = client, TOPICS[kind]
         self._run, self._results = run, results
         self._waiting: SimpleQueue[dict[str, Any] | None] = SimpleQueue()
         # A scheduler that does not answer must not keep the run waiting.
         self._thread = threading.Thread(target=self._send, name="paninifs-telemetry", daemon=True)
         self._thread.start()
 
-    def send(self, figures: Figures, sample: Sample) -> None:
+    def send(self, figures: Figures | ClimbFigures, sample: Sample | ClimbSample) -> None:
         """Send the current figures, unless earlier ones are still waiting to be sent."""
         if self._waiting.empty():
             self._waiting.put(encode(self._run, self._results, figures, sample))
 
-    def close(self, figures: Figures, sample: Sample) -> None:
+    def close(self, figures: Figures | ClimbFigures, sample: Sample | ClimbSample) -> None:
         """Send the last figures, and wait a few seconds until they are sent."""
         self._waiting.put(encode(self._run, self._results, figures, sample))
         self._waiting.put(None)
@@ -79,6 +82,6 @@ class Telemetry:
     def _send(self) -> None:
         for message in iter(self._waiting.get, None):
             try:
-                self._client.log_event(TOPIC, message)
-            except Exception:  # noqa: BLE001 (a display must not break the run)
-                _log.debug("the scheduler does not take the run's figures", exc_info=True)
+                self._client.log_event(self._topic, message)
+            except Exception:  # noqa: BLE001 (a display must not break what it shows)
+                _log.debug("the scheduler does not take the figures", exc_info=True)

@@ -1,4 +1,4 @@
-"""The live displays of a run, one file per kind; `show` selects the one for the environment.
+"""The live displays of a run or a climb; `show` selects the one for the environment.
 
 The tab on dask's dashboard is in `dashboard`. May import the rest of `monitoring`, and `rendering`.
 """
@@ -8,17 +8,26 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from ..events import EventStream
+from .standing import Standing
 
 
-def show(events: EventStream, card: Callable[[], str], *, verbose: bool = False) -> None:
-    """Show a run until it ends: a bar in a terminal, a card in a notebook, lines in a log.
+def show(
+    events: EventStream,
+    card: Callable[[], str],
+    standing: Callable[[], Standing],
+    *,
+    verbose: bool = False,
+) -> None:
+    """Show work until it ends: a bar in a terminal, a card in a notebook, lines in a log.
 
     Parameters
     ----------
     events : EventStream
-        The events of the run.
+        The events of a run or a climb.
     card : callable
-        Returns the run's current state as HTML; called in notebooks only.
+        Returns the current state as HTML; called in notebooks only.
+    standing : callable
+        Returns how far the work has come; not called in notebooks.
     verbose : bool
         Show details besides the notes.
     """
@@ -35,15 +44,15 @@ def show(events: EventStream, card: Callable[[], str], *, verbose: bool = False)
     elif console.is_terminal and not console.is_dumb_terminal:
         from .bar import in_terminal
 
-        events.subscribe(in_terminal(console, notes))
+        events.subscribe(in_terminal(console, standing, notes))
     else:
         from .log import in_log
 
-        events.subscribe(in_log(console, notes))
+        events.subscribe(in_log(console, standing, notes))
 
 
 def display(events: EventStream, card: Callable[[], str], text: str, *, live: bool) -> None:
-    """Show a run as the value of a notebook's cell; in a terminal print `text`.
+    """Show work as the value of a notebook's cell; in a terminal print `text`.
 
     Parameters
     ----------

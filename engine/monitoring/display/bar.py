@@ -1,53 +1,45 @@
-"""The display of a run in a terminal: a progress bar, drawn by rich."""
+"""The display of a run or a climb in a terminal: a progress bar, drawn by rich."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from ..events import Event, Failed, Finished, Listener
-from ..progress import Progress
 from .notes import Notes, print_note
+from .standing import Standing
 
 if TYPE_CHECKING:
     from rich.console import Console
 
 
-def in_terminal(console: Console, notes: Notes) -> Listener:
-    """Return a listener that draws a run's bar, and prints its notes above."""
+def in_terminal(console: Console, standing: Callable[[], Standing], notes: Notes) -> Listener:
+    """Return a listener that draws a bar, and prints notes above."""
     from rich import progress as bars
 
     display = bars.Progress(
-        bars.TextColumn("{task.description}"),
+        bars.TextColumn("{task.description}", markup=False),
         bars.BarColumn(),
-        bars.MofNCompleteColumn(),
-        bars.TextColumn("texts {task.fields[rate]}"),
+        bars.TextColumn("{task.fields[counted]}", markup=False),
         bars.TimeRemainingColumn(),
         console=console,
     )
-    task = display.add_task("counting rows", total=None, rate="")
-    progress = Progress()
+    now = standing()
+    task = display.add_task(now.description, total=now.total, counted=now.counted)
     display.start()
 
     def listen(event: Event) -> None:
-        progress.listen(event)
-        now = progress.snapshot()
+        now = standing()
         for note in notes(event):
             print_note(console, note)
-        rate = f"({now.texts_per_second:,.0f}/s)" if now.elapsed else ""
         display.update(
             task,
-            description=_description(now),
-            completed=now.rows_computed,
-            total=now.rows or None,
-            rate=rate,
+            description=now.description,
+            completed=now.done,
+            total=now.total,
+            counted=now.counted,
         )
         if isinstance(event, Finished | Failed):
             display.stop()
 
     return listen
-
-
-def _description(now: Progress) -> str:
-    if now.state == "staging":
-        return now.staging
-    return (now.state == "running" and now.stage) or now.state

@@ -1,18 +1,18 @@
-"""The display of a run where no bar can be drawn: a log file, a pipe, a batch job.
+"""The display of a run or a climb where no bar can be drawn: a log file, a pipe, a batch job.
 
-It prints a line every ten seconds, and fewer as the run goes on.
+It prints a line every ten seconds, and fewer as the work goes on.
 """
 
 from __future__ import annotations
 
 import threading
 import time
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from ...rendering.quantities import duration
 from ..events import Event, Failed, Finished, Listener
-from ..progress import Progress
 from .notes import Notes, print_note
+from .standing import Standing
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -27,9 +27,9 @@ MAX_SECONDS = 600.0
 """Maximum number of seconds between lines, so that a living run is never silent for long."""
 
 
-def in_log(console: Console, notes: Notes) -> Listener:
-    """Return a listener that prints a run's progress and notes as lines."""
-    return _Log(console, notes).listen
+def in_log(console: Console, standing: Callable[[], Standing], notes: Notes) -> Listener:
+    """Return a listener that prints progress and notes as lines."""
+    return _Log(console, standing, notes).listen
 
 
 def pause(age: float) -> float:
@@ -42,9 +42,8 @@ def pause(age: float) -> float:
 
 
 class _Log:
-    def __init__(self, console: Console, notes: Notes) -> None:
-        self._console, self._notes = console, notes
-        self._progress = Progress()
+    def __init__(self, console: Console, standing: Callable[[], Standing], notes: Notes) -> None:
+        self._console, self._standing, self._notes = console, standing, notes
         self._lock = threading.Lock()  # between the run's thread and the one that prints
         self._ended = threading.Event()
         self._lines = 0
@@ -53,7 +52,6 @@ class _Log:
 
     def listen(self, event: Event) -> None:
         with self._lock:
-            self._progress.listen(event)
             for note in self._notes(event):
                 print_note(self._console, note)
             if isinstance(event, Finished | Failed):
@@ -69,10 +67,6 @@ class _Log:
                     self._print()
 
     def _print(self) -> None:
-        now = self._progress.snapshot()
-        left = now.seconds_left if now.state == "running" else None
-        rest = "" if left is None else f", {duration(left)} left"
-        share = f" ({100 * now.rows_computed / now.rows:.0f} %)" if now.rows else ""
-        line = now.line().replace(" texts", f" texts{share}", 1) + rest
+        line = self._standing().line
         self._console.print(line, markup=False, highlight=False, emoji=False, soft_wrap=True)
         self._lines += 1

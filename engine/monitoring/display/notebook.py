@@ -1,6 +1,7 @@
-"""The display of a run in a notebook: a card, updated in place through the kernel's own channel.
+"""The display of a run or a climb in a notebook: a card, updated in place.
 
-It needs no open port; Colab has none. The card itself is in `card`.
+It is updated through the kernel's own channel, so it needs no open port; Colab has none. The
+cards themselves are in `card` and `climb_card`.
 """
 
 from __future__ import annotations
@@ -12,7 +13,15 @@ from collections.abc import Callable
 from typing import Any
 
 from ...rendering.terminal import visible
-from ..events import Event, LoadSampled, ShardDone, TaskBegun, TextsComputed, WritesAwaited
+from ..events import (
+    Climbed,
+    Event,
+    LoadSampled,
+    ShardDone,
+    TaskBegun,
+    TextsComputed,
+    WritesAwaited,
+)
 from .notes import Notes
 
 EVERY_SECONDS = 0.5
@@ -21,16 +30,16 @@ EVERY_SECONDS = 0.5
 MOST_NOTES = 20
 """Maximum number of notes shown; the newest are kept."""
 
-_FREQUENT = (ShardDone, TaskBegun, TextsComputed, WritesAwaited, LoadSampled)
+_FREQUENT = (ShardDone, TaskBegun, TextsComputed, WritesAwaited, LoadSampled, Climbed)
 
 
 class Notebook:
-    """Shows a run's card, and its notes below.
+    """Shows the card of a run or a climb, and its notes below.
 
     Parameters
     ----------
     card : callable
-        Returns the run's current state as HTML.
+        Returns the current state as HTML.
     notes : callable
         Returns the messages for the user in an event.
     """

@@ -120,7 +120,7 @@ class Background(ABC, Generic[T]):
 
     @abstractmethod
     def abandon(self) -> None:
-        """Release the store of work that was cancelled and has not stopped within a while."""
+        """Release what others wait for, of work that was cancelled and has not stopped in time."""
 
     def is_on(self, client: Client) -> bool:
         """Return whether the work uses a client."""

@@ -19,9 +19,11 @@ from paninifs.engine.climbing.spaces.product import Product
 from paninifs.engine.climbing.spaces.simplex import Simplex
 from paninifs.storage.errors import UsageError
 
-few = settings(max_examples=25, deadline=None)
+few = settings(max_examples=10, deadline=None)
 
 ROWS = 7
+
+KINDS = [Masks, Simplex, Permutations, Integers, Floats, Product]
 
 
 @st.composite
@@ -34,10 +36,14 @@ def bounds(draw, values, dimensions):
 
 
 @st.composite
-def simple_spaces(draw):
+def spaces(draw, kind):
+    """Draw a space of a kind."""
+    if kind is Product:
+        simple = st.sampled_from(KINDS[:-1]).flatmap(spaces)
+        names = st.sampled_from(["weights", "exponents", "taken"])
+        return Product(**draw(st.dictionaries(names, simple, min_size=1)))
     dimensions = draw(st.integers(1, 9))
     named = draw(st.sampled_from([dimensions, [f"n{at}" for at in range(dimensions)]]))
-    kind = draw(st.sampled_from([Masks, Simplex, Permutations, Integers, Floats]))
     if kind is Integers:
         values = st.integers(-3, 3) | st.integers(-(2**53), 2**53)
         return Integers(named, *draw(bounds(values, dimensions)))
@@ -47,10 +53,10 @@ def simple_spaces(draw):
     return kind(named)
 
 
-def spaces():
-    names = st.sampled_from(["weights", "exponents", "taken"])
-    products = st.dictionaries(names, simple_spaces(), min_size=1)
-    return simple_spaces() | products.map(lambda parts: Product(**parts))
+def every_kind(test):
+    """Run a test with spaces of each kind and with seeds."""
+    kinds = pytest.mark.parametrize("kind", KINDS)
+    return kinds(few(given(st.data(), st.integers(0, 99))(test)))
 
 
 def steps(space):
@@ -63,7 +69,7 @@ def drawn(space, seed):
     rng = np.random.default_rng(seed)
     random = space.random(rng, ROWS)
     neighbours = space.neighbours(rng, random[0], steps(space))
-    combined = space.combine(rng, random[1], random[0], neighbours, ROWS)
+    combined = combine(space, rng, random[1], random[0], neighbours, ROWS)
     unit = rng.random((ROWS, space.unit_dimensions))
     unit[:2] = [[0.0], [1.0]]
     return {
@@ -74,9 +80,9 @@ def drawn(space, seed):
     }
 
 
-@few
-@given(spaces(), st.integers(0, 99))
-def test_every_row_is_a_state(space, seed):
+@every_kind
+def test_every_row_is_a_state(kind, data, seed):
+    space = data.draw(spaces(kind))
     for name, rows in drawn(space, seed).items():
         assert rows.shape == (ROWS, space.dimensions), name
         assert rows.dtype == space.dtype, name
@@ -84,17 +90,17 @@ def test_every_row_is_a_state(space, seed):
             np.testing.assert_array_equal(space.check(row), row, err_msg=name)
 
 
-@few
-@given(spaces(), st.integers(0, 99))
-def test_a_seed_gives_the_same_bits_in_a_copy_of_the_space(space, seed):
+@every_kind
+def test_a_seed_gives_the_same_bits_in_a_copy_of_the_space(kind, data, seed):
+    space = data.draw(spaces(kind))
     again = drawn(pickle.loads(pickle.dumps(space)), seed)
     for name, rows in drawn(space, seed).items():
         assert again[name].tobytes() == rows.tobytes(), name
 
 
-@few
-@given(spaces(), st.integers(0, 99))
-def test_neighbours_differ_from_the_state(space, seed):
+@every_kind
+def test_neighbours_differ_from_the_state(kind, data, seed):
+    space = data.draw(spaces(kind))
     rng = np.random.default_rng(seed)
     extreme = space.from_unit(rng.integers(0, 2, (1, space.unit_dimensions)).astype("float64"))
     for state in (extreme[0], space.random(rng, 1)[0]):
@@ -102,29 +108,29 @@ def test_neighbours_differ_from_the_state(space, seed):
         assert (differ != space.is_point).all()
 
 
-@few
-@given(spaces(), st.integers(0, 99))
-def test_nothing_given_is_changed(space, seed):
+@every_kind
+def test_nothing_given_is_changed(kind, data, seed):
+    space = data.draw(spaces(kind))
     rng = np.random.default_rng(seed)
     state, base, *_ = children = space.random(rng, 4)
     unit = rng.random((2, space.unit_dimensions))
     before = children.tobytes(), unit.tobytes()
     space.neighbours(rng, state, steps(space))
-    space.combine(rng, state, base, children, 3)
+    combine(space, rng, state, base, children, 3)
     space.from_unit(unit)
     space.check(state)[:] = 0
     assert (children.tobytes(), unit.tobytes()) == before
 
 
-@few
-@given(spaces())
-def test_steps_are_relative(space):
+@every_kind
+def test_steps_are_relative(kind, data, seed):
+    space = data.draw(spaces(kind))
     assert 0 < space.least_step <= space.first_step <= 1
 
 
-@few
-@given(spaces(), spaces())
-def test_different_spaces_have_different_descriptions(one, other):
+@every_kind
+def test_different_spaces_have_different_descriptions(kind, data, seed):
+    one, other = data.draw(spaces(kind)), data.draw(spaces(kind))
     described = [json.loads(json.dumps(space.describe())) for space in (one, other)]
     assert described == [one.describe(), other.describe()]
     same = repr(_parts(one)) == repr(_parts(other))
@@ -149,14 +155,17 @@ def test_descriptions_tell_names_bounds_and_order_apart():
         Integers(2, 0, 1),
         Integers(2, 0, [1, 2]),
         Floats(2, 0, 1),
+        Floats(2, 0, 2),
         Product(a=Masks(2)),
+        Product(a=Permutations(2)),
         Product(b=Masks(2)),
         Product(a=Masks(2), b=Simplex(2)),
         Product(b=Simplex(2), a=Masks(2)),
     ]
     assert len({json.dumps(space.describe(), sort_keys=True) for space in several}) == len(several)
     assert Integers(2, [0, 0], [1, 1]).describe() == Integers(2, 0, 1).describe()
-    assert Floats(1, -0.0, 1).describe() == Floats(1, 0, 1).describe()
+    assert json.dumps(Floats(1, -0.0, 1).describe()) == json.dumps(Floats(1, 0, 1).describe())
+    assert Floats(610, 0, 1).describe()["high"] == 1.0
 
 
 @pytest.mark.parametrize("space", [Masks(610), Integers(610, 0, 3)])
@@ -196,10 +205,38 @@ def test_floats_and_weights_change_one_coordinate_or_all():
         assert 150 < counts[9] < 250
 
 
+def test_a_step_of_all_floats_is_as_long_as_one_of_a_single_one():
+    state = np.full(100, 0.5)
+    changes = (
+        Floats(100, 0, 1).neighbours(np.random.default_rng(0), state, np.full(400, 0.1)) - state
+    )
+    squares, alone = (changes**2).sum(axis=1), (changes != 0).sum(axis=1) == 1
+    assert squares[alone].mean() == pytest.approx(squares[~alone].mean(), rel=0.3)
+
+
 def test_floats_are_reflected_at_the_bounds():
     space = Floats(1, 0, 1)
     found = space.neighbours(np.random.default_rng(0), np.array([1.0]), np.full(400, 0.1))
-    assert (found < 1).all()
+    assert np.abs(1 - found).mean() == pytest.approx(0.1 * np.sqrt(2 / np.pi), rel=0.1)
+
+
+def test_reflection_and_rounding_stay_within_the_bounds():
+    space = Floats(1, -1, -1e-20)
+    found = space.neighbours(np.random.default_rng(0), np.array([-1e-20]), np.full(50, 1e-17))
+    assert (found < -1e-20).all()
+
+
+@pytest.mark.parametrize(("state", "other"), [(1e16, 1e16 + 2), (1e16 + 2, 1e16)])
+def test_a_step_that_rounding_would_lose_goes_to_the_next_float(state, other):
+    space = Floats(1, 1e16, 1e16 + 2)
+    found = space.neighbours(np.random.default_rng(0), np.array([state]), np.full(9, 1e-9))
+    assert set(found.ravel().tolist()) == {other}
+
+
+def test_a_corner_of_the_simplex_is_left():
+    corner = np.array([1.0, 0.0])
+    found = Simplex(2).neighbours(np.random.default_rng(0), corner, np.geomspace(1e-9, 1, 90))
+    assert (found[:, 1] > 0).all()
 
 
 def test_permutations_swap_insert_and_reverse():
@@ -218,18 +255,25 @@ def test_permutations_swap_insert_and_reverse():
     assert min(kinds.values()) > 30
 
 
-def test_masks_combine_flips():
+def combine(space, rng, state, base, children, count):
+    """Return states to which random sets of changes of one state were applied."""
+    chosen = chosen_children(rng, len(children), count)
+    bases = np.broadcast_to(base, children.shape)
+    return space.with_changes(state, bases, children, chosen=chosen)
+
+
+def test_masks_take_the_bits_that_were_changed():
     base, state = np.array([0, 0, 0, 0], "uint8"), np.array([0, 0, 1, 1], "uint8")
     children = np.array([[1, 0, 0, 0], [0, 0, 1, 0]], "uint8")
-    rows = Masks(4).combine(np.random.default_rng(0), state, base, children, 60)
-    assert set(map(tuple, rows.tolist())) == {(1, 0, 1, 1), (0, 0, 0, 1), (1, 0, 0, 1)}
+    rows = combine(Masks(4), np.random.default_rng(0), state, base, children, 60)
+    assert set(map(tuple, rows.tolist())) == {(1, 0, 1, 1), (0, 0, 1, 1)}
 
 
 def test_integers_and_floats_add_differences_within_the_bounds():
     for space in (Integers(2, 0, 5), Floats(2, 0, 5)):
         base, state = space.check([1, 1]), space.check([4, 3])
         children = np.array([[3, 1], [1, 0]], space.dtype)
-        rows = space.combine(np.random.default_rng(0), state, base, children, 60)
+        rows = combine(space, np.random.default_rng(0), state, base, children, 60)
         assert set(map(tuple, rows.tolist())) == {(5, 3), (4, 2), (5, 2)}
 
 
@@ -237,9 +281,9 @@ def test_weights_add_differences():
     space = Simplex(3)
     base, state = np.array([0.5, 0.25, 0.25]), np.array([0.25, 0.25, 0.5])
     children = np.array([[0.25, 0.5, 0.25]])
-    rows = space.combine(np.random.default_rng(0), state, base, children, 2)
+    rows = combine(space, np.random.default_rng(0), state, base, children, 2)
     assert rows.tolist() == [[0.0, 0.5, 0.5]] * 2
-    rows = space.combine(np.random.default_rng(0), rows[0], base, children, 1)  # −0.25 is clipped
+    rows = combine(space, np.random.default_rng(0), rows[0], base, children, 1)  # −0.25 is clipped
     np.testing.assert_allclose(rows, [[0.0, 0.6, 0.4]], rtol=1e-15)
 
 
@@ -247,7 +291,7 @@ def test_permutations_apply_one_move_after_another():
     space = Permutations(4)
     base, state = np.array([3, 2, 1, 0]), np.array([0, 1, 2, 3])
     children = np.array([[2, 3, 1, 0], [3, 2, 0, 1]])  # the first two and the last two, swapped
-    rows = space.combine(np.random.default_rng(0), state, base, children, 60)
+    rows = combine(space, np.random.default_rng(0), state, base, children, 60)
     assert set(map(tuple, rows.tolist())) == {(1, 0, 2, 3), (0, 1, 3, 2), (1, 0, 3, 2)}
 
 
@@ -306,11 +350,10 @@ def test_other_spaces_give_states_as_they_are():
 
 
 @few
-@given(st.dictionaries(st.sampled_from("abc"), simple_spaces(), min_size=1), st.integers(0, 99))
-def test_a_product_gives_back_what_its_components_hold(parts, seed):
+@given(spaces(Product), st.integers(0, 99))
+def test_a_product_gives_back_what_its_components_hold(space, seed):
     rng = np.random.default_rng(seed)
-    states = {name: space.random(rng, 1) for name, space in parts.items()}
-    space = Product(**parts)
+    states = {name: part.random(rng, 1) for name, part in space.components.items()}
     joined = space.check({name: rows[0] for name, rows in states.items()})
     for name, rows in space.columns(joined[None]).items():
         assert rows.dtype == states[name].dtype
@@ -334,7 +377,7 @@ def test_a_product_combines_the_same_children_in_all_components():
     space = Product(taken=Masks(2), counts=Integers(2, 0, 1))
     base = np.zeros(4)
     children = np.array([[1.0, 0, 1, 0], [0, 1, 0, 1]])
-    rows = space.combine(np.random.default_rng(0), base, base, children, 60)
+    rows = combine(space, np.random.default_rng(0), base, base, children, 60)
     assert np.array_equal(rows[:, :2], rows[:, 2:])
 
 
