@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from .engine.climbing.objectives.signature_separation import (
         signature_separation as signature_separation,
     )
+    from .engine.climbing.pages.climb_report import climb_report as climb_report
     from .engine.climbing.spaces.floats import Floats as Floats
     from .engine.climbing.spaces.integers import Integers as Integers
     from .engine.climbing.spaces.masks import Masks as Masks
@@ -90,6 +91,7 @@ _HOME = {
     "climb": ".engine.climbing.climb",
     "objective": ".engine.climbing.objective",
     "open_climb": ".engine.climbing.history.reading",
+    "climb_report": ".engine.climbing.pages.climb_report",
     "Climb": ".engine.climbing.handle",
     "Summit": ".engine.climbing.handle",
     "Masks": ".engine.climbing.spaces.masks",

@@ -17,6 +17,7 @@ from ... import __version__
 from ...storage.errors import UnencryptedScheduler
 from . import advise, bench, cite, graph, machine, report, results, run, stores
 from .console import DONE, out
+from .experiments.climb import climb
 from .experiments.nsm import nsm
 from .stopping import Stopping
 
@@ -45,6 +46,7 @@ commands = (
     results.export,
     cite.cite,
     nsm,
+    climb,
 )
 for command in commands:
     app.command()(command)

@@ -94,21 +94,25 @@ class Stopping:
 
 
 @contextmanager
-def stoppable(results: str) -> Iterator[None]:
-    """Cancel the run of this process and exit, on Ctrl-C or on a signal that `Stopping` handles."""
-    from ..run.handle import running
+def stoppable(results: str, kept: str = "finished shards") -> Iterator[None]:
+    """Cancel the run of this process and exit, on Ctrl-C or on a signal that `Stopping` handles.
+
+    Parameters
+    ----------
+    kept : str
+        What the store keeps, in words.
+    """
+    from ..run.background.active import going
 
     try:
         yield
     except KeyboardInterrupt:
-        for run in running():  # also one that `submit` has not returned yet
+        for run in going():  # also one that `submit` has not returned yet
             run.cancel()
             try:
                 with suppress(PaniniError):  # before the cluster closes
                     run.result(timeout=STOP_SECONDS)
             except TimeoutError:
                 run.abandon()
-        err.print(
-            f"\nstopped; finished shards are kept in {plain(shown(results))}. To resume, run again"
-        )
+        err.print(f"\nstopped; {kept} are kept in {plain(shown(results))}. To resume, run again")
         raise typer.Exit(INTERRUPTED) from None

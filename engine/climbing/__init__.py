@@ -5,5 +5,5 @@
 its states are the same whatever the workers. `evaluation` scores candidates on a worker,
 `dispatch` sends them there, `driver` joins the two, and `history` keeps the climb in a store.
 `climb` is the public function, `handle` what it returns, and `pages` draws a climb. May import
-`report`, `run`, and what is below them; only commands import it.
+`nsm`, `report`, `run`, and what is below them; only commands import it.
 """

@@ -12,6 +12,7 @@ import numpy as np
 
 from ...storage.errors import UsageError
 from ...storage.messages.tracebacks import short_traceback
+from ...storage.store.keys import CLIMBS
 from ...storage.store.leases.lease import Lease
 from ...storage.targets.open import open_target
 from ..cluster.main_guard import require_no_loading
@@ -27,7 +28,6 @@ from .arrays import require_arrays
 from .budget import Budget
 from .handle import Climb
 from .history.history import require_free_names
-from .history.reading import CLIMBS
 from .objective import Objective, as_objective, checked_start
 from .proposers.registry import make_proposer
 from .settings import CLIMBERS, ClimbSettings, default_neighbours

@@ -10,7 +10,7 @@ import time
 import uuid
 from collections.abc import Mapping
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -61,7 +61,13 @@ class _Unseen:
 
 
 class Driver:
-    """Executes a `ClimbSpec`, and publishes `events`; holds the lease until it ends."""
+    """Executes a `ClimbSpec`, and publishes `events`; holds the lease until it ends.
+
+    Attributes
+    ----------
+    judgement : tuple of (str, str)
+        What the objective says about the best state, once the budget is spent.
+    """
 
     def __init__(self, spec: ClimbSpec, lease: Lease, events: EventStream) -> None:
         self._spec, self._lease, self._events = spec, lease, events
@@ -86,6 +92,8 @@ class Driver:
         self._most_seconds = SLOW_COMMIT_SECONDS if slow else COMMIT_SECONDS
         self._began = self._committed = time.perf_counter()
         self._published = 0.0
+        self._over = False
+        self.judgement: tuple[tuple[str, str], ...] = ()
         self.progress = ClimbProgress(
             most_evaluations=spec.budget.evaluations,
             most_seconds=spec.budget.seconds,
@@ -130,6 +138,7 @@ class Driver:
                 self._dispatch.wait()
                 self._retire()
                 self._commit_now_and_then()
+            self._judge()
         except BaseException:
             with suppress(Exception):  # the reason for which the climb ends matters more
                 self._end()
@@ -142,6 +151,13 @@ class Driver:
         self._publish(force=True)
         self._dispatch.cancel()
         self._commit(wait=True)
+
+    def _judge(self) -> None:
+        """Have the objective say what the best state is worth, once the budget is spent."""
+        judge, best = self._spec.objective.judge, self.search.best
+        self._over = True
+        if judge is not None and best.number != NOBODY:
+            self.judgement = tuple((str(one), str(words)) for one, words in judge(best.state))
 
     def _propose(self, rounds: int) -> bool:
         """Propose what may be proposed; return False if the climb is at its end."""
@@ -255,6 +271,10 @@ class Driver:
         summary = {
             "evaluations": self.search.evaluations,
             "seconds": round(self._seconds, 3),
+            "usd": self._usd,
+            "budget": asdict(self._spec.budget),
+            "over": self._over,
+            "judgement": self.judgement,
             "best": {
                 "score": best.score if best.number != NOBODY else None,
                 "candidate": best.number,

@@ -7,11 +7,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from os import PathLike
+from typing import TYPE_CHECKING, Any
 
 import numpy.typing as npt
 
-from ...storage.errors import PaniniError, RunFailed
+from ...storage.errors import PaniniError, ResultsNotFound, RunFailed
 from ...storage.store.history import Series
 from ...storage.store.leases.lease import Lease
 from ..monitoring.climb_figures import ClimbFigures, ClimbSample
@@ -20,11 +21,17 @@ from ..monitoring.climb_recorder import ClimbRecorder
 from ..monitoring.dashboard.link import DashboardLink
 from ..monitoring.dashboard.telemetry import Telemetry
 from ..monitoring.events import Finished
+from ..rendering.html import table
+from ..rendering.quantities import duration
 from ..run.background.active import CLOSED, is_closed
 from ..run.background.work import Background
 from .driver import Driver
+from .history.reading import is_written
 from .proposers.proposer import NOBODY
 from .spec import ClimbSpec
+
+if TYPE_CHECKING:
+    from .pages.climb_report import ClimbReport
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -65,6 +72,17 @@ class Summit:
             f"<Summit of {self.name!r}: {self.score:.6g}, candidate {self.candidate:,} of "
             f"{self.evaluations:,}{failed}{said}>"
         )
+
+    def _repr_html_(self) -> str:
+        failed = f", {self.failed:,} of them failed" if self.failed else ""
+        rows = [
+            ("climb", f"{self.name} in {self.results}"),
+            ("best score", f"{self.score:.6g}, candidate {self.candidate:,}"),
+            ("evaluations", f"{self.evaluations:,}{failed}, in {duration(self.seconds)}"),
+            *self.judgement,
+            ("page", f"pf.climb_report({self.results!r}, {self.name!r})"),
+        ]
+        return table(rows)
 
     def to_json(self) -> dict[str, Any]:
         """Return the summit as JSON."""
@@ -118,6 +136,30 @@ class Climb(Background[Summit]):
     def abandon(self) -> None:
         """Release the lease of a climb that was cancelled and has not stopped within a while."""
         self._driver.abandon()
+
+    def page(self, out: str | PathLike[str] | None = None) -> ClimbReport:
+        """Write a page about what is in the history so far; see `climb_report`.
+
+        Parameters
+        ----------
+        out : str or path, optional
+            By default ``NAME.html`` in the current folder.
+
+        Raises
+        ------
+        ResultsNotFound
+            Nothing is written yet.
+        UsageError
+            `out` cannot be written to.
+        """
+        from .pages.climb_report import written_report
+
+        target = self._spec.target
+        if not is_written(target):
+            raise ResultsNotFound(
+                f"nothing of the climb {self.name!r} is written yet; wait a moment"
+            )
+        return written_report(self.results, {self.name: target}, out or f"{self.name}.html")
 
     def status(self) -> ClimbProgress:
         """Return the current progress."""
@@ -173,7 +215,6 @@ class Climb(Background[Summit]):
         best, now = self._driver.search.best, self._driver.progress
         if best.number == NOBODY:
             raise RunFailed("no candidate has a score; a larger budget may find one")
-        judge = self._spec.objective.judge
         parts = self._spec.space.columns(best.state[None])
         single = set(parts) == {"state"}
         return Summit(
@@ -185,7 +226,7 @@ class Climb(Background[Summit]):
             seconds=now.elapsed,
             results=self.results,
             name=self.name,
-            judgement=tuple(judge(best.state)) if judge else (),
+            judgement=self._driver.judgement,
         )
 
     def _succeeded(self, seconds: float) -> None:

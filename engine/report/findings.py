@@ -14,7 +14,7 @@ from ...storage.field import Field
 from ...storage.store.history import Summary, Timeline, read_timeline
 from ...storage.store.manifest import Manifest
 from ...storage.store.reader import ResultsStore
-from ..results.overview import Ranked, Status, ranked, read_status
+from ..results.overview import Ranked, Status, StoredClimb, climbs_in, ranked, read_status
 from .quarantined import Quarantined, count_quarantined
 from .reading import Reading, read
 
@@ -38,6 +38,7 @@ class Findings:
     highest: list[Ranked]  # by `Reading.ranked_by`
     lowest: list[Ranked]
     quarantined: Quarantined
+    climbs: tuple[StoredClimb, ...]
     made: datetime  # when the report was made, UTC
 
 
@@ -74,5 +75,6 @@ def find(
         highest=ranked(store, reading.highest),
         lowest=ranked(store, reading.lowest),
         quarantined=count_quarantined(store),
+        climbs=climbs_in(store.target),
         made=datetime.now(UTC),
     )

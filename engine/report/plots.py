@@ -131,7 +131,7 @@ def prime_map(name: str, found: PrimeMap) -> str:
 
     def draw(axes: Axes) -> None:
         for kind in range(max(len(found.kinds), 1)):
-            _dots(axes, found.points[found.kind == kind], KINDS[kind], size)
+            dots(axes, found.points[found.kind == kind], KINDS[kind], size)
         axes.autoscale_view()
         axes.margins(0.03)
         axes.set_xlabel(f"first component ({100 * first:.0f} % of the variance)")
@@ -140,7 +140,7 @@ def prime_map(name: str, found: PrimeMap) -> str:
     return drawn(name, 4.0, draw)
 
 
-def _dots(axes: Axes, points: npt.NDArray[Any], colour: str, size: float) -> None:
+def dots(axes: Axes, points: npt.NDArray[Any], colour: str, size: float) -> None:
     """Draw points as one path of strokes without length: a tenth of the size of markers."""
     from matplotlib.patches import PathPatch
     from matplotlib.path import Path

@@ -1,7 +1,11 @@
-"""The data behind the commands ``status`` and ``show``, read from a store without a cluster."""
+"""The data behind the commands ``status`` and ``show``, read from a store without a cluster.
+
+`climbs_in` lists a store's climbs for its report; `engine.climbing.pages` has all about them.
+"""
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from os import PathLike
@@ -14,11 +18,13 @@ from ...storage.errors import ColumnNotFound
 from ...storage.field import Field
 from ...storage.store.duplicates import mark_fields
 from ...storage.store.history import Summary
+from ...storage.store.keys import CLIMBS, ROOT_KEY
 from ...storage.store.leases.lease import current_owner
 from ...storage.store.reader import ResultsStore
 from ...storage.store.shards import done_shards, forms_found
 from ...storage.store.stages.record import StageRecord
 from ...storage.store.stages.reductions import read_reduction_marker
+from ...storage.targets.target import Target
 from .extremes import Extremes
 from .located import Located, located
 
@@ -195,3 +201,28 @@ def ranked(store: ResultsStore, rows: Sequence[tuple[int, float]]) -> list[Ranke
     """Return the texts of some rows, each with the value that it is ranked by; see `located`."""
     found = located(store, [row for row, _ in rows])
     return [Ranked(**vars(one), value=value) for one, (_, value) in zip(found, rows, strict=True)]
+
+
+@dataclass(frozen=True)
+class StoredClimb:
+    """A climb: its name, its best score if there is one, and how many candidates it evaluated."""
+
+    name: str
+    score: float | None
+    evaluations: int
+
+
+def climbs_in(target: Target) -> tuple[StoredClimb, ...]:
+    """Return the climbs of a store, by name; those that cannot be read are left out."""
+    keys = (key.split("/") for key in target.sizes(CLIMBS))
+    names = sorted(parts[1] for parts in keys if len(parts) == 3 and parts[2] == ROOT_KEY)
+    found = (_climb(target, name) for name in names)
+    return tuple(one for one in found if one is not None)
+
+
+def _climb(target: Target, name: str) -> StoredClimb | None:
+    try:
+        known = json.loads(target.get(f"{CLIMBS}/{name}/{ROOT_KEY}") or b"")["attributes"]
+        return StoredClimb(name, known["best"]["score"], int(known["evaluations"]))
+    except (ValueError, KeyError, TypeError):
+        return None

@@ -19,6 +19,8 @@ key                           written by   object
 ``_run/stages/NAME/...``      `stages`     ``stage.json``, what a later stage is computed from, and
                                            its own ``done`` and ``quarantine``, as above
 ``reductions/NAME/...``       `stages`     the Zarr group of a reduction's result
+``climbs/NAME/...``           `climbing`   the history of a climb, a Zarr group and a ``_run`` of
+                                           its own; runs neither write nor discard it
 ============================= ============ ========================================================
 
 The first stage is a pass over the shards, and its keys are the ones above. A writer that was killed
@@ -36,6 +38,7 @@ from ..field import Field
 from ..targets.local import is_temporary
 
 __all__ = [
+    "CLIMBS",
     "DONE",
     "INDEXES",
     "LEASES",
@@ -73,6 +76,7 @@ QUARANTINE_PARTS = f"{RUN_FOLDER}/quarantine"
 LEASES = f"{RUN_FOLDER}/lease"
 STAGES = f"{RUN_FOLDER}/stages"
 REDUCTIONS = "reductions"
+CLIMBS = "climbs"
 INDEXES = f"{RUN_FOLDER}/index-"
 """Prefix of the keys of indexes, not a folder."""
 

@@ -75,7 +75,7 @@ class _Worker:
     """The part of a worker that a task uses."""
 
     address = ADDRESS
-    id, nanny = "Worker-inline", None
+    id, name, nanny = "Worker-inline", "inline", None
     status = distributed.Status.running
     loop = _Loop()
 

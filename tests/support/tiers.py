@@ -45,7 +45,7 @@ dask_cuda.LocalCUDACluster
 distributed.Client distributed.LocalCluster distributed.Nanny distributed.Scheduler
 distributed.SpecCluster distributed.Worker
 paninifs.connect
-typer.testing.CliRunner:nsm typer.testing.CliRunner:run
+typer.testing.CliRunner:climb typer.testing.CliRunner:nsm typer.testing.CliRunner:run
 """
 SERVICE = """
 asyncio.create_subprocess_exec asyncio.create_subprocess_shell asyncio.start_server

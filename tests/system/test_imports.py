@@ -98,7 +98,7 @@ LAYERS = {
         " | control_groups"
     ),
     "engine": (
-        "cli > nsm > rehearsal | report | calibrate > run | results | staging > staged"
+        "cli > climbing > nsm > rehearsal | report | calibrate > run | results | staging > staged"
         " > cluster | worker > monitoring > advisor > costs > hardware > rendering"
     ),
 }

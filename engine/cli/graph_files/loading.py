@@ -16,10 +16,10 @@ from importlib.machinery import ModuleSpec
 from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
 from types import ModuleType
+from typing import Protocol
 
 import cloudpickle
 
-from ....graphs.graph import Graph
 from ....storage.errors import GraphError, UsageError
 from ...cluster.main_guard import loading
 from .address import FOLDER, Address
@@ -107,7 +107,20 @@ def _looked_for_in(folder: Path) -> Iterator[None]:
             sys.path.append(entry)
 
 
-def send_neighbours(graph: Graph, modules: Iterable[ModuleType]) -> None:
+class Sent(Protocol):
+    """A graph, or an objective."""
+
+    def pickled(self) -> bytes:
+        """Return it as it is sent to workers.
+
+        Raises
+        ------
+        GraphError
+            It cannot be sent.
+        """
+
+
+def send_neighbours(sent: Sent, modules: Iterable[ModuleType]) -> None:
     """Send modules beside a loaded file by value too, unless they cannot be sent.
 
     Those that cannot, such as one that holds a lock, are imported by the workers of this machine.
@@ -116,7 +129,7 @@ def send_neighbours(graph: Graph, modules: Iterable[ModuleType]) -> None:
     if not added:
         return
     try:
-        graph.pickled()
+        sent.pickled()
     except GraphError:
         for module in added:
             cloudpickle.unregister_pickle_by_value(module)

@@ -11,15 +11,13 @@ from typing import TYPE_CHECKING, Any
 from ....storage.errors import ColumnNotFound, ResultsDamaged, ResultsNotFound
 from ....storage.messages.names import did_you_mean, listed, quoted
 from ....storage.messages.tracebacks import short_traceback
+from ....storage.store.keys import CLIMBS
 from ....storage.targets.open import open_target
 from ....storage.targets.target import Target
 from ....storage.targets.zarr_store import TargetStore
 
 if TYPE_CHECKING:
     import xarray as xr
-
-CLIMBS = "climbs"
-"""Folder of a store's climbs."""
 
 _GROUP = "zarr.json"
 
@@ -90,11 +88,16 @@ def climb_target(
     """
     store = os.fspath(results).rstrip("/")
     target = open_target(f"{store}/{CLIMBS}/{name}", storage_options)
-    if target.get(_GROUP) is None:
+    if not is_written(target):
         known = climbs_of(results, storage_options)
         others = f"; it has: {listed(known)}{did_you_mean(name, known)}" if known else ""
         raise ResultsNotFound(f"{store} has no climb {quoted(name)}{others}")
     return target
+
+
+def is_written(target: Target) -> bool:
+    """Return whether a climb's folder has anything to read."""
+    return target.get(_GROUP) is not None
 
 
 def climbs_of(

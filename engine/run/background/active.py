@@ -47,8 +47,14 @@ class Going(Protocol):
     def wait(self, timeout: float | None = None) -> bool:
         """Wait until it has ended."""
 
+    def result(self, timeout: float | None = None) -> Any:
+        """Wait for its result."""
+
     def cancel(self) -> None:
         """Stop it."""
+
+    def abandon(self) -> None:
+        """Release what it holds of the store, if it does not stop."""
 
     def is_on(self, client: Any) -> bool:
         """Return whether it uses a client."""
