@@ -12,9 +12,9 @@ if TYPE_CHECKING:
     from .engine.advisor.advise import advise as advise
     from .engine.advisor.own_hardware import hardware as hardware
     from .engine.climbing.climb import climb as climb
-    from .engine.climbing.handle import Climb as Climb
-    from .engine.climbing.handle import Summit as Summit
-    from .engine.climbing.history.reading import open_climb as open_climb
+    from .engine.climbing.climb_handle import Climb as Climb
+    from .engine.climbing.climb_handle import Summit as Summit
+    from .engine.climbing.history.open_climb import open_climb as open_climb
     from .engine.climbing.objective import objective as objective
     from .engine.climbing.objectives.dictionary_ambiguity import (
         dictionary_ambiguity as dictionary_ambiguity,
@@ -90,10 +90,10 @@ _HOME = {
     "cite": ".engine.results.cite",
     "climb": ".engine.climbing.climb",
     "objective": ".engine.climbing.objective",
-    "open_climb": ".engine.climbing.history.reading",
+    "open_climb": ".engine.climbing.history.open_climb",
     "climb_report": ".engine.climbing.pages.climb_report",
-    "Climb": ".engine.climbing.handle",
-    "Summit": ".engine.climbing.handle",
+    "Climb": ".engine.climbing.climb_handle",
+    "Summit": ".engine.climbing.climb_handle",
     "Masks": ".engine.climbing.spaces.masks",
     "Simplex": ".engine.climbing.spaces.simplex",
     "Integers": ".engine.climbing.spaces.integers",

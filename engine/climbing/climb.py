@@ -25,14 +25,15 @@ from ..monitoring.events import Notice
 from ..run.background.active import going
 from ..worker.user_code import sources_of_functions
 from .arrays import require_arrays
-from .budget import Budget
-from .handle import Climb
+from .climb_budget import Budget
+from .climb_handle import Climb
+from .climb_spec import ClimbSpec
+from .evaluation import Evaluator
 from .history.history import require_free_names
 from .objective import Objective, as_objective, checked_start
 from .proposers.registry import make_proposer
 from .settings import CLIMBERS, ClimbSettings, default_neighbours
 from .spaces.space import Space
-from .spec import ClimbSpec
 
 if TYPE_CHECKING:
     from distributed import Client
@@ -169,6 +170,7 @@ def climb(
     require_free_names(space)
     given = declared.start if start is None else start
     checked = None if given is None else checked_start(given, space)
+    budget = Budget(evaluations, seconds, dollars)
     settings = ClimbSettings(
         seed=seed,
         climbers=climbers,
@@ -191,23 +193,26 @@ def climb(
         "start": None if checked is None else checked.tolist(),
         "settings": settings.to_json(),
         "batch": batch,
+        "arrays": arrays,
     }
+    evaluator = Evaluator(
+        objective=declared,
+        space=space,
+        arrays=arrays,
+        timeout=float(timeout),
+        sources=sources_of_functions([declared.function, *declared.setup.values()]),
+    )
     spec = ClimbSpec(
         client=usable,
         target=target,
         name=name,
-        objective=declared,
-        space=space,
-        start=checked,
+        evaluator=evaluator,
         settings=settings,
         proposer=make_proposer(space, settings, checked, keeps_all=keep == "all"),
-        budget=Budget(evaluations, seconds, dollars),
+        budget=budget,
         facts=facts,
-        pickled=declared.pickled(),
-        sources=sources_of_functions([declared.function, *declared.setup.values()]),
+        pickled=evaluator.pickled(),
         batch=batch,
-        arrays=arrays,
-        timeout=float(timeout),
         every=keep == "all",
         fresh=fresh,
     )

@@ -15,6 +15,7 @@ import numpy as np
 import numpy.typing as npt
 from distributed.worker import get_worker
 
+from ...graphs.user_functions.portable import pickled
 from ...storage.errors import BlockError
 from ..worker.sent_graph import GraphKey, held_graph
 from ..worker.task import settle
@@ -31,8 +32,8 @@ States = npt.NDArray[Any]
 
 
 @dataclass(frozen=True, kw_only=True)
-class EvaluationContext:
-    """What is the same for every batch of a climb.
+class Evaluator:
+    """An objective, and how it is called; sent to each worker once.
 
     Attributes
     ----------
@@ -40,24 +41,35 @@ class EvaluationContext:
         See `arrays`.
     timeout : float
         Seconds after which a call of the objective is abandoned.
+    sources : mapping
+        The source of the user's functions, for messages.
     """
 
+    objective: Objective
     space: Space
     arrays: str
     timeout: float
     sources: Sources
 
+    def pickled(self) -> bytes:
+        """Return it as it is sent to workers.
 
-def evaluate(
-    key: GraphKey, context: EvaluationContext, states: States, compares: bool
-) -> BatchScores:
+        Raises
+        ------
+        GraphError
+            The objective, or a value that it refers to, cannot be sent; the message names it.
+        """
+        return pickled(replace(self, objective=self.objective.sent), self.objective.functions)
+
+
+def evaluate(key: GraphKey, states: States, compares: bool) -> BatchScores:
     """Score candidates ``[k, d]``.
 
     Parameters
     ----------
     compares : bool
-        Whether the first candidates are scored alone too, to see whether their scores depend on
-        the batch.
+        Whether the first and the last candidate are scored alone too, to see whether their scores
+        depend on the batch.
 
     Raises
     ------
@@ -67,15 +79,15 @@ def evaluate(
     """
     worker = get_worker()
     settle(worker)
-    with held_graph(key) as objective:
+    with held_graph(key) as evaluator:
 
         def scores() -> BatchScores:
-            with arguments_of([objective], "cpu", context.sources) as made:
-                call = _Calls(objective, context, made.by_block.get(objective.name, {}))
+            with arguments_of([evaluator.objective], "cpu", evaluator.sources) as made:
+                call = _Calls(evaluator, made.by_block.get(evaluator.objective.name, {}))
                 return call.batch(states, compares)
 
         nanny = bool(worker.nanny)  # without one, the process may be the client's, and must stay
-        found = in_time(scores, context.timeout, ends_process=nanny)
+        found = in_time(scores, evaluator.timeout, ends_process=nanny)
     if found is None:
         return BatchScores(scores=np.full(len(states), np.nan), unanswered=True)
     return replace(found, worker=str(worker.name))
@@ -84,11 +96,10 @@ def evaluate(
 class _Calls:
     """Calls an objective with candidates."""
 
-    def __init__(
-        self, objective: Objective, context: EvaluationContext, arguments: Mapping[str, Any]
-    ) -> None:
-        self._objective, self._context, self._arguments = objective, context, arguments
-        self._arrays = Arrays(context.arrays)
+    def __init__(self, evaluator: Evaluator, arguments: Mapping[str, Any]) -> None:
+        self._evaluator, self._arguments = evaluator, arguments
+        self._objective = evaluator.objective
+        self._arrays = Arrays(evaluator.arrays)
 
     def batch(self, states: States, compares: bool) -> BatchScores:
         failures: dict[int, str] = {}
@@ -139,7 +150,7 @@ class _Calls:
         self._enter(self._numbers(returned, len(states)), first, scores, failures)
 
     def _converted(self, states: States) -> Any:
-        return self._arrays.converted(self._context.space.argument(states))
+        return self._arrays.converted(self._evaluator.space.argument(states))
 
     def _numbers(self, returned: Any, count: int) -> npt.NDArray[np.float64]:
         name = self._objective.name
@@ -174,7 +185,7 @@ class _Calls:
             failures[first + row] = f"the score is {numbers[row]}"
 
     def _why(self, error: BaseException) -> str:
-        frames = frames_of(error, self._context.sources)
+        frames = frames_of(error, self._evaluator.sources)
         return f"{in_words(error)} ({frames[-1].brief})" if frames else in_words(error)
 
     def _compare(self, states: States, scores: npt.NDArray[np.float64]) -> None:

@@ -14,6 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ...graphs.fingerprint.functions import describe_function
+from ...graphs.user_functions.portable import pickled
 from ...storage.errors import UsageError
 from .spaces.space import Space
 
@@ -66,17 +67,10 @@ class Objective:
         """Call the function."""
         return self.function(*args, **kwargs)
 
-    def pickled(self) -> bytes:
-        """Return the objective as it is sent to workers, without what only the client needs.
-
-        Raises
-        ------
-        GraphError
-            The function, or a value that it refers to, cannot be sent; the message names it.
-        """
-        from ...graphs.user_functions.portable import pickled
-
-        sent = Objective(
+    @property
+    def sent(self) -> Objective:
+        """The objective without what only the client needs."""
+        return Objective(
             name=self.name,
             function=self.function,
             vectorized=self.vectorized,
@@ -85,8 +79,22 @@ class Objective:
             per_thread=self.per_thread,
             setup_bytes=self.setup_bytes,
         )
+
+    @property
+    def functions(self) -> dict[str, Callable[..., Any]]:
+        """Its function, and those of ``setup``, by names for messages."""
         made = {f"{self.name}: {name}": make for name, make in self.setup.items()}
-        return pickled(sent, {self.name: self.function} | made)
+        return {self.name: self.function} | made
+
+    def pickled(self) -> bytes:
+        """Return the objective as it is sent to workers.
+
+        Raises
+        ------
+        GraphError
+            A function, or a value that it refers to, cannot be sent; the message names it.
+        """
+        return pickled(self.sent, self.functions)
 
     def describe(self) -> dict[str, Any]:
         """Return the objective's identity as JSON.

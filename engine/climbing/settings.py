@@ -98,7 +98,7 @@ def default_neighbours(evaluations: int | None, climbers: int) -> int:
     >>> default_neighbours(1_000, 8), default_neighbours(200_000, 8), default_neighbours(None, 8)
     (4, 512, 32)
     """
-    if evaluations is None:
-        return NEIGHBOURS
+    if evaluations is None or not isinstance(climbers, int) or climbers < 1:
+        return NEIGHBOURS  # `ClimbSettings` refuses such climbers
     share = max(1, evaluations // (climbers * GENERATIONS))
     return min(MOST_NEIGHBOURS, max(LEAST_NEIGHBOURS, 1 << (share.bit_length() - 1)))

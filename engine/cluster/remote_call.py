@@ -6,6 +6,7 @@ package. What runs first on a worker is in `bootstrap`.
 
 from __future__ import annotations
 
+import hashlib
 import pickle
 import sys
 from collections.abc import Callable, Mapping, Sequence
@@ -22,7 +23,12 @@ from ...storage.errors import UnfitWorker
 if TYPE_CHECKING:
     from distributed import Client, Future
 
-_EXPRESSION = "exec(source, space) or space['bootstrap'](client, function, arguments, results)"
+_EXPRESSION = """(lambda modules: modules.get(name) or (
+    made := __import__("types").ModuleType(name),
+    exec(source, made.__dict__),
+    modules.setdefault(name, made),
+)[2])(__import__("sys").modules).bootstrap(client, function, arguments, results)"""
+"""Compiles the source once per worker process, into a module that only this package looks for."""
 
 
 def submit_call(
@@ -45,7 +51,7 @@ def submit_call(
     """
     names = {
         "source": _source(),
-        "space": {"__name__": "bootstrap"},
+        "name": f"bootstrap-{_digest()}",
         "client": _this_process(),
         "function": [function.__module__, function.__name__],
         "arguments": cloudpickle.dumps(arguments),
@@ -68,6 +74,11 @@ def answer(reply: Mapping[str, Any]) -> Any:
             "Python and packages there"
         )
     return pickle.loads(reply["value"])  # noqa: S301 (from a worker, which runs any code anyway)
+
+
+@cache
+def _digest() -> str:
+    return hashlib.sha256(_source().encode()).hexdigest()[:16]
 
 
 @cache

@@ -21,7 +21,7 @@ from ..monitoring.progress import Progress
 from ..monitoring.recorder import Recorder
 from ..staged.part_files import STAGED_FORMAT
 from .background.active import CLOSED, going, is_closed
-from .background.work import Background
+from .background.in_background import Background
 from .driver import Driver
 from .spec import RunSpec
 from .target_leases import Leases

@@ -11,7 +11,7 @@ from ...rendering.terminal import plain
 from ..console import QUARANTINED, Json, errors, out, pairs, print_json
 
 if TYPE_CHECKING:
-    from ...climbing.handle import Summit
+    from ...climbing.climb_handle import Summit
 
 CLUSTER = "cpu"
 """Where objectives are computed by default: one that hangs can be ended with its process."""
@@ -84,8 +84,8 @@ def _climbed(
     fresh: bool,
     quiet: bool,
 ) -> Summit:
-    from ...climbing.budget import Budget
     from ...climbing.climb import climb as begin
+    from ...climbing.climb_budget import Budget
     from ...climbing.pages.climb_page import GENERATOR
     from ...climbing.pages.climb_report import climb_report
     from ...cluster.connect import connect

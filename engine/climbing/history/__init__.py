@@ -13,6 +13,6 @@ key                           object
 ============================= =====================================================================
 
 ``state.npz`` is written last, and rows beyond its counts are written again, so that a stop at any
-moment is harmless. `table` has one table, `history` the whole, `reading` opens it for users, and
+moment is harmless. `table` has one table, `history` the whole, `open_climb` opens it for users, and
 `stored_table` reads it a piece at a time. May import `proposers`, `spaces`, and what they may.
 """

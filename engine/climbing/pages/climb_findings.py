@@ -13,7 +13,7 @@ import numpy.typing as npt
 from ....storage.errors import ResultsDamaged
 from ....storage.targets.target import Target
 from ..history.history import ACCEPTED, CANDIDATES, CLIMB_KEY, FAILED
-from ..history.reading import attributes_of
+from ..history.open_climb import attributes_of
 from ..history.stored_table import StoredTable
 from .best_so_far import BestSoFar, Points, Thinned
 from .excursions import COLUMNS, MOST_DRAWN, Excursion, Excursions

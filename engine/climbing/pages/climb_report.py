@@ -14,7 +14,7 @@ from ....storage.messages.tracebacks import short_traceback
 from ....storage.targets.target import Target
 from ...report.wording import number
 from ...report.written import embedded, page_path, write_page
-from ..history.reading import climb_target, climbs_of
+from ..history.open_climb import climb_target, climbs_of
 from .climb_findings import Begun, find_climb
 from .climb_page import GENERATOR, climb_page
 

@@ -183,7 +183,7 @@ class Climber:
         accepted = []
         for row in np.flatnonzero(np.isfinite(scores)).tolist():
             score = float(scores[row])
-            if row == 0 and not self.is_scored:
+            if not self.is_scored:  # a position that has failed is left for the first that has not
                 kind, parent = self.kind, self.parent
             elif score > self.score + self.settings.threshold:
                 kind, parent = Kind.GAIN, self.number

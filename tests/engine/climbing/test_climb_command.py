@@ -18,7 +18,7 @@ from paninifs.engine.cli import app
 from paninifs.engine.cli.experiments import climb_config
 from paninifs.engine.cli.experiments.climb_config import read_config
 from paninifs.engine.cli.stopping import STOP_SECONDS
-from paninifs.engine.climbing.handle import Climb
+from paninifs.engine.climbing.climb_handle import Climb
 from paninifs.storage.errors import UsageError
 
 OWN = """

@@ -295,6 +295,7 @@ def test_another_climb_under_the_name_is_refused(client, through):
         ({"threshold": 0.5}, "settings.threshold"),
         ({"start": [0] * 24}, "start"),
         ({"keep": "accepted"}, "every"),
+        ({"arrays": "jax"}, "arrays"),
     ):
         options = {"keep": "all", **SMALL, **chosen}
         climb = pf.climb(trap, SPACE, through, evaluations=10, client=client, **options)
@@ -336,6 +337,8 @@ def test_one_process_climbs_under_a_name(client, tmp_path):
         ({"space": pf.Product(at=pf.Masks(2), b=pf.Masks(2))}, "cannot be named 'at'"),
         ({"seed": -1}, "seed must be a whole number"),
         ({"climbers": 0}, "climbers must be"),
+        ({"climbers": 0, "neighbours": None}, "climbers must be"),
+        ({"evaluations": "x", "neighbours": None}, "evaluations must be"),
         ({"threshold": -0.1}, "threshold must be"),
         ({"cooling": 0}, "cooling must be"),
         ({"proposer": "genetic"}, "proposer must be"),

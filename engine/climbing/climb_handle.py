@@ -1,6 +1,6 @@
 """`Climb`: the handle on a climb that is in progress or has ended, and `Summit`, its result.
 
-`climb` creates it; what the climb does is in `driver`.
+`climb` creates it; what the climb does is in `climb_driver`.
 """
 
 from __future__ import annotations
@@ -24,11 +24,11 @@ from ..monitoring.events import Finished
 from ..rendering.html import table
 from ..rendering.quantities import duration
 from ..run.background.active import CLOSED, is_closed
-from ..run.background.work import Background
-from .driver import Driver
-from .history.reading import is_written
+from ..run.background.in_background import Background
+from .climb_driver import Driver
+from .climb_spec import ClimbSpec
+from .history.open_climb import is_written
 from .proposers.proposer import NOBODY
-from .spec import ClimbSpec
 
 if TYPE_CHECKING:
     from .pages.climb_report import ClimbReport
@@ -215,7 +215,7 @@ class Climb(Background[Summit]):
         best, now = self._driver.search.best, self._driver.progress
         if best.number == NOBODY:
             raise RunFailed("no candidate has a score; a larger budget may find one")
-        parts = self._spec.space.columns(best.state[None])
+        parts = self._spec.evaluator.space.columns(best.state[None])
         single = set(parts) == {"state"}
         return Summit(
             score=best.score,

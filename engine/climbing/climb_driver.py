@@ -25,12 +25,11 @@ from ..monitoring.climb_progress import ClimbProgress
 from ..monitoring.events import Climbed, EventStream
 from ..run.failures.watchdog import Watchdog
 from ..worker.sent_graph import SentGraph
-from .dispatch import Dispatch
-from .evaluation import EvaluationContext
+from .climb_dispatch import Dispatch
+from .climb_spec import ClimbSpec
 from .history.history import History
 from .proposers.proposer import NOBODY
 from .search import Search
-from .spec import ClimbSpec
 
 COMMIT_SECONDS, SLOW_COMMIT_SECONDS = 5.0, 30.0
 """Seconds between writes of the history; where creating objects is slow, the larger one."""
@@ -73,16 +72,13 @@ class Driver:
         self._spec, self._lease, self._events = spec, lease, events
         self.topic = f"paninifs-climb-{uuid.uuid4().hex}"
         unseen = _Unseen(spec.target, lease.ticket)
-        self._sent = SentGraph(spec.client, spec.objective, spec.pickled, unseen)
+        self._sent = SentGraph(spec.client, spec.evaluator, spec.pickled, unseen)
         self.search = Search(spec.proposer, spec.settings)
-        self._history = History(spec.target, spec.space, spec.facts, every=spec.every)
-        context = EvaluationContext(
-            space=spec.space, arrays=spec.arrays, timeout=spec.timeout, sources=spec.sources
-        )
+        self._history = History(spec.target, spec.evaluator.space, spec.facts, every=spec.every)
         self._dispatch = Dispatch(
             spec.client,
             self._sent,
-            context,
+            timeout=spec.evaluator.timeout,
             ahead=spec.proposer.ahead * spec.settings.neighbours,
             batch=spec.batch,
             topic=self.topic,
@@ -154,7 +150,7 @@ class Driver:
 
     def _judge(self) -> None:
         """Have the objective say what the best state is worth, once the budget is spent."""
-        judge, best = self._spec.objective.judge, self.search.best
+        judge, best = self._spec.evaluator.objective.judge, self.search.best
         self._over = True
         if judge is not None and best.number != NOBODY:
             self.judgement = tuple((str(one), str(words)) for one, words in judge(best.state))
@@ -183,9 +179,10 @@ class Driver:
                 usd=self._usd,
             )
             if not of.number and len(of_round.failures) == len(of.states):
+                name = self._spec.evaluator.objective.name
                 raise BlockError(
-                    f"objective {self._spec.objective.name!r}: no candidate of the first round has "
-                    f"a score; the first: {of_round.failures[0]}"
+                    f"objective {name!r}: no candidate of the first round has a score; the first: "
+                    f"{of_round.failures[0]}"
                 )
         self._publish()
 
@@ -267,7 +264,9 @@ class Driver:
             "retired": np.array(self.search.retired)
         }
         best = self.search.best
-        columns = self._spec.space.columns(best.state[None]) if best.number != NOBODY else {}
+        columns = (
+            self._spec.evaluator.space.columns(best.state[None]) if best.number != NOBODY else {}
+        )
         summary = {
             "evaluations": self.search.evaluations,
             "seconds": round(self._seconds, 3),

@@ -23,7 +23,7 @@ from ..run.background.completion import Gathered
 from ..run.background.stopping import Stopping
 from ..run.failures.killed import describe_death
 from ..worker.sent_graph import CannotLoad, SentGraph
-from .evaluation import EvaluationContext, evaluate
+from .evaluation import evaluate
 from .proposers.proposer import Round
 from .scores import BatchScores, Scored
 
@@ -89,7 +89,9 @@ class Dispatch:
     Parameters
     ----------
     sent : SentGraph
-        The objective.
+        The `Evaluator`.
+    timeout : float
+        Its own, for messages.
     ahead : int
         Number of candidates that are proposed at most before one is retired.
     batch : int, optional
@@ -102,13 +104,13 @@ class Dispatch:
         self,
         client: Client,
         sent: SentGraph,
-        context: EvaluationContext,
+        timeout: float,
         *,
         ahead: int,
         batch: int | None,
         topic: str,
     ) -> None:
-        self._client, self._sent_objective, self._context = client, sent, context
+        self._client, self._sent_evaluator, self._timeout = client, sent, timeout
         self._ahead, self._batch, self._topic = ahead, batch, topic
         self._waiting: deque[_Part] = deque()
         self._sent: dict[Any, _Batch] = {}
@@ -203,8 +205,7 @@ class Dispatch:
         future = submit_call(
             self._client,
             evaluate,
-            self._sent_objective.send(),
-            self._context,
+            self._sent_evaluator.send(),
             batch.states,
             compares,
             key=("climb", self._topic, next(self._numbers)),
@@ -227,12 +228,12 @@ class Dispatch:
             self._suspect(batch, describe_death(self._client, error))
             return
         except CannotLoad as error:
-            if error.module is None or not self._sent_objective.include(error.module):
+            if error.module is None or not self._sent_evaluator.include(error.module):
                 raise
             self._send(batch)
             return
         if scores.unanswered:
-            self._suspect(batch, f"no score within {self._context.timeout:,.0f} s")
+            self._suspect(batch, f"no score within {self._timeout:,.0f} s")
             return
         self._fill(batch, scores)
 

@@ -6,15 +6,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-import numpy.typing as npt
-
 from ...storage.targets.target import Target
-from ..worker.user_code import Sources
-from .budget import Budget
-from .objective import Objective
+from .climb_budget import Budget
+from .evaluation import Evaluator
 from .proposers.proposer import Proposer
 from .settings import ClimbSettings
-from .spaces.space import Space
 
 if TYPE_CHECKING:
     from distributed import Client
@@ -29,18 +25,15 @@ class ClimbSpec:
     target : Target
         The climb's own folder.
     name : str
-    start : ndarray, optional
+    evaluator : Evaluator
+        The objective, and how it is called.
     proposer : Proposer
     facts : mapping
         What decides its states, as JSON.
     pickled : bytes
-        The objective as it is sent to workers.
+        The evaluator as it is sent to workers.
     batch : int, optional
         A fixed number of candidates per call of the objective.
-    arrays : str
-        See `arrays`.
-    timeout : float
-        Seconds after which a call of the objective is abandoned.
     every : bool
         Whether every candidate is kept in the history.
     """
@@ -48,17 +41,12 @@ class ClimbSpec:
     client: Client
     target: Target
     name: str
-    objective: Objective
-    space: Space
-    start: npt.NDArray[Any] | None
+    evaluator: Evaluator
     settings: ClimbSettings
     proposer: Proposer
     budget: Budget
     facts: Mapping[str, Any]
     pickled: bytes
-    sources: Sources
     batch: int | None
-    arrays: str
-    timeout: float
     every: bool
     fresh: bool
