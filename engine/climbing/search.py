@@ -25,6 +25,9 @@ class Search:
     retired : int
         Number of rounds that were retired.
     best : Best
+        The best candidate, accepted or not.
+    summit : Best
+        The best accepted state, which climbers share.
     pending : deque of Round
         Rounds that were proposed and not retired, in order.
     """
@@ -32,7 +35,7 @@ class Search:
     def __init__(self, proposer: Proposer, settings: ClimbSettings) -> None:
         self._proposer, self._settings = proposer, settings
         self.retired = 0
-        self.best = Best(NOBODY, -np.inf, np.zeros(0))
+        self.best = self.summit = Best(NOBODY, -np.inf, np.zeros(0))
         self.pending: deque[Round] = deque()
 
     @property
@@ -54,11 +57,12 @@ class Search:
         """Retire the oldest round, given its scores; NaN is the score of a failed candidate."""
         of = self.pending.popleft()
         rng = self._generator(of.number, 1)
-        accepted = self._proposer.retire(of, scores, self.best, rng)
+        accepted = self._proposer.retire(of, scores, self.summit, rng)
         self.retired += 1
-        top = int(np.argmax(np.where(np.isfinite(scores), scores, -np.inf)))
-        if np.isfinite(scores[top]) and scores[top] > self.best.score:
-            self.best = Best(of.first + top, float(scores[top]), of.states[top])
+        known = np.where(np.isfinite(scores), scores, -np.inf)
+        self.best = _better(self.best, of, int(np.argmax(known)), known)
+        for one in accepted:
+            self.summit = _better(self.summit, of, one.row, known)
         return of, accepted
 
     def _generator(self, number: int, purpose: int) -> np.random.Generator:
@@ -75,15 +79,22 @@ class Search:
         return {
             **{f"proposer_{name}": value for name, value in known.items()},
             "retired": np.array(self.retired),
-            "best_number": np.array(self.best.number),
-            "best_score": np.array(self.best.score),
-            "best_state": self.best.state,
+            **{
+                f"{name}_{part}": np.asarray(getattr(one, part))
+                for name, one in (("best", self.best), ("summit", self.summit))
+                for part in ("number", "score", "state")
+            },
         }
 
     def restore(self, state: Mapping[str, npt.NDArray[Any]]) -> None:
         """Continue from what `state` returned; rounds that were pending are proposed again."""
         self.retired = int(state["retired"])
-        self.best = Best(int(state["best_number"]), float(state["best_score"]), state["best_state"])
+        self.best, self.summit = (
+            Best(
+                int(state[f"{name}_number"]), float(state[f"{name}_score"]), state[f"{name}_state"]
+            )
+            for name in ("best", "summit")
+        )
         self._proposer.restore(
             {
                 name.removeprefix("proposer_"): value
@@ -91,3 +102,10 @@ class Search:
                 if name.startswith("proposer_")
             }
         )
+
+
+def _better(known: Best, of: Round, row: int, scores: npt.NDArray[np.float64]) -> Best:
+    """Return a candidate of a round if its score is higher than the best that is known."""
+    if not scores[row] > known.score:
+        return known
+    return Best(of.first + row, float(scores[row]), of.states[row])

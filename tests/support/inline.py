@@ -123,8 +123,9 @@ class _Future:
 class _Completed:
     """`distributed.as_completed`, for futures that are all complete."""
 
-    def __init__(self, futures=()):
-        self._futures = deque(futures)
+    def __init__(self, futures=(), *, with_results=False, raise_errors=True):
+        assert with_results is not raise_errors  # what is used
+        self._futures, self._with_results = deque(futures), with_results
 
     def add(self, future):
         self._futures.append(future)
@@ -136,7 +137,13 @@ class _Completed:
         return bool(self._futures)
 
     def next(self):
-        return self._futures.popleft()
+        future = self._futures.popleft()
+        if not self._with_results:
+            return future
+        try:
+            return future, future.result()
+        except BaseException as error:  # noqa: BLE001 (as dask gives them)
+            return future, (type(error), error, None)
 
 
 class InlineClient:
@@ -252,7 +259,7 @@ def _replace_as_completed():
     @functools.wraps(original, updated=())
     def as_completed(futures=(), loop=None, **options):
         if loop is InlineClient.loop:
-            return _Completed(futures)
+            return _Completed(futures, **options)
         return original(futures, loop=loop, **options)
 
     distributed.as_completed = as_completed

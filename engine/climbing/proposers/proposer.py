@@ -97,7 +97,7 @@ class Proposer(Protocol):
     ) -> Sequence[Acceptance]:
         """Take note of the scores of a round, NaN for failed candidates; return what is accepted.
 
-        Rounds are retired in order. `best` is that of all rounds before.
+        Rounds are retired in order. `best` is the best accepted state of all rounds before.
         """
 
     def state(self) -> Mapping[str, npt.NDArray[Any]] | None:
