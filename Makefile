@@ -33,7 +33,7 @@ PYTEST = $(BIN)/python -P -m pytest -c tests/pytest.ini --rootdir tests -n $(WOR
 
 .DELETE_ON_ERROR:
 .DEFAULT_GOAL := help
-.PHONY: help demo quick test test-all tests lint format screenshots bench bench-advice bench-host bench-embedding bench-meaning bench-micro-batches bench-sample bench-watching embedding-life reference soak fuzz large-files test-rapids test-embed test-gpu bench-gpu gpu-kit test-dask test-matrix requirements clean FORCE
+.PHONY: help demo quick test test-all tests lint format screenshots bench bench-advice bench-climbing bench-host bench-embedding bench-meaning bench-micro-batches bench-sample bench-watching embedding-life reference soak fuzz large-files test-rapids test-embed test-gpu bench-gpu gpu-kit test-dask test-matrix requirements clean FORCE
 
 help: ## list the commands
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' $(firstword $(MAKEFILE_LIST)) | expand -t 22
@@ -86,6 +86,9 @@ bench-host: $(VENV)/.dev ## measure what the host spends on a text, however fast
 bench-meaning: | $(LINK) ## compare translations and paraphrases by the dhātus of hashes and of models, with EMBED_PYTHON
 	PYTHONPATH="$(abspath $(dir $(LINK)))$${PYTHONPATH:+:$$PYTHONPATH}" $(EMBED_PYTHON) -P \
 		tests/benchmarks/semantic.py --out $(BENCH_RESULTS)
+
+bench-climbing: $(VENV)/.dev ## compare climbs with plain ones, and batches that sleep with a bare loop over dask's as_completed
+	PYTHONPATH=tests/support $(BIN)/python tests/benchmarks/climbing.py --out $(BENCH_RESULTS)
 
 bench-embedding: | $(LINK) ## compare embedding blocks with sentence-transformers, TEXTS=117659 for all glosses; with EMBED_PYTHON
 	for what in blocks runs static; do PYTHONPATH="$(abspath $(dir $(LINK)))$${PYTHONPATH:+:$$PYTHONPATH}" \

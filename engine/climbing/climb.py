@@ -15,8 +15,10 @@ from ...storage.messages.tracebacks import short_traceback
 from ...storage.store.keys import CLIMBS
 from ...storage.store.leases.lease import Lease
 from ...storage.targets.open import open_target
+from ..cluster.location import remote_location
 from ..cluster.main_guard import require_no_loading
 from ..cluster.usable_client import usable_client
+from ..costs.meter import Meter
 from ..monitoring.dashboard.link import dashboard_link
 from ..monitoring.dashboard.telemetry import install, page_for
 from ..monitoring.display import show
@@ -29,7 +31,7 @@ from .climb_budget import Budget
 from .climb_handle import Climb
 from .climb_spec import ClimbSpec
 from .evaluation import Evaluator
-from .history.history import require_free_names
+from .history.history import known_neighbours, require_free_names
 from .objective import Objective, as_objective, checked_start
 from .proposers.registry import make_proposer
 from .settings import CLIMBERS, ClimbSettings, default_neighbours
@@ -109,8 +111,8 @@ def climb(
     climbers : int
         Number of climbers, each with one round of candidates in flight.
     neighbours : int, optional
-        Candidates per round. By default a power of two that leaves each climber some 50 rounds: 4
-        to 512 by the number of evaluations.
+        Candidates per round. By default those of the climb that goes on, or else a power of two
+        that leaves each climber some 50 rounds: 4 to 512 by the number of evaluations.
     threshold : float
     patience, backtracks : int
     tabu : int
@@ -171,10 +173,19 @@ def climb(
     given = declared.start if start is None else start
     checked = None if given is None else checked_start(given, space)
     budget = Budget(evaluations, seconds, dollars)
+    name = declared.name if name is None else name
+    _require_choices(name, keep, arrays, batch, timeout)
+    usable = usable_client(client)
+    if dollars is not None:
+        _require_price(usable)
+    target = open_target(f"{os.fspath(results).rstrip('/')}/{CLIMBS}/{name}", storage_options)
+    if neighbours is None:
+        begun = None if fresh else known_neighbours(target)
+        neighbours = begun or default_neighbours(evaluations, climbers)
     settings = ClimbSettings(
         seed=seed,
         climbers=climbers,
-        neighbours=default_neighbours(evaluations, climbers) if neighbours is None else neighbours,
+        neighbours=neighbours,
         threshold=threshold,
         patience=patience,
         backtracks=backtracks,
@@ -183,10 +194,6 @@ def climb(
         cooling=cooling,
         proposer=proposer,
     )
-    name = declared.name if name is None else name
-    _require_choices(name, keep, arrays, batch, timeout)
-    usable = usable_client(client)
-    target = open_target(f"{os.fspath(results).rstrip('/')}/{CLIMBS}/{name}", storage_options)
     facts = {
         "objective": declared.describe(),
         "space": space.describe(),
@@ -245,6 +252,14 @@ def _started(spec: ClimbSpec, results: str) -> Climb:
     if problem:
         started.events.publish(Notice(problem))
     return started
+
+
+def _require_price(client: Client) -> None:
+    spent = Meter(remote_location(client), is_default=False).cost(1.0)
+    if spent is None or spent.usd is None:
+        raise UsageError(
+            "no price is known for where the climb runs: give seconds= or evaluations="
+        )
 
 
 def _space(objective: Objective, space: Space | None) -> Space:

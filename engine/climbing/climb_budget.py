@@ -11,7 +11,7 @@ from ...storage.errors import UsageError
 
 @dataclass(frozen=True)
 class Budget:
-    """Limits of a climb, over all of its sessions; None is no limit.
+    """Limits of a climb, over all of its sessions; None means unlimited.
 
     Attributes
     ----------

@@ -28,7 +28,7 @@ from ..worker.sent_graph import SentGraph
 from .climb_dispatch import Dispatch
 from .climb_spec import ClimbSpec
 from .history.history import History
-from .proposers.proposer import NOBODY
+from .proposers.proposer import NO_CANDIDATE
 from .search import Search
 
 COMMIT_SECONDS, SLOW_COMMIT_SECONDS = 5.0, 30.0
@@ -152,7 +152,7 @@ class Driver:
         """Have the objective say what the best state is worth, once the budget is spent."""
         judge, best = self._spec.evaluator.objective.judge, self.search.best
         self._over = True
-        if judge is not None and best.number != NOBODY:
+        if judge is not None and best.number != NO_CANDIDATE:
             self.judgement = tuple((str(one), str(words)) for one, words in judge(best.state))
 
     def _propose(self, rounds: int) -> bool:
@@ -173,7 +173,7 @@ class Driver:
                 evaluations=self.search.evaluations,
                 failed=self.progress.failed + len(of_round.failures),
                 accepted=self.progress.accepted + len(accepted),
-                best=None if best.number == NOBODY else best.score,
+                best=None if best.number == NO_CANDIDATE else best.score,
                 best_candidate=best.number,
                 elapsed=self._seconds,
                 usd=self._usd,
@@ -227,7 +227,7 @@ class Driver:
             evaluations_before=self.search.evaluations,
             failed=self._history.failed.rows,
             accepted=self._history.accepted.rows,
-            best=None if best.number == NOBODY else best.score,
+            best=None if best.number == NO_CANDIDATE else best.score,
             best_candidate=best.number,
             elapsed=resumed.seconds,
             elapsed_before=resumed.seconds,
@@ -265,7 +265,9 @@ class Driver:
         }
         best = self.search.best
         columns = (
-            self._spec.evaluator.space.columns(best.state[None]) if best.number != NOBODY else {}
+            self._spec.evaluator.space.columns(best.state[None])
+            if best.number != NO_CANDIDATE
+            else {}
         )
         summary = {
             "evaluations": self.search.evaluations,
@@ -275,7 +277,7 @@ class Driver:
             "over": self._over,
             "judgement": self.judgement,
             "best": {
-                "score": best.score if best.number != NOBODY else None,
+                "score": best.score if best.number != NO_CANDIDATE else None,
                 "candidate": best.number,
                 "state": {name: values[0].tolist() for name, values in columns.items()},
             },

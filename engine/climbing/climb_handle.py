@@ -28,7 +28,7 @@ from ..run.background.in_background import Background
 from .climb_driver import Driver
 from .climb_spec import ClimbSpec
 from .history.open_climb import is_written
-from .proposers.proposer import NOBODY
+from .proposers.proposer import NO_CANDIDATE
 
 if TYPE_CHECKING:
     from .pages.climb_report import ClimbReport
@@ -213,7 +213,7 @@ class Climb(Background[Summit]):
 
     def _summit(self) -> Summit:
         best, now = self._driver.search.best, self._driver.progress
-        if best.number == NOBODY:
+        if best.number == NO_CANDIDATE:
             raise RunFailed("no candidate has a score; a larger budget may find one")
         parts = self._spec.evaluator.space.columns(best.state[None])
         single = set(parts) == {"state"}

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from .proposers.proposer import NOBODY, Acceptance, Best, Proposer, Round
+from .proposers.proposer import NO_CANDIDATE, Acceptance, Best, Proposer, Round
 from .settings import ClimbSettings
 
 
@@ -35,7 +35,7 @@ class Search:
     def __init__(self, proposer: Proposer, settings: ClimbSettings) -> None:
         self._proposer, self._settings = proposer, settings
         self.retired = 0
-        self.best = self.summit = Best(NOBODY, -np.inf, np.zeros(0))
+        self.best = self.summit = Best(NO_CANDIDATE, -np.inf, np.zeros(0))
         self.pending: deque[Round] = deque()
 
     @property

@@ -29,7 +29,7 @@ from ..errors import UsageError
 from ..field import STRING, Field
 from ..rows import Column
 from .encoding import ZSTD_LEVEL, chunk_rows
-from .keys import REDUCTIONS, ROOT_KEY
+from .keys import CLIMBS, REDUCTIONS, ROOT_KEY
 
 LAYOUT_VERSION = 3
 """Increased when arrays, chunks, codecs or markers change, so that no store mixes versions."""
@@ -59,11 +59,17 @@ def stored_fields(
     fields += [array for field in computed for array in field.arrays]
     fields.append(VALID)
     taken: set[str] = set()
+    folders = {REDUCTIONS, CLIMBS}
     for name in [f.name for f in fields] + sorted({d for f in fields for d in f.dims or ()}):
         if name in taken or name == TEXT:
             raise UsageError(
                 f"two arrays of the results would be called {name!r}; rename the field or "
                 "dimension, or do not keep the column"
+            )
+        if name in folders:
+            raise UsageError(
+                f"an array cannot be called {name!r}, as a folder of the store is; rename the "
+                "field or dimension, or do not keep the column"
             )
         taken.add(name)
     return tuple(fields)

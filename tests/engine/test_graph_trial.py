@@ -225,6 +225,14 @@ def test_names_that_clash_with_the_corpus_are_refused_at_once(inline, write_json
         pf.submit(mine, corpus, tmp_path / "out.zarr", client=inline, progress=False)
 
 
+@pytest.mark.parametrize("name", ["climbs", "reductions"])
+def test_names_of_the_stores_folders_are_refused_at_once(inline, write_jsonl, tmp_path, name):
+    corpus = pf.open_corpus(write_jsonl([{"text": "a"}]))
+    mine = block(lengths, fields=[pf.Field(name, "int32")])
+    with pytest.raises(UsageError, match=f"cannot be called '{name}', as a folder of the store"):
+        pf.submit(mine, corpus, tmp_path / "out.zarr", client=inline, progress=False)
+
+
 # --- workers that die or differ -------------------------------------------------------------------
 
 

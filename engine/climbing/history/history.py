@@ -60,6 +60,15 @@ def require_free_names(space: Space) -> None:
         )
 
 
+def known_neighbours(target: Target) -> int | None:
+    """Return the candidates of a round of a climb that was begun; None if none was."""
+    try:
+        known = json.loads(target.get(CLIMB_KEY) or b"")["facts"]["settings"]["neighbours"]
+    except (ValueError, KeyError, TypeError):
+        return None  # what is damaged is refused when the climb begins
+    return known if isinstance(known, int) else None
+
+
 class History:
     """The tables of a climb.
 
@@ -230,7 +239,7 @@ class History:
     def rounds(self, count: int, neighbours: int) -> Iterator[tuple[Any, Any]]:
         """Yield the scores and the states of the first rounds, from the table of all candidates."""
         table = self.candidates
-        assert table is not None  # a proposer that is told all rounds again has it
+        assert table is not None  # it is kept for a proposer that replays rounds
         names = [column.name for column in table.columns]
         states = list(table.columns[: names.index("score")])
         score = table.columns[names.index("score")]

@@ -39,7 +39,7 @@ OF_CATEGORY: Mapping[str, tuple[str, ...]] = {
     "TEMPS": ("MOUVEMENT", "EXISTENCE"),
     "INTENSIFICATEURS": ("EMOTION", "DOMINATION"),
 }
-"""Atoms that a concept of a category has in a source that nobody gave."""
+"""Atoms that a concept of a category has if no source is given."""
 
 _LEAST, _SIZES = 3, 2  # such a source has three or four atoms per concept
 

@@ -1,6 +1,6 @@
 """`Excursions`: the tree of a climb's summits, of which the highest are kept.
 
-A climber makes excursions. One begins where a state is accepted that is no gain over the one before
+A climber makes excursions. One begins where a state is accepted that is not a gain over the one before
 (see `Kind`), its summit is the best state that is accepted in it, and it set out from another
 excursion: the one in which the state was accepted that its first state is a change of.
 """
@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from ..proposers.proposer import NOBODY, Kind
+from ..proposers.proposer import NO_CANDIDATE, Kind
 
 MOST_DRAWN = 200
 """Maximum number of excursions in a picture."""
@@ -83,7 +83,7 @@ class Excursions:
 
     def add(self, rows: Mapping[str, npt.NDArray[Any]]) -> None:
         """Add accepted states, in the order of their numbers: `COLUMNS`."""
-        begins = np.isin(rows["kind"], BEGINNINGS) | (rows["parent"] == NOBODY)
+        begins = np.isin(rows["kind"], BEGINNINGS) | (rows["parent"] == NO_CANDIDATE)
         parts = []
         for climber in np.unique(rows["climber"]).tolist():
             own = np.flatnonzero(rows["climber"] == climber)
@@ -111,11 +111,13 @@ class Excursions:
     def _begin(
         self, own: list[Excursion], kind: Kind, parent: int, *, climber: int, **found: Any
     ) -> None:
-        source = None if parent == NOBODY else self._of(parent)
+        source = None if parent == NO_CANDIDATE else self._of(parent)
         if own:
             own[-1].end = found["first"]
         own.append(
-            Excursion(climber=climber, kind=kind, parent=source, is_root=parent == NOBODY, **found)
+            Excursion(
+                climber=climber, kind=kind, parent=source, is_root=parent == NO_CANDIDATE, **found
+            )
         )
         self.count += 1
         self._kept += 1

@@ -19,7 +19,7 @@ import numpy.typing as npt
 from ..settings import ClimbSettings
 from ..spaces.changes import chosen_children
 from ..spaces.space import Space
-from .proposer import NOBODY, Acceptance, Best, Kind, Round
+from .proposer import NO_CANDIDATE, Acceptance, Best, Kind, Round
 from .tabu import Tabu
 
 MOST_CHILDREN = 32
@@ -91,7 +91,7 @@ class Climber:
     settings: ClimbSettings
     position: npt.NDArray[Any]
     score: float = -np.inf
-    number: int = NOBODY
+    number: int = NO_CANDIDATE
     peak: Best
     summit: Best
     quiet: int = 0
@@ -102,13 +102,13 @@ class Climber:
     children: npt.NDArray[Any]
     roams: bool = False
     kind: Kind = Kind.START
-    parent: int = NOBODY
+    parent: int = NO_CANDIDATE
     tabu: Tabu = field(default_factory=lambda: Tabu(0))
 
     @classmethod
     def at(cls, position: npt.NDArray[Any], space: Space, settings: ClimbSettings) -> Climber:
         """Return a climber that begins at a state."""
-        unknown = Best(NOBODY, -np.inf, position)
+        unknown = Best(NO_CANDIDATE, -np.inf, position)
         return cls(
             space=space,
             settings=settings,
@@ -124,7 +124,7 @@ class Climber:
     @property
     def is_scored(self) -> bool:
         """Whether the score of the position is known."""
-        return self.number != NOBODY
+        return self.number != NO_CANDIDATE
 
     # --- proposing --------------------------------------------------------------------------------
 
@@ -226,17 +226,17 @@ class Climber:
         self.kind = Kind.BACKTRACK
         if best.score > self.summit.score + self.settings.threshold and rng.random() < 0.5:
             self.kind, self.summit, self.vain = Kind.SHARED, best, 0
-        if self.vain > self.settings.backtracks or self.summit.number == NOBODY:
+        if self.vain > self.settings.backtracks or self.summit.number == NO_CANDIDATE:
             self.kind, self.vain = Kind.RESTART, 0
             self.position = self.space.random(rng, 1)[0]
-            self.summit = Best(NOBODY, -np.inf, self.position)
+            self.summit = Best(NO_CANDIDATE, -np.inf, self.position)
         else:
             size = min(1.0, 2 * (1 + self.vain) * self.space.first_step)
             self.position = self.space.neighbours(rng, self.summit.state, np.array([size]))[0]
         self.roams = True
         self.parent = self.summit.number
-        self.score, self.number = -np.inf, NOBODY
-        self.peak = Best(NOBODY, -np.inf, self.position)
+        self.score, self.number = -np.inf, NO_CANDIDATE
+        self.peak = Best(NO_CANDIDATE, -np.inf, self.position)
         self.quiet = self.rounds = 0
         self.step = self.space.first_step
         self.bases = self.children = self.position[None][:0]

@@ -18,7 +18,7 @@ import numpy.typing as npt
 from ....storage.errors import BackendUnavailable, UsageError
 from ..settings import ClimbSettings
 from ..spaces.space import Space
-from .proposer import NOBODY, Acceptance, Best, Kind, Round
+from .proposer import NO_CANDIDATE, Acceptance, Best, Kind, Round
 
 SAMPLERS = {
     "optuna:tpe": ("optuna",),
@@ -62,8 +62,8 @@ class OptunaSampler:
         self._names = [f"{number:0{width}}" for number in range(space.unit_dimensions)]
         self._cube = dict.fromkeys(self._names, FloatDistribution(0.0, 1.0))
         self._asked: dict[int, list[Any]] = {}
-        self._untold: dict[int, npt.NDArray[np.float64]] = {}
-        self._accepted, self._height = NOBODY, -np.inf
+        self._unreported: dict[int, npt.NDArray[np.float64]] = {}
+        self._accepted, self._height = NO_CANDIDATE, -np.inf
 
     @property
     def ahead(self) -> int:
@@ -71,7 +71,7 @@ class OptunaSampler:
         return self._settings.climbers
 
     def propose(self, number: int, rng: np.random.Generator) -> Round:  # noqa: ARG002 (Optuna's own)
-        """Ask the sampler, which is told before what it may know by now."""
+        """Ask the sampler, after reporting the scores that it may know by now."""
         count = self._settings.neighbours
         first = [self._start] if self._start is not None and number == 0 else []
         with self._one_thread():
@@ -86,7 +86,7 @@ class OptunaSampler:
             number=number,
             first=number * count,
             climber=0,
-            parent=NOBODY,
+            parent=NO_CANDIDATE,
             states=states,
             steps=np.full(count, np.nan),
             chosen=np.zeros((0, 0), np.int64),
@@ -100,10 +100,10 @@ class OptunaSampler:
         rng: np.random.Generator,  # noqa: ARG002 (nothing is drawn)
     ) -> Sequence[Acceptance]:
         """Keep the scores for the sampler; accept what is higher than the last accepted state."""
-        self._untold[of.number] = scores
+        self._unreported[of.number] = scores
         accepted = []
         for row in np.flatnonzero(np.isfinite(scores)).tolist():
-            is_first = self._accepted == NOBODY
+            is_first = self._accepted == NO_CANDIDATE
             if is_first or scores[row] > self._height + self._settings.threshold:
                 kind = Kind.START if is_first else Kind.GAIN
                 accepted.append(Acceptance(row, kind, self._accepted))
@@ -115,14 +115,14 @@ class OptunaSampler:
         return None
 
     def restore(self, state: Mapping[str, npt.NDArray[Any]]) -> None:
-        """Do nothing, as there is no state."""
+        """Do nothing: `state` returns None."""
 
     def _tell(self, last: int) -> None:
         """Tell the sampler the rounds up to a number, in order."""
         from optuna.trial import TrialState
 
-        for number in [one for one in self._untold if one <= last]:
-            trials, scores = self._asked.pop(number), self._untold.pop(number).tolist()
+        for number in [one for one in self._unreported if one <= last]:
+            trials, scores = self._asked.pop(number), self._unreported.pop(number).tolist()
             for trial, score in zip(trials, scores[len(scores) - len(trials) :], strict=True):
                 if np.isfinite(score):
                     self._study.tell(trial, score)

@@ -1,7 +1,7 @@
 """`Proposer`: decides which candidates are tried next, and which of them are accepted.
 
-It is told of rounds in the order of their numbers, and sees no clock and no worker, so that what it
-proposes depends on its settings alone.
+It gets the scores of rounds in the order of their numbers, and knows neither clock nor workers, so
+that what it proposes depends on its settings alone.
 """
 
 from __future__ import annotations
@@ -14,8 +14,8 @@ from typing import Any, Protocol
 import numpy as np
 import numpy.typing as npt
 
-NOBODY = -1
-"""Number of the parent of a candidate that has none."""
+NO_CANDIDATE = -1
+"""Stands for the number of a candidate where there is none, such as the parent of a start."""
 
 
 class Kind(IntEnum):
@@ -42,7 +42,7 @@ class Round:
     climber : int
         Number of the climber; 0 if the proposer has no climbers.
     parent : int
-        Number of the candidate that they are changes of, or `NOBODY`.
+        Number of the candidate that they are changes of, or `NO_CANDIDATE`.
     states : ndarray
         ``[n, d]``
     steps : ndarray
@@ -71,7 +71,7 @@ class Acceptance:
 
 @dataclass(frozen=True)
 class Best:
-    """The best candidate so far. Its number is `NOBODY` if there is none."""
+    """The best candidate so far. Its number is `NO_CANDIDATE` if there is none."""
 
     number: int
     score: float
@@ -79,7 +79,7 @@ class Best:
 
 
 class Proposer(Protocol):
-    """Proposes rounds, and is told their scores."""
+    """Proposes rounds, and gets their scores."""
 
     @property
     def ahead(self) -> int:

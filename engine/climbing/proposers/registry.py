@@ -43,7 +43,7 @@ def make_proposer(
     if settings.proposer.startswith(OPTUNA):
         if not keeps_all:
             raise UsageError(
-                f"proposer={settings.proposer!r} is told every candidate again when the climb "
+                f"proposer={settings.proposer!r} replays every candidate when the climb "
                 "goes on: give keep='all'"
             )
         from .optuna_sampler import OptunaSampler

@@ -36,7 +36,7 @@ class Bounds:
     Raises
     ------
     UsageError
-        A bound is no such number, or a lower one is above the upper one.
+        A bound is not such a number, or a lower one is above the upper one.
 
     Examples
     --------

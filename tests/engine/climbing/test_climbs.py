@@ -163,6 +163,16 @@ def test_a_product_is_given_by_component(client, tmp_path):
     assert found.weight[0].item() == 0.0
 
 
+def test_rounds_stay_as_large_as_they_were(client, tmp_path):
+    options = {"client": client, "progress": False}
+    pf.climb(trap, SPACE, tmp_path, evaluations=200, **options).result()
+    small = history(tmp_path, "trap")
+    pf.climb(trap, SPACE, tmp_path, evaluations=9_000, **options).result()
+    large = history(tmp_path, "trap")
+    assert small.attrs["climb"]["settings"]["neighbours"] == 4
+    same(small, large.isel(accepted=slice(len(small.score))))
+
+
 # --- candidates that fail -------------------------------------------------------------------------
 
 

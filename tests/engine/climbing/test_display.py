@@ -60,7 +60,7 @@ NOW = ClimbProgress(
 
 
 def ignored(figures, sample):
-    """Report to nobody."""
+    """Report nothing."""
 
 
 def followed(sink, listener_of, **console):

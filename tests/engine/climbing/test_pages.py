@@ -18,7 +18,7 @@ from paninifs.engine.climbing.pages.climb_findings import Begun, find_climb
 from paninifs.engine.climbing.pages.excursions import Excursions
 from paninifs.engine.climbing.pages.failed_candidates import count_failures
 from paninifs.engine.climbing.pages.shown_state import MOST_ROWS, shown_state
-from paninifs.engine.climbing.proposers.proposer import NOBODY, Acceptance, Kind
+from paninifs.engine.climbing.proposers.proposer import NO_CANDIDATE, Acceptance, Kind
 from paninifs.engine.climbing.scores import BatchScores, Scored
 from paninifs.engine.climbing.settings import ClimbSettings
 from paninifs.storage.errors import ResultsDamaged, ResultsNotFound, UsageError
@@ -46,7 +46,7 @@ class Written:
         self.lease = Lease.acquire(self.target)
         self.history = History(self.target, self.space, self.facts, every=every)
         self.resumed = self.history.begin(self.lease.ticket, fresh=False)
-        self.first, self.best = 0, (NOBODY, None)
+        self.first, self.best = 0, (NO_CANDIDATE, None)
         self.random = np.random.default_rng(0)
 
     def add(self, scores, accepted=(), failures=(), climber=0):
@@ -60,7 +60,7 @@ class Written:
             ),
             self.first,
         )
-        of = SimpleNamespace(states=states, climber=climber, first=self.first, parent=NOBODY)
+        of = SimpleNamespace(states=states, climber=climber, first=self.first, parent=NO_CANDIDATE)
         kept = [Acceptance(row, kind, parent) for row, kind, parent in accepted]
         self.history.add(of, scored, kept, float(self.first))
         if np.isfinite(scores).any():
@@ -179,9 +179,9 @@ def test_an_excursion_knows_its_summit_and_where_it_set_out():
     tree = Excursions(climbers=2, neighbours=10)
     tree.add(
         rows_of(
-            (0, NOBODY, Kind.START, 0, 1.0),
+            (0, NO_CANDIDATE, Kind.START, 0, 1.0),
             (5, 0, Kind.GAIN, 0, 4.0),
-            (10, NOBODY, Kind.START, 1, 2.0),
+            (10, NO_CANDIDATE, Kind.START, 1, 2.0),
             (24, 5, Kind.ANNEALED, 0, 3.0),
             (30, 10, Kind.BACKTRACK, 1, 0.0),  # from its own start
             (50, 26, Kind.SHARED, 1, 2.5),  # from a candidate of climber 0 that was not accepted
@@ -189,7 +189,7 @@ def test_an_excursion_knows_its_summit_and_where_it_set_out():
     )
     tree.add(
         rows_of(
-            (60, NOBODY, Kind.RESTART, 0, 1.5),
+            (60, NO_CANDIDATE, Kind.RESTART, 0, 1.5),
             (72, 50, Kind.GAIN, 1, 5.0),
             (80, 60, Kind.GAIN, 0, 2.2),
         )
@@ -211,13 +211,17 @@ def test_an_excursion_knows_its_summit_and_where_it_set_out():
 @pytest.mark.slow("fifty thousand excursions")
 def test_of_many_excursions_the_highest_and_their_ancestors_are_kept():
     random = np.random.default_rng(1)
-    tree, summit, best = Excursions(climbers=2, neighbours=1), [NOBODY, NOBODY], [-1.0, -1.0]
+    tree, summit, best = (
+        Excursions(climbers=2, neighbours=1),
+        [NO_CANDIDATE, NO_CANDIDATE],
+        [-1.0, -1.0],
+    )
     rows = []
     for number in range(50_000):
         climber, score = number % 2, float(random.random())
-        kind = Kind.BACKTRACK if summit[climber] != NOBODY else Kind.RESTART
+        kind = Kind.BACKTRACK if summit[climber] != NO_CANDIDATE else Kind.RESTART
         if kind is Kind.BACKTRACK and random.random() < 0.001:
-            kind, summit[climber], best[climber] = Kind.RESTART, NOBODY, -1.0
+            kind, summit[climber], best[climber] = Kind.RESTART, NO_CANDIDATE, -1.0
         rows.append((number, summit[climber], kind, climber, score))
         if score > best[climber]:
             summit[climber], best[climber] = number, score
@@ -231,14 +235,14 @@ def test_of_many_excursions_the_highest_and_their_ancestors_are_kept():
     assert scores[:40] == top[:40]
     for one in found:
         parent = rows[one.first][1]
-        assert (one.parent.first if one.parent else NOBODY) == parent
-        assert one.is_root == (parent == NOBODY)
+        assert (one.parent.first if one.parent else NO_CANDIDATE) == parent
+        assert one.is_root == (parent == NO_CANDIDATE)
 
 
 def test_an_excursion_that_goes_on_is_kept_however_low_it_is():
     tree = Excursions(climbers=2, neighbours=1)
-    high = [(2 * at, NOBODY, Kind.RESTART, 0, 1.0 + at) for at in range(1, 5000)]
-    tree.add(rows_of((1, NOBODY, Kind.START, 1, 0.5), (3, 1, Kind.BACKTRACK, 1, 0.0), *high))
+    high = [(2 * at, NO_CANDIDATE, Kind.RESTART, 0, 1.0 + at) for at in range(1, 5000)]
+    tree.add(rows_of((1, NO_CANDIDATE, Kind.START, 1, 0.5), (3, 1, Kind.BACKTRACK, 1, 0.0), *high))
     tree.add(rows_of((10_001, 3, Kind.GAIN, 1, 9000.0)))
     top = max(tree.highest(), key=lambda one: one.score)
     assert (top.first, top.best, top.climber, top.parent.score) == (3, 10_001, 1, 0.5)
@@ -406,7 +410,7 @@ def test_a_climb_and_its_summit_show_themselves(inline, tmp_path, monkeypatch):
 
 def test_an_unfinished_climb_says_so(tmp_path):
     made = Written(tmp_path, "one")
-    made.add(np.linspace(0, 1, ROUND), [(0, Kind.START, NOBODY), (255, Kind.GAIN, 0)])
+    made.add(np.linspace(0, 1, ROUND), [(0, Kind.START, NO_CANDIDATE), (255, Kind.GAIN, 0)])
     made.commit()  # and goes on
     made.add(np.linspace(1, 2, ROUND), [(255, Kind.GAIN, 255)], climber=1)
     text = text_of(pf.climb_report(tmp_path, out=tmp_path / "page.html").path)
@@ -435,7 +439,7 @@ def test_a_climb_with_no_state_has_a_page(tmp_path, failures):
 )
 def test_scores_of_any_size_are_drawn(tmp_path, scores):
     made = Written(tmp_path, "one")
-    starts = [(row, Kind.RESTART, NOBODY) for row in range(len(scores))]
+    starts = [(row, Kind.RESTART, NO_CANDIDATE) for row in range(len(scores))]
     made.add(scores, starts)
     made.close()
     assert text_of(pf.climb_report(tmp_path, out=tmp_path / "page.html").path).count("<svg") == 3
@@ -443,7 +447,7 @@ def test_scores_of_any_size_are_drawn(tmp_path, scores):
 
 def test_a_hostile_folder_in_a_store_is_escaped(tmp_path):
     made = Written(tmp_path, "<b>one<\x07", objective={"name": HOSTILE, "version": HOSTILE})
-    made.add([1.0, 2.0], [(0, Kind.START, NOBODY)])
+    made.add([1.0, 2.0], [(0, Kind.START, NO_CANDIDATE)])
     made.close(judgement=[[HOSTILE, HOSTILE]], workers=[HOSTILE])
     text = text_of(pf.climb_report(tmp_path, out=tmp_path / "page.html").path)
     assert "&lt;b&gt;one&lt;\\x07" in text
@@ -474,7 +478,7 @@ def test_the_report_of_a_store_lists_its_climbs(inline, glosses, tmp_path, write
     before = text_of(pf.report(results, tmp_path / "report.html").path)
     assert 'id="climbs"' not in before
     made = Written(results, "<i>one")
-    made.add([1.0, 2.5], [(0, Kind.START, NOBODY)])
+    made.add([1.0, 2.5], [(0, Kind.START, NO_CANDIDATE)])
     made.close()
     open_target(f"{results}/climbs/broken", None).put("zarr.json", b"{")
     text = text_of(pf.report(results, tmp_path / "report.html").path)
@@ -538,7 +542,7 @@ def test_a_million_rows_are_written_resumed_and_drawn_in_bounded_memory(tmp_path
         again = Written(results, "one", every=True, neighbours=8000)
         assert (again.resumed.evaluated, again.history.candidates.rows) == (made.first,) * 2
         again.first, again.best, again.state = made.first, made.best, made.state
-        again.add(np.full(8000, 9.0), [(0, Kind.RESTART, NOBODY)])
+        again.add(np.full(8000, 9.0), [(0, Kind.RESTART, NO_CANDIDATE)])
         again.close(over=True)
         resuming = tracemalloc.get_traced_memory()[1]
         tracemalloc.reset_peak()

@@ -171,7 +171,7 @@ def test_a_restored_search_goes_on_as_if_it_had_not_stopped(
     assert resumed.best.number == through.best.number
 
 
-def test_a_round_of_failures_moves_nobody():
+def test_a_round_of_failures_moves_no_climber():
     space = pf.Masks(8)
     search = new(space, climbers=2, neighbours=4, patience=2)
     for _ in range(20):

@@ -1,0 +1,86 @@
+"""Climbs in results stores: neither disturbs the other, and a budget in dollars has a price."""
+
+from __future__ import annotations
+
+import pytest
+
+import paninifs as pf
+from paninifs.engine.climbing import climb as climbing
+from paninifs.engine.climbing.climb_budget import Budget
+from paninifs.engine.costs.meter import Spent
+from paninifs.storage.errors import UsageError
+
+TEXTS = ["un", "deux", "trois", "quatre"]
+
+
+def ones(mask):
+    return float(mask.sum())
+
+
+def run(inline, results, **options):
+    given = {"client": inline, "progress": False, **options}
+    return pf.submit(pf.default_graph(), pf.open_corpus(TEXTS), results, **given).result()
+
+
+def climb(inline, results, **options):
+    given = {"evaluations": 500, "client": inline, "progress": False, **options}
+    return pf.climb(ones, pf.Masks(8), results, **given).result()
+
+
+def test_a_climb_in_a_store_changes_none_of_its_results(inline, tmp_path):
+    results = tmp_path / "out.zarr"
+    run(inline, results)
+    climb(inline, results)
+    assert pf.verify(results, corpus=pf.open_corpus(TEXTS))
+    assert run(inline, results).done == 4
+    run(inline, results, fresh=True)
+    assert pf.open_results(results).sizes["text"] == 4
+    assert pf.open_climb(results, "ones").score.max() == 8
+    assert climb(inline, results, evaluations=1_000).evaluations == 1_000
+
+
+def test_a_store_is_begun_where_a_climb_is(inline, tmp_path):
+    results = tmp_path / "out.zarr"
+    climb(inline, results)
+    assert run(inline, results).done == 4
+    assert pf.open_climb(results, "ones").attrs["evaluations"] == 500
+
+
+def test_a_climb_over_a_stores_shares_hashes_nothing(inline, tmp_path):
+    results = tmp_path / "out.zarr"
+    texts = [f"texte {number}" for number in range(60)]
+    frame = {"text": texts, "group": ["a", "b", "c"] * 20}
+    corpus = pf.open_corpus(frame, keep=["group"])
+    pf.submit(pf.dhatu(), corpus, results, client=inline, progress=False).result()
+    of_store = pf.signature_separation(results, "group")
+    of_texts = pf.signature_separation(texts=texts, labels=frame["group"])
+    assert of_store.describe() == of_texts.describe()
+    options = {"evaluations": 400, "client": inline, "progress": False}
+    summit = pf.climb(of_store, results=results, **options).result()
+    assert "chance" in dict(summit.judgement).popitem()[1]
+
+
+# --- budgets --------------------------------------------------------------------------------------
+
+
+def test_any_limit_ends_a_budget():
+    budget = Budget(seconds=10.0, dollars=2.0)
+    assert not budget.is_spent(9.0, 1.0)
+    assert budget.is_spent(10.0, None)
+    assert budget.is_spent(1.0, 2.0)
+    assert not budget.is_spent(1.0, None)
+    assert budget.rounds(8) > 10**9
+
+
+def test_dollars_without_a_price_are_refused(inline, tmp_path):
+    with pytest.raises(UsageError, match=r"no price .* seconds="):
+        climb(inline, tmp_path, evaluations=None, dollars=1.0)
+
+
+def test_dollars_end_a_climb(inline, tmp_path, monkeypatch):
+    def cost(self, seconds):
+        return Spent(None, seconds / 1_000)
+
+    monkeypatch.setattr(climbing.Meter, "cost", cost)
+    summit = climb(inline, tmp_path, evaluations=None, dollars=0.001)
+    assert 1.0 <= summit.seconds < 60
