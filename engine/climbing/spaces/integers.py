@@ -69,7 +69,7 @@ class Integers(Space):
         moves = rng.geometric(1 / np.maximum(steps[rows] * bounds.width[columns], 1.0))
         here = state[columns]
         above, below = bounds.high[columns] - here, here - bounds.low[columns]
-        # A move that has no room in one direction is made in the other, so every move changes something.
+        # A move without room in one direction is made in the other, so each changes something.
         upwards = (rng.integers(0, 2, len(rows)) == 1) & (above > 0) | (below == 0)
         made[rows, columns] = here + np.where(
             upwards, np.minimum(moves, above), -np.minimum(moves, below)
