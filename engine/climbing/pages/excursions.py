@@ -1,8 +1,8 @@
 """`Excursions`: the tree of a climb's summits, of which the highest are kept.
 
 A climber makes excursions. One begins where a state is accepted that is not a gain over the one
-before (see `Kind`), its summit is the best state that is accepted in it, and it set out from another
-excursion: the one in which the state was accepted that its first state is a change of.
+before (see `Kind`), its summit is the best state that is accepted in it, and it set out from
+another excursion: the one in which the state was accepted that its first state is a change of.
 """
 
 from __future__ import annotations

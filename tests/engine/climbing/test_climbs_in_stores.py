@@ -19,7 +19,7 @@ def ones(mask):
 
 def run(inline, results, **options):
     given = {"client": inline, "progress": False, **options}
-    return pf.submit(pf.default_graph(), pf.open_corpus(TEXTS), results, **given).result()
+    return pf.submit(pf.default_graph(), pf.open_corpus(texts=TEXTS), results, **given).result()
 
 
 def climb(inline, results, **options):
@@ -31,7 +31,7 @@ def test_a_climb_in_a_store_changes_none_of_its_results(inline, tmp_path):
     results = tmp_path / "out.zarr"
     run(inline, results)
     climb(inline, results)
-    assert pf.verify(results, corpus=pf.open_corpus(TEXTS))
+    assert pf.verify(results, corpus=pf.open_corpus(texts=TEXTS))
     assert run(inline, results).done == 4
     run(inline, results, fresh=True)
     assert pf.open_results(results).sizes["text"] == 4

@@ -354,7 +354,7 @@ def test_a_climb_that_ended_has_all_its_figures(climb):
 def test_metrics_are_the_climbs_own_figures(climb, client):
     going = climb(seconds=60)
     results = going._spec.target.url
-    while going.status().evaluations < 64:
+    while going.status().evaluations < 64 or going.figures.load is None:
         time.sleep(0.05)
     time.sleep(1.5)
     told = metrics(client)
