@@ -252,3 +252,34 @@ def test_a_cancelled_climb_goes_on_elsewhere(client, through, tmp_path, proposer
         climb.result()
         assert 40 <= climb.status().evaluations_before < 240
     same(history(tmp_path), through[proposer])
+
+
+# --- beside the engine's own ----------------------------------------------------------------------
+
+
+@pytest.mark.slow("four climbs, two of them by samplers that take milliseconds for a candidate")
+def test_a_page_shows_all_proposers_on_the_same_evaluations(inline, tmp_path):
+    vectorized = pf.objective(near, vectorized=True)
+    options = {"evaluations": 640, "climbers": 2, "neighbours": 16, "threshold": 0.0}
+    found = {}
+    for proposer in ("neighbourhoods", *SAMPLERS):
+        name = proposer.replace(":", "-")
+        climb = pf.climb(
+            vectorized,
+            pf.Simplex(6),
+            tmp_path,
+            name=name,
+            proposer=proposer,
+            keep="all",
+            client=inline,
+            progress=False,
+            **options,
+        )
+        found[name] = climb.result().score
+    assert max(found, key=found.get) != "optuna-random"
+    page = pf.climb_report(tmp_path, out=tmp_path / "page.html").path.read_text("utf-8")
+    compared = page[page.index('id="compared"') :]
+    assert "after 640" in compared
+    for name in found:
+        assert f"<bdi>{name}</bdi>" in compared
+    assert compared.count("<bdi>optuna:") == len(SAMPLERS)

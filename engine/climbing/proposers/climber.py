@@ -25,7 +25,7 @@ from .tabu import Tabu
 MOST_CHILDREN = 32
 """Maximum number of changes kept for combining."""
 
-_SPREAD = 0.7  # standard deviation of the logarithm of a round's step sizes
+_SPREAD, _WIDE_SPREAD = 0.7, 2.0  # standard deviations of the logarithm of step sizes
 _REDRAWS = 3  # of a candidate that was proposed lately, each with a change twice as large
 _NARROWING = 0.8  # factor of the step size after a round without a gain
 
@@ -131,7 +131,10 @@ class Climber:
     def propose(self, rng: np.random.Generator) -> Proposal:
         """Return candidates ``[n, d]``, the sizes of their changes, and what they combine."""
         count, space = self.settings.neighbours, self.space
-        spread = np.exp(_SPREAD * rng.standard_normal(count))
+        deviation = np.full(count, _SPREAD)
+        if space.least_step < space.first_step / 10:  # steps of every size make a difference
+            deviation[3::4] = _WIDE_SPREAD
+        spread = np.exp(deviation * rng.standard_normal(count))
         steps: _Floats = np.clip(self.step * spread, space.least_step, 1.0)
         states = space.neighbours(rng, self.position, steps)
         combined = min(max(1, count // 4), 4 * len(self.children)) if self.is_scored else 0

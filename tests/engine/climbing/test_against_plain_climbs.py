@@ -39,7 +39,7 @@ def climbed(objective, evaluations, seed):
 @pytest.mark.parametrize("seed", range(3))
 @pytest.mark.parametrize(
     ("make", "evaluations"),
-    [(pf.dictionary_ambiguity, 40_000), (pf.signature_separation, 8_000)],
+    [(pf.dictionary_ambiguity, 40_000), (pf.signature_separation, 20_000)],
 )
 def test_a_climb_is_as_high_as_a_plain_one(make, evaluations, seed):
     objective = make()
