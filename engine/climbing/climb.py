@@ -31,7 +31,7 @@ from .climb_budget import Budget
 from .climb_handle import Climb
 from .climb_spec import ClimbSpec
 from .evaluation import Evaluator
-from .history.history import known_neighbours, require_free_names
+from .history.history import known_neighbours
 from .objective import Objective, as_objective, checked_start
 from .proposers.registry import make_proposer
 from .settings import CLIMBERS, ClimbSettings, default_neighbours
@@ -169,7 +169,6 @@ def climb(
     require_no_loading("climb")
     declared = as_objective(objective)
     space = _space(declared, space)
-    require_free_names(space)
     given = declared.start if start is None else start
     checked = None if given is None else checked_start(given, space)
     budget = Budget(evaluations, seconds, dollars)
@@ -268,7 +267,8 @@ def _space(objective: Objective, space: Space | None) -> Space:
         raise UsageError(
             f"objective {objective.name!r} has no space of its own: give one, such as pf.Masks(20)"
             if found is None
-            else f"space must be one such as pf.Masks(20), not a {type(found).__name__}"
+            else f"space must be one such as pf.Masks(20), not a {type(found).__name__}; the store "
+            "is given as results="
         )
     if objective.space is not None and found.describe() != objective.space.describe():
         raise UsageError(

@@ -245,8 +245,10 @@ class Dispatch:
         failed, status = future.status == "error", future.status
         future.release()
         if isinstance(reply, dict):
-            scores: BatchScores = answer(reply)
-            return scores
+            found: BatchScores | PaniniError = answer(reply)
+            if isinstance(found, PaniniError):
+                raise found
+            return found
         error = reply[1] if failed else reply
         if status != "error":
             gone = error if isinstance(error, BaseException) else RunFailed(f"a task was {status}")

@@ -27,7 +27,7 @@ from ..run.failures.watchdog import Watchdog
 from ..worker.sent_graph import SentGraph
 from .climb_dispatch import Dispatch
 from .climb_spec import ClimbSpec
-from .history.history import History
+from .history.history import History, Resumed
 from .proposers.proposer import NO_CANDIDATE
 from .search import Search
 
@@ -95,6 +95,9 @@ class Driver:
             most_seconds=spec.budget.seconds,
             most_usd=spec.budget.dollars,
         )
+        self._resumed = self._history.begin(lease.ticket, fresh=spec.fresh)
+        if self._resumed is not None:
+            self._continue(self._resumed)
 
     def cancel(self) -> None:
         """Stop the climb as soon as a batch ends or turns out to be cancelled."""
@@ -125,7 +128,10 @@ class Driver:
             self._lease.release()
 
     def _work(self) -> None:
-        self._take_up()
+        self._began = time.perf_counter()
+        if self._resumed is not None and self._spec.proposer.state() is None:
+            self._replay(int(self._resumed.state["retired"]))
+        self._resumed = None
         self._publish(force=True)
         rounds = self._spec.budget.rounds(self._spec.settings.neighbours)
         try:
@@ -207,24 +213,17 @@ class Driver:
 
     # --- the history ------------------------------------------------------------------------------
 
-    def _take_up(self) -> None:
-        """Begin the history, or continue from it."""
-        spec = self._spec
-        resumed = self._history.begin(self._lease.ticket, fresh=spec.fresh)
-        if resumed is None:
-            return
-        state = resumed.state
-        if spec.proposer.state() is None:
-            self._replay(int(state["retired"]))
-        else:
-            self.search.restore(state)
-        best = self.search.best
+    def _continue(self, resumed: Resumed) -> None:
+        """Continue from what was written."""
+        if self._spec.proposer.state() is not None:
+            self.search.restore(resumed.state)
         self._dispatch.evaluated = resumed.evaluated
-        self._began = time.perf_counter()
+        evaluations = int(resumed.state["retired"]) * self._spec.settings.neighbours
+        best = self.search.best
         self.progress = replace(
             self.progress,
-            evaluations=self.search.evaluations,
-            evaluations_before=self.search.evaluations,
+            evaluations=evaluations,
+            evaluations_before=evaluations,
             failed=self._history.failed.rows,
             accepted=self._history.accepted.rows,
             best=None if best.number == NO_CANDIDATE else best.score,
@@ -234,7 +233,7 @@ class Driver:
         )
 
     def _replay(self, rounds: int) -> None:
-        """Tell the proposer all rounds again, from the history."""
+        """Give the proposer the scores of all rounds again, from the history."""
         count = self._spec.settings.neighbours
         stored = self._history.rounds(rounds, count)
         # In the same order as then: a round is proposed as soon as it may be.

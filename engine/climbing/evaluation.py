@@ -16,9 +16,9 @@ import numpy.typing as npt
 from distributed.worker import get_worker
 
 from ...graphs.user_functions.portable import pickled
-from ...storage.errors import BlockError
+from ...storage.errors import BlockError, PaniniError
 from ..worker.sent_graph import GraphKey, held_graph
-from ..worker.task import settle
+from ..worker.task import sendable, settle
 from ..worker.user_code import Sources, frames_of, in_words
 from ..worker.values.setups import arguments_of
 from .arrays import Arrays
@@ -62,8 +62,10 @@ class Evaluator:
         return pickled(replace(self, objective=self.objective.sent), self.objective.functions)
 
 
-def evaluate(key: GraphKey, states: States, compares: bool) -> BatchScores:
-    """Score candidates ``[k, d]``.
+def evaluate(key: GraphKey, states: States, compares: bool) -> BatchScores | PaniniError:
+    """Score candidates ``[k, d]``; return the error for which none can be scored.
+
+    It is returned and not raised, as dask would log it and try again.
 
     Parameters
     ----------
@@ -71,12 +73,14 @@ def evaluate(key: GraphKey, states: States, compares: bool) -> BatchScores:
         Whether the first and the last candidate are scored alone too, to see whether their scores
         depend on the batch.
 
-    Raises
-    ------
-    BlockError
-        The objective did not return a number for each candidate, its setup failed, or scores depend
-        on the batch.
     """
+    try:
+        return _evaluated(key, states, compares)
+    except PaniniError as error:
+        return sendable(error)
+
+
+def _evaluated(key: GraphKey, states: States, compares: bool) -> BatchScores:
     worker = get_worker()
     settle(worker)
     with held_graph(key) as evaluator:
@@ -153,24 +157,24 @@ class _Calls:
         return self._arrays.converted(self._evaluator.space.argument(states))
 
     def _numbers(self, returned: Any, count: int) -> npt.NDArray[np.float64]:
-        name = self._objective.name
+        name, vectorized = self._objective.name, self._objective.vectorized
+        wanted = f"an array of shape ({count},)" if vectorized else "a number"
         try:
-            numbers = on_host(returned)
-            shape = numbers.shape
+            numbers = np.asarray(on_host(returned))
             if numbers.dtype.kind not in "biuf":
-                raise TypeError(f"{numbers.dtype} is not a type of numbers")
-            numbers = numbers.astype(np.float64).reshape(-1)
+                raise TypeError
+            scores = numbers.astype(np.float64).reshape(-1)
         except (TypeError, ValueError) as error:
+            what = "None" if returned is None else f"a {type(returned).__name__} without numbers"
             raise BlockError(
-                f"objective {name!r} returned {in_words(error)}; it must return "
-                f"{'one number per candidate' if self._objective.vectorized else 'a number'}"
+                f"objective {name!r} returned {what}; it must return {wanted}"
             ) from error
-        if len(numbers) != count or (self._objective.vectorized and len(shape) != 1):
+        if len(scores) != count or (vectorized and numbers.ndim != 1):
             raise BlockError(
-                f"objective {name!r} returned an array of shape {shape} for {count} candidates; "
-                f"it must return {f'({count},)' if self._objective.vectorized else 'a number'}"
+                f"objective {name!r} returned an array of shape {numbers.shape} for {count} "
+                f"candidates; it must return {wanted}"
             )
-        return numbers
+        return scores
 
     @staticmethod
     def _enter(

@@ -32,7 +32,7 @@ def plain_score(objective):
         source = objective.start.reshape(61, 10).tolist()
         return lambda state: plain_ambiguity(state.tolist(), source)
     texts = labelled_shares()
-    parts = (texts.shares.tolist(), texts.groups.tolist(), parted(texts.groups, 5, 0).tolist())
+    parts = (texts.shares.tolist(), texts.groups.tolist(), parted(texts.groups, 5, 1).tolist())
 
     def score(state):
         chosen = objective.space.argument(state[None])

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import io
 import json
-import zipfile
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
@@ -16,16 +14,17 @@ import numpy as np
 import numpy.typing as npt
 
 from .... import __version__
-from ....storage.errors import ResultsDamaged, ResultsMismatch, UsageError
+from ....storage.errors import ResultsDamaged, ResultsMismatch
 from ....storage.messages.names import listed
 from ....storage.store.leases.lease import LeaseTicket
 from ....storage.targets.target import Target
-from ..proposers.proposer import Acceptance, Round
+from ..proposers.proposer import Acceptance, Kind, Round
 from ..scores import Scored
 from ..spaces.space import Space
+from .climb_state import STATE_KEY, dumped_state, loaded_state, retired_by
 from .table import Column, Table
 
-CLIMB_KEY, STATE_KEY = "_run/climb.json", "_run/state.npz"
+CLIMB_KEY = "_run/climb.json"
 
 ACCEPTED, FAILED, CANDIDATES = "accepted", "failed", "candidates"
 """Names of the tables."""
@@ -49,15 +48,24 @@ class Resumed:
     evaluated: int
 
 
-def require_free_names(space: Space) -> None:
-    """Raise `UsageError` if a component of a space has the name of another column."""
-    taken = {"score", "candidate", "parent", "kind", "reason", ACCEPTED, FAILED, CANDIDATES}
-    taken |= {column.name for column in (*_WHO, *_WHEN)}
-    same = taken & set(space.columns(np.zeros((0, space.dimensions), space.dtype)))
-    if same:
-        raise UsageError(
-            f"a component cannot be named {min(same)!r}, as a column of the history is; rename it"
-        )
+def state_columns(states: Mapping[str, npt.NDArray[Any]]) -> dict[str, npt.NDArray[Any]]:
+    """Return the columns of states: ``state``, or ``state_NAME`` for each component of a product.
+
+    Parameters
+    ----------
+    states : mapping
+        What `Space.columns` returns.
+    """
+    return {state_column(name): part for name, part in states.items()}
+
+
+def state_column(name: str) -> str:
+    """Return the column of a component; ``state`` is that of a whole state.
+
+    >>> state_column("state"), state_column("weights")
+    ('state', 'state_weights')
+    """
+    return name if name == "state" else f"state_{name}"
 
 
 def known_neighbours(target: Target) -> int | None:
@@ -89,9 +97,10 @@ class History:
         self, target: Target, space: Space, facts: Mapping[str, Any], *, every: bool
     ) -> None:
         self.target, self._space, self.facts = target, space, facts
+        none = np.zeros((0, space.dimensions), space.dtype)
         states = [
             Column(name, str(part.dtype), part.shape[1:])
-            for name, part in space.columns(np.zeros((0, space.dimensions), space.dtype)).items()
+            for name, part in state_columns(space.columns(none)).items()
         ]
         score, parent = Column("score", "float64"), Column("parent", "int64")
         number = Column("candidate", "int64")
@@ -135,7 +144,7 @@ class History:
         }
         when = {"seconds": scored.seconds, "at": np.full(len(of.states), at)}
         numbers = of.first + np.arange(len(of.states))
-        states = self._space.columns(of.states)
+        states = state_columns(self._space.columns(of.states))
         rows = np.array([one.row for one in accepted], np.int64)
         self.accepted.append(
             {
@@ -192,7 +201,12 @@ class History:
         """
         self.settle()
         chunks: dict[str, bytes] = {}
-        group = {"climb": dict(self.facts), "workers": self.workers, "reasons": self.reasons}
+        group = {
+            "climb": dict(self.facts),
+            "kinds": [kind.name.lower() for kind in Kind],
+            "workers": self.workers,
+            "reasons": self.reasons,
+        }
         metadata = {
             "zarr.json": json.dumps(
                 {
@@ -207,14 +221,9 @@ class History:
             changed, described = table.objects()
             chunks |= changed
             metadata |= described
-        rows = {f"rows_{table.name}": np.array(table.rows) for table in self.tables}
-        kept = io.BytesIO()
-        names = {
-            "workers": np.array(json.dumps(self.workers)),
-            "reasons": np.array(json.dumps(self.reasons)),
-        }
-        np.savez(kept, **{**state, **rows, **names})  # type: ignore[arg-type] # numpy's own stub
-        steps = (chunks, metadata, {STATE_KEY: kept.getvalue()})
+        rows = {table.name: table.rows for table in self.tables}
+        kept = dumped_state(state, rows, (self.workers, self.reasons))
+        steps = (chunks, metadata, {STATE_KEY: kept})
 
         def write() -> None:
             ticket.check(self.target)
@@ -270,22 +279,20 @@ class History:
             What was written cannot be read.
         """
         every = self.candidates is not None
-        if fresh:
-            self._discard(ticket)
-        known = self.target.get(CLIMB_KEY)
-        if known is None:
-            self._discard(ticket)
-            about = {
-                "facts": self.facts,
-                "every": every,
-                "created": datetime.now(UTC).isoformat(timespec="seconds"),
-                "versions": {"paninifs": __version__, "numpy": np.__version__},
-            }
-            self.target.put(CLIMB_KEY, json.dumps(about, indent=1).encode())
-            return None
-        self._require_same(known, every)
-        data = self.target.get(STATE_KEY)
-        return None if data is None else self._resumed(data)
+        known = None if fresh else self.target.get(CLIMB_KEY)
+        data = self.target.get(STATE_KEY) if known else None
+        if known and data and retired_by(data, self.target):
+            self._require_same(known, every)
+            return self._resumed(data)
+        self._discard(ticket)  # no candidate was retired that could be lost
+        about = {
+            "facts": self.facts,
+            "every": every,
+            "created": datetime.now(UTC).isoformat(timespec="seconds"),
+            "versions": {"paninifs": __version__, "numpy": np.__version__},
+        }
+        self.target.put(CLIMB_KEY, json.dumps(about, indent=1).encode())
+        return None
 
     def _require_same(self, known: bytes, every: bool) -> None:
         try:
@@ -312,20 +319,11 @@ class History:
             )
 
     def _resumed(self, data: bytes) -> Resumed:
-        try:
-            with np.load(io.BytesIO(data), allow_pickle=False) as read:
-                state = dict(read)
-            counts = {table: int(state.pop(f"rows_{table.name}")) for table in self.tables}
-            self.workers = list(json.loads(str(state.pop("workers"))))
-            self.reasons = list(json.loads(str(state.pop("reasons"))))
-            seconds, evaluated = float(state.pop("seconds")), int(state.pop("evaluated"))
-        except (ValueError, KeyError, OSError, zipfile.BadZipFile) as error:
-            raise ResultsDamaged(
-                f"{self.target.url}/{STATE_KEY} is damaged ({error}); climb with fresh=True to "
-                "start over"
-            ) from error
-        for table, rows in counts.items():
-            table.resume(self.target, rows)
+        state, counts, names = loaded_state(data, self.target, [one.name for one in self.tables])
+        self.workers, self.reasons = names
+        for table in self.tables:
+            table.resume(self.target, counts[table.name])
+        seconds, evaluated = float(state.pop("seconds")), int(state.pop("evaluated"))
         return Resumed(state=state, seconds=seconds, evaluated=evaluated)
 
     def _discard(self, ticket: LeaseTicket) -> None:

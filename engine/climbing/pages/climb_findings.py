@@ -12,7 +12,7 @@ import numpy.typing as npt
 
 from ....storage.errors import ResultsDamaged
 from ....storage.targets.target import Target
-from ..history.history import ACCEPTED, CANDIDATES, CLIMB_KEY, FAILED
+from ..history.history import ACCEPTED, CANDIDATES, CLIMB_KEY, FAILED, state_column
 from ..history.open_climb import attributes_of
 from ..history.stored_table import StoredTable
 from .best_so_far import BestSoFar, Points, Thinned
@@ -183,8 +183,11 @@ def _states(
 ) -> dict[int, str]:
     is_product = space["kind"] == "product"
     names = [name for name, _ in space["components"]] if is_product else ["state"]
+    columns = dict(zip(names, map(state_column, names), strict=True))
     return {
-        one.candidate: in_one_line({name: table.row(name, one.row).tolist() for name in names})
+        one.candidate: in_one_line(
+            {name: table.row(column, one.row).tolist() for name, column in columns.items()}
+        )
         for reason in reasons
         for one in reason.first
     }

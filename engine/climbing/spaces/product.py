@@ -172,12 +172,15 @@ class Product(Space):
         return self.columns(states)
 
     def _particulars(self) -> Mapping[str, Any]:
-        return {"components": {name: part.describe() for name, part in self.components.items()}}
+        # A list, for their order is that of the numbers of a state.
+        return {"components": [[name, part.describe()] for name, part in self.components.items()]}
 
 
 def _check_component(name: str, space: Any) -> None:
-    if not name.isidentifier():
-        raise UsageError(f"a component's name is an identifier, such as weights, not {name!r}")
+    if not name.isidentifier() or name == "state":
+        raise UsageError(
+            f"a component's name is an identifier other than state, such as weights, not {name!r}"
+        )
     if not isinstance(space, Space):
         raise UsageError(f"the component {name!r} is a space, such as Masks(9), not {space!r}")
     if isinstance(space, Product):
