@@ -311,7 +311,7 @@ def test_the_guide_names_every_key():
 def test_the_code_of_the_guide_runs(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     snippets = parts_of_the_guide("python")
-    assert len(snippets) == 4
+    assert len(snippets) == 5
     with pf.connect("threads", quiet=True) as client:
         monkeypatch.setattr(pf, "connect", lambda *_, **__: nullcontext(client))
         session = {"__name__": "__main__"}
