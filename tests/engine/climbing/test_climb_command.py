@@ -320,7 +320,7 @@ def test_the_code_of_the_guide_runs(tmp_path, monkeypatch):
             lines = snippet.splitlines(keepends=True)
             linecache.cache[file] = (len(snippet), None, lines, file)
             exec(compile(snippet.replace("00_000", "_000"), file, "exec"), session)
-    assert (tmp_path / "climbs.html").read_text("utf-8").count("<h2 ") == 5
+    assert (tmp_path / "climbs.html").read_text("utf-8").count("<h2 ") == 6
     assert session["history"].sizes["accepted"] > 10
 
 
