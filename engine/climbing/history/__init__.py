@@ -12,7 +12,9 @@ key                           object
 ``_run/lease/NUMBER.json``    the process that may write
 ============================= =====================================================================
 
-``state.npz`` is written last, and rows beyond its counts are written again, so that a stop at any
-moment is harmless. `table` has one table, `history` the whole, `open_climb` opens it for users, and
-`stored_table` reads it a piece at a time. May import `proposers`, `spaces`, and what they may.
+``climb.json`` is written last when a climb begins, and ``state.npz`` last whenever it goes on. Rows
+beyond the counts of ``state.npz`` are written again, so that a stop at any moment is harmless.
+`table` has one table, `climb_state` the state, `history` the whole; `open_climb` opens it for
+users, and `stored_table` reads it a piece at a time. May import `proposers`, `spaces`, and what
+they may.
 """

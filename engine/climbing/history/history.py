@@ -74,7 +74,7 @@ def known_neighbours(target: Target) -> int | None:
         known = json.loads(target.get(CLIMB_KEY) or b"")["facts"]["settings"]["neighbours"]
     except (ValueError, KeyError, TypeError):
         return None  # what is damaged is refused when the climb begins
-    return known if isinstance(known, int) else None
+    return known if isinstance(known, int) and known > 0 else None
 
 
 class History:
@@ -280,10 +280,11 @@ class History:
         """
         every = self.candidates is not None
         known = None if fresh else self.target.get(CLIMB_KEY)
-        data = self.target.get(STATE_KEY) if known else None
-        if known and data and retired_by(data, self.target):
-            self._require_same(known, every)
-            return self._resumed(data)
+        if known is not None:
+            data = self.target.get(STATE_KEY) or b""
+            if retired_by(data, self.target):
+                self._require_same(known, every)
+                return self._resumed(data)
         self._discard(ticket)  # no candidate was retired that could be lost
         about = {
             "facts": self.facts,
@@ -291,13 +292,16 @@ class History:
             "created": datetime.now(UTC).isoformat(timespec="seconds"),
             "versions": {"paninifs": __version__, "numpy": np.__version__},
         }
+        nothing = {name: np.array(0) for name in ("retired", "seconds", "evaluated")}
+        rows = dict.fromkeys((table.name for table in self.tables), 0)
+        self.target.put(STATE_KEY, dumped_state(nothing, rows, ([], [])))
         self.target.put(CLIMB_KEY, json.dumps(about, indent=1).encode())
         return None
 
     def _require_same(self, known: bytes, every: bool) -> None:
         try:
             about = json.loads(known)
-            facts, kept = about["facts"], about["every"]
+            facts, kept = dict(about["facts"]), about["every"]
         except (ValueError, KeyError, TypeError) as error:
             raise ResultsDamaged(
                 f"{self.target.url}/{CLIMB_KEY} is damaged; climb with fresh=True to start over"

@@ -118,7 +118,7 @@ def attributes_of(target: Target) -> Mapping[str, Any]:
         They cannot be read.
     """
     try:
-        attributes: Mapping[str, Any] = json.loads(target.get(_GROUP) or b"")["attributes"]
+        attributes: Mapping[str, Any] = dict(json.loads(target.get(_GROUP) or b"")["attributes"])
     except (ValueError, KeyError, TypeError) as error:
         raise ResultsDamaged(f"{target.url}/{_GROUP} is damaged") from error
     return attributes

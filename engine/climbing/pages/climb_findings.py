@@ -56,7 +56,7 @@ class Begun:
         """
         attributes = attributes_of(target)
         try:
-            about = json.loads(target.get(CLIMB_KEY) or b"{}")
+            about = dict(json.loads(target.get(CLIMB_KEY) or b"{}"))
             facts = attributes["climb"]
             facts["objective"]["name"], facts["space"]["kind"], facts["settings"]["climbers"]
         except (ValueError, KeyError, TypeError) as error:

@@ -8,7 +8,8 @@ import paninifs as pf
 from paninifs.engine.climbing import climb as climbing
 from paninifs.engine.climbing.climb_budget import Budget
 from paninifs.engine.costs.meter import Spent
-from paninifs.storage.errors import UsageError
+from paninifs.storage.errors import ResultsDamaged, UsageError
+from paninifs.storage.targets.open import open_target
 
 TEXTS = ["un", "deux", "trois", "quatre"]
 
@@ -84,3 +85,41 @@ def test_dollars_end_a_climb(inline, tmp_path, monkeypatch):
     monkeypatch.setattr(climbing.Meter, "cost", cost)
     summit = climb(inline, tmp_path, evaluations=None, dollars=0.001)
     assert 1.0 <= summit.seconds < 60
+
+
+# --- damage ---------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("key", "data"),
+    [
+        ("_run/state.npz", None),
+        ("_run/state.npz", b""),
+        ("_run/state.npz", b"PK"),
+        ("_run/state.npz", b"\x93NUMPY"),
+        ("_run/climb.json", b""),
+        ("_run/climb.json", b"[]"),
+        ("_run/climb.json", b'{"facts": 3, "every": false}'),
+        ("accepted/score/c/0", b"torn"),
+        ("accepted/state/c/0/0", None),
+    ],
+)
+def test_a_damaged_history_is_not_lost_silently(inline, tmp_path, key, data):
+    climb(inline, tmp_path)
+    target = open_target(f"{tmp_path}/climbs/ones")
+    target.delete([key])
+    if data is not None:
+        target.put(key, data)
+    with pytest.raises(ResultsDamaged, match="fresh=True"):
+        climb(inline, tmp_path, evaluations=1_000)
+    assert climb(inline, tmp_path, fresh=True).evaluations == 500
+
+
+@pytest.mark.parametrize("data", [b"", b"[]", b'{"attributes": 3}', b"{}"])
+def test_a_damaged_group_is_named(inline, tmp_path, data):
+    climb(inline, tmp_path)
+    open_target(f"{tmp_path}/climbs/ones").put("zarr.json", data)
+    with pytest.raises(ResultsDamaged, match=r"zarr\.json is damaged"):
+        pf.open_climb(tmp_path, "ones")
+    with pytest.raises(ResultsDamaged):
+        pf.climb_report(tmp_path, out=tmp_path / "page.html")
