@@ -6,13 +6,13 @@ import os
 import re
 from collections.abc import Mapping
 from os import PathLike
+from threading import TIMEOUT_MAX
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
 from ...storage.errors import UsageError
 from ...storage.messages.tracebacks import short_traceback
-from ...storage.store.keys import CLIMBS
 from ...storage.store.leases.lease import Lease
 from ...storage.targets.open import open_target
 from ..cluster.location import remote_location
@@ -24,7 +24,7 @@ from ..monitoring.dashboard.telemetry import install, page_for
 from ..monitoring.display import show
 from ..monitoring.display.standing import of_climb
 from ..monitoring.events import Notice
-from ..run.background.active import going
+from ..run.background.active import STOP_SECONDS, going
 from ..worker.user_code import sources_of_functions
 from .arrays import require_arrays
 from .climb_budget import Budget
@@ -32,7 +32,8 @@ from .climb_handle import Climb
 from .climb_spec import ClimbSpec
 from .evaluation import Evaluator
 from .history.history import known_neighbours
-from .objective import Objective, as_objective, checked_start
+from .history.open_climb import climbs_url
+from .objective import Objective, as_objective
 from .proposers.registry import make_proposer
 from .settings import CLIMBERS, ClimbSettings, default_neighbours
 from .spaces.space import Space
@@ -170,14 +171,15 @@ def climb(
     declared = as_objective(objective)
     space = _space(declared, space)
     given = declared.start if start is None else start
-    checked = None if given is None else checked_start(given, space)
+    checked = None if given is None else space.check(given)
+    evaluations, seed, climbers = (_whole(one) for one in (evaluations, seed, climbers))
     budget = Budget(evaluations, seconds, dollars)
     name = declared.name if name is None else name
     _require_choices(name, keep, arrays, batch, timeout)
     usable = usable_client(client)
     if dollars is not None:
         _require_price(usable)
-    target = open_target(f"{os.fspath(results).rstrip('/')}/{CLIMBS}/{name}", storage_options)
+    target = open_target(climbs_url(results, name), storage_options)
     if neighbours is None:
         begun = None if fresh else known_neighbours(target)
         neighbours = begun or default_neighbours(evaluations, climbers)
@@ -232,16 +234,8 @@ def _started(spec: ClimbSpec, results: str) -> Climb:
     problem = install(spec.client)
     link = dashboard_link(spec.client, page_for(problem))  # once, in the user's own thread
     for one in going():  # a cancelled climb of this process may be ending
-        if (
-            isinstance(one, Climb)
-            and one.cancelled
-            and (one.results, one.name)
-            == (
-                results,
-                spec.name,
-            )
-        ):
-            one.wait()
+        if isinstance(one, Climb) and one.cancelled and one.target_url == spec.target.url:
+            one.wait(STOP_SECONDS)
     lease = Lease.acquire(spec.target)
     try:
         started = Climb(spec, results, lease, link)
@@ -251,6 +245,11 @@ def _started(spec: ClimbSpec, results: str) -> Climb:
     if problem:
         started.events.publish(Notice(problem))
     return started
+
+
+def _whole(given: Any) -> Any:
+    """Return an integer of NumPy as one of Python; anything else as it is, to be checked."""
+    return int(given) if isinstance(given, np.integer) else given
 
 
 def _require_price(client: Client) -> None:
@@ -278,14 +277,15 @@ def _space(objective: Objective, space: Space | None) -> Space:
 
 
 def _require_choices(name: str, keep: str, arrays: str, batch: Any, timeout: Any) -> None:
-    if not _NAME.fullmatch(name):
+    if not isinstance(name, str) or not _NAME.fullmatch(name):
         raise UsageError(
-            f"a climb cannot be named {name!r}: letters, digits, '.', '_' and '-'; give name="
+            f"a climb cannot be named {name!r}: letters of ASCII, digits, '.', '_' and '-'; give "
+            "name="
         )
     if keep not in ("accepted", "all"):
         raise UsageError(f"keep must be 'accepted' or 'all', not {keep!r}")
     require_arrays(arrays)
     if batch is not None and (isinstance(batch, bool) or not isinstance(batch, int) or batch < 1):
         raise UsageError(f"batch must be a positive whole number, not {batch!r}")
-    if not isinstance(timeout, int | float) or not 0 < timeout < np.inf:
+    if not isinstance(timeout, int | float) or not 0 < timeout <= TIMEOUT_MAX:
         raise UsageError(f"timeout must be a positive number of seconds, not {timeout!r}")

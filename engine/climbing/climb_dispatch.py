@@ -33,6 +33,9 @@ if TYPE_CHECKING:
 BATCH_SECONDS = 0.2
 """Seconds that a batch is to take, if enough candidates are in flight."""
 
+FIRST_BATCH = 16
+"""Maximum number of candidates per batch until it is known how long one takes."""
+
 SHORT_SECONDS = 0.02
 """Seconds of a batch up to which dask's own work is most of it, so that batches are large."""
 
@@ -183,7 +186,7 @@ class Dispatch:
             return self._batch
         fitting = max(1, self._ahead // self._most_in_flight())
         if self._seconds is None:
-            return fitting
+            return min(fitting, FIRST_BATCH)
         return max(1, min(fitting, round(BATCH_SECONDS / max(self._seconds, 1e-9))))
 
     def _most_in_flight(self) -> int:
@@ -200,8 +203,8 @@ class Dispatch:
         return self._known_threads
 
     def _send(self, batch: _Batch) -> None:
-        compares = not self._compared
-        self._compared = True
+        compares = not self._compared and batch.count > 1
+        self._compared |= compares
         future = submit_call(
             self._client,
             evaluate,
@@ -233,6 +236,7 @@ class Dispatch:
             self._send(batch)
             return
         if scores.unanswered:
+            self._seconds = self._timeout / batch.count  # at least
             self._suspect(batch, f"no score within {self._timeout:,.0f} s")
             return
         self._fill(batch, scores)

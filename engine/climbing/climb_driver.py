@@ -87,7 +87,7 @@ class Driver:
         slow = spec.target.slow_to_create
         self._most_seconds = SLOW_COMMIT_SECONDS if slow else COMMIT_SECONDS
         self._began = self._committed = time.perf_counter()
-        self._published = 0.0
+        self._published = self._commit_seconds = 0.0
         self._over = False
         self.judgement: tuple[tuple[str, str], ...] = ()
         self.progress = ClimbProgress(
@@ -184,11 +184,11 @@ class Driver:
                 elapsed=self._seconds,
                 usd=self._usd,
             )
-            if not of.number and len(of_round.failures) == len(of.states):
+            if best.number == NO_CANDIDATE:
                 name = self._spec.evaluator.objective.name
                 raise BlockError(
-                    f"objective {name!r}: no candidate of the first round has a score; the first: "
-                    f"{of_round.failures[0]}"
+                    f"objective {name!r}: no candidate of round {of.number} has a score; the "
+                    f"first: {of_round.failures[0]}"
                 )
         self._publish()
 
@@ -203,7 +203,8 @@ class Driver:
         return spent.usd if spent else None
 
     def _is_over(self) -> bool:
-        return self._spec.budget.is_spent(self._seconds, self.progress.usd)
+        """Return whether the time or the money is spent; a first round is scored in any case."""
+        return self.search.retired > 0 and self._spec.budget.is_spent(self._seconds, self._usd)
 
     def _publish(self, *, force: bool = False) -> None:
         now = time.perf_counter()
@@ -253,9 +254,11 @@ class Driver:
         now = time.perf_counter()
         # A session that does not last gets somewhere too.
         every = min(self._most_seconds, max(FIRST_COMMIT_SECONDS, (now - self._began) / 5))
+        every = max(every, 10 * self._commit_seconds)
         late = now - self._committed >= every
         if late or self._history.held_bytes >= HELD_BYTES:
             self._commit(wait=False)
+            self._commit_seconds = time.perf_counter() - now
 
     def _commit(self, *, wait: bool) -> None:
         self._committed = time.perf_counter()

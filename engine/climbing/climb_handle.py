@@ -128,6 +128,11 @@ class Climb(Background[Summit]):
         self.events.subscribe(self._recorder.listen)
         self._begin()
 
+    @property
+    def target_url(self) -> str:
+        """URL of the climb's own folder."""
+        return self._spec.target.url
+
     def cancel(self) -> None:
         """Stop the climb, and keep its history; climbing again goes on."""
         self.cancelled = True

@@ -6,8 +6,10 @@ halved until it is found. An objective that does not return is abandoned, and it
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Mapping
+from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -83,15 +85,16 @@ def evaluate(key: GraphKey, states: States, compares: bool) -> BatchScores | Pan
 def _evaluated(key: GraphKey, states: States, compares: bool) -> BatchScores:
     worker = get_worker()
     settle(worker)
-    with held_graph(key) as evaluator:
-
-        def scores() -> BatchScores:
-            with arguments_of([evaluator.objective], "cpu", evaluator.sources) as made:
-                call = _Calls(evaluator, made.by_block.get(evaluator.objective.name, {}))
-                return call.batch(states, compares)
-
-        nanny = bool(worker.nanny)  # without one, the process may be the client's, and must stay
-        found = in_time(scores, evaluator.timeout, ends_process=nanny)
+    nanny = bool(worker.nanny)  # without one, the process may be the client's, and must stay
+    with held_graph(key) as evaluator, ExitStack() as made:
+        context = arguments_of([evaluator.objective], "cpu", evaluator.sources)
+        # In the thread that uses them, and for as long as it takes.
+        arguments = in_time(
+            lambda: made.enter_context(context), threading.TIMEOUT_MAX, ends_process=False
+        )
+        assert arguments is not None  # there was no limit
+        call = _Calls(evaluator, arguments.by_block.get(evaluator.objective.name, {}))
+        found = in_time(lambda: call.batch(states, compares), evaluator.timeout, ends_process=nanny)
     if found is None:
         return BatchScores(scores=np.full(len(states), np.nan), unanswered=True)
     return replace(found, worker=str(worker.name))
@@ -129,7 +132,7 @@ class _Calls:
             one = columns[row] if single else {name: part[row] for name, part in columns.items()}
             try:
                 returned = self._objective.function(one, **self._arguments)
-            except Exception as error:  # noqa: BLE001 (a user's code may raise anything)
+            except BaseException as error:  # noqa: BLE001 (a user's code may raise anything)
                 failures[row] = self._why(error)
                 continue
             self._enter(self._numbers(returned, 1), row, scores, failures)
@@ -143,7 +146,7 @@ class _Calls:
     ) -> None:
         try:
             returned = self._objective.function(self._converted(states), **self._arguments)
-        except Exception as error:  # noqa: BLE001 (as above)
+        except BaseException as error:  # noqa: BLE001 (as above; SystemExit would end the worker)
             if len(states) == 1:
                 failures[first] = self._why(error)
                 return
@@ -154,14 +157,17 @@ class _Calls:
         self._enter(self._numbers(returned, len(states)), first, scores, failures)
 
     def _converted(self, states: States) -> Any:
-        return self._arrays.converted(self._evaluator.space.argument(states))
+        given = self._evaluator.space.argument(states)
+        for part in given.values() if isinstance(given, Mapping) else [given]:
+            part.flags.writeable = False
+        return self._arrays.converted(given)
 
     def _numbers(self, returned: Any, count: int) -> npt.NDArray[np.float64]:
         name, vectorized = self._objective.name, self._objective.vectorized
         wanted = f"an array of shape ({count},)" if vectorized else "a number"
         try:
-            numbers = np.asarray(on_host(returned))
-            if numbers.dtype.kind not in "biuf":
+            numbers = _numbers_in(returned)
+            if returned is None or numbers.dtype.kind not in "biuf":
                 raise TypeError
             scores = numbers.astype(np.float64).reshape(-1)
         except (TypeError, ValueError) as error:
@@ -206,3 +212,12 @@ class _Calls:
                     "bits depend on the number of candidates in a batch, give batch=, which "
                     "makes batches the same in every climb"
                 )
+
+
+def _numbers_in(returned: Any) -> npt.NDArray[Any]:
+    """Return scores as an array: NaN where they are masked, and Decimal and the like as floats."""
+    if isinstance(returned, np.ma.MaskedArray):
+        masked: npt.NDArray[Any] = np.where(returned.mask, np.nan, returned.data)
+        return masked
+    numbers = np.asarray(on_host(returned))
+    return numbers.astype(np.float64) if numbers.dtype == object else numbers

@@ -10,7 +10,6 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, cast
 
-import numpy as np
 import numpy.typing as npt
 
 from ...graphs.fingerprint.functions import describe_function
@@ -107,7 +106,12 @@ class Objective:
         """
         versioned = bool(self.version)
         code = self.identity or describe_function(self.function, self.name, versioned)
-        described = {"name": self.name, "version": self.version, "code": code}
+        described = {
+            "name": self.name,
+            "version": self.version,
+            "vectorized": self.vectorized,
+            "code": code,
+        }
         if self.setup:
             described["setup"] = {
                 name: describe_function(make, self.name, versioned)
@@ -195,10 +199,3 @@ def _parameters(function: Callable[..., Any]) -> set[str]:
 def as_objective(given: Any) -> Objective:
     """Return an objective as it is, and declare a plain function as one of single candidates."""
     return given if isinstance(given, Objective) else cast("Objective", objective(given))
-
-
-def checked_start(given: Any, space: Space) -> npt.NDArray[Any]:
-    """Return a start as a state of the space; a dict has an array for each component."""
-    if isinstance(given, Mapping):
-        return space.check(np.concatenate([np.ravel(one) for one in given.values()]))
-    return space.check(np.asarray(given))

@@ -14,4 +14,5 @@ def on_host(array: Any) -> npt.NDArray[Any]:
     >>> on_host(np.arange(2))
     array([0, 1])
     """
-    return np.asarray(array.get() if hasattr(array, "get") else array)
+    of_device = hasattr(array, "__cuda_array_interface__") and hasattr(array, "get")
+    return np.asarray(array.get() if of_device else array)

@@ -69,7 +69,9 @@ class ClimbSettings:
             value = getattr(self, name)
             most = 2**63 - 1 if name == "seed" else 1_000_000
             if isinstance(value, bool) or not isinstance(value, int) or not least <= value <= most:
-                raise UsageError(f"{name} must be a whole number of at least {least}: {value!r}")
+                raise UsageError(
+                    f"{name} must be a whole number from {least} to {most:,}, not {value!r}"
+                )
         for name in ("threshold", "temperature"):
             value = getattr(self, name)
             if not isinstance(value, int | float) or not 0 <= value < float("inf"):

@@ -20,6 +20,7 @@ from zarr.abc.store import (
 )
 from zarr.core.buffer import Buffer, BufferPrototype
 
+from .local import is_temporary
 from .target import Target
 
 _CACHED = 4
@@ -103,7 +104,7 @@ class TargetStore(Store):
     async def list_prefix(self, prefix: str) -> AsyncIterator[str]:
         """Yield the keys that start with a prefix."""
         for key in await asyncio.to_thread(self._target.sizes):
-            if key.startswith(prefix):
+            if key.startswith(prefix) and not is_temporary(key):
                 yield key
 
     async def list_dir(self, prefix: str) -> AsyncIterator[str]:

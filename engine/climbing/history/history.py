@@ -206,8 +206,10 @@ class History:
             "kinds": [kind.name.lower() for kind in Kind],
             "workers": self.workers,
             "reasons": self.reasons,
+            "rows": {table.name: table.rows for table in self.tables},
         }
-        metadata = {
+        metadata: dict[str, bytes] = {}
+        of_group = {
             "zarr.json": json.dumps(
                 {
                     "zarr_format": 3,
@@ -223,7 +225,7 @@ class History:
             metadata |= described
         rows = {table.name: table.rows for table in self.tables}
         kept = dumped_state(state, rows, (self.workers, self.reasons))
-        steps = (chunks, metadata, {STATE_KEY: kept})
+        steps = (chunks, metadata, of_group, {STATE_KEY: kept})
 
         def write() -> None:
             ticket.check(self.target)
@@ -309,16 +311,19 @@ class History:
         ours = json.loads(json.dumps({**self.facts, "every": every}))
         theirs = {**facts, "every": kept}
         differ = [name for name in ours if ours[name] != theirs.get(name)]
+        names = {"every": "keep"}  # as the argument is called
         inner = [
             f"{name}.{part}"
             for name in differ
-            if isinstance(ours[name], dict) and isinstance(theirs.get(name), dict)
+            if _has_parts(ours[name]) and _has_parts(theirs.get(name))
             for part in ours[name]
             if ours[name][part] != theirs[name].get(part)
         ]
         if differ:
+            other = [*inner, *(names.get(one, one) for one in differ if not _has_parts(ours[one]))]
+            verb = "differs" if len(other) == 1 else "differ"
             raise ResultsMismatch(
-                f"{self.target.url} holds another climb: {listed(inner or differ)} differ; give "
+                f"{self.target.url} holds another climb: {listed(other or differ)} {verb}; give "
                 "another name, or fresh=True to start over"
             )
 
@@ -336,3 +341,7 @@ class History:
         first = [key for key in (STATE_KEY, CLIMB_KEY) if key in keys]
         self.target.delete(first)
         self.target.delete(key for key in keys if key not in first)
+
+
+def _has_parts(fact: Any) -> bool:
+    return isinstance(fact, dict)

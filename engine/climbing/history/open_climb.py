@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from os import PathLike
 from typing import TYPE_CHECKING, Any
 
-from ....storage.errors import ColumnNotFound, ResultsDamaged, ResultsNotFound
+from ....storage.errors import ColumnNotFound, ResultsDamaged, ResultsNotFound, UsageError
 from ....storage.messages.names import did_you_mean, listed, quoted
 from ....storage.messages.tracebacks import short_traceback
 from ....storage.store.keys import CLIMBS
@@ -71,9 +71,34 @@ def open_climb(
             f"{target.url} has no table {quoted(table)}; it has: {listed(tables)}"
             f"{did_you_mean(table, tables)}"
         )
-    found = xr.open_zarr(TargetStore(target), group=table, consolidated=False, zarr_format=3)
+    store = _Written(target, _of_equal_length(target, table, attributes))
+    found = xr.open_zarr(store, group=table, consolidated=False, zarr_format=3)
     told: xr.Dataset = found.assign_attrs(attributes)
     return told
+
+
+class _Written(TargetStore):
+    """The arrays of a climb, of which every chunk was written: a missing one is not all zeros."""
+
+    def _read(self, key: str) -> bytes | None:
+        data = super()._read(key)
+        if data is None and "/c/" in key:
+            raise ResultsDamaged(f"{self}/{key} is missing")
+        return data
+
+
+def _of_equal_length(target: Target, table: str, attributes: Mapping[str, Any]) -> dict[str, bytes]:
+    """Return the metadata of a table's arrays, with the rows that the group says they have.
+
+    While the climb goes on, some may be longer already.
+    """
+    found = {}
+    for key in target.sizes(table):
+        if key.count("/") == 2 and key.endswith(f"/{_GROUP}"):
+            described = json.loads(target.get(key) or b"{}")
+            described["shape"][0] = attributes["rows"][table]
+            found[key] = json.dumps(described).encode()
+    return found
 
 
 def climb_target(
@@ -86,8 +111,8 @@ def climb_target(
     ResultsNotFound
         There is no such climb.
     """
-    store = os.fspath(results).rstrip("/")
-    target = open_target(f"{store}/{CLIMBS}/{name}", storage_options)
+    store = os.fspath(results)
+    target = open_target(climbs_url(results, name), storage_options)
     if not is_written(target):
         known = climbs_of(results, storage_options)
         others = f"; it has: {listed(known)}{did_you_mean(name, known)}" if known else ""
@@ -100,11 +125,34 @@ def is_written(target: Target) -> bool:
     return target.get(_GROUP) is not None
 
 
+def climbs_url(results: str | PathLike[str], name: str = "") -> str:
+    """Return the path or URL of a climb in a store, or of all of them.
+
+    Raises
+    ------
+    UsageError
+        The store has no path.
+
+    Examples
+    --------
+    >>> climbs_url("results.zarr/", "first"), climbs_url("memory://")
+    ('results.zarr/climbs/first', 'memory://climbs')
+    """
+    try:
+        store = os.fspath(results)
+    except TypeError as error:
+        raise UsageError(f"results must be a path or a URL, not {results!r}") from error
+    if not store:
+        raise UsageError("results must be a path or a URL, not an empty string")
+    base = store if store.endswith("://") else f"{store.rstrip('/')}/"
+    return f"{base}{CLIMBS}/{name}".rstrip("/")
+
+
 def climbs_of(
     results: str | PathLike[str], storage_options: Mapping[str, Any] | None = None
 ) -> Sequence[str]:
     """Return the names of a store's climbs."""
-    folder = open_target(f"{os.fspath(results).rstrip('/')}/{CLIMBS}", storage_options)
+    folder = open_target(climbs_url(results), storage_options)
     groups = (key.split("/") for key in folder.sizes() if key.endswith(f"/{_GROUP}"))
     return sorted(parts[0] for parts in groups if len(parts) == 2)
 

@@ -15,10 +15,10 @@ from ....storage.errors import ResultsDamaged
 from ....storage.targets.target import Target
 
 CHUNK_BYTES = 1 << 20
-"""Maximum bytes of a chunk of more rows than `LEAST_ROWS`, before compression."""
+"""Maximum bytes of a chunk of more than one row, before compression."""
 
-LEAST_ROWS, MOST_ROWS = 64, 8192
-"""Limits of the rows of a chunk."""
+MOST_ROWS = 8192
+"""Maximum number of rows of a chunk."""
 
 _LEVEL = 1  # of Zstandard
 
@@ -56,7 +56,7 @@ class Table:
         widest = max(column.row_bytes for column in columns)
         fitting = max(1, CHUNK_BYTES // max(1, widest))
         rows = 1 << (fitting.bit_length() - 1)  # the largest power of two that fits
-        self.chunk_rows = min(MOST_ROWS, max(LEAST_ROWS, rows))
+        self.chunk_rows = min(MOST_ROWS, rows)
         self.rows = 0
         self._begun = 0  # the first row that is held here: the beginning of a chunk
         self._held: dict[str, list[npt.NDArray[Any]]] = {one.name: [] for one in columns}

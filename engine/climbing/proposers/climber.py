@@ -25,6 +25,9 @@ from .tabu import Tabu
 MOST_CHILDREN = 32
 """Maximum number of changes kept for combining."""
 
+CHILDREN_BYTES = 4 << 20
+"""Maximum bytes of more than one such change, as they are a part of every state that is written."""
+
 _SPREAD, _WIDE_SPREAD = 0.7, 2.0  # standard deviations of the logarithm of step sizes
 _REDRAWS = 3  # of a candidate that was proposed lately, each with a change twice as large
 _NARROWING = 0.8  # factor of the step size after a round without a gain
@@ -215,10 +218,11 @@ class Climber:
         step = float(np.exp(np.log(steps).mean())) if steps.size else _NARROWING * self.step
         self.step = min(1.0, max(self.space.least_step, step))
         better = better[better != row]
+        most = max(1, min(MOST_CHILDREN, CHILDREN_BYTES // max(1, position.nbytes)))
         new = better[np.argsort(-scores[better], kind="stable")]
         bases = np.repeat(position[None], len(new), axis=0)
-        self.bases = np.concatenate([bases, self.bases[kept]])[:MOST_CHILDREN]
-        self.children = np.concatenate([of.states[new], self.children[kept]])[:MOST_CHILDREN]
+        self.bases = np.concatenate([bases, self.bases[kept]])[:most]
+        self.children = np.concatenate([of.states[new], self.children[kept]])[:most]
 
     def _leave(self, best: Best, rng: np.random.Generator) -> None:
         """Begin an excursion from a summit."""

@@ -10,7 +10,7 @@ import numpy.typing as npt
 
 from ..settings import ClimbSettings
 from ..spaces.space import Space
-from .climber import MOST_CHILDREN, Climber
+from .climber import Climber
 from .proposer import Acceptance, Best, Kind, Round
 from .tabu import Tabu
 
@@ -80,7 +80,8 @@ class Neighbourhoods:
             found[f"{name}_score"] = np.array([getattr(one, name).score for one in every])
             found[f"{name}_state"] = np.stack([getattr(one, name).state for one in every])
         found["position"] = np.stack([one.position for one in every])
-        shape = len(every), MOST_CHILDREN, self._space.dimensions
+        most = max(len(one.children) for one in every)
+        shape = len(every), most, self._space.dimensions
         for name in _CHANGES:
             found[name] = np.zeros(shape, self._space.dtype)
             for row, one in enumerate(every):

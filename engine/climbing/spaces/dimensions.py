@@ -28,7 +28,8 @@ def names_of(dimensions: int | Sequence[str]) -> tuple[int, tuple[str, ...] | No
         if dimensions < 1 or isinstance(dimensions, bool):
             raise UsageError(f"a space has at least one dimension, not {dimensions}")
         return int(dimensions), None
-    if isinstance(dimensions, str) or not hasattr(dimensions, "__len__"):
+    unordered = isinstance(dimensions, set | frozenset)
+    if isinstance(dimensions, str) or unordered or not hasattr(dimensions, "__len__"):
         raise UsageError(
             f"the dimensions are given by their number or by a list of names, not {dimensions!r}"
         )

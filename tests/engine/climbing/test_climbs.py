@@ -6,8 +6,10 @@ import os
 import re
 import signal
 import time
+from decimal import Decimal
 
 import numpy as np
+import pandas as pd
 import pytest
 import xarray as xr
 
@@ -263,7 +265,7 @@ def test_an_objective_that_always_fails_ends_the_climb(client, tmp_path):
         raise KeyError("gone")
 
     climb = pf.climb(broken, SPACE, tmp_path, evaluations=1_000, client=client, **SMALL)
-    with pytest.raises(BlockError, match=r"no candidate of the first round has a score.*KeyError"):
+    with pytest.raises(BlockError, match=r"no candidate of round 0 has a score.*KeyError"):
         climb.result()
 
 
@@ -296,6 +298,63 @@ def test_scores_that_depend_on_the_batch_are_refused(client, tmp_path):
     assert climb.result().evaluations == 200
 
 
+@pytest.mark.parametrize("end", [SystemExit, KeyboardInterrupt, RecursionError])
+def test_an_objective_that_would_end_its_worker_fails_for_that_candidate(client, tmp_path, end):
+    def ends(mask):
+        if mask[0]:
+            raise end("enough")
+        return float(mask.sum())
+
+    climb = pf.climb(ends, pf.Masks(6), tmp_path, evaluations=200, client=client, **SMALL)
+    summit = climb.result()
+    assert summit.score == 5
+    assert history(tmp_path, "ends", "failed").attrs["reasons"][0].startswith(end.__name__)
+
+
+@pytest.mark.parametrize(
+    "returned",
+    [
+        lambda masks: [Decimal(int(one)) for one in masks.sum(axis=1)],
+        lambda masks: [int(one) for one in masks.sum(axis=1)],
+        lambda masks: pd.Series(masks.sum(axis=1)),
+        lambda masks: masks.sum(axis=1).astype(np.float16),
+        lambda masks: np.ma.array(masks.sum(axis=1), mask=masks.all(axis=1)),
+    ],
+)
+def test_scores_may_be_numbers_of_any_kind(client, tmp_path, returned):
+    kind = pf.objective(returned, vectorized=True, name="kind")
+    climb = pf.climb(kind, pf.Masks(6), tmp_path, evaluations=400, client=client, **SMALL)
+    summit = climb.result()
+    # A masked score is none.
+    assert summit.score == (5 if summit.failed else 6)
+
+
+def test_a_start_by_component_is_in_the_order_of_the_space(client, tmp_path):
+    space = pf.Product(a=pf.Floats(1, 0.0, 1.0), b=pf.Floats(1, 0.0, 1.0))
+    start = {"b": [0.9], "a": [0.1]}
+    options = {"evaluations": 24, "start": start, "client": client, **SMALL}
+    pf.climb(lambda parts: 0.0, space, tmp_path, name="f", **options).result()
+    found = history(tmp_path, "f")
+    assert (found.state_a[0].item(), found.state_b[0].item()) == (0.1, 0.9)
+    with pytest.raises(UsageError, match="components a, b"):
+        pf.climb(lambda parts: 0.0, space, tmp_path, **{**options, "start": {"x": [1], "y": [1]}})
+
+
+def test_a_slow_objective_is_not_taken_for_one_that_hangs(client, tmp_path):
+    def slow(mask):
+        time.sleep(0.1)
+        return float(mask.sum())
+
+    options = {"climbers": 2, "neighbours": 64, "timeout": 1.0, "progress": False}
+    climb = pf.climb(slow, SPACE, tmp_path, evaluations=128, client=client, **options)
+    assert climb.result().failed == 0
+
+
+def test_a_first_round_is_scored_whatever_the_time(client, tmp_path):
+    climb = pf.climb(slow_trap_one, SPACE, tmp_path, seconds=0.001, client=client, **SMALL)
+    assert climb.result().evaluations >= 8
+
+
 # --- what is refused ------------------------------------------------------------------------------
 
 
@@ -304,11 +363,11 @@ def test_another_climb_under_the_name_is_refused(client, through):
         ({"seed": 1}, "settings.seed"),
         ({"threshold": 0.5}, "settings.threshold"),
         ({"start": [0] * 24}, "start"),
-        ({"keep": "accepted"}, "every"),
+        ({"keep": "accepted"}, "keep"),
         ({"arrays": "jax"}, "arrays"),
     ):
         options = {"keep": "all", **SMALL, **chosen}
-        with pytest.raises(ResultsMismatch, match=f"another climb: {names} differ"):
+        with pytest.raises(ResultsMismatch, match=f"another climb: {names} differs"):
             pf.climb(trap, SPACE, through, evaluations=10, client=client, **options)
 
 
@@ -350,6 +409,8 @@ def test_one_process_climbs_under_a_name(client, tmp_path):
         ({"cooling": 0}, "cooling must be"),
         ({"proposer": "genetic"}, "proposer must be"),
         ({"name": "a/b"}, "cannot be named"),
+        ({"name": 3}, "cannot be named"),
+        ({"timeout": 1e12}, "timeout must be"),
         ({"keep": "best"}, "keep must be"),
         ({"arrays": "torch"}, "arrays must be"),
         ({"batch": 0}, "batch must be"),

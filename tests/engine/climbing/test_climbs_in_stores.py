@@ -87,6 +87,17 @@ def test_dollars_end_a_climb(inline, tmp_path, monkeypatch):
     assert 1.0 <= summit.seconds < 60
 
 
+def test_a_store_in_memory_has_climbs(inline):
+    climb(inline, "memory://")
+    assert pf.open_climb("memory://", "ones").sizes["accepted"] > 0
+
+
+@pytest.mark.parametrize("results", ["", 3])
+def test_a_store_without_a_path_is_refused(inline, results):
+    with pytest.raises(UsageError, match="results must be a path or a URL"):
+        climb(inline, results)
+
+
 # --- damage ---------------------------------------------------------------------------------------
 
 
@@ -123,3 +134,22 @@ def test_a_damaged_group_is_named(inline, tmp_path, data):
         pf.open_climb(tmp_path, "ones")
     with pytest.raises(ResultsDamaged):
         pf.climb_report(tmp_path, out=tmp_path / "page.html")
+
+
+def test_a_missing_chunk_is_not_read_as_zeros(inline, tmp_path):
+    climb(inline, tmp_path)
+    open_target(f"{tmp_path}/climbs/ones").delete(["accepted/score/c/0"])
+    with pytest.raises(ResultsDamaged, match="accepted/score/c/0 is missing"):
+        pf.open_climb(tmp_path, "ones").score.load()
+
+
+def test_a_history_that_is_being_written_has_columns_of_one_length(inline, tmp_path):
+    climb(inline, tmp_path)
+    target = open_target(f"{tmp_path}/climbs/ones")
+    before = pf.open_climb(tmp_path, "ones").load()
+    climb(inline, tmp_path, evaluations=4_000)
+    longer = target.get("accepted/score/zarr.json")
+    climb(inline, tmp_path, fresh=True)  # as it was before, but for one column's metadata
+    target.put("accepted/score/zarr.json", longer)
+    target.put("accepted/.writing-1", b"half")
+    assert pf.open_climb(tmp_path, "ones").load().score.equals(before.score)

@@ -397,7 +397,9 @@ def test_what_changes_scores_changes_the_identity():
 
 
 def test_scores_of_a_device_come_to_the_host():
-    of_a_device = SimpleNamespace(get=lambda: np.arange(2))  # as an array of CuPy
+    of_a_device = SimpleNamespace(
+        __cuda_array_interface__={}, get=lambda: np.arange(2)
+    )  # as an array of CuPy
     assert on_host(of_a_device).tolist() == [0, 1]
 
 
