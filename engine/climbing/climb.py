@@ -35,6 +35,7 @@ from .history.history import known_neighbours
 from .history.open_climb import climbs_url
 from .objective import Objective, as_objective
 from .proposers.registry import make_proposer
+from .search import SEARCH_VERSION
 from .settings import CLIMBERS, ClimbSettings, default_neighbours
 from .spaces.space import Space
 
@@ -202,6 +203,7 @@ def climb(
         "settings": settings.to_json(),
         "batch": batch,
         "arrays": arrays,
+        "search": SEARCH_VERSION,
     }
     evaluator = Evaluator(
         objective=declared,

@@ -129,11 +129,6 @@ class Dispatch:
         self.scored: dict[int, Scored] = {}
         self._completed = Gathered(client)
 
-    @property
-    def is_idle(self) -> bool:
-        """Whether nothing is waiting or in flight."""
-        return not (self._waiting or self._sent or self._suspects)
-
     def add(self, rounds: Iterable[Round]) -> None:
         """Score further rounds."""
         for one in rounds:

@@ -16,6 +16,9 @@ import numpy.typing as npt
 from .proposers.proposer import NO_CANDIDATE, Acceptance, Best, Proposer, Round
 from .settings import ClimbSettings
 
+SEARCH_VERSION = 1
+"""Raised when the same settings, objective and space propose or accept other candidates."""
+
 
 class Search:
     """The rounds of a climb, and the best candidate.

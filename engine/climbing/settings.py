@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass
 from typing import Any
 
 from ...storage.errors import UsageError
@@ -82,12 +81,6 @@ class ClimbSettings:
     def to_json(self) -> dict[str, Any]:
         """Return the settings as JSON."""
         return asdict(self)
-
-    @classmethod
-    def from_json(cls, known: Mapping[str, Any]) -> ClimbSettings:
-        """Return the settings that `to_json` made, without those of other versions."""
-        names = {one.name for one in fields(cls)}
-        return cls(**{name: value for name, value in known.items() if name in names})
 
 
 def default_neighbours(evaluations: int | None, climbers: int) -> int:

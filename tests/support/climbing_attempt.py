@@ -13,7 +13,7 @@ import numpy as np
 import paninifs as pf
 
 SPACE = pf.Masks(40)
-EVALUATIONS = 4_000
+EVALUATIONS = 6_000
 
 
 @pf.objective(vectorized=True)

@@ -80,7 +80,11 @@ class Written:
                 "state": {name: one[0].tolist() for name, one in columns.items()},
             },
         }
-        state = {"seconds": np.array(float(self.first)), "evaluated": np.array(self.first)}
+        state = {
+            "seconds": np.array(float(self.first)),
+            "evaluated": np.array(self.first),
+            "retired": np.array(self.first),
+        }
         self.history.commit(state, said | summary, self.lease.ticket, wait=True)
 
     def close(self, **summary):
