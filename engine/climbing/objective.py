@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, cast
 
 import numpy.typing as npt
@@ -69,15 +69,7 @@ class Objective:
     @property
     def sent(self) -> Objective:
         """The objective without what only the client needs."""
-        return Objective(
-            name=self.name,
-            function=self.function,
-            vectorized=self.vectorized,
-            setup=self.setup,
-            version=self.version,
-            per_thread=self.per_thread,
-            setup_bytes=self.setup_bytes,
-        )
+        return replace(self, identity=None, space=None, start=None, judge=None)
 
     @property
     def functions(self) -> dict[str, Callable[..., Any]]:

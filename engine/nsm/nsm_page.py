@@ -12,11 +12,10 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from jinja2 import ChoiceLoader, Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from ... import __version__
-from ..rendering.terminal import visible
+from ..rendering.templates import page_environment
 from ..report import page as report_page
 from ..report import theme
 from ..report.page import Picture
@@ -78,16 +77,7 @@ def nsm_page(
     found : mapping of str to mapping of str to Dataset
         Field to experiment to result.
     """
-    environment = Environment(
-        loader=ChoiceLoader(
-            [PackageLoader(__package__, "."), PackageLoader(report_page.__package__, ".")]
-        ),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        finalize=lambda value: value if isinstance(value, Markup) else visible(str(value)),
-    )
+    environment = page_environment(__package__, report_page.__package__)
     environment.filters.update(number=_number, value_of=_value_of, threshold=threshold_of)
     template = environment.get_template("nsm.html.j2")
     return template.render(_view(heading, material, figures, sentences, found))

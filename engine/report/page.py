@@ -12,7 +12,6 @@ from dataclasses import dataclass
 from typing import Any
 
 from dask.utils import format_bytes
-from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from ... import __version__
@@ -20,7 +19,8 @@ from ...storage.cleaning.normal_forms import NormalForms
 from ...storage.store.duplicates import mark_fields
 from ...storage.store.history import WINDOW_SECONDS, RunRecord
 from ..rendering.quantities import duration, times
-from ..rendering.terminal import one_line, visible
+from ..rendering.templates import page_environment
+from ..rendering.terminal import one_line
 from ..results.store_inventories import Inventories
 from . import plots, theme, wording
 from .findings import Findings
@@ -48,14 +48,7 @@ class Picture:
 
 def page(findings: Findings) -> str:
     """Return the HTML of a report."""
-    environment = Environment(
-        loader=PackageLoader(__package__, "."),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        finalize=_finalize,
-    )
+    environment = page_environment(__package__)
     environment.filters.update(
         number=lambda value: "–" if value is None else number(value),
         excerpt=_excerpt,
@@ -67,10 +60,6 @@ def page(findings: Findings) -> str:
     )
     template = environment.get_template("page.html.j2")
     return template.render(_view(findings))
-
-
-def _finalize(value: Any) -> Any:
-    return value if isinstance(value, Markup) else visible(str(value))
 
 
 def _excerpt(text: str, most: int = EXCERPT) -> str:

@@ -12,10 +12,11 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from ....storage import RUN_FOLDER
 from ....storage.errors import ResultsDamaged
 from ....storage.targets.target import Target
 
-STATE_KEY = "_run/state.npz"
+STATE_KEY = f"{RUN_FOLDER}/state.npz"
 
 State = dict[str, npt.NDArray[Any]]
 Names = tuple[list[str], list[str]]

@@ -14,8 +14,10 @@ import numpy as np
 import numpy.typing as npt
 
 from .... import __version__
+from ....storage import RUN_FOLDER
 from ....storage.errors import ResultsDamaged, ResultsMismatch
 from ....storage.messages.names import listed
+from ....storage.store.keys import is_lease
 from ....storage.store.leases.lease import LeaseTicket
 from ....storage.targets.target import Target
 from ..proposers.proposer import Acceptance, Kind, Round
@@ -24,16 +26,15 @@ from ..spaces.space import Space
 from .climb_state import STATE_KEY, dumped_state, loaded_state, retired_by
 from .table import Column, Table
 
-CLIMB_KEY = "_run/climb.json"
+CLIMB_KEY = f"{RUN_FOLDER}/climb.json"
 
 ACCEPTED, FAILED, CANDIDATES = "accepted", "failed", "candidates"
 """Names of the tables."""
 
 MOST_REASONS = 1000
-"""Maximum number of different reasons of failures; further ones are counted as the last."""
+"""Maximum number of different reasons, and of workers; the last stands for all others."""
 
-HELD_BYTES = 8 << 20
-"""Bytes of rows in memory from which they are written."""
+OTHERS = "others, beyond the number that is kept"
 
 _WHO = (Column("climber", "int32"), Column("order", "int64"), Column("worker", "int32"))
 _WHEN = (Column("seconds", "float64"), Column("at", "float64"))
@@ -174,7 +175,7 @@ class History:
     def _indexes(self, names: Sequence[str], known: list[str]) -> npt.NDArray[np.int32]:
         for name in dict.fromkeys(names):
             if name not in known and len(known) < MOST_REASONS:
-                known.append(name)
+                known.append(name if len(known) < MOST_REASONS - 1 else OTHERS)
         at = {name: index for index, name in enumerate(known)}
         return np.array([at.get(name, len(known) - 1) for name in names], np.int32)
 
@@ -337,7 +338,7 @@ class History:
 
     def _discard(self, ticket: LeaseTicket) -> None:
         ticket.check(self.target)
-        keys = [key for key in self.target.sizes() if not key.startswith("_run/lease/")]
+        keys = [key for key in self.target.sizes() if not is_lease(key)]
         first = [key for key in (STATE_KEY, CLIMB_KEY) if key in keys]
         self.target.delete(first)
         self.target.delete(key for key in keys if key not in first)

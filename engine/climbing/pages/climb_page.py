@@ -12,12 +12,12 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
-from jinja2 import ChoiceLoader, Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from .... import __version__
 from ...rendering.quantities import dollars, duration
-from ...rendering.terminal import one_line, visible
+from ...rendering.templates import page_environment
+from ...rendering.terminal import one_line
 from ...report import page as report_page
 from ...report import theme
 from ...report.page import Picture, store_name
@@ -65,16 +65,7 @@ def climb_page(results: str, climbs: Sequence[ClimbFindings], evaluations: Seque
     evaluations : sequence of int
         For each climb the number of candidates that it is compared by.
     """
-    environment = Environment(
-        loader=ChoiceLoader(
-            [PackageLoader(__package__, "."), PackageLoader(report_page.__package__, ".")]
-        ),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        finalize=lambda value: value if isinstance(value, Markup) else visible(str(value)),
-    )
+    environment = page_environment(__package__, report_page.__package__)
     environment.filters.update(
         number=lambda value: "–" if value is None else number(float(value)),
         whole=lambda value: f"{value:,}",

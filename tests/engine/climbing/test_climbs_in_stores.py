@@ -7,6 +7,7 @@ import pytest
 import paninifs as pf
 from paninifs.engine.climbing import climb as climbing
 from paninifs.engine.climbing.climb_budget import Budget
+from paninifs.engine.climbing.history import history
 from paninifs.engine.costs.meter import Spent
 from paninifs.storage.errors import ResultsDamaged, UsageError
 from paninifs.storage.targets.open import open_target
@@ -153,3 +154,23 @@ def test_a_history_that_is_being_written_has_columns_of_one_length(inline, tmp_p
     target.put("accepted/score/zarr.json", longer)
     target.put("accepted/.writing-1", b"half")
     assert pf.open_climb(tmp_path, "ones").load().score.equals(before.score)
+
+
+def test_reasons_beyond_the_number_that_is_kept_are_not_taken_for_another(
+    inline, tmp_path, monkeypatch
+):
+    monkeypatch.setattr(history, "MOST_REASONS", 3)
+
+    def numbered(mask):
+        if mask[0]:
+            raise ValueError(int(mask @ [1, 2, 4, 8]))
+        return float(mask.sum())
+
+    options = {"evaluations": 200, "client": inline, "progress": False}
+    pf.climb(numbered, pf.Masks(4), tmp_path, **options).result()
+    failed = pf.open_climb(tmp_path, "numbered", "failed").load()
+    reasons = failed.attrs["reasons"]
+    assert reasons[2:] == [history.OTHERS]
+    for state, reason in zip(failed.state.values, failed.reason.values, strict=True):
+        number = int(state @ [1, 2, 4, 8])
+        assert reasons[reason] == history.OTHERS or f"ValueError: {number} " in reasons[reason]
