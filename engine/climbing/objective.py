@@ -151,6 +151,7 @@ def objective(
 
     Examples
     --------
+    >>> import numpy as np
     >>> import paninifs as pf
     >>> @pf.objective(vectorized=True)
     ... def ones(masks):
