@@ -28,18 +28,20 @@ TOLERANCE = 1e-4
 def quiet_tracing() -> Iterator[None]:
     """Leave out what is said where a library looks at every attribute of a model.
 
-    These are warnings of torch's tracing, and those of transformers about attributes that only
-    training uses.
+    These are warnings of torch's tracing, of its exporter about packages that models do not need,
+    and those of transformers about attributes that only training uses.
     """
-    logger = logging.getLogger("transformers")
-    level = logger.level
-    logger.setLevel(logging.ERROR)
+    loggers = [logging.getLogger(name) for name in ("transformers", "torch.onnx")]
+    levels = [logger.level for logger in loggers]
+    for logger in loggers:
+        logger.setLevel(logging.ERROR)
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             yield
     finally:
-        logger.setLevel(level)
+        for logger, level in zip(loggers, levels, strict=True):
+            logger.setLevel(level)
 
 
 def traced(model: Any) -> tuple[Any, dict[str, Any]]:
