@@ -53,8 +53,10 @@ _BUILT_IN = {
         "the population variance and the Shannon entropy (natural logarithm) of {numbers}, before "
         "they are rounded, and two weighted sums of both (ambiguity, ambiguity_normalised)"
     ),
+    "minhash": "MinHash signatures of each text's shingles",
+    "band_keys": "64-bit keys of the bands of these signatures",
 }
-"""What each block of the default graph computes."""
+"""What each built-in block computes."""
 
 _CLEANING = {
     "markup": "markup was removed",
@@ -330,11 +332,7 @@ def _counted(count: int, what: str) -> str:
 
 
 def _series(things: Sequence[str]) -> str:
-    """Join things with commas and a final "and".
-
-    >>> _series(["a"]), _series(["a", "b"]), _series(["a", "b", "c"])
-    ('a', 'a and b', 'a, b and c')
-    """
+    """Join things with commas and a final "and"."""
     *first, last = things
     return f"{', '.join(first)} and {last}" if first else last
 

@@ -111,7 +111,10 @@ def _block(
 
 
 def _built_in(name: str, described: Mapping[str, Any], fields: Mapping[str, Field]) -> MapBlock:
-    params = {key: tuple(value) for key, value in described["params"].items()}
+    params = {
+        key: tuple(value) if isinstance(value, list) else value
+        for key, value in described["params"].items()
+    }
     made = tuple(fields[field] for field in described["fields"])
     return MapBlock(name=name, inputs=tuple(described["inputs"]), fields=made, params=params)
 

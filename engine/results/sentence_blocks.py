@@ -11,8 +11,10 @@ from dataclasses import dataclass, replace
 
 from ...graphs.block import LENGTH, TEXT, MapBlock
 from ...graphs.blocks.ambiguity import ambiguity
+from ...graphs.blocks.band_keys import KEYS
 from ...graphs.blocks.dhatu import dhatu
 from ...graphs.blocks.digest import digest
+from ...graphs.blocks.minhash import SIGNATURE
 from ...graphs.blocks.prime_base import prime_base
 from ...graphs.fingerprint.labels import keep_known_labels
 from ...graphs.graph import Graph
@@ -27,6 +29,9 @@ from .store_inventories import Inventories
 
 WEIGHTS = "dhatu"
 """The field of dhātu shares, by which texts are compared by default."""
+
+_HASHES = frozenset({SIGNATURE, KEYS})
+"""Fields of hashes, which are equal or not and have no direction: see `near_duplicates`."""
 
 
 @dataclass(frozen=True)
@@ -85,7 +90,8 @@ def vector_field(store: ResultsStore, name: str) -> Field:
 
 
 def _is_vectors(field: Field) -> bool:
-    return field.is_number and len(field.shape) == 1 and not field.ragged
+    vectors = field.is_number and len(field.shape) == 1 and not field.ragged
+    return vectors and field.name not in _HASHES
 
 
 def _without_weights(store: ResultsStore, vectors: Sequence[str]) -> str:

@@ -18,7 +18,7 @@ from ..corpus.relocation import recognized, under_known_names
 from ..corpus.tables.memory_file import NAME as IN_MEMORY
 from ..errors import ResultsMismatch
 from ..targets.target import Target
-from .keys import CLIMBS, RUN_FOLDER, is_ours
+from .keys import CLIMBS, NEAR_DUPLICATES, RUN_FOLDER, is_ours
 from .manifest import (
     Manifest,
     Stage,
@@ -51,7 +51,8 @@ def refuse_mismatch(
     """
     manifest = read_manifest(target)
     if manifest is None:
-        keys = [key for key in target.sizes() if not key.startswith(f"{CLIMBS}/")]
+        beside = (f"{CLIMBS}/", f"{NEAR_DUPLICATES}/")
+        keys = [key for key in target.sizes() if not key.startswith(beside)]
         # Without this folder, it is another program's Zarr store.
         begun = any(key.startswith(f"{RUN_FOLDER}/") for key in keys)
         foreign = [key for key in keys if not (begun and is_ours(key))]

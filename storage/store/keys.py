@@ -21,6 +21,8 @@ key                           written by   object
 ``reductions/NAME/...``       `stages`     the Zarr group of a reduction's result
 ``climbs/NAME/...``           `climbing`   the history of a climb, a Zarr group and a ``_run`` of
                                            its own; runs neither write nor discard it
+``near_duplicates/NAME/...``  `engine`     clusters of near-duplicates, with digests of what they
+                                           were computed from; runs neither write nor discard them
 ============================= ============ ========================================================
 
 The first stage is a pass over the shards, and its keys are the ones above. A writer that was killed
@@ -43,6 +45,7 @@ __all__ = [
     "INDEXES",
     "LEASES",
     "MANIFEST_KEY",
+    "NEAR_DUPLICATES",
     "QUARANTINE_KEY",
     "QUARANTINE_PARTS",
     "REDUCTIONS",
@@ -77,6 +80,7 @@ LEASES = f"{RUN_FOLDER}/lease"
 STAGES = f"{RUN_FOLDER}/stages"
 REDUCTIONS = "reductions"
 CLIMBS = "climbs"
+NEAR_DUPLICATES = "near_duplicates"
 INDEXES = f"{RUN_FOLDER}/index-"
 """Prefix of the keys of indexes, not a folder."""
 

@@ -29,7 +29,7 @@ from ..errors import UsageError
 from ..field import STRING, Field
 from ..rows import Column
 from .encoding import ZSTD_LEVEL, chunk_rows
-from .keys import CLIMBS, REDUCTIONS, ROOT_KEY
+from .keys import CLIMBS, NEAR_DUPLICATES, REDUCTIONS, ROOT_KEY
 
 LAYOUT_VERSION = 3
 """Increased when arrays, chunks, codecs or markers change, so that no store mixes versions."""
@@ -59,7 +59,7 @@ def stored_fields(
     fields += [array for field in computed for array in field.arrays]
     fields.append(VALID)
     taken: set[str] = set()
-    folders = {REDUCTIONS, CLIMBS}
+    folders = {REDUCTIONS, CLIMBS, NEAR_DUPLICATES}
     for name in [f.name for f in fields] + sorted({d for f in fields for d in f.dims or ()}):
         if name in taken or name == TEXT:
             raise UsageError(
