@@ -17,4 +17,11 @@ MANIFEST_KEY = f"{RUN_FOLDER}/manifest.json"
 it. It is defined here because `corpus` may not import `store`. All other keys are in
 `store.keys`."""
 
-__all__ = ["MANIFEST_KEY", "RUN_FOLDER", "errors"]
+COLLECTION_FOLDER = "_collection"
+"""Folder of a collected corpus that holds its ledger and what describes it. `engine.collecting`
+writes it, and `corpus` leaves it out without a note."""
+
+COLLECTION_KEY = f"{COLLECTION_FOLDER}/corpus.json"
+"""Key that makes a folder a collected corpus."""
+
+__all__ = ["COLLECTION_FOLDER", "COLLECTION_KEY", "MANIFEST_KEY", "RUN_FOLDER", "errors"]

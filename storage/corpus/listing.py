@@ -15,7 +15,7 @@ from os import fspath
 from pathlib import PurePosixPath
 from typing import Any
 
-from .. import MANIFEST_KEY
+from .. import COLLECTION_FOLDER, COLLECTION_KEY, MANIFEST_KEY
 from ..errors import CorpusNotFound, UsageError
 from ..filesystems.filesystem import (
     WEB,
@@ -53,6 +53,7 @@ Stores keep these texts in their index, which is part of what identifies a store
 _MISSING = (FileNotFoundError, NotADirectoryError)
 
 _IN_A_STORE = f"/{MANIFEST_KEY}"
+_COLLECTED = f"/{COLLECTION_KEY}"
 
 
 @dataclass(frozen=True)
@@ -185,7 +186,9 @@ def _files_at(fs: Any, path: str) -> _Found:
     # A results store in or below the folder is not part of the corpus, though it has Parquet files.
     stores = tuple(n.removesuffix(_IN_A_STORE) + "/" for n in found if n.endswith(_IN_A_STORE))
     exports = exports_among(fs, found)
-    others = {n: i for n, i in found.items() if not n.startswith(stores) and n not in exports}
+    ledgers = tuple(n.removesuffix(_COLLECTED) + "/" for n in found if n.endswith(_COLLECTED))
+    apart = (*stores, *(f"{corpus}{COLLECTION_FOLDER}/" for corpus in ledgers))
+    others = {n: i for n, i in found.items() if not n.startswith(apart) and n not in exports}
     visible = {n: i for n, i in others.items() if not _hidden(n, path)}
     hidden = (n.removeprefix(path).lstrip("/") for n in others if n not in visible)
     return _Found(

@@ -146,9 +146,9 @@ class LocalTarget:
         except FileExistsError:
             return
         except FileNotFoundError:
-            self._make_folder(folder.parent)
-            self._make_folder(folder)
-            return
+            if not folder.parent.is_dir():
+                self._make_folder(folder.parent)
+            folder.mkdir(exist_ok=True)  # fails where no folder can be made, as in /proc
         if self._root not in folder.parents:
             _sync_folder(folder.parent)
 

@@ -303,6 +303,20 @@ def test_create_is_exclusive_without_hard_links(local, monkeypatch):
     assert local.sizes() == {"a/b": 6}
 
 
+def test_a_place_where_no_folder_can_be_made_is_an_error(tmp_path, monkeypatch):
+    made = Path.mkdir
+
+    def mkdir(path, *args, **kwargs):
+        if path.parent == tmp_path:  # as in /proc
+            raise FileNotFoundError(module.errno.ENOENT, "No such file or directory", str(path))
+        made(path, *args, **kwargs)
+
+    monkeypatch.setattr(Path, "mkdir", mkdir)
+    target = open_target(tmp_path / "corpus")
+    with pytest.raises(FileNotFoundError, match="corpus"):
+        target.create("a/b.json", b"{}")
+
+
 def test_a_failing_disk_is_an_error(local, monkeypatch):
     def fails(*args):
         raise OSError(module.errno.EIO, "broken")

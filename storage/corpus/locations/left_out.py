@@ -10,6 +10,7 @@ from itertools import islice
 from os import fspath
 from pathlib import Path, PurePosixPath
 
+from ... import COLLECTION_KEY
 from ...filesystems.redaction import scrubbed, shown
 from ...formats.compression import SUFFIXES as COMPRESSED
 from ...formats.compression import split_suffix
@@ -35,7 +36,15 @@ def not_found(url: str) -> str:
     advice = about_texts(url) or _about_the_web(url) or _CHECK
     if advice == _CHECK and len(url.split()) > 1:
         advice = f"{_CHECK}; {TEXTS_BY_NAME}"
+    if _is_collected(url):
+        return f"{_short(url)} is a collected corpus that has no texts yet"
     return f"no files found at {_short(url)}{_neighbour(url) or f'; {advice}'}"
+
+
+def _is_collected(url: str) -> bool:
+    with suppress(OSError, ValueError):
+        return "://" not in url and (Path(url) / COLLECTION_KEY).is_file()
+    return False
 
 
 def _about_the_web(url: str) -> str:
@@ -48,7 +57,7 @@ def _neighbour(url: str) -> str:
     """Return a question that offers a file beside one that does not exist."""
     path = Path(url)
     with suppress(OSError, ValueError):
-        if "://" not in url and path.parent.is_dir():
+        if "://" not in url and not path.exists() and path.parent.is_dir():
             beside = islice(path.parent.iterdir(), _MOST_NEIGHBOURS)
             return did_you_mean(path.name, (one.name for one in beside))
     return ""
