@@ -6,7 +6,7 @@ Nothing is imported for it: a version is read from the metadata of what is insta
 from __future__ import annotations
 
 import platform
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from importlib.metadata import PackageNotFoundError, version
 
 from ... import __version__
@@ -34,14 +34,14 @@ _PACKAGES = (
 )
 
 
-def versions() -> dict[str, str]:
-    """Return the versions of Python and of the packages that are installed.
+def versions(packages: Iterable[str] = _PACKAGES) -> dict[str, str]:
+    """Return the versions of Python and of those packages that are installed.
 
     >>> "numpy" in versions()
     True
     """
     found = {"paninifs": __version__, "python": platform.python_version()}
-    for name in _PACKAGES:
+    for name in packages:
         try:
             found[name] = version(name)
         except PackageNotFoundError:

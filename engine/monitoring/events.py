@@ -1,4 +1,4 @@
-"""The events of a run, as a stream that displays, metrics and timelines subscribe to.
+"""The events of a run, a climb or a collection, as a stream that displays and others subscribe to.
 
 Events are facts in the past tense. A late subscriber receives every event from the start, except
 samples of the workers' load, and the progress of shards that are not done.
@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from ...storage.store.history import RunRecord
     from ..costs.bill import Bill
     from .climb_progress import ClimbProgress
+    from .collecting.collect_figures import CollectFigures
     from .load import Load
     from .projection import Projection
 
@@ -129,6 +130,13 @@ class Climbed:
 
 
 @dataclass(frozen=True)
+class Collected:
+    """A collection goes on; published about twice per second."""
+
+    figures: CollectFigures  # as they are now
+
+
+@dataclass(frozen=True)
 class Notice:
     """A message for the user, one sentence."""
 
@@ -187,13 +195,14 @@ Event = (
     | ShardDone
     | LoadSampled
     | Climbed
+    | Collected
     | Notice
     | Mirrored
     | WorkerLost
     | Finished
     | Failed
 )
-_PASSING = (LoadSampled, TextsComputed, Climbed)
+_PASSING = (LoadSampled, TextsComputed, Climbed, Collected)
 """Events that late subscribers do not receive."""
 
 Listener = Callable[[Event], None]

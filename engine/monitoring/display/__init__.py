@@ -1,4 +1,4 @@
-"""The live displays of a run or a climb; `show` selects the one for the environment.
+"""The live displays of a run, a climb or a collection; `show` selects the one for the environment.
 
 The tab on dask's dashboard is in `dashboard`. May import the rest of `monitoring`, and `rendering`.
 """
@@ -23,7 +23,7 @@ def show(
     Parameters
     ----------
     events : EventStream
-        The events of a run or a climb.
+        The events of a run, a climb or a collection.
     card : callable
         Returns the current state as HTML; called in notebooks only.
     standing : callable

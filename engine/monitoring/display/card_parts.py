@@ -1,7 +1,7 @@
-"""Parts of the cards of runs and climbs: HTML without scripts, open ports or network access.
+"""Parts of the cards of runs, climbs and collections: HTML without scripts or network access.
 
 Colours are those of the surrounding page, so that a card is readable in a dark notebook too. The
-cards are in `card` and `climb_card`.
+cards are in `card`, `climb_card` and `collect_card`.
 """
 
 from __future__ import annotations
@@ -23,13 +23,24 @@ def head(
     *, done: float, most: float, label: str, line: str, results: str, link: DashboardLink
 ) -> str:
     """Return a progress bar with its label for screen readers, a line, a store, and a link."""
+    return f"{bar(done, most, label)} {into(line, results)} ({_dashboard(link)})"
+
+
+def bar(done: float | None, most: float, label: str) -> str:
+    """Return a progress bar, labelled for screen readers; an indefinite one without `done`."""
+    value = "" if done is None else f' value="{done:.10g}"'
+    return f'<progress max="{most:.10g}"{value} aria-label="{label}"></progress>'
+
+
+def into(line: str, url: str) -> str:
+    """Return a line, and where the results land."""
+    return f"{html.escape(line)} &rarr; <code>{html.escape(visible(url))}</code>"
+
+
+def _dashboard(link: DashboardLink) -> str:
     url, note = (html.escape(one, quote=True) for one in (link.url, link.note))
     dashboard = f'<a href="{url}" target="_blank">dask dashboard</a>' if url else "dask dashboard"
-    return (
-        f'<progress max="{most:.10g}" value="{done:.10g}" aria-label="{label}"></progress> '
-        f"{html.escape(line)} &rarr; <code>{html.escape(visible(results))}</code> "
-        f"({dashboard}{': ' if note else ''}{note})"
-    )
+    return f"{dashboard}{': ' if note else ''}{note}"
 
 
 def why(reason: str | None) -> str:

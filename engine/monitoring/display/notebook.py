@@ -1,7 +1,7 @@
-"""The display of a run or a climb in a notebook: a card, updated in place.
+"""The display of a run, a climb or a collection in a notebook: a card, updated in place.
 
 It is updated through the kernel's own channel, so it needs no open port; Colab has none. The
-cards themselves are in `card` and `climb_card`.
+cards themselves are in `card`, `climb_card` and `collect_card`.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from typing import Any
 from ...rendering.terminal import visible
 from ..events import (
     Climbed,
+    Collected,
     Event,
     LoadSampled,
     ShardDone,
@@ -30,11 +31,11 @@ EVERY_SECONDS = 0.5
 MOST_NOTES = 20
 """Maximum number of notes shown; the newest are kept."""
 
-_FREQUENT = (ShardDone, TaskBegun, TextsComputed, WritesAwaited, LoadSampled, Climbed)
+_FREQUENT = (ShardDone, TaskBegun, TextsComputed, WritesAwaited, LoadSampled, Climbed, Collected)
 
 
 class Notebook:
-    """Shows the card of a run or a climb, and its notes below.
+    """Shows the card of a run, a climb or a collection, and its notes below.
 
     Parameters
     ----------

@@ -1,4 +1,4 @@
-"""`Standing`: how far a run or a climb has come, as a terminal's bar and a log's lines show it."""
+"""`Standing`: how far a run, climb or collection has come, as bars and logs show it."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from ...rendering.quantities import duration
 from ..climb_progress import ClimbProgress
+from ..collecting.collect_figures import CollectFigures
 from ..progress import Progress
 
 
@@ -70,6 +71,26 @@ def of_climb(now: ClimbProgress) -> Standing:
     )
 
 
+def of_collection(now: CollectFigures) -> Standing:
+    """Return how far a collection has come.
+
+    >>> now = CollectFigures(state="collecting", total=40, kept=5, share=0.125, seconds_left=70)
+    >>> print(of_collection(now).line)
+    collecting, 5 of 40 items: 5 kept (12 %), 0 items/s, 0 B/s, 70 s left
+    """
+    share = "" if now.share is None else f" ({100 * now.share:.0f} %)"
+    waits = f", waiting for {now.waiting}" if now.waiting else ""
+    of = "" if now.total is None else f"/{now.total:,}"
+    failed = f", {now.failed:,} failed" if now.failed else ""
+    return Standing(
+        description=now.state,
+        done=now.share or 0.0,
+        total=None if now.share is None else 1.0,
+        counted=f"{now.decided:,}{of} items ({now.items_per_second:,.3g}/s){failed}{waits}",
+        line=now.line().replace(now.counted, f"{now.counted}{share}", 1) + _left(now),
+    )
+
+
 def _described(now: Progress) -> str:
     if now.state == "staging":
         return now.staging
@@ -78,6 +99,6 @@ def _described(now: Progress) -> str:
     return (now.state == "running" and now.stage) or now.state
 
 
-def _left(now: Progress | ClimbProgress) -> str:
-    left = now.seconds_left if now.state == "running" else None
+def _left(now: Progress | ClimbProgress | CollectFigures) -> str:
+    left = now.seconds_left if now.state in ("running", "collecting") else None
     return "" if left is None else f", {duration(left)} left"
