@@ -16,7 +16,9 @@ import typer
 from ... import __version__
 from ...storage.errors import UnencryptedScheduler
 from . import advise, bench, cite, graph, machine, report, results, run, stores
+from .collection.collect import collect
 from .console import DONE, out
+from .corpora.dedup import dedup
 from .experiments.climb import climb
 from .experiments.nsm import nsm
 from .stopping import Stopping
@@ -31,6 +33,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 commands = (
+    collect,
     run.run,
     graph.graph,
     advise.advise,
@@ -47,6 +50,7 @@ commands = (
     cite.cite,
     nsm,
     climb,
+    dedup,
 )
 for command in commands:
     app.command()(command)

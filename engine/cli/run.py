@@ -2,39 +2,32 @@
 
 from __future__ import annotations
 
-import re
-from dataclasses import asdict
 from enum import StrEnum
-from pathlib import PurePath
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
 
-from ...storage.errors import BackendUnavailable
 from ...storage.formats.registry import FORMATS
-from ...storage.messages.names import listed
 from ..hardware.loopback import LOOPBACK
-from ..rendering.terminal import plain
 from .console import (
-    FAILED,
     QUARANTINED,
     Json,
-    err,
     errors,
-    print_json,
 )
 from .corpus_options import Delimiter, Encoding, Escape, Quote, dialect_options
 from .graph_files.options import Added, Embedded, OwnGraph, chosen_graph
 from .rehearsal import print_rehearsal
+from .runs.checks import (
+    check_first,
+    chosen_cluster,
+    opened_corpus,
+    require_sense,
+    require_usable_gpus,
+    worker_range,
+)
+from .runs.following import UNKNOWN_BYTES, follow_corpus, growing_corpus, require_followable
 from .stopping import stoppable
-from .summary import Level, print_summary
-
-if TYPE_CHECKING:
-    from ...graphs.graph import Graph
-    from ...storage.corpus.corpus import Corpus
-
-COUNTED_FIRST = 16 << 20
-"""Bytes of a corpus whose rows are counted, and columns checked, before a cluster is started."""
+from .summary import Level, print_run
 
 
 class OnError(StrEnum):
@@ -151,6 +144,14 @@ def run(
         bool,
         typer.Option("--extend", help="Append the texts of new files to earlier results."),
     ] = False,
+    follow: Annotated[
+        bool,
+        typer.Option(
+            "--follow",
+            help="Analyse a CORPUS while `paninifs collect` fills it: append new texts to the "
+            "results until the collection is complete.",
+        ),
+    ] = False,
     exact: Annotated[
         bool,
         typer.Option(
@@ -202,16 +203,15 @@ def run(
 
     Example: paninifs run sentences.jsonl results.zarr
     """
-    _require_sense(corpus, quiet=quiet, verbose=verbose)
-    worker_count = None if workers is None else _workers(workers)
+    require_sense(corpus, quiet=quiet, verbose=verbose)
+    require_followable(corpus[:-1], follow=follow, sample=sample)
+    worker_count = None if workers is None else worker_range(workers)
     if cluster == "cuda" and not isinstance(worker_count, tuple):
         with errors():
-            _require_gpus(worker_count)
+            require_usable_gpus(worker_count)
     from ...graphs.kernels import require as require_backend
     from ...storage.cleaning.steps import Cleaning
-    from ...storage.corpus.open_corpus import open_corpus
     from ..cluster.connect import connect
-    from ..hardware.selection import cluster_for
     from ..run.submit import submit
 
     *urls, results = corpus
@@ -227,19 +227,17 @@ def run(
             max_chars=max_chars,
             duplicates=mark_duplicates,
         )
-        source = open_corpus(
-            urls,
-            text=text,
-            id=id,
-            keep=keep or [],
-            format=format,
-            clean=clean,
+        opening: Any = {
+            "text": text,
+            "id": id,
+            "keep": keep or [],
+            "format": format,
+            "clean": clean,
             **dialect_options(delimiter, quote, escape, encoding),
-            exact=exact,
-        )
-        if source.ignored:
-            skipped = listed(PurePath(name).name for name in source.ignored)
-            err.print(f"note: skipped, as their format is unknown: {plain(skipped)}")
+            "exact": exact,
+        }
+        growing = growing_corpus(urls[0], opening) if follow else None
+        source = None if follow else opened_corpus(urls, **opening)
         choices: Any = {
             "backend": backend,
             "shard_rows": shard_rows,
@@ -251,19 +249,16 @@ def run(
             "mirror": mirror,
             "priority": priority,
         }
-        _check_first(chosen, source, results, **choices, **others)
-        if cluster is None:
-            sized = worker_count or threads or memory or host != LOOPBACK
-            cluster = cluster_for(source.nbytes, backend, sized=bool(sized))
-            if verbose and cluster == "threads":
-                err.print(
-                    "note: the corpus is small, so threads of this process compute it; to use "
-                    "worker processes, give --cluster cpu"
-                )
+        nbytes = UNKNOWN_BYTES
+        if source is not None:
+            check_first(chosen, source, results, **choices, **others)
+            nbytes = source.nbytes
+        sized = bool(worker_count or threads or memory or host != LOOPBACK)
+        cluster = chosen_cluster(cluster, nbytes, backend, sized=sized, verbose=verbose)
         size: Any = {"workers": worker_count, "threads": threads, "memory": memory}
         with connect(cluster, **size, host=host, quiet=quiet or as_json) as client:
             choices["client"] = client
-            if sample is not None:
+            if sample is not None and source is not None:
                 print_rehearsal(
                     chosen,
                     source,
@@ -274,64 +269,15 @@ def run(
                     as_json=as_json,
                 )
                 return
+            others |= {"progress": not (quiet or as_json), "verbose": verbose}
             with stoppable(results):
-                started = submit(
-                    chosen,
-                    source,
-                    results,
-                    **choices,
-                    **others,
-                    progress=not (quiet or as_json),
-                    verbose=verbose,
-                )
+                if growing is not None:
+                    started = follow_corpus(chosen, growing, results, **choices, **others)
+                else:
+                    started = submit(chosen, source, results, **choices, **others)
                 summary = started.result()
             progress = started.status()
-    if as_json:
-        cost = started.bill and asdict(started.bill)
-        record = started.record and started.record.to_json()
-        print_json(asdict(summary) | {"seconds": progress.elapsed, "cost": cost, "run": record})
-    else:
-        level: Level = "quiet" if quiet else "verbose" if verbose else "normal"
-        print_summary(summary, progress, results, mirror=mirror, level=level)
+    level: Level = "json" if as_json else "quiet" if quiet else "verbose" if verbose else "normal"
+    print_run(started, progress, results, mirror=mirror, level=level)
     if summary.quarantined or summary.files_unread:
         raise typer.Exit(QUARANTINED)
-
-
-def _check_first(graph: Graph, corpus: Corpus, results: str, **options: Any) -> None:
-    """Raise errors that are known without a cluster, which takes seconds to start."""
-    from ..run.spec import plan_run
-
-    plan = plan_run(graph, corpus, results, **options)
-    if plan.manifest is None and corpus.nbytes <= COUNTED_FIRST:
-        corpus.index  # noqa: B018 (counted now, and kept)
-
-
-def _require_sense(corpus: list[str], *, quiet: bool, verbose: bool) -> None:
-    if len(corpus) < 2:
-        raise typer.BadParameter("give a corpus and, as the last argument, RESULTS")
-    if quiet and verbose:
-        raise typer.BadParameter("--quiet and --verbose exclude each other")
-
-
-def _workers(option: str) -> int | tuple[int, int]:
-    """Parse a number of workers, or a minimum and a maximum.
-
-    >>> _workers("4"), _workers("1-8")
-    (4, (1, 8))
-    """
-    found = re.fullmatch(r"(\d+)(?:-(\d+))?", option)
-    few, many = (int(number) for number in (found[1], found[2] or found[1])) if found else (0, 0)
-    if many < 1 or few > many:
-        raise typer.BadParameter("--workers must be a number, such as 4, or a range, such as 1-8")
-    return (few, many) if found and found[2] else many
-
-
-def _require_gpus(workers: int | None) -> None:
-    """Exit at once if too few GPUs are usable; a missing GPU is a failure, not wrong usage."""
-    from ..cluster.cuda import require_gpus
-
-    try:
-        require_gpus(workers)
-    except BackendUnavailable as error:
-        err.print(f"[red]failed:[/] {plain(str(error))}")
-        raise typer.Exit(FAILED) from error

@@ -2,22 +2,37 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from typing import TYPE_CHECKING, Literal
 
 from ...storage.filesystems.redaction import shown
 from ...storage.store.quarantine import first_quarantined
 from ...storage.targets.open import open_target
 from ..rendering.terminal import one_line, plain
-from .console import out, pairs, print_duplicates, warn_of_forms
+from .console import out, pairs, print_duplicates, print_json, warn_of_forms
 
 if TYPE_CHECKING:
     from ...storage.store.history import Summary
     from ..monitoring.progress import Progress
+    from ..run.handle import Run
 
 _MAX_REASONS = 5
 
 
-Level = Literal["quiet", "normal", "verbose"]
+Level = Literal["json", "quiet", "normal", "verbose"]
+
+
+def print_run(
+    run: Run, progress: Progress, results: str, *, mirror: str | None, level: Level
+) -> None:
+    """Print the summary of a run that has ended, as JSON or in words."""
+    summary = run.result()
+    if level != "json":
+        print_summary(summary, progress, results, mirror=mirror, level=level)
+        return
+    cost = run.bill and asdict(run.bill)
+    record = run.record and run.record.to_json()
+    print_json(asdict(summary) | {"seconds": progress.elapsed, "cost": cost, "run": record})
 
 
 def print_summary(
