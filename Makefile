@@ -33,7 +33,7 @@ PYTEST = $(BIN)/python -P -m pytest -c tests/pytest.ini --rootdir tests -n $(WOR
 
 .DELETE_ON_ERROR:
 .DEFAULT_GOAL := help
-.PHONY: help demo quick test test-all tests lint format screenshots bench bench-advice bench-climbing bench-host bench-embedding bench-meaning bench-micro-batches bench-sample bench-watching embedding-life reference soak fuzz large-files test-rapids test-embed test-gpu bench-gpu gpu-kit test-dask test-matrix requirements clean FORCE
+.PHONY: help demo quick test test-all tests lint format screenshots bench bench-advice bench-climbing bench-collecting bench-host bench-embedding bench-meaning bench-micro-batches bench-near-duplicates bench-sample bench-watching embedding-life reference soak fuzz large-files test-rapids test-embed test-gpu bench-gpu gpu-kit test-dask test-matrix requirements clean FORCE
 
 help: ## list the commands
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' $(firstword $(MAKEFILE_LIST)) | expand -t 22
@@ -71,6 +71,9 @@ bench: $(VENV)/.dev ## measure this machine: a quarter of an hour and 12 GB; QUI
 bench-advice: $(VENV)/.dev ## compare the advisor's predictions with real runs, after a calibration: five minutes
 	$(BIN)/python tests/benchmarks/predictions.py --out $(BENCH_RESULTS)
 
+bench-near-duplicates: $(VENV)/.dev ## compare near-duplicates with datasketch, and an extension with the whole: ten minutes
+	PYTHONPATH=tests/support $(BIN)/python tests/benchmarks/near_duplicates.py
+
 bench-sample: $(VENV)/.dev ## compare the estimates of `paninifs run --sample` with real runs: a quarter of an hour (Linux)
 	$(BIN)/python tests/benchmarks/samples.py --out $(BENCH_RESULTS)
 
@@ -89,6 +92,9 @@ bench-meaning: | $(LINK) ## compare translations and paraphrases by the dhātus 
 
 bench-climbing: $(VENV)/.dev ## compare climbs with plain ones, and batches that sleep with a bare loop over dask's as_completed
 	PYTHONPATH=tests/support $(BIN)/python tests/benchmarks/climbing.py --out $(BENCH_RESULTS)
+
+bench-collecting: $(VENV)/.dev ## compare collecting with asking one at a time, and measure it at limits: three minutes (Linux)
+	PYTHONPATH=tests/support $(BIN)/python tests/benchmarks/collecting.py
 
 bench-embedding: | $(LINK) ## compare embedding blocks with sentence-transformers, TEXTS=117659 for all glosses; with EMBED_PYTHON
 	for what in blocks runs static; do PYTHONPATH="$(abspath $(dir $(LINK)))$${PYTHONPATH:+:$$PYTHONPATH}" \
