@@ -30,8 +30,16 @@ if TYPE_CHECKING:
     from .engine.climbing.spaces.product import Product as Product
     from .engine.climbing.spaces.simplex import Simplex as Simplex
     from .engine.cluster.connect import connect as connect
+    from .engine.collecting.collect import collect as collect
+    from .engine.collecting.collection import Collection as Collection
+    from .engine.collecting.following.follow import follow as follow
+    from .engine.collecting.listed_item import Item as Item
+    from .engine.collecting.listed_item import Page as Page
+    from .engine.collecting.source import Source as Source
     from .engine.costs.work import Model as Model
     from .engine.costs.work import Work as Work
+    from .engine.near_duplicates.find import near_duplicates as near_duplicates
+    from .engine.near_duplicates.found import NearDuplicates as NearDuplicates
     from .engine.nsm.experiment import nsm as nsm
     from .engine.rehearsal.rehearsal import Rehearsal as Rehearsal
     from .engine.rehearsal.rehearse import rehearse as rehearse
@@ -51,8 +59,10 @@ if TYPE_CHECKING:
     from .engine.worker.micro_batches.micro_batch import MicroBatch as MicroBatch
     from .graphs.block import MapBlock as MapBlock
     from .graphs.blocks.ambiguity import ambiguity as ambiguity
+    from .graphs.blocks.band_keys import band_keys as band_keys
     from .graphs.blocks.dhatu import dhatu as dhatu
     from .graphs.blocks.digest import digest as digest
+    from .graphs.blocks.minhash import minhash as minhash
     from .graphs.blocks.prime_base import prime_base as prime_base
     from .graphs.embeddings.embedding import embedding as embedding
     from .graphs.embeddings.semantic_dhatu import semantic_dhatu as semantic_dhatu
@@ -60,6 +70,11 @@ if TYPE_CHECKING:
     from .graphs.graph import Graph as Graph
     from .graphs.graph import default_graph as default_graph
     from .graphs.map_block import map_block as map_block
+    from .graphs.measures.condition import condition as condition
+    from .graphs.measures.language import language as language
+    from .graphs.measures.script import script as script
+    from .graphs.measures.text_counts import text_counts as text_counts
+    from .graphs.measures.text_shares import text_shares as text_shares
     from .graphs.reductions.covariance import covariance as covariance
     from .graphs.reductions.document_frequency import document_frequency as document_frequency
     from .graphs.reductions.histogram import histogram as histogram
@@ -103,9 +118,17 @@ _HOME = {
     "dictionary_ambiguity": ".engine.climbing.objectives.dictionary_ambiguity",
     "signature_separation": ".engine.climbing.objectives.signature_separation",
     "connect": ".engine.cluster.connect",
+    "collect": ".engine.collecting.collect",
+    "Collection": ".engine.collecting.collection",
+    "follow": ".engine.collecting.following.follow",
+    "Item": ".engine.collecting.listed_item",
+    "Page": ".engine.collecting.listed_item",
+    "Source": ".engine.collecting.source",
     "drop": ".engine.results.drop",
     "export": ".engine.results.export.export",
     "hardware": ".engine.advisor.own_hardware",
+    "NearDuplicates": ".engine.near_duplicates.found",
+    "near_duplicates": ".engine.near_duplicates.find",
     "nsm": ".engine.nsm.experiment",
     "MicroBatch": ".engine.worker.micro_batches.micro_batch",
     "peek": ".engine.results.peek",
@@ -122,6 +145,7 @@ _HOME = {
     "ambiguity": ".graphs.blocks.ambiguity",
     "MapBlock": ".graphs.block",
     "map_block": ".graphs.map_block",
+    "band_keys": ".graphs.blocks.band_keys",
     "dhatu": ".graphs.blocks.dhatu",
     "digest": ".graphs.blocks.digest",
     "embedding": ".graphs.embeddings.embedding",
@@ -129,7 +153,13 @@ _HOME = {
     "frame": ".graphs.frames.frame",
     "Graph": ".graphs.graph",
     "default_graph": ".graphs.graph",
+    "minhash": ".graphs.blocks.minhash",
     "prime_base": ".graphs.blocks.prime_base",
+    "condition": ".graphs.measures.condition",
+    "language": ".graphs.measures.language",
+    "script": ".graphs.measures.script",
+    "text_counts": ".graphs.measures.text_counts",
+    "text_shares": ".graphs.measures.text_shares",
     "ReduceBlock": ".graphs.reductions.reduce_block",
     "reduce_block": ".graphs.reductions.reduce_block",
     "covariance": ".graphs.reductions.covariance",

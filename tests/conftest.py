@@ -34,6 +34,13 @@ os.environ["GCSFS_EXPERIMENTAL_ZB_HNS_SUPPORT"] = "false"
 # `engine/hardware/python.py`.
 os.environ["DASK_DISTRIBUTED__WORKER__PROFILE__ENABLED"] = "False"
 
+# How long an example takes depends on the machine, and the first one may compile.
+if find_spec("hypothesis"):
+    from hypothesis import settings
+
+    settings.register_profile("any machine", deadline=None)
+    settings.load_profile("any machine")
+
 # A shell starts background processes with Ctrl-C ignored, and the processes that the tests start
 # would inherit this.
 signal.signal(signal.SIGINT, signal.default_int_handler)

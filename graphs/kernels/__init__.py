@@ -31,7 +31,7 @@ NUMERIC_VERSION = 1
 BACKENDS = {"reference": ".reference", "cpu": ".cpu.cpu_backend", "cuda": ".cuda.cuda_backend"}
 """Modules of the backends by name, relative to this package."""
 
-BUILT_IN = frozenset({"digest", "dhatu", "prime_base", "ambiguity"})
+BUILT_IN = frozenset({"digest", "dhatu", "prime_base", "ambiguity", "minhash", "band_keys"})
 """Names of the built-in blocks: the only functions of a backend that a store may name."""
 
 Array = Any
@@ -69,6 +69,14 @@ class Kernels(Protocol):
         self, text: PackedText, *, dhatus: tuple[str, ...], primes: tuple[int, ...]
     ) -> tuple[Array, ...]:
         """Return the fields of the four functions above, bit for bit, in one pass over texts."""
+
+    def minhash(
+        self, text: PackedText, *, permutations: int, shingles: str, size: int, seed: int
+    ) -> Array:
+        """Return MinHash signatures, as `shingles` defines them: uint32 [n, permutations]."""
+
+    def band_keys(self, minhash: Array, *, bands: int, rows: int) -> Array:
+        """Return a 64-bit key of each band of every signature: uint64 [n, bands]."""
 
     def prepare(self) -> None:
         """Compile and load what the first call needs, once per process, and run the self-test."""

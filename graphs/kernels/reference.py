@@ -21,6 +21,7 @@ from .arithmetic import (
     VARIANCE_SHARE,
     prime_powers,
 )
+from .band_hashes import keys_of
 from .host import (
     IN_FLIGHT,
     MICRO_BATCH,
@@ -37,12 +38,14 @@ from .host import (
     text_decoder,
     user_function,
 )
+from .shingles import hashes_of, shingles_of, signatures_of
 
 __all__ = [
     "IN_FLIGHT",
     "MICRO_BATCH",
     "ambiguity",
     "asarray",
+    "band_keys",
     "chosen",
     "count_allocations",
     "default_graph",
@@ -52,6 +55,7 @@ __all__ = [
     "host_buffer",
     "log",
     "may_be_of_text",
+    "minhash",
     "offload",
     "on_host",
     "prepare",
@@ -64,6 +68,9 @@ __all__ = [
 
 Floats = npt.NDArray[np.float32]
 Doubles = npt.NDArray[np.float64]
+
+_TEXTS = 1024
+"""Texts whose shingles are held at once."""
 
 
 def digest(text: PackedText) -> npt.NDArray[np.uint8]:
@@ -117,6 +124,24 @@ def default_graph(
     weights = dhatu(text, dhatus=dhatus)
     base = prime_base(weights, primes=primes)
     return digest(text), weights, base, *ambiguity(weights, primes=primes)
+
+
+def minhash(
+    text: PackedText, *, permutations: int, shingles: str, size: int, seed: int
+) -> npt.NDArray[np.uint32]:
+    """Return the MinHash signature of every text: uint32 [n, permutations]."""
+    made = np.empty((len(text), permutations), np.uint32)
+    for start in range(0, len(text), _TEXTS):  # their shingles are hashed together
+        found = [shingles_of(bytes(one), shingles, size) for one in text[start : start + _TEXTS]]
+        hashes = hashes_of([one for of_text in found for one in of_text])
+        counts = np.array([len(of_text) for of_text in found])
+        made[start : start + _TEXTS] = signatures_of(hashes, counts, permutations, seed)
+    return made
+
+
+def band_keys(minhash: npt.NDArray[np.uint32], *, bands: int, rows: int) -> npt.NDArray[np.uint64]:
+    """Return a 64-bit key of each band of every signature: uint64 [n, bands]."""
+    return keys_of(minhash, bands, rows)
 
 
 def log(x: Doubles) -> Doubles:

@@ -54,7 +54,9 @@ http.HTTPServer http.ThreadingHTTPServer
 multiprocessing.Pool multiprocessing.Process multiprocessing.get_context
 nbclient.NotebookClient
 os.fork os.popen os.posix_spawn os.system
+paninifs.collect
 paninifs.engine.calibrate.calibrate paninifs.engine.calibrate._command
+paninifs.engine.collecting.extraction.pool.ExtractionPool
 paninifs.engine.hardware.tpu.find_tpu
 playwright.sync_playwright
 psutil.Popen

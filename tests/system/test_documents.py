@@ -139,7 +139,7 @@ def test_broken_links_are_found(tmp_path):
 def test_every_guide_is_in_the_readme():
     readme = (REPOSITORY / "README.md").read_text("utf-8")
     guides = readme.partition("## Guides")[2]
-    linked = set(re.findall(r"\]\((deploy/docs/\w+\.md)\)", guides))
+    linked = set(re.findall(r"\]\((deploy/docs/[\w-]+\.md)\)", guides))
     assert linked == {f"deploy/docs/{path.name}" for path in REPOSITORY.glob("deploy/docs/*.md")}
 
 

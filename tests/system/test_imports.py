@@ -90,15 +90,16 @@ LAYERS = {
         " > field > kinds > text | messages > errors"
     ),
     "graphs": (
-        "frames | fusion > graph > stages > embeddings > blocks | reductions > map_block"
-        " > block > drawing | user_functions > fingerprint > kernels > inventories"
+        "frames | fusion > graph > stages > embeddings > blocks | reductions | measures"
+        " > map_block > block > drawing | user_functions > fingerprint > kernels > inventories"
     ),
     "graphs/kernels": (
-        "cpu | cuda > selftest | long_texts > reference > arithmetic | chains | host"
-        " | control_groups"
+        "cpu | cuda > selftest | long_texts > reference > arithmetic | chains | characters"
+        " | host | control_groups | band_hashes > shingles"
     ),
     "engine": (
-        "cli > climbing > nsm > rehearsal | report | calibrate > run | results | staging > staged"
+        "cli > climbing | collecting > near_duplicates | nsm > rehearsal | report | calibrate"
+        " > run | results | staging > staged"
         " > cluster | worker > monitoring > advisor > costs > hardware > rendering"
     ),
 }

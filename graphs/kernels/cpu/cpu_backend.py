@@ -39,6 +39,7 @@ from ..host import (
 )
 from . import moments, sha_hashlib, sha_paths
 from .code_cache import folders
+from .minhashes import band_keys, minhash
 from .sha256 import PREFIX_LIMIT, HashTexts
 
 __all__ = [
@@ -46,6 +47,7 @@ __all__ = [
     "MICRO_BATCH",
     "ambiguity",
     "asarray",
+    "band_keys",
     "chosen",
     "count_allocations",
     "default_graph",
@@ -54,6 +56,7 @@ __all__ = [
     "free_memory",
     "host_buffer",
     "may_be_of_text",
+    "minhash",
     "offload",
     "on_host",
     "prepare",

@@ -22,6 +22,7 @@ from ..long_texts import prepare_host_kernels
 from .copies import on_host  # noqa: F401 (a function of every backend)
 from .device import CPU_INSTEAD, device_name, load_cupy
 from .memory import count_allocations, free_memory  # noqa: F401 (functions of every backend)
+from .minhashes_on_host import band_keys, minhash  # noqa: F401 (functions of every backend)
 from .program import kernel_of
 from .source import WARP, Specification, source_of, threads_per_text
 from .split_text import with_long_texts
