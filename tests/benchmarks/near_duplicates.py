@@ -22,6 +22,7 @@ import numpy as np
 import psutil
 import pyarrow as pa
 import pyarrow.parquet as pq
+from planted_variants import variant
 
 import paninifs as pf
 from paninifs.graphs.blocks.band_keys import bands_for
@@ -38,23 +39,6 @@ def glosses(given: str = "") -> list[str]:
     """Return the texts of a file; by default of the whole WordNet where it is, else of a sample."""
     with gzip.open(given or (REAL if REAL.exists() else SAMPLE), "rt") as lines:
         return [json.loads(line)["text"] for line in lines]
-
-
-def variant(text: str, random: np.random.Generator) -> str:
-    """Return a text with swapped words, typos, or its end cut off."""
-    words = text.split()
-    for _ in range(random.integers(1, 4)):
-        at = int(random.integers(len(words)))
-        change = random.integers(4)
-        if change == 0 and at:
-            words[at], words[at - 1] = words[at - 1], words[at]
-        elif change == 1:
-            words[at] = words[at][:-1] + "x"
-        elif change == 2 and len(words) > 4:
-            words = words[:-1]
-        else:
-            words[at] = words[at].upper() + ","
-    return " ".join(words)
 
 
 def cpu_seconds() -> float:

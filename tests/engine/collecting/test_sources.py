@@ -70,7 +70,7 @@ def _table(server, folder):
 
 
 def _dump(server, folder):
-    return _of_files("wikipedia:fr", base=server.url("/dumps"))
+    return source_of("wikipedia:fr", base=server.url("/dumps"))
 
 
 def _folder(server, folder):
@@ -78,14 +78,7 @@ def _folder(server, folder):
         (folder / f"{number:02d}.txt").write_text(f"Text {number}.")
     (folder / "inner").mkdir()
     (folder / "inner" / "table.csv").write_text("a,b")
-    return _of_files(f"{folder}/")
-
-
-def _of_files(text, **options):
-    try:
-        return source_of(text, **options)
-    except ModuleNotFoundError as error:
-        pytest.skip(f"{error.name} is not there yet")
+    return source_of(f"{folder}/")
 
 
 def _numbers(server, folder):

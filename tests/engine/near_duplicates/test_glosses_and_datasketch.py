@@ -14,6 +14,7 @@ import pandas as pd
 import pytest
 from datasketch import MinHash, MinHashLSH
 from paths import GLOSSES, SHARED_CORPORA
+from planted_variants import variant
 
 import paninifs as pf
 from paninifs.graphs.kernels import load
@@ -21,23 +22,6 @@ from paninifs.graphs.kernels.shingles import murmur3, shingles_of
 
 REAL = SHARED_CORPORA / "wordnet-glosses.jsonl.gz"
 THRESHOLD = 0.8
-
-
-def variant(text: str, random: np.random.Generator) -> str:
-    """Return a text with words swapped, mistyped or cut off, or in other letters."""
-    words = text.split()
-    for _ in range(random.integers(1, 4)):
-        at = int(random.integers(len(words)))
-        change = random.integers(4)
-        if change == 0 and at:
-            words[at], words[at - 1] = words[at - 1], words[at]
-        elif change == 1:
-            words[at] = words[at][:-1] + "x"
-        elif change == 2 and len(words) > 4:
-            words = words[:-1]
-        else:
-            words[at] = words[at].upper() + ","
-    return " ".join(words)
 
 
 def pairs_of_datasketch(made: list[MinHash]) -> set[tuple[int, int]]:
