@@ -10,7 +10,8 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from paninifs.engine.collecting.following.growing_corpus import LEDGER_STATE, STATE_KEY
+from paninifs.engine.collecting.ledger.collection_keys import STATE_KEY
+from paninifs.engine.collecting.ledger.ledger_object import STATE_METADATA
 from paninifs.storage.targets.open import open_target
 
 
@@ -33,7 +34,7 @@ class Growing:
     def commit(self, parts: int | None = None) -> None:
         """Write an object of the ledger that counts one part more."""
         self.parts = self.parts + 1 if parts is None else parts
-        state = {LEDGER_STATE: json.dumps({"version": 1, "parts": self.parts})}
+        state = {STATE_METADATA: json.dumps({"version": 1, "parts": self.parts})}
         table = pa.table({"seq": [self.objects]}).replace_schema_metadata(state)
         self.target.put(f"_collection/ledger/{self.objects:06d}.parquet", parquet(table))
         self.objects += 1

@@ -9,7 +9,6 @@ from __future__ import annotations
 import io
 import json
 import os
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
@@ -19,16 +18,8 @@ from ....storage.corpus.open_corpus import open_corpus
 from ....storage.errors import CorpusNotFound, ResultsDamaged, UsageError
 from ....storage.filesystems.redaction import shown
 from ....storage.targets.open import open_target
-
-STATE_KEY = "_collection/state.json"
-"""Key of the object that records whether a collection is complete."""
-
-LEDGER_FOLDER = "_collection/ledger"
-LEDGER_STATE = b"paninifs.collection"
-"""Metadata key under which an object of the ledger holds its state, as JSON."""
-
-_LEDGER_OBJECT = re.compile(re.escape(LEDGER_FOLDER) + r"/(\d{6,12})\.parquet")
-_PART = re.compile(r"part-(\d{6,12})\.parquet")
+from ..ledger.collection_keys import LEDGER_FOLDER, STATE_KEY, ledger_key, ledger_numbers, part_key
+from ..ledger.ledger_object import STATE_METADATA
 
 MOST_PARTS = 10**9
 """Maximum plausible number of parts in a ledger."""
@@ -83,12 +74,11 @@ class GrowingCorpus:
             corpus = open_corpus(self._url, **self._options)
         except CorpusNotFound:
             return None
-        numbered = {
-            int(found[1]): file for file in corpus.files if (found := _PART.fullmatch(file.name))
-        }
-        if not all(number in numbered for number in range(parts)):
+        named = {file.name: file for file in corpus.files}
+        names = [part_key(number) for number in range(parts)]
+        if not all(name in named for name in names):
             return None
-        files = tuple(numbered[number] for number in range(parts))
+        files = tuple(named[name] for name in names)
         return replace(corpus, files=files, ignored=(), notes=())
 
     def _state(self) -> Mapping[str, Any]:
@@ -112,11 +102,10 @@ class GrowingCorpus:
 
     def _parts(self) -> int:
         """Return the number of parts that the newest object of the ledger counts."""
-        keys = self._target.sizes(LEDGER_FOLDER)
-        numbers = {int(found[1]): key for key in keys if (found := _LEDGER_OBJECT.fullmatch(key))}
+        numbers = ledger_numbers(self._target.sizes(LEDGER_FOLDER))
         if not numbers:
             return 0
-        newest = numbers[max(numbers)]
+        newest = ledger_key(numbers[-1])
         if self._counted[0] != newest:
             data = self._target.get(newest)
             if data is None:  # it is being replaced by a collector that resumed
@@ -130,7 +119,7 @@ class GrowingCorpus:
 
         try:
             metadata = pq.read_metadata(io.BytesIO(data)).metadata or {}
-            parts = json.loads(metadata[LEDGER_STATE])["parts"]
+            parts = json.loads(metadata[STATE_METADATA])["parts"]
         except (ArrowException, OSError, KeyError, TypeError, ValueError) as error:
             raise ResultsDamaged(
                 f"{key} of {self.name} is damaged: it does not say how many parts are committed "

@@ -40,7 +40,9 @@ LEDGER_SCHEMA = pa.schema(
     ]
 )
 
-_STATE = b"paninifs.collection"
+STATE_METADATA = b"paninifs.collection"
+"""Metadata key under which an object of the ledger holds its state, as JSON."""
+
 _BATCH_ROWS = 4096
 
 
@@ -131,7 +133,7 @@ def batch_of(entries: Sequence[Entry]) -> pa.RecordBatch:
 def encode(batches: Sequence[pa.RecordBatch], state: LedgerState) -> bytes:
     """Return an object of the ledger."""
     buffer = io.BytesIO()
-    schema = LEDGER_SCHEMA.with_metadata({_STATE: state.to_json()})
+    schema = LEDGER_SCHEMA.with_metadata({STATE_METADATA: state.to_json()})
     with pq.ParquetWriter(buffer, schema, compression="zstd", write_page_checksum=True) as writer:
         for batch in batches:
             writer.write_batch(batch.replace_schema_metadata(schema.metadata))
@@ -153,7 +155,7 @@ def state_of(data: bytes, name: str) -> LedgerState:
     """
     try:
         metadata = pq.read_schema(io.BytesIO(data)).metadata or {}
-        found = json.loads(metadata[_STATE])
+        found = json.loads(metadata[STATE_METADATA])
         return LedgerState(
             sources=tuple(map(SourceState.of_json, found["sources"])),
             parts=int(found["parts"]),
